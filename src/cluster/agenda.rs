@@ -1,0 +1,144 @@
+//! What waits, for the lobby and for rooms alike: timers, and work given away whose result comes
+//! back as one more call with `&mut` state. Nothing here runs a hook; the loops do, one at a time.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    time::Duration,
+};
+
+use futures_util::FutureExt as _;
+use tokio::time::Instant;
+
+/// A call that a hook asked for: the state, and the handle (`&Ctx` or `&Cluster`).
+pub(crate) type Call<S, H> = Box<dyn FnOnce(&mut S, &H)>;
+/// Work that ends in a call.
+pub(crate) type Task<S, H> = Pin<Box<dyn Future<Output = Call<S, H>>>>;
+
+type Repeat<S, H> = Box<dyn FnMut(&mut S, &H)>;
+
+/// Names a timer, to cancel it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timer(u64);
+
+/// A closure given to `compute` panicked; its text is in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the computation panicked")]
+pub struct Panicked;
+
+pub(crate) enum Due<S, H> {
+    Once(Call<S, H>),
+    Every(Duration, Repeat<S, H>),
+}
+
+pub(crate) struct Agenda<S, H> {
+    timers: RefCell<BTreeMap<(Instant, Timer), Due<S, H>>>,
+    tasks: RefCell<Vec<Task<S, H>>>,
+    next: Cell<u64>,
+}
+
+impl<S: 'static, H: 'static> Agenda<S, H> {
+    pub fn new() -> Self {
+        Agenda { timers: Default::default(), tasks: Default::default(), next: Cell::new(0) }
+    }
+
+    pub fn after(&self, delay: Duration, call: impl FnOnce(&mut S, &H) + 'static) -> Timer {
+        self.add(Instant::now() + delay, Due::Once(Box::new(call)))
+    }
+
+    pub fn every(&self, period: Duration, call: impl FnMut(&mut S, &H) + 'static) -> Timer {
+        // A period of nothing would be due for ever.
+        let period = period.max(Duration::from_millis(1));
+        self.add(Instant::now() + period, Due::Every(period, Box::new(call)))
+    }
+
+    pub fn cancel(&self, timer: Timer) {
+        self.timers.borrow_mut().retain(|(_, other), _| *other != timer);
+    }
+
+    pub fn spawn<T: 'static>(
+        &self,
+        work: impl Future<Output = T> + 'static,
+        done: impl FnOnce(&mut S, &H, T) + 'static,
+    ) {
+        self.tasks.borrow_mut().push(Box::pin(async move {
+            let result = work.await;
+            Box::new(move |state: &mut S, handle: &H| done(state, handle, result)) as Call<S, H>
+        }));
+    }
+
+    pub fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+        done: impl FnOnce(&mut S, &H, Result<T, Panicked>) + 'static,
+    ) {
+        let result = tokio::task::spawn_blocking(work);
+        self.spawn(async { result.await.map_err(|_| Panicked) }, done);
+    }
+
+    /// When the first timer is due.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.timers.borrow().first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Takes the first timer if it is due; one that repeats is put back with [`Agenda::again`].
+    pub fn pop_due(&self, now: Instant) -> Option<(Timer, Due<S, H>)> {
+        let mut timers = self.timers.borrow_mut();
+        let entry = timers.first_entry().filter(|entry| entry.key().0 <= now)?;
+        let timer = entry.key().1;
+        Some((timer, entry.remove()))
+    }
+
+    /// Runs a timer's call, and puts it back if it repeats (unless the call cancelled it).
+    pub fn run(&self, now: Instant, timer: Timer, due: Due<S, H>, state: &mut S, handle: &H) {
+        match due {
+            Due::Once(call) => call(state, handle),
+            Due::Every(period, mut call) => {
+                // Put a marker in place first, so that the call can cancel its own timer.
+                let key = (now + period, timer);
+                self.timers.borrow_mut().insert(key, Due::Once(Box::new(|_, _| {})));
+                call(state, handle);
+                if let Some(marker) = self.timers.borrow_mut().get_mut(&key) {
+                    *marker = Due::Every(period, call);
+                }
+            }
+        }
+    }
+
+    /// Takes the work that hooks gave away since the last time.
+    pub fn take_tasks(&self) -> Vec<Task<S, H>> {
+        std::mem::take(&mut self.tasks.borrow_mut())
+    }
+
+    fn add(&self, at: Instant, due: Due<S, H>) -> Timer {
+        let timer = Timer(self.next.get());
+        self.next.set(timer.0 + 1);
+        self.timers.borrow_mut().insert((at, timer), due);
+        timer
+    }
+}
+
+/// Sleeps until then, or for ever.
+pub(crate) async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Runs a hook so that a panic in it ends only this call. `None`: it panicked, and the log says so.
+pub(crate) fn contained<T>(hook: &'static str, call: impl FnOnce() -> T) -> Option<T> {
+    let result = std::panic::catch_unwind(AssertUnwindSafe(call));
+    result.inspect_err(|_| tracing::error!(hook, "a hook panicked; going on without it")).ok()
+}
+
+/// The same for a future.
+pub(crate) async fn contained_future<T>(
+    hook: &'static str,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    let result = AssertUnwindSafe(future).catch_unwind().await;
+    result.inspect_err(|_| tracing::error!(hook, "a hook panicked; going on without it")).ok()
+}

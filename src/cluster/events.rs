@@ -1,0 +1,250 @@
+//! Plain serde enums as Socket.IO events: the variant, in snake_case, is the event's name, and what
+//! it holds is the event's data. No data, `null` and `{}` are the same to a variant that needs none.
+
+use anyhow::{Context as _, bail};
+use serde::{
+    Deserializer, Serialize,
+    de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, VariantAccess, Visitor},
+    forward_to_deserialize_any,
+};
+use serde_json::value::RawValue;
+
+use super::words::Refusal;
+
+/// What Socket.IO or the cluster itself says; an enum of yours may not use these names.
+pub(crate) const RESERVED: &[&str] = &[
+    "connect",
+    "connect_error",
+    "disconnect",
+    "disconnecting",
+    "joined",
+    "player_dropped",
+    "player_joined",
+    "player_left",
+    "player_returned",
+    "refused",
+    "register",
+    "reroute",
+    "rooms",
+    "unwatch_rooms",
+    "watch_rooms",
+    "welcome",
+];
+
+/// One event, written once and sent to any number of connections.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    pub name: String,
+    pub data: Box<RawValue>,
+}
+
+/// Writes an enum's variant as an event.
+///
+/// serde_json writes a variant as `"name"` or as `{"name":data}`, without spaces, and the name of a
+/// Rust variant needs no escapes: taking that text apart avoids a second pass over the data.
+pub(crate) fn encode(event: &impl Serialize) -> anyhow::Result<Encoded> {
+    let text = serde_json::to_string(event).context("an event cannot be written as JSON")?;
+    let (name, data) = if let Some(rest) = text.strip_prefix("{\"") {
+        let (name, data) = rest.split_once("\":").context("an event must be an enum's variant")?;
+        (name, &data[..data.len() - 1])
+    } else if let Some(name) = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        (name, "{}")
+    } else {
+        bail!("an event must be an enum's variant, and this is {text}");
+    };
+    Ok(Encoded { name: name.to_owned(), data: RawValue::from_string(data.to_owned())? })
+}
+
+/// Reads an event as a variant of `T`. Refuses with `unknown_event` or `bad_message`.
+pub(crate) fn decode<T: DeserializeOwned>(
+    name: &str,
+    data: Option<&RawValue>,
+) -> Result<T, Refusal> {
+    let data = match data.map(RawValue::get) {
+        None | Some("null") => "{}",
+        Some(text) => text,
+    };
+    if !names::<T>().contains(&name) {
+        return Err(Refusal::UnknownEvent(name.chars().take(40).collect()));
+    }
+    T::deserialize(Event { name, data })
+        .map_err(|error| Refusal::BadMessage(error.to_string().chars().take(200).collect()))
+}
+
+/// The names of all variants of `T`.
+pub(crate) fn names<T: DeserializeOwned>() -> &'static [&'static str] {
+    let mut names: &'static [&'static str] = &[];
+    let _ = T::deserialize(Names(&mut names));
+    names
+}
+
+/// Refuses an enum that uses a reserved name, or that is none.
+pub(crate) fn check_names<T: DeserializeOwned>() -> anyhow::Result<()> {
+    let kind = std::any::type_name::<T>();
+    let names = names::<T>();
+    if names.is_empty() {
+        bail!("{kind} must be an enum with a variant for each event");
+    }
+    match names.iter().find(|name| RESERVED.contains(name)) {
+        Some(name) => bail!("{kind}: the event name '{name}' is taken by the cluster"),
+        None => Ok(()),
+    }
+}
+
+struct Event<'a> {
+    name: &'a str,
+    data: &'a str,
+}
+
+impl<'de> Deserializer<'de> for Event<'de> {
+    type Error = serde_json::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_enum(self)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit
+        unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+impl<'de> de::EnumAccess<'de> for Event<'de> {
+    type Error = serde_json::Error;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(
+        self,
+        seed: V,
+    ) -> Result<(V::Value, Self), Self::Error> {
+        let name: de::value::StrDeserializer<'_, Self::Error> = self.name.into_deserializer();
+        Ok((seed.deserialize(name)?, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Event<'de> {
+    type Error = serde_json::Error;
+
+    fn unit_variant(self) -> Result<(), Self::Error> {
+        match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(self.data) {
+            Ok(map) if map.is_empty() => Ok(()),
+            _ => Err(de::Error::custom("this event carries no data")),
+        }
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(
+        self,
+        seed: T,
+    ) -> Result<T::Value, Self::Error> {
+        let mut json = serde_json::Deserializer::from_str(self.data);
+        let value = seed.deserialize(&mut json)?;
+        json.end()?;
+        Ok(value)
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Self::Error> {
+        serde_json::Deserializer::from_str(self.data).deserialize_seq(visitor)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        serde_json::Deserializer::from_str(self.data).deserialize_map(visitor)
+    }
+}
+
+/// Asks a type which variants it has, and reads nothing.
+struct Names<'a>(&'a mut &'static [&'static str]);
+
+impl<'de> Deserializer<'de> for Names<'_> {
+    type Error = de::value::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+        Err(de::Error::custom("not an enum"))
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        variants: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, Self::Error> {
+        *self.0 = variants;
+        Err(de::Error::custom("only the names were asked for"))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit
+        unit_struct newtype_struct seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Request {
+        Play,
+        Steer { x: i32 },
+        Chat(String),
+        Options {},
+    }
+
+    fn decode_text(name: &str, data: Option<&str>) -> Result<Request, Refusal> {
+        let raw = data.map(|text| RawValue::from_string(text.to_owned()).unwrap());
+        decode(name, raw.as_deref())
+    }
+
+    #[test]
+    fn no_data_and_null_and_an_empty_object_are_the_same() {
+        for data in [None, Some("null"), Some("{}")] {
+            assert_eq!(decode_text("play", data), Ok(Request::Play));
+            assert_eq!(decode_text("options", data), Ok(Request::Options {}));
+        }
+    }
+
+    #[test]
+    fn data_becomes_the_variants_fields() {
+        assert_eq!(decode_text("steer", Some(r#"{"x":3}"#)), Ok(Request::Steer { x: 3 }));
+        assert_eq!(decode_text("chat", Some(r#""hi""#)), Ok(Request::Chat("hi".into())));
+    }
+
+    #[test]
+    fn what_does_not_parse_is_refused_with_a_code() {
+        let code = |name, data| decode_text(name, data).unwrap_err().code().to_owned();
+        assert_eq!(code("fly", None), "unknown_event");
+        assert_eq!(code("steer", None), "bad_message");
+        assert_eq!(code("steer", Some(r#"{"x":"three"}"#)), "bad_message");
+        assert_eq!(code("play", Some("7")), "bad_message");
+    }
+
+    #[test]
+    fn an_event_is_written_as_name_and_data() {
+        let text = |event: &Request| {
+            let event = encode(event).unwrap();
+            format!("{} {}", event.name, event.data)
+        };
+        assert_eq!(text(&Request::Play), "play {}");
+        assert_eq!(text(&Request::Steer { x: 3 }), r#"steer {"x":3}"#);
+        assert_eq!(text(&Request::Chat("a\":\"b".into())), r#"chat "a\":\"b""#);
+    }
+
+    #[test]
+    fn reserved_names_and_plain_types_are_refused() {
+        #[derive(Debug, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        enum Bad {
+            #[allow(dead_code, reason = "only its name is read")]
+            Welcome,
+        }
+        assert!(check_names::<Request>().is_ok());
+        assert!(check_names::<Bad>().unwrap_err().to_string().contains("'welcome'"));
+        assert!(check_names::<String>().is_err());
+    }
+}

@@ -1,0 +1,498 @@
+//! The lobby: serves the page and Socket.IO, and runs the one loop that calls the lobby's hooks. It
+//! runs on the main thread, which lives as long as the process, and starts the rooms from there.
+
+use std::{cell::RefCell, net::SocketAddr, pin::Pin, process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use axum::http::header::HOST;
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use serde_json::{Value, json, value::RawValue};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::{Semaphore, mpsc},
+    time::Instant,
+};
+use tracing::{error, info};
+
+use super::{
+    agenda::{Agenda, Task, contained, contained_future, sleep_until},
+    connection::{self, Answerer, Conn, ConnId, FromClient, Message, refused},
+    events,
+    handle::Cluster,
+    lobby_hooks::{Arrival, Identity, Lobby, Registration},
+    logs, net,
+    people::People,
+    room_loop,
+    settings::Settings,
+    supervisor::FromProcess,
+    token::Tokens,
+    web::{self, host_name},
+    words::{Answer, Player, Refusal, Reply, RoomId, done},
+};
+use crate::room_manager::{Happening, RoomManager, Route, Waiter};
+
+/// Of the wire contract, told in `welcome`.
+const WIRE_VERSION: u32 = 1;
+/// How long a player who is back waits to hear why: a dying room's verdict is on its way.
+const VERDICT: Duration = Duration::from_millis(250);
+/// Those who watch the rooms hear of changes at most this often.
+const ROOMS_PERIOD: Duration = Duration::from_millis(100);
+/// What a lobby needs itself, and what each room costs it: a socket, two pipes, a handle.
+const DESCRIPTORS: (u64, u64) = (64, 4);
+
+/// What was found out about a connection before it was answered.
+type Auth = Result<Option<Player>, Refusal>;
+
+/// The whole life of a lobby process, on the main thread.
+pub(crate) fn main<L: Lobby>(settings: Settings) -> anyhow::Result<ExitCode> {
+    settings.check()?;
+    check_descriptors(&settings)?;
+    logs::init_lobby(settings.log_format, settings.dev)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = net::bind(settings.address()).await?;
+        run::<L>(listener, settings, stop_signal()?).await
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a lobby on this listener until `shutdown`.
+pub(crate) async fn run<L: Lobby>(
+    listener: TcpListener,
+    settings: Settings,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    events::check_names::<L::Request>()?;
+    room_loop::check::<L::Room>()?;
+    let (from_processes, processes) = mpsc::unbounded_channel();
+    let (from_clients, clients) = mpsc::unbounded_channel();
+    let (kill, kills) = mpsc::unbounded_channel();
+    let tokens = Arc::new(Tokens::open(&settings.key_file, settings.token_ttl)?);
+    let cluster = Cluster {
+        rooms: RefCell::new(RoomManager::new(settings.clone(), from_processes)?),
+        people: RefCell::new(People::default()),
+        agenda: Agenda::new(),
+        tokens: tokens.clone(),
+        settings,
+    };
+    let lobby = L::on_start(&cluster).await.context("the lobby does not start")?;
+
+    let settings = &cluster.settings;
+    let admit = move |auth: &Value| Ok(authenticate(&tokens, auth));
+    let app =
+        web::pages(settings, kill)?.layer(connection::serve("/socket.io", from_clients, admit));
+    let app = web::only_ours(app, settings.public_url.clone());
+    let address = listener.local_addr()?;
+    let places = Arc::new(Semaphore::new(settings.max_connections));
+    let accepting = tokio::spawn(net::accept(listener, app, places));
+    announce(settings, address);
+
+    let inboxes = Inboxes { clients, processes, kills };
+    LobbyLoop::new(lobby, cluster).run(inboxes, shutdown).await;
+    accepting.abort();
+    Ok(())
+}
+
+fn announce(settings: &Settings, address: SocketAddr) {
+    let host =
+        if address.ip().is_unspecified() { "localhost".into() } else { address.ip().to_string() };
+    let here = format!("http://{host}:{}", address.port());
+    let url = settings.public_url.as_ref().map_or(here.as_str(), |url| url.as_str());
+    info!(url, %address, "lobby ready");
+    if settings.dev {
+        info!("development: anyone may kill a room and read this log");
+    }
+}
+
+/// Raises the limit on open files as far as allowed, and refuses one that cannot do.
+fn check_descriptors(settings: &Settings) -> anyhow::Result<()> {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = setrlimit(Resource::Nofile, limit);
+    let rooms = (settings.max_rooms + settings.pool) as u64;
+    let needed = DESCRIPTORS.0 + DESCRIPTORS.1 * rooms;
+    match getrlimit(Resource::Nofile).current {
+        Some(have) if have < needed => anyhow::bail!(
+            "{have} open files are too few for {rooms} rooms: raise `ulimit -n` to {needed} or more, \
+             or lower --max-rooms"
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// Ctrl-C in a terminal, or SIGTERM.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => info!("interrupted; stopping"),
+            _ = terminate.recv() => info!("asked to stop; stopping"),
+        }
+    })
+}
+
+fn authenticate(tokens: &Tokens, auth: &Value) -> Auth {
+    match auth.get("token") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(token)) => tokens.verify(token).map(Some),
+        Some(_) => Err(Refusal::BadToken),
+    }
+}
+
+struct Inboxes {
+    clients: mpsc::UnboundedReceiver<FromClient<Auth>>,
+    processes: mpsc::UnboundedReceiver<FromProcess>,
+    kills: mpsc::UnboundedReceiver<RoomId>,
+}
+
+/// An answer that was not ready at once.
+type Later = Pin<Box<dyn Future<Output = (Answerer, Result<Value, Refusal>)>>>;
+/// Somebody who is being registered.
+type Registering = Pin<Box<dyn Future<Output = (ConnId, Answerer, Result<Identity, Refusal>)>>>;
+
+struct LobbyLoop<L: Lobby> {
+    lobby: L,
+    cluster: Cluster<L>,
+    answers: FuturesUnordered<Later>,
+    registering: FuturesUnordered<Registering>,
+    /// When to fill the pool.
+    refill_at: Option<Instant>,
+    /// When to show the rooms to those who watch; `None` while nothing has changed.
+    show_rooms_at: Option<Instant>,
+    /// Set while stopping: when to go, whatever rooms are left.
+    stop_at: Option<Instant>,
+}
+
+impl<L: Lobby> LobbyLoop<L> {
+    fn new(lobby: L, cluster: Cluster<L>) -> Self {
+        LobbyLoop {
+            lobby,
+            cluster,
+            answers: FuturesUnordered::new(),
+            registering: FuturesUnordered::new(),
+            refill_at: Some(Instant::now()),
+            show_rooms_at: None,
+            stop_at: None,
+        }
+    }
+
+    /// What happens next, and the hook for it: again and again.
+    async fn run(mut self, mut inboxes: Inboxes, shutdown: impl Future<Output = ()>) {
+        let mut tasks: FuturesUnordered<Task<L, Cluster<L>>> = FuturesUnordered::new();
+        let mut shutdown = std::pin::pin!(shutdown);
+        while !self.is_over() {
+            tasks.extend(self.cluster.agenda.take_tasks());
+            let deadline = self.deadline();
+            tokio::select! {
+                Some(item) = inboxes.clients.recv() => match item {
+                    FromClient::Come(conn, auth) => self.come(conn, auth),
+                    FromClient::Says(conn, message) => self.says(conn, message),
+                    FromClient::Gone { conn, .. } => self.gone(conn),
+                },
+                Some(news) = inboxes.processes.recv() => {
+                    let happenings = self.cluster.rooms.borrow_mut().process(news);
+                    happenings.into_iter().for_each(|happening| self.happened(happening));
+                }
+                Some(call) = tasks.next(), if !tasks.is_empty() => {
+                    self.hook("spawn", |lobby, cluster| call(lobby, cluster));
+                }
+                Some((to, answer)) = self.answers.next(), if !self.answers.is_empty() => {
+                    to.send(answer);
+                }
+                Some((conn, to, identity)) = self.registering.next(),
+                    if !self.registering.is_empty() => self.registered(conn, to, identity),
+                Some(room) = inboxes.kills.recv() => {
+                    let _ = self.cluster.rooms.borrow().kill(&room, "killed from the page");
+                }
+                () = sleep_until(deadline) => {}
+                () = &mut shutdown, if self.stop_at.is_none() => self.stop(),
+            }
+            self.advance(Instant::now());
+        }
+        info!("lobby stopped");
+    }
+
+    /// A browser has connected.
+    fn come(&mut self, conn: Conn, auth: Auth) {
+        self.cluster.people.borrow_mut().add(conn.clone());
+        match auth {
+            Ok(None) => welcome(&conn, None, None, None),
+            Err(refusal) => welcome(&conn, None, None, Some(&refusal)),
+            Ok(Some(player)) => {
+                self.enter(conn.id, &player);
+                // His room may have died a moment ago: its verdict is the true reason for his return.
+                let mut people = self.cluster.people.borrow_mut();
+                let was_in_room = self.cluster.rooms.borrow().has_joined(&player.id);
+                if was_in_room && !people.has_news(&player.id) {
+                    people.wait(conn.id, Instant::now() + VERDICT);
+                } else {
+                    drop(people);
+                    self.arrive(conn.id, &player);
+                }
+            }
+        }
+    }
+
+    /// The connection is this player's from now on. His newest one wins.
+    fn enter(&mut self, conn: ConnId, player: &Player) {
+        let replaced = self.cluster.people.borrow_mut().enter(conn, player.clone());
+        if let Some((old, had_arrived)) = replaced {
+            let _ = old.tell("refused", &refused("connect", &Refusal::Replaced));
+            old.hang_up();
+            if had_arrived {
+                self.hook("on_leave", |lobby, cluster| lobby.on_leave(cluster, player));
+            }
+        }
+    }
+
+    /// A player who was known already is in the lobby.
+    fn arrive(&mut self, conn: ConnId, player: &Player) {
+        let returned = self.cluster.people.borrow_mut().recall(&player.id);
+        if let Some(conn) = self.cluster.people.borrow().conn(conn) {
+            welcome(&conn, Some(player), returned.as_ref(), None);
+        }
+        let how = match returned {
+            Some((room, reason)) => {
+                info!(player = %player.name, id = %player.id, %room, reason, "back in the lobby");
+                Arrival::Returned { room, reason }
+            }
+            None => {
+                info!(player = %player.name, id = %player.id, "in the lobby");
+                Arrival::Resumed
+            }
+        };
+        self.hook("on_arrive", |lobby, cluster| lobby.on_arrive(cluster, player, how));
+    }
+
+    /// The verdict is here, or does not come in time.
+    fn stop_waiting(&mut self, conn: ConnId) {
+        let waited = self.cluster.people.borrow_mut().stop_waiting(conn);
+        if let Some((player, messages)) = waited {
+            self.arrive(conn, &player);
+            messages.into_iter().for_each(|message| self.says(conn, message));
+        }
+    }
+
+    /// A browser has disconnected.
+    fn gone(&mut self, conn: ConnId) {
+        let player = self.cluster.people.borrow_mut().remove(conn);
+        if let Some(player) = player {
+            info!(player = %player.name, id = %player.id, "left the lobby");
+            self.hook("on_leave", |lobby, cluster| lobby.on_leave(cluster, &player));
+        }
+    }
+
+    /// A browser asks something.
+    fn says(&mut self, conn: ConnId, message: Message) {
+        let message = self.cluster.people.borrow_mut().keep_waiting(conn, message);
+        let Some(Message { event, answer: to, .. }) = message else {
+            return;
+        };
+        let answer = match (event.name.as_str(), event.data) {
+            (_, Err(refusal)) => Err(refusal),
+            ("register", Ok(data)) => return self.register(conn, data.as_deref(), to),
+            ("watch_rooms", Ok(_)) => {
+                let list = json!(self.cluster.rooms.borrow().list());
+                self.cluster.people.borrow_mut().watch(conn, &list);
+                done()
+            }
+            ("unwatch_rooms", Ok(_)) => {
+                self.cluster.people.borrow_mut().unwatch(conn);
+                done()
+            }
+            (name, Ok(data)) => self.request(conn, name, data.as_deref()),
+        };
+        match answer {
+            Ok(Reply::Now(value)) => to.send(Ok(value)),
+            Ok(Reply::Later(value)) => self.answers.push(Box::pin(async { (to, value.await) })),
+            Err(refusal) => to.send(Err(refusal)),
+        }
+    }
+
+    fn request(&mut self, conn: ConnId, name: &str, data: Option<&RawValue>) -> Answer {
+        let player = self.cluster.people.borrow().player(conn).ok_or(Refusal::NotRegistered)?;
+        let request = events::decode(name, data)?;
+        self.hook("on_request", |lobby, cluster| lobby.on_request(cluster, &player, request))
+            .unwrap_or(Err(Refusal::Internal))
+    }
+
+    /// Somebody wants to be a player.
+    fn register(&mut self, conn: ConnId, data: Option<&RawValue>, to: Answerer) {
+        let form = match serde_json::from_str::<Registration>(data.map_or("{}", RawValue::get)) {
+            Ok(form) => form,
+            Err(error) => return to.send(Err(Refusal::BadMessage(error.to_string()))),
+        };
+        let identity = contained_future("on_register", L::on_register(form));
+        self.registering.push(Box::pin(async move {
+            (conn, to, identity.await.unwrap_or(Err(Refusal::Internal)))
+        }));
+    }
+
+    fn registered(&mut self, conn: ConnId, to: Answerer, identity: Result<Identity, Refusal>) {
+        let known = self.cluster.people.borrow().player(conn).is_some();
+        let registered = identity.and_then(|Identity { id, name }| {
+            let player = Player { id, name };
+            let token = self.cluster.tokens.issue(&player).map_err(|error| {
+                error!(%error, "cannot make a token");
+                Refusal::Internal
+            })?;
+            if known { Err(Refusal::AlreadyRegistered) } else { Ok((player, token)) }
+        });
+        match registered {
+            Err(refusal) => to.send(Err(refusal)),
+            Ok((player, token)) => {
+                self.enter(conn, &player);
+                info!(player = %player.name, id = %player.id, "registered");
+                to.send(Ok(json!({ "token": token, "you": player })));
+                self.hook("on_arrive", |lobby, cluster| {
+                    lobby.on_arrive(cluster, &player, Arrival::New);
+                });
+            }
+        }
+    }
+
+    /// A room said something, or ended.
+    fn happened(&mut self, happening: Happening<L::Room>) {
+        match happening {
+            Happening::Ready(room) => {
+                self.hook("on_room_ready", |lobby, cluster| lobby.on_room_ready(cluster, &room));
+            }
+            Happening::Reroute { player, to, waiter } => self.reroute(&player, &to, waiter),
+            Happening::Refused { player, refusal, waiter } => {
+                // Where nobody waits for the answer, the player is told.
+                let told = waiter.map(|waiter| waiter.send(Err(refusal.clone())).is_ok());
+                if told != Some(true) {
+                    self.cluster.tell_refused(&player.id, "reroute", &refusal);
+                }
+            }
+            Happening::Joined(player) => drop(self.cluster.people.borrow_mut().recall(&player)),
+            Happening::Out { player, room, reason, had_joined } => {
+                let mut people = self.cluster.people.borrow_mut();
+                let conn = people.conn_of(&player.id).map(|conn| conn.id);
+                if had_joined || conn.is_none() {
+                    people.remember(player.id, room, reason);
+                }
+                drop(people);
+                if let Some(conn) = conn {
+                    self.stop_waiting(conn);
+                }
+            }
+            Happening::Message(room, message) => {
+                self.hook("on_room_message", |lobby, cluster| {
+                    lobby.on_room_message(cluster, &room, message);
+                });
+            }
+            Happening::Exited(room, exit) => {
+                self.hook("on_room_exit", |lobby, cluster| {
+                    lobby.on_room_exit(cluster, &room, exit)
+                });
+            }
+        }
+    }
+
+    /// Sends a player on his way.
+    fn reroute(&mut self, player: &Player, to: &Route, waiter: Option<Waiter>) {
+        let Some(conn) = self.cluster.people.borrow().conn_of(&player.id) else {
+            return;
+        };
+        let url = self.url_of(&conn, to.port);
+        info!(player = %player.name, id = %player.id, room = %to.room, "rerouted");
+        let _ = conn.tell(
+            "reroute",
+            &json!({
+                "to": "room", "room": to.room, "url": url, "path": "/socket.io", "ticket": to.ticket,
+            }),
+        );
+        if let Some(waiter) = waiter {
+            let _ = waiter.send(Ok(json!({ "room": to.room })));
+        }
+    }
+
+    /// A room's address: the host at which this browser has reached the lobby, and the room's port.
+    fn url_of(&self, conn: &Conn, port: u16) -> String {
+        let headers = &conn.request().headers;
+        let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+        match &self.cluster.settings.public_url {
+            Some(url) => format!("{}://{}:{port}", url.scheme(), host_name(url.authority())),
+            None => format!("http://{}:{port}", host_name(host)),
+        }
+    }
+
+    fn stop(&mut self) {
+        self.hook("on_stop", |lobby, cluster| lobby.on_stop(cluster));
+        self.cluster.rooms.borrow_mut().stop();
+        // Twice the time that rooms are given: the second half is for their goodbyes.
+        self.stop_at = Some(Instant::now() + 2 * self.cluster.settings.stop_timeout);
+    }
+
+    fn is_over(&self) -> bool {
+        let over = |at| at <= Instant::now() || self.cluster.rooms.borrow().is_empty();
+        self.stop_at.is_some_and(over)
+    }
+
+    /// When [`LobbyLoop::advance`] has something to do next.
+    fn deadline(&self) -> Option<Instant> {
+        let waiting = self.cluster.people.borrow().waiting().map(|(_, until)| until).min();
+        let timer = self.cluster.agenda.deadline();
+        let all = [timer, waiting, self.refill_at, self.show_rooms_at, self.stop_at];
+        all.into_iter().flatten().min()
+    }
+
+    /// Does what is due: timers, arrivals that have waited long enough, the pool, the list of rooms.
+    fn advance(&mut self, now: Instant) {
+        while let Some((timer, due)) = self.cluster.agenda.pop_due(now) {
+            self.hook("timer", |lobby, cluster| {
+                cluster.agenda.run(now, timer, due, lobby, cluster);
+            });
+        }
+        let people = self.cluster.people.borrow();
+        let due: Vec<_> = people.waiting().filter(|(_, until)| *until <= now).collect();
+        drop(people);
+        due.into_iter().for_each(|(conn, _)| self.stop_waiting(conn));
+
+        let mut rooms = self.cluster.rooms.borrow_mut();
+        if self.refill_at.is_some_and(|at| at <= now) {
+            self.refill_at = None;
+            rooms.refill();
+        }
+        if let Some(delay) = rooms.refill_delay() {
+            self.refill_at.get_or_insert(now + delay);
+        }
+        if self.show_rooms_at.is_some_and(|at| at <= now) {
+            self.show_rooms_at = None;
+            let list = json!(rooms.list());
+            for conn in self.cluster.people.borrow().watchers() {
+                let _ = conn.tell("rooms", &list);
+            }
+        }
+        if rooms.take_changed() {
+            self.show_rooms_at.get_or_insert(now + ROOMS_PERIOD);
+        }
+    }
+
+    /// Calls a hook; `None` if it panicked.
+    fn hook<T>(
+        &mut self,
+        name: &'static str,
+        call: impl FnOnce(&mut L, &Cluster<L>) -> T,
+    ) -> Option<T> {
+        contained(name, || call(&mut self.lobby, &self.cluster))
+    }
+}
+
+/// The first thing that a browser hears.
+fn welcome(
+    conn: &Conn,
+    you: Option<&Player>,
+    returned: Option<&(RoomId, String)>,
+    refused: Option<&Refusal>,
+) {
+    let returned = returned.map(|(room, reason)| json!({ "room": room, "reason": reason }));
+    let _ = conn.tell(
+        "welcome",
+        &json!({ "version": WIRE_VERSION, "you": you, "returned": returned, "refused": refused }),
+    );
+}

@@ -1,0 +1,63 @@
+//! The structure of a room cluster: read it, and rarely edit it. One short file per idea.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `lobby_hooks`, `room_hooks` | the two traits that you implement |
+//! | `handle`, `ctx` | what a hook of the lobby, of a room, can do |
+//! | `lobby_loop`, `people` | the lobby's loop; who is in the lobby |
+//! | `room_loop`, `room_core` | a room's process and its loop; who has a seat, which hook comes when |
+//! | `supervisor`, `channel` | a room's process seen from the lobby; what the two say to each other |
+//! | `connection`, `events` | a browser's connection; enums as Socket.IO events |
+//! | `net`, `web` | listening and serving; the page |
+//! | `agenda` | timers, and work given away |
+//! | `token`, `settings`, `logs`, `words` | what their names say |
+
+mod agenda;
+pub(crate) mod channel;
+mod connection;
+mod ctx;
+mod events;
+mod handle;
+mod lobby_hooks;
+mod lobby_loop;
+mod logs;
+mod net;
+mod people;
+mod room_core;
+mod room_hooks;
+mod room_loop;
+mod settings;
+pub(crate) mod supervisor;
+pub(crate) mod token;
+mod web;
+pub(crate) mod words;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+pub use self::{
+    agenda::{Panicked, Timer},
+    ctx::Ctx,
+    handle::Cluster,
+    lobby_hooks::{Arrival, Identity, Info, Lobby, Registration, RoomInfo},
+    room_hooks::Room,
+    settings::{LogFormat, PortRange, PublicUrl, Role, Settings},
+    words::{
+        Answer, Exit, Leave, Player, PlayerId, Refusal, Reply, RoomId, done, later, refuse, reply,
+    },
+};
+
+/// Runs this process in its role: a lobby, or one of the rooms that a lobby starts. What stops it is
+/// one line on stderr and a status that is not zero.
+pub fn main<L: Lobby>() -> ExitCode {
+    let settings = Settings::parse();
+    let result = match settings.role {
+        Role::Lobby => lobby_loop::main::<L>(settings),
+        Role::Room => room_loop::main::<L::Room>(),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

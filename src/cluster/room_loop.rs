@@ -1,0 +1,271 @@
+//! A room's process: it gets a socket to the lobby as its stdin, becomes warm, is opened, and then
+//! one loop calls the hooks, one at a time, until the room ends.
+
+use std::{
+    collections::HashMap,
+    os::fd::{AsFd, OwnedFd},
+    os::unix::net::UnixStream as StdUnixStream,
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail, ensure};
+use axum::Router;
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use rustix::event::{PollFd, PollFlags, poll};
+use serde_json::Value;
+use tokio::{
+    net::UnixStream,
+    sync::{Semaphore, mpsc},
+};
+
+use super::{
+    agenda::{Task, sleep_until},
+    channel::{self, FromRoom, Receiver, Sender, ToRoom, VERSION},
+    connection::{self, Answerer, Conn, ConnId, FromClient},
+    ctx::Ctx,
+    events, logs, net,
+    room_core::{Core, Effect, Tickets},
+    room_hooks::Room,
+    settings::RoomSettings,
+    supervisor,
+    web::only_ours,
+    words::{PlayerId, Refusal, Reply, from_raw},
+};
+
+/// How long a room that ends waits for its last words to be written and its players to hang up.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// The whole life of a room process.
+pub(crate) fn main<R: Room>() -> anyhow::Result<ExitCode> {
+    let socket = take_stdin().context("a room is started by a lobby, never by hand")?;
+    die_with_lobby(&socket)?;
+    logs::init_room()?;
+    // One thread: a room's state need not be Send, and rooms are parallel to each other.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (to_lobby, from_lobby) = channel::open(UnixStream::from_std(socket)?);
+        let life = live::<R>(&to_lobby, from_lobby);
+        let result = life.await;
+        to_lobby.flush(GOODBYE).await;
+        result
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Moves the socket away from stdin, to a descriptor that nothing this process starts inherits.
+fn take_stdin() -> anyhow::Result<StdUnixStream> {
+    let stdin = rustix::stdio::stdin();
+    rustix::net::getpeername(stdin).context("stdin is no socket")?;
+    let socket: OwnedFd = rustix::io::fcntl_dupfd_cloexec(stdin, 3)?;
+    rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null")?)?;
+    let socket = StdUnixStream::from(socket);
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Ends this process, and all that it started, when the lobby is gone, whatever a hook is doing.
+fn die_with_lobby(socket: &StdUnixStream) -> anyhow::Result<()> {
+    // The kernel's own way reaches also a process that is stopped.
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    // A thread of its own works also while the runtime is blocked, and if the lobby died before this.
+    let socket = socket.try_clone()?;
+    std::thread::Builder::new().name("lobby-watch".into()).spawn(move || {
+        loop {
+            let mut ends = [PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::empty())];
+            let polled = poll(&mut ends, None);
+            if polled.is_ok() && ends[0].revents().intersects(PollFlags::HUP | PollFlags::ERR) {
+                let group = rustix::process::getpgrp();
+                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+            }
+        }
+    })?;
+    Ok(())
+}
+
+async fn live<R: Room>(to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::Result<()> {
+    let build = supervisor::build_id(&std::env::current_exe()?);
+    let Some(ToRoom::Setup { version, room, settings }) = from_lobby.recv().await? else {
+        bail!("the lobby did not say who this room is");
+    };
+    ensure!(version == VERSION, "the lobby speaks version {version}, this room {VERSION}");
+    let listener = net::bind_any(settings.host, settings.ports).await?;
+    let port = listener.local_addr()?.port();
+    to_lobby.send(&FromRoom::Warm { version: VERSION, build, port })?;
+
+    // Signs of life come from the thread that runs the hooks: one that hangs sends none.
+    let beats = async {
+        let mut beat = tokio::time::interval(settings.heartbeat);
+        loop {
+            beat.tick().await;
+            to_lobby.send(&FromRoom::Beat)?;
+        }
+    };
+    let life = async {
+        let Some(ToRoom::Open { options, capacity, seed }) = from_lobby.recv().await? else {
+            bail!("the lobby did not say what this room is for");
+        };
+        let handle = Ctx::<R>::new(room.clone(), capacity, seed);
+        let tickets = Arc::new(Tickets::default());
+        let game = match R::on_open(from_raw(&options)?, &handle).await {
+            Ok(game) => game,
+            Err(refusal) => return to_lobby.send(&FromRoom::Failed(refusal)),
+        };
+        let core =
+            Core::new(game, handle, tickets.clone(), settings.ticket_ttl, settings.empty_timeout);
+        let places = Arc::new(Semaphore::new(settings.max_connections));
+        let (inbox, items) = mpsc::unbounded_channel();
+        let app = app(&settings, inbox, tickets);
+        tokio::spawn(net::accept(listener, app, places.clone()));
+        play(core, items, to_lobby, from_lobby).await?;
+        // Browsers hang up when they have read where to go next.
+        let all = places.acquire_many(settings.max_connections as u32);
+        let _ = tokio::time::timeout(GOODBYE, all).await;
+        Ok(())
+    };
+    tokio::select! {
+        result = life => result,
+        stopped = beats => stopped,
+    }
+}
+
+/// Socket.IO for those who have a ticket.
+fn app(
+    settings: &RoomSettings,
+    inbox: mpsc::UnboundedSender<FromClient<PlayerId>>,
+    tickets: Arc<Tickets>,
+) -> Router {
+    let admit = move |auth: &Value| {
+        let ticket = auth.get("ticket").and_then(Value::as_str).unwrap_or_default();
+        tickets.redeem(ticket)
+    };
+    let app = Router::new().layer(connection::serve("/socket.io", inbox, admit));
+    only_ours(app, settings.public_url.clone())
+}
+
+/// An answer that was not ready at once.
+type Later = std::pin::Pin<Box<dyn Future<Output = (Answerer, Result<Value, Refusal>)>>>;
+
+/// The loop. What happens next, the hook for it, what the hook queued: in this order, again and again.
+async fn play<R: Room>(
+    mut core: Core<R>,
+    mut inbox: mpsc::UnboundedReceiver<FromClient<PlayerId>>,
+    to_lobby: &Sender,
+    mut from_lobby: Receiver,
+) -> anyhow::Result<()> {
+    let mut conns: HashMap<ConnId, Conn> = HashMap::new();
+    let mut tasks: FuturesUnordered<Task<R, Ctx<R>>> = FuturesUnordered::new();
+    let mut answers: FuturesUnordered<Later> = FuturesUnordered::new();
+    while !core.is_ending() {
+        carry_out(&mut core, &mut conns, to_lobby)?;
+        tasks.extend(core.handle().agenda.take_tasks());
+        tokio::select! {
+            frame = from_lobby.recv() => match frame? {
+                Some(frame) => obey(&mut core, frame)?,
+                None => bail!("the lobby is gone"),
+            },
+            Some(item) = inbox.recv() => match item {
+                FromClient::Come(conn, player) => {
+                    let id = conn.id;
+                    conns.insert(id, conn);
+                    core.come(id, &player);
+                }
+                FromClient::Says(conn, message) => {
+                    let answer = message.event.data.and_then(|data| {
+                        core.says(conn, &message.event.name, data.as_deref())
+                    });
+                    match answer {
+                        Ok(Reply::Now(value)) => message.answer.send(Ok(value)),
+                        Ok(Reply::Later(value)) => {
+                            let to = message.answer;
+                            answers.push(Box::pin(async { (to, value.await) }));
+                        }
+                        Err(refusal) => message.answer.send(Err(refusal)),
+                    }
+                }
+                FromClient::Gone { conn, asked } => {
+                    conns.remove(&conn);
+                    core.gone(conn, asked);
+                }
+            },
+            Some(call) = tasks.next(), if !tasks.is_empty() => core.call(call),
+            Some((to, answer)) = answers.next(), if !answers.is_empty() => to.send(answer),
+            () = sleep_until(core.deadline()) => {}
+        }
+        core.advance(tokio::time::Instant::now());
+    }
+    carry_out(&mut core, &mut conns, to_lobby)?;
+    let (game, effects, outcome) = core.finish();
+    for effect in effects {
+        let _ = carry_out_one(effect, &conns, to_lobby)?;
+    }
+    game.on_dispose().await;
+    to_lobby.send(&FromRoom::Closed { outcome })?;
+    to_lobby.flush(GOODBYE).await;
+    Ok(())
+}
+
+fn obey<R: Room>(core: &mut Core<R>, frame: ToRoom) -> anyhow::Result<()> {
+    match frame {
+        ToRoom::Hold { seat, ticket, player } => core.hold(seat, ticket, player),
+        ToRoom::Release { seat, reason } => core.release(seat, reason),
+        ToRoom::Message(message) => core.lobby_message(&message)?,
+        ToRoom::Drain { left_ms } => core.drain(Duration::from_millis(left_ms)),
+        ToRoom::Setup { .. } | ToRoom::Open { .. } => bail!("the lobby repeats itself"),
+    }
+    Ok(())
+}
+
+/// Carries out effects until there are no more: a browser that cannot be reached is gone, which may
+/// call hooks again.
+fn carry_out<R: Room>(
+    core: &mut Core<R>,
+    conns: &mut HashMap<ConnId, Conn>,
+    to_lobby: &Sender,
+) -> anyhow::Result<()> {
+    loop {
+        let effects = core.take_effects();
+        if effects.is_empty() {
+            return Ok(());
+        }
+        for effect in effects {
+            if let Some(unreachable) = carry_out_one(effect, conns, to_lobby)? {
+                conns.remove(&unreachable);
+                core.gone(unreachable, false);
+            }
+        }
+    }
+}
+
+fn carry_out_one(
+    effect: Effect,
+    conns: &HashMap<ConnId, Conn>,
+    to_lobby: &Sender,
+) -> anyhow::Result<Option<ConnId>> {
+    match effect {
+        Effect::Emit { to, event, volatile } => {
+            let Some(conn) = conns.get(&to) else {
+                return Ok(None);
+            };
+            if volatile {
+                conn.emit_volatile(&event);
+            } else if conn.emit(&event).is_err() {
+                return Ok(Some(to));
+            }
+        }
+        Effect::HangUp(conn) => {
+            if let Some(conn) = conns.get(&conn) {
+                conn.hang_up();
+            }
+        }
+        Effect::Frame(frame) => to_lobby.send(&frame)?,
+    }
+    Ok(None)
+}
+
+/// Refuses message types that cannot work, before anything starts.
+pub(crate) fn check<R: Room>() -> anyhow::Result<()> {
+    events::check_names::<R::Request>()
+}

@@ -1,0 +1,221 @@
+//! One room's process, seen from the lobby: started, listened to, and ended. Every process gets
+//! exactly one verdict, and leaves nothing behind.
+
+use std::{
+    os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream, unix::process::ExitStatusExt as _},
+    path::Path,
+    process::{ExitStatus, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::value::RawValue;
+use tokio::{
+    net::UnixStream,
+    process::{Child, Command},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+};
+use tracing::Level;
+
+use super::{
+    channel::{self, FromRoom, Receiver, Sender, ToRoom, VERSION},
+    logs,
+    settings::Settings,
+    words::{Exit, RoomId},
+};
+
+/// Frames of one room that the lobby has not dealt with yet; a room that says more waits.
+const MAX_WAITING: usize = 256;
+/// After its process has ended, what a room said last is still read; a process that it left behind
+/// and that holds the socket open must not hold this up.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+pub(crate) type Verdict = Exit<Box<RawValue>>;
+
+/// What a process brings to the lobby's loop.
+pub(crate) enum FromProcess {
+    Said(RoomId, FromRoom, OwnedSemaphorePermit),
+    /// The process is gone and reaped; nothing follows.
+    Ended(RoomId, Verdict),
+}
+
+/// A running room process. Dropping this kills it.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub sender: Sender,
+    kill: watch::Sender<Option<Verdict>>,
+}
+
+impl Process {
+    /// Kills the process; the first verdict counts.
+    pub fn kill(&self, verdict: Verdict) {
+        self.kill.send_if_modified(|current| {
+            let first = current.is_none();
+            current.get_or_insert(verdict);
+            first
+        });
+    }
+}
+
+/// Identifies a program: changes whenever it is built again.
+pub(crate) fn build_id(program: &Path) -> String {
+    let identity = std::fs::metadata(program).and_then(|data| Ok((data.len(), data.modified()?)));
+    match identity {
+        Ok((bytes, modified)) => format!("{bytes} {modified:?}"),
+        Err(_) => "unknown".to_owned(),
+    }
+}
+
+/// Starts a room process. Must be called on a thread that lives as long as the lobby: on Linux the
+/// process dies with the thread that started it.
+pub(crate) fn start(
+    program: &Path,
+    room: RoomId,
+    settings: &Settings,
+    inbox: mpsc::UnboundedSender<FromProcess>,
+) -> anyhow::Result<Process> {
+    let (ours, theirs) = StdUnixStream::pair().context("no socket pair")?;
+    ours.set_nonblocking(true)?;
+    let mut child = Command::new(program)
+        .arg("room")
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // A group of its own: Ctrl-C in a terminal does not reach it, and it is killed as a whole.
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    if let Some(stdout) = child.stdout.take() {
+        tokio::spawn(logs::repeat(room.clone(), stdout, Level::INFO));
+    }
+    if let Some(stderr) = child.stderr.take() {
+        tokio::spawn(logs::repeat(room.clone(), stderr, Level::WARN));
+    }
+    let (sender, receiver) = channel::open(UnixStream::from_std(ours)?);
+    let settings_for_room = Box::new(settings.for_rooms());
+    sender.send(&ToRoom::Setup {
+        version: VERSION,
+        room: room.clone(),
+        settings: settings_for_room,
+    })?;
+    let (kill, killed) = watch::channel(None);
+    tracing::debug!(%room, pid = child.id(), "spawned");
+    let watched = Watched {
+        room,
+        child,
+        receiver,
+        inbox,
+        waiting: Arc::new(Semaphore::new(MAX_WAITING)),
+        closed: None,
+    };
+    tokio::spawn(watched.watch(killed, settings.ready_timeout, settings.heartbeat_timeout));
+    Ok(Process { sender, kill })
+}
+
+struct Watched {
+    room: RoomId,
+    child: Child,
+    receiver: Receiver,
+    inbox: mpsc::UnboundedSender<FromProcess>,
+    waiting: Arc<Semaphore>,
+    /// What the room said of its own end.
+    closed: Option<Verdict>,
+}
+
+impl Watched {
+    async fn watch(
+        mut self,
+        mut killed: watch::Receiver<Option<Verdict>>,
+        ready_timeout: Duration,
+        heartbeat_timeout: Duration,
+    ) {
+        let group = self.child.id().and_then(|id| Pid::from_raw(id as i32));
+        let verdict = tokio::select! {
+            verdict = self.listen(ready_timeout, heartbeat_timeout) => verdict,
+            verdict = told(&mut killed) => Some(verdict),
+        };
+        if verdict.is_some() {
+            kill_group(group);
+        }
+        let status = self.child.wait().await;
+        // What it started goes with it. Its number cannot belong to another process group while a
+        // member is alive; without members this finds nobody.
+        kill_group(group);
+        let last_words = self.last_words();
+        let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
+        let verdict = verdict.or(self.closed).unwrap_or_else(|| {
+            Exit::Crashed(status.map_or_else(|error| error.to_string(), describe))
+        });
+        let _ = self.inbox.send(FromProcess::Ended(self.room, verdict));
+    }
+
+    /// Passes on what the room says, until its process ends (`None`) or must be ended.
+    async fn listen(&mut self, ready: Duration, heartbeat: Duration) -> Option<Verdict> {
+        let mut warm = false;
+        loop {
+            let patience = if warm { heartbeat } else { ready };
+            let frame = tokio::select! {
+                frame = tokio::time::timeout(patience, self.receiver.recv()) => frame,
+                _ = self.child.wait() => return None,
+            };
+            match frame {
+                Ok(Ok(Some(frame))) => self.pass_on(frame).await,
+                // The socket is closed: the process is about to end, or it closed it on purpose.
+                Ok(Ok(None)) => {
+                    return match tokio::time::timeout(heartbeat, self.child.wait()).await {
+                        Ok(_) => None,
+                        Err(_) => Some(Exit::Crashed("closed its channel".to_owned())),
+                    };
+                }
+                Ok(Err(error)) => return Some(Exit::Crashed(format!("{error:#}"))),
+                Err(_) if warm => return Some(Exit::Hung),
+                Err(_) => return Some(Exit::NeverReady(format!("not warm within {ready:?}"))),
+            }
+            warm = true;
+        }
+    }
+
+    async fn last_words(&mut self) {
+        while let Ok(Some(frame)) = self.receiver.recv().await {
+            self.pass_on(frame).await;
+        }
+    }
+
+    async fn pass_on(&mut self, frame: FromRoom) {
+        match &frame {
+            FromRoom::Beat => return,
+            FromRoom::Closed { outcome: Some(outcome) } => {
+                self.closed = Some(Exit::Finished(outcome.clone()));
+            }
+            FromRoom::Closed { outcome: None } => self.closed = Some(Exit::Closed),
+            FromRoom::Failed(refusal) => self.closed = Some(Exit::NeverReady(refusal.to_string())),
+            _ => {}
+        }
+        let permit = self.waiting.clone().acquire_owned().await;
+        let permit = permit.expect("nobody closes this semaphore");
+        let _ = self.inbox.send(FromProcess::Said(self.room.clone(), frame, permit));
+    }
+}
+
+/// Waits for a verdict from outside; without anybody left to give one, the room is not needed.
+async fn told(killed: &mut watch::Receiver<Option<Verdict>>) -> Verdict {
+    let verdict = killed.wait_for(Option::is_some).await;
+    verdict.ok().and_then(|verdict| verdict.clone()).unwrap_or(Exit::Closed)
+}
+
+fn kill_group(group: Option<Pid>) {
+    if let Some(group) = group {
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+}
+
+fn describe(status: ExitStatus) -> String {
+    match (status.signal(), status.code()) {
+        (Some(signal), _) => format!("killed by signal {signal}"),
+        (None, Some(0)) => "ended without closing".to_owned(),
+        (None, code) => format!("ended with status {}", code.unwrap_or_default()),
+    }
+}

@@ -1,0 +1,264 @@
+//! The words that lobby, rooms and browsers share: who somebody is, why somebody was refused, why
+//! a player left, how a room ended, and how a hook answers.
+
+use std::{borrow::Cow, fmt, pin::Pin};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Value, value::RawValue};
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub String);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text_id!(
+    /// Who a player is, for days: the subject of the token. Never a socket id.
+    PlayerId
+);
+text_id!(
+    /// One room: one process, one session of play or work.
+    RoomId
+);
+
+/// A registered person, the same in the lobby and in rooms.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Player {
+    pub id: PlayerId,
+    /// As the person typed it, checked by `on_register`. Show it as text, never as HTML.
+    pub name: String,
+}
+
+impl AsRef<PlayerId> for PlayerId {
+    fn as_ref(&self) -> &PlayerId {
+        self
+    }
+}
+
+impl AsRef<PlayerId> for Player {
+    fn as_ref(&self) -> &PlayerId {
+        &self.id
+    }
+}
+
+/// Why somebody was not given what he asked for: a code that a browser can match and a text that a
+/// person can read. On the wire `{ code, message }`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("register first")]
+    NotRegistered,
+    #[error("you are registered already")]
+    AlreadyRegistered,
+    #[error("a name has 1 to 24 visible characters")]
+    BadName,
+    #[error("this token is not valid any more; register again")]
+    BadToken,
+    #[error("you are connected in another window")]
+    Replaced,
+    #[error("there is no event '{0}'")]
+    UnknownEvent(String),
+    #[error("that message is not of the right form: {0}")]
+    BadMessage(String),
+    #[error("too many messages at once")]
+    TooFast,
+    #[error("there is no such room")]
+    NoSuchRoom,
+    #[error("the room is full")]
+    RoomFull,
+    #[error("the room takes no more players")]
+    RoomLocked,
+    #[error("the room ended before you were in it")]
+    RoomGone,
+    #[error("no room can be opened now: {0}")]
+    NoRoom(String),
+    #[error("the server is stopping")]
+    Stopping,
+    #[error("something went wrong here")]
+    Internal,
+    /// A refusal of your own, made with [`refuse`].
+    #[error("{message}")]
+    Other { code: Cow<'static, str>, message: String },
+}
+
+/// A refusal with a code and a text of your own: `Err(refuse("not_host", "Only the host starts."))`.
+pub fn refuse(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Refusal {
+    Refusal::Other { code: code.into(), message: message.into() }
+}
+
+impl Refusal {
+    /// The code on the wire, in snake_case.
+    pub fn code(&self) -> &str {
+        match self {
+            Refusal::NotRegistered => "not_registered",
+            Refusal::AlreadyRegistered => "already_registered",
+            Refusal::BadName => "bad_name",
+            Refusal::BadToken => "bad_token",
+            Refusal::Replaced => "replaced",
+            Refusal::UnknownEvent(_) => "unknown_event",
+            Refusal::BadMessage(_) => "bad_message",
+            Refusal::TooFast => "too_fast",
+            Refusal::NoSuchRoom => "no_such_room",
+            Refusal::RoomFull => "room_full",
+            Refusal::RoomLocked => "room_locked",
+            Refusal::RoomGone => "room_gone",
+            Refusal::NoRoom(_) => "no_room",
+            Refusal::Stopping => "stopping",
+            Refusal::Internal => "internal",
+            Refusal::Other { code, .. } => code,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct RefusalOnWire<'a> {
+    code: Cow<'a, str>,
+    message: Cow<'a, str>,
+}
+
+impl Serialize for Refusal {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        RefusalOnWire { code: self.code().into(), message: self.to_string().into() }.serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Refusal {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let wire = RefusalOnWire::deserialize(from)?;
+        Ok(refuse(wire.code.into_owned(), wire.message))
+    }
+}
+
+/// Why a player left a room for good. On the wire its text, which is the reason that his page gets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum Leave {
+    /// He asked to.
+    Left,
+    /// His connection was lost, and he did not return within the grace that `on_drop` gave.
+    Dropped,
+    /// He had a seat and never came to take it.
+    Expired,
+    /// The room closed.
+    Finished,
+    /// The lobby closed the room.
+    Closed,
+    /// A reason of your own, given to `send_to_lobby`.
+    Sent(String),
+}
+
+impl From<Leave> for String {
+    fn from(why: Leave) -> Self {
+        match why {
+            Leave::Left => "left".into(),
+            Leave::Dropped => "dropped".into(),
+            Leave::Expired => "expired".into(),
+            Leave::Finished => "finished".into(),
+            Leave::Closed => "closed".into(),
+            Leave::Sent(reason) => reason,
+        }
+    }
+}
+
+impl From<String> for Leave {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "left" => Leave::Left,
+            "dropped" => Leave::Dropped,
+            "expired" => Leave::Expired,
+            "finished" => Leave::Finished,
+            "closed" => Leave::Closed,
+            _ => Leave::Sent(text),
+        }
+    }
+}
+
+impl fmt::Display for Leave {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from(self.clone()))
+    }
+}
+
+/// How a room ended; `on_room_exit` gets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exit<Outcome> {
+    /// The room called `close(outcome)`.
+    Finished(Outcome),
+    /// It ended in order without an outcome: empty for too long, or closed by the lobby.
+    Closed,
+    /// The process died, or said something that no room says. The text is for the log.
+    Crashed(String),
+    /// It gave no sign of life for too long and was killed.
+    Hung,
+    /// It did not become ready in time, or said why it cannot.
+    NeverReady(String),
+}
+
+impl<Outcome> Exit<Outcome> {
+    /// The reason that the room's players are told.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Exit::Finished(_) => "finished",
+            Exit::Closed => "closed",
+            Exit::Crashed(_) => "crashed",
+            Exit::Hung => "hung",
+            Exit::NeverReady(_) => "never_ready",
+        }
+    }
+}
+
+/// What a hook answers to a request: `done()`, `reply(value)`, `later(future)`, or a refusal.
+/// The player gets `{ ok: … }` or `{ error: { code, message } }`.
+pub type Answer = Result<Reply, Refusal>;
+
+/// The good half of an [`Answer`].
+pub enum Reply {
+    Now(Value),
+    Later(Pin<Box<dyn Future<Output = Result<Value, Refusal>>>>),
+}
+
+/// Answers `{ ok: {} }`.
+pub fn done() -> Answer {
+    Ok(Reply::Now(Value::Object(Default::default())))
+}
+
+/// Answers `{ ok: value }`.
+pub fn reply(value: impl Serialize) -> Answer {
+    to_value(value).map(Reply::Now)
+}
+
+/// Answers when the future is done. It does not borrow the state, and other hooks run meanwhile.
+pub fn later<T: Serialize>(future: impl Future<Output = Result<T, Refusal>> + 'static) -> Answer {
+    Ok(Reply::Later(Box::pin(async move { to_value(future.await?) })))
+}
+
+fn to_value(value: impl Serialize) -> Result<Value, Refusal> {
+    serde_json::to_value(value).map_err(|error| {
+        tracing::error!(%error, "an answer cannot be written as JSON");
+        Refusal::Internal
+    })
+}
+
+/// The largest message between lobby and room; the rest of a frame fits beside it.
+const MAX_RAW: usize = 60 * 1024;
+
+/// What one of them says to the other, as JSON text that is passed on without looking inside.
+pub(crate) fn to_raw(value: &impl Serialize) -> anyhow::Result<Box<RawValue>> {
+    let raw = serde_json::value::to_raw_value(value)?;
+    let bytes = raw.get().len();
+    anyhow::ensure!(bytes <= MAX_RAW, "{bytes} bytes are over the limit of {MAX_RAW}");
+    Ok(raw)
+}
+
+/// What [`to_raw`] wrote, as a value again.
+pub(crate) fn from_raw<T: DeserializeOwned>(raw: &RawValue) -> anyhow::Result<T> {
+    Ok(serde_json::from_str(raw.get())?)
+}
