@@ -16,7 +16,7 @@ use crate::cluster::{
     Exit, Player, PlayerId, Refusal, Room, RoomId, Settings,
     channel::{FromRoom, ToRoom, VERSION},
     supervisor::{self, FromProcess, Process, Verdict},
-    token::random_text,
+    token::random_ticket,
     words::{from_raw, to_raw},
 };
 
@@ -220,7 +220,7 @@ impl<R: Room> RoomManager<R> {
         }
         // Reserve before replying, so that two players cannot take the last seat.
         let (waiter, answer) = oneshot::channel();
-        let (number, ticket) = (self.next_seat, random_text());
+        let (number, ticket) = (self.next_seat, random_ticket());
         self.next_seat += 1;
         let had_joined = kept.is_some_and(|seat| seat.had_joined);
         let hold = ToRoom::Hold { seat: number, ticket: ticket.clone(), player: player.clone() };

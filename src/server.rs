@@ -65,7 +65,7 @@ impl Lobby for Server {
             }
             other => format!("{title} is over ({})", other.reason()),
         };
-        info!(games_played = self.games_played, text);
+        info!(games_played = self.games_played, "{text}");
         lobby.broadcast(LobbyEvent::News { text });
     }
 }

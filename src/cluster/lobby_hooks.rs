@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::{
     handle::Cluster,
     room_hooks::Room,
-    token::random_text,
+    token::random_id,
     words::{Answer, Exit, Player, PlayerId, Refusal, RoomId},
 };
 pub use crate::room_manager::RoomInfo;
@@ -35,7 +35,7 @@ impl Identity {
     pub fn new(name: &str) -> Result<Self, Refusal> {
         let name = name.trim();
         let good = (1..=24).contains(&name.chars().count()) && !name.chars().any(is_invisible);
-        let id = PlayerId(random_text());
+        let id = PlayerId(random_id());
         if good { Ok(Identity { id, name: name.to_owned() }) } else { Err(Refusal::BadName) }
     }
 }

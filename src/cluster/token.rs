@@ -171,9 +171,14 @@ impl JwtVerifier for Hs256 {
     }
 }
 
-/// 128 random bits as text: a ticket, or the id of a new player.
-pub(crate) fn random_text() -> String {
+/// 128 random bits as text, not to be guessed: a ticket.
+pub(crate) fn random_ticket() -> String {
     format!("{:032x}", rand::random::<u128>())
+}
+
+/// 64 random bits as text, different from all others: the id of a new player.
+pub(crate) fn random_id() -> String {
+    format!("{:016x}", rand::random::<u64>())
 }
 
 #[cfg(test)]
@@ -181,7 +186,7 @@ mod tests {
     use super::*;
 
     fn tokens(ttl: Duration) -> Tokens {
-        let path = std::env::temp_dir().join(format!("key-{}", random_text()));
+        let path = std::env::temp_dir().join(format!("key-{}", random_id()));
         let tokens = Tokens::open(&path, ttl).unwrap();
         let again = Tokens::open(&path, ttl).unwrap();
         let mode = fs::metadata(&path).unwrap().permissions().mode();
@@ -233,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_short_key_is_refused() {
-        let path = std::env::temp_dir().join(format!("key-{}", random_text()));
+        let path = std::env::temp_dir().join(format!("key-{}", random_id()));
         fs::write(&path, "too short").unwrap();
         let error = Tokens::open(&path, Duration::from_secs(1)).err().unwrap();
         fs::remove_file(&path).unwrap();

@@ -1,0 +1,118 @@
+// @ts-check
+/** The arena: draws what the room says, and turns keys and touches into a way to go. */
+
+/** @typedef {{ id: string, x: number, y: number, score: number }} Dot  in fractions of the arena */
+
+const canvas = /** @type {HTMLCanvasElement} */ (document.getElementById("arena"));
+const list = /** @type {HTMLElement} */ (document.getElementById("players"));
+const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+
+const LEFT = [-1, 0], RIGHT = [1, 0], UP = [0, -1], DOWN = [0, 1];
+const KEYS = /** @type {Record<string, number[]>} */ ({
+  ArrowLeft: LEFT, ArrowRight: RIGHT, ArrowUp: UP, ArrowDown: DOWN, a: LEFT, d: RIGHT, w: UP, s: DOWN,
+});
+/** How far a dot moves towards its new place with each frame: hides that the room ticks slower. */
+const SMOOTH = 0.35;
+
+let you = "";
+let steer = /** @type {(x: number, y: number) => void} */ (() => {});
+let dots = /** @type {Dot[]} */ ([]);
+let coin = [0.5, 0.5];
+let names = /** @type {Map<string, string>} */ (new Map());
+const shown = /** @type {Map<string, Dot>} */ (new Map());
+const pressed = /** @type {Set<string>} */ (new Set());
+
+export const arena = {
+  /** @param {{ id: string }} player @param {(x: number, y: number) => void} onSteer */
+  enter(player, onSteer) {
+    [you, steer, dots] = [player.id, onSteer, []];
+    shown.clear();
+    pressed.clear();
+    canvas.focus();
+  },
+
+  /** @param {Dot[]} newDots @param {number[]} newCoin */
+  update(newDots, newCoin) {
+    [dots, coin] = [newDots, newCoin];
+  },
+
+  /** @param {{ id: string, name: string }[]} players */
+  showPlayers(players) {
+    names = new Map(players.map(({ id, name }) => [id, name]));
+    list.replaceChildren(...players.map(({ id, name }) => {
+      const row = document.createElement("li");
+      row.textContent = id === you ? `${name} (you)` : name;
+      row.style.setProperty("--color", color(id));
+      return row;
+    }));
+  },
+
+  /** @param {string} id */
+  nameOf: (id) => names.get(id) ?? "?",
+};
+
+/** Everyone's color is made from his id. @param {string} id */
+const color = (id) => `hsl(${parseInt(id.slice(0, 6), 16) % 360} 65% 50%)`;
+
+/** @param {KeyboardEvent} event */
+canvas.onkeydown = canvas.onkeyup = (event) => {
+  if (!(event.key in KEYS)) return;
+  event.preventDefault();
+  if (event.repeat) return;
+  if (event.type === "keydown") pressed.add(event.key);
+  else pressed.delete(event.key);
+  const ways = [...pressed].map((key) => KEYS[key]);
+  steer(ways.reduce((sum, [x]) => sum + x, 0), ways.reduce((sum, [, y]) => sum + y, 0));
+};
+canvas.onblur = () => {
+  if (pressed.size > 0) steer(0, 0);
+  pressed.clear();
+};
+
+/** Towards the finger. @param {PointerEvent} event */
+canvas.onpointerdown = canvas.onpointermove = (event) => {
+  const me = dots.find(({ id }) => id === you);
+  if (!event.buttons || !me) return;
+  canvas.setPointerCapture(event.pointerId);
+  const box = canvas.getBoundingClientRect();
+  const x = (event.clientX - box.left) / box.width - me.x;
+  const y = (event.clientY - box.top) / box.height - me.y;
+  const length = Math.hypot(x, y) || 1;
+  steer(x / length, y / length);
+};
+canvas.onpointerup = canvas.onpointercancel = () => steer(0, 0);
+
+function draw() {
+  requestAnimationFrame(draw);
+  const { width, height } = canvas;
+  const style = getComputedStyle(canvas);
+  // Canvas pixels per pixel on the screen: dots and names are of the same size on a phone.
+  const zoom = width / (canvas.clientWidth || width);
+  context.clearRect(0, 0, width, height);
+  circle(coin[0] * width, coin[1] * height, 9 * zoom, "#e0a81e");
+  context.font = `600 ${14 * zoom}px system-ui, sans-serif`;
+  context.textAlign = "center";
+  for (const dot of dots) {
+    const last = shown.get(dot.id) ?? dot;
+    const x = last.x + (dot.x - last.x) * SMOOTH;
+    const y = last.y + (dot.y - last.y) * SMOOTH;
+    shown.set(dot.id, { ...dot, x, y });
+    circle(x * width, y * height, 13 * zoom, color(dot.id), dot.id === you ? style.color : undefined);
+    context.fillStyle = style.color;
+    context.fillText(`${arena.nameOf(dot.id)} ${dot.score}`, x * width, y * height - 19 * zoom);
+  }
+}
+
+/** @param {number} x @param {number} y @param {number} radius @param {string} fill @param {string} [rim] */
+function circle(x, y, radius, fill, rim) {
+  context.beginPath();
+  context.arc(x, y, radius, 0, 2 * Math.PI);
+  context.fillStyle = fill;
+  context.fill();
+  if (!rim) return;
+  context.lineWidth = 3;
+  context.strokeStyle = rim;
+  context.stroke();
+}
+
+draw();

@@ -1,0 +1,104 @@
+// @ts-check
+/**
+ * What the page does in the lobby, on a reroute, in a room, and on the way back. Edit the hooks;
+ * `cluster.js` calls them, `arena.js` draws the room, `inspect.js` shows what happens behind it all.
+ */
+import { arena } from "./arena.js";
+import { Cluster, librariesLoaded } from "./cluster.js";
+import { banner, inspect, notice, show } from "./inspect.js";
+
+const cluster = new Cluster({
+  // HOOK: in the lobby, for the first time or again.
+  lobbyEntered({ you, returned }) {
+    show("lobby");
+    if (returned) notice(`You are back from room ${returned.room}: ${returned.reason}.`);
+    else notice(you ? `Welcome, ${you.name}.` : "");
+    if (you) chooseRoom();
+    else enterName();
+  },
+
+  // HOOK: the lobby says something.
+  lobbyEvent(event, data) {
+    if (event === "rooms") showRooms(data);
+    if (event === "news") notice(data.text);
+  },
+
+  // HOOK: about to go to a room.
+  reroute({ room }) {
+    notice(`On the way to room ${room} …`);
+  },
+
+  // HOOK: in the room.
+  roomEntered({ room, you }) {
+    show("room");
+    notice(`You are in room ${room}. Steer with the arrow keys or a finger, and take the coins.`);
+    arena.enter(you, (x, y) => cluster.send("steer", { x, y }));
+  },
+
+  // HOOK: the room says something.
+  roomEvent(event, data) {
+    if (event === "state") arena.update(data.dots, data.coin);
+    if (event === "scored") notice(`${arena.nameOf(data.player)} has ${data.score}.`);
+  },
+
+  // HOOK: somebody came or left.
+  playersChanged(players) {
+    arena.showPlayers(players);
+  },
+
+  // HOOK: out of the room.
+  roomLost(reason) {
+    notice(`Out of the room (${reason}); going back to the lobby …`);
+  },
+
+  // HOOK: something was not granted.
+  refused: ({ message }) => notice(message),
+});
+
+/** @param {string} id @returns {any} */
+const $ = (id) => document.getElementById(id);
+
+/** Shows why something was refused. @param {Promise<any>} promise */
+const attempt = (promise) => promise.catch(({ message }) => notice(message));
+
+function enterName() {
+  $("register").hidden = false;
+  $("play").hidden = true;
+  $("register").elements.name.focus();
+}
+
+function chooseRoom() {
+  $("register").hidden = true;
+  $("play").hidden = false;
+  $("join-any").focus();
+  attempt(cluster.request("watch_rooms"));
+}
+
+/** @param {{ room: string, options: { title: string }, players: number, capacity: number, locked: boolean }[]} rooms */
+function showRooms(rooms) {
+  const rows = rooms.map(({ room, options, players, capacity, locked }) => {
+    const button = document.createElement("button");
+    button.textContent = `Room ${room}: ${options.title} (${players} of ${capacity})`;
+    button.disabled = locked || players >= capacity;
+    button.onclick = () => attempt(cluster.request("join", { room }));
+    const row = document.createElement("li");
+    row.append(button);
+    return row;
+  });
+  $("rooms").replaceChildren(...rows);
+}
+
+$("register").onsubmit = (/** @type {SubmitEvent} */ event) => {
+  event.preventDefault();
+  attempt(cluster.register($("register").elements.name.value).then(chooseRoom));
+};
+$("create").onsubmit = (/** @type {SubmitEvent} */ event) => {
+  event.preventDefault();
+  attempt(cluster.request("create", { title: $("create").elements.title.value }));
+};
+$("join-any").onclick = () => attempt(cluster.request("play"));
+$("leave").onclick = () => cluster.leave();
+
+inspect(cluster);
+if (librariesLoaded()) cluster.start();
+else banner("The client libraries are not here. Run “npm ci” in the project's folder, then reload.");

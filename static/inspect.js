@@ -1,0 +1,97 @@
+// @ts-check
+/**
+ * Shows how the system works: where the player is, this connection's details, and two logs with one
+ * clock, the page's and (in development) the server's. A finished game may do without: delete this
+ * file, its parts of `index.html`, and what `client.js` imports from here.
+ */
+
+/** @param {string} id @returns {any} */
+const $ = (id) => document.getElementById(id);
+/** Lines that a log pane keeps. */
+const LINES = 300;
+/** Characters of an event's data that a line shows. */
+const LENGTH = 240;
+/** Events that come so often that only the first few of a kind in a row are worth a line. */
+const ROWS_OF_A_KIND = 3;
+
+/** Tells the player something. @param {string} text */
+export function notice(text) {
+  $("notice").textContent = text;
+}
+
+/** Tells the developer what is missing. @param {string} text */
+export function banner(text) {
+  $("banner").textContent = text;
+  $("banner").hidden = false;
+}
+
+/** Shows the lobby's or the room's part of the page. @param {"lobby" | "room"} part */
+export function show(part) {
+  $("lobby").hidden = part !== "lobby";
+  $("room").hidden = part !== "room";
+}
+
+/** @param {import("./cluster.js").Cluster} cluster */
+export function inspect(cluster) {
+  const as = Number(new URLSearchParams(location.search).get("as") ?? 1);
+  $("another").href = `?as=${as + 1}`;
+  $("drop").onclick = () => cluster.drop();
+  $("kill").onclick = () => fetch(`/dev/rooms/${cluster.room}/kill`, { method: "POST" });
+  let last = "", row = 0;
+  cluster.watch((what, detail) => {
+    row = what === last ? row + 1 : 1;
+    last = what;
+    if (row <= ROWS_OF_A_KIND) log("client-log", new Date(), what, detail);
+    if (row === ROWS_OF_A_KIND + 1) log("client-log", new Date(), `… and more of: ${what}`);
+    refresh(cluster, what === "lobby: reroute" ? detail : null);
+  });
+  watchServer();
+}
+
+/** @param {import("./cluster.js").Cluster} cluster @param {any} reroute */
+function refresh(cluster, reroute) {
+  const { state, you, room } = cluster;
+  document.body.dataset.state = state;
+  const hop = { connecting: "you", lobby: "lobby", rerouting: "lobby", room: "room", replaced: "you" }[state];
+  for (const item of document.querySelectorAll("[data-hop]")) {
+    if (item.getAttribute("data-hop") === hop) item.setAttribute("aria-current", "step");
+    else item.removeAttribute("aria-current");
+  }
+  $("hop-you").textContent = you?.name ?? "you";
+  $("hop-room").textContent = room ? `room ${room}` : "room";
+  if (reroute) $("details").dataset.room = `${reroute.url || location.origin}${reroute.path}`;
+  const where = room ? $("details").dataset.room : location.host ? `${location.origin}/socket.io` : "";
+  const rows = { State: state, Player: you?.name ?? "not registered", Id: you?.id ?? "–", Room: room ?? "–", Server: where };
+  $("details").replaceChildren(...Object.entries(rows).flatMap(([name, value]) => {
+    const [term, text] = [document.createElement("dt"), document.createElement("dd")];
+    [term.textContent, text.textContent] = [name, value];
+    return [term, text];
+  }));
+}
+
+/** In development the lobby tells what it and the rooms log. */
+async function watchServer() {
+  const development = await fetch("/dev").then((answer) => answer.text());
+  if (development !== "on") return;
+  for (const part of document.querySelectorAll(".dev")) /** @type {any} */ (part).hidden = false;
+  new EventSource("/dev/log").onmessage = ({ data }) => {
+    const [, time, level, text] = /^(\S+)\s+([A-Z]+)\s+(.*)$/.exec(data) ?? [null, "", "", data];
+    log("server-log", time ? new Date(time) : new Date(), text, null, level);
+  };
+}
+
+/** @param {string} pane @param {Date} time @param {string} what @param {any} [detail] @param {string} [level] */
+function log(pane, time, what, detail, level = "INFO") {
+  const list = $(pane);
+  const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+  const row = document.createElement("li");
+  const clock = document.createElement("time");
+  clock.textContent = time.toTimeString().slice(0, 8) + "." + String(time.getMilliseconds()).padStart(3, "0");
+  const data = detail && Object.keys(detail).length > 0 ? JSON.stringify(detail) : "";
+  const hidden = data.replace(/("(?:token|ticket)":")[^"]+/g, "$1…");
+  row.append(clock, ` ${what} ${hidden.length > LENGTH ? `${hidden.slice(0, LENGTH)} …` : hidden}`);
+  row.dataset.level = level;
+  list.append(row);
+  while (list.childElementCount > LINES) list.firstElementChild.remove();
+  if (atEnd) list.scrollTop = list.scrollHeight;
+}
