@@ -383,7 +383,7 @@ impl<R: Room> RoomManager<R> {
                 let had_joined = seat.had_joined;
                 let gone = seat.waiter.is_some();
                 let player = seat.player.clone();
-                let mut happenings = vec![out(player, room, &String::from(why), had_joined)];
+                let mut happenings = vec![out(player, room, &why.to_string(), had_joined)];
                 if gone {
                     happenings.push(self.refused(room, seat, Refusal::RoomGone));
                 }

@@ -1,36 +1,24 @@
-//! The lobby: serves the page and Socket.IO, and runs the one loop that calls the lobby's hooks. It
-//! runs on the main thread, which lives as long as the process, and starts the rooms from there.
+//! The lobby's loop: takes what happens, one thing after the other, and calls the hook for it.
 
-use std::{cell::RefCell, net::SocketAddr, pin::Pin, process::ExitCode, sync::Arc, time::Duration};
+use std::{pin::Pin, time::Duration};
 
-use anyhow::Context as _;
 use axum::http::header::HOST;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use serde_json::{Value, json, value::RawValue};
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-    sync::{Semaphore, mpsc},
-    time::Instant,
-};
+use tokio::{sync::mpsc, time::Instant};
 use tracing::{error, info};
 
 use super::{
-    agenda::{Agenda, Task, contained, contained_future, sleep_until},
-    connection::{self, Answerer, Conn, ConnId, FromClient, Message, refused},
+    agenda::{Task, contained, contained_future, sleep_until},
+    connection::{Answerer, Conn, ConnId, FromClient, Message, refused},
     events,
     handle::Cluster,
     lobby_hooks::{Arrival, Identity, Lobby, Registration},
-    logs, net,
-    people::People,
-    room_loop,
-    settings::Settings,
     supervisor::FromProcess,
-    token::Tokens,
-    web::{self, host_name},
+    web::host_name,
     words::{Answer, Player, Refusal, Reply, RoomId, done},
 };
-use crate::room_manager::{Happening, RoomManager, Route, Waiter};
+use crate::room_manager::{Happening, Route, Waiter};
 
 /// Of the wire contract, told in `welcome`.
 const WIRE_VERSION: u32 = 1;
@@ -38,114 +26,15 @@ const WIRE_VERSION: u32 = 1;
 const VERDICT: Duration = Duration::from_millis(250);
 /// Those who watch the rooms hear of changes at most this often.
 const ROOMS_PERIOD: Duration = Duration::from_millis(100);
-/// What a lobby needs itself, and what each room costs it: a socket, two pipes, a handle.
-const DESCRIPTORS: (u64, u64) = (64, 4);
-
 /// What was found out about a connection before it was answered.
-type Auth = Result<Option<Player>, Refusal>;
+pub(crate) type Auth = Result<Option<Player>, Refusal>;
 
-/// The whole life of a lobby process, on the main thread.
-pub(crate) fn main<L: Lobby>(settings: Settings) -> anyhow::Result<ExitCode> {
-    settings.check()?;
-    check_descriptors(&settings)?;
-    logs::init_lobby(settings.log_format, settings.dev)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let listener = net::bind(settings.address()).await?;
-        run::<L>(listener, settings, stop_signal()?).await
-    })?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Runs a lobby on this listener until `shutdown`.
-pub(crate) async fn run<L: Lobby>(
-    listener: TcpListener,
-    settings: Settings,
-    shutdown: impl Future<Output = ()>,
-) -> anyhow::Result<()> {
-    events::check_names::<L::Request>()?;
-    room_loop::check::<L::Room>()?;
-    let (from_processes, processes) = mpsc::unbounded_channel();
-    let (from_clients, clients) = mpsc::unbounded_channel();
-    let (kill, kills) = mpsc::unbounded_channel();
-    let tokens = Arc::new(Tokens::open(&settings.key_file, settings.token_ttl)?);
-    let cluster = Cluster {
-        rooms: RefCell::new(RoomManager::new(settings.clone(), from_processes)?),
-        people: RefCell::new(People::default()),
-        agenda: Agenda::new(),
-        tokens: tokens.clone(),
-        settings,
-    };
-    let lobby = L::on_start(&cluster).await.context("the lobby does not start")?;
-
-    let settings = &cluster.settings;
-    let admit = move |auth: &Value| Ok(authenticate(&tokens, auth));
-    let app =
-        web::pages(settings, kill)?.layer(connection::serve("/socket.io", from_clients, admit));
-    let app = web::only_ours(app, settings.public_url.clone());
-    let address = listener.local_addr()?;
-    let places = Arc::new(Semaphore::new(settings.max_connections));
-    let accepting = tokio::spawn(net::accept(listener, app, places));
-    announce(settings, address);
-
-    let inboxes = Inboxes { clients, processes, kills };
-    LobbyLoop::new(lobby, cluster).run(inboxes, shutdown).await;
-    accepting.abort();
-    Ok(())
-}
-
-fn announce(settings: &Settings, address: SocketAddr) {
-    let host =
-        if address.ip().is_unspecified() { "localhost".into() } else { address.ip().to_string() };
-    let here = format!("http://{host}:{}", address.port());
-    let url = settings.public_url.as_ref().map_or(here.as_str(), |url| url.as_str());
-    info!(url, %address, "lobby ready");
-    if settings.dev {
-        info!("development: anyone may kill a room and read this log");
-    }
-}
-
-/// Raises the limit on open files as far as allowed, and refuses one that cannot do.
-fn check_descriptors(settings: &Settings) -> anyhow::Result<()> {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    let _ = setrlimit(Resource::Nofile, limit);
-    let rooms = (settings.max_rooms + settings.pool) as u64;
-    let needed = DESCRIPTORS.0 + DESCRIPTORS.1 * rooms;
-    match getrlimit(Resource::Nofile).current {
-        Some(have) if have < needed => anyhow::bail!(
-            "{have} open files are too few for {rooms} rooms: raise `ulimit -n` to {needed} or more, \
-             or lower --max-rooms"
-        ),
-        _ => Ok(()),
-    }
-}
-
-/// Ctrl-C in a terminal, or SIGTERM.
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => info!("interrupted; stopping"),
-            _ = terminate.recv() => info!("asked to stop; stopping"),
-        }
-    })
-}
-
-fn authenticate(tokens: &Tokens, auth: &Value) -> Auth {
-    match auth.get("token") {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(token)) => tokens.verify(token).map(Some),
-        Some(_) => Err(Refusal::BadToken),
-    }
-}
-
-struct Inboxes {
-    clients: mpsc::UnboundedReceiver<FromClient<Auth>>,
-    processes: mpsc::UnboundedReceiver<FromProcess>,
-    kills: mpsc::UnboundedReceiver<RoomId>,
+/// Where what happens comes from.
+pub(crate) struct Inboxes {
+    pub clients: mpsc::UnboundedReceiver<FromClient<Auth>>,
+    pub processes: mpsc::UnboundedReceiver<FromProcess>,
+    /// Rooms that somebody wants killed, in development.
+    pub kills: mpsc::UnboundedReceiver<RoomId>,
 }
 
 /// An answer that was not ready at once.
@@ -153,7 +42,7 @@ type Later = Pin<Box<dyn Future<Output = (Answerer, Result<Value, Refusal>)>>>;
 /// Somebody who is being registered.
 type Registering = Pin<Box<dyn Future<Output = (ConnId, Answerer, Result<Identity, Refusal>)>>>;
 
-struct LobbyLoop<L: Lobby> {
+pub(crate) struct LobbyLoop<L: Lobby> {
     lobby: L,
     cluster: Cluster<L>,
     answers: FuturesUnordered<Later>,
@@ -162,12 +51,13 @@ struct LobbyLoop<L: Lobby> {
     refill_at: Option<Instant>,
     /// When to show the rooms to those who watch; `None` while nothing has changed.
     show_rooms_at: Option<Instant>,
+    shown_rooms: Value,
     /// Set while stopping: when to go, whatever rooms are left.
     stop_at: Option<Instant>,
 }
 
 impl<L: Lobby> LobbyLoop<L> {
-    fn new(lobby: L, cluster: Cluster<L>) -> Self {
+    pub fn new(lobby: L, cluster: Cluster<L>) -> Self {
         LobbyLoop {
             lobby,
             cluster,
@@ -175,12 +65,13 @@ impl<L: Lobby> LobbyLoop<L> {
             registering: FuturesUnordered::new(),
             refill_at: Some(Instant::now()),
             show_rooms_at: None,
+            shown_rooms: Value::Null,
             stop_at: None,
         }
     }
 
     /// What happens next, and the hook for it: again and again.
-    async fn run(mut self, mut inboxes: Inboxes, shutdown: impl Future<Output = ()>) {
+    pub async fn run(mut self, mut inboxes: Inboxes, shutdown: impl Future<Output = ()>) {
         let mut tasks: FuturesUnordered<Task<L, Cluster<L>>> = FuturesUnordered::new();
         let mut shutdown = std::pin::pin!(shutdown);
         while !self.is_over() {
@@ -464,8 +355,11 @@ impl<L: Lobby> LobbyLoop<L> {
         if self.show_rooms_at.is_some_and(|at| at <= now) {
             self.show_rooms_at = None;
             let list = json!(rooms.list());
-            for conn in self.cluster.people.borrow().watchers() {
-                let _ = conn.tell("rooms", &list);
+            if list != self.shown_rooms {
+                for conn in self.cluster.people.borrow().watchers() {
+                    let _ = conn.tell("rooms", &list);
+                }
+                self.shown_rooms = list;
             }
         }
         if rooms.take_changed() {

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `lobby_hooks`, `room_hooks` | the two traits that you implement |
 //! | `handle`, `ctx` | what a hook of the lobby, of a room, can do |
-//! | `lobby_loop`, `people` | the lobby's loop; who is in the lobby |
+//! | `lobby_main`, `lobby_loop`, `people` | the lobby's process, its loop; who is in the lobby |
 //! | `room_loop`, `room_core` | a room's process and its loop; who has a seat, which hook comes when |
 //! | `supervisor`, `channel` | a room's process seen from the lobby; what the two say to each other |
 //! | `connection`, `events` | a browser's connection; enums as Socket.IO events |
@@ -20,6 +20,7 @@ mod events;
 mod handle;
 mod lobby_hooks;
 mod lobby_loop;
+mod lobby_main;
 mod logs;
 mod net;
 mod people;
@@ -53,7 +54,7 @@ pub use self::{
 pub fn main<L: Lobby>() -> ExitCode {
     let settings = Settings::parse();
     let result = match settings.role {
-        Role::Lobby => lobby_loop::main::<L>(settings),
+        Role::Lobby => lobby_main::main::<L>(settings),
         Role::Room => room_loop::main::<L::Room>(),
     };
     result.unwrap_or_else(|error| {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use clap::{Parser, ValueEnum};
+use clap::{ArgAction, Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use crate::defaults;
@@ -57,7 +57,7 @@ pub struct Settings {
     #[arg(long, env = "CLUSTER_MAX_CONNECTIONS", default_value_t = 10_000, value_parser = positive)]
     pub max_connections: usize,
 
-    /// How long a room may take to start, and again to open.
+    /// How long a room may take to become ready.
     #[arg(long, env = "CLUSTER_READY_TIMEOUT", default_value = "5s", value_parser = duration)]
     pub ready_timeout: Duration,
 
@@ -101,8 +101,17 @@ pub struct Settings {
     #[arg(long, env = "CLUSTER_LOG_FORMAT", value_enum, default_value_t = LogFormat::Human)]
     pub log_format: LogFormat,
 
-    /// Powers for development, always on in debug builds: anyone may kill a room and read the log.
-    #[arg(long, env = "CLUSTER_DEV", default_value_t = cfg!(debug_assertions))]
+    /// Powers for development: anyone may kill a room and read the log. On in debug builds, unless
+    /// `--dev=false`.
+    #[arg(
+        long,
+        env = "CLUSTER_DEV",
+        default_value_t = cfg!(debug_assertions),
+        default_missing_value = "true",
+        num_args = 0..=1,
+        require_equals = true,
+        action = ArgAction::Set
+    )]
     pub dev: bool,
 }
 

@@ -139,7 +139,7 @@ impl<'de> Deserialize<'de> for Refusal {
 
 /// Why a player left a room for good. On the wire its text, which is the reason that his page gets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "String", into = "String")]
+#[serde(rename_all = "snake_case")]
 pub enum Leave {
     /// He asked to.
     Left,
@@ -147,43 +147,25 @@ pub enum Leave {
     Dropped,
     /// He had a seat and never came to take it.
     Expired,
-    /// The room closed.
+    /// The room closed with an outcome.
     Finished,
-    /// The lobby closed the room.
+    /// The room closed without one: the lobby wanted it to.
     Closed,
     /// A reason of your own, given to `send_to_lobby`.
+    #[serde(untagged)]
     Sent(String),
-}
-
-impl From<Leave> for String {
-    fn from(why: Leave) -> Self {
-        match why {
-            Leave::Left => "left".into(),
-            Leave::Dropped => "dropped".into(),
-            Leave::Expired => "expired".into(),
-            Leave::Finished => "finished".into(),
-            Leave::Closed => "closed".into(),
-            Leave::Sent(reason) => reason,
-        }
-    }
-}
-
-impl From<String> for Leave {
-    fn from(text: String) -> Self {
-        match text.as_str() {
-            "left" => Leave::Left,
-            "dropped" => Leave::Dropped,
-            "expired" => Leave::Expired,
-            "finished" => Leave::Finished,
-            "closed" => Leave::Closed,
-            _ => Leave::Sent(text),
-        }
-    }
 }
 
 impl fmt::Display for Leave {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from(self.clone()))
+        f.write_str(match self {
+            Leave::Left => "left",
+            Leave::Dropped => "dropped",
+            Leave::Expired => "expired",
+            Leave::Finished => "finished",
+            Leave::Closed => "closed",
+            Leave::Sent(reason) => reason,
+        })
     }
 }
 

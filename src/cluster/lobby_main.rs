@@ -1,0 +1,144 @@
+//! A lobby's process: from the settings to a server that runs until it is told to stop. The loop runs
+//! on the main thread, which lives as long as the process, and starts the rooms from there.
+
+use std::{
+    cell::RefCell,
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use serde_json::Value;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::{Semaphore, mpsc},
+};
+use tracing::info;
+
+use super::{
+    agenda::Agenda,
+    connection, events,
+    handle::Cluster,
+    lobby_hooks::Lobby,
+    lobby_loop::{Auth, Inboxes, LobbyLoop},
+    logs, net,
+    people::People,
+    room_loop,
+    settings::Settings,
+    token::Tokens,
+    web,
+    words::Refusal,
+};
+use crate::room_manager::RoomManager;
+
+/// What a lobby needs itself, and what each room costs it: a socket, two pipes, a handle.
+const DESCRIPTORS: (u64, u64) = (64, 4);
+
+/// The whole life of a lobby process, on the main thread.
+pub(crate) fn main<L: Lobby>(settings: Settings) -> anyhow::Result<ExitCode> {
+    settings.check()?;
+    check_descriptors(&settings)?;
+    logs::init_lobby(settings.log_format, settings.dev)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = net::bind(settings.address()).await?;
+        run::<L>(listener, settings, stop_signal()?).await
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a lobby on this listener until `shutdown`.
+pub(crate) async fn run<L: Lobby>(
+    listener: TcpListener,
+    settings: Settings,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    events::check_names::<L::Request>()?;
+    room_loop::check::<L::Room>()?;
+    let (from_processes, processes) = mpsc::unbounded_channel();
+    let (from_clients, clients) = mpsc::unbounded_channel();
+    let (kill, kills) = mpsc::unbounded_channel();
+    let tokens = Arc::new(Tokens::open(&settings.key_file, settings.token_ttl)?);
+    let cluster = Cluster {
+        rooms: RefCell::new(RoomManager::new(settings.clone(), from_processes)?),
+        people: RefCell::new(People::default()),
+        agenda: Agenda::new(),
+        tokens: tokens.clone(),
+        settings,
+    };
+    let lobby = L::on_start(&cluster).await.context("the lobby does not start")?;
+
+    let settings = &cluster.settings;
+    let admit = move |auth: &Value| Ok(authenticate(&tokens, auth));
+    let app =
+        web::pages(settings, kill)?.layer(connection::serve("/socket.io", from_clients, admit));
+    let app = web::only_ours(app, settings.public_url.clone());
+    let address = listener.local_addr()?;
+    let places = Arc::new(Semaphore::new(settings.max_connections));
+    let accepting = tokio::spawn(net::accept(listener, app, places));
+    announce(settings, address);
+
+    let inboxes = Inboxes { clients, processes, kills };
+    LobbyLoop::new(lobby, cluster).run(inboxes, shutdown).await;
+    accepting.abort();
+    Ok(())
+}
+
+fn announce(settings: &Settings, mut address: SocketAddr) {
+    if address.ip().is_unspecified() {
+        address.set_ip(own_address().unwrap_or(Ipv4Addr::LOCALHOST.into()));
+    }
+    let here = format!("http://{address}");
+    let url = settings.public_url.as_ref().map_or(here.as_str(), |url| url.as_str());
+    info!(url, "lobby ready");
+    if settings.dev {
+        info!("development: anyone may kill a room and read this log");
+    }
+}
+
+/// The address at which others in the network reach this machine. Sends nothing: connecting a UDP
+/// socket only asks the kernel which way it would send.
+fn own_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
+
+/// Raises the limit on open files as far as allowed, and refuses one that cannot do.
+fn check_descriptors(settings: &Settings) -> anyhow::Result<()> {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = setrlimit(Resource::Nofile, limit);
+    let rooms = (settings.max_rooms + settings.pool) as u64;
+    let needed = DESCRIPTORS.0 + DESCRIPTORS.1 * rooms;
+    match getrlimit(Resource::Nofile).current {
+        Some(have) if have < needed => anyhow::bail!(
+            "{have} open files are too few for {rooms} rooms: raise `ulimit -n` to {needed} or more, \
+             or lower --max-rooms"
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// Ctrl-C in a terminal, or SIGTERM.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => info!("interrupted; stopping"),
+            _ = terminate.recv() => info!("asked to stop; stopping"),
+        }
+    })
+}
+
+fn authenticate(tokens: &Tokens, auth: &Value) -> Auth {
+    match auth.get("token") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(token)) => tokens.verify(token).map(Some),
+        Some(_) => Err(Refusal::BadToken),
+    }
+}
