@@ -436,7 +436,7 @@ impl<R: Room> RoomManager<R> {
         let exit = typed(verdict);
         let mut happenings = Vec::new();
         for (id, seat) in std::mem::take(&mut entry.seats) {
-            self.seated.retain(|player, seated| *player != id || seated != room);
+            self.unseat(&id, room);
             happenings.push(out(seat.player.clone(), room, exit.reason(), seat.had_joined));
             if seat.waiter.is_some() {
                 let why = match &exit {
@@ -492,16 +492,20 @@ impl<R: Room> RoomManager<R> {
         let entry = self.rooms.get_mut(room)?;
         let seat = entry.seats.values().find(|seat| seat.number == number)?;
         let id = seat.player.id.clone();
-        if self.seated.get(&id) == Some(room) {
-            self.seated.remove(&id);
+        let seat = entry.seats.remove(&id);
+        self.unseat(&id, room);
+        seat
+    }
+
+    /// The player has no seat in this room any more; he may have one in another.
+    fn unseat(&mut self, player: &PlayerId, room: &RoomId) {
+        if self.seated.get(player) == Some(room) {
+            self.seated.remove(player);
         }
-        entry.seats.remove(&id)
     }
 
     fn refused(&mut self, room: &RoomId, seat: Seat, refusal: Refusal) -> Happening<R> {
-        if self.seated.get(&seat.player.id) == Some(room) {
-            self.seated.remove(&seat.player.id);
-        }
+        self.unseat(&seat.player.id, room);
         Happening::Refused { player: seat.player, refusal, waiter: seat.waiter }
     }
 }

@@ -1,7 +1,7 @@
 //! Plain serde enums as Socket.IO events: the variant, in snake_case, is the event's name, and what
 //! it holds is the event's data. No data, `null` and `{}` are the same to a variant that needs none.
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use serde::{
     Deserializer, Serialize,
     de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, VariantAccess, Visitor},
@@ -52,6 +52,7 @@ pub(crate) fn encode(event: &impl Serialize) -> anyhow::Result<Encoded> {
     } else {
         bail!("an event must be an enum's variant, and this is {text}");
     };
+    ensure!(!RESERVED.contains(&name), "the event name '{name}' is taken by the cluster");
     Ok(Encoded { name: name.to_owned(), data: RawValue::from_string(data.to_owned())? })
 }
 
@@ -64,11 +65,13 @@ pub(crate) fn decode<T: DeserializeOwned>(
         None | Some("null") => "{}",
         Some(text) => text,
     };
-    if !names::<T>().contains(&name) {
-        return Err(Refusal::UnknownEvent(name.chars().take(40).collect()));
-    }
-    T::deserialize(Event { name, data })
-        .map_err(|error| Refusal::BadMessage(error.to_string().chars().take(200).collect()))
+    T::deserialize(Event { name, data }).map_err(|error| {
+        if names::<T>().contains(&name) {
+            Refusal::BadMessage(error.to_string().chars().take(200).collect())
+        } else {
+            Refusal::UnknownEvent(name.chars().take(40).collect())
+        }
+    })
 }
 
 /// The names of all variants of `T`.

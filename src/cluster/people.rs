@@ -19,105 +19,80 @@ const REMEMBERED: Duration = Duration::from_secs(600);
 
 #[derive(Default)]
 pub(crate) struct People {
-    /// Every connection, registered or not.
-    visitors: HashMap<ConnId, Visitor>,
+    /// Every connection, and who it belongs to, once registered.
+    visitors: HashMap<ConnId, (Conn, Option<Player>)>,
     /// The connection of each player who is in the lobby.
     present: HashMap<PlayerId, ConnId>,
+    arriving: HashMap<ConnId, Arriving>,
     watching: HashSet<ConnId>,
     returned: HashMap<PlayerId, (RoomId, String, Instant)>,
 }
 
-struct Visitor {
-    conn: Conn,
-    who: Who,
-}
-
-enum Who {
-    Unregistered,
-    /// Known, but his room may be dying: until `until`, what he asks waits, so that he is told first
-    /// why he is back.
-    Arriving {
-        player: Player,
-        until: Instant,
-        waiting: Vec<Message>,
-    },
-    Here(Player),
+/// Somebody whose room may be dying: until then, what he asks waits, so that he is told first why he
+/// is back.
+struct Arriving {
+    until: Instant,
+    waiting: Vec<Message>,
 }
 
 impl People {
     pub fn add(&mut self, conn: Conn) {
-        self.visitors.insert(conn.id, Visitor { conn, who: Who::Unregistered });
+        self.visitors.insert(conn.id, (conn, None));
     }
 
     /// The connection is this player's from now on. Returns the one that it replaces, and whether the
     /// player had arrived with it.
     pub fn enter(&mut self, conn: ConnId, player: Player) -> Option<(Conn, bool)> {
-        let before = self.present.insert(player.id.clone(), conn).filter(|before| *before != conn);
-        if let Some(visitor) = self.visitors.get_mut(&conn) {
-            visitor.who = Who::Here(player);
+        let before = self.present.insert(player.id.clone(), conn);
+        if let Some((_, who)) = self.visitors.get_mut(&conn) {
+            *who = Some(player);
         }
-        let replaced = self.visitors.get_mut(&before?)?;
-        let who = std::mem::replace(&mut replaced.who, Who::Unregistered);
-        Some((replaced.conn.clone(), matches!(who, Who::Here(_))))
-    }
-
-    /// Lets a player wait for his room's verdict.
-    pub fn wait(&mut self, conn: ConnId, until: Instant) {
-        if let Some(Visitor { who, .. }) = self.visitors.get_mut(&conn)
-            && let Who::Here(player) = who
-        {
-            *who = Who::Arriving { player: player.clone(), until, waiting: Vec::new() };
-        }
-    }
-
-    /// Lets a player arrive who waited; returns what he asked meanwhile.
-    pub fn stop_waiting(&mut self, conn: ConnId) -> Option<(Player, Vec<Message>)> {
-        let who = &mut self.visitors.get_mut(&conn)?.who;
-        let Who::Arriving { player, waiting, .. } = who else {
-            return None;
-        };
-        let (player, waiting) = (player.clone(), std::mem::take(waiting));
-        *who = Who::Here(player.clone());
-        Some((player, waiting))
-    }
-
-    /// Keeps a message of somebody who waits, or gives it back.
-    pub fn keep_waiting(&mut self, conn: ConnId, message: Message) -> Option<Message> {
-        match self.visitors.get_mut(&conn) {
-            Some(Visitor { who: Who::Arriving { waiting, .. }, .. }) => {
-                waiting.push(message);
-                None
-            }
-            _ => Some(message),
-        }
-    }
-
-    /// Those who wait, and until when.
-    pub fn waiting(&self) -> impl Iterator<Item = (ConnId, Instant)> {
-        self.visitors.iter().filter_map(|(conn, visitor)| match &visitor.who {
-            Who::Arriving { until, .. } => Some((*conn, *until)),
-            Who::Here(_) | Who::Unregistered => None,
-        })
+        let before = before.filter(|before| *before != conn)?;
+        let (replaced, who) = self.visitors.get_mut(&before)?;
+        *who = None;
+        Some((replaced.clone(), self.arriving.remove(&before).is_none()))
     }
 
     /// Forgets a connection; returns the player who is not in the lobby any more, if he had arrived.
     pub fn remove(&mut self, conn: ConnId) -> Option<Player> {
         self.watching.remove(&conn);
-        match self.visitors.remove(&conn)?.who {
-            Who::Unregistered => None,
-            Who::Arriving { player, .. } => {
-                self.present.remove(&player.id);
-                None
-            }
-            Who::Here(player) => {
-                self.present.remove(&player.id);
-                Some(player)
-            }
-        }
+        let had_arrived = self.arriving.remove(&conn).is_none();
+        let player = self.visitors.remove(&conn)?.1?;
+        self.present.remove(&player.id);
+        had_arrived.then_some(player)
+    }
+
+    /// Lets a connection wait for the verdict of its player's room.
+    pub fn wait(&mut self, conn: ConnId, until: Instant) {
+        self.arriving.insert(conn, Arriving { until, waiting: Vec::new() });
+    }
+
+    /// Ends the wait; returns what was asked meanwhile.
+    pub fn stop_waiting(&mut self, conn: ConnId) -> Option<(Player, Vec<Message>)> {
+        let waiting = self.arriving.remove(&conn)?.waiting;
+        Some((self.player(conn)?, waiting))
+    }
+
+    /// Keeps a message of a connection that waits, or gives it back.
+    pub fn keep_waiting(&mut self, conn: ConnId, message: Message) -> Option<Message> {
+        let Some(arriving) = self.arriving.get_mut(&conn) else {
+            return Some(message);
+        };
+        arriving.waiting.push(message);
+        None
+    }
+
+    /// The connections that wait, and until when.
+    pub fn waiting(&self) -> impl Iterator<Item = (ConnId, Instant)> {
+        self.arriving.iter().map(|(conn, arriving)| (*conn, arriving.until))
     }
 
     pub fn conn(&self, conn: ConnId) -> Option<Conn> {
-        Some(self.visitors.get(&conn)?.conn.clone())
+        Some(self.visitors.get(&conn)?.0.clone())
+    }
+
+    pub fn player(&self, conn: ConnId) -> Option<Player> {
+        self.visitors.get(&conn)?.1.clone()
     }
 
     pub fn conn_of(&self, player: &PlayerId) -> Option<Conn> {
@@ -125,20 +100,13 @@ impl People {
     }
 
     pub fn everyone(&self) -> impl Iterator<Item = &Conn> {
-        self.visitors.values().map(|visitor| &visitor.conn)
-    }
-
-    pub fn player(&self, conn: ConnId) -> Option<Player> {
-        match &self.visitors.get(&conn)?.who {
-            Who::Here(player) => Some(player.clone()),
-            Who::Arriving { .. } | Who::Unregistered => None,
-        }
+        self.visitors.values().map(|(conn, _)| conn)
     }
 
     /// Shows the list of rooms now and whenever it changes.
     pub fn watch(&mut self, conn: ConnId, list: &Value) {
-        if let Some(visitor) = self.visitors.get(&conn) {
-            let _ = visitor.conn.tell("rooms", list);
+        if let Some((visitor, _)) = self.visitors.get(&conn) {
+            let _ = visitor.tell("rooms", list);
             self.watching.insert(conn);
         }
     }
@@ -148,8 +116,7 @@ impl People {
     }
 
     pub fn watchers(&self) -> impl Iterator<Item = &Conn> {
-        let visitors = self.watching.iter().filter_map(|conn| self.visitors.get(conn));
-        visitors.map(|visitor| &visitor.conn)
+        self.watching.iter().filter_map(|conn| Some(&self.visitors.get(conn)?.0))
     }
 
     /// Remembers what to tell a player when he is back.

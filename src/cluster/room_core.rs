@@ -49,7 +49,7 @@ impl Tickets {
         let mut tickets = self.0.lock().expect("nobody panics while holding this");
         match tickets.remove(ticket) {
             Some((player, until)) if Instant::now() < until => Ok(player),
-            _ => Err(super::words::refuse("bad_ticket", "this ticket is not valid any more")),
+            _ => Err(Refusal::BadTicket),
         }
     }
 }

@@ -62,6 +62,8 @@ pub enum Refusal {
     BadName,
     #[error("this token is not valid any more; register again")]
     BadToken,
+    #[error("this ticket is not valid any more")]
+    BadTicket,
     #[error("you are connected in another window")]
     Replaced,
     #[error("there is no event '{0}'")]
@@ -102,6 +104,7 @@ impl Refusal {
             Refusal::AlreadyRegistered => "already_registered",
             Refusal::BadName => "bad_name",
             Refusal::BadToken => "bad_token",
+            Refusal::BadTicket => "bad_ticket",
             Refusal::Replaced => "replaced",
             Refusal::UnknownEvent(_) => "unknown_event",
             Refusal::BadMessage(_) => "bad_message",
