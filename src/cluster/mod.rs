@@ -52,10 +52,10 @@ pub use self::{
 /// Runs this process in its role: a lobby, or one of the rooms that a lobby starts. What stops it is
 /// one line on stderr and a status that is not zero.
 pub fn main<L: Lobby>() -> ExitCode {
-    let settings = Settings::parse();
-    let result = match settings.role {
-        Role::Lobby => lobby_main::main::<L>(settings),
-        Role::Room => room_loop::main::<L::Room>(),
+    let result = match std::env::args().nth(1).as_deref() {
+        // Before anything else: a room is told its settings by its lobby, and should start fast.
+        Some("room") => room_loop::main::<L::Room>(),
+        _ => lobby_main::main::<L>(Settings::parse()),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

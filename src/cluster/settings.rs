@@ -17,7 +17,7 @@ use crate::defaults;
 #[derive(Debug, Clone, Parser)]
 #[command(version, about)]
 pub struct Settings {
-    /// Which role this process has; a lobby starts its rooms itself.
+    /// The role of this process. The other one, `room`, is never started by hand.
     #[arg(value_enum, default_value_t = Role::Lobby, hide = true)]
     pub role: Role,
 
@@ -118,7 +118,6 @@ pub struct Settings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Role {
     Lobby,
-    Room,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
