@@ -55,10 +55,23 @@ pub fn main<L: Lobby>() -> ExitCode {
     let result = match std::env::args().nth(1).as_deref() {
         // Before anything else: a room is told its settings by its lobby, and should start fast.
         Some("room") => room_loop::main::<L::Room>(),
-        _ => lobby_main::main::<L>(Settings::parse()),
+        _ => parse_settings().and_then(lobby_main::main::<L>),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
+    })
+}
+
+/// From flags and environment. A bad one is said in one line; `--help` and `--version` end here.
+fn parse_settings() -> anyhow::Result<Settings> {
+    Settings::try_parse().map_err(|error| {
+        if !error.use_stderr() {
+            error.exit();
+        }
+        let text = error.to_string();
+        let first = text.lines().take_while(|line| !line.is_empty());
+        let line = first.map(str::trim).collect::<Vec<_>>().join(" ");
+        anyhow::anyhow!("{}", line.trim_start_matches("error: "))
     })
 }

@@ -33,7 +33,7 @@ pub struct Settings {
     #[arg(long, env = "CLUSTER_LAN", conflicts_with = "host")]
     pub lan: bool,
 
-    /// Where browsers reach the lobby when a proxy stands in front, such as https://play.example.org.
+    /// Where browsers reach the lobby when a proxy stands in front, such as `https://play.example.org`.
     #[arg(long, env = "CLUSTER_PUBLIC_URL")]
     pub public_url: Option<PublicUrl>,
 
