@@ -54,7 +54,7 @@ pub(crate) enum Happening<R: Room> {
         player: Player,
         room: RoomId,
         reason: String,
-        had_joined: bool,
+        sent: bool,
     },
     Message(RoomInfo<R::Options>, R::ToLobby),
     Exited(RoomInfo<R::Options>, Exit<R::Outcome>),
@@ -121,7 +121,8 @@ struct Seat {
     player: Player,
     ticket: String,
     waiter: Option<Waiter>,
-    had_joined: bool,
+    /// Its player was sent on his way, and may be in the room.
+    sent: bool,
 }
 
 impl<R: Room> RoomManager<R> {
@@ -197,10 +198,10 @@ impl<R: Room> RoomManager<R> {
         self.seated.get(player).cloned()
     }
 
-    /// Whether the player has come to his seat, as far as is known here.
-    pub(crate) fn has_joined(&self, player: &PlayerId) -> bool {
+    /// Whether the player is in a room or on his way to one, as far as is known here.
+    pub(crate) fn is_away(&self, player: &PlayerId) -> bool {
         let seat = self.seated.get(player).and_then(|room| self.rooms.get(room)?.seats.get(player));
-        seat.is_some_and(|seat| seat.had_joined)
+        seat.is_some_and(|seat| seat.sent)
     }
 
     /// Gives a seat to a player, or lets him keep the one that he has. The receiver hears when the
@@ -222,10 +223,9 @@ impl<R: Room> RoomManager<R> {
         let (waiter, answer) = oneshot::channel();
         let (number, ticket) = (self.next_seat, random_ticket());
         self.next_seat += 1;
-        let had_joined = kept.is_some_and(|seat| seat.had_joined);
+        let sent = kept.is_some_and(|seat| seat.sent);
         let hold = ToRoom::Hold { seat: number, ticket: ticket.clone(), player: player.clone() };
-        let seat =
-            Seat { number, player: player.clone(), ticket, waiter: Some(waiter), had_joined };
+        let seat = Seat { number, player: player.clone(), ticket, waiter: Some(waiter), sent };
         entry.seats.insert(player.id.clone(), seat);
         entry.send(&hold);
         self.changed = true;
@@ -355,6 +355,7 @@ impl<R: Room> RoomManager<R> {
                 let Some(seat) = entry.seats.values_mut().find(|held| held.number == seat) else {
                     return vec![];
                 };
+                seat.sent = true;
                 let (room, ticket) = (room.clone(), seat.ticket.clone());
                 let (player, waiter) = (seat.player.clone(), seat.waiter.take());
                 vec![Happening::Reroute { player, to: Route { room, port, ticket }, waiter }]
@@ -364,27 +365,19 @@ impl<R: Room> RoomManager<R> {
                 seat.map(|seat| self.refused(room, seat, refusal)).into_iter().collect()
             }
             FromRoom::Joined { seat } => {
-                let seat = entry.seats.values_mut().find(|held| held.number == seat);
-                let joined = seat.map(|seat| {
-                    seat.had_joined = true;
-                    Happening::Joined(seat.player.id.clone())
-                });
-                joined.into_iter().collect()
+                let seat = entry.seats.values().find(|held| held.number == seat);
+                seat.map(|seat| Happening::Joined(seat.player.id.clone())).into_iter().collect()
             }
             FromRoom::Dropped { seat } => {
                 let seat = entry.seats.values().find(|held| held.number == seat);
-                let player = seat.map(|seat| seat.player.clone());
-                player.map(|player| out(player, room, "dropped", true)).into_iter().collect()
+                seat.map(|seat| out(seat, room, "dropped")).into_iter().collect()
             }
             FromRoom::Left { seat, why } => {
                 let Some(seat) = self.vacate(room, seat) else {
                     return vec![];
                 };
-                let had_joined = seat.had_joined;
-                let gone = seat.waiter.is_some();
-                let player = seat.player.clone();
-                let mut happenings = vec![out(player, room, &why.to_string(), had_joined)];
-                if gone {
+                let mut happenings = vec![out(&seat, room, &why.to_string())];
+                if seat.waiter.is_some() {
                     happenings.push(self.refused(room, seat, Refusal::RoomGone));
                 }
                 happenings
@@ -437,7 +430,7 @@ impl<R: Room> RoomManager<R> {
         let mut happenings = Vec::new();
         for (id, seat) in std::mem::take(&mut entry.seats) {
             self.unseat(&id, room);
-            happenings.push(out(seat.player.clone(), room, exit.reason(), seat.had_joined));
+            happenings.push(out(&seat, room, exit.reason()));
             if seat.waiter.is_some() {
                 let why = match &exit {
                     Exit::NeverReady(why) => Refusal::NoRoom(why.clone()),
@@ -541,8 +534,9 @@ impl<R: Room> Entry<R> {
     }
 }
 
-fn out<R: Room>(player: Player, room: &RoomId, reason: &str, had_joined: bool) -> Happening<R> {
-    Happening::Out { player, room: room.clone(), reason: reason.to_owned(), had_joined }
+fn out<R: Room>(seat: &Seat, room: &RoomId, reason: &str) -> Happening<R> {
+    let (player, room) = (seat.player.clone(), room.clone());
+    Happening::Out { player, room, reason: reason.to_owned(), sent: seat.sent }
 }
 
 fn typed<Outcome: serde::de::DeserializeOwned>(verdict: Verdict) -> Exit<Outcome> {

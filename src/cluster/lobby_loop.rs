@@ -116,8 +116,8 @@ impl<L: Lobby> LobbyLoop<L> {
                 self.enter(conn.id, &player);
                 // His room may have died a moment ago: its verdict is the true reason for his return.
                 let mut people = self.cluster.people.borrow_mut();
-                let was_in_room = self.cluster.rooms.borrow().has_joined(&player.id);
-                if was_in_room && !people.has_news(&player.id) {
+                let away = self.cluster.rooms.borrow().is_away(&player.id);
+                if away && !people.has_news(&player.id) {
                     people.wait(conn.id, Instant::now() + VERDICT);
                 } else {
                     drop(people);
@@ -212,7 +212,8 @@ impl<L: Lobby> LobbyLoop<L> {
 
     /// Somebody wants to be a player.
     fn register(&mut self, conn: ConnId, data: Option<&RawValue>, to: Answerer) {
-        let form = match serde_json::from_str::<Registration>(data.map_or("{}", RawValue::get)) {
+        let data = data.map(RawValue::get).filter(|text| *text != "null").unwrap_or("{}");
+        let form = match serde_json::from_str::<Registration>(data) {
             Ok(form) => form,
             Err(error) => return to.send(Err(Refusal::BadMessage(error.to_string()))),
         };
@@ -260,10 +261,10 @@ impl<L: Lobby> LobbyLoop<L> {
                 }
             }
             Happening::Joined(player) => drop(self.cluster.people.borrow_mut().recall(&player)),
-            Happening::Out { player, room, reason, had_joined } => {
+            Happening::Out { player, room, reason, sent } => {
                 let mut people = self.cluster.people.borrow_mut();
                 let conn = people.conn_of(&player.id).map(|conn| conn.id);
-                if had_joined || conn.is_none() {
+                if sent {
                     people.remember(player.id, room, reason);
                 }
                 drop(people);

@@ -6,6 +6,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
     process::ExitCode,
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -35,6 +36,8 @@ use crate::room_manager::RoomManager;
 
 /// What a lobby needs itself, and what each room costs it: a socket, two pipes, a handle.
 const DESCRIPTORS: (u64, u64) = (64, 4);
+/// When the lobby has stopped, what was given to other threads may take so long.
+const LAST_WORK: Duration = Duration::from_millis(100);
 
 /// The whole life of a lobby process, on the main thread.
 pub(crate) fn main<L: Lobby>(settings: Settings) -> anyhow::Result<ExitCode> {
@@ -42,11 +45,13 @@ pub(crate) fn main<L: Lobby>(settings: Settings) -> anyhow::Result<ExitCode> {
     check_descriptors(&settings)?;
     logs::init_lobby(settings.log_format, settings.dev)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         let listener = net::bind(settings.address()).await?;
         run::<L>(listener, settings, stop_signal()?).await
-    })?;
-    Ok(ExitCode::SUCCESS)
+    });
+    // Dropping it would wait for computations; they end with the process.
+    runtime.shutdown_timeout(LAST_WORK);
+    result.map(|()| ExitCode::SUCCESS)
 }
 
 /// Runs a lobby on this listener until `shutdown`.

@@ -44,14 +44,15 @@ pub(crate) fn main<R: Room>() -> anyhow::Result<ExitCode> {
     logs::init_room()?;
     // One thread: a room's state need not be Send, and rooms are parallel to each other.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    // Dropping it, also in a panic, would wait for computations; they end with the process.
+    let runtime = std::mem::ManuallyDrop::new(runtime);
+    let result = runtime.block_on(async {
         let (to_lobby, from_lobby) = channel::open(UnixStream::from_std(socket)?);
-        let life = live::<R>(&to_lobby, from_lobby);
-        let result = life.await;
+        let result = live::<R>(&to_lobby, from_lobby).await;
         to_lobby.flush(GOODBYE).await;
         result
-    })?;
-    Ok(ExitCode::SUCCESS)
+    });
+    result.map(|()| ExitCode::SUCCESS)
 }
 
 /// Moves the socket away from stdin, to a descriptor that nothing this process starts inherits.
@@ -118,8 +119,10 @@ async fn live<R: Room>(to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::R
         let places = Arc::new(Semaphore::new(settings.max_connections));
         let (inbox, items) = mpsc::unbounded_channel();
         let app = app(&settings, inbox, tickets);
-        tokio::spawn(net::accept(listener, app, places.clone()));
+        let accepting = tokio::spawn(net::accept(listener, app, places.clone()));
         play(core, items, to_lobby, from_lobby).await?;
+        // It holds a place itself, for the next to come.
+        accepting.abort();
         // Browsers hang up when they have read where to go next.
         let all = places.acquire_many(settings.max_connections as u32);
         let _ = tokio::time::timeout(GOODBYE, all).await;

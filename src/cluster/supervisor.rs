@@ -146,7 +146,8 @@ impl Watched {
         kill_group(group);
         let last_words = self.last_words();
         let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
-        let verdict = verdict.or(self.closed).unwrap_or_else(|| {
+        // A room that has said how it ends keeps that, also if it had to be killed in the end.
+        let verdict = self.closed.or(verdict).unwrap_or_else(|| {
             Exit::Crashed(status.map_or_else(|error| error.to_string(), describe))
         });
         let _ = self.inbox.send(FromProcess::Ended(self.room, verdict));

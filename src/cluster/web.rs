@@ -54,15 +54,20 @@ pub(crate) fn pages(
     }
     let mut cdn = None;
     for (name, package, file) in VENDOR {
-        let route = format!("/vendor/{name}");
         let installed = node_modules(settings).join(package.split('@').next().unwrap()).join(file);
-        if installed.is_file() {
-            pages = pages.route_service(&route, ServeFile::new(installed));
-        } else {
+        if !installed.is_file() {
             cdn = Some(&settings.cdn);
-            let elsewhere = format!("{}/{package}/{file}", settings.cdn.as_str());
-            pages = pages.route(&route, get(async move || Redirect::temporary(&elsewhere)));
         }
+        let elsewhere = format!("{}/{package}/{file}", settings.cdn.as_str());
+        // Looked for at each request: after `npm ci` a reload is enough.
+        let library = async move |request: Request| {
+            if !installed.is_file() {
+                return Redirect::temporary(&elsewhere).into_response();
+            }
+            let file = ServeFile::new(&installed).try_call(request).await;
+            file.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR).into_response()
+        };
+        pages = pages.route(&format!("/vendor/{name}"), get(library));
     }
     if cdn.is_some() {
         tracing::info!(
