@@ -1,0 +1,40 @@
+//! Examples other than the first are folders of whole files in `template-hooks/examples`.
+
+use crate::helpers::{Folder, Template, files, read};
+
+#[test]
+fn an_example_replaces_whole_files_and_adds_its_own() {
+    let (template, folder) = (Template::new(), Folder::new());
+    // What looks like Liquid stays as it is: hook files are not rendered.
+    let room = "//! Another room: {{project-name}} {% raw %}\n";
+    template.write("template-hooks/examples/chess/src/room.rs", room);
+    template.write("template-hooks/examples/chess/static/client.js", "chess();\n");
+    template.write("template-hooks/examples/chess/static/board.js", "board();\n");
+    template.write("template-hooks/examples/chess/static/pieces/king.svg", "<svg />\n");
+    let config = read(template.path(), "cargo-generate.toml");
+    let (before, rest) = config.split_once("choices = [").expect("choices");
+    let (choices, after) = rest.split_once(']').expect("the end of the choices");
+    let config = format!("{before}choices = [{choices}, \"chess\"]{after}");
+    template.write("cargo-generate.toml", config);
+
+    template.generate(folder.path()).args(&["--name", "arena", "--silent"]).succeed();
+    let answers = ["--name", "chess", "--silent", "-d", "example=chess"];
+    template.generate(folder.path()).args(&answers).succeed();
+
+    let (arena, mut chess) =
+        (files(&folder.path().join("arena")), files(&folder.path().join("chess")));
+    for (path, content) in [
+        ("src/room.rs", room),
+        ("static/board.js", "board();\n"),
+        ("static/client.js", "chess();\n"),
+        ("static/pieces/king.svg", "<svg />\n"),
+    ] {
+        assert_eq!(String::from_utf8_lossy(&chess.remove(path).expect(path)), content, "{path}");
+    }
+    // Everything else is as in the other project, but for its name.
+    for (path, content) in chess {
+        let named = ["Cargo.toml", "Cargo.lock", "README.md"].contains(&&*path);
+        assert!(named || content == arena[&path], "{path}");
+    }
+    assert!(!arena.contains_key("static/board.js"));
+}

@@ -1,0 +1,208 @@
+//! A copy of the template, and `cargo generate` with an environment that is the same everywhere.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    ffi::OsStr,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{self, Command, Stdio},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+};
+
+pub const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
+
+/// A file's path in its project, and what is in it.
+pub type Files = BTreeMap<String, Vec<u8>>;
+
+/// A new folder; removed in the end.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new() -> Folder {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("template-test-{}-{}", process::id(), COUNT.fetch_add(1, Relaxed));
+        // Canonical, as the messages of cargo-generate have it.
+        let folder = env::temp_dir().canonicalize().unwrap().join(name);
+        fs::create_dir(&folder).unwrap();
+        Folder(folder)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The names of what is in it.
+    pub fn names(&self) -> Vec<String> {
+        names(&self.0)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A copy of the repository's files: those that Git knows or would add.
+pub struct Template(Folder);
+
+impl Template {
+    pub fn new() -> Template {
+        let template = Template(Folder::new());
+        for (path, content) in repository() {
+            template.write(&path, content);
+        }
+        template
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
+        let path = self.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    /// `cargo generate --path` in the folder `inside`.
+    pub fn generate(&self, inside: &Path) -> Generate {
+        Generate::new(inside, "--path", self.path())
+    }
+}
+
+/// One call of `cargo generate`.
+pub struct Generate {
+    pub command: Command,
+}
+
+impl Generate {
+    /// `how` is `--path` or `--git`.
+    pub fn new(inside: &Path, how: &str, template: impl AsRef<OsStr>) -> Generate {
+        static NO_CONFIG: LazyLock<PathBuf> = LazyLock::new(|| {
+            let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("no-config.toml");
+            fs::write(&file, "").unwrap();
+            file
+        });
+        let mut command = cargo(inside);
+        command.arg("generate").arg(how).arg(template).arg("--config").arg(&*NO_CONFIG);
+        // cargo-generate wants to know who the author is, though this template does not.
+        command.envs([("USER", "somebody"), ("GIT_AUTHOR_NAME", "somebody")]);
+        for (name, _) in env::vars().filter(|(name, _)| name.starts_with("CARGO_GENERATE_")) {
+            command.env_remove(name);
+        }
+        Generate { command }
+    }
+
+    pub fn args(mut self, args: &[&str]) -> Generate {
+        self.command.args(args);
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Generate {
+        self.command.env(name, value);
+        self
+    }
+
+    /// What it says; it must succeed.
+    pub fn succeed(mut self) -> String {
+        let (success, said) = run(&mut self.command);
+        assert!(success, "{:?} failed:\n{said}", self.command);
+        said
+    }
+
+    /// What it says; it must fail.
+    pub fn fail(mut self) -> String {
+        let (success, said) = run(&mut self.command);
+        assert!(!success, "{:?} succeeded:\n{said}", self.command);
+        said
+    }
+}
+
+/// Cargo, in this folder. Fails if cargo-generate is not installed.
+pub fn cargo(folder: &Path) -> Command {
+    static INSTALLED: LazyLock<bool> =
+        LazyLock::new(|| run(Command::new(env!("CARGO")).args(["generate", "--version"])).0);
+    assert!(
+        *INSTALLED,
+        "cargo-generate is missing: `cargo install --locked cargo-generate`, or with an older Rust \
+         `cargo install --locked --debug cargo-generate --version 0.23.14`"
+    );
+    let mut command = Command::new(env!("CARGO"));
+    command.current_dir(folder).env("RUST_BACKTRACE", "0").env("CARGO_TERM_COLOR", "never");
+    command
+}
+
+/// Whether it succeeded, and what it said.
+pub fn run(command: &mut Command) -> (bool, String) {
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+}
+
+pub fn must(command: &mut Command) -> String {
+    let (success, said) = run(command);
+    assert!(success, "{command:?} failed:\n{said}");
+    said
+}
+
+/// The repository's files as they are now.
+pub fn repository() -> Files {
+    let listed = must(Command::new("git").current_dir(REPOSITORY).args([
+        "ls-files",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+    ]));
+    let read =
+        |path: &str| Some((path.to_owned(), fs::read(Path::new(REPOSITORY).join(path)).ok()?));
+    listed.lines().filter_map(read).collect()
+}
+
+/// The files in a folder and below, without `.git`.
+pub fn files(folder: &Path) -> Files {
+    let mut files = Files::new();
+    for name in names(folder) {
+        let path = folder.join(&name);
+        if !path.is_dir() {
+            files.insert(name, fs::read(path).unwrap());
+        } else if name != ".git" {
+            let below = crate::helpers::files(&path).into_iter();
+            files.extend(below.map(|(path, content)| (format!("{name}/{path}"), content)));
+        }
+    }
+    files
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+pub fn read(folder: &Path, path: &str) -> String {
+    let path = folder.join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"))
+}
+
+/// A folder that is the same in each run, and empty: what Cargo built there before is replaced, not
+/// added to. Nobody else works in it as long as the file is held.
+pub fn workshop(name: &str) -> (PathBuf, File) {
+    let workshops = Path::new(env!("CARGO_TARGET_TMPDIR")).join("template");
+    fs::create_dir_all(&workshops).unwrap();
+    let lock = File::create(workshops.join(format!("{name}.lock"))).unwrap();
+    lock.lock().unwrap();
+    let folder = workshops.join(name);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).unwrap();
+    }
+    fs::create_dir(&folder).unwrap();
+    (folder, lock)
+}

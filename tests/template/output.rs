@@ -1,0 +1,124 @@
+//! What is generated: the repository's own files, and nothing of the template.
+
+use std::process::Command;
+
+use crate::helpers::{Files, Folder, REPOSITORY, Template, files, must, read, repository, run};
+
+/// What a generated project has no use for. Folders end with a slash.
+const TEMPLATE_ONLY: [&str; 9] = [
+    ".ci/",
+    "LICENSE",
+    "cargo-generate.toml",
+    "examples/",
+    "template-hooks/",
+    "tests/all.sh",
+    "tests/browser/",
+    "tests/template/",
+    "tests/wire/",
+];
+const RENDERED: [&str; 4] = ["Cargo.lock", "Cargo.toml", "README.md", "src/defaults.rs"];
+
+#[test]
+fn the_default_answers_reproduce_the_repository() {
+    let (template, folder) = (Template::new(), Folder::new());
+    template.generate(folder.path()).args(&["--name", "room-clusters", "--silent"]).succeed();
+
+    let mut generated = files(&folder.path().join("room-clusters"));
+    let mut own = repository();
+    own.retain(|path, _| !TEMPLATE_ONLY.iter().any(|only| path.starts_with(only)));
+    // The template has a README of its own.
+    assert!(generated.remove("README.md").is_some() && own.remove("README.md").is_some());
+
+    let paths = |files: &Files| files.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(paths(&generated), paths(&own));
+    for (path, content) in own {
+        assert!(content == generated[&path], "{path} is not as in the repository");
+    }
+}
+
+#[test]
+fn the_rendered_twins_are_up_to_date() {
+    must(Command::new("template-hooks/twins.sh").current_dir(REPOSITORY).arg("--check"));
+}
+
+#[test]
+fn a_twin_that_is_out_of_date_is_found() {
+    let template = Template::new();
+    let mut check = Command::new("sh");
+    check.current_dir(template.path()).args(["template-hooks/twins.sh", "--check"]);
+    template.write("src/defaults.rs", "pub const PORT: u16 = 1;\npub const SEATS: usize = 2;\n");
+    let (success, said) = run(&mut check);
+    assert!(
+        !success && said.contains("template-hooks/files/src/defaults.rs is out of date"),
+        "{said}"
+    );
+}
+
+#[test]
+fn only_the_rendered_files_differ_between_projects() {
+    let (template, folder) = (Template::new(), Folder::new());
+    let one = ["--name", "one", "--silent"];
+    let two = ["--name", "two", "--silent", "-d", "lobby_port=4000", "-d", "seats=2"];
+    template.generate(folder.path()).args(&one).succeed();
+    template.generate(folder.path()).args(&two).succeed();
+    let (one, two) = (files(&folder.path().join("one")), files(&folder.path().join("two")));
+    assert_eq!(one.len(), two.len());
+    let differ: Vec<_> = one.keys().filter(|path| one[*path] != two[*path]).collect();
+    assert_eq!(differ, RENDERED);
+}
+
+#[test]
+fn a_project_does_not_mention_its_template() {
+    let (template, folder) = (Template::new(), Folder::new());
+    template.generate(folder.path()).args(&["--name", "dots", "--silent"]).succeed();
+    let project = folder.path().join("dots");
+
+    let mut words =
+        vec!["room-clusters", "room_clusters", "cargo-generate", "cargo generate", "[LICENSE"];
+    words.extend(TEMPLATE_ONLY);
+    words.retain(|word| *word != "LICENSE"); // It may well have one of its own.
+    for (path, content) in files(&project) {
+        let text = String::from_utf8_lossy(&content);
+        for line in text.lines().filter(|line| *line != "[package.metadata.room-clusters]") {
+            let found = words.iter().find(|word| line.contains(**word));
+            assert_eq!(found, None, "{path}: {line}");
+            let liquid = RENDERED.contains(&&*path) && (line.contains("{{") || line.contains("{%"));
+            assert!(!liquid, "{path}: {line}");
+        }
+    }
+    let manifest = read(&project, "Cargo.toml");
+    assert!(manifest.contains("[package.metadata.room-clusters]\ntemplate = \""), "{manifest}");
+}
+
+#[test]
+fn readme_and_closing_message_speak_of_this_project() {
+    let (template, folder) = (Template::new(), Folder::new());
+    let generate = template.generate(folder.path());
+    let said = generate.args(&["--name", "dots", "--silent", "-d", "lobby_port=4567"]).succeed();
+    for part in [
+        "dots is ready",
+        "    cd dots\n",
+        "    npm ci ",
+        "    cargo run\n",
+        "http://localhost:4567",
+    ] {
+        assert!(said.contains(part), "no {part:?} in {said}");
+    }
+    let readme = read(folder.path(), "dots/README.md");
+    assert!(readme.starts_with("# dots\n"), "{readme}");
+    assert!(readme.contains("http://localhost:4567") && !readme.contains("3000"), "{readme}");
+}
+
+/// `--path` copies a folder whole, with what Git leaves out.
+#[test]
+fn what_git_ignores_stays_behind() {
+    let (template, folder) = (Template::new(), Folder::new());
+    for path in ["lobby.key", "node_modules/io/index.js", "target/debug/cluster"] {
+        template.write(path, "not for you");
+    }
+    template.generate(folder.path()).args(&["--name", "dots", "--silent"]).succeed();
+    for path in files(folder.path()).keys() {
+        let left_out = ["dots/lobby.key", "dots/node_modules/", "dots/target/"];
+        assert!(!left_out.iter().any(|out| path.starts_with(out)), "{path}");
+    }
+}

@@ -1,0 +1,125 @@
+//! The questions, asked on a terminal: `script` gives cargo-generate one.
+
+use std::{
+    io::{Read as _, Write as _},
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::mpsc::{Receiver, channel},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::helpers::{Folder, Generate, Template, read};
+
+/// Far longer than anything takes, also on a machine that has other things to do.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn every_question_has_a_default() {
+    let (template, folder) = (Template::new(), Folder::new());
+    let mut asked = Conversation::start(template.generate(folder.path()));
+    for question in
+        ["Project name", "Example to start from", "Port of the lobby", "Seats in a room"]
+    {
+        asked.answer(question, "");
+    }
+    asked.hear("http://localhost:3000");
+    asked.end();
+    assert_eq!(folder.names(), ["my-cluster"]);
+}
+
+#[test]
+fn whoever_answers_badly_is_asked_again() {
+    let (template, folder) = (Template::new(), Folder::new());
+    let mut asked = Conversation::start(template.generate(folder.path()));
+    asked.answer("Project name", "test");
+    asked.hear("Rust and Cargo keep this word for themselves");
+    asked.answer("Project name", "1up");
+    asked.hear("A name starts with a letter");
+    assert_eq!(folder.names(), [""; 0], "nothing is written before the name is good");
+    asked.answer("Project name", "dots");
+    asked.answer("Example to start from", "");
+    asked.answer("Port of the lobby", "80000");
+    asked.answer("Seats in a room", "0");
+    asked.hear("It is a whole number from 1 to 65535.");
+    asked.answer("Another answer", "4100");
+    asked.hear("It is a whole number from 1 to 10000.");
+    asked.answer("Another answer", "4");
+    asked.hear("http://localhost:4100");
+    asked.end();
+    let defaults = read(folder.path(), "dots/src/defaults.rs");
+    assert!(defaults.contains("= 4100;") && defaults.contains("= 4;"), "{defaults}");
+}
+
+struct Conversation {
+    script: Child,
+    input: ChildStdin,
+    output: Receiver<Vec<u8>>,
+    /// What was said, and not heard yet.
+    said: String,
+}
+
+impl Conversation {
+    fn start(generate: Generate) -> Conversation {
+        let command = &generate.command;
+        let words: Vec<_> = std::iter::once(command.get_program())
+            .chain(command.get_args())
+            .map(|word| format!("'{}'", word.to_str().unwrap()))
+            .collect();
+        let mut script = Command::new("script");
+        script.args(["--quiet", "--return", "--command", &words.join(" "), "/dev/null"]);
+        script.current_dir(command.get_current_dir().unwrap()).env("TERM", "xterm");
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => script.env(name, value),
+                None => script.env_remove(name),
+            };
+        }
+        let mut script = (script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn())
+            .expect("`script` runs: install util-linux, in Debian bsdutils");
+        let input = script.stdin.take().unwrap();
+        let mut stdout = script.stdout.take().unwrap();
+        let (sender, output) = channel();
+        thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(length @ 1..) = stdout.read(&mut bytes) {
+                let _ = sender.send(bytes[..length].to_vec());
+            }
+        });
+        Conversation { script, input, output, said: String::new() }
+    }
+
+    /// Waits until it has said this.
+    fn hear(&mut self, what: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some((_, rest)) = self.said.split_once(what) {
+                self.said = rest.to_owned();
+                return;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.output.recv_timeout(left) {
+                Ok(bytes) => self.said += &String::from_utf8_lossy(&bytes),
+                Err(why) => panic!("{what:?} was not said ({why}), but: {}", self.said),
+            }
+        }
+    }
+
+    fn answer(&mut self, question: &str, answer: &str) {
+        self.hear(question);
+        writeln!(self.input, "{answer}").unwrap();
+    }
+
+    /// Waits until it has ended, successfully.
+    fn end(mut self) {
+        self.hear("New project created");
+        while self.output.recv_timeout(PATIENCE).is_ok() {}
+        assert!(self.script.wait().unwrap().success());
+    }
+}
+
+impl Drop for Conversation {
+    fn drop(&mut self) {
+        let _ = self.script.kill();
+        let _ = self.script.wait();
+    }
+}
