@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use axum::Router;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
 use tokio::{
     net::UnixStream,
@@ -41,6 +41,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 pub(crate) fn main<R: Room>() -> anyhow::Result<ExitCode> {
     let socket = take_stdin().context("a room is started by a lobby, never by hand")?;
     die_with_lobby(&socket)?;
+    let lobby = socket.try_clone()?;
     logs::init_room()?;
     // One thread: a room's state need not be Send, and rooms are parallel to each other.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -52,6 +53,8 @@ pub(crate) fn main<R: Room>() -> anyhow::Result<ExitCode> {
         to_lobby.flush(GOODBYE).await;
         result
     });
+    // The loop may notice sooner than the thread that watches.
+    end_without_lobby(&lobby, Some(&Timespec::default()));
     result.map(|()| ExitCode::SUCCESS)
 }
 
@@ -68,22 +71,27 @@ fn take_stdin() -> anyhow::Result<StdUnixStream> {
 
 /// Ends this process, and all that it started, when the lobby is gone, whatever a hook is doing.
 fn die_with_lobby(socket: &StdUnixStream) -> anyhow::Result<()> {
-    // The kernel's own way reaches also a process that is stopped.
+    // Wakes a process that is stopped. It must not kill: what this one has started would live on.
     #[cfg(target_os = "linux")]
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::CONT))?;
     // A thread of its own works also while the runtime is blocked, and if the lobby died before this.
     let socket = socket.try_clone()?;
-    std::thread::Builder::new().name("lobby-watch".into()).spawn(move || {
-        loop {
-            let mut ends = [PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::empty())];
-            let polled = poll(&mut ends, None);
-            if polled.is_ok() && ends[0].revents().intersects(PollFlags::HUP | PollFlags::ERR) {
-                let group = rustix::process::getpgrp();
-                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-            }
-        }
-    })?;
+    std::thread::Builder::new()
+        .name("lobby-watch".into())
+        .spawn(move || while !end_without_lobby(&socket, None) {})?;
     Ok(())
+}
+
+/// Waits for so long, or for ever, and ends this process and all that it started if the lobby is gone.
+fn end_without_lobby(socket: &StdUnixStream, patience: Option<&Timespec>) -> bool {
+    let mut ends = [PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::empty())];
+    let polled = poll(&mut ends, patience);
+    let gone = polled.is_ok() && ends[0].revents().intersects(PollFlags::HUP | PollFlags::ERR);
+    if gone {
+        let group = rustix::process::getpgrp();
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    }
+    gone
 }
 
 async fn live<R: Room>(to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::Result<()> {

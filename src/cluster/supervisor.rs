@@ -132,18 +132,18 @@ impl Watched {
         ready_timeout: Duration,
         heartbeat_timeout: Duration,
     ) {
-        let group = self.child.id().and_then(|id| Pid::from_raw(id as i32));
+        let group = Group(self.child.id().and_then(|id| Pid::from_raw(id as i32)));
         let verdict = tokio::select! {
             verdict = self.listen(ready_timeout, heartbeat_timeout) => verdict,
             verdict = told(&mut killed) => Some(verdict),
         };
         if verdict.is_some() {
-            kill_group(group);
+            group.kill();
         }
         let status = self.child.wait().await;
         // What it started goes with it. Its number cannot belong to another process group while a
         // member is alive; without members this finds nobody.
-        kill_group(group);
+        drop(group);
         let last_words = self.last_words();
         let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
         // A room that has said how it ends keeps that, also if it had to be killed in the end.
@@ -207,9 +207,21 @@ async fn told(killed: &mut watch::Receiver<Option<Verdict>>) -> Verdict {
     verdict.ok().and_then(|verdict| verdict.clone()).unwrap_or(Exit::Closed)
 }
 
-fn kill_group(group: Option<Pid>) {
-    if let Some(group) = group {
-        let _ = kill_process_group(group, Signal::KILL);
+/// A room's process and all that it has started. They end when this is dropped: a lobby that stops
+/// waits for no room, and must leave none behind either.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn kill(&self) {
+        if let Some(group) = self.0 {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 

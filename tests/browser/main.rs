@@ -1,0 +1,19 @@
+//! The page in a real browser: headless Chromium, driven as a person would, against the program of a
+//! freshly generated project. A test starts a lobby and a browser of its own, waits for what must be
+//! seen, and never for a fixed time.
+//!
+//! `CLUSTER_PROJECT=FOLDER cargo test --test browser` tests the project in that folder instead; `.` is
+//! this one. Screenshots are kept in `target/screenshots`.
+
+mod browser;
+#[path = "../template/helpers.rs"]
+#[allow(dead_code, reason = "shared with the template's tests")]
+mod helpers;
+#[path = "../wire/lobby.rs"]
+mod lobby;
+mod project;
+
+mod libraries;
+mod looks;
+mod story;
+mod ways_back;

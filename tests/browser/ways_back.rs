@@ -1,0 +1,129 @@
+//! Whatever ends a connection, the page is in the lobby again, and says why.
+
+use anyhow::{Result, ensure};
+
+use crate::{
+    browser::{Browser, Page},
+    project::Project,
+    story::register,
+};
+
+/// In a room, from the lobby.
+async fn play(page: &Page) -> Result<()> {
+    page.click("#join-any").await?;
+    page.until("document.body.dataset.state === 'room'").await
+}
+
+#[tokio::test]
+async fn leaving_and_losing_the_connection_are_told_apart() -> Result<()> {
+    let lobby = Project::get()?.start_lobby(&[])?;
+    let browser = Browser::start().await?;
+    let page = browser.open(&lobby.url).await?;
+    register(&page, "Ann").await?;
+    for (button, reason) in [("#leave", "left"), ("#drop", "dropped")] {
+        page.forget_notices().await?;
+        play(&page).await?;
+        page.click(button).await?;
+        page.until_notice(&format!("You are back from room 1: {reason}.")).await?;
+        page.until_at("lobby").await?;
+    }
+    page.is_content()
+}
+
+#[tokio::test]
+async fn a_players_newest_window_wins_in_the_lobby_and_in_a_room() -> Result<()> {
+    let lobby = Project::get()?.start_lobby(&[])?;
+    let browser = Browser::start().await?;
+    let first = browser.open(&lobby.url).await?;
+    register(&first, "Ann").await?;
+
+    let second = browser.open(&lobby.url).await?;
+    second.until_shows("#hop-you", "Ann").await?;
+    is_replaced(&first).await?;
+    play(&second).await?;
+
+    // The third is led into the room, where the second was.
+    let third = browser.open(&lobby.url).await?;
+    third.until_at("room 1").await?;
+    is_replaced(&second).await?;
+    third.click("#leave").await?;
+    third.until_notice("You are back from room 1: left.").await?;
+
+    for page in [&first, &second] {
+        is_replaced(page).await?;
+        let since = "document.getElementById('client-log').innerText.split('state: replaced')[1]";
+        let log = page.eval(since).await?;
+        let log = log.as_str().unwrap_or_default();
+        ensure!(!log.contains("connecting"), "it did not stay put:\n{log}");
+    }
+    for page in [first, second, third] {
+        page.is_content()?;
+    }
+    Ok(())
+}
+
+async fn is_replaced(page: &Page) -> Result<()> {
+    page.until("document.body.dataset.state === 'replaced'").await?;
+    page.until_shows("#notice", "connected in another window").await
+}
+
+#[tokio::test]
+async fn a_lobby_that_starts_again_still_knows_its_players() -> Result<()> {
+    let mut lobby = Project::get()?.start_lobby(&[])?;
+    let browser = Browser::start().await?;
+    let ann = browser.open(&lobby.url).await?;
+    register(&ann, "Ann").await?;
+    let bob = browser.open(&format!("{}/?as=2", lobby.url)).await?;
+    register(&bob, "Bob").await?;
+    play(&bob).await?;
+    let id = "[...document.querySelectorAll('#details dd')][2].textContent";
+    let before = ann.eval(id).await?;
+
+    lobby.stop()?;
+    for page in [&ann, &bob] {
+        page.until("document.body.dataset.state === 'connecting'").await?;
+        page.forget_notices().await?;
+    }
+    lobby.start_again()?;
+    for (page, name) in [(&ann, "Ann"), (&bob, "Bob")] {
+        page.until("document.body.dataset.state === 'lobby'").await?;
+        page.until_notice(&format!("Welcome, {name}.")).await?;
+    }
+    ensure!(ann.eval(id).await? == before, "somebody else");
+
+    // The server's log goes on, too, and nothing but the missing lobby was complained about.
+    ann.until_watching(2).await?;
+    play(&ann).await?;
+    ann.until_shows("#server-log", "joined player=Ann").await?;
+    for complaint in [ann.complaints(), bob.complaints()].concat() {
+        let missing = ["ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_INCOMPLETE_CHUNKED"];
+        ensure!(missing.iter().any(|why| complaint.contains(why)), "{complaint}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_page_that_was_asleep_or_left_in_history_is_in_the_lobby_again() -> Result<()> {
+    let lobby = Project::get()?.start_lobby(&[])?;
+    let browser = Browser::start().await?;
+    let page = browser.open(&lobby.url).await?;
+    register(&page, "Ann").await?;
+
+    // As the browser tells a page that it wakes.
+    play(&page).await?;
+    page.eval("void dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+        .await?;
+    page.until_notice("You are back from room 1").await?;
+    page.until_at("lobby").await?;
+
+    page.forget_notices().await?;
+
+    // Away and back, whether the browser has kept the page or loads it again.
+    play(&page).await?;
+    page.eval("void (location.href = '/icon.svg')").await?;
+    page.until("document.documentElement.nodeName === 'svg'").await?;
+    page.eval("void history.back()").await?;
+    page.until("document.documentElement.nodeName === 'HTML'").await?;
+    page.until_notice("You are back from room 1").await?;
+    page.until_at("lobby").await
+}

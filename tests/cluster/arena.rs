@@ -1,0 +1,104 @@
+//! Your own lobby and rooms, as they come: dots that race for coins. Edit these along with your hooks.
+
+use serde_json::{Value, json};
+
+use crate::{
+    helpers::{Cluster, http},
+    socket_io::Client,
+};
+
+#[tokio::test]
+async fn two_players_meet_and_see_each_other_move() {
+    let cluster = Cluster::arena(&[]).await;
+    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    let mut anns = ann.enter("play", json!({})).await;
+    let mut bobs = bob.enter("play", json!({})).await;
+    assert_eq!(anns.event("joined").await["room"], bobs.event("joined").await["room"]);
+    assert_eq!(anns.event("player_joined").await, json!({ "player": bob.you }));
+
+    let before = dot(&mut bobs, &ann.you).await["x"].as_f64();
+    let x = if before < Some(0.5) { 1.0 } else { -1.0 };
+    anns.ask("steer", json!({ "x": x, "y": 0.0 })).await.expect("a good direction");
+    while dot(&mut bobs, &ann.you).await["x"].as_f64() == before {}
+}
+
+#[tokio::test]
+async fn who_reaches_the_coin_scores_and_the_lobby_hears_of_it() {
+    let cluster = Cluster::arena(&[]).await;
+    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    let mut room = ann.enter("create", json!({ "title": "Ann's" })).await;
+    let scored = async {
+        loop {
+            let state = room.event("state").await;
+            let dot = find(&state, &ann.you).expect("she is in the arena");
+            let way = |axis: &str, at: usize| {
+                let left = state["coin"][at].as_f64().unwrap() - dot[axis].as_f64().unwrap();
+                (left * 20.0).clamp(-1.0, 1.0)
+            };
+            room.emit("steer", json!({ "x": way("x", 0), "y": way("y", 1) }));
+            if room.unheard().contains(&"scored") {
+                return room.event("scored").await;
+            }
+        }
+    };
+    assert_eq!(scored.await, json!({ "player": ann.you["id"], "score": 1 }));
+    assert_eq!(bob.lobby().event("news").await, json!({ "text": "Ann has 1 in Ann's" }));
+}
+
+#[tokio::test]
+async fn a_room_shows_up_in_the_list_with_its_seats() {
+    let cluster = Cluster::arena(&["--seats", "3"]).await;
+    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    bob.ask("watch_rooms", json!({})).await.expect("anyone may watch");
+    assert_eq!(bob.lobby().event("rooms").await, json!([]));
+    let room =
+        ann.ask("create", json!({ "title": " Ann's " })).await.expect("a room")["room"].take();
+    let shown = json!([{
+        "room": room, "options": { "title": "Ann's", "goal": 10 },
+        "players": 1, "capacity": 3, "locked": false,
+    }]);
+    while bob.lobby().event("rooms").await != shown {}
+}
+
+#[tokio::test]
+async fn a_title_is_checked() {
+    let cluster = Cluster::arena(&[]).await;
+    let mut ann = cluster.player("Ann").await;
+    for bad in ["", "   ", &"x".repeat(41)] {
+        let refused = ann.ask("create", json!({ "title": bad })).await;
+        assert_eq!(refused, Err("bad_title".into()), "{bad:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_killed_room_sends_its_players_back_and_makes_news() {
+    let cluster = Cluster::arena(&[]).await;
+    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    let mut room = ann.enter("create", json!({ "title": "Ann's" })).await;
+    let id = room.event("joined").await["room"].take();
+    let process = cluster.process_of(&id).await;
+    rustix::process::kill_process(process, rustix::process::Signal::KILL).expect("it runs");
+    assert!(!room.end().await);
+    assert_eq!(ann.back().await["returned"], json!({ "room": id, "reason": "crashed" }));
+    assert_eq!(bob.lobby().event("news").await, json!({ "text": "Ann's is over (crashed)" }));
+}
+
+#[tokio::test]
+async fn the_page_is_served() {
+    let cluster = Cluster::arena(&[]).await;
+    assert_eq!(http(&cluster.url, "GET", "/", &[]).await.0, 200);
+    assert_eq!(http(&cluster.url, "GET", "/missing", &[]).await.0, 404);
+}
+
+/// This player's dot, the next time the room shows it.
+async fn dot(room: &mut Client, you: &Value) -> Value {
+    loop {
+        if let Some(dot) = find(&room.event("state").await, you) {
+            return dot;
+        }
+    }
+}
+
+fn find(state: &Value, you: &Value) -> Option<Value> {
+    state["dots"].as_array()?.iter().find(|dot| dot["id"] == you["id"]).cloned()
+}

@@ -1,0 +1,342 @@
+//! What the tests share: a cluster that runs, a player who tells his story, and patience.
+
+use std::{
+    env, fs,
+    io::{BufRead as _, BufReader, Read},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use crate::socket_io::Client;
+
+/// Longer than anything takes on a machine that is busy with something else; a test that waits so long
+/// has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits, but not for ever.
+pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let result = tokio::time::timeout(PATIENCE, future).await;
+    result.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
+}
+
+/// Looks again and again, for what gives no sign of its own.
+pub async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let found = async {
+        loop {
+            match look() {
+                Some(found) => return found,
+                None => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    };
+    soon(what, found).await
+}
+
+/// A program that runs as a lobby, on a free port and with a folder of its own. Dropping it kills it,
+/// and checks that its rooms end with it.
+pub struct Cluster {
+    pub url: String,
+    program: PathBuf,
+    process: Child,
+    log: Log,
+    folder: Arc<Folder>,
+}
+
+type Log = Arc<Mutex<Vec<String>>>;
+
+impl Cluster {
+    /// Your own lobby and rooms.
+    pub async fn arena(flags: &[&str]) -> Cluster {
+        Self::start(env!("CARGO_BIN_EXE_cluster").into(), flags, &[], Folder::new()).await
+    }
+
+    /// The program that misbehaves when asked to.
+    pub async fn unruly(flags: &[&str]) -> Cluster {
+        Self::start(unruly(), flags, &[], Folder::new()).await
+    }
+
+    /// The same with something in its environment.
+    pub async fn unruly_with(flags: &[&str], environment: &[(&str, &str)]) -> Cluster {
+        Self::start(unruly(), flags, environment, Folder::new()).await
+    }
+
+    /// Starts it again after this one has ended, with the same key.
+    pub async fn again(self) -> Cluster {
+        let (program, folder) = (self.program.clone(), self.folder.clone());
+        drop(self);
+        Self::start(program, &[], &[], folder).await
+    }
+
+    async fn start(
+        program: PathBuf,
+        flags: &[&str],
+        environment: &[(&str, &str)],
+        folder: Arc<Folder>,
+    ) -> Cluster {
+        let mut process = command(&program)
+            .args(["--log-format", "json", "--key-file"])
+            .arg(folder.0.join("lobby.key"))
+            .args(flags)
+            .env("CLUSTER_PORT", "0")
+            // The line `spawned` tells which process a room is.
+            .env("RUST_LOG", "info,app=debug")
+            .envs(environment.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let log = Log::default();
+        collect(process.stdout.take().expect("piped"), &log);
+        collect(process.stderr.take().expect("piped"), &log);
+        let mut cluster = Cluster { url: String::new(), program, process, log, folder };
+        let ready = cluster.logged("lobby ready").await;
+        cluster.url = ready["url"].as_str().expect("a url").to_owned();
+        cluster
+    }
+
+    /// A new player, in the lobby.
+    pub async fn player(&self, name: &str) -> Player {
+        let mut lobby = self.visitor().await;
+        lobby.event("welcome").await;
+        let answer = lobby.ask("register", json!({ "name": name })).await.expect("registered");
+        let token = answer["token"].as_str().expect("a token").to_owned();
+        Player { url: self.url.clone(), token, you: answer["you"].clone(), lobby: Some(lobby) }
+    }
+
+    /// Somebody who has not registered.
+    pub async fn visitor(&self) -> Client {
+        Client::connect(&self.url, json!({})).await.expect("anyone may connect")
+    }
+
+    /// The first line of the log with this message.
+    pub async fn logged(&self, message: &str) -> Value {
+        eventually(message, || self.lines().into_iter().find(|line| line["message"] == message))
+            .await
+    }
+
+    /// The log so far.
+    pub fn lines(&self) -> Vec<Value> {
+        let log = self.log.lock().unwrap();
+        log.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// The process of a room.
+    pub async fn process_of(&self, room: &Value) -> Pid {
+        let spawned = |line: &Value| line["message"] == "spawned" && line["room"] == *room;
+        let line = eventually("a process", || self.lines().into_iter().find(spawned)).await;
+        pid(&line["pid"])
+    }
+
+    /// All processes that it ever started for rooms.
+    pub fn processes(&self) -> Vec<Pid> {
+        let lines = self.lines().into_iter();
+        lines.filter(|line| line["message"] == "spawned").map(|line| pid(&line["pid"])).collect()
+    }
+
+    /// The lobby's process.
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.process)
+    }
+
+    pub fn key_file(&self) -> PathBuf {
+        self.folder.0.join("lobby.key")
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("the lobby runs");
+    }
+
+    /// Waits until the lobby has ended.
+    pub async fn ended(&mut self) -> ExitStatus {
+        eventually("the lobby's end", || self.process.try_wait().expect("our child")).await
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if thread::panicking() {
+            eprintln!("--- the log ---\n{}", self.log.lock().unwrap().join("\n"));
+            return;
+        }
+        let deadline = Instant::now() + PATIENCE;
+        for pid in self.processes() {
+            while is_alive(pid) {
+                assert!(Instant::now() < deadline, "a room outlives its lobby");
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+}
+
+/// Somebody with a token. He is in the lobby until he enters a room, as the page does.
+pub struct Player {
+    /// `{ id, name }`.
+    pub you: Value,
+    pub token: String,
+    url: String,
+    pub lobby: Option<Client>,
+}
+
+impl Player {
+    pub fn lobby(&mut self) -> &mut Client {
+        self.lobby.as_mut().expect("he is in a room")
+    }
+
+    /// Asks the lobby. `Err`: the refusal's code.
+    pub async fn ask(&mut self, event: &str, data: Value) -> Result<Value, String> {
+        self.lobby().ask(event, data).await
+    }
+
+    /// Asks for a seat, and waits to be sent to it; the data of `reroute`.
+    pub async fn seat(&mut self, event: &str, data: Value) -> Value {
+        self.ask(event, data).await.expect("a seat");
+        self.lobby().event("reroute").await
+    }
+
+    /// Asks for a seat, takes it, and leaves the lobby.
+    pub async fn enter(&mut self, event: &str, data: Value) -> Client {
+        let reroute = self.seat(event, data).await;
+        self.take(&reroute).await
+    }
+
+    /// Takes the seat that he was sent to.
+    pub async fn take(&mut self, reroute: &Value) -> Client {
+        let room = show_ticket(reroute).await.expect("a good ticket");
+        if let Some(lobby) = self.lobby.take() {
+            lobby.leave().await;
+        }
+        room
+    }
+
+    /// Connects to the lobby again, asks for a seat there, and takes it.
+    pub async fn back_into(&mut self, event: &str, data: Value) -> Client {
+        self.back().await;
+        self.enter(event, data).await
+    }
+
+    /// Connects to the lobby again; the data of `welcome`.
+    pub async fn back(&mut self) -> Value {
+        let auth = json!({ "token": self.token });
+        let lobby = Client::connect(&self.url, auth).await.expect("anyone may connect");
+        self.lobby.insert(lobby).event("welcome").await
+    }
+}
+
+/// Connects to where `reroute` says, and waits for `joined` unless the ticket is refused.
+pub async fn show_ticket(reroute: &Value) -> Result<Client, String> {
+    let url = reroute["url"].as_str().expect("a url");
+    Client::connect(url, json!({ "ticket": reroute["ticket"] })).await
+}
+
+/// Asks over HTTP, with these headers besides `Host`. Returns the status, and headers and body as text.
+pub async fn http(url: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
+    let address = url.trim_start_matches("http://");
+    let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
+    if !headers.iter().any(|(name, _)| *name == "Host") {
+        request += &format!("Host: {address}\r\n");
+    }
+    headers.iter().for_each(|(name, value)| request += &format!("{name}: {value}\r\n"));
+    let answer = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(format!("{request}\r\n").as_bytes()).await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        std::io::Result::Ok(String::from_utf8_lossy(&answer).into_owned())
+    };
+    let answer = soon(path, answer).await.expect("an answer");
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+    (status.expect("a status"), answer)
+}
+
+/// A program that runs from the project's folder and gets no settings but the test's.
+pub fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    let ours = |name: &str| name.starts_with("CLUSTER_") || name == "RUST_LOG";
+    for (name, _) in env::vars().filter(|(name, _)| ours(name)) {
+        command.env_remove(name);
+    }
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
+    command
+}
+
+/// The program of `unruly.rs`. `cargo test --test cluster` builds no examples, and one that was built
+/// before may be older than the sources: Cargo is asked once.
+pub fn unruly() -> PathBuf {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        // This test is TARGET/PROFILE/deps/NAME.
+        let test = env::current_exe().expect("a path");
+        let profile = test.ancestors().nth(2).expect("a profile's folder");
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--example", "unruly", "--target-dir"]);
+        cargo.arg(profile.parent().expect("a target folder"));
+        match profile.file_name().and_then(|name| name.to_str()) {
+            Some("debug") | None => {}
+            Some(name) => drop(cargo.args(["--profile", name])),
+        }
+        let built = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("Cargo runs");
+        assert!(built.success(), "unruly.rs does not build");
+        profile.join("examples/unruly")
+    };
+    PROGRAM.get_or_init(build).clone()
+}
+
+/// A folder that is gone when nobody needs it any more.
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    pub fn new() -> Arc<Folder> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let name = format!("cluster-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
+        let path = env::temp_dir().join(name);
+        fs::create_dir_all(&path).expect("a folder");
+        Arc::new(Folder(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Whether a process runs; one that has ended and was not reaped does not.
+pub fn is_alive(pid: Pid) -> bool {
+    if !cfg!(target_os = "linux") {
+        return rustix::process::test_kill_process(pid).is_ok();
+    }
+    // After the name in parentheses: the state.
+    let stat =
+        fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+pub fn pid(value: &Value) -> Pid {
+    let number = value.as_i64().and_then(|number| i32::try_from(number).ok());
+    number.and_then(Pid::from_raw).expect("a process id")
+}
+
+/// On a thread, so that a full pipe never stops the program.
+fn collect(output: impl Read + Send + 'static, log: &Log) {
+    let log = log.clone();
+    thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            log.lock().unwrap().push(line);
+        }
+    });
+}

@@ -1,0 +1,174 @@
+//! The ways out of a room, and what everyone is told.
+
+use serde_json::{Value, json};
+
+use crate::{
+    helpers::{Cluster, Player, show_ticket},
+    socket_io::Client,
+};
+
+/// Ann and Bob in one room with these options: its id, and their connections.
+async fn both_in(ann: &mut Player, bob: &mut Player, options: Value) -> (Value, Client, Client) {
+    let mut anns = ann.enter("play", json!({ "options": options })).await;
+    let room = anns.event("joined").await["room"].take();
+    let mut bobs = bob.enter("join", json!({ "room": room })).await;
+    bobs.event("joined").await;
+    anns.event("player_joined").await;
+    (room, anns, bobs)
+}
+
+#[tokio::test]
+async fn one_who_leaves_is_back_with_the_reason_left() {
+    let cluster = Cluster::unruly(&[]).await;
+    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    let (room, mut anns, bobs) = both_in(&mut ann, &mut bob, json!({})).await;
+    bobs.leave().await;
+    assert_eq!(anns.event("player_left").await, json!({ "player": bob.you, "reason": "left" }));
+    assert_eq!(bob.back().await["returned"], json!({ "room": room, "reason": "left" }));
+    bob.lobby.take().expect("in the lobby").leave().await;
+    assert_eq!(bob.back().await["returned"], Value::Null, "told once");
+}
+
+#[tokio::test]
+async fn one_whose_line_is_cut_is_back_with_the_reason_dropped() {
+    let cluster = Cluster::unruly(&[]).await;
+    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    let (room, mut anns, bobs) = both_in(&mut ann, &mut bob, json!({})).await;
+    drop(bobs);
+    assert_eq!(anns.event("player_left").await, json!({ "player": bob.you, "reason": "dropped" }));
+    assert_eq!(bob.back().await["returned"], json!({ "room": room, "reason": "dropped" }));
+    assert_eq!(bob.ask("seat_of", json!({})).await, Ok(Value::Null));
+}
+
+#[tokio::test]
+async fn within_the_grace_the_lobby_sends_him_back_by_itself() {
+    let cluster = Cluster::unruly(&[]).await;
+    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    let (room, mut anns, bobs) = both_in(&mut ann, &mut bob, json!({ "grace_ms": 60_000 })).await;
+    drop(bobs);
+    assert_eq!(anns.event("player_dropped").await, json!({ "player": bob.you }));
+    assert_eq!(bob.back().await["returned"], json!({ "room": room, "reason": "dropped" }));
+    let reroute = bob.lobby().event("reroute").await;
+    assert_eq!(reroute["room"], room);
+    let mut bobs = bob.take(&reroute).await;
+    let joined = json!({ "room": room, "you": bob.you, "players": [ann.you, bob.you] });
+    assert_eq!(bobs.event("joined").await, joined);
+    assert_eq!(anns.event("player_returned").await, json!({ "player": bob.you }));
+    assert!(!anns.unheard().contains(&"player_left"));
+}
+
+#[tokio::test]
+async fn when_the_grace_is_over_his_seat_is_free() {
+    let cluster = Cluster::unruly(&[]).await;
+    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    let mut visitor = cluster.visitor().await;
+    let (_, mut anns, bobs) = both_in(&mut ann, &mut bob, json!({ "grace_ms": 300 })).await;
+    visitor.ask("watch_rooms", json!({})).await.expect("anyone may watch");
+    drop(bobs);
+    anns.event("player_dropped").await;
+    assert_eq!(anns.event("player_left").await, json!({ "player": bob.you, "reason": "dropped" }));
+    while visitor.event("rooms").await[0]["players"] != 1 {}
+    assert_eq!(bob.back().await["returned"]["reason"], "dropped");
+    assert_eq!(bob.ask("seat_of", json!({})).await, Ok(Value::Null));
+}
+
+#[tokio::test]
+async fn a_second_connection_to_the_same_seat_replaces_the_first() {
+    let cluster = Cluster::unruly(&[]).await;
+    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    let (_, mut anns, mut old) = both_in(&mut ann, &mut bob, json!({})).await;
+    bob.back().await;
+    let reroute = bob.lobby().event("reroute").await;
+    let mut new = show_ticket(&reroute).await.expect("a good ticket");
+    new.event("joined").await;
+    let refused = old.event("refused").await;
+    assert_eq!((&refused["event"], &refused["code"]), (&json!("connect"), &json!("replaced")));
+    assert!(old.end().await, "the old one is disconnected");
+    assert_eq!(new.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+    assert_eq!(anns.event("player_returned").await, json!({ "player": bob.you }));
+    anns.event("echoed").await;
+    assert!(!anns.unheard().contains(&"player_left"));
+}
+
+#[tokio::test]
+async fn a_room_sends_a_player_away_for_a_reason_of_its_own() {
+    let cluster = Cluster::unruly(&[]).await;
+    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    let (room, mut anns, mut bobs) = both_in(&mut ann, &mut bob, json!({})).await;
+    bobs.emit("send_me_away", json!({ "reason": "won" }));
+    assert_eq!(bobs.event("reroute").await, json!({ "to": "lobby", "reason": "won" }));
+    assert!(bobs.end().await);
+    assert_eq!(anns.event("player_left").await, json!({ "player": bob.you, "reason": "won" }));
+    assert_eq!(bob.back().await["returned"], json!({ "room": room, "reason": "won" }));
+}
+
+#[tokio::test]
+async fn when_a_room_finishes_everyone_is_back_and_the_lobby_has_the_outcome() {
+    let cluster = Cluster::unruly(&[]).await;
+    let mut boss = cluster.player("Boss").await;
+    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    let (room, mut anns, mut bobs) = both_in(&mut ann, &mut bob, json!({})).await;
+    assert_eq!(anns.ask("finish", json!({ "winner": "Ann" })).await, Ok(json!({})));
+    for (player, room_client) in [(&mut ann, &mut anns), (&mut bob, &mut bobs)] {
+        let reroute = room_client.event("reroute").await;
+        assert_eq!(reroute, json!({ "to": "lobby", "reason": "finished" }));
+        assert!(room_client.end().await);
+        assert_eq!(player.back().await["returned"], json!({ "room": room, "reason": "finished" }));
+    }
+    let exited = json!({ "room": room, "how": "finished", "winner": "Ann" });
+    assert_eq!(boss.lobby().event("exited").await, exited);
+    assert_eq!(boss.ask("list", json!({})).await, Ok(json!([])));
+}
+
+#[tokio::test]
+async fn a_room_that_the_lobby_closes_lets_its_players_stay_until_time_is_up() {
+    let cluster = Cluster::unruly(&["--stop-timeout", "300ms"]).await;
+    let mut boss = cluster.player("Boss").await;
+    let mut ann = cluster.player("Ann").await;
+    let mut anns = ann.enter("play", json!({})).await;
+    let room = anns.event("joined").await["room"].take();
+    boss.ask("close", json!({ "room": room })).await.expect("its room");
+    assert_eq!(boss.ask("join", json!({ "room": room })).await, Err("room_locked".into()));
+    assert_eq!(anns.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)), "still open");
+    assert_eq!(anns.event("reroute").await, json!({ "to": "lobby", "reason": "closed" }));
+    let exited = json!({ "room": room, "how": "closed", "winner": null });
+    assert_eq!(boss.lobby().event("exited").await, exited);
+}
+
+#[tokio::test]
+async fn a_deserted_room_closes_itself() {
+    let cluster = Cluster::unruly(&["--empty-timeout", "200ms"]).await;
+    let mut ann = cluster.player("Ann").await;
+    let room = ann.ask("open", json!({})).await.expect("a room");
+    let exited = json!({ "room": room, "how": "closed", "winner": null });
+    assert_eq!(ann.lobby().event("exited").await, exited);
+}
+
+#[tokio::test]
+async fn every_join_has_exactly_one_leave() {
+    let cluster = Cluster::unruly(&[]).await;
+    let mut boss = cluster.player("Boss").await;
+    let mut stays = boss.enter("play", json!({})).await;
+    let room = stays.event("joined").await["room"].take();
+    for name in ["left", "cut", "sent"] {
+        let mut guests = cluster.player(name).await.enter("join", json!({ "room": room })).await;
+        match name {
+            "left" => guests.leave().await,
+            "cut" => drop(guests),
+            _ => assert_eq!(
+                guests.ask("send_me_away", json!({ "reason": "x" })).await,
+                Ok(json!({}))
+            ),
+        }
+        stays.event("player_left").await;
+    }
+    stays.emit("finish", json!({ "winner": "Boss" }));
+    cluster.logged("on_dispose").await;
+    let lines =
+        cluster.lines().into_iter().filter_map(|line| Some(line["message"].as_str()?.to_owned()));
+    let left: Vec<_> = lines.filter(|text| text.starts_with("on_leave ")).collect();
+    assert_eq!(
+        left,
+        ["on_leave left left", "on_leave cut dropped", "on_leave sent x", "on_leave Boss finished"]
+    );
+}

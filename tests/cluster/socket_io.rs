@@ -1,0 +1,206 @@
+//! A Socket.IO client, as small as it can be: it speaks the protocol itself, so that a test can also
+//! do what the official one never does.
+
+use std::collections::VecDeque;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::{net::TcpStream, sync::mpsc};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async_with_config, tungstenite::Message,
+};
+
+use crate::helpers::soon;
+
+/// A connection. Dropping it cuts the line, as a lost network does.
+pub struct Client {
+    orders: mpsc::UnboundedSender<Order>,
+    packets: mpsc::UnboundedReceiver<Packet>,
+    /// What came while something else was waited for.
+    seen: VecDeque<Packet>,
+    next_ack: u64,
+}
+
+enum Order {
+    Send(String),
+    Leave,
+}
+
+#[derive(Debug)]
+enum Packet {
+    Connected,
+    Refused(String),
+    Event(String, Value),
+    Ack(u64, Value),
+    /// The server has ended the connection in order.
+    Disconnected,
+}
+
+impl Client {
+    /// Connects to `url` (http://…) with this `auth`. `Err`: the text of `connect_error`.
+    pub async fn connect(url: &str, auth: Value) -> Result<Client, String> {
+        let address =
+            format!("ws{}/socket.io/?EIO=4&transport=websocket", url.trim_start_matches("http"));
+        // As browsers do: a small packet is sent at once.
+        let at_once = true;
+        let connected = connect_async_with_config(address, None, at_once).await;
+        let (stream, _) = connected.map_err(|error| error.to_string())?;
+        let (orders, ordered) = mpsc::unbounded_channel();
+        let (arrived, packets) = mpsc::unbounded_channel();
+        tokio::spawn(carry(stream, ordered, arrived));
+        let mut client = Client { orders, packets, seen: VecDeque::new(), next_ack: 0 };
+        client.send(format!("40{auth}"));
+        let connected = |packet: &Packet| match packet {
+            Packet::Connected => Some(Ok(())),
+            Packet::Refused(why) => Some(Err(why.clone())),
+            _ => None,
+        };
+        client.wait("an answer to CONNECT", connected).await.map(|()| client)
+    }
+
+    /// Sends text as it is.
+    pub fn send(&self, text: String) {
+        // A connection that has ended shows it when something is waited for.
+        let _ = self.orders.send(Order::Send(text));
+    }
+
+    pub fn emit(&self, event: &str, data: Value) {
+        self.send(format!("42{}", json!([event, data])));
+    }
+
+    /// Emits, and waits for the answer: what is in `ok`, or the `code` in `error`.
+    pub async fn ask(&mut self, event: &str, data: Value) -> Result<Value, String> {
+        let answer = self.ask_raw(json!([event, data])).await;
+        match answer.get("ok") {
+            Some(value) => Ok(value.clone()),
+            None => Err(answer["error"]["code"].as_str().expect("an error has a code").to_owned()),
+        }
+    }
+
+    /// Emits `[name, data …]`, and waits for the answer as it is.
+    pub async fn ask_raw(&mut self, event: Value) -> Value {
+        let id = self.next_ack;
+        self.next_ack += 1;
+        self.send(format!("42{id}{event}"));
+        let answer = |packet: &Packet| match packet {
+            Packet::Ack(acked, value) if *acked == id => Some(value.clone()),
+            _ => None,
+        };
+        self.wait(&format!("an answer to {event}"), answer).await
+    }
+
+    /// The data of the next event of this name.
+    pub async fn event(&mut self, name: &str) -> Value {
+        let named = |packet: &Packet| match packet {
+            Packet::Event(event, data) if event == name => Some(data.clone()),
+            _ => None,
+        };
+        self.wait(name, named).await
+    }
+
+    /// The names of the events that came and were not waited for, oldest first.
+    pub fn unheard(&self) -> Vec<&str> {
+        let names = self.seen.iter().filter_map(|packet| match packet {
+            Packet::Event(name, _) => Some(name.as_str()),
+            _ => None,
+        });
+        names.collect()
+    }
+
+    /// Disconnects in order, as a page does that was told to.
+    pub async fn leave(mut self) {
+        let _ = self.orders.send(Order::Leave);
+        self.end().await;
+    }
+
+    /// Waits for the connection's end. `true`: the server has said that it ends it.
+    pub async fn end(&mut self) -> bool {
+        let ended = async {
+            while let Some(packet) = self.packets.recv().await {
+                self.seen.push_back(packet)
+            }
+        };
+        soon("the connection's end", ended).await;
+        self.seen.iter().any(|packet| matches!(packet, Packet::Disconnected))
+    }
+
+    async fn wait<T>(&mut self, what: &str, pick: impl Fn(&Packet) -> Option<T>) -> T {
+        let known = self.seen.iter().enumerate().find_map(|(at, packet)| Some((at, pick(packet)?)));
+        if let Some((at, found)) = known {
+            self.seen.remove(at);
+            return found;
+        }
+        let arrives = async {
+            loop {
+                let packet = self.packets.recv().await;
+                let packet =
+                    packet.unwrap_or_else(|| panic!("no {what}, but the end; {:?}", self.seen));
+                match pick(&packet) {
+                    Some(found) => return found,
+                    None => self.seen.push_back(packet),
+                }
+            }
+        };
+        soon(what, arrives).await
+    }
+}
+
+/// Carries packets both ways, and answers pings, whatever the test is waiting for.
+async fn carry(
+    mut stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    mut orders: mpsc::UnboundedReceiver<Order>,
+    packets: mpsc::UnboundedSender<Packet>,
+) {
+    loop {
+        let text = tokio::select! {
+            order = orders.recv() => match order {
+                Some(Order::Send(text)) => text,
+                Some(Order::Leave) => {
+                    let _ = stream.send(Message::text("41")).await;
+                    let _ = stream.close(None).await;
+                    continue;
+                }
+                None => return,
+            },
+            frame = stream.next() => match frame {
+                Some(Ok(Message::Text(text))) if text.as_str() == "2" => "3".to_owned(),
+                Some(Ok(Message::Text(text))) => {
+                    match parse(&text) {
+                        Some(Packet::Disconnected) => {
+                            let _ = packets.send(Packet::Disconnected);
+                            return;
+                        }
+                        Some(packet) => drop(packets.send(packet)),
+                        None => {}
+                    }
+                    continue;
+                }
+                Some(Ok(_)) => continue,
+                Some(Err(_)) | None => return,
+            },
+        };
+        // A line that cannot be written to may still hold something to be read.
+        let _ = stream.send(Message::text(text)).await;
+    }
+}
+
+fn parse(text: &str) -> Option<Packet> {
+    let json = |text: &str| serde_json::from_str::<Value>(text).expect("the server sends JSON");
+    match text.get(..2)? {
+        "40" => Some(Packet::Connected),
+        "41" => Some(Packet::Disconnected),
+        "42" => {
+            let mut event = json(&text[2..]);
+            let name = event[0].as_str().expect("an event has a name").to_owned();
+            Some(Packet::Event(name, event[1].take()))
+        }
+        "43" => {
+            let (id, values) = text[2..].split_at(text[2..].find('[')?);
+            Some(Packet::Ack(id.parse().ok()?, json(values)[0].take()))
+        }
+        "44" => {
+            Some(Packet::Refused(json(&text[2..])["message"].as_str().unwrap_or_default().into()))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,140 @@
+//! The program under test: a real process on a free port, with a key of its own.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{self, Child, Command, Stdio},
+    sync::{
+        atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Far longer than anything takes, also on a machine that has other things to do.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+pub struct Lobby {
+    /// Such as `http://127.0.0.1:40123`.
+    pub url: String,
+    process: Child,
+    program: PathBuf,
+    project: PathBuf,
+    flags: Vec<String>,
+    folder: Folder,
+}
+
+impl Lobby {
+    /// Starts `program` as it is started by hand: in its project's folder.
+    pub fn start(program: &Path, project: &Path, flags: &[&str]) -> Result<Lobby> {
+        let folder = Folder::new()?;
+        let flags: Vec<_> = flags.iter().map(|&flag| flag.to_owned()).collect();
+        let (process, url) = spawn(program, project, &flags, &folder, "0")?;
+        let (program, project) = (program.to_owned(), project.to_owned());
+        Ok(Lobby { url, process, program, project, flags, folder })
+    }
+
+    /// Asks the process to stop, and waits until it has.
+    #[allow(dead_code, reason = "not every crate that shares this file stops a lobby")]
+    pub fn stop(&mut self) -> Result<()> {
+        kill_process(Pid::from_child(&self.process), Signal::TERM)?;
+        let deadline = Instant::now() + PATIENCE;
+        while self.process.try_wait()?.is_none() {
+            ensure!(Instant::now() < deadline, "the lobby does not stop");
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    /// Starts a stopped one again: same port, same key.
+    #[allow(dead_code, reason = "as above")]
+    pub fn start_again(&mut self) -> Result<()> {
+        let port = self.url.rsplit(':').next().unwrap();
+        let started = spawn(&self.program, &self.project, &self.flags, &self.folder, port)?;
+        (self.process, self.url) = started;
+        Ok(())
+    }
+}
+
+impl Drop for Lobby {
+    fn drop(&mut self) {
+        // Its rooms end when it does.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn spawn(
+    program: &Path,
+    project: &Path,
+    flags: &[String],
+    folder: &Folder,
+    port: &str,
+) -> Result<(Child, String)> {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        if name == "RUST_LOG" || name.to_string_lossy().starts_with("CLUSTER_") {
+            command.env_remove(name);
+        }
+    }
+    let mut process = command
+        .args(["--dev", "--seats", "8", "--port", port, "--key-file"])
+        .arg(folder.path().join("lobby.key"))
+        .args(flags)
+        .current_dir(project)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    let output = process.stdout.take().expect("it is piped");
+    let (ready, url) = mpsc::channel();
+    // Reads to the end, so that the program never blocks; a failed test shows the lines.
+    thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if let Some((_, rest)) = line.split_once("lobby ready url=\"") {
+                let _ = ready.send(rest.split('"').next().unwrap_or_default().to_owned());
+            }
+            println!("{line}");
+        }
+    });
+    let url = url.recv_timeout(PATIENCE);
+    if url.is_err() {
+        let _ = process.kill();
+        let _ = process.wait();
+    }
+    Ok((process, url.context("the lobby does not become ready")?))
+}
+
+/// A folder of one test, gone with it.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new() -> Result<Folder> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let name = format!("cluster-test-{}-{}", process::id(), NEXT.fetch_add(1, Relaxed));
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path)?;
+        Ok(Folder(path))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // A process that was just killed may still have created a file.
+        for _ in 0..100 {
+            match fs::remove_dir_all(&self.0) {
+                Err(_) if self.0.exists() => thread::sleep(Duration::from_millis(20)),
+                _ => return,
+            }
+        }
+    }
+}
