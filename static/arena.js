@@ -11,6 +11,10 @@ const LEFT = [-1, 0], RIGHT = [1, 0], UP = [0, -1], DOWN = [0, 1];
 const KEYS = /** @type {Record<string, number[]>} */ ({
   ArrowLeft: LEFT, ArrowRight: RIGHT, ArrowUp: UP, ArrowDown: DOWN, a: LEFT, d: RIGHT, w: UP, s: DOWN,
 });
+/** Pixels of the screen around the arena, for dots at its border and their names. */
+const INSET = 34;
+/** Nearer than this to the finger, in fractions of the arena, a dot rests. */
+const NEAR = 0.015;
 /** How far a dot moves towards its new place with each frame: hides that the room ticks slower. */
 const SMOOTH = 0.35;
 
@@ -18,6 +22,8 @@ let you = "";
 let steer = /** @type {(x: number, y: number) => void} */ (() => {});
 let dots = /** @type {Dot[]} */ ([]);
 let coin = [0.5, 0.5];
+/** Where the finger is. */
+let target = /** @type {{ x: number, y: number } | null} */ (null);
 let names = /** @type {Map<string, string>} */ (new Map());
 const shown = /** @type {Map<string, Dot>} */ (new Map());
 const pressed = /** @type {Set<string>} */ (new Set());
@@ -25,7 +31,7 @@ const pressed = /** @type {Set<string>} */ (new Set());
 export const arena = {
   /** @param {{ id: string }} player @param {(x: number, y: number) => void} onSteer */
   enter(player, onSteer) {
-    [you, steer, dots] = [player.id, onSteer, []];
+    [you, steer, dots, target] = [player.id, onSteer, [], null];
     shown.clear();
     pressed.clear();
     canvas.focus();
@@ -34,6 +40,7 @@ export const arena = {
   /** @param {Dot[]} newDots @param {number[]} newCoin */
   update(newDots, newCoin) {
     [dots, coin] = [newDots, newCoin];
+    follow();
   },
 
   /** @param {{ id: string, name: string }[]} players */
@@ -69,27 +76,42 @@ canvas.onblur = () => {
   pressed.clear();
 };
 
-/** Towards the finger. @param {PointerEvent} event */
+/** @param {PointerEvent} event */
 canvas.onpointerdown = canvas.onpointermove = (event) => {
-  const me = dots.find(({ id }) => id === you);
-  if (!event.buttons || !me) return;
+  if (!event.buttons) return;
   canvas.setPointerCapture(event.pointerId);
   const box = canvas.getBoundingClientRect();
-  const x = (event.clientX - box.left) / box.width - me.x;
-  const y = (event.clientY - box.top) / box.height - me.y;
-  const length = Math.hypot(x, y) || 1;
-  steer(x / length, y / length);
+  const x = (event.clientX - box.left - INSET) / (box.width - 2 * INSET);
+  const y = (event.clientY - box.top - INSET) / (box.height - 2 * INSET);
+  target = { x, y };
+  follow();
 };
-canvas.onpointerup = canvas.onpointercancel = () => steer(0, 0);
+canvas.onpointerup = canvas.onpointercancel = () => {
+  if (target) steer(0, 0);
+  target = null;
+};
+
+/** Towards the finger, and no farther. */
+function follow() {
+  const me = dots.find(({ id }) => id === you);
+  if (!target || !me) return;
+  const [x, y] = [target.x - me.x, target.y - me.y];
+  const length = Math.hypot(x, y);
+  if (length < NEAR) steer(0, 0);
+  else steer(x / length, y / length);
+}
 
 function draw() {
   requestAnimationFrame(draw);
-  const { width, height } = canvas;
-  const style = getComputedStyle(canvas);
-  // Canvas pixels per pixel on the screen: dots and names are of the same size on a phone.
-  const zoom = width / (canvas.clientWidth || width);
+  // As many pixels as the screen has: sharp, and dots of the same size on a phone.
+  const zoom = devicePixelRatio;
+  const [width, height] = [canvas.clientWidth * zoom, canvas.clientHeight * zoom].map(Math.round);
+  if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+  const across = (/** @type {number} */ x) => (INSET * zoom) + x * (width - 2 * INSET * zoom);
+  const below = (/** @type {number} */ y) => (INSET * zoom) + y * (height - 2 * INSET * zoom);
+  const { color: text } = getComputedStyle(canvas);
   context.clearRect(0, 0, width, height);
-  circle(coin[0] * width, coin[1] * height, 9 * zoom, "#e0a81e");
+  circle(across(coin[0]), below(coin[1]), 9 * zoom, "#e0a81e");
   context.font = `600 ${14 * zoom}px system-ui, sans-serif`;
   context.textAlign = "center";
   for (const dot of dots) {
@@ -97,9 +119,11 @@ function draw() {
     const x = last.x + (dot.x - last.x) * SMOOTH;
     const y = last.y + (dot.y - last.y) * SMOOTH;
     shown.set(dot.id, { ...dot, x, y });
-    circle(x * width, y * height, 13 * zoom, color(dot.id), dot.id === you ? style.color : undefined);
-    context.fillStyle = style.color;
-    context.fillText(`${arena.nameOf(dot.id)} ${dot.score}`, x * width, y * height - 19 * zoom);
+    circle(across(x), below(y), 13 * zoom, color(dot.id), dot.id === you ? text : undefined);
+    const label = `${arena.nameOf(dot.id)} ${dot.score}`;
+    const half = context.measureText(label).width / 2 + 4 * zoom;
+    context.fillStyle = text;
+    context.fillText(label, Math.max(half, Math.min(width - half, across(x))), below(y) - 19 * zoom);
   }
 }
 
@@ -110,7 +134,7 @@ function circle(x, y, radius, fill, rim) {
   context.fillStyle = fill;
   context.fill();
   if (!rim) return;
-  context.lineWidth = 3;
+  context.lineWidth = radius / 5;
   context.strokeStyle = rim;
   context.stroke();
 }

@@ -11,16 +11,15 @@ const cluster = new Cluster({
   // HOOK: in the lobby, for the first time or again.
   lobbyEntered({ you, returned }) {
     show("lobby");
-    if (returned) notice(`You are back from room ${returned.room}: ${returned.reason}.`);
-    else notice(you ? `Welcome, ${you.name}.` : "");
-    if (you) chooseRoom();
+    notice(returned ? `You are back from room ${returned.room}: ${returned.reason}.` : "");
+    if (you) chooseRoom(you);
     else enterName();
   },
 
   // HOOK: the lobby says something.
   lobbyEvent(event, data) {
     if (event === "rooms") showRooms(data);
-    if (event === "news") notice(data.text);
+    if (event === "news") $("news").textContent = data.text;
   },
 
   // HOOK: about to go to a room.
@@ -67,25 +66,38 @@ function enterName() {
   $("register").elements.name.focus();
 }
 
-function chooseRoom() {
+/** @param {{ name: string }} you */
+function chooseRoom({ name }) {
+  $("greeting").textContent = `Welcome, ${name}`;
   $("register").hidden = true;
   $("play").hidden = false;
   $("join-any").focus();
   attempt(cluster.request("watch_rooms"));
 }
 
+const rows = /** @type {Map<string, any>} */ (new Map());
+
 /** @param {{ room: string, options: { title: string }, players: number, capacity: number, locked: boolean }[]} rooms */
 function showRooms(rooms) {
-  const rows = rooms.map(({ room, options, players, capacity, locked }) => {
-    const button = document.createElement("button");
-    button.textContent = `Room ${room}: ${options.title} (${players} of ${capacity})`;
-    button.disabled = locked || players >= capacity;
-    button.onclick = () => attempt(cluster.request("join", { room }));
-    const row = document.createElement("li");
-    row.append(button);
-    return row;
-  });
-  $("rooms").replaceChildren(...rows);
+  // Rows stay in place while their text changes, or a click would be lost now and then.
+  const ids = new Set(rooms.map(({ room }) => room));
+  for (const [id, row] of rows) if (!ids.has(id) && rows.delete(id)) row.remove();
+  for (const { room, options, players, capacity, locked } of rooms) {
+    const row = rows.get(room) ?? addRow(room);
+    row.firstChild.textContent = `Room ${room}: ${options.title} (${players} of ${capacity})`;
+    row.firstChild.disabled = locked || players >= capacity;
+  }
+}
+
+/** @param {string} room */
+function addRow(room) {
+  const row = document.createElement("li");
+  const button = document.createElement("button");
+  button.onclick = () => attempt(cluster.request("join", { room }));
+  row.append(button);
+  $("rooms").append(row);
+  rows.set(room, row);
+  return row;
 }
 
 $("register").onsubmit = (/** @type {SubmitEvent} */ event) => {

@@ -75,7 +75,7 @@ export class Cluster {
   forget() {
     Cookies.remove(COOKIE);
     this.you = null;
-    this.#backToLobby("forgotten");
+    this.leave();
   }
 
   /** Asks the lobby. Rejects with a {@link Refusal}. @param {string} event @param {object} [data] */
@@ -96,6 +96,8 @@ export class Cluster {
 
   /** Leaves the room for good. */
   leave() {
+    // Said to the room, which would otherwise take it for a lost connection.
+    this.#roomSocket?.off().disconnect();
     this.#backToLobby("left");
   }
 
@@ -230,13 +232,16 @@ export class Cluster {
     return answer.ok;
   }
 
-  /** Hangs up, and listens no more. @param {"lobby" | "room"} which */
+  /**
+   * Listens no more, and cuts the line: a room that keeps seats for a while keeps this one.
+   * @param {"lobby" | "room"} which
+   */
   #close(which) {
     const socket = which === "lobby" ? this.#lobbySocket : this.#roomSocket;
     if (which === "lobby") this.#lobbySocket = null;
     else this.#roomSocket = null;
     socket?.off().offAny();
-    socket?.disconnect();
+    socket?.io.engine?.close();
   }
 
   /** @param {State} state */

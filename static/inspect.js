@@ -11,8 +11,6 @@ const $ = (id) => document.getElementById(id);
 const LINES = 300;
 /** Characters of an event's data that a line shows. */
 const LENGTH = 240;
-/** Events that come so often that only the first few of a kind in a row are worth a line. */
-const ROWS_OF_A_KIND = 3;
 
 /** Tells the player something. @param {string} text */
 export function notice(text) {
@@ -39,10 +37,11 @@ export function inspect(cluster) {
   $("kill").onclick = () => fetch(`/dev/rooms/${cluster.room}/kill`, { method: "POST" });
   let last = "", row = 0;
   cluster.watch((what, detail) => {
+    // Of what comes many times a second, one line tells enough.
     row = what === last ? row + 1 : 1;
     last = what;
-    if (row <= ROWS_OF_A_KIND) log("client-log", new Date(), what, detail);
-    if (row === ROWS_OF_A_KIND + 1) log("client-log", new Date(), `… and more of: ${what}`);
+    if (row === 1) log("client-log", new Date(), what, detail);
+    if (row === 2) log("client-log", new Date(), `… and more of: ${what}`);
     refresh(cluster, what === "lobby: reroute" ? detail : null);
   });
   watchServer();
@@ -59,8 +58,8 @@ function refresh(cluster, reroute) {
   }
   $("hop-you").textContent = you?.name ?? "you";
   $("hop-room").textContent = room ? `room ${room}` : "room";
-  if (reroute) $("details").dataset.room = `${reroute.url || location.origin}${reroute.path}`;
-  const where = room ? $("details").dataset.room : location.host ? `${location.origin}/socket.io` : "";
+  if (reroute) $("details").dataset.room = new URL(reroute.url || location.origin).host;
+  const where = room ? $("details").dataset.room : location.host;
   const rows = { State: state, Player: you?.name ?? "not registered", Id: you?.id ?? "–", Room: room ?? "–", Server: where };
   $("details").replaceChildren(...Object.entries(rows).flatMap(([name, value]) => {
     const [term, text] = [document.createElement("dt"), document.createElement("dd")];
@@ -74,7 +73,10 @@ async function watchServer() {
   const development = await fetch("/dev").then((answer) => answer.text());
   if (development !== "on") return;
   for (const part of document.querySelectorAll(".dev")) /** @type {any} */ (part).hidden = false;
-  new EventSource("/dev/log").onmessage = ({ data }) => {
+  const source = new EventSource("/dev/log");
+  // Each time, it begins with the last lines.
+  source.onopen = () => $("server-log").replaceChildren();
+  source.onmessage = ({ data }) => {
     const [, time, level, text] = /^(\S+)\s+([A-Z]+)\s+(.*)$/.exec(data) ?? [null, "", "", data];
     log("server-log", time ? new Date(time) : new Date(), text, null, level);
   };
@@ -87,7 +89,7 @@ function log(pane, time, what, detail, level = "INFO") {
   const row = document.createElement("li");
   const clock = document.createElement("time");
   clock.textContent = time.toTimeString().slice(0, 8) + "." + String(time.getMilliseconds()).padStart(3, "0");
-  const data = detail && Object.keys(detail).length > 0 ? JSON.stringify(detail) : "";
+  const data = detail && Object.keys(detail).length > 0 ? JSON.stringify(detail, short) : "";
   const hidden = data.replace(/("(?:token|ticket)":")[^"]+/g, "$1…");
   row.append(clock, ` ${what} ${hidden.length > LENGTH ? `${hidden.slice(0, LENGTH)} …` : hidden}`);
   row.dataset.level = level;
@@ -95,3 +97,6 @@ function log(pane, time, what, detail, level = "INFO") {
   while (list.childElementCount > LINES) list.firstElementChild.remove();
   if (atEnd) list.scrollTop = list.scrollHeight;
 }
+
+/** Three digits are enough to follow a number. @param {string} _ @param {any} value */
+const short = (_, value) => (typeof value === "number" ? Math.round(value * 1000) / 1000 : value);

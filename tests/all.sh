@@ -3,6 +3,7 @@
 # browser. Installs what they need and what is missing (Debian's packages when run as root).
 set -euo pipefail
 cd "$(dirname "$0")/.."
+export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 
 has() { command -v "$1" >/dev/null; }
 step() { printf '\n== %s\n' "$*"; }

@@ -2,9 +2,10 @@
 //! format for all; a room writes plain lines to its stderr, which the lobby repeats with the room's id.
 
 use std::{
+    collections::VecDeque,
     io::{self, IsTerminal as _},
     str::FromStr as _,
-    sync::OnceLock,
+    sync::{Mutex, OnceLock},
 };
 
 use anyhow::Context as _;
@@ -23,9 +24,16 @@ use super::{settings::LogFormat, words::RoomId};
 const MAX_LINE: u64 = 8 * 1024;
 /// Lines that a slow reader of the log may be behind; then it misses some.
 const MAX_BEHIND: usize = 512;
+/// Lines that somebody gets who begins to watch.
+const RECENT: usize = 200;
 
 /// The lobby's lines, for those who watch (development only).
-static WATCHED: OnceLock<broadcast::Sender<String>> = OnceLock::new();
+static WATCHED: OnceLock<Watched> = OnceLock::new();
+
+struct Watched {
+    lines: broadcast::Sender<String>,
+    recent: Mutex<VecDeque<String>>,
+}
 
 /// `RUST_LOG` such as `debug` or `info,app=trace`; without it, `info`.
 fn filter() -> anyhow::Result<Targets> {
@@ -43,8 +51,9 @@ pub(crate) fn init_lobby(format: LogFormat, watch: bool) -> anyhow::Result<()> {
         (format == LogFormat::Human).then(|| fmt::layer().with_target(false).with_ansi(color));
     let json = (format == LogFormat::Json).then(|| fmt::layer().json().flatten_event(true));
     let watched = watch.then(|| {
-        let sender = WATCHED.get_or_init(|| broadcast::channel(MAX_BEHIND).0);
-        fmt::layer().with_target(false).with_ansi(false).with_writer(|| Watchers(sender))
+        let lines = broadcast::channel(MAX_BEHIND).0;
+        let watched = WATCHED.get_or_init(|| Watched { lines, recent: Mutex::default() });
+        fmt::layer().with_target(false).with_ansi(false).with_writer(move || watched)
     });
     tracing_subscriber::registry()
         .with(human.with_filter(filter()?))
@@ -63,18 +72,21 @@ pub(crate) fn init_room() -> anyhow::Result<()> {
         .context("logging was set up already")
 }
 
-/// The log from now on, a line each; `None` where nobody may watch.
-pub(crate) fn watch() -> Option<broadcast::Receiver<String>> {
-    WATCHED.get().map(broadcast::Sender::subscribe)
+/// The last lines, and those from now on; `None` where nobody may watch.
+pub(crate) fn watch() -> Option<(Vec<String>, broadcast::Receiver<String>)> {
+    let watched = WATCHED.get()?;
+    let recent = watched.recent.lock().ok()?;
+    Some((recent.iter().rev().cloned().collect(), watched.lines.subscribe()))
 }
 
-struct Watchers(&'static broadcast::Sender<String>);
-
-impl io::Write for Watchers {
+impl io::Write for &'static Watched {
     /// The formatter writes a whole line at once.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.0.receiver_count() > 0 {
-            let _ = self.0.send(String::from_utf8_lossy(line).trim_end().to_owned());
+        let text = String::from_utf8_lossy(line).trim_end().to_owned();
+        if let Ok(mut recent) = self.recent.lock() {
+            recent.truncate(RECENT - 1);
+            recent.push_front(text.clone());
+            let _ = self.lines.send(text);
         }
         Ok(line.len())
     }

@@ -103,6 +103,8 @@ async fn live<R: Room>(to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::R
     let listener = net::bind_any(settings.host, settings.ports).await?;
     let port = listener.local_addr()?.port();
     to_lobby.send(&FromRoom::Warm { version: VERSION, build, port })?;
+    // Said before `on_open` may take the thread.
+    to_lobby.flush(GOODBYE).await;
 
     // Signs of life come from the thread that runs the hooks: one that hangs sends none.
     let beats = async {

@@ -109,6 +109,7 @@ pub(crate) fn start(
         receiver,
         inbox,
         waiting: Arc::new(Semaphore::new(MAX_WAITING)),
+        warm: false,
         closed: None,
     };
     tokio::spawn(watched.watch(killed, settings.ready_timeout, settings.heartbeat_timeout));
@@ -121,6 +122,8 @@ struct Watched {
     receiver: Receiver,
     inbox: mpsc::UnboundedSender<FromProcess>,
     waiting: Arc<Semaphore>,
+    /// It has said that it runs.
+    warm: bool,
     /// What the room said of its own end.
     closed: Option<Verdict>,
 }
@@ -148,16 +151,16 @@ impl Watched {
         let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
         // A room that has said how it ends keeps that, also if it had to be killed in the end.
         let verdict = self.closed.or(verdict).unwrap_or_else(|| {
-            Exit::Crashed(status.map_or_else(|error| error.to_string(), describe))
+            let what = status.map_or_else(|error| error.to_string(), describe);
+            if self.warm { Exit::Crashed(what) } else { Exit::NeverReady(what) }
         });
         let _ = self.inbox.send(FromProcess::Ended(self.room, verdict));
     }
 
     /// Passes on what the room says, until its process ends (`None`) or must be ended.
     async fn listen(&mut self, ready: Duration, heartbeat: Duration) -> Option<Verdict> {
-        let mut warm = false;
         loop {
-            let patience = if warm { heartbeat } else { ready };
+            let patience = if self.warm { heartbeat } else { ready };
             let frame = tokio::select! {
                 frame = tokio::time::timeout(patience, self.receiver.recv()) => frame,
                 _ = self.child.wait() => return None,
@@ -172,10 +175,10 @@ impl Watched {
                     };
                 }
                 Ok(Err(error)) => return Some(Exit::Crashed(format!("{error:#}"))),
-                Err(_) if warm => return Some(Exit::Hung),
+                Err(_) if self.warm => return Some(Exit::Hung),
                 Err(_) => return Some(Exit::NeverReady(format!("not warm within {ready:?}"))),
             }
-            warm = true;
+            self.warm = true;
         }
     }
 

@@ -19,7 +19,7 @@ use axum::{
     },
     routing::{get, post},
 };
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use tokio::sync::{broadcast::error::RecvError, mpsc};
 use tower_http::{
     services::{ServeDir, ServeFile},
@@ -113,7 +113,7 @@ async fn kill_room(
 
 /// The log as server-sent events.
 async fn log() -> Response {
-    let Some(lines) = logs::watch() else {
+    let Some((recent, lines)) = logs::watch() else {
         return StatusCode::NOT_FOUND.into_response();
     };
     let lines = stream::unfold(lines, async |mut lines| {
@@ -122,9 +122,12 @@ async fn log() -> Response {
             Err(RecvError::Lagged(missed)) => format!("… {missed} lines missed …"),
             Err(RecvError::Closed) => return None,
         };
-        Some((Ok::<_, Infallible>(Event::default().data(text)), lines))
+        Some((text, lines))
     });
-    Sse::new(lines).keep_alive(KeepAlive::default()).into_response()
+    let lines = stream::iter(recent).chain(lines);
+    Sse::new(lines.map(|line| Ok::<_, Infallible>(Event::default().data(line))))
+        .keep_alive(KeepAlive::default())
+        .into_response()
 }
 
 /// Refuses requests that were not meant for this server or that another site's page makes.

@@ -100,7 +100,7 @@ async fn what_players_write_is_shown_as_text() -> Result<()> {
     writer.click("#leave").await?;
     writer.until_at("lobby").await?;
     reader.click("#kill").await?;
-    writer.until_notice(title).await?;
+    writer.until_shows("#news", title).await?;
     for page in [&writer, &reader] {
         page.until_at("lobby").await?;
         page.until_shows("#server-log", name).await?;

@@ -77,14 +77,15 @@ pub async fn register(page: &Page, name: &str) -> Result<()> {
     page.until("document.getElementById('join-any').checkVisibility()").await
 }
 
-/// Whether the arena shows a player's color in its last column; dots begin away from it.
+/// Whether the arena shows a player's color where a dot at its right border is; dots begin away from it.
 pub fn at_right_edge(name: &str) -> String {
     format!(
         r##"(() => {{
         const row = [...document.querySelectorAll("#players li")].find((li) => li.textContent === {});
         const color = getComputedStyle(row, "::before").backgroundColor.match(/\d+/g).map(Number);
         const arena = document.getElementById("arena");
-        const [x, height] = [arena.width - 1, arena.height];
+        // As in arena.js: so many pixels of the screen around the arena.
+        const [x, height] = [arena.width - Math.round(34 * devicePixelRatio), arena.height];
         // A copy: the browser would complain that the page reads what it draws.
         const copy = new OffscreenCanvas(1, height).getContext("2d", {{ willReadFrequently: true }});
         copy.drawImage(arena, x, 0, 1, height, 0, 0, 1, height);

@@ -87,7 +87,7 @@ async fn a_lobby_that_starts_again_still_knows_its_players() -> Result<()> {
     lobby.start_again()?;
     for (page, name) in [(&ann, "Ann"), (&bob, "Bob")] {
         page.until("document.body.dataset.state === 'lobby'").await?;
-        page.until_notice(&format!("Welcome, {name}.")).await?;
+        page.until_shows("#greeting", &format!("Welcome, {name}")).await?;
     }
     ensure!(ann.eval(id).await? == before, "somebody else");
 

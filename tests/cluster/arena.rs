@@ -9,7 +9,7 @@ use crate::{
 
 #[tokio::test]
 async fn two_players_meet_and_see_each_other_move() {
-    let cluster = Cluster::arena(&[]).await;
+    let cluster = Cluster::arena(&["--seats", "2"]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut anns = ann.enter("play", json!({})).await;
     let mut bobs = bob.enter("play", json!({})).await;

@@ -32,7 +32,7 @@ async fn rooms_take_the_free_ports_of_their_range_and_then_there_are_none() {
     }
     assert_eq!(ports, [low + 1, low + 2], "the first is taken by somebody else");
     let mut cid = cluster.player("Cid").await;
-    assert_eq!(cid.ask("play", json!({})).await, Err("room_gone".into()));
+    assert_eq!(cid.ask("play", json!({})).await, Err("no_room".into()));
     cluster.logged(&format!("error: no free port in {range}")).await;
     assert_eq!(cid.ask("seat_of", json!({})).await, Ok(Value::Null));
     drop(taken);
