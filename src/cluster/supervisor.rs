@@ -68,8 +68,8 @@ pub(crate) fn build_id(program: &Path) -> String {
     }
 }
 
-/// Starts a room process. Must be called on a thread that lives as long as the lobby: on Linux the
-/// process dies with the thread that started it.
+/// Starts a room process. Must be called on a thread that lives as long as the lobby: on Linux its end
+/// is what wakes a stopped room, so that it can end as well.
 pub(crate) fn start(
     program: &Path,
     room: RoomId,
