@@ -113,6 +113,8 @@ enum State {
     Ready,
     /// Takes nobody any more.
     Ending,
+    /// Killed: what it still says does not count.
+    Doomed,
 }
 
 struct Seat {
@@ -216,7 +218,7 @@ impl<R: Room> RoomManager<R> {
         }
         let entry = self.rooms.get_mut(room).ok_or(Refusal::NoSuchRoom)?;
         let kept = entry.seats.get(&player.id);
-        if kept.is_none() || entry.state == State::Ending {
+        if kept.is_none() || entry.is_ending() {
             entry.check()?;
         }
         // Reserve before replying, so that two players cannot take the last seat.
@@ -257,7 +259,9 @@ impl<R: Room> RoomManager<R> {
     /// Asks a room to end: it takes nobody any more, and closes after the stop timeout at the latest.
     pub fn close(&mut self, room: &RoomId) -> Result<(), Refusal> {
         let entry = self.rooms.get_mut(room).ok_or(Refusal::NoSuchRoom)?;
-        entry.state = State::Ending;
+        if entry.state != State::Doomed {
+            entry.state = State::Ending;
+        }
         let left_ms = self.settings.stop_timeout.as_millis() as u64;
         entry.send(&ToRoom::Drain { left_ms });
         self.changed = true;
@@ -265,17 +269,18 @@ impl<R: Room> RoomManager<R> {
     }
 
     /// Kills a room's process.
-    pub fn kill(&self, room: &RoomId, why: &str) -> Result<(), Refusal> {
-        let entry = self.rooms.get(room).ok_or(Refusal::NoSuchRoom)?;
-        entry.started.process.kill(Exit::Crashed(why.to_owned()));
+    pub fn kill(&mut self, room: &RoomId, why: &str) -> Result<(), Refusal> {
+        let entry = self.rooms.get_mut(room).ok_or(Refusal::NoSuchRoom)?;
+        entry.kill(Exit::Crashed(why.to_owned()));
         Ok(())
     }
 
     /// Kills a room that has not become ready by now.
-    pub(crate) fn give_up(&self, room: &RoomId) {
-        if let Some(entry) = self.rooms.get(room).filter(|entry| entry.state == State::Opening) {
+    pub(crate) fn give_up(&mut self, room: &RoomId) {
+        let opening = self.rooms.get_mut(room).filter(|entry| entry.state == State::Opening);
+        if let Some(entry) = opening {
             let why = format!("not ready within {:?}", self.settings.ready_timeout);
-            entry.started.process.kill(Exit::NeverReady(why));
+            entry.kill(Exit::NeverReady(why));
         }
     }
 
@@ -333,7 +338,8 @@ impl<R: Room> RoomManager<R> {
             self.is_warm(room, version, build, port);
             return vec![];
         }
-        let Some(entry) = self.rooms.get_mut(room) else {
+        let alive = |entry: &&mut Entry<R>| entry.state != State::Doomed;
+        let Some(entry) = self.rooms.get_mut(room).filter(alive) else {
             return vec![];
         };
         match frame {
@@ -385,7 +391,7 @@ impl<R: Room> RoomManager<R> {
             FromRoom::Message(message) => match from_raw(&message) {
                 Ok(message) => vec![Happening::Message(entry.info(room), message)],
                 Err(error) => {
-                    entry.started.process.kill(Exit::Crashed(format!("said nonsense: {error}")));
+                    entry.kill(Exit::Crashed(format!("said nonsense: {error}")));
                     vec![]
                 }
             },
@@ -402,18 +408,22 @@ impl<R: Room> RoomManager<R> {
     }
 
     fn is_warm(&mut self, room: &RoomId, version: u32, build: String, port: u16) {
-        let pooled = self.pool.iter_mut().find(|(id, _)| id == room).map(|(_, started)| started);
-        let opened = self.rooms.get_mut(room).map(|entry| &mut entry.started);
-        let Some(started) = pooled.or(opened) else {
-            return;
-        };
         // While developing, the next room is the newest build; in production nothing changes unasked.
         let rebuilt = build != self.build && !cfg!(debug_assertions);
-        if version != VERSION || rebuilt {
-            let why = "the program was built again; start the lobby again".to_owned();
-            return started.process.kill(Exit::NeverReady(why));
+        let misfit = version != VERSION || rebuilt;
+        let why =
+            || Exit::NeverReady("the program was built again; start the lobby again".to_owned());
+        if let Some(entry) = self.rooms.get_mut(room) {
+            entry.started.warm = Some((port, build));
+            if misfit {
+                entry.kill(why());
+            }
+        } else if let Some((_, started)) = self.pool.iter_mut().find(|(id, _)| id == room) {
+            started.warm = Some((port, build));
+            if misfit {
+                started.process.kill(why());
+            }
         }
-        started.warm = Some((port, build));
     }
 
     fn ended(&mut self, room: &RoomId, verdict: Verdict) -> Vec<Happening<R>> {
@@ -510,19 +520,28 @@ impl<R: Room> Entry<R> {
             options: self.options.clone(),
             players: self.seats.len(),
             capacity: self.capacity,
-            locked: self.locked || self.state == State::Ending,
+            locked: self.locked || self.is_ending(),
         }
     }
 
     /// Whether one more player may come.
     fn check(&self) -> Result<(), Refusal> {
-        if self.state == State::Ending || self.locked {
+        if self.locked || self.is_ending() {
             Err(Refusal::RoomLocked)
         } else if self.seats.len() >= self.capacity {
             Err(Refusal::RoomFull)
         } else {
             Ok(())
         }
+    }
+
+    fn is_ending(&self) -> bool {
+        matches!(self.state, State::Ending | State::Doomed)
+    }
+
+    fn kill(&mut self, verdict: Verdict) {
+        self.state = State::Doomed;
+        self.started.process.kill(verdict);
     }
 
     /// A room that does not read what it is told counts as hung.

@@ -36,7 +36,7 @@ impl<L: Lobby> Cluster<L> {
         let room = self.rooms.borrow_mut().create(capacity, options)?;
         let deadline = room.clone();
         self.agenda.after(self.settings.ready_timeout, move |_, lobby| {
-            lobby.rooms.borrow().give_up(&deadline);
+            lobby.rooms.borrow_mut().give_up(&deadline);
         });
         Ok(room)
     }

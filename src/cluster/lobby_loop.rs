@@ -96,7 +96,7 @@ impl<L: Lobby> LobbyLoop<L> {
                 Some((conn, to, identity)) = self.registering.next(),
                     if !self.registering.is_empty() => self.registered(conn, to, identity),
                 Some(room) = inboxes.kills.recv() => {
-                    let _ = self.cluster.rooms.borrow().kill(&room, "killed from the page");
+                    let _ = self.cluster.rooms.borrow_mut().kill(&room, "killed from the page");
                 }
                 () = sleep_until(deadline) => {}
                 () = &mut shutdown, if self.stop_at.is_none() => self.stop(),
