@@ -114,9 +114,9 @@ impl Lobby {
             let start = Instant::now();
             lobby.emit("create", json!({ "title": "measured" }));
             let to = lobby.event("reroute").await;
-            let url = to["url"].as_str().context("no url")?;
+            let path = to["path"].as_str().context("no path")?;
             let ticket = json!({ "ticket": to["ticket"] });
-            let mut room = Client::connect(url, ticket).await.map_err(refused)?;
+            let mut room = Client::connect_at(&self.url, path, ticket).await.map_err(refused)?;
             room.event("joined").await;
             times.push(start.elapsed());
         }

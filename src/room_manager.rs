@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 use crate::cluster::{
     Exit, Player, PlayerId, Refusal, Room, RoomId, Settings,
     channel::{FromRoom, ToRoom, VERSION},
+    front::Doors,
     supervisor::{self, FromProcess, Process, Verdict},
     token::random_ticket,
     words::{from_raw, to_raw},
@@ -63,7 +64,8 @@ pub(crate) enum Happening<R: Room> {
 /// Where a player finds his room.
 pub(crate) struct Route {
     pub room: RoomId,
-    pub port: u16,
+    /// Its own one, if rooms have any.
+    pub port: Option<u16>,
     pub ticket: String,
 }
 
@@ -78,6 +80,8 @@ pub struct RoomManager<R: Room> {
     program: PathBuf,
     build: String,
     inbox: mpsc::UnboundedSender<FromProcess>,
+    /// Open for the rooms that are ready.
+    doors: Doors,
     rooms: HashMap<RoomId, Entry<R>>,
     /// Rooms that run and know nothing of their task yet, oldest first.
     pool: VecDeque<(RoomId, Started)>,
@@ -104,7 +108,7 @@ struct Entry<R: Room> {
 struct Started {
     process: Process,
     /// Its port and build, once it has said so.
-    warm: Option<(u16, String)>,
+    warm: Option<(Option<u16>, String)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -131,6 +135,7 @@ impl<R: Room> RoomManager<R> {
     pub(crate) fn new(
         settings: Settings,
         inbox: mpsc::UnboundedSender<FromProcess>,
+        doors: Doors,
     ) -> anyhow::Result<Self> {
         let program = std::env::current_exe()?;
         let build = supervisor::build_id(&program);
@@ -139,6 +144,7 @@ impl<R: Room> RoomManager<R> {
             program,
             build,
             inbox,
+            doors,
             rooms: HashMap::new(),
             pool: VecDeque::new(),
             seated: HashMap::new(),
@@ -348,6 +354,7 @@ impl<R: Room> RoomManager<R> {
                 if entry.state == State::Opening {
                     entry.state = State::Ready;
                 }
+                self.doors.open(room.clone(), entry.started.process.sender.clone());
                 vec![Happening::Ready(entry.info(room))]
             }
             FromRoom::Failed(refusal) => {
@@ -357,7 +364,7 @@ impl<R: Room> RoomManager<R> {
                 seats.map(|(seat, refusal)| self.refused(room, seat, refusal)).collect()
             }
             FromRoom::Held { seat } => {
-                let port = entry.started.warm.as_ref().map_or(0, |(port, _)| *port);
+                let port = entry.started.warm.as_ref().and_then(|(port, _)| *port);
                 let Some(seat) = entry.seats.values_mut().find(|held| held.number == seat) else {
                     return vec![];
                 };
@@ -401,13 +408,14 @@ impl<R: Room> RoomManager<R> {
             }
             FromRoom::Closed { .. } => {
                 entry.state = State::Ending;
+                self.doors.close(room);
                 vec![]
             }
             FromRoom::Warm { .. } | FromRoom::Beat => vec![],
         }
     }
 
-    fn is_warm(&mut self, room: &RoomId, version: u32, build: String, port: u16) {
+    fn is_warm(&mut self, room: &RoomId, version: u32, build: String, port: Option<u16>) {
         // While developing, the next room is the newest build; in production nothing changes unasked.
         let rebuilt = build != self.build && !cfg!(debug_assertions);
         let misfit = version != VERSION || rebuilt;
@@ -433,6 +441,7 @@ impl<R: Room> RoomManager<R> {
             self.pool_died = true;
             return vec![];
         }
+        self.doors.close(room);
         let Some(mut entry) = self.rooms.remove(room) else {
             return vec![];
         };

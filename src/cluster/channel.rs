@@ -1,18 +1,33 @@
 //! What lobby and room say to each other, and the one socket pair on which they say it: a JSON
 //! value a line, at most 64 KiB each. Both ends treat a line that does not parse as the other's death.
+//! The lobby also sends sockets to the room, each with a line of its own.
 
-use std::time::Duration;
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice, IoSliceMut},
+    mem::MaybeUninit,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
+use rustix::{
+    cmsg_space,
+    net::{
+        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+        SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+    },
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncWriteExt as _, Interest},
     net::{
         UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::{mpsc, oneshot},
+    sync::{Mutex, mpsc, oneshot},
 };
 
 use super::{
@@ -21,10 +36,19 @@ use super::{
 };
 
 /// Raised whenever a frame changes its meaning; lobby and room must agree.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 const MAX_FRAME: usize = 64 * 1024;
 /// Frames that may wait for a room that does not read; one more, and it counts as hung.
 const MAX_WAITING: usize = 4096;
+/// How long a room may take to make way for one more socket.
+const SOCKET_PATIENCE: Duration = Duration::from_secs(1);
+/// How much is read in one go.
+const CHUNK: usize = 8 * 1024;
+/// What this process starts must not inherit the sockets that it gets.
+#[cfg(target_os = "linux")]
+const RECEIVE: RecvFlags = RecvFlags::CMSG_CLOEXEC;
+#[cfg(not(target_os = "linux"))]
+const RECEIVE: RecvFlags = RecvFlags::empty();
 
 /// Lobby to room, in this order: `Setup`, `Open`, then anything.
 #[derive(Debug, Serialize, Deserialize)]
@@ -42,17 +66,19 @@ pub(crate) enum ToRoom {
     Message(Box<RawValue>),
     /// Finish within so many milliseconds; nobody new comes.
     Drain { left_ms: u64 },
+    /// The socket that came with this line is a browser's connection: serve it.
+    Socket,
 }
 
 /// Room to lobby, in the order in which things happened.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum FromRoom {
-    /// First frame: runs, listens on `port`, knows nothing of its task.
+    /// First frame: runs, listens on `port` if it was given ports, knows nothing of its task.
     Warm {
         version: u32,
         build: String,
-        port: u16,
+        port: Option<u16>,
     },
     Ready,
     /// `on_open` refused, or a state of the room's own made it give up.
@@ -87,7 +113,11 @@ pub(crate) enum FromRoom {
 
 /// The writing end. Cloning it is cheap; frames go out in the order in which they were sent.
 #[derive(Clone, Debug)]
-pub(crate) struct Sender(mpsc::Sender<Job>);
+pub(crate) struct Sender {
+    jobs: mpsc::Sender<Job>,
+    /// Locked for as long as one line is written, so that no other begins in the middle of it.
+    stream: Arc<Mutex<OwnedWriteHalf>>,
+}
 
 #[derive(Debug)]
 enum Job {
@@ -102,22 +132,29 @@ pub(crate) struct Receiver {
     buffer: Vec<u8>,
     /// How much of the buffer was given out already.
     start: usize,
+    /// What came with the lines so far, for one who takes sockets: a room does, a lobby does not.
+    sockets: Option<VecDeque<OwnedFd>>,
 }
 
 /// Takes the socket apart, and starts the task that writes to it.
 pub(crate) fn open(stream: UnixStream) -> (Sender, Receiver) {
     let (read, write) = stream.into_split();
-    let (sender, jobs) = mpsc::channel(MAX_WAITING);
-    tokio::spawn(write_lines(write, jobs));
-    (Sender(sender), Receiver { stream: read, buffer: Vec::new(), start: 0 })
+    let (jobs, queue) = mpsc::channel(MAX_WAITING);
+    let stream = Arc::new(Mutex::new(write));
+    tokio::spawn(write_lines(stream.clone(), queue));
+    let receiver = Receiver { stream: read, buffer: Vec::new(), start: 0, sockets: None };
+    (Sender { jobs, stream }, receiver)
 }
 
-async fn write_lines(mut stream: OwnedWriteHalf, mut jobs: mpsc::Receiver<Job>) {
+async fn write_lines(stream: Arc<Mutex<OwnedWriteHalf>>, mut jobs: mpsc::Receiver<Job>) {
     while let Some(job) = jobs.recv().await {
         match job {
-            // The other end's death is noticed by the reader; here it only ends the writing.
-            Job::Line(line) if stream.write_all(line.as_bytes()).await.is_err() => return,
-            Job::Line(_) => {}
+            Job::Line(line) => {
+                // The other end's death is noticed by the reader; here it only ends the writing.
+                if stream.lock().await.write_all(line.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
             Job::Flush(done) => drop(done.send(())),
         }
     }
@@ -126,24 +163,57 @@ async fn write_lines(mut stream: OwnedWriteHalf, mut jobs: mpsc::Receiver<Job>) 
 impl Sender {
     /// Queues a frame. An error means that it is too large, or that the other end has stopped reading.
     pub fn send(&self, frame: &impl Serialize) -> anyhow::Result<()> {
-        let mut line = serde_json::to_string(frame)?;
-        line.push('\n');
-        if line.len() > MAX_FRAME {
-            bail!("a message of {} bytes is over the limit of {MAX_FRAME}", line.len());
-        }
-        self.0.try_send(Job::Line(line)).context("the other end has stopped reading")
+        let line = line(frame)?;
+        self.jobs.try_send(Job::Line(line)).context("the other end has stopped reading")
+    }
+
+    /// Gives a room a copy of the socket, ahead of the frames that still wait. On an error the room
+    /// has none: it is gone, or has not made way in time.
+    pub async fn send_socket(&self, socket: impl AsFd) -> anyhow::Result<()> {
+        let line = line(&ToRoom::Socket)?;
+        let send = |stream: &UnixStream| {
+            let sockets = [socket.as_fd()];
+            let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            control.push(SendAncillaryMessage::ScmRights(&sockets));
+            let bytes = [IoSlice::new(line.as_bytes())];
+            Ok(sendmsg(stream, &bytes, &mut control, SendFlags::empty())?)
+        };
+        let sent = async {
+            let stream = self.stream.lock().await;
+            let stream: &UnixStream = (*stream).as_ref();
+            // A line as short as this is written whole or not at all.
+            stream.async_io(Interest::WRITABLE, || send(stream)).await
+        };
+        tokio::time::timeout(SOCKET_PATIENCE, sent).await.context("too many wait")??;
+        Ok(())
     }
 
     /// Waits until all that was queued is written, for at most `patience`.
     pub async fn flush(&self, patience: Duration) {
         let (done, written) = oneshot::channel();
-        if self.0.try_send(Job::Flush(done)).is_ok() {
+        if self.jobs.try_send(Job::Flush(done)).is_ok() {
             let _ = tokio::time::timeout(patience, written).await;
         }
     }
 }
 
+fn line(frame: &impl Serialize) -> anyhow::Result<String> {
+    let mut line = serde_json::to_string(frame)?;
+    line.push('\n');
+    if line.len() > MAX_FRAME {
+        bail!("a message of {} bytes is over the limit of {MAX_FRAME}", line.len());
+    }
+    Ok(line)
+}
+
 impl Receiver {
+    /// From now on sockets are accepted. Without this the kernel closes what the other end sends.
+    pub fn taking_sockets(mut self) -> Self {
+        self.sockets = Some(VecDeque::new());
+        self
+    }
+
     /// The next frame; `None` when the other end is gone. Cancel safe.
     pub async fn recv<T: DeserializeOwned>(&mut self) -> anyhow::Result<Option<T>> {
         loop {
@@ -159,10 +229,41 @@ impl Receiver {
             }
             self.buffer.drain(..self.start);
             self.start = 0;
-            match self.stream.read_buf(&mut self.buffer).await {
+            match self.fill().await {
                 Ok(0) | Err(_) => return Ok(None),
                 Ok(_) => {}
             }
         }
+    }
+
+    /// The sockets that came with the frames so far. Fewer than were sent, if this process has no
+    /// descriptors left.
+    pub fn sockets(&mut self) -> impl Iterator<Item = OwnedFd> {
+        self.sockets.iter_mut().flat_map(|sockets| sockets.drain(..))
+    }
+
+    /// Reads what is there. A plain read would discard the sockets that come with it.
+    async fn fill(&mut self) -> io::Result<usize> {
+        let stream: &UnixStream = self.stream.as_ref();
+        let receive = || {
+            let mut chunk = [0; CHUNK];
+            let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+            let mut control = match self.sockets {
+                Some(_) => RecvAncillaryBuffer::new(&mut space),
+                None => RecvAncillaryBuffer::default(),
+            };
+            let mut bytes = [IoSliceMut::new(&mut chunk)];
+            let count = recvmsg(stream, &mut bytes, &mut control, RECEIVE)?.bytes;
+            self.buffer.extend_from_slice(&chunk[..count]);
+            for message in control.drain() {
+                if let (RecvAncillaryMessage::ScmRights(new), Some(sockets)) =
+                    (message, &mut self.sockets)
+                {
+                    sockets.extend(new);
+                }
+            }
+            Ok(count)
+        };
+        stream.async_io(Interest::READABLE, receive).await
     }
 }

@@ -14,6 +14,7 @@ use super::{
     events,
     handle::Cluster,
     lobby_hooks::{Arrival, Identity, Lobby, Registration},
+    room_loop::path_of,
     supervisor::FromProcess,
     web::host_name,
     words::{Answer, Player, Refusal, Reply, RoomId, done},
@@ -103,7 +104,6 @@ impl<L: Lobby> LobbyLoop<L> {
             }
             self.advance(Instant::now());
         }
-        info!("lobby stopped");
     }
 
     /// A browser has connected.
@@ -290,12 +290,13 @@ impl<L: Lobby> LobbyLoop<L> {
         let Some(conn) = self.cluster.people.borrow().conn_of(&player.id) else {
             return;
         };
-        let url = self.url_of(&conn, to.port);
+        let url = to.port.map_or(String::new(), |port| self.url_of(&conn, port));
         info!(player = %player.name, id = %player.id, room = %to.room, "rerouted");
         let _ = conn.tell(
             "reroute",
             &json!({
-                "to": "room", "room": to.room, "url": url, "path": "/socket.io", "ticket": to.ticket,
+                "to": "room", "room": to.room, "url": url, "path": path_of(&to.room),
+                "ticket": to.ticket,
             }),
         );
         if let Some(waiter) = waiter {
@@ -303,7 +304,8 @@ impl<L: Lobby> LobbyLoop<L> {
         }
     }
 
-    /// A room's address: the host at which this browser has reached the lobby, and the room's port.
+    /// The address of a room that has a port of its own, at the host at which this browser has reached
+    /// the lobby.
     fn url_of(&self, conn: &Conn, port: u16) -> String {
         let headers = &conn.request().headers;
         let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");

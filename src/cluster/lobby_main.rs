@@ -21,12 +21,13 @@ use tracing::info;
 use super::{
     agenda::Agenda,
     connection, events,
+    front::{Doors, Front},
     handle::Cluster,
     lobby_hooks::Lobby,
     lobby_loop::{Auth, Inboxes, LobbyLoop},
     logs, net,
     people::People,
-    room_loop,
+    relay, room_loop,
     settings::Settings,
     token::Tokens,
     web,
@@ -66,8 +67,10 @@ pub(crate) async fn run<L: Lobby>(
     let (from_clients, clients) = mpsc::unbounded_channel();
     let (kill, kills) = mpsc::unbounded_channel();
     let tokens = Arc::new(Tokens::open(&settings.key_file, settings.token_ttl)?);
+    let doors = Doors::default();
+    let rooms = RoomManager::new(settings.clone(), from_processes, doors.clone())?;
     let cluster = Cluster {
-        rooms: RefCell::new(RoomManager::new(settings.clone(), from_processes)?),
+        rooms: RefCell::new(rooms),
         people: RefCell::new(People::default()),
         agenda: Agenda::new(),
         tokens: tokens.clone(),
@@ -77,17 +80,24 @@ pub(crate) async fn run<L: Lobby>(
 
     let settings = &cluster.settings;
     let admit = move |auth: &Value| Ok(authenticate(&tokens, auth));
-    let app =
-        web::pages(settings, kill)?.layer(connection::serve("/socket.io", from_clients, admit));
+    let app = web::pages(settings, kill)?
+        .merge(relay::routes(doors.clone()))
+        .layer(connection::serve("/socket.io", from_clients, admit));
     let app = web::only_ours(app, settings.public_url.clone());
+    let server = net::Server { app, header_timeout: settings.header_timeout };
+    let hand_off = cfg!(target_os = "linux") && !settings.relay;
+    let front = Front { server, doors: doors.clone(), hand_off };
     let address = listener.local_addr()?;
     let places = Arc::new(Semaphore::new(settings.max_connections));
-    let accepting = tokio::spawn(net::accept(listener, app, places));
+    let receive = move |stream, place| front.clone().receive(stream, place);
+    let accepting = tokio::spawn(net::accept(listener, places, receive));
     announce(settings, address);
 
     let inboxes = Inboxes { clients, processes, kills };
     LobbyLoop::new(lobby, cluster).run(inboxes, shutdown).await;
     accepting.abort();
+    let (handed_off, relayed) = doors.counts();
+    info!(handed_off, relayed, "lobby stopped");
     Ok(())
 }
 

@@ -8,6 +8,7 @@
 //! | `room_loop`, `room_core` | a room's process and its loop; who has a seat, which hook comes when |
 //! | `supervisor`, `channel` | a room's process seen from the lobby; what the two say to each other |
 //! | `connection`, `events` | a browser's connection; enums as Socket.IO events |
+//! | `front`, `relay` | how a connection comes to a room: the socket itself, or copied |
 //! | `net`, `web` | listening and serving; the page |
 //! | `agenda` | timers, and work given away |
 //! | `token`, `settings`, `logs`, `words` | what their names say |
@@ -17,6 +18,7 @@ pub(crate) mod channel;
 mod connection;
 mod ctx;
 mod events;
+pub(crate) mod front;
 mod handle;
 mod lobby_hooks;
 mod lobby_loop;
@@ -24,6 +26,7 @@ mod lobby_main;
 mod logs;
 mod net;
 mod people;
+mod relay;
 mod room_core;
 mod room_hooks;
 mod room_loop;

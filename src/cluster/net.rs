@@ -1,10 +1,11 @@
 //! Listening and serving HTTP, for the lobby and for rooms alike: one place for limits of time,
-//! size and number. The seam for other ways in which a connection may come to a room is `serve`.
+//! size and number, whichever way a connection came.
 
 use std::{
     convert::Infallible,
     io,
     net::{IpAddr, SocketAddr},
+    os::fd::OwnedFd,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -18,18 +19,19 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use rustix::net::AddressFamily;
+#[cfg(target_os = "linux")]
+use rustix::net::sockopt;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
 use super::settings::PortRange;
 
-/// A client that sends half a header is gone after this; a slow phone network takes less.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest request line and headers together; browsers with many cookies send a few KiB.
-const MAX_HEADER_BYTES: usize = 16 * 1024;
+pub(crate) const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// A client that does not acknowledge what was sent is gone after this. Without it one that stopped
 /// reading would block its writer until the kernel gives up, after a quarter of an hour.
 #[cfg(target_os = "linux")]
@@ -42,14 +44,9 @@ pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
 }
 
-/// Binds the first free port of a range, or any free one.
-pub(crate) async fn bind_any(
-    host: IpAddr,
-    ports: Option<PortRange>,
-) -> anyhow::Result<TcpListener> {
-    let Some(PortRange { low, high }) = ports else {
-        return bind((host, 0).into()).await;
-    };
+/// Binds the first free port of a range.
+pub(crate) async fn bind_any(host: IpAddr, ports: PortRange) -> anyhow::Result<TcpListener> {
+    let PortRange { low, high } = ports;
     for port in low..=high {
         if let Ok(listener) = TcpListener::bind((host, port)).await {
             return Ok(listener);
@@ -58,18 +55,18 @@ pub(crate) async fn bind_any(
     bail!("no free port in {low}-{high}")
 }
 
-/// Accepts and serves for ever. Each connection takes one of the places until it is closed; without
-/// a free one, new connections wait to be accepted.
-pub(crate) async fn accept(
+/// Accepts for ever, and gives each connection to `serve` together with its place, which is taken
+/// until it is dropped. Without a free one, new connections wait to be accepted.
+pub(crate) async fn accept<Served: Future<Output = ()> + Send + 'static>(
     listener: TcpListener,
-    app: Router,
     places: Arc<Semaphore>,
+    serve: impl Fn(TcpStream, OwnedSemaphorePermit) -> Served,
 ) -> Infallible {
     loop {
         let place = places.clone().acquire_owned().await.expect("nobody closes this semaphore");
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::spawn(serve(stream, app.clone(), place));
+                tokio::spawn(serve(stream, place));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection; trying again");
@@ -79,32 +76,58 @@ pub(crate) async fn accept(
     }
 }
 
-/// Serves one connection.
-async fn serve(stream: TcpStream, app: Router, place: OwnedSemaphorePermit) {
-    // Both only tune the connection; one that is gone already fails here and ends below.
-    let _ = stream.set_nodelay(true);
-    #[cfg(target_os = "linux")]
-    let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, UNACKNOWLEDGED.as_millis() as u32);
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(MAX_HEADER_BYTES)
-        .serve_connection(
-            TokioIo::new(Counted { stream, _place: place }),
-            TowerToHyperService::new(app),
-        )
-        .with_upgrades();
-    // An error here is a client that went away or spoke no HTTP.
-    let _ = connection.await;
+/// How connections are served, by the lobby and by rooms alike.
+#[derive(Clone)]
+pub(crate) struct Server {
+    pub app: Router,
+    /// How long a client may take for the head of a request.
+    pub header_timeout: Duration,
+}
+
+impl Server {
+    pub async fn serve_tcp(self, stream: TcpStream, place: OwnedSemaphorePermit) {
+        // Both only tune the connection; one that is gone already fails here and ends below.
+        let _ = stream.set_nodelay(true);
+        #[cfg(target_os = "linux")]
+        let _ = sockopt::set_tcp_user_timeout(&stream, UNACKNOWLEDGED.as_millis() as u32);
+        self.serve(stream, place).await;
+    }
+
+    /// Serves a socket that the lobby has given to this room: a browser's, or the end of a relay.
+    pub async fn serve_given(self, socket: OwnedFd, place: OwnedSemaphorePermit) -> io::Result<()> {
+        match rustix::net::getsockname(&socket)?.address_family() {
+            AddressFamily::UNIX => self.serve(UnixStream::from_std(socket.into())?, place).await,
+            _ => self.serve_tcp(TcpStream::from_std(socket.into())?, place).await,
+        }
+        Ok(())
+    }
+
+    async fn serve(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        place: OwnedSemaphorePermit,
+    ) {
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.header_timeout)
+            .max_buf_size(MAX_HEADER_BYTES)
+            .serve_connection(
+                TokioIo::new(Counted { stream, _place: place }),
+                TowerToHyperService::new(self.app),
+            )
+            .with_upgrades();
+        // An error here is a client that went away or spoke no HTTP.
+        let _ = connection.await;
+    }
 }
 
 /// A connection that holds its place until it is closed, also after its upgrade to a websocket.
-struct Counted {
-    stream: TcpStream,
+struct Counted<S> {
+    stream: S,
     _place: OwnedSemaphorePermit,
 }
 
-impl AsyncRead for Counted {
+impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -114,7 +137,7 @@ impl AsyncRead for Counted {
     }
 }
 
-impl AsyncWrite for Counted {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -11,14 +11,21 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use axum::Router;
+use axum::{
+    Router,
+    http::{HeaderValue, StatusCode, header::CONNECTION},
+    middleware,
+    response::Response,
+};
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
 use tokio::{
-    net::UnixStream,
+    net::{TcpListener, UnixStream},
     sync::{Semaphore, mpsc},
+    task::JoinHandle,
 };
+use tracing::debug;
 
 use super::{
     agenda::{Task, sleep_until},
@@ -31,7 +38,7 @@ use super::{
     settings::RoomSettings,
     supervisor,
     web::only_ours,
-    words::{PlayerId, Refusal, Reply, from_raw},
+    words::{PlayerId, Refusal, Reply, RoomId, from_raw},
 };
 
 /// How long a room that ends waits for its last words to be written and its players to hang up.
@@ -49,7 +56,7 @@ pub(crate) fn main<R: Room>() -> anyhow::Result<ExitCode> {
     let runtime = std::mem::ManuallyDrop::new(runtime);
     let result = runtime.block_on(async {
         let (to_lobby, from_lobby) = channel::open(UnixStream::from_std(socket)?);
-        let result = live::<R>(&to_lobby, from_lobby).await;
+        let result = live::<R>(&to_lobby, from_lobby.taking_sockets()).await;
         to_lobby.flush(GOODBYE).await;
         result
     });
@@ -100,8 +107,11 @@ async fn live<R: Room>(to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::R
         bail!("the lobby did not say who this room is");
     };
     ensure!(version == VERSION, "the lobby speaks version {version}, this room {VERSION}");
-    let listener = net::bind_any(settings.host, settings.ports).await?;
-    let port = listener.local_addr()?.port();
+    let listener = match settings.ports {
+        Some(ports) => Some(net::bind_any(settings.host, ports).await?),
+        None => None,
+    };
+    let port = listener.as_ref().map(TcpListener::local_addr).transpose()?.map(|at| at.port());
     to_lobby.send(&FromRoom::Warm { version: VERSION, build, port })?;
     // Said before `on_open` may take the thread.
     to_lobby.flush(GOODBYE).await;
@@ -128,11 +138,15 @@ async fn live<R: Room>(to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::R
             Core::new(game, handle, tickets.clone(), settings.ticket_ttl, settings.empty_timeout);
         let places = Arc::new(Semaphore::new(settings.max_connections));
         let (inbox, items) = mpsc::unbounded_channel();
-        let app = app(&settings, inbox, tickets);
-        let accepting = tokio::spawn(net::accept(listener, app, places.clone()));
-        play(core, items, to_lobby, from_lobby).await?;
+        let app = app(&room, &settings, inbox, tickets);
+        let server = net::Server { app, header_timeout: settings.header_timeout };
+        let entrance = Entrance { server: server.clone(), places: places.clone() };
+        let serve = move |stream, place| server.clone().serve_tcp(stream, place);
+        let accepting =
+            listener.map(|listener| tokio::spawn(net::accept(listener, places.clone(), serve)));
+        play(core, items, to_lobby, from_lobby, &entrance).await?;
         // It holds a place itself, for the next to come.
-        accepting.abort();
+        accepting.inspect(JoinHandle::abort);
         // Browsers hang up when they have read where to go next.
         let all = places.acquire_many(settings.max_connections as u32);
         let _ = tokio::time::timeout(GOODBYE, all).await;
@@ -144,8 +158,14 @@ async fn live<R: Room>(to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::R
     }
 }
 
+/// Where a room's browsers connect to.
+pub(crate) fn path_of(room: &RoomId) -> String {
+    format!("/rooms/{room}/socket.io")
+}
+
 /// Socket.IO for those who have a ticket.
 fn app(
+    room: &RoomId,
     settings: &RoomSettings,
     inbox: mpsc::UnboundedSender<FromClient<PlayerId>>,
     tickets: Arc<Tickets>,
@@ -154,8 +174,37 @@ fn app(
         let ticket = auth.get("ticket").and_then(Value::as_str).unwrap_or_default();
         tickets.redeem(ticket)
     };
-    let app = Router::new().layer(connection::serve("/socket.io", inbox, admit));
-    only_ours(app, settings.public_url.clone())
+    let app = Router::new().layer(connection::serve(&path_of(room), inbox, admit));
+    only_ours(app, settings.public_url.clone()).layer(middleware::map_response(last_one))
+}
+
+/// A room answers one request a connection: the next may be for the lobby, whose connection it was.
+async fn last_one(mut response: Response) -> Response {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// Where the sockets that the lobby gives come in.
+struct Entrance {
+    server: net::Server,
+    places: Arc<Semaphore>,
+}
+
+impl Entrance {
+    fn admit(&self, socket: OwnedFd) {
+        // Nobody waits here: the lobby would not know, and hand over ever more.
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
+            return debug!("too many connections: one more is closed");
+        };
+        let serving = self.server.clone().serve_given(socket, place);
+        tokio::spawn(async {
+            if let Err(error) = serving.await {
+                debug!(%error, "the lobby gave a socket that cannot be served");
+            }
+        });
+    }
 }
 
 /// An answer that was not ready at once.
@@ -167,6 +216,7 @@ async fn play<R: Room>(
     mut inbox: mpsc::UnboundedReceiver<FromClient<PlayerId>>,
     to_lobby: &Sender,
     mut from_lobby: Receiver,
+    entrance: &Entrance,
 ) -> anyhow::Result<()> {
     let mut conns: HashMap<ConnId, Conn> = HashMap::new();
     let mut tasks: FuturesUnordered<Task<R, Ctx<R>>> = FuturesUnordered::new();
@@ -176,6 +226,7 @@ async fn play<R: Room>(
         tasks.extend(core.handle().agenda.take_tasks());
         tokio::select! {
             frame = from_lobby.recv() => match frame? {
+                Some(ToRoom::Socket) => from_lobby.sockets().for_each(|new| entrance.admit(new)),
                 Some(frame) => obey(&mut core, frame)?,
                 None => bail!("the lobby is gone"),
             },
@@ -226,7 +277,9 @@ fn obey<R: Room>(core: &mut Core<R>, frame: ToRoom) -> anyhow::Result<()> {
         ToRoom::Release { seat, reason } => core.release(seat, reason),
         ToRoom::Message(message) => core.lobby_message(&message)?,
         ToRoom::Drain { left_ms } => core.drain(Duration::from_millis(left_ms)),
-        ToRoom::Setup { .. } | ToRoom::Open { .. } => bail!("the lobby repeats itself"),
+        ToRoom::Setup { .. } | ToRoom::Open { .. } | ToRoom::Socket => {
+            bail!("the lobby says what has no place here")
+        }
     }
     Ok(())
 }

@@ -37,9 +37,14 @@ pub struct Settings {
     #[arg(long, env = "CLUSTER_PUBLIC_URL")]
     pub public_url: Option<PublicUrl>,
 
-    /// Ports for rooms, LOW-HIGH; without it each room takes a free one.
+    /// Gives each room a port of its own from LOW-HIGH, instead of the lobby's for all.
     #[arg(long, env = "CLUSTER_ROOM_PORTS", value_name = "LOW-HIGH")]
     pub room_ports: Option<PortRange>,
+
+    /// Relays what browsers and rooms say instead of handing the browser's socket to the room, as is
+    /// always done elsewhere than on Linux.
+    #[arg(long, env = "CLUSTER_RELAY")]
+    pub relay: bool,
 
     /// Seats in a room.
     #[arg(long, env = "CLUSTER_SEATS", default_value_t = defaults::SEATS, value_parser = positive)]
@@ -53,9 +58,14 @@ pub struct Settings {
     #[arg(long, env = "CLUSTER_POOL", default_value_t = 1)]
     pub pool: usize,
 
-    /// Connections at once, for the lobby and for each room; one more waits.
+    /// Connections at once, for the lobby and for each room; one more waits at the lobby, and is
+    /// closed by a room.
     #[arg(long, env = "CLUSTER_MAX_CONNECTIONS", default_value_t = 10_000, value_parser = positive)]
     pub max_connections: usize,
+
+    /// How long a client may take for a request's first line, and again for its headers.
+    #[arg(long, env = "CLUSTER_HEADER_TIMEOUT", default_value = "10s", value_parser = duration)]
+    pub header_timeout: Duration, // a slow phone network takes less
 
     /// How long a room may take to become ready.
     #[arg(long, env = "CLUSTER_READY_TIMEOUT", default_value = "5s", value_parser = duration)]
@@ -133,6 +143,7 @@ pub(crate) struct RoomSettings {
     pub ports: Option<PortRange>,
     pub public_url: Option<PublicUrl>,
     pub max_connections: usize,
+    pub header_timeout: Duration,
     pub heartbeat: Duration,
     pub ticket_ttl: Duration,
     pub empty_timeout: Duration,
@@ -165,6 +176,7 @@ impl Settings {
             ports: self.room_ports,
             public_url: self.public_url.clone(),
             max_connections: self.max_connections,
+            header_timeout: self.header_timeout,
             heartbeat: self.heartbeat,
             ticket_ttl: self.ticket_ttl,
             empty_timeout: self.empty_timeout,

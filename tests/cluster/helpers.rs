@@ -205,7 +205,16 @@ impl Player {
     /// Asks for a seat, and waits to be sent to it; the data of `reroute`.
     pub async fn seat(&mut self, event: &str, data: Value) -> Value {
         self.ask(event, data).await.expect("a seat");
-        self.lobby().event("reroute").await
+        self.rerouted().await
+    }
+
+    /// Waits to be sent to a room; the data of `reroute`. An empty `url` stands for the lobby's.
+    pub async fn rerouted(&mut self) -> Value {
+        let mut reroute = self.lobby().event("reroute").await;
+        if reroute["url"] == "" {
+            reroute["url"] = json!(self.url);
+        }
+        reroute
     }
 
     /// Asks for a seat, takes it, and leaves the lobby.
@@ -240,7 +249,8 @@ impl Player {
 /// Connects to where `reroute` says, and waits for `joined` unless the ticket is refused.
 pub async fn show_ticket(reroute: &Value) -> Result<Client, String> {
     let url = reroute["url"].as_str().expect("a url");
-    Client::connect(url, json!({ "ticket": reroute["ticket"] })).await
+    let path = reroute["path"].as_str().expect("a path");
+    Client::connect_at(url, path, json!({ "ticket": reroute["ticket"] })).await
 }
 
 /// Asks over HTTP, with these headers besides `Host`. Returns the status, and headers and body as text.
@@ -263,11 +273,13 @@ pub async fn http(url: &str, method: &str, path: &str, headers: &[(&str, &str)])
     (status.expect("a status"), answer)
 }
 
-/// A program that runs from the project's folder and gets no settings but the test's.
+/// A program that runs from the project's folder and gets no settings but the test's. Only how
+/// connections come to rooms can be chosen for all tests: `CLUSTER_RELAY=true cargo test`.
 pub fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
     let ours = |name: &str| name.starts_with("CLUSTER_") || name == "RUST_LOG";
-    for (name, _) in env::vars().filter(|(name, _)| ours(name)) {
+    let routing = |name: &str| matches!(name, "CLUSTER_RELAY" | "CLUSTER_ROOM_PORTS");
+    for (name, _) in env::vars().filter(|(name, _)| ours(name) && !routing(name)) {
         command.env_remove(name);
     }
     command.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());

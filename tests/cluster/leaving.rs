@@ -48,7 +48,7 @@ async fn within_the_grace_the_lobby_sends_him_back_by_itself() {
     drop(bobs);
     assert_eq!(anns.event("player_dropped").await, json!({ "player": bob.you }));
     assert_eq!(bob.back().await["returned"], json!({ "room": room, "reason": "dropped" }));
-    let reroute = bob.lobby().event("reroute").await;
+    let reroute = bob.rerouted().await;
     assert_eq!(reroute["room"], room);
     let mut bobs = bob.take(&reroute).await;
     let joined = json!({ "room": room, "you": bob.you, "players": [ann.you, bob.you] });
@@ -78,7 +78,7 @@ async fn a_second_connection_to_the_same_seat_replaces_the_first() {
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let (_, mut anns, mut old) = both_in(&mut ann, &mut bob, json!({})).await;
     bob.back().await;
-    let reroute = bob.lobby().event("reroute").await;
+    let reroute = bob.rerouted().await;
     let mut new = show_ticket(&reroute).await.expect("a good ticket");
     new.event("joined").await;
     let refused = old.event("refused").await;

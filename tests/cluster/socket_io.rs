@@ -37,10 +37,15 @@ enum Packet {
 }
 
 impl Client {
-    /// Connects to `url` (http://…) with this `auth`. `Err`: the text of `connect_error`.
+    /// Connects to the lobby at `url` (http://…) with this `auth`. `Err`: the text of `connect_error`.
     pub async fn connect(url: &str, auth: Value) -> Result<Client, String> {
-        let address =
-            format!("ws{}/socket.io/?EIO=4&transport=websocket", url.trim_start_matches("http"));
+        Self::connect_at(url, "/socket.io", auth).await
+    }
+
+    /// Connects to whoever serves Socket.IO at this path.
+    pub async fn connect_at(url: &str, path: &str, auth: Value) -> Result<Client, String> {
+        let host = url.trim_start_matches("http");
+        let address = format!("ws{host}{path}/?EIO=4&transport=websocket");
         // As browsers do: a small packet is sent at once.
         let at_once = true;
         let connected = connect_async_with_config(address, None, at_once).await;

@@ -84,8 +84,9 @@ async fn client_libraries_come_from_here_or_from_the_cdn() {
 async fn other_sites_and_other_names_are_refused_by_lobby_and_rooms() {
     let cluster = Cluster::unruly(&[]).await;
     let seat = cluster.player("Ann").await.seat("play", json!({})).await;
-    let room = seat["url"].as_str().expect("a url");
-    for url in [&cluster.url, room] {
+    let text = |field: &str| seat[field].as_str().expect("text").to_owned();
+    let lobby = (cluster.url.clone(), "/socket.io".to_owned());
+    for (url, path) in [lobby, (text("url"), text("path"))] {
         let port = url.rsplit(':').next().expect("a port");
         let ask = async |headers: &[(&str, &str)]| {
             let upgrade = [
@@ -93,8 +94,8 @@ async fn other_sites_and_other_names_are_refused_by_lobby_and_rooms() {
                 ("Sec-WebSocket-Version", "13"),
                 ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
             ];
-            let path = "/socket.io/?EIO=4&transport=websocket";
-            handshake(url, path, &[headers, &upgrade].concat()).await
+            let path = format!("{path}/?EIO=4&transport=websocket");
+            handshake(&url, &path, &[headers, &upgrade].concat()).await
         };
         assert_eq!(ask(&[]).await, 101, "no browser");
         assert_eq!(ask(&[("Origin", &cluster.url)]).await, 101, "our own page");
@@ -127,11 +128,12 @@ async fn handshake(url: &str, path: &str, headers: &[(&str, &str)]) -> u16 {
 }
 
 #[tokio::test]
-async fn behind_a_proxy_the_public_name_is_ours_and_rooms_are_found_there() {
+async fn behind_a_proxy_the_public_name_is_ours_and_rooms_ports_are_found_there() {
     // The log names only the public address: we must choose the port.
     let free = TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr()).expect("a port");
     let (port, here) = (free.port().to_string(), format!("http://{free}"));
-    let flags = ["--port", &port, "--public-url", "http://play.example.org"];
+    let public_url = ["--public-url", "http://play.example.org", "--room-ports", "20000-29999"];
+    let flags = [&["--port", &port], &public_url[..]].concat();
     let _cluster = Cluster::unruly(&flags).await;
     let public = [("Host", "play.example.org"), ("Origin", "http://play.example.org")];
     assert_eq!(http(&here, "GET", "/dev", &public).await.0, 200);
