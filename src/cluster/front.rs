@@ -16,7 +16,11 @@ use rustix::net::{RecvFlags, recv};
 use tokio::{io::Interest, net::TcpStream, sync::OwnedSemaphorePermit, time::timeout};
 use tracing::debug;
 
-use super::{channel::Sender, net::Server, words::RoomId};
+use super::{
+    channel::Sender,
+    net::{Server, one_request},
+    words::RoomId,
+};
 
 /// What the request for a room begins with. Websockets begin with GET.
 const REQUEST: &[u8] = b"GET /rooms/";
@@ -81,11 +85,13 @@ impl Front {
                 match door.send_socket(&stream).await {
                     Ok(()) => {
                         self.doors.0.handed_off.fetch_add(1, Relaxed);
-                        return debug!(%room, peer = ?stream.peer_addr().ok(), "handed off");
+                        let peer = stream.peer_addr().ok().map(tracing::field::display);
+                        return debug!(%room, peer, "handed off");
                     }
                     Err(error) => {
                         debug!(%room, %error, "not handed off");
-                        server.app = Router::new().fallback(StatusCode::SERVICE_UNAVAILABLE);
+                        let busy = Router::new().fallback(StatusCode::SERVICE_UNAVAILABLE);
+                        server.app = one_request(busy);
                     }
                 }
             }

@@ -13,7 +13,12 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use axum::Router;
+use axum::{
+    Router,
+    http::{HeaderValue, StatusCode, header::CONNECTION},
+    middleware,
+    response::Response,
+};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -119,6 +124,16 @@ impl Server {
         // An error here is a client that went away or spoke no HTTP.
         let _ = connection.await;
     }
+}
+
+/// Answers one request a connection, and closes it unless it was upgraded.
+pub(crate) fn one_request(app: Router) -> Router {
+    app.layer(middleware::map_response(async |mut response: Response| {
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }))
 }
 
 /// A connection that holds its place until it is closed, also after its upgrade to a websocket.

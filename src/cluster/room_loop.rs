@@ -11,12 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use axum::{
-    Router,
-    http::{HeaderValue, StatusCode, header::CONNECTION},
-    middleware,
-    response::Response,
-};
+use axum::Router;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
@@ -175,15 +170,8 @@ fn app(
         tickets.redeem(ticket)
     };
     let app = Router::new().layer(connection::serve(&path_of(room), inbox, admit));
-    only_ours(app, settings.public_url.clone()).layer(middleware::map_response(last_one))
-}
-
-/// A room answers one request a connection: the next may be for the lobby, whose connection it was.
-async fn last_one(mut response: Response) -> Response {
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
+    // The next request may be for the lobby, whose connection it was.
+    net::one_request(only_ours(app, settings.public_url.clone()))
 }
 
 /// Where the sockets that the lobby gives come in.

@@ -2,10 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{
-    helpers::{Cluster, http},
-    socket_io::Client,
-};
+use crate::{helpers::Cluster, raw::http, socket_io::Client};
 
 #[tokio::test]
 async fn two_players_meet_and_see_each_other_move() {

@@ -15,10 +15,6 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
 
 use crate::socket_io::Client;
 
@@ -68,7 +64,7 @@ impl Cluster {
         Self::start(unruly(), flags, &[], Folder::new()).await
     }
 
-    /// The same with something in its environment.
+    /// The same with something in its environment; what is empty is taken out of it.
     pub async fn unruly_with(flags: &[&str], environment: &[(&str, &str)]) -> Cluster {
         Self::start(unruly(), flags, environment, Folder::new()).await
     }
@@ -86,14 +82,18 @@ impl Cluster {
         environment: &[(&str, &str)],
         folder: Arc<Folder>,
     ) -> Cluster {
-        let mut process = command(&program)
+        let mut command = command(&program);
+        command.envs(environment.iter().copied());
+        for (name, _) in environment.iter().filter(|(_, value)| value.is_empty()) {
+            command.env_remove(name);
+        }
+        let mut process = command
             .args(["--log-format", "json", "--key-file"])
             .arg(folder.0.join("lobby.key"))
             .args(flags)
             .env("CLUSTER_PORT", "0")
             // The line `spawned` tells which process a room is.
             .env("RUST_LOG", "info,app=debug")
-            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -251,26 +251,6 @@ pub async fn show_ticket(reroute: &Value) -> Result<Client, String> {
     let url = reroute["url"].as_str().expect("a url");
     let path = reroute["path"].as_str().expect("a path");
     Client::connect_at(url, path, json!({ "ticket": reroute["ticket"] })).await
-}
-
-/// Asks over HTTP, with these headers besides `Host`. Returns the status, and headers and body as text.
-pub async fn http(url: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
-    let address = url.trim_start_matches("http://");
-    let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
-    if !headers.iter().any(|(name, _)| *name == "Host") {
-        request += &format!("Host: {address}\r\n");
-    }
-    headers.iter().for_each(|(name, value)| request += &format!("{name}: {value}\r\n"));
-    let answer = async {
-        let mut stream = TcpStream::connect(address).await?;
-        stream.write_all(format!("{request}\r\n").as_bytes()).await?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await?;
-        std::io::Result::Ok(String::from_utf8_lossy(&answer).into_owned())
-    };
-    let answer = soon(path, answer).await.expect("an answer");
-    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
-    (status.expect("a status"), answer)
 }
 
 /// A program that runs from the project's folder and gets no settings but the test's. Only how

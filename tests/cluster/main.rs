@@ -5,17 +5,20 @@
 //! program that misbehaves when asked to (`unruly.rs`, an example target).
 
 mod helpers;
+mod raw;
 mod socket_io;
 
 mod arena;
 
 mod failing;
+mod handoff;
 mod joining;
 mod leaving;
 mod limits;
 mod messages;
 mod processes;
 mod registering;
+mod relay;
 mod requests;
 mod starting;
 mod web;

@@ -5,7 +5,8 @@ use std::{fs, net::TcpListener, sync::Arc};
 use serde_json::json;
 
 use crate::{
-    helpers::{Cluster, Folder, http},
+    helpers::{Cluster, Folder},
+    raw::{Raw, http, status, websocket},
     socket_io::Client,
 };
 
@@ -89,13 +90,9 @@ async fn other_sites_and_other_names_are_refused_by_lobby_and_rooms() {
     for (url, path) in [lobby, (text("url"), text("path"))] {
         let port = url.rsplit(':').next().expect("a port");
         let ask = async |headers: &[(&str, &str)]| {
-            let upgrade = [
-                ("Upgrade", "websocket"),
-                ("Sec-WebSocket-Version", "13"),
-                ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-            ];
-            let path = format!("{path}/?EIO=4&transport=websocket");
-            handshake(&url, &path, &[headers, &upgrade].concat()).await
+            let mut raw = Raw::connect(&url).await;
+            raw.send(&websocket(&path, headers)).await;
+            status(&raw.head().await)
         };
         assert_eq!(ask(&[]).await, 101, "no browser");
         assert_eq!(ask(&[("Origin", &cluster.url)]).await, 101, "our own page");
@@ -109,22 +106,6 @@ async fn other_sites_and_other_names_are_refused_by_lobby_and_rooms() {
         assert_eq!(ask(&[("Host", &evil), ("Origin", "http://evil.example")]).await, 403);
     }
     assert_eq!(http(&cluster.url, "GET", "/", &[("Host", "evil.example")]).await.0, 403);
-}
-
-/// The status with which a websocket's request is answered.
-async fn handshake(url: &str, path: &str, headers: &[(&str, &str)]) -> u16 {
-    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-    let address = url.trim_start_matches("http://");
-    let mut request = format!("GET {path} HTTP/1.1\r\nConnection: Upgrade\r\n");
-    if !headers.iter().any(|(name, _)| *name == "Host") {
-        request += &format!("Host: {address}\r\n");
-    }
-    headers.iter().for_each(|(name, value)| request += &format!("{name}: {value}\r\n"));
-    let mut stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
-    stream.write_all(format!("{request}\r\n").as_bytes()).await.expect("written");
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).await.expect("an answer");
-    line.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
 }
 
 #[tokio::test]

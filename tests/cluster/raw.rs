@@ -1,0 +1,121 @@
+//! HTTP below Socket.IO, as a client may speak it that keeps to no rules.
+
+use std::fs;
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufStream},
+    net::TcpStream,
+};
+
+use crate::helpers::soon;
+
+/// Asks once, with these headers besides `Host`. Returns the status, and headers and body as text.
+pub async fn http(url: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
+    let mut raw = Raw::connect(url).await;
+    let close = [("Connection", "close")];
+    raw.send(&request(method, path, &[&close, headers].concat())).await;
+    let answer = raw.rest().await;
+    (status(&answer), answer)
+}
+
+/// A request's head. Its `Host` is 127.0.0.1 unless another is given.
+pub fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> String {
+    let mut request = format!("{method} {path} HTTP/1.1\r\n");
+    if !headers.iter().any(|(name, _)| *name == "Host") {
+        request += "Host: 127.0.0.1\r\n";
+    }
+    headers.iter().for_each(|(name, value)| request += &format!("{name}: {value}\r\n"));
+    request + "\r\n"
+}
+
+/// A request for a websocket at the path of a Socket.IO server.
+pub fn websocket(path: &str, headers: &[(&str, &str)]) -> String {
+    let upgrade = [
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    let path = format!("{path}/?EIO=4&transport=websocket");
+    request("GET", &path, &[&upgrade, headers].concat())
+}
+
+/// Where a room is found.
+pub fn path_of(room: &Value) -> String {
+    format!("/rooms/{}/socket.io", room.as_str().expect("an id"))
+}
+
+/// The status of an answer; 0 if there is none.
+pub fn status(answer: &str) -> u16 {
+    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default()
+}
+
+/// A connection that says what it likes.
+pub struct Raw(BufStream<TcpStream>);
+
+impl Raw {
+    pub async fn connect(url: &str) -> Raw {
+        let address = url.trim_start_matches("http://");
+        let stream = TcpStream::connect(address).await.expect("it listens");
+        stream.set_nodelay(true).expect("what is sent is sent at once");
+        Raw(BufStream::new(stream))
+    }
+
+    /// Everything that is answered to this, until the end.
+    pub async fn ask(url: &str, request: &str) -> String {
+        let mut raw = Raw::connect(url).await;
+        raw.send(request).await;
+        raw.hang_up().await;
+        raw.rest().await
+    }
+
+    /// Who is gone already hears nothing; that shows in what he answers.
+    pub async fn send(&mut self, text: &str) {
+        let _ = self.0.write_all(text.as_bytes()).await;
+        let _ = self.0.flush().await;
+    }
+
+    /// Says that nothing more will come, and still listens.
+    pub async fn hang_up(&mut self) {
+        let _ = self.0.shutdown().await;
+    }
+
+    /// The head of an answer.
+    pub async fn head(&mut self) -> String {
+        let mut head = String::new();
+        let lines = async {
+            while !head.ends_with("\r\n\r\n") && self.0.read_line(&mut head).await? > 0 {}
+            std::io::Result::Ok(())
+        };
+        soon("an answer's head", lines).await.expect("text");
+        head
+    }
+
+    /// So many bytes.
+    pub async fn body(&mut self, count: usize) -> String {
+        let mut bytes = vec![0; count];
+        soon("an answer's body", self.0.read_exact(&mut bytes)).await.expect("as many bytes");
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// All that comes until the other end has hung up, in whatever way.
+    pub async fn rest(&mut self) -> String {
+        let mut bytes = Vec::new();
+        let _ = soon("the end", self.0.read_to_end(&mut bytes)).await;
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The other end's socket, as `/proc` names it. It has our port as its peer's.
+    #[cfg(target_os = "linux")]
+    pub fn servers_inode(&self) -> String {
+        let port = self.0.get_ref().local_addr().expect("an address").port();
+        let table = fs::read_to_string("/proc/net/tcp").expect("a table of connections");
+        let peer = format!(":{port:04X}");
+        let ours = |line: &&str| {
+            line.split_whitespace().nth(2).is_some_and(|address| address.ends_with(&peer))
+        };
+        let line = table.lines().find(ours).expect("a connection from our port");
+        line.split_whitespace().nth(9).expect("an inode").to_owned()
+    }
+}

@@ -1,0 +1,98 @@
+//! Relayed connections: where the lobby's HTTP server owns the connection already, as behind a proxy
+//! that keeps its own for reuse, and where nothing can be handed off.
+
+use rustix::process::{Signal, kill_process};
+use serde_json::json;
+
+use crate::{
+    handoff::{self, counts, take, upgrade},
+    helpers::Cluster,
+    raw::{Raw, status},
+};
+
+const PAGE: &str = "GET /dev HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+#[tokio::test]
+async fn relayed_messages_arrive_whole_and_in_order_both_ways() {
+    let cluster = Cluster::unruly(&["--relay", "--stop-timeout", "100ms"]).await;
+    let mut ann = cluster.player("Ann").await;
+    let seat = ann.seat("play", json!({})).await;
+    let mut anns = take(&cluster, &seat).await;
+    for n in 0..900 {
+        anns.emit("log", json!({ "n": n }));
+    }
+    let logged = anns.ask("logged", json!({})).await.expect("numbers");
+    assert_eq!(logged, json!((0..900).collect::<Vec<_>>()));
+    anns.ask("print", json!({ "text": "x".repeat(60 * 1024) })).await.expect("not too large");
+    assert_eq!(counts(cluster).await, (0, 1));
+}
+
+#[tokio::test]
+async fn a_connection_that_the_lobby_has_served_already_is_relayed() {
+    let cluster = handoff::cluster(&["--stop-timeout", "100ms"]).await;
+    let mut ann = cluster.player("Ann").await;
+    let room = ann.ask("open", json!({})).await.expect("a room");
+    ann.lobby().event("ready").await;
+    let mut raw = Raw::connect(&cluster.url).await;
+    for _ in 0..2 {
+        raw.send(PAGE).await;
+        assert_eq!(status(&raw.head().await), 200);
+        raw.body(2).await;
+    }
+    raw.send(&upgrade(&room)).await;
+    assert_eq!(status(&raw.head().await), 101);
+    // Engine.IO's first packet, in a frame of its own.
+    assert!(raw.body(3).await.ends_with('0'));
+    assert_eq!(counts(cluster).await, (0, 1));
+}
+
+#[tokio::test]
+async fn what_is_no_websocket_or_has_no_room_is_refused_and_the_connection_lives_on() {
+    let cluster = Cluster::unruly(&["--relay"]).await;
+    let mut ann = cluster.player("Ann").await;
+    let room = ann.ask("open", json!({})).await.expect("a room");
+    ann.lobby().event("ready").await;
+    let mut raw = Raw::connect(&cluster.url).await;
+    let nowhere = upgrade(&json!("999"));
+    let plain = upgrade(&room).replace("Upgrade: websocket\r\n", "");
+    for (request, expected) in [(nowhere, 404), (plain, 426), (PAGE.to_owned(), 200)] {
+        raw.send(&request).await;
+        let head = raw.head().await;
+        assert_eq!(status(&head), expected, "{head}");
+        let length = head.to_lowercase().split("content-length: ").nth(1).map(|rest| {
+            let digits = rest.split("\r\n").next().expect("a line");
+            digits.parse::<usize>().expect("a number")
+        });
+        raw.body(length.expect("a length")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_relayed_connection_ends_with_its_room_and_with_its_browser() {
+    let cluster = Cluster::unruly(&["--relay"]).await;
+    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    let anns_seat = ann.seat("play", json!({})).await;
+    let room = &anns_seat["room"];
+    let bobs_seat = bob.seat("join", json!({ "room": room })).await;
+    let mut anns = take(&cluster, &anns_seat).await;
+    let bobs = take(&cluster, &bobs_seat).await;
+    anns.event("player_joined").await;
+    drop(bobs);
+    assert_eq!(anns.event("player_left").await, json!({ "player": bob.you, "reason": "dropped" }));
+    kill_process(cluster.process_of(room).await, Signal::KILL).expect("it runs");
+    anns.end().await;
+    assert_eq!(ann.back().await["returned"], json!({ "room": room, "reason": "crashed" }));
+}
+
+#[tokio::test]
+async fn a_room_that_does_not_answer_is_told_to_the_browser() {
+    let cluster = Cluster::unruly(&["--relay"]).await;
+    let mut ann = cluster.player("Ann").await;
+    let room = ann.ask("open", json!({})).await.expect("a room");
+    ann.lobby().event("ready").await;
+    kill_process(cluster.process_of(&room).await, Signal::STOP).expect("it runs");
+    let mut raw = Raw::connect(&cluster.url).await;
+    raw.send(&upgrade(&room)).await;
+    // The room is killed as hung before it could answer.
+    assert_eq!(status(&raw.head().await), 502);
+}
