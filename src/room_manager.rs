@@ -421,6 +421,8 @@ impl<R: Room> RoomManager<R> {
         let misfit = version != VERSION || rebuilt;
         let why =
             || Exit::NeverReady("the program was built again; start the lobby again".to_owned());
+        // Rooms say on which port they listen, but not whether they have one.
+        let port = self.settings.room_ports.and(port);
         if let Some(entry) = self.rooms.get_mut(room) {
             entry.started.warm = Some((port, build));
             if misfit {

@@ -91,8 +91,8 @@ fn node_modules(settings: &Settings) -> PathBuf {
     settings.static_dir.join("../node_modules")
 }
 
-/// Scripts from here (and the CDN where it is needed); websockets to anywhere, since rooms have
-/// ports of their own.
+/// Scripts from here (and the CDN where it is needed); websockets to anywhere, since rooms may have
+/// ports of their own, and not every browser counts a websocket to here as `'self'`.
 fn content_security_policy(cdn: Option<&PublicUrl>) -> String {
     let cdn = cdn.map_or(String::new(), |url| format!(" {}://{}", url.scheme(), url.authority()));
     format!(
@@ -143,7 +143,7 @@ pub(crate) fn only_ours(app: Router, public_url: Option<PublicUrl>) -> Router {
 
 /// `Host` must be an IP address, `localhost` or the public URL's: another name that leads here may
 /// belong to a page that plays with its own DNS. `Origin`, which every browser sends with a websocket,
-/// must name the same host; its port may differ, as rooms have their own. A client without one is no
+/// must name the same host; its port may differ, as rooms may have their own. A client without one is no
 /// browser and passes.
 fn is_ours(headers: &HeaderMap, public_url: Option<&PublicUrl>) -> Result<(), &'static str> {
     let text =

@@ -1,10 +1,13 @@
 //! Limits: of rooms, ports and sizes. What is beyond one is refused, and nothing else suffers.
 
-use std::net::TcpListener;
+use std::{net::TcpListener, time::Duration};
 
 use serde_json::{Value, json};
 
-use crate::helpers::Cluster;
+use crate::{
+    helpers::Cluster,
+    raw::{Raw, request, status},
+};
 
 #[tokio::test]
 async fn one_room_more_than_allowed_is_refused() {
@@ -65,4 +68,16 @@ async fn a_message_over_64_kib_ends_only_its_own_connection() {
     bobs.end().await;
     assert_eq!(anns.event("player_left").await["player"], bob.you);
     assert_eq!(anns.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+}
+
+#[tokio::test]
+async fn one_connection_more_than_allowed_waits_until_another_ends() {
+    let cluster = Cluster::unruly(&["--max-connections", "2", "--header-timeout", "1m"]).await;
+    let silent = [Raw::connect(&cluster.url).await, Raw::connect(&cluster.url).await];
+    let mut third = Raw::connect(&cluster.url).await;
+    third.send(&request("GET", "/dev", &[])).await;
+    let early = tokio::time::timeout(Duration::from_millis(300), third.head()).await;
+    assert!(early.is_err(), "{early:?}");
+    drop(silent);
+    assert_eq!(status(&third.head().await), 200);
 }
