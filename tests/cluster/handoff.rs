@@ -8,14 +8,10 @@ use serde_json::{Value, json};
 
 use crate::{
     helpers::{Cluster, eventually, pid, soon},
-    raw::{Raw, http, path_of, status, websocket},
+    raw::{Raw, http, status},
+    relay::{counts, handing_off, take, upgrade},
     socket_io::Client,
 };
-
-/// A cluster that hands off, whatever else is chosen for these tests.
-pub async fn cluster(flags: &[&str]) -> Cluster {
-    Cluster::unruly_with(flags, &[("CLUSTER_RELAY", ""), ("CLUSTER_ROOM_PORTS", "")]).await
-}
 
 /// A room with a player in it: its id, and his connection.
 async fn room(cluster: &Cluster) -> (Value, Client) {
@@ -24,37 +20,16 @@ async fn room(cluster: &Cluster) -> (Value, Client) {
     (seat["room"].clone(), take(cluster, &seat).await)
 }
 
-/// Takes the seat at the public port, whether or not rooms have ports of their own.
-pub async fn take(cluster: &Cluster, seat: &Value) -> Client {
-    let ticket = json!({ "ticket": seat["ticket"] });
-    let taken = Client::connect_at(&cluster.url, &path_of(&seat["room"]), ticket).await;
-    taken.expect("a good ticket")
-}
-
-/// The request for the room's websocket.
-pub fn upgrade(room: &Value) -> String {
-    websocket(&path_of(room), &[])
-}
-
-/// Its first line.
+/// The first line of the request for its websocket.
 fn line(room: &Value) -> String {
     upgrade(room).split_inclusive("\r\n").next().expect("a line").to_owned()
 }
 
 const PAGE: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// `(handed_off, relayed)`, as the lobby says when it stops.
-pub async fn counts(mut cluster: Cluster) -> (u64, u64) {
-    cluster.signal(Signal::TERM);
-    cluster.ended().await;
-    let line = cluster.logged("lobby stopped").await;
-    let count = |name: &str| line[name].as_u64().expect("a number");
-    (count("handed_off"), count("relayed"))
-}
-
 #[tokio::test]
 async fn with_no_proxy_every_connection_to_a_room_is_handed_off() {
-    let cluster = cluster(&["--stop-timeout", "100ms"]).await;
+    let cluster = handing_off(&["--stop-timeout", "100ms"]).await;
     let (_, mut anns) = room(&cluster).await;
     let (_, mut bobs) = room(&cluster).await;
     for client in [&mut anns, &mut bobs] {
@@ -63,31 +38,37 @@ async fn with_no_proxy_every_connection_to_a_room_is_handed_off() {
     assert_eq!(counts(cluster).await, (2, 0));
 }
 
-#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn the_room_holds_the_browsers_socket_and_the_lobby_does_not() {
-    let cluster = cluster(&[]).await;
+    let cluster = handing_off(&[]).await;
     let (id, _anns) = room(&cluster).await;
     let process = cluster.process_of(&id).await;
     let mut raw = Raw::connect(&cluster.url).await;
     raw.send(&upgrade(&id)).await;
     assert_eq!(status(&raw.head().await), 101);
-    let (inode, lobby) = (raw.servers_inode(), cluster.pid());
+    let (inode, lobby) = (socket_to(raw.port()), cluster.pid());
     eventually("the lobby lets go", || (!holds(lobby, &inode)).then_some(())).await;
     assert!(holds(process, &inode), "the room has {inode}");
 }
 
+/// The inode of the socket whose peer has this port.
+fn socket_to(port: u16) -> String {
+    let table = fs::read_to_string("/proc/net/tcp").expect("a table of connections");
+    let peer = format!(":{port:04X}");
+    let is_it = |line: &Vec<&str>| line.get(2).is_some_and(|address| address.ends_with(&peer));
+    let lines = table.lines().map(|line| line.split_whitespace().collect());
+    lines.into_iter().find(is_it).expect("a connection from our port")[9].to_owned()
+}
+
 /// Whether the process has the socket open.
-#[cfg(target_os = "linux")]
-pub fn holds(process: Pid, inode: &str) -> bool {
+fn holds(process: Pid, inode: &str) -> bool {
     let link = format!("socket:[{inode}]");
     descriptors(process).contains(&link)
 }
 
-#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn what_a_room_starts_inherits_no_connection() {
-    let cluster = cluster(&[]).await;
+    let cluster = handing_off(&[]).await;
     let (_, mut anns) = room(&cluster).await;
     let child = pid(&anns.ask("fork", json!({})).await.expect("a process"));
     let inherited = descriptors(child);
@@ -104,7 +85,7 @@ fn descriptors(process: Pid) -> Vec<String> {
 
 #[tokio::test]
 async fn a_request_line_may_come_in_pieces() {
-    let cluster = cluster(&["--stop-timeout", "100ms"]).await;
+    let cluster = handing_off(&["--stop-timeout", "100ms"]).await;
     let (id, _anns) = room(&cluster).await;
     let mut raw = Raw::connect(&cluster.url).await;
     let request = upgrade(&id);
@@ -121,7 +102,7 @@ async fn a_request_line_may_come_in_pieces() {
 
 #[tokio::test]
 async fn who_says_nothing_or_half_a_line_or_half_a_header_is_cut_and_holds_nobody_up() {
-    let cluster = cluster(&["--header-timeout", "1s"]).await;
+    let cluster = handing_off(&["--header-timeout", "1s"]).await;
     let (id, mut anns) = room(&cluster).await;
     let line = line(&id);
     let mut slow = Vec::new();
@@ -139,10 +120,9 @@ async fn who_says_nothing_or_half_a_line_or_half_a_header_is_cut_and_holds_nobod
     }
 }
 
-#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn waiting_for_the_rest_of_a_line_costs_no_processor_time() {
-    let cluster = cluster(&["--header-timeout", "2s"]).await;
+    let cluster = handing_off(&["--header-timeout", "2s"]).await;
     let (id, _anns) = room(&cluster).await;
     let before = processor_time(cluster.pid());
     let mut half = Raw::connect(&cluster.url).await;
@@ -153,7 +133,6 @@ async fn waiting_for_the_rest_of_a_line_costs_no_processor_time() {
 }
 
 /// In hundredths of a second.
-#[cfg(target_os = "linux")]
 fn processor_time(process: Pid) -> u64 {
     let path = format!("/proc/{}/stat", process.as_raw_nonzero());
     let stat = fs::read_to_string(path).expect("a process that runs");
@@ -164,7 +143,7 @@ fn processor_time(process: Pid) -> u64 {
 #[tokio::test]
 async fn who_hangs_up_in_the_middle_is_forgotten_at_once() {
     // Longer than the test waits.
-    let cluster = cluster(&["--header-timeout", "1m"]).await;
+    let cluster = handing_off(&["--header-timeout", "1m"]).await;
     let (id, _anns) = room(&cluster).await;
     for said in ["", "GET /roo", "GET /rooms/1", &line(&id)[..30], &line(&id)] {
         let mut raw = Raw::connect(&cluster.url).await;
@@ -176,7 +155,7 @@ async fn who_hangs_up_in_the_middle_is_forgotten_at_once() {
 
 #[tokio::test]
 async fn a_handed_off_connection_is_for_one_request() {
-    let cluster = cluster(&[]).await;
+    let cluster = handing_off(&[]).await;
     let (id, mut anns) = room(&cluster).await;
     let plain = line(&id) + "Host: localhost\r\n\r\n";
     let answers = Raw::ask(&cluster.url, &(plain + PAGE)).await;
@@ -192,7 +171,7 @@ async fn a_handed_off_connection_is_for_one_request() {
 
 #[tokio::test]
 async fn what_is_too_long_is_refused_by_lobby_and_room_alike() {
-    let cluster = cluster(&[]).await;
+    let cluster = handing_off(&[]).await;
     let (id, mut anns) = room(&cluster).await;
     let long = "x".repeat(64 * 1024);
     let room = id.as_str().expect("an id");
@@ -212,7 +191,7 @@ async fn what_is_too_long_is_refused_by_lobby_and_room_alike() {
 
 #[tokio::test]
 async fn garbage_is_refused() {
-    let cluster = cluster(&[]).await;
+    let cluster = handing_off(&[]).await;
     for garbage in [
         "\r\n\r\n\r\n\r\n",
         "\0\0\0\0\0\0\0\0",
@@ -233,7 +212,7 @@ async fn garbage_is_refused() {
 
 #[tokio::test]
 async fn a_path_that_names_no_room_is_not_found() {
-    let cluster = cluster(&[]).await;
+    let cluster = handing_off(&[]).await;
     let (id, _anns) = room(&cluster).await;
     assert_eq!(id, "1", "the room whose neighbours are asked for");
     // The warm room that waits in the pool.
@@ -261,7 +240,7 @@ async fn a_path_that_names_no_room_is_not_found() {
 
 #[tokio::test]
 async fn a_room_that_has_just_died_answers_nobody_and_keeps_nobody_waiting() {
-    let cluster = cluster(&[]).await;
+    let cluster = handing_off(&[]).await;
     let (id, _anns) = room(&cluster).await;
     let process = cluster.process_of(&id).await;
     kill_process(process, Signal::KILL).expect("it runs");
@@ -279,7 +258,7 @@ async fn a_room_that_has_just_died_answers_nobody_and_keeps_nobody_waiting() {
 
 #[tokio::test]
 async fn a_room_that_does_not_read_its_channel_holds_nobody_up() {
-    let cluster = cluster(&["--heartbeat-timeout", "4s"]).await;
+    let cluster = handing_off(&["--heartbeat-timeout", "4s"]).await;
     let (stopped, _anns) = room(&cluster).await;
     let (_, mut bobs) = room(&cluster).await;
     let before = descriptors(cluster.pid()).len();
@@ -307,7 +286,7 @@ async fn a_room_that_does_not_read_its_channel_holds_nobody_up() {
 
 #[tokio::test]
 async fn a_room_takes_no_more_connections_than_allowed() {
-    let cluster = cluster(&["--max-connections", "5"]).await;
+    let cluster = handing_off(&["--max-connections", "5"]).await;
     let (id, _anns) = room(&cluster).await;
     let mut others = Vec::new();
     for _ in 0..4 {
@@ -324,7 +303,7 @@ async fn a_room_takes_no_more_connections_than_allowed() {
 
 #[tokio::test]
 async fn nothing_is_left_of_connections_that_misbehave() {
-    let cluster = cluster(&["--header-timeout", "200ms"]).await;
+    let cluster = handing_off(&["--header-timeout", "200ms"]).await;
     let (id, mut anns) = room(&cluster).await;
     let process = cluster.process_of(&id).await;
     let open = || (descriptors(cluster.pid()).len(), descriptors(process).len());

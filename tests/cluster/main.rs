@@ -11,6 +11,7 @@ mod socket_io;
 mod arena;
 
 mod failing;
+#[cfg(target_os = "linux")]
 mod handoff;
 mod joining;
 mod leaving;

@@ -1,7 +1,5 @@
 //! HTTP below Socket.IO, as a client may speak it that keeps to no rules.
 
-use std::fs;
-
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufStream},
@@ -106,16 +104,8 @@ impl Raw {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// The other end's socket, as `/proc` names it. It has our port as its peer's.
-    #[cfg(target_os = "linux")]
-    pub fn servers_inode(&self) -> String {
-        let port = self.0.get_ref().local_addr().expect("an address").port();
-        let table = fs::read_to_string("/proc/net/tcp").expect("a table of connections");
-        let peer = format!(":{port:04X}");
-        let ours = |line: &&str| {
-            line.split_whitespace().nth(2).is_some_and(|address| address.ends_with(&peer))
-        };
-        let line = table.lines().find(ours).expect("a connection from our port");
-        line.split_whitespace().nth(9).expect("an inode").to_owned()
+    /// The port that it comes from.
+    pub fn port(&self) -> u16 {
+        self.0.get_ref().local_addr().expect("an address").port()
     }
 }

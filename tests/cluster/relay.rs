@@ -2,15 +2,41 @@
 //! that keeps its own for reuse, and where nothing can be handed off.
 
 use rustix::process::{Signal, kill_process};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
-    handoff::{self, counts, take, upgrade},
     helpers::Cluster,
-    raw::{Raw, status},
+    raw::{Raw, path_of, status, websocket},
+    socket_io::Client,
 };
 
 const PAGE: &str = "GET /dev HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/// A cluster that hands off, whatever else is chosen for these tests.
+pub async fn handing_off(flags: &[&str]) -> Cluster {
+    Cluster::unruly_with(flags, &[("CLUSTER_RELAY", ""), ("CLUSTER_ROOM_PORTS", "")]).await
+}
+
+/// Takes the seat at the public port, whether or not rooms have ports of their own.
+pub async fn take(cluster: &Cluster, seat: &Value) -> Client {
+    let ticket = json!({ "ticket": seat["ticket"] });
+    let taken = Client::connect_at(&cluster.url, &path_of(&seat["room"]), ticket).await;
+    taken.expect("a good ticket")
+}
+
+/// The request for the room's websocket.
+pub fn upgrade(room: &Value) -> String {
+    websocket(&path_of(room), &[])
+}
+
+/// `(handed_off, relayed)`, as the lobby says when it stops.
+pub async fn counts(mut cluster: Cluster) -> (u64, u64) {
+    cluster.signal(Signal::TERM);
+    cluster.ended().await;
+    let line = cluster.logged("lobby stopped").await;
+    let count = |name: &str| line[name].as_u64().expect("a number");
+    (count("handed_off"), count("relayed"))
+}
 
 #[tokio::test]
 async fn relayed_messages_arrive_whole_and_in_order_both_ways() {
@@ -29,7 +55,7 @@ async fn relayed_messages_arrive_whole_and_in_order_both_ways() {
 
 #[tokio::test]
 async fn a_connection_that_the_lobby_has_served_already_is_relayed() {
-    let cluster = handoff::cluster(&["--stop-timeout", "100ms"]).await;
+    let cluster = handing_off(&["--stop-timeout", "100ms"]).await;
     let mut ann = cluster.player("Ann").await;
     let room = ann.ask("open", json!({})).await.expect("a room");
     ann.lobby().event("ready").await;
