@@ -3,7 +3,6 @@
 //! The lobby also sends sockets to the room, each with a line of its own.
 
 use std::{
-    collections::VecDeque,
     io::{self, IoSlice, IoSliceMut},
     mem::MaybeUninit,
     os::fd::{AsFd, OwnedFd},
@@ -133,7 +132,7 @@ pub(crate) struct Receiver {
     /// How much of the buffer was given out already.
     start: usize,
     /// What came with the lines so far, for one who takes sockets: a room does, a lobby does not.
-    sockets: Option<VecDeque<OwnedFd>>,
+    sockets: Option<Vec<OwnedFd>>,
 }
 
 /// Takes the socket apart, and starts the task that writes to it.
@@ -210,7 +209,7 @@ fn line(frame: &impl Serialize) -> anyhow::Result<String> {
 impl Receiver {
     /// From now on sockets are accepted. Without this the kernel closes what the other end sends.
     pub fn taking_sockets(mut self) -> Self {
-        self.sockets = Some(VecDeque::new());
+        self.sockets = Some(Vec::new());
         self
     }
 

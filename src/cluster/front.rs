@@ -74,29 +74,27 @@ pub(crate) struct Front {
 
 impl Front {
     pub async fn receive(self, stream: TcpStream, place: OwnedSemaphorePermit) {
-        let mut server = self.server;
-        if self.hand_off {
-            // Here, and not while accepting: nobody else waits for a client that says nothing.
-            let Ok(room) = timeout(server.header_timeout, room_of(&stream)).await else {
-                return;
-            };
-            let door = room.and_then(|room| Some((self.doors.find(&room)?, room)));
-            if let Some((door, room)) = door {
-                match door.send_socket(&stream).await {
-                    Ok(()) => {
-                        self.doors.0.handed_off.fetch_add(1, Relaxed);
-                        let peer = stream.peer_addr().ok().map(tracing::field::display);
-                        return debug!(%room, peer, "handed off");
-                    }
-                    Err(error) => {
-                        debug!(%room, %error, "not handed off");
-                        let busy = Router::new().fallback(StatusCode::SERVICE_UNAVAILABLE);
-                        server.app = one_request(busy);
-                    }
-                }
+        // Looked at here, and not while accepting: nobody waits for a client that says nothing.
+        let room = async { if self.hand_off { room_of(&stream).await } else { None } };
+        let Ok(room) = timeout(self.server.header_timeout, room).await else {
+            return;
+        };
+        let door = room.and_then(|room| Some((self.doors.find(&room)?, room)));
+        let Some((door, room)) = door else {
+            return self.server.serve_tcp(stream, place).await;
+        };
+        match door.send_socket(&stream).await {
+            Ok(()) => {
+                self.doors.0.handed_off.fetch_add(1, Relaxed);
+                let peer = stream.peer_addr().ok().map(tracing::field::display);
+                debug!(%room, peer, "handed off");
+            }
+            Err(error) => {
+                debug!(%room, %error, "not handed off");
+                let app = one_request(Router::new().fallback(StatusCode::SERVICE_UNAVAILABLE));
+                Server { app, ..self.server }.serve_tcp(stream, place).await;
             }
         }
-        server.serve_tcp(stream, place).await;
     }
 }
 

@@ -18,7 +18,6 @@ use serde_json::Value;
 use tokio::{
     net::{TcpListener, UnixStream},
     sync::{Semaphore, mpsc},
-    task::JoinHandle,
 };
 use tracing::debug;
 
@@ -141,7 +140,9 @@ async fn live<R: Room>(to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::R
             listener.map(|listener| tokio::spawn(net::accept(listener, places.clone(), serve)));
         play(core, items, to_lobby, from_lobby, &entrance).await?;
         // It holds a place itself, for the next to come.
-        accepting.inspect(JoinHandle::abort);
+        if let Some(accepting) = accepting {
+            accepting.abort();
+        }
         // Browsers hang up when they have read where to go next.
         let all = places.acquire_many(settings.max_connections as u32);
         let _ = tokio::time::timeout(GOODBYE, all).await;
