@@ -1,25 +1,37 @@
 #!/usr/bin/env bash
 # Passes all tests of this repository: formatting, lints, the cluster, generated projects, a real
-# browser. Installs what they need and what is missing (Debian's packages when run as root).
+# browser, real proxies. Installs what they need and what is missing (Debian's packages when run as
+# root).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH:/usr/sbin" # Debian has servers in the last one
 
 has() { command -v "$1" >/dev/null; }
 step() { printf '\n== %s\n' "$*"; }
 
-install_debian() {
+install_debian() (
   if ! has apt-get || [ "$(id -u)" != 0 ]; then
     echo "Please install first: $*" >&2
     exit 1
   fi
+  # Debian starts servers as soon as they are installed, unless this says no; the tests start their own.
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e $policy ]; then
+    trap 'rm $policy' EXIT
+    printf '#!/bin/sh\nexit 101\n' >$policy
+    chmod +x $policy
+  fi
   apt-get update -q
   DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"
-}
+  # Nor are they to start with the machine.
+  for name; do systemctl --quiet disable "$name" 2>/dev/null || true; done
+)
 
 missing=()
 has chromium || missing+=(chromium fonts-dejavu-core)
-has npm || missing+=(npm)
+for program in npm nginx caddy haproxy openssl; do
+  has $program || missing+=($program)
+done
 [ ${#missing[@]} = 0 ] || { step "installing ${missing[*]}"; install_debian "${missing[@]}"; }
 if ! has cargo-generate; then
   step "installing cargo-generate"

@@ -24,7 +24,7 @@ use tokio_tungstenite::{connect_async, tungstenite::Message};
 use crate::lobby::{Folder, PATIENCE};
 
 /// How often a condition is looked at.
-const LOOK: Duration = Duration::from_millis(40);
+pub const LOOK: Duration = Duration::from_millis(40);
 
 /// Runs in each page before its own scripts: notices replace each other, and a quick one must not be
 /// missed between two looks.
@@ -43,12 +43,17 @@ pub struct Browser {
 
 impl Browser {
     pub async fn start() -> Result<Browser> {
+        Browser::start_with(&[]).await
+    }
+
+    pub async fn start_with(flags: &[&str]) -> Result<Browser> {
         let profile = Folder::new()?;
         let process = Command::new("chromium")
             .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"])
             .args(["--no-first-run", "--disable-background-networking", "--disable-sync"])
             .args(["--disable-component-update", "--remote-debugging-port=0"])
             .arg(format!("--user-data-dir={}", profile.path().display()))
+            .args(flags)
             // What it leaves behind when it is killed goes with the profile.
             .env("TMPDIR", profile.path())
             // Not the server's: a log that forgets to convert shows.

@@ -12,8 +12,10 @@ mod helpers;
 #[path = "../wire/lobby.rs"]
 mod lobby;
 mod project;
+mod proxy;
 
 mod libraries;
 mod looks;
+mod proxies;
 mod story;
 mod ways_back;

@@ -16,7 +16,15 @@ const TEMPLATE_ONLY: [&str; 9] = [
     "tests/template/",
     "tests/wire/",
 ];
-const RENDERED: [&str; 4] = ["Cargo.lock", "Cargo.toml", "README.md", "src/defaults.rs"];
+const RENDERED: [&str; 7] = [
+    "Cargo.lock",
+    "Cargo.toml",
+    "README.md",
+    "deploy/Caddyfile",
+    "deploy/haproxy.cfg",
+    "deploy/nginx.conf",
+    "src/defaults.rs",
+];
 
 #[test]
 fn the_default_answers_reproduce_the_repository() {
@@ -109,6 +117,18 @@ fn readme_and_closing_message_speak_of_this_project() {
     let readme = read(folder.path(), "dots/README.md");
     assert!(readme.starts_with("# dots\n"), "{readme}");
     assert!(readme.contains("http://localhost:4567") && !readme.contains("3000"), "{readme}");
+}
+
+#[test]
+fn the_proxies_know_the_lobbys_port() {
+    let (template, folder) = (Template::new(), Folder::new());
+    let generate = template.generate(folder.path());
+    generate.args(&["--name", "dots", "--silent", "-d", "lobby_port=4567"]).succeed();
+    for file in ["Caddyfile", "haproxy.cfg", "nginx.conf"] {
+        let text = read(folder.path(), &format!("dots/deploy/{file}"));
+        assert_eq!(text.matches("127.0.0.1:4567").count(), 2, "{text}");
+        assert!(!text.contains("3000"), "{text}");
+    }
 }
 
 /// `--path` copies a folder whole, with what Git leaves out.

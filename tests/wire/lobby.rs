@@ -9,7 +9,7 @@ use std::{
         atomic::{AtomicU64, Ordering::Relaxed},
         mpsc,
     },
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -23,6 +23,7 @@ pub struct Lobby {
     /// Such as `http://127.0.0.1:40123`.
     pub url: String,
     process: Child,
+    said: Option<JoinHandle<String>>,
     program: PathBuf,
     project: PathBuf,
     flags: Vec<String>,
@@ -30,25 +31,27 @@ pub struct Lobby {
 }
 
 impl Lobby {
-    /// Starts `program` as it is started by hand: in its project's folder.
+    /// Starts `program` as it is started by hand: in its project's folder. The port is a free one
+    /// unless the flags have another.
     pub fn start(program: &Path, project: &Path, flags: &[&str]) -> Result<Lobby> {
         let folder = Folder::new()?;
         let flags: Vec<_> = flags.iter().map(|&flag| flag.to_owned()).collect();
-        let (process, url) = spawn(program, project, &flags, &folder, "0")?;
+        let (process, said, url) = spawn(program, project, &flags, &folder, "0")?;
         let (program, project) = (program.to_owned(), project.to_owned());
-        Ok(Lobby { url, process, program, project, flags, folder })
+        Ok(Lobby { url, process, said: Some(said), program, project, flags, folder })
     }
 
-    /// Asks the process to stop, and waits until it has.
+    /// Asks the process to stop, and waits until it has; returns all that it said.
     #[allow(dead_code, reason = "not every crate that shares this file stops a lobby")]
-    pub fn stop(&mut self) -> Result<()> {
+    pub fn stop(&mut self) -> Result<String> {
         kill_process(Pid::from_child(&self.process), Signal::TERM)?;
         let deadline = Instant::now() + PATIENCE;
         while self.process.try_wait()?.is_none() {
             ensure!(Instant::now() < deadline, "the lobby does not stop");
             thread::sleep(Duration::from_millis(10));
         }
-        Ok(())
+        let said = self.said.take().context("it has been stopped before")?;
+        Ok(said.join().expect("reading does not panic"))
     }
 
     /// Starts a stopped one again: same port, same key.
@@ -56,7 +59,9 @@ impl Lobby {
     pub fn start_again(&mut self) -> Result<()> {
         let port = self.url.rsplit(':').next().unwrap();
         let started = spawn(&self.program, &self.project, &self.flags, &self.folder, port)?;
-        (self.process, self.url) = started;
+        let said;
+        (self.process, said, self.url) = started;
+        self.said = Some(said);
         Ok(())
     }
 }
@@ -75,15 +80,18 @@ fn spawn(
     flags: &[String],
     folder: &Folder,
     port: &str,
-) -> Result<(Child, String)> {
+) -> Result<(Child, JoinHandle<String>, String)> {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name == "RUST_LOG" || name.to_string_lossy().starts_with("CLUSTER_") {
             command.env_remove(name);
         }
     }
+    if !flags.iter().any(|flag| flag == "--port") {
+        command.args(["--port", port]);
+    }
     let mut process = command
-        .args(["--dev", "--seats", "8", "--port", port, "--key-file"])
+        .args(["--dev", "--seats", "8", "--key-file"])
         .arg(folder.path().join("lobby.key"))
         .args(flags)
         .current_dir(project)
@@ -94,20 +102,23 @@ fn spawn(
     let output = process.stdout.take().expect("it is piped");
     let (ready, url) = mpsc::channel();
     // Reads to the end, so that the program never blocks; a failed test shows the lines.
-    thread::spawn(move || {
+    let said = thread::spawn(move || {
+        let mut said = String::new();
         for line in BufReader::new(output).lines().map_while(Result::ok) {
             if let Some((_, rest)) = line.split_once("lobby ready url=\"") {
                 let _ = ready.send(rest.split('"').next().unwrap_or_default().to_owned());
             }
             println!("{line}");
+            said += &(line + "\n");
         }
+        said
     });
     let url = url.recv_timeout(PATIENCE);
     if url.is_err() {
         let _ = process.kill();
         let _ = process.wait();
     }
-    Ok((process, url.context("the lobby does not become ready")?))
+    Ok((process, said, url.context("the lobby does not become ready")?))
 }
 
 /// A folder of one test, gone with it.

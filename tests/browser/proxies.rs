@@ -1,0 +1,90 @@
+//! Proxies in front, with TLS: with the files in `deploy/` every room gets the browser's connection
+//! itself; where a proxy keeps connections for all, the lobby relays, and nobody notices.
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::{
+    browser::Browser,
+    project::Project,
+    proxy::{NAME, Ports, Program, Proxy, Rooms},
+    story::play_together,
+};
+
+#[tokio::test]
+async fn behind_nginx_as_deployed_rooms_get_the_connections_themselves() -> Result<()> {
+    play_behind(Program::Nginx, Rooms::Apart).await?.are_handed_off()
+}
+
+#[tokio::test]
+async fn behind_caddy_as_deployed_rooms_get_the_connections_themselves() -> Result<()> {
+    play_behind(Program::Caddy, Rooms::Apart).await?.are_handed_off()
+}
+
+#[tokio::test]
+async fn behind_haproxy_as_deployed_rooms_get_the_connections_themselves() -> Result<()> {
+    play_behind(Program::Haproxy, Rooms::Apart).await?.are_handed_off()
+}
+
+#[tokio::test]
+async fn behind_nginx_with_one_pool_for_all_rooms_are_relayed_to() -> Result<()> {
+    play_behind(Program::Nginx, Rooms::Pooled).await?.are_relayed()
+}
+
+#[tokio::test]
+async fn behind_caddy_with_one_pool_for_all_rooms_are_relayed_to() -> Result<()> {
+    play_behind(Program::Caddy, Rooms::Pooled).await?.are_relayed()
+}
+
+#[tokio::test]
+async fn behind_haproxy_with_one_pool_for_all_rooms_are_relayed_to() -> Result<()> {
+    play_behind(Program::Haproxy, Rooms::Pooled).await?.are_relayed()
+}
+
+/// How the rooms of a lobby were reached, as it says in the end.
+struct Counts {
+    handed_off: u64,
+    relayed: u64,
+}
+
+impl Counts {
+    fn are_handed_off(self) -> Result<()> {
+        let Counts { handed_off, relayed } = self;
+        ensure!(handed_off >= 3 && relayed == 0, "{handed_off} handed off, {relayed} relayed");
+        Ok(())
+    }
+
+    fn are_relayed(self) -> Result<()> {
+        let Counts { handed_off, relayed } = self;
+        ensure!(relayed >= 1, "{handed_off} handed off, {relayed} relayed");
+        Ok(())
+    }
+}
+
+/// The whole story, through a proxy.
+async fn play_behind(program: Program, rooms: Rooms) -> Result<Counts> {
+    let project = Project::get()?;
+    let ports = Ports::free()?;
+    let url = format!("https://{NAME}:{}", ports.https);
+    let port = ports.lobby.to_string();
+    let mut lobby = project.start_lobby(&["--port", &port, "--public-url", &url])?;
+    let _proxy = Proxy::start(program, rooms, &project.folder.join("deploy"), ports).await?;
+    let name_is_here = format!("--host-resolver-rules=MAP {NAME} 127.0.0.1");
+    let browser = Browser::start_with(&[&name_is_here, "--ignore-certificate-errors"]).await?;
+    let [ann, bob] = play_together(&browser, &lobby.url).await?;
+
+    // Once more, when a request for a room that is gone has just left a connection behind.
+    let gone =
+        "location.origin.replace('http', 'ws') + '/rooms/1/socket.io/?EIO=4&transport=websocket'";
+    bob.eval(&format!("new Promise((done) => new WebSocket({gone}).onerror = done)")).await?;
+    ann.click("#join-any").await?;
+    ann.until_at("room 2").await?;
+    ann.is_content()?;
+
+    let said = lobby.stop()?;
+    let (_, counts) = said.split_once("lobby stopped").context("the lobby does not say it")?;
+    let count = |name: &str| -> Result<u64> {
+        let (_, rest) = counts.split_once(&format!("{name}=")).context(counts.to_owned())?;
+        Ok(rest.split_whitespace().next().unwrap_or_default().parse()?)
+    };
+    Ok(Counts { handed_off: count("handed_off")?, relayed: count("relayed")? })
+}

@@ -1,0 +1,223 @@
+//! A proxy in front of a lobby: the real program with the project's own file from `deploy/`, in
+//! which addresses, ports and paths are replaced, and nothing else.
+
+use std::{
+    fs::{self, File},
+    net::TcpListener,
+    os::unix::process::CommandExt as _,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Instant,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::{net::TcpStream, time::sleep};
+
+use crate::{
+    browser::LOOK,
+    lobby::{Folder, PATIENCE},
+};
+
+/// The public name in the files.
+pub const NAME: &str = "play.example.org";
+
+#[derive(Clone, Copy)]
+pub enum Program {
+    Nginx,
+    Caddy,
+    Haproxy,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Rooms {
+    /// As in the file: each gets a fresh connection.
+    Apart,
+    /// All goes through one pool of kept connections, as whoever knows nothing of rooms has it.
+    Pooled,
+}
+
+/// Where everybody listens.
+#[derive(Clone, Copy)]
+pub struct Ports {
+    pub lobby: u16,
+    pub https: u16,
+    http: u16,
+}
+
+impl Ports {
+    /// Free ones: those who know each other's port cannot all ask for any.
+    pub fn free() -> Result<Ports> {
+        let free = || TcpListener::bind("127.0.0.1:0");
+        let held = [free()?, free()?, free()?];
+        let port = |i: usize| anyhow::Ok(held[i].local_addr()?.port());
+        Ok(Ports { lobby: port(0)?, https: port(1)?, http: port(2)? })
+    }
+}
+
+/// A running proxy. Gone when dropped; a failed test shows what it said.
+pub struct Proxy {
+    process: Child,
+    folder: Folder,
+}
+
+impl Proxy {
+    /// Starts it with the file in `samples`, and waits until it listens.
+    pub async fn start(
+        program: Program,
+        rooms: Rooms,
+        samples: &Path,
+        ports: Ports,
+    ) -> Result<Proxy> {
+        let folder = Folder::new()?;
+        certify(folder.path())?;
+        let sample = samples.join(program.sample());
+        let text = fs::read_to_string(&sample).with_context(|| format!("no {sample:?}"))?;
+        let text = program.adapt(Sample(text), rooms, folder.path(), ports)?.0;
+        let config = folder.path().join(program.sample());
+        fs::write(&config, text)?;
+
+        let output = File::create(folder.path().join("output"))?;
+        let mut command = program.command(&config);
+        command
+            // Where Debian has servers; not everybody looks there.
+            .env("PATH", format!("{}:/usr/sbin", std::env::var("PATH")?))
+            // Caddy keeps things there.
+            .env("HOME", folder.path())
+            .env("XDG_CONFIG_HOME", folder.path())
+            .env("XDG_DATA_HOME", folder.path())
+            // Whatever it starts is to end with it.
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output);
+        let name = command.get_program().to_string_lossy().into_owned();
+        let process = command.spawn().with_context(|| missing(&name))?;
+        let mut proxy = Proxy { process, folder };
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(("127.0.0.1", ports.https)).await.is_err() {
+            if let Some(status) = proxy.process.try_wait()? {
+                bail!("{name} has ended: {status}");
+            }
+            ensure!(Instant::now() < deadline, "{name} does not listen");
+            sleep(LOOK).await;
+        }
+        Ok(proxy)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _ = kill_process_group(Pid::from_child(&self.process), Signal::KILL);
+        let _ = self.process.wait();
+        print!("{}", fs::read_to_string(self.folder.path().join("output")).unwrap_or_default());
+    }
+}
+
+impl Program {
+    fn sample(self) -> &'static str {
+        match self {
+            Program::Nginx => "nginx.conf",
+            Program::Caddy => "Caddyfile",
+            Program::Haproxy => "haproxy.cfg",
+        }
+    }
+
+    /// The program in the foreground.
+    fn command(self, config: &Path) -> Command {
+        let mut command = Command::new(match self {
+            Program::Nginx => "nginx",
+            Program::Caddy => "caddy",
+            Program::Haproxy => "haproxy",
+        });
+        match self {
+            Program::Nginx => command.args(["-e", "stderr", "-c"]).arg(config),
+            Program::Caddy => {
+                command.args(["run", "--adapter", "caddyfile", "--config"]).arg(config)
+            }
+            Program::Haproxy => command.args(["-db", "-f"]).arg(config),
+        };
+        command
+    }
+
+    /// The sample for these tests.
+    fn adapt(self, sample: Sample, rooms: Rooms, folder: &Path, ports: Ports) -> Result<Sample> {
+        let Ports { lobby, https, http } = ports;
+        let folder = folder.display();
+        let mut sample = sample
+            .with("127.0.0.1:3000", &format!("127.0.0.1:{lobby}"))?
+            .with(&format!("/etc/ssl/{NAME}"), &folder.to_string())?;
+        if rooms == Rooms::Pooled {
+            // What there is for rooms is for nobody.
+            sample = sample.with("/rooms/", "/nowhere/")?;
+        }
+        match self {
+            Program::Nginx => {
+                if rooms == Rooms::Pooled {
+                    // Each worker has a pool of its own.
+                    sample = sample.with("worker_processes auto", "worker_processes 1")?;
+                }
+                let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+                    .map(|what| format!("{what}_temp_path {folder}/{what};"))
+                    .concat();
+                let main = format!("daemon off; pid {folder}/pid; error_log stderr;");
+                sample
+                    .with("listen 443 ", &format!("listen 127.0.0.1:{https} "))?
+                    .with("listen 80;", &format!("listen 127.0.0.1:{http};"))?
+                    .with("\nevents {", &format!("\n{main}\nevents {{"))?
+                    .with("\nhttp {", &format!("\nhttp {{ access_log off; {temporary}"))
+            }
+            Program::Caddy => {
+                let listen =
+                    format!("https_port {https}\nhttp_port {http}\ndefault_bind 127.0.0.1");
+                let site = format!("\n{NAME} {{");
+                sample
+                    .with(&site, &format!("\n{{\nadmin off\n{listen}\n}}{site}"))?
+                    .with("# tls ", "tls ")
+            }
+            Program::Haproxy => {
+                sample
+                    .with("bind :443 ", &format!("bind 127.0.0.1:{https} "))?
+                    .with("bind :80", &format!("bind 127.0.0.1:{http}"))?
+                    // Only root may become somebody else; these tests are for everybody.
+                    .with("    user haproxy\n    group haproxy\n", "")
+            }
+        }
+    }
+}
+
+/// A file of `deploy/`.
+struct Sample(String);
+
+impl Sample {
+    /// With one text instead of another, which must be there.
+    fn with(self, old: &str, new: &str) -> Result<Sample> {
+        ensure!(self.0.contains(old), "no {old:?} in\n{}", self.0);
+        Ok(Sample(self.0.replace(old, new)))
+    }
+}
+
+fn missing(program: &str) -> String {
+    format!("{program} is missing: install it (on Debian, `apt-get install {program}`)")
+}
+
+/// A certificate that only itself has signed, and its key: one file, under every name that there is
+/// for either in `deploy/`.
+fn certify(folder: &Path) -> Result<()> {
+    let both = folder.join("both.pem");
+    let mut openssl = Command::new("openssl");
+    openssl
+        .args(["req", "-x509", "-nodes", "-days", "2", "-subj", &format!("/CN={NAME}")])
+        .args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
+        .args(["-addext", &format!("subjectAltName=DNS:{NAME}")])
+        .arg("-keyout")
+        .arg(&both)
+        .arg("-out")
+        .arg(&both);
+    let output = openssl.output().with_context(|| missing("openssl"))?;
+    ensure!(output.status.success(), "openssl: {}", String::from_utf8_lossy(&output.stderr));
+    for name in ["fullchain.pem", "privkey.pem"] {
+        fs::copy(&both, folder.join(name))?;
+    }
+    Ok(())
+}
