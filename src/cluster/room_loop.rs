@@ -119,8 +119,11 @@ async fn live<R: Room>(to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::R
         }
     };
     let life = async {
-        let Some(ToRoom::Open { options, capacity, seed }) = from_lobby.recv().await? else {
-            bail!("the lobby did not say what this room is for");
+        let (options, capacity, seed) = match from_lobby.recv().await? {
+            Some(ToRoom::Open { options, capacity, seed }) => (options, capacity, seed),
+            Some(_) => bail!("the lobby did not say what this room is for"),
+            // It has stopped, and this room was never needed.
+            None => return Ok(()),
         };
         let handle = Ctx::<R>::new(room.clone(), capacity, seed);
         let tickets = Arc::new(Tickets::default());

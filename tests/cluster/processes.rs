@@ -106,6 +106,9 @@ async fn a_lobby_that_is_asked_to_stop_sends_everyone_home_and_leaves_nothing() 
         are_gone(&cluster.processes()).await;
         cluster.logged("on_dispose").await;
         cluster.logged("lobby stopped").await;
+        let complains = |line: &Value| line["level"] == "WARN" || line["level"] == "ERROR";
+        let complaints: Vec<_> = cluster.lines().into_iter().filter(complains).collect();
+        assert!(complaints.is_empty(), "{complaints:?}");
     };
     tokio::join!(stops(Signal::TERM), stops(Signal::INT));
 }
