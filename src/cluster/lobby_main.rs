@@ -47,7 +47,7 @@ pub(crate) fn main<L: Lobby>(settings: Settings) -> anyhow::Result<ExitCode> {
     logs::init_lobby(settings.log_format, settings.dev)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
-        let listener = net::bind(settings.address()).await?;
+        let listener = net::bind(settings.address())?;
         run::<L>(listener, settings, stop_signal()?).await
     });
     // Dropping it would wait for computations; they end with the process.

@@ -29,7 +29,7 @@ use rustix::net::AddressFamily;
 use rustix::net::sockopt;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream, UnixStream},
+    net::{TcpListener, TcpSocket, TcpStream, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 
@@ -41,19 +41,30 @@ pub(crate) const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// reading would block its writer until the kernel gives up, after a quarter of an hour.
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED: Duration = Duration::from_secs(4);
+/// Connections that wait to be accepted. A room's players come back all at once when it dies, and
+/// whoever finds no place here tries again only after a second.
+const BACKLOG: u32 = 1024;
 /// How long to wait when accepting fails, as it does without free descriptors.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
-/// Binds `port` (0: a free one) at `host`.
-pub(crate) async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+/// Listens on an address; port 0 takes a free one.
+pub(crate) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    listen(address).with_context(|| format!("cannot listen on {address}"))
 }
 
-/// Binds the first free port of a range.
-pub(crate) async fn bind_any(host: IpAddr, ports: PortRange) -> anyhow::Result<TcpListener> {
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A port is free again as soon as its server has stopped.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Listens on the first free port of a range.
+pub(crate) fn bind_any(host: IpAddr, ports: PortRange) -> anyhow::Result<TcpListener> {
     let PortRange { low, high } = ports;
     for port in low..=high {
-        if let Ok(listener) = TcpListener::bind((host, port)).await {
+        if let Ok(listener) = listen((host, port).into()) {
             return Ok(listener);
         }
     }

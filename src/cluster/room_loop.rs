@@ -101,10 +101,7 @@ async fn live<R: Room>(to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::R
         bail!("the lobby did not say who this room is");
     };
     ensure!(version == VERSION, "the lobby speaks version {version}, this room {VERSION}");
-    let listener = match settings.ports {
-        Some(ports) => Some(net::bind_any(settings.host, ports).await?),
-        None => None,
-    };
+    let listener = settings.ports.map(|ports| net::bind_any(settings.host, ports)).transpose()?;
     let port = listener.as_ref().map(TcpListener::local_addr).transpose()?.map(|at| at.port());
     to_lobby.send(&FromRoom::Warm { version: VERSION, build, port })?;
     // Said before `on_open` may take the thread.

@@ -46,18 +46,21 @@ async fn the_room_holds_the_browsers_socket_and_the_lobby_does_not() {
     let mut raw = Raw::connect(&cluster.url).await;
     raw.send(&upgrade(&id)).await;
     assert_eq!(status(&raw.head().await), 101);
-    let (inode, lobby) = (socket_to(raw.port()), cluster.pid());
+    let (inode, lobby) = (socket_between(cluster.port(), raw.port()), cluster.pid());
     eventually("the lobby lets go", || (!holds(lobby, &inode)).then_some(())).await;
     assert!(holds(process, &inode), "the room has {inode}");
 }
 
-/// The inode of the socket whose peer has this port.
-fn socket_to(port: u16) -> String {
+/// The inode of the server's end of a connection. Either port alone may belong to others too.
+fn socket_between(server: u16, client: u16) -> String {
     let table = fs::read_to_string("/proc/net/tcp").expect("a table of connections");
-    let peer = format!(":{port:04X}");
-    let is_it = |line: &Vec<&str>| line.get(2).is_some_and(|address| address.ends_with(&peer));
-    let lines = table.lines().map(|line| line.split_whitespace().collect());
-    lines.into_iter().find(is_it).expect("a connection from our port")[9].to_owned()
+    let ends = [format!(":{server:04X}"), format!(":{client:04X}")];
+    let is_it = |line: &Vec<&str>| {
+        let addresses = line.iter().skip(1).zip(&ends);
+        addresses.filter(|(address, end)| address.ends_with(*end)).count() == 2
+    };
+    let mut lines = table.lines().map(|line| line.split_whitespace().collect());
+    lines.find(is_it).expect("our connection")[9].to_owned()
 }
 
 /// Whether the process has the socket open.

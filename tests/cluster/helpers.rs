@@ -151,6 +151,11 @@ impl Cluster {
         Pid::from_child(&self.process)
     }
 
+    /// The port at which it is reached.
+    pub fn port(&self) -> u16 {
+        self.url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
+    }
+
     pub fn key_file(&self) -> PathBuf {
         self.folder.0.join("lobby.key")
     }
