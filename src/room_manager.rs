@@ -349,6 +349,7 @@ impl<R: Room> RoomManager<R> {
             return vec![];
         };
         match frame {
+            FromRoom::Ready if entry.state == State::Ready => vec![],
             FromRoom::Ready => {
                 info!(%room, "room ready");
                 if entry.state == State::Opening {

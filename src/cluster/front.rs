@@ -90,7 +90,7 @@ impl Front {
                 debug!(%room, peer, "handed off");
             }
             Err(error) => {
-                debug!(%room, %error, "not handed off");
+                debug!(%room, error = format!("{error:#}"), "not handed off");
                 let app = one_request(Router::new().fallback(StatusCode::SERVICE_UNAVAILABLE));
                 Server { app, ..self.server }.serve_tcp(stream, place).await;
             }

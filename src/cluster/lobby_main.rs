@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use tokio::{
     net::TcpListener,
@@ -35,16 +35,17 @@ use super::{
 };
 use crate::room_manager::RoomManager;
 
-/// What a lobby needs itself, and what each room costs it: a socket, two pipes, a handle.
+/// What a lobby needs itself and for a few connections, and what each room costs it: a socket, two
+/// pipes, a handle.
 const DESCRIPTORS: (u64, u64) = (64, 4);
 /// When the lobby has stopped, what was given to other threads may take so long.
 const LAST_WORK: Duration = Duration::from_millis(100);
 
 /// The whole life of a lobby process, on the main thread.
-pub(crate) fn main<L: Lobby>(settings: Settings) -> anyhow::Result<ExitCode> {
+pub(crate) fn main<L: Lobby>(mut settings: Settings) -> anyhow::Result<ExitCode> {
     settings.check()?;
-    check_descriptors(&settings)?;
     logs::init_lobby(settings.log_format, settings.dev)?;
+    fit_descriptors(&mut settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let listener = net::bind(settings.address())?;
@@ -121,21 +122,30 @@ fn own_address() -> Option<IpAddr> {
     Some(socket.local_addr().ok()?.ip())
 }
 
-/// Raises the limit on open files as far as allowed, and refuses one that cannot do.
-fn check_descriptors(settings: &Settings) -> anyhow::Result<()> {
+/// Raises the limit on open files as far as allowed, refuses one that cannot do, and allows as many
+/// connections as are left: who waits to be accepted needs none, and the rooms have theirs.
+fn fit_descriptors(settings: &mut Settings) -> anyhow::Result<()> {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     let _ = setrlimit(Resource::Nofile, limit);
     let rooms = (settings.max_rooms + settings.pool) as u64;
     let needed = DESCRIPTORS.0 + DESCRIPTORS.1 * rooms;
-    match getrlimit(Resource::Nofile).current {
-        Some(have) if have < needed => anyhow::bail!(
-            "{have} open files are too few for {rooms} rooms: raise `ulimit -n` to {needed} or more, \
-             or lower --max-rooms"
-        ),
-        _ => Ok(()),
+    let Some(have) = getrlimit(Resource::Nofile).current else {
+        return Ok(());
+    };
+    ensure!(
+        have >= needed,
+        "{have} open files are too few for {rooms} rooms: raise `ulimit -n` to {needed} or more, \
+         or lower --max-rooms"
+    );
+    // A relayed one takes two.
+    let connections = ((have - needed) / 2) as usize;
+    if connections < settings.max_connections {
+        info!(connections, "{have} open files allow fewer connections than --max-connections");
+        settings.max_connections = connections;
     }
+    Ok(())
 }
 
 /// Ctrl-C in a terminal, or SIGTERM.

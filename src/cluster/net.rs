@@ -72,16 +72,17 @@ pub(crate) fn bind_any(host: IpAddr, ports: PortRange) -> anyhow::Result<TcpList
 }
 
 /// Accepts for ever, and gives each connection to `serve` together with its place, which is taken
-/// until it is dropped. Without a free one, new connections wait to be accepted.
+/// until it is dropped. Without a free one the next connection waits, and those after it with it.
 pub(crate) async fn accept<Served: Future<Output = ()> + Send + 'static>(
     listener: TcpListener,
     places: Arc<Semaphore>,
     serve: impl Fn(TcpStream, OwnedSemaphorePermit) -> Served,
 ) -> Infallible {
     loop {
-        let place = places.clone().acquire_owned().await.expect("nobody closes this semaphore");
         match listener.accept().await {
             Ok((stream, _)) => {
+                let place = places.clone().acquire_owned().await;
+                let place = place.expect("nobody closes this semaphore");
                 tokio::spawn(serve(stream, place));
             }
             Err(error) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::{
     Router,
-    body::Body,
+    body::{Body, HttpBody as _, to_bytes},
     extract::{Path, Request, State},
     http::{StatusCode, header::UPGRADE},
     response::{IntoResponse as _, Response},
@@ -14,15 +14,22 @@ use axum::{
 };
 use hyper::{client::conn::http1, upgrade};
 use hyper_util::rt::TokioIo;
-use tokio::{io, net::UnixStream, time::timeout};
+use tokio::{
+    io::{self, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::UnixStream,
+    time::timeout,
+};
 use tracing::debug;
 
 use super::{channel::Sender, front::Doors, net::MAX_HEADER_BYTES, words::RoomId};
 
+/// How long a room may take to answer, and either side to take what the other says: longer than, by
+/// default, it takes a busy room to count as hung.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// When one side has hung up, what the other is still saying may take so long.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// How long a room may take to answer; one that is busy for longer is about to count as hung.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How much is copied in one go.
+const CHUNK: usize = 8 * 1024;
 
 /// Where rooms are found on this server.
 pub(crate) fn routes(doors: Doors) -> Router {
@@ -40,13 +47,17 @@ async fn to_room(
     if !request.headers().contains_key(UPGRADE) {
         return (StatusCode::UPGRADE_REQUIRED, "a room speaks websocket\n").into_response();
     }
+    if !request.body().is_end_stream() {
+        // The upgrade would wait for its end, however long that takes.
+        return (StatusCode::BAD_REQUEST, "a websocket begins without a body\n").into_response();
+    }
     let browser = upgrade::on(&mut request);
     let Ok(socket) = enter(&door).await else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
     doors.count_relayed();
     debug!(%room, "relayed");
-    match timeout(ANSWER_TIMEOUT, ask(socket, request)).await {
+    match timeout(PATIENCE, ask(socket, request)).await {
         Ok(Ok(mut answer)) => {
             if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
                 tokio::spawn(copy(browser, upgrade::on(&mut answer)));
@@ -54,7 +65,7 @@ async fn to_room(
             answer
         }
         Ok(Err(error)) => {
-            debug!(%room, %error, "a room did not answer");
+            debug!(%room, error = format!("{error:#}"), "a room did not answer");
             StatusCode::BAD_GATEWAY.into_response()
         }
         Err(_) => StatusCode::GATEWAY_TIMEOUT.into_response(),
@@ -74,7 +85,10 @@ async fn ask(room: UnixStream, request: Request) -> anyhow::Result<Response> {
     // It ends with the answer, or lives on as what the answer was upgraded to.
     tokio::spawn(connection.with_upgrades());
     let answer = sender.send_request(request).await.context("no answer")?;
-    Ok(answer.map(Body::new))
+    // A refusal is short; who says it bit by bit would keep the browser's connection open.
+    let (head, body) = answer.into_parts();
+    let body = to_bytes(Body::new(body), MAX_HEADER_BYTES).await?;
+    Ok(Response::from_parts(head, body.into()))
 }
 
 /// Copies both ways until both have hung up, or one of them a moment ago.
@@ -92,8 +106,14 @@ async fn copy(browser: upgrade::OnUpgrade, room: upgrade::OnUpgrade) {
     }
 }
 
-async fn one_way(from: &mut (impl io::AsyncRead + Unpin), to: &mut (impl io::AsyncWrite + Unpin)) {
-    // What fails here is over, and says so to the other side.
-    let _ = io::copy(from, to).await;
-    let _ = io::AsyncWriteExt::shutdown(to).await;
+async fn one_way(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) {
+    let mut chunk = vec![0; CHUNK];
+    while let Ok(count @ 1..) = from.read(&mut chunk).await {
+        // Whoever does not read would never be found gone either.
+        let Ok(Ok(())) = timeout(PATIENCE, to.write_all(&chunk[..count])).await else {
+            break;
+        };
+    }
+    // The other side hears that it is over.
+    let _ = to.shutdown().await;
 }

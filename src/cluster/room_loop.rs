@@ -139,7 +139,6 @@ async fn live<R: Room>(to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::R
         let accepting =
             listener.map(|listener| tokio::spawn(net::accept(listener, places.clone(), serve)));
         play(core, items, to_lobby, from_lobby, &entrance).await?;
-        // It holds a place itself, for the next to come.
         if let Some(accepting) = accepting {
             accepting.abort();
         }

@@ -21,7 +21,7 @@ pub struct Settings {
     #[arg(value_enum, default_value_t = Role::Lobby, hide = true)]
     pub role: Role,
 
-    /// Address to listen on; rooms listen on the same one.
+    /// Address to listen on; rooms with ports of their own listen on the same one.
     #[arg(long, env = "CLUSTER_HOST", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     pub host: IpAddr,
 
@@ -58,8 +58,8 @@ pub struct Settings {
     #[arg(long, env = "CLUSTER_POOL", default_value_t = 1)]
     pub pool: usize,
 
-    /// Connections at once, for the lobby and for each room; one more waits at the lobby, and is
-    /// closed by a room.
+    /// Connections at once, for the lobby and for each room; one more waits, and is closed where it has
+    /// been handed to a room. Fewer if the limit on open files is low.
     #[arg(long, env = "CLUSTER_MAX_CONNECTIONS", default_value_t = 10_000, value_parser = positive)]
     pub max_connections: usize,
 
@@ -245,9 +245,9 @@ impl FromStr for PortRange {
 }
 
 fn positive(text: &str) -> anyhow::Result<usize> {
-    let number = text.parse().context("expected a whole number")?;
+    let number: u32 = text.parse().context("expected a whole number")?;
     ensure!(number > 0, "expected at least 1");
-    Ok(number)
+    Ok(number as usize)
 }
 
 /// `250ms`, `5s`, `10m`, `2h` or `30d`.

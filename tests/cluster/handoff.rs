@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::{
-    helpers::{Cluster, eventually, pid, soon},
+    helpers::{Cluster, descriptors, eventually, soon},
     raw::{Raw, http, status},
     relay::{counts, handing_off, take, upgrade},
     socket_io::Client,
@@ -70,23 +70,6 @@ fn holds(process: Pid, inode: &str) -> bool {
 }
 
 #[tokio::test]
-async fn what_a_room_starts_inherits_no_connection() {
-    let cluster = handing_off(&[]).await;
-    let (_, mut anns) = room(&cluster).await;
-    let child = pid(&anns.ask("fork", json!({})).await.expect("a process"));
-    let inherited = descriptors(child);
-    assert!(inherited.iter().all(|target| !target.starts_with("socket:")), "{inherited:?}");
-}
-
-/// What the process's descriptors are.
-fn descriptors(process: Pid) -> Vec<String> {
-    let folder = format!("/proc/{}/fd", process.as_raw_nonzero());
-    let entries = fs::read_dir(folder).expect("a process that runs").flatten();
-    let targets = entries.filter_map(|entry| fs::read_link(entry.path()).ok());
-    targets.map(|target| target.display().to_string()).collect()
-}
-
-#[tokio::test]
 async fn a_request_line_may_come_in_pieces() {
     let cluster = handing_off(&["--stop-timeout", "100ms"]).await;
     let (id, _anns) = room(&cluster).await;
@@ -132,7 +115,7 @@ async fn waiting_for_the_rest_of_a_line_costs_no_processor_time() {
     half.send(&line(&id)[..12]).await;
     half.rest().await;
     let spent = processor_time(cluster.pid()) - before;
-    assert!(spent < 100, "{spent} hundredths of a second, of 200 that passed");
+    assert!(spent < 20, "{spent} hundredths of a second, of 200 that passed");
 }
 
 /// In hundredths of a second.
@@ -264,7 +247,7 @@ async fn a_room_that_does_not_read_its_channel_holds_nobody_up() {
     let cluster = handing_off(&["--heartbeat-timeout", "4s"]).await;
     let (stopped, _anns) = room(&cluster).await;
     let (_, mut bobs) = room(&cluster).await;
-    let before = descriptors(cluster.pid()).len();
+    let before = cluster.descriptors();
     let process = cluster.process_of(&stopped).await;
     kill_process(process, Signal::STOP).expect("it runs");
     let mut waiting = Vec::new();
@@ -283,7 +266,7 @@ async fn a_room_that_does_not_read_its_channel_holds_nobody_up() {
     }
     // The others were in the channel, and ended with the room.
     assert!((100..200).contains(&refused), "{refused} of 200 were told that the room is busy");
-    let left = || (descriptors(cluster.pid()).len() <= before).then_some(());
+    let left = || (cluster.descriptors() <= before).then_some(());
     eventually("descriptors are closed", left).await;
 }
 
@@ -309,7 +292,7 @@ async fn nothing_is_left_of_connections_that_misbehave() {
     let cluster = handing_off(&["--header-timeout", "200ms"]).await;
     let (id, mut anns) = room(&cluster).await;
     let process = cluster.process_of(&id).await;
-    let open = || (descriptors(cluster.pid()).len(), descriptors(process).len());
+    let open = || (cluster.descriptors(), descriptors(process).len());
     let pool = || (cluster.processes().len() == 2).then(open);
     let before = eventually("the pool", pool).await;
     let line = line(&id);

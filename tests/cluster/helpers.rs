@@ -69,6 +69,17 @@ impl Cluster {
         Self::start(unruly(), flags, environment, Folder::new()).await
     }
 
+    /// The same with so many open files at most.
+    pub async fn unruly_with_open_files(limit: u32, flags: &[&str]) -> Cluster {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = Folder::new();
+        let script = folder.0.join("limited");
+        let text = format!("#!/bin/sh\nulimit -n {limit}\nexec '{}' \"$@\"\n", unruly().display());
+        fs::write(&script, text).expect("a script");
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).expect("our script");
+        Self::start(script, flags, &[], folder).await
+    }
+
     /// Starts it again after this one has ended, with the same key.
     pub async fn again(self) -> Cluster {
         let (program, folder) = (self.program.clone(), self.folder.clone());
@@ -149,6 +160,11 @@ impl Cluster {
     /// The lobby's process.
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.process)
+    }
+
+    /// How many descriptors the lobby has open.
+    pub fn descriptors(&self) -> usize {
+        descriptors(self.pid()).len()
     }
 
     /// The port at which it is reached.
@@ -310,6 +326,18 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
+}
+
+/// What the process's descriptors are.
+pub fn descriptors(process: Pid) -> Vec<String> {
+    let folder = match cfg!(target_os = "linux") {
+        true => format!("/proc/{}/fd", process.as_raw_nonzero()),
+        // There is no such list of another process.
+        false => return vec![],
+    };
+    let entries = fs::read_dir(folder).expect("a process that runs").flatten();
+    let targets = entries.filter_map(|entry| fs::read_link(entry.path()).ok());
+    targets.map(|target| target.display().to_string()).collect()
 }
 
 /// Whether a process runs; one that has ended and was not reaped does not.

@@ -81,3 +81,20 @@ async fn one_connection_more_than_allowed_waits_until_another_ends() {
     drop(silent);
     assert_eq!(status(&third.head().await), 200);
 }
+
+#[tokio::test]
+async fn however_many_connect_rooms_find_open_files() {
+    let cluster = Cluster::unruly_with_open_files(150, &["--max-rooms", "4"]).await;
+    let mut ann = cluster.player("Ann").await;
+    let mut crowd = Vec::new();
+    for _ in 0..200 {
+        crowd.push(Raw::connect(&cluster.url).await);
+    }
+    for _ in 0..4 {
+        ann.ask("open", json!({})).await.expect("a room");
+        ann.lobby().event("ready").await;
+    }
+    let failed =
+        |line: &Value| line["message"].as_str().is_some_and(|text| text.contains("cannot"));
+    assert!(!cluster.lines().iter().any(failed), "nothing failed for want of open files");
+}

@@ -6,7 +6,7 @@ use std::fs;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::helpers::{Cluster, eventually, is_alive, pid};
+use crate::helpers::{Cluster, descriptors, eventually, is_alive, pid};
 
 /// The processes that this one has started and not yet reaped.
 fn children(parent: Pid) -> Vec<Pid> {
@@ -18,11 +18,6 @@ fn children(parent: Pid) -> Vec<Pid> {
         stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
     };
     pids.filter(|pid| parent_of(*pid) == Some(parent.as_raw_nonzero().get())).collect()
-}
-
-fn open_files(process: Pid) -> usize {
-    let folder = fs::read_dir(format!("/proc/{}/fd", process.as_raw_nonzero()));
-    folder.expect("it runs").count()
 }
 
 async fn are_gone(processes: &[Pid]) {
@@ -173,7 +168,7 @@ async fn fifty_rooms_come_and_go_and_nothing_is_left_of_them() {
     let settled = async || {
         eventually("one warm room", || {
             let children = children(cluster.pid());
-            (children.len() == 1 && is_alive(children[0])).then(|| open_files(cluster.pid()))
+            (children.len() == 1 && is_alive(children[0])).then(|| cluster.descriptors())
         })
         .await
     };
@@ -200,7 +195,7 @@ async fn fifty_rooms_come_and_go_and_nothing_is_left_of_them() {
     let before = before.expect("there was a first");
     assert_eq!(boss.ask("list", json!({})).await, Ok(json!([])));
     settled().await;
-    let same = || (open_files(cluster.pid()) <= before).then_some(());
+    let same = || (cluster.descriptors() <= before).then_some(());
     eventually("as many open files as before", same).await;
 }
 
@@ -218,13 +213,11 @@ async fn a_room_gets_none_of_the_lobbys_descriptors() {
     assert!(lobbys.len() >= 10, "{lobbys:?}");
     assert!(!rooms.iter().any(|socket| lobbys.contains(socket)), "{rooms:?}");
     let forked = pid(&client.ask("fork", json!({})).await.expect("a process"));
-    assert_eq!(sockets(forked), Vec::<Value>::new(), "nor what it starts any of its own");
+    assert_eq!(sockets(forked), Vec::<String>::new(), "nor what it starts any of its own");
 }
 
 /// The sockets that a process holds, by the kernel's numbers.
-fn sockets(process: Pid) -> Vec<Value> {
-    let folder = fs::read_dir(format!("/proc/{}/fd", process.as_raw_nonzero())).expect("it runs");
-    let targets = folder.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
-    let sockets = targets.filter(|target| target.to_string_lossy().starts_with("socket:"));
-    sockets.map(|target| json!(target)).collect()
+fn sockets(process: Pid) -> Vec<String> {
+    let all = descriptors(process).into_iter();
+    all.filter(|target| target.starts_with("socket:")).collect()
 }

@@ -1,12 +1,18 @@
 //! HTTP below Socket.IO, as a client may speak it that keeps to no rules.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufStream},
     net::TcpStream,
+    time::timeout,
 };
 
 use crate::helpers::soon;
+
+/// A connection that takes nothing for so long is full.
+const STUCK: Duration = Duration::from_millis(500);
 
 /// Asks once, with these headers besides `Host`. Returns the status, and headers and body as text.
 pub async fn http(url: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
@@ -72,6 +78,13 @@ impl Raw {
     pub async fn send(&mut self, text: &str) {
         let _ = self.0.write_all(text.as_bytes()).await;
         let _ = self.0.flush().await;
+    }
+
+    /// Sends until nothing more is taken.
+    pub async fn send_all_that_is_taken(&mut self) {
+        let chunk = [b'x'; 64 * 1024];
+        let stream = self.0.get_mut();
+        while let Ok(Ok(_)) = timeout(STUCK, stream.write(&chunk)).await {}
     }
 
     /// Says that nothing more will come, and still listens.

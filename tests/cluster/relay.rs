@@ -1,11 +1,12 @@
 //! Relayed connections: where the lobby's HTTP server owns the connection already, as behind a proxy
 //! that keeps its own for reuse, and where nothing can be handed off.
 
+use futures_util::future::join_all;
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::{
-    helpers::Cluster,
+    helpers::{Cluster, eventually},
     raw::{Raw, path_of, status, websocket},
     socket_io::Client,
 };
@@ -56,9 +57,7 @@ async fn relayed_messages_arrive_whole_and_in_order_both_ways() {
 #[tokio::test]
 async fn a_connection_that_the_lobby_has_served_already_is_relayed() {
     let cluster = handing_off(&["--stop-timeout", "100ms"]).await;
-    let mut ann = cluster.player("Ann").await;
-    let room = ann.ask("open", json!({})).await.expect("a room");
-    ann.lobby().event("ready").await;
+    let room = open_room(&cluster).await;
     let mut raw = Raw::connect(&cluster.url).await;
     for _ in 0..2 {
         raw.send(PAGE).await;
@@ -75,9 +74,7 @@ async fn a_connection_that_the_lobby_has_served_already_is_relayed() {
 #[tokio::test]
 async fn what_is_no_websocket_or_has_no_room_is_refused_and_the_connection_lives_on() {
     let cluster = Cluster::unruly(&["--relay"]).await;
-    let mut ann = cluster.player("Ann").await;
-    let room = ann.ask("open", json!({})).await.expect("a room");
-    ann.lobby().event("ready").await;
+    let room = open_room(&cluster).await;
     let mut raw = Raw::connect(&cluster.url).await;
     let nowhere = upgrade(&json!("999"));
     let plain = upgrade(&room).replace("Upgrade: websocket\r\n", "");
@@ -111,14 +108,66 @@ async fn a_relayed_connection_ends_with_its_room_and_with_its_browser() {
 }
 
 #[tokio::test]
-async fn a_room_that_does_not_answer_is_told_to_the_browser() {
+async fn a_websocket_that_announces_a_body_is_refused() {
     let cluster = Cluster::unruly(&["--relay"]).await;
-    let mut ann = cluster.player("Ann").await;
-    let room = ann.ask("open", json!({})).await.expect("a room");
-    ann.lobby().event("ready").await;
+    let room = open_room(&cluster).await;
+    for body in ["Content-Length: 1", "Transfer-Encoding: chunked"] {
+        let mut raw = Raw::connect(&cluster.url).await;
+        raw.send(&upgrade(&room).replace("\r\n\r\n", &format!("\r\n{body}\r\n\r\n"))).await;
+        assert_eq!(status(&raw.head().await), 400, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_room_that_hangs_before_it_answers_is_told_to_the_browser() {
+    let cluster = Cluster::unruly(&["--relay"]).await;
+    let room = open_room(&cluster).await;
     kill_process(cluster.process_of(&room).await, Signal::STOP).expect("it runs");
     let mut raw = Raw::connect(&cluster.url).await;
     raw.send(&upgrade(&room)).await;
     // The room is killed as hung before it could answer.
     assert_eq!(status(&raw.head().await), 502);
+}
+
+#[tokio::test]
+async fn whatever_a_room_answers_the_browser_hears_in_time_and_nothing_is_left() {
+    let ways = ["silence", "half", "garbage", "endless", "large", "end"];
+    join_all(ways.map(async |how| {
+        let cluster = hostile(how).await;
+        let room = open_room(&cluster).await;
+        let before = cluster.descriptors();
+        let mut raw = Raw::connect(&cluster.url).await;
+        raw.send(&upgrade(&room)).await;
+        let expected = if ["silence", "half"].contains(&how) { 504 } else { 502 };
+        assert_eq!(status(&raw.head().await), expected, "{how}");
+        drop(raw);
+        eventually(how, || (cluster.descriptors() <= before).then_some(())).await;
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn a_room_that_does_not_read_does_not_keep_a_browser_that_is_gone() {
+    let cluster = hostile("deaf").await;
+    let room = open_room(&cluster).await;
+    let before = cluster.descriptors();
+    let mut raw = Raw::connect(&cluster.url).await;
+    raw.send(&upgrade(&room)).await;
+    assert_eq!(status(&raw.head().await), 101);
+    // More than all buffers on the way hold: the lobby cannot pass it on.
+    raw.send_all_that_is_taken().await;
+    drop(raw);
+    eventually("the end", || (cluster.descriptors() <= before).then_some(())).await;
+}
+
+/// A cluster whose rooms answer browsers in a bad way.
+async fn hostile(how: &str) -> Cluster {
+    Cluster::unruly_with(&["--relay", "--pool", "0"], &[("HOSTILE", how)]).await
+}
+
+async fn open_room(cluster: &Cluster) -> Value {
+    let mut ann = cluster.player("Ann").await;
+    let room = ann.ask("open", json!({})).await.expect("a room");
+    ann.lobby().event("ready").await;
+    room
 }

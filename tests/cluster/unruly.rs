@@ -1,6 +1,7 @@
 //! A program for the tests: a lobby that does what it is told, and rooms that misbehave on demand.
 
 use std::{
+    env,
     process::{Child, Command, ExitCode},
     thread,
     time::Duration,
@@ -12,8 +13,14 @@ use app::cluster::{
 };
 use serde::{Deserialize, Serialize};
 
+mod hostile;
+
 fn main() -> ExitCode {
-    app::cluster::main::<Obedient>()
+    let is_room = env::args().nth(1).as_deref() == Some("room");
+    match env::var("HOSTILE") {
+        Ok(how) if is_room => hostile::run(&how),
+        _ => app::cluster::main::<Obedient>(),
+    }
 }
 
 /// Browser to lobby.
