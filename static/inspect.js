@@ -58,7 +58,10 @@ function refresh(cluster, reroute) {
   }
   $("hop-you").textContent = you?.name ?? "you";
   $("hop-room").textContent = room ? `room ${room}` : "room";
-  if (reroute) $("details").dataset.room = new URL(reroute.url || location.origin).host;
+  if (reroute) {
+    const { host, pathname } = new URL(reroute.path, reroute.url || location.origin);
+    $("details").dataset.room = host + pathname.replace(/\/socket\.io$/, "");
+  }
   const where = room ? $("details").dataset.room : location.host;
   const rows = { State: state, Player: you?.name ?? "not registered", Id: you?.id ?? "–", Room: room ?? "–", Server: where };
   $("details").replaceChildren(...Object.entries(rows).flatMap(([name, value]) => {
