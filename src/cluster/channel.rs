@@ -13,6 +13,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use rustix::{
     cmsg_space,
+    io::{FdFlags, fcntl_setfd},
     net::{
         RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
         SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -43,7 +44,8 @@ const MAX_WAITING: usize = 4096;
 const SOCKET_PATIENCE: Duration = Duration::from_secs(1);
 /// How much is read in one go.
 const CHUNK: usize = 8 * 1024;
-/// What this process starts must not inherit the sockets that it gets.
+/// What this process starts must not inherit the sockets that it gets. Elsewhere than on Linux they
+/// can only be marked a moment later.
 #[cfg(target_os = "linux")]
 const RECEIVE: RecvFlags = RecvFlags::CMSG_CLOEXEC;
 #[cfg(not(target_os = "linux"))]
@@ -258,7 +260,12 @@ impl Receiver {
                 if let (RecvAncillaryMessage::ScmRights(new), Some(sockets)) =
                     (message, &mut self.sockets)
                 {
-                    sockets.extend(new);
+                    for socket in new {
+                        if RECEIVE.is_empty() {
+                            fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
+                        }
+                        sockets.push(socket);
+                    }
                 }
             }
             Ok(count)
