@@ -4,10 +4,7 @@
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::{
-    helpers::{Cluster, Player},
-    socket_io::Client,
-};
+use crate::{helpers::Cluster, player::Player, socket_io::Client};
 
 /// Notices a room that hangs within two seconds; a room that does not must never look as if it did.
 const QUICK: [&str; 4] = ["--heartbeat", "200ms", "--heartbeat-timeout", "2s"];

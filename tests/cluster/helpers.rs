@@ -1,4 +1,4 @@
-//! What the tests share: a cluster that runs, a player who tells his story, and patience.
+//! What the tests share: a cluster that runs, and patience.
 
 use std::{
     env, fs,
@@ -16,7 +16,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::socket_io::Client;
+use crate::{player::Player, socket_io::Client};
 
 /// Longer than anything takes on a machine that is busy with something else; a test that waits so long
 /// has failed.
@@ -120,11 +120,7 @@ impl Cluster {
 
     /// A new player, in the lobby.
     pub async fn player(&self, name: &str) -> Player {
-        let mut lobby = self.visitor().await;
-        lobby.event("welcome").await;
-        let answer = lobby.ask("register", json!({ "name": name })).await.expect("registered");
-        let token = answer["token"].as_str().expect("a token").to_owned();
-        Player { url: self.url.clone(), token, you: answer["you"].clone(), lobby: Some(lobby) }
+        Player::register(&self.url, name).await
     }
 
     /// Somebody who has not registered.
@@ -202,76 +198,6 @@ impl Drop for Cluster {
             }
         }
     }
-}
-
-/// Somebody with a token. He is in the lobby until he enters a room, as the page does.
-pub struct Player {
-    /// `{ id, name }`.
-    pub you: Value,
-    pub token: String,
-    url: String,
-    pub lobby: Option<Client>,
-}
-
-impl Player {
-    pub fn lobby(&mut self) -> &mut Client {
-        self.lobby.as_mut().expect("he is in a room")
-    }
-
-    /// Asks the lobby. `Err`: the refusal's code.
-    pub async fn ask(&mut self, event: &str, data: Value) -> Result<Value, String> {
-        self.lobby().ask(event, data).await
-    }
-
-    /// Asks for a seat, and waits to be sent to it; the data of `reroute`.
-    pub async fn seat(&mut self, event: &str, data: Value) -> Value {
-        self.ask(event, data).await.expect("a seat");
-        self.rerouted().await
-    }
-
-    /// Waits to be sent to a room; the data of `reroute`. An empty `url` stands for the lobby's.
-    pub async fn rerouted(&mut self) -> Value {
-        let mut reroute = self.lobby().event("reroute").await;
-        if reroute["url"] == "" {
-            reroute["url"] = json!(self.url);
-        }
-        reroute
-    }
-
-    /// Asks for a seat, takes it, and leaves the lobby.
-    pub async fn enter(&mut self, event: &str, data: Value) -> Client {
-        let reroute = self.seat(event, data).await;
-        self.take(&reroute).await
-    }
-
-    /// Takes the seat that he was sent to.
-    pub async fn take(&mut self, reroute: &Value) -> Client {
-        let room = show_ticket(reroute).await.expect("a good ticket");
-        if let Some(lobby) = self.lobby.take() {
-            lobby.leave().await;
-        }
-        room
-    }
-
-    /// Connects to the lobby again, asks for a seat there, and takes it.
-    pub async fn back_into(&mut self, event: &str, data: Value) -> Client {
-        self.back().await;
-        self.enter(event, data).await
-    }
-
-    /// Connects to the lobby again; the data of `welcome`.
-    pub async fn back(&mut self) -> Value {
-        let auth = json!({ "token": self.token });
-        let lobby = Client::connect(&self.url, auth).await.expect("anyone may connect");
-        self.lobby.insert(lobby).event("welcome").await
-    }
-}
-
-/// Connects to where `reroute` says, and waits for `joined` unless the ticket is refused.
-pub async fn show_ticket(reroute: &Value) -> Result<Client, String> {
-    let url = reroute["url"].as_str().expect("a url");
-    let path = reroute["path"].as_str().expect("a path");
-    Client::connect_at(url, path, json!({ "ticket": reroute["ticket"] })).await
 }
 
 /// A program that runs from the project's folder and gets no settings but the test's. Only how

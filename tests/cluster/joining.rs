@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::helpers::{Cluster, show_ticket};
+use crate::{helpers::Cluster, player::show_ticket};
 
 #[tokio::test]
 async fn a_player_is_sent_to_a_room_and_joins_it() {

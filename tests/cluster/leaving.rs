@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::{
-    helpers::{Cluster, Player, show_ticket},
+    helpers::Cluster,
+    player::{Player, show_ticket},
     socket_io::Client,
 };
 

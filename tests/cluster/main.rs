@@ -5,6 +5,7 @@
 //! program that misbehaves when asked to (`unruly.rs`, an example target).
 
 mod helpers;
+mod player;
 mod raw;
 mod socket_io;
 
