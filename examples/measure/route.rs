@@ -110,12 +110,16 @@ impl Route {
         Ok(route)
     }
 
-    /// A new player is sent to the room. How long it takes him from `reroute` to `joined`.
-    pub async fn join(&mut self) -> anyhow::Result<Duration> {
-        let (_in_the_lobby, reroute) = self.send_one().await?;
-        let start = Instant::now();
+    /// A new player is sent to the room. How long it takes him to `joined`: since he has asked, upon
+    /// which the lobby decides at once, and since he has heard `reroute`.
+    pub async fn join(&mut self) -> anyhow::Result<[Duration; 2]> {
+        let mut player = registered(&self.lobby).await?;
+        let asked = Instant::now();
+        player.emit("join", json!({ "room": self.room }));
+        let reroute = player.event("reroute").await;
+        let sent = Instant::now();
         let _seat = self.enter(&reroute).await?;
-        Ok(start.elapsed())
+        Ok([asked.elapsed(), sent.elapsed()])
     }
 
     /// The players ask the room for so long, each with one request on its way.
@@ -197,10 +201,16 @@ impl Route {
     }
 }
 
-/// A new player asks the lobby for a seat.
-async fn rerouted(lobby: &Lobby, event: &str, data: Value) -> anyhow::Result<(Client, Value)> {
+/// A new player in the lobby.
+async fn registered(lobby: &Lobby) -> anyhow::Result<Client> {
     let mut client = Client::connect(&lobby.url, json!({})).await.map_err(Error::msg)?;
     client.ask("register", json!({ "name": "somebody" })).await.map_err(Error::msg)?;
+    Ok(client)
+}
+
+/// A new player asks the lobby for a seat.
+async fn rerouted(lobby: &Lobby, event: &str, data: Value) -> anyhow::Result<(Client, Value)> {
+    let mut client = registered(lobby).await?;
     client.emit(event, data);
     let reroute = client.event("reroute").await;
     Ok((client, reroute))

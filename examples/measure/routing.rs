@@ -30,11 +30,14 @@ pub async fn measure() -> anyhow::Result<()> {
     }
     println!("\nThree ways to a room with {PLAYERS} players; ratios to a port per room:");
 
-    let mut joins = Ways::default();
+    let (mut asked, mut sent) = (Ways::default(), Ways::default());
     for at in in_turns(JOINS) {
-        joins[at].push(routes[at].join().await?);
+        let times = routes[at].join().await?;
+        asked[at].push(times[0]);
+        sent[at].push(times[1]);
     }
-    show_joins(joins);
+    show_joins("asked for a seat (the lobby decides at once)", asked);
+    show_joins("`reroute` received", sent);
 
     let mut knocks = Ways::default();
     for at in in_turns(ROUNDS) {
@@ -65,8 +68,8 @@ fn in_turns(rounds: usize) -> impl Iterator<Item = usize> {
     ORDERS.into_iter().cycle().take(rounds).flatten()
 }
 
-fn show_joins(mut times: Ways<Duration>) {
-    println!("`reroute` received to `joined` received, {JOINS} players, one after the other");
+fn show_joins(since: &str, mut times: Ways<Duration>) {
+    println!("{since} to `joined` received, {JOINS} players, one after the other");
     let shown = times.each_mut().map(|times| percentiles(times));
     for (at, way) in Way::ALL.into_iter().enumerate() {
         let ratio = ratio(&times[at], &times[0]);

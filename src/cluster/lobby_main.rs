@@ -38,6 +38,8 @@ use crate::room_manager::RoomManager;
 /// What a lobby needs itself and for a few connections, and what each room costs it: a socket, two
 /// pipes, a handle.
 const DESCRIPTORS: (u64, u64) = (64, 4);
+/// The few: a relayed one takes two descriptors.
+const FEW: usize = 16;
 /// When the lobby has stopped, what was given to other threads may take so long.
 const LAST_WORK: Duration = Duration::from_millis(100);
 
@@ -139,8 +141,7 @@ fn fit_descriptors(settings: &mut Settings) -> anyhow::Result<()> {
         "{have} open files are too few for {rooms} rooms: raise `ulimit -n` to {needed} or more, \
          or lower --max-rooms"
     );
-    // A relayed one takes two.
-    let connections = ((have - needed) / 2) as usize;
+    let connections = FEW + ((have - needed) / 2) as usize;
     if connections < settings.max_connections {
         info!(connections, "{have} open files allow fewer connections than --max-connections");
         settings.max_connections = connections;

@@ -84,7 +84,8 @@ async fn one_connection_more_than_allowed_waits_until_another_ends() {
 
 #[tokio::test]
 async fn however_many_connect_rooms_find_open_files() {
-    let cluster = Cluster::unruly_with_open_files(150, &["--max-rooms", "4"]).await;
+    // The least with which it starts.
+    let cluster = Cluster::unruly_with_open_files(84, &["--max-rooms", "4"]).await;
     let mut ann = cluster.player("Ann").await;
     let mut crowd = Vec::new();
     for _ in 0..200 {
