@@ -48,7 +48,8 @@ impl Client {
         let address = format!("ws{host}{path}/?EIO=4&transport=websocket");
         // As browsers do: a small packet is sent at once.
         let at_once = true;
-        let connected = connect_async_with_config(address, None, at_once).await;
+        let connecting = connect_async_with_config(address, None, at_once);
+        let connected = soon("a websocket", connecting).await;
         let (stream, _) = connected.map_err(|error| error.to_string())?;
         let (orders, ordered) = mpsc::unbounded_channel();
         let (arrived, packets) = mpsc::unbounded_channel();
