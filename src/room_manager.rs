@@ -1,11 +1,7 @@
 //! The room manager: creates, finds, messages and closes rooms, and counts their seats. The only
 //! place that starts or ends processes, and the only one that gives seats away.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    path::PathBuf,
-    time::Duration,
-};
+use std::collections::HashMap;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -14,9 +10,10 @@ use tracing::{error, info, warn};
 
 use crate::cluster::{
     Exit, Player, PlayerId, Refusal, Room, RoomId, Settings,
-    channel::{FromRoom, ToRoom, VERSION},
+    channel::{FromRoom, ToRoom},
     front::Doors,
-    supervisor::{self, FromProcess, Process, Verdict},
+    pool::{Pool, Started, Warm, rebuilt},
+    supervisor::{FromProcess, Verdict},
     token::random_ticket,
     words::{from_raw, to_raw},
 };
@@ -69,28 +66,18 @@ pub(crate) struct Route {
     pub ticket: String,
 }
 
-const REFILL_DELAY: Duration = Duration::from_millis(15);
-
 /// Who waits to hear whether a seat was given.
 pub(crate) type Waiter = oneshot::Sender<Result<Value, Refusal>>;
 
 pub struct RoomManager<R: Room> {
     settings: Settings,
-    /// Resolved once: a program that is built again keeps its path but not its file.
-    program: PathBuf,
-    build: String,
-    inbox: mpsc::UnboundedSender<FromProcess>,
     /// Open for the rooms that are ready.
     doors: Doors,
     rooms: HashMap<RoomId, Entry<R>>,
-    /// Rooms that run and know nothing of their task yet, oldest first.
-    pool: VecDeque<(RoomId, Started)>,
+    pool: Pool,
     seated: HashMap<PlayerId, RoomId>,
-    next_room: u64,
     next_seat: u64,
     stopping: bool,
-    /// A warm room died by itself: the next one waits, or a broken program would start for ever.
-    pool_died: bool,
     /// Something that the list of rooms shows is different.
     changed: bool,
 }
@@ -103,12 +90,6 @@ struct Entry<R: Room> {
     capacity: usize,
     locked: bool,
     seats: HashMap<PlayerId, Seat>,
-}
-
-struct Started {
-    process: Process,
-    /// Its port and build, once it has said so.
-    warm: Option<(Option<u16>, String)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -137,21 +118,14 @@ impl<R: Room> RoomManager<R> {
         inbox: mpsc::UnboundedSender<FromProcess>,
         doors: Doors,
     ) -> anyhow::Result<Self> {
-        let program = std::env::current_exe()?;
-        let build = supervisor::build_id(&program);
         Ok(RoomManager {
+            pool: Pool::new(settings.clone(), inbox)?,
             settings,
-            program,
-            build,
-            inbox,
             doors,
             rooms: HashMap::new(),
-            pool: VecDeque::new(),
             seated: HashMap::new(),
-            next_room: 1,
             next_seat: 1,
             stopping: false,
-            pool_died: false,
             changed: false,
         })
     }
@@ -169,10 +143,7 @@ impl<R: Room> RoomManager<R> {
             Refusal::NoRoom("see the server's log".to_owned())
         };
         let raw = to_raw(&options).map_err(no_room)?;
-        let (id, started) = match self.take_warm() {
-            Some(warm) => warm,
-            None => self.start().map_err(no_room)?,
-        };
+        let (id, started) = self.pool.take().map_err(no_room)?;
         let open = ToRoom::Open { options: raw, capacity, seed: rand::random() };
         started.process.sender.send(&open).map_err(no_room)?;
         let number = id.0.parse().unwrap_or(u64::MAX);
@@ -293,7 +264,7 @@ impl<R: Room> RoomManager<R> {
     /// Asks all rooms to end, and starts none any more.
     pub(crate) fn stop(&mut self) {
         self.stopping = true;
-        self.pool.clear();
+        self.pool.close();
         for room in self.rooms.keys().cloned().collect::<Vec<_>>() {
             let _ = self.close(&room);
         }
@@ -308,26 +279,9 @@ impl<R: Room> RoomManager<R> {
         std::mem::take(&mut self.changed)
     }
 
-    /// When the pool wants to be filled again: a moment later, so that the room that was taken from it
-    /// gets the processor first.
-    pub(crate) fn refill_delay(&self) -> Option<Duration> {
-        let full = self.stopping || self.pool.len() >= self.settings.pool;
-        (!full).then_some(if self.pool_died { Duration::from_secs(1) } else { REFILL_DELAY })
-    }
-
-    /// Starts warm rooms until the pool is full.
-    pub(crate) fn refill(&mut self) {
-        self.pool_died = false;
-        while self.refill_delay().is_some() {
-            match self.start() {
-                Ok(warm) => self.pool.push_back(warm),
-                Err(error) => {
-                    error!(error = format!("{error:#}"), "cannot start a warm room");
-                    self.pool_died = true;
-                    return;
-                }
-            }
-        }
+    /// The warm rooms that wait to be opened.
+    pub(crate) fn pool(&mut self) -> &mut Pool {
+        &mut self.pool
     }
 
     /// Takes in what a room's process said, or that it ended.
@@ -341,7 +295,7 @@ impl<R: Room> RoomManager<R> {
 
     fn said(&mut self, room: &RoomId, frame: FromRoom) -> Vec<Happening<R>> {
         if let FromRoom::Warm { version, build, port } = frame {
-            self.is_warm(room, version, build, port);
+            self.is_warm(room, Warm { version, build, port });
             return vec![];
         }
         let alive = |entry: &&mut Entry<R>| entry.state != State::Doomed;
@@ -365,7 +319,7 @@ impl<R: Room> RoomManager<R> {
                 seats.map(|(seat, refusal)| self.refused(room, seat, refusal)).collect()
             }
             FromRoom::Held { seat } => {
-                let port = entry.started.warm.as_ref().and_then(|(port, _)| *port);
+                let port = entry.started.port();
                 let Some(seat) = entry.seats.values_mut().find(|held| held.number == seat) else {
                     return vec![];
                 };
@@ -416,32 +370,21 @@ impl<R: Room> RoomManager<R> {
         }
     }
 
-    fn is_warm(&mut self, room: &RoomId, version: u32, build: String, port: Option<u16>) {
-        // While developing, the next room is the newest build; in production nothing changes unasked.
-        let rebuilt = build != self.build && !cfg!(debug_assertions);
-        let misfit = version != VERSION || rebuilt;
-        let why =
-            || Exit::NeverReady("the program was built again; start the lobby again".to_owned());
-        // Rooms say on which port they listen, but not whether they have one.
-        let port = self.settings.room_ports.and(port);
+    fn is_warm(&mut self, room: &RoomId, warm: Warm) {
+        let misfit = self.pool.is_misfit(&warm);
         if let Some(entry) = self.rooms.get_mut(room) {
-            entry.started.warm = Some((port, build));
+            entry.started.warm = Some(warm);
             if misfit {
-                entry.kill(why());
+                entry.kill(rebuilt());
             }
-        } else if let Some((_, started)) = self.pool.iter_mut().find(|(id, _)| id == room) {
-            started.warm = Some((port, build));
-            if misfit {
-                started.process.kill(why());
-            }
+        } else {
+            self.pool.is_warm(room, warm);
         }
     }
 
     fn ended(&mut self, room: &RoomId, verdict: Verdict) -> Vec<Happening<R>> {
-        if let Some(at) = self.pool.iter().position(|(id, _)| id == room) {
-            self.pool.remove(at);
+        if self.pool.ended(room) {
             warn!(%room, ?verdict, "a warm room ended");
-            self.pool_died = true;
             return vec![];
         }
         self.doors.close(room);
@@ -469,27 +412,6 @@ impl<R: Room> RoomManager<R> {
         }
         happenings.push(Happening::Exited(entry.info(room), exit));
         happenings
-    }
-
-    fn start(&mut self) -> anyhow::Result<(RoomId, Started)> {
-        let id = RoomId(self.next_room.to_string());
-        self.next_room += 1;
-        let process =
-            supervisor::start(&self.program, id.clone(), &self.settings, self.inbox.clone())?;
-        Ok((id, Started { process, warm: None }))
-    }
-
-    /// The oldest warm room, if it is of the newest build.
-    fn take_warm(&mut self) -> Option<(RoomId, Started)> {
-        let newest = supervisor::build_id(&self.program);
-        while let Some((id, started)) = self.pool.pop_front() {
-            let stale = started.warm.as_ref().is_some_and(|(_, build)| *build != newest);
-            if !stale || !cfg!(debug_assertions) {
-                return Some((id, started));
-            }
-            info!(room = %id, "the program was built again: a warm room is replaced");
-        }
-        None
     }
 
     /// Asks a room to let a player go. His seat is free when the room says so.

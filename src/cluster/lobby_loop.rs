@@ -350,9 +350,9 @@ impl<L: Lobby> LobbyLoop<L> {
         let mut rooms = self.cluster.rooms.borrow_mut();
         if self.refill_at.is_some_and(|at| at <= now) {
             self.refill_at = None;
-            rooms.refill();
+            rooms.pool().refill();
         }
-        if let Some(delay) = rooms.refill_delay() {
+        if let Some(delay) = rooms.pool().refill_delay() {
             self.refill_at.get_or_insert(now + delay);
         }
         if self.show_rooms_at.is_some_and(|at| at <= now) {

@@ -6,7 +6,7 @@
 //! | `handle`, `ctx` | what a hook of the lobby, of a room, can do |
 //! | `lobby_main`, `lobby_loop`, `people` | the lobby's process, its loop; who is in the lobby |
 //! | `room_loop`, `room_core` | a room's process and its loop; who has a seat, which hook comes when |
-//! | `supervisor`, `channel` | a room's process seen from the lobby; what the two say to each other |
+//! | `supervisor`, `pool`, `channel` | a room's process seen from the lobby; started ahead; what the two say |
 //! | `connection`, `events` | a browser's connection; enums as Socket.IO events |
 //! | `front`, `relay` | how a connection comes to a room: the socket itself, or copied |
 //! | `net`, `web` | listening and serving; the page |
@@ -26,6 +26,7 @@ mod lobby_main;
 mod logs;
 mod net;
 mod people;
+pub(crate) mod pool;
 mod relay;
 mod room_core;
 mod room_hooks;
