@@ -6,6 +6,7 @@
 pub mod cluster;
 pub mod defaults;
 pub mod messages;
+pub mod queue;
 pub mod room;
 pub mod room_manager;
 pub mod server;

@@ -1,16 +1,16 @@
 //! The room manager: creates, finds, messages and closes rooms, and counts their seats. The only
 //! place that starts or ends processes, and the only one that gives seats away.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
 use crate::cluster::{
     Exit, Player, PlayerId, Refusal, Room, RoomId, Settings,
-    channel::{FromRoom, ToRoom},
+    channel::{FromRoom, HeldSeat, RoomAbout, Route, ToRoom},
     front::Doors,
     pool::{Pool, Started, Warm, rebuilt},
     supervisor::{FromProcess, Verdict},
@@ -24,6 +24,11 @@ pub struct RoomInfo<Options> {
     #[serde(rename = "room")]
     pub id: RoomId,
     pub options: Options,
+    /// For whom it was created; `None`: the lobby did so on its own.
+    pub host: Option<PlayerId>,
+    /// What lets players into a private room, which is in no list; `None`: the room is public.
+    #[serde(skip)]
+    pub code: Option<String>,
     /// Seats taken: players in the room, away for a moment, or on their way.
     pub players: usize,
     pub capacity: usize,
@@ -34,19 +39,21 @@ pub struct RoomInfo<Options> {
 /// What the lobby's loop has to do, after a room said something or ended.
 pub(crate) enum Happening<R: Room> {
     Ready(RoomInfo<R::Options>),
-    /// The room waits for the player: tell him where it is.
+    /// The room waits for these players: tell them where it is.
     Reroute {
-        player: Player,
-        to: Route,
-        waiter: Option<Waiter>,
+        players: Vec<Rerouted>,
+        room: RoomId,
+        waiter: Waiter,
     },
-    /// A seat that was asked for is not to be had.
+    /// The seats that these players, or one of them, asked for are not to be had.
     Refused {
-        player: Player,
+        players: Vec<Player>,
         refusal: Refusal,
-        waiter: Option<Waiter>,
+        waiter: Waiter,
     },
     Joined(PlayerId),
+    /// A room sends a player on to another one.
+    SendOn(Player, RoomId),
     /// A player is not in the room any more, or on his way back to it.
     Out {
         player: Player,
@@ -58,16 +65,23 @@ pub(crate) enum Happening<R: Room> {
     Exited(RoomInfo<R::Options>, Exit<R::Outcome>),
 }
 
-/// Where a player finds his room.
-pub(crate) struct Route {
-    pub room: RoomId,
-    /// Its own one, if rooms have any.
-    pub port: Option<u16>,
-    pub ticket: String,
+/// A player who has a seat now.
+pub(crate) struct Rerouted {
+    pub player: Player,
+    pub to: Route,
+    /// The room in which he has a seat as well, until he is on his way.
+    pub from: Option<RoomId>,
 }
 
-/// Who waits to hear whether a seat was given.
+/// Who may wait to hear whether a seat was given.
 pub(crate) type Waiter = oneshot::Sender<Result<Value, Refusal>>;
+
+/// Those who may go to a room together: as many fit into one frame.
+const MAX_PARTY: usize = 32;
+/// Letters of codes: none that looks or sounds like another, and no vowels, so that they spell nothing.
+const LETTERS: &[u8] = b"BCDFGHJKLMPQRSTVWXZ";
+/// Letters in a code: 47 million codes, so that guessing finds no room.
+const CODE_LENGTH: usize = 6;
 
 pub struct RoomManager<R: Room> {
     settings: Settings,
@@ -75,8 +89,12 @@ pub struct RoomManager<R: Room> {
     doors: Doors,
     rooms: HashMap<RoomId, Entry<R>>,
     pool: Pool,
+    /// Where each player was given a seat last.
     seated: HashMap<PlayerId, RoomId>,
+    /// Seats that the rooms have not confirmed yet.
+    joins: HashMap<u64, Join>,
     next_seat: u64,
+    next_join: u64,
     stopping: bool,
     /// Something that the list of rooms shows is different.
     changed: bool,
@@ -87,9 +105,16 @@ struct Entry<R: Room> {
     started: Started,
     state: State,
     options: R::Options,
-    capacity: usize,
+    about: RoomAbout,
     locked: bool,
     seats: HashMap<PlayerId, Seat>,
+}
+
+/// Players who go to a room together.
+struct Join {
+    room: RoomId,
+    players: Vec<Player>,
+    waiter: Waiter,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -107,7 +132,10 @@ struct Seat {
     number: u64,
     player: Player,
     ticket: String,
-    waiter: Option<Waiter>,
+    /// With which it was given, or given again.
+    join: u64,
+    /// The room in which its player has had a seat until now.
+    from: Option<RoomId>,
     /// Its player was sent on his way, and may be in the room.
     sent: bool,
 }
@@ -124,16 +152,29 @@ impl<R: Room> RoomManager<R> {
             doors,
             rooms: HashMap::new(),
             seated: HashMap::new(),
+            joins: HashMap::new(),
             next_seat: 1,
+            next_join: 1,
             stopping: false,
             changed: false,
         })
     }
 
     /// Creates a room. It can be joined and told things at once; all that waits until it is ready.
-    pub fn create(&mut self, capacity: usize, options: R::Options) -> Result<RoomId, Refusal> {
+    pub fn create(
+        &mut self,
+        host: Option<&Player>,
+        private: bool,
+        capacity: usize,
+        options: R::Options,
+    ) -> Result<RoomId, Refusal> {
         if self.stopping {
             return Err(Refusal::Stopping);
+        }
+        let host = host.map(|player| player.id.clone());
+        let hosted = self.rooms.values().filter(|entry| entry.about.host == host).count();
+        if host.is_some() && hosted >= self.settings.max_rooms_per_player {
+            return Err(Refusal::TooManyRooms);
         }
         if self.rooms.len() >= self.settings.max_rooms {
             return Err(Refusal::NoRoom(format!("all {} are in use", self.settings.max_rooms)));
@@ -144,12 +185,14 @@ impl<R: Room> RoomManager<R> {
         };
         let raw = to_raw(&options).map_err(no_room)?;
         let (id, started) = self.pool.take().map_err(no_room)?;
-        let open = ToRoom::Open { options: raw, capacity, seed: rand::random() };
+        let code = private.then(|| self.new_code());
+        let about = RoomAbout { capacity, seed: rand::random(), host, code };
+        let open = ToRoom::Open { options: raw, about: about.clone() };
         started.process.sender.send(&open).map_err(no_room)?;
         let number = id.0.parse().unwrap_or(u64::MAX);
-        info!(room = %id, capacity, "room created");
+        info!(room = %id, capacity, private, "room created");
         let (state, locked, seats) = (State::Opening, false, HashMap::new());
-        let entry = Entry { number, started, state, options, capacity, locked, seats };
+        let entry = Entry { number, started, state, options, about, locked, seats };
         self.rooms.insert(id.clone(), entry);
         self.changed = true;
         Ok(id)
@@ -162,13 +205,29 @@ impl<R: Room> RoomManager<R> {
         rooms.into_iter().map(|(id, entry)| entry.info(id)).collect()
     }
 
+    /// Those that everybody may know of.
+    pub(crate) fn public(&self) -> Vec<RoomInfo<R::Options>> {
+        self.list().into_iter().filter(|room| room.code.is_none()).collect()
+    }
+
     pub fn find(&self, room: &RoomId) -> Option<RoomInfo<R::Options>> {
         Some(self.rooms.get(room)?.info(room))
     }
 
-    /// The rooms that would take one more player.
-    pub fn joinable(&self) -> impl Iterator<Item = RoomInfo<R::Options>> {
-        let open = self.rooms.iter().filter(|(_, entry)| entry.check().is_ok());
+    /// The room with this code, in capitals or not.
+    pub fn find_code(&self, code: &str) -> Option<RoomId> {
+        let code = code.trim().to_ascii_uppercase();
+        let mut rooms = self.rooms.iter();
+        let found = rooms.find(|(_, entry)| entry.about.code.as_deref() == Some(&code));
+        found.map(|(id, _)| id.clone())
+    }
+
+    /// The public rooms that would take so many more players.
+    pub fn joinable(&self, players: usize) -> impl Iterator<Item = RoomInfo<R::Options>> {
+        let open = self
+            .rooms
+            .iter()
+            .filter(move |(_, entry)| entry.about.code.is_none() && entry.check(players).is_ok());
         open.map(|(id, entry)| entry.info(id))
     }
 
@@ -183,46 +242,118 @@ impl<R: Room> RoomManager<R> {
         seat.is_some_and(|seat| seat.sent)
     }
 
-    /// Gives a seat to a player, or lets him keep the one that he has. The receiver hears when the
-    /// player was sent on his way, or why not. A seat in another room is given back.
+    /// Gives seats to players who go together, or lets them keep those that they have: all of them, or
+    /// none. The receiver hears when they were sent on their way, or why not. A seat in another room is
+    /// given back when they are.
     pub(crate) fn join(
         &mut self,
-        player: &Player,
+        party: &[Player],
         room: &RoomId,
     ) -> Result<oneshot::Receiver<Result<Value, Refusal>>, Refusal> {
         if self.stopping {
             return Err(Refusal::Stopping);
         }
-        let entry = self.rooms.get_mut(room).ok_or(Refusal::NoSuchRoom)?;
-        let kept = entry.seats.get(&player.id);
-        if kept.is_none() || entry.is_ending() {
-            entry.check()?;
+        let mut once = HashSet::new();
+        let players = party.iter().filter(|player| once.insert(&player.id));
+        let players: Vec<Player> = players.cloned().collect();
+        if players.len() > MAX_PARTY {
+            return Err(Refusal::PartyTooLarge);
         }
+        // Who is about to go elsewhere does not any more. Who is elsewhere stays until he can go.
+        let origins: Vec<_> = players.iter().map(|player| self.origin(&player.id, room)).collect();
+        let entry = self.rooms.get_mut(room).ok_or(Refusal::NoSuchRoom)?;
+        let is_new = |player: &&Player| !entry.seats.contains_key(&player.id);
+        entry.check(players.iter().filter(is_new).count())?;
         // Reserve before replying, so that two players cannot take the last seat.
+        let join = self.next_join;
+        self.next_join += 1;
+        let mut seats = Vec::new();
+        for (player, origin) in players.iter().zip(&origins) {
+            let (number, ticket) = (self.next_seat, random_ticket());
+            self.next_seat += 1;
+            seats.push(HeldSeat { seat: number, ticket: ticket.clone(), player: player.clone() });
+            let sent = entry.seats.get(&player.id).is_some_and(|seat| seat.sent);
+            let (player, from) = (player.clone(), origin.from.clone());
+            self.seated.insert(player.id.clone(), room.clone());
+            let seat = Seat { number, player, ticket, join, from, sent };
+            entry.seats.insert(seat.player.id.clone(), seat);
+        }
+        entry.send(&ToRoom::Hold { join, seats });
         let (waiter, answer) = oneshot::channel();
-        let (number, ticket) = (self.next_seat, random_ticket());
-        self.next_seat += 1;
-        let sent = kept.is_some_and(|seat| seat.sent);
-        let hold = ToRoom::Hold { seat: number, ticket: ticket.clone(), player: player.clone() };
-        let seat = Seat { number, player: player.clone(), ticket, waiter: Some(waiter), sent };
-        entry.seats.insert(player.id.clone(), seat);
-        entry.send(&hold);
+        let waiting = Join { room: room.clone(), players: players.clone(), waiter };
+        self.joins.insert(join, waiting);
         self.changed = true;
-        let before = self.seated.insert(player.id.clone(), room.clone());
-        if let Some(before) = before.filter(|before| before != room) {
-            self.release(&before, &player.id, "moved");
+        for (player, origin) in players.iter().zip(origins) {
+            if let Some(given_up) = origin.given_up {
+                self.move_on(&given_up, &player.id, None);
+            }
         }
         Ok(answer)
+    }
+
+    /// Where a player is who is given a seat in this room.
+    fn origin(&self, player: &PlayerId, room: &RoomId) -> Origin {
+        let seat = |room: &RoomId| self.rooms.get(room)?.seats.get(player);
+        match self.seated.get(player).and_then(|before| Some((before, seat(before)?))) {
+            // In there, or on the way.
+            Some((before, seat)) if before != room && seat.sent => {
+                Origin { from: Some(before.clone()), given_up: None }
+            }
+            Some((before, seat)) => {
+                let given_up = (before != room).then(|| before.clone());
+                Origin { from: seat.from.clone(), given_up }
+            }
+            None => Origin::default(),
+        }
+    }
+
+    /// The player's seat in this room is not needed any more: he has another, and goes there from the
+    /// lobby, or from here by this route.
+    pub(crate) fn move_on(&self, room: &RoomId, player: &PlayerId, to: Option<Route>) {
+        self.send_about(room, player, |seat| ToRoom::Move { seat, to });
+    }
+
+    /// Puts a player out of his room.
+    pub fn kick(&self, player: &PlayerId, reason: &str) {
+        if let Some(room) = self.seated.get(player) {
+            let kick = |seat| ToRoom::Kick { seat, reason: reason.to_owned() };
+            self.send_about(room, player, kick);
+            let from =
+                self.rooms.get(room).and_then(|entry| entry.seats.get(player)?.from.as_ref());
+            if let Some(from) = from {
+                self.send_about(from, player, kick);
+            }
+        }
+    }
+
+    /// Tells a player who is in a room that he was not given a seat in another.
+    pub(crate) fn tell_refused(&self, player: &PlayerId, refusal: &Refusal) {
+        if let Some(room) = self.seated.get(player) {
+            let refused = |seat| ToRoom::Refused { seat, refusal: refusal.clone() };
+            self.send_about(room, player, refused);
+        }
+    }
+
+    /// Sends a frame about a player's seat in this room, if he has one there.
+    fn send_about(&self, room: &RoomId, player: &PlayerId, frame: impl FnOnce(u64) -> ToRoom) {
+        if let Some(entry) = self.rooms.get(room)
+            && let Some(seat) = entry.seats.get(player)
+        {
+            entry.send(&frame(seat.number));
+        }
     }
 
     /// Sends a message to a room; one that is not ready yet gets it when it is.
     pub fn tell(&self, room: &RoomId, message: &R::FromLobby) -> Result<(), Refusal> {
         let entry = self.rooms.get(room).ok_or(Refusal::NoSuchRoom)?;
-        let raw = to_raw(message).map_err(|error| {
-            error!(%error, "a message to a room was not sent");
-            Refusal::Internal
-        })?;
-        entry.send(&ToRoom::Message(raw));
+        entry.send(&ToRoom::Message(encode(message)?));
+        Ok(())
+    }
+
+    /// Sends a message to all rooms.
+    pub fn tell_all(&self, message: &R::FromLobby) -> Result<(), Refusal> {
+        let raw = encode(message)?;
+        self.rooms.values().for_each(|entry| entry.send(&ToRoom::Message(raw.clone())));
         Ok(())
     }
 
@@ -234,13 +365,14 @@ impl<R: Room> RoomManager<R> {
     }
 
     /// Asks a room to end: it takes nobody any more, and closes after the stop timeout at the latest.
-    pub fn close(&mut self, room: &RoomId) -> Result<(), Refusal> {
+    /// Who is still in it then is told the reason.
+    pub fn close(&mut self, room: &RoomId, reason: &str) -> Result<(), Refusal> {
         let entry = self.rooms.get_mut(room).ok_or(Refusal::NoSuchRoom)?;
         if entry.state != State::Doomed {
             entry.state = State::Ending;
         }
         let left_ms = self.settings.stop_timeout.as_millis() as u64;
-        entry.send(&ToRoom::Drain { left_ms });
+        entry.send(&ToRoom::Drain { left_ms, reason: reason.to_owned() });
         self.changed = true;
         Ok(())
     }
@@ -266,7 +398,7 @@ impl<R: Room> RoomManager<R> {
         self.stopping = true;
         self.pool.close();
         for room in self.rooms.keys().cloned().collect::<Vec<_>>() {
-            let _ = self.close(&room);
+            let _ = self.close(&room, "closed");
         }
     }
 
@@ -314,23 +446,14 @@ impl<R: Room> RoomManager<R> {
             }
             FromRoom::Failed(refusal) => {
                 entry.state = State::Ending;
-                let seats = std::mem::take(&mut entry.seats);
-                let seats = seats.into_values().map(|seat| (seat, refusal.clone()));
-                seats.map(|(seat, refusal)| self.refused(room, seat, refusal)).collect()
+                let seats: Vec<u64> = entry.seats.values().map(|seat| seat.number).collect();
+                seats.into_iter().for_each(|seat| drop(self.vacate(room, seat)));
+                self.fail_joins(room, &refusal)
             }
-            FromRoom::Held { seat } => {
-                let port = entry.started.port();
-                let Some(seat) = entry.seats.values_mut().find(|held| held.number == seat) else {
-                    return vec![];
-                };
-                seat.sent = true;
-                let (room, ticket) = (room.clone(), seat.ticket.clone());
-                let (player, waiter) = (seat.player.clone(), seat.waiter.take());
-                vec![Happening::Reroute { player, to: Route { room, port, ticket }, waiter }]
-            }
-            FromRoom::HoldRefused { seat, refusal } => {
-                let seat = self.vacate(room, seat);
-                seat.map(|seat| self.refused(room, seat, refusal)).into_iter().collect()
+            FromRoom::Held { join } => self.held(room, join).into_iter().collect(),
+            FromRoom::HoldRefused { join, refusal } => {
+                let join = self.take_join(room, join);
+                join.map(|join| refused(join, refusal)).into_iter().collect()
             }
             FromRoom::Joined { seat } => {
                 let seat = entry.seats.values().find(|held| held.number == seat);
@@ -340,15 +463,14 @@ impl<R: Room> RoomManager<R> {
                 let seat = entry.seats.values().find(|held| held.number == seat);
                 seat.map(|seat| out(seat, room, "dropped")).into_iter().collect()
             }
-            FromRoom::Left { seat, why } => {
-                let Some(seat) = self.vacate(room, seat) else {
-                    return vec![];
-                };
-                let mut happenings = vec![out(&seat, room, &why.to_string())];
-                if seat.waiter.is_some() {
-                    happenings.push(self.refused(room, seat, Refusal::RoomGone));
-                }
-                happenings
+            FromRoom::Left { seat, reason } => {
+                let seat = self.vacate(room, seat);
+                seat.map(|seat| out(&seat, room, &reason)).into_iter().collect()
+            }
+            FromRoom::SendOn { seat, room: to } => {
+                let seat = entry.seats.values().find(|held| held.number == seat);
+                let seat = seat.map(|seat| Happening::SendOn(seat.player.clone(), to));
+                seat.into_iter().collect()
             }
             FromRoom::Message(message) => match from_raw(&message) {
                 Ok(message) => vec![Happening::Message(entry.info(room), message)],
@@ -393,17 +515,14 @@ impl<R: Room> RoomManager<R> {
         };
         let exit = typed(verdict);
         let mut happenings = Vec::new();
-        for (id, seat) in std::mem::take(&mut entry.seats) {
-            self.unseat(&id, room);
+        for seat in std::mem::take(&mut entry.seats).into_values() {
+            self.unseat(&seat, room);
             happenings.push(out(&seat, room, exit.reason()));
-            if seat.waiter.is_some() {
-                let why = match &exit {
-                    Exit::NeverReady(why) => Refusal::NoRoom(why.clone()),
-                    _ => Refusal::RoomGone,
-                };
-                happenings.push(self.refused(room, seat, why));
-            }
         }
+        happenings.extend(match &exit {
+            Exit::NeverReady(why) => self.fail_joins(room, &Refusal::NoRoom(why.clone())),
+            _ => self.fail_joins(room, &Refusal::RoomGone),
+        });
         match &exit {
             Exit::Finished(_) | Exit::Closed => info!(%room, how = exit.reason(), "room ended"),
             Exit::Crashed(what) => warn!(%room, what, "room crashed"),
@@ -414,14 +533,30 @@ impl<R: Room> RoomManager<R> {
         happenings
     }
 
-    /// Asks a room to let a player go. His seat is free when the room says so.
-    fn release(&self, room: &RoomId, player: &PlayerId, reason: &str) {
-        let Some(entry) = self.rooms.get(room) else {
-            return;
+    /// A room waits for players: those who have not been sent elsewhere since.
+    fn held(&mut self, room: &RoomId, join: u64) -> Option<Happening<R>> {
+        let Join { players, waiter, .. } = self.take_join(room, join)?;
+        let entry = self.rooms.get_mut(room)?;
+        let port = entry.started.port();
+        let go = |player: Player| {
+            let seat = entry.seats.get_mut(&player.id).filter(|seat| seat.join == join)?;
+            seat.sent = true;
+            let to = Route { room: room.clone(), port, ticket: seat.ticket.clone() };
+            Some(Rerouted { player, to, from: seat.from.take() })
         };
-        if let Some(seat) = entry.seats.get(player) {
-            entry.send(&ToRoom::Release { seat: seat.number, reason: reason.to_owned() });
-        }
+        let players = players.into_iter().filter_map(go).collect();
+        Some(Happening::Reroute { players, room: room.clone(), waiter })
+    }
+
+    fn take_join(&mut self, room: &RoomId, join: u64) -> Option<Join> {
+        // A room has no say about another's.
+        self.joins.get(&join).filter(|join| join.room == *room)?;
+        self.joins.remove(&join)
+    }
+
+    fn fail_joins(&mut self, room: &RoomId, refusal: &Refusal) -> Vec<Happening<R>> {
+        let joins = self.joins.extract_if(|_, join| join.room == *room);
+        joins.map(|(_, join)| refused(join, refusal.clone())).collect()
     }
 
     /// Frees a seat, unless it has been given again since.
@@ -429,22 +564,43 @@ impl<R: Room> RoomManager<R> {
         let entry = self.rooms.get_mut(room)?;
         let seat = entry.seats.values().find(|seat| seat.number == number)?;
         let id = seat.player.id.clone();
-        let seat = entry.seats.remove(&id);
-        self.unseat(&id, room);
-        seat
+        let seat = entry.seats.remove(&id)?;
+        self.unseat(&seat, room);
+        Some(seat)
     }
 
     /// The player has no seat in this room any more; he may have one in another.
-    fn unseat(&mut self, player: &PlayerId, room: &RoomId) {
-        if self.seated.get(player) == Some(room) {
-            self.seated.remove(player);
+    fn unseat(&mut self, seat: &Seat, room: &RoomId) {
+        let id = &seat.player.id;
+        if self.seated.get(id) != Some(room) {
+            return;
         }
+        let still_in =
+            |from: &&RoomId| self.rooms.get(from).is_some_and(|entry| entry.seats.contains_key(id));
+        match seat.from.as_ref().filter(still_in) {
+            Some(from) => self.seated.insert(id.clone(), from.clone()),
+            None => self.seated.remove(id),
+        };
     }
 
-    fn refused(&mut self, room: &RoomId, seat: Seat, refusal: Refusal) -> Happening<R> {
-        self.unseat(&seat.player.id, room);
-        Happening::Refused { player: seat.player, refusal, waiter: seat.waiter }
+    fn new_code(&self) -> String {
+        loop {
+            let letter = |_| char::from(LETTERS[rand::random_range(0..LETTERS.len())]);
+            let code: String = (0..CODE_LENGTH).map(letter).collect();
+            if self.find_code(&code).is_none() {
+                return code;
+            }
+        }
     }
+}
+
+/// Where a player is who is given a seat.
+#[derive(Default)]
+struct Origin {
+    /// The room in which he has a seat until he can go.
+    from: Option<RoomId>,
+    /// The room to which he was about to go.
+    given_up: Option<RoomId>,
 }
 
 impl<R: Room> Entry<R> {
@@ -452,17 +608,19 @@ impl<R: Room> Entry<R> {
         RoomInfo {
             id: id.clone(),
             options: self.options.clone(),
+            host: self.about.host.clone(),
+            code: self.about.code.clone(),
             players: self.seats.len(),
-            capacity: self.capacity,
+            capacity: self.about.capacity,
             locked: self.locked || self.is_ending(),
         }
     }
 
-    /// Whether one more player may come.
-    fn check(&self) -> Result<(), Refusal> {
-        if self.locked || self.is_ending() {
+    /// Whether so many more players may come.
+    fn check(&self, players: usize) -> Result<(), Refusal> {
+        if self.is_ending() || (self.locked && players > 0) {
             Err(Refusal::RoomLocked)
-        } else if self.seats.len() >= self.capacity {
+        } else if self.seats.len() + players > self.about.capacity {
             Err(Refusal::RoomFull)
         } else {
             Ok(())
@@ -490,6 +648,18 @@ impl<R: Room> Entry<R> {
 fn out<R: Room>(seat: &Seat, room: &RoomId, reason: &str) -> Happening<R> {
     let (player, room) = (seat.player.clone(), room.clone());
     Happening::Out { player, room, reason: reason.to_owned(), sent: seat.sent }
+}
+
+fn refused<R: Room>(join: Join, refusal: Refusal) -> Happening<R> {
+    let Join { players, waiter, .. } = join;
+    Happening::Refused { players, refusal, waiter }
+}
+
+fn encode(message: &impl Serialize) -> Result<Box<RawValue>, Refusal> {
+    to_raw(message).map_err(|error| {
+        error!(%error, "a message to a room was not sent");
+        Refusal::Internal
+    })
 }
 
 fn typed<Outcome: serde::de::DeserializeOwned>(verdict: Verdict) -> Exit<Outcome> {

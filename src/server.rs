@@ -41,7 +41,7 @@ impl Lobby for Server {
                 if !(1..=40).contains(&title.chars().count()) {
                     return Err(refuse("bad_title", "A title has 1 to 40 characters."));
                 }
-                let room = lobby.create(seats, Options { title, goal: GOAL })?;
+                let room = lobby.create(from, seats, Options { title, goal: GOAL })?;
                 lobby.join(from, &room)
             }
             LobbyRequest::Join { room } => lobby.join(from, &room),

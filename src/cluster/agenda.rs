@@ -6,16 +6,19 @@ use std::{
     collections::BTreeMap,
     panic::AssertUnwindSafe,
     pin::Pin,
+    rc::Rc,
     time::Duration,
 };
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, Stream, StreamExt as _, stream};
 use tokio::time::Instant;
+
+use super::compute::{self, ComputeError, Job, Work};
 
 /// A call that a hook asked for: the state, and the handle (`&Ctx` or `&Cluster`).
 pub(crate) type Call<S, H> = Box<dyn FnOnce(&mut S, &H)>;
-/// Work that ends in a call.
-pub(crate) type Task<S, H> = Pin<Box<dyn Future<Output = Call<S, H>>>>;
+/// Work that leads to calls.
+pub(crate) type Task<S, H> = Pin<Box<dyn Stream<Item = Call<S, H>>>>;
 
 type Repeat<S, H> = Box<dyn FnMut(&mut S, &H)>;
 
@@ -23,17 +26,15 @@ type Repeat<S, H> = Box<dyn FnMut(&mut S, &H)>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timer(u64);
 
-/// A closure given to `compute` panicked; its text is in the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the computation panicked")]
-pub struct Panicked;
-
 pub(crate) enum Due<S, H> {
     Once(Call<S, H>),
     Every(Duration, Repeat<S, H>),
 }
 
 pub(crate) struct Agenda<S, H> {
+    /// Set by the loop before each turn, so that all that a hook does happens at one time, and a test
+    /// can say which.
+    now: Cell<Instant>,
     timers: RefCell<BTreeMap<(Instant, Timer), Due<S, H>>>,
     tasks: RefCell<Vec<Task<S, H>>>,
     next: Cell<u64>,
@@ -41,17 +42,30 @@ pub(crate) struct Agenda<S, H> {
 
 impl<S: 'static, H: 'static> Agenda<S, H> {
     pub fn new() -> Self {
-        Agenda { timers: Default::default(), tasks: Default::default(), next: Cell::new(0) }
+        Agenda {
+            now: Cell::new(Instant::now()),
+            timers: Default::default(),
+            tasks: Default::default(),
+            next: Cell::new(0),
+        }
+    }
+
+    pub fn now(&self) -> Instant {
+        self.now.get()
+    }
+
+    pub fn set_now(&self, now: Instant) {
+        self.now.set(now);
     }
 
     pub fn after(&self, delay: Duration, call: impl FnOnce(&mut S, &H) + 'static) -> Timer {
-        self.add(Instant::now() + delay, Due::Once(Box::new(call)))
+        self.add(self.now() + delay, Due::Once(Box::new(call)))
     }
 
     pub fn every(&self, period: Duration, call: impl FnMut(&mut S, &H) + 'static) -> Timer {
         // A period of nothing would be due for ever.
         let period = period.max(Duration::from_millis(1));
-        self.add(Instant::now() + period, Due::Every(period, Box::new(call)))
+        self.add(self.now() + period, Due::Every(period, Box::new(call)))
     }
 
     pub fn cancel(&self, timer: Timer) {
@@ -63,19 +77,31 @@ impl<S: 'static, H: 'static> Agenda<S, H> {
         work: impl Future<Output = T> + 'static,
         done: impl FnOnce(&mut S, &H, T) + 'static,
     ) {
-        self.tasks.borrow_mut().push(Box::pin(async move {
+        self.push(stream::once(async {
             let result = work.await;
             Box::new(move |state: &mut S, handle: &H| done(state, handle, result)) as Call<S, H>
         }));
     }
 
-    pub fn compute<T: Send + 'static>(
+    pub fn compute<P: Send + 'static, T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> T + Send + 'static,
-        done: impl FnOnce(&mut S, &H, Result<T, Panicked>) + 'static,
-    ) {
-        let result = tokio::task::spawn_blocking(work);
-        self.spawn(async { result.await.map_err(|_| Panicked) }, done);
+        work: impl FnOnce(&Work<P>) -> T + Send + 'static,
+        on_report: impl FnMut(&mut S, &H, P) + 'static,
+        done: impl FnOnce(&mut S, &H, Result<T, ComputeError>) + 'static,
+    ) -> Job {
+        let (job, reports, result) = compute::start(work);
+        let on_report = Rc::new(RefCell::new(on_report));
+        let reported = reports.map(move |report| {
+            let on_report = on_report.clone();
+            Box::new(move |state: &mut S, handle: &H| on_report.borrow_mut()(state, handle, report))
+                as Call<S, H>
+        });
+        let finished = stream::once(async {
+            let result = result.await;
+            Box::new(move |state: &mut S, handle: &H| done(state, handle, result)) as Call<S, H>
+        });
+        self.push(reported.chain(finished));
+        job
     }
 
     /// When the first timer is due.
@@ -83,7 +109,7 @@ impl<S: 'static, H: 'static> Agenda<S, H> {
         self.timers.borrow().first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Takes the first timer if it is due; one that repeats is put back with [`Agenda::again`].
+    /// Takes the first timer if it is due; [`Agenda::run`] runs it.
     pub fn pop_due(&self, now: Instant) -> Option<(Timer, Due<S, H>)> {
         let mut timers = self.timers.borrow_mut();
         let entry = timers.first_entry().filter(|entry| entry.key().0 <= now)?;
@@ -110,6 +136,10 @@ impl<S: 'static, H: 'static> Agenda<S, H> {
     /// Takes the work that hooks gave away since the last time.
     pub fn take_tasks(&self) -> Vec<Task<S, H>> {
         std::mem::take(&mut self.tasks.borrow_mut())
+    }
+
+    fn push(&self, task: impl Stream<Item = Call<S, H>> + 'static) {
+        self.tasks.borrow_mut().push(Box::pin(task));
     }
 
     fn add(&self, at: Instant, due: Due<S, H>) -> Timer {

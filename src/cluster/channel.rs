@@ -32,11 +32,11 @@ use tokio::{
 
 use super::{
     settings::RoomSettings,
-    words::{Leave, Player, Refusal, RoomId},
+    words::{Player, PlayerId, Refusal, RoomId},
 };
 
 /// Raised whenever a frame changes its meaning; lobby and room must agree.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 const MAX_FRAME: usize = 64 * 1024;
 /// Frames that may wait for a room that does not read; one more, and it counts as hung.
 const MAX_WAITING: usize = 4096;
@@ -58,17 +58,48 @@ pub(crate) enum ToRoom {
     /// First frame: who the room is, and where it listens.
     Setup { version: u32, room: RoomId, settings: Box<RoomSettings> },
     /// Become ready for this task.
-    Open { options: Box<RawValue>, capacity: usize, seed: u64 },
-    /// Keep a seat for the player; who shows the ticket takes it.
-    Hold { seat: u64, ticket: String, player: Player },
-    /// Let the player of this seat go, if it is still his.
-    Release { seat: u64, reason: String },
+    Open { options: Box<RawValue>, about: RoomAbout },
+    /// Keep seats for players who come together: for all of them, or for none. Answered `Held` or
+    /// `HoldRefused`.
+    Hold { join: u64, seats: Vec<HeldSeat> },
+    /// Send the player of this seat to the lobby, if it is still his.
+    Kick { seat: u64, reason: String },
+    /// The player of this seat has one in another room: there he goes, unless he goes from the lobby.
+    Move { seat: u64, to: Option<Route> },
+    /// Tell the player of this seat that he was refused another one.
+    Refused { seat: u64, refusal: Refusal },
     /// A message for `on_lobby_message`.
     Message(Box<RawValue>),
     /// Finish within so many milliseconds; nobody new comes.
-    Drain { left_ms: u64 },
+    Drain { left_ms: u64, reason: String },
     /// The socket that came with this line is a browser's connection: serve it.
     Socket,
+}
+
+/// What a room knows of itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct RoomAbout {
+    pub capacity: usize,
+    pub seed: u64,
+    pub host: Option<PlayerId>,
+    pub code: Option<String>,
+}
+
+/// A seat that waits for its player; who shows the ticket takes it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct HeldSeat {
+    pub seat: u64,
+    pub ticket: String,
+    pub player: Player,
+}
+
+/// Where a player finds a room.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Route {
+    pub room: RoomId,
+    /// Its own one, if rooms have any.
+    pub port: Option<u16>,
+    pub ticket: String,
 }
 
 /// Room to lobby, in the order in which things happened.
@@ -86,10 +117,10 @@ pub(crate) enum FromRoom {
     Failed(Refusal),
     Beat,
     Held {
-        seat: u64,
+        join: u64,
     },
     HoldRefused {
-        seat: u64,
+        join: u64,
         refusal: Refusal,
     },
     Joined {
@@ -101,7 +132,12 @@ pub(crate) enum FromRoom {
     },
     Left {
         seat: u64,
-        why: Leave,
+        reason: String,
+    },
+    /// The player of this seat wants to be, or is to be, in another room.
+    SendOn {
+        seat: u64,
+        room: RoomId,
     },
     /// A message for `on_room_message`.
     Message(Box<RawValue>),

@@ -7,7 +7,8 @@ use std::{
     time::Duration,
 };
 
-use axum::http::request::Parts;
+use axum::http::header::HOST;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json, value::RawValue};
 use socketioxide::{
     SocketIo,
@@ -19,7 +20,15 @@ use socketioxide::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::{events::Encoded, words::Refusal};
+use super::{
+    Bytes,
+    channel::Route,
+    events::{BINARY, Encoded},
+    room_loop::path_of,
+    settings::PublicUrl,
+    web::host_name,
+    words::Refusal,
+};
 
 /// The largest message from a browser, the same as a frame between lobby and room.
 const MAX_MESSAGE: usize = 64 * 1024;
@@ -75,12 +84,20 @@ pub(crate) struct Unreachable;
 impl Conn {
     /// Sends an event. What cannot be sent now is never skipped: the connection counts as gone.
     pub fn emit(&self, event: &Encoded) -> Result<(), Unreachable> {
-        self.socket.emit(&event.name, &*event.data).map_err(|_| self.hang_up())
+        let sent = match event {
+            Encoded::Json { name, data } => self.socket.emit(name, &**data),
+            Encoded::Binary(bytes) => self.socket.emit(BINARY, &Attached(bytes)),
+        };
+        sent.map_err(|_| self.hang_up())
     }
 
     /// Sends an event that the next one replaces; it may be lost.
     pub fn emit_volatile(&self, event: &Encoded) {
-        let _ = self.socket.volatile().emit(&event.name, &*event.data);
+        let volatile = self.socket.volatile();
+        let _ = match event {
+            Encoded::Json { name, data } => volatile.emit(name, &**data),
+            Encoded::Binary(bytes) => volatile.emit(BINARY, &Attached(bytes)),
+        };
     }
 
     /// Sends one of the cluster's own events.
@@ -88,15 +105,37 @@ impl Conn {
         self.socket.emit(name, data).map_err(|_| self.hang_up())
     }
 
+    /// Sends its page to a room, which is found at the host at which this browser has come here.
+    pub fn reroute(&self, to: &Route, public_url: Option<&PublicUrl>) {
+        let headers = &self.socket.req_parts().headers;
+        let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+        let url = match (to.port, public_url) {
+            (None, _) => String::new(),
+            (Some(port), None) => format!("http://{}:{port}", host_name(host)),
+            (Some(port), Some(url)) => {
+                format!("{}://{}:{port}", url.scheme(), host_name(url.authority()))
+            }
+        };
+        let _ = self.tell(
+            "reroute",
+            &json!({
+                "to": "room", "room": to.room, "url": url, "path": path_of(&to.room),
+                "ticket": to.ticket,
+            }),
+        );
+    }
+
+    /// Ends the connection, says why, and wants its page to stay where it is. This is the policy for one
+    /// player in two windows, in the lobby and in rooms: the newest one wins, the old one is `replaced`.
+    pub fn dismiss(&self, why: &Refusal) {
+        let _ = self.tell("refused", &refused("connect", why));
+        self.hang_up();
+    }
+
     /// Ends the connection; the loop hears no more of it than that it is gone.
     pub fn hang_up(&self) -> Unreachable {
         let _ = self.socket.clone().disconnect();
         Unreachable
-    }
-
-    /// The request with which the connection began.
-    pub fn request(&self) -> &Parts {
-        self.socket.req_parts()
     }
 }
 
@@ -226,12 +265,23 @@ impl<A> Line<A> {
     }
 }
 
+/// Bytes that Socket.IO sends beside the event's text.
+struct Attached<'a>(&'a [u8]);
+
+impl Serialize for Attached<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(self.0)
+    }
+}
+
 /// An event as it came: its name and its first argument, both as text.
 #[derive(Debug)]
 pub(crate) struct RawEvent {
     pub name: String,
     /// `Err`: not JSON.
     pub data: Result<Option<Box<RawValue>>, Refusal>,
+    /// What came beside the text, if it was the event for it.
+    pub binary: Option<Bytes>,
     wants_ack: bool,
 }
 
@@ -244,17 +294,24 @@ impl FromMessageParts<LocalAdapter> for RawEvent {
         ack: &Option<i64>,
     ) -> Result<Self, Infallible> {
         // A packet is `["name", data, …]`; Socket.IO has read its name already.
-        let text = packet.as_str().map_or("", |text| text.as_str());
+        let (text, attached) = match packet {
+            socketioxide_core::Value::Str(text, attached) => (text.as_str(), attached.take()),
+            socketioxide_core::Value::Bytes(_) => ("", None),
+        };
         let wants_ack = ack.is_some();
         Ok(match serde_json::from_str::<Vec<Box<RawValue>>>(text) {
             Ok(parts) => {
                 let mut parts = parts.into_iter();
                 let name = parts.next().and_then(|name| serde_json::from_str(name.get()).ok());
-                RawEvent { name: name.unwrap_or_default(), data: Ok(parts.next()), wants_ack }
+                let name: String = name.unwrap_or_default();
+                let first = attached.and_then(|mut attached| attached.pop_front());
+                let binary = first.filter(|_| name == BINARY);
+                RawEvent { name, data: Ok(parts.next()), binary, wants_ack }
             }
             Err(error) => RawEvent {
                 name: String::new(),
                 data: Err(Refusal::BadMessage(error.to_string())),
+                binary: None,
                 wants_ack,
             },
         })

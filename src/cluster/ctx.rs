@@ -3,28 +3,37 @@
 
 use std::{
     cell::{Cell, RefCell, RefMut},
+    collections::HashSet,
     rc::Rc,
     time::Duration,
 };
 
 use rand::{SeedableRng as _, rngs::StdRng};
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 use super::{
-    agenda::{Agenda, Panicked, Timer},
-    channel::FromRoom,
+    Bytes,
+    agenda::{Agenda, Timer},
+    channel::{FromRoom, RoomAbout},
+    compute::{ComputeError, Job, Work},
     events::{self, Encoded},
     room_hooks::Room,
-    words::{Player, PlayerId, RoomId, to_raw},
+    words::{Leave, Player, PlayerId, RoomId, to_raw},
 };
 
 /// The handle that every hook of a room gets.
 pub struct Ctx<R: Room> {
     room: RoomId,
-    capacity: usize,
+    about: RoomAbout,
+    opened: Instant,
     players: RefCell<Rc<[Player]>>,
+    /// Those of them whose connection is lost.
+    away: RefCell<HashSet<PlayerId>>,
     locked: Cell<bool>,
     tick: Cell<Option<Duration>>,
+    tick_delay: Cell<Duration>,
+    empty_timeout: Cell<Option<Duration>>,
     random: RefCell<StdRng>,
     pub(crate) agenda: Agenda<R, Ctx<R>>,
     pub(crate) out: RefCell<Vec<Output>>,
@@ -35,21 +44,28 @@ pub(crate) enum Output {
     Send { to: PlayerId, event: Rc<Encoded> },
     Broadcast { event: Rc<Encoded>, except: Option<PlayerId>, volatile: bool },
     Sync,
-    SendToLobby { player: PlayerId, reason: String },
+    SendToLobby { player: PlayerId, why: Leave },
+    SendToRoom { player: PlayerId, room: RoomId },
+    Ban { player: PlayerId, reason: String },
     Frame(FromRoom),
     Close { outcome: Box<RawValue> },
 }
 
 impl<R: Room> Ctx<R> {
-    pub(crate) fn new(room: RoomId, capacity: usize, seed: u64) -> Self {
+    pub(crate) fn new(room: RoomId, about: RoomAbout, empty_timeout: Duration) -> Self {
+        let agenda = Agenda::new();
         Ctx {
             room,
-            capacity,
+            opened: agenda.now(),
             players: RefCell::new(Rc::new([])),
+            away: RefCell::default(),
             locked: Cell::new(false),
             tick: Cell::new(None),
-            random: RefCell::new(StdRng::seed_from_u64(seed)),
-            agenda: Agenda::new(),
+            tick_delay: Cell::default(),
+            empty_timeout: Cell::new(Some(empty_timeout)),
+            random: RefCell::new(StdRng::seed_from_u64(about.seed)),
+            about,
+            agenda,
             out: RefCell::default(),
         }
     }
@@ -59,20 +75,46 @@ impl<R: Room> Ctx<R> {
         &self.room
     }
 
+    /// The code that lets others in, if this room is private.
+    pub fn code(&self) -> Option<&str> {
+        self.about.code.as_deref()
+    }
+
+    /// The player for whom the lobby created this room; `None` if it did so on its own.
+    pub fn host(&self) -> Option<&PlayerId> {
+        self.about.host.as_ref()
+    }
+
+    /// For how long the room has been open.
+    pub fn elapsed(&self) -> Duration {
+        self.agenda.now() - self.opened
+    }
+
     /// Who is in the room, in the order in which they joined; with those whose connection is lost but
     /// whose seat is kept.
     pub fn players(&self) -> Rc<[Player]> {
         self.players.borrow().clone()
     }
 
+    /// Whether the player is in the room, and his connection is not lost.
+    pub fn is_here(&self, player: impl AsRef<PlayerId>) -> bool {
+        let id = player.as_ref();
+        self.players().iter().any(|player| player.id == *id) && !self.away.borrow().contains(id)
+    }
+
     /// Seats in the room.
     pub fn capacity(&self) -> usize {
-        self.capacity
+        self.about.capacity
     }
 
     /// Whether as many players are in the room as there are seats.
     pub fn is_full(&self) -> bool {
-        self.players.borrow().len() >= self.capacity
+        self.players.borrow().len() >= self.about.capacity
+    }
+
+    /// Whether the room takes no more players.
+    pub fn is_locked(&self) -> bool {
+        self.locked.get()
     }
 
     /// Takes no more players, or takes them again. Those who have a seat keep it.
@@ -82,9 +124,20 @@ impl<R: Room> Ctx<R> {
         }
     }
 
-    /// Calls `on_tick` so many times a second; 0 stops it.
+    /// Calls `on_tick` so many times a second, from now on; 0 stops it.
     pub fn tick_rate(&self, hz: u32) {
         self.tick.set((hz > 0).then(|| Duration::from_secs(1) / hz));
+    }
+
+    /// How late the last tick was. More than a period: the room has too much to do.
+    pub fn tick_delay(&self) -> Duration {
+        self.tick_delay.get()
+    }
+
+    /// Closes the room when it has been empty for so long; `None`: never. Without this the setting
+    /// `--empty-timeout` counts.
+    pub fn empty_timeout(&self, timeout: Option<Duration>) {
+        self.empty_timeout.set(timeout);
     }
 
     /// The room's random numbers; a test that gives the same seed gets the same ones.
@@ -113,6 +166,24 @@ impl<R: Room> Ctx<R> {
     /// may overtake other events.
     pub fn broadcast_volatile(&self, event: R::Event) {
         self.broadcast_to(event, None, true);
+    }
+
+    /// Sends bytes to one player: his page's event `binary`.
+    pub fn send_binary(&self, to: impl AsRef<PlayerId>, data: impl Into<Bytes>) {
+        let event = Rc::new(Encoded::Binary(data.into()));
+        self.push(Output::Send { to: to.as_ref().clone(), event });
+    }
+
+    /// Sends bytes to everyone in the room.
+    pub fn broadcast_binary(&self, data: impl Into<Bytes>) {
+        let event = Rc::new(Encoded::Binary(data.into()));
+        self.push(Output::Broadcast { event, except: None, volatile: false });
+    }
+
+    /// Sends bytes that the next ones replace.
+    pub fn broadcast_binary_volatile(&self, data: impl Into<Bytes>) {
+        let event = Rc::new(Encoded::Binary(data.into()));
+        self.push(Output::Broadcast { event, except: None, volatile: true });
     }
 
     /// Sends everyone his `snapshot`.
@@ -147,16 +218,44 @@ impl<R: Room> Ctx<R> {
     /// Does heavy work on another thread, and calls back with its result.
     pub fn compute<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> T + Send + 'static,
-        done: impl FnOnce(&mut R, &Ctx<R>, Result<T, Panicked>) + 'static,
-    ) {
-        self.agenda.compute(work, done);
+        work: impl FnOnce(&Work) -> T + Send + 'static,
+        done: impl FnOnce(&mut R, &Ctx<R>, Result<T, ComputeError>) + 'static,
+    ) -> Job {
+        self.agenda.compute(work, |_, _, ()| {}, done)
+    }
+
+    /// The same for work that reports what it has so far; each report is a call, too.
+    pub fn compute_in_parts<P: Send + 'static, T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Work<P>) -> T + Send + 'static,
+        on_report: impl FnMut(&mut R, &Ctx<R>, P) + 'static,
+        done: impl FnOnce(&mut R, &Ctx<R>, Result<T, ComputeError>) + 'static,
+    ) -> Job {
+        self.agenda.compute(work, on_report, done)
     }
 
     /// Sends a player back to the lobby; his page gets the reason, a code of your own such as `won`.
     pub fn send_to_lobby(&self, player: impl AsRef<PlayerId>, reason: impl Into<String>) {
         let player = player.as_ref().clone();
-        self.push(Output::SendToLobby { player, reason: reason.into() });
+        self.push(Output::SendToLobby { player, why: Leave::Sent(reason.into()) });
+    }
+
+    /// Sends a player on to another room. He leaves this one when a seat is his there; if it has none
+    /// for him he stays, and his page is told `refused`.
+    pub fn send_to_room(&self, player: impl AsRef<PlayerId>, room: &RoomId) {
+        self.push(Output::SendToRoom { player: player.as_ref().clone(), room: room.clone() });
+    }
+
+    /// Puts a player out; his page shows the reason. He may come again.
+    pub fn kick(&self, player: impl AsRef<PlayerId>, reason: impl Into<String>) {
+        let player = player.as_ref().clone();
+        self.push(Output::SendToLobby { player, why: Leave::Kicked(reason.into()) });
+    }
+
+    /// Puts a player out, and does not let him into this room again: he is refused with `banned`, and
+    /// the reason as the text.
+    pub fn ban(&self, player: impl AsRef<PlayerId>, reason: impl Into<String>) {
+        self.push(Output::Ban { player: player.as_ref().clone(), reason: reason.into() });
     }
 
     /// A message for the lobby's `on_room_message`.
@@ -175,8 +274,29 @@ impl<R: Room> Ctx<R> {
         }
     }
 
+    pub(crate) fn now(&self) -> Instant {
+        self.agenda.now()
+    }
+
     pub(crate) fn set_players(&self, players: Rc<[Player]>) {
         *self.players.borrow_mut() = players;
+    }
+
+    pub(crate) fn set_away(&self, player: &PlayerId, away: bool) {
+        let mut all = self.away.borrow_mut();
+        if away {
+            all.insert(player.clone())
+        } else {
+            all.remove(player)
+        };
+    }
+
+    pub(crate) fn set_tick_delay(&self, delay: Duration) {
+        self.tick_delay.set(delay);
+    }
+
+    pub(crate) fn current_empty_timeout(&self) -> Option<Duration> {
+        self.empty_timeout.get()
     }
 
     pub(crate) fn tick_period(&self) -> Option<Duration> {

@@ -9,10 +9,11 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::words::Refusal;
+use super::{Bytes, words::Refusal};
 
 /// What Socket.IO or the cluster itself says; an enum of yours may not use these names.
 pub(crate) const RESERVED: &[&str] = &[
+    BINARY,
     "connect",
     "connect_error",
     "disconnect",
@@ -31,11 +32,14 @@ pub(crate) const RESERVED: &[&str] = &[
     "welcome",
 ];
 
+/// The event that carries bytes.
+pub(crate) const BINARY: &str = "binary";
+
 /// One event, written once and sent to any number of connections.
 #[derive(Debug)]
-pub(crate) struct Encoded {
-    pub name: String,
-    pub data: Box<RawValue>,
+pub(crate) enum Encoded {
+    Json { name: String, data: Box<RawValue> },
+    Binary(Bytes),
 }
 
 /// Writes an enum's variant as an event.
@@ -53,7 +57,7 @@ pub(crate) fn encode(event: &impl Serialize) -> anyhow::Result<Encoded> {
         bail!("an event must be an enum's variant, and this is {text}");
     };
     ensure!(!RESERVED.contains(&name), "the event name '{name}' is taken by the cluster");
-    Ok(Encoded { name: name.to_owned(), data: RawValue::from_string(data.to_owned())? })
+    Ok(Encoded::Json { name: name.to_owned(), data: RawValue::from_string(data.to_owned())? })
 }
 
 /// Reads an event as a variant of `T`. Refuses with `unknown_event` or `bad_message`.
@@ -229,9 +233,9 @@ mod tests {
 
     #[test]
     fn an_event_is_written_as_name_and_data() {
-        let text = |event: &Request| {
-            let event = encode(event).unwrap();
-            format!("{} {}", event.name, event.data)
+        let text = |event: &Request| match encode(event).unwrap() {
+            Encoded::Json { name, data } => format!("{name} {data}"),
+            Encoded::Binary(_) => unreachable!("an enum is no bytes"),
         };
         assert_eq!(text(&Request::Play), "play {}");
         assert_eq!(text(&Request::Steer { x: 3 }), r#"steer {"x":3}"#);

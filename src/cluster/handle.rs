@@ -3,7 +3,8 @@
 use std::{cell::RefCell, time::Duration};
 
 use super::{
-    agenda::{Agenda, Panicked, Timer},
+    agenda::{Agenda, Timer},
+    compute::{ComputeError, Job, Work},
     connection::refused,
     events,
     lobby_hooks::{Info, Lobby},
@@ -31,9 +32,38 @@ impl<L: Lobby> Cluster<L> {
         &self.settings
     }
 
-    /// Creates a room with so many seats. It can be joined at once. Refuses with `no_room`.
-    pub fn create(&self, capacity: usize, options: Options<L>) -> Result<RoomId, Refusal> {
-        let room = self.rooms.borrow_mut().create(capacity, options)?;
+    /// Creates a room with so many seats, for the player who asked for it or for nobody (`None`). It can
+    /// be joined at once. Refuses with `no_room`, `too_many_rooms`.
+    pub fn create<'a>(
+        &self,
+        host: impl Into<Option<&'a Player>>,
+        capacity: usize,
+        options: Options<L>,
+    ) -> Result<RoomId, Refusal> {
+        self.open(host.into(), false, capacity, options)
+    }
+
+    /// The same for a room that is in no list and has a code of six letters ([`RoomInfo::code`]), with
+    /// which others join. Its host knows the code from the room's `joined`, and so does everyone in it.
+    ///
+    /// [`RoomInfo::code`]: crate::cluster::RoomInfo::code
+    pub fn create_private<'a>(
+        &self,
+        host: impl Into<Option<&'a Player>>,
+        capacity: usize,
+        options: Options<L>,
+    ) -> Result<RoomId, Refusal> {
+        self.open(host.into(), true, capacity, options)
+    }
+
+    fn open(
+        &self,
+        host: Option<&Player>,
+        private: bool,
+        capacity: usize,
+        options: Options<L>,
+    ) -> Result<RoomId, Refusal> {
+        let room = self.rooms.borrow_mut().create(host, private, capacity, options)?;
         let deadline = room.clone();
         self.agenda.after(self.settings.ready_timeout, move |_, lobby| {
             lobby.rooms.borrow_mut().give_up(&deadline);
@@ -41,46 +71,74 @@ impl<L: Lobby> Cluster<L> {
         Ok(room)
     }
 
-    /// Gives the player a seat in this room and sends him there. The answer, `{ room }`, comes when he
-    /// was sent on his way. Refuses with `no_such_room`, `room_full`, `room_locked`, `room_gone`,
-    /// `no_room`, or what the room's `on_open` and `on_admit` say. One who has a seat there keeps it; a seat in
-    /// another room is given back.
-    pub fn join(&self, player: &Player, room: &RoomId) -> Answer {
-        let answer = self.rooms.borrow_mut().join(player, room)?;
-        later(async { answer.await.unwrap_or(Err(Refusal::RoomGone)) })
+    /// Gives the player a seat in this room and sends him there, from the lobby or from another room.
+    /// The answer, `{ room }`, comes when he was sent on his way. Refuses with `no_such_room` (also for
+    /// a private one that he has not opened), `room_full`, `room_locked`, `room_gone`, `no_room`,
+    /// `party_too_large`, or what the room's `on_open` and `on_admit` say. One who has a seat there keeps
+    /// it; a seat in another room is given back when he goes.
+    ///
+    /// Instead of a player, a party: a list of players, the one who asks first, who get seats together
+    /// or not at all.
+    pub fn join(&self, who: impl AsRef<[Player]>, room: &RoomId) -> Answer {
+        let who = who.as_ref();
+        if let Some(private) = self.room(room).filter(|room| room.code.is_some()) {
+            let knows = |player: &Player| {
+                private.host.as_ref() == Some(&player.id)
+                    || self.seat_of(player).as_ref() == Some(room)
+            };
+            if !who.iter().any(knows) {
+                return Err(Refusal::NoSuchRoom);
+            }
+        }
+        self.go(who, room)
     }
 
-    /// The same where nobody waits for the answer: a refusal is told to the player.
-    pub fn send_into(&self, player: &Player, room: &RoomId) {
-        let joined = self.rooms.borrow_mut().join(player, room);
-        if let Err(refusal) = joined {
-            self.tell_refused(&player.id, "reroute", &refusal);
+    /// Joins the private room with this code, in capitals or not.
+    pub fn join_by_code(&self, who: impl AsRef<[Player]>, code: &str) -> Answer {
+        let room = self.rooms.borrow().find_code(code).ok_or(Refusal::NoSuchRoom)?;
+        self.go(who.as_ref(), &room)
+    }
+
+    /// The same as `join` where nobody asked: a refusal is told to the players. Private rooms are no
+    /// secret here. Who is sent on ten times in ten seconds is stopped, and refused with `reroute_loop`.
+    pub fn reroute(&self, who: impl AsRef<[Player]>, room: &RoomId) {
+        let who = who.as_ref();
+        if let Err(refusal) = self.rooms.borrow_mut().join(who, room).map(drop) {
+            who.iter().for_each(|player| self.tell_refused(&player.id, &refusal));
         }
     }
 
-    /// Joins the room that `pick` likes best, or a new one. `pick` gets each room that would take one
-    /// more player; it returns `None` for those that will not do, and the greatest value wins.
+    /// Joins the room that `pick` likes best, or a new one. `pick` gets each public room that would take
+    /// so many more players; it returns `None` for those that will not do, and the greatest value wins.
     pub fn join_or_create<Rank: Ord>(
         &self,
-        player: &Player,
+        who: impl AsRef<[Player]>,
         pick: impl Fn(&Info<L>) -> Option<Rank>,
         capacity: usize,
         options: Options<L>,
     ) -> Answer {
+        let who = who.as_ref();
         // Somebody who asks twice stays where he has his seat.
-        if let Some(room) = self.seat_of(player) {
-            return self.join(player, &room);
+        if let [player] = who
+            && let Some(room) = self.seat_of(player)
+        {
+            return self.go(who, &room);
         }
         let best = {
             let rooms = self.rooms.borrow();
-            let ranked = rooms.joinable().filter_map(|room| Some((pick(&room)?, room.id)));
+            let ranked = rooms.joinable(who.len()).filter_map(|room| Some((pick(&room)?, room.id)));
             ranked.max_by(|a, b| a.0.cmp(&b.0)).map(|(_, room)| room)
         };
-        let room = best.map_or_else(|| self.create(capacity, options), Ok)?;
-        self.join(player, &room)
+        let room = best.map_or_else(|| self.create(who.first(), capacity, options), Ok)?;
+        self.go(who, &room)
     }
 
-    /// All rooms, oldest first.
+    fn go(&self, who: &[Player], room: &RoomId) -> Answer {
+        let answer = self.rooms.borrow_mut().join(who, room)?;
+        later(async { answer.await.unwrap_or(Err(Refusal::RoomGone)) })
+    }
+
+    /// All rooms, oldest first, the private ones as well.
     pub fn rooms(&self) -> Vec<Info<L>> {
         self.rooms.borrow().list()
     }
@@ -104,14 +162,46 @@ impl<L: Lobby> Cluster<L> {
         self.rooms.borrow().tell(room, &message)
     }
 
+    /// A message for every room's `on_lobby_message`.
+    pub fn tell_all(&self, message: <L::Room as Room>::FromLobby) -> Result<(), Refusal> {
+        self.rooms.borrow().tell_all(&message)
+    }
+
     /// Takes no more players in this room, or takes them again. Those who have a seat keep it.
     pub fn lock(&self, room: &RoomId, locked: bool) -> Result<(), Refusal> {
         self.rooms.borrow_mut().lock(room, locked)
     }
 
-    /// Asks a room to end: its `on_drain` is called, and after the stop timeout it closes.
-    pub fn close(&self, room: &RoomId) -> Result<(), Refusal> {
-        self.rooms.borrow_mut().close(room)
+    /// Asks a room to end: its `on_drain` is called, and after the stop timeout it closes. Who is still
+    /// in it then is back in the lobby with this reason.
+    pub fn close(&self, room: &RoomId, reason: &str) -> Result<(), Refusal> {
+        self.rooms.borrow_mut().close(room, reason)
+    }
+
+    /// Puts a player out of his room, or out of the lobby: his page shows the reason. From the lobby it
+    /// does not come back by itself; he may reload it.
+    pub fn kick(&self, player: impl AsRef<PlayerId>, reason: &str) {
+        self.put_out(player.as_ref(), reason, Refusal::Kicked(reason.to_owned()));
+    }
+
+    /// Puts a player out, and does not let him in again, until the lobby restarts. A person who
+    /// registers anew is somebody else, unless your `on_register` knows better.
+    pub fn ban(&self, player: impl AsRef<PlayerId>, reason: &str) {
+        let player = player.as_ref();
+        self.people.borrow_mut().ban(player.clone(), reason.to_owned());
+        self.put_out(player, reason, Refusal::Banned(reason.to_owned()));
+    }
+
+    /// Lets a player in again.
+    pub fn unban(&self, player: impl AsRef<PlayerId>) {
+        self.people.borrow_mut().unban(player.as_ref());
+    }
+
+    fn put_out(&self, player: &PlayerId, reason: &str, refusal: Refusal) {
+        self.rooms.borrow().kick(player, reason);
+        if let Some(conn) = self.people.borrow().conn_of(player) {
+            conn.dismiss(&refusal);
+        }
     }
 
     /// Sends an event to a player, if he is in the lobby.
@@ -157,18 +247,20 @@ impl<L: Lobby> Cluster<L> {
         self.agenda.spawn(future, done);
     }
 
-    /// Does heavy work on another thread, and calls back with its result.
+    /// Does heavy work on another thread, and calls back with its result. Better: give it to a room.
     pub fn compute<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> T + Send + 'static,
-        done: impl FnOnce(&mut L, &Self, Result<T, Panicked>) + 'static,
-    ) {
-        self.agenda.compute(work, done);
+        work: impl FnOnce(&Work) -> T + Send + 'static,
+        done: impl FnOnce(&mut L, &Self, Result<T, ComputeError>) + 'static,
+    ) -> Job {
+        self.agenda.compute(work, |_, _, ()| {}, done)
     }
 
-    pub(crate) fn tell_refused(&self, player: &PlayerId, event: &str, refusal: &Refusal) {
-        if let Some(conn) = self.people.borrow().conn_of(player) {
-            let _ = conn.tell("refused", &refused(event, refusal));
+    /// Tells a player, wherever he is, that he was not given a seat.
+    pub(crate) fn tell_refused(&self, player: &PlayerId, refusal: &Refusal) {
+        match self.people.borrow().conn_of(player) {
+            Some(conn) => drop(conn.tell("refused", &refused("reroute", refusal))),
+            None => self.rooms.borrow().tell_refused(player, refusal),
         }
     }
 }

@@ -97,7 +97,7 @@ pub trait Lobby: Sized + 'static {
     /// A player is in the lobby now. Default: back into the room that keeps a seat for him, if any.
     fn on_arrive(&mut self, lobby: &Cluster<Self>, player: &Player, how: Arrival) {
         if let Some(room) = lobby.seat_of(player) {
-            lobby.send_into(player, &room);
+            lobby.reroute(player, &room);
         }
     }
 

@@ -2,24 +2,24 @@
 
 use std::{pin::Pin, time::Duration};
 
-use axum::http::header::HOST;
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use futures_util::{
+    StreamExt as _,
+    stream::{FuturesUnordered, SelectAll},
+};
 use serde_json::{Value, json, value::RawValue};
 use tokio::{sync::mpsc, time::Instant};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::{
     agenda::{Task, contained, contained_future, sleep_until},
-    connection::{Answerer, Conn, ConnId, FromClient, Message, refused},
+    connection::{Answerer, Conn, ConnId, FromClient, Message},
     events,
     handle::Cluster,
     lobby_hooks::{Arrival, Identity, Lobby, Registration},
-    room_loop::path_of,
     supervisor::FromProcess,
-    web::host_name,
     words::{Answer, Player, Refusal, Reply, RoomId, done},
 };
-use crate::room_manager::{Happening, Route, Waiter};
+use crate::room_manager::{Happening, Rerouted};
 
 /// Of the wire contract, told in `welcome`.
 const WIRE_VERSION: u32 = 1;
@@ -73,7 +73,7 @@ impl<L: Lobby> LobbyLoop<L> {
 
     /// What happens next, and the hook for it: again and again.
     pub async fn run(mut self, mut inboxes: Inboxes, shutdown: impl Future<Output = ()>) {
-        let mut tasks: FuturesUnordered<Task<L, Cluster<L>>> = FuturesUnordered::new();
+        let mut tasks: SelectAll<Task<L, Cluster<L>>> = SelectAll::new();
         let mut shutdown = std::pin::pin!(shutdown);
         while !self.is_over() {
             tasks.extend(self.cluster.agenda.take_tasks());
@@ -113,6 +113,9 @@ impl<L: Lobby> LobbyLoop<L> {
             Ok(None) => welcome(&conn, None, None, None),
             Err(refusal) => welcome(&conn, None, None, Some(&refusal)),
             Ok(Some(player)) => {
+                if let Err(refusal) = self.cluster.people.borrow().admit(&player.id) {
+                    return conn.dismiss(&refusal);
+                }
                 self.enter(conn.id, &player);
                 // His room may have died a moment ago: its verdict is the true reason for his return.
                 let mut people = self.cluster.people.borrow_mut();
@@ -131,8 +134,7 @@ impl<L: Lobby> LobbyLoop<L> {
     fn enter(&mut self, conn: ConnId, player: &Player) {
         let replaced = self.cluster.people.borrow_mut().enter(conn, player.clone());
         if let Some((old, had_arrived)) = replaced {
-            let _ = old.tell("refused", &refused("connect", &Refusal::Replaced));
-            old.hang_up();
+            old.dismiss(&Refusal::Replaced);
             if had_arrived {
                 self.hook("on_leave", |lobby, cluster| lobby.on_leave(cluster, player));
             }
@@ -186,7 +188,7 @@ impl<L: Lobby> LobbyLoop<L> {
             (_, Err(refusal)) => Err(refusal),
             ("register", Ok(data)) => return self.register(conn, data.as_deref(), to),
             ("watch_rooms", Ok(_)) => {
-                let list = json!(self.cluster.rooms.borrow().list());
+                let list = json!(self.cluster.rooms.borrow().public());
                 self.cluster.people.borrow_mut().watch(conn, &list);
                 done()
             }
@@ -227,6 +229,7 @@ impl<L: Lobby> LobbyLoop<L> {
         let known = self.cluster.people.borrow().player(conn).is_some();
         let registered = identity.and_then(|Identity { id, name }| {
             let player = Player { id, name };
+            self.cluster.people.borrow().admit(&player.id)?;
             let token = self.cluster.tokens.issue(&player).map_err(|error| {
                 error!(%error, "cannot make a token");
                 Refusal::Internal
@@ -252,19 +255,28 @@ impl<L: Lobby> LobbyLoop<L> {
             Happening::Ready(room) => {
                 self.hook("on_room_ready", |lobby, cluster| lobby.on_room_ready(cluster, &room));
             }
-            Happening::Reroute { player, to, waiter } => self.reroute(&player, &to, waiter),
-            Happening::Refused { player, refusal, waiter } => {
-                // Where nobody waits for the answer, the player is told.
-                let told = waiter.map(|waiter| waiter.send(Err(refusal.clone())).is_ok());
-                if told != Some(true) {
-                    self.cluster.tell_refused(&player.id, "reroute", &refusal);
+            Happening::Reroute { players, room, waiter } => {
+                let answer = match players.is_empty() {
+                    true => Err(Refusal::RoomGone),
+                    false => Ok(json!({ "room": room })),
+                };
+                let asked = waiter.send(answer).is_ok();
+                players.into_iter().for_each(|rerouted| self.reroute(rerouted, asked));
+            }
+            Happening::Refused { players, refusal, waiter } => {
+                // The first of them may have asked, and waits for the answer; the others are told.
+                let asked = waiter.send(Err(refusal.clone())).is_ok();
+                for player in players.iter().skip(usize::from(asked)) {
+                    self.cluster.tell_refused(&player.id, &refusal);
                 }
             }
+            Happening::SendOn(player, room) => self.cluster.reroute(&player, &room),
             Happening::Joined(player) => drop(self.cluster.people.borrow_mut().recall(&player)),
             Happening::Out { player, room, reason, sent } => {
                 let mut people = self.cluster.people.borrow_mut();
                 let conn = people.conn_of(&player.id).map(|conn| conn.id);
-                if sent {
+                // One who is on his way from there to another room is not back.
+                if sent && self.cluster.seat_of(&player).is_none_or(|seat| seat == room) {
                     people.remember(player.id, room, reason);
                 }
                 drop(people);
@@ -285,33 +297,25 @@ impl<L: Lobby> LobbyLoop<L> {
         }
     }
 
-    /// Sends a player on his way.
-    fn reroute(&mut self, player: &Player, to: &Route, waiter: Option<Waiter>) {
-        let Some(conn) = self.cluster.people.borrow().conn_of(&player.id) else {
-            return;
-        };
-        let url = to.port.map_or(String::new(), |port| self.url_of(&conn, port));
-        info!(player = %player.name, id = %player.id, room = %to.room, "rerouted");
-        let _ = conn.tell(
-            "reroute",
-            &json!({
-                "to": "room", "room": to.room, "url": url, "path": path_of(&to.room),
-                "ticket": to.ticket,
-            }),
-        );
-        if let Some(waiter) = waiter {
-            let _ = waiter.send(Ok(json!({ "room": to.room })));
+    /// Sends a player on his way, from here or from the room in which he is.
+    fn reroute(&mut self, Rerouted { player, to, from }: Rerouted, asked: bool) {
+        if !asked && !self.cluster.people.borrow_mut().may_hop(&player.id, Instant::now()) {
+            warn!(player = %player.name, id = %player.id, "goes round in circles; stopped");
+            self.cluster.rooms.borrow().kick(&player.id, Refusal::RerouteLoop.code());
+            return self.cluster.tell_refused(&player.id, &Refusal::RerouteLoop);
         }
-    }
-
-    /// The address of a room that has a port of its own, at the host at which this browser has reached
-    /// the lobby.
-    fn url_of(&self, conn: &Conn, port: u16) -> String {
-        let headers = &conn.request().headers;
-        let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-        match &self.cluster.settings.public_url {
-            Some(url) => format!("{}://{}:{port}", url.scheme(), host_name(url.authority())),
-            None => format!("http://{}:{port}", host_name(host)),
+        let rooms = self.cluster.rooms.borrow();
+        let conn = self.cluster.people.borrow().conn_of(&player.id);
+        info!(player = %player.name, id = %player.id, room = %to.room, "rerouted");
+        match (conn, from) {
+            (Some(conn), from) => {
+                conn.reroute(&to, self.cluster.settings.public_url.as_ref());
+                if let Some(from) = from {
+                    rooms.move_on(&from, &player.id, None);
+                }
+            }
+            (None, Some(from)) => rooms.move_on(&from, &player.id, Some(to)),
+            (None, None) => {}
         }
     }
 
@@ -357,7 +361,7 @@ impl<L: Lobby> LobbyLoop<L> {
         }
         if self.show_rooms_at.is_some_and(|at| at <= now) {
             self.show_rooms_at = None;
-            let list = json!(rooms.list());
+            let list = json!(rooms.public());
             if list != self.shown_rooms {
                 for conn in self.cluster.people.borrow().watchers() {
                     let _ = conn.tell("rooms", &list);
@@ -376,6 +380,7 @@ impl<L: Lobby> LobbyLoop<L> {
         name: &'static str,
         call: impl FnOnce(&mut L, &Cluster<L>) -> T,
     ) -> Option<T> {
+        self.cluster.agenda.set_now(Instant::now());
         contained(name, || call(&mut self.lobby, &self.cluster))
     }
 }

@@ -10,11 +10,13 @@
 //! | `connection`, `events` | a browser's connection; enums as Socket.IO events |
 //! | `front`, `relay` | how a connection comes to a room: the socket itself, or copied |
 //! | `net`, `web` | listening and serving; the page |
-//! | `agenda` | timers, and work given away |
+//! | `stage` | a room without all that, for tests of your hooks |
+//! | `agenda`, `compute` | timers, and work given away; heavy work on other threads |
 //! | `token`, `settings`, `logs`, `words` | what their names say |
 
 mod agenda;
 pub(crate) mod channel;
+mod compute;
 mod connection;
 mod ctx;
 mod events;
@@ -32,6 +34,7 @@ mod room_core;
 mod room_hooks;
 mod room_loop;
 mod settings;
+pub mod stage;
 pub(crate) mod supervisor;
 pub(crate) mod token;
 mod web;
@@ -41,13 +44,17 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+pub use axum::body::Bytes;
+
 pub use self::{
-    agenda::{Panicked, Timer},
+    agenda::Timer,
+    compute::{ComputeError, Job, Work},
     ctx::Ctx,
     handle::Cluster,
     lobby_hooks::{Arrival, Identity, Info, Lobby, Registration, RoomInfo},
     room_hooks::Room,
     settings::{LogFormat, PortRange, PublicUrl, Role, Settings},
+    stage::Stage,
     words::{
         Answer, Exit, Leave, Player, PlayerId, Refusal, Reply, RoomId, done, later, refuse, reply,
     },

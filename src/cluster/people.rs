@@ -2,7 +2,7 @@
 //! back from a room.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque, hash_map::Entry},
     time::Duration,
 };
 
@@ -11,9 +11,11 @@ use tokio::time::Instant;
 
 use super::{
     connection::{Conn, ConnId, Message},
-    words::{Player, PlayerId, RoomId},
+    words::{Player, PlayerId, Refusal, RoomId},
 };
 
+/// Who is sent to rooms so often, within this time and without asking, goes round in circles.
+const MAX_HOPS: (usize, Duration) = (10, Duration::from_secs(10));
 /// Who does not come back within this is not told any more why his room ended.
 const REMEMBERED: Duration = Duration::from_secs(600);
 
@@ -26,6 +28,10 @@ pub(crate) struct People {
     arriving: HashMap<ConnId, Arriving>,
     watching: HashSet<ConnId>,
     returned: HashMap<PlayerId, (RoomId, String, Instant)>,
+    /// Who was sent to a room lately without having asked for it, oldest first, and how often.
+    hops: (VecDeque<(Instant, PlayerId)>, HashMap<PlayerId, usize>),
+    /// Until the lobby restarts: nothing is kept on disk.
+    banned: HashMap<PlayerId, String>,
 }
 
 /// Somebody whose room may be dying: until then, what he asks waits, so that he is told first why he
@@ -129,6 +135,37 @@ impl People {
     pub fn recall(&mut self, player: &PlayerId) -> Option<(RoomId, String)> {
         let (room, reason, _) = self.returned.remove(player)?;
         Some((room, reason))
+    }
+
+    /// Counts that a player is sent to a room without having asked. False: it was too often.
+    pub fn may_hop(&mut self, player: &PlayerId, now: Instant) -> bool {
+        let (recent, counts) = &mut self.hops;
+        while let Some((_, old)) = recent.pop_front_if(|(at, _)| *at + MAX_HOPS.1 <= now) {
+            if let Entry::Occupied(mut count) = counts.entry(old) {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    count.remove();
+                }
+            }
+        }
+        recent.push_back((now, player.clone()));
+        let count = counts.entry(player.clone()).or_default();
+        *count += 1;
+        *count <= MAX_HOPS.0
+    }
+
+    pub fn ban(&mut self, player: PlayerId, reason: String) {
+        self.banned.insert(player, reason);
+    }
+
+    pub fn unban(&mut self, player: &PlayerId) {
+        self.banned.remove(player);
+    }
+
+    /// Whether a player may be here.
+    pub fn admit(&self, player: &PlayerId) -> Result<(), Refusal> {
+        let reason = self.banned.get(player);
+        reason.map_or(Ok(()), |reason| Err(Refusal::Banned(reason.clone())))
     }
 
     pub fn has_news(&self, player: &PlayerId) -> bool {

@@ -12,23 +12,33 @@ use serde_json::{Value, json, value::RawValue};
 use tokio::time::Instant;
 
 use super::{
+    Bytes,
     agenda::Call,
-    channel::FromRoom,
-    connection::{self, ConnId},
+    channel::{FromRoom, HeldSeat, Route},
+    connection::ConnId,
+    connection::refused,
     ctx::{Ctx, Output, encode},
     events::{self, Encoded},
     room_hooks::Room,
     words::{Answer, Leave, Player, PlayerId, Refusal, from_raw},
 };
 
-/// Ticks that are late by more than this are dropped, so that a slow moment is not followed by a burst.
+/// So many missed ticks are made up for, and no more: a slow moment is not followed by a burst.
 const MAX_LATE_TICKS: u32 = 2;
 
 /// What the loop has to do.
 #[derive(Debug)]
 pub(crate) enum Effect {
-    Emit { to: ConnId, event: Rc<Encoded>, volatile: bool },
+    Emit {
+        to: ConnId,
+        event: Rc<Encoded>,
+        volatile: bool,
+    },
     HangUp(ConnId),
+    /// Its page is to stay where it is.
+    Dismiss(ConnId, Refusal),
+    /// Send the page on to another room.
+    SendOn(ConnId, Route),
     Frame(FromRoom),
 }
 
@@ -38,9 +48,9 @@ pub(crate) enum Effect {
 pub(crate) struct Tickets(Mutex<HashMap<String, (PlayerId, Instant)>>);
 
 impl Tickets {
-    fn add(&self, ticket: String, player: PlayerId, until: Instant) {
+    fn add(&self, ticket: String, player: PlayerId, now: Instant, until: Instant) {
         let mut tickets = self.0.lock().expect("nobody panics while holding this");
-        tickets.retain(|_, (other, until)| *other != player && Instant::now() < *until);
+        tickets.retain(|_, (other, until)| *other != player && now < *until);
         tickets.insert(ticket, (player, until));
     }
 
@@ -61,11 +71,13 @@ pub(crate) struct Core<R: Room> {
     conns: HashMap<ConnId, PlayerId>,
     tickets: Arc<Tickets>,
     ticket_ttl: Duration,
-    empty_timeout: Duration,
+    banned: HashMap<PlayerId, String>,
     empty_since: Option<Instant>,
     last_tick: Instant,
-    next_tick: Option<Instant>,
-    drain_until: Option<Instant>,
+    /// When the next tick is due, and at what period it was set.
+    next_tick: Option<(Instant, Duration)>,
+    /// Until when the room is to have ended, and the reason for it.
+    draining: Option<(Instant, String)>,
     /// Set when the room ends: with what outcome, if any.
     ending: Option<Option<Box<RawValue>>>,
     effects: Vec<Effect>,
@@ -93,14 +105,8 @@ enum Place {
 }
 
 impl<R: Room> Core<R> {
-    pub fn new(
-        game: R,
-        room: Ctx<R>,
-        tickets: Arc<Tickets>,
-        ticket_ttl: Duration,
-        empty_timeout: Duration,
-    ) -> Self {
-        let now = Instant::now();
+    pub fn new(game: R, room: Ctx<R>, tickets: Arc<Tickets>, ticket_ttl: Duration) -> Self {
+        let now = room.agenda.now();
         let mut core = Core {
             game,
             room,
@@ -108,11 +114,11 @@ impl<R: Room> Core<R> {
             conns: HashMap::new(),
             tickets,
             ticket_ttl,
-            empty_timeout,
+            banned: HashMap::new(),
             empty_since: Some(now),
             last_tick: now,
             next_tick: None,
-            drain_until: None,
+            draining: None,
             ending: None,
             effects: vec![Effect::Frame(FromRoom::Ready)],
         };
@@ -124,6 +130,15 @@ impl<R: Room> Core<R> {
         &self.room
     }
 
+    pub fn game(&self) -> &R {
+        &self.game
+    }
+
+    /// The time at which all that follows happens, until this is called again.
+    pub fn set_now(&mut self, now: Instant) {
+        self.room.agenda.set_now(now);
+    }
+
     pub fn take_effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
     }
@@ -133,24 +148,46 @@ impl<R: Room> Core<R> {
         self.ending.is_some()
     }
 
-    /// The lobby gives a seat to a player. One who has a seat already keeps it.
-    pub fn hold(&mut self, number: u64, ticket: String, player: Player) {
-        let until = Instant::now() + self.ticket_ttl;
-        if let Some(seat) = self.seats.get_mut(&player.id) {
-            seat.number = number;
-            if let Place::Held { until: old } | Place::Away { until: old } = &mut seat.place {
-                *old = until.max(*old);
+    /// The lobby gives seats to players who come together: all of them, or none. One who has a seat
+    /// already keeps it.
+    pub fn hold(&mut self, join: u64, seats: Vec<HeldSeat>) {
+        let mut new = Vec::new();
+        for held in &seats {
+            match self.seats.get_mut(&held.player.id) {
+                Some(seat) => seat.number = held.seat,
+                None => new.push((held.seat, held.player.clone())),
             }
-        } else if let Err(refusal) = self.hook(|game, room| game.on_admit(room, &player)) {
-            return self.frame(FromRoom::HoldRefused { seat: number, refusal });
-        } else {
-            let place = Place::Held { until };
-            let seat = Seat { number, player: player.clone(), place, joined: None };
-            self.seats.insert(player.id.clone(), seat);
+        }
+        let admitted = new.iter().try_for_each(|(_, player)| self.admit(player));
+        if let Err(refusal) = admitted {
+            for (seat, _) in new {
+                self.frame(FromRoom::Left { seat, reason: refusal.code().to_owned() });
+            }
+            return self.frame(FromRoom::HoldRefused { join, refusal });
+        }
+        let now = self.now();
+        let until = now + self.ticket_ttl;
+        for (number, player) in new {
+            let seat = Seat { number, player, place: Place::Held { until }, joined: None };
+            self.seats.insert(seat.player.id.clone(), seat);
             self.empty_since = None;
         }
-        self.tickets.add(ticket, player.id, until);
-        self.frame(FromRoom::Held { seat: number });
+        for HeldSeat { ticket, player, .. } in seats {
+            if let Some(seat) = self.seats.get_mut(&player.id)
+                && let Place::Held { until: old } | Place::Away { until: old } = &mut seat.place
+            {
+                *old = until.max(*old);
+            }
+            self.tickets.add(ticket, player.id, now, until);
+        }
+        self.frame(FromRoom::Held { join });
+    }
+
+    fn admit(&mut self, player: &Player) -> Result<(), Refusal> {
+        if let Some(reason) = self.banned.get(&player.id) {
+            return Err(Refusal::Banned(reason.clone()));
+        }
+        self.hook(|game, room| game.on_admit(room, player))
     }
 
     /// A connection has redeemed its ticket: a player joins or returns.
@@ -163,11 +200,11 @@ impl<R: Room> Core<R> {
         let number = seat.number;
         let before = std::mem::replace(&mut seat.place, Place::Here(conn));
         self.conns.insert(conn, id.clone());
+        self.room.set_away(id, false);
         self.frame(FromRoom::Joined { seat: number });
         if let Place::Here(old) = before {
             self.conns.remove(&old);
-            self.tell(old, "refused", connection::refused("connect", &Refusal::Replaced));
-            self.effects.push(Effect::HangUp(old));
+            self.effects.push(Effect::Dismiss(old, Refusal::Replaced));
         }
         if let Place::Held { .. } = before {
             let order = self.seats.values().filter_map(|seat| seat.joined).max().unwrap_or(0) + 1;
@@ -192,6 +229,12 @@ impl<R: Room> Core<R> {
         self.hook(|game, room| game.on_message(room, &player, request))
     }
 
+    /// A player sends bytes.
+    pub fn says_binary(&mut self, conn: ConnId, data: Bytes) -> Answer {
+        let player = self.player_of(conn).ok_or(Refusal::RoomGone)?;
+        self.hook(|game, room| game.on_binary(room, &player, data))
+    }
+
     /// A connection is gone: `asked` by the player, or lost.
     pub fn gone(&mut self, conn: ConnId, asked: bool) {
         let Some(player) = self.player_of(conn) else {
@@ -201,11 +244,13 @@ impl<R: Room> Core<R> {
             return self.leave(&player.id, Leave::Left);
         }
         self.conns.remove(&conn);
+        self.room.set_away(&player.id, true);
         let Some(grace) = self.hook(|game, room| game.on_drop(room, &player)) else {
             return self.leave(&player.id, Leave::Dropped);
         };
+        let until = self.now() + grace;
         if let Some(seat) = self.seats.get_mut(&player.id) {
-            seat.place = Place::Away { until: Instant::now() + grace };
+            seat.place = Place::Away { until };
             let seat = seat.number;
             self.frame(FromRoom::Dropped { seat });
             self.tell_others(&player.id, "player_dropped", json!({ "player": player }));
@@ -213,12 +258,39 @@ impl<R: Room> Core<R> {
         }
     }
 
-    /// The lobby takes a seat back.
-    pub fn release(&mut self, number: u64, reason: String) {
-        let seat = self.seats.values().find(|seat| seat.number == number);
-        if let Some(id) = seat.map(|seat| seat.player.id.clone()) {
-            self.leave(&id, Leave::Sent(reason));
+    /// The lobby puts a player out.
+    pub fn kick(&mut self, number: u64, reason: String) {
+        if let Some((id, _)) = self.seat(number) {
+            self.leave(&id, Leave::Kicked(reason));
         }
+    }
+
+    /// The player has a seat in another room. Without a route he goes there from the lobby: if he is
+    /// here as well, it is in an older window.
+    pub fn move_on(&mut self, number: u64, to: Option<Route>) {
+        let Some((id, conn)) = self.seat(number) else {
+            return;
+        };
+        if let Some(conn) = conn {
+            self.effects.push(match to {
+                Some(route) => Effect::SendOn(conn, route),
+                None => Effect::Dismiss(conn, Refusal::Replaced),
+            });
+        }
+        self.leave(&id, Leave::Moved);
+    }
+
+    /// The player was refused a seat in another room.
+    pub fn refused(&mut self, number: u64, refusal: &Refusal) {
+        if let Some((_, Some(conn))) = self.seat(number) {
+            self.tell(conn, "refused", refused("reroute", refusal));
+        }
+    }
+
+    fn seat(&self, number: u64) -> Option<(PlayerId, Option<ConnId>)> {
+        let (id, seat) = self.seats.iter().find(|(_, seat)| seat.number == number)?;
+        let conn = if let Place::Here(conn) = seat.place { Some(conn) } else { None };
+        Some((id.clone(), conn))
     }
 
     pub fn lobby_message(&mut self, message: &RawValue) -> anyhow::Result<()> {
@@ -227,8 +299,8 @@ impl<R: Room> Core<R> {
         Ok(())
     }
 
-    pub fn drain(&mut self, left: Duration) {
-        self.drain_until = Some(Instant::now() + left);
+    pub fn drain(&mut self, left: Duration, reason: String) {
+        self.draining = Some((self.now() + left, reason));
         self.room.lock(true);
         self.hook(|game, room| game.on_drain(room, left));
     }
@@ -245,45 +317,71 @@ impl<R: Room> Core<R> {
         {
             self.hook(|game, room| room.agenda.run(now, timer, due, game, room));
         }
-        if let Some(period) = self.room.tick_period() {
-            let next = *self.next_tick.get_or_insert(self.last_tick + period);
-            if next <= now && !self.is_ending() {
-                let late = now - next > MAX_LATE_TICKS * period;
-                self.next_tick = Some(if late { now } else { next } + period);
-                let dt = now - std::mem::replace(&mut self.last_tick, now);
-                self.hook(|game, room| game.on_tick(room, dt));
-            }
-        } else {
-            (self.last_tick, self.next_tick) = (now, None);
-        }
+        self.tick(now);
         for (id, why) in self.overdue(now) {
             self.leave(&id, why);
         }
-        let drained = self.drain_until.is_some_and(|until| until <= now || self.seats.is_empty());
-        let deserted = self.empty_since.is_some_and(|since| since + self.empty_timeout <= now);
+        let over = |(until, _): &(Instant, String)| *until <= now || self.seats.is_empty();
+        let drained = self.draining.as_ref().is_some_and(over);
+        let deserted = self.empty_until().is_some_and(|until| until <= now);
         if (drained || deserted) && !self.is_ending() {
             self.ending = Some(None);
         }
     }
 
-    /// When [`Core::advance`] has something to do next.
-    pub fn deadline(&self) -> Option<Instant> {
-        let tick = self.room.tick_period();
-        let tick = tick.map(|period| self.next_tick.unwrap_or(self.last_tick + period));
-        let empty = self.empty_since.map(|since| since + self.empty_timeout);
-        let seats = self.waiting().map(|(_, until, _)| until).min();
-        let timer = self.room.agenda.deadline();
-        [tick, empty, seats, timer, self.drain_until].into_iter().flatten().min()
+    fn tick(&mut self, now: Instant) {
+        let Some(period) = self.room.tick_period() else {
+            (self.last_tick, self.next_tick) = (now, None);
+            return;
+        };
+        let due = self.tick_due(period);
+        self.next_tick = Some((due, period));
+        if due <= now && !self.is_ending() {
+            let delay = now - due;
+            let skipped = delay > MAX_LATE_TICKS * period;
+            self.next_tick = Some((if skipped { now } else { due } + period, period));
+            self.room.set_tick_delay(delay);
+            let dt = now - std::mem::replace(&mut self.last_tick, now);
+            self.hook(|game, room| game.on_tick(room, dt));
+        }
     }
 
-    /// Sends everyone to the lobby. Then only `on_dispose` is left to be called.
-    pub fn finish(mut self) -> (R, Vec<Effect>, Option<Box<RawValue>>) {
+    /// When the next tick is due; a rate that was changed counts from the last one.
+    fn tick_due(&self, period: Duration) -> Instant {
+        let set = self.next_tick.filter(|(_, set_for)| *set_for == period);
+        set.map_or(self.last_tick + period, |(due, _)| due)
+    }
+
+    fn empty_until(&self) -> Option<Instant> {
+        Some(self.empty_since? + self.room.current_empty_timeout()?)
+    }
+
+    fn now(&self) -> Instant {
+        self.room.agenda.now()
+    }
+
+    /// When [`Core::advance`] has something to do next.
+    pub fn deadline(&self) -> Option<Instant> {
+        let tick = self.room.tick_period().map(|period| self.tick_due(period));
+        let seats = self.waiting().map(|(_, until, _)| until).min();
+        let timer = self.room.agenda.deadline();
+        let drain = self.draining.as_ref().map(|(until, _)| *until);
+        [tick, self.empty_until(), seats, timer, drain].into_iter().flatten().min()
+    }
+
+    /// Sends everyone to the lobby; the outcome. Then only `on_dispose` is left to be called.
+    pub fn finish(&mut self) -> Option<Box<RawValue>> {
         let outcome = self.ending.take().flatten();
-        let why = if outcome.is_some() { Leave::Finished } else { Leave::Closed };
+        let reason = self.draining.take().map_or("closed".to_owned(), |(_, reason)| reason);
+        let why = if outcome.is_some() { Leave::Finished } else { Leave::Closed(reason) };
         for id in self.seats.keys().cloned().collect::<Vec<_>>() {
             self.leave(&id, why.clone());
         }
-        (self.game, self.effects, outcome)
+        outcome
+    }
+
+    pub fn into_game(self) -> R {
+        self.game
     }
 
     /// A player is out for good, or never came.
@@ -291,10 +389,13 @@ impl<R: Room> Core<R> {
         let Some(Seat { number, player, place, joined }) = self.seats.remove(id) else {
             return;
         };
-        self.frame(FromRoom::Left { seat: number, why: why.clone() });
+        self.frame(FromRoom::Left { seat: number, reason: why.to_string() });
+        self.room.set_away(id, false);
         if let Place::Here(conn) = place {
             self.conns.remove(&conn);
-            if !matches!(why, Leave::Left | Leave::Dropped) {
+            if matches!(why, Leave::Moved) {
+                self.effects.push(Effect::HangUp(conn));
+            } else if !matches!(why, Leave::Left | Leave::Dropped) {
                 self.tell(conn, "reroute", json!({ "to": "lobby", "reason": why }));
                 self.effects.push(Effect::HangUp(conn));
             }
@@ -309,7 +410,7 @@ impl<R: Room> Core<R> {
             tracing::info!(player = %player.name, id = %player.id, %why, "never came");
         }
         if self.seats.is_empty() {
-            self.empty_since = Some(Instant::now());
+            self.empty_since = Some(self.now());
         }
     }
 
@@ -337,7 +438,16 @@ impl<R: Room> Core<R> {
                         self.snapshot(conn, &player);
                     }
                 }
-                Output::SendToLobby { player, reason } => self.leave(&player, Leave::Sent(reason)),
+                Output::SendToLobby { player, why } => self.leave(&player, why),
+                Output::SendToRoom { player, room } => {
+                    if let Some(seat) = self.seats.get(&player).map(|seat| seat.number) {
+                        self.frame(FromRoom::SendOn { seat, room });
+                    }
+                }
+                Output::Ban { player, reason } => {
+                    self.banned.insert(player.clone(), reason.clone());
+                    self.leave(&player, Leave::Kicked(reason));
+                }
                 Output::Frame(frame) => self.frame(frame),
                 Output::Close { outcome } => {
                     self.ending.get_or_insert(Some(outcome));
@@ -347,9 +457,15 @@ impl<R: Room> Core<R> {
     }
 
     fn welcome(&mut self, conn: ConnId, player: &Player) {
-        let welcome =
-            json!({ "room": self.room.id(), "you": player, "players": *self.room.players() });
-        self.tell(conn, "joined", welcome);
+        let room = &self.room;
+        let (id, code, players) = (room.id(), room.code(), &*room.players());
+        let away = players.iter().map(|player| &player.id).filter(|id| !room.is_here(id));
+        let away: Vec<&PlayerId> = away.collect();
+        let joined = json!({
+            "room": id, "code": code, "host": room.host(),
+            "you": player, "players": players, "away": away,
+        });
+        self.tell(conn, "joined", joined);
         self.snapshot(conn, player);
     }
 
@@ -420,5 +536,5 @@ impl<R: Room> Core<R> {
 /// One of the cluster's own events.
 fn own_event(name: &str, data: Value) -> Option<Rc<Encoded>> {
     let data = serde_json::value::to_raw_value(&data).ok()?;
-    Some(Rc::new(Encoded { name: name.to_owned(), data }))
+    Some(Rc::new(Encoded::Json { name: name.to_owned(), data }))
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
+    Bytes,
     ctx::Ctx,
     words::{Answer, Leave, Player, Refusal},
 };
@@ -40,6 +41,11 @@ pub trait Room: Sized + 'static {
     /// A player asks something. Messages of one player come in the order in which he sent them.
     fn on_message(&mut self, room: &Ctx<Self>, from: &Player, request: Self::Request) -> Answer;
 
+    /// A player sends bytes: his page's event `binary`. Default: refused as unknown.
+    fn on_binary(&mut self, room: &Ctx<Self>, from: &Player, data: Bytes) -> Answer {
+        Err(Refusal::UnknownEvent("binary".to_owned()))
+    }
+
     /// May this player have a seat? Called before he comes; there is a free seat. Default: yes.
     fn on_admit(&mut self, room: &Ctx<Self>, player: &Player) -> Result<(), Refusal> {
         Ok(())
@@ -68,14 +74,15 @@ pub trait Room: Sized + 'static {
     fn on_leave(&mut self, room: &Ctx<Self>, player: &Player, why: Leave) {}
 
     /// Called at the rate set with [`Ctx::tick_rate`]; `dt` is the time since the last tick, measured.
-    /// Ticks that were missed are not made up for. Default: nothing.
+    /// A room that was busy makes up for two ticks at most and skips the others; [`Ctx::tick_delay`]
+    /// tells how late this one is. Default: nothing.
     fn on_tick(&mut self, room: &Ctx<Self>, dt: Duration) {}
 
     /// The lobby says something, with `tell`. Default: nothing.
     fn on_lobby_message(&mut self, room: &Ctx<Self>, message: Self::FromLobby) {}
 
     /// The lobby wants the room to end within `left`, after which it closes; nobody new comes. Call
-    /// `room.close(outcome)` when done. Default: wait for the players to leave.
+    /// `room.close(outcome)` when done. Default: wait until the players have left, or the time is up.
     fn on_drain(&mut self, room: &Ctx<Self>, left: Duration) {}
 
     /// The last hook: everyone has left. Default: nothing.

@@ -12,19 +12,23 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use axum::Router;
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use futures_util::{
+    StreamExt as _,
+    stream::{FuturesUnordered, SelectAll},
+};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
 use tokio::{
     net::{TcpListener, UnixStream},
     sync::{Semaphore, mpsc},
+    time::Instant,
 };
 use tracing::debug;
 
 use super::{
-    agenda::{Task, sleep_until},
+    agenda::{Call, Task, sleep_until},
     channel::{self, FromRoom, Receiver, Sender, ToRoom, VERSION},
-    connection::{self, Answerer, Conn, ConnId, FromClient},
+    connection::{self, Answerer, Conn, ConnId, FromClient, Message, RawEvent},
     ctx::Ctx,
     events, logs, net,
     room_core::{Core, Effect, Tickets},
@@ -116,20 +120,19 @@ async fn live<R: Room>(to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::R
         }
     };
     let life = async {
-        let (options, capacity, seed) = match from_lobby.recv().await? {
-            Some(ToRoom::Open { options, capacity, seed }) => (options, capacity, seed),
+        let (options, about) = match from_lobby.recv().await? {
+            Some(ToRoom::Open { options, about }) => (options, about),
             Some(_) => bail!("the lobby did not say what this room is for"),
             // It has stopped, and this room was never needed.
             None => return Ok(()),
         };
-        let handle = Ctx::<R>::new(room.clone(), capacity, seed);
+        let handle = Ctx::<R>::new(room.clone(), about, settings.empty_timeout);
         let tickets = Arc::new(Tickets::default());
         let game = match R::on_open(from_raw(&options)?, &handle).await {
             Ok(game) => game,
             Err(refusal) => return to_lobby.send(&FromRoom::Failed(refusal)),
         };
-        let core =
-            Core::new(game, handle, tickets.clone(), settings.ticket_ttl, settings.empty_timeout);
+        let core = Core::new(game, handle, tickets.clone(), settings.ticket_ttl);
         let places = Arc::new(Semaphore::new(settings.max_connections));
         let (inbox, items) = mpsc::unbounded_channel();
         let app = app(&room, &settings, inbox, tickets);
@@ -138,7 +141,9 @@ async fn live<R: Room>(to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::R
         let serve = move |stream, place| server.clone().serve_tcp(stream, place);
         let accepting =
             listener.map(|listener| tokio::spawn(net::accept(listener, places.clone(), serve)));
-        play(core, items, to_lobby, from_lobby, &entrance).await?;
+        let mut room = RoomLoop { core, conns: HashMap::new(), to_lobby, settings: &settings };
+        room.play(items, from_lobby, &entrance).await?;
+        room.dispose().await?;
         if let Some(accepting) = accepting {
             accepting.abort();
         }
@@ -198,125 +203,158 @@ impl Entrance {
 /// An answer that was not ready at once.
 type Later = std::pin::Pin<Box<dyn Future<Output = (Answerer, Result<Value, Refusal>)>>>;
 
-/// The loop. What happens next, the hook for it, what the hook queued: in this order, again and again.
-async fn play<R: Room>(
-    mut core: Core<R>,
-    mut inbox: mpsc::UnboundedReceiver<FromClient<PlayerId>>,
-    to_lobby: &Sender,
-    mut from_lobby: Receiver,
-    entrance: &Entrance,
-) -> anyhow::Result<()> {
-    let mut conns: HashMap<ConnId, Conn> = HashMap::new();
-    let mut tasks: FuturesUnordered<Task<R, Ctx<R>>> = FuturesUnordered::new();
-    let mut answers: FuturesUnordered<Later> = FuturesUnordered::new();
-    while !core.is_ending() {
-        carry_out(&mut core, &mut conns, to_lobby)?;
-        tasks.extend(core.handle().agenda.take_tasks());
-        tokio::select! {
-            frame = from_lobby.recv() => match frame? {
-                Some(ToRoom::Socket) => from_lobby.sockets().for_each(|new| entrance.admit(new)),
-                Some(frame) => obey(&mut core, frame)?,
-                None => bail!("the lobby is gone"),
-            },
-            Some(item) = inbox.recv() => match item {
-                FromClient::Come(conn, player) => {
-                    let id = conn.id;
-                    conns.insert(id, conn);
-                    core.come(id, &player);
-                }
-                FromClient::Says(conn, message) => {
-                    let answer = message.event.data.and_then(|data| {
-                        core.says(conn, &message.event.name, data.as_deref())
-                    });
-                    match answer {
-                        Ok(Reply::Now(value)) => message.answer.send(Ok(value)),
-                        Ok(Reply::Later(value)) => {
-                            let to = message.answer;
-                            answers.push(Box::pin(async { (to, value.await) }));
-                        }
-                        Err(refusal) => message.answer.send(Err(refusal)),
-                    }
-                }
-                FromClient::Gone { conn, asked } => {
-                    conns.remove(&conn);
-                    core.gone(conn, asked);
-                }
-            },
-            Some(call) = tasks.next(), if !tasks.is_empty() => core.call(call),
-            Some((to, answer)) = answers.next(), if !answers.is_empty() => to.send(answer),
-            () = sleep_until(core.deadline()) => {}
-        }
-        core.advance(tokio::time::Instant::now());
-    }
-    carry_out(&mut core, &mut conns, to_lobby)?;
-    let (game, effects, outcome) = core.finish();
-    for effect in effects {
-        let _ = carry_out_one(effect, &conns, to_lobby)?;
-    }
-    game.on_dispose().await;
-    to_lobby.send(&FromRoom::Closed { outcome })?;
-    to_lobby.flush(GOODBYE).await;
-    Ok(())
+struct RoomLoop<'a, R: Room> {
+    core: Core<R>,
+    conns: HashMap<ConnId, Conn>,
+    to_lobby: &'a Sender,
+    settings: &'a RoomSettings,
 }
 
-fn obey<R: Room>(core: &mut Core<R>, frame: ToRoom) -> anyhow::Result<()> {
-    match frame {
-        ToRoom::Hold { seat, ticket, player } => core.hold(seat, ticket, player),
-        ToRoom::Release { seat, reason } => core.release(seat, reason),
-        ToRoom::Message(message) => core.lobby_message(&message)?,
-        ToRoom::Drain { left_ms } => core.drain(Duration::from_millis(left_ms)),
-        ToRoom::Setup { .. } | ToRoom::Open { .. } | ToRoom::Socket => {
-            bail!("the lobby says what has no place here")
-        }
-    }
-    Ok(())
-}
-
-/// Carries out effects until there are no more: a browser that cannot be reached is gone, which may
-/// call hooks again.
-fn carry_out<R: Room>(
-    core: &mut Core<R>,
-    conns: &mut HashMap<ConnId, Conn>,
-    to_lobby: &Sender,
-) -> anyhow::Result<()> {
-    loop {
-        let effects = core.take_effects();
-        if effects.is_empty() {
-            return Ok(());
-        }
-        for effect in effects {
-            if let Some(unreachable) = carry_out_one(effect, conns, to_lobby)? {
-                conns.remove(&unreachable);
-                core.gone(unreachable, false);
-            }
-        }
-    }
-}
-
-fn carry_out_one(
-    effect: Effect,
-    conns: &HashMap<ConnId, Conn>,
-    to_lobby: &Sender,
-) -> anyhow::Result<Option<ConnId>> {
-    match effect {
-        Effect::Emit { to, event, volatile } => {
-            let Some(conn) = conns.get(&to) else {
-                return Ok(None);
+impl<R: Room> RoomLoop<'_, R> {
+    /// What happens next, the hook for it, what the hook queued: in this order, again and again.
+    async fn play(
+        &mut self,
+        mut inbox: mpsc::UnboundedReceiver<FromClient<PlayerId>>,
+        mut from_lobby: Receiver,
+        entrance: &Entrance,
+    ) -> anyhow::Result<()> {
+        let mut tasks: SelectAll<Task<R, Ctx<R>>> = SelectAll::new();
+        let mut answers: FuturesUnordered<Later> = FuturesUnordered::new();
+        while !self.core.is_ending() {
+            self.carry_out()?;
+            tasks.extend(self.core.handle().agenda.take_tasks());
+            let happened = tokio::select! {
+                frame = from_lobby.recv() => Happened::Frame(frame?),
+                Some(item) = inbox.recv() => Happened::Client(item),
+                Some(call) = tasks.next(), if !tasks.is_empty() => Happened::Call(call),
+                Some((to, answer)) = answers.next(), if !answers.is_empty() => {
+                    to.send(answer);
+                    continue;
+                }
+                () = sleep_until(self.core.deadline()) => Happened::Nothing,
             };
-            if volatile {
-                conn.emit_volatile(&event);
-            } else if conn.emit(&event).is_err() {
-                return Ok(Some(to));
+            let now = Instant::now();
+            self.core.set_now(now);
+            match happened {
+                Happened::Frame(Some(ToRoom::Socket)) => {
+                    from_lobby.sockets().for_each(|new| entrance.admit(new));
+                }
+                Happened::Frame(Some(frame)) => self.obey(frame)?,
+                Happened::Frame(None) => bail!("the lobby is gone"),
+                Happened::Client(FromClient::Come(conn, player)) => {
+                    let id = conn.id;
+                    self.conns.insert(id, conn);
+                    self.core.come(id, &player);
+                }
+                Happened::Client(FromClient::Says(conn, message)) => {
+                    answers.extend(self.says(conn, message));
+                }
+                Happened::Client(FromClient::Gone { conn, asked }) => {
+                    self.conns.remove(&conn);
+                    self.core.gone(conn, asked);
+                }
+                Happened::Call(call) => self.core.call(call),
+                Happened::Nothing => {}
             }
+            self.core.advance(now);
         }
-        Effect::HangUp(conn) => {
-            if let Some(conn) = conns.get(&conn) {
-                conn.hang_up();
-            }
-        }
-        Effect::Frame(frame) => to_lobby.send(&frame)?,
+        self.carry_out()
     }
-    Ok(None)
+
+    fn says(&mut self, conn: ConnId, message: Message) -> Option<Later> {
+        let RawEvent { name, data, binary, .. } = message.event;
+        let answer = match (binary, data) {
+            (Some(bytes), _) => self.core.says_binary(conn, bytes),
+            (None, Ok(data)) => self.core.says(conn, &name, data.as_deref()),
+            (None, Err(refusal)) => Err(refusal),
+        };
+        let to = message.answer;
+        match answer {
+            Ok(Reply::Now(value)) => to.send(Ok(value)),
+            Ok(Reply::Later(value)) => return Some(Box::pin(async { (to, value.await) })),
+            Err(refusal) => to.send(Err(refusal)),
+        }
+        None
+    }
+
+    fn obey(&mut self, frame: ToRoom) -> anyhow::Result<()> {
+        match frame {
+            ToRoom::Hold { join, seats } => self.core.hold(join, seats),
+            ToRoom::Kick { seat, reason } => self.core.kick(seat, reason),
+            ToRoom::Move { seat, to } => self.core.move_on(seat, to),
+            ToRoom::Refused { seat, refusal } => self.core.refused(seat, &refusal),
+            ToRoom::Message(message) => self.core.lobby_message(&message)?,
+            ToRoom::Drain { left_ms, reason } => {
+                self.core.drain(Duration::from_millis(left_ms), reason);
+            }
+            ToRoom::Setup { .. } | ToRoom::Open { .. } | ToRoom::Socket => {
+                bail!("the lobby says what has no place here")
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries out effects until there are no more: a browser that cannot be reached is gone, which
+    /// may call hooks again.
+    fn carry_out(&mut self) -> anyhow::Result<()> {
+        loop {
+            let effects = self.core.take_effects();
+            if effects.is_empty() {
+                return Ok(());
+            }
+            for effect in effects {
+                if let Some(unreachable) = self.carry_out_one(effect)? {
+                    self.conns.remove(&unreachable);
+                    self.core.gone(unreachable, false);
+                }
+            }
+        }
+    }
+
+    fn carry_out_one(&self, effect: Effect) -> anyhow::Result<Option<ConnId>> {
+        let conn = |id: ConnId| self.conns.get(&id);
+        match effect {
+            Effect::Emit { to, event, volatile } => {
+                let Some(conn) = conn(to) else {
+                    return Ok(None);
+                };
+                if volatile {
+                    conn.emit_volatile(&event);
+                } else if conn.emit(&event).is_err() {
+                    return Ok(Some(to));
+                }
+            }
+            Effect::HangUp(id) => drop(conn(id).map(Conn::hang_up)),
+            Effect::Dismiss(id, refusal) => drop(conn(id).map(|conn| conn.dismiss(&refusal))),
+            Effect::SendOn(id, route) => {
+                if let Some(conn) = conn(id) {
+                    conn.reroute(&route, self.settings.public_url.as_ref());
+                }
+            }
+            Effect::Frame(frame) => self.to_lobby.send(&frame)?,
+        }
+        Ok(None)
+    }
+
+    /// The end: everyone goes to the lobby, and then the last hook.
+    async fn dispose(mut self) -> anyhow::Result<()> {
+        let outcome = self.core.finish();
+        for effect in self.core.take_effects() {
+            let _ = self.carry_out_one(effect)?;
+        }
+        self.core.into_game().on_dispose().await;
+        self.to_lobby.send(&FromRoom::Closed { outcome })?;
+        self.to_lobby.flush(GOODBYE).await;
+        Ok(())
+    }
+}
+
+/// What the loop has waited for.
+enum Happened<R: Room> {
+    Frame(Option<ToRoom>),
+    Client(FromClient<PlayerId>),
+    Call(Call<R, Ctx<R>>),
+    Nothing,
 }
 
 /// Refuses message types that cannot work, before anything starts.

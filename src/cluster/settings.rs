@@ -54,6 +54,15 @@ pub struct Settings {
     #[arg(long, env = "CLUSTER_MAX_ROOMS", default_value_t = 100, value_parser = positive)]
     pub max_rooms: usize,
 
+    /// Rooms at once that one player may have opened; one more is refused.
+    #[arg(
+        long,
+        env = "CLUSTER_MAX_ROOMS_PER_PLAYER",
+        default_value_t = 3,
+        value_parser = positive
+    )]
+    pub max_rooms_per_player: usize,
+
     /// Warm rooms kept ready to be opened: an open then costs no process start.
     #[arg(long, env = "CLUSTER_POOL", default_value_t = 1)]
     pub pool: usize,

@@ -50,6 +50,13 @@ impl AsRef<PlayerId> for Player {
     }
 }
 
+/// A player is the smallest party.
+impl AsRef<[Player]> for Player {
+    fn as_ref(&self) -> &[Player] {
+        std::slice::from_ref(self)
+    }
+}
+
 /// Why somebody was not given what he asked for: a code that a browser can match and a text that a
 /// person can read. On the wire `{ code, message }`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,6 +73,12 @@ pub enum Refusal {
     BadTicket,
     #[error("you are connected in another window")]
     Replaced,
+    /// The text is the reason that was given.
+    #[error("{0}")]
+    Kicked(String),
+    /// The text is the reason that was given.
+    #[error("{0}")]
+    Banned(String),
     #[error("there is no event '{0}'")]
     UnknownEvent(String),
     #[error("that message is not of the right form: {0}")]
@@ -82,6 +95,12 @@ pub enum Refusal {
     RoomGone,
     #[error("no room can be opened now: {0}")]
     NoRoom(String),
+    #[error("you have opened as many rooms as one player may")]
+    TooManyRooms,
+    #[error("so many cannot go together")]
+    PartyTooLarge,
+    #[error("sent from room to room again and again; stopped here")]
+    RerouteLoop,
     #[error("the server is stopping")]
     Stopping,
     #[error("something went wrong here")]
@@ -106,6 +125,8 @@ impl Refusal {
             Refusal::BadToken => "bad_token",
             Refusal::BadTicket => "bad_ticket",
             Refusal::Replaced => "replaced",
+            Refusal::Kicked(_) => "kicked",
+            Refusal::Banned(_) => "banned",
             Refusal::UnknownEvent(_) => "unknown_event",
             Refusal::BadMessage(_) => "bad_message",
             Refusal::TooFast => "too_fast",
@@ -114,6 +135,9 @@ impl Refusal {
             Refusal::RoomLocked => "room_locked",
             Refusal::RoomGone => "room_gone",
             Refusal::NoRoom(_) => "no_room",
+            Refusal::TooManyRooms => "too_many_rooms",
+            Refusal::PartyTooLarge => "party_too_large",
+            Refusal::RerouteLoop => "reroute_loop",
             Refusal::Stopping => "stopping",
             Refusal::Internal => "internal",
             Refusal::Other { code, .. } => code,
@@ -141,8 +165,7 @@ impl<'de> Deserialize<'de> for Refusal {
 }
 
 /// Why a player left a room for good. On the wire its text, which is the reason that his page gets.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Leave {
     /// He asked to.
     Left,
@@ -152,11 +175,14 @@ pub enum Leave {
     Expired,
     /// The room closed with an outcome.
     Finished,
-    /// The room closed without one: the lobby wanted it to.
-    Closed,
+    /// The room closed without one: the lobby wanted it to, for this reason.
+    Closed(String),
+    /// He is on his way to another room.
+    Moved,
     /// A reason of your own, given to `send_to_lobby`.
-    #[serde(untagged)]
     Sent(String),
+    /// Put out by the room or the lobby, with `kick` or `ban`, for this reason.
+    Kicked(String),
 }
 
 impl fmt::Display for Leave {
@@ -166,9 +192,15 @@ impl fmt::Display for Leave {
             Leave::Dropped => "dropped",
             Leave::Expired => "expired",
             Leave::Finished => "finished",
-            Leave::Closed => "closed",
-            Leave::Sent(reason) => reason,
+            Leave::Moved => "moved",
+            Leave::Closed(reason) | Leave::Sent(reason) | Leave::Kicked(reason) => reason,
         })
+    }
+}
+
+impl Serialize for Leave {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
     }
 }
 

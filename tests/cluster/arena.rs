@@ -51,7 +51,7 @@ async fn a_room_shows_up_in_the_list_with_its_seats() {
     let room =
         ann.ask("create", json!({ "title": " Ann's " })).await.expect("a room")["room"].take();
     let shown = json!([{
-        "room": room, "options": { "title": "Ann's", "goal": 10 },
+        "room": room, "options": { "title": "Ann's", "goal": 10 }, "host": ann.you["id"],
         "players": 1, "capacity": 3, "locked": false,
     }]);
     while bob.lobby().event("rooms").await != shown {}

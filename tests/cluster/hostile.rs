@@ -27,7 +27,7 @@ pub fn run(how: &str) -> ExitCode {
         // One write a frame: signs of life come from another thread.
         let _ = (&lobby).write_all(format!("{frame}\n").as_bytes());
     };
-    say(json!({ "warm": { "version": 2, "build": "hostile", "port": null } }));
+    say(json!({ "warm": { "version": 3, "build": "hostile", "port": null } }));
     let beats = lobby.try_clone().expect("a descriptor");
     thread::spawn(move || {
         while (&beats).write_all(b"\"beat\"\n").is_ok() {
@@ -44,7 +44,7 @@ pub fn run(how: &str) -> ExitCode {
             if frame.get("open").is_some() {
                 say(json!("ready"));
             } else if let Some(hold) = frame.get("hold") {
-                say(json!({ "held": { "seat": hold["seat"] } }));
+                say(json!({ "held": { "join": hold["join"] } }));
             }
         }
         if let Some(socket) = socket {

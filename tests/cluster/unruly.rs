@@ -96,11 +96,11 @@ impl Lobby for Obedient {
             Ask::Join { room } => lobby.join(from, &room),
             Ask::Tell { room, text } => lobby.tell(&room, text).and_then(|()| done()),
             Ask::Lock { room, locked } => lobby.lock(&room, locked).and_then(|()| done()),
-            Ask::Close { room } => lobby.close(&room).and_then(|()| done()),
+            Ask::Close { room } => lobby.close(&room, "closed").and_then(|()| done()),
             Ask::List => reply(lobby.rooms()),
             Ask::SeatOf => reply(lobby.seat_of(from)),
             Ask::Compute { ms } => {
-                lobby.compute(move || thread::sleep(Duration::from_millis(ms)), |_, _, _| {});
+                lobby.compute(move |_| thread::sleep(Duration::from_millis(ms)), |_, _, _| {});
                 done()
             }
             Ask::Panic => panic!("as asked"),
@@ -126,7 +126,7 @@ impl Lobby for Obedient {
 }
 
 fn open(lobby: &Cluster<Obedient>, new: NewRoom) -> Result<RoomId, Refusal> {
-    let room = lobby.create(new.capacity, new.options)?;
+    let room = lobby.create(None, new.capacity, new.options)?;
     new.tell.into_iter().try_for_each(|text| lobby.tell(&room, text))?;
     Ok(room)
 }
@@ -286,14 +286,16 @@ impl Room for Unruly {
                     Ok(n)
                 });
             }
-            Request::Compute { n, ms } => room.compute(
-                move || {
-                    thread::sleep(Duration::from_millis(ms));
-                    assert_ne!(n, 0, "as asked");
-                    n * n
-                },
-                |_, room, square| room.broadcast(Event::Computed { square: square.ok() }),
-            ),
+            Request::Compute { n, ms } => {
+                room.compute(
+                    move |_| {
+                        thread::sleep(Duration::from_millis(ms));
+                        assert_ne!(n, 0, "as asked");
+                        n * n
+                    },
+                    |_, room, square| room.broadcast(Event::Computed { square: square.ok() }),
+                );
+            }
             Request::After { n, ms } => {
                 room.after(Duration::from_millis(ms), move |_, room| {
                     room.broadcast(Event::Echoed { n });
