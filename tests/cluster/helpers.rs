@@ -55,7 +55,7 @@ type Log = Arc<Mutex<Vec<String>>>;
 
 impl Cluster {
     /// Your own lobby and rooms.
-    pub async fn arena(flags: &[&str]) -> Cluster {
+    pub async fn yours(flags: &[&str]) -> Cluster {
         Self::start(env!("CARGO_BIN_EXE_cluster").into(), flags, &[], Folder::new()).await
     }
 

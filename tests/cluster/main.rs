@@ -1,15 +1,17 @@
 //! The whole program, seen from outside: real processes, real sockets, a free port each. A test starts
 //! a cluster of its own, waits for what must happen, and never for a fixed time.
 //!
-//! Yours to edit: `arena.rs`, the tests of your own hooks. The others test the structure, with a
-//! program that misbehaves when asked to (`unruly.rs`, an example target).
+//! Yours to edit: `room.rs` (your room on a stage, without processes and real time) and `story.rs` (your
+//! lobby, rooms and players, end to end). The others test the structure, with a program that misbehaves
+//! when asked to (`unruly.rs`, an example target).
 
 mod helpers;
 mod player;
 mod raw;
 mod socket_io;
 
-mod arena;
+mod room;
+mod story;
 
 mod failing;
 #[cfg(target_os = "linux")]

@@ -6,7 +6,7 @@ use crate::{helpers::Cluster, raw::http, socket_io::Client};
 
 #[tokio::test]
 async fn two_players_meet_and_see_each_other_move() {
-    let cluster = Cluster::arena(&["--seats", "2"]).await;
+    let cluster = Cluster::yours(&["--seats", "2"]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut anns = ann.enter("play", json!({})).await;
     let mut bobs = bob.enter("play", json!({})).await;
@@ -21,7 +21,7 @@ async fn two_players_meet_and_see_each_other_move() {
 
 #[tokio::test]
 async fn who_reaches_the_coin_scores_and_the_lobby_hears_of_it() {
-    let cluster = Cluster::arena(&[]).await;
+    let cluster = Cluster::yours(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut room = ann.enter("create", json!({ "title": "Ann's" })).await;
     let scored = async {
@@ -44,7 +44,7 @@ async fn who_reaches_the_coin_scores_and_the_lobby_hears_of_it() {
 
 #[tokio::test]
 async fn a_room_shows_up_in_the_list_with_its_seats() {
-    let cluster = Cluster::arena(&["--seats", "3"]).await;
+    let cluster = Cluster::yours(&["--seats", "3"]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     bob.ask("watch_rooms", json!({})).await.expect("anyone may watch");
     assert_eq!(bob.lobby().event("rooms").await, json!([]));
@@ -59,7 +59,7 @@ async fn a_room_shows_up_in_the_list_with_its_seats() {
 
 #[tokio::test]
 async fn a_title_is_checked() {
-    let cluster = Cluster::arena(&[]).await;
+    let cluster = Cluster::yours(&[]).await;
     let mut ann = cluster.player("Ann").await;
     for bad in ["", "   ", &"x".repeat(41)] {
         let refused = ann.ask("create", json!({ "title": bad })).await;
@@ -69,7 +69,7 @@ async fn a_title_is_checked() {
 
 #[tokio::test]
 async fn a_killed_room_sends_its_players_back_and_makes_news() {
-    let cluster = Cluster::arena(&[]).await;
+    let cluster = Cluster::yours(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut room = ann.enter("create", json!({ "title": "Ann's" })).await;
     let id = room.event("joined").await["room"].take();
@@ -82,7 +82,7 @@ async fn a_killed_room_sends_its_players_back_and_makes_news() {
 
 #[tokio::test]
 async fn the_page_is_served() {
-    let cluster = Cluster::arena(&[]).await;
+    let cluster = Cluster::yours(&[]).await;
     assert_eq!(http(&cluster.url, "GET", "/", &[]).await.0, 200);
     assert_eq!(http(&cluster.url, "GET", "/missing", &[]).await.0, 404);
 }
