@@ -11,6 +11,7 @@
 //! | `front`, `relay` | how a connection comes to a room: the socket itself, or copied |
 //! | `net`, `web` | listening and serving; the page |
 //! | `agenda` | timers, and work given away |
+//! | `typescript` | the messages as types of the page |
 //! | `token`, `settings`, `logs`, `words` | what their names say |
 
 mod agenda;
@@ -33,6 +34,8 @@ mod room_loop;
 mod settings;
 pub(crate) mod supervisor;
 pub(crate) mod token;
+#[cfg(test)]
+mod typescript;
 mod web;
 pub(crate) mod words;
 
