@@ -1,5 +1,8 @@
 //! What is said: browser and lobby, browser and room, lobby and room. A variant's name in snake_case
 //! is the event's name; what it holds is the event's data.
+//!
+//! What browsers say or hear is also derived as a TypeScript type, in tests: `cargo test` writes
+//! `static/messages.d.ts`, which `npm run check` holds against the page.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,6 +10,7 @@ use crate::cluster::{PlayerId, RoomId};
 
 // HOOK: what does the page ask of the lobby?
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum LobbyRequest {
     /// Join a room with a free seat, or a new one.
@@ -19,6 +23,7 @@ pub enum LobbyRequest {
 
 // HOOK: what does the lobby tell the page?
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum LobbyEvent {
     /// A line for everyone in the lobby.
@@ -27,6 +32,7 @@ pub enum LobbyEvent {
 
 // HOOK: what does the page ask of a room?
 #[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum RoomRequest {
     /// Which way to go: each of x and y from -1 to 1.
@@ -35,6 +41,7 @@ pub enum RoomRequest {
 
 // HOOK: what does a room tell the page?
 #[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 pub enum RoomEvent {
     /// Where everything is, in fractions of the arena, from 0 to 1.
@@ -44,6 +51,7 @@ pub enum RoomEvent {
 }
 
 #[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Dot {
     pub id: PlayerId,
     pub x: f32,
@@ -53,6 +61,7 @@ pub struct Dot {
 
 // HOOK: what kind of room is it? Given at creation, shown in the list of rooms.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Options {
     pub title: String,
     /// Who has so many coins wins.

@@ -1,7 +1,8 @@
 // @ts-check
 /** The arena: draws what the room says, and turns keys and touches into a way to go. */
 
-/** @typedef {{ id: string, x: number, y: number, score: number }} Dot  in fractions of the arena */
+/** @import { Dot } from "./messages.d.ts" */
+/** @import { PlayerHere } from "./words.d.ts" */
 
 const canvas = /** @type {HTMLCanvasElement} */ (document.getElementById("arena"));
 const list = /** @type {HTMLElement} */ (document.getElementById("players"));
@@ -43,13 +44,14 @@ export const arena = {
     follow();
   },
 
-  /** @param {{ id: string, name: string }[]} players */
+  /** @param {PlayerHere[]} players */
   showPlayers(players) {
     names = new Map(players.map(({ id, name }) => [id, name]));
-    list.replaceChildren(...players.map(({ id, name }) => {
+    list.replaceChildren(...players.map(({ id, name, away }) => {
       const row = document.createElement("li");
       row.textContent = id === you ? `${name} (you)` : name;
       row.style.setProperty("--color", color(id));
+      row.classList.toggle("away", away);
       return row;
     }));
   },

@@ -22,16 +22,16 @@ const cluster = new Cluster({
     if (event === "news") $("news").textContent = data.text;
   },
 
-  // HOOK: about to go to a room.
+  // HOOK: about to go to a room. A promise is waited for: a countdown, an animation.
   reroute({ room }) {
     notice(`On the way to room ${room} …`);
   },
 
   // HOOK: in the room.
-  roomEntered({ room, you }) {
+  roomEntered({ room, code, you }) {
     show("room");
-    notice(`You are in room ${room}. Steer with the arrow keys or a finger, and take the coins.`);
-    arena.enter(you, (x, y) => cluster.send("steer", { x, y }));
+    notice(`You are in room ${code ?? room}. Steer with the arrow keys or a finger, and take the coins.`);
+    arena.enter(you, (x, y) => cluster.room.send("steer", { x, y }));
   },
 
   // HOOK: the room says something.
@@ -40,7 +40,7 @@ const cluster = new Cluster({
     if (event === "scored") notice(`${arena.nameOf(data.player)} has ${data.score}.`);
   },
 
-  // HOOK: somebody came or left.
+  // HOOK: somebody came or left, or is away for a moment.
   playersChanged(players) {
     arena.showPlayers(players);
   },
@@ -50,8 +50,11 @@ const cluster = new Cluster({
     notice(`Out of the room (${reason}); going back to the lobby …`);
   },
 
-  // HOOK: something was not granted.
+  // HOOK: something was not granted; also why this page must stay put.
   refused: ({ message }) => notice(message),
+
+  // HOOK: where the player is. Stopped: another window took over, or he was sent away.
+  stateChanged: (state) => ($("stopped").hidden = state !== "stopped"),
 });
 
 /** @param {string} id @returns {any} */
@@ -72,12 +75,12 @@ function chooseRoom({ name }) {
   $("register").hidden = true;
   $("play").hidden = false;
   $("join-any").focus();
-  attempt(cluster.request("watch_rooms"));
+  attempt(cluster.lobby.request("watch_rooms"));
 }
 
 const rows = /** @type {Map<string, any>} */ (new Map());
 
-/** @param {{ room: string, options: { title: string }, players: number, capacity: number, locked: boolean }[]} rooms */
+/** @param {import("./words.d.ts").RoomInfo[]} rooms */
 function showRooms(rooms) {
   // Rows stay in place while their text changes, or a click would be lost now and then.
   const ids = new Set(rooms.map(({ room }) => room));
@@ -93,7 +96,7 @@ function showRooms(rooms) {
 function addRow(room) {
   const row = document.createElement("li");
   const button = document.createElement("button");
-  button.onclick = () => attempt(cluster.request("join", { room }));
+  button.onclick = () => attempt(cluster.lobby.request("join", { room }));
   row.append(button);
   $("rooms").append(row);
   rows.set(room, row);
@@ -106,10 +109,11 @@ $("register").onsubmit = (/** @type {SubmitEvent} */ event) => {
 };
 $("create").onsubmit = (/** @type {SubmitEvent} */ event) => {
   event.preventDefault();
-  attempt(cluster.request("create", { title: $("create").elements.title.value }));
+  attempt(cluster.lobby.request("create", { title: $("create").elements.title.value }));
 };
-$("join-any").onclick = () => attempt(cluster.request("play"));
+$("join-any").onclick = () => attempt(cluster.lobby.request("play"));
 $("leave").onclick = () => cluster.leave();
+$("resume").onclick = () => cluster.start();
 
 inspect(cluster);
 if (librariesLoaded()) cluster.start();

@@ -3,181 +3,222 @@
  * The structure of the client: read it, and rarely edit it. It knows where the player is, follows
  * reroutes, and brings him back to the lobby whatever ends a connection. `client.js` says what the
  * page does about it.
+ *
+ * In a page it finds `io` and `Cookies` as globals; a bundler, Node or a native shell passes its own
+ * in the options, and needs no `window`.
  */
 
+/** @import { Socket } from "socket.io-client" */
 /**
- * @typedef {{ id: string, name: string }} Player
- * @typedef {{ room: string, reason: string }} Returned  from which room a player is back, and why
- * @typedef {{ event?: string, code: string, message: string }} Refusal
- * @typedef {{ version: number, you: Player | null, returned: Returned | null, refused: Refusal | null }} Welcome
- * @typedef {{ to: "room", room: string, url: string, path: string, ticket: string }} Reroute
- * @typedef {{ room: string, you: Player, players: Player[] }} Joined
- * @typedef {"connecting" | "lobby" | "rerouting" | "room" | "replaced"} State
- *
- * @typedef {object} Hooks  what the page does; each is optional
- * @property {(welcome: Welcome) => void} [lobbyEntered]  in the lobby: first, again, or back from a room
- * @property {(event: string, data: any) => void} [lobbyEvent]  the lobby says something
- * @property {(to: Reroute) => void} [reroute]  about to go to a room
- * @property {(joined: Joined) => void} [roomEntered]  in the room
- * @property {(event: string, data: any) => void} [roomEvent]  the room says something
- * @property {(players: Player[]) => void} [playersChanged]  somebody came or left
- * @property {(reason: string) => void} [roomLost]  out of the room; the way back has begun
- * @property {(refusal: Refusal) => void} [refused]  something was not granted
- * @property {(state: State) => void} [stateChanged]  where the player is
+ * @import { AnyMessages, Args, Cookies, DataOf, FromLobby, FromRoom, Hooks, Joined, Names, Options, Player,
+ *   PlayerHere, Refusal, Reroute, State, TokenStorage, ToLobby, ToRoom, Watcher, Welcome } from "./words.d.ts"
+ * @import { Messages } from "./messages.d.ts"
  */
 
 /** Lost connections come in crowds: each waits a random part of this, in ms, before it comes back. */
 const JITTER = 500;
 /** The longest wait, in ms, between two attempts to reach the lobby. */
 const PATIENCE = 5000;
-/** A connection or an answer that takes longer, in ms, has failed. */
+/** A connection that takes longer, in ms, has failed; so has one that is asked whether it lives. */
 const TIMEOUT = 3000;
+/** Who is connected is told `welcome` or `joined` within this, in ms. */
+const GREETING = 10_000;
+/** How long the page may hold up a reroute, in ms: the ticket is good for 15 s. */
+const PAUSE = 8000;
+/** A page that is refused its connection like this stays put, or two would fight for the place. */
+const FOR_GOOD = ["replaced", "kicked", "banned"];
 
-/** Where the token is kept. Cookies are shared by all ports of a host, hence the port in the name. */
-const AS = new URLSearchParams(location.search).get("as") ?? "";
-const COOKIE = ["token", location.port, AS].filter(Boolean).join("-");
+/**
+ * One side to talk to: the lobby, or the room. Listeners stay when connections come and go.
+ * @template Asked @template Heard
+ */
+class Line {
+  /** @type {Socket | null} */ socket = null;
+  /** @type {Map<string, Set<(data: any) => void>>} */ #listeners = new Map();
+  /** Answers that have not come yet. @type {Set<Promise<any>>} */ #asked = new Set();
+  #watch;
 
+  /** @param {"lobby" | "room"} name @param {Watcher} watch */
+  constructor(name, watch) {
+    this.name = name;
+    this.#watch = watch;
+  }
+
+  /**
+   * Asks, and waits for the answer. Rejects with a {@link Refusal}, which is an Error.
+   * @template {Names<Asked>} Name @param {Name} event @param {Args<Asked, Name>} data
+   * @returns {Promise<any>}
+   */
+  async request(event, ...data) {
+    this.#watch(`asking: ${event}`, data[0]);
+    const answering = this.#ask(event, data[0] ?? {});
+    this.#asked.add(answering);
+    const { ok, error } = await answering;
+    this.#asked.delete(answering);
+    this.#watch(`answer: ${event}`, error ? { error } : { ok });
+    if (error) throw Object.assign(new Error(error.message), { event, code: error.code });
+    return ok;
+  }
+
+  /**
+   * Says something, and does not wait. A refusal goes to the hook `refused`.
+   * @template {Names<Asked>} Name @param {Name} event @param {Args<Asked, Name>} data
+   */
+  send(event, ...data) {
+    this.#watch(`to ${this.name}: ${event}`, data[0]);
+    this.socket?.emit(event, data[0] ?? {});
+  }
+
+  /**
+   * Listens, also after a reroute or a lost connection. Returns a function that ends it.
+   * @template {Names<Heard>} Name @param {Name} event @param {(data: DataOf<Heard, Name>) => void} call
+   */
+  on(event, call) {
+    const calls = this.#listeners.get(event) ?? new Set();
+    this.#listeners.set(event, calls.add(call));
+    return () => void calls.delete(call);
+  }
+
+  /** For the cluster: tells the listeners. @param {string} event @param {any} data */
+  heard(event, data) {
+    for (const call of this.#listeners.get(event) ?? []) call(data);
+  }
+
+  /** For the cluster: cuts the line. A room that keeps seats for a while keeps this one. */
+  close() {
+    this.#fallSilent()?.io.engine?.close();
+  }
+
+  /** For the cluster: the same, but not before what was asked is answered. */
+  async finish() {
+    const socket = this.#fallSilent();
+    await Promise.all(this.#asked);
+    socket?.io.engine?.close();
+  }
+
+  #fallSilent() {
+    const socket = this.socket;
+    this.socket = null;
+    return socket?.off().offAny();
+  }
+
+  /** @param {string} event @param {object} data */
+  async #ask(event, data) {
+    const gone = { error: { code: "not_connected", message: "There is no connection right now." } };
+    if (!this.socket?.connected) return gone;
+    return this.socket.timeout(10 * TIMEOUT).emitWithAck(event, data).catch(() => gone);
+  }
+}
+
+/** @template Asked @template Heard @extends {Line<Asked, Heard>} */
+class RoomLine extends Line {
+  /** The room that the player is in, or on his way to. @type {string | null} */ id = null;
+  /** What others need to join this private room. @type {string | null} */ code = null;
+  /** Who is in the room. @type {PlayerHere[]} */ players = [];
+
+  close() {
+    super.close();
+    this.id = this.code = null;
+    this.players = [];
+  }
+}
+
+/** @template {AnyMessages} [M=Messages] */
 export class Cluster {
-  /** @type {State} */ state = "connecting";
+  /** @type {State} */ state = "stopped";
   /** @type {Player | null} */ you = null;
-  /** The room that the player is in, or on his way to. @type {string | null} */ room = null;
-  /** Who is in the room. @type {Player[]} */ players = [];
+  /** @type {Line<ToLobby<M>, FromLobby<M>>} */ lobby;
+  /** @type {RoomLine<ToRoom<M>, FromRoom<M>>} */ room;
 
-  #lobbySocket = /** @type {any} */ (null);
-  #roomSocket = /** @type {any} */ (null);
-  #attempts = 0;
-  #timer = 0;
-  #watchers = /** @type {((what: string, detail: any) => void)[]} */ ([]);
+  /** The one thing that is waited for. @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
+  /** Attempts to reach the lobby since it was last reached. */ #attempts = 0;
+  /** Reroutes that have failed since a room was last reached. */ #misses = 0;
+  /** The reroute that is being followed. @type {Reroute | null} */ #to = null;
+  /** @type {Watcher[]} */ #watchers = [];
 
-  /** @param {Hooks} hooks */
-  constructor(hooks) {
+  /** @param {Hooks<M>} [hooks] @param {Options} [options] */
+  constructor(hooks = {}, options = {}) {
     this.hooks = hooks;
+    this.options = options;
+    this.storage = options.storage ?? cookieStorage();
+    this.lobby = new Line("lobby", (what, detail) => this.#watch(what, detail));
+    this.room = new RoomLine("room", (what, detail) => this.#watch(what, detail));
+    // A page that the browser kept asleep has lost its connections without being told.
+    globalThis.addEventListener?.("pageshow", (event) => event.persisted && this.#backToLobby("asleep"));
+    globalThis.addEventListener?.("online", () => this.#online());
   }
 
   /** Connects to the lobby. From now on the player is in it, in a room, or on his way back. */
   start() {
-    // A page that the browser kept asleep has lost its connections without being told.
-    window.addEventListener("pageshow", (event) => event.persisted && this.#backToLobby("asleep"));
-    window.addEventListener("online", () => this.state === "connecting" && this.#enterLobby());
-    this.#enterLobby();
+    if (this.state === "stopped") this.#enterLobby();
   }
 
-  /** Becomes a player. Rejects with a {@link Refusal}. @param {string} name */
-  async register(name) {
-    const { token, you } = await this.request("register", { name });
-    const secure = location.protocol === "https:";
-    Cookies.set(COOKIE, token, { expires: 365, sameSite: "strict", secure });
-    this.you = you;
-    return you;
+  /** Hangs up, and stays away until `start()`. */
+  stop() {
+    this.#hangUp();
+    this.#setState("stopped");
   }
 
-  /** Forgets who this is. */
-  forget() {
-    Cookies.remove(COOKIE);
+  /**
+   * Becomes a player: by name, or with all that `on_register` wants. Rejects with a {@link Refusal}.
+   * @param {string | { name?: string, [more: string]: unknown }} form @returns {Promise<Player>}
+   */
+  async register(form) {
+    const data = typeof form === "string" ? { name: form } : form;
+    const lobby = /** @type {Line<{ register: object }, never>} */ (/** @type {unknown} */ (this.lobby));
+    const { token, you } = await lobby.request("register", data);
+    await this.storage.set(token);
+    return (this.you = you);
+  }
+
+  /** Forgets who this is, and is in the lobby as a stranger. */
+  async forget() {
+    await this.storage.remove();
     this.you = null;
     this.leave();
-  }
-
-  /** Asks the lobby. Rejects with a {@link Refusal}. @param {string} event @param {object} [data] */
-  request(event, data = {}) {
-    return this.#ask(this.#lobbySocket, event, data);
-  }
-
-  /** Asks the room. Rejects with a {@link Refusal}. @param {string} event @param {object} [data] */
-  ask(event, data = {}) {
-    return this.#ask(this.#roomSocket, event, data);
-  }
-
-  /** Tells the room, and does not wait for an answer. @param {string} event @param {object} [data] */
-  send(event, data = {}) {
-    this.#watch(`to room: ${event}`, data);
-    this.#roomSocket?.emit(event, data);
   }
 
   /** Leaves the room for good. */
   leave() {
     // Said to the room, which would otherwise take it for a lost connection.
-    this.#roomSocket?.off().disconnect();
+    this.room.socket?.off().disconnect();
     this.#backToLobby("left");
   }
 
-  /** Loses the room's connection, as a bad network would. */
+  /** Loses the connection, as a bad network would. */
   drop() {
-    this.#roomSocket?.io.engine.close();
+    (this.room.socket ?? this.lobby.socket)?.io.engine.close();
   }
 
-  /** Calls back for everything that happens here. @param {(what: string, detail: any) => void} call */
+  /** Calls back for everything that happens here. @param {Watcher} call */
   watch(call) {
     this.#watchers.push(call);
   }
 
   #enterLobby() {
-    clearTimeout(this.#timer);
-    this.#close("lobby");
+    this.#hangUp();
+    /** @param {(auth: { token: string | undefined }) => void} use */
+    const auth = async (use) => use({ token: await this.storage.get() });
+    this.#connect(this.lobby, "", "/socket.io", auth);
     this.#setState("connecting");
-    const socket = this.#connect("", "/socket.io", (/** @type {any} */ cb) => {
-      cb({ token: Cookies.get(COOKIE) });
-    });
-    this.#lobbySocket = socket;
-    socket.on("welcome", (/** @type {Welcome} */ welcome) => {
-      this.#attempts = 0;
-      this.you = welcome.you;
-      if (welcome.refused) Cookies.remove(COOKIE);
-      this.#setState("lobby");
-      this.hooks.lobbyEntered?.(welcome);
-    });
-    socket.on("reroute", (/** @type {Reroute} */ to) => this.#enterRoom(to));
-    socket.on("connect_error", () => this.#lobbyLost(socket));
-    socket.on("disconnect", () => this.#lobbyLost(socket));
-    socket.onAny((/** @type {string} */ event, /** @type {any} */ data) => {
-      this.#watch(`lobby: ${event}`, data);
-      if (event === "refused") this.#refused(data);
-      else if (event !== "welcome" && event !== "reroute") this.hooks.lobbyEvent?.(event, data);
-    });
-  }
-
-  /** @param {any} socket */
-  #lobbyLost(socket) {
-    // In a room, the lobby is not needed; on the way to one, the room decides.
-    if (socket !== this.#lobbySocket || this.state === "room") return;
-    this.#lobbySocket = null;
-    if (this.state !== "rerouting") this.#backToLobby("lobby lost");
   }
 
   /** @param {Reroute} to */
-  #enterRoom(to) {
-    this.#close("room");
-    this.room = to.room;
-    this.#setState("rerouting");
-    this.hooks.reroute?.(to);
-    const socket = this.#connect(to.url, to.path, { ticket: to.ticket });
-    this.#roomSocket = socket;
-    socket.on("joined", (/** @type {Joined} */ joined) => {
-      this.#close("lobby");
-      this.players = joined.players;
-      this.#setState("room");
-      this.hooks.roomEntered?.(joined);
-      this.hooks.playersChanged?.(this.players);
-    });
-    let reason = "connection lost";
-    socket.on("reroute", (/** @type {any} */ next) => {
-      if (next.to === "room") return this.#enterRoom(next);
-      reason = next.reason;
-      this.#roomLost(socket, reason);
-    });
-    socket.on("connect_error", (/** @type {Error} */ error) => this.#roomLost(socket, error.message));
-    socket.on("disconnect", () => this.#roomLost(socket, reason));
-    socket.onAny((/** @type {string} */ event, /** @type {any} */ data) => {
-      this.#watch(`room: ${event}`, data);
-      if (event === "refused") this.#refused(data);
-      else if (event.startsWith("player_")) this.#playersChanged(event, data.player);
-      else if (event !== "joined" && event !== "reroute") this.hooks.roomEvent?.(event, data);
-    });
-  }
-
-  /** @param {any} socket @param {string} reason */
-  #roomLost(socket, reason) {
-    if (socket === this.#roomSocket) this.#backToLobby(reason);
+  async #enterRoom(to) {
+    // The room before, if there is one, has let him go.
+    this.room.close();
+    this.room.id = to.room;
+    this.#to = to;
+    try {
+      this.#setState("rerouting");
+      const enough = new Promise((resolve) => this.#later(PAUSE, () => resolve(null)));
+      await Promise.race([this.hooks.reroute?.(to), enough]);
+    } catch (error) {
+      console.error(error);
+      if (this.#to === to) this.#backToLobby("not followed");
+    }
+    // Meanwhile he may have left, or have been sent elsewhere.
+    if (this.#to === to) this.#connect(this.room, to.url, to.path, { ticket: to.ticket });
   }
 
   /**
@@ -185,63 +226,124 @@ export class Cluster {
    * @param {string} why
    */
   #backToLobby(why) {
-    // Another window took over, and would lose its turn if this one came back by itself.
-    if (this.state === "replaced") return;
-    const lost = this.room !== null;
-    this.#close("room");
-    this.#close("lobby");
-    this.room = null;
-    this.players = [];
+    if (this.state === "stopped") return;
+    if (this.state === "rerouting") this.#misses++;
+    const lost = this.room.id !== null;
+    this.#hangUp();
+    const wait = Math.min(PATIENCE, JITTER * 2 ** this.#attempts++) * Math.random();
+    this.#later(wait, () => this.#enterLobby());
+    this.#watch(`back to the lobby in ${Math.round(wait)} ms`, { why });
     this.#setState("connecting");
     if (lost) this.hooks.roomLost?.(why);
-    const wait = Math.min(PATIENCE, JITTER * 2 ** this.#attempts++) * Math.random();
-    this.#watch(`back to the lobby in ${Math.round(wait)} ms`, { why });
+  }
+
+  /**
+   * @param {Line<any, any>} line @param {string} url @param {string} path
+   * @param {{ ticket: string } | ((use: (auth: { token: string | undefined }) => void) => void)} auth
+   */
+  #connect(line, url, path, auth) {
+    const io = this.options.io ?? globals.io;
+    const origin = url || this.options.url || location.origin;
+    this.#watch(`connecting to ${origin}${path}`, {});
+    const socket = io(origin, {
+      path, auth, timeout: TIMEOUT, transports: ["websocket"], reconnection: false, forceNew: true,
+    });
+    line.socket = socket;
+    socket.on("connect_error", ({ message }) => this.#lost(line, message));
+    socket.on("disconnect", () => this.#lost(line, "connection lost"));
+    socket.onAny((event, data) => this.#heard(line, event, data));
+    this.#later(GREETING, () => this.#lost(line, "no answer"));
+  }
+
+  /** @param {Line<any, any>} line @param {string} why */
+  #lost(line, why) {
+    // Who is on his way to a room does not need the lobby any more.
+    if (line === this.lobby && this.state === "rerouting") line.close();
+    else this.#backToLobby(why);
+  }
+
+  /**
+   * What the cluster itself says, and all the rest.
+   * @param {Line<any, any>} line @param {string} event @param {any} data
+   */
+  #heard(line, event, data) {
+    this.#watch(`${line.name}: ${event}`, data);
+    switch (event) {
+      case "welcome": return this.#welcome(data);
+      case "joined": return this.#joined(data);
+      case "reroute":
+        return void (data.to === "room" ? this.#enterRoom(data) : this.#backToLobby(data.reason));
+      case "refused": return this.#refused(data);
+      case "player_joined": case "player_left": case "player_dropped": case "player_returned":
+        return this.#playersChanged(event, data.player);
+    }
+    line.heard(event, data);
+    const said = /** @type {[any, any]} */ ([event, data]);
+    if (line === this.lobby) this.hooks.lobbyEvent?.(...said);
+    else this.hooks.roomEvent?.(...said);
+  }
+
+  /** @param {Welcome} welcome */
+  #welcome(welcome) {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#enterLobby(), wait);
+    // A reroute that fails each time must not send him back and forth without a pause.
+    this.#attempts = this.#misses;
+    this.you = welcome.you;
+    if (welcome.refused) this.storage.remove();
+    this.#setState("lobby");
+    this.hooks.lobbyEntered?.(welcome);
+  }
+
+  /** @param {Joined} joined */
+  #joined(joined) {
+    clearTimeout(this.#timer);
+    this.lobby.finish();
+    this.#to = null;
+    this.#attempts = this.#misses = 0;
+    this.room.code = joined.code ?? null;
+    this.room.players = joined.players.map((player) => ({ away: false, ...player }));
+    this.#setState("room");
+    this.hooks.roomEntered?.(joined);
+    this.hooks.playersChanged?.(this.room.players);
   }
 
   /** @param {Refusal} refusal */
   #refused(refusal) {
-    if (refusal.code === "replaced") this.#setState("replaced");
+    if (refusal.event === "connect" && FOR_GOOD.includes(refusal.code)) this.stop();
     this.hooks.refused?.(refusal);
   }
 
   /** @param {string} event @param {Player} player */
   #playersChanged(event, player) {
-    if (event === "player_joined") this.players = [...this.players, player];
-    if (event === "player_left") this.players = this.players.filter(({ id }) => id !== player.id);
-    this.hooks.playersChanged?.(this.players);
+    const { players } = this.room;
+    const now = event === "player_left" ? [] : [{ ...player, away: event === "player_dropped" }];
+    const at = players.findIndex(({ id }) => id === player.id);
+    this.room.players = at < 0 ? [...players, ...now] : players.toSpliced(at, 1, ...now);
+    this.hooks.playersChanged?.(this.room.players);
   }
 
-  /** @param {string} url @param {string} path @param {any} auth */
-  #connect(url, path, auth) {
-    this.#watch(`connecting to ${url || location.origin}${path}`, {});
-    return io(url || location.origin, {
-      path, auth, timeout: TIMEOUT, transports: ["websocket"], reconnection: false, forceNew: true,
-    });
+  /** The network is back. A connection that did not survive it would not tell for ten seconds. */
+  #online() {
+    if (this.state === "connecting") return this.#enterLobby();
+    const line = this.state === "room" ? this.room : this.lobby;
+    const { socket } = line;
+    // No enum has an event of this name, so nobody's hook is called: the answer is that there is none.
+    const answer = socket?.timeout(TIMEOUT).emitWithAck("welcome");
+    answer?.catch(() => socket === line.socket && this.#lost(line, "no answer"));
   }
 
-  /** @param {any} socket @param {string} event @param {object} data */
-  async #ask(socket, event, data) {
-    this.#watch(`asking: ${event}`, data);
-    const gone = { event, code: "not_connected", message: "There is no connection right now." };
-    if (!socket?.connected) throw gone;
-    const answer = await socket.timeout(10 * TIMEOUT).emitWithAck(event, data).catch(() => ({ error: gone }));
-    this.#watch(`answer: ${event}`, answer);
-    if (answer.error) throw answer.error;
-    return answer.ok;
+  /** Listens to nobody any more, and waits for nothing. */
+  #hangUp() {
+    clearTimeout(this.#timer);
+    this.#to = null;
+    this.lobby.finish();
+    this.room.close();
   }
 
-  /**
-   * Listens no more, and cuts the line: a room that keeps seats for a while keeps this one.
-   * @param {"lobby" | "room"} which
-   */
-  #close(which) {
-    const socket = which === "lobby" ? this.#lobbySocket : this.#roomSocket;
-    if (which === "lobby") this.#lobbySocket = null;
-    else this.#roomSocket = null;
-    socket?.off().offAny();
-    socket?.io.engine?.close();
+  /** @param {number} ms @param {() => void} call */
+  #later(ms, call) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(call, ms);
   }
 
   /** @param {State} state */
@@ -252,11 +354,42 @@ export class Cluster {
     this.hooks.stateChanged?.(state);
   }
 
-  /** @param {string} what @param {any} detail */
+  /** @type {Watcher} */
   #watch(what, detail) {
     for (const call of this.#watchers) call(what, detail);
   }
 }
 
-/** Whether the client libraries are there; without them nothing here works. */
-export const librariesLoaded = () => "io" in window && "Cookies" in window;
+/** The client libraries, where the page loads them as scripts. */
+const globals = /** @type {{ io: typeof import("socket.io-client").io, Cookies: Cookies }} */ (
+  /** @type {unknown} */ (globalThis)
+);
+
+/** Whether they are there; without them nothing here works in a page. */
+export const librariesLoaded = () => "io" in globalThis && "Cookies" in globalThis;
+
+/**
+ * The token in a cookie, for a year. Cookies are shared by all ports of a host, hence the port in the
+ * name; `?as=2` in the address makes a second player in the same browser.
+ * @param {Cookies} [jar]  js-cookie @returns {TokenStorage}
+ */
+export function cookieStorage(jar = globals.Cookies) {
+  const as = new URLSearchParams(location.search).get("as") ?? "";
+  const name = ["token", location.port, as].filter(Boolean).join("-");
+  const secure = location.protocol === "https:";
+  return {
+    get: () => jar.get(name),
+    set: (token) => jar.set(name, token, { expires: 365, sameSite: "strict", secure }),
+    remove: () => jar.remove(name),
+  };
+}
+
+/**
+ * The token in `localStorage`, or in `sessionStorage`: for frames of other sites, which get no cookies.
+ * @param {Storage} [store] @returns {TokenStorage}
+ */
+export const webStorage = (store = localStorage) => ({
+  get: () => store.getItem("token") ?? undefined,
+  set: (token) => store.setItem("token", token),
+  remove: () => store.removeItem("token"),
+});

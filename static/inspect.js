@@ -34,7 +34,7 @@ export function inspect(cluster) {
   const as = Number(new URLSearchParams(location.search).get("as") ?? 1);
   $("another").href = `?as=${as + 1}`;
   $("drop").onclick = () => cluster.drop();
-  $("kill").onclick = () => fetch(`/dev/rooms/${cluster.room}/kill`, { method: "POST" });
+  $("kill").onclick = () => fetch(`/dev/rooms/${cluster.room.id}/kill`, { method: "POST" });
   let last = "", row = 0;
   cluster.watch((what, detail) => {
     // Of what comes many times a second, one line tells enough.
@@ -49,9 +49,9 @@ export function inspect(cluster) {
 
 /** @param {import("./cluster.js").Cluster} cluster @param {any} reroute */
 function refresh(cluster, reroute) {
-  const { state, you, room } = cluster;
+  const { state, you, room: { id: room } } = cluster;
   document.body.dataset.state = state;
-  const hop = { connecting: "you", lobby: "lobby", rerouting: "lobby", room: "room", replaced: "you" }[state];
+  const hop = { connecting: "you", lobby: "lobby", rerouting: "lobby", room: "room", stopped: "you" }[state];
   for (const item of document.querySelectorAll("[data-hop]")) {
     if (item.getAttribute("data-hop") === hop) item.setAttribute("aria-current", "step");
     else item.removeAttribute("aria-current");
@@ -63,7 +63,8 @@ function refresh(cluster, reroute) {
     $("details").dataset.room = host + pathname.replace(/\/socket\.io$/, "");
   }
   const where = room ? $("details").dataset.room : location.host;
-  const rows = { State: state, Player: you?.name ?? "not registered", Id: you?.id ?? "–", Room: room ?? "–", Server: where };
+  const player = you?.name ?? "not registered";
+  const rows = { State: state, Player: player, Id: you?.id ?? "–", Room: room ?? "–", Server: where };
   $("details").replaceChildren(...Object.entries(rows).flatMap(([name, value]) => {
     const [term, text] = [document.createElement("dt"), document.createElement("dd")];
     [term.textContent, text.textContent] = [name, value];
@@ -85,20 +86,28 @@ async function watchServer() {
   };
 }
 
-/** @param {string} pane @param {Date} time @param {string} what @param {any} [detail] @param {string} [level] */
+/**
+ * @param {string} pane @param {Date} time @param {string} what @param {any} [detail] @param {string} [level]
+ */
 function log(pane, time, what, detail, level = "INFO") {
   const list = $(pane);
   const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
   const row = document.createElement("li");
   const clock = document.createElement("time");
   clock.textContent = time.toTimeString().slice(0, 8) + "." + String(time.getMilliseconds()).padStart(3, "0");
-  const data = detail && Object.keys(detail).length > 0 ? JSON.stringify(detail, short) : "";
+  const data = inWords(detail);
   const hidden = data.replace(/("(?:token|ticket)":")[^"]+/g, "$1…");
   row.append(clock, ` ${what} ${hidden.length > LENGTH ? `${hidden.slice(0, LENGTH)} …` : hidden}`);
   row.dataset.level = level;
   list.append(row);
   while (list.childElementCount > LINES) list.firstElementChild.remove();
   if (atEnd) list.scrollTop = list.scrollHeight;
+}
+
+/** @param {any} detail */
+function inWords(detail) {
+  if (detail instanceof ArrayBuffer || ArrayBuffer.isView(detail)) return `${detail.byteLength} bytes`;
+  return detail && Object.keys(detail).length > 0 ? JSON.stringify(detail, short) : "";
 }
 
 /** Three digits are enough to follow a number. @param {string} _ @param {any} value */

@@ -45,6 +45,7 @@ step "formatting and lints"
 cargo fmt --check
 cargo clippy --all-targets --locked -- -D warnings
 template-hooks/twins.sh --check
+npm run check
 
 step "tests"
 cargo test --locked

@@ -12,6 +12,7 @@
 //! | `net`, `web` | listening and serving; the page |
 //! | `stage` | a room without all that, for tests of your hooks |
 //! | `agenda`, `compute` | timers, and work given away; heavy work on other threads |
+//! | `typescript` | the messages as types of the page |
 //! | `token`, `settings`, `logs`, `words` | what their names say |
 
 mod agenda;
@@ -37,6 +38,8 @@ mod settings;
 pub mod stage;
 pub(crate) mod supervisor;
 pub(crate) mod token;
+#[cfg(test)]
+mod typescript;
 mod web;
 pub(crate) mod words;
 

@@ -10,7 +10,7 @@ macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(transparent)]
+        #[cfg_attr(test, derive(ts_rs::TS))]
         pub struct $name(pub String);
 
         impl fmt::Display for $name {
@@ -32,6 +32,7 @@ text_id!(
 
 /// A registered person, the same in the lobby and in rooms.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Player {
     pub id: PlayerId,
     /// As the person typed it, checked by `on_register`. Show it as text, never as HTML.

@@ -51,7 +51,7 @@ async fn a_players_newest_window_wins_in_the_lobby_and_in_a_room() -> Result<()>
 
     for page in [&first, &second] {
         is_replaced(page).await?;
-        let since = "document.getElementById('client-log').innerText.split('state: replaced')[1]";
+        let since = "document.getElementById('client-log').innerText.split('state: stopped')[1]";
         let log = page.eval(since).await?;
         let log = log.as_str().unwrap_or_default();
         ensure!(!log.contains("connecting"), "it did not stay put:\n{log}");
@@ -63,7 +63,7 @@ async fn a_players_newest_window_wins_in_the_lobby_and_in_a_room() -> Result<()>
 }
 
 async fn is_replaced(page: &Page) -> Result<()> {
-    page.until("document.body.dataset.state === 'replaced'").await?;
+    page.until("document.body.dataset.state === 'stopped'").await?;
     page.until_shows("#notice", "connected in another window").await
 }
 

@@ -1,5 +1,6 @@
 //! The wire contract, told by the official client: `contract.mjs` drives the program with
-//! `socket.io-client` and says what differs.
+//! `socket.io-client` and says what differs; `client.mjs` does so with `static/cluster.js`, in Node;
+//! `words.mjs` says to it what no arena says.
 
 mod lobby;
 
@@ -10,22 +11,42 @@ use std::{
 
 use lobby::Lobby;
 
+const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
+
 #[test]
 fn the_official_client_finds_the_contract_kept() {
-    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let lobby = start_lobby();
+    run("contract.mjs", &[&lobby.url]);
+}
+
+#[test]
+fn the_pages_client_plays_without_a_page_and_survives_every_kind_of_loss() {
+    let lobby = start_lobby();
+    run("client.mjs", &[&lobby.url]);
+}
+
+#[test]
+fn the_pages_client_understands_all_that_may_be_said() {
+    run("words.mjs", &[]);
+}
+
+fn start_lobby() -> Lobby {
+    Lobby::start(Path::new(env!("CARGO_BIN_EXE_cluster")), Path::new(PROJECT), &[]).unwrap()
+}
+
+fn run(script: &str, args: &[&str]) {
+    let project = Path::new(PROJECT);
     assert!(
         project.join("node_modules/socket.io-client").is_dir(),
-        "socket.io-client is missing: run `npm ci` in {}",
-        project.display()
+        "socket.io-client is missing: run `npm ci` in {PROJECT}"
     );
-    let lobby = Lobby::start(Path::new(env!("CARGO_BIN_EXE_cluster")), project, &[]).unwrap();
     let output = Command::new("node")
-        .arg(project.join("tests/wire/contract.mjs"))
-        .arg(&lobby.url)
+        .arg(project.join("tests/wire").join(script))
+        .args(args)
         .stdin(Stdio::null())
         .output()
-        .expect("node is missing: install Node.js 18 or newer");
+        .expect("node is missing: install Node.js 20 or newer");
     print!("{}", String::from_utf8_lossy(&output.stdout));
     eprint!("{}", String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "the contract is broken; the last lines above say where");
+    assert!(output.status.success(), "{script} differs; the last lines above say where");
 }

@@ -1,0 +1,309 @@
+// static/cluster.js as a program of Node uses it, without a page: `node client.mjs URL`. It plays in a
+// real lobby, through a line that can be cut, frozen and mended. Ends at the first thing that differs.
+import assert from "node:assert/strict";
+import net from "node:net";
+import { io } from "socket.io-client";
+import { Cluster } from "../../static/cluster.js";
+
+const lobby = new URL(process.argv[2]);
+/** Generous: only what is broken takes so long, in ms. */
+const PATIENCE = 20_000;
+
+/** A line to the lobby. While it is frozen it takes what comes, and passes nothing on. */
+const line = {
+  pairs: new Set(),
+  frozen: false,
+  server: net.createServer((near) => {
+    const far = net.connect(lobby.port, lobby.hostname);
+    const pair = [near, far];
+    line.pairs.add(pair);
+    for (const [from, to] of [pair, [far, near]]) {
+      from.on("data", (bytes) => line.frozen || to.write(bytes));
+      from.on("error", () => {});
+      from.on("close", () => (to.destroy(), line.pairs.delete(pair)));
+    }
+  }),
+  listen: (port) => new Promise((done) => line.server.listen(port, "127.0.0.1", done)),
+  cut: () => [...line.pairs].flat().forEach((socket) => socket.destroy()),
+};
+await line.listen(0);
+const { port } = line.server.address();
+const url = `http://127.0.0.1:${port}`;
+
+/** A client that remembers what happened to it, in order. */
+function client(storage = memory()) {
+  const heard = [];
+  let wake = () => {};
+  const hear = (what) => (...details) => {
+    heard.push([what, ...details]);
+    wake();
+  };
+  const names = ["lobbyEntered", "reroute", "roomEntered", "roomLost", "refused", "stateChanged"];
+  const hooks = Object.fromEntries(names.map((name) => [name, hear(name)]));
+  const cluster = new Cluster(hooks, { url, io, storage });
+  /** The next thing of this name, and of this kind; what comes before it is dropped. */
+  async function next(name, wanted = () => true) {
+    const deadline = Date.now() + PATIENCE;
+    for (;;) {
+      while (heard.length > 0) {
+        const [what, ...details] = heard.shift();
+        if (what === name && wanted(...details)) return details[0];
+      }
+      const left = deadline - Date.now();
+      assert.ok(left > 0, `not seen: ${name} ${wanted}; state: ${cluster.state}`);
+      await new Promise((resolve) => {
+        const timer = setTimeout(resolve, left);
+        wake = () => (clearTimeout(timer), resolve());
+      });
+    }
+  }
+  const heardSince = (name) => heard.filter(([what]) => what === name).length;
+  return { cluster, hooks, storage, next, hear, heardSince, until: (state) => next("stateChanged", (s) => s === state) };
+}
+
+function memory() {
+  let token;
+  return { get: () => token, set: (its) => (token = its), remove: () => (token = undefined) };
+}
+
+/** Back in the lobby, from a room and with this reason. */
+const back = async (who, room, reason) =>
+  assert.deepEqual((await who.next("lobbyEntered")).returned, { room, reason });
+
+/** Asks for a room, and is in it. */
+async function play(who) {
+  await who.cluster.lobby.request("play");
+  return who.next("roomEntered");
+}
+
+const ann = client();
+let states = 0;
+
+const checks = {
+  "nothing of a page is needed": async () => {
+    assert.equal(typeof globalThis.window, "undefined");
+    assert.equal(ann.cluster.state, "stopped");
+    ann.cluster.start();
+    assert.equal((await ann.next("lobbyEntered")).you, null);
+  },
+
+  "what is refused rejects with event, code and message": async () => {
+    const refused = { event: "play", code: "not_registered", message: "register first" };
+    await assert.rejects(ann.cluster.lobby.request("play"), refused);
+    await assert.rejects(ann.cluster.register(""), { event: "register", code: "bad_name" });
+    await assert.rejects(ann.cluster.room.request("steer", { x: 0, y: 0 }), { code: "not_connected" });
+  },
+
+  "registers with a form, and the token is kept where it was said": async () => {
+    const you = await ann.cluster.register({ name: "Ann" });
+    assert.equal(you.name, "Ann");
+    assert.deepEqual(ann.cluster.you, you);
+    assert.match(await ann.storage.get(), /^[\w-]+\.[\w-]+\.[\w-]+$/);
+  },
+
+  "listeners hear the lobby until they are taken away": async () => {
+    const off = ann.cluster.lobby.on("rooms", ann.hear("rooms"));
+    await ann.cluster.lobby.request("watch_rooms");
+    assert.ok(Array.isArray(await ann.next("rooms")));
+    off();
+    await ann.cluster.lobby.request("watch_rooms");
+    assert.equal(ann.heardSince("rooms"), 0);
+  },
+
+  "a reroute waits for the page": async () => {
+    const { reroute } = ann.hooks;
+    let go;
+    ann.cluster.hooks.reroute = (to) => (reroute(to), new Promise((resolve) => (go = resolve)));
+    await ann.cluster.lobby.request("play");
+    const { room } = await ann.next("reroute");
+    assert.deepEqual([ann.cluster.state, ann.cluster.room.id], ["rerouting", room]);
+    // An answer of the lobby later, it is still waiting.
+    await ann.cluster.lobby.request("unwatch_rooms");
+    assert.deepEqual([ann.cluster.state, ann.heardSince("roomEntered")], ["rerouting", 0]);
+    ann.cluster.hooks.reroute = reroute;
+    go();
+    assert.equal((await ann.next("roomEntered")).room, room);
+    assert.equal(ann.cluster.state, "room");
+    const { id, name } = ann.cluster.you;
+    assert.deepEqual(ann.cluster.room.players, [{ id, name, away: false }]);
+  },
+
+  "what is said in the room is heard, and answered": async () => {
+    ann.cluster.room.on("state", ({ dots }) => ann.hear("dots")(dots.length, ++states));
+    await ann.next("dots");
+    assert.deepEqual(await ann.cluster.room.request("steer", { x: 1, y: 0 }), {});
+    ann.cluster.room.send("steer", { x: "fast" });
+    const { event, code } = await ann.next("refused");
+    assert.deepEqual([event, code], ["steer", "bad_message"]);
+  },
+
+  "who leaves is back in the lobby": async () => {
+    const { id } = ann.cluster.room;
+    ann.cluster.leave();
+    assert.equal(await ann.next("roomLost"), "left");
+    await back(ann, id, "left");
+    assert.deepEqual([ann.cluster.room.id, ann.cluster.room.players], [null, []]);
+  },
+
+  "who drops is back in the lobby, and listeners survive it": async () => {
+    const { room } = await play(ann);
+    await ann.next("dots");
+    ann.cluster.drop();
+    assert.equal(await ann.next("roomLost"), "connection lost");
+    await back(ann, room, "dropped");
+    await play(ann);
+    await ann.next("dots");
+  },
+
+  "a room that dies": async () => {
+    const { id } = ann.cluster.room;
+    await fetch(`${lobby.origin}/dev/rooms/${id}/kill`, { method: "POST" });
+    await ann.next("roomLost");
+    await back(ann, id, "crashed");
+  },
+
+  "a lobby that is lost": async () => {
+    ann.cluster.drop();
+    await ann.until("connecting");
+    assert.equal((await ann.next("lobbyEntered")).you.name, "Ann");
+  },
+
+  "a line that is cut, in the lobby and in a room": async () => {
+    line.cut();
+    await ann.until("connecting");
+    await ann.next("lobbyEntered");
+    const { room } = await play(ann);
+    line.cut();
+    assert.equal(await ann.next("roomLost"), "connection lost");
+    await back(ann, room, "dropped");
+  },
+
+  "nobody listens for a while, or takes calls and says nothing": async () => {
+    line.cut();
+    line.server.close();
+    await ann.until("connecting");
+    const tries = [];
+    ann.cluster.watch((what) => what.startsWith("back to the lobby in") && ann.hear("again")(tries.push(what)));
+    await ann.next("again", (times) => times === 2);
+    line.frozen = true;
+    await line.listen(port);
+    const connections = new Promise((resolve) => line.server.once("connection", resolve));
+    await connections;
+    const before = tries.length;
+    await ann.next("again", (times) => times > before);
+    line.frozen = false;
+    line.cut();
+    assert.equal((await ann.next("lobbyEntered")).you.name, "Ann");
+  },
+
+  "a ticket that is not taken": async () => {
+    const { reroute } = ann.hooks;
+    ann.cluster.hooks.reroute = (to) => {
+      to.ticket = "0".repeat(32);
+      ann.cluster.hooks.reroute = reroute;
+    };
+    await ann.cluster.lobby.request("play");
+    assert.equal(await ann.next("roomLost"), "bad_ticket");
+    // The lobby still keeps his seat.
+    await ann.next("roomEntered");
+    ann.cluster.leave();
+    await ann.next("lobbyEntered");
+  },
+
+  "a page that cannot show the reroute": async () => {
+    const { reroute } = ann.hooks;
+    const { error } = console;
+    const errors = [];
+    console.error = (error) => errors.push(error.message);
+    ann.cluster.hooks.reroute = async () => {
+      ann.cluster.hooks.reroute = reroute;
+      throw new Error("no such picture");
+    };
+    await ann.cluster.lobby.request("play");
+    assert.equal(await ann.next("roomLost"), "not followed");
+    await ann.next("roomEntered");
+    console.error = error;
+    assert.deepEqual(errors, ["no such picture"]);
+    ann.cluster.leave();
+    await ann.next("lobbyEntered");
+  },
+
+  "the network is back: a connection that lives stays, and one that does not is left": async () => {
+    ann.cluster.stop();
+    // As a browser says it.
+    const page = new EventTarget();
+    globalThis.addEventListener = page.addEventListener.bind(page);
+    const bob = client();
+    const online = () => page.dispatchEvent(new Event("online"));
+    bob.cluster.start();
+    await bob.next("lobbyEntered");
+    await bob.cluster.register("Bob");
+    online();
+    // Answers come in the order of the questions: this one's comes after the other's.
+    await bob.cluster.lobby.request("watch_rooms");
+    assert.equal(bob.cluster.state, "lobby");
+    await play(bob);
+    online();
+    await bob.cluster.room.request("steer", { x: 0, y: 0 });
+    assert.equal(bob.cluster.state, "room");
+
+    for (const where of ["room", "lobby"]) {
+      assert.equal(bob.cluster.state, where);
+      line.frozen = true;
+      online();
+      const started = Date.now();
+      await bob.until("connecting");
+      assert.ok(Date.now() - started < 8000, "it took as long as without being told");
+      line.frozen = false;
+      line.cut();
+      // While it waits for the next attempt, this makes it come at once.
+      online();
+      await bob.next("lobbyEntered");
+    }
+
+    // A page that slept.
+    page.dispatchEvent(Object.assign(new Event("pageshow"), { persisted: true }));
+    await bob.until("connecting");
+    await bob.next("lobbyEntered");
+    delete globalThis.addEventListener;
+    bob.cluster.stop();
+    ann.cluster.start();
+    await ann.next("lobbyEntered");
+  },
+
+  "a player's newest window wins, and the other stays away until it is told": async () => {
+    const second = client(ann.storage);
+    const became = ann.until("stopped");
+    second.cluster.start();
+    await second.next("lobbyEntered");
+    await became;
+    assert.equal((await ann.next("refused")).code, "replaced");
+    ann.cluster.leave();
+    ann.cluster.drop();
+    assert.equal(ann.cluster.state, "stopped");
+    ann.cluster.start();
+    assert.equal((await ann.next("lobbyEntered")).you.name, "Ann");
+    await second.until("stopped");
+  },
+
+  "who is forgotten is a stranger": async () => {
+    await ann.cluster.forget();
+    assert.equal((await ann.next("lobbyEntered")).you, null);
+    assert.equal(await ann.storage.get(), undefined);
+    ann.cluster.stop();
+    assert.equal(ann.cluster.state, "stopped");
+  },
+};
+
+for (const [what, check] of Object.entries(checks)) {
+  try {
+    await check();
+    console.log(`ok: ${what}`);
+  } catch (error) {
+    console.log(`DIFFERS: ${what}\n${error.stack}`);
+    process.exit(1);
+  }
+}
+// Nothing of it is left that would keep this process from ending.
+line.server.close();
+line.cut();
