@@ -1,7 +1,7 @@
 //! The room manager: creates, finds, messages and closes rooms, and counts their seats. The only
 //! place that starts or ends processes, and the only one that gives seats away.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, hash_map::Entry::Occupied};
 
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
@@ -43,13 +43,13 @@ pub(crate) enum Happening<R: Room> {
     Reroute {
         players: Vec<Rerouted>,
         room: RoomId,
-        waiter: Waiter,
+        waiters: Vec<Waiter>,
     },
     /// The seats that these players, or one of them, asked for are not to be had.
     Refused {
         players: Vec<Player>,
         refusal: Refusal,
-        waiter: Waiter,
+        waiters: Vec<Waiter>,
     },
     Joined(PlayerId),
     /// A room sends a player on to another one.
@@ -114,7 +114,7 @@ struct Entry<R: Room> {
 struct Join {
     room: RoomId,
     players: Vec<Player>,
-    waiter: Waiter,
+    waiters: Vec<Waiter>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -267,21 +267,31 @@ impl<R: Room> RoomManager<R> {
         // Reserve before replying, so that two players cannot take the last seat.
         let join = self.next_join;
         self.next_join += 1;
+        let (waiter, answer) = oneshot::channel();
+        let mut waiters = vec![waiter];
         let mut seats = Vec::new();
         for (player, origin) in players.iter().zip(&origins) {
             let (number, ticket) = (self.next_seat, random_ticket());
             self.next_seat += 1;
             seats.push(HeldSeat { seat: number, ticket: ticket.clone(), player: player.clone() });
-            let sent = entry.seats.get(&player.id).is_some_and(|seat| seat.sent);
+            let kept = entry.seats.remove(&player.id);
+            let sent = kept.as_ref().is_some_and(|kept| kept.sent);
             let (player, from) = (player.clone(), origin.from.clone());
             self.seated.insert(player.id.clone(), room.clone());
             let seat = Seat { number, player, ticket, join, from, sent };
             entry.seats.insert(seat.player.id.clone(), seat);
+            // Who asks again while he waits hears the same twice.
+            if let Some(kept) = kept
+                && let Occupied(mut before) = self.joins.entry(kept.join)
+            {
+                before.get_mut().players.retain(|other| other.id != kept.player.id);
+                if before.get().players.is_empty() {
+                    waiters.extend(before.remove().waiters);
+                }
+            }
         }
         entry.send(&ToRoom::Hold { join, seats });
-        let (waiter, answer) = oneshot::channel();
-        let waiting = Join { room: room.clone(), players: players.clone(), waiter };
-        self.joins.insert(join, waiting);
+        self.joins.insert(join, Join { room: room.clone(), players: players.clone(), waiters });
         self.changed = true;
         for (player, origin) in players.iter().zip(origins) {
             if let Some(given_up) = origin.given_up {
@@ -301,7 +311,7 @@ impl<R: Room> RoomManager<R> {
             }
             Some((before, seat)) => {
                 let given_up = (before != room).then(|| before.clone());
-                Origin { from: seat.from.clone(), given_up }
+                Origin { from: seat.from.clone().filter(|from| from != room), given_up }
             }
             None => Origin::default(),
         }
@@ -315,23 +325,24 @@ impl<R: Room> RoomManager<R> {
 
     /// Puts a player out of his room.
     pub fn kick(&self, player: &PlayerId, reason: &str) {
-        if let Some(room) = self.seated.get(player) {
-            let kick = |seat| ToRoom::Kick { seat, reason: reason.to_owned() };
-            self.send_about(room, player, kick);
-            let from =
-                self.rooms.get(room).and_then(|entry| entry.seats.get(player)?.from.as_ref());
-            if let Some(from) = from {
-                self.send_about(from, player, kick);
-            }
+        for room in self.rooms_of(player) {
+            self.send_about(room, player, |seat| ToRoom::Kick { seat, reason: reason.to_owned() });
         }
     }
 
     /// Tells a player who is in a room that he was not given a seat in another.
     pub(crate) fn tell_refused(&self, player: &PlayerId, refusal: &Refusal) {
-        if let Some(room) = self.seated.get(player) {
+        for room in self.rooms_of(player) {
             let refused = |seat| ToRoom::Refused { seat, refusal: refusal.clone() };
             self.send_about(room, player, refused);
         }
+    }
+
+    /// Where the player has a seat, and the room in which he still is until he can go there.
+    fn rooms_of(&self, player: &PlayerId) -> impl Iterator<Item = &RoomId> {
+        let room = self.seated.get(player);
+        let seat = room.and_then(|room| self.rooms.get(room)?.seats.get(player));
+        room.into_iter().chain(seat.and_then(|seat| seat.from.as_ref()))
     }
 
     /// Sends a frame about a player's seat in this room, if he has one there.
@@ -535,7 +546,7 @@ impl<R: Room> RoomManager<R> {
 
     /// A room waits for players: those who have not been sent elsewhere since.
     fn held(&mut self, room: &RoomId, join: u64) -> Option<Happening<R>> {
-        let Join { players, waiter, .. } = self.take_join(room, join)?;
+        let Join { players, waiters, .. } = self.take_join(room, join)?;
         let entry = self.rooms.get_mut(room)?;
         let port = entry.started.port();
         let go = |player: Player| {
@@ -545,7 +556,7 @@ impl<R: Room> RoomManager<R> {
             Some(Rerouted { player, to, from: seat.from.take() })
         };
         let players = players.into_iter().filter_map(go).collect();
-        Some(Happening::Reroute { players, room: room.clone(), waiter })
+        Some(Happening::Reroute { players, room: room.clone(), waiters })
     }
 
     fn take_join(&mut self, room: &RoomId, join: u64) -> Option<Join> {
@@ -651,8 +662,8 @@ fn out<R: Room>(seat: &Seat, room: &RoomId, reason: &str) -> Happening<R> {
 }
 
 fn refused<R: Room>(join: Join, refusal: Refusal) -> Happening<R> {
-    let Join { players, waiter, .. } = join;
-    Happening::Refused { players, refusal, waiter }
+    let Join { players, waiters, .. } = join;
+    Happening::Refused { players, refusal, waiters }
 }
 
 fn encode(message: &impl Serialize) -> Result<Box<RawValue>, Refusal> {

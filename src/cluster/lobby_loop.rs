@@ -19,7 +19,7 @@ use super::{
     supervisor::FromProcess,
     words::{Answer, Player, Refusal, Reply, RoomId, done},
 };
-use crate::room_manager::{Happening, Rerouted};
+use crate::room_manager::{Happening, Rerouted, Waiter};
 
 /// Of the wire contract, told in `welcome`.
 const WIRE_VERSION: u32 = 1;
@@ -255,17 +255,17 @@ impl<L: Lobby> LobbyLoop<L> {
             Happening::Ready(room) => {
                 self.hook("on_room_ready", |lobby, cluster| lobby.on_room_ready(cluster, &room));
             }
-            Happening::Reroute { players, room, waiter } => {
+            Happening::Reroute { players, room, waiters } => {
                 let answer = match players.is_empty() {
                     true => Err(Refusal::RoomGone),
                     false => Ok(json!({ "room": room })),
                 };
-                let asked = waiter.send(answer).is_ok();
+                let asked = answer_all(waiters, &answer);
                 players.into_iter().for_each(|rerouted| self.reroute(rerouted, asked));
             }
-            Happening::Refused { players, refusal, waiter } => {
+            Happening::Refused { players, refusal, waiters } => {
                 // The first of them may have asked, and waits for the answer; the others are told.
-                let asked = waiter.send(Err(refusal.clone())).is_ok();
+                let asked = answer_all(waiters, &Err(refusal.clone()));
                 for player in players.iter().skip(usize::from(asked)) {
                     self.cluster.tell_refused(&player.id, &refusal);
                 }
@@ -383,6 +383,12 @@ impl<L: Lobby> LobbyLoop<L> {
         self.cluster.agenda.set_now(Instant::now());
         contained(name, || call(&mut self.lobby, &self.cluster))
     }
+}
+
+/// Tells those who wait; whether there was anybody.
+fn answer_all(waiters: Vec<Waiter>, answer: &Result<Value, Refusal>) -> bool {
+    let told = waiters.into_iter().filter_map(|waiter| waiter.send(answer.clone()).ok());
+    told.count() > 0
 }
 
 /// The first thing that a browser hears.
