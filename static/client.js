@@ -41,9 +41,7 @@ const cluster = new Cluster({
   },
 
   // HOOK: somebody came or left, or is away for a moment.
-  playersChanged(players) {
-    arena.showPlayers(players);
-  },
+  playersChanged: (players) => arena.showPlayers(players),
 
   // HOOK: out of the room.
   roomLost(reason) {
