@@ -51,7 +51,8 @@ export class Cluster {
     this.room = new RoomLine("room", (what, detail) => this.#watch(what, detail));
     // A page that the browser kept asleep has lost its connections without being told.
     globalThis.addEventListener?.("pageshow", (event) => event.persisted && this.#backToLobby("asleep"));
-    globalThis.addEventListener?.("online", () => this.#online());
+    globalThis.addEventListener?.("online", () => this.#awake());
+    globalThis.document?.addEventListener("visibilitychange", () => document.hidden || this.#awake());
   }
 
   /** Connects to the lobby. From now on the player is in it, in a room, or on his way back. */
@@ -228,8 +229,8 @@ export class Cluster {
     this.hooks.playersChanged?.(this.room.players);
   }
 
-  /** The network is back. A connection that did not survive it would not tell for ten seconds. */
-  #online() {
+  /** The network is back, or the page. A connection that is dead would not tell for ten seconds. */
+  #awake() {
     if (this.state === "connecting") return this.#enterLobby();
     const line = this.state === "room" ? this.room : this.lobby;
     const { socket } = line;

@@ -169,20 +169,28 @@ async fn offline(page: &Page, offline: bool) -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_connection_that_nobody_answers_is_not_believed_when_the_network_is_back() -> Result<()> {
+async fn a_connection_that_nobody_answers_is_not_believed_when_network_or_page_are_back()
+-> Result<()> {
     let lobby = Project::get()?.start_lobby(&[])?;
     let browser = Browser::start().await?;
     let page = browser.open(&lobby.url).await?;
     register(&page, "Ann").await?;
 
-    lobby.pause()?;
-    page.eval("void dispatchEvent(new Event('online'))").await?;
-    page.until_shows("#client-log", "\"why\":\"no answer\"").await?;
-    // The next attempt is in vain, too.
-    page.until_shows("#client-log", "\"why\":\"timeout\"").await?;
+    let signs = [
+        "window.dispatchEvent(new Event('online'))",
+        "document.dispatchEvent(new Event('visibilitychange'))",
+    ];
+    for sign in signs {
+        page.eval("void document.getElementById('client-log').replaceChildren()").await?;
+        lobby.pause()?;
+        page.eval(sign).await?;
+        page.until_shows("#client-log", "\"why\":\"no answer\"").await?;
+        // The next attempt is in vain, too.
+        page.until_shows("#client-log", "\"why\":\"timeout\"").await?;
 
-    lobby.go_on()?;
-    page.until_at("lobby").await?;
-    page.until_shows("#greeting", "Welcome, Ann").await?;
+        lobby.go_on()?;
+        page.until_at("lobby").await?;
+        page.until_shows("#greeting", "Welcome, Ann").await?;
+    }
     play(&page).await
 }
