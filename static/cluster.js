@@ -8,11 +8,12 @@
  * in the options, and needs no `window`.
  */
 
-/** @import { Socket } from "socket.io-client" */
+import { Line, RoomLine } from "./line.js";
+
+/** @import { Messages } from "./messages.d.ts" */
 /**
- * @import { AnyMessages, Args, Cookies, DataOf, FromLobby, FromRoom, Hooks, Joined, Names, Options, Player,
- *   PlayerHere, Refusal, Reroute, State, TokenStorage, ToLobby, ToRoom, Watcher, Welcome } from "./words.d.ts"
- * @import { Messages } from "./messages.d.ts"
+ * @import { AnyMessages, Cookies, FromLobby, FromRoom, Hooks, Joined, Options, Player, Refusal, Reroute, State,
+ *   TokenStorage, ToLobby, ToRoom, Watcher, Welcome } from "./words.d.ts"
  */
 
 /** Lost connections come in crowds: each waits a random part of this, in ms, before it comes back. */
@@ -27,101 +28,6 @@ const GREETING = 10_000;
 const PAUSE = 8000;
 /** A page that is refused its connection like this stays put, or two would fight for the place. */
 const FOR_GOOD = ["replaced", "kicked", "banned"];
-
-/**
- * One side to talk to: the lobby, or the room. Listeners stay when connections come and go.
- * @template Asked @template Heard
- */
-class Line {
-  /** @type {Socket | null} */ socket = null;
-  /** @type {Map<string, Set<(data: any) => void>>} */ #listeners = new Map();
-  /** Answers that have not come yet. @type {Set<Promise<any>>} */ #asked = new Set();
-  #watch;
-
-  /** @param {"lobby" | "room"} name @param {Watcher} watch */
-  constructor(name, watch) {
-    this.name = name;
-    this.#watch = watch;
-  }
-
-  /**
-   * Asks, and waits for the answer. Rejects with a {@link Refusal}, which is an Error.
-   * @template {Names<Asked>} Name @param {Name} event @param {Args<Asked, Name>} data
-   * @returns {Promise<any>}
-   */
-  async request(event, ...data) {
-    this.#watch(`asking: ${event}`, data[0]);
-    const answering = this.#ask(event, data[0] ?? {});
-    this.#asked.add(answering);
-    const { ok, error } = await answering;
-    this.#asked.delete(answering);
-    this.#watch(`answer: ${event}`, error ? { error } : { ok });
-    if (error) throw Object.assign(new Error(error.message), { event, code: error.code });
-    return ok;
-  }
-
-  /**
-   * Says something, and does not wait. A refusal goes to the hook `refused`.
-   * @template {Names<Asked>} Name @param {Name} event @param {Args<Asked, Name>} data
-   */
-  send(event, ...data) {
-    this.#watch(`to ${this.name}: ${event}`, data[0]);
-    this.socket?.emit(event, data[0] ?? {});
-  }
-
-  /**
-   * Listens, also after a reroute or a lost connection. Returns a function that ends it.
-   * @template {Names<Heard>} Name @param {Name} event @param {(data: DataOf<Heard, Name>) => void} call
-   */
-  on(event, call) {
-    const calls = this.#listeners.get(event) ?? new Set();
-    this.#listeners.set(event, calls.add(call));
-    return () => void calls.delete(call);
-  }
-
-  /** For the cluster: tells the listeners. @param {string} event @param {any} data */
-  heard(event, data) {
-    for (const call of this.#listeners.get(event) ?? []) call(data);
-  }
-
-  /** For the cluster: cuts the line. A room that keeps seats for a while keeps this one. */
-  close() {
-    this.#fallSilent()?.io.engine?.close();
-  }
-
-  /** For the cluster: the same, but not before what was asked is answered. */
-  async finish() {
-    const socket = this.#fallSilent();
-    await Promise.all(this.#asked);
-    socket?.io.engine?.close();
-  }
-
-  #fallSilent() {
-    const socket = this.socket;
-    this.socket = null;
-    return socket?.off().offAny();
-  }
-
-  /** @param {string} event @param {object} data */
-  async #ask(event, data) {
-    const gone = { error: { code: "not_connected", message: "There is no connection right now." } };
-    if (!this.socket?.connected) return gone;
-    return this.socket.timeout(10 * TIMEOUT).emitWithAck(event, data).catch(() => gone);
-  }
-}
-
-/** @template Asked @template Heard @extends {Line<Asked, Heard>} */
-class RoomLine extends Line {
-  /** The room that the player is in, or on his way to. @type {string | null} */ id = null;
-  /** What others need to join this private room. @type {string | null} */ code = null;
-  /** Who is in the room. @type {PlayerHere[]} */ players = [];
-
-  close() {
-    super.close();
-    this.id = this.code = null;
-    this.players = [];
-  }
-}
 
 /** @template {AnyMessages} [M=Messages] */
 export class Cluster {
@@ -145,7 +51,8 @@ export class Cluster {
     this.room = new RoomLine("room", (what, detail) => this.#watch(what, detail));
     // A page that the browser kept asleep has lost its connections without being told.
     globalThis.addEventListener?.("pageshow", (event) => event.persisted && this.#backToLobby("asleep"));
-    globalThis.addEventListener?.("online", () => this.#online());
+    globalThis.addEventListener?.("online", () => this.#awake());
+    globalThis.document?.addEventListener("visibilitychange", () => document.hidden || this.#awake());
   }
 
   /** Connects to the lobby. From now on the player is in it, in a room, or on his way back. */
@@ -322,8 +229,8 @@ export class Cluster {
     this.hooks.playersChanged?.(this.room.players);
   }
 
-  /** The network is back. A connection that did not survive it would not tell for ten seconds. */
-  #online() {
+  /** The network is back, or the page. A connection that is dead would not tell for ten seconds. */
+  #awake() {
     if (this.state === "connecting") return this.#enterLobby();
     const line = this.state === "room" ? this.room : this.lobby;
     const { socket } = line;

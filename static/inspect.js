@@ -23,10 +23,9 @@ export function banner(text) {
   $("banner").hidden = false;
 }
 
-/** Shows the lobby's or the room's part of the page. @param {"lobby" | "room"} part */
+/** Shows one part of the page. @param {"lobby" | "room" | "stopped"} part */
 export function show(part) {
-  $("lobby").hidden = part !== "lobby";
-  $("room").hidden = part !== "room";
+  for (const id of ["lobby", "room", "stopped"]) $(id).hidden = id !== part;
 }
 
 /** @param {import("./cluster.js").Cluster} cluster */

@@ -1,6 +1,7 @@
 //! Whatever ends a connection, the page is in the lobby again, and says why.
 
 use anyhow::{Result, ensure};
+use serde_json::json;
 
 use crate::{
     browser::{Browser, Page},
@@ -56,9 +57,16 @@ async fn a_players_newest_window_wins_in_the_lobby_and_in_a_room() -> Result<()>
         let log = log.as_str().unwrap_or_default();
         ensure!(!log.contains("connecting"), "it did not stay put:\n{log}");
     }
-    for page in [first, second, third] {
+    for page in [&first, &second, &third] {
         page.is_content()?;
     }
+
+    // Who wants to go on there says so.
+    first.click("#resume").await?;
+    first.until_at("lobby").await?;
+    first.until_shows("#greeting", "Welcome, Ann").await?;
+    is_replaced(&third).await?;
+    ensure!(first.eval("document.getElementById('stopped').hidden").await? == true);
     Ok(())
 }
 
@@ -110,10 +118,17 @@ async fn a_page_that_was_asleep_or_left_in_history_is_in_the_lobby_again() -> Re
     register(&page, "Ann").await?;
 
     // As the browser tells a page that it wakes.
+    let wake = "void dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))";
     play(&page).await?;
-    page.eval("void dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
-        .await?;
+    page.eval(wake).await?;
     page.until_notice("You are back from room 1").await?;
+    page.until_at("lobby").await?;
+
+    // The lobby's connection is not believed either.
+    page.eval("void document.getElementById('client-log').replaceChildren()").await?;
+    page.eval(wake).await?;
+    page.until_shows("#client-log", "asleep").await?;
+    page.until_shows("#client-log", "lobby: welcome").await?;
     page.until_at("lobby").await?;
 
     page.forget_notices().await?;
@@ -126,4 +141,56 @@ async fn a_page_that_was_asleep_or_left_in_history_is_in_the_lobby_again() -> Re
     page.until("document.documentElement.nodeName === 'HTML'").await?;
     page.until_notice("You are back from room 1").await?;
     page.until_at("lobby").await
+}
+
+#[tokio::test]
+async fn a_page_whose_network_is_gone_is_in_the_lobby_again_when_it_is_back() -> Result<()> {
+    let lobby = Project::get()?.start_lobby(&[])?;
+    let browser = Browser::start().await?;
+    let page = browser.open(&lobby.url).await?;
+    register(&page, "Ann").await?;
+    for from_a_room in [false, true] {
+        if from_a_room {
+            play(&page).await?;
+        }
+        offline(&page, true).await?;
+        page.until("document.body.dataset.state === 'connecting'").await?;
+        offline(&page, false).await?;
+        page.until_at("lobby").await?;
+    }
+    page.until_notice("You are back from room 1: dropped.").await
+}
+
+async fn offline(page: &Page, offline: bool) -> Result<()> {
+    let conditions = json!({
+        "offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1,
+    });
+    page.call("Network.emulateNetworkConditions", conditions).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_connection_that_nobody_answers_is_not_believed_when_network_or_page_are_back()
+-> Result<()> {
+    let lobby = Project::get()?.start_lobby(&[])?;
+    let browser = Browser::start().await?;
+    let page = browser.open(&lobby.url).await?;
+    register(&page, "Ann").await?;
+
+    let signs = [
+        "window.dispatchEvent(new Event('online'))",
+        "document.dispatchEvent(new Event('visibilitychange'))",
+    ];
+    for sign in signs {
+        page.eval("void document.getElementById('client-log').replaceChildren()").await?;
+        lobby.pause()?;
+        page.eval(sign).await?;
+        page.until_shows("#client-log", "\"why\":\"no answer\"").await?;
+        // The next attempt is in vain, too.
+        page.until_shows("#client-log", "\"why\":\"timeout\"").await?;
+
+        lobby.go_on()?;
+        page.until_at("lobby").await?;
+        page.until_shows("#greeting", "Welcome, Ann").await?;
+    }
+    play(&page).await
 }

@@ -8,7 +8,10 @@ use std::{
     time::Instant,
 };
 
-use crate::helpers::{Template, cargo, must, read, workshop};
+use crate::{
+    helpers::{Template, cargo, must, read, workshop},
+    types::check_types,
+};
 
 /// Name, port, seats, and whether the project's own tests run: they do so with the answers that are
 /// furthest from the defaults.
@@ -40,6 +43,7 @@ fn every_combination_of_answers_is_formatted_linted_and_tested() {
             if tested {
                 let said = cargo(&["test", "--locked"]);
                 assert!(said.contains("Running tests/cluster/main.rs"), "{said}");
+                check_types(&project).expect("the page is in order");
             }
             tell(&format!(
                 "{name} ({example}, port {port}, {seats} seats): generated, formatted, linted{} in {:.0?}",
@@ -81,7 +85,7 @@ fn a_project_in_a_workspace_becomes_a_member_and_builds() {
     must(check.args(["check", "--workspace", "--offline"]).env("CARGO_TARGET_DIR", target()));
 }
 
-fn target() -> PathBuf {
+pub fn target() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("template")
 }
 

@@ -64,6 +64,18 @@ impl Lobby {
         self.said = Some(said);
         Ok(())
     }
+
+    /// Stands still, as on a machine that hangs: connections stay, and nobody answers.
+    #[allow(dead_code, reason = "as above")]
+    pub fn pause(&self) -> Result<()> {
+        Ok(kill_process(Pid::from_child(&self.process), Signal::STOP)?)
+    }
+
+    /// Goes on after [`Lobby::pause`].
+    #[allow(dead_code, reason = "as above")]
+    pub fn go_on(&self) -> Result<()> {
+        Ok(kill_process(Pid::from_child(&self.process), Signal::CONT)?)
+    }
 }
 
 impl Drop for Lobby {
