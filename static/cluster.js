@@ -208,7 +208,8 @@ export class Cluster {
     this.#to = null;
     this.#attempts = this.#misses = 0;
     this.room.code = joined.code ?? null;
-    this.room.players = joined.players.map((player) => ({ away: false, ...player }));
+    this.room.host = joined.host;
+    this.room.players = joined.players.map((player) => ({ ...player, away: joined.away.includes(player.id) }));
     this.#setState("room");
     this.hooks.roomEntered?.(joined);
     this.hooks.playersChanged?.(this.room.players);

@@ -96,11 +96,12 @@ export class Line {
 export class RoomLine extends Line {
   /** The room that the player is in, or on his way to. @type {string | null} */ id = null;
   /** What others need to join this private room. @type {string | null} */ code = null;
+  /** The id of the player for whom it was opened. @type {string | null} */ host = null;
   /** Who is in the room. @type {PlayerHere[]} */ players = [];
 
   close() {
     super.close();
-    this.id = this.code = null;
+    this.id = this.code = this.host = null;
     this.players = [];
   }
 }

@@ -12,7 +12,10 @@ export type Returned = { room: string; reason: string };
 export type Refusal = { event?: string; code: string; message: string };
 export type Welcome = { version: number; you: Player | null; returned: Returned | null; refused: Refusal | null };
 export type Reroute = { to: "room"; room: string; url: string; path: string; ticket: string };
-export type Joined = { room: string; code: string | null; you: Player; players: Player[] };
+/** `host`: the id of the player for whom the lobby opened the room; `away`: the ids of those who dropped. */
+export type Joined = {
+  room: string; code: string | null; host: string | null; you: Player; players: Player[]; away: string[];
+};
 /** A room in the list of rooms. */
 export type RoomInfo<Options = Messages["options"]> = {
   room: string; options: Options; players: number; capacity: number; locked: boolean; host: string | null;
