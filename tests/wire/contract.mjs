@@ -156,8 +156,8 @@ const checks = {
     seat = room(at);
     const { event, data } = await seat.first();
     assert.equal(event, "joined");
-    keys(data, "room", "you", "players");
-    assert.deepEqual(data, { room: at.room, you, players: [you] });
+    keys(data, "room", "code", "host", "you", "players", "away");
+    assert.deepEqual(data, { room: at.room, code: null, host: you.id, you, players: [you], away: [] });
     const { dots } = await seat.event("state");
     assert.deepEqual(dots.map(({ id }) => id), [you.id]);
   },
@@ -173,7 +173,7 @@ const checks = {
     await bob.ask("register", { name: "Bob" });
     await bob.ask("watch_rooms");
     const [listed] = await bob.next("rooms", ([first]) => first?.players === 1);
-    keys(listed, "room", "options", "players", "capacity", "locked");
+    keys(listed, "room", "options", "host", "players", "capacity", "locked");
     const { room, capacity, locked } = listed;
     assert.deepEqual({ room, capacity, locked }, { room: at.room, capacity: 8, locked: false });
   },

@@ -7,7 +7,7 @@ const ann = { id: "a", name: "Ann" };
 const bob = { id: "b", name: "Bob" };
 const welcome = { version: 1, you: ann, returned: null, refused: null };
 const ticket = (room) => ({ to: "room", room, url: "", path: `/rooms/${room}/socket.io`, ticket: `for ${room}` });
-const joined = (room, code = null) => ({ room, code, you: ann, players: [ann] });
+const joined = (room, code = null) => ({ room, code, host: null, you: ann, players: [ann], away: [] });
 
 /** The lines that a client has, newest last, and what its hooks were told. */
 function client() {
