@@ -323,10 +323,11 @@ impl<R: Room> RoomManager<R> {
         self.send_about(room, player, |seat| ToRoom::Move { seat, to });
     }
 
-    /// Puts a player out of his room.
-    pub fn kick(&self, player: &PlayerId, reason: &str) {
+    /// Puts a player out of his room; without a reason because he wants to.
+    pub fn release(&self, player: &PlayerId, reason: Option<&str>) {
         for room in self.rooms_of(player) {
-            self.send_about(room, player, |seat| ToRoom::Kick { seat, reason: reason.to_owned() });
+            let reason = reason.map(str::to_owned);
+            self.send_about(room, player, |seat| ToRoom::Release { seat, reason });
         }
     }
 

@@ -87,8 +87,10 @@ export class Cluster {
 
   /** Leaves the room for good. */
   leave() {
-    // Said to the room, which would otherwise take it for a lost connection.
+    // Said to the room, which would otherwise take it for a lost connection; or to the lobby, if he is
+    // not in it yet and a seat waits for him.
     this.room.socket?.off().disconnect();
+    this.lobby.socket?.emit("leave_room");
     this.#backToLobby("left");
   }
 

@@ -62,8 +62,9 @@ pub(crate) enum ToRoom {
     /// Keep seats for players who come together: for all of them, or for none. Answered `Held` or
     /// `HoldRefused`.
     Hold { join: u64, seats: Vec<HeldSeat> },
-    /// Send the player of this seat to the lobby, if it is still his.
-    Kick { seat: u64, reason: String },
+    /// Send the player of this seat to the lobby, if it is still his: put out for a reason, or because
+    /// he wants to.
+    Release { seat: u64, reason: Option<String> },
     /// The player of this seat has one in another room: there he goes, unless he goes from the lobby.
     Move { seat: u64, to: Option<Route> },
     /// Tell the player of this seat that he was refused another one.

@@ -19,6 +19,7 @@ pub(crate) const RESERVED: &[&str] = &[
     "disconnect",
     "disconnecting",
     "joined",
+    "leave_room",
     "player_dropped",
     "player_joined",
     "player_left",

@@ -198,7 +198,7 @@ impl<L: Lobby> Cluster<L> {
     }
 
     fn put_out(&self, player: &PlayerId, reason: &str, refusal: Refusal) {
-        self.rooms.borrow().kick(player, reason);
+        self.rooms.borrow().release(player, Some(reason));
         if let Some(conn) = self.people.borrow().conn_of(player) {
             conn.dismiss(&refusal);
         }

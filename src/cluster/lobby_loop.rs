@@ -196,6 +196,7 @@ impl<L: Lobby> LobbyLoop<L> {
                 self.cluster.people.borrow_mut().unwatch(conn);
                 done()
             }
+            ("leave_room", Ok(_)) => self.leave_room(conn),
             (name, Ok(data)) => self.request(conn, name, data.as_deref()),
         };
         match answer {
@@ -210,6 +211,13 @@ impl<L: Lobby> LobbyLoop<L> {
         let request = events::decode(name, data)?;
         self.hook("on_request", |lobby, cluster| lobby.on_request(cluster, &player, request))
             .unwrap_or(Err(Refusal::Internal))
+    }
+
+    /// A player does not want the seat that waits for him.
+    fn leave_room(&self, conn: ConnId) -> Answer {
+        let player = self.cluster.people.borrow().player(conn).ok_or(Refusal::NotRegistered)?;
+        self.cluster.rooms.borrow().release(&player.id, None);
+        done()
     }
 
     /// Somebody wants to be a player.
@@ -301,7 +309,7 @@ impl<L: Lobby> LobbyLoop<L> {
     fn reroute(&mut self, Rerouted { player, to, from }: Rerouted, asked: bool) {
         if !asked && !self.cluster.people.borrow_mut().may_hop(&player.id, Instant::now()) {
             warn!(player = %player.name, id = %player.id, "goes round in circles; stopped");
-            self.cluster.rooms.borrow().kick(&player.id, Refusal::RerouteLoop.code());
+            self.cluster.rooms.borrow().release(&player.id, Some(Refusal::RerouteLoop.code()));
             return self.cluster.tell_refused(&player.id, &Refusal::RerouteLoop);
         }
         let rooms = self.cluster.rooms.borrow();

@@ -54,6 +54,12 @@ impl Tickets {
         tickets.insert(ticket, (player, until));
     }
 
+    /// The player has no seat any more.
+    fn forget(&self, player: &PlayerId) {
+        let mut tickets = self.0.lock().expect("nobody panics while holding this");
+        tickets.retain(|_, (other, _)| other != player);
+    }
+
     /// The ticket's player, once and in time.
     pub fn redeem(&self, ticket: &str) -> Result<PlayerId, Refusal> {
         let mut tickets = self.0.lock().expect("nobody panics while holding this");
@@ -258,10 +264,10 @@ impl<R: Room> Core<R> {
         }
     }
 
-    /// The lobby puts a player out.
-    pub fn kick(&mut self, number: u64, reason: String) {
+    /// The lobby puts a player out, for a reason or because he wants to.
+    pub fn release(&mut self, number: u64, reason: Option<String>) {
         if let Some((id, _)) = self.seat(number) {
-            self.leave(&id, Leave::Kicked(reason));
+            self.leave(&id, reason.map_or(Leave::Left, Leave::Kicked));
         }
     }
 
@@ -390,6 +396,7 @@ impl<R: Room> Core<R> {
             return;
         };
         self.frame(FromRoom::Left { seat: number, reason: why.to_string() });
+        self.tickets.forget(id);
         self.room.set_away(id, false);
         if let Place::Here(conn) = place {
             self.conns.remove(&conn);

@@ -280,7 +280,7 @@ impl<R: Room> RoomLoop<'_, R> {
     fn obey(&mut self, frame: ToRoom) -> anyhow::Result<()> {
         match frame {
             ToRoom::Hold { join, seats } => self.core.hold(join, seats),
-            ToRoom::Kick { seat, reason } => self.core.kick(seat, reason),
+            ToRoom::Release { seat, reason } => self.core.release(seat, reason),
             ToRoom::Move { seat, to } => self.core.move_on(seat, to),
             ToRoom::Refused { seat, refusal } => self.core.refused(seat, &refusal),
             ToRoom::Message(message) => self.core.lobby_message(&message)?,

@@ -174,3 +174,17 @@ async fn every_join_has_exactly_one_leave() {
         ["on_leave left left", "on_leave cut dropped", "on_leave sent x", "on_leave Boss finished"]
     );
 }
+
+#[tokio::test]
+async fn who_does_not_want_the_seat_that_waits_for_him_gives_it_up() {
+    let cluster = Cluster::unruly(&[]).await;
+    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    let (_, mut anns, bobs) = both_in(&mut ann, &mut bob, json!({ "grace_ms": 60_000 })).await;
+    drop(bobs);
+    anns.event("player_dropped").await;
+    bob.back().await;
+    let reroute = bob.rerouted().await;
+    bob.ask("leave_room", json!({})).await.expect("his seat is his to give up");
+    assert_eq!(anns.event("player_left").await, json!({ "player": bob.you, "reason": "left" }));
+    assert_eq!(show_ticket(&reroute).await.err().as_deref(), Some("bad_ticket"));
+}
