@@ -213,26 +213,28 @@ pub fn command(program: &Path) -> Command {
     command
 }
 
-/// The program of `unruly.rs`. `cargo test --test cluster` builds no examples, and one that was built
-/// before may be older than the sources: Cargo is asked once.
+/// The program of `unruly.rs`; built once.
 pub fn unruly() -> PathBuf {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    let build = || {
-        // This test is TARGET/PROFILE/deps/NAME.
-        let test = env::current_exe().expect("a path");
-        let profile = test.ancestors().nth(2).expect("a profile's folder");
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--example", "unruly", "--target-dir"]);
-        cargo.arg(profile.parent().expect("a target folder"));
-        match profile.file_name().and_then(|name| name.to_str()) {
-            Some("debug") | None => {}
-            Some(name) => drop(cargo.args(["--profile", name])),
-        }
-        let built = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("Cargo runs");
-        assert!(built.success(), "unruly.rs does not build");
-        profile.join("examples/unruly")
-    };
-    PROGRAM.get_or_init(build).clone()
+    PROGRAM.get_or_init(|| example("unruly")).clone()
+}
+
+/// An example's program. `cargo test --test cluster` builds no examples, and one that was built before may
+/// be older than the sources: Cargo is asked.
+pub fn example(name: &str) -> PathBuf {
+    // This test is TARGET/PROFILE/deps/NAME.
+    let test = env::current_exe().expect("a path");
+    let profile = test.ancestors().nth(2).expect("a profile's folder");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--example", name, "--target-dir"]);
+    cargo.arg(profile.parent().expect("a target folder"));
+    match profile.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => {}
+        Some(name) => drop(cargo.args(["--profile", name])),
+    }
+    let built = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("Cargo runs");
+    assert!(built.success(), "the example {name} does not build");
+    profile.join("examples").join(name)
 }
 
 /// A folder that is gone when nobody needs it any more.

@@ -98,6 +98,14 @@ async fn what_is_too_large_for_the_lobby_is_not_sent_and_harms_nobody() {
 }
 
 #[tokio::test]
+async fn bytes_for_a_room_that_has_no_use_for_them_are_refused() {
+    let cluster = Cluster::unruly(&[]).await;
+    let mut client = cluster.player("Ann").await.enter("play", json!({})).await;
+    assert_eq!(client.ask_binary(&[1, 2, 3]).await, Err("unknown_event".into()));
+    assert_eq!(client.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+}
+
+#[tokio::test]
 async fn what_a_room_prints_is_in_the_lobbys_log_with_its_id() {
     let cluster = Cluster::unruly(&[]).await;
     let mut client = cluster.player("Ann").await.enter("play", json!({})).await;

@@ -22,7 +22,7 @@ pub struct Client {
 }
 
 enum Order {
-    Send(String),
+    Send(Message),
     Leave,
 }
 
@@ -67,7 +67,7 @@ impl Client {
     /// Sends text as it is.
     pub fn send(&self, text: String) {
         // A connection that has ended shows it when something is waited for.
-        let _ = self.orders.send(Order::Send(text));
+        let _ = self.orders.send(Order::Send(Message::text(text)));
     }
 
     pub fn emit(&self, event: &str, data: Value) {
@@ -76,23 +76,33 @@ impl Client {
 
     /// Emits, and waits for the answer: what is in `ok`, or the `code` in `error`.
     pub async fn ask(&mut self, event: &str, data: Value) -> Result<Value, String> {
-        let answer = self.ask_raw(json!([event, data])).await;
-        match answer.get("ok") {
-            Some(value) => Ok(value.clone()),
-            None => Err(answer["error"]["code"].as_str().expect("an error has a code").to_owned()),
-        }
+        good(self.ask_raw(json!([event, data])).await)
     }
 
     /// Emits `[name, data …]`, and waits for the answer as it is.
     pub async fn ask_raw(&mut self, event: Value) -> Value {
         let id = self.next_ack;
-        self.next_ack += 1;
         self.send(format!("42{id}{event}"));
+        self.answer(&event.to_string()).await
+    }
+
+    /// Sends bytes, and waits for the answer, as [`Client::ask`] does.
+    pub async fn ask_binary(&mut self, data: &[u8]) -> Result<Value, String> {
+        let id = self.next_ack;
+        self.send(format!("451-{id}{}", json!(["binary", { "_placeholder": true, "num": 0 }])));
+        let _ = self.orders.send(Order::Send(Message::binary(data.to_vec())));
+        good(self.answer("bytes").await)
+    }
+
+    /// Waits for the answer to what was asked just now.
+    async fn answer(&mut self, to: &str) -> Value {
+        let id = self.next_ack;
+        self.next_ack += 1;
         let answer = |packet: &Packet| match packet {
             Packet::Ack(acked, value) if *acked == id => Some(value.clone()),
             _ => None,
         };
-        self.wait(&format!("an answer to {event}"), answer).await
+        self.wait(&format!("an answer to {to}"), answer).await
     }
 
     /// The data of the next event of this name.
@@ -158,9 +168,9 @@ async fn carry(
     packets: mpsc::UnboundedSender<Packet>,
 ) {
     loop {
-        let text = tokio::select! {
+        let message = tokio::select! {
             order = orders.recv() => match order {
-                Some(Order::Send(text)) => text,
+                Some(Order::Send(message)) => message,
                 Some(Order::Leave) => {
                     let _ = stream.send(Message::text("41")).await;
                     let _ = stream.close(None).await;
@@ -169,7 +179,7 @@ async fn carry(
                 None => return,
             },
             frame = stream.next() => match frame {
-                Some(Ok(Message::Text(text))) if text.as_str() == "2" => "3".to_owned(),
+                Some(Ok(Message::Text(text))) if text.as_str() == "2" => Message::text("3"),
                 Some(Ok(Message::Text(text))) => {
                     match parse(&text) {
                         Some(Packet::Disconnected) => {
@@ -186,7 +196,15 @@ async fn carry(
             },
         };
         // A line that cannot be written to may still hold something to be read.
-        let _ = stream.send(Message::text(text)).await;
+        let _ = stream.send(message).await;
+    }
+}
+
+/// What is in `ok`, or the `code` in `error`.
+fn good(answer: Value) -> Result<Value, String> {
+    match answer.get("ok") {
+        Some(value) => Ok(value.clone()),
+        None => Err(answer["error"]["code"].as_str().expect("an error has a code").to_owned()),
     }
 }
 

@@ -2,7 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::{helpers::Cluster, raw::http, socket_io::Client};
+use crate::{
+    helpers::{Cluster, command, example},
+    raw::http,
+    socket_io::Client,
+};
 
 #[tokio::test]
 async fn two_players_meet_and_see_each_other_move() {
@@ -78,6 +82,26 @@ async fn a_killed_room_sends_its_players_back_and_makes_news() {
     assert!(!room.end().await);
     assert_eq!(ann.back().await["returned"], json!({ "room": id, "reason": "crashed" }));
     assert_eq!(bob.lobby().event("news").await, json!({ "text": "Ann's is over (crashed)" }));
+}
+
+/// `examples/bot.rs` knows nothing but the wire.
+#[tokio::test]
+async fn a_bot_plays_and_scores() {
+    let cluster = Cluster::yours(&[]).await;
+    let mut bob = cluster.player("Bob").await;
+    let bot = example("bot");
+    let mut bot = tokio::process::Command::from(command(&bot));
+    let _bot = bot.arg(&cluster.url).kill_on_drop(true).spawn().expect("a bot");
+    let score = json!({ "text": "Bot 1 has 1 in Bot 1's arena" });
+    assert_eq!(bob.lobby().event("news").await, score);
+
+    // Whatever ends the room, it plays on in the next one.
+    let room = cluster.logged("room created").await["room"].take();
+    let process = cluster.process_of(&room).await;
+    rustix::process::kill_process(process, rustix::process::Signal::KILL).expect("it runs");
+    let over = json!({ "text": "Bot 1's arena is over (crashed)" });
+    while bob.lobby().event("news").await != over {}
+    assert_eq!(bob.lobby().event("news").await, score);
 }
 
 #[tokio::test]
