@@ -70,7 +70,7 @@ const cluster = new Cluster({
   // HOOK: where the player is. Stopped: another window took over, or he was sent away.
   stateChanged(state) {
     console.info("stateChanged", state);
-    $("stopped").hidden = state !== "stopped";
+    if (state === "stopped") show("stopped");
   },
 });
 
