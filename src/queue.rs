@@ -31,8 +31,13 @@ pub trait Queued: Lobby {
     /// Tells a player his place, from 1, and how many wait, whenever that changes.
     fn place(&self, place: usize, waiting: usize) -> Self::Event;
 
-    /// A player waits from now on, and in no other queue any more. Answers `{}`; `place` is told.
+    /// A player waits from now on, or goes on waiting, and in no other queue any more. Answers `{}`;
+    /// `place` is told.
     fn enqueue(&mut self, lobby: &Cluster<Self>, player: &Player, kind: Self::Kind) -> Answer {
+        if self.queue().find(player).is_some_and(|(waits_for, _)| waits_for == kind) {
+            self.tell_places(lobby, &kind);
+            return done();
+        }
         self.dequeue(lobby, player);
         let (id, patience) = (player.clone(), self.rules(&kind).patience);
         let timer = lobby.after(patience, move |server, lobby| server.lose_patience(lobby, &id));
