@@ -81,7 +81,8 @@ fn a_project_in_a_workspace_becomes_a_member_and_builds() {
     must(check.args(["check", "--workspace", "--offline"]).env("CARGO_TARGET_DIR", target()));
 }
 
-fn target() -> PathBuf {
+/// Kept, and shared by all projects that are built.
+pub fn target() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("template")
 }
 

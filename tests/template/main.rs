@@ -1,15 +1,17 @@
 //! The template: what `cargo generate` makes of this repository. Each test works on a copy of the
 //! repository's files as they are now, committed or not, and in a folder of its own.
 //!
-//! Needs `cargo-generate`, Git, and on Linux `script` (util-linux) for the questions on a terminal.
+//! Needs `cargo-generate`, Git, the client libraries (`npm ci`), and on Linux `script` (util-linux) for the questions on a terminal.
 
 mod helpers;
 
 mod answers;
 mod builds;
 mod examples;
+mod hooks;
 mod output;
 mod places;
 mod refusals;
 #[cfg(target_os = "linux")]
 mod terminal;
+mod tutorial;
