@@ -26,7 +26,7 @@ fn the_tutorial_leads_to_a_working_feature_in_ten_lines() {
     let lines: usize = feature.map(|step| step.added).sum();
     assert!((1..=10).contains(&lines), "{lines} lines");
 
-    let target = target();
+    let (target, _turn) = target();
     let cargo = |args: &[&str]| {
         let mut cargo = cargo(&project);
         cargo.env("CARGO_TARGET_DIR", &target).args(args);
