@@ -103,7 +103,7 @@ async fn in_the_room(url: &str, name: &str, reroute: &Value) -> Result<String> {
             }
             "scored" if data["player"] == you => println!("{name} has {}", data["score"]),
             // Said before the room hangs up.
-            "reroute" => return Ok(data["reason"].to_string()),
+            "reroute" => return Ok(data["reason"].as_str().unwrap_or_default().to_owned()),
             _ => {}
         }
     }

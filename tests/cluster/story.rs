@@ -1,5 +1,7 @@
 //! Your own lobby and rooms, as they come: dots that race for coins. Edit these along with your hooks.
 
+use std::process::Stdio;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -89,9 +91,9 @@ async fn a_killed_room_sends_its_players_back_and_makes_news() {
 async fn a_bot_plays_and_scores() {
     let cluster = Cluster::yours(&[]).await;
     let mut bob = cluster.player("Bob").await;
-    let bot = example("bot");
-    let mut bot = tokio::process::Command::from(command(&bot));
-    let _bot = bot.arg(&cluster.url).kill_on_drop(true).spawn().expect("a bot");
+    let mut bot = tokio::process::Command::from(command(&example("bot")));
+    let bot = bot.arg(&cluster.url).stdout(Stdio::null()).kill_on_drop(true);
+    let _bot = bot.spawn().expect("a bot");
     let score = json!({ "text": "Bot 1 has 1 in Bot 1's arena" });
     assert_eq!(bob.lobby().event("news").await, score);
 

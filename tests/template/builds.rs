@@ -2,7 +2,7 @@
 //! folder, which is kept: the first run takes long, later ones build only what has changed.
 
 use std::{
-    fs,
+    fs::{self, File},
     io::{Write as _, stderr},
     path::{Path, PathBuf},
     time::Instant,
@@ -35,7 +35,7 @@ fn every_combination_of_answers_is_formatted_linted_and_tested() {
             template.generate(&folder).args(&place).args(&answers).succeed();
 
             let project = folder.join(name);
-            let target = target();
+            let (target, _turn) = target();
             let cargo =
                 |args: &[&str]| must(cargo(&project).env("CARGO_TARGET_DIR", &target).args(args));
             cargo(&["fmt", "--check"]);
@@ -81,12 +81,19 @@ fn a_project_in_a_workspace_becomes_a_member_and_builds() {
 
     // Cargo adds the other member to the lock file by itself: it needs nothing from outside.
     fs::copy(folder.join("dots/Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+    let (target, _turn) = target();
     let mut check = cargo(&folder);
-    must(check.args(["check", "--workspace", "--offline"]).env("CARGO_TARGET_DIR", target()));
+    must(check.args(["check", "--workspace", "--offline"]).env("CARGO_TARGET_DIR", target));
 }
 
-pub fn target() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("template")
+/// The target folder. Every project's program has the same name there, so one of them is tested at a
+/// time: as long as the file is held.
+pub fn target() -> (PathBuf, File) {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("template");
+    fs::create_dir_all(&target).unwrap();
+    let lock = File::create(target.join("tests.lock")).unwrap();
+    lock.lock().unwrap();
+    (target, lock)
 }
 
 /// The choices in cargo-generate.toml.

@@ -9,9 +9,11 @@ mod helpers;
 mod answers;
 mod builds;
 mod examples;
+mod hooks;
 mod output;
 mod places;
 mod refusals;
 #[cfg(target_os = "linux")]
 mod terminal;
+mod tutorial;
 mod types;

@@ -134,10 +134,12 @@ fn the_proxies_know_the_lobbys_port() {
 #[test]
 fn what_git_ignores_stays_behind() {
     let (template, folder) = (Template::new(), Folder::new());
-    for path in ["lobby.key", "node_modules/io/index.js", "target/debug/cluster"] {
+    // In a worktree `.git` is a file, which would make the project a part of this repository.
+    for path in [".git", "lobby.key", "node_modules/io/index.js", "target/debug/cluster"] {
         template.write(path, "not for you");
     }
     template.generate(folder.path()).args(&["--name", "dots", "--silent"]).succeed();
+    assert!(folder.path().join("dots/.git").is_dir(), "a repository of its own");
     for path in files(folder.path()).keys() {
         let left_out = ["dots/lobby.key", "dots/node_modules/", "dots/target/"];
         assert!(!left_out.iter().any(|out| path.starts_with(out)), "{path}");

@@ -22,8 +22,9 @@ fn a_field_that_is_called_otherwise_is_found_by_the_tests_and_then_in_the_page()
     fs::write(project.join("src/messages.rs"), changed).unwrap();
 
     // Once it says so; then the types are new.
+    let (target, _turn) = target();
     let mut test = cargo(&project);
-    test.env("CARGO_TARGET_DIR", target());
+    test.env("CARGO_TARGET_DIR", target);
     test.args(["test", "--locked", "--quiet", "--lib", "the_pages_types"]);
     let (success, said) = run(&mut test);
     assert!(!success && said.contains("static/messages.d.ts was out of date"), "{said}");

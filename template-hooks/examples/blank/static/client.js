@@ -50,6 +50,7 @@ const cluster = new Cluster({
     $("players").replaceChildren(...players.map(({ name, away }) => {
       const row = document.createElement("li");
       row.textContent = name;
+      row.style.setProperty("--color", "var(--accent)");
       row.classList.toggle("away", away);
       return row;
     }));

@@ -1,0 +1,65 @@
+//! The blank example has every hook, and no example's own files are long.
+
+use std::path::Path;
+
+use crate::helpers::{REPOSITORY, read, repository};
+
+/// What a user edits.
+const YOURS: [&str; 4] = ["src/server.rs", "src/room.rs", "src/messages.rs", "static/client.js"];
+
+#[test]
+fn the_blank_example_has_every_hook_and_each_says_in_the_log_that_it_was_called() {
+    for (hooks, list, example, own) in [
+        ("src/cluster/lobby_hooks.rs", "pub trait Lobby", "src/server.rs", "impl Lobby for"),
+        ("src/cluster/room_hooks.rs", "pub trait Room", "src/room.rs", "impl Room for"),
+        ("static/words.d.ts", "export type Hooks", "static/client.js", "new Cluster({"),
+    ] {
+        let expected = hooks_in(&block(hooks, list));
+        assert!(expected.len() >= 9, "{hooks}: {expected:?}");
+        let own = block(&format!("template-hooks/examples/blank/{example}"), own);
+        assert_eq!(sorted(hooks_in(&own)), sorted(expected.clone()), "{example}");
+        // One hook after the other, each with a line about it.
+        for hook in own.split("  // HOOK: ").skip(1) {
+            let (about, code) = hook.split_once('\n').unwrap();
+            let [name] = &hooks_in(code)[..] else { panic!("one hook, not {hook}") };
+            let default = about.contains("efault") || example.ends_with(".js");
+            assert!(about.ends_with('.') && default, "{name}: {about}");
+            assert!(code.contains(&format!("\"{name}\"")), "{name} says nothing");
+        }
+    }
+}
+
+#[test]
+fn what_a_user_edits_fits_on_a_few_screens() {
+    for (path, content) in repository() {
+        let example = path.strip_prefix("template-hooks/examples/");
+        let file = example.and_then(|path| Some(path.split_once('/')?.1)).unwrap_or(&path);
+        if YOURS.contains(&file) {
+            let lines = String::from_utf8_lossy(&content).lines().count();
+            assert!(lines <= 120, "{path}: {lines} lines");
+        }
+    }
+}
+
+/// From the line that has `start` in it to the next that begins with a brace.
+fn block(path: &str, start: &str) -> String {
+    let text = read(Path::new(REPOSITORY), path);
+    let (_, rest) = text.split_once(start).unwrap_or_else(|| panic!("no {start} in {path}"));
+    rest.split("\n}").next().unwrap().to_owned()
+}
+
+/// `fn on_join(` in Rust, `roomEntered(` or `roomEntered?(` in JavaScript.
+fn hooks_in(block: &str) -> Vec<String> {
+    let hook = |line: &str| {
+        let (before, _) = line.split_once('(')?;
+        let javascript = before.strip_prefix("  ").map(|name| name.trim_end_matches('?'));
+        let name = before.split_once("fn ").map(|(_, name)| name).or(javascript)?;
+        name.chars().all(|c| c.is_alphanumeric() || c == '_').then(|| name.to_owned())
+    };
+    block.lines().filter_map(hook).collect()
+}
+
+fn sorted(mut names: Vec<String>) -> Vec<String> {
+    names.sort();
+    names
+}
