@@ -129,7 +129,7 @@ function drawBoard({ board, last, end }) {
 
 function drawClock() {
   const on = game && (!game.end || here.length > 0) && !here.some(({ away }) => away);
-  const what = game?.end ? "the room closes in " : "";
+  const what = game?.end ? "– closes in " : "";
   $("clock").textContent = on ? `${what}${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}` : "";
 }
 
@@ -138,8 +138,9 @@ function status({ sides, turn, end }) {
   if (!hasBegun()) return code ? "Waiting for your friend …" : "Waiting for your opponent …";
   const other = sides[1 - yourSide()].player.name;
   if (!end) {
-    if (here.some(({ id, away }) => away && id !== you?.id)) return `${other} is away. The seat is kept for half a minute.`;
-    return turn === yourSide() ? "Your turn" : `${other}’s turn`;
+    const whose = turn === yourSide() ? "Your turn" : `${other}’s turn`;
+    const isAway = here.some(({ id, away }) => away && id !== you?.id);
+    return isAway ? `${whose}. ${other} is away; the seat is kept for half a minute.` : whose;
   }
   const won = end.winner === yourSide();
   const why = {

@@ -89,7 +89,7 @@ function chooseGame({ name }) {
 function showPlace(at) {
   $("place").textContent = at ? `Waiting for an opponent. Your place: ${at.place} of ${at.waiting}.` : "";
   [$("find").hidden, $("stop").hidden] = [at !== null, at === null];
-  (at ? $("stop") : $("find")).focus();
+  if (document.activeElement !== $("join-friend").elements.code) $(at ? "stop" : "find").focus();
 }
 
 /** @param {string[]} lines */

@@ -27,11 +27,7 @@ cells: Array<number>, };
 /**
  * Sides are 0 and 1, in the order in which the players came.
  */
-export type Game = { board: Board, 
-/**
- * The game has begun when there are two; they stay here when they leave.
- */
-sides: Array<Side>, 
+export type Game = { 
 /**
  * Who had the first turn, and who has this one.
  */
@@ -44,7 +40,11 @@ last: number | null, end: End | null,
  * For the opponent to come, for this move, or until the room closes. The clock rests while a
  * player is away.
  */
-seconds: number, };
+seconds: number, 
+/**
+ * The game has begun when there are two; they stay here when they leave.
+ */
+sides: Array<Side>, board: Board, };
 
 export type LobbyEvent = { "place": { place: number, waiting: number, } } | { "news": { lines: Array<string>, } };
 

@@ -22,9 +22,6 @@ pub const FAREWELL: u32 = 10;
 #[derive(Debug, Clone, Default, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Game {
-    pub board: Board,
-    /// The game has begun when there are two; they stay here when they leave.
-    pub sides: Vec<Side>,
     /// Who had the first turn, and who has this one.
     pub began: usize,
     pub turn: usize,
@@ -34,6 +31,9 @@ pub struct Game {
     /// For the opponent to come, for this move, or until the room closes. The clock rests while a
     /// player is away.
     pub seconds: u32,
+    /// The game has begun when there are two; they stay here when they leave.
+    pub sides: Vec<Side>,
+    pub board: Board,
 }
 
 #[derive(Debug, Clone, Serialize)]
