@@ -40,20 +40,18 @@ const cluster = new Cluster({
   },
 
   // HOOK: somebody came or left, or is away for a moment.
-  playersChanged(players) {
-    board.showPlayers(players);
-  },
+  playersChanged: (players) => board.showPlayers(players),
 
   // HOOK: out of the room.
-  roomLost(reason) {
-    notice(`Out of the room (${reason}); going back to the lobby …`);
-  },
+  roomLost: (reason) => notice(`Out of the room (${reason}); going back to the lobby …`),
 
   // HOOK: something was not granted; also why this page must stay put.
   refused: ({ message }) => notice(message),
 
   // HOOK: where the player is. Stopped: another window took over, or he was sent away.
-  stateChanged: (state) => ($("stopped").hidden = state !== "stopped"),
+  stateChanged(state) {
+    if (state === "stopped") show("stopped");
+  },
 });
 
 /** What a player reads who comes from a room. */
