@@ -98,8 +98,8 @@ function drawPlayers({ sides, turn, end }) {
     const side = sides[at];
     const place = here.find(({ id }) => id === side?.player.id);
     row.dataset.side = String(at);
-    name.textContent = !side ? "…" : at === yourSide() ? `${side.player.name} (you)` : side.player.name;
-    wins.textContent = side ? `${side.wins} won` : "";
+    name.textContent = side?.player.name ?? "…";
+    wins.textContent = side ? `${at === yourSide() ? "you, " : ""}${side.wins} won` : "";
     if (side && hasBegun() && !place) wins.textContent += ", gone";
     if (place?.away) wins.textContent += ", away";
     row.classList.toggle("away", !place || place.away);

@@ -46,7 +46,10 @@ const cluster = new Cluster({
   roomLost: (reason) => notice(`Out of the room (${reason}); going back to the lobby …`),
 
   // HOOK: something was not granted; also why this page must stay put.
-  refused: ({ message }) => notice(message),
+  refused({ event, message }) {
+    notice(message);
+    if (event === "reroute") showPlace(null); // The queue has sent him, but the room did not let him in.
+  },
 
   // HOOK: where the player is. Stopped: another window took over, or he was sent away.
   stateChanged(state) {
