@@ -64,6 +64,7 @@ impl Lobby for Server {
             }
             LobbyRequest::JoinFriend { code } => {
                 let answer = lobby.join_by_code(from, &code)?;
+                // Not before: a wrong code costs nobody his place.
                 self.dequeue(lobby, from);
                 Ok(answer)
             }
@@ -77,7 +78,7 @@ impl Lobby for Server {
                 let how = if most > fewer { "has beaten" } else { "has drawn with" };
                 format!("{first} {how} {second}, {most} : {fewer}")
             }
-            // Nobody came, or nobody stayed.
+            // Nobody came, or the lobby wanted it to end.
             Exit::Closed => return,
             other => format!("The game in room {} is over ({})", room.id, other.reason()),
         };

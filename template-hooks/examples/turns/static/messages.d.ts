@@ -29,9 +29,13 @@ cells: Array<number>, };
  */
 export type Game = { 
 /**
- * Who had the first turn, and who has this one.
+ * Whose turn was the first.
  */
-began: number, turn: number, 
+began: number, 
+/**
+ * Whose turn it is.
+ */
+turn: number, 
 /**
  * The cell of the last move.
  */

@@ -22,8 +22,9 @@ pub const FAREWELL: u32 = 10;
 #[derive(Debug, Clone, Default, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Game {
-    /// Who had the first turn, and who has this one.
+    /// Whose turn was the first.
     pub began: usize,
+    /// Whose turn it is.
     pub turn: usize,
     /// The cell of the last move.
     pub last: Option<usize>,
