@@ -18,4 +18,5 @@ mod libraries;
 mod looks;
 mod proxies;
 mod story;
+mod turns;
 mod ways_back;

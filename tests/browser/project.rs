@@ -5,7 +5,7 @@ use std::{
     fs::{self, File},
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    sync::OnceLock,
+    sync::{Mutex, OnceLock},
 };
 
 use anyhow::{Context as _, Result, anyhow, ensure};
@@ -27,7 +27,7 @@ impl Project {
     pub fn get() -> Result<&'static Project> {
         static PROJECT: OnceLock<Result<Project>> = OnceLock::new();
         let project = PROJECT.get_or_init(|| match env::var_os("CLUSTER_PROJECT") {
-            None => Project::generated(),
+            None => Project::generated("arena"),
             Some(folder) => Project::given(&Path::new(REPOSITORY).join(folder)),
         });
         project.as_ref().map_err(|error| anyhow!("{error:#}"))
@@ -37,15 +37,18 @@ impl Project {
         Lobby::start(&self.program, &self.folder, flags)
     }
 
-    /// A new project, made as a user makes one, and built in the target folder that the template's
-    /// tests keep: only the first time takes long.
-    fn generated() -> Result<Project> {
-        let (workshop, lock) = workshop("browser");
+    /// A new project, made as a user makes one from this example, and built in the target folder that
+    /// the template's tests keep: only the first time takes long.
+    pub fn generated(example: &str) -> Result<Project> {
+        static BUILDING: Mutex<()> = Mutex::new(());
+        let (workshop, lock) = workshop(&format!("browser-{example}"));
         let answers = ["--name", "my-game", "--silent", "--vcs", "none", "--no-workspace"];
-        Template::new().generate(&workshop).args(&answers).succeed();
+        let example = ["-d", &format!("example={example}")];
+        Template::new().generate(&workshop).args(&answers).args(&example).succeed();
         let folder = workshop.join("my-game");
         let libraries = Path::new(REPOSITORY).join("node_modules");
         symlink(libraries, folder.join("node_modules"))?;
+        let _alone = BUILDING.lock();
         let built = build(&folder, &Path::new(env!("CARGO_TARGET_TMPDIR")).join("../template"))?;
         // Every project's program has the same name: the next one that is built there replaces it.
         let program = folder.join("program-under-test");

@@ -1,0 +1,156 @@
+//! The state of a game: sides, turns, seconds and how it ended. `room.rs` asks it, and shows it to both
+//! players as it is here.
+
+use std::cmp::Reverse;
+
+use serde::Serialize;
+
+use super::board::{Board, Illegal};
+use crate::{
+    cluster::{Player, Refusal, refuse},
+    messages::Outcome,
+};
+
+/// Seconds for a move.
+pub const MOVE: u32 = 60;
+/// Seconds to look at the board when a game is over, and to want another one.
+pub const REVIEW: u32 = 60;
+/// The same when the opponent is gone.
+pub const FAREWELL: u32 = 10;
+
+/// Sides are 0 and 1, in the order in which the players came.
+#[derive(Debug, Clone, Default, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Game {
+    /// Whose turn was the first.
+    pub began: usize,
+    /// Whose turn it is.
+    pub turn: usize,
+    /// The cell of the last move.
+    pub last: Option<usize>,
+    pub end: Option<End>,
+    /// For the opponent to come, for this move, or until the room closes. The clock rests while a
+    /// player is away.
+    pub seconds: u32,
+    /// The game has begun when there are two; they stay here when they leave.
+    pub sides: Vec<Side>,
+    pub board: Board,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Side {
+    pub player: Player,
+    pub wins: u32,
+    /// Wants another game.
+    pub again: bool,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct End {
+    /// None: a draw.
+    pub winner: Option<usize>,
+    pub why: Why,
+    /// The winner's four in a row, or more.
+    pub cells: Vec<usize>,
+}
+
+/// Why a game has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    Four,
+    BoardFull,
+    /// The other one has left.
+    Left,
+    /// The other one has lost his connection, and did not come back in time.
+    Away,
+    /// The other one did not move in time.
+    TooSlow,
+}
+
+impl Game {
+    pub fn has_begun(&self) -> bool {
+        self.sides.len() == 2
+    }
+
+    pub fn is_on(&self) -> bool {
+        self.has_begun() && self.end.is_none()
+    }
+
+    pub fn side_of(&self, player: &Player) -> usize {
+        self.sides.iter().position(|side| side.player.id == player.id).unwrap_or(0)
+    }
+
+    pub fn add(&mut self, player: &Player) {
+        self.sides.push(Side { player: player.clone(), wins: 0, again: false });
+    }
+
+    /// An empty board; this side begins.
+    pub fn begin(&mut self, turn: usize) {
+        let mut sides = std::mem::take(&mut self.sides);
+        sides.iter_mut().for_each(|side| side.again = false);
+        *self = Game { sides, began: turn, turn, seconds: MOVE, ..Game::default() };
+    }
+
+    /// A side drops a disc.
+    pub fn play(&mut self, side: usize, column: usize) -> Result<(), Refusal> {
+        if !self.has_begun() {
+            return Err(refuse("no_opponent", "Your opponent is not here yet."));
+        }
+        if self.end.is_some() {
+            return Err(refuse("game_over", "The game is over."));
+        }
+        if self.turn != side {
+            return Err(refuse("not_your_turn", "It is not your turn."));
+        }
+        let cell = self.board.drop_disc(column, side).map_err(|why| match why {
+            Illegal::NoSuchColumn => refuse("no_such_column", "There is no such column."),
+            Illegal::ColumnFull => refuse("column_full", "This column is full."),
+        })?;
+        (self.last, self.turn, self.seconds) = (Some(cell), 1 - side, MOVE);
+        let cells = self.board.four_through(cell);
+        if !cells.is_empty() {
+            self.finish(Some(side), Why::Four, cells);
+        } else if self.board.is_full() {
+            self.finish(None, Why::BoardFull, cells);
+        }
+        Ok(())
+    }
+
+    /// A side loses, if the game is still on.
+    pub fn forfeit(&mut self, side: usize, why: Why) {
+        if self.is_on() {
+            self.finish(Some(1 - side), why, vec![]);
+        }
+    }
+
+    /// A side wants another game. The one who did not begin this one begins that.
+    pub fn rematch(&mut self, side: usize) -> Result<(), Refusal> {
+        if self.end.is_none() {
+            return Err(refuse("game_not_over", "This game is not over yet."));
+        }
+        self.sides[side].again = true;
+        if self.sides.iter().all(|side| side.again) {
+            self.begin(1 - self.began);
+        }
+        Ok(())
+    }
+
+    pub fn outcome(&self) -> Outcome {
+        let score = |side: usize| (self.sides[side].player.name.clone(), self.sides[side].wins);
+        let mut scores = [score(0), score(1)];
+        scores.sort_by_key(|(_, wins)| Reverse(*wins));
+        Outcome { scores }
+    }
+
+    fn finish(&mut self, winner: Option<usize>, why: Why, cells: Vec<usize>) {
+        if let Some(winner) = winner {
+            self.sides[winner].wins += 1;
+        }
+        self.end = Some(End { winner, why, cells });
+        self.seconds = REVIEW;
+    }
+}

@@ -1,0 +1,90 @@
+// Made of src/messages.rs by `cargo test`: what is said, as TypeScript types. An enum is a union of its
+// events, such as `"play" | { join: { room: string } }`.
+
+export type Messages = {
+  lobbyRequest: LobbyRequest,
+  lobbyEvent: LobbyEvent,
+  roomRequest: RoomRequest,
+  roomEvent: RoomEvent,
+  options: Options,
+};
+
+/**
+ * Row by row from the top: the side, 0 or 1, whose disc is in this cell.
+ */
+export type Board = Array<number | null>;
+
+export type End = { 
+/**
+ * None: a draw.
+ */
+winner: number | null, why: Why, 
+/**
+ * The winner's four in a row, or more.
+ */
+cells: Array<number>, };
+
+/**
+ * Sides are 0 and 1, in the order in which the players came.
+ */
+export type Game = { 
+/**
+ * Whose turn was the first.
+ */
+began: number, 
+/**
+ * Whose turn it is.
+ */
+turn: number, 
+/**
+ * The cell of the last move.
+ */
+last: number | null, end: End | null, 
+/**
+ * For the opponent to come, for this move, or until the room closes. The clock rests while a
+ * player is away.
+ */
+seconds: number, 
+/**
+ * The game has begun when there are two; they stay here when they leave.
+ */
+sides: Array<Side>, board: Board, };
+
+export type LobbyEvent = { "place": { place: number, waiting: number, } } | { "news": { lines: Array<string>, } };
+
+export type LobbyRequest = "find_opponent" | "stop_waiting" | "invite_friend" | { "join_friend": { code: string, } };
+
+export type Options = { 
+/**
+ * For so many seconds the first player waits for the second.
+ */
+patience: number, };
+
+/**
+ * A registered person, the same in the lobby and in rooms.
+ */
+export type Player = { id: PlayerId, 
+/**
+ * As the person typed it, checked by `on_register`. Show it as text, never as HTML.
+ */
+name: string, };
+
+/**
+ * Who a player is, for days: the subject of the token. Never a socket id.
+ */
+export type PlayerId = string;
+
+export type RoomEvent = { "game": Game };
+
+export type RoomRequest = { "play": { column: number, } } | "rematch";
+
+export type Side = { player: Player, wins: number, 
+/**
+ * Wants another game.
+ */
+again: boolean, };
+
+/**
+ * Why a game has ended.
+ */
+export type Why = "four" | "board_full" | "left" | "away" | "too_slow";
