@@ -71,7 +71,7 @@ pub(crate) fn decode<T: DeserializeOwned>(
         Some(text) => text,
     };
     T::deserialize(Event { name, data }).map_err(|error| {
-        if names::<T>().contains(&name) {
+        if names::<T>().unwrap_or_default().contains(&name) {
             Refusal::BadMessage(error.to_string().chars().take(200).collect())
         } else {
             Refusal::UnknownEvent(name.chars().take(40).collect())
@@ -79,20 +79,20 @@ pub(crate) fn decode<T: DeserializeOwned>(
     })
 }
 
-/// The names of all variants of `T`.
-pub(crate) fn names<T: DeserializeOwned>() -> &'static [&'static str] {
-    let mut names: &'static [&'static str] = &[];
+/// The names of all variants of `T`; `None` if it is no enum.
+pub(crate) fn names<T: DeserializeOwned>() -> Option<&'static [&'static str]> {
+    let mut names = None;
     let _ = T::deserialize(Names(&mut names));
     names
 }
 
-/// Refuses an enum that uses a reserved name, or that is none.
+/// Refuses an enum that uses a reserved name, and what is no enum. One without variants is fine: where
+/// nobody asks anything.
 pub(crate) fn check_names<T: DeserializeOwned>() -> anyhow::Result<()> {
     let kind = std::any::type_name::<T>();
     let names = names::<T>();
-    if names.is_empty() {
-        bail!("{kind} must be an enum with a variant for each event");
-    }
+    let names =
+        names.with_context(|| format!("{kind} must be an enum with a variant for each event"))?;
     match names.iter().find(|name| RESERVED.contains(name)) {
         Some(name) => bail!("{kind}: the event name '{name}' is taken by the cluster"),
         None => Ok(()),
@@ -164,7 +164,7 @@ impl<'de> VariantAccess<'de> for Event<'de> {
 }
 
 /// Asks a type which variants it has, and reads nothing.
-struct Names<'a>(&'a mut &'static [&'static str]);
+struct Names<'a>(&'a mut Option<&'static [&'static str]>);
 
 impl<'de> Deserializer<'de> for Names<'_> {
     type Error = de::value::Error;
@@ -179,7 +179,7 @@ impl<'de> Deserializer<'de> for Names<'_> {
         variants: &'static [&'static str],
         _: V,
     ) -> Result<V::Value, Self::Error> {
-        *self.0 = variants;
+        *self.0 = Some(variants);
         Err(de::Error::custom("only the names were asked for"))
     }
 
@@ -251,7 +251,11 @@ mod tests {
             #[allow(dead_code, reason = "only its name is read")]
             Welcome,
         }
+        #[derive(Debug, Deserialize)]
+        enum Nothing {}
         assert!(check_names::<Request>().is_ok());
+        assert!(check_names::<Nothing>().is_ok());
+        assert_eq!(decode::<Nothing>("play", None).unwrap_err().code(), "unknown_event");
         assert!(check_names::<Bad>().unwrap_err().to_string().contains("'welcome'"));
         assert!(check_names::<String>().is_err());
     }

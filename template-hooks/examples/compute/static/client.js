@@ -1,0 +1,108 @@
+// @ts-check
+/**
+ * What the page does: it stays in the lobby, asks for a picture, and shows the rows as they come. Edit
+ * the hooks; `cluster.js` calls them, `picture.js` draws, `workers.js` lists the rooms,
+ * `inspect.js` shows what happens behind it all.
+ */
+import { Cluster, librariesLoaded } from "./cluster.js";
+import { banner, inspect, notice } from "./inspect.js";
+import { WHOLE, picture } from "./picture.js";
+import { workers } from "./workers.js";
+
+/** @import { How, View } from "./messages.d.ts" */
+
+const cluster = new Cluster({
+  // HOOK: in the lobby, for the first time or again.
+  lobbyEntered({ you }) {
+    $("lobby").hidden = false;
+    attempt(cluster.lobby.request("watch_rooms"));
+    if (you) enter();
+    else enterName();
+  },
+
+  // HOOK: the lobby says something.
+  lobbyEvent(event, data) {
+    if (event === "rooms") workers.show(data.map(({ room }) => room));
+    if (event === "begun") begin(data);
+    if (event === "row") {
+      workers.haveDone(data.room);
+      picture.row(data.row, data.shades, workers.colorOf(data.room));
+      showProgress();
+    }
+    if (event === "ended") end(data.how);
+  },
+
+  // HOOK: something was not granted; also why this page must stay put.
+  refused: ({ message }) => notice(message),
+
+  // HOOK: where the player is. Stopped: another window took over, or he was sent away.
+  stateChanged: (state) => ($("stopped").hidden = state !== "stopped"),
+});
+
+/** @param {string} id @returns {any} */
+const $ = (id) => document.getElementById(id);
+
+/** Shows why something was refused. @param {Promise<any>} promise */
+const attempt = (promise) => promise.catch(({ message }) => notice(message));
+
+let begun = 0;
+let drawing = false;
+
+function enterName() {
+  $("register").hidden = false;
+  $("play").hidden = true;
+  $("register").elements.name.focus();
+}
+
+/** Whoever leaves the lobby, also for a moment, waits for no picture any more. */
+function enter() {
+  $("register").hidden = true;
+  $("play").hidden = false;
+  if (drawing || begun === 0) render(picture.view);
+}
+
+/** @param {View} view */
+const render = (view) =>
+  attempt(cluster.lobby.request("render", { ...view, depth: Number($("depth").value) }));
+
+/** @param {View} view */
+function begin(view) {
+  [drawing, begun] = [true, performance.now()];
+  workers.begin();
+  picture.begin(view);
+  $("go").textContent = "Cancel";
+  notice("The lobby hands out rows; the rooms compute them.");
+  showProgress();
+}
+
+/** @param {How} how */
+function end(how) {
+  drawing = false;
+  $("go").textContent = "Draw again";
+  const time = `after ${((performance.now() - begun) / 1000).toFixed(1)} s`;
+  if (how === "complete") notice(`Complete ${time}, by ${workers.howMany()}. Click on the picture to see more.`);
+  if (how === "cancelled") notice(`Cancelled ${time}.`);
+  if (how === "failed") notice(`Given up ${time}: no room can compute this. The server's log says why.`);
+}
+
+function showProgress() {
+  const rows = workers.allRows();
+  $("progress").value = rows / picture.view.rows;
+  $("count").textContent = `${rows} of ${picture.view.rows} rows`;
+}
+
+$("register").onsubmit = (/** @type {SubmitEvent} */ event) => {
+  event.preventDefault();
+  attempt(cluster.register($("register").elements.name.value).then(enter));
+};
+$("whole").onclick = () => render(WHOLE);
+$("in").onclick = () => render(picture.nearer());
+$("out").onclick = () => render(picture.farther());
+$("depth").onchange = () => render(picture.view);
+$("go").onclick = () => (drawing ? attempt(cluster.lobby.request("cancel")) : render(picture.view));
+picture.onMove(render);
+
+inspect(cluster);
+$("kill").onclick = () => workers.killAll();
+if (librariesLoaded()) cluster.start();
+else banner("The client libraries are not here. Run “npm ci” in the project's folder, then reload.");

@@ -1,0 +1,58 @@
+// @ts-check
+/** The rooms at work: how much of the picture each has computed, and in development a way to kill them. */
+
+const list = /** @type {HTMLElement} */ (document.getElementById("workers"));
+const shown = /** @type {Map<string, HTMLElement>} */ (new Map());
+/** Rows of this picture that each room has computed; also rooms that are gone. */
+const rows = /** @type {Map<string, number>} */ (new Map());
+
+export const workers = {
+  /** @param {string[]} rooms that are open now */
+  show(rooms) {
+    for (const [room, row] of shown) if (!rooms.includes(room) && shown.delete(room)) row.remove();
+    for (const room of rooms) if (!shown.has(room)) add(room);
+  },
+
+  /** A new picture. */
+  begin() {
+    rows.clear();
+    shown.forEach((_, room) => tell(room));
+  },
+
+  /** One more row. @param {string} room */
+  haveDone(room) {
+    rows.set(room, (rows.get(room) ?? 0) + 1);
+    tell(room);
+  },
+
+  allRows: () => [...rows.values()].reduce((sum, some) => sum + some, 0),
+  howMany: () => (rows.size === 1 ? "1 room" : `${rows.size} rooms`),
+
+  /** Neighbours look different. @param {string} room */
+  colorOf: (room) => `hsl(${(Number(room) * 137) % 360} 70% 52%)`,
+
+  killAll: () => shown.forEach((_, room) => kill(room)),
+};
+
+/** @param {string} room */
+function add(room) {
+  const row = document.createElement("li");
+  const [text, button] = [document.createElement("span"), document.createElement("button")];
+  text.style.setProperty("--color", workers.colorOf(room));
+  [button.textContent, button.ariaLabel] = ["Kill", `Kill room ${room}`];
+  button.title = "Kills this room's process; another one computes what it has not done";
+  button.onclick = () => kill(room);
+  row.append(text, button);
+  list.append(row);
+  shown.set(room, row);
+  tell(room);
+}
+
+/** @param {string} room */
+function tell(room) {
+  const text = shown.get(room)?.firstElementChild;
+  if (text) text.textContent = `Room ${room}: ${rows.get(room) ?? 0} rows`;
+}
+
+/** @param {string} room */
+const kill = (room) => fetch(`/dev/rooms/${room}/kill`, { method: "POST" });
