@@ -78,7 +78,13 @@ pub trait Queued: Lobby {
             };
             let line = self.queue().lines.entry(kind.clone()).or_default();
             line.drain(..players.len()).for_each(|gone| lobby.cancel(gone.timer));
-            lobby.reroute(&players, &room);
+            // Should they be refused, they are told so, and wait no more.
+            let opened = room.clone();
+            lobby.reroute_then(&players, &room, move |_, lobby, sent| {
+                if sent.is_err() {
+                    let _ = lobby.close(&opened, "not_needed");
+                }
+            });
         }
         self.tell_places(lobby, kind);
     }

@@ -73,8 +73,12 @@ pub(crate) struct Rerouted {
     pub from: Option<RoomId>,
 }
 
-/// Who may wait to hear whether a seat was given.
-pub(crate) type Waiter = oneshot::Sender<Result<Value, Refusal>>;
+/// Who may wait to hear whether a seat was given, and whether it is the first of the players, who has
+/// asked for it.
+pub(crate) struct Waiter {
+    pub tell: oneshot::Sender<Result<Value, Refusal>>,
+    pub asked: bool,
+}
 
 /// Those who may go to a room together: as many fit into one frame.
 const MAX_PARTY: usize = 32;
@@ -248,6 +252,7 @@ impl<R: Room> RoomManager<R> {
     pub(crate) fn join(
         &mut self,
         party: &[Player],
+        asked: bool,
         room: &RoomId,
     ) -> Result<oneshot::Receiver<Result<Value, Refusal>>, Refusal> {
         if self.stopping {
@@ -267,8 +272,8 @@ impl<R: Room> RoomManager<R> {
         // Reserve before replying, so that two players cannot take the last seat.
         let join = self.next_join;
         self.next_join += 1;
-        let (waiter, answer) = oneshot::channel();
-        let mut waiters = vec![waiter];
+        let (tell, answer) = oneshot::channel();
+        let mut waiters = vec![Waiter { tell, asked }];
         let mut seats = Vec::new();
         for (player, origin) in players.iter().zip(&origins) {
             let (number, ticket) = (self.next_seat, random_ticket());

@@ -30,6 +30,7 @@ pub struct Ctx<R: Room> {
     players: RefCell<Rc<[Player]>>,
     /// Those of them whose connection is lost.
     away: RefCell<HashSet<PlayerId>>,
+    expected: RefCell<Rc<[Player]>>,
     locked: Cell<bool>,
     tick: Cell<Option<Duration>>,
     tick_delay: Cell<Duration>,
@@ -59,6 +60,7 @@ impl<R: Room> Ctx<R> {
             opened: agenda.now(),
             players: RefCell::new(Rc::new([])),
             away: RefCell::default(),
+            expected: RefCell::new(Rc::new([])),
             locked: Cell::new(false),
             tick: Cell::new(None),
             tick_delay: Cell::default(),
@@ -100,6 +102,12 @@ impl<R: Room> Ctx<R> {
     pub fn is_here(&self, player: impl AsRef<PlayerId>) -> bool {
         let id = player.as_ref();
         self.players().iter().any(|player| player.id == *id) && !self.away.borrow().contains(id)
+    }
+
+    /// Who has a seat and is on the way. One who does not come in time (the setting `--ticket-ttl`) is
+    /// not expected any more; no hook tells, since he was never here.
+    pub fn expected(&self) -> Rc<[Player]> {
+        self.expected.borrow().clone()
     }
 
     /// Seats in the room.
@@ -280,6 +288,10 @@ impl<R: Room> Ctx<R> {
 
     pub(crate) fn set_players(&self, players: Rc<[Player]>) {
         *self.players.borrow_mut() = players;
+    }
+
+    pub(crate) fn set_expected(&self, players: Rc<[Player]>) {
+        *self.expected.borrow_mut() = players;
     }
 
     pub(crate) fn set_away(&self, player: &PlayerId, away: bool) {

@@ -77,8 +77,9 @@ impl<L: Lobby> Cluster<L> {
     /// `party_too_large`, or what the room's `on_open` and `on_admit` say. One who has a seat there keeps
     /// it; a seat in another room is given back when he goes.
     ///
-    /// Instead of a player, a party: a list of players, the one who asks first, who get seats together
-    /// or not at all.
+    /// Instead of a player, a party: a list of at most 32 players, the one who asks first, who get seats
+    /// together or not at all. Who of them loses his connection meanwhile has his seat kept for a while
+    /// (the setting `--ticket-ttl`), and is sent there when he is back.
     pub fn join(&self, who: impl AsRef<[Player]>, room: &RoomId) -> Answer {
         let who = who.as_ref();
         if let Some(private) = self.room(room).filter(|room| room.code.is_some()) {
@@ -102,10 +103,24 @@ impl<L: Lobby> Cluster<L> {
     /// The same as `join` where nobody asked: a refusal is told to the players. Private rooms are no
     /// secret here. Who is sent on ten times in ten seconds is stopped, and refused with `reroute_loop`.
     pub fn reroute(&self, who: impl AsRef<[Player]>, room: &RoomId) {
+        self.reroute_then(who, room, |_, _, _| {});
+    }
+
+    /// The same, and calls back: they were sent on their way, or none of them was.
+    pub fn reroute_then(
+        &self,
+        who: impl AsRef<[Player]>,
+        room: &RoomId,
+        done: impl FnOnce(&mut L, &Self, Result<(), Refusal>) + 'static,
+    ) {
         let who = who.as_ref();
-        if let Err(refusal) = self.rooms.borrow_mut().join(who, room).map(drop) {
-            who.iter().for_each(|player| self.tell_refused(&player.id, &refusal));
+        // In a statement of its own: those who are told are looked up among the rooms.
+        let joined = self.rooms.borrow_mut().join(who, false, room);
+        if let Err(refusal) = &joined {
+            who.iter().for_each(|player| self.tell_refused(&player.id, refusal));
         }
+        let sent = async { joined?.await.unwrap_or(Err(Refusal::RoomGone)).map(drop) };
+        self.agenda.spawn(sent, done);
     }
 
     /// Joins the room that `pick` likes best, or a new one. `pick` gets each public room that would take
@@ -134,7 +149,7 @@ impl<L: Lobby> Cluster<L> {
     }
 
     fn go(&self, who: &[Player], room: &RoomId) -> Answer {
-        let answer = self.rooms.borrow_mut().join(who, room)?;
+        let answer = self.rooms.borrow_mut().join(who, true, room)?;
         later(async { answer.await.unwrap_or(Err(Refusal::RoomGone)) })
     }
 
@@ -146,6 +161,11 @@ impl<L: Lobby> Cluster<L> {
     /// What is known of a room.
     pub fn room(&self, room: &RoomId) -> Option<Info<L>> {
         self.rooms.borrow().find(room)
+    }
+
+    /// Whether a player is in the lobby.
+    pub fn is_here(&self, player: impl AsRef<PlayerId>) -> bool {
+        self.people.borrow().is_present(player.as_ref())
     }
 
     /// In which room a player has a seat: he is in it, on his way, or may return to it.

@@ -101,7 +101,8 @@ pub trait Lobby: Sized + 'static {
         }
     }
 
-    /// A player is not in the lobby any more: once for each `on_arrive`. He is in a room, or gone.
+    /// A player is not in the lobby any more: once for each `on_arrive`. He is in a room, or on his way
+    /// to one, if `seat_of` finds it; else he is gone, or loads his page again and will be back at once.
     /// Default: nothing.
     fn on_leave(&mut self, lobby: &Cluster<Self>, player: &Player) {}
 

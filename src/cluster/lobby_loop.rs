@@ -393,10 +393,13 @@ impl<L: Lobby> LobbyLoop<L> {
     }
 }
 
-/// Tells those who wait; whether there was anybody.
+/// Tells those who wait; whether one of them has asked.
 fn answer_all(waiters: Vec<Waiter>, answer: &Result<Value, Refusal>) -> bool {
-    let told = waiters.into_iter().filter_map(|waiter| waiter.send(answer.clone()).ok());
-    told.count() > 0
+    let told = waiters.into_iter().map(|Waiter { tell, asked }| {
+        let heard = tell.send(answer.clone()).is_ok();
+        asked && heard
+    });
+    told.fold(false, |any, asked| any | asked)
 }
 
 /// The first thing that a browser hears.

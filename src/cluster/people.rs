@@ -101,6 +101,10 @@ impl People {
         self.visitors.get(&conn)?.1.clone()
     }
 
+    pub fn is_present(&self, player: &PlayerId) -> bool {
+        self.present.contains_key(player)
+    }
+
     pub fn conn_of(&self, player: &PlayerId) -> Option<Conn> {
         self.conn(*self.present.get(player)?)
     }

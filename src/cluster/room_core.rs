@@ -186,6 +186,7 @@ impl<R: Room> Core<R> {
             }
             self.tickets.add(ticket, player.id, now, until);
         }
+        self.update_expected();
         self.frame(FromRoom::Held { join });
     }
 
@@ -216,6 +217,7 @@ impl<R: Room> Core<R> {
             let order = self.seats.values().filter_map(|seat| seat.joined).max().unwrap_or(0) + 1;
             self.seats.entry(id.clone()).and_modify(|seat| seat.joined = Some(order));
             self.update_players();
+            self.update_expected();
             self.welcome(conn, &player);
             self.tell_others(id, "player_joined", json!({ "player": player }));
             tracing::info!(player = %player.name, id = %player.id, "joined");
@@ -414,6 +416,7 @@ impl<R: Room> Core<R> {
             tracing::info!(player = %player.name, id = %player.id, %why, "left");
             self.hook(|game, room| game.on_leave(room, &player, why));
         } else {
+            self.update_expected();
             tracing::info!(player = %player.name, id = %player.id, %why, "never came");
         }
         if self.seats.is_empty() {
@@ -477,7 +480,8 @@ impl<R: Room> Core<R> {
     }
 
     fn snapshot(&mut self, to: ConnId, player: &Player) {
-        if let Some(event) = self.game.snapshot(player).as_ref().and_then(encode) {
+        let event = self.game.snapshot(&self.room, player);
+        if let Some(event) = event.as_ref().and_then(encode) {
             self.effects.push(Effect::Emit { to, event, volatile: false });
         }
     }
@@ -537,6 +541,11 @@ impl<R: Room> Core<R> {
         let joined = self.seats.values().filter_map(|seat| Some((seat.joined?, &seat.player)));
         let in_order: BTreeMap<u64, &Player> = joined.collect();
         self.room.set_players(in_order.into_values().cloned().collect());
+    }
+
+    fn update_expected(&mut self) {
+        let held = self.seats.values().filter(|seat| matches!(seat.place, Place::Held { .. }));
+        self.room.set_expected(held.map(|seat| seat.player.clone()).collect());
     }
 }
 

@@ -18,7 +18,8 @@ use super::{
 /// panics ends the room, and no other.
 #[allow(unused_variables, reason = "defaults name their arguments for those who copy them")]
 pub trait Room: Sized + 'static {
-    /// What kind of room this is: given by the lobby at creation, shown in the list of rooms.
+    /// What kind of room this is: given by the lobby at creation. Anybody may read it in the list of
+    /// rooms.
     type Options: Serialize + DeserializeOwned + Clone + 'static;
     /// Browser to room: an enum; a variant's name in snake_case is the event's name.
     type Request: DeserializeOwned;
@@ -26,7 +27,7 @@ pub trait Room: Sized + 'static {
     type Event: Serialize;
     /// What a finished room leaves behind: given to `close`, received by the lobby's `on_room_exit`.
     type Outcome: Serialize + DeserializeOwned;
-    /// Lobby to room.
+    /// Lobby to room; `()` where there is nothing to say, also below.
     type FromLobby: Serialize + DeserializeOwned;
     /// Room to lobby.
     type ToLobby: Serialize + DeserializeOwned;
@@ -53,7 +54,7 @@ pub trait Room: Sized + 'static {
 
     /// All that a player needs to see the room as it is now. Sent when he joins or returns, before
     /// `on_join` or `on_return`, and to everyone by [`Ctx::sync`]. Default: nothing.
-    fn snapshot(&self, to: &Player) -> Option<Self::Event> {
+    fn snapshot(&self, room: &Ctx<Self>, to: &Player) -> Option<Self::Event> {
         None
     }
 

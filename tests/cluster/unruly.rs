@@ -260,7 +260,7 @@ impl Room for Unruly {
         }
     }
 
-    fn snapshot(&self, _: &Player) -> Option<Event> {
+    fn snapshot(&self, _: &Ctx<Self>, _: &Player) -> Option<Event> {
         Some(Event::Told { texts: self.told.clone() })
     }
 

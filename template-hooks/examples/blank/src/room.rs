@@ -37,7 +37,7 @@ impl Room for Game {
     }
 
     // HOOK: all that a player must know who joins or returns. Default: nothing.
-    fn snapshot(&self, to: &Player) -> Option<RoomEvent> {
+    fn snapshot(&self, _: &Ctx<Self>, to: &Player) -> Option<RoomEvent> {
         info!(player = %to.name, "snapshot");
         None
     }

@@ -37,7 +37,7 @@ impl Room for Duel {
     }
 
     // HOOK: what does a player see who comes or returns?
-    fn snapshot(&self, _: &Player) -> Option<RoomEvent> {
+    fn snapshot(&self, _: &Ctx<Self>, _: &Player) -> Option<RoomEvent> {
         Some(RoomEvent::Game(self.game.clone()))
     }
 
