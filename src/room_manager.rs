@@ -110,7 +110,10 @@ struct Entry<R: Room> {
     state: State,
     options: R::Options,
     about: RoomAbout,
+    /// By the lobby.
     locked: bool,
+    /// By itself.
+    locked_itself: bool,
     seats: HashMap<PlayerId, Seat>,
 }
 
@@ -195,8 +198,16 @@ impl<R: Room> RoomManager<R> {
         started.process.sender.send(&open).map_err(no_room)?;
         let number = id.0.parse().unwrap_or(u64::MAX);
         info!(room = %id, capacity, private, "room created");
-        let (state, locked, seats) = (State::Opening, false, HashMap::new());
-        let entry = Entry { number, started, state, options, about, locked, seats };
+        let entry = Entry {
+            number,
+            started,
+            state: State::Opening,
+            options,
+            about,
+            locked: false,
+            locked_itself: false,
+            seats: HashMap::new(),
+        };
         self.rooms.insert(id.clone(), entry);
         self.changed = true;
         Ok(id)
@@ -497,7 +508,7 @@ impl<R: Room> RoomManager<R> {
                 }
             },
             FromRoom::Locked(locked) => {
-                entry.locked = locked;
+                entry.locked_itself = locked;
                 vec![]
             }
             FromRoom::Closed { .. } => {
@@ -629,19 +640,23 @@ impl<R: Room> Entry<R> {
             code: self.about.code.clone(),
             players: self.seats.len(),
             capacity: self.about.capacity,
-            locked: self.locked || self.is_ending(),
+            locked: self.is_locked() || self.is_ending(),
         }
     }
 
     /// Whether so many more players may come.
     fn check(&self, players: usize) -> Result<(), Refusal> {
-        if self.is_ending() || (self.locked && players > 0) {
+        if self.is_ending() || (self.is_locked() && players > 0) {
             Err(Refusal::RoomLocked)
         } else if self.seats.len() + players > self.about.capacity {
             Err(Refusal::RoomFull)
         } else {
             Ok(())
         }
+    }
+
+    fn is_locked(&self) -> bool {
+        self.locked || self.locked_itself
     }
 
     fn is_ending(&self) -> bool {

@@ -25,15 +25,20 @@ export function banner(text) {
 
 /** Shows one part of the page. @param {"lobby" | "room" | "stopped"} part */
 export function show(part) {
-  for (const id of ["lobby", "room", "stopped"]) $(id).hidden = id !== part;
+  for (const id of ["lobby", "room", "stopped"]) if ($(id)) $(id).hidden = id !== part;
+}
+
+/** A page may do without some of its buttons. @param {string} id @param {() => void} call */
+function on(id, call) {
+  if ($(id)) $(id).onclick = call;
 }
 
 /** @param {import("./cluster.js").Cluster} cluster */
 export function inspect(cluster) {
   const as = Number(new URLSearchParams(location.search).get("as") ?? 1);
   $("another").href = `?as=${as + 1}`;
-  $("drop").onclick = () => cluster.drop();
-  $("kill").onclick = () => fetch(`/dev/rooms/${cluster.room.id}/kill`, { method: "POST" });
+  on("drop", () => cluster.drop());
+  on("kill", () => fetch(`/dev/rooms/${cluster.room.id}/kill`, { method: "POST" }));
   let last = "", row = 0;
   cluster.watch((what, detail) => {
     // Of what comes many times a second, one line tells enough.

@@ -82,7 +82,8 @@ impl<R: Room> Ctx<R> {
         self.about.code.as_deref()
     }
 
-    /// The player for whom the lobby created this room; `None` if it did so on its own.
+    /// The player for whom the lobby created this room; `None` if it did so on its own. It stays so when
+    /// he leaves: a room whose host may change keeps its own.
     pub fn host(&self) -> Option<&PlayerId> {
         self.about.host.as_ref()
     }
@@ -125,7 +126,8 @@ impl<R: Room> Ctx<R> {
         self.locked.get()
     }
 
-    /// Takes no more players, or takes them again. Those who have a seat keep it.
+    /// Takes no more players, or takes them again. Those who have a seat keep it, also those who are still
+    /// on the way ([`Ctx::expected`]). What the lobby has locked stays locked.
     pub fn lock(&self, locked: bool) {
         if self.locked.replace(locked) != locked {
             self.push(Output::Frame(FromRoom::Locked(locked)));
@@ -142,8 +144,8 @@ impl<R: Room> Ctx<R> {
         self.tick_delay.get()
     }
 
-    /// Closes the room when it has been empty for so long; `None`: never. Without this the setting
-    /// `--empty-timeout` counts.
+    /// Closes the room when it has been empty for so long, counted from when the last player left, or from
+    /// the room's opening; `None`: never. Without this the setting `--empty-timeout` counts.
     pub fn empty_timeout(&self, timeout: Option<Duration>) {
         self.empty_timeout.set(timeout);
     }
@@ -232,7 +234,25 @@ impl<R: Room> Ctx<R> {
         self.agenda.compute(work, |_, _, ()| {}, done)
     }
 
-    /// The same for work that reports what it has so far; each report is a call, too.
+    /// The same for work that reports what it has so far; each report is a call, too, and comes before
+    /// the last one. That one comes when the work has really ended, also if it was cancelled.
+    ///
+    /// ```no_run
+    /// # use app::cluster::{Ctx, Room};
+    /// # fn hook<R: Room>(room: &Ctx<R>) {
+    /// let job = room.compute_in_parts(
+    ///     |work| {
+    ///         for row in 0..100 {
+    ///             if work.is_cancelled() { break }
+    ///             work.report(row * row);
+    ///         }
+    ///     },
+    ///     |_game, _room, square: u32| println!("{square}"),
+    ///     |_game, _room, result| println!("{result:?}"),
+    /// );
+    /// job.cancel();
+    /// # }
+    /// ```
     pub fn compute_in_parts<P: Send + 'static, T: Send + 'static>(
         &self,
         work: impl FnOnce(&Work<P>) -> T + Send + 'static,
@@ -274,7 +294,8 @@ impl<R: Room> Ctx<R> {
         }
     }
 
-    /// Ends the room: everyone goes to the lobby, which gets the outcome in `on_room_exit`.
+    /// Ends the room, now: everyone goes to the lobby, which gets the outcome in `on_room_exit`. A room
+    /// that ends otherwise has no outcome; `tell_lobby` what must not be lost.
     pub fn close(&self, outcome: R::Outcome) {
         match to_raw(&outcome) {
             Ok(outcome) => self.push(Output::Close { outcome }),

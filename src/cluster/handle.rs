@@ -33,7 +33,8 @@ impl<L: Lobby> Cluster<L> {
     }
 
     /// Creates a room with so many seats, for the player who asked for it or for nobody (`None`). It can
-    /// be joined at once. Refuses with `no_room`, `too_many_rooms`.
+    /// be joined at once. Refuses with `no_room`, `too_many_rooms`. A room that is to compute and not to
+    /// be joined has 0 seats.
     pub fn create<'a>(
         &self,
         host: impl Into<Option<&'a Player>>,
@@ -163,6 +164,12 @@ impl<L: Lobby> Cluster<L> {
         self.rooms.borrow().find(room)
     }
 
+    /// Sends a player back into the room that keeps a seat for him; false: there is none.
+    pub fn send_back(&self, player: &Player) -> bool {
+        let seat = self.seat_of(player);
+        seat.map(|room| self.reroute(player, &room)).is_some()
+    }
+
     /// Whether a player is in the lobby.
     pub fn is_here(&self, player: impl AsRef<PlayerId>) -> bool {
         self.people.borrow().is_present(player.as_ref())
@@ -173,7 +180,8 @@ impl<L: Lobby> Cluster<L> {
         self.rooms.borrow().seat_of(player.as_ref())
     }
 
-    /// A message for a room's `on_lobby_message`. A room that is not ready yet gets it when it is.
+    /// A message for a room's `on_lobby_message`. A room that is not ready yet gets it when it is; one
+    /// that is ending may not, and `on_room_exit` follows.
     pub fn tell(
         &self,
         room: &RoomId,
@@ -187,7 +195,8 @@ impl<L: Lobby> Cluster<L> {
         self.rooms.borrow().tell_all(&message)
     }
 
-    /// Takes no more players in this room, or takes them again. Those who have a seat keep it.
+    /// Takes no more players in this room, or takes them again. Those who have a seat keep it. What the
+    /// room itself has locked stays locked.
     pub fn lock(&self, room: &RoomId, locked: bool) -> Result<(), Refusal> {
         self.rooms.borrow_mut().lock(room, locked)
     }
@@ -224,7 +233,8 @@ impl<L: Lobby> Cluster<L> {
         }
     }
 
-    /// Sends an event to a player, if he is in the lobby.
+    /// Sends an event to a player, if he is in the lobby. A browser that has yet to read a thousand events
+    /// counts as gone.
     pub fn send(&self, to: impl AsRef<PlayerId>, event: L::Event) {
         if let (Some(conn), Some(event)) =
             (self.people.borrow().conn_of(to.as_ref()), encode(&event))
@@ -234,7 +244,8 @@ impl<L: Lobby> Cluster<L> {
         }
     }
 
-    /// Sends an event to everyone who is in the lobby, registered or not.
+    /// Sends an event to everyone who is in the lobby, registered or not. Those who are in rooms, or on the
+    /// way from there, do not hear it.
     pub fn broadcast(&self, event: L::Event) {
         if let Some(event) = encode(&event) {
             for conn in self.people.borrow().everyone() {

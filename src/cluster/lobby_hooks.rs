@@ -96,9 +96,7 @@ pub trait Lobby: Sized + 'static {
 
     /// A player is in the lobby now. Default: back into the room that keeps a seat for him, if any.
     fn on_arrive(&mut self, lobby: &Cluster<Self>, player: &Player, how: Arrival) {
-        if let Some(room) = lobby.seat_of(player) {
-            lobby.reroute(player, &room);
-        }
+        lobby.send_back(player);
     }
 
     /// A player is not in the lobby any more: once for each `on_arrive`. He is in a room, or on his way

@@ -164,7 +164,8 @@ impl<R: Room> Core<R> {
                 None => new.push((held.seat, held.player.clone())),
             }
         }
-        let admitted = new.iter().try_for_each(|(_, player)| self.admit(player));
+        let admitted = self.has_room_for(new.len());
+        let admitted = admitted.and_then(|()| new.iter().try_for_each(|(_, who)| self.admit(who)));
         if let Err(refusal) = admitted {
             for (seat, _) in new {
                 self.frame(FromRoom::Left { seat, reason: refusal.code().to_owned() });
@@ -188,6 +189,17 @@ impl<R: Room> Core<R> {
         }
         self.update_expected();
         self.frame(FromRoom::Held { join });
+    }
+
+    /// The lobby has looked already; but this room may have been locked a moment ago.
+    fn has_room_for(&self, new: usize) -> Result<(), Refusal> {
+        if new > 0 && self.room.is_locked() {
+            Err(Refusal::RoomLocked)
+        } else if self.seats.len() + new > self.room.capacity() {
+            Err(Refusal::RoomFull)
+        } else {
+            Ok(())
+        }
     }
 
     fn admit(&mut self, player: &Player) -> Result<(), Refusal> {

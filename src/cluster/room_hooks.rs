@@ -53,7 +53,8 @@ pub trait Room: Sized + 'static {
     }
 
     /// All that a player needs to see the room as it is now. Sent when he joins or returns, before
-    /// `on_join` or `on_return`, and to everyone by [`Ctx::sync`]. Default: nothing.
+    /// `on_join` or `on_return` (which may `sync` if they change what it shows), and to everyone by
+    /// [`Ctx::sync`]. Default: nothing.
     fn snapshot(&self, room: &Ctx<Self>, to: &Player) -> Option<Self::Event> {
         None
     }
@@ -62,7 +63,7 @@ pub trait Room: Sized + 'static {
     /// `player_joined`. Default: nothing.
     fn on_join(&mut self, room: &Ctx<Self>, player: &Player) {}
 
-    /// A player's connection is lost. `Some(grace)` keeps his seat for so long; if he does not return,
+    /// A player's connection is lost: `is_here` is false already. `Some(grace)` keeps his seat for so long; if he does not return,
     /// `on_leave` follows. Default: `None`, he leaves at once.
     fn on_drop(&mut self, room: &Ctx<Self>, player: &Player) -> Option<Duration> {
         None
@@ -71,7 +72,8 @@ pub trait Room: Sized + 'static {
     /// A player is here with a new connection: after `on_drop`, or from another window. Default: nothing.
     fn on_return(&mut self, room: &Ctx<Self>, player: &Player) {}
 
-    /// A player is out of the room for good: exactly once for each `on_join`. Default: nothing.
+    /// A player is out of the room for good, and not among its `players` any more: exactly once for each
+    /// `on_join`. Default: nothing.
     fn on_leave(&mut self, room: &Ctx<Self>, player: &Player, why: Leave) {}
 
     /// Called at the rate set with [`Ctx::tick_rate`]; `dt` is the time since the last tick, measured.

@@ -113,14 +113,6 @@ impl<R: Room> Stage<R> {
     /// This player comes, or comes back: within the grace, or from another window.
     pub fn join_as(&mut self, player: &Player) -> Result<(), Refusal> {
         self.on_air()?;
-        let room = self.core.handle();
-        let new = !room.players().iter().any(|other| other.id == player.id);
-        if new && room.is_locked() {
-            return Err(Refusal::RoomLocked);
-        }
-        if new && room.is_full() {
-            return Err(Refusal::RoomFull);
-        }
         let (join, conn) = (self.number(), self.number());
         let held = HeldSeat { seat: join, ticket: join.to_string(), player: player.clone() };
         self.run(|core| core.hold(join, vec![held]));
@@ -190,13 +182,19 @@ impl<R: Room> Stage<R> {
     }
 
     /// Waits, in real time, until all that hooks gave away with `spawn` and `compute` is done and its
-    /// calls were made.
+    /// calls were made. Until then nothing of it happens, whatever [`Stage::advance`] does.
     pub fn settle(&mut self) {
-        while !self.is_over()
-            && let Some(call) = self.runtime.block_on(self.tasks.next())
-        {
-            self.run(|core| core.call(call));
+        while self.settle_one() {}
+    }
+
+    /// Waits for the next call only, such as one report of a computation. False: there is none left.
+    pub fn settle_one(&mut self) -> bool {
+        if self.is_over() {
+            return false;
         }
+        let call = self.runtime.block_on(self.tasks.next());
+        let called = call.map(|call| self.run(|core| core.call(call)));
+        called.is_some()
     }
 
     /// What the player was sent since this was asked last, with the cluster's own events such as `joined`
@@ -318,7 +316,7 @@ impl<R: Room> Stage<R> {
     }
 }
 
-/// A player for a stage, whose id is his name.
+/// A player whose id is his name: for options that name players, for a host.
 pub fn player(name: &str) -> Player {
     Player { id: PlayerId(name.to_owned()), name: name.to_owned() }
 }

@@ -49,9 +49,7 @@ impl Lobby for Server {
     // HOOK: a player is in the lobby now. Default: back into the room that keeps a seat for him.
     fn on_arrive(&mut self, lobby: &Cluster<Self>, player: &Player, how: Arrival) {
         info!(player = %player.name, ?how, "on_arrive");
-        if let Some(room) = lobby.seat_of(player) {
-            lobby.reroute(player, &room);
-        }
+        lobby.send_back(player);
     }
 
     // HOOK: a player is not in the lobby any more: in a room, or gone. Default: nothing.

@@ -39,9 +39,7 @@ impl Lobby for Server {
     fn on_arrive(&mut self, lobby: &Cluster<Self>, player: &Player, _: Arrival) {
         lobby.send(player, self.latest());
         // A seat is kept for one whose connection was lost.
-        if let Some(room) = lobby.seat_of(player) {
-            lobby.reroute(player, &room);
-        }
+        lobby.send_back(player);
     }
 
     // HOOK: a player is not in the lobby any more.
