@@ -117,7 +117,7 @@ async fn why_a_room_panicked_is_in_the_log() {
     cluster.logged("as asked").await;
     eventually("the place", || {
         let place =
-            |line: &Value| line["message"].as_str().is_some_and(|text| text.contains("unruly.rs:"));
+            |line: &Value| line["message"].as_str().is_some_and(|text| text.contains("rooms.rs:"));
         cluster.lines().iter().any(place).then_some(())
     })
     .await;

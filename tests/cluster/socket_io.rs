@@ -23,6 +23,7 @@ pub struct Client {
 
 enum Order {
     Send(String),
+    Bytes(Vec<u8>),
     Leave,
 }
 
@@ -31,6 +32,8 @@ enum Packet {
     Connected,
     Refused(String),
     Event(String, Value),
+    /// The event `binary`, with these bytes.
+    Bytes(Vec<u8>),
     Ack(u64, Value),
     /// The server has ended the connection in order.
     Disconnected,
@@ -70,6 +73,29 @@ impl Client {
         let _ = self.orders.send(Order::Send(text));
     }
 
+    /// Sends a binary frame as it is: what belongs to the packet before it, if that wants one.
+    pub fn send_bytes(&self, bytes: &[u8]) {
+        let _ = self.orders.send(Order::Bytes(bytes.to_vec()));
+    }
+
+    /// Emits the event `binary` with these bytes, and waits for the answer.
+    pub async fn ask_binary(&mut self, bytes: &[u8]) -> Value {
+        let id = self.next_ack;
+        self.next_ack += 1;
+        self.send(format!(r#"451-{id}["binary",{{"_placeholder":true,"num":0}}]"#));
+        self.send_bytes(bytes);
+        self.answer(id, "the bytes").await
+    }
+
+    /// The bytes of the next event `binary`.
+    pub async fn binary(&mut self) -> Vec<u8> {
+        let bytes = |packet: &Packet| match packet {
+            Packet::Bytes(bytes) => Some(bytes.clone()),
+            _ => None,
+        };
+        self.wait("bytes", bytes).await
+    }
+
     pub fn emit(&self, event: &str, data: Value) {
         self.send(format!("42{}", json!([event, data])));
     }
@@ -88,11 +114,15 @@ impl Client {
         let id = self.next_ack;
         self.next_ack += 1;
         self.send(format!("42{id}{event}"));
+        self.answer(id, &event.to_string()).await
+    }
+
+    async fn answer(&mut self, id: u64, to: &str) -> Value {
         let answer = |packet: &Packet| match packet {
             Packet::Ack(acked, value) if *acked == id => Some(value.clone()),
             _ => None,
         };
-        self.wait(&format!("an answer to {event}"), answer).await
+        self.wait(&format!("an answer to {to}"), answer).await
     }
 
     /// The data of the next event of this name.
@@ -102,6 +132,17 @@ impl Client {
             _ => None,
         };
         self.wait(name, named).await
+    }
+
+    /// The next event of one of these two names, and its data.
+    pub async fn either(&mut self, one: &str, other: &str) -> (String, Value) {
+        let named = |packet: &Packet| match packet {
+            Packet::Event(event, data) if event == one || event == other => {
+                Some((event.clone(), data.clone()))
+            }
+            _ => None,
+        };
+        self.wait(&format!("{one} or {other}"), named).await
     }
 
     /// The names of the events that came and were not waited for, oldest first.
@@ -158,9 +199,10 @@ async fn carry(
     packets: mpsc::UnboundedSender<Packet>,
 ) {
     loop {
-        let text = tokio::select! {
+        let message = tokio::select! {
             order = orders.recv() => match order {
-                Some(Order::Send(text)) => text,
+                Some(Order::Send(text)) => Message::text(text),
+                Some(Order::Bytes(bytes)) => Message::binary(bytes),
                 Some(Order::Leave) => {
                     let _ = stream.send(Message::text("41")).await;
                     let _ = stream.close(None).await;
@@ -169,7 +211,7 @@ async fn carry(
                 None => return,
             },
             frame = stream.next() => match frame {
-                Some(Ok(Message::Text(text))) if text.as_str() == "2" => "3".to_owned(),
+                Some(Ok(Message::Text(text))) if text.as_str() == "2" => Message::text("3"),
                 Some(Ok(Message::Text(text))) => {
                     match parse(&text) {
                         Some(Packet::Disconnected) => {
@@ -181,12 +223,16 @@ async fn carry(
                     }
                     continue;
                 }
+                Some(Ok(Message::Binary(bytes))) => {
+                    let _ = packets.send(Packet::Bytes(bytes.to_vec()));
+                    continue;
+                }
                 Some(Ok(_)) => continue,
                 Some(Err(_)) | None => return,
             },
         };
         // A line that cannot be written to may still hold something to be read.
-        let _ = stream.send(Message::text(text)).await;
+        let _ = stream.send(message).await;
     }
 }
 

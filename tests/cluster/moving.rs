@@ -1,0 +1,178 @@
+//! From room to room, without the lobby in between; and what becomes of a second window.
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::{
+    helpers::Cluster,
+    player::{Player, show_ticket},
+    socket_io::Client,
+};
+
+/// Ann is in a room, and Bob with her; there is a second room, and a boss in the lobby.
+struct Story {
+    cluster: Cluster,
+    boss: Player,
+    ann: Player,
+    anns: Client,
+    bobs: Client,
+    here: Value,
+    there: Value,
+}
+
+impl Story {
+    async fn begin(flags: &[&str], there: Value) -> Story {
+        let cluster = Cluster::unruly(flags).await;
+        let mut boss = cluster.player("Boss").await;
+        let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+        let mut anns = ann.enter("play", json!({})).await;
+        let here = anns.event("joined").await["room"].take();
+        let mut bobs = bob.enter("join", json!({ "room": here })).await;
+        bobs.event("joined").await;
+        anns.event("player_joined").await;
+        let there = boss.ask("open", there).await.expect("a room");
+        while boss.lobby().event("ready").await["room"] != there {}
+        Story { cluster, boss, ann, anns, bobs, here, there }
+    }
+
+    /// She asks her room to send her on to the other one.
+    async fn wants_to_go(&mut self) {
+        self.anns.ask("send_to_room", json!({ "room": self.there })).await.expect("her room tries");
+    }
+
+    /// She has not moved, is told why, and keeps her seat.
+    async fn stays(&mut self, code: &str) {
+        let refused = self.anns.event("refused").await;
+        assert_eq!((&refused["event"], &refused["code"]), (&json!("reroute"), &json!(code)));
+        self.still_here().await;
+    }
+
+    async fn still_here(&mut self) {
+        assert_eq!(self.anns.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+        assert_eq!(self.seat().await, self.here);
+        assert!(!self.bobs.unheard().contains(&"player_left"));
+        let census = self.bobs.ask("census", json!({})).await.expect("a census");
+        assert_eq!((&census["joins"], &census["leaves"]), (&json!(2), &json!({})));
+    }
+
+    async fn seat(&mut self) -> Value {
+        let asked = json!({ "player": self.ann.you["id"] });
+        self.boss.ask("seat_of", asked).await.expect("registered")
+    }
+
+    /// How many seats are taken in the other room.
+    async fn players_there(&mut self) -> Value {
+        self.boss.ask("about", json!({ "room": self.there })).await.expect("a room")["players"]
+            .take()
+    }
+}
+
+#[tokio::test]
+async fn a_room_sends_a_player_on_to_another() {
+    let mut story = Story::begin(&[], json!({})).await;
+    story.wants_to_go().await;
+    let reroute = story.anns.event("reroute").await;
+    let path = format!("/rooms/{}/socket.io", story.there.as_str().unwrap());
+    assert_eq!((&reroute["to"], &reroute["path"]), (&json!("room"), &json!(path)));
+    assert!(story.anns.end().await, "her first room hangs up");
+    let mut after = show_ticket(&story.ann.route(reroute)).await.expect("a good ticket");
+    let joined = after.event("joined").await;
+    assert_eq!((&joined["room"], &joined["players"]), (&story.there, &json!([story.ann.you])));
+    let left = json!({ "player": story.ann.you, "reason": "moved" });
+    assert_eq!(story.bobs.event("player_left").await, left);
+    assert_eq!(story.seat().await, story.there);
+    // And back again, sent by the lobby.
+    let back = json!({ "players": [story.ann.you], "room": story.here });
+    story.boss.ask("send_there", back).await.expect("tried");
+    let mut again = story.ann.follow(&mut after).await;
+    assert_eq!(again.event("joined").await["room"], story.here);
+    again.leave().await;
+    let returned = story.ann.back().await["returned"].take();
+    assert_eq!(returned, json!({ "room": story.here, "reason": "left" }), "moves are no news");
+}
+
+#[tokio::test]
+async fn if_the_other_room_does_not_want_her_she_stays() {
+    let mut story = Story::begin(&[], json!({ "options": { "banned": "Ann" } })).await;
+    story.wants_to_go().await;
+    story.stays("banned").await;
+    assert_eq!(story.players_there().await, 0);
+}
+
+#[tokio::test]
+async fn if_the_other_room_dies_before_it_has_answered_she_stays() {
+    let mut story = Story::begin(&[], json!({})).await;
+    story.cluster.signal_room(&story.there, Signal::STOP).await;
+    story.wants_to_go().await;
+    while story.players_there().await != 1 {}
+    story.cluster.signal_room(&story.there, Signal::KILL).await;
+    story.stays("room_gone").await;
+}
+
+#[tokio::test]
+async fn if_her_room_dies_while_she_waits_for_the_other_she_goes_there_from_the_lobby() {
+    let mut story = Story::begin(&[], json!({})).await;
+    story.cluster.signal_room(&story.there, Signal::STOP).await;
+    story.wants_to_go().await;
+    while story.players_there().await != 1 {}
+    story.cluster.signal_room(&story.here, Signal::KILL).await;
+    assert!(!story.anns.end().await);
+    story.ann.back().await;
+    story.cluster.signal_room(&story.there, Signal::CONT).await;
+    let reroute = story.ann.rerouted().await;
+    assert_eq!(reroute["room"], story.there);
+    let mut after = story.ann.take(&reroute).await;
+    assert_eq!(after.event("joined").await["room"], story.there);
+    assert_eq!(after.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+}
+
+#[tokio::test]
+async fn who_goes_elsewhere_in_another_window_is_replaced_in_the_first() {
+    let mut story = Story::begin(&[], json!({})).await;
+    // The lobby sends this window into her room; it goes elsewhere instead.
+    story.ann.back().await;
+    story.ann.rerouted().await;
+    let mut after = story.ann.enter("join", json!({ "room": story.there })).await;
+    assert_eq!(after.event("joined").await["room"], story.there);
+    let refused = story.anns.event("refused").await;
+    assert_eq!((&refused["event"], &refused["code"]), (&json!("connect"), &json!("replaced")));
+    let left = json!({ "player": story.ann.you, "reason": "moved" });
+    assert_eq!(story.bobs.event("player_left").await, left);
+    assert_eq!(story.seat().await, story.there);
+}
+
+#[tokio::test]
+async fn two_windows_that_register_as_one_are_one() {
+    let cluster = Cluster::unruly(&[]).await;
+    let form = json!({ "name": "Ann", "id": "ann" });
+    let mut first = cluster.player_as(form.clone()).await;
+    let mut second = cluster.player_as(form).await;
+    assert_eq!(first.lobby().event("refused").await["code"], "replaced");
+    let hooks = second.ask("hooks", json!({})).await;
+    let all = ["on_start", "on_arrive Ann new", "on_leave Ann", "on_arrive Ann new"];
+    assert_eq!(hooks, Ok(json!(all)));
+}
+
+#[tokio::test]
+async fn one_who_is_away_is_sent_on_when_he_is_back() {
+    let cluster = Cluster::unruly(&[]).await;
+    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    let options = json!({ "options": { "grace_ms": 60_000 } });
+    let mut anns = ann.enter("play", options).await;
+    let here = anns.event("joined").await["room"].take();
+    let bobs = bob.enter("join", json!({ "room": here })).await;
+    anns.event("player_joined").await;
+    drop(bobs);
+    anns.event("player_dropped").await;
+    let about = anns.ask("about", json!({})).await.expect("her room");
+    assert_eq!((&about["here"], &about["players"]), (&json!(["Ann"]), &json!(["Ann", "Bob"])));
+    let there = cluster.player("Boss").await.ask("open", json!({})).await.expect("a room");
+    let send = json!({ "room": there, "player": bob.you["id"] });
+    anns.ask("send_to_room", send).await.expect("tried");
+    let left = json!({ "player": bob.you, "reason": "moved" });
+    assert_eq!(anns.event("player_left").await, left);
+    bob.back().await;
+    let reroute = bob.rerouted().await;
+    assert_eq!(reroute["room"], there);
+    bob.take(&reroute).await.event("joined").await;
+}
