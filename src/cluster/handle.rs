@@ -103,7 +103,9 @@ impl<L: Lobby> Cluster<L> {
     /// secret here. Who is sent on ten times in ten seconds is stopped, and refused with `reroute_loop`.
     pub fn reroute(&self, who: impl AsRef<[Player]>, room: &RoomId) {
         let who = who.as_ref();
-        if let Err(refusal) = self.rooms.borrow_mut().join(who, room).map(drop) {
+        // In a statement of its own: those who are told are looked up among the rooms.
+        let joined = self.rooms.borrow_mut().join(who, room).map(drop);
+        if let Err(refusal) = joined {
             who.iter().for_each(|player| self.tell_refused(&player.id, &refusal));
         }
     }

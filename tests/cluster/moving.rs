@@ -92,6 +92,24 @@ async fn a_room_sends_a_player_on_to_another() {
 }
 
 #[tokio::test]
+async fn if_the_other_room_is_full_she_stays() {
+    let mut story = Story::begin(&[], json!({ "capacity": 1 })).await;
+    let mut cid = story.cluster.player("Cid").await;
+    cid.seat("join", json!({ "room": story.there })).await;
+    story.wants_to_go().await;
+    story.stays("room_full").await;
+}
+
+#[tokio::test]
+async fn if_the_other_room_is_locked_she_stays() {
+    let mut story = Story::begin(&[], json!({})).await;
+    let lock = json!({ "room": story.there, "locked": true });
+    story.boss.ask("lock", lock).await.expect("a room");
+    story.wants_to_go().await;
+    story.stays("room_locked").await;
+}
+
+#[tokio::test]
 async fn if_the_other_room_does_not_want_her_she_stays() {
     let mut story = Story::begin(&[], json!({ "options": { "banned": "Ann" } })).await;
     story.wants_to_go().await;
