@@ -15,7 +15,7 @@ use crate::cluster::{
     pool::{Pool, Started, Warm, rebuilt},
     supervisor::{FromProcess, Verdict},
     token::random_ticket,
-    words::{from_raw, to_raw},
+    words::{from_raw, short, to_raw},
 };
 
 /// What the lobby knows of a room.
@@ -316,7 +316,7 @@ impl<R: Room> RoomManager<R> {
     /// Puts a player out of his room.
     pub fn kick(&self, player: &PlayerId, reason: &str) {
         if let Some(room) = self.seated.get(player) {
-            let kick = |seat| ToRoom::Kick { seat, reason: reason.to_owned() };
+            let kick = |seat| ToRoom::Kick { seat, reason: short(reason) };
             self.send_about(room, player, kick);
             let from =
                 self.rooms.get(room).and_then(|entry| entry.seats.get(player)?.from.as_ref());
@@ -372,7 +372,7 @@ impl<R: Room> RoomManager<R> {
             entry.state = State::Ending;
         }
         let left_ms = self.settings.stop_timeout.as_millis() as u64;
-        entry.send(&ToRoom::Drain { left_ms, reason: reason.to_owned() });
+        entry.send(&ToRoom::Drain { left_ms, reason: short(reason) });
         self.changed = true;
         Ok(())
     }

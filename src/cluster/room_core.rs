@@ -26,6 +26,9 @@ use super::{
 /// So many missed ticks are made up for, and no more: a slow moment is not followed by a burst.
 const MAX_LATE_TICKS: u32 = 2;
 
+/// A room's id is a number; a longer one may come from a browser, and not fit into a frame.
+const MAX_ROOM_ID: usize = 64;
+
 /// What the loop has to do.
 #[derive(Debug)]
 pub(crate) enum Effect {
@@ -440,7 +443,10 @@ impl<R: Room> Core<R> {
                 }
                 Output::SendToLobby { player, why } => self.leave(&player, why),
                 Output::SendToRoom { player, room } => {
-                    if let Some(seat) = self.seats.get(&player).map(|seat| seat.number) {
+                    let seat = self.seats.get(&player).map(|seat| seat.number);
+                    if let Some(seat) = seat.filter(|_| room.0.len() > MAX_ROOM_ID) {
+                        self.refused(seat, &Refusal::NoSuchRoom);
+                    } else if let Some(seat) = seat {
                         self.frame(FromRoom::SendOn { seat, room });
                     }
                 }

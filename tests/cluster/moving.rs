@@ -110,6 +110,18 @@ async fn if_the_other_room_is_locked_she_stays() {
 }
 
 #[tokio::test]
+async fn if_there_is_no_other_room_she_stays() {
+    let mut story = Story::begin(&[], json!({})).await;
+    story.there = json!("99");
+    story.wants_to_go().await;
+    story.stays("no_such_room").await;
+    // No room has a name of this length; a frame has no place for it.
+    story.there = json!("9".repeat(65_490));
+    story.wants_to_go().await;
+    story.stays("no_such_room").await;
+}
+
+#[tokio::test]
 async fn if_the_other_room_does_not_want_her_she_stays() {
     let mut story = Story::begin(&[], json!({ "options": { "banned": "Ann" } })).await;
     story.wants_to_go().await;

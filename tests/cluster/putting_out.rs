@@ -164,6 +164,43 @@ async fn a_room_is_closed_with_a_reason_that_its_players_hear() {
 }
 
 #[tokio::test]
+async fn a_reason_of_any_length_harms_nobody() {
+    let cluster = Cluster::unruly(&["--stop-timeout", "300ms"]).await;
+    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    let mut anns = ann.enter("play", json!({})).await;
+    let room = anns.event("joined").await["room"].take();
+    // As long as one message may be: a player may well be asked for the reason.
+    let long = "ä".repeat(32_000);
+    for (by_lobby, event) in
+        [(false, "send_me_away"), (false, "kick"), (true, "kick"), (false, "ban")]
+    {
+        let mut bobs = match &bob.lobby {
+            Some(_) => bob.enter("join", json!({ "room": room })).await,
+            None => bob.back_into("join", json!({ "room": room })).await,
+        };
+        bobs.event("joined").await;
+        let out = json!({ "player": bob.you["id"], "reason": long });
+        match (by_lobby, event) {
+            (true, _) => {
+                let mut boss = cluster.player("Boss").await;
+                boss.ask(event, out).await.expect("the lobby may");
+            }
+            (false, "send_me_away") => bobs.emit(event, json!({ "reason": long })),
+            (false, _) => drop(anns.ask(event, out).await.expect("the room may")),
+        }
+        let reason = bobs.event("reroute").await["reason"].take();
+        let reason = reason.as_str().expect("a text");
+        assert!(!reason.is_empty() && long.starts_with(reason) && reason.len() <= 1024);
+        bobs.end().await;
+    }
+    assert_eq!(anns.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)), "her room lives");
+    let mut boss = cluster.player("Boss").await;
+    boss.ask("close", json!({ "room": room, "reason": long })).await.expect("its room");
+    anns.event("reroute").await;
+    assert_eq!(boss.lobby().event("exited").await["how"], "closed");
+}
+
+#[tokio::test]
 async fn a_lock_of_the_lobby_lets_those_in_who_have_a_seat() {
     let cluster = Cluster::unruly(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
