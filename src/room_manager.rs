@@ -43,6 +43,8 @@ pub(crate) enum Happening<R: Room> {
     Reroute {
         players: Vec<Rerouted>,
         room: RoomId,
+        /// Nobody waits for this room any more: they have been sent elsewhere since.
+        gone: bool,
         waiter: Waiter,
     },
     /// The seats that these players, or one of them, asked for are not to be had.
@@ -68,6 +70,8 @@ pub(crate) enum Happening<R: Room> {
 /// A player who has a seat now.
 pub(crate) struct Rerouted {
     pub player: Player,
+    /// Of those who go together: the one who may have asked.
+    pub first: bool,
     pub to: Route,
     /// The room in which he has a seat as well, until he is on his way.
     pub from: Option<RoomId>,
@@ -538,14 +542,19 @@ impl<R: Room> RoomManager<R> {
         let Join { players, waiter, .. } = self.take_join(room, join)?;
         let entry = self.rooms.get_mut(room)?;
         let port = entry.started.port();
-        let go = |player: Player| {
+        let seated = &self.seated;
+        let go = |(n, player): (usize, Player)| {
+            // A seat that was given up stands here until the room has heard of it.
+            seated.get(&player.id).filter(|seated| *seated == room)?;
             let seat = entry.seats.get_mut(&player.id).filter(|seat| seat.join == join)?;
             seat.sent = true;
             let to = Route { room: room.clone(), port, ticket: seat.ticket.clone() };
-            Some(Rerouted { player, to, from: seat.from.take() })
+            Some(Rerouted { player, first: n == 0, to, from: seat.from.take() })
         };
-        let players = players.into_iter().filter_map(go).collect();
-        Some(Happening::Reroute { players, room: room.clone(), waiter })
+        // Who has asked twice is sent once, and refused nothing.
+        let gone = !players.iter().any(|player| seated.get(&player.id) == Some(room));
+        let players = players.into_iter().enumerate().filter_map(go).collect();
+        Some(Happening::Reroute { players, room: room.clone(), gone, waiter })
     }
 
     fn take_join(&mut self, room: &RoomId, join: u64) -> Option<Join> {

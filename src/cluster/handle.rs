@@ -260,7 +260,7 @@ impl<L: Lobby> Cluster<L> {
 
     /// Tells a player, wherever he is, that he was not given a seat.
     pub(crate) fn tell_refused(&self, player: &PlayerId, refusal: &Refusal) {
-        match self.people.borrow().conn_of(player) {
+        match self.people.borrow().newest_conn_of(player) {
             Some(conn) => drop(conn.tell("refused", &refused("reroute", refusal))),
             None => self.rooms.borrow().tell_refused(player, refusal),
         }

@@ -180,6 +180,7 @@ impl<L: Lobby> LobbyLoop<L> {
 
     /// A browser asks something.
     fn says(&mut self, conn: ConnId, message: Message) {
+        self.cluster.people.borrow_mut().is_here(conn);
         let message = self.cluster.people.borrow_mut().keep_waiting(conn, message);
         let Some(Message { event, answer: to, .. }) = message else {
             return;
@@ -255,8 +256,8 @@ impl<L: Lobby> LobbyLoop<L> {
             Happening::Ready(room) => {
                 self.hook("on_room_ready", |lobby, cluster| lobby.on_room_ready(cluster, &room));
             }
-            Happening::Reroute { players, room, waiter } => {
-                let answer = match players.is_empty() {
+            Happening::Reroute { players, room, gone, waiter } => {
+                let answer = match gone {
                     true => Err(Refusal::RoomGone),
                     false => Ok(json!({ "room": room })),
                 };
@@ -271,7 +272,11 @@ impl<L: Lobby> LobbyLoop<L> {
                 }
             }
             Happening::SendOn(player, room) => self.cluster.reroute(&player, &room),
-            Happening::Joined(player) => drop(self.cluster.people.borrow_mut().recall(&player)),
+            Happening::Joined(player) => {
+                let mut people = self.cluster.people.borrow_mut();
+                people.recall(&player);
+                people.leave_behind(&player);
+            }
             Happening::Out { player, room, reason, sent } => {
                 let mut people = self.cluster.people.borrow_mut();
                 let conn = people.conn_of(&player.id).map(|conn| conn.id);
@@ -298,14 +303,19 @@ impl<L: Lobby> LobbyLoop<L> {
     }
 
     /// Sends a player on his way, from here or from the room in which he is.
-    fn reroute(&mut self, Rerouted { player, to, from }: Rerouted, asked: bool) {
+    fn reroute(&mut self, Rerouted { player, first, to, from }: Rerouted, asked: bool) {
         if !asked && !self.cluster.people.borrow_mut().may_hop(&player.id, Instant::now()) {
             warn!(player = %player.name, id = %player.id, "goes round in circles; stopped");
             self.cluster.rooms.borrow().kick(&player.id, Refusal::RerouteLoop.code());
             return self.cluster.tell_refused(&player.id, &Refusal::RerouteLoop);
         }
         let rooms = self.cluster.rooms.borrow();
-        let conn = self.cluster.people.borrow().conn_of(&player.id);
+        let people = self.cluster.people.borrow();
+        // Who has asked did so here.
+        let conn = match &from {
+            Some(_) if !(asked && first) => people.newest_conn_of(&player.id),
+            _ => people.conn_of(&player.id),
+        };
         info!(player = %player.name, id = %player.id, room = %to.room, "rerouted");
         match (conn, from) {
             (Some(conn), from) => {

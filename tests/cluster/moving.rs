@@ -157,6 +157,59 @@ async fn if_her_room_dies_while_she_waits_for_the_other_she_goes_there_from_the_
 }
 
 #[tokio::test]
+async fn who_asks_for_two_rooms_goes_to_the_second_alone() {
+    let cluster = Cluster::unruly(&[]).await;
+    let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
+    let slow = boss.ask("open", json!({})).await.expect("a room");
+    let quick = boss.ask("open", json!({})).await.expect("a room");
+    boss.lobby().event("ready").await;
+    boss.lobby().event("ready").await;
+    cluster.signal_room(&slow, Signal::STOP).await;
+    ann.lobby().emit("join", json!({ "room": slow }));
+    let reroute = ann.seat("join", json!({ "room": quick })).await;
+    assert_eq!(reroute["room"], quick);
+    let mut room = show_ticket(&reroute).await.expect("a good ticket");
+    room.event("joined").await;
+    // She is in the lobby as well; what the slow room says now must not send her there.
+    cluster.signal_room(&slow, Signal::CONT).await;
+    assert_eq!(ann.lobby().event("refused").await["event"], "join");
+    while boss.ask("about", json!({ "room": slow })).await.expect("a room")["players"] != 0 {}
+    ann.ask("list", json!({})).await.expect("nothing comes after this");
+    assert!(!ann.lobby().unheard().contains(&"reroute"), "{:?}", ann.lobby().unheard());
+    assert_eq!(room.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+}
+
+#[tokio::test]
+async fn who_asks_twice_for_one_room_is_not_refused() {
+    let cluster = Cluster::unruly(&[]).await;
+    let mut ann = cluster.player("Ann").await;
+    let room = ann.ask("open", json!({ "capacity": 1 })).await.expect("a room");
+    ann.lobby().event("ready").await;
+    cluster.signal_room(&room, Signal::STOP).await;
+    // As a double click does.
+    ann.lobby().emit("join", json!({ "room": room }));
+    ann.lobby().emit("join", json!({ "room": room }));
+    ann.ask("list", json!({})).await.expect("the lobby has heard it");
+    cluster.signal_room(&room, Signal::CONT).await;
+    let reroute = ann.rerouted().await;
+    assert!(!ann.lobby().unheard().contains(&"refused"), "{:?}", ann.lobby().unheard());
+    ann.take(&reroute).await.event("joined").await;
+}
+
+#[tokio::test]
+async fn who_has_just_left_the_lobby_behind_is_sent_on_where_he_is() {
+    let mut story = Story::begin(&[], json!({})).await;
+    story.bobs.ask("pass_on", json!({ "room": story.there })).await.expect("his room will");
+    // He is in the room before the lobby hears that his page has hung up there.
+    let mut cid = story.cluster.player("Cid").await;
+    let seat = cid.seat("join", json!({ "room": story.here })).await;
+    let mut room = show_ticket(&seat).await.expect("a good ticket");
+    let mut after = cid.follow(&mut room).await;
+    assert_eq!(after.event("joined").await["room"], story.there);
+    assert!(!room.unheard().contains(&"refused"), "{:?}", room.unheard());
+}
+
+#[tokio::test]
 async fn who_goes_elsewhere_in_another_window_is_replaced_in_the_first() {
     let mut story = Story::begin(&[], json!({})).await;
     // The lobby sends this window into her room; it goes elsewhere instead.
