@@ -277,7 +277,9 @@ impl<R: Room> RoomManager<R> {
             self.next_seat += 1;
             seats.push(HeldSeat { seat: number, ticket: ticket.clone(), player: player.clone() });
             let sent = entry.seats.get(&player.id).is_some_and(|seat| seat.sent);
-            let (player, from) = (player.clone(), origin.from.clone());
+            // Called back to where he is: then there is nowhere to come from.
+            let from = origin.from.clone().filter(|from| from != room);
+            let player = player.clone();
             self.seated.insert(player.id.clone(), room.clone());
             let seat = Seat { number, player, ticket, join, from, sent };
             entry.seats.insert(seat.player.id.clone(), seat);

@@ -157,6 +157,21 @@ async fn if_her_room_dies_while_she_waits_for_the_other_she_goes_there_from_the_
 }
 
 #[tokio::test]
+async fn who_is_called_back_before_the_other_room_has_answered_stays() {
+    let mut story = Story::begin(&[], json!({})).await;
+    story.cluster.signal_room(&story.there, Signal::STOP).await;
+    story.wants_to_go().await;
+    while story.players_there().await != 1 {}
+    let back = json!({ "players": [story.ann.you], "room": story.here });
+    story.boss.ask("send_there", back).await.expect("tried");
+    assert_eq!(story.anns.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+    story.cluster.signal_room(&story.there, Signal::CONT).await;
+    while story.players_there().await != 0 {}
+    story.still_here().await;
+    assert!(!story.anns.unheard().contains(&"reroute"));
+}
+
+#[tokio::test]
 async fn who_asks_for_two_rooms_goes_to_the_second_alone() {
     let cluster = Cluster::unruly(&[]).await;
     let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
