@@ -332,6 +332,20 @@ impl<R: Room> RoomManager<R> {
         }
     }
 
+    /// Takes back the seat that was just given to a player: he stays where he has one until now.
+    pub(crate) fn take_back(&mut self, player: &PlayerId, from: Option<RoomId>) {
+        let Some(room) = self.seated.get(player).cloned() else {
+            return;
+        };
+        let reason = Refusal::RerouteLoop.code().to_owned();
+        self.send_about(&room, player, |seat| ToRoom::Kick { seat, reason });
+        let seat = self.rooms.get_mut(&room).and_then(|entry| entry.seats.get_mut(player));
+        if let (Some(seat), Some(from)) = (seat, from) {
+            (seat.sent, seat.from) = (false, None);
+            self.seated.insert(player.clone(), from);
+        }
+    }
+
     /// Tells a player who is in a room that he was not given a seat in another.
     pub(crate) fn tell_refused(&self, player: &PlayerId, refusal: &Refusal) {
         if let Some(room) = self.seated.get(player) {

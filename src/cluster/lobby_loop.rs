@@ -306,7 +306,7 @@ impl<L: Lobby> LobbyLoop<L> {
     fn reroute(&mut self, Rerouted { player, first, to, from }: Rerouted, asked: bool) {
         if !asked && !self.cluster.people.borrow_mut().may_hop(&player.id, Instant::now()) {
             warn!(player = %player.name, id = %player.id, "goes round in circles; stopped");
-            self.cluster.rooms.borrow().kick(&player.id, Refusal::RerouteLoop.code());
+            self.cluster.rooms.borrow_mut().take_back(&player.id, from);
             return self.cluster.tell_refused(&player.id, &Refusal::RerouteLoop);
         }
         let rooms = self.cluster.rooms.borrow();

@@ -212,6 +212,55 @@ async fn who_asks_twice_for_one_room_is_not_refused() {
 }
 
 #[tokio::test]
+async fn rooms_that_send_a_player_round_in_circles_are_stopped() {
+    let cluster = Cluster::unruly(&[]).await;
+    let mut boss = cluster.player("Boss").await;
+    let mut ann = cluster.player("Ann").await;
+    let mut rooms = Vec::new();
+    let mut guards = Vec::new();
+    for name in ["East", "West"] {
+        let mut guard = cluster.player(name).await.enter("play", json!({})).await;
+        rooms.push(guard.event("joined").await["room"].take());
+        guards.push(guard);
+    }
+    for (at, guard) in guards.iter_mut().enumerate() {
+        guard.ask("pass_on", json!({ "room": rooms[1 - at] })).await.expect("her room will");
+    }
+    let mut room = ann.enter("join", json!({ "room": rooms[0] })).await;
+    let mut hops = 0;
+    let refused = loop {
+        room.event("joined").await;
+        // Either she is sent on, or it is enough.
+        match room.either("reroute", "refused").await {
+            (name, reroute) if name == "reroute" => {
+                hops += 1;
+                room = show_ticket(&ann.route(reroute)).await.expect("a good ticket");
+            }
+            (_, refused) => break refused,
+        }
+    };
+    assert_eq!((&refused["event"], &refused["code"]), (&json!("reroute"), &json!("reroute_loop")));
+    assert_eq!(hops, 10);
+    // She stays where she is, with a seat there and none elsewhere.
+    assert_eq!(room.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+    let here = room.ask("about", json!({})).await.expect("her room")["id"].take();
+    let seat = boss.ask("seat_of", json!({ "player": ann.you["id"] })).await;
+    assert_eq!(seat, Ok(here));
+    for (at, guard) in guards.iter_mut().enumerate() {
+        let inside = guard.ask("about", json!({})).await.expect("a room")["players"].clone();
+        let count = inside.as_array().map(Vec::len);
+        let about = json!({ "room": rooms[at] });
+        while boss.ask("about", about.clone()).await.expect("a room")["players"].as_u64()
+            != count.map(|count| count as u64)
+        {}
+    }
+    room.leave().await;
+    assert_eq!(ann.back().await["returned"]["reason"], "left");
+    let lobby = ann.ask("seat_of", json!({})).await;
+    assert_eq!(lobby, Ok(Value::Null), "nothing of her is left anywhere");
+}
+
+#[tokio::test]
 async fn who_has_just_left_the_lobby_behind_is_sent_on_where_he_is() {
     let mut story = Story::begin(&[], json!({})).await;
     story.bobs.ask("pass_on", json!({ "room": story.there })).await.expect("his room will");
