@@ -489,8 +489,17 @@ impl<R: Room> RoomManager<R> {
             }
             FromRoom::SendOn { seat, room: to } => {
                 let seat = entry.seats.values().find(|held| held.number == seat);
-                let seat = seat.map(|seat| Happening::SendOn(seat.player.clone(), to));
-                seat.into_iter().collect()
+                let player = seat.map(|seat| seat.player.clone());
+                // Who has gone on meanwhile is not this room's to send any more.
+                let still_in = |player: &Player| {
+                    let is_here = |seated: &RoomId| {
+                        let waits = || self.rooms.get(seated)?.seats.get(&player.id)?.from.as_ref();
+                        seated == room || waits() == Some(room)
+                    };
+                    self.seated.get(&player.id).is_some_and(is_here)
+                };
+                let player = player.filter(still_in);
+                player.map(|player| Happening::SendOn(player, to)).into_iter().collect()
             }
             FromRoom::Message(message) => match from_raw(&message) {
                 Ok(message) => vec![Happening::Message(entry.info(room), message)],

@@ -301,6 +301,26 @@ async fn two_windows_that_register_as_one_are_one() {
 }
 
 #[tokio::test]
+async fn what_a_room_says_of_one_who_has_gone_on_does_not_count() {
+    let mut story = Story::begin(&[], json!({})).await;
+    let third = story.boss.ask("open", json!({})).await.expect("a room");
+    while story.boss.lobby().event("ready").await["room"] != third {}
+    // Her room is busy while she goes elsewhere in another window; then it sends her to a third one.
+    story.ann.back().await;
+    story.ann.rerouted().await;
+    story.cluster.signal_room(&story.here, Signal::STOP).await;
+    story.bobs.emit("send_to_room", json!({ "room": third, "player": story.ann.you["id"] }));
+    let mut after = story.ann.enter("join", json!({ "room": story.there })).await;
+    after.event("joined").await;
+    story.cluster.signal_room(&story.here, Signal::CONT).await;
+    assert_eq!(story.anns.event("refused").await["code"], "replaced");
+    story.bobs.ask("echo", json!({ "n": 1 })).await.expect("still there");
+    story.boss.ask("list", json!({})).await.expect("the lobby has heard it");
+    assert_eq!(story.seat().await, story.there);
+    assert_eq!(after.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+}
+
+#[tokio::test]
 async fn one_who_is_away_is_sent_on_when_he_is_back() {
     let cluster = Cluster::unruly(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
