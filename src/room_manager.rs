@@ -108,6 +108,8 @@ struct Entry<R: Room> {
     number: u64,
     started: Started,
     state: State,
+    /// It has said that it is ready, or why it cannot be.
+    opened: bool,
     options: R::Options,
     about: RoomAbout,
     locked: bool,
@@ -195,8 +197,9 @@ impl<R: Room> RoomManager<R> {
         started.process.sender.send(&open).map_err(no_room)?;
         let number = id.0.parse().unwrap_or(u64::MAX);
         info!(room = %id, capacity, private, "room created");
-        let (state, locked, seats) = (State::Opening, false, HashMap::new());
-        let entry = Entry { number, started, state, options, about, locked, seats };
+        let (state, opened, locked) = (State::Opening, false, false);
+        let seats = HashMap::new();
+        let entry = Entry { number, started, state, opened, options, about, locked, seats };
         self.rooms.insert(id.clone(), entry);
         self.changed = true;
         Ok(id)
@@ -406,7 +409,8 @@ impl<R: Room> RoomManager<R> {
 
     /// Kills a room that has not become ready by now.
     pub(crate) fn give_up(&mut self, room: &RoomId) {
-        let opening = self.rooms.get_mut(room).filter(|entry| entry.state == State::Opening);
+        // Also one that was asked to end meanwhile: it has not heard of it.
+        let opening = self.rooms.get_mut(room).filter(|entry| !entry.opened);
         if let Some(entry) = opening {
             let why = format!("not ready within {:?}", self.settings.ready_timeout);
             entry.kill(Exit::NeverReady(why));
@@ -458,6 +462,7 @@ impl<R: Room> RoomManager<R> {
             FromRoom::Ready if entry.state == State::Ready => vec![],
             FromRoom::Ready => {
                 info!(%room, "room ready");
+                entry.opened = true;
                 if entry.state == State::Opening {
                     entry.state = State::Ready;
                 }

@@ -164,6 +164,16 @@ async fn a_room_is_closed_with_a_reason_that_its_players_hear() {
 }
 
 #[tokio::test]
+async fn a_room_that_is_closed_before_it_is_ready_ends_as_well() {
+    let cluster = Cluster::unruly(&["--ready-timeout", "500ms", "--stop-timeout", "100ms"]).await;
+    let mut ann = cluster.player("Ann").await;
+    let never = json!({ "options": { "opening": "never" } });
+    let room = ann.ask("open", never).await.expect("a room");
+    ann.ask("close", json!({ "room": room })).await.expect("its room");
+    assert_eq!(ann.lobby().event("exited").await["room"], room);
+}
+
+#[tokio::test]
 async fn a_reason_of_any_length_harms_nobody() {
     let cluster = Cluster::unruly(&["--stop-timeout", "300ms"]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
