@@ -228,7 +228,9 @@ impl<L: Lobby> LobbyLoop<L> {
 
     fn registered(&mut self, conn: ConnId, to: Answerer, identity: Result<Identity, Refusal>) {
         let known = self.cluster.people.borrow().player(conn).is_some();
-        let registered = identity.and_then(|Identity { id, name }| {
+        let registered = identity.and_then(|identity| {
+            identity.check()?;
+            let Identity { id, name } = identity;
             let player = Player { id, name };
             self.cluster.people.borrow().admit(&player.id)?;
             let token = self.cluster.tokens.issue(&player).map_err(|error| {

@@ -9,6 +9,36 @@ use serde_json::{Value, json};
 use crate::{helpers::Cluster, player::show_ticket};
 
 #[tokio::test]
+async fn an_identity_that_fits_into_no_frame_is_refused_and_harms_no_room() {
+    let cluster = Cluster::unruly(&[]).await;
+    let mut ann = cluster.player("Ann").await;
+    let room = ann.ask("open", json!({})).await.expect("a room");
+    ann.enter("join", json!({ "room": room })).await.event("joined").await;
+    for form in [
+        json!({ "id": "a", "name": "x".repeat(50_000) }),
+        json!({ "id": "a".repeat(50_000), "name": "Bob" }),
+        json!({ "id": "a", "name": "ä".repeat(129) }),
+        json!({ "id": "a\nb", "name": "Bob" }),
+        json!({ "id": "a", "name": "\u{1b}[2J" }),
+    ] {
+        let mut visitor = cluster.visitor().await;
+        assert_eq!(visitor.ask("register", form).await, Err("internal".into()));
+    }
+    let reason = "on_register: an id or a name has at most 256 bytes and no control characters";
+    cluster.logged(reason).await;
+    // The longest that there may be: so many of them go together.
+    let mut party = Vec::new();
+    for n in 0..32 {
+        let id = format!("{n:\"<256}");
+        party.push(cluster.player_as(json!({ "id": id, "name": "\"".repeat(256) })).await);
+    }
+    let room = party[0].ask("open", json!({ "capacity": 32 })).await.expect("a room");
+    let with: Vec<_> = party[1..].iter().map(|player| &player.you).collect();
+    let asked = json!({ "room": room, "with": with });
+    assert_eq!(party[0].ask("together", asked).await, Ok(json!({ "room": room })));
+}
+
+#[tokio::test]
 async fn a_room_has_no_say_about_the_players_of_another() {
     let cluster = Cluster::unruly_with(&[], &[("HOSTILE", "silence")]).await;
     let mut players = join_all((0..3).map(async |_| cluster.player("Ann").await)).await;
