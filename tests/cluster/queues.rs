@@ -121,3 +121,28 @@ async fn who_is_replaced_by_another_window_waits_there_if_he_asks_again() {
     assert_eq!(seated(&mut ann).await, seated(&mut bob).await);
     drop(old);
 }
+
+#[tokio::test]
+async fn while_no_room_can_be_opened_they_wait_in_peace() {
+    let cluster = Cluster::unruly(&["--max-rooms", "1", "--stop-timeout", "100ms"]).await;
+    let mut boss = cluster.player("Boss").await;
+    let room = boss.ask("open", json!({})).await.expect("the only one");
+    let [mut ann, mut bob, mut cid, mut dan] = players(&cluster).await;
+    for player in [&mut ann, &mut bob, &mut cid, &mut dan] {
+        queue(player, "duel").await;
+    }
+    let tries = "those who wait still wait";
+    let at_once = cluster.count(tries);
+    assert_eq!(at_once, 3, "each new one is a reason to try");
+    eventually("two more tries", || (cluster.count(tries) >= at_once + 2).then_some(())).await;
+    // Told when it changed, and not with each try: there were one, two, three, four of them.
+    for (n, waiting) in (1..=4).enumerate() {
+        assert_eq!(place(&mut ann).await, (1, waiting), "{n}");
+    }
+    ann.ask("list", json!({})).await.expect("nothing comes after this");
+    assert!(!ann.lobby().unheard().contains(&"place"), "{:?}", ann.lobby().unheard());
+    boss.ask("close", json!({ "room": room })).await.expect("its room");
+    assert_eq!(seated(&mut ann).await, seated(&mut bob).await);
+    assert_eq!(place(&mut cid).await, (3, 3));
+    while place(&mut cid).await != (1, 2) {}
+}
