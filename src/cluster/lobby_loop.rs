@@ -17,7 +17,7 @@ use super::{
     handle::Cluster,
     lobby_hooks::{Arrival, Identity, Lobby, Registration},
     supervisor::FromProcess,
-    words::{Answer, Player, Refusal, Reply, RoomId, done},
+    words::{Answer, Leave, Player, Refusal, Reply, RoomId, done},
 };
 use crate::room_manager::{Happening, Rerouted};
 
@@ -283,7 +283,10 @@ impl<L: Lobby> LobbyLoop<L> {
                 let mut people = self.cluster.people.borrow_mut();
                 let conn = people.conn_of(&player.id).map(|conn| conn.id);
                 // One who is on his way from there to another room is not back.
-                if sent && self.cluster.seat_of(&player).is_none_or(|seat| seat == room) {
+                let back = self.cluster.seat_of(&player).is_none_or(|seat| seat == room);
+                // Where he was before is no news either, if the room that he moved to has died since.
+                let moved = reason == Leave::Moved.to_string() && people.has_news(&player.id);
+                if sent && back && !moved {
                     people.remember(player.id, room, reason);
                 }
                 drop(people);

@@ -103,6 +103,45 @@ async fn parties_that_go_to_a_room_that_dies_lose_nothing() {
 }
 
 #[tokio::test]
+async fn players_who_move_into_a_room_that_dies_stay_or_are_in_the_lobby() {
+    let cluster = Cluster::unruly(&[]).await;
+    let mut boss = cluster.player("Boss").await;
+    let here = boss.ask("open", json!({ "capacity": 100 })).await.expect("a room");
+    let mut ann = cluster.player("Ann").await;
+    let mut client = ann.enter("join", json!({ "room": here })).await;
+    client.event("joined").await;
+    for round in 0..20 {
+        let there = boss.ask("open", json!({})).await.expect("a room");
+        while boss.lobby().event("ready").await["room"] != there {}
+        client.emit("send_to_room", json!({ "room": there }));
+        if round % 2 == 0 {
+            client.ask("echo", json!({ "n": 1 })).await.ok();
+        }
+        cluster.signal_room(&there, Signal::KILL).await;
+        while boss.lobby().event("exited").await["room"] != there {}
+        match client.either("reroute", "refused").await {
+            (name, refused) if name == "refused" => {
+                assert!(
+                    ["room_gone", "no_such_room"].map(Some).contains(&refused["code"].as_str())
+                );
+                assert_eq!(client.ask("echo", json!({ "n": 2 })).await, Ok(json!(2)));
+            }
+            // Too late to stay: her way leads to a room that is gone, and so to the lobby.
+            (_, reroute) => {
+                assert!(show_ticket(&ann.route(reroute)).await.is_err(), "nobody is there");
+                let returned = ann.back().await["returned"].take();
+                assert_eq!(returned, json!({ "room": there, "reason": "crashed" }));
+                assert_eq!(ann.ask("seat_of", json!({})).await, Ok(Value::Null));
+                client = ann.enter("join", json!({ "room": here })).await;
+                client.event("joined").await;
+            }
+        }
+    }
+    let about = boss.ask("about", json!({ "room": here })).await.expect("a room");
+    assert_eq!(about["players"], 1);
+}
+
+#[tokio::test]
 async fn who_is_kicked_while_he_comes_and_goes_leaves_no_seat_behind() {
     let cluster = Cluster::unruly(&[]).await;
     let mut boss = cluster.player("Boss").await;
