@@ -93,6 +93,8 @@ struct Seat {
     place: Place,
     /// The order of joining.
     joined: Option<u64>,
+    /// Given to him again while he was here: until when that ticket waits.
+    again: Option<Instant>,
 }
 
 enum Place {
@@ -171,15 +173,19 @@ impl<R: Room> Core<R> {
         let now = self.now();
         let until = now + self.ticket_ttl;
         for (number, player) in new {
-            let seat = Seat { number, player, place: Place::Held { until }, joined: None };
+            let place = Place::Held { until };
+            let seat = Seat { number, player, place, joined: None, again: None };
             self.seats.insert(seat.player.id.clone(), seat);
             self.empty_since = None;
         }
         for HeldSeat { ticket, player, .. } in seats {
-            if let Some(seat) = self.seats.get_mut(&player.id)
-                && let Place::Held { until: old } | Place::Away { until: old } = &mut seat.place
-            {
-                *old = until.max(*old);
+            if let Some(seat) = self.seats.get_mut(&player.id) {
+                match &mut seat.place {
+                    Place::Held { until: old } | Place::Away { until: old } => {
+                        *old = until.max(*old);
+                    }
+                    Place::Here(_) => seat.again = Some(until),
+                }
             }
             self.tickets.add(ticket, player.id, now, until);
         }
@@ -202,6 +208,7 @@ impl<R: Room> Core<R> {
         let player = seat.player.clone();
         let number = seat.number;
         let before = std::mem::replace(&mut seat.place, Place::Here(conn));
+        seat.again = None;
         self.conns.insert(conn, id.clone());
         self.room.set_away(id, false);
         self.frame(FromRoom::Joined { seat: number });
@@ -389,10 +396,18 @@ impl<R: Room> Core<R> {
 
     /// A player is out for good, or never came.
     fn leave(&mut self, id: &PlayerId, why: Leave) {
-        let Some(Seat { number, player, place, joined }) = self.seats.remove(id) else {
+        let Some(Seat { number, player, place, joined, again }) = self.seats.remove(id) else {
             return;
         };
-        self.frame(FromRoom::Left { seat: number, reason: why.to_string() });
+        let goes = matches!(why, Leave::Left | Leave::Dropped);
+        if let Some(until) = again.filter(|until| goes && *until > self.now()) {
+            // The lobby has sent him here again before this was known: he goes, and comes again.
+            let place = Place::Held { until };
+            let seat = Seat { number, player: player.clone(), place, joined: None, again: None };
+            self.seats.insert(id.clone(), seat);
+        } else {
+            self.frame(FromRoom::Left { seat: number, reason: why.to_string() });
+        }
         self.room.set_away(id, false);
         if let Place::Here(conn) = place {
             self.conns.remove(&conn);
