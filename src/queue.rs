@@ -5,7 +5,10 @@
 //! `self.dequeue(…)` in its hooks; the second one also in `on_leave`: who has left the lobby does not
 //! wait any more.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use tracing::warn;
 
@@ -44,6 +47,7 @@ pub trait Queued: Lobby {
         let waiting = Waiting { player: player.clone(), timer, patient: true };
         self.queue().lines.entry(kind.clone()).or_default().push(waiting);
         self.fill(lobby, &kind);
+        self.tell_places(lobby, &kind);
         done()
     }
 
@@ -60,20 +64,34 @@ pub trait Queued: Lobby {
     fn lose_patience(&mut self, lobby: &Cluster<Self>, player: &Player) {
         if let Some((kind, at)) = self.queue().find(player) {
             self.queue().lines.entry(kind.clone()).or_default()[at].patient = false;
-            self.fill(lobby, &kind);
+            self.fill_again(lobby, &kind);
         }
     }
 
-    /// Opens rooms for those who can go, and tells the others their place.
     #[doc(hidden)]
-    fn fill(&mut self, lobby: &Cluster<Self>, kind: &Self::Kind) {
+    fn fill_again(&mut self, lobby: &Cluster<Self>, kind: &Self::Kind) {
+        if self.fill(lobby, kind) {
+            self.tell_places(lobby, kind);
+        }
+    }
+
+    /// Opens rooms for those who can go; whether there were any.
+    #[doc(hidden)]
+    fn fill(&mut self, lobby: &Cluster<Self>, kind: &Self::Kind) -> bool {
+        let mut some_went = false;
         let rules = self.rules(kind);
         while let Some(players) = self.queue().first(kind, &rules) {
             let room = lobby.create(None, rules.size, self.options(kind, &players));
             let Ok(room) = room.inspect_err(|error| warn!(%error, "those who wait still wait"))
             else {
-                let kind = kind.clone();
-                lobby.after(RETRY, move |server, lobby| server.fill(lobby, &kind));
+                // One at a time, however many come meanwhile.
+                if self.queue().retrying.insert(kind.clone()) {
+                    let kind = kind.clone();
+                    lobby.after(RETRY, move |server, lobby| {
+                        server.queue().retrying.remove(&kind);
+                        server.fill_again(lobby, &kind);
+                    });
+                }
                 break;
             };
             let line = self.queue().lines.entry(kind.clone()).or_default();
@@ -85,8 +103,9 @@ pub trait Queued: Lobby {
                     let _ = lobby.close(&opened, "not_needed");
                 }
             });
+            some_went = true;
         }
-        self.tell_places(lobby, kind);
+        some_went
     }
 
     #[doc(hidden)]
@@ -113,6 +132,8 @@ pub struct Rules {
 #[derive(Debug)]
 pub struct Queue<Kind> {
     lines: BTreeMap<Kind, Vec<Waiting>>,
+    /// For these no room could be opened; they try again soon.
+    retrying: BTreeSet<Kind>,
 }
 
 #[derive(Debug)]
@@ -124,7 +145,7 @@ struct Waiting {
 
 impl<Kind> Default for Queue<Kind> {
     fn default() -> Self {
-        Queue { lines: BTreeMap::new() }
+        Queue { lines: BTreeMap::new(), retrying: BTreeSet::new() }
     }
 }
 

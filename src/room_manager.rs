@@ -15,7 +15,7 @@ use crate::cluster::{
     pool::{Pool, Started, Warm, rebuilt},
     supervisor::{FromProcess, Verdict},
     token::random_ticket,
-    words::{from_raw, to_raw},
+    words::{from_raw, short, to_raw},
 };
 
 /// What the lobby knows of a room.
@@ -43,6 +43,8 @@ pub(crate) enum Happening<R: Room> {
     Reroute {
         players: Vec<Rerouted>,
         room: RoomId,
+        /// Nobody waits for this room any more: they have been sent elsewhere since.
+        gone: bool,
         waiters: Vec<Waiter>,
     },
     /// The seats that these players, or one of them, asked for are not to be had.
@@ -68,6 +70,8 @@ pub(crate) enum Happening<R: Room> {
 /// A player who has a seat now.
 pub(crate) struct Rerouted {
     pub player: Player,
+    /// Of those who go together: the one who may have asked.
+    pub first: bool,
     pub to: Route,
     /// The room in which he has a seat as well, until he is on his way.
     pub from: Option<RoomId>,
@@ -108,6 +112,8 @@ struct Entry<R: Room> {
     number: u64,
     started: Started,
     state: State,
+    /// It has said that it is ready, or why it cannot be.
+    opened: bool,
     options: R::Options,
     about: RoomAbout,
     /// By the lobby.
@@ -202,6 +208,7 @@ impl<R: Room> RoomManager<R> {
             number,
             started,
             state: State::Opening,
+            opened: false,
             options,
             about,
             locked: false,
@@ -342,8 +349,22 @@ impl<R: Room> RoomManager<R> {
     /// Puts a player out of his room; without a reason because he wants to.
     pub fn release(&self, player: &PlayerId, reason: Option<&str>) {
         for room in self.rooms_of(player) {
-            let reason = reason.map(str::to_owned);
+            let reason = reason.map(short);
             self.send_about(room, player, |seat| ToRoom::Release { seat, reason });
+        }
+    }
+
+    /// Takes back the seat that was just given to a player: he stays where he has one until now.
+    pub(crate) fn take_back(&mut self, player: &PlayerId, from: Option<RoomId>) {
+        let Some(room) = self.seated.get(player).cloned() else {
+            return;
+        };
+        let reason = Some(Refusal::RerouteLoop.code().to_owned());
+        self.send_about(&room, player, |seat| ToRoom::Release { seat, reason });
+        let seat = self.rooms.get_mut(&room).and_then(|entry| entry.seats.get_mut(player));
+        if let (Some(seat), Some(from)) = (seat, from) {
+            (seat.sent, seat.from) = (false, None);
+            self.seated.insert(player.clone(), from);
         }
     }
 
@@ -400,7 +421,7 @@ impl<R: Room> RoomManager<R> {
             entry.state = State::Ending;
         }
         let left_ms = self.settings.stop_timeout.as_millis() as u64;
-        entry.send(&ToRoom::Drain { left_ms, reason: reason.to_owned() });
+        entry.send(&ToRoom::Drain { left_ms, reason: short(reason) });
         self.changed = true;
         Ok(())
     }
@@ -414,7 +435,8 @@ impl<R: Room> RoomManager<R> {
 
     /// Kills a room that has not become ready by now.
     pub(crate) fn give_up(&mut self, room: &RoomId) {
-        let opening = self.rooms.get_mut(room).filter(|entry| entry.state == State::Opening);
+        // Also one that was asked to end meanwhile: it has not heard of it.
+        let opening = self.rooms.get_mut(room).filter(|entry| !entry.opened);
         if let Some(entry) = opening {
             let why = format!("not ready within {:?}", self.settings.ready_timeout);
             entry.kill(Exit::NeverReady(why));
@@ -466,6 +488,7 @@ impl<R: Room> RoomManager<R> {
             FromRoom::Ready if entry.state == State::Ready => vec![],
             FromRoom::Ready => {
                 info!(%room, "room ready");
+                entry.opened = true;
                 if entry.state == State::Opening {
                     entry.state = State::Ready;
                 }
@@ -497,8 +520,17 @@ impl<R: Room> RoomManager<R> {
             }
             FromRoom::SendOn { seat, room: to } => {
                 let seat = entry.seats.values().find(|held| held.number == seat);
-                let seat = seat.map(|seat| Happening::SendOn(seat.player.clone(), to));
-                seat.into_iter().collect()
+                let player = seat.map(|seat| seat.player.clone());
+                // Who has gone on meanwhile is not this room's to send any more.
+                let still_in = |player: &Player| {
+                    let is_here = |seated: &RoomId| {
+                        let waits = || self.rooms.get(seated)?.seats.get(&player.id)?.from.as_ref();
+                        seated == room || waits() == Some(room)
+                    };
+                    self.seated.get(&player.id).is_some_and(is_here)
+                };
+                let player = player.filter(still_in);
+                player.map(|player| Happening::SendOn(player, to)).into_iter().collect()
             }
             FromRoom::Message(message) => match from_raw(&message) {
                 Ok(message) => vec![Happening::Message(entry.info(room), message)],
@@ -566,14 +598,19 @@ impl<R: Room> RoomManager<R> {
         let Join { players, waiters, .. } = self.take_join(room, join)?;
         let entry = self.rooms.get_mut(room)?;
         let port = entry.started.port();
-        let go = |player: Player| {
+        let seated = &self.seated;
+        let go = |(n, player): (usize, Player)| {
+            // A seat that was given up stands here until the room has heard of it.
+            seated.get(&player.id).filter(|seated| *seated == room)?;
             let seat = entry.seats.get_mut(&player.id).filter(|seat| seat.join == join)?;
             seat.sent = true;
             let to = Route { room: room.clone(), port, ticket: seat.ticket.clone() };
-            Some(Rerouted { player, to, from: seat.from.take() })
+            Some(Rerouted { player, first: n == 0, to, from: seat.from.take() })
         };
-        let players = players.into_iter().filter_map(go).collect();
-        Some(Happening::Reroute { players, room: room.clone(), waiters })
+        // Who has asked twice is sent once, and refused nothing.
+        let gone = !players.iter().any(|player| seated.get(&player.id) == Some(room));
+        let players = players.into_iter().enumerate().filter_map(go).collect();
+        Some(Happening::Reroute { players, room: room.clone(), gone, waiters })
     }
 
     fn take_join(&mut self, room: &RoomId, join: u64) -> Option<Join> {

@@ -11,7 +11,7 @@ use axum::http::header::HOST;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json, value::RawValue};
 use socketioxide::{
-    SocketIo,
+    SendError, SocketError, SocketIo,
     adapter::LocalAdapter,
     extract::{AckSender, SocketRef, TryData},
     handler::{ConnectHandler as _, FromMessageParts},
@@ -88,7 +88,11 @@ impl Conn {
             Encoded::Json { name, data } => self.socket.emit(name, &**data),
             Encoded::Binary(bytes) => self.socket.emit(BINARY, &Attached(bytes)),
         };
-        sent.map_err(|_| self.hang_up())
+        match sent {
+            // He has hung up. That comes to the loop after all that he has said before.
+            Err(SendError::Socket(SocketError::Closed)) => Ok(()),
+            sent => sent.map_err(|_| self.hang_up()),
+        }
     }
 
     /// Sends an event that the next one replaces; it may be lost.

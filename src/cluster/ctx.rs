@@ -19,7 +19,7 @@ use super::{
     compute::{ComputeError, Job, Work},
     events::{self, Encoded},
     room_hooks::Room,
-    words::{Leave, Player, PlayerId, RoomId, to_raw},
+    words::{Leave, Player, PlayerId, RoomId, short, to_raw},
 };
 
 /// The handle that every hook of a room gets.
@@ -265,7 +265,7 @@ impl<R: Room> Ctx<R> {
     /// Sends a player back to the lobby; his page gets the reason, a code of your own such as `won`.
     pub fn send_to_lobby(&self, player: impl AsRef<PlayerId>, reason: impl Into<String>) {
         let player = player.as_ref().clone();
-        self.push(Output::SendToLobby { player, why: Leave::Sent(reason.into()) });
+        self.push(Output::SendToLobby { player, why: Leave::Sent(short(reason)) });
     }
 
     /// Sends a player on to another room. He leaves this one when a seat is his there; if it has none
@@ -277,13 +277,13 @@ impl<R: Room> Ctx<R> {
     /// Puts a player out; his page shows the reason. He may come again.
     pub fn kick(&self, player: impl AsRef<PlayerId>, reason: impl Into<String>) {
         let player = player.as_ref().clone();
-        self.push(Output::SendToLobby { player, why: Leave::Kicked(reason.into()) });
+        self.push(Output::SendToLobby { player, why: Leave::Kicked(short(reason)) });
     }
 
     /// Puts a player out, and does not let him into this room again: he is refused with `banned`, and
     /// the reason as the text.
     pub fn ban(&self, player: impl AsRef<PlayerId>, reason: impl Into<String>) {
-        self.push(Output::Ban { player: player.as_ref().clone(), reason: reason.into() });
+        self.push(Output::Ban { player: player.as_ref().clone(), reason: short(reason) });
     }
 
     /// A message for the lobby's `on_room_message`.

@@ -11,7 +11,7 @@ use super::{
     people::People,
     room_hooks::Room,
     token::Tokens,
-    words::{Answer, Player, PlayerId, Refusal, RoomId, later},
+    words::{Answer, Player, PlayerId, Refusal, RoomId, later, short},
 };
 use crate::{cluster::Settings, room_manager::RoomManager};
 
@@ -210,15 +210,15 @@ impl<L: Lobby> Cluster<L> {
     /// Puts a player out of his room, or out of the lobby: his page shows the reason. From the lobby it
     /// does not come back by itself; he may reload it.
     pub fn kick(&self, player: impl AsRef<PlayerId>, reason: &str) {
-        self.put_out(player.as_ref(), reason, Refusal::Kicked(reason.to_owned()));
+        self.put_out(player.as_ref(), reason, Refusal::Kicked(short(reason)));
     }
 
     /// Puts a player out, and does not let him in again, until the lobby restarts. A person who
     /// registers anew is somebody else, unless your `on_register` knows better.
     pub fn ban(&self, player: impl AsRef<PlayerId>, reason: &str) {
         let player = player.as_ref();
-        self.people.borrow_mut().ban(player.clone(), reason.to_owned());
-        self.put_out(player, reason, Refusal::Banned(reason.to_owned()));
+        self.people.borrow_mut().ban(player.clone(), short(reason));
+        self.put_out(player, reason, Refusal::Banned(short(reason)));
     }
 
     /// Lets a player in again.
@@ -289,7 +289,7 @@ impl<L: Lobby> Cluster<L> {
 
     /// Tells a player, wherever he is, that he was not given a seat.
     pub(crate) fn tell_refused(&self, player: &PlayerId, refusal: &Refusal) {
-        match self.people.borrow().conn_of(player) {
+        match self.people.borrow().newest_conn_of(player) {
             Some(conn) => drop(conn.tell("refused", &refused("reroute", refusal))),
             None => self.rooms.borrow().tell_refused(player, refusal),
         }

@@ -29,6 +29,9 @@ pub struct Identity {
     pub name: String,
 }
 
+/// Bytes of an id, and of a name: a party of 32 fits into one frame of 64 KiB.
+const MAX_IDENTITY: usize = 256;
+
 impl Identity {
     /// A new player. Refuses a name without visible characters, with control characters, or longer than
     /// 24 characters.
@@ -37,6 +40,24 @@ impl Identity {
         let good = (1..=24).contains(&name.chars().count()) && !name.chars().any(is_invisible);
         let id = PlayerId(random_id());
         if good { Ok(Identity { id, name: name.to_owned() }) } else { Err(Refusal::BadName) }
+    }
+}
+
+impl Identity {
+    /// What your own `on_register` says must fit into a frame between lobby and room, beside others.
+    pub(crate) fn check(&self) -> Result<(), Refusal> {
+        for (what, text) in [("id", &self.id.0), ("name", &self.name)] {
+            if text.len() > MAX_IDENTITY || text.chars().any(char::is_control) {
+                let bytes = text.len();
+                tracing::error!(
+                    what,
+                    bytes,
+                    "on_register: an id or a name has at most {MAX_IDENTITY} bytes and no control characters"
+                );
+                return Err(Refusal::Internal);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
     handle::Cluster,
     lobby_hooks::{Arrival, Identity, Lobby, Registration},
     supervisor::FromProcess,
-    words::{Answer, Player, Refusal, Reply, RoomId, done},
+    words::{Answer, Leave, Player, Refusal, Reply, RoomId, done},
 };
 use crate::room_manager::{Happening, Rerouted, Waiter};
 
@@ -180,6 +180,7 @@ impl<L: Lobby> LobbyLoop<L> {
 
     /// A browser asks something.
     fn says(&mut self, conn: ConnId, message: Message) {
+        self.cluster.people.borrow_mut().is_here(conn);
         let message = self.cluster.people.borrow_mut().keep_waiting(conn, message);
         let Some(Message { event, answer: to, .. }) = message else {
             return;
@@ -235,7 +236,9 @@ impl<L: Lobby> LobbyLoop<L> {
 
     fn registered(&mut self, conn: ConnId, to: Answerer, identity: Result<Identity, Refusal>) {
         let known = self.cluster.people.borrow().player(conn).is_some();
-        let registered = identity.and_then(|Identity { id, name }| {
+        let registered = identity.and_then(|identity| {
+            identity.check()?;
+            let Identity { id, name } = identity;
             let player = Player { id, name };
             self.cluster.people.borrow().admit(&player.id)?;
             let token = self.cluster.tokens.issue(&player).map_err(|error| {
@@ -263,8 +266,8 @@ impl<L: Lobby> LobbyLoop<L> {
             Happening::Ready(room) => {
                 self.hook("on_room_ready", |lobby, cluster| lobby.on_room_ready(cluster, &room));
             }
-            Happening::Reroute { players, room, waiters } => {
-                let answer = match players.is_empty() {
+            Happening::Reroute { players, room, gone, waiters } => {
+                let answer = match gone {
                     true => Err(Refusal::RoomGone),
                     false => Ok(json!({ "room": room })),
                 };
@@ -279,12 +282,19 @@ impl<L: Lobby> LobbyLoop<L> {
                 }
             }
             Happening::SendOn(player, room) => self.cluster.reroute(&player, &room),
-            Happening::Joined(player) => drop(self.cluster.people.borrow_mut().recall(&player)),
+            Happening::Joined(player) => {
+                let mut people = self.cluster.people.borrow_mut();
+                people.recall(&player);
+                people.leave_behind(&player);
+            }
             Happening::Out { player, room, reason, sent } => {
                 let mut people = self.cluster.people.borrow_mut();
                 let conn = people.conn_of(&player.id).map(|conn| conn.id);
                 // One who is on his way from there to another room is not back.
-                if sent && self.cluster.seat_of(&player).is_none_or(|seat| seat == room) {
+                let back = self.cluster.seat_of(&player).is_none_or(|seat| seat == room);
+                // Where he was before is no news either, if the room that he moved to has died since.
+                let moved = reason == Leave::Moved.to_string() && people.has_news(&player.id);
+                if sent && back && !moved {
                     people.remember(player.id, room, reason);
                 }
                 drop(people);
@@ -306,14 +316,19 @@ impl<L: Lobby> LobbyLoop<L> {
     }
 
     /// Sends a player on his way, from here or from the room in which he is.
-    fn reroute(&mut self, Rerouted { player, to, from }: Rerouted, asked: bool) {
+    fn reroute(&mut self, Rerouted { player, first, to, from }: Rerouted, asked: bool) {
         if !asked && !self.cluster.people.borrow_mut().may_hop(&player.id, Instant::now()) {
             warn!(player = %player.name, id = %player.id, "goes round in circles; stopped");
-            self.cluster.rooms.borrow().release(&player.id, Some(Refusal::RerouteLoop.code()));
+            self.cluster.rooms.borrow_mut().take_back(&player.id, from);
             return self.cluster.tell_refused(&player.id, &Refusal::RerouteLoop);
         }
         let rooms = self.cluster.rooms.borrow();
-        let conn = self.cluster.people.borrow().conn_of(&player.id);
+        let people = self.cluster.people.borrow();
+        // Who has asked did so here.
+        let conn = match &from {
+            Some(_) if !(asked && first) => people.newest_conn_of(&player.id),
+            _ => people.conn_of(&player.id),
+        };
         info!(player = %player.name, id = %player.id, room = %to.room, "rerouted");
         match (conn, from) {
             (Some(conn), from) => {

@@ -25,6 +25,8 @@ pub(crate) struct People {
     visitors: HashMap<ConnId, (Conn, Option<Player>)>,
     /// The connection of each player who is in the lobby.
     present: HashMap<PlayerId, ConnId>,
+    /// Connections whose players have gone to a room since: their pages are about to hang up.
+    left_behind: HashSet<ConnId>,
     arriving: HashMap<ConnId, Arriving>,
     watching: HashSet<ConnId>,
     returned: HashMap<PlayerId, (RoomId, String, Instant)>,
@@ -62,6 +64,7 @@ impl People {
     /// Forgets a connection; returns the player who is not in the lobby any more, if he had arrived.
     pub fn remove(&mut self, conn: ConnId) -> Option<Player> {
         self.watching.remove(&conn);
+        self.left_behind.remove(&conn);
         let had_arrived = self.arriving.remove(&conn).is_none();
         let player = self.visitors.remove(&conn)?.1?;
         self.present.remove(&player.id);
@@ -107,6 +110,21 @@ impl People {
 
     pub fn conn_of(&self, player: &PlayerId) -> Option<Conn> {
         self.conn(*self.present.get(player)?)
+    }
+
+    /// The connection with which a player can be sent somewhere: not the one that he has left behind.
+    pub fn newest_conn_of(&self, player: &PlayerId) -> Option<Conn> {
+        self.conn_of(player).filter(|conn| !self.left_behind.contains(&conn.id))
+    }
+
+    /// The player is in a room now: from there he is sent on, unless he says something here.
+    pub fn leave_behind(&mut self, player: &PlayerId) {
+        self.left_behind.extend(self.present.get(player));
+    }
+
+    /// Somebody says something.
+    pub fn is_here(&mut self, conn: ConnId) {
+        self.left_behind.remove(&conn);
     }
 
     pub fn everyone(&self) -> impl Iterator<Item = &Conn> {

@@ -26,6 +26,9 @@ use super::{
 /// So many missed ticks are made up for, and no more: a slow moment is not followed by a burst.
 const MAX_LATE_TICKS: u32 = 2;
 
+/// A room's id is a number; a longer one may come from a browser, and not fit into a frame.
+const MAX_ROOM_ID: usize = 64;
+
 /// What the loop has to do.
 #[derive(Debug)]
 pub(crate) enum Effect {
@@ -96,6 +99,8 @@ struct Seat {
     place: Place,
     /// The order of joining.
     joined: Option<u64>,
+    /// Given to him again while he was here: until when that ticket waits.
+    again: Option<Instant>,
 }
 
 enum Place {
@@ -175,15 +180,19 @@ impl<R: Room> Core<R> {
         let now = self.now();
         let until = now + self.ticket_ttl;
         for (number, player) in new {
-            let seat = Seat { number, player, place: Place::Held { until }, joined: None };
+            let place = Place::Held { until };
+            let seat = Seat { number, player, place, joined: None, again: None };
             self.seats.insert(seat.player.id.clone(), seat);
             self.empty_since = None;
         }
         for HeldSeat { ticket, player, .. } in seats {
-            if let Some(seat) = self.seats.get_mut(&player.id)
-                && let Place::Held { until: old } | Place::Away { until: old } = &mut seat.place
-            {
-                *old = until.max(*old);
+            if let Some(seat) = self.seats.get_mut(&player.id) {
+                match &mut seat.place {
+                    Place::Held { until: old } | Place::Away { until: old } => {
+                        *old = until.max(*old);
+                    }
+                    Place::Here(_) => seat.again = Some(until),
+                }
             }
             self.tickets.add(ticket, player.id, now, until);
         }
@@ -218,6 +227,7 @@ impl<R: Room> Core<R> {
         let player = seat.player.clone();
         let number = seat.number;
         let before = std::mem::replace(&mut seat.place, Place::Here(conn));
+        seat.again = None;
         self.conns.insert(conn, id.clone());
         self.room.set_away(id, false);
         self.frame(FromRoom::Joined { seat: number });
@@ -281,6 +291,7 @@ impl<R: Room> Core<R> {
     /// The lobby puts a player out, for a reason or because he wants to.
     pub fn release(&mut self, number: u64, reason: Option<String>) {
         if let Some((id, _)) = self.seat(number) {
+            self.seats.entry(id.clone()).and_modify(|seat| seat.again = None);
             self.leave(&id, reason.map_or(Leave::Left, Leave::Kicked));
         }
     }
@@ -406,11 +417,20 @@ impl<R: Room> Core<R> {
 
     /// A player is out for good, or never came.
     fn leave(&mut self, id: &PlayerId, why: Leave) {
-        let Some(Seat { number, player, place, joined }) = self.seats.remove(id) else {
+        let Some(Seat { number, player, place, joined, again }) = self.seats.remove(id) else {
             return;
         };
-        self.frame(FromRoom::Left { seat: number, reason: why.to_string() });
-        self.tickets.forget(id);
+        let goes = matches!(why, Leave::Left | Leave::Dropped);
+        if let Some(until) = again.filter(|until| goes && *until > self.now()) {
+            // The lobby has sent him here again before this was known: he goes, and comes again.
+            let place = Place::Held { until };
+            let seat = Seat { number, player: player.clone(), place, joined: None, again: None };
+            self.seats.insert(id.clone(), seat);
+            self.update_expected();
+        } else {
+            self.frame(FromRoom::Left { seat: number, reason: why.to_string() });
+            self.tickets.forget(id);
+        }
         self.room.set_away(id, false);
         if let Place::Here(conn) = place {
             self.conns.remove(&conn);
@@ -462,7 +482,10 @@ impl<R: Room> Core<R> {
                 }
                 Output::SendToLobby { player, why } => self.leave(&player, why),
                 Output::SendToRoom { player, room } => {
-                    if let Some(seat) = self.seats.get(&player).map(|seat| seat.number) {
+                    let seat = self.seats.get(&player).map(|seat| seat.number);
+                    if let Some(seat) = seat.filter(|_| room.0.len() > MAX_ROOM_ID) {
+                        self.refused(seat, &Refusal::NoSuchRoom);
+                    } else if let Some(seat) = seat {
                         self.frame(FromRoom::SendOn { seat, room });
                     }
                 }

@@ -154,7 +154,8 @@ struct RefusalOnWire<'a> {
 
 impl Serialize for Refusal {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        RefusalOnWire { code: self.code().into(), message: self.to_string().into() }.serialize(to)
+        RefusalOnWire { code: self.code().into(), message: short(self.to_string()).into() }
+            .serialize(to)
     }
 }
 
@@ -274,6 +275,16 @@ pub(crate) fn to_raw(value: &impl Serialize) -> anyhow::Result<Box<RawValue>> {
     let bytes = raw.get().len();
     anyhow::ensure!(bytes <= MAX_RAW, "{bytes} bytes are over the limit of {MAX_RAW}");
     Ok(raw)
+}
+
+/// Bytes of a reason or a message for a person.
+const MAX_TEXT: usize = 1024;
+
+/// A text that fits into a frame: the beginning of a longer one.
+pub(crate) fn short(text: impl Into<String>) -> String {
+    let mut text = text.into();
+    text.truncate(text.floor_char_boundary(MAX_TEXT));
+    text
 }
 
 /// What [`to_raw`] wrote, as a value again.

@@ -147,6 +147,21 @@ impl Cluster {
         pid(&line["pid"])
     }
 
+    /// Sends a signal to a room's process.
+    pub async fn signal_room(&self, room: &Value, signal: Signal) {
+        kill_process(self.process_of(room).await, signal).expect("it runs");
+    }
+
+    /// A new player of this form, in the lobby.
+    pub async fn player_as(&self, form: Value) -> Player {
+        Player::register_as(&self.url, form).await
+    }
+
+    /// How often the log has a line with this message.
+    pub fn count(&self, message: &str) -> usize {
+        self.lines().iter().filter(|line| line["message"] == message).count()
+    }
+
     /// All processes that it ever started for rooms.
     pub fn processes(&self) -> Vec<Pid> {
         let lines = self.lines().into_iter();

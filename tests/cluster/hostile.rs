@@ -35,15 +35,22 @@ pub fn run(how: &str) -> ExitCode {
         }
     });
     let mut connections = Vec::new();
+    let mut title = Value::Null;
     let mut text = String::new();
     loop {
         let socket = receive(&lobby, &mut text);
         while let Some((line, rest)) = text.split_once('\n') {
             let frame: Value = serde_json::from_str(line).expect("the lobby speaks JSON");
             text = rest.to_owned();
-            if frame.get("open").is_some() {
+            if let Some(open) = frame.get("open") {
+                title = open["options"]["title"].clone();
                 say(json!("ready"));
-            } else if let Some(hold) = frame.get("hold") {
+            } else if let Some(hold) = frame.get("hold")
+                && title != "mute"
+            {
+                if title == "thief" {
+                    steal(&say);
+                }
                 say(json!({ "held": { "join": hold["join"] } }));
             }
         }
@@ -52,6 +59,18 @@ pub fn run(how: &str) -> ExitCode {
             answer(&browser, how);
             connections.push(browser);
         }
+    }
+}
+
+/// Speaks for joins and seats that are not its own.
+fn steal(say: &impl Fn(Value)) {
+    for n in 1..100 {
+        say(json!({ "held": { "join": n } }));
+        say(json!({ "hold_refused": { "join": n, "refusal": { "code": "x", "message": "" } } }));
+        say(json!({ "joined": { "seat": n } }));
+        say(json!({ "dropped": { "seat": n } }));
+        say(json!({ "send_on": { "seat": n, "room": "1" } }));
+        say(json!({ "left": { "seat": n, "reason": "stolen" } }));
     }
 }
 

@@ -93,6 +93,23 @@ async fn a_second_connection_to_the_same_seat_replaces_the_first() {
 }
 
 #[tokio::test]
+async fn who_is_sent_to_his_room_again_just_before_he_leaves_it_can_come() {
+    let cluster = Cluster::unruly(&[]).await;
+    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    let (_, mut anns, bobs) = both_in(&mut ann, &mut bob, json!({})).await;
+    bob.back().await;
+    let reroute = bob.rerouted().await;
+    // His first window goes; his second has a good ticket.
+    bobs.leave().await;
+    assert_eq!(anns.event("player_left").await, json!({ "player": bob.you, "reason": "left" }));
+    let mut again = bob.take(&reroute).await;
+    again.event("joined").await;
+    assert_eq!(anns.event("player_joined").await, json!({ "player": bob.you }));
+    let census = anns.ask("census", json!({})).await.expect("a census");
+    assert_eq!((&census["joins"], &census["leaves"]), (&json!(3), &json!({ "left": 1 })));
+}
+
+#[tokio::test]
 async fn a_room_sends_a_player_away_for_a_reason_of_its_own() {
     let cluster = Cluster::unruly(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);

@@ -3,7 +3,7 @@
 //!
 //! Yours to edit: `room.rs` (your room on a stage, without processes and real time) and `story.rs` (your
 //! lobby, rooms and players, end to end). The others test the structure, with a program that misbehaves
-//! when asked to (`unruly.rs`, an example target).
+//! when asked to (`unruly.rs` and `rooms.rs`, an example target).
 
 mod helpers;
 mod player;
@@ -13,6 +13,9 @@ mod socket_io;
 mod room;
 mod story;
 
+mod attacks;
+mod bytes;
+mod endings;
 mod failing;
 #[cfg(target_os = "linux")]
 mod handoff;
@@ -20,9 +23,15 @@ mod joining;
 mod leaving;
 mod limits;
 mod messages;
+mod moving;
+mod parties;
+mod private;
 mod processes;
+mod putting_out;
+mod queues;
 mod registering;
 mod relay;
 mod requests;
 mod starting;
 mod web;
+mod work;

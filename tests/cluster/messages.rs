@@ -18,6 +18,29 @@ async fn ten_thousand_messages_arrive_in_the_order_in_which_they_were_sent() {
 }
 
 #[tokio::test]
+async fn the_last_words_of_one_who_leaves_arrive_however_much_is_said_to_him() {
+    let cluster = Cluster::unruly(&[]).await;
+    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    let mut anns = ann.enter("play", json!({})).await;
+    let room = anns.event("joined").await["room"].take();
+    for round in 0..20 {
+        let bobs = match &bob.lobby {
+            Some(_) => bob.enter("join", json!({ "room": room })).await,
+            None => bob.back_into("join", json!({ "room": room })).await,
+        };
+        anns.event("player_joined").await;
+        // The room has much to say to him when he is gone already.
+        (0..500).for_each(|n| anns.emit("echo", json!({ "n": n })));
+        (0..100).for_each(|n| bobs.emit("log", json!({ "n": round * 100 + n })));
+        bobs.leave().await;
+        assert_eq!(anns.event("player_left").await["reason"], "left");
+        anns.ask("later", json!({ "n": 0 })).await.expect("still there");
+    }
+    let logged = anns.ask("logged", json!({})).await.expect("the numbers");
+    assert_eq!(logged, json!((0..2000).collect::<Vec<u64>>()));
+}
+
+#[tokio::test]
 async fn two_players_messages_do_not_mix_up_either_ones_order() {
     let cluster = Cluster::unruly(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
@@ -98,14 +121,6 @@ async fn what_is_too_large_for_the_lobby_is_not_sent_and_harms_nobody() {
 }
 
 #[tokio::test]
-async fn bytes_for_a_room_that_has_no_use_for_them_are_refused() {
-    let cluster = Cluster::unruly(&[]).await;
-    let mut client = cluster.player("Ann").await.enter("play", json!({})).await;
-    assert_eq!(client.ask_binary(&[1, 2, 3]).await, Err("unknown_event".into()));
-    assert_eq!(client.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
-}
-
-#[tokio::test]
 async fn what_a_room_prints_is_in_the_lobbys_log_with_its_id() {
     let cluster = Cluster::unruly(&[]).await;
     let mut client = cluster.player("Ann").await.enter("play", json!({})).await;
@@ -125,7 +140,7 @@ async fn why_a_room_panicked_is_in_the_log() {
     cluster.logged("as asked").await;
     eventually("the place", || {
         let place =
-            |line: &Value| line["message"].as_str().is_some_and(|text| text.contains("unruly.rs:"));
+            |line: &Value| line["message"].as_str().is_some_and(|text| text.contains("rooms.rs:"));
         cluster.lines().iter().any(place).then_some(())
     })
     .await;

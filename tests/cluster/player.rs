@@ -16,9 +16,14 @@ pub struct Player {
 impl Player {
     /// A new one, in the lobby at `url`.
     pub async fn register(url: &str, name: &str) -> Player {
+        Self::register_as(url, json!({ "name": name })).await
+    }
+
+    /// The same with this form.
+    pub async fn register_as(url: &str, form: Value) -> Player {
         let mut lobby = Client::connect(url, json!({})).await.expect("anyone may connect");
         lobby.event("welcome").await;
-        let answer = lobby.ask("register", json!({ "name": name })).await.expect("registered");
+        let answer = lobby.ask("register", form).await.expect("registered");
         let token = answer["token"].as_str().expect("a token").to_owned();
         Player { url: url.to_owned(), token, you: answer["you"].clone(), lobby: Some(lobby) }
     }
@@ -40,11 +45,22 @@ impl Player {
 
     /// Waits to be sent to a room; the data of `reroute`. An empty `url` stands for the lobby's.
     pub async fn rerouted(&mut self) -> Value {
-        let mut reroute = self.lobby().event("reroute").await;
+        let reroute = self.lobby().event("reroute").await;
+        self.route(reroute)
+    }
+
+    /// A reroute with a full address.
+    pub fn route(&self, mut reroute: Value) -> Value {
         if reroute["url"] == "" {
             reroute["url"] = json!(self.url);
         }
         reroute
+    }
+
+    /// Waits to be sent on by a room, and goes there.
+    pub async fn follow(&self, room: &mut Client) -> Client {
+        let reroute = self.route(room.event("reroute").await);
+        show_ticket(&reroute).await.expect("a good ticket")
     }
 
     /// Asks for a seat, takes it, and leaves the lobby.

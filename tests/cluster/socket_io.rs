@@ -22,7 +22,8 @@ pub struct Client {
 }
 
 enum Order {
-    Send(Message),
+    Send(String),
+    Bytes(Vec<u8>),
     Leave,
 }
 
@@ -31,6 +32,8 @@ enum Packet {
     Connected,
     Refused(String),
     Event(String, Value),
+    /// The event `binary`, with these bytes.
+    Bytes(Vec<u8>),
     Ack(u64, Value),
     /// The server has ended the connection in order.
     Disconnected,
@@ -67,7 +70,30 @@ impl Client {
     /// Sends text as it is.
     pub fn send(&self, text: String) {
         // A connection that has ended shows it when something is waited for.
-        let _ = self.orders.send(Order::Send(Message::text(text)));
+        let _ = self.orders.send(Order::Send(text));
+    }
+
+    /// Sends a binary frame as it is: what belongs to the packet before it, if that wants one.
+    pub fn send_bytes(&self, bytes: &[u8]) {
+        let _ = self.orders.send(Order::Bytes(bytes.to_vec()));
+    }
+
+    /// Emits the event `binary` with these bytes, and waits for the answer.
+    pub async fn ask_binary(&mut self, bytes: &[u8]) -> Value {
+        let id = self.next_ack;
+        self.next_ack += 1;
+        self.send(format!(r#"451-{id}["binary",{{"_placeholder":true,"num":0}}]"#));
+        self.send_bytes(bytes);
+        self.answer(id, "the bytes").await
+    }
+
+    /// The bytes of the next event `binary`.
+    pub async fn binary(&mut self) -> Vec<u8> {
+        let bytes = |packet: &Packet| match packet {
+            Packet::Bytes(bytes) => Some(bytes.clone()),
+            _ => None,
+        };
+        self.wait("bytes", bytes).await
     }
 
     pub fn emit(&self, event: &str, data: Value) {
@@ -76,28 +102,22 @@ impl Client {
 
     /// Emits, and waits for the answer: what is in `ok`, or the `code` in `error`.
     pub async fn ask(&mut self, event: &str, data: Value) -> Result<Value, String> {
-        good(self.ask_raw(json!([event, data])).await)
+        let answer = self.ask_raw(json!([event, data])).await;
+        match answer.get("ok") {
+            Some(value) => Ok(value.clone()),
+            None => Err(answer["error"]["code"].as_str().expect("an error has a code").to_owned()),
+        }
     }
 
     /// Emits `[name, data …]`, and waits for the answer as it is.
     pub async fn ask_raw(&mut self, event: Value) -> Value {
         let id = self.next_ack;
-        self.send(format!("42{id}{event}"));
-        self.answer(&event.to_string()).await
-    }
-
-    /// Sends bytes, and waits for the answer, as [`Client::ask`] does.
-    pub async fn ask_binary(&mut self, data: &[u8]) -> Result<Value, String> {
-        let id = self.next_ack;
-        self.send(format!("451-{id}{}", json!(["binary", { "_placeholder": true, "num": 0 }])));
-        let _ = self.orders.send(Order::Send(Message::binary(data.to_vec())));
-        good(self.answer("bytes").await)
-    }
-
-    /// Waits for the answer to what was asked just now.
-    async fn answer(&mut self, to: &str) -> Value {
-        let id = self.next_ack;
         self.next_ack += 1;
+        self.send(format!("42{id}{event}"));
+        self.answer(id, &event.to_string()).await
+    }
+
+    async fn answer(&mut self, id: u64, to: &str) -> Value {
         let answer = |packet: &Packet| match packet {
             Packet::Ack(acked, value) if *acked == id => Some(value.clone()),
             _ => None,
@@ -112,6 +132,27 @@ impl Client {
             _ => None,
         };
         self.wait(name, named).await
+    }
+
+    /// The data of the next event of this name that is as wanted; those before it are passed over.
+    pub async fn event_where(&mut self, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let data = self.event(name).await;
+            if wanted(&data) {
+                return data;
+            }
+        }
+    }
+
+    /// The next event of one of these two names, and its data.
+    pub async fn either(&mut self, one: &str, other: &str) -> (String, Value) {
+        let named = |packet: &Packet| match packet {
+            Packet::Event(event, data) if event == one || event == other => {
+                Some((event.clone(), data.clone()))
+            }
+            _ => None,
+        };
+        self.wait(&format!("{one} or {other}"), named).await
     }
 
     /// The names of the events that came and were not waited for, oldest first.
@@ -170,7 +211,8 @@ async fn carry(
     loop {
         let message = tokio::select! {
             order = orders.recv() => match order {
-                Some(Order::Send(message)) => message,
+                Some(Order::Send(text)) => Message::text(text),
+                Some(Order::Bytes(bytes)) => Message::binary(bytes),
                 Some(Order::Leave) => {
                     let _ = stream.send(Message::text("41")).await;
                     let _ = stream.close(None).await;
@@ -191,20 +233,16 @@ async fn carry(
                     }
                     continue;
                 }
+                Some(Ok(Message::Binary(bytes))) => {
+                    let _ = packets.send(Packet::Bytes(bytes.to_vec()));
+                    continue;
+                }
                 Some(Ok(_)) => continue,
                 Some(Err(_)) | None => return,
             },
         };
         // A line that cannot be written to may still hold something to be read.
         let _ = stream.send(message).await;
-    }
-}
-
-/// What is in `ok`, or the `code` in `error`.
-fn good(answer: Value) -> Result<Value, String> {
-    match answer.get("ok") {
-        Some(value) => Ok(value.clone()),
-        None => Err(answer["error"]["code"].as_str().expect("an error has a code").to_owned()),
     }
 }
 

@@ -60,7 +60,7 @@ async fn a_room_shows_up_in_the_list_with_its_seats() {
         "room": room, "options": { "title": "Ann's", "goal": 10 }, "host": ann.you["id"],
         "players": 1, "capacity": 3, "locked": false,
     }]);
-    while bob.lobby().event("rooms").await != shown {}
+    bob.lobby().event_where("rooms", |rooms| *rooms == shown).await;
 }
 
 #[tokio::test]

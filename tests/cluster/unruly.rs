@@ -1,19 +1,22 @@
-//! A program for the tests: a lobby that does what it is told, and rooms that misbehave on demand.
+//! A program for the tests: a lobby that does what it is told. Its rooms are in `rooms.rs`, and those that
+//! keep to no rules in `hostile.rs`.
 
-use std::{
-    env,
-    process::{Child, Command, ExitCode},
-    thread,
-    time::Duration,
-};
+use std::{env, process::ExitCode, thread, time::Duration};
 
-use app::cluster::{
-    Answer, Cluster, Ctx, Exit, Info, Leave, Lobby, Player, Refusal, Room, RoomId, done, later,
-    refuse, reply,
+use app::{
+    cluster::{
+        Answer, Arrival, Cluster, Exit, Identity, Info, Lobby, Player, PlayerId, Refusal,
+        Registration, RoomId, done, reply,
+    },
+    queue::{Queue, Queued, Rules},
 };
+use rooms::{Options, Outcome, Unruly};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tracing::info;
 
 mod hostile;
+mod rooms;
 
 fn main() -> ExitCode {
     let is_room = env::args().nth(1).as_deref() == Some("room");
@@ -31,11 +34,29 @@ enum Ask {
     Open(NewRoom),
     /// Create a room and join it.
     Play(NewRoom),
+    /// Join the fullest room of this title, or a new one.
+    Best(NewRoom),
     Join {
+        room: RoomId,
+    },
+    JoinByCode {
+        code: String,
+    },
+    /// Join with these others.
+    Together {
+        room: RoomId,
+        with: Vec<Player>,
+    },
+    /// Send them there, whether they want to or not.
+    SendThere {
+        players: Vec<Player>,
         room: RoomId,
     },
     Tell {
         room: RoomId,
+        text: String,
+    },
+    TellAll {
         text: String,
     },
     Lock {
@@ -44,14 +65,48 @@ enum Ask {
     },
     Close {
         room: RoomId,
+        #[serde(default = "closed")]
+        reason: String,
     },
+    Kick {
+        player: PlayerId,
+        reason: String,
+    },
+    Ban {
+        player: PlayerId,
+        reason: String,
+    },
+    Unban {
+        player: PlayerId,
+    },
+    Queue {
+        kind: Kind,
+    },
+    Unqueue,
     List,
-    SeatOf,
+    /// What is known of a room, its code as well.
+    About {
+        room: RoomId,
+    },
+    /// Where somebody has a seat, or the one who asks.
+    SeatOf {
+        player: Option<PlayerId>,
+    },
+    /// The hooks that were called so far.
+    Hooks,
     /// Compute elsewhere for so many milliseconds.
     Compute {
         ms: u64,
     },
+    /// Square `n` by all ways that lead back to the lobby.
+    Square {
+        n: u64,
+    },
     Panic,
+}
+
+fn closed() -> String {
+    "closed".to_owned()
 }
 
 #[derive(Deserialize)]
@@ -59,14 +114,28 @@ enum Ask {
 struct NewRoom {
     capacity: usize,
     options: Options,
+    private: bool,
+    /// For the one who asks.
+    hosted: bool,
     /// Told to the room at once, before it can be ready.
     tell: Vec<String>,
 }
 
 impl Default for NewRoom {
     fn default() -> Self {
-        NewRoom { capacity: 8, options: Options::default(), tell: vec![] }
+        let (private, hosted) = (false, false);
+        NewRoom { capacity: 8, options: Options::default(), private, hosted, tell: vec![] }
     }
+}
+
+/// What players wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    /// Two, however long it takes.
+    Duel,
+    /// Four, or after a moment those who are there, but not one alone.
+    Crowd,
 }
 
 /// Lobby to browser.
@@ -76,9 +145,14 @@ enum News {
     Ready { room: RoomId },
     Said { room: RoomId, text: String },
     Exited { room: RoomId, how: &'static str, winner: Option<String> },
+    Place { place: usize, waiting: usize },
+    Squared { how: &'static str, n: u64 },
 }
 
-struct Obedient;
+struct Obedient {
+    queue: Queue<Kind>,
+    hooks: Vec<String>,
+}
 
 impl Lobby for Obedient {
     type Room = Unruly;
@@ -86,25 +160,93 @@ impl Lobby for Obedient {
     type Event = News;
 
     async fn on_start(_: &Cluster<Self>) -> Result<Self, Refusal> {
-        Ok(Obedient)
+        Ok(Obedient { queue: Queue::default(), hooks: vec!["on_start".to_owned()] })
+    }
+
+    /// Who says an id is believed, whatever the name.
+    async fn on_register(form: Registration) -> Result<Identity, Refusal> {
+        match form.more.get("id").and_then(Value::as_str) {
+            Some(id) => Ok(Identity { id: PlayerId(id.to_owned()), name: form.name }),
+            None => Identity::new(&form.name),
+        }
     }
 
     fn on_request(&mut self, lobby: &Cluster<Self>, from: &Player, asked: Ask) -> Answer {
         match asked {
-            Ask::Open(new) => reply(open(lobby, new)?),
-            Ask::Play(new) => lobby.join(from, &open(lobby, new)?),
+            Ask::Open(new) => reply(open(lobby, from, new)?),
+            Ask::Play(new) => lobby.join(from, &open(lobby, from, new)?),
+            Ask::Best(new) => {
+                let title = new.options.title.clone();
+                let pick =
+                    |room: &Info<Self>| (room.options.title == title).then_some(room.players);
+                lobby.join_or_create(from, pick, new.capacity, new.options)
+            }
             Ask::Join { room } => lobby.join(from, &room),
+            Ask::JoinByCode { code } => lobby.join_by_code(from, &code),
+            Ask::Together { room, with } => lobby.join([vec![from.clone()], with].concat(), &room),
+            Ask::SendThere { players, room } => {
+                lobby.reroute(players, &room);
+                done()
+            }
             Ask::Tell { room, text } => lobby.tell(&room, text).and_then(|()| done()),
+            Ask::TellAll { text } => lobby.tell_all(text).and_then(|()| done()),
             Ask::Lock { room, locked } => lobby.lock(&room, locked).and_then(|()| done()),
-            Ask::Close { room } => lobby.close(&room, "closed").and_then(|()| done()),
+            Ask::Close { room, reason } => lobby.close(&room, &reason).and_then(|()| done()),
+            Ask::Kick { player, reason } => {
+                lobby.kick(player, &reason);
+                done()
+            }
+            Ask::Ban { player, reason } => {
+                lobby.ban(player, &reason);
+                done()
+            }
+            Ask::Unban { player } => {
+                lobby.unban(player);
+                done()
+            }
+            Ask::Queue { kind } => self.enqueue(lobby, from, kind),
+            Ask::Unqueue => {
+                self.dequeue(lobby, from);
+                done()
+            }
             Ask::List => reply(lobby.rooms()),
-            Ask::SeatOf => reply(lobby.seat_of(from)),
+            Ask::About { room } => {
+                let room = lobby.room(&room).ok_or(Refusal::NoSuchRoom)?;
+                reply(json!({
+                    "host": room.host, "code": room.code, "players": room.players,
+                    "locked": room.locked,
+                }))
+            }
+            Ask::SeatOf { player } => reply(lobby.seat_of(player.as_ref().unwrap_or(&from.id))),
+            Ask::Hooks => reply(&self.hooks),
             Ask::Compute { ms } => {
                 lobby.compute(move |_| thread::sleep(Duration::from_millis(ms)), |_, _, _| {});
                 done()
             }
+            Ask::Square { n } => {
+                square(lobby, from, n);
+                done()
+            }
             Ask::Panic => panic!("as asked"),
         }
+    }
+
+    fn on_arrive(&mut self, lobby: &Cluster<Self>, player: &Player, how: Arrival) {
+        let how = match how {
+            Arrival::New => "new".to_owned(),
+            Arrival::Resumed => "resumed".to_owned(),
+            Arrival::Returned { reason, .. } => reason,
+        };
+        self.hooks.push(format!("on_arrive {} {how}", player.name));
+        // As the default does.
+        if let Some(room) = lobby.seat_of(player) {
+            lobby.reroute(player, &room);
+        }
+    }
+
+    fn on_leave(&mut self, lobby: &Cluster<Self>, player: &Player) {
+        self.hooks.push(format!("on_leave {}", player.name));
+        self.dequeue(lobby, player);
     }
 
     fn on_room_ready(&mut self, lobby: &Cluster<Self>, room: &Info<Self>) {
@@ -123,220 +265,59 @@ impl Lobby for Obedient {
         };
         lobby.broadcast(News::Exited { room: room.id.clone(), how, winner });
     }
+
+    fn on_stop(&mut self, _: &Cluster<Self>) {
+        info!("on_stop");
+    }
 }
 
-fn open(lobby: &Cluster<Obedient>, new: NewRoom) -> Result<RoomId, Refusal> {
-    let room = lobby.create(None, new.capacity, new.options)?;
+impl Queued for Obedient {
+    type Kind = Kind;
+
+    fn queue(&mut self) -> &mut Queue<Kind> {
+        &mut self.queue
+    }
+
+    fn rules(&self, kind: &Kind) -> Rules {
+        match kind {
+            Kind::Duel => Rules { size: 2, fewest: 2, patience: Duration::from_secs(3600) },
+            Kind::Crowd => Rules { size: 4, fewest: 2, patience: Duration::from_millis(300) },
+        }
+    }
+
+    fn options(&self, kind: &Kind, players: &[Player]) -> Options {
+        let title = format!("{kind:?} of {}", players.len());
+        Options { title, ..Options::default() }
+    }
+
+    fn place(&self, place: usize, waiting: usize) -> News {
+        News::Place { place, waiting }
+    }
+}
+
+fn open(lobby: &Cluster<Obedient>, from: &Player, new: NewRoom) -> Result<RoomId, Refusal> {
+    let host = new.hosted.then_some(from);
+    let room = match new.private {
+        true => lobby.create_private(host, new.capacity, new.options)?,
+        false => lobby.create(host, new.capacity, new.options)?,
+    };
     new.tell.into_iter().try_for_each(|text| lobby.tell(&room, text))?;
     Ok(room)
 }
 
-#[derive(Clone, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Options {
-    opening: Opening,
-    /// How long the seat of one who was dropped is kept.
-    grace_ms: Option<u64>,
-    /// The name of somebody who may not come.
-    banned: Option<String>,
-}
-
-#[derive(Clone, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Opening {
-    #[default]
-    Fine,
-    /// Waits for ever.
-    Never,
-    /// Computes for ever.
-    Spin,
-    Refuse,
-    Panic,
-}
-
-/// Browser to room.
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Request {
-    /// Answered with `n`, and told to everyone.
-    Echo {
-        n: u64,
-    },
-    /// Keep this number.
-    Log {
-        n: u64,
-    },
-    /// The numbers that were kept.
-    Logged,
-    /// Answered by a future.
-    Later {
-        n: u64,
-    },
-    /// Square `n` elsewhere, in so many milliseconds; 0 panics.
-    Compute {
-        n: u64,
-        ms: u64,
-    },
-    /// Echo `n` later.
-    After {
-        n: u64,
-        ms: u64,
-    },
-    TellLobby {
-        text: String,
-    },
-    /// Back to the lobby for this reason.
-    SendMeAway {
-        reason: String,
-    },
-    LockRoom {
-        locked: bool,
-    },
-    Finish {
-        winner: String,
-    },
-    /// Write a line to stdout and one to stderr.
-    Print {
-        text: String,
-    },
-    /// Start a process that lives for a minute; answered with its id.
-    Fork,
-    Spin,
-    Panic,
-    Exit,
-}
-
-/// Room to browser.
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Event {
-    Echoed {
-        n: u64,
-    },
-    Computed {
-        square: Option<u64>,
-    },
-    /// What the lobby told this room so far.
-    Told {
-        texts: Vec<String>,
-    },
-}
-
-#[derive(Serialize, Deserialize)]
-struct Outcome {
-    winner: String,
-}
-
-#[derive(Default)]
-struct Unruly {
-    options: Options,
-    numbers: Vec<u64>,
-    told: Vec<String>,
-    forked: Vec<Child>,
-}
-
-impl Room for Unruly {
-    type Options = Options;
-    type Request = Request;
-    type Event = Event;
-    type Outcome = Outcome;
-    type FromLobby = String;
-    type ToLobby = String;
-
-    async fn on_open(options: Options, _: &Ctx<Self>) -> Result<Self, Refusal> {
-        match options.opening {
-            Opening::Fine => Ok(Unruly { options, ..Unruly::default() }),
-            Opening::Never => std::future::pending().await,
-            Opening::Spin => spin(),
-            Opening::Refuse => Err(refuse("no_mood", "Not today.")),
-            Opening::Panic => panic!("as asked"),
-        }
-    }
-
-    fn on_admit(&mut self, _: &Ctx<Self>, player: &Player) -> Result<(), Refusal> {
-        match self.options.banned.as_ref() == Some(&player.name) {
-            true => Err(refuse("banned", "Not you.")),
-            false => Ok(()),
-        }
-    }
-
-    fn snapshot(&self, _: &Ctx<Self>, _: &Player) -> Option<Event> {
-        Some(Event::Told { texts: self.told.clone() })
-    }
-
-    fn on_drop(&mut self, _: &Ctx<Self>, _: &Player) -> Option<Duration> {
-        self.options.grace_ms.map(Duration::from_millis)
-    }
-
-    fn on_leave(&mut self, _: &Ctx<Self>, player: &Player, why: Leave) {
-        println!("on_leave {} {why}", player.name);
-    }
-
-    fn on_message(&mut self, room: &Ctx<Self>, from: &Player, request: Request) -> Answer {
-        match request {
-            Request::Echo { n } => {
-                room.broadcast(Event::Echoed { n });
-                return reply(n);
-            }
-            Request::Log { n } => self.numbers.push(n),
-            Request::Logged => return reply(&self.numbers),
-            Request::Later { n } => {
-                return later(async move {
-                    tokio::task::yield_now().await;
-                    Ok(n)
-                });
-            }
-            Request::Compute { n, ms } => {
-                room.compute(
-                    move |_| {
-                        thread::sleep(Duration::from_millis(ms));
-                        assert_ne!(n, 0, "as asked");
-                        n * n
-                    },
-                    |_, room, square| room.broadcast(Event::Computed { square: square.ok() }),
-                );
-            }
-            Request::After { n, ms } => {
-                room.after(Duration::from_millis(ms), move |_, room| {
-                    room.broadcast(Event::Echoed { n });
-                });
-            }
-            Request::TellLobby { text } => room.tell_lobby(text),
-            Request::SendMeAway { reason } => room.send_to_lobby(from, reason),
-            Request::LockRoom { locked } => room.lock(locked),
-            Request::Finish { winner } => room.close(Outcome { winner }),
-            Request::Print { text } => {
-                println!("{text} on stdout");
-                eprintln!("{text} on stderr");
-            }
-            Request::Fork => {
-                let child = Command::new("sleep")
-                    .arg("60")
-                    .spawn()
-                    .map_err(|error| refuse("no_fork", error.to_string()))?;
-                let id = child.id();
-                self.forked.push(child);
-                return reply(id);
-            }
-            Request::Spin => spin(),
-            Request::Panic => panic!("as asked"),
-            Request::Exit => std::process::exit(0),
-        }
-        done()
-    }
-
-    fn on_lobby_message(&mut self, room: &Ctx<Self>, text: String) {
-        self.told.push(text);
-        room.sync();
-    }
-
-    async fn on_dispose(self) {
-        println!("on_dispose");
-    }
-}
-
-fn spin() -> ! {
-    loop {
-        std::hint::spin_loop();
-    }
+fn square(lobby: &Cluster<Obedient>, from: &Player, n: u64) {
+    let tell = |how| {
+        let from = from.clone();
+        move |lobby: &Cluster<Obedient>, n| lobby.send(&from, News::Squared { how, n })
+    };
+    let (by_thread, by_future, later, again) =
+        (tell("compute"), tell("spawn"), tell("after"), tell("every"));
+    lobby.compute(move |_| n * n, move |_, lobby, n| by_thread(lobby, n.unwrap_or(0)));
+    lobby.spawn(async move { n * n }, move |_, lobby, n| by_future(lobby, n));
+    let moment = Duration::from_millis(20);
+    let repeated = lobby.every(moment, move |_, lobby| again(lobby, n * n));
+    lobby.after(5 * moment, move |_, lobby| {
+        lobby.cancel(repeated);
+        later(lobby, n * n);
+    });
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::helpers::{Files, Folder, REPOSITORY, Template, files, must, read, repository, run};
 
 /// What a generated project has no use for. Folders end with a slash.
-const TEMPLATE_ONLY: [&str; 9] = [
+const TEMPLATE_ONLY: [&str; 10] = [
     ".ci/",
     "LICENSE",
     "cargo-generate.toml",
@@ -13,6 +13,7 @@ const TEMPLATE_ONLY: [&str; 9] = [
     "template-hooks/",
     "tests/all.sh",
     "tests/browser/",
+    "tests/proof/",
     "tests/template/",
     "tests/wire/",
 ];

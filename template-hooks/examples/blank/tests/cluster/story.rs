@@ -33,7 +33,7 @@ async fn every_hook_is_called_in_the_course_of_a_players_life() {
     called("lobby", "on_leave", 1, &cluster).await;
     room.ask("hello", json!({})).await.expect("it is polite");
     called("room", "on_lobby_message", 1, &cluster).await;
-    assert_eq!(room.ask_binary(&[1, 2, 3]).await, Err("unknown_event".into()));
+    assert_eq!(room.ask_binary(&[1, 2, 3]).await["error"]["code"], "unknown_event");
 
     // In another window: the lobby knows of her seat, and sends her back to it.
     ann.back().await;
