@@ -71,6 +71,18 @@ async fn a_message_over_64_kib_ends_only_its_own_connection() {
 }
 
 #[tokio::test]
+async fn who_says_more_than_may_wait_is_told_and_cut() {
+    let cluster = Cluster::unruly(&[]).await;
+    let mut ann = cluster.player("Ann").await;
+    ann.lobby().emit("block", json!({ "ms": 3000 }));
+    (0..1100).for_each(|_| ann.lobby().emit("list", json!({})));
+    assert_eq!(ann.lobby().event("refused").await["code"], "too_fast");
+    assert!(ann.lobby().end().await);
+    ann.back().await;
+    ann.ask("list", json!({})).await.expect("the lobby lives");
+}
+
+#[tokio::test]
 async fn one_connection_more_than_allowed_waits_until_another_ends() {
     let cluster = Cluster::unruly(&["--max-connections", "2", "--header-timeout", "1m"]).await;
     let silent = [Raw::connect(&cluster.url).await, Raw::connect(&cluster.url).await];

@@ -98,6 +98,10 @@ enum Ask {
     Compute {
         ms: u64,
     },
+    /// Hold everyone up for so long, as no hook should.
+    Block {
+        ms: u64,
+    },
     /// Square `n` by all ways that lead back to the lobby.
     Square {
         n: u64,
@@ -221,6 +225,10 @@ impl Lobby for Obedient {
             Ask::Hooks => reply(&self.hooks),
             Ask::Compute { ms } => {
                 lobby.compute(move |_| thread::sleep(Duration::from_millis(ms)), |_, _, _| {});
+                done()
+            }
+            Ask::Block { ms } => {
+                thread::sleep(Duration::from_millis(ms));
                 done()
             }
             Ask::Square { n } => {
