@@ -1,7 +1,5 @@
 //! What players, rooms and your own hooks can do to a cluster that it does not like.
 
-use std::time::Duration;
-
 use futures_util::future::join_all;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -169,9 +167,7 @@ async fn who_is_kicked_while_he_comes_and_goes_leaves_no_seat_behind() {
     }
     for room in &rooms {
         let about = json!({ "room": room });
-        while boss.ask("about", about.clone()).await.expect("a room")["players"] != 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        boss.ask_until("about", about.clone(), |room| room["players"] == 0).await;
     }
     for guest in &guests {
         let asked = json!({ "player": guest.you["id"] });

@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::{
-    helpers::{Cluster, eventually},
+    helpers::{Cluster, eventually, soon},
     player::show_ticket,
 };
 
@@ -55,7 +55,7 @@ async fn every_join_has_exactly_one_leave_whatever_ends_it() {
         if name == "expired" {
             // He never comes: no join, and no leave.
             let about = json!({ "room": room });
-            while boss.ask("about", about.clone()).await.expect("a room")["players"] != 1 {}
+            boss.ask_until("about", about.clone(), |room| room["players"] == 1).await;
             continue;
         }
         let mut client = guest.take(&seat).await;
@@ -119,7 +119,8 @@ async fn every_join_has_exactly_one_leave_whatever_ends_it() {
         .collect();
     all.sort();
     assert_eq!(told, all);
-    while boss.ask("about", json!({ "room": room })).await.is_ok() {}
+    let gone = async { while boss.ask("about", json!({ "room": room })).await.is_ok() {} };
+    soon("the room's end", gone).await;
 }
 
 #[tokio::test]

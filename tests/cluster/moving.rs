@@ -188,7 +188,7 @@ async fn who_asks_for_two_rooms_goes_to_the_second_alone() {
     // She is in the lobby as well; what the slow room says now must not send her there.
     cluster.signal_room(&slow, Signal::CONT).await;
     assert_eq!(ann.lobby().event("refused").await["event"], "join");
-    while boss.ask("about", json!({ "room": slow })).await.expect("a room")["players"] != 0 {}
+    boss.ask_until("about", json!({ "room": slow }), |room| room["players"] == 0).await;
     ann.ask("list", json!({})).await.expect("nothing comes after this");
     assert!(!ann.lobby().unheard().contains(&"reroute"), "{:?}", ann.lobby().unheard());
     assert_eq!(room.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
@@ -250,9 +250,7 @@ async fn rooms_that_send_a_player_round_in_circles_are_stopped() {
         let inside = guard.ask("about", json!({})).await.expect("a room")["players"].clone();
         let count = inside.as_array().map(Vec::len);
         let about = json!({ "room": rooms[at] });
-        while boss.ask("about", about.clone()).await.expect("a room")["players"].as_u64()
-            != count.map(|count| count as u64)
-        {}
+        boss.ask_until("about", about, |room| room["players"] == json!(count)).await;
     }
     room.leave().await;
     assert_eq!(ann.back().await["returned"]["reason"], "left");

@@ -37,6 +37,11 @@ impl Player {
         self.lobby().ask(event, data).await
     }
 
+    /// Asks again and again until the answer is as wanted, but not for ever.
+    pub async fn ask_until(&mut self, event: &str, data: Value, wanted: impl Fn(&Value) -> bool) {
+        self.lobby().ask_until(event, data, wanted).await;
+    }
+
     /// Asks for a seat, and waits to be sent to it; the data of `reroute`.
     pub async fn seat(&mut self, event: &str, data: Value) -> Value {
         self.ask(event, data).await.expect("a seat");

@@ -56,7 +56,7 @@ async fn one_with_a_ticket_in_his_hand_is_kicked_as_well() {
     let lobby = bob.lobby.take().expect("in the lobby");
     dismissed(lobby, "kicked", "No.").await;
     let about = json!({ "room": seat["room"] });
-    while ann.ask("about", about.clone()).await.expect("a room")["players"] != 0 {}
+    ann.ask_until("about", about.clone(), |room| room["players"] == 0).await;
     // The ticket may still be good, but there is no seat behind it.
     if let Ok(mut room) = crate::player::show_ticket(&seat).await {
         room.end().await;
@@ -75,14 +75,14 @@ async fn one_who_is_kicked_while_he_moves_is_in_neither_room() {
     cluster.signal_room(&there, Signal::STOP).await;
     bobs.ask("send_to_room", json!({ "room": there })).await.expect("tried");
     let seated = json!({ "player": bob.you["id"] });
-    while ann.ask("seat_of", seated.clone()).await.expect("registered") != there {}
+    ann.ask_until("seat_of", seated.clone(), |room| *room == there).await;
     let kick = json!({ "player": bob.you["id"], "reason": "Enough." });
     ann.ask("kick", kick).await.expect("she may");
     sent_away(&mut bobs, "Enough.").await;
     cluster.signal_room(&there, Signal::CONT).await;
     for room in [&here, &there] {
         let about = json!({ "room": room });
-        while ann.ask("about", about.clone()).await.expect("a room")["players"] != 0 {}
+        ann.ask_until("about", about.clone(), |room| room["players"] == 0).await;
     }
     assert_eq!(ann.ask("seat_of", seated).await, Ok(Value::Null));
     assert_eq!(bob.back().await["returned"]["reason"], "Enough.");
@@ -223,10 +223,23 @@ async fn a_lock_of_the_lobby_lets_those_in_who_have_a_seat() {
     bob.seat("join", json!({ "room": room })).await;
     let missing = json!({ "room": "99", "locked": true });
     assert_eq!(ann.ask("lock", missing).await, Err("no_such_room".into()));
-    // Locked from inside, it is opened by the lobby, too.
+}
+
+#[tokio::test]
+async fn a_room_opens_when_both_the_lobby_and_the_room_have_opened_it() {
+    let cluster = Cluster::unruly(&[]).await;
+    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    let mut bobs = bob.enter("play", json!({})).await;
+    let room = bobs.event("joined").await["room"].take();
+    let lock = |locked: bool| json!({ "room": room, "locked": locked });
     bobs.ask("lock_room", json!({ "locked": true })).await.expect("a room may");
+    // At once, though the lobby may not have heard of it.
+    assert_eq!(ann.ask("join", json!({ "room": room })).await, Err("room_locked".into()));
+    ann.ask("lock", lock(true)).await.expect("the lobby may");
     bobs.ask("lock_room", json!({ "locked": false })).await.expect("a room may");
-    while ann.ask("about", json!({ "room": room })).await.expect("a room")["locked"] != false {}
+    assert_eq!(ann.ask("join", json!({ "room": room })).await, Err("room_locked".into()));
+    ann.ask("lock", lock(false)).await.expect("the lobby may");
+    ann.ask_until("about", json!({ "room": room }), |room| room["locked"] == false).await;
     ann.enter("join", json!({ "room": room })).await.event("joined").await;
 }
 

@@ -1,7 +1,7 @@
 //! A Socket.IO client, as small as it can be: it speaks the protocol itself, so that a test can also
 //! do what the official one never does.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
@@ -107,6 +107,16 @@ impl Client {
             Some(value) => Ok(value.clone()),
             None => Err(answer["error"]["code"].as_str().expect("an error has a code").to_owned()),
         }
+    }
+
+    /// Asks again and again until the answer is as wanted, but not for ever.
+    pub async fn ask_until(&mut self, event: &str, data: Value, wanted: impl Fn(&Value) -> bool) {
+        let asking = async {
+            while !wanted(&self.ask(event, data.clone()).await.expect("an answer")) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        soon(event, asking).await;
     }
 
     /// Emits `[name, data …]`, and waits for the answer as it is.

@@ -96,7 +96,7 @@ async fn two_hundred_players_for_eight_seats_a_thousand_times_over() {
     // Nobody holds a seat any more, and each room agrees with itself.
     for room in &rooms {
         let about = json!({ "room": room });
-        while boss.ask("about", about.clone()).await.expect("a room")["players"] != 0 {}
+        boss.ask_until("about", about.clone(), |room| room["players"] == 0).await;
     }
     let mut guard = cluster.player("Guard").await;
     for room in &rooms {
