@@ -427,9 +427,8 @@ impl<R: Room> RoomManager<R> {
     }
 
     /// Kills a room's process.
-    pub fn kill(&mut self, room: &RoomId, why: &str) -> Result<(), Refusal> {
-        let entry = self.rooms.get_mut(room).ok_or(Refusal::NoSuchRoom)?;
-        entry.kill(Exit::Crashed(why.to_owned()));
+    pub(crate) fn kill(&mut self, room: &RoomId, verdict: Verdict) -> Result<(), Refusal> {
+        self.rooms.get_mut(room).ok_or(Refusal::NoSuchRoom)?.kill(verdict);
         Ok(())
     }
 

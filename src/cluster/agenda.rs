@@ -59,13 +59,13 @@ impl<S: 'static, H: 'static> Agenda<S, H> {
     }
 
     pub fn after(&self, delay: Duration, call: impl FnOnce(&mut S, &H) + 'static) -> Timer {
-        self.add(self.now() + delay, Due::Once(Box::new(call)))
+        self.add(later(self.now(), delay), Due::Once(Box::new(call)))
     }
 
     pub fn every(&self, period: Duration, call: impl FnMut(&mut S, &H) + 'static) -> Timer {
         // A period of nothing would be due for ever.
         let period = period.max(Duration::from_millis(1));
-        self.add(self.now() + period, Due::Every(period, Box::new(call)))
+        self.add(later(self.now(), period), Due::Every(period, Box::new(call)))
     }
 
     pub fn cancel(&self, timer: Timer) {
@@ -123,7 +123,7 @@ impl<S: 'static, H: 'static> Agenda<S, H> {
             Due::Once(call) => call(state, handle),
             Due::Every(period, mut call) => {
                 // Put a marker in place first, so that the call can cancel its own timer.
-                let key = (now + period, timer);
+                let key = (later(now, period), timer);
                 self.timers.borrow_mut().insert(key, Due::Once(Box::new(|_, _| {})));
                 call(state, handle);
                 if let Some(marker) = self.timers.borrow_mut().get_mut(&key) {
@@ -148,6 +148,12 @@ impl<S: 'static, H: 'static> Agenda<S, H> {
         self.timers.borrow_mut().insert((at, timer), due);
         timer
     }
+}
+
+/// So much later: never, as far as a program goes, if somebody has said `Duration::MAX`.
+pub(crate) fn later(now: Instant, time: Duration) -> Instant {
+    const YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+    now + time.min(YEARS)
 }
 
 /// Sleeps until then, or for ever.

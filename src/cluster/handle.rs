@@ -11,7 +11,7 @@ use super::{
     people::People,
     room_hooks::Room,
     token::Tokens,
-    words::{Answer, Player, PlayerId, Refusal, RoomId, later, short},
+    words::{Answer, Exit, Player, PlayerId, Refusal, RoomId, later, short},
 };
 use crate::{cluster::Settings, room_manager::RoomManager};
 
@@ -202,9 +202,16 @@ impl<L: Lobby> Cluster<L> {
     }
 
     /// Asks a room to end: its `on_drain` is called, and after the stop timeout it closes. Who is still
-    /// in it then is back in the lobby with this reason.
+    /// in it then is back in the lobby with this reason. One that has not ended after twice the stop
+    /// timeout is killed as hung.
     pub fn close(&self, room: &RoomId, reason: &str) -> Result<(), Refusal> {
-        self.rooms.borrow_mut().close(room, reason)
+        self.rooms.borrow_mut().close(room, reason)?;
+        // Half of this is for the room's time, the other half for its goodbyes.
+        let late = room.clone();
+        self.agenda.after(2 * self.settings.stop_timeout, move |_, lobby| {
+            let _ = lobby.rooms.borrow_mut().kill(&late, Exit::Hung);
+        });
+        Ok(())
     }
 
     /// Puts a player out of his room, or out of the lobby: his page shows the reason. From the lobby it

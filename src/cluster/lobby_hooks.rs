@@ -133,7 +133,7 @@ pub trait Lobby: Sized + 'static {
         &mut self,
         lobby: &Cluster<Self>,
         room: &Info<Self>,
-        message: <Self::Room as Room>::ToLobby,
+        said: <Self::Room as Room>::ToLobby,
     ) {
     }
 

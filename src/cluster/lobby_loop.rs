@@ -17,7 +17,7 @@ use super::{
     handle::Cluster,
     lobby_hooks::{Arrival, Identity, Lobby, Registration},
     supervisor::FromProcess,
-    words::{Answer, Leave, Player, Refusal, Reply, RoomId, done},
+    words::{Answer, Exit, Leave, Player, Refusal, Reply, RoomId, done},
 };
 use crate::room_manager::{Happening, Rerouted, Waiter};
 
@@ -97,7 +97,8 @@ impl<L: Lobby> LobbyLoop<L> {
                 Some((conn, to, identity)) = self.registering.next(),
                     if !self.registering.is_empty() => self.registered(conn, to, identity),
                 Some(room) = inboxes.kills.recv() => {
-                    let _ = self.cluster.rooms.borrow_mut().kill(&room, "killed from the page");
+                    let verdict = Exit::Crashed("killed from the page".to_owned());
+                    let _ = self.cluster.rooms.borrow_mut().kill(&room, verdict);
                 }
                 () = sleep_until(deadline) => {}
                 () = &mut shutdown, if self.stop_at.is_none() => self.stop(),

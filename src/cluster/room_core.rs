@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::{
     Bytes,
-    agenda::Call,
+    agenda::{Call, later},
     channel::{FromRoom, HeldSeat, Route},
     connection::ConnId,
     connection::refused,
@@ -278,7 +278,7 @@ impl<R: Room> Core<R> {
         let Some(grace) = self.hook(|game, room| game.on_drop(room, &player)) else {
             return self.leave(&player.id, Leave::Dropped);
         };
-        let until = self.now() + grace;
+        let until = later(self.now(), grace);
         if let Some(seat) = self.seats.get_mut(&player.id) {
             seat.place = Place::Away { until };
             let seat = seat.number;
@@ -384,7 +384,7 @@ impl<R: Room> Core<R> {
     }
 
     fn empty_until(&self) -> Option<Instant> {
-        Some(self.empty_since? + self.room.current_empty_timeout()?)
+        Some(later(self.empty_since?, self.room.current_empty_timeout()?))
     }
 
     fn now(&self) -> Instant {

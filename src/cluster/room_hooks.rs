@@ -73,7 +73,7 @@ pub trait Room: Sized + 'static {
     fn on_return(&mut self, room: &Ctx<Self>, player: &Player) {}
 
     /// A player is out of the room for good, and not among its `players` any more: exactly once for each
-    /// `on_join`. Default: nothing.
+    /// `on_join`, also for all who are there when the room ends. Default: nothing.
     fn on_leave(&mut self, room: &Ctx<Self>, player: &Player, why: Leave) {}
 
     /// Called at the rate set with [`Ctx::tick_rate`]; `dt` is the time since the last tick, measured.
@@ -82,7 +82,7 @@ pub trait Room: Sized + 'static {
     fn on_tick(&mut self, room: &Ctx<Self>, dt: Duration) {}
 
     /// The lobby says something, with `tell`. Default: nothing.
-    fn on_lobby_message(&mut self, room: &Ctx<Self>, message: Self::FromLobby) {}
+    fn on_lobby_message(&mut self, room: &Ctx<Self>, said: Self::FromLobby) {}
 
     /// The lobby wants the room to end within `left`, after which it closes; nobody new comes. Call
     /// `room.close(outcome)` when done. Default: wait until the players have left, or the time is up.

@@ -62,17 +62,17 @@ impl AsRef<[Player]> for Player {
 /// person can read. On the wire `{ code, message }`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error("register first")]
+    #[error("Register first.")]
     NotRegistered,
-    #[error("you are registered already")]
+    #[error("You are registered already.")]
     AlreadyRegistered,
-    #[error("a name has 1 to 24 visible characters")]
+    #[error("A name has 1 to 24 visible characters.")]
     BadName,
-    #[error("this token is not valid any more; register again")]
+    #[error("This token is not valid any more; register again.")]
     BadToken,
-    #[error("this ticket is not valid any more")]
+    #[error("This ticket is not valid any more.")]
     BadTicket,
-    #[error("you are connected in another window")]
+    #[error("You are connected in another window.")]
     Replaced,
     /// The text is the reason that was given.
     #[error("{0}")]
@@ -80,31 +80,31 @@ pub enum Refusal {
     /// The text is the reason that was given.
     #[error("{0}")]
     Banned(String),
-    #[error("there is no event '{0}'")]
+    #[error("There is no event '{0}'.")]
     UnknownEvent(String),
-    #[error("that message is not of the right form: {0}")]
+    #[error("That message is not of the right form: {0}")]
     BadMessage(String),
-    #[error("too many messages at once")]
+    #[error("Too many messages at once.")]
     TooFast,
-    #[error("there is no such room")]
+    #[error("There is no such room.")]
     NoSuchRoom,
-    #[error("the room is full")]
+    #[error("The room is full.")]
     RoomFull,
-    #[error("the room takes no more players")]
+    #[error("The room takes no more players.")]
     RoomLocked,
-    #[error("the room ended before you were in it")]
+    #[error("The room ended before you were in it.")]
     RoomGone,
-    #[error("no room can be opened now: {0}")]
+    #[error("No room can be opened now: {0}")]
     NoRoom(String),
-    #[error("you have opened as many rooms as one player may")]
+    #[error("You have opened as many rooms as one player may.")]
     TooManyRooms,
-    #[error("so many cannot go together")]
+    #[error("So many cannot go together.")]
     PartyTooLarge,
-    #[error("sent from room to room again and again; stopped here")]
+    #[error("Sent from room to room again and again; stopped here.")]
     RerouteLoop,
-    #[error("the server is stopping")]
+    #[error("The server is stopping.")]
     Stopping,
-    #[error("something went wrong here")]
+    #[error("Something went wrong here.")]
     Internal,
     /// A refusal of your own, made with [`refuse`].
     #[error("{message}")]

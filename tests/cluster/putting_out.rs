@@ -174,6 +174,16 @@ async fn a_room_that_is_closed_before_it_is_ready_ends_as_well() {
 }
 
 #[tokio::test]
+async fn a_room_that_does_not_end_when_it_is_closed_is_killed() {
+    let cluster = Cluster::unruly(&["--stop-timeout", "100ms"]).await;
+    let mut ann = cluster.player("Ann").await;
+    let room = ann.ask("open", json!({ "options": { "clings": true } })).await.expect("a room");
+    ann.lobby().event("ready").await;
+    ann.ask("close", json!({ "room": room })).await.expect("its room");
+    assert_eq!(ann.lobby().event("exited").await["how"], "hung");
+}
+
+#[tokio::test]
 async fn a_reason_of_any_length_harms_nobody() {
     let cluster = Cluster::unruly(&["--stop-timeout", "300ms"]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);

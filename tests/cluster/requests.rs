@@ -13,7 +13,8 @@ async fn one_who_is_not_registered_is_refused() {
         assert_eq!(visitor.ask(event, data).await, Err("not_registered".into()), "{event}");
     }
     visitor.emit("list", json!({}));
-    let refused = json!({ "event": "list", "code": "not_registered", "message": "register first" });
+    let refused =
+        json!({ "event": "list", "code": "not_registered", "message": "Register first." });
     assert_eq!(visitor.event("refused").await, refused);
 }
 

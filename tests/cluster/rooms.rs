@@ -25,6 +25,8 @@ pub struct Options {
     pub banned: Option<String>,
     /// Only counts who comes and goes, and says nothing of it.
     pub quiet: bool,
+    /// Its last hook never ends.
+    pub clings: bool,
 }
 
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -414,6 +416,9 @@ impl Room for Unruly {
 
     async fn on_dispose(self) {
         println!("on_dispose");
+        if self.options.clings {
+            std::future::pending().await
+        }
     }
 }
 

@@ -88,7 +88,7 @@ const checks = {
   },
 
   "what is refused rejects with event, code and message": async () => {
-    const refused = { event: "play", code: "not_registered", message: "register first" };
+    const refused = { event: "play", code: "not_registered", message: "Register first." };
     await assert.rejects(ann.cluster.lobby.request("play"), refused);
     await assert.rejects(ann.cluster.register(""), { event: "register", code: "bad_name" });
     await assert.rejects(ann.cluster.room.request("steer", { x: 0, y: 0 }), { code: "not_connected" });

@@ -72,7 +72,7 @@ impl Lobby for Server {
         let _ = lobby.tell(&room.id, ToRoom::Hellos(self.hellos));
     }
 
-    // HOOK: a room has ended, its players are back. Default: nothing; it is not started again.
+    // HOOK: a room has ended; its players are back, or on their way. Default: nothing.
     fn on_room_exit(&mut self, _lobby: &Cluster<Self>, room: &Info<Self>, exit: Exit<Outcome>) {
         info!(room = %room.id, ?exit, "on_room_exit");
     }
