@@ -8,7 +8,7 @@ use crate::{
     helpers::{REPOSITORY, Template, cargo, must, read, run, workshop},
 };
 
-const TUTORIAL: &str = "template-hooks/tutorial.md";
+const TUTORIAL: &str = "template-hooks/files/README.md";
 const TITLE: &str = "## From blank to a working feature in ten lines\n";
 
 #[test]
