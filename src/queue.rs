@@ -3,7 +3,7 @@
 //!
 //! `server.rs` keeps a [`Queue`] in its state, implements [`Queued`], and calls `self.enqueue(…)` and
 //! `self.dequeue(…)` in its hooks; the second one also in `on_leave`: who has left the lobby does not
-//! wait any more.
+//! wait any more. Nor does one whose room could not let him in: he is told, as `refused { event: "reroute" }`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -46,8 +46,10 @@ impl<L: Lobby> Cluster<L> {
 
     /// The same for a room that is in no list and has a code of six letters ([`RoomInfo::code`]), with
     /// which others join. Its host knows the code from the room's `joined`, and so does everyone in it.
+    /// One that he has left counts as his until it closes: see [`Ctx::empty_timeout`].
     ///
     /// [`RoomInfo::code`]: crate::cluster::RoomInfo::code
+    /// [`Ctx::empty_timeout`]: crate::cluster::Ctx::empty_timeout
     pub fn create_private<'a>(
         &self,
         host: impl Into<Option<&'a Player>>,
