@@ -10,6 +10,7 @@
 //! | `connection`, `events` | a browser's connection; enums as Socket.IO events |
 //! | `front`, `relay` | how a connection comes to a room: the socket itself, or copied |
 //! | `net`, `web` | listening and serving; the page |
+//! | `ticker`, `tickets` | when a room ticks; who may come into it |
 //! | `stage` | a room without all that, for tests of your hooks |
 //! | `agenda`, `compute` | timers, and work given away; heavy work on other threads |
 //! | `typescript` | the messages as types of the page |
@@ -37,6 +38,8 @@ mod room_loop;
 mod settings;
 pub mod stage;
 pub(crate) mod supervisor;
+mod ticker;
+mod tickets;
 pub(crate) mod token;
 #[cfg(test)]
 mod typescript;

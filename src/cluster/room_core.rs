@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     rc::Rc,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 
@@ -20,11 +20,10 @@ use super::{
     ctx::{Ctx, Output, encode},
     events::{self, Encoded},
     room_hooks::Room,
+    ticker::{Tick, Ticker},
+    tickets::Tickets,
     words::{Answer, Leave, Player, PlayerId, Refusal, from_raw},
 };
-
-/// So many missed ticks are made up for, and no more: a slow moment is not followed by a burst.
-const MAX_LATE_TICKS: u32 = 2;
 
 /// A room's id is a number; a longer one may come from a browser, and not fit into a frame.
 const MAX_ROOM_ID: usize = 64;
@@ -45,34 +44,6 @@ pub(crate) enum Effect {
     Frame(FromRoom),
 }
 
-/// Who may come: a ticket is taken out by the first connection that shows it, before that connection
-/// is answered. Shared with the connections' side; nothing else is.
-#[derive(Default)]
-pub(crate) struct Tickets(Mutex<HashMap<String, (PlayerId, Instant)>>);
-
-impl Tickets {
-    fn add(&self, ticket: String, player: PlayerId, now: Instant, until: Instant) {
-        let mut tickets = self.0.lock().expect("nobody panics while holding this");
-        tickets.retain(|_, (other, until)| *other != player && now < *until);
-        tickets.insert(ticket, (player, until));
-    }
-
-    /// The player has no seat any more.
-    fn forget(&self, player: &PlayerId) {
-        let mut tickets = self.0.lock().expect("nobody panics while holding this");
-        tickets.retain(|_, (other, _)| other != player);
-    }
-
-    /// The ticket's player, once and in time.
-    pub fn redeem(&self, ticket: &str) -> Result<PlayerId, Refusal> {
-        let mut tickets = self.0.lock().expect("nobody panics while holding this");
-        match tickets.remove(ticket) {
-            Some((player, until)) if Instant::now() < until => Ok(player),
-            _ => Err(Refusal::BadTicket),
-        }
-    }
-}
-
 pub(crate) struct Core<R: Room> {
     game: R,
     room: Ctx<R>,
@@ -82,9 +53,7 @@ pub(crate) struct Core<R: Room> {
     ticket_ttl: Duration,
     banned: HashMap<PlayerId, String>,
     empty_since: Option<Instant>,
-    last_tick: Instant,
-    /// When the next tick is due, and at what period it was set.
-    next_tick: Option<(Instant, Duration)>,
+    ticker: Ticker,
     /// Until when the room is to have ended, and the reason for it.
     draining: Option<(Instant, String)>,
     /// Set when the room ends: with what outcome, if any.
@@ -127,8 +96,7 @@ impl<R: Room> Core<R> {
             ticket_ttl,
             banned: HashMap::new(),
             empty_since: Some(now),
-            last_tick: now,
-            next_tick: None,
+            ticker: Ticker::new(now),
             draining: None,
             ending: None,
             effects: vec![Effect::Frame(FromRoom::Ready)],
@@ -362,25 +330,15 @@ impl<R: Room> Core<R> {
 
     fn tick(&mut self, now: Instant) {
         let Some(period) = self.room.tick_period() else {
-            (self.last_tick, self.next_tick) = (now, None);
+            self.ticker = Ticker::new(now);
             return;
         };
-        let due = self.tick_due(period);
-        self.next_tick = Some((due, period));
-        if due <= now && !self.is_ending() {
-            let delay = now - due;
-            let skipped = delay > MAX_LATE_TICKS * period;
-            self.next_tick = Some((if skipped { now } else { due } + period, period));
+        if !self.is_ending()
+            && let Some(Tick { dt, delay }) = self.ticker.tick(now, period)
+        {
             self.room.set_tick_delay(delay);
-            let dt = now - std::mem::replace(&mut self.last_tick, now);
             self.hook(|game, room| game.on_tick(room, dt));
         }
-    }
-
-    /// When the next tick is due; a rate that was changed counts from the last one.
-    fn tick_due(&self, period: Duration) -> Instant {
-        let set = self.next_tick.filter(|(_, set_for)| *set_for == period);
-        set.map_or(self.last_tick + period, |(due, _)| due)
     }
 
     fn empty_until(&self) -> Option<Instant> {
@@ -393,7 +351,7 @@ impl<R: Room> Core<R> {
 
     /// When [`Core::advance`] has something to do next.
     pub fn deadline(&self) -> Option<Instant> {
-        let tick = self.room.tick_period().map(|period| self.tick_due(period));
+        let tick = self.room.tick_period().map(|period| self.ticker.due(period));
         let seats = self.waiting().map(|(_, until, _)| until).min();
         let timer = self.room.agenda.deadline();
         let drain = self.draining.as_ref().map(|(until, _)| *until);

@@ -31,10 +31,11 @@ use super::{
     connection::{self, Answerer, Conn, ConnId, FromClient, Message, RawEvent},
     ctx::Ctx,
     events, logs, net,
-    room_core::{Core, Effect, Tickets},
+    room_core::{Core, Effect},
     room_hooks::Room,
     settings::RoomSettings,
     supervisor,
+    tickets::Tickets,
     web::only_ours,
     words::{PlayerId, Refusal, Reply, RoomId, from_raw},
 };

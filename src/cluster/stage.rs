@@ -28,8 +28,9 @@ use super::{
     connection::ConnId,
     ctx::Ctx,
     events::{BINARY, Encoded},
-    room_core::{Core, Effect, Tickets},
+    room_core::{Core, Effect},
     room_hooks::Room,
+    tickets::Tickets,
     words::{Exit, Player, PlayerId, Refusal, Reply, RoomId, from_raw, to_raw},
 };
 

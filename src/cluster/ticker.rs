@@ -1,0 +1,79 @@
+//! When a room ticks: at a rate that may change, and not in a burst after a slow moment.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// So many missed ticks are made up for, and no more.
+const MAX_LATE_TICKS: u32 = 2;
+
+pub(crate) struct Ticker {
+    last: Instant,
+    /// When the next tick is due, and for what period that was found out.
+    next: Option<(Instant, Duration)>,
+}
+
+/// A tick that is due.
+pub(crate) struct Tick {
+    /// Since the last one.
+    pub dt: Duration,
+    /// How late it is.
+    pub delay: Duration,
+}
+
+impl Ticker {
+    pub fn new(now: Instant) -> Self {
+        Ticker { last: now, next: None }
+    }
+
+    /// When the next tick is due; a rate that was changed counts from the last one.
+    pub fn due(&self, period: Duration) -> Instant {
+        let next = self.next.filter(|(_, found_for)| *found_for == period);
+        next.map_or(self.last + period, |(due, _)| due)
+    }
+
+    /// A tick, if one is due.
+    pub fn tick(&mut self, now: Instant, period: Duration) -> Option<Tick> {
+        let due = self.due(period);
+        if now < due {
+            self.next = Some((due, period));
+            return None;
+        }
+        let delay = now - due;
+        let skip = delay > MAX_LATE_TICKS * period;
+        self.next = Some((if skip { now } else { due } + period, period));
+        let dt = now - std::mem::replace(&mut self.last, now);
+        Some(Tick { dt, delay })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PERIOD: Duration = Duration::from_millis(10);
+
+    #[test]
+    fn a_late_moment_is_made_up_for_by_two_ticks_at_most() {
+        let start = Instant::now();
+        let mut ticker = Ticker::new(start);
+        assert!(ticker.tick(start, PERIOD).is_none());
+        let now = start + 3 * PERIOD;
+        let ticks: Vec<_> = std::iter::from_fn(|| ticker.tick(now, PERIOD)).collect();
+        let delays: Vec<_> = ticks.iter().map(|tick| tick.delay).collect();
+        assert_eq!(delays, [2 * PERIOD, PERIOD, Duration::ZERO]);
+        let now = now + 100 * PERIOD;
+        let tick = ticker.tick(now, PERIOD).expect("it is late");
+        assert_eq!((tick.dt, tick.delay), (100 * PERIOD, 99 * PERIOD));
+        assert!(ticker.tick(now, PERIOD).is_none(), "the others are skipped");
+    }
+
+    #[test]
+    fn a_new_rate_counts_from_the_last_tick() {
+        let start = Instant::now();
+        let mut ticker = Ticker::new(start);
+        ticker.tick(start + PERIOD, PERIOD).expect("a tick");
+        assert_eq!(ticker.due(4 * PERIOD), start + 5 * PERIOD);
+        assert_eq!(ticker.due(PERIOD), start + 2 * PERIOD);
+    }
+}
