@@ -59,6 +59,11 @@ impl Cluster {
         Self::start(env!("CARGO_BIN_EXE_cluster").into(), flags, &[], Folder::new()).await
     }
 
+    /// The same with something in its environment, such as a setting of your own.
+    pub async fn yours_with(flags: &[&str], environment: &[(&str, &str)]) -> Cluster {
+        Self::start(env!("CARGO_BIN_EXE_cluster").into(), flags, environment, Folder::new()).await
+    }
+
     /// The program that misbehaves when asked to.
     pub async fn unruly(flags: &[&str]) -> Cluster {
         Self::start(unruly(), flags, &[], Folder::new()).await
