@@ -56,6 +56,7 @@ pub trait Queued: Lobby {
         if let Some((kind, at)) = self.queue().find(player) {
             let line = self.queue().lines.entry(kind.clone()).or_default();
             lobby.cancel(line.remove(at).timer);
+            self.queue().lines.retain(|_, line| !line.is_empty());
             self.tell_places(lobby, &kind);
         }
     }
@@ -96,6 +97,7 @@ pub trait Queued: Lobby {
             };
             let line = self.queue().lines.entry(kind.clone()).or_default();
             line.drain(..players.len()).for_each(|gone| lobby.cancel(gone.timer));
+            self.queue().lines.retain(|_, line| !line.is_empty());
             // Should they be refused, they are told so, and wait no more.
             let opened = room.clone();
             lobby.reroute_then(&players, &room, move |_, lobby, sent| {

@@ -47,7 +47,8 @@ pub struct RoomInfo<Options> {
 
 /// Letters of codes: none that looks or sounds like another, and no vowels, so that they spell nothing.
 const LETTERS: &[u8] = b"BCDFGHJKLMPQRSTVWXZ";
-/// Letters in a code: 47 million codes, so that guessing finds no room.
+/// Letters in a code: 47 million codes. Short enough to be told, not long enough to keep out a program
+/// that tries thousands in a second.
 const CODE_LENGTH: usize = 6;
 
 pub struct RoomManager<R: Room> {
@@ -135,7 +136,9 @@ impl<R: Room> RoomManager<R> {
             error!(error = format!("{error:#}"), "cannot create a room");
             Refusal::NoRoom("see the server's log".to_owned())
         };
-        let raw = to_raw(&options).map_err(no_room)?;
+        // The list of rooms is made of values: what cannot be one shows here.
+        let raw = serde_json::to_value(&options).map_err(Into::into);
+        let raw = raw.and_then(|options| to_raw(&options)).map_err(no_room)?;
         let (id, started) = self.pool.take().map_err(no_room)?;
         let code = private.then(|| self.new_code());
         let about = RoomAbout { capacity, seed: rand::random(), host, code };

@@ -26,6 +26,8 @@ const TIMEOUT = 3000;
 const GREETING = 10_000;
 /** How long the page may hold up a reroute, in ms: the ticket is good for 15 s. */
 const PAUSE = 8000;
+/** Reroutes that may fail, one after the other, before the seat is given up. */
+const MISSES = 5;
 /** A page that is refused its connection like this stays put, or two would fight for the place. */
 const FOR_GOOD = ["replaced", "kicked", "banned"];
 
@@ -136,7 +138,8 @@ export class Cluster {
    */
   #backToLobby(why) {
     if (this.state === "stopped") return;
-    if (this.state === "rerouting") this.#misses++;
+    // A room that cannot be reached: he gives up the seat, or he would be sent there for ever.
+    if (this.state === "rerouting" && ++this.#misses % MISSES === 0) this.lobby.socket?.emit("leave_room");
     const lost = this.room.id !== null;
     this.#hangUp();
     const wait = Math.min(PATIENCE, JITTER * 2 ** this.#attempts++) * Math.random();

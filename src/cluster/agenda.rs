@@ -20,7 +20,7 @@ pub(crate) type Call<S, H> = Box<dyn FnOnce(&mut S, &H)>;
 /// Work that leads to calls.
 pub(crate) type Task<S, H> = Pin<Box<dyn Stream<Item = Call<S, H>>>>;
 
-type Repeat<S, H> = Box<dyn FnMut(&mut S, &H)>;
+type Repeat<S, H> = Rc<RefCell<dyn FnMut(&mut S, &H)>>;
 
 /// Names a timer, to cancel it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,7 +65,7 @@ impl<S: 'static, H: 'static> Agenda<S, H> {
     pub fn every(&self, period: Duration, call: impl FnMut(&mut S, &H) + 'static) -> Timer {
         // A period of nothing would be due for ever.
         let period = period.max(Duration::from_millis(1));
-        self.add(later(self.now(), period), Due::Every(period, Box::new(call)))
+        self.add(later(self.now(), period), Due::Every(period, Rc::new(RefCell::new(call))))
     }
 
     pub fn cancel(&self, timer: Timer) {
@@ -117,18 +117,15 @@ impl<S: 'static, H: 'static> Agenda<S, H> {
         Some((timer, entry.remove()))
     }
 
-    /// Runs a timer's call, and puts it back if it repeats (unless the call cancelled it).
+    /// Runs a timer's call; one that repeats stays.
     pub fn run(&self, now: Instant, timer: Timer, due: Due<S, H>, state: &mut S, handle: &H) {
         match due {
             Due::Once(call) => call(state, handle),
-            Due::Every(period, mut call) => {
-                // Put a marker in place first, so that the call can cancel its own timer.
-                let key = (later(now, period), timer);
-                self.timers.borrow_mut().insert(key, Due::Once(Box::new(|_, _| {})));
-                call(state, handle);
-                if let Some(marker) = self.timers.borrow_mut().get_mut(&key) {
-                    *marker = Due::Every(period, call);
-                }
+            Due::Every(period, call) => {
+                // Back in place first: the call may cancel its own timer, and may panic.
+                let again = Due::Every(period, call.clone());
+                self.timers.borrow_mut().insert((later(now, period), timer), again);
+                call.borrow_mut()(state, handle);
             }
         }
     }
@@ -177,4 +174,28 @@ pub(crate) async fn contained_future<T>(
 ) -> Option<T> {
     let result = AssertUnwindSafe(future).catch_unwind().await;
     result.inspect_err(|_| tracing::error!(hook, "a hook panicked; going on without it")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timer_that_panics_comes_again_and_may_cancel_itself() {
+        let agenda = Agenda::<u32, ()>::new();
+        let (mut state, start) = (0, agenda.now());
+        agenda.every(Duration::from_secs(1), |n: &mut u32, ()| {
+            *n += 1;
+            assert!(*n != 1, "as asked")
+        });
+        agenda.after(Duration::MAX, |_, ()| {});
+        for second in 1..4 {
+            let now = start + Duration::from_secs(second);
+            agenda.set_now(now);
+            while let Some((timer, due)) = agenda.pop_due(now) {
+                contained("timer", || agenda.run(now, timer, due, &mut state, &()));
+            }
+        }
+        assert_eq!(state, 3);
+    }
 }

@@ -205,6 +205,11 @@ impl Sender {
         self.jobs.try_send(Job::Line(line)).context("the other end has stopped reading")
     }
 
+    /// Half of what may wait for the other end does: no time for what may as well come later.
+    pub fn is_busy(&self) -> bool {
+        self.jobs.capacity() < MAX_WAITING / 2
+    }
+
     /// Gives a room a copy of the socket, ahead of the frames that still wait. On an error the room
     /// has none: it is gone, or has not made way in time.
     pub async fn send_socket(&self, socket: impl AsFd) -> anyhow::Result<()> {

@@ -32,7 +32,8 @@ use super::{
 
 /// The largest message from a browser, the same as a frame between lobby and room.
 const MAX_MESSAGE: usize = 64 * 1024;
-/// Messages of one connection that wait for the loop; one more, and it is cut as a flood. A loop
+/// Messages of one connection that wait for the loop, or for an answer that takes its time; one more, and
+/// it is cut as a flood. A loop
 /// that is busy for a second still absorbs a player who sends a thousand messages.
 const MAX_WAITING: usize = 1024;
 /// Packets that wait to be written to one browser; one more, and it counts as gone.
@@ -67,7 +68,6 @@ pub(crate) struct Conn {
 pub(crate) struct Message {
     pub event: RawEvent,
     pub answer: Answerer,
-    _waiting: OwnedSemaphorePermit,
 }
 
 /// Where a message's answer goes.
@@ -75,6 +75,7 @@ pub(crate) struct Answerer {
     event: String,
     conn: Conn,
     ack: Option<AckSender>,
+    _waiting: Option<OwnedSemaphorePermit>,
 }
 
 /// The browser is gone, or does not read.
@@ -256,15 +257,15 @@ impl<A> Line<A> {
     fn says(&self, socket: SocketRef, event: RawEvent, ack: AckSender) {
         let conn = Conn { id: self.id, socket };
         let ack = event.wants_ack.then_some(ack);
-        let answer = Answerer { event: event.name.clone(), conn: conn.clone(), ack };
-        match self.waiting.clone().try_acquire_owned() {
-            Ok(permit) => {
-                self.push(FromClient::Says(self.id, Message { event, answer, _waiting: permit }))
-            }
-            Err(_) => {
-                answer.send(Err(Refusal::TooFast));
-                conn.hang_up();
-            }
+        let waiting = self.waiting.clone().try_acquire_owned().ok();
+        let too_fast = waiting.is_none();
+        let (name, to) = (event.name.clone(), conn.clone());
+        let answer = Answerer { event: name, conn: to, ack, _waiting: waiting };
+        if too_fast {
+            answer.send(Err(Refusal::TooFast));
+            conn.hang_up();
+        } else {
+            self.push(FromClient::Says(self.id, Message { event, answer }));
         }
     }
 }

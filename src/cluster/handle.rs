@@ -116,9 +116,9 @@ impl<L: Lobby> Cluster<L> {
         room: &RoomId,
         done: impl FnOnce(&mut L, &Self, Result<(), Refusal>) + 'static,
     ) {
-        let who = who.as_ref();
+        let who = self.to_send(who.as_ref(), room);
         // In a statement of its own: those who are told are looked up among the rooms.
-        let joined = self.rooms.borrow_mut().join(who, false, room);
+        let joined = self.rooms.borrow_mut().join(&who, false, room);
         if let Err(refusal) = &joined {
             who.iter().for_each(|player| self.tell_refused(&player.id, refusal));
         }
@@ -152,8 +152,16 @@ impl<L: Lobby> Cluster<L> {
     }
 
     fn go(&self, who: &[Player], room: &RoomId) -> Answer {
-        let answer = self.rooms.borrow_mut().join(who, true, room)?;
+        let who = self.to_send(who, room);
+        let answer = self.rooms.borrow_mut().join(&who, true, room)?;
         later(async { answer.await.unwrap_or(Err(Refusal::RoomGone)) })
+    }
+
+    /// Without those who are in this room, or on their way, and not in the lobby again.
+    fn to_send(&self, who: &[Player], room: &RoomId) -> Vec<Player> {
+        let rooms = self.rooms.borrow();
+        let goes = |player: &&Player| self.is_here(player) || !rooms.is_sent_to(&player.id, room);
+        who.iter().filter(goes).cloned().collect()
     }
 
     /// All rooms, oldest first, the private ones as well.
@@ -236,7 +244,7 @@ impl<L: Lobby> Cluster<L> {
     }
 
     fn put_out(&self, player: &PlayerId, reason: &str, refusal: Refusal) {
-        self.rooms.borrow().release(player, Some(reason));
+        self.rooms.borrow_mut().release(player, Some(reason));
         if let Some(conn) = self.people.borrow().conn_of(player) {
             conn.dismiss(&refusal);
         }

@@ -218,7 +218,7 @@ impl<L: Lobby> LobbyLoop<L> {
     /// A player does not want the seat that waits for him.
     fn leave_room(&self, conn: ConnId) -> Answer {
         let player = self.cluster.people.borrow().player(conn).ok_or(Refusal::NotRegistered)?;
-        self.cluster.rooms.borrow().release(&player.id, None);
+        self.cluster.rooms.borrow_mut().release(&player.id, None);
         done()
     }
 
@@ -236,6 +236,10 @@ impl<L: Lobby> LobbyLoop<L> {
     }
 
     fn registered(&mut self, conn: ConnId, to: Answerer, identity: Result<Identity, Refusal>) {
+        if self.cluster.people.borrow().conn(conn).is_none() {
+            // He has hung up meanwhile, and would never be seen to leave.
+            return;
+        }
         let known = self.cluster.people.borrow().player(conn).is_some();
         let registered = identity.and_then(|identity| {
             identity.check()?;

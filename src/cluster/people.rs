@@ -155,8 +155,8 @@ impl People {
 
     /// From which room a player is back, and why. Told once.
     pub fn recall(&mut self, player: &PlayerId) -> Option<(RoomId, String)> {
-        let (room, reason, _) = self.returned.remove(player)?;
-        Some((room, reason))
+        let (room, reason, since) = self.returned.remove(player)?;
+        (since.elapsed() < REMEMBERED).then_some((room, reason))
     }
 
     /// Counts that a player is sent to a room without having asked. False: it was too often.

@@ -238,10 +238,10 @@ impl<R: Room> Core<R> {
         let Some(player) = self.player_of(conn) else {
             return;
         };
+        self.conns.remove(&conn);
         if asked {
             return self.leave(&player.id, Leave::Left);
         }
-        self.conns.remove(&conn);
         self.room.set_away(&player.id, true);
         let Some(grace) = self.hook(|game, room| game.on_drop(room, &player)) else {
             return self.leave(&player.id, Leave::Dropped);
@@ -258,7 +258,11 @@ impl<R: Room> Core<R> {
 
     /// The lobby puts a player out, for a reason or because he wants to.
     pub fn release(&mut self, number: u64, reason: Option<String>) {
-        if let Some((id, _)) = self.seat(number) {
+        if let Some((id, conn)) = self.seat(number) {
+            // He has said so in the lobby: if he is here as well, it is in an older window.
+            if let (Some(conn), None) = (conn, &reason) {
+                self.effects.push(Effect::Dismiss(conn, Refusal::Replaced));
+            }
             self.seats.entry(id.clone()).and_modify(|seat| seat.again = None);
             self.leave(&id, reason.map_or(Leave::Left, Leave::Kicked));
         }
@@ -299,7 +303,10 @@ impl<R: Room> Core<R> {
     }
 
     pub fn drain(&mut self, left: Duration, reason: String) {
-        self.draining = Some((self.now() + left, reason));
+        if self.draining.is_some() {
+            return;
+        }
+        self.draining = Some((later(self.now(), left), reason));
         self.room.lock(true);
         self.hook(|game, room| game.on_drain(room, left));
     }
@@ -390,14 +397,14 @@ impl<R: Room> Core<R> {
             self.tickets.forget(id);
         }
         self.room.set_away(id, false);
-        if let Place::Here(conn) = place {
-            self.conns.remove(&conn);
-            if matches!(why, Leave::Moved) {
-                self.effects.push(Effect::HangUp(conn));
-            } else if !matches!(why, Leave::Left | Leave::Dropped) {
+        // Unless it is the connection that has ended.
+        if let Place::Here(conn) = place
+            && self.conns.remove(&conn).is_some()
+        {
+            if !matches!(why, Leave::Moved | Leave::Left) {
                 self.tell(conn, "reroute", json!({ "to": "lobby", "reason": why }));
-                self.effects.push(Effect::HangUp(conn));
             }
+            self.effects.push(Effect::HangUp(conn));
         }
         if joined.is_some() {
             self.update_players();

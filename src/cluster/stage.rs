@@ -53,14 +53,15 @@ pub struct Sent {
 pub struct Stage<R: Room> {
     core: Core<R>,
     now: Instant,
-    /// For futures and computations that hooks give away; see [`Stage::settle`].
-    runtime: Runtime,
     tasks: SelectAll<Task<R, Ctx<R>>>,
     conns: HashMap<ConnId, PlayerId>,
     sent: HashMap<PlayerId, Vec<Sent>>,
     to_lobby: Vec<FromRoom>,
     outcome: Option<Option<Box<RawValue>>>,
     next: u64,
+    /// For futures and computations that hooks give away; see [`Stage::settle`]. The last field: dropping
+    /// it waits for computations, which see by then that nobody wants their results.
+    runtime: Runtime,
 }
 
 impl<R: Room> Stage<R> {
@@ -159,6 +160,9 @@ impl<R: Room> Stage<R> {
 
     /// The lobby says something.
     pub fn tell(&mut self, message: R::FromLobby) {
+        if self.is_over() {
+            return;
+        }
         let raw =
             to_raw(&message).expect("a message from the lobby is JSON, and no larger than 60 KiB");
         self.run(|core| core.lobby_message(&raw)).expect("it reads what it has written");
@@ -166,6 +170,9 @@ impl<R: Room> Stage<R> {
 
     /// The lobby wants the room to end within `left`.
     pub fn drain(&mut self, left: Duration) {
+        if self.is_over() {
+            return;
+        }
         self.run(|core| core.drain(left, "closed".to_owned()));
     }
 
@@ -265,9 +272,24 @@ impl<R: Room> Stage<R> {
     }
 
     fn await_answer(&mut self, answer: Reply) -> Result<Value, Refusal> {
-        match answer {
-            Reply::Now(value) => Ok(value),
-            Reply::Later(value) => self.runtime.block_on(value),
+        let mut value = match answer {
+            Reply::Now(value) => return Ok(value),
+            Reply::Later(value) => value,
+        };
+        // It may come from what a hook gave away.
+        loop {
+            let tasks = &mut self.tasks;
+            let next = self.runtime.block_on(async {
+                tokio::select! {
+                    biased;
+                    answer = &mut value => Err(answer),
+                    Some(call) = tasks.next(), if !tasks.is_empty() => Ok(call),
+                }
+            });
+            match next {
+                Ok(call) => self.run(|core| core.call(call)),
+                Err(answer) => return answer,
+            }
         }
     }
 

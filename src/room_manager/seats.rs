@@ -74,8 +74,14 @@ impl<R: Room> RoomManager<R> {
 
     /// Whether the player is in a room or on his way to one, as far as is known here.
     pub(crate) fn is_away(&self, player: &PlayerId) -> bool {
-        let seat = self.seated.get(player).and_then(|room| self.rooms.get(room)?.seats.get(player));
-        seat.is_some_and(|seat| seat.sent)
+        let mut seats = self.rooms.values().filter_map(|entry| entry.seats.get(player));
+        seats.any(|seat| seat.sent)
+    }
+
+    /// Whether the player has a seat in this room, and was told so.
+    pub(crate) fn is_sent_to(&self, player: &PlayerId, room: &RoomId) -> bool {
+        let seat = || self.rooms.get(room)?.seats.get(player);
+        self.seated.get(player) == Some(room) && seat().is_some_and(|seat| seat.sent)
     }
 
     /// Gives seats to players who go together, or lets them keep those that they have: all of them, or
@@ -101,6 +107,10 @@ impl<R: Room> RoomManager<R> {
         let entry = self.rooms.get_mut(room).ok_or(Refusal::NoSuchRoom)?;
         let is_new = |player: &&Player| !entry.seats.contains_key(&player.id);
         entry.check(players.iter().filter(is_new).count())?;
+        // A room that reads slowly is not to be killed because its players ask quickly.
+        if entry.started.process.sender.is_busy() {
+            return Err(Refusal::TooFast);
+        }
         // Reserve before replying, so that two players cannot take the last seat.
         let join = self.next_join;
         self.next_join += 1;
@@ -161,11 +171,13 @@ impl<R: Room> RoomManager<R> {
     }
 
     /// Puts a player out of his room; without a reason because he wants to.
-    pub fn release(&self, player: &PlayerId, reason: Option<&str>) {
+    pub fn release(&mut self, player: &PlayerId, reason: Option<&str>) {
         for room in self.rooms_of(player) {
             let reason = reason.map(short);
             self.send_about(room, player, |seat| ToRoom::Release { seat, reason });
         }
+        // From now on, though the room has yet to hear of it: he is not sent back there, nor told twice.
+        self.seated.remove(player);
     }
 
     /// Takes back the seat that was just given to a player: he stays where he has one until now.
@@ -175,10 +187,10 @@ impl<R: Room> RoomManager<R> {
         };
         let reason = Some(Refusal::RerouteLoop.code().to_owned());
         self.send_about(&room, player, |seat| ToRoom::Release { seat, reason });
+        // When the room has heard of it he has the seat again from which he came, if that is still there.
         let seat = self.rooms.get_mut(&room).and_then(|entry| entry.seats.get_mut(player));
-        if let (Some(seat), Some(from)) = (seat, from) {
-            (seat.sent, seat.from) = (false, None);
-            self.seated.insert(player.clone(), from);
+        if let (Some(seat), Some(_)) = (seat, &from) {
+            (seat.sent, seat.from) = (false, from);
         }
     }
 

@@ -185,6 +185,6 @@ async fn a_lobby_that_stops_refuses_everyone() {
     cluster.logged("on_stop").await;
     assert_eq!(ann.ask("open", json!({})).await, Err("stopping".into()));
     assert_eq!(ann.ask("join", json!({ "room": room })).await, Err("stopping".into()));
-    bobs.emit("send_to_room", json!({ "room": room }));
+    bobs.emit("send_to_room", json!({ "room": "99" }));
     assert_eq!(bobs.event("refused").await["code"], "stopping");
 }

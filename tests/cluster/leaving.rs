@@ -1,5 +1,6 @@
 //! The ways out of a room, and what everyone is told.
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::{
@@ -204,4 +205,56 @@ async fn who_does_not_want_the_seat_that_waits_for_him_gives_it_up() {
     bob.ask("leave_room", json!({})).await.expect("his seat is his to give up");
     assert_eq!(anns.event("player_left").await, json!({ "player": bob.you, "reason": "left" }));
     assert_eq!(show_ticket(&reroute).await.err().as_deref(), Some("bad_ticket"));
+}
+
+#[tokio::test]
+async fn who_gives_up_his_seat_in_one_window_is_out_of_the_room_in_the_other() {
+    let cluster = Cluster::unruly(&[]).await;
+    let mut ann = cluster.player("Ann").await;
+    let mut room = ann.enter("play", json!({})).await;
+    room.event("joined").await;
+    ann.back().await;
+    ann.rerouted().await;
+    ann.ask("leave_room", json!({})).await.expect("the seat is hers to give up");
+    assert_eq!(room.event("refused").await["code"], "replaced");
+    assert!(room.end().await);
+    ann.ask_until("seat_of", json!({}), Value::is_null).await;
+}
+
+#[tokio::test]
+async fn who_has_left_a_slow_room_is_not_sent_back_there() {
+    let cluster = Cluster::unruly(&["--heartbeat-timeout", "20s"]).await;
+    let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
+    let room = boss.ask("open", json!({})).await.expect("a room");
+    boss.lobby().event("ready").await;
+    cluster.signal_room(&room, Signal::STOP).await;
+    ann.lobby().emit("join", json!({ "room": room }));
+    // As the page does.
+    ann.ask("leave_room", json!({})).await.expect("the seat is hers to give up");
+    ann.back().await;
+    cluster.signal_room(&room, Signal::CONT).await;
+    boss.ask_until("about", json!({ "room": room }), |room| room["players"] == 0).await;
+    assert_eq!(ann.ask("seat_of", json!({})).await, Ok(Value::Null));
+    assert!(!ann.lobby().unheard().contains(&"reroute"), "she has left");
+}
+
+#[tokio::test]
+async fn who_changes_his_mind_all_the_time_kills_no_room_that_is_busy() {
+    for asked in ["leave_room", "join"] {
+        let cluster = Cluster::unruly(&["--heartbeat-timeout", "20s"]).await;
+        let (mut ann, mut eve) = (cluster.player("Ann").await, cluster.player("Eve").await);
+        let mut anns = ann.enter("play", json!({})).await;
+        let room = anns.event("joined").await["room"].take();
+        eve.seat("join", json!({ "room": room })).await;
+        cluster.signal_room(&room, Signal::STOP).await;
+        // More than may wait for a room that does not read; he may be cut off before.
+        for _ in 0..50 {
+            (0..200).for_each(|_| eve.lobby().emit(asked, json!({ "room": room })));
+            if eve.lobby().try_ask("seat_of", json!({})).await.is_none() {
+                break;
+            }
+        }
+        cluster.signal_room(&room, Signal::CONT).await;
+        assert_eq!(anns.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)), "{asked}");
+    }
 }

@@ -341,3 +341,19 @@ async fn one_who_is_away_is_sent_on_when_he_is_back() {
     assert_eq!(reroute["room"], there);
     bob.take(&reroute).await.event("joined").await;
 }
+
+#[tokio::test]
+async fn who_is_sent_to_where_she_is_stays_and_may_leave() {
+    let cluster = Cluster::unruly(&[]).await;
+    let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
+    let mut room = ann.enter("play", json!({})).await;
+    let id = room.event("joined").await["room"].take();
+    for _ in 0..12 {
+        let there = json!({ "players": [ann.you], "room": id });
+        boss.ask("send_there", there).await.expect("the lobby may");
+    }
+    assert_eq!(room.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+    assert!(!room.unheard().contains(&"reroute"), "{:?}", room.unheard());
+    room.leave().await;
+    boss.ask_until("seat_of", json!({ "player": ann.you["id"] }), Value::is_null).await;
+}

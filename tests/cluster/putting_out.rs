@@ -1,9 +1,14 @@
 //! Kicked, banned, and closed with a reason; what lobby and room say to each other meanwhile.
 
+use std::time::Duration;
+
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::{helpers::Cluster, socket_io::Client};
+use crate::{
+    helpers::{Cluster, soon},
+    socket_io::Client,
+};
 
 /// Somebody in the lobby is dismissed, and hears why.
 async fn dismissed(mut lobby: Client, code: &str, why: &str) {
@@ -181,6 +186,30 @@ async fn a_room_that_does_not_end_when_it_is_closed_is_killed() {
     ann.lobby().event("ready").await;
     ann.ask("close", json!({ "room": room })).await.expect("its room");
     assert_eq!(ann.lobby().event("exited").await["how"], "hung");
+}
+
+#[tokio::test]
+async fn a_room_that_is_closed_again_and_again_ends_no_later() {
+    let cluster = Cluster::unruly(&["--stop-timeout", "1s"]).await;
+    let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
+    let mut room = ann.enter("play", json!({})).await;
+    let id = room.event("joined").await["room"].take();
+    let closing = async {
+        while boss.ask("close", json!({ "room": id })).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    soon("the room's end", closing).await;
+    assert_eq!(boss.lobby().event("exited").await["how"], "closed", "and was not killed");
+}
+
+#[tokio::test]
+async fn options_that_cannot_be_listed_open_no_room_and_harm_no_lobby() {
+    let cluster = Cluster::unruly(&[]).await;
+    let mut ann = cluster.player("Ann").await;
+    ann.lobby().send(format!(r#"420["open",{{"options":{{"big":{}}}}}]"#, u128::MAX));
+    assert_eq!(ann.lobby().answer(0, "open").await["error"]["code"], "no_room");
+    assert_eq!(ann.ask("list", json!({})).await, Ok(json!([])));
 }
 
 #[tokio::test]

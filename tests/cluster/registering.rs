@@ -101,3 +101,19 @@ async fn the_newest_of_two_connections_wins() {
     assert!(old.end().await, "the old one is disconnected");
     assert_eq!(ann.ask("seat_of", json!({})).await, Ok(Value::Null), "the new one lives");
 }
+
+#[tokio::test]
+async fn who_hangs_up_while_he_registers_has_left_as_often_as_he_has_arrived() {
+    let cluster = Cluster::unruly(&[]).await;
+    for _ in 0..40 {
+        let visitor = cluster.visitor().await;
+        visitor.emit("register", json!({ "name": "Ghost" }));
+        visitor.leave().await;
+    }
+    let count = |hooks: &Value, what: &str| {
+        let hooks = hooks.as_array().expect("a list").iter().filter_map(Value::as_str);
+        hooks.filter(|hook| hook.starts_with(what)).count()
+    };
+    let even = |hooks: &Value| count(hooks, "on_arrive Ghost") == count(hooks, "on_leave Ghost");
+    cluster.player("Ann").await.ask_until("hooks", json!({}), even).await;
+}

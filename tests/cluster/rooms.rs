@@ -27,6 +27,8 @@ pub struct Options {
     pub quiet: bool,
     /// Its last hook never ends.
     pub clings: bool,
+    /// JSON text has numbers like this; a JSON value does not.
+    pub big: u128,
 }
 
 #[derive(Clone, Default, Serialize, Deserialize)]

@@ -127,7 +127,25 @@ impl Client {
         self.answer(id, &event.to_string()).await
     }
 
-    async fn answer(&mut self, id: u64, to: &str) -> Value {
+    /// The same for somebody who may have been cut off: then there is no answer.
+    pub async fn try_ask(&mut self, event: &str, data: Value) -> Option<Value> {
+        let id = self.next_ack;
+        self.next_ack += 1;
+        self.send(format!("42{id}{}", json!([event, data])));
+        let answer = async {
+            loop {
+                match self.packets.recv().await? {
+                    Packet::Ack(acked, value) if acked == id => return Some(value),
+                    Packet::Disconnected => return None,
+                    other => self.seen.push_back(other),
+                }
+            }
+        };
+        soon(event, answer).await
+    }
+
+    /// Waits for the answer to what was asked with this number.
+    pub async fn answer(&mut self, id: u64, to: &str) -> Value {
         let answer = |packet: &Packet| match packet {
             Packet::Ack(acked, value) if *acked == id => Some(value.clone()),
             _ => None,
