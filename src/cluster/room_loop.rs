@@ -3,8 +3,9 @@
 
 use std::{
     collections::HashMap,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     os::unix::net::UnixStream as StdUnixStream,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     process::ExitCode,
     sync::Arc,
     time::Duration,
@@ -53,15 +54,30 @@ pub(crate) fn main<R: Room>() -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Dropping it, also in a panic, would wait for computations; they end with the process.
     let runtime = std::mem::ManuallyDrop::new(runtime);
-    let result = runtime.block_on(async {
-        let (to_lobby, from_lobby) = channel::open(UnixStream::from_std(socket)?);
-        let result = live::<R>(&to_lobby, from_lobby.taking_sockets()).await;
-        to_lobby.flush(GOODBYE).await;
-        result
-    });
-    // The loop may notice sooner than the thread that watches.
-    end_without_lobby(&lobby, Some(&Timespec::default()));
-    result.map(|()| ExitCode::SUCCESS)
+    let life = || {
+        runtime.block_on(async {
+            let (to_lobby, from_lobby) = channel::open(UnixStream::from_std(socket)?);
+            let result = live::<R>(&to_lobby, from_lobby.taking_sockets()).await;
+            to_lobby.flush(GOODBYE).await;
+            result
+        })
+    };
+    let result = catch_unwind(AssertUnwindSafe(life));
+    // The loop may notice sooner than the thread that watches; a hook that prints something even sooner
+    // than the socket shows it, by a panic.
+    let seconds = if nobody_reads(rustix::stdio::stdout()) { 5 } else { 0 };
+    end_without_lobby(&lobby, Some(&Timespec { tv_sec: seconds, tv_nsec: 0 }));
+    match result {
+        Ok(result) => result.map(|()| ExitCode::SUCCESS),
+        Err(panic) => resume_unwind(panic),
+    }
+}
+
+/// Whether the other end of this pipe is closed.
+fn nobody_reads(pipe: BorrowedFd) -> bool {
+    let mut ends = [PollFd::from_borrowed_fd(pipe, PollFlags::empty())];
+    let polled = poll(&mut ends, Some(&Timespec::default()));
+    polled.is_ok() && ends[0].revents().contains(PollFlags::ERR)
 }
 
 /// Moves the socket away from stdin, to a descriptor that nothing this process starts inherits.
