@@ -29,7 +29,7 @@ export type Hooks<M extends AnyMessages = Messages> = {
   lobbyEntered?(welcome: Welcome): void;
   /** The lobby says something. */
   lobbyEvent?(...said: Said<FromLobby<M>>): void;
-  /** About to go to a room. A promise is waited for, at most 8 s; when it fails, he does not go. */
+  /** About to go to a room. A promise is waited for, at most 8 s; when it fails, he does not go this time. */
   reroute?(to: Reroute): void | Promise<unknown>;
   /** In the room. */
   roomEntered?(joined: Joined): void;

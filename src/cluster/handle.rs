@@ -104,7 +104,8 @@ impl<L: Lobby> Cluster<L> {
     }
 
     /// The same as `join` where nobody asked: a refusal is told to the players. Private rooms are no
-    /// secret here. Who is sent on ten times in ten seconds is stopped, and refused with `reroute_loop`.
+    /// secret here. Who is there already stays. Who is sent on more than ten times in ten seconds is
+    /// stopped where he is, and refused with `reroute_loop`.
     pub fn reroute(&self, who: impl AsRef<[Player]>, room: &RoomId) {
         self.reroute_then(who, room, |_, _, _| {});
     }

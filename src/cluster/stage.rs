@@ -1,5 +1,6 @@
 //! A stage for one room, without processes, sockets or a real clock: the same core as in a room's
-//! process, driven by a test.
+//! process, driven by a test. `on_dispose` is not called here; nor can an answer wait for a timer, since
+//! only the test moves the clock.
 //!
 //! ```no_run
 //! # use std::time::Duration;
