@@ -349,3 +349,87 @@ fn through_json<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) ->
     let raw = to_raw(value).expect("options are JSON, and no larger than 60 KiB");
     from_raw(&raw).expect("options that read back")
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::cluster::{Answer, done, later};
+
+    struct Game;
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Request {
+        Square { n: u64 },
+        WorkForEver,
+    }
+
+    impl Room for Game {
+        type Options = ();
+        type Request = Request;
+        type Event = ();
+        type Outcome = ();
+        type FromLobby = ();
+        type ToLobby = ();
+
+        async fn on_open((): (), _: &Ctx<Self>) -> Result<Self, Refusal> {
+            Ok(Game)
+        }
+
+        fn on_message(&mut self, room: &Ctx<Self>, _: &Player, request: Request) -> Answer {
+            match request {
+                Request::Square { n } => {
+                    let (tell, answer) = tokio::sync::oneshot::channel();
+                    let tell = |square| _ = tell.send(square);
+                    room.compute(move |_| n * n, move |_, _, square| tell(square));
+                    later(async { answer.await.expect("a call").map_err(|_| Refusal::Internal) })
+                }
+                Request::WorkForEver => {
+                    room.compute(
+                        |work| {
+                            while !work.is_cancelled() {
+                                std::thread::yield_now()
+                            }
+                        },
+                        |_, _, _| {},
+                    );
+                    done()
+                }
+            }
+        }
+
+        fn on_drop(&mut self, _: &Ctx<Self>, _: &Player) -> Option<Duration> {
+            Some(Duration::MAX)
+        }
+    }
+
+    fn stage() -> (Stage<Game>, Player) {
+        let mut stage = Stage::open((), 2, 7).expect("a room");
+        let ann = stage.join("Ann").expect("a free seat");
+        (stage, ann)
+    }
+
+    #[test]
+    fn an_answer_may_be_the_result_of_a_computation() {
+        let (mut stage, ann) = stage();
+        assert_eq!(stage.emit(&ann, "square", json!({ "n": 3 })), Ok(json!(9)));
+    }
+
+    #[test]
+    fn a_computation_that_has_not_ended_holds_nobody_up() {
+        let (mut stage, ann) = stage();
+        stage.emit(&ann, "work_for_ever", json!({})).expect("work");
+        drop(stage);
+    }
+
+    #[test]
+    fn a_grace_may_be_for_ever() {
+        let (mut stage, ann) = stage();
+        stage.drop_player(&ann);
+        stage.advance(Duration::from_secs(60 * 60));
+        assert_eq!(*stage.room().players(), [ann]);
+        assert!(stage.exit().is_none());
+    }
+}
