@@ -1,5 +1,5 @@
 //! A queue that fills rooms: players wait until enough of them are there, and go to a new room together.
-//! Built from what every hook can do; delete this file if your lobby needs none.
+//! Built from what every hook can do; if your lobby needs none, delete this file and its line in `lib.rs`.
 //!
 //! `server.rs` keeps a [`Queue`] in its state, implements [`Queued`], and calls `self.enqueue(…)` and
 //! `self.dequeue(…)` in its hooks; the second one also in `on_leave`: who has left the lobby does not

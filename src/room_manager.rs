@@ -45,7 +45,7 @@ pub struct RoomInfo<Options> {
     pub locked: bool,
 }
 
-/// Letters of codes: none that looks or sounds like another, and no vowels, so that they spell nothing.
+/// Letters of codes: consonants, so that they spell nothing.
 const LETTERS: &[u8] = b"BCDFGHJKLMPQRSTVWXZ";
 /// Letters in a code: 47 million codes. Short enough to be told, not long enough to keep out a program
 /// that tries thousands in a second.

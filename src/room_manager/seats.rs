@@ -22,22 +22,22 @@ const MAX_PARTY: usize = 32;
 
 pub(super) struct Seat {
     /// Rises with each hold, so that what a room says of an older one is not mistaken for news.
-    pub(super) number: u64,
-    pub(super) player: Player,
-    pub(super) ticket: String,
+    pub number: u64,
+    pub player: Player,
+    pub ticket: String,
     /// With which it was given, or given again.
-    pub(super) join: u64,
+    pub join: u64,
     /// The room in which its player has had a seat until now.
-    pub(super) from: Option<RoomId>,
+    pub from: Option<RoomId>,
     /// Its player was sent on his way, and may be in the room.
-    pub(super) sent: bool,
+    pub sent: bool,
 }
 
 /// Players who go to a room together.
 pub(super) struct Join {
-    pub(super) room: RoomId,
-    pub(super) players: Vec<Player>,
-    pub(super) waiters: Vec<Waiter>,
+    pub room: RoomId,
+    pub players: Vec<Player>,
+    pub waiters: Vec<Waiter>,
 }
 
 /// A player who has a seat now.

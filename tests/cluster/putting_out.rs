@@ -190,7 +190,7 @@ async fn a_room_that_does_not_end_when_it_is_closed_is_killed() {
 
 #[tokio::test]
 async fn a_room_that_is_closed_again_and_again_ends_no_later() {
-    let cluster = Cluster::unruly(&["--stop-timeout", "1s"]).await;
+    let cluster = Cluster::unruly(&["--stop-timeout", "2s"]).await;
     let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
     let mut room = ann.enter("play", json!({})).await;
     let id = room.event("joined").await["room"].take();
