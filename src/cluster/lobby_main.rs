@@ -39,7 +39,7 @@ use crate::room_manager::RoomManager;
 /// pipes, a handle.
 const DESCRIPTORS: (u64, u64) = (64, 4);
 /// The few: a relayed one takes two descriptors.
-const FEW: usize = 16;
+const FEW: u32 = 16;
 /// When the lobby has stopped, what was given to other threads may take so long.
 const LAST_WORK: Duration = Duration::from_millis(100);
 
@@ -87,11 +87,11 @@ pub(crate) async fn run<L: Lobby>(
         .merge(relay::routes(doors.clone()))
         .layer(connection::serve("/socket.io", from_clients, admit));
     let app = web::only_ours(app, settings.public_url.clone());
-    let server = net::Server { app, header_timeout: settings.header_timeout };
+    let server = net::Server { app, header_timeout: settings.limits.header_timeout };
     let hand_off = cfg!(target_os = "linux") && !settings.relay;
     let front = Front { server, doors: doors.clone(), hand_off };
     let address = listener.local_addr()?;
-    let places = Arc::new(Semaphore::new(settings.max_connections));
+    let places = Arc::new(Semaphore::new(settings.limits.max_connections.get() as usize));
     let receive = move |stream, place| front.clone().receive(stream, place);
     let accepting = tokio::spawn(net::accept(listener, places, receive));
     announce(settings, address);
@@ -141,10 +141,10 @@ fn fit_descriptors(settings: &mut Settings) -> anyhow::Result<()> {
         "{have} open files are too few for {rooms} rooms: raise `ulimit -n` to {needed} or more, \
          or lower --max-rooms"
     );
-    let connections = FEW + ((have - needed) / 2) as usize;
-    if connections < settings.max_connections {
+    let connections = FEW + u32::try_from((have - needed) / 2).unwrap_or(u32::MAX - FEW);
+    if connections < settings.limits.max_connections.get() {
         info!(connections, "{have} open files allow fewer connections than --max-connections");
-        settings.max_connections = connections;
+        settings.limits.max_connections = connections.try_into()?;
     }
     Ok(())
 }

@@ -14,7 +14,7 @@
 //! | `stage` | a room without all that, for tests of your hooks |
 //! | `agenda`, `compute` | timers, and work given away; heavy work on other threads |
 //! | `typescript` | the messages as types of the page |
-//! | `token`, `settings`, `logs`, `words` | what their names say |
+//! | `token`, `settings`, `limits`, `logs`, `words` | what their names say |
 
 mod agenda;
 pub(crate) mod channel;
@@ -24,6 +24,7 @@ mod ctx;
 mod events;
 pub(crate) mod front;
 mod handle;
+mod limits;
 mod lobby_hooks;
 mod lobby_loop;
 mod lobby_main;
@@ -57,9 +58,10 @@ pub use self::{
     compute::{ComputeError, Job, Work},
     ctx::Ctx,
     handle::Cluster,
+    limits::{Limits, Size},
     lobby_hooks::{Arrival, Identity, Info, Lobby, Registration, RoomInfo},
     room_hooks::Room,
-    settings::{LogFormat, PortRange, PublicUrl, Role, Settings},
+    settings::{LogFormat, PortRange, PublicUrl, Role, RoomPanic, Settings},
     stage::Stage,
     words::{
         Answer, Exit, Leave, Player, PlayerId, Refusal, Reply, RoomId, done, later, refuse, reply,

@@ -150,10 +150,10 @@ async fn live<R: Room>(to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::R
             Err(refusal) => return to_lobby.send(&FromRoom::Failed(refusal)),
         };
         let core = Core::new(game, handle, tickets.clone(), settings.ticket_ttl);
-        let places = Arc::new(Semaphore::new(settings.max_connections));
+        let places = Arc::new(Semaphore::new(settings.limits.max_connections.get() as usize));
         let (inbox, items) = mpsc::unbounded_channel();
         let app = app(&room, &settings, inbox, tickets);
-        let server = net::Server { app, header_timeout: settings.header_timeout };
+        let server = net::Server { app, header_timeout: settings.limits.header_timeout };
         let entrance = Entrance { server: server.clone(), places: places.clone() };
         let serve = move |stream, place| server.clone().serve_tcp(stream, place);
         let accepting =
@@ -165,7 +165,7 @@ async fn live<R: Room>(to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::R
             accepting.abort();
         }
         // Browsers hang up when they have read where to go next.
-        let all = places.acquire_many(settings.max_connections as u32);
+        let all = places.acquire_many(settings.limits.max_connections.get());
         let _ = tokio::time::timeout(GOODBYE, all).await;
         Ok(())
     };

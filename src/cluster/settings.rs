@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZeroU32,
     path::PathBuf,
     str::FromStr,
     time::Duration,
@@ -11,6 +12,7 @@ use anyhow::{Context as _, bail, ensure};
 use clap::{ArgAction, Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+use super::limits::{Limits, Size};
 use crate::defaults;
 
 /// A lobby that starts rooms as processes of their own and routes players between them.
@@ -36,6 +38,11 @@ pub struct Settings {
     /// Where browsers reach the lobby when a proxy stands in front, such as `https://play.example.org`.
     #[arg(long, env = "CLUSTER_PUBLIC_URL")]
     pub public_url: Option<PublicUrl>,
+
+    /// Other addresses at which browsers reach the lobby, or whose pages may connect to it and show it in
+    /// a frame, such as `https://example.org`; several with commas between.
+    #[arg(long, env = "CLUSTER_ALLOW_ORIGIN", value_delimiter = ',')]
+    pub allow_origin: Vec<PublicUrl>,
 
     /// Gives each room a port of its own from LOW-HIGH, instead of the lobby's for all.
     #[arg(long, env = "CLUSTER_ROOM_PORTS", value_name = "LOW-HIGH")]
@@ -67,14 +74,35 @@ pub struct Settings {
     #[arg(long, env = "CLUSTER_POOL", default_value_t = 1)]
     pub pool: usize,
 
-    /// Connections at once, for the lobby and for each room; one more waits, and is closed where it has
-    /// been handed to a room. Fewer if the limit on open files is low.
-    #[arg(long, env = "CLUSTER_MAX_CONNECTIONS", default_value_t = 10_000, value_parser = positive)]
-    pub max_connections: usize,
+    /// Rooms at once that players from one address may have opened; one more is refused.
+    #[arg(
+        long,
+        env = "CLUSTER_MAX_ROOMS_PER_ADDRESS",
+        default_value_t = 20,
+        value_parser = positive
+    )]
+    pub max_rooms_per_address: usize,
 
-    /// How long a client may take for a request's first line, and again for its headers.
-    #[arg(long, env = "CLUSTER_HEADER_TIMEOUT", default_value = "10s", value_parser = duration)]
-    pub header_timeout: Duration, // a slow phone network takes less
+    /// So many rooms that die at their start, within the time below, and no new ones are opened for as
+    /// long.
+    #[arg(long, env = "CLUSTER_FAILED_STARTS", default_value_t = 10, value_parser = positive)]
+    pub failed_starts: usize, // more than one player can make die
+
+    /// See above.
+    #[arg(long, env = "CLUSTER_FAILED_STARTS_PAUSE", default_value = "10s", value_parser = duration)]
+    pub failed_starts_pause: Duration,
+
+    /// Wrong codes of private rooms in a minute from one player; ten times as many from one address.
+    #[arg(long, env = "CLUSTER_WRONG_CODES_PER_MINUTE", default_value = "10")]
+    pub wrong_codes_per_minute: NonZeroU32, // typing errors; 47 million codes take 900 years
+
+    /// Memory that one room may use, such as `512m` or `2g`. One that wants more dies. (Linux)
+    #[arg(long, env = "CLUSTER_ROOM_MEMORY", default_value = "1g")]
+    pub room_memory: Size,
+
+    /// What a panic in a hook of a room does: end the room, or only the hook.
+    #[arg(long, env = "CLUSTER_ROOM_PANIC", value_enum, default_value_t = RoomPanic::EndsRoom)]
+    pub room_panic: RoomPanic,
 
     /// How long a room may take to become ready.
     #[arg(long, env = "CLUSTER_READY_TIMEOUT", default_value = "5s", value_parser = duration)]
@@ -108,6 +136,11 @@ pub struct Settings {
     #[arg(long, env = "CLUSTER_KEY_FILE", default_value = "lobby.key")]
     pub key_file: PathBuf,
 
+    /// The key before that one, if there is such a file: its tokens are good, and are replaced when their
+    /// players connect. Delete it after the tokens' time.
+    #[arg(long, env = "CLUSTER_OLD_KEY_FILE", default_value = "lobby.key.old")]
+    pub old_key_file: PathBuf,
+
     /// The page's files.
     #[arg(long, env = "CLUSTER_STATIC_DIR", default_value = "static")]
     pub static_dir: PathBuf,
@@ -132,6 +165,9 @@ pub struct Settings {
         action = ArgAction::Set
     )]
     pub dev: bool,
+
+    #[command(flatten)]
+    pub limits: Limits,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -145,14 +181,25 @@ pub enum LogFormat {
     Json,
 }
 
+/// What becomes of a room in which a hook panics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+pub enum RoomPanic {
+    /// Its state may be half changed: everyone is sent to the lobby.
+    EndsRoom,
+    /// The player who has asked is refused with `internal`, and the room goes on.
+    EndsHook,
+}
+
 /// What a room is told of the settings. Nothing in here is secret.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct RoomSettings {
     pub host: IpAddr,
     pub ports: Option<PortRange>,
     pub public_url: Option<PublicUrl>,
-    pub max_connections: usize,
-    pub header_timeout: Duration,
+    pub allow_origin: Vec<PublicUrl>,
+    pub limits: Limits,
+    pub memory: Size,
+    pub panic: RoomPanic,
     pub heartbeat: Duration,
     pub ticket_ttl: Duration,
     pub empty_timeout: Duration,
@@ -184,8 +231,10 @@ impl Settings {
             host: self.address().ip(),
             ports: self.room_ports,
             public_url: self.public_url.clone(),
-            max_connections: self.max_connections,
-            header_timeout: self.header_timeout,
+            allow_origin: self.allow_origin.clone(),
+            limits: self.limits.clone(),
+            memory: self.room_memory,
+            panic: self.room_panic,
             heartbeat: self.heartbeat,
             ticket_ttl: self.ticket_ttl,
             empty_timeout: self.empty_timeout,
@@ -260,7 +309,7 @@ fn positive(text: &str) -> anyhow::Result<usize> {
 }
 
 /// `250ms`, `5s`, `10m`, `2h` or `30d`.
-fn duration(text: &str) -> anyhow::Result<Duration> {
+pub(super) fn duration(text: &str) -> anyhow::Result<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let number: u32 =

@@ -84,8 +84,15 @@ pub enum Refusal {
     UnknownEvent(String),
     #[error("That message is not of the right form: {0}")]
     BadMessage(String),
-    #[error("Too many messages at once.")]
+    #[error("Too many at once; try again in a moment.")]
     TooFast,
+    /// So many bytes are allowed.
+    #[error("A message has at most {0} bytes.")]
+    TooLarge(u64),
+    #[error("Too many wrong codes; try again in a minute.")]
+    TooManyGuesses,
+    #[error("You have logged out.")]
+    LoggedOut,
     #[error("There is no such room.")]
     NoSuchRoom,
     #[error("The room is full.")]
@@ -96,7 +103,7 @@ pub enum Refusal {
     RoomGone,
     #[error("No room can be opened now: {0}")]
     NoRoom(String),
-    #[error("You have opened as many rooms as one player may.")]
+    #[error("You, or others in your network, have opened as many rooms as may be.")]
     TooManyRooms,
     #[error("So many cannot go together.")]
     PartyTooLarge,
@@ -131,6 +138,9 @@ impl Refusal {
             Refusal::UnknownEvent(_) => "unknown_event",
             Refusal::BadMessage(_) => "bad_message",
             Refusal::TooFast => "too_fast",
+            Refusal::TooLarge(_) => "too_large",
+            Refusal::TooManyGuesses => "too_many_guesses",
+            Refusal::LoggedOut => "logged_out",
             Refusal::NoSuchRoom => "no_such_room",
             Refusal::RoomFull => "room_full",
             Refusal::RoomLocked => "room_locked",

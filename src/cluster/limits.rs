@@ -1,0 +1,128 @@
+//! How much a client may take: what is over a limit is refused, and says which. Lobby and rooms keep to the
+//! same limits; the defaults suit a public game of some hundred players.
+
+use std::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use super::settings::duration;
+
+/// Limits for one connection, one player, one address.
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+#[command(next_help_heading = "Limits, for the lobby and for each room")]
+pub struct Limits {
+    /// Connections at once; one more waits, and is closed where it has been handed to a room. Fewer if
+    /// the limit on open files is low.
+    #[arg(long, env = "CLUSTER_MAX_CONNECTIONS", default_value = "10000")]
+    pub max_connections: NonZeroU32,
+
+    /// Connections at once from one address (IPv6: one /64 network); one more gets status 429. This
+    /// machine itself has no limit by address.
+    #[arg(long, env = "CLUSTER_MAX_CONNECTIONS_PER_ADDRESS", default_value = "200")]
+    pub max_connections_per_address: NonZeroU32, // a school behind one address plays
+
+    /// New Socket.IO connections in a second for one player, in the mean; ten seconds' worth may come at
+    /// once. One more is refused with `too_fast`.
+    #[arg(long, env = "CLUSTER_CONNECTS_PER_SECOND", default_value = "2")]
+    pub connects_per_second: NonZeroU32, // two windows that fight for a place make one
+
+    /// The same for one address.
+    #[arg(long, env = "CLUSTER_CONNECTS_PER_SECOND_PER_ADDRESS", default_value = "50")]
+    pub connects_per_second_per_address: NonZeroU32, // the school's room has died
+
+    /// Events in a second from one player, in the mean; three seconds' worth may come at once. One more is
+    /// refused with `too_fast`, and who goes on like that is cut off.
+    #[arg(long, env = "CLUSTER_EVENTS_PER_SECOND", default_value = "200")]
+    pub events_per_second: NonZeroU32, // three inputs for each picture of a game at 60 Hz
+
+    /// The largest event from a browser. A larger one is refused with `too_large`, one four times as
+    /// large ends the connection.
+    #[arg(long, env = "CLUSTER_MAX_MESSAGE", default_value = "64k")]
+    pub max_message: Size,
+
+    /// Events of one connection that wait for a hook, or for an answer that takes its time; one more is
+    /// refused with `too_fast` and ends the connection.
+    #[arg(long, env = "CLUSTER_MAX_WAITING", default_value = "1024")]
+    pub max_waiting: NonZeroU32, // a hook that takes a second is survived by a quick player
+
+    /// Packets that wait to be written to one browser; one more, and it counts as gone.
+    #[arg(long, env = "CLUSTER_MAX_UNSENT", default_value = "1024")]
+    pub max_unsent: NonZeroU32, // ten seconds of a room that sends a hundred a second
+
+    /// How long a client may take for a request's first line, and again for its headers; a connection
+    /// without a request is closed after this as well.
+    #[arg(long, env = "CLUSTER_HEADER_TIMEOUT", default_value = "10s", value_parser = duration)]
+    pub header_timeout: Duration, // a slow phone network takes less
+
+    /// How long a websocket may take to say who it is.
+    #[arg(long, env = "CLUSTER_CONNECT_TIMEOUT", default_value = "10s", value_parser = duration)]
+    pub connect_timeout: Duration, // the same
+
+    /// How often a browser is asked whether it lives.
+    #[arg(long, env = "CLUSTER_PING_INTERVAL", default_value = "4s", value_parser = duration)]
+    pub ping_interval: Duration, // with the next: nobody is a ghost for ten seconds
+
+    /// How long its answer may take; then it counts as gone.
+    #[arg(long, env = "CLUSTER_PING_TIMEOUT", default_value = "4s", value_parser = duration)]
+    pub ping_timeout: Duration,
+
+    /// The header in which a proxy in front says whose request it is, such as `x-forwarded-for` (the
+    /// last address in it counts). Without this the client's address is the connection's. Only set it
+    /// if no client can come past the proxy.
+    #[arg(long, env = "CLUSTER_CLIENT_ADDRESS_HEADER", value_name = "NAME")]
+    pub client_address_header: Option<String>,
+}
+
+/// A number of bytes: `512`, `64k`, `512m` or `1g`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Size(pub u64);
+
+impl Size {
+    /// For what lies in memory.
+    pub fn bytes(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+impl FromStr for Size {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at(digits);
+        let number: u64 = number.parse().context("expected a size such as 64k, 512m or 1g")?;
+        let shift = match unit {
+            "" => 0,
+            "k" => 10,
+            "m" => 20,
+            "g" => 30,
+            _ => bail!("expected one of the units k, m and g"),
+        };
+        let bytes = number.checked_mul(1 << shift).filter(|bytes| *bytes > 0);
+        bytes.map(Size).context("expected more than nothing, and less than that")
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, bytes) in [("512", 512), ("64k", 65_536), ("1g", 1 << 30)] {
+            assert_eq!(text.parse::<Size>().unwrap(), Size(bytes));
+        }
+        for bad in ["", "k", "64K", "64 k", "-1", "0", "99999999999g", "18446744073709551616"] {
+            assert!(bad.parse::<Size>().is_err(), "{bad}");
+        }
+    }
+}
