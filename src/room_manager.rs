@@ -5,7 +5,7 @@
 mod reports;
 mod seats;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, net::IpAddr};
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -19,7 +19,7 @@ pub(crate) use self::{
 };
 
 use crate::cluster::{
-    Exit, Player, PlayerId, Refusal, Room, RoomId, Settings,
+    Exit, PlayerId, Refusal, Room, RoomId, Settings,
     channel::{RoomAbout, ToRoom},
     front::Doors,
     pool::{Pool, Started},
@@ -45,10 +45,17 @@ pub struct RoomInfo<Options> {
     pub locked: bool,
 }
 
+/// For whom a room is created.
+pub struct Host {
+    pub player: PlayerId,
+    /// Where he connects from, if it is not from this machine.
+    pub address: Option<IpAddr>,
+}
+
 /// Letters of codes: consonants, so that they spell nothing.
 const LETTERS: &[u8] = b"BCDFGHJKLMPQRSTVWXZ";
-/// Letters in a code: 47 million codes. Short enough to be told, not long enough to keep out a program
-/// that tries thousands in a second.
+/// Letters in a code: 47 million codes, short enough to be told. `cluster/guesses.rs` keeps out programs that
+/// try them all.
 const CODE_LENGTH: usize = 6;
 
 pub struct RoomManager<R: Room> {
@@ -76,6 +83,7 @@ struct Entry<R: Room> {
     opened: bool,
     options: R::Options,
     about: RoomAbout,
+    host_address: Option<IpAddr>,
     /// By the lobby.
     locked: bool,
     /// By itself.
@@ -116,7 +124,7 @@ impl<R: Room> RoomManager<R> {
     /// Creates a room. It can be joined and told things at once; all that waits until it is ready.
     pub fn create(
         &mut self,
-        host: Option<&Player>,
+        host: Option<Host>,
         private: bool,
         capacity: usize,
         options: R::Options,
@@ -124,10 +132,8 @@ impl<R: Room> RoomManager<R> {
         if self.stopping {
             return Err(Refusal::Stopping);
         }
-        let host = host.map(|player| player.id.clone());
-        let hosted = self.rooms.values().filter(|entry| entry.about.host == host).count();
-        if host.is_some() && hosted >= self.settings.max_rooms_per_player {
-            return Err(Refusal::TooManyRooms);
+        if let Some(host) = &host {
+            self.may_open(host)?;
         }
         if self.rooms.len() >= self.settings.max_rooms {
             return Err(Refusal::NoRoom(format!("all {} are in use", self.settings.max_rooms)));
@@ -141,6 +147,7 @@ impl<R: Room> RoomManager<R> {
         let raw = raw.and_then(|options| to_raw(&options)).map_err(no_room)?;
         let (id, started) = self.pool.take().map_err(no_room)?;
         let code = private.then(|| self.new_code());
+        let (host, address) = host.map(|host| (host.player, host.address)).unzip();
         let about = RoomAbout { capacity, seed: rand::random(), host, code };
         let open = ToRoom::Open { options: raw, about: about.clone() };
         started.process.sender.send(&open).map_err(no_room)?;
@@ -153,6 +160,7 @@ impl<R: Room> RoomManager<R> {
             opened: false,
             options,
             about,
+            host_address: address.flatten(),
             locked: false,
             locked_itself: false,
             seats: HashMap::new(),
@@ -160,6 +168,21 @@ impl<R: Room> RoomManager<R> {
         self.rooms.insert(id.clone(), entry);
         self.changed = true;
         Ok(id)
+    }
+
+    /// Whether he has not opened as many rooms as he may, nor all of his address together.
+    fn may_open(&self, host: &Host) -> Result<(), Refusal> {
+        let count = |is_his: &dyn Fn(&Entry<R>) -> bool| {
+            self.rooms.values().filter(|entry| is_his(entry)).count()
+        };
+        let his = count(&|entry| entry.about.host.as_ref() == Some(&host.player));
+        let theirs = count(&|entry| entry.host_address == host.address);
+        match his < self.settings.max_rooms_per_player
+            && (host.address.is_none() || theirs < self.settings.max_rooms_per_address)
+        {
+            true => Ok(()),
+            false => Err(Refusal::TooManyRooms),
+        }
     }
 
     /// The rooms, oldest first.

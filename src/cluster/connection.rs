@@ -3,8 +3,8 @@
 
 use std::{
     convert::Infallible,
+    net::IpAddr,
     sync::{Arc, Mutex, atomic::AtomicU64, atomic::Ordering::Relaxed},
-    time::Duration,
 };
 
 use axum::http::header::HOST;
@@ -18,31 +18,29 @@ use socketioxide::{
     layer::SocketIoLayer,
     socket::{DisconnectReason, Socket},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::Instant,
+};
 
 use super::{
     Bytes,
     channel::Route,
     events::{BINARY, Encoded},
+    guests::{ClientAddress, Guests},
+    limits::Limits,
+    rates::{Level, Rate},
     room_loop::path_of,
     settings::PublicUrl,
     web::host_name,
     words::Refusal,
 };
 
-/// The largest message from a browser, the same as a frame between lobby and room.
-const MAX_MESSAGE: usize = 64 * 1024;
-/// Messages of one connection that wait for the loop, or for an answer that takes its time; one more, and
-/// it is cut as a flood. A loop
-/// that is busy for a second still absorbs a player who sends a thousand messages.
-const MAX_WAITING: usize = 1024;
-/// Packets that wait to be written to one browser; one more, and it counts as gone.
-const MAX_UNSENT: usize = 1024;
-/// Together the time after which a browser that says nothing counts as gone: ten seconds.
-const PING_INTERVAL: Duration = Duration::from_secs(5);
-const PING_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a connection may take to say who it is.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// A message so many times as large as allowed is refused; a larger one is not even read, and ends the
+/// connection.
+const MAX_EXCESS: usize = 4;
+/// So many seconds' worth of events may come at once: what a phone has to say after a moment without network.
+const SECONDS_AT_ONCE: u32 = 3;
 
 pub(crate) type ConnId = u64;
 
@@ -83,6 +81,11 @@ pub(crate) struct Answerer {
 pub(crate) struct Unreachable;
 
 impl Conn {
+    /// Where it comes from; `None` for this machine itself.
+    pub fn address(&self) -> Option<IpAddr> {
+        address_of(&self.socket).map(|ClientAddress(address)| address)
+    }
+
     /// Sends an event. What cannot be sent now is never skipped: the connection counts as gone.
     pub fn emit(&self, event: &Encoded) -> Result<(), Unreachable> {
         let sent = match event {
@@ -168,28 +171,34 @@ pub(crate) fn refused(event: &str, refusal: &Refusal) -> Value {
 /// it; it must not wait, because a browser that vanishes meanwhile would be admitted all the same.
 pub(crate) fn serve<A: Clone + Send + Sync + 'static>(
     path: &str,
+    limits: &Limits,
+    guests: &Guests,
     inbox: mpsc::UnboundedSender<FromClient<A>>,
     admit: impl Fn(&Value) -> Result<A, Refusal> + Clone + Send + Sync + 'static,
 ) -> SocketIoLayer {
     let (layer, io) = SocketIo::builder()
         .req_path(path.to_owned())
         .transports([socketioxide::TransportType::Websocket])
-        .max_payload(MAX_MESSAGE as u64)
-        .ws_max_message_size(MAX_MESSAGE)
-        .ws_max_frame_size(MAX_MESSAGE)
-        .max_buffer_size(MAX_UNSENT)
-        .ping_interval(PING_INTERVAL)
-        .ping_timeout(PING_TIMEOUT)
-        .connect_timeout(CONNECT_TIMEOUT)
+        .max_payload(limits.max_message.0)
+        .ws_max_message_size(limits.max_message.bytes().saturating_mul(MAX_EXCESS))
+        .ws_max_frame_size(limits.max_message.bytes().saturating_mul(MAX_EXCESS))
+        .max_buffer_size(limits.max_unsent.get() as usize)
+        .ping_interval(limits.ping_interval)
+        .ping_timeout(limits.ping_timeout)
+        .connect_timeout(limits.connect_timeout)
         .build_layer();
+    let (limits, guests) = (Arc::new(limits.clone()), guests.clone());
 
     // Handlers are put in place here, before the connection is answered: put in place afterwards,
     // they would miss what a quick client sends at once.
     let prepare = async move |socket: SocketRef, TryData(auth): TryData<Value>| {
+        if !guests.may_connect(address_of(&socket)) {
+            return Err(Refusal::TooFast.code().to_owned());
+        }
         let admitted =
             admit(&auth.unwrap_or_default()).map_err(|refusal| refusal.code().to_owned())?;
         // None of these closures may hold the socket, which holds them.
-        let line = Line::new(inbox.clone());
+        let line = Line::new(inbox.clone(), limits.clone());
         let (on_event, on_gone) = (line.clone(), line.clone());
         socket.on_fallback(move |socket: SocketRef, event: RawEvent, ack: AckSender| {
             on_event.says(socket, event, ack);
@@ -214,6 +223,11 @@ pub(crate) fn serve<A: Clone + Send + Sync + 'static>(
     layer
 }
 
+/// Where a connection comes from; `None` for this machine itself.
+fn address_of(socket: &SocketRef) -> Option<ClientAddress> {
+    socket.req_parts().extensions.get().copied()
+}
+
 /// Called when the browser has been told that it is connected.
 #[derive(Clone)]
 struct OnConnect(Arc<dyn Fn(SocketRef) + Send + Sync>);
@@ -225,16 +239,21 @@ struct Line<A> {
     /// What came before `Come`; `None` once that is through.
     early: Mutex<Option<Vec<FromClient<A>>>>,
     waiting: Arc<Semaphore>,
+    limits: Arc<Limits>,
+    /// How many events came lately.
+    events: Mutex<Level>,
 }
 
 impl<A> Line<A> {
-    fn new(inbox: mpsc::UnboundedSender<FromClient<A>>) -> Arc<Self> {
+    fn new(inbox: mpsc::UnboundedSender<FromClient<A>>, limits: Arc<Limits>) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Arc::new(Line {
             id: NEXT.fetch_add(1, Relaxed),
             inbox,
             early: Mutex::new(Some(Vec::new())),
-            waiting: Arc::new(Semaphore::new(MAX_WAITING)),
+            waiting: Arc::new(Semaphore::new(limits.max_waiting.get() as usize)),
+            limits,
+            events: Mutex::new(Level::new(Instant::now())),
         })
     }
 
@@ -258,16 +277,40 @@ impl<A> Line<A> {
         let conn = Conn { id: self.id, socket };
         let ack = event.wants_ack.then_some(ack);
         let waiting = self.waiting.clone().try_acquire_owned().ok();
-        let too_fast = waiting.is_none();
+        let pace = if waiting.is_some() { self.pace() } else { Pace::Flood };
         let (name, to) = (event.name.clone(), conn.clone());
         let answer = Answerer { event: name, conn: to, ack, _waiting: waiting };
-        if too_fast {
-            answer.send(Err(Refusal::TooFast));
-            conn.hang_up();
-        } else {
-            self.push(FromClient::Says(self.id, Message { event, answer }));
+        match pace {
+            Pace::Good if event.bytes > self.limits.max_message.bytes() => {
+                answer.send(Err(Refusal::TooLarge(self.limits.max_message.0)));
+            }
+            Pace::Good => self.push(FromClient::Says(self.id, Message { event, answer })),
+            Pace::TooFast => answer.send(Err(Refusal::TooFast)),
+            Pace::Flood => {
+                answer.send(Err(Refusal::TooFast));
+                conn.hang_up();
+            }
         }
     }
+
+    /// Counts one more event.
+    fn pace(&self) -> Pace {
+        let rate = Rate::new(self.limits.events_per_second.get(), SECONDS_AT_ONCE);
+        let mut events = self.events.lock().expect("nobody panics while holding this");
+        match events.rise(rate, Instant::now()) {
+            level if level <= rate.burst => Pace::Good,
+            level if level <= 2.0 * rate.burst => Pace::TooFast,
+            _ => Pace::Flood,
+        }
+    }
+}
+
+enum Pace {
+    Good,
+    /// Refused, and counted as well.
+    TooFast,
+    /// He does not listen.
+    Flood,
 }
 
 /// Bytes that Socket.IO sends beside the event's text.
@@ -287,6 +330,8 @@ pub(crate) struct RawEvent {
     pub data: Result<Option<Box<RawValue>>, Refusal>,
     /// What came beside the text, if it was the event for it.
     pub binary: Option<Bytes>,
+    /// All that came, in bytes.
+    bytes: usize,
     wants_ack: bool,
 }
 
@@ -304,6 +349,7 @@ impl FromMessageParts<LocalAdapter> for RawEvent {
             socketioxide_core::Value::Bytes(_) => ("", None),
         };
         let wants_ack = ack.is_some();
+        let bytes = text.len() + attached.iter().flatten().map(Bytes::len).sum::<usize>();
         Ok(match serde_json::from_str::<Vec<Box<RawValue>>>(text) {
             Ok(parts) => {
                 let mut parts = parts.into_iter();
@@ -311,12 +357,13 @@ impl FromMessageParts<LocalAdapter> for RawEvent {
                 let name: String = name.unwrap_or_default();
                 let first = attached.and_then(|mut attached| attached.pop_front());
                 let binary = first.filter(|_| name == BINARY);
-                RawEvent { name, data: Ok(parts.next()), binary, wants_ack }
+                RawEvent { name, data: Ok(parts.next()), binary, bytes, wants_ack }
             }
             Err(error) => RawEvent {
                 name: String::new(),
                 data: Err(Refusal::BadMessage(error.to_string())),
                 binary: None,
+                bytes,
                 wants_ack,
             },
         })

@@ -13,11 +13,12 @@ use std::{
 
 use axum::{Router, http::StatusCode};
 use rustix::net::{RecvFlags, recv};
-use tokio::{io::Interest, net::TcpStream, sync::OwnedSemaphorePermit, time::timeout};
+use tokio::{io::Interest, net::TcpStream, time::timeout};
 use tracing::debug;
 
 use super::{
     channel::Sender,
+    guests::Place,
     net::{Server, one_request},
     words::RoomId,
 };
@@ -73,7 +74,7 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    pub async fn receive(self, stream: TcpStream, place: OwnedSemaphorePermit) {
+    pub async fn receive(self, stream: TcpStream, place: Place) {
         // Looked at here, and not while accepting: nobody waits for a client that says nothing.
         let room = async { if self.hand_off { room_of(&stream).await } else { None } };
         let Ok(room) = timeout(self.server.header_timeout, room).await else {

@@ -7,13 +7,17 @@ use super::{
     compute::{ComputeError, Job, Work},
     connection::refused,
     events,
+    guesses::Guesses,
     lobby_hooks::{Info, Lobby},
     people::People,
     room_hooks::Room,
     token::Tokens,
     words::{Answer, Exit, Player, PlayerId, Refusal, RoomId, later, short},
 };
-use crate::{cluster::Settings, room_manager::RoomManager};
+use crate::{
+    cluster::Settings,
+    room_manager::{Host, RoomManager},
+};
 
 type Options<L> = <<L as Lobby>::Room as Room>::Options;
 
@@ -23,6 +27,7 @@ pub struct Cluster<L: Lobby> {
     pub(crate) tokens: std::sync::Arc<Tokens>,
     pub(crate) rooms: RefCell<RoomManager<L::Room>>,
     pub(crate) people: RefCell<People>,
+    pub(crate) guesses: RefCell<Guesses>,
     pub(crate) agenda: Agenda<L, Cluster<L>>,
 }
 
@@ -66,6 +71,10 @@ impl<L: Lobby> Cluster<L> {
         capacity: usize,
         options: Options<L>,
     ) -> Result<RoomId, Refusal> {
+        let host = host.map(|host| Host {
+            player: host.id.clone(),
+            address: self.people.borrow().address_of(&host.id),
+        });
         let room = self.rooms.borrow_mut().create(host, private, capacity, options)?;
         let deadline = room.clone();
         self.agenda.after(self.settings.ready_timeout, move |_, lobby| {
@@ -97,10 +106,18 @@ impl<L: Lobby> Cluster<L> {
         self.go(who, room)
     }
 
-    /// Joins the private room with this code, in capitals or not.
+    /// Joins the private room with this code, in capitals or not. Who has tried too many wrong ones
+    /// (`--wrong-codes-per-minute`) is refused with `too_many_guesses`.
     pub fn join_by_code(&self, who: impl AsRef<[Player]>, code: &str) -> Answer {
-        let room = self.rooms.borrow().find_code(code).ok_or(Refusal::NoSuchRoom)?;
-        self.go(who.as_ref(), &room)
+        let who = who.as_ref();
+        let asker = &who.first().ok_or(Refusal::NoSuchRoom)?.id;
+        let address = self.people.borrow().address_of(asker);
+        self.guesses.borrow().check(asker, address)?;
+        let Some(room) = self.rooms.borrow().find_code(code) else {
+            self.guesses.borrow_mut().count(asker, address);
+            return Err(Refusal::NoSuchRoom);
+        };
+        self.go(who, &room)
     }
 
     /// The same as `join` where nobody asked: a refusal is told to the players. Private rooms are no

@@ -5,7 +5,7 @@ use std::{
     cell::RefCell,
     net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
     process::ExitCode,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -14,7 +14,8 @@ use serde_json::Value;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
-    sync::{Semaphore, mpsc},
+    sync::mpsc,
+    time::Instant,
 };
 use tracing::info;
 
@@ -22,11 +23,14 @@ use super::{
     agenda::Agenda,
     connection, events,
     front::{Doors, Front},
+    guesses::Guesses,
+    guests::{self, Guests, SECONDS_AT_ONCE},
     handle::Cluster,
     lobby_hooks::Lobby,
     lobby_loop::{Auth, Inboxes, LobbyLoop},
     logs, net,
     people::People,
+    rates::{Rate, Rates},
     relay, room_loop,
     settings::Settings,
     token::Tokens,
@@ -75,6 +79,7 @@ pub(crate) async fn run<L: Lobby>(
     let cluster = Cluster {
         rooms: RefCell::new(rooms),
         people: RefCell::new(People::default()),
+        guesses: RefCell::new(Guesses::new(settings.wrong_codes_per_minute)),
         agenda: Agenda::new(),
         tokens: tokens.clone(),
         settings,
@@ -82,18 +87,29 @@ pub(crate) async fn run<L: Lobby>(
     let lobby = L::on_start(&cluster).await.context("the lobby does not start")?;
 
     let settings = &cluster.settings;
-    let admit = move |auth: &Value| Ok(authenticate(&tokens, auth));
+    let guests = Guests::new(&settings.limits)?;
+    let per_player = Rate::new(settings.limits.connects_per_second.get(), SECONDS_AT_ONCE);
+    let connects = Arc::new(Mutex::new(Rates::new(per_player)));
+    let admit = move |auth: &Value| {
+        let who = authenticate(&tokens, auth);
+        let mut connects = connects.lock().expect("nobody panics while holding this");
+        match &who {
+            Ok(Some(player)) if !connects.allow(&player.id, Instant::now()) => {
+                Err(Refusal::TooFast)
+            }
+            _ => Ok(who),
+        }
+    };
     let app = web::pages(settings, kill)?
         .merge(relay::routes(doors.clone()))
-        .layer(connection::serve("/socket.io", from_clients, admit));
-    let app = web::only_ours(app, settings.public_url.clone());
+        .layer(connection::serve("/socket.io", &settings.limits, &guests, from_clients, admit));
+    let app = guests::only_welcome(web::only_ours(app, settings.public_url.clone()));
     let server = net::Server { app, header_timeout: settings.limits.header_timeout };
     let hand_off = cfg!(target_os = "linux") && !settings.relay;
     let front = Front { server, doors: doors.clone(), hand_off };
     let address = listener.local_addr()?;
-    let places = Arc::new(Semaphore::new(settings.limits.max_connections.get() as usize));
     let receive = move |stream, place| front.clone().receive(stream, place);
-    let accepting = tokio::spawn(net::accept(listener, places, receive));
+    let accepting = tokio::spawn(net::accept(listener, guests, receive));
     announce(settings, address);
 
     let inboxes = Inboxes { clients, processes, kills };

@@ -10,6 +10,7 @@
 //! | `connection`, `events` | a browser's connection; enums as Socket.IO events |
 //! | `front`, `relay` | how a connection comes to a room: the socket itself, or copied |
 //! | `net`, `web` | listening and serving; the page |
+//! | `guests`, `rates`, `guesses` | where connections come from and how many may; how often somebody may do something |
 //! | `ticker`, `tickets` | when a room ticks; who may come into it |
 //! | `stage` | a room without all that, for tests of your hooks |
 //! | `agenda`, `compute` | timers, and work given away; heavy work on other threads |
@@ -23,6 +24,8 @@ mod connection;
 mod ctx;
 mod events;
 pub(crate) mod front;
+mod guesses;
+mod guests;
 mod handle;
 mod limits;
 mod lobby_hooks;
@@ -32,6 +35,7 @@ mod logs;
 mod net;
 mod people;
 pub(crate) mod pool;
+mod rates;
 mod relay;
 mod room_core;
 mod room_hooks;

@@ -7,7 +7,6 @@ use std::{
     net::{IpAddr, SocketAddr},
     os::fd::OwnedFd,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -15,11 +14,15 @@ use std::{
 use anyhow::{Context as _, bail};
 use axum::{
     Router,
-    http::{HeaderValue, StatusCode, header::CONNECTION},
+    http::{HeaderValue, Request, StatusCode, header::CONNECTION},
     middleware,
     response::Response,
 };
-use hyper::server::conn::http1;
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -30,10 +33,12 @@ use rustix::net::sockopt;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpSocket, TcpStream, UnixStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
 };
 
-use super::settings::PortRange;
+use super::{
+    guests::{Full, Guests, Place},
+    settings::PortRange,
+};
 
 /// The largest request line and headers together; browsers with many cookies send a few KiB.
 pub(crate) const MAX_HEADER_BYTES: usize = 16 * 1024;
@@ -75,16 +80,15 @@ pub(crate) fn bind_any(host: IpAddr, ports: PortRange) -> anyhow::Result<TcpList
 /// until it is dropped. Without a free one the next connection waits, and those after it with it.
 pub(crate) async fn accept<Served: Future<Output = ()> + Send + 'static>(
     listener: TcpListener,
-    places: Arc<Semaphore>,
-    serve: impl Fn(TcpStream, OwnedSemaphorePermit) -> Served,
+    guests: Guests,
+    serve: impl Fn(TcpStream, Place) -> Served,
 ) -> Infallible {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
-                let place = places.clone().acquire_owned().await;
-                let place = place.expect("nobody closes this semaphore");
-                tokio::spawn(serve(stream, place));
-            }
+            Ok((stream, peer)) => match guests.welcome(Some(peer.ip())) {
+                Ok(guest) => drop(tokio::spawn(serve(stream, guests.place(guest).await))),
+                Err(Full) => drop(tokio::spawn(guests.clone().turn_away(stream))),
+            },
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection; trying again");
                 tokio::time::sleep(ACCEPT_BACKOFF).await;
@@ -102,7 +106,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub async fn serve_tcp(self, stream: TcpStream, place: OwnedSemaphorePermit) {
+    pub async fn serve_tcp(self, stream: TcpStream, place: Place) {
         // Both only tune the connection; one that is gone already fails here and ends below.
         let _ = stream.set_nodelay(true);
         #[cfg(target_os = "linux")]
@@ -110,11 +114,21 @@ impl Server {
         self.serve(stream, place).await;
     }
 
-    /// Serves a socket that the lobby has given to this room: a browser's, or the end of a relay.
-    pub async fn serve_given(self, socket: OwnedFd, place: OwnedSemaphorePermit) -> io::Result<()> {
-        match rustix::net::getsockname(&socket)?.address_family() {
-            AddressFamily::UNIX => self.serve(UnixStream::from_std(socket.into())?, place).await,
-            _ => self.serve_tcp(TcpStream::from_std(socket.into())?, place).await,
+    /// Serves a socket that the lobby has given to this room: a browser's, or the end of a relay, if
+    /// there is a place for it.
+    pub async fn serve_given(self, socket: OwnedFd, guests: Guests) -> anyhow::Result<()> {
+        // Nobody waits for a place here: the lobby would not know, and hand over ever more.
+        let place = |peer| guests.place_now(guests.welcome(peer)?);
+        if rustix::net::getsockname(&socket)?.address_family() == AddressFamily::UNIX {
+            let stream = UnixStream::from_std(socket.into())?;
+            let place = place(None).ok().context("too many connections")?;
+            self.serve(stream, place).await;
+        } else {
+            let stream = TcpStream::from_std(socket.into())?;
+            match place(Some(stream.peer_addr()?.ip())) {
+                Ok(place) => self.serve_tcp(stream, place).await,
+                Err(Full) => guests.turn_away(stream).await,
+            }
         }
         Ok(())
     }
@@ -122,16 +136,19 @@ impl Server {
     async fn serve(
         self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        place: OwnedSemaphorePermit,
+        place: Place,
     ) {
+        let app = TowerToHyperService::new(self.app);
+        let guest = place.guest.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(guest.clone());
+            app.call(request)
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.header_timeout)
             .max_buf_size(MAX_HEADER_BYTES)
-            .serve_connection(
-                TokioIo::new(Counted { stream, _place: place }),
-                TowerToHyperService::new(self.app),
-            )
+            .serve_connection(TokioIo::new(Placed { stream, _place: place }), service)
             .with_upgrades();
         // An error here is a client that went away or spoke no HTTP.
         let _ = connection.await;
@@ -149,12 +166,12 @@ pub(crate) fn one_request(app: Router) -> Router {
 }
 
 /// A connection that holds its place until it is closed, also after its upgrade to a websocket.
-struct Counted<S> {
+struct Placed<S> {
     stream: S,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Placed<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -164,7 +181,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Placed<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque, hash_map::Entry},
+    net::IpAddr,
     time::Duration,
 };
 
@@ -110,6 +111,11 @@ impl People {
 
     pub fn conn_of(&self, player: &PlayerId) -> Option<Conn> {
         self.conn(*self.present.get(player)?)
+    }
+
+    /// Where a player in the lobby connects from; `None` for this machine itself.
+    pub fn address_of(&self, player: &PlayerId) -> Option<IpAddr> {
+        self.conn_of(player)?.address()
     }
 
     /// The connection with which a player can be sent somewhere: not the one that he has left behind.

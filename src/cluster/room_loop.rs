@@ -21,7 +21,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
 use tokio::{
     net::{TcpListener, UnixStream},
-    sync::{Semaphore, mpsc},
+    sync::mpsc,
     time::Instant,
 };
 use tracing::debug;
@@ -31,7 +31,9 @@ use super::{
     channel::{self, FromRoom, Receiver, Sender, ToRoom, VERSION},
     connection::{self, Answerer, Conn, ConnId, FromClient, Message, RawEvent},
     ctx::Ctx,
-    events, logs, net,
+    events,
+    guests::{Guests, only_welcome},
+    logs, net,
     room_core::{Core, Effect},
     room_hooks::Room,
     settings::RoomSettings,
@@ -150,14 +152,14 @@ async fn live<R: Room>(to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::R
             Err(refusal) => return to_lobby.send(&FromRoom::Failed(refusal)),
         };
         let core = Core::new(game, handle, tickets.clone(), settings.ticket_ttl);
-        let places = Arc::new(Semaphore::new(settings.limits.max_connections.get() as usize));
+        let guests = Guests::new(&settings.limits)?;
         let (inbox, items) = mpsc::unbounded_channel();
-        let app = app(&room, &settings, inbox, tickets);
+        let app = app(&room, &settings, &guests, inbox, tickets);
         let server = net::Server { app, header_timeout: settings.limits.header_timeout };
-        let entrance = Entrance { server: server.clone(), places: places.clone() };
+        let entrance = Entrance { server: server.clone(), guests: guests.clone() };
         let serve = move |stream, place| server.clone().serve_tcp(stream, place);
         let accepting =
-            listener.map(|listener| tokio::spawn(net::accept(listener, places.clone(), serve)));
+            listener.map(|listener| tokio::spawn(net::accept(listener, guests.clone(), serve)));
         let mut room = RoomLoop { core, conns: HashMap::new(), to_lobby, settings: &settings };
         room.play(items, from_lobby, &entrance).await?;
         room.dispose().await?;
@@ -165,8 +167,7 @@ async fn live<R: Room>(to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::R
             accepting.abort();
         }
         // Browsers hang up when they have read where to go next.
-        let all = places.acquire_many(settings.limits.max_connections.get());
-        let _ = tokio::time::timeout(GOODBYE, all).await;
+        let _ = tokio::time::timeout(GOODBYE, guests.all_gone(&settings.limits)).await;
         Ok(())
     };
     tokio::select! {
@@ -184,6 +185,7 @@ pub(crate) fn path_of(room: &RoomId) -> String {
 fn app(
     room: &RoomId,
     settings: &RoomSettings,
+    guests: &Guests,
     inbox: mpsc::UnboundedSender<FromClient<PlayerId>>,
     tickets: Arc<Tickets>,
 ) -> Router {
@@ -191,27 +193,24 @@ fn app(
         let ticket = auth.get("ticket").and_then(Value::as_str).unwrap_or_default();
         tickets.redeem(ticket)
     };
-    let app = Router::new().layer(connection::serve(&path_of(room), inbox, admit));
+    let sockets = connection::serve(&path_of(room), &settings.limits, guests, inbox, admit);
+    let app = only_ours(Router::new().layer(sockets), settings.public_url.clone());
     // The next request may be for the lobby, whose connection it was.
-    net::one_request(only_ours(app, settings.public_url.clone()))
+    net::one_request(only_welcome(app))
 }
 
 /// Where the sockets that the lobby gives come in.
 struct Entrance {
     server: net::Server,
-    places: Arc<Semaphore>,
+    guests: Guests,
 }
 
 impl Entrance {
     fn admit(&self, socket: OwnedFd) {
-        // Nobody waits here: the lobby would not know, and hand over ever more.
-        let Ok(place) = self.places.clone().try_acquire_owned() else {
-            return debug!("too many connections: one more is closed");
-        };
-        let serving = self.server.clone().serve_given(socket, place);
+        let serving = self.server.clone().serve_given(socket, self.guests.clone());
         tokio::spawn(async {
             if let Err(error) = serving.await {
-                debug!(%error, "the lobby gave a socket that cannot be served");
+                debug!(%error, "the lobby gave a socket that is not served");
             }
         });
     }

@@ -5,8 +5,8 @@ use std::{net::TcpListener, time::Duration};
 use serde_json::{Value, json};
 
 use crate::{
-    helpers::Cluster,
-    raw::{Raw, request, status},
+    helpers::{Cluster, soon},
+    raw::{Raw, request, status, websocket},
 };
 
 #[tokio::test]
@@ -52,30 +52,122 @@ fn three_ports() -> (TcpListener, u16) {
 }
 
 #[tokio::test]
-async fn a_message_over_64_kib_ends_only_its_own_connection() {
-    let cluster = Cluster::unruly(&[]).await;
-    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
-    let large = json!({ "text": "x".repeat(65 * 1024) });
-    let mut visitor = cluster.visitor().await;
-    visitor.emit("register", large.clone());
-    visitor.end().await;
+async fn a_message_that_is_too_large_is_refused_and_a_huge_one_ends_its_own_connection() {
+    for (flags, kib) in [(&[][..], 64), (&["--max-message", "2k"], 2)] {
+        let cluster = Cluster::unruly(flags).await;
+        let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+        let text = |parts: usize| json!({ "text": "x".repeat(kib * parts * 1024 / 16) });
+        let mut visitor = cluster.visitor().await;
+        assert_eq!(visitor.ask("register", text(17)).await, Err("too_large".into()));
+        assert_eq!(visitor.ask("register", text(1)).await, Err("bad_name".into()));
+        visitor.emit("register", text(65));
+        visitor.end().await;
 
+        let mut anns = ann.enter("play", json!({})).await;
+        let room = anns.event("joined").await["room"].take();
+        let mut bobs = bob.enter("join", json!({ "room": room })).await;
+        bobs.ask("print", text(15)).await.expect("small enough");
+        assert_eq!(bobs.ask("print", text(17)).await, Err("too_large".into()));
+        let refused = bobs.ask_binary(&vec![0; kib * 1100]).await;
+        assert_eq!(refused["error"]["code"], "too_large");
+        bobs.emit("print", text(65));
+        bobs.end().await;
+        assert_eq!(anns.event("player_left").await["player"], bob.you);
+        assert_eq!(anns.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+    }
+}
+
+#[tokio::test]
+async fn who_says_too_much_in_a_second_is_refused_and_who_goes_on_is_cut() {
+    let cluster = Cluster::unruly(&["--events-per-second", "20"]).await;
+    let mut ann = cluster.player("Ann").await;
+    let mut client = ann.enter("play", json!({})).await;
+    let room = client.event("joined").await["room"].take();
+    let mut bobs = cluster.player("Bob").await.enter("join", json!({ "room": room })).await;
+    // Three seconds' worth at once.
+    for n in 0..60 {
+        assert_eq!(client.ask("echo", json!({ "n": n })).await, Ok(json!(n)));
+    }
+    (0..10).for_each(|_| client.emit("log", json!({ "n": 1 })));
+    let refused = client.event("refused").await;
+    assert_eq!((&refused["event"], &refused["code"]), (&json!("log"), &json!("too_fast")));
+    // He may go on when he has been quiet for a while.
+    let again = async {
+        while client.ask("echo", json!({ "n": 1 })).await.is_err() {
+            // Quicker would be too fast.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    soon("his turn", again).await;
+    (0..200).for_each(|_| client.emit("log", json!({ "n": 2 })));
+    assert!(client.end().await);
+    assert_eq!(bobs.event("player_left").await["player"], ann.you);
+    assert_eq!(bobs.ask("echo", json!({ "n": 2 })).await, Ok(json!(2)));
+    ann.back().await;
+    (0..200).for_each(|_| ann.lobby().emit("list", json!({})));
+    assert_eq!(ann.lobby().event("refused").await["code"], "too_fast");
+    assert!(ann.lobby().end().await);
+}
+
+#[tokio::test]
+async fn who_tries_codes_is_stopped_also_when_he_finds_one() {
+    let cluster = Cluster::unruly(&["--wrong-codes-per-minute", "5"]).await;
+    let mut boss = cluster.player("Boss").await;
+    let room = boss.ask("open", json!({ "private": true })).await.expect("a room");
+    let code = boss.ask("about", json!({ "room": room })).await.expect("his room")["code"].take();
+    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    for _ in 0..5 {
+        let guess = json!({ "code": "AAAAAA" });
+        assert_eq!(ann.ask("join_by_code", guess).await, Err("no_such_room".into()));
+    }
+    let right = json!({ "code": code });
+    assert_eq!(ann.ask("join_by_code", right.clone()).await, Err("too_many_guesses".into()));
+    bob.ask("join_by_code", right).await.expect("others may");
+}
+
+#[tokio::test]
+async fn a_websocket_that_does_not_say_who_it_is_is_closed() {
+    let cluster = Cluster::unruly(&["--connect-timeout", "300ms", "--header-timeout", "1m"]).await;
+    let mut ann = cluster.player("Ann").await;
+    let seat = ann.seat("play", json!({})).await;
+    for path in ["/socket.io", seat["path"].as_str().expect("a path")] {
+        let mut raw = Raw::connect(seat["url"].as_str().expect("a url")).await;
+        raw.send(&websocket(path, &[])).await;
+        let answer = raw.rest().await;
+        let upgraded = status(&answer) == 101 || path == "/socket.io" && status(&answer) == 404;
+        assert!(upgraded, "{answer}");
+    }
+    ann.take(&seat).await.ask("echo", json!({ "n": 1 })).await.expect("her seat is hers");
+}
+
+#[tokio::test]
+async fn a_browser_that_does_not_answer_is_gone() {
+    let flags = ["--ping-interval", "200ms", "--ping-timeout", "300ms", "--connect-timeout", "1m"];
+    let cluster = Cluster::unruly(&flags).await;
+    let mut ann = cluster.player("Ann").await;
     let mut anns = ann.enter("play", json!({})).await;
     let room = anns.event("joined").await["room"].take();
-    let mut bobs = bob.enter("join", json!({ "room": room })).await;
-    bobs.ask("print", json!({ "text": "x".repeat(60 * 1024) })).await.expect("small enough");
-    bobs.emit("print", large);
-    bobs.end().await;
+    let mut bob = cluster.player("Bob").await;
+    let seat = bob.seat("join", json!({ "room": room })).await;
+    let mut raw = Raw::connect(seat["url"].as_str().expect("a url")).await;
+    raw.send(&websocket(seat["path"].as_str().expect("a path"), &[])).await;
+    raw.head().await;
+    let connect = format!("40{}", json!({ "ticket": seat["ticket"] }));
+    raw.send_frame(&connect).await;
+    assert_eq!(anns.event("player_joined").await["player"], bob.you);
+    // He says nothing more, not even that he lives.
     assert_eq!(anns.event("player_left").await["player"], bob.you);
-    assert_eq!(anns.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+    raw.rest().await;
+    assert_eq!(anns.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)), "who answers stays");
 }
 
 #[tokio::test]
 async fn who_says_more_than_may_wait_is_told_and_cut() {
-    let cluster = Cluster::unruly(&[]).await;
+    let flags = ["--max-waiting", "100", "--events-per-second", "1000"];
+    let cluster = Cluster::unruly(&flags).await;
     let mut ann = cluster.player("Ann").await;
     ann.lobby().emit("block", json!({ "ms": 3000 }));
-    (0..1100).for_each(|_| ann.lobby().emit("list", json!({})));
+    (0..150).for_each(|_| ann.lobby().emit("list", json!({})));
     assert_eq!(ann.lobby().event("refused").await["code"], "too_fast");
     assert!(ann.lobby().end().await);
     ann.back().await;

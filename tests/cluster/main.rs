@@ -21,6 +21,8 @@ mod bytes;
 mod endings;
 mod failing;
 #[cfg(target_os = "linux")]
+mod guests;
+#[cfg(target_os = "linux")]
 mod handoff;
 mod joining;
 mod leaving;

@@ -1,6 +1,6 @@
 //! HTTP below Socket.IO, as a client may speak it that keeps to no rules.
 
-use std::time::Duration;
+use std::{net::Ipv4Addr, time::Duration};
 
 use serde_json::Value;
 use tokio::{
@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::helpers::soon;
+use crate::{helpers::soon, socket_io::tcp};
 
 /// A connection that takes nothing for so long is full.
 const STUCK: Duration = Duration::from_millis(500);
@@ -60,9 +60,12 @@ pub struct Raw(BufStream<TcpStream>);
 
 impl Raw {
     pub async fn connect(url: &str) -> Raw {
-        let address = url.trim_start_matches("http://");
-        let stream = TcpStream::connect(address).await.expect("it listens");
-        stream.set_nodelay(true).expect("what is sent is sent at once");
+        Self::connect_from(Ipv4Addr::LOCALHOST, url).await
+    }
+
+    /// The same from an address of this machine's own network, 127.0.0.0/8.
+    pub async fn connect_from(from: Ipv4Addr, url: &str) -> Raw {
+        let stream = tcp(from, url.trim_start_matches("http://")).await.expect("it listens");
         Raw(BufStream::new(stream))
     }
 
@@ -77,6 +80,15 @@ impl Raw {
     /// Who is gone already hears nothing; that shows in what he answers.
     pub async fn send(&mut self, text: &str) {
         let _ = self.0.write_all(text.as_bytes()).await;
+        let _ = self.0.flush().await;
+    }
+
+    /// Sends a short text as a websocket's client does.
+    pub async fn send_frame(&mut self, text: &str) {
+        let length = u8::try_from(text.len()).ok().filter(|length| *length < 126);
+        // Final, text; masked with a mask of nothing.
+        let head = [0x81, 0x80 | length.expect("a short text"), 0, 0, 0, 0];
+        let _ = self.0.write_all(&[&head[..], text.as_bytes()].concat()).await;
         let _ = self.0.flush().await;
     }
 

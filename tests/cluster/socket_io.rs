@@ -1,14 +1,15 @@
 //! A Socket.IO client, as small as it can be: it speaks the protocol itself, so that a test can also
 //! do what the official one never does.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, io, net::Ipv4Addr, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, sync::mpsc};
-use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async_with_config, tungstenite::Message,
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    sync::mpsc,
 };
+use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
 
 use crate::helpers::soon;
 
@@ -47,13 +48,23 @@ impl Client {
 
     /// Connects to whoever serves Socket.IO at this path.
     pub async fn connect_at(url: &str, path: &str, auth: Value) -> Result<Client, String> {
-        let host = url.trim_start_matches("http");
-        let address = format!("ws{host}{path}/?EIO=4&transport=websocket");
-        // As browsers do: a small packet is sent at once.
-        let at_once = true;
-        let connecting = connect_async_with_config(address, None, at_once);
-        let connected = soon("a websocket", connecting).await;
-        let (stream, _) = connected.map_err(|error| error.to_string())?;
+        Self::connect_from(Ipv4Addr::LOCALHOST, url, path, auth).await
+    }
+
+    /// The same from an address of this machine's own network, 127.0.0.0/8.
+    pub async fn connect_from(
+        from: Ipv4Addr,
+        url: &str,
+        path: &str,
+        auth: Value,
+    ) -> Result<Client, String> {
+        let host = url.trim_start_matches("http://");
+        let connecting = async {
+            let stream = tcp(from, host).await.map_err(|error| error.to_string())?;
+            let address = format!("ws://{host}{path}/?EIO=4&transport=websocket");
+            client_async(address, stream).await.map_err(|error| error.to_string())
+        };
+        let (stream, _) = soon("a websocket", connecting).await?;
         let (orders, ordered) = mpsc::unbounded_channel();
         let (arrived, packets) = mpsc::unbounded_channel();
         tokio::spawn(carry(stream, ordered, arrived));
@@ -230,9 +241,20 @@ impl Client {
     }
 }
 
+/// A connection from this address. As with browsers, a small packet is sent at once.
+pub async fn tcp(from: Ipv4Addr, to: &str) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    if from != Ipv4Addr::LOCALHOST {
+        socket.bind((from, 0).into())?;
+    }
+    socket.set_nodelay(true)?;
+    let to = to.replace("localhost", "127.0.0.1");
+    socket.connect(to.parse().map_err(io::Error::other)?).await
+}
+
 /// Carries packets both ways, and answers pings, whatever the test is waiting for.
 async fn carry(
-    mut stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    mut stream: WebSocketStream<TcpStream>,
     mut orders: mpsc::UnboundedReceiver<Order>,
     packets: mpsc::UnboundedSender<Packet>,
 ) {
