@@ -35,6 +35,8 @@ impl Lobby {
         let mut process = command
             .args(["--port", "0", "--max-rooms", "1000", "--log-format", "json", "--key-file"])
             .arg(&key)
+            // A measure says more than a player may.
+            .args(["--events-per-second", "1000000", "--connects-per-second", "1000000"])
             .args(flags)
             // The log of every day, and which process a room is.
             .env("RUST_LOG", "info,app::cluster::supervisor=debug")

@@ -30,7 +30,7 @@ use super::{
 };
 
 /// What one connection too many is told.
-const TOO_MANY: &str = "too many connections from your address\n";
+const TOO_MANY: &str = "too many connections\n";
 /// How long those who are turned away may take to hear it, and how many may do so at the same time.
 const GOODBYE: (Duration, usize) = (Duration::from_secs(1), 64);
 /// What one player, or one address, may connect in so many seconds, he may at once: a page that lost its

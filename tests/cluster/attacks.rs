@@ -4,7 +4,10 @@ use futures_util::future::join_all;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::{helpers::Cluster, player::show_ticket};
+use crate::{
+    helpers::{AT_ANY_PACE, Cluster},
+    player::show_ticket,
+};
 
 #[tokio::test]
 async fn an_identity_that_fits_into_no_frame_is_refused_and_harms_no_room() {
@@ -141,7 +144,7 @@ async fn players_who_move_into_a_room_that_dies_stay_or_are_in_the_lobby() {
 
 #[tokio::test]
 async fn who_is_kicked_while_he_comes_and_goes_leaves_no_seat_behind() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = Cluster::unruly(&AT_ANY_PACE).await;
     let mut boss = cluster.player("Boss").await;
     let mut rooms = Vec::new();
     for _ in 0..2 {

@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::{
-    helpers::{Cluster, eventually, soon},
+    helpers::{AT_ANY_PACE, Cluster, eventually, soon},
     player::show_ticket,
 };
 
@@ -23,7 +23,7 @@ async fn disposed(cluster: &Cluster, room: &Value) {
 
 #[tokio::test]
 async fn every_join_has_exactly_one_leave_whatever_ends_it() {
-    let flags = ["--stop-timeout", "300ms", "--ticket-ttl", "2s"];
+    let flags = [&["--stop-timeout", "300ms", "--ticket-ttl", "2s"], &AT_ANY_PACE[..]].concat();
     let cluster = Cluster::unruly(&flags).await;
     let mut boss = cluster.player("Boss").await;
     let other = boss.ask("open", json!({})).await.expect("a room");
@@ -100,7 +100,7 @@ async fn every_join_has_exactly_one_leave_whatever_ends_it() {
                 newest.leave().await;
             }
             _ => {
-                client.emit("print", json!({ "text": "x".repeat(65 * 1024) }));
+                client.emit("print", json!({ "text": "x".repeat(260 * 1024) }));
                 client.end().await;
             }
         }

@@ -22,6 +22,10 @@ use crate::{player::Player, socket_io::Client};
 /// has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// For tests that say more, and come back more often, than a public game allows.
+pub const AT_ANY_PACE: [&str; 4] =
+    ["--events-per-second", "1000000", "--connects-per-second", "1000000"];
+
 /// Waits, but not for ever.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     let result = tokio::time::timeout(PATIENCE, future).await;

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::helpers::{Cluster, eventually};
+use crate::helpers::{AT_ANY_PACE, Cluster, eventually};
 
 #[tokio::test]
 async fn ten_thousand_messages_arrive_in_the_order_in_which_they_were_sent() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = Cluster::unruly(&AT_ANY_PACE).await;
     let mut room = cluster.player("Ann").await.enter("play", json!({})).await;
     // A connection may be so many messages ahead of its room; who waits now and then stays below it.
     for thousand in 0..10 {
@@ -19,7 +19,7 @@ async fn ten_thousand_messages_arrive_in_the_order_in_which_they_were_sent() {
 
 #[tokio::test]
 async fn the_last_words_of_one_who_leaves_arrive_however_much_is_said_to_him() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = Cluster::unruly(&AT_ANY_PACE).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut anns = ann.enter("play", json!({})).await;
     let room = anns.event("joined").await["room"].take();

@@ -6,7 +6,7 @@ use std::fs;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::helpers::{Cluster, descriptors, eventually, is_alive, pid};
+use crate::helpers::{AT_ANY_PACE, Cluster, descriptors, eventually, is_alive, pid};
 
 /// The processes that this one has started and not yet reaped.
 fn children(parent: Pid) -> Vec<Pid> {
@@ -162,7 +162,7 @@ async fn warm_rooms_are_kept_ready_and_replaced() {
 
 #[tokio::test]
 async fn fifty_rooms_come_and_go_and_nothing_is_left_of_them() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = Cluster::unruly(&AT_ANY_PACE).await;
     let mut boss = cluster.player("Boss").await;
     let mut ann = cluster.player("Ann").await;
     let settled = async || {

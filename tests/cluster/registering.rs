@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::{helpers::Cluster, socket_io::Client};
+use crate::{
+    helpers::{AT_ANY_PACE, Cluster},
+    socket_io::Client,
+};
 
 #[tokio::test]
 async fn the_first_thing_that_anyone_hears_is_welcome() {
@@ -51,7 +54,8 @@ async fn a_token_that_is_refused_is_told_and_he_can_register() {
 
 #[tokio::test]
 async fn an_expired_token_is_refused() {
-    let cluster = Cluster::unruly(&["--token-ttl", "1s"]).await;
+    let flags = [&["--token-ttl", "1s"], &AT_ANY_PACE[..]].concat();
+    let cluster = Cluster::unruly(&flags).await;
     let ann = cluster.player("Ann").await;
     loop {
         let auth = json!({ "token": ann.token });

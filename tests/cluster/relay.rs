@@ -6,7 +6,7 @@ use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::{
-    helpers::{Cluster, eventually},
+    helpers::{AT_ANY_PACE, Cluster, eventually},
     raw::{Raw, path_of, status, websocket},
     socket_io::Client,
 };
@@ -41,7 +41,8 @@ pub async fn counts(mut cluster: Cluster) -> (u64, u64) {
 
 #[tokio::test]
 async fn relayed_messages_arrive_whole_and_in_order_both_ways() {
-    let cluster = Cluster::unruly(&["--relay", "--stop-timeout", "100ms"]).await;
+    let flags = [&["--relay", "--stop-timeout", "100ms"], &AT_ANY_PACE[..]].concat();
+    let cluster = Cluster::unruly(&flags).await;
     let mut ann = cluster.player("Ann").await;
     let seat = ann.seat("play", json!({})).await;
     let mut anns = take(&cluster, &seat).await;

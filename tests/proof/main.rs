@@ -16,7 +16,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use helpers::Cluster;
+use helpers::{AT_ANY_PACE, Cluster};
 use player::{Player, show_ticket};
 use serde_json::{Value, json};
 use socket_io::Client;
@@ -46,7 +46,8 @@ const WHIMS: [Whim; 5] =
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_players_for_eight_seats_a_thousand_times_over() {
-    let cluster = Cluster::unruly(&["--ticket-ttl", "500ms", "--empty-timeout", "10m"]).await;
+    let flags = [&["--ticket-ttl", "500ms", "--empty-timeout", "10m"], &AT_ANY_PACE[..]].concat();
+    let cluster = Cluster::unruly(&flags).await;
     let mut boss = cluster.player("Boss").await;
     let new = json!({ "capacity": SEATS, "options": { "grace_ms": 200, "quiet": true } });
     let mut rooms = Vec::new();
@@ -147,7 +148,7 @@ async fn compete(player: &mut Player, room: &Value, whim: Whim) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_joins_that_speak_at_once_lose_no_first_word() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = Cluster::unruly(&AT_ANY_PACE).await;
     let mut boss = cluster.player("Boss").await;
     let new = json!({ "capacity": 101, "options": { "quiet": true } });
     let mut bosses = boss.enter("play", new).await;
@@ -171,7 +172,8 @@ async fn ten_thousand_joins_that_speak_at_once_lose_no_first_word() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_million_messages_of_a_hundred_players_arrive_in_order() {
     // Whether a room in such a flood still has time for its signs of life is not the question here.
-    let cluster = Cluster::unruly(&["--heartbeat-timeout", "20s"]).await;
+    let flags = [&["--heartbeat-timeout", "20s"], &AT_ANY_PACE[..]].concat();
+    let cluster = Cluster::unruly(&flags).await;
     let mut boss = cluster.player("Boss").await;
     let new = json!({ "capacity": 101, "options": { "quiet": true } });
     let mut bosses = boss.enter("play", new).await;
