@@ -229,6 +229,9 @@ impl<L: Lobby> LobbyLoop<L> {
             Ok(form) => form,
             Err(error) => return to.send(Err(Refusal::BadMessage(error.to_string()))),
         };
+        if !self.cluster.people.borrow_mut().begins_to_register(conn) {
+            return to.send(Err(Refusal::TooFast));
+        }
         let identity = contained_future("on_register", L::on_register(form));
         self.registering.push(Box::pin(async move {
             (conn, to, identity.await.unwrap_or(Err(Refusal::Internal)))
@@ -236,7 +239,7 @@ impl<L: Lobby> LobbyLoop<L> {
     }
 
     fn registered(&mut self, conn: ConnId, to: Answerer, identity: Result<Identity, Refusal>) {
-        if self.cluster.people.borrow().conn(conn).is_none() {
+        if !self.cluster.people.borrow_mut().ends_to_register(conn) {
             // He has hung up meanwhile, and would never be seen to leave.
             return;
         }
@@ -279,10 +282,11 @@ impl<L: Lobby> LobbyLoop<L> {
                 let asked = answer_all(waiters, &answer);
                 players.into_iter().for_each(|rerouted| self.reroute(rerouted, asked));
             }
-            Happening::Refused { players, refusal, waiters } => {
+            Happening::Refused { first, players, refusal, waiters } => {
                 // The first of them may have asked, and waits for the answer; the others are told.
                 let asked = answer_all(waiters, &Err(refusal.clone()));
-                for player in players.iter().skip(usize::from(asked)) {
+                let asker = first.filter(|_| asked);
+                for player in players.iter().filter(|player| Some(&player.id) != asker.as_ref()) {
                     self.cluster.tell_refused(&player.id, &refusal);
                 }
             }

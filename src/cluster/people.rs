@@ -29,6 +29,8 @@ pub(crate) struct People {
     /// Connections whose players have gone to a room since: their pages are about to hang up.
     left_behind: HashSet<ConnId>,
     arriving: HashMap<ConnId, Arriving>,
+    /// Connections for which `on_register` is at work.
+    registering: HashSet<ConnId>,
     watching: HashSet<ConnId>,
     returned: HashMap<PlayerId, (RoomId, String, Instant)>,
     /// Who was sent to a room lately without having asked for it, oldest first, and how often.
@@ -65,11 +67,22 @@ impl People {
     /// Forgets a connection; returns the player who is not in the lobby any more, if he had arrived.
     pub fn remove(&mut self, conn: ConnId) -> Option<Player> {
         self.watching.remove(&conn);
+        self.registering.remove(&conn);
         self.left_behind.remove(&conn);
         let had_arrived = self.arriving.remove(&conn).is_none();
         let player = self.visitors.remove(&conn)?.1?;
         self.present.remove(&player.id);
         had_arrived.then_some(player)
+    }
+
+    /// Somebody wants to be a player. False: he does so already, and one at a time is enough.
+    pub fn begins_to_register(&mut self, conn: ConnId) -> bool {
+        self.registering.insert(conn)
+    }
+
+    /// It is known who he is. False: he is gone.
+    pub fn ends_to_register(&mut self, conn: ConnId) -> bool {
+        self.registering.remove(&conn)
     }
 
     /// Lets a connection wait for the verdict of its player's room.

@@ -28,6 +28,7 @@ pub(crate) enum Happening<R: Room> {
     },
     /// The seats that these players, or one of them, asked for are not to be had.
     Refused {
+        first: Option<PlayerId>,
         players: Vec<Player>,
         refusal: Refusal,
         waiters: Vec<Waiter>,
@@ -181,8 +182,8 @@ fn out<R: Room>(seat: &Seat, room: &RoomId, reason: &str) -> Happening<R> {
 }
 
 pub(super) fn refused<R: Room>(join: Join, refusal: Refusal) -> Happening<R> {
-    let Join { players, waiters, .. } = join;
-    Happening::Refused { players, refusal, waiters }
+    let Join { first, players, waiters, .. } = join;
+    Happening::Refused { first, players, refusal, waiters }
 }
 
 fn typed<Outcome: serde::de::DeserializeOwned>(verdict: Verdict) -> Exit<Outcome> {

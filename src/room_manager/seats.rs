@@ -36,6 +36,8 @@ pub(super) struct Seat {
 /// Players who go to a room together.
 pub(super) struct Join {
     pub room: RoomId,
+    /// The first of them, who may have asked; he may be on his way elsewhere since.
+    pub first: Option<PlayerId>,
     pub players: Vec<Player>,
     pub waiters: Vec<Waiter>,
 }
@@ -138,7 +140,9 @@ impl<R: Room> RoomManager<R> {
             }
         }
         entry.send(&ToRoom::Hold { join, seats });
-        self.joins.insert(join, Join { room: room.clone(), players: players.clone(), waiters });
+        let first = players.first().map(|player| player.id.clone());
+        self.joins
+            .insert(join, Join { room: room.clone(), first, players: players.clone(), waiters });
         self.changed = true;
         for (player, origin) in players.iter().zip(origins) {
             if let Some(given_up) = origin.given_up {
@@ -220,21 +224,22 @@ impl<R: Room> RoomManager<R> {
 
     /// A room waits for players: those who have not been sent elsewhere since.
     pub(super) fn held(&mut self, room: &RoomId, join: u64) -> Option<Happening<R>> {
-        let Join { players, waiters, .. } = self.take_join(room, join)?;
+        let Join { first, players, waiters, .. } = self.take_join(room, join)?;
         let entry = self.rooms.get_mut(room)?;
         let port = entry.started.port();
         let seated = &self.seated;
-        let go = |(n, player): (usize, Player)| {
+        let go = |player: Player| {
             // A seat that was given up stands here until the room has heard of it.
             seated.get(&player.id).filter(|seated| *seated == room)?;
             let seat = entry.seats.get_mut(&player.id).filter(|seat| seat.join == join)?;
             seat.sent = true;
             let to = Route { room: room.clone(), port, ticket: seat.ticket.clone() };
-            Some(Rerouted { player, first: n == 0, to, from: seat.from.take() })
+            let first = first.as_ref() == Some(&player.id);
+            Some(Rerouted { player, first, to, from: seat.from.take() })
         };
         // Who has asked twice is sent once, and refused nothing.
         let gone = !players.iter().any(|player| seated.get(&player.id) == Some(room));
-        let players = players.into_iter().enumerate().filter_map(go).collect();
+        let players = players.into_iter().filter_map(go).collect();
         Some(Happening::Reroute { players, room: room.clone(), gone, waiters })
     }
 

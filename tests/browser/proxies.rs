@@ -66,7 +66,10 @@ async fn play_behind(program: Program, rooms: Rooms) -> Result<Counts> {
     let ports = Ports::free()?;
     let url = format!("https://{NAME}:{}", ports.https);
     let port = ports.lobby.to_string();
-    let mut lobby = project.start_lobby(&["--port", &port, "--public-url", &url])?;
+    // As deployed. The proxy says who is behind it; all connections are its own.
+    let flags =
+        ["--port", &port, "--public-url", &url, "--client-address-header", "x-forwarded-for"];
+    let mut lobby = project.start_lobby(&flags)?;
     let _proxy = Proxy::start(program, rooms, &project.folder.join("deploy"), ports).await?;
     let name_is_here = format!("--host-resolver-rules=MAP {NAME} 127.0.0.1");
     let browser = Browser::start_with(&[&name_is_here, "--ignore-certificate-errors"]).await?;

@@ -155,3 +155,15 @@ async fn who_leaves_the_lobby_while_his_party_waits_loses_nothing_but_the_way() 
     assert_eq!(party[1].ask("seat_of", json!({})).await, Ok(Value::Null));
     party[1].enter("join", json!({ "room": room })).await;
 }
+
+#[tokio::test]
+async fn who_goes_with_one_who_has_asked_again_is_told_of_a_refusal() {
+    let cluster = Cluster::unruly(&["--ready-timeout", "500ms"]).await;
+    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    let never = json!({ "options": { "opening": "never" } });
+    let room = ann.ask("open", never).await.expect("a room");
+    ann.lobby().emit("together", json!({ "room": room, "with": [bob.you] }));
+    // From now on she waits for herself, and Bob for what she has asked first.
+    assert_eq!(ann.ask("join", json!({ "room": room })).await, Err("no_room".into()));
+    assert_eq!(bob.lobby().event("refused").await["code"], "no_room");
+}

@@ -121,3 +121,13 @@ async fn who_hangs_up_while_he_registers_has_left_as_often_as_he_has_arrived() {
     let even = |hooks: &Value| count(hooks, "on_arrive Ghost") == count(hooks, "on_leave Ghost");
     cluster.player("Ann").await.ask_until("hooks", json!({}), even).await;
 }
+
+#[tokio::test]
+async fn one_registers_once_at_a_time_and_holds_up_nobody_else() {
+    let cluster = Cluster::unruly(&[]).await;
+    let mut visitor = cluster.visitor().await;
+    visitor.emit("register", json!({ "name": "Ann", "never": true }));
+    let again = json!({ "name": "Ann" });
+    assert_eq!(visitor.ask("register", again).await, Err("too_fast".into()));
+    cluster.player("Bob").await;
+}

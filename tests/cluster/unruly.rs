@@ -167,8 +167,11 @@ impl Lobby for Obedient {
         Ok(Obedient { queue: Queue::default(), hooks: vec!["on_start".to_owned()] })
     }
 
-    /// Who says an id is believed, whatever the name.
+    /// Who says an id is believed, whatever the name. Some are never answered.
     async fn on_register(form: Registration) -> Result<Identity, Refusal> {
+        if form.more.contains_key("never") {
+            return std::future::pending().await;
+        }
         match form.more.get("id").and_then(Value::as_str) {
             Some(id) => Ok(Identity { id: PlayerId(id.to_owned()), name: form.name }),
             None => Identity::new(&form.name),
