@@ -95,6 +95,29 @@ fn help_names_every_setting_and_its_variable() {
     }
 }
 
+#[test]
+fn the_limits_are_what_the_architecture_says() {
+    let help = run(&["--help"], &[]);
+    let help = String::from_utf8_lossy(&help.stdout).into_owned();
+    let document = fs::read_to_string("ARCHITECTURE.md").expect("it is there");
+    let rows = document.lines().filter_map(|line| line.strip_prefix("| `--"));
+    let rows: Vec<_> = rows.map(|row| row.split(" | ").collect::<Vec<_>>()).collect();
+    assert!(rows.len() > 20, "{rows:?}");
+    for row in &rows {
+        let flag = row[0].split('`').next().expect("a flag");
+        let (_, about) = help.split_once(&format!("--{flag} <")).expect("a setting");
+        let default = about.split("[default: ").nth(1).and_then(|rest| rest.split(']').next());
+        assert_eq!(default, Some(row[1]), "{flag}");
+    }
+    // And none is missing of those that lobby and rooms share.
+    let (_, shared) = help.split_once("for each room:").expect("a heading");
+    for flag in shared.lines().filter_map(|line| line.trim().strip_prefix("--")) {
+        let flag = flag.split(' ').next().expect("a flag");
+        let said = rows.iter().any(|row| row[0].starts_with(&format!("{flag}`")));
+        assert!(said || flag == "client-address-header", "{flag}");
+    }
+}
+
 #[tokio::test]
 async fn the_key_is_made_at_the_first_start_for_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt as _;
