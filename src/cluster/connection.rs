@@ -39,6 +39,8 @@ use super::{
 /// A message so many times as large as allowed is refused; a larger one is not even read, and ends the
 /// connection.
 const MAX_EXCESS: usize = 4;
+/// Bytes of an event for which it takes one place among those that wait: memory is what runs out first.
+const PLACE: usize = 4 * 1024;
 /// So many seconds' worth of events may come at once: what a phone has to say after a moment without network.
 const SECONDS_AT_ONCE: u32 = 3;
 
@@ -276,7 +278,8 @@ impl<A> Line<A> {
     fn says(&self, socket: SocketRef, event: RawEvent, ack: AckSender) {
         let conn = Conn { id: self.id, socket };
         let ack = event.wants_ack.then_some(ack);
-        let waiting = self.waiting.clone().try_acquire_owned().ok();
+        let places = (1 + event.bytes / PLACE).min(self.limits.max_waiting.get() as usize);
+        let waiting = self.waiting.clone().try_acquire_many_owned(places as u32).ok();
         let pace = if waiting.is_some() { self.pace() } else { Pace::Flood };
         let (name, to) = (event.name.clone(), conn.clone());
         let answer = Answerer { event: name, conn: to, ack, _waiting: waiting };

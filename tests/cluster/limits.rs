@@ -170,6 +170,12 @@ async fn who_says_more_than_may_wait_is_told_and_cut() {
     (0..150).for_each(|_| ann.lobby().emit("list", json!({})));
     assert_eq!(ann.lobby().event("refused").await["code"], "too_fast");
     assert!(ann.lobby().end().await);
+    // Fewer, if they are large.
+    ann.back().await;
+    ann.lobby().emit("block", json!({ "ms": 3000 }));
+    (0..10).for_each(|_| ann.lobby().emit("list", json!({ "x": "x".repeat(60_000) })));
+    assert_eq!(ann.lobby().event("refused").await["code"], "too_fast");
+    assert!(ann.lobby().end().await);
     ann.back().await;
     ann.ask("list", json!({})).await.expect("the lobby lives");
 }
