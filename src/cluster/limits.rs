@@ -42,8 +42,8 @@ pub struct Limits {
     #[arg(long, env = "CLUSTER_MAX_MESSAGE", default_value = "64k")]
     pub max_message: Size,
 
-    /// Events of one connection that wait for a hook, or for an answer that takes its time, one of 20k
-    /// like five of 4k; one more is refused with `too_fast` and ends the connection.
+    /// Events of one connection that wait for a hook, or for an answer that takes its time; each 4k
+    /// of one counts like one more. One too many is refused with `too_fast` and ends the connection.
     #[arg(long, env = "CLUSTER_MAX_WAITING", default_value = "1024")]
     pub max_waiting: NonZeroU32, // a hook that takes a second is survived by a quick player
 
