@@ -183,7 +183,10 @@ fn claims() -> Vec<Named> {
         claims[claim] = value.clone();
         forge(format!("{claim} is {value}"), &claims.to_string());
     }
-    let good = good_claims().to_string();
+    let good = good_claims();
+    let values = ["iss", "kind", "sid", "sub", "name", "iat", "exp"].map(|claim| &good[claim]);
+    forge("the values without their names".to_owned(), &json!(values).to_string());
+    let good = good.to_string();
     for claims in ["", "null", "5", "\"\"", "[]", "{}", &format!("[{good}]"), &format!("{good}x")] {
         forge(format!("the claims {claims}"), claims);
     }
