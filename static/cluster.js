@@ -29,7 +29,7 @@ const PAUSE = 8000;
 /** Reroutes that may fail, one after the other, before the seat is given up. */
 const MISSES = 5;
 /** A page that is refused its connection like this stays put, or two would fight for the place. */
-const FOR_GOOD = ["replaced", "kicked", "banned"];
+const FOR_GOOD = ["replaced", "kicked", "banned", "logged_out"];
 
 /** @template {AnyMessages} [M=Messages] */
 export class Cluster {
@@ -42,6 +42,8 @@ export class Cluster {
   /** Attempts to reach the lobby since it was last reached. */ #attempts = 0;
   /** Reroutes that have failed since a room was last reached. */ #misses = 0;
   /** The reroute that is being followed. @type {Reroute | null} */ #to = null;
+  /** A token that was forgotten here, and of which the lobby is still to be told. @type {string | undefined} */
+  #forgotten;
   /** @type {Watcher[]} */ #watchers = [];
 
   /** @param {Hooks<M>} [hooks] @param {Options} [options] */
@@ -80,8 +82,9 @@ export class Cluster {
     return (this.you = you);
   }
 
-  /** Forgets who this is, and is in the lobby as a stranger. */
+  /** Logs out: forgets who this is, also in the lobby, and is there as a stranger. */
   async forget() {
+    this.#forgotten = await this.storage.get() ?? this.#forgotten;
     await this.storage.remove();
     this.you = null;
     this.leave();
@@ -202,8 +205,21 @@ export class Cluster {
     this.#attempts = this.#misses;
     this.you = welcome.you;
     if (welcome.refused) this.storage.remove();
+    // One that is getting old is replaced.
+    if (welcome.token) this.storage.set(welcome.token);
+    this.#logOut();
     this.#setState("lobby");
     this.hooks.lobbyEntered?.(welcome);
+  }
+
+  /** Ends the login that was forgotten: whoever has copied its token cannot use it any more. */
+  async #logOut() {
+    const token = this.#forgotten;
+    if (!token) return;
+    const lobby = /** @type {Line<{ logout: object }, never>} */ (/** @type {unknown} */ (this.lobby));
+    // Until it is done it is said again at each welcome. A token that is refused is of no use to anybody.
+    const done = await lobby.request("logout", { token }).then(() => true, ({ code }) => code === "bad_token");
+    if (done && this.#forgotten === token) this.#forgotten = undefined;
   }
 
   /** @param {Joined} joined */

@@ -10,7 +10,10 @@ export type PlayerHere = Player & { away: boolean };
 /** From which room a player is back, and why. */
 export type Returned = { room: string; reason: string };
 export type Refusal = { event?: string; code: string; message: string };
-export type Welcome = { version: number; you: Player | null; returned: Returned | null; refused: Refusal | null };
+/** `token`: a new one, to be kept instead of the one before; `refused`: the token was not accepted. */
+export type Welcome = {
+  version: number; you: Player | null; token: string | null; returned: Returned | null; refused: Refusal | null;
+};
 export type Reroute = { to: "room"; room: string; url: string; path: string; ticket: string };
 /** `host`: the id of the player for whom the lobby opened the room; `away`: the ids of those who dropped. */
 export type Joined = {
@@ -40,8 +43,8 @@ export type Hooks<M extends AnyMessages = Messages> = {
   /** Out of the room; the way back has begun. */
   roomLost?(reason: string): void;
   /**
-   * Something was not granted. If `state` is "stopped": another window took over, or he was kicked or
-   * banned; this page stays where it is until `start()`.
+   * Something was not granted. If `state` is "stopped": another window took over or has logged out, or he
+   * was kicked or banned; this page stays where it is until `start()`.
    */
   refused?(refusal: Refusal): void;
   /** Where the player is. */

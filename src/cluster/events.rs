@@ -20,6 +20,7 @@ pub(crate) const RESERVED: &[&str] = &[
     "disconnecting",
     "joined",
     "leave_room",
+    "logout",
     "player_dropped",
     "player_joined",
     "player_left",

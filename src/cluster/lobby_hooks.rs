@@ -47,12 +47,12 @@ impl Identity {
     /// What your own `on_register` says must fit into a frame between lobby and room, beside others.
     pub(crate) fn check(&self) -> Result<(), Refusal> {
         for (what, text) in [("id", &self.id.0), ("name", &self.name)] {
-            if text.len() > MAX_IDENTITY || text.chars().any(char::is_control) {
+            if text.is_empty() || text.len() > MAX_IDENTITY || text.chars().any(char::is_control) {
                 let bytes = text.len();
                 tracing::error!(
                     what,
                     bytes,
-                    "on_register: an id or a name has at most {MAX_IDENTITY} bytes and no control characters"
+                    "on_register: an id or a name has 1 to {MAX_IDENTITY} bytes and no control characters"
                 );
                 return Err(Refusal::Internal);
             }

@@ -6,6 +6,7 @@ use futures_util::{
     StreamExt as _,
     stream::{FuturesUnordered, SelectAll},
 };
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json, value::RawValue};
 use tokio::{sync::mpsc, time::Instant};
 use tracing::{error, info, warn};
@@ -16,7 +17,9 @@ use super::{
     events,
     handle::Cluster,
     lobby_hooks::{Arrival, Identity, Lobby, Registration},
+    logouts::Logouts,
     supervisor::FromProcess,
+    token::Login,
     words::{Answer, Exit, Leave, Player, Refusal, Reply, RoomId, done},
 };
 use crate::room_manager::{Happening, Rerouted, Waiter};
@@ -28,7 +31,7 @@ const VERDICT: Duration = Duration::from_millis(250);
 /// Those who watch the rooms hear of changes at most this often.
 const ROOMS_PERIOD: Duration = Duration::from_millis(100);
 /// What was found out about a connection before it was answered.
-pub(crate) type Auth = Result<Option<Player>, Refusal>;
+pub(crate) type Auth = Result<Option<Login>, Refusal>;
 
 /// Where what happens comes from.
 pub(crate) struct Inboxes {
@@ -46,6 +49,7 @@ type Registering = Pin<Box<dyn Future<Output = (ConnId, Answerer, Result<Identit
 pub(crate) struct LobbyLoop<L: Lobby> {
     lobby: L,
     cluster: Cluster<L>,
+    logouts: Logouts,
     answers: FuturesUnordered<Later>,
     registering: FuturesUnordered<Registering>,
     /// When to fill the pool.
@@ -62,6 +66,7 @@ impl<L: Lobby> LobbyLoop<L> {
         LobbyLoop {
             lobby,
             cluster,
+            logouts: Logouts::default(),
             answers: FuturesUnordered::new(),
             registering: FuturesUnordered::new(),
             refill_at: Some(Instant::now()),
@@ -111,13 +116,19 @@ impl<L: Lobby> LobbyLoop<L> {
     fn come(&mut self, conn: Conn, auth: Auth) {
         self.cluster.people.borrow_mut().add(conn.clone());
         match auth {
-            Ok(None) => welcome(&conn, None, None, None),
-            Err(refusal) => welcome(&conn, None, None, Some(&refusal)),
-            Ok(Some(player)) => {
+            Ok(None) => welcome(&conn, None, None, Ok(None)),
+            Err(refusal) => welcome(&conn, None, None, Err(&refusal)),
+            // Looked up here, where logouts are one after the other with all else.
+            Ok(Some(login)) if self.logouts.contains(&login.sid) => {
+                self.cluster.tokens.wrong.add();
+                welcome(&conn, None, None, Err(&Refusal::BadToken));
+            }
+            Ok(Some(login)) => {
+                let player = login.player.clone();
                 if let Err(refusal) = self.cluster.people.borrow().admit(&player.id) {
                     return conn.dismiss(&refusal);
                 }
-                self.enter(conn.id, &player);
+                self.enter(conn.id, login);
                 // His room may have died a moment ago: its verdict is the true reason for his return.
                 let mut people = self.cluster.people.borrow_mut();
                 let away = self.cluster.rooms.borrow().is_away(&player.id);
@@ -132,22 +143,26 @@ impl<L: Lobby> LobbyLoop<L> {
     }
 
     /// The connection is this player's from now on. His newest one wins.
-    fn enter(&mut self, conn: ConnId, player: &Player) {
-        let replaced = self.cluster.people.borrow_mut().enter(conn, player.clone());
+    fn enter(&mut self, conn: ConnId, login: Login) {
+        let player = login.player.clone();
+        let replaced = self.cluster.people.borrow_mut().enter(conn, login);
         if let Some((old, had_arrived)) = replaced {
             old.dismiss(&Refusal::Replaced);
             if had_arrived {
-                self.hook("on_leave", |lobby, cluster| lobby.on_leave(cluster, player));
+                self.hook("on_leave", |lobby, cluster| lobby.on_leave(cluster, &player));
             }
         }
     }
 
     /// A player who was known already is in the lobby.
     fn arrive(&mut self, conn: ConnId, player: &Player) {
-        let returned = self.cluster.people.borrow_mut().recall(&player.id);
-        if let Some(conn) = self.cluster.people.borrow().conn(conn) {
-            welcome(&conn, Some(player), returned.as_ref(), None);
+        let mut people = self.cluster.people.borrow_mut();
+        let returned = people.recall(&player.id);
+        let token = people.take_token(conn);
+        if let Some(conn) = people.conn(conn) {
+            welcome(&conn, Some(player), returned.as_ref(), Ok(token));
         }
+        drop(people);
         let how = match returned {
             Some((room, reason)) => {
                 info!(player = %player.name, id = %player.id, %room, reason, "back in the lobby");
@@ -189,6 +204,7 @@ impl<L: Lobby> LobbyLoop<L> {
         let answer = match (event.name.as_str(), event.data) {
             (_, Err(refusal)) => Err(refusal),
             ("register", Ok(data)) => return self.register(conn, data.as_deref(), to),
+            ("logout", Ok(data)) => return self.log_out(data.as_deref(), to),
             ("watch_rooms", Ok(_)) => {
                 let list = json!(self.cluster.rooms.borrow().public());
                 self.cluster.people.borrow_mut().watch(conn, &list);
@@ -224,10 +240,9 @@ impl<L: Lobby> LobbyLoop<L> {
 
     /// Somebody wants to be a player.
     fn register(&mut self, conn: ConnId, data: Option<&RawValue>, to: Answerer) {
-        let data = data.map(RawValue::get).filter(|text| *text != "null").unwrap_or("{}");
-        let form = match serde_json::from_str::<Registration>(data) {
+        let form = match form::<Registration>(data) {
             Ok(form) => form,
-            Err(error) => return to.send(Err(Refusal::BadMessage(error.to_string()))),
+            Err(refusal) => return to.send(Err(refusal)),
         };
         if !self.cluster.people.borrow_mut().begins_to_register(conn) {
             return to.send(Err(Refusal::TooFast));
@@ -247,23 +262,39 @@ impl<L: Lobby> LobbyLoop<L> {
         let registered = identity.and_then(|identity| {
             identity.check()?;
             let Identity { id, name } = identity;
-            let player = Player { id, name };
-            self.cluster.people.borrow().admit(&player.id)?;
-            let token = self.cluster.tokens.issue(&player).map_err(|error| {
+            self.cluster.people.borrow().admit(&id)?;
+            let login = self.cluster.tokens.issue(Player { id, name }).map_err(|error| {
                 error!(%error, "cannot make a token");
                 Refusal::Internal
             })?;
-            if known { Err(Refusal::AlreadyRegistered) } else { Ok((player, token)) }
+            if known { Err(Refusal::AlreadyRegistered) } else { Ok(login) }
         });
         match registered {
             Err(refusal) => to.send(Err(refusal)),
-            Ok((player, token)) => {
-                self.enter(conn, &player);
+            Ok(mut login) => {
+                let (player, token) = (login.player.clone(), login.token.take());
+                self.enter(conn, login);
                 info!(player = %player.name, id = %player.id, "registered");
                 to.send(Ok(json!({ "token": token, "you": player })));
                 self.hook("on_arrive", |lobby, cluster| {
                     lobby.on_arrive(cluster, &player, Arrival::New);
                 });
+            }
+        }
+    }
+
+    /// Whoever has a token may end its login. He may be a stranger: his page has forgotten who it was.
+    fn log_out(&mut self, data: Option<&RawValue>, to: Answerer) {
+        let verified = form(data).and_then(|Logout { token }| self.cluster.tokens.verify(&token));
+        match verified {
+            Err(refusal) => to.send(Err(refusal)),
+            Ok(login) => {
+                info!(player = %login.player.name, id = %login.player.id, "logged out");
+                self.logouts.add(&login.sid);
+                to.send(Ok(json!({})));
+                if let Some(conn) = self.cluster.people.borrow().conn_of_login(&login) {
+                    conn.dismiss(&Refusal::LoggedOut);
+                }
             }
         }
     }
@@ -426,16 +457,34 @@ fn answer_all(waiters: Vec<Waiter>, answer: &Result<Value, Refusal>) -> bool {
     told.fold(false, |any, asked| any | asked)
 }
 
-/// The first thing that a browser hears.
+#[derive(Deserialize)]
+struct Logout {
+    token: String,
+}
+
+/// Reads what comes with a request of the cluster's own.
+fn form<T: DeserializeOwned>(data: Option<&RawValue>) -> Result<T, Refusal> {
+    let data = data.map(RawValue::get).filter(|text| *text != "null").unwrap_or("{}");
+    serde_json::from_str(data).map_err(|error| Refusal::BadMessage(error.to_string()))
+}
+
+/// The first thing that a browser hears. `token`: a new one, or why the one that it has shown is refused.
 fn welcome(
     conn: &Conn,
     you: Option<&Player>,
     returned: Option<&(RoomId, String)>,
-    refused: Option<&Refusal>,
+    token: Result<Option<String>, &Refusal>,
 ) {
     let returned = returned.map(|(room, reason)| json!({ "room": room, "reason": reason }));
+    let (token, refused) = match token {
+        Ok(token) => (token, None),
+        Err(refusal) => (None, Some(refusal)),
+    };
     let _ = conn.tell(
         "welcome",
-        &json!({ "version": WIRE_VERSION, "you": you, "returned": returned, "refused": refused }),
+        &json!({
+            "version": WIRE_VERSION, "you": you, "token": token, "returned": returned,
+            "refused": refused,
+        }),
     );
 }

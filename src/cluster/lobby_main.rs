@@ -73,7 +73,8 @@ pub(crate) async fn run<L: Lobby>(
     let (from_processes, processes) = mpsc::unbounded_channel();
     let (from_clients, clients) = mpsc::unbounded_channel();
     let (kill, kills) = mpsc::unbounded_channel();
-    let tokens = Arc::new(Tokens::open(&settings.key_file, settings.token_ttl)?);
+    let Settings { key_file, old_key_file, token_ttl, .. } = &settings;
+    let tokens = Arc::new(Tokens::open(key_file, old_key_file, *token_ttl)?);
     let doors = Doors::default();
     let rooms = RoomManager::new(settings.clone(), from_processes, doors.clone())?;
     let cluster = Cluster {
@@ -181,6 +182,9 @@ fn authenticate(tokens: &Tokens, auth: &Value) -> Auth {
     match auth.get("token") {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(token)) => tokens.verify(token).map(Some),
-        Some(_) => Err(Refusal::BadToken),
+        Some(_) => {
+            tokens.wrong.add();
+            Err(Refusal::BadToken)
+        }
     }
 }

@@ -14,8 +14,10 @@
 //! | `ticker`, `tickets` | when a room ticks; who may come into it |
 //! | `stage` | a room without all that, for tests of your hooks |
 //! | `agenda`, `compute` | timers, and work given away; heavy work on other threads |
+//! | `token`, `key`, `hs256`, `logouts` | who a player is, for days; what tokens are signed with; logins that were ended |
+//! | `wrong` | wrong tokens and tickets are counted |
 //! | `typescript` | the messages as types of the page |
-//! | `token`, `settings`, `limits`, `logs`, `words` | what their names say |
+//! | `settings`, `limits`, `logs`, `words` | what their names say |
 
 mod agenda;
 pub(crate) mod channel;
@@ -23,14 +25,19 @@ mod compute;
 mod connection;
 mod ctx;
 mod events;
+#[cfg(test)]
+mod forged;
 pub(crate) mod front;
 mod guesses;
 mod guests;
 mod handle;
+mod hs256;
+mod key;
 mod limits;
 mod lobby_hooks;
 mod lobby_loop;
 mod lobby_main;
+mod logouts;
 mod logs;
 mod net;
 mod people;
@@ -50,6 +57,7 @@ pub(crate) mod token;
 mod typescript;
 mod web;
 pub(crate) mod words;
+mod wrong;
 
 use std::process::ExitCode;
 

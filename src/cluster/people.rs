@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::{
     connection::{Conn, ConnId, Message},
+    token::Login,
     words::{Player, PlayerId, Refusal, RoomId},
 };
 
@@ -23,7 +24,7 @@ const REMEMBERED: Duration = Duration::from_secs(600);
 #[derive(Default)]
 pub(crate) struct People {
     /// Every connection, and who it belongs to, once registered.
-    visitors: HashMap<ConnId, (Conn, Option<Player>)>,
+    visitors: HashMap<ConnId, (Conn, Option<Login>)>,
     /// The connection of each player who is in the lobby.
     present: HashMap<PlayerId, ConnId>,
     /// Connections whose players have gone to a room since: their pages are about to hang up.
@@ -53,10 +54,10 @@ impl People {
 
     /// The connection is this player's from now on. Returns the one that it replaces, and whether the
     /// player had arrived with it.
-    pub fn enter(&mut self, conn: ConnId, player: Player) -> Option<(Conn, bool)> {
-        let before = self.present.insert(player.id.clone(), conn);
+    pub fn enter(&mut self, conn: ConnId, login: Login) -> Option<(Conn, bool)> {
+        let before = self.present.insert(login.player.id.clone(), conn);
         if let Some((_, who)) = self.visitors.get_mut(&conn) {
-            *who = Some(player);
+            *who = Some(login);
         }
         let before = before.filter(|before| *before != conn)?;
         let (replaced, who) = self.visitors.get_mut(&before)?;
@@ -70,7 +71,7 @@ impl People {
         self.registering.remove(&conn);
         self.left_behind.remove(&conn);
         let had_arrived = self.arriving.remove(&conn).is_none();
-        let player = self.visitors.remove(&conn)?.1?;
+        let player = self.visitors.remove(&conn)?.1?.player;
         self.present.remove(&player.id);
         had_arrived.then_some(player)
     }
@@ -115,7 +116,18 @@ impl People {
     }
 
     pub fn player(&self, conn: ConnId) -> Option<Player> {
-        self.visitors.get(&conn)?.1.clone()
+        Some(self.visitors.get(&conn)?.1.as_ref()?.player.clone())
+    }
+
+    /// The new token that a connection is to be told of. Told once.
+    pub fn take_token(&mut self, conn: ConnId) -> Option<String> {
+        self.visitors.get_mut(&conn)?.1.as_mut()?.token.take()
+    }
+
+    /// The connection that belongs to this login.
+    pub fn conn_of_login(&self, login: &Login) -> Option<Conn> {
+        let (conn, who) = self.visitors.get(self.present.get(&login.player.id)?)?;
+        (who.as_ref()?.sid == login.sid).then(|| conn.clone())
     }
 
     pub fn is_present(&self, player: &PlayerId) -> bool {

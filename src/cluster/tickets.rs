@@ -4,32 +4,46 @@ use std::{collections::HashMap, sync::Mutex};
 
 use tokio::time::Instant;
 
-use super::words::{PlayerId, Refusal};
+use super::{
+    words::{PlayerId, Refusal},
+    wrong::Wrong,
+};
 
 /// Who may come: a ticket is taken out by the first connection that shows it, before that connection
 /// is answered. Shared with the connections' side; nothing else is.
-#[derive(Default)]
-pub(crate) struct Tickets(Mutex<HashMap<String, (PlayerId, Instant)>>);
+pub(crate) struct Tickets {
+    good: Mutex<HashMap<String, (PlayerId, Instant)>>,
+    wrong: Wrong,
+}
+
+impl Default for Tickets {
+    fn default() -> Self {
+        Tickets { good: Mutex::default(), wrong: Wrong::new("wrong tickets") }
+    }
+}
 
 impl Tickets {
     pub fn add(&self, ticket: String, player: PlayerId, now: Instant, until: Instant) {
-        let mut tickets = self.0.lock().expect("nobody panics while holding this");
+        let mut tickets = self.good.lock().expect("nobody panics while holding this");
         tickets.retain(|_, (other, until)| *other != player && now < *until);
         tickets.insert(ticket, (player, until));
     }
 
     /// The player has no seat any more.
     pub fn forget(&self, player: &PlayerId) {
-        let mut tickets = self.0.lock().expect("nobody panics while holding this");
+        let mut tickets = self.good.lock().expect("nobody panics while holding this");
         tickets.retain(|_, (other, _)| other != player);
     }
 
     /// The ticket's player, once and in time.
     pub fn redeem(&self, ticket: &str) -> Result<PlayerId, Refusal> {
-        let mut tickets = self.0.lock().expect("nobody panics while holding this");
+        let mut tickets = self.good.lock().expect("nobody panics while holding this");
         match tickets.remove(ticket) {
             Some((player, until)) if Instant::now() < until => Ok(player),
-            _ => Err(Refusal::BadTicket),
+            _ => {
+                self.wrong.add();
+                Err(Refusal::BadTicket)
+            }
         }
     }
 }

@@ -20,12 +20,14 @@ async fn an_identity_that_fits_into_no_frame_is_refused_and_harms_no_room() {
         json!({ "id": "a".repeat(50_000), "name": "Bob" }),
         json!({ "id": "a", "name": "ä".repeat(129) }),
         json!({ "id": "a\nb", "name": "Bob" }),
+        json!({ "id": "", "name": "Bob" }),
+        json!({ "id": "a", "name": "" }),
         json!({ "id": "a", "name": "\u{1b}[2J" }),
     ] {
         let mut visitor = cluster.visitor().await;
         assert_eq!(visitor.ask("register", form).await, Err("internal".into()));
     }
-    let reason = "on_register: an id or a name has at most 256 bytes and no control characters";
+    let reason = "on_register: an id or a name has 1 to 256 bytes and no control characters";
     cluster.logged(reason).await;
     // The longest that there may be: so many of them go together.
     let mut party = Vec::new();

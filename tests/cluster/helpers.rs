@@ -91,9 +91,13 @@ impl Cluster {
 
     /// Starts it again after this one has ended, with the same key.
     pub async fn again(self) -> Cluster {
+        self.again_with(&[]).await
+    }
+
+    pub async fn again_with(self, flags: &[&str]) -> Cluster {
         let (program, folder) = (self.program.clone(), self.folder.clone());
         drop(self);
-        Self::start(program, &[], &[], folder).await
+        Self::start(program, flags, &[], folder).await
     }
 
     async fn start(
@@ -190,6 +194,11 @@ impl Cluster {
     /// The port at which it is reached.
     pub fn port(&self) -> u16 {
         self.url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
+    }
+
+    /// The log so far, as it was written.
+    pub fn text(&self) -> String {
+        self.log.lock().unwrap().join("\n")
     }
 
     pub fn key_file(&self) -> PathBuf {

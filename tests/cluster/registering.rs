@@ -11,7 +11,8 @@ use crate::{
 async fn the_first_thing_that_anyone_hears_is_welcome() {
     let cluster = Cluster::unruly(&[]).await;
     let mut visitor = cluster.visitor().await;
-    let welcome = json!({ "version": 1, "you": null, "returned": null, "refused": null });
+    let welcome =
+        json!({ "version": 1, "you": null, "token": null, "returned": null, "refused": null });
     assert_eq!(visitor.event("welcome").await, welcome);
     assert!(visitor.unheard().is_empty());
 }
@@ -23,7 +24,9 @@ async fn a_player_registers_and_his_token_brings_him_back() {
     assert_eq!(ann.you["name"], "Ann 🦀");
     ann.lobby.take().expect("in the lobby").leave().await;
     let welcome = ann.back().await;
-    assert_eq!(welcome, json!({ "version": 1, "you": ann.you, "returned": null, "refused": null }));
+    let expected =
+        json!({ "version": 1, "you": ann.you, "token": null, "returned": null, "refused": null });
+    assert_eq!(welcome, expected);
     assert_eq!(ann.ask("seat_of", json!({})).await, Ok(Value::Null), "he is registered");
 }
 

@@ -69,6 +69,7 @@ fn a_key_file_that_is_no_key_is_refused() {
     refuses(&["--port", "0", "--key-file", &path], &[], "9 bytes instead of 32");
     let nowhere = folder.0.join("missing/lobby.key").display().to_string();
     refuses(&["--port", "0", "--key-file", &nowhere], &[], "missing/lobby.key is of no use");
+    refuses(&["--port", "0", "--old-key-file", &path], &[], "9 bytes instead of 32");
 }
 
 #[test]

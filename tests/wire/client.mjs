@@ -286,10 +286,39 @@ const checks = {
     await second.until("stopped");
   },
 
-  "who is forgotten is a stranger": async () => {
+  "who logs out in a room is a stranger in the lobby, and copies of his token are of no use": async () => {
+    const copied = memory();
+    copied.set(ann.storage.get());
+    await play(ann);
     await ann.cluster.forget();
+    assert.equal(ann.storage.get(), undefined);
+    const { you, returned, refused } = await ann.next("lobbyEntered");
+    assert.deepEqual([you, returned, refused], [null, null, null]);
+    // The answer to this comes after the logout.
+    await assert.rejects(ann.cluster.lobby.request("play"), { code: "not_registered" });
+    const thief = client(copied);
+    thief.cluster.start();
+    const told = await thief.next("lobbyEntered");
+    assert.deepEqual([told.you, told.refused.code, copied.get()], [null, "bad_token", undefined]);
+    thief.cluster.stop();
+    assert.equal(ann.cluster.state, "lobby");
+  },
+
+  "who logs out in one window is logged out in the other, which stays put": async () => {
+    await ann.cluster.register("Ann");
+    const second = client(ann.storage);
+    const became = ann.until("stopped");
+    second.cluster.start();
+    assert.equal((await second.next("lobbyEntered")).you.name, "Ann");
+    await became;
+    await ann.cluster.forget();
+    ann.cluster.start();
     assert.equal((await ann.next("lobbyEntered")).you, null);
-    assert.equal(await ann.storage.get(), undefined);
+    assert.equal((await second.next("refused")).code, "logged_out");
+    assert.deepEqual([second.cluster.state, ann.cluster.state], ["stopped", "lobby"]);
+    second.cluster.start();
+    assert.equal((await second.next("lobbyEntered")).you, null);
+    second.cluster.stop();
     ann.cluster.stop();
     assert.equal(ann.cluster.state, "stopped");
   },

@@ -67,8 +67,8 @@ const checks = {
     ann = lobby();
     const { event, data } = await ann.first();
     assert.equal(event, "welcome");
-    keys(data, "version", "you", "returned", "refused");
-    assert.deepEqual(data, { version: 1, you: null, returned: null, refused: null });
+    keys(data, "version", "you", "token", "returned", "refused");
+    assert.deepEqual(data, { version: 1, you: null, token: null, returned: null, refused: null });
   },
 
   "who is not registered is refused": async () => {
@@ -99,14 +99,14 @@ const checks = {
     ann = lobby({ token });
     const { event, data } = await ann.first();
     assert.equal(event, "welcome");
-    assert.deepEqual(data, { version: 1, you, returned: null, refused: null });
+    assert.deepEqual(data, { version: 1, you, token: null, returned: null, refused: null });
   },
 
   "a bad token is told in welcome, and the visitor may register": async () => {
     const visitor = lobby({ token: `${token}x` });
     const { event, data } = await visitor.first();
     assert.equal(event, "welcome");
-    keys(data, "version", "you", "returned", "refused");
+    keys(data, "version", "you", "token", "returned", "refused");
     assert.equal(data.you, null);
     keys(data.refused, "code", "message");
     assert.equal(data.refused.code, "bad_token");
@@ -201,7 +201,7 @@ const checks = {
     for (const returned of [{ room: at.room, reason: "left" }, null]) {
       ann.close();
       ann = lobby({ token });
-      assert.deepEqual(await ann.event("welcome"), { version: 1, you, returned, refused: null });
+      assert.deepEqual(await ann.event("welcome"), { version: 1, you, token: null, returned, refused: null });
     }
   },
 
@@ -239,6 +239,20 @@ const checks = {
     ann = lobby({ token });
     const { returned } = await ann.event("welcome");
     assert.deepEqual(returned, { room: at.room, reason: "crashed" });
+  },
+
+  "a stranger who has the token ends the login": async () => {
+    const stranger = lobby();
+    await stranger.event("welcome");
+    refused(await stranger.ask("logout"), "bad_message");
+    refused(await stranger.ask("logout", { token: `${token}x` }), "bad_token");
+    assert.deepEqual(await stranger.ask("logout", { token }), { ok: {} });
+    const { event, code } = await ann.event("refused");
+    assert.deepEqual([event, code], ["connect", "logged_out"]);
+    await ann.event("disconnect");
+    ann = lobby({ token });
+    const { refused: why } = await ann.event("welcome");
+    assert.equal(why.code, "bad_token");
   },
 };
 

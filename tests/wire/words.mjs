@@ -5,7 +5,7 @@ import { Cluster } from "../../static/cluster.js";
 
 const ann = { id: "a", name: "Ann" };
 const bob = { id: "b", name: "Bob" };
-const welcome = { version: 1, you: ann, returned: null, refused: null };
+const welcome = { version: 1, you: ann, token: null, returned: null, refused: null };
 const ticket = (room) => ({ to: "room", room, url: "", path: `/rooms/${room}/socket.io`, ticket: `for ${room}` });
 const joined = (room, code = null) => ({ room, code, host: null, you: ann, players: [ann], away: [] });
 
@@ -22,6 +22,11 @@ function client() {
       offAny: () => socket,
       disconnect: () => listeners.disconnect?.(),
       emit: (...what) => socket.emitted.push(what),
+      emitWithAck: (...what) => new Promise((answer, fail) => {
+        socket.emitted.push(what);
+        Object.assign(socket, { answer, fail });
+      }),
+      timeout: () => socket,
       says: (event, data) => listeners.any?.(event, data),
       lost: () => listeners.disconnect?.(),
       io: { engine: { close: () => (socket.cut = true) } },
@@ -33,9 +38,11 @@ function client() {
   const names = ["lobbyEntered", "lobbyEvent", "reroute", "roomEntered", "roomEvent", "roomLost", "refused",
     "playersChanged"];
   const hooks = Object.fromEntries(names.map((name) => [name, hook(name)]));
-  const cluster = new Cluster(hooks, { url: "http://lobby", io, storage: { get() {}, set() {}, remove() {} } });
+  let token;
+  const storage = { get: () => token, set: (its) => (token = its), remove: () => (token = undefined) };
+  const cluster = new Cluster(hooks, { url: "http://lobby", io, storage });
   cluster.start();
-  return { cluster, sockets, told, names: () => told.map(([name]) => name), last: () => sockets.at(-1) };
+  return { cluster, storage, sockets, told, names: () => told.map(([name]) => name), last: () => sockets.at(-1) };
 }
 
 /** Until all promises that can be kept are. */
@@ -113,8 +120,41 @@ const checks = {
     cluster.stop();
   },
 
-  "replaced, kicked or banned, in the lobby or in a room: this page stays put": async () => {
-    for (const code of ["replaced", "kicked", "banned"]) {
+  "a new token takes the place of the one before, and a refused one goes": async () => {
+    const { cluster, storage, last } = client();
+    storage.set("old");
+    last().says("welcome", welcome);
+    assert.equal(storage.get(), "old");
+    last().says("welcome", { ...welcome, token: "new" });
+    assert.equal(storage.get(), "new");
+    last().says("welcome", { ...welcome, you: null, refused: { code: "bad_token", message: "No." } });
+    assert.equal(storage.get(), undefined);
+    cluster.stop();
+  },
+
+  "a logout is said at every welcome until it is answered": async () => {
+    const { cluster, storage, sockets, last, told } = client();
+    storage.set("secret");
+    last().says("welcome", welcome);
+    assert.deepEqual(last().emitted, []);
+    await cluster.forget();
+    assert.deepEqual([storage.get(), cluster.you, sockets[0].emitted], [undefined, null, [["leave_room"]]]);
+    for (const line of ["the first is lost", "the second answers", "the third hears nothing of it"]) {
+      cluster.stop();
+      cluster.start();
+      last().says("welcome", { ...welcome, you: null });
+      const said = line.startsWith("the third") ? [] : [["logout", { token: "secret" }]];
+      assert.deepEqual(last().emitted, said, line);
+      if (line.startsWith("the first")) last().fail(new Error("timeout"));
+      else last().answer?.({ error: { code: "bad_token", message: "No." } });
+      await settled();
+    }
+    assert.ok(told.every(([name]) => name === "lobbyEntered"), "nobody is told of the refusal");
+    cluster.stop();
+  },
+
+  "replaced, kicked, banned or logged out, in the lobby or in a room: this page stays put": async () => {
+    for (const code of ["replaced", "kicked", "banned", "logged_out"]) {
       for (const it of [client(), await inRoom()]) {
         const refusal = { event: "connect", code, message: "Because." };
         const before = it.last();
