@@ -46,7 +46,7 @@ const LAST_WORK: Duration = Duration::from_millis(100);
 /// The whole life of a lobby process, on the main thread.
 pub(crate) fn main<L: Lobby>(mut settings: Settings) -> anyhow::Result<ExitCode> {
     settings.check()?;
-    logs::init_lobby(settings.log_format, settings.dev)?;
+    let _last_lines = logs::init_lobby(settings.log_format, settings.dev)?;
     fit_descriptors(&mut settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {

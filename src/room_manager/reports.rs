@@ -78,6 +78,7 @@ impl<R: Room> RoomManager<R> {
             }
             FromRoom::Failed(refusal) => {
                 entry.state = State::Ending;
+                entry.excused = true;
                 let seats: Vec<u64> = entry.seats.values().map(|seat| seat.number).collect();
                 seats.into_iter().for_each(|seat| drop(self.vacate(room, seat)));
                 self.fail_joins(room, &refusal)
@@ -124,6 +125,11 @@ impl<R: Room> RoomManager<R> {
                 entry.locked_itself = locked;
                 vec![]
             }
+            FromRoom::Crashed { .. } => {
+                entry.state = State::Ending;
+                self.doors.close(room);
+                self.fail_joins(room, &Refusal::RoomGone)
+            }
             FromRoom::Closed { .. } => {
                 entry.state = State::Ending;
                 self.doors.close(room);
@@ -138,6 +144,7 @@ impl<R: Room> RoomManager<R> {
         if let Some(entry) = self.rooms.get_mut(room) {
             entry.started.warm = Some(warm);
             if misfit {
+                entry.excused = true;
                 entry.kill(rebuilt());
             }
         } else {
@@ -146,14 +153,20 @@ impl<R: Room> RoomManager<R> {
     }
 
     fn ended(&mut self, room: &RoomId, verdict: Verdict) -> Vec<Happening<R>> {
-        if self.pool.ended(room) {
+        if let Some(started) = self.pool.ended(room) {
             warn!(%room, ?verdict, "a warm room ended");
+            if !started.warm.is_some_and(|warm| self.pool.is_misfit(&warm)) {
+                self.died_at_start(None);
+            }
             return vec![];
         }
         self.doors.close(room);
         let Some(mut entry) = self.rooms.remove(room) else {
             return vec![];
         };
+        if !entry.opened && !entry.excused {
+            self.died_at_start(entry.about.host.clone());
+        }
         let exit = typed(verdict);
         let mut happenings = Vec::new();
         for seat in std::mem::take(&mut entry.seats).into_values() {

@@ -17,16 +17,21 @@ mod room;
 mod story;
 
 mod attacks;
+mod breaker;
 mod bytes;
+mod containment;
 mod endings;
 mod failing;
+mod floods;
 #[cfg(target_os = "linux")]
 mod handoff;
 mod joining;
 mod leaving;
 mod limits;
+mod logs;
 mod messages;
 mod moving;
+mod panics;
 mod parties;
 mod private;
 mod processes;
