@@ -59,7 +59,7 @@ impl Output {
         }
     }
 
-    /// The last line so far.
+    /// The last line so far that says something.
     pub fn last_line(&self) -> String {
         self.last.lock().map(|last| last.clone()).unwrap_or_default()
     }
@@ -127,7 +127,12 @@ impl Lines {
         self.confess();
         let text = String::from_utf8_lossy(line);
         let text = text.trim_end();
-        if let Ok(mut last) = self.last.lock() {
+        // What a backtrace consists of follows the line that says what has happened.
+        let what = !text.is_empty() && !text.starts_with([' ', '\t']);
+        if what
+            && !["note: ", "stack backtrace:"].iter().any(|start| text.starts_with(start))
+            && let Ok(mut last) = self.last.lock()
+        {
             text.clone_into(&mut last);
         }
         let (level, text) = match text.trim_start().split_once(' ') {

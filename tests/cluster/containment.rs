@@ -128,13 +128,11 @@ async fn a_process_that_holds_its_rooms_channel_does_not_hold_up_the_rooms_end()
     let room = boss.ask("open", json!({})).await.expect("a room");
     assert_eq!(ann.ask("join", json!({ "room": room })).await, Err("room_gone".into()));
     assert_eq!(boss.lobby().event("exited").await["how"], "crashed");
-    let line = eventually("its number", || {
-        let lines = cluster.lines().into_iter();
-        lines
-            .filter_map(|line| line["message"].as_str()?.strip_prefix("daemon ")?.parse().ok())
-            .next()
-    });
-    let daemon = pid(&json!(line.await as i64));
+    let number = |line: &Value| -> Option<i64> {
+        line["message"].as_str()?.strip_prefix("daemon ")?.parse().ok()
+    };
+    let daemon = eventually("its number", || cluster.lines().iter().find_map(number)).await;
+    let daemon = pid(&json!(daemon));
     let closed = || (cluster.descriptors() <= before).then_some(());
     eventually("the room's descriptors are closed", closed).await;
     assert!(is_alive(daemon));
@@ -154,7 +152,7 @@ async fn whatever_a_room_says_on_its_channel_ends_only_itself() {
     ] {
         let fault = format!("channel: {fault}");
         let environment = [("HOSTILE", &*fault), ("HOSTILE_ROOM", "1")];
-        let flags = ["--heartbeat", "500ms", "--heartbeat-timeout", "2s"];
+        let flags = ["--pool", "0", "--heartbeat", "500ms", "--heartbeat-timeout", "2s"];
         let cluster = Cluster::unruly_with(&flags, &environment).await;
         let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
         let room = boss.ask("open", json!({})).await.expect("a room");

@@ -93,7 +93,7 @@ async fn a_burst_of_lines_is_in_the_log_as_a_whole() {
 #[tokio::test]
 async fn a_room_that_talks_without_end_takes_little_of_the_lobbys_time_and_is_not_hung() {
     let environment = [("HOSTILE", "channel: flood"), ("HOSTILE_ROOM", "1")];
-    let flags = ["--heartbeat", "500ms", "--heartbeat-timeout", "2s"];
+    let flags = ["--pool", "0", "--heartbeat", "500ms", "--heartbeat-timeout", "2s"];
     let cluster = Cluster::unruly_with(&flags, &environment).await;
     let mut boss = cluster.player("Boss").await;
     let room_1 = boss.ask("open", json!({})).await.expect("a room");

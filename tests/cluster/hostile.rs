@@ -17,6 +17,7 @@ use std::{
 use rustix::{
     cmsg_space,
     net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recv, recvmsg},
+    process::{Pid, getpgid},
 };
 use serde_json::{Value, json};
 
@@ -114,6 +115,10 @@ fn misbehave(mut lobby: &UnixStream, how: &str) -> bool {
         "daemon" => {
             // It inherits the socket.
             let child = Command::new("setsid").args(["sleep", "60"]).spawn().expect("a process");
+            let id = Pid::from_child(&child);
+            while getpgid(Some(id)) != Ok(id) {
+                thread::yield_now();
+            }
             println!("daemon {}", child.id());
             std::process::exit(0);
         }

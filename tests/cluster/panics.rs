@@ -36,6 +36,8 @@ struct Story {
     ann: Player,
     anns: Client,
     eve: Player,
+    /// She stays until somebody has seen what comes of it.
+    eves: Option<Client>,
     room: Value,
 }
 
@@ -47,7 +49,7 @@ impl Story {
         let mut anns = ann.enter("play", json!({ "options": options })).await;
         let room = anns.event("joined").await["room"].take();
         let eve = cluster.player("Eve").await;
-        Story { cluster, boss, ann, anns, eve, room }
+        Story { cluster, boss, ann, anns, eve, eves: None, room }
     }
 
     /// Does what calls the hook. What Eve was answered, if she waits for it.
@@ -68,6 +70,12 @@ impl Story {
         }
         let mut eves = self.eve.enter("join", room).await;
         match hook {
+            "on_leave" | "on_drop" => {
+                if hook == "on_leave" {
+                    eves.leave().await;
+                }
+                return None;
+            }
             "on_message" => return Some(eves.ask_raw(json!(["panic", {}])).await),
             "on_binary" => return Some(eves.ask_binary(b"bytes").await),
             "later" => return Some(eves.ask_raw(json!(["panic_later", { "from": hook }])).await),
@@ -75,8 +83,6 @@ impl Story {
                 eves.emit("panic_later", json!({ "from": hook }));
             }
             "on_tick" => eves.emit("tick_rate", json!({ "hz": 10 })),
-            "on_leave" => eves.leave().await,
-            "on_drop" => drop(eves),
             "on_return" => {
                 drop(eves);
                 self.anns.event("player_dropped").await;
@@ -88,8 +94,7 @@ impl Story {
             "on_join" | "snapshot" => {}
             _ => panic!("nobody has said how to call {hook}"),
         }
-        // She stays until somebody has seen what comes of it.
-        self.ann.lobby = Some(eves).or(self.ann.lobby.take());
+        self.eves = Some(eves);
         None
     }
 }
