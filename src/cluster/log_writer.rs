@@ -52,26 +52,31 @@ pub(crate) fn start() -> io::Result<(LogWriter, LastLines)> {
 
 fn write_lines(jobs: &Receiver<Job>, lost: &AtomicU64) {
     let stdout = io::stdout();
-    let mut cut = false;
-    while let Ok(job) = jobs.recv() {
-        let line = match job {
-            Job::Line(line) => line,
-            Job::Flush(done) => {
+    let (mut cut, mut works) = (false, true);
+    loop {
+        // When it has caught up there is a place for this as well. As long as nothing can be written, this could
+        // not be either.
+        let caught_up = |_| {
+            let lines = if works { lost.swap(0, Relaxed) } else { 0 };
+            if lines > 0 {
+                tracing::error!(lines, "lines of this log are lost: it was not taken in time");
+            }
+            jobs.recv()
+        };
+        let line = match jobs.try_recv().or_else(caught_up) {
+            Ok(Job::Line(line)) => line,
+            Ok(Job::Flush(done)) => {
                 drop(done);
                 continue;
             }
+            Err(_) => return,
         };
         // What follows a line that was cut in the middle begins a new one.
         let line = if cut { [b"\n", &*line].concat() } else { line };
-        match write_all(stdout.as_fd(), &line) {
-            Ok(()) => {
-                cut = false;
-                // Only now: as long as nothing can be written, this line would not be either.
-                let lines = lost.swap(0, Relaxed);
-                if lines > 0 {
-                    tracing::error!(lines, "lines of this log are lost: it was not taken in time");
-                }
-            }
+        let written = write_all(stdout.as_fd(), &line);
+        works = written.is_ok();
+        match written {
+            Ok(()) => cut = false,
             Err(written) => {
                 cut |= written > 0;
                 lost.fetch_add(1, Relaxed);
