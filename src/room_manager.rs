@@ -2,17 +2,21 @@
 //! rooms say reaches it in `reports.rs`. The only place that starts or ends processes, and the only one that
 //! gives seats away.
 
+mod breaker;
 mod reports;
 mod seats;
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tracing::{error, info, warn};
 
-use self::seats::{Join, Seat};
+use self::{
+    breaker::Breaker,
+    seats::{Join, Seat},
+};
 pub(crate) use self::{
     reports::Happening,
     seats::{Rerouted, Waiter},
@@ -64,6 +68,7 @@ pub struct RoomManager<R: Room> {
     doors: Doors,
     rooms: HashMap<RoomId, Entry<R>>,
     pool: Pool,
+    breaker: Breaker,
     /// Where each player was given a seat last.
     seated: HashMap<PlayerId, RoomId>,
     /// Seats that the rooms have not confirmed yet.
@@ -81,6 +86,8 @@ struct Entry<R: Room> {
     state: State,
     /// It has said that it is ready, or why it cannot be.
     opened: bool,
+    /// If it ends before that, it is for a good reason.
+    excused: bool,
     options: R::Options,
     about: RoomAbout,
     host_address: Option<IpAddr>,
@@ -109,6 +116,7 @@ impl<R: Room> RoomManager<R> {
     ) -> anyhow::Result<Self> {
         Ok(RoomManager {
             pool: Pool::new(settings.clone(), inbox)?,
+            breaker: Breaker::new(settings.failed_starts, settings.failed_starts_pause),
             settings,
             doors,
             rooms: HashMap::new(),
@@ -132,6 +140,7 @@ impl<R: Room> RoomManager<R> {
         if self.stopping {
             return Err(Refusal::Stopping);
         }
+        self.check_starts()?;
         if let Some(host) = &host {
             self.may_open(host)?;
         }
@@ -145,7 +154,13 @@ impl<R: Room> RoomManager<R> {
         // The list of rooms is made of values: what cannot be one shows here.
         let raw = serde_json::to_value(&options).map_err(Into::into);
         let raw = raw.and_then(|options| to_raw(&options)).map_err(no_room)?;
-        let (id, started) = self.pool.take().map_err(no_room)?;
+        let (id, started) = match self.pool.take() {
+            Ok(started) => started,
+            Err(error) => {
+                self.died_at_start(host.map(|host| host.player));
+                return Err(no_room(error));
+            }
+        };
         let code = private.then(|| self.new_code());
         let (host, address) = host.map(|host| (host.player, host.address)).unzip();
         let about = RoomAbout { capacity, seed: rand::random(), host, code };
@@ -158,6 +173,7 @@ impl<R: Room> RoomManager<R> {
             started,
             state: State::Opening,
             opened: false,
+            excused: false,
             options,
             about,
             host_address: address.flatten(),
@@ -176,6 +192,8 @@ impl<R: Room> RoomManager<R> {
             self.rooms.values().filter(|entry| is_his(entry)).count()
         };
         let his = count(&|entry| entry.about.host.as_ref() == Some(&host.player));
+        // What he has opened and what died of it counts for a while, or one alone could trip the breaker.
+        let his = his + self.breaker.deaths_of(&host.player, Instant::now());
         let theirs = count(&|entry| entry.host_address == host.address);
         match his < self.settings.max_rooms_per_player
             && (host.address.is_none() || theirs < self.settings.max_rooms_per_address)
@@ -245,6 +263,7 @@ impl<R: Room> RoomManager<R> {
         let entry = self.rooms.get_mut(room).ok_or(Refusal::NoSuchRoom)?;
         if entry.state != State::Doomed {
             entry.state = State::Ending;
+            entry.excused = true;
         }
         let left_ms = self.settings.stop_timeout.as_millis() as u64;
         entry.send(&ToRoom::Drain { left_ms, reason: short(reason) });
@@ -254,7 +273,9 @@ impl<R: Room> RoomManager<R> {
 
     /// Kills a room's process.
     pub(crate) fn kill(&mut self, room: &RoomId, verdict: Verdict) -> Result<(), Refusal> {
-        self.rooms.get_mut(room).ok_or(Refusal::NoSuchRoom)?.kill(verdict);
+        let entry = self.rooms.get_mut(room).ok_or(Refusal::NoSuchRoom)?;
+        entry.excused |= entry.state != State::Doomed;
+        entry.kill(verdict);
         Ok(())
     }
 
@@ -286,9 +307,37 @@ impl<R: Room> RoomManager<R> {
         std::mem::take(&mut self.changed)
     }
 
-    /// The warm rooms that wait to be opened.
-    pub(crate) fn pool(&mut self) -> &mut Pool {
-        &mut self.pool
+    /// When warm rooms are to be started.
+    pub(crate) fn refill_delay(&self) -> Option<Duration> {
+        self.breaker.left(Instant::now()).or_else(|| self.pool.refill_delay())
+    }
+
+    /// Starts warm rooms, unless too many have died.
+    pub(crate) fn refill(&mut self) {
+        if self.check_starts().is_ok() && !self.pool.refill() {
+            self.died_at_start(None);
+        }
+    }
+
+    /// Refuses while too many rooms have died at their start.
+    fn check_starts(&mut self) -> Result<(), Refusal> {
+        let now = Instant::now();
+        if self.breaker.recovers(now) {
+            info!("rooms are started again");
+        }
+        let Some(left) = self.breaker.left(now) else {
+            return Ok(());
+        };
+        let seconds = left.as_secs_f64().ceil();
+        let text = format!("too many have died at their start; try again in {seconds} s");
+        Err(Refusal::NoRoom(text))
+    }
+
+    fn died_at_start(&mut self, host: Option<PlayerId>) {
+        if self.breaker.died(host, Instant::now()) {
+            let (deaths, pause) = (self.settings.failed_starts, self.settings.failed_starts_pause);
+            error!(deaths, ?pause, "too many rooms die at their start; starting none for a while");
+        }
     }
 
     fn new_code(&self) -> String {
@@ -342,8 +391,10 @@ impl<R: Room> Entry<R> {
     /// A room that does not read what it is told counts as hung.
     fn send(&self, frame: &ToRoom) {
         if let Err(error) = self.started.process.sender.send(frame) {
-            warn!(error = format!("{error:#}"), "a room does not take a message");
-            self.started.process.kill(Exit::Hung);
+            // Once: it is told more until it is gone.
+            if self.started.process.kill(Exit::Hung) {
+                warn!(error = format!("{error:#}"), "a room does not take a message");
+            }
         }
     }
 }

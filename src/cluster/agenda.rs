@@ -4,16 +4,19 @@
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
-    panic::AssertUnwindSafe,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::Pin,
     rc::Rc,
     time::Duration,
 };
 
-use futures_util::{FutureExt as _, Stream, StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use tokio::time::Instant;
 
-use super::compute::{self, ComputeError, Job, Work};
+use super::{
+    compute::{self, ComputeError, Job, Work},
+    panics::{caught, survived},
+};
 
 /// A call that a hook asked for: the state, and the handle (`&Ctx` or `&Cluster`).
 pub(crate) type Call<S, H> = Box<dyn FnOnce(&mut S, &H)>;
@@ -78,8 +81,10 @@ impl<S: 'static, H: 'static> Agenda<S, H> {
         done: impl FnOnce(&mut S, &H, T) + 'static,
     ) {
         self.push(stream::once(async {
-            let result = work.await;
-            Box::new(move |state: &mut S, handle: &H| done(state, handle, result)) as Call<S, H>
+            // A panic goes on where the result would be used: in a call, where panics are dealt with.
+            let result = caught(work).await;
+            let result = || result.unwrap_or_else(|panic| resume_unwind(panic));
+            Box::new(move |state: &mut S, handle: &H| done(state, handle, result())) as Call<S, H>
         }));
     }
 
@@ -161,10 +166,9 @@ pub(crate) async fn sleep_until(deadline: Option<Instant>) {
     }
 }
 
-/// Runs a hook so that a panic in it ends only this call. `None`: it panicked, and the log says so.
+/// Runs a hook of the lobby so that a panic in it ends only this call. `None`: it panicked, and the log says so.
 pub(crate) fn contained<T>(hook: &'static str, call: impl FnOnce() -> T) -> Option<T> {
-    let result = std::panic::catch_unwind(AssertUnwindSafe(call));
-    result.inspect_err(|_| tracing::error!(hook, "a hook panicked; going on without it")).ok()
+    catch_unwind(AssertUnwindSafe(call)).inspect_err(|panic| survived(hook, panic)).ok()
 }
 
 /// The same for a future.
@@ -172,8 +176,7 @@ pub(crate) async fn contained_future<T>(
     hook: &'static str,
     future: impl Future<Output = T>,
 ) -> Option<T> {
-    let result = AssertUnwindSafe(future).catch_unwind().await;
-    result.inspect_err(|_| tracing::error!(hook, "a hook panicked; going on without it")).ok()
+    caught(future).await.inspect_err(|panic| survived(hook, panic)).ok()
 }
 
 #[cfg(test)]

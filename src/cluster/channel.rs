@@ -6,11 +6,14 @@ use std::{
     io::{self, IoSlice, IoSliceMut},
     mem::MaybeUninit,
     os::fd::{AsFd, OwnedFd},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use rustix::{
     cmsg_space,
     io::{FdFlags, fcntl_setfd},
@@ -36,10 +39,11 @@ use super::{
 };
 
 /// Raised whenever a frame changes its meaning; lobby and room must agree.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 const MAX_FRAME: usize = 64 * 1024;
-/// Frames that may wait for a room that does not read; one more, and it counts as hung.
+/// Frames that may wait for a room that does not read, and their bytes; one more, and it counts as hung.
 const MAX_WAITING: usize = 4096;
+const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
 /// How long a room may take to make way for one more socket.
 const SOCKET_PATIENCE: Duration = Duration::from_secs(1);
 /// How much is read in one go.
@@ -116,6 +120,10 @@ pub(crate) enum FromRoom {
     Ready,
     /// `on_open` refused, or a state of the room's own made it give up.
     Failed(Refusal),
+    /// A hook has panicked: this is why it ends. Only `Left` follows.
+    Crashed {
+        what: String,
+    },
     Beat,
     Held {
         join: u64,
@@ -153,6 +161,8 @@ pub(crate) enum FromRoom {
 #[derive(Clone, Debug)]
 pub(crate) struct Sender {
     jobs: mpsc::Sender<Job>,
+    /// Bytes that wait.
+    waiting: Arc<AtomicUsize>,
     /// Locked for as long as one line is written, so that no other begins in the middle of it.
     stream: Arc<Mutex<OwnedWriteHalf>>,
 }
@@ -170,6 +180,7 @@ pub(crate) struct Receiver {
     buffer: Vec<u8>,
     /// How much of the buffer was given out already.
     start: usize,
+    last_size: usize,
     /// What came with the lines so far, for one who takes sockets: a room does, a lobby does not.
     sockets: Option<Vec<OwnedFd>>,
 }
@@ -179,12 +190,18 @@ pub(crate) fn open(stream: UnixStream) -> (Sender, Receiver) {
     let (read, write) = stream.into_split();
     let (jobs, queue) = mpsc::channel(MAX_WAITING);
     let stream = Arc::new(Mutex::new(write));
-    tokio::spawn(write_lines(stream.clone(), queue));
-    let receiver = Receiver { stream: read, buffer: Vec::new(), start: 0, sockets: None };
-    (Sender { jobs, stream }, receiver)
+    let waiting = Arc::new(AtomicUsize::new(0));
+    tokio::spawn(write_lines(stream.clone(), queue, waiting.clone()));
+    let receiver =
+        Receiver { stream: read, buffer: Vec::new(), start: 0, last_size: 0, sockets: None };
+    (Sender { jobs, waiting, stream }, receiver)
 }
 
-async fn write_lines(stream: Arc<Mutex<OwnedWriteHalf>>, mut jobs: mpsc::Receiver<Job>) {
+async fn write_lines(
+    stream: Arc<Mutex<OwnedWriteHalf>>,
+    mut jobs: mpsc::Receiver<Job>,
+    waiting: Arc<AtomicUsize>,
+) {
     while let Some(job) = jobs.recv().await {
         match job {
             Job::Line(line) => {
@@ -192,6 +209,7 @@ async fn write_lines(stream: Arc<Mutex<OwnedWriteHalf>>, mut jobs: mpsc::Receive
                 if stream.lock().await.write_all(line.as_bytes()).await.is_err() {
                     return;
                 }
+                waiting.fetch_sub(line.len(), Relaxed);
             }
             Job::Flush(done) => drop(done.send(())),
         }
@@ -202,12 +220,19 @@ impl Sender {
     /// Queues a frame. An error means that it is too large, or that the other end has stopped reading.
     pub fn send(&self, frame: &impl Serialize) -> anyhow::Result<()> {
         let line = line(frame)?;
-        self.jobs.try_send(Job::Line(line)).context("the other end has stopped reading")
+        let size = line.len();
+        ensure!(
+            self.waiting.load(Relaxed) + size <= MAX_WAITING_BYTES,
+            "the other end does not read, and {MAX_WAITING_BYTES} bytes wait for it"
+        );
+        self.jobs.try_send(Job::Line(line)).context("the other end has stopped reading")?;
+        self.waiting.fetch_add(size, Relaxed);
+        Ok(())
     }
 
     /// Half of what may wait for the other end does: no time for what may as well come later.
     pub fn is_busy(&self) -> bool {
-        self.jobs.capacity() < MAX_WAITING / 2
+        self.jobs.capacity() < MAX_WAITING / 2 || self.waiting.load(Relaxed) > MAX_WAITING_BYTES / 2
     }
 
     /// Gives a room a copy of the socket, ahead of the frames that still wait. On an error the room
@@ -268,6 +293,7 @@ impl Receiver {
             if let Some(end) = end {
                 let frame = serde_json::from_slice(&rest[..end]);
                 self.start += end + 1;
+                self.last_size = end + 1;
                 return frame.map(Some).context("a frame that does not parse");
             }
             self.buffer.drain(..self.start);
@@ -277,6 +303,11 @@ impl Receiver {
                 Ok(_) => {}
             }
         }
+    }
+
+    /// The bytes of the last frame.
+    pub fn last_size(&self) -> usize {
+        self.last_size
     }
 
     /// The sockets that came with the frames so far. Fewer than were sent, if this process has no

@@ -219,7 +219,10 @@ impl<L: Lobby> LobbyLoop<L> {
         };
         match answer {
             Ok(Reply::Now(value)) => to.send(Ok(value)),
-            Ok(Reply::Later(value)) => self.answers.push(Box::pin(async { (to, value.await) })),
+            Ok(Reply::Later(value)) => self.answers.push(Box::pin(async {
+                let answer = contained_future("later", value).await;
+                (to, answer.unwrap_or(Err(Refusal::Internal)))
+            })),
             Err(refusal) => to.send(Err(refusal)),
         }
     }
@@ -417,9 +420,9 @@ impl<L: Lobby> LobbyLoop<L> {
         let mut rooms = self.cluster.rooms.borrow_mut();
         if self.refill_at.is_some_and(|at| at <= now) {
             self.refill_at = None;
-            rooms.pool().refill();
+            rooms.refill();
         }
-        if let Some(delay) = rooms.pool().refill_delay() {
+        if let Some(delay) = rooms.refill_delay() {
             self.refill_at.get_or_insert(now + delay);
         }
         if self.show_rooms_at.is_some_and(|at| at <= now) {

@@ -50,7 +50,7 @@ const LAST_WORK: Duration = Duration::from_millis(100);
 /// The whole life of a lobby process, on the main thread.
 pub(crate) fn main<L: Lobby>(mut settings: Settings) -> anyhow::Result<ExitCode> {
     settings.check()?;
-    logs::init_lobby(settings.log_format, settings.dev)?;
+    let _last_lines = logs::init_lobby(settings.log_format, settings.dev)?;
     fit_descriptors(&mut settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
@@ -95,7 +95,7 @@ pub(crate) async fn run<L: Lobby>(
         let who = authenticate(&tokens, auth);
         let mut connects = connects.lock().expect("nobody panics while holding this");
         match &who {
-            Ok(Some(player)) if !connects.allow(&player.id, Instant::now()) => {
+            Ok(Some(login)) if !connects.allow(&login.player.id, Instant::now()) => {
                 Err(Refusal::TooFast)
             }
             _ => Ok(who),

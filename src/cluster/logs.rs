@@ -1,27 +1,28 @@
-//! Logs: one line per event of a player's or a room's life. The lobby writes to stdout, in one
-//! format for all; a room writes plain lines to its stderr, which the lobby repeats with the room's id.
+//! Logs: one line per event of a player's or a room's life. The lobby writes to stdout (`log_writer.rs`), in
+//! one format for all; a room writes plain lines to its stderr, which the lobby repeats with the room's id
+//! (`output.rs`).
 
 use std::{
+    backtrace::{Backtrace, BacktraceStatus},
     collections::VecDeque,
     io::{self, IsTerminal as _},
+    panic,
     str::FromStr as _,
     sync::{Mutex, OnceLock},
 };
 
 use anyhow::Context as _;
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader},
-    sync::broadcast,
-};
+use tokio::sync::broadcast;
 use tracing::Level;
 use tracing_subscriber::{
     Layer as _, filter::Targets, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
-use super::{settings::LogFormat, words::RoomId};
+use super::{
+    log_writer::{self, LastLines},
+    settings::LogFormat,
+};
 
-/// Longer lines of a room are cut into pieces of this size.
-const MAX_LINE: u64 = 8 * 1024;
 /// Lines that a slow reader of the log may be behind; then it misses some.
 const MAX_BEHIND: usize = 512;
 /// Lines that somebody gets who begins to watch.
@@ -44,30 +45,48 @@ fn filter() -> anyhow::Result<Targets> {
     }
 }
 
-/// For the lobby; with `watch`, lines can be read with [`watch`].
-pub(crate) fn init_lobby(format: LogFormat, watch: bool) -> anyhow::Result<()> {
-    let color = io::stdout().is_terminal();
-    let human =
-        (format == LogFormat::Human).then(|| fmt::layer().with_target(false).with_ansi(color));
-    let json = (format == LogFormat::Json).then(|| fmt::layer().json().flatten_event(true));
+/// For the lobby; with `watch`, lines can be read with [`watch`]. Keep what it returns until the end.
+pub(crate) fn init_lobby(format: LogFormat, watch: bool) -> anyhow::Result<LastLines> {
+    let (stdout, last_lines) = log_writer::start()?;
+    let human = (format == LogFormat::Human).then(|| {
+        let color = io::stdout().is_terminal();
+        let layer = fmt::layer().with_target(false).with_ansi(color);
+        layer.log_internal_errors(false).with_writer(stdout.clone())
+    });
+    let json = (format == LogFormat::Json).then(|| {
+        let layer = fmt::layer().json().flatten_event(true);
+        layer.log_internal_errors(false).with_writer(stdout)
+    });
     let watched = watch.then(|| {
         let lines = broadcast::channel(MAX_BEHIND).0;
         let watched = WATCHED.get_or_init(|| Watched { lines, recent: Mutex::default() });
-        fmt::layer().with_target(false).with_ansi(false).with_writer(move || watched)
+        let layer = fmt::layer().with_target(false).with_ansi(false);
+        layer.log_internal_errors(false).with_writer(move || watched)
     });
     tracing_subscriber::registry()
         .with(human.with_filter(filter()?))
         .with(json.with_filter(filter()?))
         .with(watched.with_filter(filter()?))
         .try_init()
-        .context("logging was set up already")
+        .context("logging was set up already")?;
+    panic::set_hook(Box::new(log_panic));
+    Ok(last_lines)
+}
+
+/// Panics are lines of the log: stderr may be a terminal that is stopped, and writing there would wait for it.
+fn log_panic(panic: &panic::PanicHookInfo) {
+    let backtrace = Backtrace::capture();
+    let captured = backtrace.status() == BacktraceStatus::Captured;
+    let backtrace = captured.then(|| tracing::field::display(backtrace));
+    tracing::error!(backtrace, "{panic}");
 }
 
 /// For a room: the lobby adds the time and the room's id.
 pub(crate) fn init_room() -> anyhow::Result<()> {
     let plain = fmt::layer().without_time().with_target(false).with_ansi(false);
+    let plain = plain.log_internal_errors(false).with_writer(io::stderr);
     tracing_subscriber::registry()
-        .with(plain.with_writer(io::stderr).with_filter(filter()?))
+        .with(plain.with_filter(filter()?))
         .try_init()
         .context("logging was set up already")
 }
@@ -93,30 +112,5 @@ impl io::Write for &'static Watched {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// Repeats what a room writes, until it is gone. Lines without a level get `level`.
-pub(crate) async fn repeat(room: RoomId, output: impl AsyncRead + Unpin, level: Level) {
-    let mut output = BufReader::new(output);
-    let mut line = Vec::new();
-    while matches!((&mut output).take(MAX_LINE).read_until(b'\n', &mut line).await, Ok(1..)) {
-        let text = String::from_utf8_lossy(&line);
-        let text = text.trim_end();
-        let (level, text) = match text.trim_start().split_once(' ') {
-            Some((word, rest)) if word.chars().all(|c| c.is_ascii_uppercase()) => {
-                Level::from_str(word).map_or((level, text), |level| (level, rest))
-            }
-            _ => (level, text),
-        };
-        // The macros want a level that is known when the program is built.
-        match level {
-            Level::ERROR => tracing::error!(%room, "{text}"),
-            Level::WARN => tracing::warn!(%room, "{text}"),
-            Level::INFO => tracing::info!(%room, "{text}"),
-            Level::DEBUG => tracing::debug!(%room, "{text}"),
-            Level::TRACE => tracing::trace!(%room, "{text}"),
-        }
-        line.clear();
     }
 }

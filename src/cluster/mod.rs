@@ -7,6 +7,7 @@
 //! | `lobby_main`, `lobby_loop`, `people` | the lobby's process, its loop; who is in the lobby |
 //! | `room_loop`, `room_core` | a room's process and its loop; who has a seat, which hook comes when |
 //! | `supervisor`, `pool`, `channel` | a room's process seen from the lobby; started ahead; what the two say |
+//! | `output`, `budget`, `panics` | what a room prints; how much of it; what becomes of one whose hook panics |
 //! | `connection`, `events` | a browser's connection; enums as Socket.IO events |
 //! | `front`, `relay` | how a connection comes to a room: the socket itself, or copied |
 //! | `net`, `web` | listening and serving; the page |
@@ -17,9 +18,10 @@
 //! | `token`, `key`, `hs256`, `logouts` | who a player is, for days; what tokens are signed with; logins that were ended |
 //! | `wrong` | wrong tokens and tickets are counted |
 //! | `typescript` | the messages as types of the page |
-//! | `settings`, `limits`, `logs`, `words` | what their names say |
+//! | `settings`, `limits`, `logs`, `log_writer`, `words` | what their names say |
 
 mod agenda;
+mod budget;
 pub(crate) mod channel;
 mod compute;
 mod connection;
@@ -37,9 +39,12 @@ mod limits;
 mod lobby_hooks;
 mod lobby_loop;
 mod lobby_main;
+mod log_writer;
 mod logouts;
 mod logs;
 mod net;
+mod output;
+mod panics;
 mod people;
 pub(crate) mod pool;
 mod rates;
@@ -59,7 +64,7 @@ mod web;
 pub(crate) mod words;
 mod wrong;
 
-use std::process::ExitCode;
+use std::{io::Write as _, process::ExitCode};
 
 use clap::Parser as _;
 
@@ -89,7 +94,8 @@ pub fn main<L: Lobby>() -> ExitCode {
         _ => parse_settings().and_then(lobby_main::main::<L>),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        // Where nobody reads it, it is lost; `eprintln` would panic.
+        let _ = writeln!(std::io::stderr(), "error: {error:#}");
         ExitCode::FAILURE
     })
 }

@@ -84,8 +84,8 @@ impl Pool {
         (!full).then_some(if self.died { DELAY_AFTER_DEATH } else { REFILL_DELAY })
     }
 
-    /// Starts warm rooms until it is full.
-    pub fn refill(&mut self) {
+    /// Starts warm rooms until it is full; whether that was possible.
+    pub fn refill(&mut self) -> bool {
         self.died = false;
         while self.refill_delay().is_some() {
             match self.start() {
@@ -93,10 +93,11 @@ impl Pool {
                 Err(error) => {
                     error!(error = format!("{error:#}"), "cannot start a warm room");
                     self.died = true;
-                    return;
+                    return false;
                 }
             }
         }
+        true
     }
 
     /// Ends all that wait, and starts none any more.
@@ -122,13 +123,11 @@ impl Pool {
         warm.version != VERSION || (warm.build != self.build && !cfg!(debug_assertions))
     }
 
-    /// A process has ended: whether it was one of those that wait.
-    pub fn ended(&mut self, room: &RoomId) -> bool {
-        let before = self.waiting.len();
-        self.waiting.retain(|(id, _)| id != room);
-        let one_of_these = self.waiting.len() < before;
-        self.died |= one_of_these;
-        one_of_these
+    /// A process has ended: the one of those that wait, if it was one.
+    pub fn ended(&mut self, room: &RoomId) -> Option<Started> {
+        let at = self.waiting.iter().position(|(id, _)| id == room)?;
+        self.died = true;
+        self.waiting.remove(at).map(|(_, started)| started)
     }
 
     fn start(&mut self) -> anyhow::Result<(RoomId, Started)> {

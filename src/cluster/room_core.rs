@@ -18,7 +18,9 @@ use super::{
     connection::{ConnId, refused},
     ctx::{Ctx, Output, encode},
     events::{self, Encoded},
+    panics::{Hooks, Panic},
     room_hooks::Room,
+    settings::RoomPanic,
     ticker::{Tick, Ticker},
     tickets::Tickets,
     words::{Answer, Leave, Player, PlayerId, Refusal, from_raw},
@@ -46,6 +48,7 @@ pub(crate) enum Effect {
 pub(crate) struct Core<R: Room> {
     game: R,
     room: Ctx<R>,
+    hooks: Hooks,
     seats: BTreeMap<PlayerId, Seat>,
     conns: HashMap<ConnId, PlayerId>,
     tickets: Arc<Tickets>,
@@ -84,11 +87,19 @@ enum Place {
 }
 
 impl<R: Room> Core<R> {
-    pub fn new(game: R, room: Ctx<R>, tickets: Arc<Tickets>, ticket_ttl: Duration) -> Self {
+    /// `on_panic`: what a panic in a hook does; without it, it goes on.
+    pub fn new(
+        game: R,
+        room: Ctx<R>,
+        tickets: Arc<Tickets>,
+        ticket_ttl: Duration,
+        on_panic: Option<RoomPanic>,
+    ) -> Self {
         let now = room.agenda.now();
         let mut core = Core {
             game,
             room,
+            hooks: Hooks::new(on_panic),
             seats: BTreeMap::new(),
             conns: HashMap::new(),
             tickets,
@@ -123,7 +134,12 @@ impl<R: Room> Core<R> {
 
     /// Whether the room is to end.
     pub fn is_ending(&self) -> bool {
-        self.ending.is_some()
+        self.ending.is_some() || self.crashed().is_some()
+    }
+
+    /// Which hook has ended the room by a panic, and what it said.
+    pub fn crashed(&self) -> Option<&str> {
+        self.hooks.crashed()
     }
 
     /// The lobby gives seats to players who come together: all of them, or none. One who has a seat
@@ -182,7 +198,8 @@ impl<R: Room> Core<R> {
         if let Some(reason) = self.banned.get(&player.id) {
             return Err(Refusal::Banned(reason.clone()));
         }
-        self.hook(|game, room| game.on_admit(room, player))
+        self.hook("on_admit", |game, room| game.on_admit(room, player))
+            .unwrap_or(Err(Refusal::Internal))
     }
 
     /// A connection has redeemed its ticket: a player joins or returns.
@@ -210,12 +227,12 @@ impl<R: Room> Core<R> {
             self.welcome(conn, &player);
             self.tell_others(id, "player_joined", json!({ "player": player }));
             tracing::info!(player = %player.name, id = %player.id, "joined");
-            self.hook(|game, room| game.on_join(room, &player));
+            self.hook("on_join", |game, room| game.on_join(room, &player));
         } else {
             self.welcome(conn, &player);
             self.tell_others(id, "player_returned", json!({ "player": player }));
             tracing::info!(player = %player.name, id = %player.id, "returned");
-            self.hook(|game, room| game.on_return(room, &player));
+            self.hook("on_return", |game, room| game.on_return(room, &player));
         }
     }
 
@@ -223,13 +240,15 @@ impl<R: Room> Core<R> {
     pub fn says(&mut self, conn: ConnId, name: &str, data: Option<&RawValue>) -> Answer {
         let player = self.player_of(conn).ok_or(Refusal::RoomGone)?;
         let request = events::decode(name, data)?;
-        self.hook(|game, room| game.on_message(room, &player, request))
+        self.hook("on_message", |game, room| game.on_message(room, &player, request))
+            .unwrap_or(Err(Refusal::Internal))
     }
 
     /// A player sends bytes.
     pub fn says_binary(&mut self, conn: ConnId, data: Bytes) -> Answer {
         let player = self.player_of(conn).ok_or(Refusal::RoomGone)?;
-        self.hook(|game, room| game.on_binary(room, &player, data))
+        self.hook("on_binary", |game, room| game.on_binary(room, &player, data))
+            .unwrap_or(Err(Refusal::Internal))
     }
 
     /// A connection is gone: `asked` by the player, or lost.
@@ -242,7 +261,8 @@ impl<R: Room> Core<R> {
             return self.leave(&player.id, Leave::Left);
         }
         self.room.set_away(&player.id, true);
-        let Some(grace) = self.hook(|game, room| game.on_drop(room, &player)) else {
+        let grace = self.hook("on_drop", |game, room| game.on_drop(room, &player));
+        let Some(grace) = grace.flatten() else {
             return self.leave(&player.id, Leave::Dropped);
         };
         let until = later(self.now(), grace);
@@ -297,7 +317,7 @@ impl<R: Room> Core<R> {
 
     pub fn lobby_message(&mut self, message: &RawValue) -> anyhow::Result<()> {
         let message = from_raw(message)?;
-        self.hook(|game, room| game.on_lobby_message(room, message));
+        self.hook("on_lobby_message", |game, room| game.on_lobby_message(room, message));
         Ok(())
     }
 
@@ -307,12 +327,17 @@ impl<R: Room> Core<R> {
         }
         self.draining = Some((later(self.now(), left), reason));
         self.room.lock(true);
-        self.hook(|game, room| game.on_drain(room, left));
+        self.hook("on_drain", |game, room| game.on_drain(room, left));
     }
 
     /// Work that a hook gave away is done.
     pub fn call(&mut self, call: Call<R, Ctx<R>>) {
-        self.hook(|game, room| call(game, room));
+        self.hook("spawn or compute", |game, room| call(game, room));
+    }
+
+    /// An answer that came later has panicked instead.
+    pub fn panicked(&mut self, panic: Panic) {
+        self.hooks.panicked("later", panic);
     }
 
     /// Does what is due: timers, a tick, seats whose time is up, the end of an empty room.
@@ -320,7 +345,7 @@ impl<R: Room> Core<R> {
         while !self.is_ending()
             && let Some((timer, due)) = self.room.agenda.pop_due(now)
         {
-            self.hook(|game, room| room.agenda.run(now, timer, due, game, room));
+            self.hook("timer", |game, room| room.agenda.run(now, timer, due, game, room));
         }
         self.tick(now);
         for (id, why) in self.overdue(now) {
@@ -343,7 +368,7 @@ impl<R: Room> Core<R> {
             && let Some(Tick { dt, delay }) = self.ticker.tick(now, period)
         {
             self.room.set_tick_delay(delay);
-            self.hook(|game, room| game.on_tick(room, dt));
+            self.hook("on_tick", |game, room| game.on_tick(room, dt));
         }
     }
 
@@ -364,11 +389,16 @@ impl<R: Room> Core<R> {
         [tick, self.empty_until(), seats, timer, drain].into_iter().flatten().min()
     }
 
-    /// Sends everyone to the lobby; the outcome. Then only `on_dispose` is left to be called.
+    /// Sends everyone to the lobby; the outcome. Then only `on_dispose` is left to be called, and in a room that
+    /// has crashed no hook at all.
     pub fn finish(&mut self) -> Option<Box<RawValue>> {
         let outcome = self.ending.take().flatten();
         let reason = self.draining.take().map_or("closed".to_owned(), |(_, reason)| reason);
-        let why = if outcome.is_some() { Leave::Finished } else { Leave::Closed(reason) };
+        let why = match &outcome {
+            _ if self.crashed().is_some() => Leave::Closed("crashed".to_owned()),
+            Some(_) => Leave::Finished,
+            None => Leave::Closed(reason),
+        };
         for id in self.seats.keys().cloned().collect::<Vec<_>>() {
             self.leave(&id, why.clone());
         }
@@ -410,7 +440,7 @@ impl<R: Room> Core<R> {
             let news = json!({ "player": player, "reason": why });
             self.tell_others(id, "player_left", news);
             tracing::info!(player = %player.name, id = %player.id, %why, "left");
-            self.hook(|game, room| game.on_leave(room, &player, why));
+            self.hook("on_leave", |game, room| game.on_leave(room, &player, why));
         } else {
             self.update_expected();
             tracing::info!(player = %player.name, id = %player.id, %why, "never came");
@@ -420,9 +450,14 @@ impl<R: Room> Core<R> {
         }
     }
 
-    /// Calls a hook, and turns what it queued into effects.
-    fn hook<T>(&mut self, call: impl FnOnce(&mut R, &Ctx<R>) -> T) -> T {
-        let result = call(&mut self.game, &self.room);
+    /// Calls a hook, and turns what it queued into effects. `None`: it panicked, or one before it did and
+    /// the room ends.
+    fn hook<T>(
+        &mut self,
+        name: &'static str,
+        call: impl FnOnce(&mut R, &Ctx<R>) -> T,
+    ) -> Option<T> {
+        let result = self.hooks.call(name, || call(&mut self.game, &self.room));
         self.flush();
         result
     }
@@ -479,8 +514,8 @@ impl<R: Room> Core<R> {
     }
 
     fn snapshot(&mut self, to: ConnId, player: &Player) {
-        let event = self.game.snapshot(&self.room, player);
-        if let Some(event) = event.as_ref().and_then(encode) {
+        let event = self.hooks.call("snapshot", || self.game.snapshot(&self.room, player));
+        if let Some(event) = event.flatten().as_ref().and_then(encode) {
             self.effects.push(Effect::Emit { to, event, volatile: false });
         }
     }

@@ -6,6 +6,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     os::unix::net::UnixStream as StdUnixStream,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    pin::Pin,
     process::ExitCode,
     sync::Arc,
     time::Duration,
@@ -17,14 +18,17 @@ use futures_util::{
     StreamExt as _,
     stream::{FuturesUnordered, SelectAll},
 };
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+};
 use serde_json::Value;
 use tokio::{
     net::{TcpListener, UnixStream},
     sync::mpsc,
     time::Instant,
 };
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::{
     agenda::{Call, Task, sleep_until},
@@ -33,10 +37,12 @@ use super::{
     ctx::Ctx,
     events,
     guests::{Guests, only_welcome},
+    limits::Size,
     logs, net,
+    panics::{Panic, caught, crash, survived},
     room_core::{Core, Effect},
     room_hooks::Room,
-    settings::RoomSettings,
+    settings::{RoomPanic, RoomSettings},
     supervisor,
     tickets::Tickets,
     web::only_ours,
@@ -118,12 +124,29 @@ fn end_without_lobby(socket: &StdUnixStream, patience: Option<&Timespec>) -> boo
     gone
 }
 
+/// Bounds the memory of this process, and of each that it starts: an allocation beyond it fails, and ends the
+/// process. If the whole machine has no memory left, a room goes before the lobby.
+fn confine(memory: Size) {
+    if cfg!(target_os = "linux") {
+        let old = getrlimit(Resource::Data);
+        let least = |limit: Option<u64>| Some(limit.map_or(memory.0, |old| old.min(memory.0)));
+        let new = Rlimit { current: least(old.current), maximum: least(old.maximum) };
+        if let Err(error) = setrlimit(Resource::Data, new) {
+            warn!(%error, "this room's memory has no limit");
+        }
+        if let Err(error) = std::fs::write("/proc/self/oom_score_adj", "500") {
+            debug!(%error, "if memory runs short, this room is not the first to go");
+        }
+    }
+}
+
 async fn live<R: Room>(to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::Result<()> {
     let build = supervisor::build_id(&std::env::current_exe()?);
     let Some(ToRoom::Setup { version, room, settings }) = from_lobby.recv().await? else {
         bail!("the lobby did not say who this room is");
     };
     ensure!(version == VERSION, "the lobby speaks version {version}, this room {VERSION}");
+    confine(settings.memory);
     let listener = settings.ports.map(|ports| net::bind_any(settings.host, ports)).transpose()?;
     let port = listener.as_ref().map(TcpListener::local_addr).transpose()?.map(|at| at.port());
     to_lobby.send(&FromRoom::Warm { version: VERSION, build, port })?;
@@ -147,12 +170,17 @@ async fn live<R: Room>(to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::R
         };
         let handle = Ctx::<R>::new(room.clone(), about, settings.empty_timeout);
         let tickets = Arc::new(Tickets::default());
-        let game = match R::on_open(from_raw(&options)?, &handle).await {
-            Ok(game) => game,
-            Err(refusal) => return to_lobby.send(&FromRoom::Failed(refusal)),
+        let options = from_raw(&options)?;
+        let game = match caught(async { R::on_open(options, &handle).await }).await {
+            Ok(Ok(game)) => game,
+            Ok(Err(refusal)) => return to_lobby.send(&FromRoom::Failed(refusal)),
+            Err(panic) => {
+                return to_lobby.send(&FromRoom::Crashed { what: crash("on_open", &panic) });
+            }
         };
-        let core = Core::new(game, handle, tickets.clone(), settings.ticket_ttl);
         let guests = Guests::new(&settings.limits)?;
+        let (ttl, on_panic) = (settings.ticket_ttl, Some(settings.panic));
+        let core = Core::new(game, handle, tickets.clone(), ttl, on_panic);
         let (inbox, items) = mpsc::unbounded_channel();
         let app = app(&room, &settings, &guests, inbox, tickets);
         let server = net::Server { app, header_timeout: settings.limits.header_timeout };
@@ -217,7 +245,7 @@ impl Entrance {
 }
 
 /// An answer that was not ready at once.
-type Later = std::pin::Pin<Box<dyn Future<Output = (Answerer, Result<Value, Refusal>)>>>;
+type Later = Pin<Box<dyn Future<Output = (Answerer, Result<Result<Value, Refusal>, Panic>)>>>;
 
 struct RoomLoop<'a, R: Room> {
     core: Core<R>,
@@ -243,10 +271,16 @@ impl<R: Room> RoomLoop<'_, R> {
                 frame = from_lobby.recv() => Happened::Frame(frame?),
                 Some(item) = inbox.recv() => Happened::Client(item),
                 Some(call) = tasks.next(), if !tasks.is_empty() => Happened::Call(call),
-                Some((to, answer)) = answers.next(), if !answers.is_empty() => {
-                    to.send(answer);
-                    continue;
-                }
+                Some((to, answer)) = answers.next(), if !answers.is_empty() => match answer {
+                    Ok(answer) => {
+                        to.send(answer);
+                        continue;
+                    }
+                    Err(panic) => {
+                        to.send(Err(Refusal::Internal));
+                        Happened::Panic(panic)
+                    }
+                },
                 () = sleep_until(self.core.deadline()) => Happened::Nothing,
             };
             let now = Instant::now();
@@ -270,6 +304,7 @@ impl<R: Room> RoomLoop<'_, R> {
                     self.core.gone(conn, asked);
                 }
                 Happened::Call(call) => self.core.call(call),
+                Happened::Panic(panic) => self.core.panicked(panic),
                 Happened::Nothing => {}
             }
             self.core.advance(now);
@@ -287,7 +322,7 @@ impl<R: Room> RoomLoop<'_, R> {
         let to = message.answer;
         match answer {
             Ok(Reply::Now(value)) => to.send(Ok(value)),
-            Ok(Reply::Later(value)) => return Some(Box::pin(async { (to, value.await) })),
+            Ok(Reply::Later(value)) => return Some(Box::pin(async { (to, caught(value).await) })),
             Err(refusal) => to.send(Err(refusal)),
         }
         None
@@ -352,14 +387,30 @@ impl<R: Room> RoomLoop<'_, R> {
         Ok(None)
     }
 
-    /// The end: everyone goes to the lobby, and then the last hook.
+    /// The end: everyone goes to the lobby, and then the last hook, unless one has panicked.
     async fn dispose(mut self) -> anyhow::Result<()> {
+        let crashed = self.core.crashed().map(str::to_owned);
+        if let Some(what) = crashed.clone() {
+            self.to_lobby.send(&FromRoom::Crashed { what })?;
+        }
         let outcome = self.core.finish();
         for effect in self.core.take_effects() {
             let _ = self.carry_out_one(effect)?;
         }
-        self.core.into_game().on_dispose().await;
-        self.to_lobby.send(&FromRoom::Closed { outcome })?;
+        if crashed.is_none() {
+            let disposed = caught(async { self.core.into_game().on_dispose().await }).await;
+            let ended = match (disposed, self.settings.panic) {
+                (Err(panic), RoomPanic::EndsRoom) => {
+                    FromRoom::Crashed { what: crash("on_dispose", &panic) }
+                }
+                (Err(panic), RoomPanic::EndsHook) => {
+                    survived("on_dispose", &panic);
+                    FromRoom::Closed { outcome }
+                }
+                (Ok(()), RoomPanic::EndsRoom | RoomPanic::EndsHook) => FromRoom::Closed { outcome },
+            };
+            self.to_lobby.send(&ended)?;
+        }
         self.to_lobby.flush(GOODBYE).await;
         Ok(())
     }
@@ -370,6 +421,7 @@ enum Happened<R: Room> {
     Frame(Option<ToRoom>),
     Client(FromClient<PlayerId>),
     Call(Call<R, Ctx<R>>),
+    Panic(Panic),
     Nothing,
 }
 

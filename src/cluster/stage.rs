@@ -90,7 +90,7 @@ impl<R: Room> Stage<R> {
         // As on their way from the lobby: what cannot be written as JSON shows here.
         let options = through_json(&options);
         let game = runtime.block_on(R::on_open(options, &room))?;
-        let core = Core::new(game, room, Arc::new(Tickets::default()), TICKET_TTL);
+        let core = Core::new(game, room, Arc::new(Tickets::default()), TICKET_TTL, None);
         let mut stage = Stage {
             core,
             now,

@@ -19,14 +19,16 @@ use tokio::{
     net::UnixStream,
     process::{Child, Command},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    time::{Instant, sleep, timeout},
 };
 use tracing::Level;
 
 use super::{
+    budget::Budget,
     channel::{self, FromRoom, Receiver, Sender, ToRoom, VERSION},
-    logs,
+    output::Output,
     settings::Settings,
-    words::{Exit, RoomId},
+    words::{Exit, RoomId, short},
 };
 
 /// Frames of one room that the lobby has not dealt with yet; a room that says more waits.
@@ -34,6 +36,17 @@ const MAX_WAITING: usize = 256;
 /// After its process has ended, what a room said last is still read; a process that it left behind
 /// and that holds the socket open must not hold this up.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Then its last lines are waited for, so that its verdict comes after them, but no player waits for it long.
+const LAST_LINES: Duration = Duration::from_millis(100);
+/// After so long they are not read any more. A process that a room left behind may hold its stdout for ever.
+const NO_MORE_LINES: Duration = Duration::from_secs(1);
+/// Frames of one room that are read in a second, and at once: more than a room with a thousand players has to
+/// say when they all come or go. A room that says more is heard later, and the others meanwhile.
+const FRAMES: (u32, u32) = (2_000, 10_000);
+/// So many bytes of a frame count as one more.
+const SHARE: usize = 4 * 1024;
+/// Too short a pause is not worth the timer.
+const SHORT: Duration = Duration::from_millis(10);
 
 /// A room that does not read absorbs at most some 60 sockets: each takes 768 bytes of this on Linux,
 /// which doubles it. Without this it would be some 280.
@@ -56,13 +69,13 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Kills the process; the first verdict counts.
-    pub fn kill(&self, verdict: Verdict) {
+    /// Kills the process; the first verdict counts. Whether this was the first.
+    pub fn kill(&self, verdict: Verdict) -> bool {
         self.kill.send_if_modified(|current| {
             let first = current.is_none();
             current.get_or_insert(verdict);
             first
-        });
+        })
     }
 }
 
@@ -96,12 +109,8 @@ pub(crate) fn start(
         .kill_on_drop(true)
         .spawn()
         .with_context(|| format!("cannot start {}", program.display()))?;
-    if let Some(stdout) = child.stdout.take() {
-        tokio::spawn(logs::repeat(room.clone(), stdout, Level::INFO));
-    }
-    if let Some(stderr) = child.stderr.take() {
-        tokio::spawn(logs::repeat(room.clone(), stderr, Level::WARN));
-    }
+    let stdout = child.stdout.take().context("no stdout")?;
+    let stderr = child.stderr.take().context("no stderr")?;
     let (sender, receiver) = channel::open(UnixStream::from_std(ours)?);
     let settings_for_room = Box::new(settings.for_rooms());
     sender.send(&ToRoom::Setup {
@@ -112,6 +121,9 @@ pub(crate) fn start(
     let (kill, killed) = watch::channel(None);
     tracing::debug!(%room, pid = child.id(), "spawned");
     let watched = Watched {
+        stdout: Output::repeat(room.clone(), stdout, Level::INFO),
+        stderr: Output::repeat(room.clone(), stderr, Level::WARN),
+        frames: Budget::new(FRAMES.0, FRAMES.1, Instant::now()),
         room,
         child,
         receiver,
@@ -128,6 +140,9 @@ struct Watched {
     room: RoomId,
     child: Child,
     receiver: Receiver,
+    stdout: Output,
+    stderr: Output,
+    frames: Budget,
     inbox: mpsc::UnboundedSender<FromProcess>,
     waiting: Arc<Semaphore>,
     /// It has said that it runs.
@@ -156,13 +171,17 @@ impl Watched {
         // member is alive; without members this finds nobody.
         drop(group);
         let last_words = self.last_words();
-        let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
+        let _ = timeout(LAST_WORDS, last_words).await;
+        let _ = timeout(LAST_LINES, self.last_lines()).await;
         // A room that has said how it ends keeps that, also if it had to be killed in the end.
-        let verdict = self.closed.or(verdict).unwrap_or_else(|| {
-            let what = status.map_or_else(|error| error.to_string(), describe);
+        let verdict = self.closed.take().or(verdict).unwrap_or_else(|| {
+            let last_line = self.stderr.last_line();
+            let what = status
+                .map_or_else(|error| error.to_string(), |status| describe(status, &last_line));
             if self.warm { Exit::Crashed(what) } else { Exit::NeverReady(what) }
         });
-        let _ = self.inbox.send(FromProcess::Ended(self.room, verdict));
+        let _ = self.inbox.send(FromProcess::Ended(self.room.clone(), verdict));
+        let _ = timeout(NO_MORE_LINES, self.last_lines()).await;
     }
 
     /// Passes on what the room says, until its process ends (`None`) or must be ended.
@@ -170,14 +189,18 @@ impl Watched {
         loop {
             let patience = if self.warm { heartbeat } else { ready };
             let frame = tokio::select! {
-                frame = tokio::time::timeout(patience, self.receiver.recv()) => frame,
+                frame = timeout(patience, self.receiver.recv()) => frame,
                 _ = self.child.wait() => return None,
             };
+            let pause = self.frames.spend(1 + self.receiver.last_size() / SHARE, Instant::now());
+            if pause > SHORT {
+                sleep(pause).await;
+            }
             match frame {
                 Ok(Ok(Some(frame))) => self.pass_on(frame).await,
                 // The socket is closed: the process is about to end, or it closed it on purpose.
                 Ok(Ok(None)) => {
-                    return match tokio::time::timeout(heartbeat, self.child.wait()).await {
+                    return match timeout(heartbeat, self.child.wait()).await {
                         Ok(_) => None,
                         Err(_) => Some(Exit::Crashed("closed its channel".to_owned())),
                     };
@@ -188,6 +211,10 @@ impl Watched {
             }
             self.warm = true;
         }
+    }
+
+    async fn last_lines(&mut self) {
+        tokio::join!(self.stdout.end(), self.stderr.end());
     }
 
     async fn last_words(&mut self) {
@@ -204,6 +231,7 @@ impl Watched {
             }
             FromRoom::Closed { outcome: None } => self.closed = Some(Exit::Closed),
             FromRoom::Failed(refusal) => self.closed = Some(Exit::NeverReady(refusal.to_string())),
+            FromRoom::Crashed { what } => self.closed = Some(Exit::Crashed(what.clone())),
             _ => {}
         }
         let permit = self.waiting.clone().acquire_owned().await;
@@ -236,8 +264,12 @@ impl Drop for Group {
     }
 }
 
-fn describe(status: ExitStatus) -> String {
+fn describe(status: ExitStatus, last_line: &str) -> String {
     match (status.signal(), status.code()) {
+        // It has given up, and has said why: there is no memory, or no more stack.
+        (Some(signal), _) if signal == Signal::ABORT.as_raw() => {
+            short(format!("aborted: {last_line}"))
+        }
         (Some(signal), _) => format!("killed by signal {signal}"),
         (None, Some(0)) => "ended without closing".to_owned(),
         (None, code) => format!("ended with status {}", code.unwrap_or_default()),

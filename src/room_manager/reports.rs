@@ -79,6 +79,7 @@ impl<R: Room> RoomManager<R> {
             }
             FromRoom::Failed(refusal) => {
                 entry.state = State::Ending;
+                entry.excused = true;
                 let seats: Vec<u64> = entry.seats.values().map(|seat| seat.number).collect();
                 seats.into_iter().for_each(|seat| drop(self.vacate(room, seat)));
                 self.fail_joins(room, &refusal)
@@ -125,6 +126,12 @@ impl<R: Room> RoomManager<R> {
                 entry.locked_itself = locked;
                 vec![]
             }
+            FromRoom::Crashed { .. } => {
+                entry.state = State::Ending;
+                self.doors.close(room);
+                self.count_start(room);
+                self.fail_joins(room, &Refusal::RoomGone)
+            }
             FromRoom::Closed { .. } => {
                 entry.state = State::Ending;
                 self.doors.close(room);
@@ -134,11 +141,22 @@ impl<R: Room> RoomManager<R> {
         }
     }
 
+    /// A room dies: if it had not even begun, that counts, once.
+    fn count_start(&mut self, room: &RoomId) {
+        let entry = self.rooms.get_mut(room).filter(|entry| !entry.opened && !entry.excused);
+        if let Some(entry) = entry {
+            entry.excused = true;
+            let host = entry.about.host.clone();
+            self.died_at_start(host);
+        }
+    }
+
     fn is_warm(&mut self, room: &RoomId, warm: Warm) {
         let misfit = self.pool.is_misfit(&warm);
         if let Some(entry) = self.rooms.get_mut(room) {
             entry.started.warm = Some(warm);
             if misfit {
+                entry.excused = true;
                 entry.kill(rebuilt());
             }
         } else {
@@ -147,11 +165,15 @@ impl<R: Room> RoomManager<R> {
     }
 
     fn ended(&mut self, room: &RoomId, verdict: Verdict) -> Vec<Happening<R>> {
-        if self.pool.ended(room) {
+        if let Some(started) = self.pool.ended(room) {
             warn!(%room, ?verdict, "a warm room ended");
+            if !started.warm.is_some_and(|warm| self.pool.is_misfit(&warm)) {
+                self.died_at_start(None);
+            }
             return vec![];
         }
         self.doors.close(room);
+        self.count_start(room);
         let Some(mut entry) = self.rooms.remove(room) else {
             return vec![];
         };

@@ -52,13 +52,6 @@ async fn a_killed_room_has_crashed() {
 }
 
 #[tokio::test]
-async fn a_room_that_panics_has_crashed() {
-    let story = Story::begin(&[]).await;
-    story.client.emit("panic", json!({}));
-    story.ends("crashed").await;
-}
-
-#[tokio::test]
 async fn a_room_that_just_exits_has_crashed() {
     let story = Story::begin(&[]).await;
     story.client.emit("exit", json!({}));
@@ -99,14 +92,6 @@ async fn a_computation_that_goes_on_does_not_hold_up_the_end_of_its_room() {
     story.client.emit("finish", json!({ "winner": "Ann" }));
     let exited = json!({ "room": story.room, "how": "finished", "winner": "Ann" });
     assert_eq!(story.boss.lobby().event("exited").await, exited);
-}
-
-#[tokio::test]
-async fn a_panic_counts_also_while_a_computation_goes_on() {
-    let story = Story::begin(&[]).await;
-    story.client.emit("compute", json!({ "n": 1, "ms": 60_000 }));
-    story.client.emit("panic", json!({}));
-    story.ends("crashed").await;
 }
 
 /// Ann asks for a room that opens like this: the refusal's code, and how the room ended.

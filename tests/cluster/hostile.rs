@@ -9,28 +9,45 @@ use std::{
         fd::{AsFd as _, OwnedFd},
         unix::net::UnixStream,
     },
-    process::ExitCode,
+    process::{Command, ExitCode},
     thread,
     time::Duration,
 };
 
 use rustix::{
     cmsg_space,
-    net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg},
+    net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recv, recvmsg},
+    process::{Pid, getpgid},
 };
 use serde_json::{Value, json};
 
+/// Whether this room is the hostile one. `HOSTILE_ROOM` says which is, if not all are.
+pub fn is_meant() -> bool {
+    let Ok(number) = std::env::var("HOSTILE_ROOM") else {
+        return true;
+    };
+    // A look at the first frame: a room that is not meant reads it again.
+    let mut frame = [0; 256];
+    let (count, _) = recv(io::stdin(), &mut frame[..], RecvFlags::PEEK).expect("a socket");
+    String::from_utf8_lossy(&frame[..count]).contains(&format!("\"room\":\"{number}\""))
+}
+
 /// Says to the lobby what a good room says, and does to browsers what `how` says.
 pub fn run(how: &str) -> ExitCode {
+    if how == "stillborn" {
+        return ExitCode::FAILURE;
+    }
     let lobby = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from).expect("a socket");
     let say = |frame: Value| {
         // One write a frame: signs of life come from another thread.
         let _ = (&lobby).write_all(format!("{frame}\n").as_bytes());
     };
-    say(json!({ "warm": { "version": 3, "build": "hostile", "port": null } }));
+    say(json!({ "warm": { "version": 4, "build": "hostile", "port": null } }));
     let beats = lobby.try_clone().expect("a descriptor");
+    // Whoever falls silent in the middle of a line does so for good.
+    let silent = how == "channel: half";
     thread::spawn(move || {
-        while (&beats).write_all(b"\"beat\"\n").is_ok() {
+        while !silent && (&beats).write_all(b"\"beat\"\n").is_ok() {
             thread::sleep(Duration::from_millis(200));
         }
     });
@@ -45,6 +62,8 @@ pub fn run(how: &str) -> ExitCode {
             if let Some(open) = frame.get("open") {
                 title = open["options"]["title"].clone();
                 say(json!("ready"));
+            } else if frame.get("hold").is_some() && misbehave(&lobby, how) {
+                thread::park();
             } else if let Some(hold) = frame.get("hold")
                 && title != "mute"
             {
@@ -72,6 +91,42 @@ fn steal(say: &impl Fn(Value)) {
         say(json!({ "send_on": { "seat": n, "room": "1" } }));
         say(json!({ "left": { "seat": n, "reason": "stolen" } }));
     }
+}
+
+/// Says what no room says; whether it was to.
+fn misbehave(mut lobby: &UnixStream, how: &str) -> bool {
+    let Some(how) = how.strip_prefix("channel: ") else {
+        return false;
+    };
+    let text = match how {
+        "garbage" => b"\0\xff nonsense\n".to_vec(),
+        "unknown" => b"{\"dance\":{}}\n".to_vec(),
+        "half" => b"{\"held\":{\"jo".to_vec(),
+        "oversized" => format!("{{\"message\":\"{}\"}}\n", "x".repeat(70_000)).into_bytes(),
+        "endless" => "x".repeat(1 << 20).into_bytes(),
+        "end" => {
+            lobby.shutdown(Shutdown::Both).expect("a good socket");
+            return true;
+        }
+        "flood" => loop {
+            let frames = "{\"message\":\"flood\"}\n{\"locked\":true}\n{\"locked\":false}\n";
+            lobby.write_all(frames.as_bytes()).expect("a good socket");
+        },
+        "daemon" => {
+            // It inherits the socket.
+            let child = Command::new("setsid").args(["sleep", "60"]).spawn().expect("a process");
+            let id = Pid::from_child(&child);
+            while getpgid(Some(id)) != Ok(id) {
+                thread::yield_now();
+            }
+            println!("daemon {}", child.id());
+            std::process::exit(0);
+        }
+        _ => panic!("nobody has said how to do {how:?}"),
+    };
+    // The lobby may have had enough before it is said.
+    let _ = lobby.write_all(&text);
+    true
 }
 
 fn receive(lobby: &UnixStream, text: &mut String) -> Option<OwnedFd> {

@@ -17,9 +17,12 @@ mod room;
 mod story;
 
 mod attacks;
+mod breaker;
 mod bytes;
+mod containment;
 mod endings;
 mod failing;
+mod floods;
 #[cfg(target_os = "linux")]
 mod guests;
 #[cfg(target_os = "linux")]
@@ -28,8 +31,10 @@ mod joining;
 mod leaving;
 mod limits;
 mod logins;
+mod logs;
 mod messages;
 mod moving;
+mod panics;
 mod parties;
 mod private;
 mod processes;

@@ -11,6 +11,7 @@ use app::cluster::{
     Answer, Bytes, ComputeError, Ctx, Job, Leave, Player, PlayerId, Refusal, Room, RoomId, Timer,
     Work, done, later, refuse, reply,
 };
+use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -27,6 +28,8 @@ pub struct Options {
     pub quiet: bool,
     /// Its last hook never ends.
     pub clings: bool,
+    /// The hook that panics: because of Eve, if it is because of somebody.
+    pub panics: Option<String>,
     /// JSON text has numbers like this; a JSON value does not.
     pub big: u128,
 }
@@ -42,6 +45,10 @@ pub enum Opening {
     Spin,
     Refuse,
     Panic,
+    /// Takes so long.
+    Late {
+        ms: u64,
+    },
 }
 
 /// Browser to room.
@@ -143,9 +150,34 @@ pub enum Request {
     },
     /// Start a process that lives for a minute; answered with its id.
     Fork,
+    /// The same, but it leaves the room's process group.
+    ForkAway,
+    /// Start a process that prints without end.
+    ForkPrinter,
+    /// Print without end: lines, or one line.
+    PrintForEver {
+        lines: bool,
+    },
+    /// Print so many lines.
+    PrintMany {
+        lines: usize,
+    },
+    /// Take memory without end.
+    Hog,
+    /// What a process that this one starts may do.
+    LimitsOfOthers,
+    /// A panic in something that comes back later.
+    PanicLater {
+        from: String,
+    },
     Spin,
     Panic,
     Exit,
+    Abort,
+    /// As a bad access to memory does.
+    Segfault,
+    /// A function that calls itself too often.
+    Overflow,
 }
 
 /// Room to browser.
@@ -221,25 +253,33 @@ impl Room for Unruly {
             Opening::Spin => spin(),
             Opening::Refuse => Err(refuse("no_mood", "Not today.")),
             Opening::Panic => panic!("as asked"),
+            Opening::Late { ms } => {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                Ok(Unruly { options, ..Unruly::default() })
+            }
         }
     }
 
     fn on_admit(&mut self, _: &Ctx<Self>, player: &Player) -> Result<(), Refusal> {
+        self.panic_in("on_admit", Some(player));
         match self.options.banned.as_ref() == Some(&player.name) {
             true => Err(refuse("banned", "Not you.")),
             false => Ok(()),
         }
     }
 
-    fn snapshot(&self, _: &Ctx<Self>, _: &Player) -> Option<Event> {
+    fn snapshot(&self, _: &Ctx<Self>, to: &Player) -> Option<Event> {
+        self.panic_in("snapshot", Some(to));
         Some(Event::Told { texts: self.told.clone() })
     }
 
-    fn on_drop(&mut self, _: &Ctx<Self>, _: &Player) -> Option<Duration> {
+    fn on_drop(&mut self, _: &Ctx<Self>, player: &Player) -> Option<Duration> {
+        self.panic_in("on_drop", Some(player));
         self.options.grace_ms.map(Duration::from_millis)
     }
 
     fn on_join(&mut self, room: &Ctx<Self>, player: &Player) {
+        self.panic_in("on_join", Some(player));
         self.census.joins += 1;
         self.census.most = self.census.most.max(room.players().len());
         if let Some(next) = &self.pass_on {
@@ -250,11 +290,13 @@ impl Room for Unruly {
         }
     }
 
-    fn on_return(&mut self, _: &Ctx<Self>, _: &Player) {
+    fn on_return(&mut self, _: &Ctx<Self>, player: &Player) {
+        self.panic_in("on_return", Some(player));
         self.census.returns += 1;
     }
 
     fn on_leave(&mut self, _: &Ctx<Self>, player: &Player, why: Leave) {
+        self.panic_in("on_leave", Some(player));
         *self.census.leaves.entry(why.to_string()).or_default() += 1;
         if !self.options.quiet {
             println!("on_leave {} {why}", player.name);
@@ -262,12 +304,14 @@ impl Room for Unruly {
     }
 
     fn on_tick(&mut self, room: &Ctx<Self>, _: Duration) {
+        self.panic_in("on_tick", None);
         self.ticks += 1;
         room.broadcast(Event::Ticked { hz: self.hz, n: self.ticks });
     }
 
     /// Answered with how many there were, and told to everyone.
-    fn on_binary(&mut self, room: &Ctx<Self>, _: &Player, data: Bytes) -> Answer {
+    fn on_binary(&mut self, room: &Ctx<Self>, from: &Player, data: Bytes) -> Answer {
+        self.panic_in("on_binary", Some(from));
         room.broadcast_binary(data.clone());
         reply(data.len())
     }
@@ -392,35 +436,85 @@ impl Room for Unruly {
                 eprintln!("{text} on stderr");
             }
             Request::Fork => {
-                let child = Command::new("sleep")
-                    .arg("60")
-                    .spawn()
-                    .map_err(|error| refuse("no_fork", error.to_string()))?;
-                let id = child.id();
-                self.forked.push(child);
-                return reply(id);
+                return self.fork(Command::new("sleep").arg("60"));
+            }
+            Request::ForkAway => {
+                return self.fork(Command::new("setsid").args(["sleep", "60"]));
+            }
+            Request::ForkPrinter => return self.fork(Command::new("yes").arg("y")),
+            Request::PrintForEver { lines: true } => loop {
+                println!("again");
+            },
+            Request::PrintForEver { lines: false } => loop {
+                print!("and on and on ");
+            },
+            Request::PrintMany { lines } => (0..lines).for_each(|n| println!("line {n}")),
+            Request::Hog => {
+                let mut all = vec![];
+                loop {
+                    all.push(vec![1_u8; 1 << 20]);
+                }
+            }
+            Request::LimitsOfOthers => {
+                let mut shell = Command::new("sh");
+                let shell = shell.args(["-c", "ulimit -d; cat /proc/self/oom_score_adj"]);
+                let output = shell.output().map_err(|error| refuse("sh", error.to_string()))?;
+                return reply(String::from_utf8_lossy(&output.stdout));
+            }
+            Request::PanicLater { from } => {
+                let moment = Duration::from_millis(1);
+                match from.as_str() {
+                    "timer" => drop(room.after(moment, |_, _| panic!("as asked"))),
+                    "compute" => drop(room.compute(|_| (), |_, _, _| panic!("as asked"))),
+                    "future" => room.spawn(async { panic!("as asked") }, |_, _, ()| {}),
+                    "spawn" => room.spawn(async {}, |_, _, ()| panic!("as asked")),
+                    _ => return later::<()>(async { panic!("as asked") }),
+                }
             }
             Request::Spin => spin(),
             Request::Panic => panic!("as asked"),
             Request::Exit => std::process::exit(0),
+            Request::Abort => std::process::abort(),
+            Request::Segfault => loop {
+                // The first one only ends the standard library's own handler.
+                let _ = kill_process(getpid(), Signal::SEGV);
+            },
+            Request::Overflow => return reply(overflow(1)),
         }
         done()
     }
 
     fn on_lobby_message(&mut self, room: &Ctx<Self>, text: String) {
+        self.panic_in("on_lobby_message", None);
         self.told.push(text);
         room.sync();
     }
 
     fn on_drain(&mut self, _: &Ctx<Self>, _: Duration) {
+        self.panic_in("on_drain", None);
         println!("on_drain");
     }
 
     async fn on_dispose(self) {
+        self.panic_in("on_dispose", None);
         println!("on_dispose");
         if self.options.clings {
             std::future::pending().await
         }
+    }
+}
+
+impl Unruly {
+    fn panic_in(&self, hook: &str, because_of: Option<&Player>) {
+        let eve = because_of.is_none_or(|player| player.name == "Eve");
+        assert!(!eve || self.options.panics.as_deref() != Some(hook), "as asked");
+    }
+
+    fn fork(&mut self, command: &mut Command) -> Answer {
+        let child = command.spawn().map_err(|error| refuse("no_fork", error.to_string()))?;
+        let id = child.id();
+        self.forked.push(child);
+        reply(id)
     }
 }
 
@@ -433,4 +527,10 @@ fn spin() -> ! {
     loop {
         std::hint::spin_loop();
     }
+}
+
+/// Deeper than any stack.
+fn overflow(n: u64) -> u64 {
+    let deep = std::hint::black_box([n; 1024]);
+    if n == 0 { deep[0] } else { overflow(n + 1) + deep[1] }
 }

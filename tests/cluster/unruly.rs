@@ -6,7 +6,7 @@ use std::{env, process::ExitCode, thread, time::Duration};
 use app::{
     cluster::{
         Answer, Arrival, Cluster, Exit, Identity, Info, Lobby, Player, PlayerId, Refusal,
-        Registration, RoomId, done, reply,
+        Registration, RoomId, done, later, reply,
     },
     queue::{Queue, Queued, Rules},
 };
@@ -21,7 +21,7 @@ mod rooms;
 fn main() -> ExitCode {
     let is_room = env::args().nth(1).as_deref() == Some("room");
     match env::var("HOSTILE") {
-        Ok(how) if is_room => hostile::run(&how),
+        Ok(how) if is_room && hostile::is_meant() => hostile::run(&how),
         _ => app::cluster::main::<Obedient>(),
     }
 }
@@ -59,6 +59,14 @@ enum Ask {
     TellAll {
         text: String,
     },
+    /// So many messages of so many bytes, at once.
+    TellMuch {
+        room: RoomId,
+        times: usize,
+        bytes: usize,
+    },
+    /// How many messages `flood` have come from rooms.
+    Flooded,
     Lock {
         room: RoomId,
         locked: bool,
@@ -107,6 +115,10 @@ enum Ask {
         n: u64,
     },
     Panic,
+    /// In something that comes back later.
+    PanicLater {
+        from: String,
+    },
 }
 
 fn closed() -> String {
@@ -155,6 +167,7 @@ enum News {
 
 struct Obedient {
     queue: Queue<Kind>,
+    flooded: u64,
     hooks: Vec<String>,
 }
 
@@ -164,7 +177,7 @@ impl Lobby for Obedient {
     type Event = News;
 
     async fn on_start(_: &Cluster<Self>) -> Result<Self, Refusal> {
-        Ok(Obedient { queue: Queue::default(), hooks: vec!["on_start".to_owned()] })
+        Ok(Obedient { queue: Queue::default(), flooded: 0, hooks: vec!["on_start".to_owned()] })
     }
 
     /// Who says an id is believed, whatever the name. Some are never answered.
@@ -196,6 +209,11 @@ impl Lobby for Obedient {
                 done()
             }
             Ask::Tell { room, text } => lobby.tell(&room, text).and_then(|()| done()),
+            Ask::TellMuch { room, times, bytes } => {
+                let mut tells = (0..times).map(|_| lobby.tell(&room, "x".repeat(bytes)));
+                tells.try_for_each(|told| told).and_then(|()| done())
+            }
+            Ask::Flooded => reply(self.flooded),
             Ask::TellAll { text } => lobby.tell_all(text).and_then(|()| done()),
             Ask::Lock { room, locked } => lobby.lock(&room, locked).and_then(|()| done()),
             Ask::Close { room, reason } => lobby.close(&room, &reason).and_then(|()| done()),
@@ -239,6 +257,13 @@ impl Lobby for Obedient {
                 done()
             }
             Ask::Panic => panic!("as asked"),
+            Ask::PanicLater { from } => match from.as_str() {
+                "future" => {
+                    lobby.spawn(async { panic!("as asked") }, |_, _, ()| {});
+                    done()
+                }
+                _ => later::<()>(async { panic!("as asked") }),
+            },
         }
     }
 
@@ -265,6 +290,9 @@ impl Lobby for Obedient {
     }
 
     fn on_room_message(&mut self, lobby: &Cluster<Self>, room: &Info<Self>, text: String) {
+        if text == "flood" {
+            return self.flooded += 1;
+        }
         lobby.broadcast(News::Said { room: room.id.clone(), text });
     }
 
