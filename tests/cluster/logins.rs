@@ -4,7 +4,11 @@ use std::{fs, time::Duration};
 
 use serde_json::{Value, json};
 
-use crate::{helpers::Cluster, player::Player, socket_io::Client};
+use crate::{
+    helpers::{AT_ANY_PACE, Cluster},
+    player::Player,
+    socket_io::Client,
+};
 
 /// Connects with this for a token; the connection, and the data of `welcome`.
 async fn show_token(cluster: &Cluster, token: &Value) -> (Client, Value) {
@@ -91,7 +95,7 @@ async fn a_hundred_forged_tokens_are_refused_and_counted_and_the_lobby_goes_on()
 
 #[tokio::test]
 async fn a_token_that_gets_old_is_replaced_for_as_long_as_its_player_comes() {
-    let cluster = Cluster::unruly(&["--token-ttl", "6s"]).await;
+    let cluster = Cluster::unruly(&[&["--token-ttl", "6s"], &AT_ANY_PACE[..]].concat()).await;
     let Player { you, mut token, .. } = cluster.player("Ann").await;
     let first = token.clone();
     let mut tokens = 1;
