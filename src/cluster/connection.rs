@@ -24,9 +24,9 @@ use super::{
     Bytes,
     channel::Route,
     events::{BINARY, Encoded},
+    origins::Authority,
     room_loop::path_of,
     settings::PublicUrl,
-    web::host_name,
     words::Refusal,
 };
 
@@ -114,11 +114,12 @@ impl Conn {
     pub fn reroute(&self, to: &Route, public_url: Option<&PublicUrl>) {
         let headers = &self.socket.req_parts().headers;
         let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+        let host_of = |authority| Authority::parse(authority).map_or(String::new(), |at| at.host);
         let url = match (to.port, public_url) {
             (None, _) => String::new(),
-            (Some(port), None) => format!("http://{}:{port}", host_name(host)),
+            (Some(port), None) => format!("http://{}:{port}", host_of(host)),
             (Some(port), Some(url)) => {
-                format!("{}://{}:{port}", url.scheme(), host_name(url.authority()))
+                format!("{}://{}:{port}", url.scheme(), host_of(url.authority()))
             }
         };
         let _ = self.tell(

@@ -9,7 +9,7 @@
 //! | `supervisor`, `pool`, `channel` | a room's process seen from the lobby; started ahead; what the two say |
 //! | `connection`, `events` | a browser's connection; enums as Socket.IO events |
 //! | `front`, `relay` | how a connection comes to a room: the socket itself, or copied |
-//! | `net`, `web` | listening and serving; the page |
+//! | `net`, `web`, `origins` | listening and serving; the page; whose requests are answered |
 //! | `ticker`, `tickets` | when a room ticks; who may come into it |
 //! | `stage` | a room without all that, for tests of your hooks |
 //! | `agenda`, `compute` | timers, and work given away; heavy work on other threads |
@@ -30,6 +30,7 @@ mod lobby_loop;
 mod lobby_main;
 mod logs;
 mod net;
+mod origins;
 mod people;
 pub(crate) mod pool;
 mod relay;

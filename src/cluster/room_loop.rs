@@ -32,6 +32,7 @@ use super::{
     connection::{self, Answerer, Conn, ConnId, FromClient, Message, RawEvent},
     ctx::Ctx,
     events, logs, net,
+    origins::Origins,
     room_core::{Core, Effect},
     room_hooks::Room,
     settings::RoomSettings,
@@ -193,7 +194,10 @@ fn app(
     };
     let app = Router::new().layer(connection::serve(&path_of(room), inbox, admit));
     // The next request may be for the lobby, whose connection it was.
-    net::one_request(only_ours(app, settings.public_url.clone()))
+    // The page came from the lobby's port.
+    let any_port = settings.ports.is_some();
+    let origins = Origins::new(settings.public_url.as_ref(), &settings.allow_origin, any_port);
+    net::one_request(only_ours(app, origins))
 }
 
 /// Where the sockets that the lobby gives come in.

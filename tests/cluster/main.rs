@@ -20,6 +20,7 @@ mod attacks;
 mod bytes;
 mod endings;
 mod failing;
+mod files;
 #[cfg(target_os = "linux")]
 mod handoff;
 mod joining;
@@ -27,6 +28,7 @@ mod leaving;
 mod limits;
 mod messages;
 mod moving;
+mod origins;
 mod parties;
 mod private;
 mod processes;
