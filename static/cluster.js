@@ -82,7 +82,9 @@ export class Cluster {
     const lobby = /** @type {Line<{ register: object }, never>} */ (/** @type {unknown} */ (this.lobby));
     const { token, you } = await lobby.request("register", data);
     await this.storage.set(token);
-    return (this.you = you);
+    this.you = you;
+    this.#watch("registered", you);
+    return you;
   }
 
   /** Forgets who this is, and is in the lobby as a stranger. */
