@@ -8,7 +8,7 @@
  * in the options, and needs no `window`.
  */
 
-import { Line, RoomLine } from "./line.js";
+import { Line, RoomLine, mayLeadTo } from "./line.js";
 
 /** @import { Messages } from "./messages.d.ts" */
 /**
@@ -45,6 +45,7 @@ export class Cluster {
   /** A token that was forgotten here, and of which the lobby is still to be told. @type {string | undefined} */
   #forgotten;
   /** @type {Watcher[]} */ #watchers = [];
+  /** Ends what the browser tells. */ #hearing = new AbortController();
 
   /** @param {Hooks<M>} [hooks] @param {Options} [options] */
   constructor(hooks = {}, options = {}) {
@@ -53,19 +54,23 @@ export class Cluster {
     this.storage = options.storage ?? cookieStorage();
     this.lobby = new Line("lobby", (what, detail) => this.#watch(what, detail));
     this.room = new RoomLine("room", (what, detail) => this.#watch(what, detail));
-    // A page that the browser kept asleep has lost its connections without being told.
-    globalThis.addEventListener?.("pageshow", (event) => event.persisted && this.#backToLobby("asleep"));
-    globalThis.addEventListener?.("online", () => this.#awake());
-    globalThis.document?.addEventListener("visibilitychange", () => document.hidden || this.#awake());
   }
 
   /** Connects to the lobby. From now on the player is in it, in a room, or on his way back. */
   start() {
-    if (this.state === "stopped") this.#enterLobby();
+    if (this.state !== "stopped") return;
+    this.#hearing = new AbortController();
+    const { signal } = this.#hearing;
+    // A page that the browser kept asleep has lost its connections without being told.
+    globalThis.addEventListener?.("pageshow", (event) => event.persisted && this.#backToLobby("asleep"), { signal });
+    globalThis.addEventListener?.("online", () => this.#awake(), { signal });
+    globalThis.document?.addEventListener("visibilitychange", () => document.hidden || this.#awake(), { signal });
+    this.#enterLobby();
   }
 
   /** Hangs up, and stays away until `start()`. */
   stop() {
+    this.#hearing.abort();
     this.#hangUp();
     this.#setState("stopped");
   }
@@ -79,7 +84,9 @@ export class Cluster {
     const lobby = /** @type {Line<{ register: object }, never>} */ (/** @type {unknown} */ (this.lobby));
     const { token, you } = await lobby.request("register", data);
     await this.storage.set(token);
-    return (this.you = you);
+    this.you = you;
+    this.#watch("registered", you);
+    return you;
   }
 
   /** Logs out: forgets who this is, also in the lobby, and is there as a stranger. */
@@ -158,7 +165,7 @@ export class Cluster {
    */
   #connect(line, url, path, auth) {
     const io = this.options.io ?? globals.io;
-    const origin = url || this.options.url || location.origin;
+    const origin = url || this.#home;
     this.#watch(`connecting to ${origin}${path}`, {});
     const socket = io(origin, {
       path, auth, timeout: TIMEOUT, transports: ["websocket"], reconnection: false, forceNew: true,
@@ -187,7 +194,8 @@ export class Cluster {
       case "welcome": return this.#welcome(data);
       case "joined": return this.#joined(data);
       case "reroute":
-        return void (data.to === "room" ? this.#enterRoom(data) : this.#backToLobby(data.reason));
+        if (data.to !== "room") return this.#backToLobby(data.reason);
+        return mayLeadTo(data, this.#home, this.options.origins) ? void this.#enterRoom(data) : this.#stay(line, data);
       case "refused": return this.#refused(data);
       case "player_joined": case "player_left": case "player_dropped": case "player_returned":
         return this.#playersChanged(event, data.player);
@@ -196,6 +204,19 @@ export class Cluster {
     const said = /** @type {[any, any]} */ ([event, data]);
     if (line === this.lobby) this.hooks.lobbyEvent?.(...said);
     else this.hooks.roomEvent?.(...said);
+  }
+
+  get #home() {
+    return this.options.url || location.origin;
+  }
+
+  /** Does not go where rooms cannot be, and gives up the seat. @param {Line<any, any>} line @param {Reroute} to */
+  #stay(line, { url, path }) {
+    const message = `This page may not go to ${url}${path}: see "origins" in the options of cluster.js.`;
+    this.#watch("reroute not followed", { message });
+    if (line === this.lobby) line.socket?.emit("leave_room");
+    else this.#backToLobby("bad_reroute");
+    this.hooks.refused?.({ event: "reroute", code: "bad_reroute", message });
   }
 
   /** @param {Welcome} welcome */
@@ -253,7 +274,8 @@ export class Cluster {
 
   /** The network is back, or the page. A connection that is dead would not tell for ten seconds. */
   #awake() {
-    if (this.state === "connecting") return this.#enterLobby();
+    // It does not wait longer now; but a thousand pages may be told this at the same moment.
+    if (this.state === "connecting") return this.#later(JITTER * Math.random(), () => this.#enterLobby());
     const line = this.state === "room" ? this.room : this.lobby;
     const { socket } = line;
     // No enum has an event of this name, so nobody's hook is called: the answer is that there is none.

@@ -62,7 +62,7 @@ function refresh(cluster, reroute) {
   }
   $("hop-you").textContent = you?.name ?? "you";
   $("hop-room").textContent = room ? `room ${room}` : "room";
-  if (reroute) {
+  if (reroute && URL.canParse(reroute.path, reroute.url || location.origin)) {
     const { host, pathname } = new URL(reroute.path, reroute.url || location.origin);
     $("details").dataset.room = host + pathname.replace(/\/socket\.io$/, "");
   }

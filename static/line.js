@@ -5,7 +5,7 @@
  */
 
 /** @import { Socket } from "socket.io-client" */
-/** @import { Args, DataOf, Names, PlayerHere, Watcher } from "./words.d.ts" */
+/** @import { Args, DataOf, Names, PlayerHere, Reroute, Watcher } from "./words.d.ts" */
 
 /** An answer that takes longer, in ms, does not come any more. */
 const PATIENCE = 30_000;
@@ -104,4 +104,17 @@ export class RoomLine extends Line {
     this.id = this.code = this.host = null;
     this.players = [];
   }
+}
+
+/**
+ * Whether a room may be there: at the lobby's host, on any port, or where the page's options say.
+ * @param {Reroute} to @param {string} home the lobby's @param {string[]} [origins]
+ */
+export function mayLeadTo({ url, path }, home, origins = []) {
+  if (!String(path).startsWith("/rooms/")) return false;
+  if (!url) return true;
+  if (!URL.canParse(url)) return false;
+  const [room, lobby] = [new URL(url), new URL(home)];
+  const noLessSafe = room.protocol === lobby.protocol || room.protocol === "https:";
+  return (room.hostname === lobby.hostname && noLessSafe) || origins.includes(room.origin);
 }

@@ -54,6 +54,11 @@ export type Hooks<M extends AnyMessages = Messages> = {
 export type Options = {
   /** The lobby's origin. Default: the page's. */
   url?: string;
+  /**
+   * Where rooms may be besides the lobby's host (there on any port), such as `https://rooms.example.org`. A
+   * reroute to anywhere else is not followed: `refused` with the code `bad_reroute`.
+   */
+  origins?: string[];
   /** Default: the global one. */
   io?: typeof import("socket.io-client").io;
   /** Default: a cookie. */

@@ -29,10 +29,10 @@ use super::{
     events::{BINARY, Encoded},
     guests::{ClientAddress, Guests},
     limits::Limits,
+    origins::Authority,
     rates::{Level, Rate},
     room_loop::path_of,
     settings::PublicUrl,
-    web::host_name,
     words::Refusal,
 };
 
@@ -119,11 +119,12 @@ impl Conn {
     pub fn reroute(&self, to: &Route, public_url: Option<&PublicUrl>) {
         let headers = &self.socket.req_parts().headers;
         let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+        let host_of = |authority| Authority::parse(authority).map_or(String::new(), |at| at.host);
         let url = match (to.port, public_url) {
             (None, _) => String::new(),
-            (Some(port), None) => format!("http://{}:{port}", host_name(host)),
+            (Some(port), None) => format!("http://{}:{port}", host_of(host)),
             (Some(port), Some(url)) => {
-                format!("{}://{}:{port}", url.scheme(), host_name(url.authority()))
+                format!("{}://{}:{port}", url.scheme(), host_of(url.authority()))
             }
         };
         let _ = self.tell(

@@ -29,6 +29,7 @@ use super::{
     lobby_hooks::Lobby,
     lobby_loop::{Auth, Inboxes, LobbyLoop},
     logs, net,
+    origins::Origins,
     people::People,
     rates::{Rate, Rates},
     relay, room_loop,
@@ -101,10 +102,11 @@ pub(crate) async fn run<L: Lobby>(
             _ => Ok(who),
         }
     };
-    let app = web::pages(settings, kill)?
+    let app = web::pages(settings, kill)
         .merge(relay::routes(doors.clone()))
         .layer(connection::serve("/socket.io", &settings.limits, &guests, from_clients, admit));
-    let app = guests::only_welcome(web::only_ours(app, settings.public_url.clone()));
+    let origins = Origins::new(settings.public_url.as_ref(), &settings.allow_origin, false);
+    let app = guests::only_welcome(web::only_ours(app, origins));
     let server = net::Server { app, header_timeout: settings.limits.header_timeout };
     let hand_off = cfg!(target_os = "linux") && !settings.relay;
     let front = Front { server, doors: doors.clone(), hand_off };

@@ -10,7 +10,7 @@
 //! | `output`, `budget`, `panics` | what a room prints; how much of it; what becomes of one whose hook panics |
 //! | `connection`, `events` | a browser's connection; enums as Socket.IO events |
 //! | `front`, `relay` | how a connection comes to a room: the socket itself, or copied |
-//! | `net`, `web` | listening and serving; the page |
+//! | `net`, `web`, `origins` | listening and serving; the page; whose requests are answered |
 //! | `guests`, `rates`, `guesses` | where connections come from and how many may; how often somebody may do something |
 //! | `ticker`, `tickets` | when a room ticks; who may come into it |
 //! | `stage` | a room without all that, for tests of your hooks |
@@ -43,6 +43,7 @@ mod log_writer;
 mod logouts;
 mod logs;
 mod net;
+mod origins;
 mod output;
 mod panics;
 mod people;

@@ -3,6 +3,7 @@
 
 use std::{collections::VecDeque, path::PathBuf, time::Duration};
 
+use anyhow::ensure;
 use tokio::sync::mpsc;
 use tracing::{error, info};
 
@@ -29,11 +30,15 @@ pub(crate) struct Pool {
     waiting: VecDeque<(RoomId, Started)>,
     /// One of them died by itself.
     died: bool,
+    /// In production: what stands at the program's path is not this program, so no room can be started.
+    outdated: bool,
     closed: bool,
 }
 
 pub(crate) struct Started {
     pub process: Process,
+    /// What stood at the program's path when it was started.
+    build: String,
     /// What it said first.
     pub warm: Option<Warm>,
     /// Rooms say on which port they listen, but not whether they have one.
@@ -61,16 +66,15 @@ impl Pool {
         let program = std::env::current_exe()?;
         let build = supervisor::build_id(&program);
         let waiting = VecDeque::new();
-        let (next_room, died, closed) = (1, false, false);
-        Ok(Pool { settings, program, build, inbox, next_room, waiting, died, closed })
+        let (next_room, died, outdated, closed) = (1, false, false, false);
+        Ok(Pool { settings, program, build, inbox, next_room, waiting, died, outdated, closed })
     }
 
     /// A process for a room: the oldest warm one, if it is of the newest build, or a new one.
     pub fn take(&mut self) -> anyhow::Result<(RoomId, Started)> {
         let newest = supervisor::build_id(&self.program);
         while let Some((id, started)) = self.waiting.pop_front() {
-            let stale = started.warm.as_ref().is_some_and(|warm| warm.build != newest);
-            if !stale || !cfg!(debug_assertions) {
+            if started.build == newest || !cfg!(debug_assertions) {
                 return Ok((id, started));
             }
             info!(room = %id, "the program was built again: a warm room is replaced");
@@ -80,8 +84,12 @@ impl Pool {
 
     /// When it wants to be filled again.
     pub fn refill_delay(&self) -> Option<Duration> {
-        let full = self.closed || self.waiting.len() >= self.settings.pool;
-        (!full).then_some(if self.died { DELAY_AFTER_DEATH } else { REFILL_DELAY })
+        let full = self.waiting.len() >= self.settings.pool;
+        (!full && !self.closed && !self.outdated).then_some(if self.died {
+            DELAY_AFTER_DEATH
+        } else {
+            REFILL_DELAY
+        })
     }
 
     /// Starts warm rooms until it is full; whether that was possible.
@@ -131,16 +139,21 @@ impl Pool {
     }
 
     fn start(&mut self) -> anyhow::Result<(RoomId, Started)> {
+        let build = supervisor::build_id(&self.program);
+        self.outdated = build != self.build && !cfg!(debug_assertions);
+        ensure!(!self.outdated, REBUILT);
         let id = RoomId(self.next_room.to_string());
         self.next_room += 1;
         let process =
             supervisor::start(&self.program, id.clone(), &self.settings, self.inbox.clone())?;
         let has_port = self.settings.room_ports.is_some();
-        Ok((id, Started { process, warm: None, has_port }))
+        Ok((id, Started { process, build, warm: None, has_port }))
     }
 }
 
+const REBUILT: &str = "the program was built again; start the lobby again";
+
 /// What becomes of a misfit.
 pub(crate) fn rebuilt() -> Verdict {
-    Exit::NeverReady("the program was built again; start the lobby again".to_owned())
+    Exit::NeverReady(REBUILT.to_owned())
 }

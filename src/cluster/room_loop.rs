@@ -39,6 +39,7 @@ use super::{
     guests::{Guests, only_welcome},
     limits::Size,
     logs, net,
+    origins::Origins,
     panics::{Panic, caught, crash, survived},
     room_core::{Core, Effect},
     room_hooks::Room,
@@ -222,9 +223,12 @@ fn app(
         tickets.redeem(ticket)
     };
     let sockets = connection::serve(&path_of(room), &settings.limits, guests, inbox, admit);
-    let app = only_ours(Router::new().layer(sockets), settings.public_url.clone());
+    let app = Router::new().layer(sockets);
+    // The page came from the lobby's port.
+    let any_port = settings.ports.is_some();
+    let origins = Origins::new(settings.public_url.as_ref(), &settings.allow_origin, any_port);
     // The next request may be for the lobby, whose connection it was.
-    net::one_request(only_welcome(app))
+    net::one_request(only_welcome(only_ours(app, origins)))
 }
 
 /// Where the sockets that the lobby gives come in.

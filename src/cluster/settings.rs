@@ -12,7 +12,10 @@ use anyhow::{Context as _, bail, ensure};
 use clap::{ArgAction, Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use super::limits::{Limits, Size};
+use super::{
+    limits::{Limits, Size},
+    origins::Authority,
+};
 use crate::defaults;
 
 /// A lobby that starts rooms as processes of their own and routes players between them.
@@ -274,6 +277,10 @@ impl FromStr for PublicUrl {
             "expected an address such as https://play.example.org"
         );
         ensure!(
+            Authority::parse(url.authority()).is_some(),
+            "expected a host name or an address, and perhaps a port"
+        );
+        ensure!(
             url.0.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'<>;,".contains(&byte)),
             "an address holds no spaces, quotes, brackets or semicolons"
         );
@@ -352,7 +359,9 @@ mod tests {
     fn addresses_are_checked() {
         let url: PublicUrl = "https://play.example.org:8443/".parse().unwrap();
         assert_eq!((url.scheme(), url.authority()), ("https", "play.example.org:8443"));
-        for bad in ["play.example.org", "ftp://x", "http://", "http://a b", "http://a;b"] {
+        for bad in
+            ["play.example.org", "ftp://x", "http://", "http://a b", "http://a;b", "http://a@b"]
+        {
             assert!(bad.parse::<PublicUrl>().is_err(), "{bad}");
         }
     }

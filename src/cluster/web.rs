@@ -1,16 +1,23 @@
 //! What the lobby serves besides Socket.IO: the page, the client libraries, and in development the
-//! log and the power to kill a room. And the check that both roles make on every request: is it
-//! meant for us, and does it come from our own page?
+//! log and the power to kill a room. And what both roles do with every request: refuse what is not
+//! for us (`origins.rs`), and tell browsers what they may make of the answer.
+//!
+//! Files come from the page's folder and from nowhere else, except where a symbolic link leads: whoever
+//! may put one there could put a copy there as well. Hidden ones (`.env`, `.git`) are not served.
 
-use std::{convert::Infallible, path::PathBuf, sync::Arc};
+use std::{
+    convert::Infallible,
+    io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound},
+    path::PathBuf,
+    sync::Arc,
+};
 
-use anyhow::Context as _;
 use axum::{
     Router,
     extract::{Path, Request, State},
     http::{
-        HeaderMap, HeaderValue, StatusCode,
-        header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, ORIGIN, X_CONTENT_TYPE_OPTIONS},
+        HeaderValue, StatusCode,
+        header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
     },
     middleware::{self, Next},
     response::{
@@ -21,14 +28,12 @@ use axum::{
 };
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::{broadcast::error::RecvError, mpsc};
-use tower_http::{
-    services::{ServeDir, ServeFile},
-    set_header::SetResponseHeaderLayer,
-};
+use tower_http::services::{ServeDir, ServeFile};
 
 use super::{
     logs,
-    settings::{PublicUrl, Settings},
+    origins::{Authority, Origins},
+    settings::Settings,
     words::RoomId,
 };
 
@@ -40,65 +45,116 @@ const VENDOR: [(&str, &str, &str); 2] = [
 ];
 
 /// The lobby's pages. `kill` gets the rooms that somebody wants killed, in development.
-pub(crate) fn pages(
-    settings: &Settings,
-    kill: mpsc::UnboundedSender<RoomId>,
-) -> anyhow::Result<Router> {
-    let mut pages = Router::new()
-        .fallback_service(ServeDir::new(&settings.static_dir))
-        .route("/dev", get(if settings.dev { "on" } else { "off" }));
+pub(crate) fn pages(settings: &Settings, kill: mpsc::UnboundedSender<RoomId>) -> Router {
+    let files = ServeDir::new(&settings.static_dir);
+    let file = async move |request: Request| match files.clone().try_call(request).await {
+        Ok(file) => file.into_response(),
+        // The last two: a name that holds a NUL, or is too long.
+        Err(error) => match error.kind() {
+            NotFound | NotADirectory | InvalidInput | InvalidFilename => StatusCode::NOT_FOUND,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+        .into_response(),
+    };
+    let mut pages =
+        Router::new().fallback(file).route("/dev", get(if settings.dev { "on" } else { "off" }));
     if settings.dev {
         pages = pages
             .route("/dev/log", get(log))
             .route("/dev/rooms/{room}/kill", post(kill_room).with_state(kill));
     }
-    let mut cdn = None;
-    for (name, package, file) in VENDOR {
-        let installed = node_modules(settings).join(package.split('@').next().unwrap()).join(file);
-        if !installed.is_file() {
-            cdn = Some(&settings.cdn);
-        }
+    for (library, (name, package, file)) in libraries(settings).into_iter().zip(VENDOR) {
         let elsewhere = format!("{}/{package}/{file}", settings.cdn.as_str());
         // Looked for at each request: after `npm ci` a reload is enough.
         let library = async move |request: Request| {
-            if !installed.is_file() {
+            if !library.is_file() {
                 return Redirect::temporary(&elsewhere).into_response();
             }
-            let file = ServeFile::new(&installed).try_call(request).await;
+            let file = ServeFile::new(&library).try_call(request).await;
             file.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR).into_response()
         };
         pages = pages.route(&format!("/vendor/{name}"), get(library));
     }
-    if cdn.is_some() {
+    if libraries(settings).iter().any(|library| !library.is_file()) {
         tracing::info!(
             from = settings.cdn.as_str(),
             "client libraries (npm ci installs them here)"
         );
     }
-    let header = |name, value: &str| -> anyhow::Result<_> {
-        let value = HeaderValue::from_str(value).context("--cdn is no header value")?;
-        Ok(SetResponseHeaderLayer::overriding(name, value))
+    pages.layer(middleware::from_fn_with_state(Arc::new(settings.clone()), as_page))
+}
+
+/// Where `npm ci` puts the libraries: `node_modules` stands beside the page's folder.
+fn libraries(settings: &Settings) -> [PathBuf; 2] {
+    VENDOR.map(|(_, package, file)| {
+        let package = package.split('@').next().expect("a name");
+        settings.static_dir.join("../node_modules").join(package).join(file)
+    })
+}
+
+async fn as_page(State(settings): State<Arc<Settings>>, request: Request, next: Next) -> Response {
+    if is_hidden(request.uri().path()) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    let here = request.extensions().get::<Authority>().cloned();
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    // Ask again each time, so that an edited page is seen at the next reload.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // No setting that was accepted holds what is no header's.
+    if let Some(here) = here
+        && let Ok(policy) = content_security_policy(&settings, &here).try_into()
+    {
+        headers.insert(CONTENT_SECURITY_POLICY, policy);
+    }
+    response
+}
+
+/// Hidden files; and `//name`, which a redirect to `//name/` would send to another host. Looked at as it
+/// is decoded later.
+fn is_hidden(path: &str) -> bool {
+    let path = path.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/");
+    let hidden = |part: &str| part.starts_with('.') && part != ".well-known";
+    path.starts_with("//") || path.split('/').any(hidden)
+}
+
+/// What the page may load and do: nothing but what is listed here. A page that needs more, such as
+/// WebAssembly (`'wasm-unsafe-eval'` among the scripts), adds it here.
+fn content_security_policy(settings: &Settings, here: &Authority) -> String {
+    let cdn = match libraries(settings).iter().all(|library| library.is_file()) {
+        true => String::new(),
+        false => format!(" {}://{}", settings.cdn.scheme(), settings.cdn.authority()),
     };
-    Ok(pages
-        .layer(header(CONTENT_SECURITY_POLICY, &content_security_policy(cdn))?)
-        .layer(header(X_CONTENT_TYPE_OPTIONS, "nosniff")?)
-        // Ask again each time, so that an edited page is seen at the next reload.
-        .layer(header(CACHE_CONTROL, "no-cache")?))
-}
-
-/// `node_modules` stands beside the page's folder.
-fn node_modules(settings: &Settings) -> PathBuf {
-    settings.static_dir.join("../node_modules")
-}
-
-/// Scripts from here (and the CDN where it is needed); websockets to anywhere, since rooms may have
-/// ports of their own, and not every browser counts a websocket to here as `'self'`.
-fn content_security_policy(cdn: Option<&PublicUrl>) -> String {
-    let cdn = cdn.map_or(String::new(), |url| format!(" {}://{}", url.scheme(), url.authority()));
+    // A proxy in front may have put another name into `Host` than the browser's.
+    let public = settings.public_url.as_ref().and_then(|url| Authority::parse(url.authority()));
+    let any_port = settings.room_ports.is_some();
+    let mut sockets = websockets(here, any_port);
+    if let Some(public) = public.filter(|public| public != here) {
+        sockets += &websockets(&public, any_port);
+    }
+    let frames = settings.allow_origin.iter();
+    let frames: String =
+        frames.map(|url| format!(" {}://{}", url.scheme(), url.authority())).collect();
     format!(
-        "default-src 'self'; script-src 'self'{cdn}; connect-src 'self' ws: wss:; \
-         img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
+        "default-src 'none'; script-src 'self'{cdn}; style-src 'self'; img-src 'self' data:; \
+         font-src 'self'; media-src 'self'; connect-src 'self'{sockets}; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'self'{frames}"
     )
+}
+
+/// Not every browser counts a websocket to here as `'self'`, and rooms may have ports of their own. A
+/// policy cannot name an IPv6 address.
+fn websockets(Authority { host, port }: &Authority, any_port: bool) -> String {
+    let port = match (any_port, port) {
+        (true, _) => ":*".to_owned(),
+        (false, Some(port)) => format!(":{port}"),
+        (false, None) => String::new(),
+    };
+    match (host.starts_with('['), any_port) {
+        (false, _) => format!(" ws://{host}{port} wss://{host}{port}"),
+        (true, true) => " ws: wss:".to_owned(),
+        (true, false) => String::new(),
+    }
 }
 
 async fn kill_room(
@@ -130,82 +186,25 @@ async fn log() -> Response {
         .into_response()
 }
 
-/// Refuses requests that were not meant for this server or that another site's page makes.
-pub(crate) fn only_ours(app: Router, public_url: Option<PublicUrl>) -> Router {
-    let check = async |State(url): State<Arc<Option<PublicUrl>>>, request: Request, next: Next| {
-        match is_ours(request.headers(), url.as_ref().as_ref()) {
-            Ok(()) => next.run(request).await,
+/// Refuses requests that were not meant for this server or that another site's page makes. What
+/// answers all others has the place that they were sent to as an [`Authority`].
+pub(crate) fn only_ours(app: Router, origins: Origins) -> Router {
+    let check = async |State(origins): State<Arc<Origins>>, mut request: Request, next: Next| {
+        let mut response = match origins.check(&request) {
+            Ok(here) => {
+                request.extensions_mut().insert(here);
+                next.run(request).await
+            }
             Err(why) => (StatusCode::FORBIDDEN, format!("{why}\n")).into_response(),
-        }
+        };
+        let headers = response.headers_mut();
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        // What is no page does nothing at all.
+        headers
+            .entry(CONTENT_SECURITY_POLICY)
+            .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+        response
     };
-    app.layer(middleware::from_fn_with_state(Arc::new(public_url), check))
-}
-
-/// `Host` must be an IP address, `localhost` or the public URL's: another name that leads here may
-/// belong to a page that plays with its own DNS. `Origin`, which every browser sends with a websocket,
-/// must name the same host; its port may differ, as rooms may have their own. A client without one is no
-/// browser and passes.
-fn is_ours(headers: &HeaderMap, public_url: Option<&PublicUrl>) -> Result<(), &'static str> {
-    let text =
-        |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or_default());
-    let host = host_name(text(HOST).ok_or("a Host header is needed")?);
-    let public = public_url.map(|url| host_name(url.authority()));
-    let is_ip = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
-    if !is_ip && host != "localhost" && Some(host) != public {
-        return Err("this host name is not ours; start the server with --public-url");
-    }
-    let Some(origin) = text(ORIGIN) else {
-        return Ok(());
-    };
-    let origin = origin.split_once("://").map(|(_, authority)| host_name(authority));
-    match origin.is_some() && (origin == Some(host) || origin == public) {
-        true => Ok(()),
-        false => Err("a page of another site may not connect here"),
-    }
-}
-
-/// `localhost` of `localhost:3000`, `[::1]` of `[::1]:3000`.
-pub(crate) fn host_name(authority: &str) -> &str {
-    match authority.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => authority,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(host: &str, origin: Option<&str>, public: Option<&str>) -> bool {
-        let mut headers = HeaderMap::new();
-        headers.insert(HOST, host.parse().unwrap());
-        if let Some(origin) = origin {
-            headers.insert(ORIGIN, origin.parse().unwrap());
-        }
-        let public = public.map(|url| url.parse().unwrap());
-        is_ours(&headers, public.as_ref()).is_ok()
-    }
-
-    #[test]
-    fn our_own_page_may_connect_also_to_a_rooms_port() {
-        assert!(check("localhost:3000", Some("http://localhost:3000"), None));
-        assert!(check("127.0.0.1:40123", Some("http://127.0.0.1:3000"), None));
-        assert!(check("[::1]:3000", Some("http://[::1]:3000"), None));
-        let public = Some("https://play.example.org");
-        assert!(check("play.example.org", Some("https://play.example.org"), public));
-        assert!(check("127.0.0.1:3000", Some("https://play.example.org"), public));
-    }
-
-    #[test]
-    fn a_client_that_is_no_browser_may_connect() {
-        assert!(check("localhost:3000", None, None));
-    }
-
-    #[test]
-    fn other_sites_and_other_names_may_not() {
-        assert!(!check("localhost:3000", Some("https://evil.example"), None));
-        assert!(!check("localhost:3000", Some("null"), None));
-        assert!(!check("rebound.example:3000", Some("http://rebound.example:3000"), None));
-        assert!(!check("rebound.example:3000", None, None));
-    }
+    app.layer(middleware::from_fn_with_state(Arc::new(origins), check))
 }

@@ -26,13 +26,21 @@ use crate::lobby::{Folder, PATIENCE};
 /// How often a condition is looked at.
 pub const LOOK: Duration = Duration::from_millis(40);
 
-/// Runs in each page before its own scripts: notices replace each other, and a quick one must not be
-/// missed between two looks.
-const REMEMBER_NOTICES: &str = "window.notices = [];
+/// Runs in each page before its own scripts: what comes and goes must not be missed between two looks.
+/// Notices; what the page's policy has forbidden; elements that no page of ours makes.
+const REMEMBER: &str = "window.notices = [];
 addEventListener('DOMContentLoaded', () => {
   const notice = document.getElementById('notice');
   new MutationObserver(() => notices.push(notice.textContent)).observe(notice, { childList: true });
-});";
+});
+window.forbidden = [];
+addEventListener('securitypolicyviolation', ({ effectiveDirective: what, blockedURI }) =>
+  forbidden.push(`${what} ${blockedURI}`));
+window.made = [];
+new MutationObserver((changes) => {
+  for (const node of changes.flatMap(({ addedNodes }) => [...addedNodes]).filter((node) => node.matches))
+    for (const e of [node, ...node.querySelectorAll('*')]) if (e.matches('b, i, img, svg')) made.push(e.outerHTML);
+}).observe(document, { childList: true, subtree: true });";
 
 /// One browser with a profile of its own; its pages share cookies. Gone when dropped.
 pub struct Browser {
@@ -116,7 +124,7 @@ impl Browser {
         page.call("Emulation.setEmulatedMedia", media).await?;
         // All windows are in front: none is slowed down for being behind another.
         page.call("Emulation.setFocusEmulationEnabled", json!({ "enabled": true })).await?;
-        let script = json!({ "source": REMEMBER_NOTICES });
+        let script = json!({ "source": REMEMBER });
         page.call("Page.addScriptToEvaluateOnNewDocument", script).await?;
         page.call("Page.navigate", json!({ "url": url })).await?;
         page.until_watching(1).await?;
@@ -315,6 +323,13 @@ impl Page {
         };
         let events = self.wire.events.lock().unwrap();
         events.iter().filter(|event| event.session == self.session).filter_map(of).collect()
+    }
+
+    /// Fails if something has become an element that is a text, or the policy has forbidden something.
+    pub async fn is_safe(&self) -> Result<()> {
+        let seen = self.eval("[...made, ...forbidden]").await?;
+        ensure!(seen == json!([]), "made or forbidden: {seen}");
+        Ok(())
     }
 
     /// Fails if the browser has complained.

@@ -17,6 +17,7 @@ mod proxy;
 mod libraries;
 mod looks;
 mod proxies;
+mod safety;
 mod story;
 mod turns;
 mod ways_back;

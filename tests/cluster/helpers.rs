@@ -78,6 +78,11 @@ impl Cluster {
         Self::start(unruly(), flags, environment, Folder::new()).await
     }
 
+    /// Another program that is a lobby.
+    pub async fn of(program: &Path, flags: &[&str]) -> Cluster {
+        Self::start(program.to_owned(), flags, &[], Folder::new()).await
+    }
+
     /// The same with so many open files at most.
     pub async fn unruly_with_open_files(limit: u32, flags: &[&str]) -> Cluster {
         use std::os::unix::fs::PermissionsExt as _;

@@ -22,6 +22,7 @@ mod bytes;
 mod containment;
 mod endings;
 mod failing;
+mod files;
 mod floods;
 #[cfg(target_os = "linux")]
 mod guests;
@@ -34,6 +35,7 @@ mod logins;
 mod logs;
 mod messages;
 mod moving;
+mod origins;
 mod panics;
 mod parties;
 mod private;

@@ -6,7 +6,9 @@ use std::fs;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::helpers::{AT_ANY_PACE, Cluster, descriptors, eventually, is_alive, pid};
+use crate::helpers::{
+    AT_ANY_PACE, Cluster, Folder, descriptors, eventually, is_alive, pid, unruly,
+};
 
 /// The processes that this one has started and not yet reaped.
 fn children(parent: Pid) -> Vec<Pid> {
@@ -220,4 +222,33 @@ async fn a_room_gets_none_of_the_lobbys_descriptors() {
 fn sockets(process: Pid) -> Vec<String> {
     let all = descriptors(process).into_iter();
     all.filter(|target| target.starts_with("socket:")).collect()
+}
+
+/// A release build does otherwise: it opens no rooms of another build.
+#[tokio::test]
+async fn while_developing_the_next_room_is_of_the_newest_build() {
+    let folder = Folder::new();
+    let program = folder.0.join("cluster");
+    fs::copy(unruly(), &program).expect("a copy");
+    let cluster = Cluster::of(&program, &["--pool", "1"]).await;
+    let mut ann = cluster.player("Ann").await.enter("play", json!({})).await;
+    let room = ann.event("joined").await["room"].take();
+    // The one that waits for the next player.
+    eventually("a warm room", || (cluster.processes().len() == 2).then_some(())).await;
+
+    // As Cargo does: a new file in the place of the old one.
+    fs::copy(unruly(), folder.0.join("new")).expect("a copy");
+    fs::rename(folder.0.join("new"), &program).expect("our folder");
+    let mut bob = cluster.player("Bob").await.enter("play", json!({})).await;
+    let next = bob.event("joined").await["room"].take();
+    assert_eq!(cluster.count("the program was built again: a warm room is replaced"), 1);
+    let runs = async |room: &Value| {
+        let process = cluster.process_of(room).await.as_raw_nonzero();
+        let file = fs::read_link(format!("/proc/{process}/exe")).expect("it runs");
+        file.display().to_string()
+    };
+    assert_eq!(runs(&next).await, program.display().to_string());
+    // Nothing happens to rooms that are open.
+    assert_eq!(runs(&room).await, format!("{} (deleted)", program.display()));
+    assert_eq!(ann.ask("echo", json!({ "n": 7 })).await, Ok(json!(7)));
 }

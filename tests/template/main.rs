@@ -11,6 +11,7 @@ mod builds;
 mod examples;
 mod hooks;
 mod output;
+mod pages;
 mod places;
 mod refusals;
 #[cfg(target_os = "linux")]

@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::helpers::{Files, Folder, REPOSITORY, Template, files, must, read, repository, run};
 
 /// What a generated project has no use for. Folders end with a slash.
-const TEMPLATE_ONLY: [&str; 10] = [
+const TEMPLATE_ONLY: [&str; 11] = [
     ".ci/",
     "LICENSE",
     "cargo-generate.toml",
@@ -14,6 +14,7 @@ const TEMPLATE_ONLY: [&str; 10] = [
     "tests/all.sh",
     "tests/browser/",
     "tests/proof/",
+    "tests/release/",
     "tests/template/",
     "tests/wire/",
 ];

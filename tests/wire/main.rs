@@ -1,6 +1,6 @@
 //! The wire contract, told by the official client: `contract.mjs` drives the program with
-//! `socket.io-client` and says what differs; `client.mjs` does so with `static/cluster.js`, in Node;
-//! `words.mjs` says to it what no arena says.
+//! `socket.io-client` and says what differs; `client.mjs` does so with `static/cluster.js`, in Node, and
+//! `elsewhere.mjs` where rooms are at another host; `words.mjs` says to it what no arena says.
 
 mod lobby;
 
@@ -30,8 +30,18 @@ fn the_pages_client_understands_all_that_may_be_said() {
     run("words.mjs", &[]);
 }
 
+#[test]
+fn the_pages_client_goes_to_rooms_at_the_lobbys_host_or_where_its_options_say() {
+    let lobby = start_lobby_with(&["--room-ports", "20000-29999"]);
+    run("elsewhere.mjs", &[&lobby.url]);
+}
+
 fn start_lobby() -> Lobby {
-    Lobby::start(Path::new(env!("CARGO_BIN_EXE_cluster")), Path::new(PROJECT), &[]).unwrap()
+    start_lobby_with(&[])
+}
+
+fn start_lobby_with(flags: &[&str]) -> Lobby {
+    Lobby::start(Path::new(env!("CARGO_BIN_EXE_cluster")), Path::new(PROJECT), flags).unwrap()
 }
 
 fn run(script: &str, args: &[&str]) {

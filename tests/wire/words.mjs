@@ -10,12 +10,12 @@ const ticket = (room) => ({ to: "room", room, url: "", path: `/rooms/${room}/soc
 const joined = (room, code = null) => ({ room, code, host: null, you: ann, players: [ann], away: [] });
 
 /** The lines that a client has, newest last, and what its hooks were told. */
-function client() {
+function client(options = {}) {
   const sockets = [], told = [];
   const io = (url, { path, auth }) => {
     const listeners = {};
     const socket = {
-      path, auth, cut: false, emitted: [], connected: true,
+      url, path, auth, cut: false, emitted: [], connected: true,
       on: (event, call) => (listeners[event] = call),
       onAny: (call) => (listeners.any = call),
       off: () => (Object.keys(listeners).forEach((event) => delete listeners[event]), socket),
@@ -40,13 +40,27 @@ function client() {
   const hooks = Object.fromEntries(names.map((name) => [name, hook(name)]));
   let token;
   const storage = { get: () => token, set: (its) => (token = its), remove: () => (token = undefined) };
-  const cluster = new Cluster(hooks, { url: "http://lobby", io, storage });
+  const cluster = new Cluster(hooks, { url: "http://lobby:3000", io, storage, ...options });
   cluster.start();
   return { cluster, storage, sockets, told, names: () => told.map(([name]) => name), last: () => sockets.at(-1) };
 }
 
 /** Until all promises that can be kept are. */
 const settled = () => new Promise(setImmediate);
+
+/** The browser's part of a page: what listens to it, and a way to tell them. */
+function browser() {
+  const target = new EventTarget();
+  const it = { listeners: 0, tell: (event, more) => target.dispatchEvent(Object.assign(new Event(event), more)) };
+  const addEventListener = (event, call, options) => {
+    it.listeners += 1;
+    options?.signal?.addEventListener("abort", () => (it.listeners -= 1));
+    target.addEventListener(event, call, options);
+  };
+  Object.assign(globalThis, { addEventListener, document: { addEventListener, hidden: false } });
+  it.leave = () => ["addEventListener", "document"].forEach((name) => delete globalThis[name]);
+  return it;
+}
 
 /** In room 1, with what was told until then forgotten. */
 async function inRoom(code) {
@@ -186,6 +200,112 @@ const checks = {
     last().says("reroute", { to: "lobby", reason: "too loud" });
     assert.deepEqual([cluster.state, told], ["connecting", [["roomLost", "too loud"]]]);
     cluster.stop();
+  },
+
+  "a reroute leads to the lobby's host, or where the options say": async () => {
+    const origins = ["https://rooms.example.org:8443"];
+    const here = "/rooms/1/socket.io";
+    for (const [lobby, url, path, follows] of [
+      ["http://lobby:3000", "", here, true],
+      ["http://lobby:3000", "http://lobby:4000", here, true],
+      ["http://lobby:3000", "https://lobby:4000", here, true],
+      ["http://lobby:3000", "HTTP://LOBBY", here, true],
+      ["https://lobby", "https://lobby:4000", here, true],
+      ["http://[::1]:3000", "http://[::1]:4000", here, true],
+      ["http://lobby:3000", "https://rooms.example.org:8443", here, true],
+      ["https://lobby", "http://lobby:4000", here, false],
+      ["http://lobby:3000", "https://rooms.example.org", here, false],
+      ["http://lobby:3000", "http://rooms.example.org:8443", here, false],
+      ["http://lobby:3000", "https://evil.example", here, false],
+      ["http://lobby:3000", "http://lobby.evil.example", here, false],
+      ["http://lobby:3000", "http://lobby@evil.example", here, false],
+      ["http://lobby:3000", "http://127.0.0.1:4000", here, false],
+      ["http://lobby:3000", "//evil.example", here, false],
+      ["http://lobby:3000", "javascript:alert(1)", here, false],
+      ["http://lobby:3000", "file:///rooms/1", here, false],
+      ["http://lobby:3000", "http://", here, false],
+      ["http://lobby:3000", 7, here, false],
+      ["http://lobby:3000", "", "/socket.io", false],
+      ["http://lobby:3000", "", "@evil.example/rooms/1", false],
+      ["http://lobby:3000", "", "//evil.example/rooms/1", false],
+      ["http://lobby:3000", "", null, false],
+    ]) {
+      const { cluster, sockets, told } = client({ url: lobby, origins });
+      sockets[0].says("welcome", welcome);
+      sockets[0].says("reroute", { ...ticket("1"), url, path });
+      await settled();
+      assert.equal(sockets.length, follows ? 2 : 1, `${lobby} ${url} ${path}`);
+      if (follows) assert.equal(sockets[1].url, url || lobby);
+      else {
+        // He stays in the lobby, which is told that he does not want the seat.
+        assert.deepEqual([cluster.state, sockets[0].emitted, sockets[0].cut], ["lobby", [["leave_room"]], false]);
+        const [[, { event, code, message }]] = told.filter(([name]) => name === "refused");
+        assert.deepEqual([event, code], ["reroute", "bad_reroute"]);
+        assert.ok(message.includes(`${url}${path}`), message);
+      }
+      cluster.stop();
+    }
+  },
+
+  "a room that sends a player to nowhere: he is in the lobby, which does so once more and not again": async () => {
+    const { cluster, sockets, told, last } = await inRoom();
+    const reroute = { ...ticket("2"), url: "https://evil.example" };
+    last().says("reroute", reroute);
+    assert.deepEqual([cluster.state, last().cut], ["connecting", true]);
+    assert.deepEqual(told.map(([name, data]) => [name, data.code ?? data]), [["roomLost", "bad_reroute"], ["refused", "bad_reroute"]]);
+    while (sockets.length < 3) await new Promise((resolve) => setTimeout(resolve, 10));
+    last().says("welcome", welcome);
+    last().says("reroute", reroute);
+    await settled();
+    assert.deepEqual([cluster.state, sockets.length, last().emitted], ["lobby", 3, [["leave_room"]]]);
+    cluster.stop();
+  },
+
+  "who is stopped listens to nothing in the page, and hears it again when started": async () => {
+    const page = browser();
+    const { cluster, sockets } = client();
+    for (let round = 1; round <= 3; round++) {
+      assert.equal(page.listeners, 3);
+      cluster.stop();
+      assert.equal(page.listeners, 0);
+      page.tell("pageshow", { persisted: true });
+      page.tell("online");
+      assert.deepEqual([cluster.state, sockets.length], ["stopped", round]);
+      cluster.start();
+      cluster.start();
+      assert.equal(sockets.length, round + 1);
+    }
+    sockets.at(-1).says("welcome", welcome);
+    page.tell("pageshow", { persisted: true });
+    assert.equal(cluster.state, "connecting");
+    cluster.stop();
+    page.leave();
+  },
+
+  "pages that are told at the same moment that the network is back do not all come at that moment": async () => {
+    const { setTimeout: real } = globalThis;
+    const { random } = Math;
+    const page = browser();
+    const { cluster, sockets } = client();
+    const timers = [];
+    try {
+      globalThis.setTimeout = (call, ms) => timers.push({ call, ms });
+      for (const part of [0.25, 0.75]) {
+        Math.random = () => part;
+        const count = sockets.length;
+        for (const event of ["online", "visibilitychange"]) {
+          page.tell(event);
+          assert.deepEqual([sockets.length, timers.at(-1).ms], [count, 500 * part]);
+        }
+        timers.at(-1).call();
+        assert.equal(sockets.length, count + 1);
+      }
+    } finally {
+      globalThis.setTimeout = real;
+      Math.random = random;
+    }
+    cluster.stop();
+    page.leave();
   },
 
   "bytes stay bytes, both ways": async () => {

@@ -1,0 +1,85 @@
+//! The pages of all examples keep to the lobby's Content-Security-Policy, and show texts as text.
+
+use crate::helpers::repository;
+
+/// What makes elements, scripts or styles of text.
+const FORBIDDEN: [&str; 12] = [
+    "innerHTML",
+    "outerHTML",
+    "insertAdjacentHTML",
+    "setHTMLUnsafe",
+    "srcdoc",
+    "document.write",
+    "createContextualFragment",
+    "DOMParser",
+    "eval(",
+    "new Function",
+    "cssText",
+    "javascript:",
+];
+
+#[test]
+fn no_page_has_a_script_a_style_or_a_handler_within() {
+    let mut pages = 0;
+    for (path, content) in repository() {
+        let page = path == "static/index.html" || path.ends_with("/static/index.html");
+        let text = String::from_utf8_lossy(&content).into_owned();
+        pages += usize::from(page);
+        if page {
+            assert_eq!(inline(&text), Vec::<String>::new(), "{path}");
+        }
+    }
+    assert_eq!(pages, 4, "one for each example");
+}
+
+#[test]
+fn no_script_makes_elements_of_text() {
+    let mut scripts = 0;
+    for (path, content) in repository() {
+        if path.ends_with(".js") && (path.starts_with("static/") || path.contains("/static/")) {
+            scripts += 1;
+            let text = String::from_utf8_lossy(&content).into_owned();
+            for word in FORBIDDEN {
+                assert!(!text.contains(word), "{path}: {word}");
+            }
+        }
+    }
+    assert!(scripts > 8, "{scripts} are not all");
+}
+
+#[test]
+fn what_is_within_a_page_is_found() {
+    for (page, count) in [
+        (
+            "<p>style=x onclick=y <script src=\"a.js\"></script><script\n  defer src=b.js></script>",
+            0,
+        ),
+        ("<!-- <script>x</script> --><p class=\"on\" data-on=\"x\" aria-label=\"style = x\">", 0),
+        ("<SCRIPT>x</SCRIPT>", 1),
+        ("<script type=\"module\">x</script><style>p { }</style>", 2),
+        ("<p\n style=\"color: red\"><b onclick=\"x()\"><i OnLoad = x>", 3),
+        ("<a href=\"javascript:x()\"><base href=\"x\"><iframe srcdoc=x>", 3),
+    ] {
+        assert_eq!(inline(page).len(), count, "{page}: {:?}", inline(page));
+    }
+}
+
+/// The tags that the policy would not let be what they are.
+fn inline(page: &str) -> Vec<String> {
+    let mut text = page.to_ascii_lowercase();
+    while let Some((before, rest)) = text.split_once("<!--") {
+        text = format!("{before}{}", rest.split_once("-->").map_or("", |(_, after)| after));
+    }
+    let tags = text.split('<').skip(1).filter_map(|tag| Some(tag.split_once('>')?.0));
+    let bad = |tag: &&str| {
+        let (name, attributes) = tag.split_once(char::is_whitespace).unwrap_or((tag, ""));
+        // What stands in quotes is no attribute, but may be a script.
+        let outside: String = attributes.split('"').step_by(2).collect::<Vec<_>>().join("\"\"");
+        let mut names = outside.split_whitespace().map(|part| part.split('=').next().unwrap());
+        let script = name == "script" && !attributes.contains("src=");
+        let handler =
+            names.any(|name| name == "style" || name == "srcdoc" || name.starts_with("on"));
+        script || handler || ["style", "base"].contains(&name) || tag.contains("javascript:")
+    };
+    tags.filter(bad).map(str::to_owned).collect()
+}
