@@ -32,7 +32,7 @@ use super::{
     channel::{self, FromRoom, Receiver, Sender, ToRoom, VERSION},
     connection::{self, Answerer, Conn, ConnId, FromClient, Message, RawEvent},
     ctx::Ctx,
-    events, logs, net,
+    events, logs, memory, net,
     panics::{Panic, caught, crash, survived},
     room_core::{Core, Effect},
     room_hooks::Room,
