@@ -49,7 +49,9 @@ impl Story {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_room_that_wants_too_much_memory_dies_and_the_others_play_on() {
-    let mut story = Story::begin(&["--room-memory", "128m"]).await;
+    // Taking it is work, and must not look as if the room hung.
+    let flags = ["--room-memory", "128m", "--heartbeat-timeout", "60s"];
+    let mut story = Story::begin(&flags).await;
     story.anns.emit("hog", json!({}));
     let what = story.crashes().await;
     assert!(what.starts_with("aborted: memory allocation of "), "{what}");
