@@ -178,6 +178,7 @@ async fn a_room_that_does_not_read_what_it_is_told_is_killed_before_too_much_wai
         story.boss.ask("tell_much", told).await.expect("it is not the lobby's fault");
         let exited = json!({ "room": story.room, "how": "hung", "winner": null });
         assert_eq!(story.boss.lobby().event("exited").await, exited);
+        story.cluster.logged("room hung and was killed").await;
         assert_eq!(story.cluster.count("a room does not take a message"), 1, "said once");
         story.others_play().await;
     }
