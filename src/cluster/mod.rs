@@ -7,7 +7,7 @@
 //! | `lobby_main`, `lobby_loop`, `people` | the lobby's process, its loop; who is in the lobby |
 //! | `room_loop`, `room_core` | a room's process and its loop; who has a seat, which hook comes when |
 //! | `supervisor`, `pool`, `channel` | a room's process seen from the lobby; started ahead; what the two say |
-//! | `output`, `budget`, `panics` | what a room prints; how much of it; what becomes of one whose hook panics |
+//! | `output`, `budget`, `memory`, `panics` | what a room prints; how much it may do, and have; a hook that panics |
 //! | `connection`, `events` | a browser's connection; enums as Socket.IO events |
 //! | `front`, `relay` | how a connection comes to a room: the socket itself, or copied |
 //! | `net`, `web`, `origins` | listening and serving; the page; whose requests are answered |
@@ -42,6 +42,7 @@ mod lobby_main;
 mod log_writer;
 mod logouts;
 mod logs;
+mod memory;
 mod net;
 mod origins;
 mod output;

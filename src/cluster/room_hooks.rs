@@ -15,7 +15,12 @@ use super::{
 /// Hooks are called one at a time, in the order in which things happened, by the task that owns the
 /// state. A hook must not wait: give work away with [`Ctx::spawn`] (futures) or [`Ctx::compute`] (heavy
 /// work). A hook that takes longer than the heartbeat timeout gets its room killed as hung; one that
-/// panics ends the room, and no other.
+/// panics ends the room, and no other, or with `--room-panic ends-hook` not even that: who has asked is
+/// refused with `internal`.
+///
+/// What a room prints is in the lobby's log: 2,000 lines at once and 200 in a second; the others are counted. It
+/// may say 10,000 things at once to the lobby and 2,000 in a second; more of it waits, and one that has
+/// thousands waiting ends. An allocation beyond `--room-memory` fails and ends it.
 #[allow(unused_variables, reason = "defaults name their arguments for those who copy them")]
 pub trait Room: Sized + 'static {
     /// What kind of room this is: given by the lobby at creation. Anybody may read it in the list of

@@ -18,17 +18,14 @@ use futures_util::{
     StreamExt as _,
     stream::{FuturesUnordered, SelectAll},
 };
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    process::{Resource, Rlimit, getrlimit, setrlimit},
-};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
 use tokio::{
     net::{TcpListener, UnixStream},
     sync::mpsc,
     time::Instant,
 };
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::{
     agenda::{Call, Task, sleep_until},
@@ -37,8 +34,7 @@ use super::{
     ctx::Ctx,
     events,
     guests::{Guests, only_welcome},
-    limits::Size,
-    logs, net,
+    logs, memory, net,
     origins::Origins,
     panics::{Panic, caught, crash, survived},
     room_core::{Core, Effect},
@@ -125,29 +121,13 @@ fn end_without_lobby(socket: &StdUnixStream, patience: Option<&Timespec>) -> boo
     gone
 }
 
-/// Bounds the memory of this process, and of each that it starts: an allocation beyond it fails, and ends the
-/// process. If the whole machine has no memory left, a room goes before the lobby.
-fn confine(memory: Size) {
-    if cfg!(target_os = "linux") {
-        let old = getrlimit(Resource::Data);
-        let least = |limit: Option<u64>| Some(limit.map_or(memory.0, |old| old.min(memory.0)));
-        let new = Rlimit { current: least(old.current), maximum: least(old.maximum) };
-        if let Err(error) = setrlimit(Resource::Data, new) {
-            warn!(%error, "this room's memory has no limit");
-        }
-        if let Err(error) = std::fs::write("/proc/self/oom_score_adj", "500") {
-            debug!(%error, "if memory runs short, this room is not the first to go");
-        }
-    }
-}
-
 async fn live<R: Room>(to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::Result<()> {
     let build = supervisor::build_id(&std::env::current_exe()?);
     let Some(ToRoom::Setup { version, room, settings }) = from_lobby.recv().await? else {
         bail!("the lobby did not say who this room is");
     };
     ensure!(version == VERSION, "the lobby speaks version {version}, this room {VERSION}");
-    confine(settings.memory);
+    memory::confine(settings.memory);
     let listener = settings.ports.map(|ports| net::bind_any(settings.host, ports)).transpose()?;
     let port = listener.as_ref().map(TcpListener::local_addr).transpose()?.map(|at| at.port());
     to_lobby.send(&FromRoom::Warm { version: VERSION, build, port })?;

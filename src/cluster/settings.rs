@@ -18,6 +18,9 @@ use super::{
 };
 use crate::defaults;
 
+/// A room takes three megabytes before it does anything, and two for each thread.
+const LEAST_MEMORY: Size = Size(16 << 20);
+
 /// A lobby that starts rooms as processes of their own and routes players between them.
 #[derive(Debug, Clone, Parser)]
 #[command(version, about)]
@@ -99,7 +102,8 @@ pub struct Settings {
     #[arg(long, env = "CLUSTER_WRONG_CODES_PER_MINUTE", default_value = "10")]
     pub wrong_codes_per_minute: NonZeroU32, // typing errors; 47 million codes take 900 years
 
-    /// Memory that one room may use, such as `512m` or `2g`. One that wants more dies. (Linux)
+    /// Memory that one room may use, and again each process that it starts, such as `512m` or `2g`. One
+    /// that wants more dies. (Linux)
     #[arg(long, env = "CLUSTER_ROOM_MEMORY", default_value = "1g")]
     pub room_memory: Size,
 
@@ -220,6 +224,10 @@ impl Settings {
         ensure!(
             self.heartbeat_timeout >= 2 * self.heartbeat,
             "--heartbeat-timeout must be at least twice --heartbeat, or a slow pause kills a room"
+        );
+        ensure!(
+            self.room_memory >= LEAST_MEMORY,
+            "--room-memory must be at least 16m, or no room can begin"
         );
         ensure!(
             self.static_dir.join("index.html").is_file(),

@@ -364,6 +364,8 @@ mod tests {
     enum Request {
         Square { n: u64 },
         WorkForEver,
+        Panic,
+        PanicLater,
     }
 
     impl Room for Game {
@@ -395,6 +397,11 @@ mod tests {
                         },
                         |_, _, _| {},
                     );
+                    done()
+                }
+                Request::Panic => panic!("as asked"),
+                Request::PanicLater => {
+                    room.spawn(async { panic!("as asked later") }, |_, _, ()| {});
                     done()
                 }
             }
@@ -431,5 +438,20 @@ mod tests {
         stage.advance(Duration::from_secs(60 * 60));
         assert_eq!(*stage.room().players(), [ann]);
         assert!(stage.exit().is_none());
+    }
+
+    #[test]
+    #[should_panic(expected = "as asked")]
+    fn a_panic_in_a_hook_fails_the_test() {
+        let (mut stage, ann) = stage();
+        let _ = stage.emit(&ann, "panic", json!({}));
+    }
+
+    #[test]
+    #[should_panic(expected = "as asked later")]
+    fn a_panic_in_what_a_hook_gave_away_fails_the_test() {
+        let (mut stage, ann) = stage();
+        stage.emit(&ann, "panic_later", json!({})).expect("given away");
+        stage.settle();
     }
 }

@@ -192,12 +192,11 @@ impl Watched {
                 frame = timeout(patience, self.receiver.recv()) => frame,
                 _ = self.child.wait() => return None,
             };
-            let pause = self.frames.spend(1 + self.receiver.last_size() / SHARE, Instant::now());
-            if pause > SHORT {
-                sleep(pause).await;
-            }
             match frame {
-                Ok(Ok(Some(frame))) => self.pass_on(frame).await,
+                Ok(Ok(Some(frame))) => {
+                    self.pass_on(frame).await;
+                    self.pace().await;
+                }
                 // The socket is closed: the process is about to end, or it closed it on purpose.
                 Ok(Ok(None)) => {
                     return match timeout(heartbeat, self.child.wait()).await {
@@ -210,6 +209,14 @@ impl Watched {
                 Err(_) => return Some(Exit::NeverReady(format!("not warm within {ready:?}"))),
             }
             self.warm = true;
+        }
+    }
+
+    /// Waits if the room says too much. It is not the room that is late then.
+    async fn pace(&mut self) {
+        let pause = self.frames.spend(1 + self.receiver.last_size() / SHARE, Instant::now());
+        if pause > SHORT {
+            sleep(pause).await;
         }
     }
 

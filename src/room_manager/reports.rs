@@ -126,28 +126,12 @@ impl<R: Room> RoomManager<R> {
                 entry.locked_itself = locked;
                 vec![]
             }
-            FromRoom::Crashed { .. } => {
-                entry.state = State::Ending;
-                self.doors.close(room);
-                self.count_start(room);
-                self.fail_joins(room, &Refusal::RoomGone)
-            }
-            FromRoom::Closed { .. } => {
+            FromRoom::Crashed { .. } | FromRoom::Closed { .. } => {
                 entry.state = State::Ending;
                 self.doors.close(room);
                 vec![]
             }
             FromRoom::Warm { .. } | FromRoom::Beat => vec![],
-        }
-    }
-
-    /// A room dies: if it had not even begun, that counts, once.
-    fn count_start(&mut self, room: &RoomId) {
-        let entry = self.rooms.get_mut(room).filter(|entry| !entry.opened && !entry.excused);
-        if let Some(entry) = entry {
-            entry.excused = true;
-            let host = entry.about.host.clone();
-            self.died_at_start(host);
         }
     }
 
@@ -173,10 +157,12 @@ impl<R: Room> RoomManager<R> {
             return vec![];
         }
         self.doors.close(room);
-        self.count_start(room);
         let Some(mut entry) = self.rooms.remove(room) else {
             return vec![];
         };
+        if !entry.opened && !entry.excused {
+            self.died_at_start(entry.about.host.clone());
+        }
         let exit = typed(verdict);
         let mut happenings = Vec::new();
         for seat in std::mem::take(&mut entry.seats).into_values() {

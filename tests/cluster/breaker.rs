@@ -1,5 +1,6 @@
 //! Rooms that die at their start: after so many, none are started for a while.
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::{
@@ -58,7 +59,8 @@ async fn warm_rooms_that_die_count_as_well_and_none_are_started_meanwhile() {
 
 #[tokio::test]
 async fn a_refusal_and_a_room_that_was_closed_are_no_failures() {
-    let cluster = Cluster::unruly(&QUICK).await;
+    let flags = ["--failed-starts", "3", "--failed-starts-pause", "60s", "--stop-timeout", "300ms"];
+    let cluster = Cluster::unruly(&flags).await;
     let mut ann = cluster.player("Ann").await;
     for _ in 0..4 {
         assert_eq!(ann.ask("play", opening("refuse")).await, Err("no_mood".into()));
@@ -68,8 +70,9 @@ async fn a_refusal_and_a_room_that_was_closed_are_no_failures() {
         let room = ann.ask("open", json!({})).await.expect("a room");
         let ready = |line: &Value| line["message"] == "room ready" && line["room"] == room;
         eventually("ready", || cluster.lines().iter().any(ready).then_some(())).await;
-        cluster.signal_room(&room, rustix::process::Signal::KILL).await;
+        cluster.signal_room(&room, Signal::KILL).await;
     }
+    ann.ask_until("list", json!({}), |rooms| *rooms == json!([])).await;
     ann.enter("play", json!({})).await;
     assert_eq!(cluster.count("too many rooms die at their start; starting none for a while"), 0);
 }

@@ -49,7 +49,9 @@ impl Story {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_room_that_wants_too_much_memory_dies_and_the_others_play_on() {
-    let mut story = Story::begin(&["--room-memory", "128m"]).await;
+    // Taking it is work, and must not look as if the room hung.
+    let flags = ["--room-memory", "128m", "--heartbeat-timeout", "60s"];
+    let mut story = Story::begin(&flags).await;
     story.anns.emit("hog", json!({}));
     let what = story.crashes().await;
     assert!(what.starts_with("aborted: memory allocation of "), "{what}");
@@ -176,6 +178,7 @@ async fn a_room_that_does_not_read_what_it_is_told_is_killed_before_too_much_wai
         story.boss.ask("tell_much", told).await.expect("it is not the lobby's fault");
         let exited = json!({ "room": story.room, "how": "hung", "winner": null });
         assert_eq!(story.boss.lobby().event("exited").await, exited);
+        story.cluster.logged("room hung and was killed").await;
         assert_eq!(story.cluster.count("a room does not take a message"), 1, "said once");
         story.others_play().await;
     }

@@ -83,7 +83,8 @@ impl Drop for Silent {
 async fn with_its_log_closed_the_lobby_serves_and_ends_in_order() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
-    let lobby = Silent::start("", writer.into(), Stdio::null()).await;
+    let stderr = writer.try_clone().expect("a descriptor");
+    let lobby = Silent::start("", writer.into(), stderr.into()).await;
     lobby.serves().await;
     lobby.stops().await;
 }
