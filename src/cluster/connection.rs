@@ -298,19 +298,24 @@ impl FromMessageParts<LocalAdapter> for RawEvent {
         packet: &mut socketioxide_core::Value,
         ack: &Option<i64>,
     ) -> Result<Self, Infallible> {
-        // A packet is `["name", data, …]`; Socket.IO has read its name already.
         let (text, attached) = match packet {
             socketioxide_core::Value::Str(text, attached) => (text.as_str(), attached.take()),
             socketioxide_core::Value::Bytes(_) => ("", None),
         };
-        let wants_ack = ack.is_some();
-        Ok(match serde_json::from_str::<Vec<Box<RawValue>>>(text) {
+        let first = attached.and_then(|mut attached| attached.pop_front());
+        Ok(RawEvent::parse(text, first, ack.is_some()))
+    }
+}
+
+impl RawEvent {
+    /// A packet is `["name", data, …]`; Socket.IO has read its name already.
+    pub fn parse(text: &str, attached: Option<Bytes>, wants_ack: bool) -> RawEvent {
+        match serde_json::from_str::<Vec<Box<RawValue>>>(text) {
             Ok(parts) => {
                 let mut parts = parts.into_iter();
                 let name = parts.next().and_then(|name| serde_json::from_str(name.get()).ok());
                 let name: String = name.unwrap_or_default();
-                let first = attached.and_then(|mut attached| attached.pop_front());
-                let binary = first.filter(|_| name == BINARY);
+                let binary = attached.filter(|_| name == BINARY);
                 RawEvent { name, data: Ok(parts.next()), binary, wants_ack }
             }
             Err(error) => RawEvent {
@@ -319,6 +324,6 @@ impl FromMessageParts<LocalAdapter> for RawEvent {
                 binary: None,
                 wants_ack,
             },
-        })
+        }
     }
 }

@@ -27,6 +27,8 @@ mod events;
 #[cfg(test)]
 mod forged;
 pub(crate) mod front;
+#[cfg(test)]
+mod fuzz;
 mod handle;
 mod hs256;
 mod key;
