@@ -20,6 +20,7 @@ mod attacks;
 mod bytes;
 mod endings;
 mod failing;
+mod fuzzing;
 #[cfg(target_os = "linux")]
 mod handoff;
 mod joining;
