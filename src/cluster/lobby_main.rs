@@ -44,23 +44,24 @@ const FEW: u32 = 16;
 const LAST_WORK: Duration = Duration::from_millis(100);
 
 /// The whole life of a lobby process, on the main thread.
-pub(crate) fn main<L: Lobby>(mut settings: Settings) -> anyhow::Result<ExitCode> {
+pub(crate) fn main<L: Lobby>(settings: Settings) -> anyhow::Result<ExitCode> {
     settings.check()?;
     logs::init_lobby(settings.log_format, settings.dev)?;
-    fit_descriptors(&mut settings)?;
+    let connections = fit_descriptors(&settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let listener = net::bind(settings.address())?;
-        run::<L>(listener, settings, stop_signal()?).await
+        run::<L>(listener, connections, settings, stop_signal()?).await
     });
     // Dropping it would wait for computations; they end with the process.
     runtime.shutdown_timeout(LAST_WORK);
     result.map(|()| ExitCode::SUCCESS)
 }
 
-/// Runs a lobby on this listener until `shutdown`.
+/// Runs a lobby on this listener, with so many connections at once, until `shutdown`.
 pub(crate) async fn run<L: Lobby>(
     listener: TcpListener,
+    connections: usize,
     settings: Settings,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
@@ -92,7 +93,7 @@ pub(crate) async fn run<L: Lobby>(
     let hand_off = cfg!(target_os = "linux") && !settings.relay;
     let front = Front { server, doors: doors.clone(), hand_off };
     let address = listener.local_addr()?;
-    let places = Arc::new(Semaphore::new(settings.limits.max_connections.get() as usize));
+    let places = Arc::new(Semaphore::new(connections));
     let receive = move |stream, place| front.clone().receive(stream, place);
     let accepting = tokio::spawn(net::accept(listener, places, receive));
     announce(settings, address);
@@ -127,15 +128,16 @@ fn own_address() -> Option<IpAddr> {
 
 /// Raises the limit on open files as far as allowed, refuses one that cannot do, and allows as many
 /// connections as are left: who waits to be accepted needs none, and the rooms have theirs.
-fn fit_descriptors(settings: &mut Settings) -> anyhow::Result<()> {
+fn fit_descriptors(settings: &Settings) -> anyhow::Result<usize> {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     let _ = setrlimit(Resource::Nofile, limit);
     let rooms = (settings.max_rooms + settings.pool) as u64;
     let needed = DESCRIPTORS.0 + DESCRIPTORS.1 * rooms;
+    let wanted = settings.limits.max_connections.get();
     let Some(have) = getrlimit(Resource::Nofile).current else {
-        return Ok(());
+        return Ok(wanted as usize);
     };
     ensure!(
         have >= needed,
@@ -143,11 +145,10 @@ fn fit_descriptors(settings: &mut Settings) -> anyhow::Result<()> {
          or lower --max-rooms"
     );
     let connections = FEW + u32::try_from((have - needed) / 2).unwrap_or(u32::MAX - FEW);
-    if connections < settings.limits.max_connections.get() {
+    if connections < wanted {
         info!(connections, "{have} open files allow fewer connections than --max-connections");
-        settings.limits.max_connections = connections.try_into()?;
     }
-    Ok(())
+    Ok(connections.min(wanted) as usize)
 }
 
 /// Ctrl-C in a terminal, or SIGTERM.
