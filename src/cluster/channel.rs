@@ -40,14 +40,14 @@ use super::{
 
 /// Raised whenever a frame changes its meaning; lobby and room must agree.
 pub(crate) const VERSION: u32 = 4;
-const MAX_FRAME: usize = 64 * 1024;
+pub(super) const MAX_FRAME: usize = 64 * 1024;
 /// Frames that may wait for a room that does not read, and their bytes; one more, and it counts as hung.
 const MAX_WAITING: usize = 4096;
 const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
 /// How long a room may take to make way for one more socket.
 const SOCKET_PATIENCE: Duration = Duration::from_secs(1);
 /// How much is read in one go.
-const CHUNK: usize = 8 * 1024;
+pub(super) const CHUNK: usize = 8 * 1024;
 /// What this process starts must not inherit the sockets that it gets. Elsewhere than on Linux they
 /// can only be marked a moment later.
 #[cfg(target_os = "linux")]
@@ -308,6 +308,12 @@ impl Receiver {
     /// The bytes of the last frame.
     pub fn last_size(&self) -> usize {
         self.last_size
+    }
+
+    /// How much memory is held for what has not become a frame yet.
+    #[cfg(test)]
+    pub fn held(&self) -> usize {
+        self.buffer.capacity()
     }
 
     /// The sockets that came with the frames so far. Fewer than were sent, if this process has no

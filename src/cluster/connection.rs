@@ -2,21 +2,18 @@
 //! something, it is gone. In this order, nothing lost, whatever the runtime does.
 
 use std::{
-    convert::Infallible,
     net::IpAddr,
     sync::{Arc, Mutex, atomic::AtomicU64, atomic::Ordering::Relaxed},
 };
 
 use axum::http::header::HOST;
-use serde::{Serialize, Serializer};
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Value, json};
 use socketioxide::{
     SendError, SocketError, SocketIo,
-    adapter::LocalAdapter,
     extract::{AckSender, SocketRef, TryData},
-    handler::{ConnectHandler as _, FromMessageParts},
+    handler::ConnectHandler as _,
     layer::SocketIoLayer,
-    socket::{DisconnectReason, Socket},
+    socket::DisconnectReason,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
@@ -24,13 +21,13 @@ use tokio::{
 };
 
 use super::{
-    Bytes,
+    budget::{Budget, Rate},
     channel::Route,
     events::{BINARY, Encoded},
     guests::{ClientAddress, Guests},
     limits::Limits,
     origins::Authority,
-    rates::{Level, Rate},
+    packet::{Attached, RawEvent},
     room_loop::path_of,
     settings::PublicUrl,
     words::Refusal,
@@ -243,8 +240,8 @@ struct Line<A> {
     early: Mutex<Option<Vec<FromClient<A>>>>,
     waiting: Arc<Semaphore>,
     limits: Arc<Limits>,
-    /// How many events came lately.
-    events: Mutex<Level>,
+    /// How many more events may come now.
+    events: Mutex<Budget>,
 }
 
 impl<A> Line<A> {
@@ -255,8 +252,8 @@ impl<A> Line<A> {
             inbox,
             early: Mutex::new(Some(Vec::new())),
             waiting: Arc::new(Semaphore::new(limits.max_waiting.get() as usize)),
+            events: Mutex::new(Budget::new(pace_of(&limits), Instant::now())),
             limits,
-            events: Mutex::new(Level::new(Instant::now())),
         })
     }
 
@@ -299,14 +296,20 @@ impl<A> Line<A> {
 
     /// Counts one more event.
     fn pace(&self) -> Pace {
-        let rate = Rate::new(self.limits.events_per_second.get(), SECONDS_AT_ONCE);
+        let now = Instant::now();
         let mut events = self.events.lock().expect("nobody panics while holding this");
-        match events.rise(rate, Instant::now()) {
-            level if level <= rate.burst => Pace::Good,
-            level if level <= 2.0 * rate.burst => Pace::TooFast,
+        events.spend(1, now);
+        match events.left(now) {
+            0.0.. => Pace::Good,
+            left if left + pace_of(&self.limits).at_once >= 0.0 => Pace::TooFast,
             _ => Pace::Flood,
         }
     }
+}
+
+/// How many events may come.
+fn pace_of(limits: &Limits) -> Rate {
+    Rate::new(limits.events_per_second.get(), SECONDS_AT_ONCE)
 }
 
 enum Pace {
@@ -315,61 +318,4 @@ enum Pace {
     TooFast,
     /// He does not listen.
     Flood,
-}
-
-/// Bytes that Socket.IO sends beside the event's text.
-struct Attached<'a>(&'a [u8]);
-
-impl Serialize for Attached<'_> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_bytes(self.0)
-    }
-}
-
-/// An event as it came: its name and its first argument, both as text.
-#[derive(Debug)]
-pub(crate) struct RawEvent {
-    pub name: String,
-    /// `Err`: not JSON.
-    pub data: Result<Option<Box<RawValue>>, Refusal>,
-    /// What came beside the text, if it was the event for it.
-    pub binary: Option<Bytes>,
-    /// All that came, in bytes.
-    bytes: usize,
-    wants_ack: bool,
-}
-
-impl FromMessageParts<LocalAdapter> for RawEvent {
-    type Error = Infallible;
-
-    fn from_message_parts(
-        _: &Arc<Socket<LocalAdapter>>,
-        packet: &mut socketioxide_core::Value,
-        ack: &Option<i64>,
-    ) -> Result<Self, Infallible> {
-        // A packet is `["name", data, …]`; Socket.IO has read its name already.
-        let (text, attached) = match packet {
-            socketioxide_core::Value::Str(text, attached) => (text.as_str(), attached.take()),
-            socketioxide_core::Value::Bytes(_) => ("", None),
-        };
-        let wants_ack = ack.is_some();
-        let bytes = text.len() + attached.iter().flatten().map(Bytes::len).sum::<usize>();
-        Ok(match serde_json::from_str::<Vec<Box<RawValue>>>(text) {
-            Ok(parts) => {
-                let mut parts = parts.into_iter();
-                let name = parts.next().and_then(|name| serde_json::from_str(name.get()).ok());
-                let name: String = name.unwrap_or_default();
-                let first = attached.and_then(|mut attached| attached.pop_front());
-                let binary = first.filter(|_| name == BINARY);
-                RawEvent { name, data: Ok(parts.next()), binary, bytes, wants_ack }
-            }
-            Err(error) => RawEvent {
-                name: String::new(),
-                data: Err(Refusal::BadMessage(error.to_string())),
-                binary: None,
-                bytes,
-                wants_ack,
-            },
-        })
-    }
 }

@@ -123,7 +123,7 @@ async fn room_of(stream: &TcpStream) -> Option<RoomId> {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Glance {
+pub(super) enum Glance {
     /// May still become anything.
     TooShort,
     Room(RoomId),
@@ -131,7 +131,7 @@ enum Glance {
 }
 
 /// Looks at how a request begins.
-fn glance(bytes: &[u8]) -> Glance {
+pub(super) fn glance(bytes: &[u8]) -> Glance {
     let known = bytes.len().min(REQUEST.len());
     if bytes[..known] != REQUEST[..known] {
         return Glance::Other;

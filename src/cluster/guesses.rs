@@ -6,7 +6,8 @@ use std::{net::IpAddr, num::NonZeroU32};
 use tokio::time::Instant;
 
 use super::{
-    rates::{Rate, Rates},
+    budget::Rate,
+    rates::Rates,
     words::{PlayerId, Refusal},
 };
 

@@ -24,10 +24,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{
-    limits::Limits,
-    rates::{Rate, Rates},
-};
+use super::{budget::Rate, limits::Limits, rates::Rates};
 
 /// What one connection too many is told.
 const TOO_MANY: &str = "too many connections\n";
@@ -43,6 +40,7 @@ pub(crate) struct Guests(Arc<Inner>);
 
 struct Inner {
     free: Arc<Semaphore>,
+    most: u32,
     goodbyes: Arc<Semaphore>,
     max_per_address: u32,
     /// From a proxy that we trust.
@@ -80,11 +78,13 @@ struct Counted {
 pub(crate) struct ClientAddress(pub IpAddr);
 
 impl Guests {
-    pub fn new(limits: &Limits) -> anyhow::Result<Self> {
+    /// For so many connections in all.
+    pub fn new(limits: &Limits, most: u32) -> anyhow::Result<Self> {
         let header = limits.client_address_header.as_deref().map(HeaderName::from_str);
         let rate = Rate::new(limits.connects_per_second_per_address.get(), SECONDS_AT_ONCE);
         Ok(Guests(Arc::new(Inner {
-            free: Arc::new(Semaphore::new(limits.max_connections.get() as usize)),
+            free: Arc::new(Semaphore::new(most as usize)),
+            most,
             goodbyes: Arc::new(Semaphore::new(GOODBYE.1)),
             max_per_address: limits.max_connections_per_address.get(),
             header: header.transpose().context("--client-address-header is no header's name")?,
@@ -115,8 +115,8 @@ impl Guests {
     }
 
     /// Waits until all have hung up.
-    pub async fn all_gone(&self, limits: &Limits) {
-        let _ = self.0.free.acquire_many(limits.max_connections.get()).await;
+    pub async fn all_gone(&self) {
+        let _ = self.0.free.acquire_many(self.0.most).await;
     }
 
     /// Tells a client that it has too many connections. Its request is not looked at; but what is not read

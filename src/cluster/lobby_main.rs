@@ -21,6 +21,7 @@ use tracing::info;
 
 use super::{
     agenda::Agenda,
+    budget::Rate,
     connection, events,
     front::{Doors, Front},
     guesses::Guesses,
@@ -31,7 +32,7 @@ use super::{
     logs, net,
     origins::Origins,
     people::People,
-    rates::{Rate, Rates},
+    rates::Rates,
     relay, room_loop,
     settings::Settings,
     token::Tokens,
@@ -49,23 +50,24 @@ const FEW: u32 = 16;
 const LAST_WORK: Duration = Duration::from_millis(100);
 
 /// The whole life of a lobby process, on the main thread.
-pub(crate) fn main<L: Lobby>(mut settings: Settings) -> anyhow::Result<ExitCode> {
+pub(crate) fn main<L: Lobby>(settings: Settings) -> anyhow::Result<ExitCode> {
     settings.check()?;
     let _last_lines = logs::init_lobby(settings.log_format, settings.dev)?;
-    fit_descriptors(&mut settings)?;
+    let connections = fit_descriptors(&settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let listener = net::bind(settings.address())?;
-        run::<L>(listener, settings, stop_signal()?).await
+        run::<L>(listener, connections, settings, stop_signal()?).await
     });
     // Dropping it would wait for computations; they end with the process.
     runtime.shutdown_timeout(LAST_WORK);
     result.map(|()| ExitCode::SUCCESS)
 }
 
-/// Runs a lobby on this listener until `shutdown`.
+/// Runs a lobby on this listener, with so many connections at once, until `shutdown`.
 pub(crate) async fn run<L: Lobby>(
     listener: TcpListener,
+    connections: u32,
     settings: Settings,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
@@ -89,7 +91,7 @@ pub(crate) async fn run<L: Lobby>(
     let lobby = L::on_start(&cluster).await.context("the lobby does not start")?;
 
     let settings = &cluster.settings;
-    let guests = Guests::new(&settings.limits)?;
+    let guests = Guests::new(&settings.limits, connections)?;
     let per_player = Rate::new(settings.limits.connects_per_second.get(), SECONDS_AT_ONCE);
     let connects = Arc::new(Mutex::new(Rates::new(per_player)));
     let admit = move |auth: &Value| {
@@ -145,15 +147,16 @@ fn own_address() -> Option<IpAddr> {
 
 /// Raises the limit on open files as far as allowed, refuses one that cannot do, and allows as many
 /// connections as are left: who waits to be accepted needs none, and the rooms have theirs.
-fn fit_descriptors(settings: &mut Settings) -> anyhow::Result<()> {
+fn fit_descriptors(settings: &Settings) -> anyhow::Result<u32> {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     let _ = setrlimit(Resource::Nofile, limit);
     let rooms = (settings.max_rooms + settings.pool) as u64;
     let needed = DESCRIPTORS.0 + DESCRIPTORS.1 * rooms;
+    let wanted = settings.limits.max_connections.get();
     let Some(have) = getrlimit(Resource::Nofile).current else {
-        return Ok(());
+        return Ok(wanted);
     };
     ensure!(
         have >= needed,
@@ -161,11 +164,10 @@ fn fit_descriptors(settings: &mut Settings) -> anyhow::Result<()> {
          or lower --max-rooms"
     );
     let connections = FEW + u32::try_from((have - needed) / 2).unwrap_or(u32::MAX - FEW);
-    if connections < settings.limits.max_connections.get() {
+    if connections < wanted {
         info!(connections, "{have} open files allow fewer connections than --max-connections");
-        settings.limits.max_connections = connections.try_into()?;
     }
-    Ok(())
+    Ok(connections.min(wanted))
 }
 
 /// Ctrl-C in a terminal, or SIGTERM.

@@ -7,11 +7,12 @@
 //! | `lobby_main`, `lobby_loop`, `people` | the lobby's process, its loop; who is in the lobby |
 //! | `room_loop`, `room_core` | a room's process and its loop; who has a seat, which hook comes when |
 //! | `supervisor`, `pool`, `channel` | a room's process seen from the lobby; started ahead; what the two say |
-//! | `output`, `budget`, `memory`, `panics` | what a room prints; how much it may do, and have; a hook that panics |
-//! | `connection`, `events` | a browser's connection; enums as Socket.IO events |
+//! | `output`, `memory`, `panics` | what a room prints; how much it may have; a hook that panics |
+//! | `connection`, `packet`, `events` | a browser's connection; what comes and goes; enums as Socket.IO events |
 //! | `front`, `relay` | how a connection comes to a room: the socket itself, or copied |
 //! | `net`, `web`, `origins` | listening and serving; the page; whose requests are answered |
-//! | `guests`, `rates`, `guesses` | where connections come from and how many may; how often somebody may do something |
+//! | `guests`, `guesses` | where connections come from and how many may; wrong codes of private rooms |
+//! | `budget`, `rates` | how often something may be done, and by each of many |
 //! | `ticker`, `tickets` | when a room ticks; who may come into it |
 //! | `stage` | a room without all that, for tests of your hooks |
 //! | `agenda`, `compute` | timers, and work given away; heavy work on other threads |
@@ -30,6 +31,8 @@ mod events;
 #[cfg(test)]
 mod forged;
 pub(crate) mod front;
+#[cfg(test)]
+mod fuzz;
 mod guesses;
 mod guests;
 mod handle;
@@ -46,6 +49,7 @@ mod memory;
 mod net;
 mod origins;
 mod output;
+mod packet;
 mod panics;
 mod people;
 pub(crate) mod pool;

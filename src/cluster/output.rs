@@ -14,16 +14,19 @@ use tokio::{
 };
 use tracing::Level;
 
-use super::{budget::Budget, words::RoomId};
+use super::{
+    budget::{Budget, Rate},
+    words::RoomId,
+};
 
 /// Longer lines are cut into pieces of this size.
 const MAX_LINE: usize = 8 * 1024;
 /// What one stream of a room may have in the log in a second, and at once. Every `SHARE` bytes of a line count as
 /// a line, so that this is also 50 KB and 500 KB.
-const LINES: (u32, u32) = (200, 2000);
+const LINES: Rate = Rate { per_second: 200.0, at_once: 2000.0 };
 const SHARE: usize = 256;
 /// Bytes that are read in a second, and at once; a room that prints more waits when its pipe is full.
-const BYTES: (u32, u32) = (1 << 20, 1 << 20);
+const BYTES: Rate = Rate::new(1 << 20, 1);
 /// How long lines may be missing without a word about it.
 const SILENCE: Duration = Duration::from_secs(1);
 
@@ -45,7 +48,7 @@ impl Output {
             room,
             level,
             last: last.clone(),
-            budget: Budget::new(LINES.0, LINES.1, Instant::now()),
+            budget: Budget::new(LINES, Instant::now()),
             skipped: 0,
         };
         Output { task: tokio::spawn(lines.repeat(stream)), last }
@@ -82,7 +85,7 @@ struct Lines {
 
 impl Lines {
     async fn repeat(mut self, mut stream: impl AsyncRead + Unpin) {
-        let mut reading = Budget::new(BYTES.0, BYTES.1, Instant::now());
+        let mut reading = Budget::new(BYTES, Instant::now());
         let mut chunk = [0; MAX_LINE];
         let mut line = Vec::new();
         loop {
@@ -118,7 +121,7 @@ impl Lines {
         let now = Instant::now();
         // Once there was too much, it goes on when a second's worth may be said again: not in single lines
         // with a gap before each.
-        let wanted = if self.skipped > 0 { LINES.0 as usize } else { 1 };
+        let wanted = if self.skipped > 0 { LINES.per_second as usize } else { 1 };
         if !self.budget.has(wanted, now) {
             self.skipped += 1;
             return;

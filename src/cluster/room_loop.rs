@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    num::NonZeroU32,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     os::unix::net::UnixStream as StdUnixStream,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -30,12 +31,13 @@ use tracing::debug;
 use super::{
     agenda::{Call, Task, sleep_until},
     channel::{self, FromRoom, Receiver, Sender, ToRoom, VERSION},
-    connection::{self, Answerer, Conn, ConnId, FromClient, Message, RawEvent},
+    connection::{self, Answerer, Conn, ConnId, FromClient, Message},
     ctx::Ctx,
     events,
     guests::{Guests, only_welcome},
     logs, memory, net,
     origins::Origins,
+    packet::RawEvent,
     panics::{Panic, caught, crash, survived},
     room_core::{Core, Effect},
     room_hooks::Room,
@@ -48,6 +50,8 @@ use super::{
 
 /// How long a room that ends waits for its last words to be written and its players to hang up.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// Open files of a room that are not for connections: the channel, the log, what hooks open.
+const OTHER_FILES: u64 = 64;
 
 /// The whole life of a room process.
 pub(crate) fn main<R: Room>() -> anyhow::Result<ExitCode> {
@@ -123,9 +127,10 @@ fn end_without_lobby(socket: &StdUnixStream, patience: Option<&Timespec>) -> boo
 
 async fn live<R: Room>(to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::Result<()> {
     let build = supervisor::build_id(&std::env::current_exe()?);
-    let Some(ToRoom::Setup { version, room, settings }) = from_lobby.recv().await? else {
+    let Some(ToRoom::Setup { version, room, mut settings }) = from_lobby.recv().await? else {
         bail!("the lobby did not say who this room is");
     };
+    fit_descriptors(&mut settings);
     ensure!(version == VERSION, "the lobby speaks version {version}, this room {VERSION}");
     memory::confine(settings.memory);
     let listener = settings.ports.map(|ports| net::bind_any(settings.host, ports)).transpose()?;
@@ -159,7 +164,7 @@ async fn live<R: Room>(to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::R
                 return to_lobby.send(&FromRoom::Crashed { what: crash("on_open", &panic) });
             }
         };
-        let guests = Guests::new(&settings.limits)?;
+        let guests = Guests::new(&settings.limits, settings.limits.max_connections.get())?;
         let (ttl, on_panic) = (settings.ticket_ttl, Some(settings.panic));
         let core = Core::new(game, handle, tickets.clone(), ttl, on_panic);
         let (inbox, items) = mpsc::unbounded_channel();
@@ -176,12 +181,22 @@ async fn live<R: Room>(to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::R
             accepting.abort();
         }
         // Browsers hang up when they have read where to go next.
-        let _ = tokio::time::timeout(GOODBYE, guests.all_gone(&settings.limits)).await;
+        let _ = tokio::time::timeout(GOODBYE, guests.all_gone()).await;
         Ok(())
     };
     tokio::select! {
         result = life => result,
         stopped = beats => stopped,
+    }
+}
+
+/// Allows as many connections as this process may have files open; each of them is one.
+fn fit_descriptors(settings: &mut RoomSettings) {
+    use rustix::process::{Resource, getrlimit};
+    if let Some(have) = getrlimit(Resource::Nofile).current {
+        let most = u32::try_from(have.saturating_sub(OTHER_FILES)).unwrap_or(u32::MAX);
+        let most = NonZeroU32::new(most).unwrap_or(NonZeroU32::MIN);
+        settings.limits.max_connections = settings.limits.max_connections.min(most);
     }
 }
 

@@ -24,7 +24,7 @@ use tokio::{
 use tracing::Level;
 
 use super::{
-    budget::Budget,
+    budget::{Budget, Rate},
     channel::{self, FromRoom, Receiver, Sender, ToRoom, VERSION},
     output::Output,
     settings::Settings,
@@ -42,7 +42,7 @@ const LAST_LINES: Duration = Duration::from_millis(100);
 const NO_MORE_LINES: Duration = Duration::from_secs(1);
 /// Frames of one room that are read in a second, and at once: more than a room with a thousand players has to
 /// say when they all come or go. A room that says more is heard later, and the others meanwhile.
-const FRAMES: (u32, u32) = (2_000, 10_000);
+const FRAMES: Rate = Rate::new(2_000, 5);
 /// So many bytes of a frame count as one more.
 const SHARE: usize = 4 * 1024;
 /// Too short a pause is not worth the timer.
@@ -123,7 +123,7 @@ pub(crate) fn start(
     let watched = Watched {
         stdout: Output::repeat(room.clone(), stdout, Level::INFO),
         stderr: Output::repeat(room.clone(), stderr, Level::WARN),
-        frames: Budget::new(FRAMES.0, FRAMES.1, Instant::now()),
+        frames: Budget::new(FRAMES, Instant::now()),
         room,
         child,
         receiver,

@@ -24,6 +24,7 @@ mod endings;
 mod failing;
 mod files;
 mod floods;
+mod fuzzing;
 #[cfg(target_os = "linux")]
 mod guests;
 #[cfg(target_os = "linux")]

@@ -1,4 +1,4 @@
-//! What is proved by numbers: seats, first words, and order, in so many repetitions that what happens
+//! What is proved by numbers: seats, tickets, first words, and order, in so many repetitions that what happens
 //! once in ten thousand times would show. It takes minutes, and CI does it once.
 
 #![allow(dead_code, reason = "what the cluster's tests share is not all needed here")]
@@ -9,6 +9,7 @@ mod helpers;
 mod player;
 #[path = "../cluster/socket_io.rs"]
 mod socket_io;
+mod tickets;
 
 use std::{
     collections::HashSet,
