@@ -171,7 +171,7 @@ async fn whatever_a_room_says_on_its_channel_ends_only_itself() {
 async fn a_room_that_does_not_read_what_it_is_told_is_killed_before_too_much_waits_for_it() {
     // So that it is not the missing sign of life that tells.
     let patient = ["--heartbeat-timeout", "60s"];
-    for (times, bytes) in [(5_000, 10), (500, 60_000)] {
+    for (times, bytes) in [(5_000, 10), (160, 60_000)] {
         let mut story = Story::begin(&patient).await;
         story.cluster.signal_room(&story.room, Signal::STOP).await;
         let told = json!({ "room": story.room, "times": times, "bytes": bytes });
@@ -187,7 +187,7 @@ async fn a_room_that_does_not_read_what_it_is_told_is_killed_before_too_much_wai
 #[tokio::test]
 async fn a_room_that_reads_may_be_told_much_at_once() {
     let mut story = Story::begin(&["--heartbeat-timeout", "60s"]).await;
-    let told = json!({ "room": story.room, "times": 200, "bytes": 60_000 });
+    let told = json!({ "room": story.room, "times": 100, "bytes": 60_000 });
     story.boss.ask("tell_much", told).await.expect("its room");
     assert_eq!(story.anns.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
     assert_eq!(story.cluster.count("a room does not take a message"), 0);
