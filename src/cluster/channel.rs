@@ -43,7 +43,7 @@ pub(crate) const VERSION: u32 = 4;
 pub(super) const MAX_FRAME: usize = 64 * 1024;
 /// Frames that may wait for a room that does not read, and their bytes; one more, and it counts as hung.
 const MAX_WAITING: usize = 4096;
-const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
+const MAX_WAITING_BYTES: usize = 8 * 1024 * 1024;
 /// How long a room may take to make way for one more socket.
 const SOCKET_PATIENCE: Duration = Duration::from_secs(1);
 /// How much is read in one go.

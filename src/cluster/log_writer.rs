@@ -8,7 +8,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+        mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel},
     },
     thread,
     time::{Duration, Instant},
@@ -52,24 +52,28 @@ pub(crate) fn start() -> io::Result<(LogWriter, LastLines)> {
 
 fn write_lines(jobs: &Receiver<Job>, lost: &AtomicU64) {
     let stdout = io::stdout();
-    let (mut cut, mut works) = (false, true);
+    let (mut cut, mut works, mut flush) = (false, true, None);
     loop {
-        // When it has caught up there is a place for this as well. As long as nothing can be written, this could
-        // not be either.
-        let caught_up = |_| {
-            let lines = if works { lost.swap(0, Relaxed) } else { 0 };
-            if lines > 0 {
+        let job = match jobs.try_recv() {
+            // Now there is a place for this as well; as long as nothing can be written, it could not be either.
+            Err(TryRecvError::Empty) if works && lost.load(Relaxed) > 0 => {
+                let lines = lost.swap(0, Relaxed);
                 tracing::error!(lines, "lines of this log are lost: it was not taken in time");
-            }
-            jobs.recv()
-        };
-        let line = match jobs.try_recv().or_else(caught_up) {
-            Ok(Job::Line(line)) => line,
-            Ok(Job::Flush(done)) => {
-                drop(done);
                 continue;
             }
-            Err(_) => return,
+            Err(TryRecvError::Empty) => {
+                drop(flush.take());
+                jobs.recv().ok()
+            }
+            other => other.ok(),
+        };
+        let line = match job {
+            Some(Job::Line(line)) => line,
+            Some(Job::Flush(done)) => {
+                flush = Some(done);
+                continue;
+            }
+            None => return,
         };
         // What follows a line that was cut in the middle begins a new one.
         let line = if cut { [b"\n", &*line].concat() } else { line };

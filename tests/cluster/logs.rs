@@ -5,7 +5,8 @@ use std::{
     io::{BufRead as _, BufReader, Read as _},
     net::TcpListener,
     process::{Child, Stdio},
-    sync::Arc,
+    sync::{Arc, Mutex},
+    thread,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -120,20 +121,22 @@ async fn a_log_that_is_read_again_says_how_much_is_missing() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     let lobby = Silent::start("", writer.into(), Stdio::null()).await;
     lobby.serves().await;
-    let reading = std::thread::spawn(|| {
-        let lines = BufReader::new(reader).lines().map_while(Result::ok);
-        let lines = lines.map(|line| serde_json::from_str::<Value>(&line).expect("whole lines"));
-        lines.collect::<Vec<_>>()
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let read = log.clone();
+    let reading = thread::spawn(move || {
+        for line in BufReader::new(reader).lines().map_while(Result::ok) {
+            read.lock().unwrap().push(serde_json::from_str::<Value>(&line).expect("whole lines"));
+        }
     });
-    // The last lines are waited for, and so is who reads them.
-    lobby.stops().await;
-    let lines = reading.join().expect("lines");
-    let lost =
-        |line: &&Value| line["message"] == "lines of this log are lost: it was not taken in time";
-    let lost = lines.iter().find(lost).expect("a word about it");
+    let find =
+        |message: &str| log.lock().unwrap().iter().find(|line| line["message"] == message).cloned();
+    let said = "lines of this log are lost: it was not taken in time";
+    let lost = eventually("a word about it", || find(said)).await;
     assert!(lost["lines"].as_u64().is_some_and(|lines| lines > 100), "{lost}");
-    assert!(lines.iter().any(|line| line["message"] == "lobby ready"), "the first lines");
-    assert!(lines.iter().any(|line| line["message"] == "lobby stopped"), "the last ones");
+    assert!(find("lobby ready").is_some(), "the first lines are there");
+    lobby.stops().await;
+    reading.join().expect("lines");
+    assert!(find("lobby stopped").is_some(), "and the last ones");
 }
 
 #[tokio::test]

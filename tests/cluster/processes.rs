@@ -70,6 +70,53 @@ async fn what_a_room_has_started_ends_with_it() {
 }
 
 #[tokio::test]
+async fn a_process_that_leaves_its_rooms_group_outlives_it_and_holds_nothing_of_the_lobby() {
+    let cluster = Cluster::unruly(&["--pool", "0"]).await;
+    let mut boss = cluster.player("Boss").await;
+    let mut anns = cluster.player("Ann").await.enter("play", json!({})).await;
+    let away = pid(&anns.ask("fork_away", json!({})).await.expect("a process"));
+    // It still is in the group for a moment.
+    let alone = || {
+        let group = rustix::process::getpgid(Some(away));
+        group.is_ok_and(|group| group == away).then_some(())
+    };
+    eventually("a group of its own", alone).await;
+    let pipes = || {
+        let all = descriptors(cluster.pid()).into_iter();
+        all.filter(|target| target.starts_with("pipe:")).count()
+    };
+    let before = pipes();
+    anns.emit("finish", json!({ "winner": "Ann" }));
+    assert_eq!(boss.lobby().event("exited").await["how"], "finished");
+    // Its stdout and its stderr, which the process still holds.
+    let closed = || (pipes() == before - 2).then_some(());
+    eventually("the room's pipes are closed", closed).await;
+    assert!(is_alive(away), "this is beyond the lobby's power");
+    kill_process(away, Signal::KILL).expect("it runs");
+}
+
+#[tokio::test]
+async fn a_process_that_holds_its_rooms_channel_does_not_hold_up_the_rooms_end() {
+    let environment = [("HOSTILE", "channel: daemon"), ("HOSTILE_ROOM", "1")];
+    let cluster = Cluster::unruly_with(&["--pool", "0"], &environment).await;
+    let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
+    let before = cluster.descriptors();
+    let room = boss.ask("open", json!({})).await.expect("a room");
+    assert_eq!(ann.ask("join", json!({ "room": room })).await, Err("room_gone".into()));
+    assert_eq!(boss.lobby().event("exited").await["how"], "crashed");
+    let number = |line: &Value| -> Option<i64> {
+        line["message"].as_str()?.strip_prefix("daemon ")?.parse().ok()
+    };
+    let daemon = eventually("its number", || cluster.lines().iter().find_map(number)).await;
+    let daemon = pid(&json!(daemon));
+    let closed = || (cluster.descriptors() <= before).then_some(());
+    eventually("the room's descriptors are closed", closed).await;
+    assert!(is_alive(daemon));
+    kill_process(daemon, Signal::KILL).expect("it runs");
+    ann.enter("play", json!({})).await;
+}
+
+#[tokio::test]
 async fn a_killed_lobby_leaves_nothing_behind_that_its_rooms_have_started() {
     for state in ["fine", "busy", "stopped"] {
         let mut cluster = Cluster::unruly(&[]).await;
