@@ -133,7 +133,9 @@ impl Lines {
         // What a backtrace consists of follows the line that says what has happened.
         let what = !text.is_empty() && !text.starts_with([' ', '\t']);
         if what
-            && !["note: ", "stack backtrace:"].iter().any(|start| text.starts_with(start))
+            && !["note: ", "stack backtrace:", "skipping backtrace"]
+                .iter()
+                .any(|start| text.starts_with(start))
             && let Ok(mut last) = self.last.lock()
         {
             text.clone_into(&mut last);
