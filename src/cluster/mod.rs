@@ -16,6 +16,7 @@
 //! | `token`, `key`, `hs256`, `logouts` | who a player is, for days; what tokens are signed with; logins that were ended |
 //! | `wrong` | wrong tokens and tickets are counted |
 //! | `typescript` | the messages as types of the page |
+//! | `forged`, `fuzz` | tests: tokens that are none; what nobody would think of |
 //! | `settings`, `limits`, `logs`, `words` | what their names say |
 
 mod agenda;
