@@ -20,6 +20,7 @@
 //! | `wrong` | wrong tokens and tickets are counted |
 //! | `typescript` | the messages as types of the page |
 //! | `settings`, `limits`, `logs`, `log_writer`, `words` | what their names say |
+//! | `forged`, `fuzz` | tests: tokens that are none; what nobody would think of |
 
 mod agenda;
 mod budget;
