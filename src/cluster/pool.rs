@@ -64,7 +64,7 @@ impl Pool {
         inbox: mpsc::UnboundedSender<FromProcess>,
     ) -> anyhow::Result<Self> {
         let program = std::env::current_exe()?;
-        let build = supervisor::build_id(&program);
+        let build = supervisor::own_build_id()?;
         let waiting = VecDeque::new();
         let (next_room, died, outdated, closed) = (1, false, false, false);
         Ok(Pool { settings, program, build, inbox, next_room, waiting, died, outdated, closed })

@@ -126,7 +126,7 @@ fn end_without_lobby(socket: &StdUnixStream, patience: Option<&Timespec>) -> boo
 }
 
 async fn live<R: Room>(to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::Result<()> {
-    let build = supervisor::build_id(&std::env::current_exe()?);
+    let build = supervisor::own_build_id()?;
     let Some(ToRoom::Setup { version, room, mut settings }) = from_lobby.recv().await? else {
         bail!("the lobby did not say who this room is");
     };

@@ -88,6 +88,13 @@ pub(crate) fn build_id(program: &Path) -> String {
     }
 }
 
+/// The same of the program that runs in this process, also if another one stands at its path by now.
+pub(crate) fn own_build_id() -> anyhow::Result<String> {
+    let linux = cfg!(target_os = "linux");
+    let program = if linux { "/proc/self/exe".into() } else { std::env::current_exe()? };
+    Ok(build_id(&program))
+}
+
 /// Starts a room process. Must be called on a thread that lives as long as the lobby: on Linux its end
 /// is what wakes a stopped room, so that it can end as well.
 pub(crate) fn start(
