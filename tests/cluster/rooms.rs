@@ -14,6 +14,8 @@ use app::cluster::{
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::misdeeds::Misdeed;
+
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
@@ -38,6 +40,8 @@ pub enum Opening {
     Fine,
     /// Waits for ever.
     Never,
+    /// Waits for a second.
+    Late,
     /// Computes for ever.
     Spin,
     Refuse,
@@ -146,6 +150,9 @@ pub enum Request {
     Spin,
     Panic,
     Exit,
+    /// The id of the room's process.
+    Pid,
+    Misbehave(Misdeed),
 }
 
 /// Room to browser.
@@ -218,6 +225,10 @@ impl Room for Unruly {
         match options.opening {
             Opening::Fine => Ok(Unruly { options, ..Unruly::default() }),
             Opening::Never => std::future::pending().await,
+            Opening::Late => {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Ok(Unruly { options, ..Unruly::default() })
+            }
             Opening::Spin => spin(),
             Opening::Refuse => Err(refuse("no_mood", "Not today.")),
             Opening::Panic => panic!("as asked"),
@@ -403,6 +414,8 @@ impl Room for Unruly {
             Request::Spin => spin(),
             Request::Panic => panic!("as asked"),
             Request::Exit => std::process::exit(0),
+            Request::Pid => return reply(std::process::id()),
+            Request::Misbehave(misdeed) => return misdeed.commit(),
         }
         done()
     }

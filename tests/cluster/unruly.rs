@@ -1,5 +1,5 @@
-//! A program for the tests: a lobby that does what it is told. Its rooms are in `rooms.rs`, and those that
-//! keep to no rules in `hostile.rs`.
+//! A program for the tests: a lobby that does what it is told. Its rooms are in `rooms.rs`, what those
+//! do to it on demand in `misdeeds.rs`, and those that keep to no rules in `hostile.rs`.
 
 use std::{env, process::ExitCode, thread, time::Duration};
 
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tracing::info;
 
 mod hostile;
+mod misdeeds;
 mod rooms;
 
 fn main() -> ExitCode {
@@ -58,6 +59,11 @@ enum Ask {
     },
     TellAll {
         text: String,
+    },
+    /// Tell it nothing, so many times.
+    TellOften {
+        room: RoomId,
+        times: usize,
     },
     Lock {
         room: RoomId,
@@ -193,6 +199,10 @@ impl Lobby for Obedient {
                 done()
             }
             Ask::Tell { room, text } => lobby.tell(&room, text).and_then(|()| done()),
+            Ask::TellOften { room, times } => {
+                (0..times).try_for_each(|_| lobby.tell(&room, String::new()))?;
+                done()
+            }
             Ask::TellAll { text } => lobby.tell_all(text).and_then(|()| done()),
             Ask::Lock { room, locked } => lobby.lock(&room, locked).and_then(|()| done()),
             Ask::Close { room, reason } => lobby.close(&room, &reason).and_then(|()| done()),
