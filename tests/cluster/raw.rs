@@ -76,7 +76,11 @@ impl Raw {
 
     /// Who is gone already hears nothing; that shows in what he answers.
     pub async fn send(&mut self, text: &str) {
-        let _ = self.0.write_all(text.as_bytes()).await;
+        self.send_bytes(text.as_bytes()).await;
+    }
+
+    pub async fn send_bytes(&mut self, bytes: &[u8]) {
+        let _ = self.0.write_all(bytes).await;
         let _ = self.0.flush().await;
     }
 

@@ -29,6 +29,8 @@ pub struct Options {
     pub quiet: bool,
     /// Its last hook never ends.
     pub clings: bool,
+    /// Starts a process that lives for a minute, before it opens.
+    pub forks: bool,
     /// JSON text has numbers like this; a JSON value does not.
     pub big: u128,
 }
@@ -148,6 +150,10 @@ pub enum Request {
     /// Start a process that lives for a minute; answered with its id.
     Fork,
     Spin,
+    /// Hold everyone up for so long, as no hook should.
+    Block {
+        ms: u64,
+    },
     Panic,
     Exit,
     /// The id of the room's process.
@@ -222,6 +228,9 @@ impl Room for Unruly {
     type ToLobby = String;
 
     async fn on_open(options: Options, _: &Ctx<Self>) -> Result<Self, Refusal> {
+        if options.forks {
+            drop(Command::new("sleep").arg("60").spawn());
+        }
         match options.opening {
             Opening::Fine => Ok(Unruly { options, ..Unruly::default() }),
             Opening::Never => std::future::pending().await,
@@ -412,6 +421,7 @@ impl Room for Unruly {
                 return reply(id);
             }
             Request::Spin => spin(),
+            Request::Block { ms } => thread::sleep(Duration::from_millis(ms)),
             Request::Panic => panic!("as asked"),
             Request::Exit => std::process::exit(0),
             Request::Pid => return reply(std::process::id()),

@@ -33,6 +33,8 @@ pub struct World {
     pub harm: watch::Sender<Option<String>>,
     /// Who is in the lobby again.
     pub back: mpsc::UnboundedSender<Back>,
+    /// How many lobbies have been started.
+    pub lobbies: AtomicU64,
     /// How long answers took.
     pub trips: Mutex<Vec<Duration>>,
 }
@@ -55,6 +57,8 @@ pub struct Back {
     pub returned: Value,
     /// The reason for which his room said that it lets him go, if it did.
     pub told: Option<String>,
+    /// Which one it is.
+    pub lobby: u64,
     pub at: Instant,
 }
 
@@ -90,12 +94,12 @@ impl Guest {
     }
 
     pub fn join(&self, room: &Value) {
-        self.life.may_fall.store(false, Relaxed);
+        self.may_fall(false);
         self.order(Order::Join(room.clone()));
     }
 
-    pub fn may_fall(&self) {
-        self.life.may_fall.store(true, Relaxed);
+    pub fn may_fall(&self, whether: bool) {
+        self.life.may_fall.store(whether, Relaxed);
     }
 
     pub fn emit(&self, event: &str, data: Value) {
@@ -219,6 +223,7 @@ impl Body {
     async fn come_back(&self, told: Option<String>) -> Client {
         loop {
             let auth = json!({ "token": self.token });
+            let lobbies = self.world.lobbies.load(Relaxed);
             if let Ok(mut lobby) = Client::connect(&self.world.url, auth).await
                 && let Some(welcome) = lobby.try_event("welcome").await
             {
@@ -226,7 +231,8 @@ impl Body {
                     self.world.harmed(format!("{} is not himself: {welcome}", self.you));
                 }
                 let (id, returned) = (self.you["id"].clone(), welcome["returned"].clone());
-                let _ = self.world.back.send(Back { id, returned, told, at: Instant::now() });
+                let back = Back { id, returned, told, lobby: lobbies, at: Instant::now() };
+                let _ = self.world.back.send(back);
                 return lobby;
             }
             sleep(AGAIN).await;

@@ -16,7 +16,12 @@ mod raw;
 mod socket_io;
 mod storm;
 
+mod client_faults;
+mod crowd;
+mod lobby_deaths;
+mod lobby_faults;
 mod room_faults;
+mod socket_faults;
 
 use tokio::sync::Mutex;
 

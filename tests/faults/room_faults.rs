@@ -5,25 +5,22 @@ use serde_json::{Value, json};
 
 use crate::{
     ONE_AT_A_TIME,
-    baseline::{Baseline, members},
-    helpers::{Cluster, eventually, is_alive, pid},
-    storm::{Storm, flags},
+    baseline::members,
+    helpers::{eventually, is_alive, pid},
+    storm::{Storm, changing_weather},
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_a_room_does_harms_no_other() {
     let _turn = ONE_AT_A_TIME.lock().await;
-    let cluster = Cluster::unruly(&flags(&[])).await;
-    let before = Baseline::of(&cluster, 2).await;
-    let mut storm = Storm::begin(cluster).await;
-    die(&mut storm).await;
-    hang(&mut storm).await;
-    begin(&mut storm).await;
-    speak(&mut storm).await;
-    leave_things(&mut storm).await;
-    let cluster = storm.end().await;
-    println!("{before:?} {:?}", Baseline::of(&cluster, 2).await);
-    before.is_reached(&cluster).await;
+    changing_weather(&[], async |storm| {
+        die(storm).await;
+        hang(storm).await;
+        begin(storm).await;
+        speak(storm).await;
+        leave_things(storm).await;
+    })
+    .await;
 }
 
 async fn die(storm: &mut Storm) {

@@ -1,8 +1,11 @@
 //! Five hundred players in fifty rooms, who play while faults are injected, and what must be so after each.
 
 use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex},
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -12,11 +15,14 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
+    baseline::Baseline,
     guest::{Back, Guest, World},
     helpers::{Cluster, eventually, pid, soon},
     player::Player,
 };
 
+/// Rooms that wait in the pool.
+const WARM: usize = 2;
 const ROOMS: usize = 50;
 const PLAYERS: usize = 10;
 /// What every storm's lobby is started with: rooms stay when they are empty, and one boss opens all.
@@ -28,7 +34,7 @@ const FLAGS: [&str; 14] = [
     "--max-rooms-per-address",
     "1000",
     "--pool",
-    "2",
+    "2", // as WARM
     "--empty-timeout",
     "10m",
     "--header-timeout",
@@ -51,6 +57,22 @@ pub struct Storm {
     back: mpsc::UnboundedReceiver<Back>,
     /// What is printed of the fault that goes on.
     pub notes: Vec<String>,
+}
+
+/// A lobby in which a first storm passes without faults, and a second one with these: after that it holds
+/// what it held before.
+pub async fn changing_weather(more: &[&str], faults: impl AsyncFnOnce(&mut Storm)) {
+    let cluster = Cluster::unruly(&flags(more)).await;
+    let first = Baseline::of(&cluster, WARM).await;
+    let cluster = Storm::begin(cluster).await.end().await;
+    let before = Baseline::of(&cluster, WARM).await;
+    let mut storm = Storm::begin(cluster).await;
+    faults(&mut storm).await;
+    let cluster = storm.end().await;
+    first.is_reached(&cluster).await;
+    let after = Baseline::of(&cluster, WARM).await;
+    let grown = after.memory as f64 / before.memory as f64;
+    println!("the lobby: {first:?}, after a storm {before:?}, after all faults {after:?}, {grown:.3}");
 }
 
 /// The players of one room.
@@ -96,8 +118,8 @@ impl Storm {
         let begun = Instant::now();
         let (harm, harmed) = watch::channel(None);
         let (back, backs) = mpsc::unbounded_channel();
-        let (url, trips) = (cluster.url.clone(), Mutex::default());
-        let world = Arc::new(World { url, harm, back, trips });
+        let (url, lobbies, trips) = (cluster.url.clone(), AtomicU64::new(1), Mutex::default());
+        let world = Arc::new(World { url, harm, back, lobbies, trips });
         let boss = cluster.player("Boss").await;
         let (crews, notes) = (Vec::new(), Vec::new());
         let mut storm = Storm { cluster, boss, crews, world, harm: harmed, back: backs, notes };
@@ -147,10 +169,20 @@ impl Storm {
         format!("answers p50 {} p99 {} worst {worst} ms", ms(500), ms(990))
     }
 
+    /// A room that is not one of the next to be victims, and its players.
+    pub fn crew(&self) -> &Crew {
+        &self.crews[ROOMS / 2]
+    }
+
+    /// Another such one.
+    pub fn last_crew(&self) -> &Crew {
+        &self.crews[ROOMS - 10]
+    }
+
     /// A room and its players to whom something will happen. Each time others.
     pub fn victims(&mut self) -> Crew {
         let crew = self.crews.remove(0);
-        crew.guests.iter().for_each(Guest::may_fall);
+        crew.guests.iter().for_each(|guest| guest.may_fall(true));
         crew
     }
 
@@ -162,7 +194,7 @@ impl Storm {
         let crew = self.crews.pop().expect("they have just joined");
         let joined = || crew.guests.iter().all(|guest| guest.answers() > 0).then_some(());
         eventually("they play again", joined).await;
-        crew.guests.iter().for_each(Guest::may_fall);
+        crew.guests.iter().for_each(|guest| guest.may_fall(true));
         crew
     }
 
@@ -190,6 +222,7 @@ impl Storm {
 
     /// Nothing has happened to them; they go on.
     pub fn go_on(&mut self, crew: Crew) {
+        crew.guests.iter().for_each(|guest| guest.may_fall(false));
         self.crews.push(crew);
     }
 
@@ -205,10 +238,9 @@ impl Storm {
             })
         };
         eventually("everyone plays", || all_play().then_some(())).await;
-        let counts = join_all(self.crews.iter().map(Crew::count)).await;
-        for (crew, count) in self.crews.iter().zip(counts) {
-            assert_eq!(count, (PLAYERS, PLAYERS as u64), "by the count of room {}", crew.room);
-        }
+        // Who has just left is still on his way out.
+        let count = async |crew: &Crew| while crew.count().await != (PLAYERS, PLAYERS as u64) {};
+        soon("ten in each room", join_all(self.crews.iter().map(count))).await;
         let rooms: HashSet<String> = self.crews.iter().map(|crew| crew.room.to_string()).collect();
         let is_right = |list: &Value| {
             let list = list.as_array().expect("rooms");
@@ -221,24 +253,33 @@ impl Storm {
         assert_eq!(self.cluster.has_ended(), None, "the lobby runs");
     }
 
-    /// Who was in a room and is in the lobby again, until everyone is.
-    pub async fn everyone_is_back(&mut self) -> Vec<Back> {
-        let mut missing: HashSet<String> = HashSet::new();
-        for crew in &self.crews {
-            missing.extend(crew.guests.iter().map(|guest| guest.you["id"].to_string()));
-        }
-        let mut all = Vec::new();
-        while !missing.is_empty() {
+    /// Starts the lobby again, after it has ended.
+    pub async fn start_again(self) -> Storm {
+        self.world.lobbies.fetch_add(1, Relaxed);
+        let cluster = self.cluster.again().await;
+        assert_eq!(cluster.url, self.world.url, "the same command");
+        let boss = cluster.player("Boss").await;
+        Storm { cluster, boss, ..self }
+    }
+
+    /// Everyone has found the newest lobby; what their rooms told them before they ended.
+    pub async fn everyone_is_back(&mut self) -> Vec<Option<String>> {
+        let newest = self.world.lobbies.load(Relaxed);
+        let mut told = HashMap::new();
+        let mut arrived = 0;
+        while arrived < ROOMS * PLAYERS {
             let back = soon("everyone is back", self.back.recv()).await.expect("they live");
-            missing.remove(&back.id.to_string());
-            all.push(back);
+            arrived += usize::from(back.lobby == newest);
+            // He may have been in the old one for a moment.
+            told.entry(back.id.to_string()).or_insert(back.told);
         }
-        all
+        told.into_values().collect()
     }
 
     /// From now on anything may happen to everyone.
     pub fn everyone_may_fall(&self) {
-        self.crews.iter().for_each(|crew| crew.guests.iter().for_each(Guest::may_fall));
+        let guests = self.crews.iter().flat_map(|crew| &crew.guests);
+        guests.for_each(|guest| guest.may_fall(true));
     }
 
     /// After all rooms are gone.
