@@ -42,12 +42,14 @@ pub enum Opening {
     Fine,
     /// Waits for ever.
     Never,
-    /// Waits for a second.
-    Late,
     /// Computes for ever.
     Spin,
     Refuse,
     Panic,
+    /// Takes so long.
+    Late {
+        ms: u64,
+    },
 }
 
 /// Browser to room.
@@ -234,13 +236,13 @@ impl Room for Unruly {
         match options.opening {
             Opening::Fine => Ok(Unruly { options, ..Unruly::default() }),
             Opening::Never => std::future::pending().await,
-            Opening::Late => {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                Ok(Unruly { options, ..Unruly::default() })
-            }
             Opening::Spin => spin(),
             Opening::Refuse => Err(refuse("no_mood", "Not today.")),
             Opening::Panic => panic!("as asked"),
+            Opening::Late { ms } => {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                Ok(Unruly { options, ..Unruly::default() })
+            }
         }
     }
 

@@ -34,7 +34,8 @@ async fn whatever_a_client_does_harms_nobody_else() {
 }
 
 async fn silence(storm: &mut Storm) {
-    let must = "half a header, or a websocket, and then silence: cut in the end, and holds nobody up";
+    let must =
+        "half a header, or a websocket, and then silence: cut in the end, and holds nobody up";
     let inject = async |storm: &mut Storm| {
         let room = path_of(&storm.crew().room);
         let mut silent = Vec::new();
@@ -97,7 +98,10 @@ async fn floods(storm: &mut Storm) {
                 let answer = client.try_ask(event, data).await;
                 let refused = |answer: &Value| answer["error"]["code"] == "too_large";
                 let cut = answer.is_none();
-                assert!(cut || (bytes < 100_000 && answer.as_ref().is_some_and(refused)), "{answer:?}");
+                assert!(
+                    cut || (bytes < 100_000 && answer.as_ref().is_some_and(refused)),
+                    "{answer:?}"
+                );
             };
             tokio::join!(
                 send(&mut visitor, "register", json!({ "name": text })),

@@ -33,7 +33,9 @@ async fn a_killed_lobby_leaves_no_room_behind_two_hundred_times_of_two_hundred()
     times.sort();
     let quick = times.iter().filter(|time| **time < Duration::from_millis(100)).count();
     let (median, worst) = (times[KILLS / 2], times[KILLS - 1]);
-    println!("{KILLS} of {KILLS} lobbies left nothing; {quick} within 100 ms, median {median:.1?}, worst {worst:.1?}");
+    println!(
+        "{KILLS} of {KILLS} lobbies left nothing; {quick} within 100 ms, median {median:.1?}, worst {worst:.1?}"
+    );
 }
 
 /// Kills a lobby with a room that is fine, one that computes for ever, and one that is stopped. Returns how
@@ -83,7 +85,9 @@ async fn ctrl_c_in_a_terminal_reaches_the_lobby_and_the_rooms_are_drained() {
     let mut terminal = script.stdin.take().expect("piped");
     let output = BufReader::new(script.stdout.take().expect("piped"));
     let (line, lines) = channel();
-    thread::spawn(move || output.lines().map_while(Result::ok).for_each(|text| drop(line.send(text))));
+    thread::spawn(move || {
+        output.lines().map_while(Result::ok).for_each(|text| drop(line.send(text)))
+    });
     let mut heard = Vec::new();
     let mut hear = |what: &str| {
         loop {

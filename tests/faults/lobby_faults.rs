@@ -44,7 +44,8 @@ async fn whatever_happens_to_the_lobby_it_goes_on_or_begins_again() {
     built_again(&mut storm, &program).await;
     let must = "the lobby is killed, and all rooms with it; it is started again: everyone comes by his old token";
     let storm = restart(storm, Signal::KILL, must).await;
-    let must = "the lobby is asked to stop: everyone is told `closed`, it ends in order, and the same";
+    let must =
+        "the lobby is asked to stop: everyone is told `closed`, it ends in order, and the same";
     let storm = restart(storm, Signal::TERM, must).await;
     storm.end().await;
 }
@@ -52,8 +53,7 @@ async fn whatever_happens_to_the_lobby_it_goes_on_or_begins_again() {
 /// What lets a program's clock go as a file says.
 fn fake_time() -> String {
     let folders = fs::read_dir("/usr/lib").expect("Debian's libraries").flatten();
-    let mut libraries =
-        folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
+    let mut libraries = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
     let found: Option<PathBuf> = libraries.find(|library| library.is_file());
     found.expect("libfaketime: install Debian's package of this name").display().to_string()
 }
@@ -82,7 +82,8 @@ async fn clock_jumps(storm: &mut Storm, clock: &Path) {
             fs::write(clock, jump).expect("written");
             let now = storm.cluster.player(&format!("At {jump}")).await;
             let of = |name: &str| {
-                let is_it = |line: &Value| line["message"] == "registered" && line["player"] == *name;
+                let is_it =
+                    |line: &Value| line["message"] == "registered" && line["player"] == *name;
                 storm.cluster.lines().into_iter().find(is_it)
             };
             let line = eventually("its line", || of(&format!("At {jump}"))).await;

@@ -59,12 +59,14 @@ pub struct Storm {
     pub notes: Vec<String>,
 }
 
-/// A lobby in which a first storm passes without faults, and a second one with these: after that it holds
-/// what it held before.
+/// A lobby in which two storms pass without faults, so that its memory has grown as it does for so many
+/// players, and a third one with these: after that it holds what it held before.
 pub async fn changing_weather(more: &[&str], faults: impl AsyncFnOnce(&mut Storm)) {
     let cluster = Cluster::unruly(&flags(more)).await;
     let first = Baseline::of(&cluster, WARM).await;
     let cluster = Storm::begin(cluster).await.end().await;
+    let cluster = Storm::begin(cluster).await.end().await;
+    first.is_reached(&cluster).await;
     let before = Baseline::of(&cluster, WARM).await;
     let mut storm = Storm::begin(cluster).await;
     faults(&mut storm).await;
@@ -72,7 +74,9 @@ pub async fn changing_weather(more: &[&str], faults: impl AsyncFnOnce(&mut Storm
     first.is_reached(&cluster).await;
     let after = Baseline::of(&cluster, WARM).await;
     let grown = after.memory as f64 / before.memory as f64;
-    println!("the lobby: {first:?}, after a storm {before:?}, after all faults {after:?}, {grown:.3}");
+    println!(
+        "the lobby: {first:?}, after two storms {before:?}, after all faults {after:?}, {grown:.3}"
+    );
 }
 
 /// The players of one room.
@@ -233,9 +237,8 @@ impl Storm {
         // The first of two may have been on its way already.
         let all_play = || {
             let now = self.crews.iter().map(answers);
-            now.zip(&before).all(|(now, before)| {
-                now.iter().zip(before).all(|(now, before)| *now >= before + 2)
-            })
+            now.zip(&before)
+                .all(|(now, before)| now.iter().zip(before).all(|(now, before)| *now >= before + 2))
         };
         eventually("everyone plays", || all_play().then_some(())).await;
         // Who has just left is still on his way out.
@@ -290,15 +293,15 @@ impl Storm {
         self.is_unharmed().await;
     }
 
-    /// Everyone leaves, and the rooms close.
+    /// The rooms close, and everyone goes to the lobby and away.
     pub async fn end(mut self) -> Cluster {
-        let rooms: Vec<Value> = self.crews.iter().map(|crew| crew.room.clone()).collect();
-        self.crews.clear();
-        for room in &rooms {
-            let about = json!({ "room": room });
-            self.boss.ask_until("about", about.clone(), |about| about["players"] == 0).await;
-            self.boss.ask("close", about).await.expect("its room");
+        self.everyone_may_fall();
+        for crew in &self.crews {
+            self.boss.ask("close", json!({ "room": crew.room })).await.expect("its room");
         }
+        let told = self.everyone_is_back().await;
+        assert!(told.iter().all(|told| told.as_deref() == Some("closed")), "{told:?}");
+        self.crews.clear();
         self.boss.ask_until("list", json!({}), |list| *list == json!([])).await;
         self.boss.lobby.take().expect("in the lobby").leave().await;
         assert_eq!(*self.harm.borrow(), None);
