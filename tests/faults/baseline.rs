@@ -74,11 +74,11 @@ fn stats() -> Vec<Stat> {
     pids.filter_map(stat).collect()
 }
 
-/// What would be free if the process ended, in KiB.
+/// What it has written to and nobody else has, in KiB: not the pages of its program that it has come to use.
 pub fn memory(process: Pid) -> u64 {
     let path = format!("/proc/{}/smaps_rollup", process.as_raw_nonzero());
     let text = fs::read_to_string(path).expect("a process that runs");
-    let private = text.lines().filter(|line| line.starts_with("Private_"));
+    let private = text.lines().filter(|line| line.starts_with("Private_Dirty"));
     let sizes = private.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
     sizes.sum()
 }
