@@ -19,7 +19,7 @@ async fn whatever_a_room_does_harms_no_other() {
         begin(storm).await;
         speak(storm).await;
         leave_things(storm).await;
-        // takes_memory(storm).await;
+        takes_memory(storm).await;
     })
     .await;
 }
