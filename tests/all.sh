@@ -32,6 +32,7 @@ has chromium || missing+=(chromium fonts-dejavu-core)
 for program in npm nginx caddy haproxy openssl; do
   has $program || missing+=($program)
 done
+compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || missing+=(libfaketime)
 [ ${#missing[@]} = 0 ] || { step "installing ${missing[*]}"; install_debian "${missing[@]}"; }
 if ! has cargo-generate; then
   step "installing cargo-generate"

@@ -20,6 +20,8 @@ use super::{
 const MAX_HOPS: (usize, Duration) = (10, Duration::from_secs(10));
 /// Who does not come back within this is not told any more why his room ended.
 const REMEMBERED: Duration = Duration::from_secs(600);
+/// So few of them are never looked through.
+const FEW: usize = 1000;
 
 #[derive(Default)]
 pub(crate) struct People {
@@ -34,6 +36,8 @@ pub(crate) struct People {
     registering: HashSet<ConnId>,
     watching: HashSet<ConnId>,
     returned: HashMap<PlayerId, (RoomId, String, Instant)>,
+    /// When there are so many of these, those who have not come back in time are forgotten.
+    forget_at: usize,
     /// Who was sent to a room lately without having asked for it, oldest first, and how often.
     hops: (VecDeque<(Instant, PlayerId)>, HashMap<PlayerId, usize>),
     /// Until the lobby restarts: nothing is kept on disk.
@@ -180,7 +184,11 @@ impl People {
 
     /// Remembers what to tell a player when he is back.
     pub fn remember(&mut self, player: PlayerId, room: RoomId, reason: String) {
-        self.returned.retain(|_, (_, _, since)| since.elapsed() < REMEMBERED);
+        // Looked through seldom: with many who leave for good, each one who does would cost all of them.
+        if self.returned.len() >= self.forget_at {
+            self.returned.retain(|_, (_, _, since)| since.elapsed() < REMEMBERED);
+            self.forget_at = FEW.max(2 * self.returned.len());
+        }
         self.returned.insert(player, (room, reason, Instant::now()));
     }
 

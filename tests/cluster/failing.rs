@@ -73,6 +73,14 @@ async fn a_room_that_is_stopped_is_hung() {
 }
 
 #[tokio::test]
+async fn a_room_with_much_to_do_is_not_hung() {
+    let mut story = Story::begin(&QUICK).await;
+    // Longer than the heartbeat's timeout, but no hook alone is.
+    (0..120).for_each(|_| story.client.emit("block", json!({ "ms": 30 })));
+    assert_eq!(story.client.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+}
+
+#[tokio::test]
 async fn a_room_that_dies_harms_no_other() {
     let mut story = Story::begin(&QUICK).await;
     let mut bob = story.cluster.player("Bob").await;

@@ -52,6 +52,8 @@ pub struct Cluster {
     program: PathBuf,
     process: Child,
     log: Log,
+    flags: Vec<String>,
+    environment: Vec<(String, String)>,
     folder: Arc<Folder>,
 }
 
@@ -83,6 +85,16 @@ impl Cluster {
         Self::start(program.to_owned(), flags, &[], Folder::new()).await
     }
 
+    /// The same with something in its environment, and its key in this folder.
+    pub async fn of_with(
+        program: PathBuf,
+        flags: &[&str],
+        environment: &[(&str, &str)],
+        folder: Arc<Folder>,
+    ) -> Cluster {
+        Self::start(program, flags, environment, folder).await
+    }
+
     /// The same with so many open files at most.
     pub async fn unruly_with_open_files(limit: u32, flags: &[&str]) -> Cluster {
         use std::os::unix::fs::PermissionsExt as _;
@@ -94,15 +106,21 @@ impl Cluster {
         Self::start(script, flags, &[], folder).await
     }
 
-    /// Starts it again after this one has ended, with the same key.
+    /// Starts it again after this one has ended: the same command, and so the same key.
     pub async fn again(self) -> Cluster {
         self.again_with(&[]).await
     }
 
-    pub async fn again_with(self, flags: &[&str]) -> Cluster {
+    /// The same with more flags.
+    pub async fn again_with(self, more: &[&str]) -> Cluster {
         let (program, folder) = (self.program.clone(), self.folder.clone());
+        let (mut flags, environment) = (self.flags.clone(), self.environment.clone());
+        flags.extend(more.iter().map(|flag| (*flag).to_owned()));
         drop(self);
-        Self::start(program, flags, &[], folder).await
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let environment: Vec<(&str, &str)> =
+            environment.iter().map(|(name, value)| (&**name, &**value)).collect();
+        Self::start(program, &flags, &environment, folder).await
     }
 
     async fn start(
@@ -130,7 +148,11 @@ impl Cluster {
         let log = Log::default();
         collect(process.stdout.take().expect("piped"), &log);
         collect(process.stderr.take().expect("piped"), &log);
-        let mut cluster = Cluster { url: String::new(), program, process, log, folder };
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let environment = environment.iter().map(own).collect();
+        let url = String::new();
+        let mut cluster = Cluster { url, program, process, log, flags, environment, folder };
         let ready = cluster.logged("lobby ready").await;
         cluster.url = ready["url"].as_str().expect("a url").to_owned();
         cluster
@@ -212,6 +234,11 @@ impl Cluster {
 
     pub fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).expect("the lobby runs");
+    }
+
+    /// How the lobby has ended, if it has.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.process.try_wait().expect("our child")
     }
 
     /// Waits until the lobby has ended.

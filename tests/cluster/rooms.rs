@@ -15,6 +15,8 @@ use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::misdeeds::Misdeed;
+
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
@@ -30,6 +32,8 @@ pub struct Options {
     pub clings: bool,
     /// The hook that panics: because of Eve, if it is because of somebody.
     pub panics: Option<String>,
+    /// Starts a process that lives for a minute, before it opens.
+    pub forks: bool,
     /// JSON text has numbers like this; a JSON value does not.
     pub big: u128,
 }
@@ -171,6 +175,10 @@ pub enum Request {
         from: String,
     },
     Spin,
+    /// Hold everyone up for so long, as no hook should.
+    Block {
+        ms: u64,
+    },
     Panic,
     Exit,
     Abort,
@@ -178,6 +186,9 @@ pub enum Request {
     Segfault,
     /// A function that calls itself too often.
     Overflow,
+    /// The id of the room's process.
+    Pid,
+    Misbehave(Misdeed),
 }
 
 /// Room to browser.
@@ -247,6 +258,9 @@ impl Room for Unruly {
     type ToLobby = String;
 
     async fn on_open(options: Options, _: &Ctx<Self>) -> Result<Self, Refusal> {
+        if options.forks {
+            drop(Command::new("sleep").arg("60").spawn());
+        }
         match options.opening {
             Opening::Fine => Ok(Unruly { options, ..Unruly::default() }),
             Opening::Never => std::future::pending().await,
@@ -472,6 +486,7 @@ impl Room for Unruly {
                 }
             }
             Request::Spin => spin(),
+            Request::Block { ms } => thread::sleep(Duration::from_millis(ms)),
             Request::Panic => panic!("as asked"),
             Request::Exit => std::process::exit(0),
             Request::Abort => std::process::abort(),
@@ -480,6 +495,8 @@ impl Room for Unruly {
                 let _ = kill_process(getpid(), Signal::SEGV);
             },
             Request::Overflow => return reply(overflow(1)),
+            Request::Pid => return reply(std::process::id()),
+            Request::Misbehave(misdeed) => return misdeed.commit(),
         }
         done()
     }

@@ -75,7 +75,10 @@ impl Client {
             Packet::Refused(why) => Some(Err(why.clone())),
             _ => None,
         };
-        client.wait("an answer to CONNECT", connected).await.map(|()| client)
+        match client.try_wait("an answer to CONNECT", connected).await {
+            Some(answer) => answer.map(|()| client),
+            None => Err("the end, and no answer to CONNECT".to_owned()),
+        }
     }
 
     /// Sends text as it is.
@@ -211,33 +214,53 @@ impl Client {
 
     /// Waits for the connection's end. `true`: the server has said that it ends it.
     pub async fn end(&mut self) -> bool {
-        let ended = async {
-            while let Some(packet) = self.packets.recv().await {
-                self.seen.push_back(packet)
-            }
-        };
-        soon("the connection's end", ended).await;
+        soon("the connection's end", self.ended()).await;
         self.seen.iter().any(|packet| matches!(packet, Packet::Disconnected))
     }
 
+    /// The same, however long it takes.
+    pub async fn ended(&mut self) {
+        while let Some(packet) = self.packets.recv().await {
+            self.seen.push_back(packet)
+        }
+    }
+
     async fn wait<T>(&mut self, what: &str, pick: impl Fn(&Packet) -> Option<T>) -> T {
+        let found = self.try_wait(what, pick).await;
+        found.unwrap_or_else(|| panic!("no {what}, but the end; {:?}", self.seen))
+    }
+
+    /// `None`: the connection has ended, and it never came.
+    async fn try_wait<T>(&mut self, what: &str, pick: impl Fn(&Packet) -> Option<T>) -> Option<T> {
         let known = self.seen.iter().enumerate().find_map(|(at, packet)| Some((at, pick(packet)?)));
         if let Some((at, found)) = known {
             self.seen.remove(at);
-            return found;
+            return Some(found);
         }
         let arrives = async {
             loop {
-                let packet = self.packets.recv().await;
-                let packet =
-                    packet.unwrap_or_else(|| panic!("no {what}, but the end; {:?}", self.seen));
+                let packet = self.packets.recv().await?;
                 match pick(&packet) {
-                    Some(found) => return found,
+                    Some(found) => return Some(found),
                     None => self.seen.push_back(packet),
                 }
             }
         };
         soon(what, arrives).await
+    }
+
+    /// The data of the next event of this name; `None` after the connection's end.
+    pub async fn try_event(&mut self, name: &str) -> Option<Value> {
+        let named = |packet: &Packet| match packet {
+            Packet::Event(event, data) if event == name => Some(data.clone()),
+            _ => None,
+        };
+        self.try_wait(name, named).await
+    }
+
+    /// Forgets what came and was not waited for.
+    pub fn forget(&mut self) {
+        self.seen.clear();
     }
 }
 

@@ -1,0 +1,29 @@
+//! Whatever happens to one room, or to the lobby, or is done by a client: nobody else notices, everyone is
+//! in the lobby again and told why, and nothing is left behind. Each fault is injected through real
+//! processes while five hundred others play. One storm at a time: they take a machine for themselves.
+#![cfg(target_os = "linux")]
+#![allow(dead_code, reason = "what the cluster's tests share is not all needed here")]
+
+mod baseline;
+mod guest;
+#[path = "../cluster/helpers.rs"]
+mod helpers;
+#[path = "../cluster/player.rs"]
+mod player;
+#[path = "../cluster/raw.rs"]
+mod raw;
+#[path = "../cluster/socket_io.rs"]
+mod socket_io;
+mod storm;
+
+mod client_faults;
+mod crowd;
+mod lobby_deaths;
+mod lobby_faults;
+mod room_faults;
+mod socket_faults;
+
+use tokio::sync::Mutex;
+
+/// Held by each test.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
