@@ -1,0 +1,4 @@
+//! Figures.
+pub async fn measure(_: &crate::Storm) -> anyhow::Result<bool> {
+    todo!()
+}
