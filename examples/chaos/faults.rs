@@ -1,10 +1,13 @@
 //! The faults: which one comes next is drawn from the seed; where it hits depends on what runs then.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rand::{RngExt as _, rngs::StdRng};
-use rustix::process::Signal;
-use tokio::{sync::mpsc::UnboundedSender, task::JoinSet};
+use rustix::process::{Pid, Signal};
+use tokio::{sync::mpsc::UnboundedSender, task::JoinSet, time::sleep};
 
 use crate::{
     World,
@@ -112,6 +115,17 @@ pub fn hit_room(world: &World, lobby: &Lobby, room: &str, kind: &'static str, si
     if signal_room(pid, signal) {
         book.fault(kind);
         book.rooms.insert(room.to_owned(), (kind, at));
+        if signal == Signal::SEGV {
+            tokio::spawn(insist(pid));
+        }
+    }
+}
+
+/// Rust's own handler of this signal looks for a stack overflow, finds none, and goes out of the way: only
+/// the next one is deadly.
+async fn insist(pid: Pid) {
+    while signal_room(pid, Signal::SEGV) {
+        sleep(Duration::from_millis(2)).await;
     }
 }
 

@@ -16,7 +16,7 @@ const CONNECTING: Duration = Duration::from_secs(3);
 /// Who is connected is greeted within this, or the page tries again.
 const GREETING: Duration = Duration::from_secs(10);
 /// The events whose data matters here.
-const LOOKED_AT: [&str; 6] = ["welcome", "reroute", "refused", "joined", "rooms", "echoed"];
+const LOOKED_AT: [&str; 5] = ["welcome", "reroute", "refused", "joined", "rooms"];
 
 pub struct Line {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
@@ -69,7 +69,17 @@ impl Line {
         Ok(number)
     }
 
-    /// The same, and waits for the answer; the events before it are passed over.
+    /// The same so many times at once, without numbers: they cost the one who floods as little as can be.
+    pub async fn ask_many(&mut self, event: &str, times: usize) -> Result<(), String> {
+        let text = Utf8Bytes::from(format!("42{}", json!([event])));
+        for _ in 0..times {
+            let fed = self.stream.feed(Message::Text(text.clone())).await;
+            fed.map_err(|error| error.to_string())?;
+        }
+        self.stream.flush().await.map_err(|error| error.to_string())
+    }
+
+    /// Emits with a number, and waits for the answer; the events before it are passed over.
     pub async fn answer(&mut self, event: &str, data: &Value) -> Result<Value, String> {
         let number = self.ask(event, data).await?;
         let answer = async {

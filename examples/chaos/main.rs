@@ -8,7 +8,7 @@
 //! | `player`, `line` | somebody who means well, as the page does; his connection |
 //! | `lobby`, `log`, `kernel` | the lobby's process, what it says, what it holds |
 //! | `book`, `report` | what has happened, and what it means |
-//! | `figures` | how soon everyone is back, and whether others notice: measured, not drawn |
+//! | `figures`, `neighbours` | how soon everyone is back, and whether others notice: measured, not drawn |
 
 use std::{
     path::{Path, PathBuf},
@@ -29,6 +29,7 @@ mod kernel;
 mod line;
 mod lobby;
 mod log;
+mod neighbours;
 mod player;
 mod report;
 mod storm;
