@@ -132,16 +132,12 @@ impl Pages {
 
     /// `has_ended`: whether a room has, by the log.
     pub fn cause(&self, loss: &Loss, has_ended: impl Fn(&str) -> bool) -> Cause {
-        match loss.how {
-            How::Sent => return Cause::Wanted,
-            How::Vanished => return Cause::Fault(VANISHES, loss.at),
-            How::Lost(_) => {}
-        }
         let room = loss.room.as_deref();
-        if let Some((kind, at)) =
-            room.and_then(|room| self.rooms.get(room)).filter(|(_, at)| *at <= loss.at)
-        {
-            return Cause::Fault(kind, *at);
+        let hit = room.and_then(|room| self.rooms.get(room)).filter(|(_, at)| *at <= loss.at);
+        match (&loss.how, hit) {
+            (How::Vanished, _) => return Cause::Fault(VANISHES, loss.at),
+            (How::Lost(_), Some((kind, at))) => return Cause::Fault(kind, *at),
+            (How::Lost(_), None) | (How::Sent, _) => {}
         }
         let restart = self.restarts.iter().rev().find(|(_, down, up)| {
             let over = up.is_some_and(|up| up + AFTER_RESTART < loss.at);
@@ -149,7 +145,7 @@ impl Pages {
         });
         match restart {
             Some((kind, down, _)) => Cause::Fault(kind, *down),
-            None if room.is_some_and(has_ended) => Cause::Wanted,
+            None if loss.how == How::Sent || room.is_some_and(has_ended) => Cause::Wanted,
             None => Cause::Mistake,
         }
     }

@@ -24,7 +24,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 const MISSES: u32 = 5;
 /// A person needs a moment until he presses the button; a seat that was kept leads to a room before that.
 const PAUSE: Duration = Duration::from_millis(300);
-/// Who is still in the lobby asks again.
+/// Who is still in the lobby asks again, after about so long.
 const AGAIN: Duration = Duration::from_secs(5);
 /// Who has had no answer for so long counts as cut off; a room that hangs is killed before that.
 const ANSWER: Duration = Duration::from_secs(15);
@@ -130,7 +130,8 @@ impl Player {
                         Ok(number) => self.asked.insert(number, (Instant::now(), "enter")),
                         Err(why) => return Left::For(How::Lost(why)),
                     };
-                    ask_at = Some(Instant::now() + AGAIN);
+                    let later = AGAIN.mul_f64(self.random.random_range(0.5..1.5));
+                    ask_at = Some(Instant::now() + later);
                 }
                 Next::End(Left::Quit) => {
                     lobby.leave().await;

@@ -29,7 +29,9 @@ pub fn show(storm: &Storm, world: &World, lobby: &Lobby, stages: Stages) -> bool
     );
     for (kind, times) in &book.faults {
         let Some(hit) = hits.get(kind) else {
-            println!("{kind:25} {times:6}   {}", ends(&book, kind));
+            let ends = ends(&book, kind);
+            let ends = if ends.is_empty() { "nobody was there".to_owned() } else { ends };
+            println!("{kind:25} {times:6}   {ends}");
             continue;
         };
         let back = hit.times.len();
