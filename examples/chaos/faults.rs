@@ -1,6 +1,7 @@
 //! The faults: which one comes next is drawn from the seed; where it hits depends on what runs then.
 
 use std::{
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -112,19 +113,19 @@ pub fn hit_room(world: &World, lobby: &Lobby, room: &str, kind: &'static str, si
     let Some(pid) = lobby.log.seen().rooms.get(room).map(|room| room.pid) else { return };
     let mut book = world.book.open();
     let at = Instant::now();
-    if signal_room(pid, signal) {
+    if signal_room(pid, &lobby.program, signal) {
         book.fault(kind);
         book.rooms.insert(room.to_owned(), (kind, at));
         if signal == Signal::SEGV {
-            tokio::spawn(insist(pid));
+            tokio::spawn(insist(pid, lobby.program.clone()));
         }
     }
 }
 
 /// Rust's own handler of this signal looks for a stack overflow, finds none, and goes out of the way: only
 /// the next one is deadly.
-async fn insist(pid: Pid) {
-    while signal_room(pid, Signal::SEGV) {
+async fn insist(pid: Pid, program: PathBuf) {
+    while signal_room(pid, &program, Signal::SEGV) {
         sleep(Duration::from_millis(2)).await;
     }
 }

@@ -1,6 +1,6 @@
 //! What the kernel knows of the lobby and of its rooms, by `/proc`.
 
-use std::fs;
+use std::{fs, os::unix::ffi::OsStrExt as _, path::Path};
 
 use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
 
@@ -41,15 +41,16 @@ fn children(parent: Pid) -> Vec<char> {
     states.collect()
 }
 
-/// Whether this is still a room's process: a number may be given again.
-pub fn is_room(pid: Pid) -> bool {
-    let file = format!("/proc/{}/cmdline", pid.as_raw_nonzero());
-    fs::read(file).is_ok_and(|line| line.ends_with(b"\0room\0"))
+/// Whether this is still a process of a room of this program: numbers are given again, maybe to a room of
+/// somebody else's.
+pub fn is_room(pid: Pid, program: &Path) -> bool {
+    let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
+    line == [program.as_os_str().as_bytes(), b"room", b""].join(&0)
 }
 
 /// Sends a signal to a room's process; whether it was there.
-pub fn signal_room(pid: Pid, signal: Signal) -> bool {
-    is_room(pid) && kill_process(pid, signal).is_ok()
+pub fn signal_room(pid: Pid, program: &Path, signal: Signal) -> bool {
+    is_room(pid, program) && kill_process(pid, signal).is_ok()
 }
 
 /// A thousand players are a thousand sockets.

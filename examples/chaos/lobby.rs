@@ -26,7 +26,7 @@ const ORPHANS: Duration = Duration::from_secs(2);
 pub struct Lobby {
     pub url: String,
     pub log: Log,
-    program: PathBuf,
+    pub program: PathBuf,
     flags: Vec<String>,
     most_rooms: usize,
     folder: PathBuf,
@@ -43,6 +43,8 @@ impl Lobby {
     ) -> anyhow::Result<Lobby> {
         let folder = std::env::temp_dir().join(format!("chaos-{}", std::process::id()));
         fs::create_dir_all(&folder)?;
+        // As the lobby itself calls it when it starts a room.
+        let program = &program.canonicalize().context("no such program")?;
         let log = Log::new(log_file)?;
         let process = spawn(program, flags, most_rooms, &folder, "0")?;
         let (program, flags, readers) = (program.to_owned(), flags.to_vec(), vec![]);
@@ -68,8 +70,12 @@ impl Lobby {
         let status = status.context("the lobby does not end")?;
         // They have read all that it has written.
         self.readers.drain(..).for_each(|reader| drop(reader.join()));
-        let rooms: Vec<Pid> = self.log.seen().rooms.values().map(|room| room.pid).collect();
-        let alive = || rooms.iter().filter(|pid| is_room(**pid)).count();
+        // The others were seen to end.
+        let seen = self.log.seen();
+        let rooms = seen.rooms.values().filter(|room| room.ended.is_none());
+        let rooms: Vec<Pid> = rooms.map(|room| room.pid).collect();
+        drop(seen);
+        let alive = || rooms.iter().filter(|pid| is_room(**pid, &self.program)).count();
         let none = until(ORPHANS, || (alive() == 0).then_some(())).await;
         Ok((status, none.map_or_else(alive, |()| 0)))
     }
