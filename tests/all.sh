@@ -60,3 +60,5 @@ cargo test --locked
 step "the cluster's tests again, relayed as elsewhere than on Linux, and with a port for each room"
 CLUSTER_RELAY=true cargo test --locked --test cluster
 CLUSTER_ROOM_PORTS=31000-31999 cargo test --locked --test cluster
+step "random faults for half a minute"
+tests/chaos --minutes 0.5 --seed 1

@@ -1,5 +1,7 @@
 //! Examples other than the first are folders of whole files in `template-hooks/examples`.
 
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
 use crate::helpers::{Folder, Template, files, read};
 
 #[test]
@@ -37,4 +39,24 @@ fn an_example_replaces_whole_files_and_adds_its_own() {
         assert!(named || content == arena[&path], "{path}");
     }
     assert!(!arena.contains_key("static/board.js"));
+}
+
+#[test]
+fn each_example_has_a_chaos_of_its_own_and_only_the_first_one_bots() {
+    let (template, folder) = (Template::new(), Folder::new());
+    for (example, enter) in [
+        ("arena", "CHAOS_ENTER-play}"),
+        ("blank", "CHAOS_ENTER-play}"),
+        ("compute", "CHAOS_ENTER-'render "),
+        ("turns", "CHAOS_ENTER-find_opponent}"),
+    ] {
+        let answers = ["--name", example, "--silent", "-d", &format!("example={example}")];
+        template.generate(folder.path()).args(&answers).succeed();
+        let project = folder.path().join(example);
+        assert!(read(&project, "tests/chaos").contains(enter), "{example}");
+        let mode = fs::metadata(project.join("tests/chaos")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o111, 0o111, "{example}: not executable");
+        assert!(project.join("examples/chaos/main.rs").is_file(), "{example}");
+        assert_eq!(project.join("examples/bot.rs").exists(), example == "arena");
+    }
 }

@@ -55,6 +55,9 @@ impl Template {
         let template = Template(Folder::new());
         for (path, content) in repository() {
             template.write(&path, content);
+            // A script can be run there as well.
+            let mode = fs::metadata(Path::new(REPOSITORY).join(&path)).unwrap().permissions();
+            fs::set_permissions(template.path().join(&path), mode).unwrap();
         }
         template
     }

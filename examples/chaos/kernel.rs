@@ -1,0 +1,64 @@
+//! What the kernel knows of the lobby and of its rooms, by `/proc`.
+
+use std::{fs, os::unix::ffi::OsStrExt as _, path::Path};
+
+use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
+
+/// What a process holds.
+#[derive(Debug, Clone, Copy)]
+pub struct Holds {
+    pub memory_kib: u64,
+    pub descriptors: usize,
+    /// Its rooms, and what has ended and was not reaped.
+    pub children: usize,
+    pub zombies: usize,
+}
+
+pub fn holds(pid: Pid) -> Holds {
+    let children = children(pid);
+    let zombies = children.iter().filter(|state| **state == 'Z').count();
+    let pid = pid.as_raw_nonzero();
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    // Memory of its own: not the program's text, which it shares with its rooms.
+    let memory = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let memory = memory.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
+    let children = children.len() - zombies;
+    Holds { memory_kib: memory.unwrap_or(0), descriptors, children, zombies }
+}
+
+/// The states of the processes that this one has started.
+fn children(parent: Pid) -> Vec<char> {
+    let parent = parent.as_raw_nonzero().to_string();
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let states = entries.filter_map(|entry| {
+        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
+        // After the name, which may hold anything: the state and the parent.
+        let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+        let (state, of) = (fields.next()?, fields.next()?);
+        if of == parent { state.chars().next() } else { None }
+    });
+    states.collect()
+}
+
+/// Whether this is still a process of a room of this program: numbers are given again, maybe to a room of
+/// somebody else's.
+pub fn is_room(pid: Pid, program: &Path) -> bool {
+    let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
+    line == [program.as_os_str().as_bytes(), b"room", b""].join(&0)
+}
+
+/// Sends a signal to a room's process; whether it was there.
+pub fn signal_room(pid: Pid, program: &Path, signal: Signal) -> bool {
+    is_room(pid, program) && kill_process(pid, signal).is_ok()
+}
+
+/// A thousand players are a thousand sockets.
+pub fn allow_many_files() {
+    const ENOUGH: u64 = 20_000;
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < ENOUGH) {
+        limit.current = Some(limit.maximum.map_or(ENOUGH, |maximum| maximum.min(ENOUGH)));
+        let _ = setrlimit(Resource::Nofile, limit);
+    }
+}

@@ -1,0 +1,136 @@
+//! The lobby's log, read while it is written: which process each room is, how rooms have ended, and what
+//! panicked. All of it is kept in a file as well.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs::File,
+    io::{BufRead as _, BufReader, Read, Write as _},
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard},
+    thread::{self, JoinHandle},
+};
+
+use rustix::process::Pid;
+use serde_json::Value;
+
+use crate::book::key;
+
+#[derive(Clone)]
+pub struct Log(Arc<Mutex<Seen>>);
+
+#[derive(Default)]
+pub struct Seen {
+    /// Where the lobby can be reached, once it can.
+    pub url: Option<String>,
+    /// By era and id, as in [`crate::book::key`]; those of a lobby before as well.
+    pub rooms: BTreeMap<String, Room>,
+    /// What panicked, and how often.
+    pub panics: BTreeMap<String, u64>,
+    /// Other errors in the log.
+    pub errors: BTreeMap<String, u64>,
+    /// A panic is told in two lines. By the room, or empty for the lobby.
+    half_told: HashMap<String, String>,
+    /// How many lobbies there were before this one: each counts its rooms from 1.
+    era: usize,
+    file: Option<File>,
+}
+
+pub struct Room {
+    pub pid: Pid,
+    pub ready: bool,
+    /// Why it ended, in the log's words.
+    pub ended: Option<String>,
+}
+
+impl Log {
+    pub fn new(file: &Path) -> std::io::Result<Log> {
+        let seen = Seen { file: Some(File::create(file)?), ..Seen::default() };
+        Ok(Log(Arc::new(Mutex::new(seen))))
+    }
+
+    pub fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().expect("nobody panics while holding this")
+    }
+
+    /// Reads on a thread, so that a full pipe never stops the lobby.
+    pub fn read(&self, output: impl Read + Send + 'static) -> JoinHandle<()> {
+        let log = self.clone();
+        thread::spawn(move || {
+            let mut output = BufReader::new(output);
+            let mut line = Vec::new();
+            while matches!(output.read_until(b'\n', &mut line), Ok(1..)) {
+                log.seen().line(&String::from_utf8_lossy(&line));
+                line.clear();
+            }
+        })
+    }
+}
+
+impl Seen {
+    /// The lobby has ended, and its rooms with it.
+    pub fn forget_lobby(&mut self) {
+        (self.url, self.era) = (None, self.era + 1);
+        for room in self.rooms.values_mut() {
+            room.ended.get_or_insert_with(|| "the lobby has ended".to_owned());
+        }
+    }
+
+    fn line(&mut self, line: &str) {
+        if let Some(file) = &mut self.file {
+            let _ = file.write_all(line.as_bytes());
+        }
+        // What the lobby writes to its stderr is no JSON.
+        let Ok(line) = serde_json::from_str::<Value>(line) else {
+            return self.may_panic("", line.trim());
+        };
+        let message = line["message"].as_str().unwrap_or_default();
+        let Some(id) = line["room"].as_str() else {
+            if message == "lobby ready" {
+                self.url = line["url"].as_str().map(str::to_owned);
+            }
+            return self.may_fail(&line, message);
+        };
+        let what = line["what"].as_str().or(line["why"].as_str()).or(line["how"].as_str());
+        let room = key(self.era, id);
+        match (message, self.rooms.get_mut(&room)) {
+            ("spawned", _) => {
+                let pid = line["pid"].as_i64().and_then(|pid| Pid::from_raw(pid.try_into().ok()?));
+                let Some(pid) = pid else { return };
+                self.rooms.insert(room, Room { pid, ready: false, ended: None });
+            }
+            ("room ready", Some(room)) => room.ready = true,
+            (
+                "room ended"
+                | "room crashed"
+                | "room hung and was killed"
+                | "room never became ready"
+                | "a warm room ended",
+                Some(room),
+            ) => {
+                let how = what.map_or(message.to_owned(), |what| format!("{message}: {what}"));
+                room.ended = Some(how);
+            }
+            _ => {
+                self.may_panic(id, message);
+                self.may_fail(&line, message);
+            }
+        }
+    }
+
+    /// `thread 'main' panicked at src/room.rs:7:9:`, and in the next line why.
+    fn may_panic(&mut self, id: &str, line: &str) {
+        if let Some(place) = self.half_told.remove(id) {
+            let who = if id.is_empty() { "lobby" } else { "room" };
+            *self.panics.entry(format!("{who}, {place} {line}")).or_default() += 1;
+        } else if let Some((_, place)) = line.split_once(" panicked at ") {
+            self.half_told.insert(id.to_owned(), place.to_owned());
+        }
+    }
+
+    fn may_fail(&mut self, line: &Value, message: &str) {
+        // The panic has been counted with its place.
+        if line["level"] == "ERROR" && line["hook"].is_null() {
+            *self.errors.entry(message.to_owned()).or_default() += 1;
+        }
+    }
+}
