@@ -70,11 +70,7 @@ impl Lobby {
         let status = status.context("the lobby does not end")?;
         // They have read all that it has written.
         self.readers.drain(..).for_each(|reader| drop(reader.join()));
-        // The others were seen to end.
-        let seen = self.log.seen();
-        let rooms = seen.rooms.values().filter(|room| room.ended.is_none());
-        let rooms: Vec<Pid> = rooms.map(|room| room.pid).collect();
-        drop(seen);
+        let rooms = self.log.seen().rooms_left();
         let alive = || rooms.iter().filter(|pid| is_room(**pid, &self.program)).count();
         let none = until(ORPHANS, || (alive() == 0).then_some(())).await;
         Ok((status, none.map_or_else(alive, |()| 0)))

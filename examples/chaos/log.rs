@@ -67,6 +67,12 @@ impl Log {
 }
 
 impl Seen {
+    /// The processes of rooms that were not seen to end.
+    pub fn rooms_left(&self) -> Vec<Pid> {
+        let rooms = self.rooms.values().filter(|room| room.ended.is_none());
+        rooms.map(|room| room.pid).collect()
+    }
+
     /// The lobby has ended, and its rooms with it.
     pub fn forget_lobby(&mut self) {
         (self.url, self.era) = (None, self.era + 1);

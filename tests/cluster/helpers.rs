@@ -111,16 +111,18 @@ impl Cluster {
         self.again_with(&[]).await
     }
 
-    /// The same with more flags.
+    /// The same with more flags, this time.
     pub async fn again_with(self, more: &[&str]) -> Cluster {
         let (program, folder) = (self.program.clone(), self.folder.clone());
-        let (mut flags, environment) = (self.flags.clone(), self.environment.clone());
-        flags.extend(more.iter().map(|flag| (*flag).to_owned()));
+        let (before, environment) = (self.flags.clone(), self.environment.clone());
         drop(self);
-        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let flags: Vec<&str> =
+            before.iter().map(String::as_str).chain(more.iter().copied()).collect();
         let environment: Vec<(&str, &str)> =
             environment.iter().map(|(name, value)| (&**name, &**value)).collect();
-        Self::start(program, &flags, &environment, folder).await
+        let mut again = Self::start(program, &flags, &environment, folder).await;
+        again.flags = before;
+        again
     }
 
     async fn start(
