@@ -26,7 +26,7 @@ const WARM: usize = 2;
 const ROOMS: usize = 50;
 const PLAYERS: usize = 10;
 /// What every storm's lobby is started with: rooms stay when they are empty, and one boss opens all.
-const FLAGS: [&str; 16] = [
+const FLAGS: [&str; 14] = [
     "--max-rooms",
     "100",
     "--max-rooms-per-player",
@@ -41,8 +41,6 @@ const FLAGS: [&str; 16] = [
     "3s",
     "--connect-timeout",
     "3s",
-    "--room-memory",
-    "256m",
 ];
 
 pub fn flags<'a>(more: &[&'a str]) -> Vec<&'a str> {
