@@ -21,16 +21,16 @@ use tokio::{
 };
 
 use super::{
-    budget::{Budget, Rate},
     channel::Route,
     events::{BINARY, Encoded},
     guests::{ClientAddress, Guests},
     limits::Limits,
     origins::Authority,
+    pace::{Pace, Paces, Who},
     packet::{Attached, RawEvent},
     room_loop::path_of,
     settings::PublicUrl,
-    words::Refusal,
+    words::{PlayerId, Refusal},
 };
 
 /// A message so many times as large as allowed is refused; a larger one is not even read, and ends the
@@ -38,8 +38,6 @@ use super::{
 const MAX_EXCESS: usize = 4;
 /// Bytes of an event for which it takes one place among those that wait: memory is what runs out first.
 const PLACE: usize = 4 * 1024;
-/// So many seconds' worth of events may come at once: what a phone has to say after a moment without network.
-const SECONDS_AT_ONCE: u32 = 3;
 
 pub(crate) type ConnId = u64;
 
@@ -168,13 +166,14 @@ pub(crate) fn refused(event: &str, refusal: &Refusal) -> Value {
 }
 
 /// Socket.IO at `path`. `admit` looks at a connection's `auth` before it is answered and may refuse
-/// it; it must not wait, because a browser that vanishes meanwhile would be admitted all the same.
+/// it, and says which player it is, if it is known; it must not wait, because a browser that vanishes
+/// meanwhile would be admitted all the same.
 pub(crate) fn serve<A: Clone + Send + Sync + 'static>(
     path: &str,
     limits: &Limits,
     guests: &Guests,
     inbox: mpsc::UnboundedSender<FromClient<A>>,
-    admit: impl Fn(&Value) -> Result<A, Refusal> + Clone + Send + Sync + 'static,
+    admit: impl Fn(&Value) -> Result<(A, Option<PlayerId>), Refusal> + Clone + Send + Sync + 'static,
 ) -> SocketIoLayer {
     let (layer, io) = SocketIo::builder()
         .req_path(path.to_owned())
@@ -187,7 +186,7 @@ pub(crate) fn serve<A: Clone + Send + Sync + 'static>(
         .ping_timeout(limits.ping_timeout)
         .connect_timeout(limits.connect_timeout)
         .build_layer();
-    let (limits, guests) = (Arc::new(limits.clone()), guests.clone());
+    let (limits, guests, paces) = (Arc::new(limits.clone()), guests.clone(), Paces::new(limits));
 
     // Handlers are put in place here, before the connection is answered: put in place afterwards,
     // they would miss what a quick client sends at once.
@@ -195,10 +194,10 @@ pub(crate) fn serve<A: Clone + Send + Sync + 'static>(
         if !guests.may_connect(address_of(&socket)) {
             return Err(Refusal::TooFast.code().to_owned());
         }
-        let admitted =
+        let (admitted, player) =
             admit(&auth.unwrap_or_default()).map_err(|refusal| refusal.code().to_owned())?;
         // None of these closures may hold the socket, which holds them.
-        let line = Line::new(inbox.clone(), limits.clone());
+        let line = Line::new(inbox.clone(), player, limits.clone(), paces.clone());
         let (on_event, on_gone) = (line.clone(), line.clone());
         socket.on_fallback(move |socket: SocketRef, event: RawEvent, ack: AckSender| {
             on_event.says(socket, event, ack);
@@ -240,20 +239,27 @@ struct Line<A> {
     early: Mutex<Option<Vec<FromClient<A>>>>,
     waiting: Arc<Semaphore>,
     limits: Arc<Limits>,
-    /// How many more events may come now.
-    events: Mutex<Budget>,
+    who: Who,
+    paces: Paces,
 }
 
 impl<A> Line<A> {
-    fn new(inbox: mpsc::UnboundedSender<FromClient<A>>, limits: Arc<Limits>) -> Arc<Self> {
+    fn new(
+        inbox: mpsc::UnboundedSender<FromClient<A>>,
+        player: Option<PlayerId>,
+        limits: Arc<Limits>,
+        paces: Paces,
+    ) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
+        let id = NEXT.fetch_add(1, Relaxed);
         Arc::new(Line {
-            id: NEXT.fetch_add(1, Relaxed),
+            id,
             inbox,
             early: Mutex::new(Some(Vec::new())),
             waiting: Arc::new(Semaphore::new(limits.max_waiting.get() as usize)),
-            events: Mutex::new(Budget::new(pace_of(&limits), Instant::now())),
             limits,
+            who: player.map_or(Who::Visitor(id), Who::Player),
+            paces,
         })
     }
 
@@ -278,7 +284,10 @@ impl<A> Line<A> {
         let ack = event.wants_ack.then_some(ack);
         let places = (1 + event.bytes / PLACE).min(self.limits.max_waiting.get() as usize);
         let waiting = self.waiting.clone().try_acquire_many_owned(places as u32).ok();
-        let pace = if waiting.is_some() { self.pace() } else { Pace::Flood };
+        let pace = match waiting {
+            Some(_) => self.paces.count(&self.who, Instant::now()),
+            None => Pace::Flood,
+        };
         let (name, to) = (event.name.clone(), conn.clone());
         let answer = Answerer { event: name, conn: to, ack, _waiting: waiting };
         match pace {
@@ -293,29 +302,4 @@ impl<A> Line<A> {
             }
         }
     }
-
-    /// Counts one more event.
-    fn pace(&self) -> Pace {
-        let now = Instant::now();
-        let mut events = self.events.lock().expect("nobody panics while holding this");
-        events.spend(1, now);
-        match events.left(now) {
-            0.0.. => Pace::Good,
-            left if left + pace_of(&self.limits).at_once >= 0.0 => Pace::TooFast,
-            _ => Pace::Flood,
-        }
-    }
-}
-
-/// How many events may come.
-fn pace_of(limits: &Limits) -> Rate {
-    Rate::new(limits.events_per_second.get(), SECONDS_AT_ONCE)
-}
-
-enum Pace {
-    Good,
-    /// Refused, and counted as well.
-    TooFast,
-    /// He does not listen.
-    Flood,
 }

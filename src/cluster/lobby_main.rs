@@ -96,12 +96,11 @@ pub(crate) async fn run<L: Lobby>(
     let connects = Arc::new(Mutex::new(Rates::new(per_player)));
     let admit = move |auth: &Value| {
         let who = authenticate(&tokens, auth);
+        let player = who.iter().flatten().map(|login| login.player.id.clone()).next();
         let mut connects = connects.lock().expect("nobody panics while holding this");
-        match &who {
-            Ok(Some(login)) if !connects.allow(&login.player.id, Instant::now()) => {
-                Err(Refusal::TooFast)
-            }
-            _ => Ok(who),
+        match player.as_ref().is_none_or(|player| connects.allow(player, Instant::now())) {
+            true => Ok((who, player)),
+            false => Err(Refusal::TooFast),
         }
     };
     let app = web::pages(settings, kill)

@@ -12,7 +12,7 @@
 //! | `front`, `relay` | how a connection comes to a room: the socket itself, or copied |
 //! | `net`, `web`, `origins` | listening and serving; the page; whose requests are answered |
 //! | `guests`, `guesses` | where connections come from and how many may; wrong codes of private rooms |
-//! | `budget`, `rates` | how often something may be done, and by each of many |
+//! | `budget`, `rates`, `pace` | how often something may be done, by each of many, and said by players |
 //! | `ticker`, `tickets` | when a room ticks; who may come into it |
 //! | `stage` | a room without all that, for tests of your hooks |
 //! | `agenda`, `compute` | timers, and work given away; heavy work on other threads |
@@ -50,6 +50,7 @@ mod memory;
 mod net;
 mod origins;
 mod output;
+mod pace;
 mod packet;
 mod panics;
 mod people;

@@ -31,11 +31,19 @@ impl<K: Eq + Hash + Clone> Rates<K> {
     pub fn allow(&mut self, who: &K, now: Instant) -> bool {
         let allowed = self.would_allow(who, now);
         if allowed {
-            let budget = self.budgets.entry(who.clone());
-            budget.or_insert_with(|| Budget::new(self.rate, now)).spend(1, now);
-            self.forget(now);
+            self.spend(who, now);
         }
         allowed
+    }
+
+    /// Counts in any case; how much is left, or below nothing by how much it was too often.
+    pub fn spend(&mut self, who: &K, now: Instant) -> f64 {
+        let budget = self.budgets.entry(who.clone());
+        let budget = budget.or_insert_with(|| Budget::new(self.rate, now));
+        budget.spend(1, now);
+        let left = budget.left(now);
+        self.forget(now);
+        left
     }
 
     fn forget(&mut self, now: Instant) {

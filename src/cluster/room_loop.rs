@@ -218,7 +218,7 @@ fn app(
 ) -> Router {
     let admit = move |auth: &Value| {
         let ticket = auth.get("ticket").and_then(Value::as_str).unwrap_or_default();
-        tickets.redeem(ticket)
+        tickets.redeem(ticket).map(|player| (player.clone(), Some(player)))
     };
     let sockets = connection::serve(&path_of(room), &settings.limits, guests, inbox, admit);
     let app = Router::new().layer(sockets);

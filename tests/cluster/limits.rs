@@ -107,6 +107,9 @@ async fn who_says_too_much_in_a_second_is_refused_and_who_goes_on_is_cut() {
     (0..200).for_each(|_| ann.lobby().emit("list", json!({})));
     assert_eq!(ann.lobby().event("refused").await["code"], "too_fast");
     assert!(ann.lobby().end().await);
+    // It is hers what she has said, and not the connection's.
+    ann.back().await;
+    assert_eq!(ann.ask("list", json!({})).await, Err("too_fast".into()));
 }
 
 #[tokio::test]
