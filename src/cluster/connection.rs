@@ -28,8 +28,8 @@ use super::{
     origins::Authority,
     pace::{Pace, Paces, Who},
     packet::{Attached, RawEvent},
-    room_loop::path_of,
-    settings::PublicUrl,
+    room_main::path_of,
+    values::PublicUrl,
     words::{PlayerId, Refusal},
 };
 

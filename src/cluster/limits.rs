@@ -1,13 +1,12 @@
 //! How much a client may take: what is over a limit is refused, and says which. Lobby and rooms keep to the
 //! same limits; the defaults suit a public game of some hundred players.
 
-use std::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
+use std::{num::NonZeroU32, time::Duration};
 
-use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::settings::duration;
+use super::values::{Size, duration};
 
 /// Limits for one connection, one player, one address.
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
@@ -73,56 +72,4 @@ pub struct Limits {
     /// if no client can come past the proxy.
     #[arg(long, env = "CLUSTER_CLIENT_ADDRESS_HEADER", value_name = "NAME")]
     pub client_address_header: Option<String>,
-}
-
-/// A number of bytes: `512`, `64k`, `512m` or `1g`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Size(pub u64);
-
-impl Size {
-    /// For what lies in memory.
-    pub fn bytes(self) -> usize {
-        usize::try_from(self.0).unwrap_or(usize::MAX)
-    }
-}
-
-impl FromStr for Size {
-    type Err = anyhow::Error;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, unit) = text.split_at(digits);
-        let number: u64 = number.parse().context("expected a size such as 64k, 512m or 1g")?;
-        let shift = match unit {
-            "" => 0,
-            "k" => 10,
-            "m" => 20,
-            "g" => 30,
-            _ => bail!("expected one of the units k, m and g"),
-        };
-        let bytes = number.checked_mul(1 << shift).filter(|bytes| *bytes > 0);
-        bytes.map(Size).context("expected more than nothing, and less than that")
-    }
-}
-
-impl fmt::Display for Size {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes", self.0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_have_units() {
-        for (text, bytes) in [("512", 512), ("64k", 65_536), ("1g", 1 << 30)] {
-            assert_eq!(text.parse::<Size>().unwrap(), Size(bytes));
-        }
-        for bad in ["", "k", "64K", "64 k", "-1", "0", "99999999999g", "18446744073709551616"] {
-            assert!(bad.parse::<Size>().is_err(), "{bad}");
-        }
-    }
 }

@@ -33,7 +33,7 @@ use super::{
     origins::Origins,
     people::People,
     rates::Rates,
-    relay, room_loop,
+    relay, room_main,
     settings::Settings,
     token::Tokens,
     web,
@@ -72,7 +72,7 @@ pub(crate) async fn run<L: Lobby>(
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     events::check_names::<L::Request>()?;
-    room_loop::check::<L::Room>()?;
+    room_main::check::<L::Room>()?;
     let (from_processes, processes) = mpsc::unbounded_channel();
     let (from_clients, clients) = mpsc::unbounded_channel();
     let (kill, kills) = mpsc::unbounded_channel();

@@ -3,7 +3,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{debug, warn};
 
-use super::limits::Size;
+use super::values::Size;
 
 /// Bounds the memory of this process, and of each that it starts: an allocation beyond it fails, and ends the
 /// process. If the whole machine has no memory left, a room goes before the lobby.

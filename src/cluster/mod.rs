@@ -5,7 +5,8 @@
 //! | `lobby_hooks`, `room_hooks` | the two traits that you implement |
 //! | `handle`, `ctx` | what a hook of the lobby, of a room, can do |
 //! | `lobby_main`, `lobby_loop`, `people` | the lobby's process, its loop; who is in the lobby |
-//! | `room_loop`, `room_core` | a room's process and its loop; who has a seat, which hook comes when |
+//! | `room_main`, `room_loop`, `room_core` | a room's process, its loop; who has a seat, which hook comes when |
+//! | `room_seats`, `room_output` | who has a seat; what hooks have queued, and where it goes |
 //! | `supervisor`, `pool`, `channel` | a room's process seen from the lobby; started ahead; what the two say |
 //! | `output`, `memory`, `panics` | what a room prints; how much it may have; a hook that panics |
 //! | `connection`, `packet`, `events` | a browser's connection; what comes and goes; enums as Socket.IO events |
@@ -19,7 +20,7 @@
 //! | `token`, `key`, `hs256`, `logouts` | who a player is, for days; what tokens are signed with; logins that were ended |
 //! | `wrong` | wrong tokens and tickets are counted |
 //! | `typescript` | the messages as types of the page |
-//! | `settings`, `limits`, `logs`, `log_writer`, `words` | what their names say |
+//! | `settings`, `limits`, `values`, `logs`, `log_writer`, `words` | what their names say |
 //! | `forged`, `fuzz` | tests: tokens that are none; what nobody would think of |
 
 mod agenda;
@@ -60,6 +61,7 @@ mod relay;
 mod room_core;
 mod room_hooks;
 mod room_loop;
+mod room_main;
 mod settings;
 pub mod stage;
 pub(crate) mod supervisor;
@@ -68,6 +70,7 @@ mod tickets;
 pub(crate) mod token;
 #[cfg(test)]
 mod typescript;
+mod values;
 mod web;
 pub(crate) mod words;
 mod wrong;
@@ -83,11 +86,12 @@ pub use self::{
     compute::{ComputeError, Job, Work},
     ctx::Ctx,
     handle::Cluster,
-    limits::{Limits, Size},
+    limits::Limits,
     lobby_hooks::{Arrival, Identity, Info, Lobby, Registration, RoomInfo},
     room_hooks::Room,
-    settings::{LogFormat, PortRange, PublicUrl, Role, RoomPanic, Settings},
+    settings::{LogFormat, Role, RoomPanic, Settings},
     stage::Stage,
+    values::{PortRange, PublicUrl, Size},
     words::{
         Answer, Exit, Leave, Player, PlayerId, Refusal, Reply, RoomId, done, later, refuse, reply,
     },
@@ -98,7 +102,7 @@ pub use self::{
 pub fn main<L: Lobby>() -> ExitCode {
     let result = match std::env::args().nth(1).as_deref() {
         // Before anything else: a room is told its settings by its lobby, and should start fast.
-        Some("room") => room_loop::main::<L::Room>(),
+        Some("room") => room_main::main::<L::Room>(),
         _ => parse_settings().and_then(lobby_main::main::<L>),
     };
     result.unwrap_or_else(|error| {

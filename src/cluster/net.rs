@@ -37,7 +37,7 @@ use tokio::{
 
 use super::{
     guests::{Full, Guests, Place},
-    settings::PortRange,
+    values::PortRange,
 };
 
 /// The largest request line and headers together; browsers with many cookies send a few KiB.

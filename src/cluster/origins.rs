@@ -14,7 +14,7 @@ use axum::{
     },
 };
 
-use super::settings::PublicUrl;
+use super::values::PublicUrl;
 
 /// The addresses at which browsers come here, and those whose pages may connect.
 #[derive(Debug, Clone)]

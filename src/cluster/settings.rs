@@ -4,17 +4,16 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     num::NonZeroU32,
     path::PathBuf,
-    str::FromStr,
     time::Duration,
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::ensure;
 use clap::{ArgAction, Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    limits::{Limits, Size},
-    origins::Authority,
+    limits::Limits,
+    values::{PortRange, PublicUrl, Size, duration, positive},
 };
 use crate::defaults;
 
@@ -76,10 +75,6 @@ pub struct Settings {
     )]
     pub max_rooms_per_player: usize,
 
-    /// Warm rooms kept ready to be opened: an open then costs no process start.
-    #[arg(long, env = "CLUSTER_POOL", default_value_t = 1)]
-    pub pool: usize,
-
     /// Rooms at once that players from one address may have opened; one more is refused.
     #[arg(
         long,
@@ -88,6 +83,10 @@ pub struct Settings {
         value_parser = positive
     )]
     pub max_rooms_per_address: usize,
+
+    /// Warm rooms kept ready to be opened: an open then costs no process start.
+    #[arg(long, env = "CLUSTER_POOL", default_value_t = 1)]
+    pub pool: usize,
 
     /// So many rooms that die at their start, within the time below, and no new ones are opened for as
     /// long.
@@ -249,128 +248,6 @@ impl Settings {
             heartbeat: self.heartbeat,
             ticket_ttl: self.ticket_ttl,
             empty_timeout: self.empty_timeout,
-        }
-    }
-}
-
-/// An http or https address without a trailing slash.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct PublicUrl(String);
-
-impl PublicUrl {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// `play.example.org` or `play.example.org:8443`.
-    pub fn authority(&self) -> &str {
-        let rest = self.0.split_once("://").map_or("", |(_, rest)| rest);
-        rest.split('/').next().unwrap_or_default()
-    }
-
-    /// `https` or `http`.
-    pub fn scheme(&self) -> &str {
-        self.0.split_once("://").map_or("", |(scheme, _)| scheme)
-    }
-}
-
-impl FromStr for PublicUrl {
-    type Err = anyhow::Error;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let url = PublicUrl(text.trim_end_matches('/').to_owned());
-        ensure!(
-            matches!(url.scheme(), "http" | "https") && !url.authority().is_empty(),
-            "expected an address such as https://play.example.org"
-        );
-        ensure!(
-            Authority::parse(url.authority()).is_some(),
-            "expected a host name or an address, and perhaps a port"
-        );
-        ensure!(
-            url.0.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'<>;,".contains(&byte)),
-            "an address holds no spaces, quotes, brackets or semicolons"
-        );
-        Ok(url)
-    }
-}
-
-/// Both ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PortRange {
-    pub low: u16,
-    pub high: u16,
-}
-
-impl FromStr for PortRange {
-    type Err = anyhow::Error;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (low, high) = text.split_once('-').context("expected LOW-HIGH, such as 4000-4099")?;
-        let range = PortRange {
-            low: low.trim().parse().context("LOW is not a port")?,
-            high: high.trim().parse().context("HIGH is not a port")?,
-        };
-        ensure!(0 < range.low && range.low <= range.high, "LOW must be from 1 to HIGH");
-        Ok(range)
-    }
-}
-
-fn positive(text: &str) -> anyhow::Result<usize> {
-    let number: u32 = text.parse().context("expected a whole number")?;
-    ensure!(number > 0, "expected at least 1");
-    Ok(number as usize)
-}
-
-/// `250ms`, `5s`, `10m`, `2h` or `30d`.
-pub(super) fn duration(text: &str) -> anyhow::Result<Duration> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let number: u32 =
-        number.parse().context("expected a time such as 250ms, 5s, 10m, 2h or 30d")?;
-    let unit = match unit {
-        "ms" => Duration::from_millis(1),
-        "s" => Duration::from_secs(1),
-        "m" => Duration::from_secs(60),
-        "h" => Duration::from_secs(60 * 60),
-        "d" => Duration::from_secs(24 * 60 * 60),
-        _ => bail!("expected one of the units ms, s, m, h and d"),
-    };
-    ensure!(number > 0, "expected more than nothing");
-    Ok(number * unit)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_have_units() {
-        assert_eq!(duration("250ms").unwrap(), Duration::from_millis(250));
-        assert_eq!(duration("30d").unwrap(), Duration::from_secs(30 * 24 * 60 * 60));
-        for bad in ["", "5", "s", "5 s", "-1s", "0s", "1w"] {
-            assert!(duration(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn port_ranges_are_checked() {
-        let range = |text: &str| text.parse::<PortRange>();
-        assert_eq!(range("4000-4099").unwrap(), PortRange { low: 4000, high: 4099 });
-        for bad in ["4000", "5-4", "0-9", "1-70000", "a-b"] {
-            assert!(range(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn addresses_are_checked() {
-        let url: PublicUrl = "https://play.example.org:8443/".parse().unwrap();
-        assert_eq!((url.scheme(), url.authority()), ("https", "play.example.org:8443"));
-        for bad in
-            ["play.example.org", "ftp://x", "http://", "http://a b", "http://a;b", "http://a@b"]
-        {
-            assert!(bad.parse::<PublicUrl>().is_err(), "{bad}");
         }
     }
 }
