@@ -53,6 +53,7 @@ pub struct Sent {
 /// A room on a stage. Nothing happens but what the test does.
 pub struct Stage<R: Room> {
     core: Core<R>,
+    tickets: Arc<Tickets>,
     now: Instant,
     tasks: SelectAll<Task<R, Ctx<R>>>,
     conns: HashMap<ConnId, PlayerId>,
@@ -90,9 +91,11 @@ impl<R: Room> Stage<R> {
         // As on their way from the lobby: what cannot be written as JSON shows here.
         let options = through_json(&options);
         let game = runtime.block_on(R::on_open(options, &room))?;
-        let core = Core::new(game, room, Arc::new(Tickets::default()), TICKET_TTL, None);
+        let tickets = Arc::new(Tickets::default());
+        let core = Core::new(game, room, tickets.clone(), TICKET_TTL, None);
         let mut stage = Stage {
             core,
+            tickets,
             now,
             runtime,
             tasks: SelectAll::new(),
@@ -126,6 +129,7 @@ impl<R: Room> Stage<R> {
                 return Err(refusal.clone());
             }
         }
+        self.tickets.redeem(&join.to_string())?;
         self.conns.insert(conn, player.id.clone());
         self.run(|core| core.come(conn, &player.id));
         Ok(())

@@ -29,6 +29,12 @@ impl Tickets {
         tickets.insert(ticket, (player, until));
     }
 
+    /// Until when a ticket of this player waits for him.
+    pub fn until(&self, player: &PlayerId) -> Option<Instant> {
+        let tickets = self.good.lock().expect("nobody panics while holding this");
+        tickets.values().find(|(other, _)| other == player).map(|(_, until)| *until)
+    }
+
     /// The player has no seat any more.
     pub fn forget(&self, player: &PlayerId) {
         let mut tickets = self.good.lock().expect("nobody panics while holding this");

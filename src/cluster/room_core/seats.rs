@@ -108,7 +108,8 @@ impl<R: Room> Core<R> {
         let player = seat.player.clone();
         let number = seat.number;
         let before = std::mem::replace(&mut seat.place, Place::Here(conn));
-        seat.again = None;
+        // A hold may have overtaken him: he has shown the ticket before that one, and may come again.
+        seat.again = self.tickets.until(id);
         self.conns.insert(conn, id.clone());
         self.room.set_away(id, false);
         self.frame(FromRoom::Joined { seat: number });
@@ -274,5 +275,56 @@ impl<R: Room> Core<R> {
     pub(super) fn update_expected(&mut self) {
         let held = self.seats.values().filter(|seat| matches!(seat.place, Place::Held { .. }));
         self.room.set_expected(held.map(|seat| seat.player.clone()).collect());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use super::*;
+    use crate::cluster::{Answer, Ctx, RoomId, channel::RoomAbout, done, tickets::Tickets};
+
+    struct Game;
+
+    impl Room for Game {
+        type Options = ();
+        type Request = ();
+        type Event = ();
+        type Outcome = ();
+        type FromLobby = ();
+        type ToLobby = ();
+
+        async fn on_open((): (), _: &Ctx<Self>) -> Result<Self, Refusal> {
+            Ok(Game)
+        }
+
+        fn on_message(&mut self, _: &Ctx<Self>, _: &Player, (): ()) -> Answer {
+            done()
+        }
+    }
+
+    /// He has come and gone, and asked again, before the room hears of the first.
+    #[test]
+    fn who_is_quicker_than_his_room_keeps_his_second_ticket() {
+        let about = RoomAbout { capacity: 1, seed: 1, host: None, code: None };
+        let room = Ctx::<Game>::new(RoomId("1".into()), about, Duration::from_secs(30));
+        let tickets = Arc::new(Tickets::default());
+        let mut core = Core::new(Game, room, tickets.clone(), Duration::from_secs(15), None);
+        let ann = Player { id: PlayerId("ann".into()), name: "Ann".into() };
+        let held = |seat, ticket: &str| {
+            vec![HeldSeat { seat, ticket: ticket.to_owned(), player: ann.clone() }]
+        };
+        core.hold(1, held(1, "first"));
+        tickets.redeem("first").unwrap();
+        core.hold(2, held(2, "second"));
+        core.come(1, &ann.id);
+        core.gone(1, true);
+        assert!(core.handle().players().is_empty());
+        assert_eq!(tickets.redeem("second"), Ok(ann.id.clone()));
+        core.come(2, &ann.id);
+        assert_eq!(&*core.handle().players(), std::slice::from_ref(&ann));
+        core.gone(2, true);
+        assert_eq!(core.seats.len(), 0, "and then he is gone");
     }
 }
