@@ -76,10 +76,6 @@ pub struct Settings {
     )]
     pub max_rooms_per_player: usize,
 
-    /// Warm rooms kept ready to be opened: an open then costs no process start.
-    #[arg(long, env = "CLUSTER_POOL", default_value_t = 1)]
-    pub pool: usize,
-
     /// Rooms at once that players from one address may have opened; one more is refused.
     #[arg(
         long,
@@ -89,18 +85,22 @@ pub struct Settings {
     )]
     pub max_rooms_per_address: usize,
 
-    /// So many rooms that die at their start, within the time below, and no new ones are opened for as
+    /// Warm rooms kept ready to be opened: an open then costs no process start.
+    #[arg(long, env = "CLUSTER_POOL", default_value_t = 1)]
+    pub pool: usize,
+
+    /// So many rooms that die at their start, within `--failed-starts-pause`, and none is started for as
     /// long.
     #[arg(long, env = "CLUSTER_FAILED_STARTS", default_value_t = 10, value_parser = positive)]
     pub failed_starts: usize, // more than one player can make die
 
-    /// See above.
+    /// How long rooms that died at their start count, and how long none is started after too many of them.
     #[arg(long, env = "CLUSTER_FAILED_STARTS_PAUSE", default_value = "10s", value_parser = duration)]
     pub failed_starts_pause: Duration,
 
     /// Wrong codes of private rooms in a minute from one player; ten times as many from one address.
     #[arg(long, env = "CLUSTER_WRONG_CODES_PER_MINUTE", default_value = "10")]
-    pub wrong_codes_per_minute: NonZeroU32, // typing errors; 47 million codes take 900 years
+    pub wrong_codes_per_minute: NonZeroU32, // typing errors; trying all 47 million codes takes nine years
 
     /// Memory that one room may use, and again each process that it starts, such as `512m` or `2g`. One
     /// that wants more dies. (Linux)
