@@ -137,13 +137,12 @@ impl Client {
     pub async fn ask_patiently(&mut self, event: &str, data: Value) -> Result<Value, String> {
         let asking = async {
             loop {
-                match self.ask(event, data.clone()).await {
-                    // Each time counts: quicker would be too fast for ever.
-                    Err(code) if code == "too_fast" => {
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                    }
-                    answer => return answer,
+                let answer = self.ask(event, data.clone()).await;
+                if answer != Err("too_fast".to_owned()) {
+                    return answer;
                 }
+                // Each time counts: quicker would be too fast for ever.
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         };
         soon("his turn", asking).await
