@@ -272,7 +272,7 @@ export class Cluster {
     this.hooks.playersChanged?.(this.room.players);
   }
 
-  /** The network is back, or the page. A connection that is dead would not tell for ten seconds. */
+  /** The network is back, or the page. A connection that is dead would not tell for eight seconds. */
   #awake() {
     // It does not wait longer now; but a thousand pages may be told this at the same moment.
     if (this.state === "connecting") return this.#later(JITTER * Math.random(), () => this.#enterLobby());

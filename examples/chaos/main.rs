@@ -39,7 +39,7 @@ use lobby::Lobby;
 
 /// Injects random faults into your own lobby and rooms, and says whether everyone came back.
 #[derive(Debug, Parser)]
-#[command(name = "tests/chaos")]
+#[command(bin_name = "tests/chaos")]
 pub struct Storm {
     /// `figures` measures how soon players are back instead, with rooms that do what they are told.
     #[arg(value_parser = ["figures"])]
@@ -54,6 +54,7 @@ pub struct Storm {
     #[arg(long, env = "CHAOS_SAY", value_delimiter = '\n', value_parser = event)]
     say: Vec<(String, Value)>,
 
+    /// Players who mean well.
     #[arg(long, env = "CHAOS_PLAYERS", default_value_t = 100)]
     players: usize,
 
@@ -61,11 +62,13 @@ pub struct Storm {
     #[arg(long, default_value_t = 1.0)]
     minutes: f64,
 
+    /// Each of them is drawn at random.
     #[arg(long, default_value_t = 60.0)]
     faults_per_minute: f64,
 
-    /// The same seed brings the same faults in the same order, though not at the same rooms and moments.
-    #[arg(long, default_value_t = rand::random_range(0..1_000_000))]
+    /// The same seed brings the same faults in the same order, though not at the same rooms and moments;
+    /// by default a random one.
+    #[arg(long, default_value_t = rand::random_range(0..1_000_000), hide_default_value = true)]
     seed: u64,
 
     /// Ends the lobby itself now and then, too, and starts it again with the same key.
@@ -77,7 +80,7 @@ pub struct Storm {
     program: Option<PathBuf>,
 
     /// Where the lobby's log goes; by default into the target folder.
-    #[arg(long, default_value_os_t = default_log_file())]
+    #[arg(long, default_value_os_t = default_log_file(), hide_default_value = true)]
     log_file: PathBuf,
 
     /// Flags for the lobby, such as `-- --seats 20`.

@@ -32,7 +32,7 @@ const TOO_MANY: &str = "too many connections\n";
 const GOODBYE: (Duration, usize) = (Duration::from_secs(1), 64);
 /// What one player, or one address, may connect in so many seconds, he may at once: a page that lost its
 /// room, or its network.
-pub(crate) const SECONDS_AT_ONCE: u32 = 10;
+pub(crate) const CONNECTS_AT_ONCE: u32 = 10;
 
 /// All connections of this process.
 #[derive(Clone)]
@@ -81,7 +81,7 @@ impl Guests {
     /// For so many connections in all.
     pub fn new(limits: &Limits, most: u32) -> anyhow::Result<Self> {
         let header = limits.client_address_header.as_deref().map(HeaderName::from_str);
-        let rate = Rate::new(limits.connects_per_second_per_address.get(), SECONDS_AT_ONCE);
+        let rate = Rate::new(limits.connects_per_second_per_address.get(), CONNECTS_AT_ONCE);
         Ok(Guests(Arc::new(Inner {
             free: Arc::new(Semaphore::new(most as usize)),
             most,

@@ -268,8 +268,8 @@ impl<L: Lobby> Cluster<L> {
         }
     }
 
-    /// Sends an event to a player, if he is in the lobby. A browser that has yet to read a thousand events
-    /// counts as gone.
+    /// Sends an event to a player, if he is in the lobby. A browser that does not read counts as gone
+    /// (`--max-unsent`).
     pub fn send(&self, to: impl AsRef<PlayerId>, event: L::Event) {
         if let (Some(conn), Some(event)) =
             (self.people.borrow().conn_of(to.as_ref()), encode(&event))

@@ -12,8 +12,8 @@ use super::values::{Size, duration};
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
 #[command(next_help_heading = "Limits, for the lobby and for each room")]
 pub struct Limits {
-    /// Connections at once; one more waits, and is closed where it has been handed to a room. Fewer if
-    /// the limit on open files is low.
+    /// Connections at once; one more waits to be accepted, and gets status 429 where it was handed to a
+    /// room. Fewer if the limit on open files is low.
     #[arg(long, env = "CLUSTER_MAX_CONNECTIONS", default_value = "10000")]
     pub max_connections: NonZeroU32,
 
@@ -22,12 +22,12 @@ pub struct Limits {
     #[arg(long, env = "CLUSTER_MAX_CONNECTIONS_PER_ADDRESS", default_value = "200")]
     pub max_connections_per_address: NonZeroU32, // a school behind one address plays
 
-    /// New Socket.IO connections in a second for one player, in the mean; ten seconds' worth may come at
-    /// once. One more is refused with `too_fast`.
+    /// New Socket.IO connections to the lobby in a second from one player, in the mean; ten seconds' worth
+    /// may come at once. One more is refused with `too_fast`. In a room each ticket is good for one.
     #[arg(long, env = "CLUSTER_CONNECTS_PER_SECOND", default_value = "2")]
     pub connects_per_second: NonZeroU32, // two windows that fight for a place make one
 
-    /// The same for one address.
+    /// The same from one address, to the lobby and to each room.
     #[arg(long, env = "CLUSTER_CONNECTS_PER_SECOND_PER_ADDRESS", default_value = "50")]
     pub connects_per_second_per_address: NonZeroU32, // the school's room has died
 
@@ -39,7 +39,7 @@ pub struct Limits {
     /// The largest event from a browser. A larger one is refused with `too_large`, one four times as
     /// large ends the connection.
     #[arg(long, env = "CLUSTER_MAX_MESSAGE", default_value = "64k")]
-    pub max_message: Size,
+    pub max_message: Size, // a picture of a hundred pixels square
 
     /// Events of one connection that wait for a hook, or for an answer that takes its time; each 4k
     /// of one counts like one more. One too many is refused with `too_fast` and ends the connection.

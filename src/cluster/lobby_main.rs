@@ -25,7 +25,7 @@ use super::{
     connection, events,
     front::{Doors, Front},
     guesses::Guesses,
-    guests::{self, Guests, SECONDS_AT_ONCE},
+    guests::{self, CONNECTS_AT_ONCE, Guests},
     handle::Cluster,
     lobby_hooks::Lobby,
     lobby_loop::{Auth, Inboxes, LobbyLoop},
@@ -92,7 +92,7 @@ pub(crate) async fn run<L: Lobby>(
 
     let settings = &cluster.settings;
     let guests = Guests::new(&settings.limits, connections)?;
-    let per_player = Rate::new(settings.limits.connects_per_second.get(), SECONDS_AT_ONCE);
+    let per_player = Rate::new(settings.limits.connects_per_second.get(), CONNECTS_AT_ONCE);
     let connects = Arc::new(Mutex::new(Rates::new(per_player)));
     let admit = move |auth: &Value| {
         let who = authenticate(&tokens, auth);
@@ -163,7 +163,8 @@ fn fit_descriptors(settings: &Settings) -> anyhow::Result<u32> {
          or lower --max-rooms"
     );
     let connections = FEW + u32::try_from((have - needed) / 2).unwrap_or(u32::MAX - FEW);
-    if connections < wanted {
+    // A little less is no news.
+    if connections < wanted / 2 {
         info!(connections, "{have} open files allow fewer connections than --max-connections");
     }
     Ok(connections.min(wanted))

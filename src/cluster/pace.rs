@@ -13,7 +13,8 @@ const SECONDS_AT_ONCE: u32 = 3;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Who {
     Player(PlayerId),
-    /// Somebody who has not said who he is.
+    /// Somebody who did not say who he is when he connected; what he says counts for this connection, also
+    /// when he has registered.
     Visitor(ConnId),
 }
 

@@ -38,10 +38,14 @@ impl<K: Eq + Hash + Clone> Rates<K> {
 
     /// Counts in any case; how much is left, or below nothing by how much it was too often.
     pub fn spend(&mut self, who: &K, now: Instant) -> f64 {
-        let budget = self.budgets.entry(who.clone());
-        let budget = budget.or_insert_with(|| Budget::new(self.rate, now));
+        if let Some(budget) = self.budgets.get_mut(who) {
+            budget.spend(1, now);
+            return budget.left(now);
+        }
+        let mut budget = Budget::new(self.rate, now);
         budget.spend(1, now);
         let left = budget.left(now);
+        self.budgets.insert(who.clone(), budget);
         self.forget(now);
         left
     }

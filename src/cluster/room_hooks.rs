@@ -19,8 +19,8 @@ use super::{
 /// refused with `internal`.
 ///
 /// What a room prints is in the lobby's log: 2,000 lines at once and 200 in a second; the others are counted. It
-/// may say 10,000 things at once to the lobby and 2,000 in a second; more of it waits, and one that has
-/// thousands waiting ends. An allocation beyond `--room-memory` fails and ends it.
+/// may say 10,000 things at once to the lobby and 2,000 in a second; more of it waits, and one with
+/// 4,096 waiting crashes. An allocation beyond `--room-memory` fails and ends it.
 #[allow(unused_variables, reason = "defaults name their arguments for those who copy them")]
 pub trait Room: Sized + 'static {
     /// What kind of room this is: given by the lobby at creation. Anybody may read it in the list of

@@ -88,18 +88,18 @@ pub struct Settings {
     #[arg(long, env = "CLUSTER_POOL", default_value_t = 1)]
     pub pool: usize,
 
-    /// So many rooms that die at their start, within the time below, and no new ones are opened for as
+    /// So many rooms that die at their start, within `--failed-starts-pause`, and none is started for as
     /// long.
     #[arg(long, env = "CLUSTER_FAILED_STARTS", default_value_t = 10, value_parser = positive)]
     pub failed_starts: usize, // more than one player can make die
 
-    /// See above.
+    /// How long rooms that died at their start count, and how long none is started after too many of them.
     #[arg(long, env = "CLUSTER_FAILED_STARTS_PAUSE", default_value = "10s", value_parser = duration)]
     pub failed_starts_pause: Duration,
 
     /// Wrong codes of private rooms in a minute from one player; ten times as many from one address.
     #[arg(long, env = "CLUSTER_WRONG_CODES_PER_MINUTE", default_value = "10")]
-    pub wrong_codes_per_minute: NonZeroU32, // typing errors; 47 million codes take 900 years
+    pub wrong_codes_per_minute: NonZeroU32, // typing errors; trying all 47 million codes takes nine years
 
     /// Memory that one room may use, and again each process that it starts, such as `512m` or `2g`. One
     /// that wants more dies. (Linux)
@@ -112,31 +112,31 @@ pub struct Settings {
 
     /// How long a room may take to become ready.
     #[arg(long, env = "CLUSTER_READY_TIMEOUT", default_value = "5s", value_parser = duration)]
-    pub ready_timeout: Duration,
+    pub ready_timeout: Duration, // as long as somebody who waits is patient
 
     /// How often a room gives a sign of life.
     #[arg(long, env = "CLUSTER_HEARTBEAT", default_value = "1s", value_parser = duration)]
-    pub heartbeat: Duration,
+    pub heartbeat: Duration, // cheap, and soon enough for the next
 
     /// Without a sign of life for so long a room counts as hung and is killed.
     #[arg(long, env = "CLUSTER_HEARTBEAT_TIMEOUT", default_value = "3s", value_parser = duration)]
-    pub heartbeat_timeout: Duration,
+    pub heartbeat_timeout: Duration, // two slow ones in a row are no death
 
     /// How long a ticket, and with it a seat, waits for its player.
     #[arg(long, env = "CLUSTER_TICKET_TTL", default_value = "15s", value_parser = duration)]
-    pub ticket_ttl: Duration,
+    pub ticket_ttl: Duration, // a page that loads on a slow network
 
     /// How long a token proves who a player is.
     #[arg(long, env = "CLUSTER_TOKEN_TTL", default_value = "30d", value_parser = duration)]
-    pub token_ttl: Duration,
+    pub token_ttl: Duration, // renewed after half of it, so forever for who comes twice a month
 
     /// A room without players is closed after so long.
     #[arg(long, env = "CLUSTER_EMPTY_TIMEOUT", default_value = "30s", value_parser = duration)]
-    pub empty_timeout: Duration,
+    pub empty_timeout: Duration, // a friend who was invited is still on his way
 
     /// When the lobby stops, rooms have so long to finish.
     #[arg(long, env = "CLUSTER_STOP_TIMEOUT", default_value = "2s", value_parser = duration)]
-    pub stop_timeout: Duration,
+    pub stop_timeout: Duration, // service managers kill after ten seconds or more
 
     /// The lobby's secret, 32 bytes; made at the first start. Tokens live as long as it does.
     #[arg(long, env = "CLUSTER_KEY_FILE", default_value = "lobby.key")]

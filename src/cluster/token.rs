@@ -167,7 +167,7 @@ pub(crate) fn random_ticket() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 
-/// 64 random bits as text, different from all others: the id of a new player.
+/// 64 random bits as text, different from all others: the id of a new player, or of a login.
 pub(crate) fn random_id() -> String {
     format!("{:016x}", rand::random::<u64>())
 }

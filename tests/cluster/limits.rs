@@ -5,7 +5,7 @@ use std::{net::TcpListener, time::Duration};
 use serde_json::{Value, json};
 
 use crate::{
-    helpers::{Cluster, soon},
+    helpers::Cluster,
     raw::{Raw, request, status, websocket},
 };
 
@@ -92,13 +92,7 @@ async fn who_says_too_much_in_a_second_is_refused_and_who_goes_on_is_cut() {
     let refused = client.event("refused").await;
     assert_eq!((&refused["event"], &refused["code"]), (&json!("log"), &json!("too_fast")));
     // He may go on when he has been quiet for a while.
-    let again = async {
-        while client.ask("echo", json!({ "n": 1 })).await.is_err() {
-            // Quicker would be too fast.
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    soon("his turn", again).await;
+    assert_eq!(client.ask_patiently("echo", json!({ "n": 1 })).await, Ok(json!(1)));
     (0..200).for_each(|_| client.emit("log", json!({ "n": 2 })));
     assert!(client.end().await);
     assert_eq!(bobs.event("player_left").await["player"], ann.you);
@@ -211,4 +205,26 @@ async fn however_many_connect_rooms_find_open_files() {
     let failed =
         |line: &Value| line["message"].as_str().is_some_and(|text| text.contains("cannot"));
     assert!(!cluster.lines().iter().any(failed), "nothing failed for want of open files");
+}
+
+#[tokio::test]
+async fn who_does_not_read_is_gone_when_too_much_waits_for_him() {
+    let cluster = Cluster::unruly(&["--max-unsent", "10", "--ping-timeout", "1m"]).await;
+    let mut anns = cluster.player("Ann").await.enter("play", json!({})).await;
+    let room = anns.event("joined").await["room"].take();
+    let mut bob = cluster.player("Bob").await;
+    let seat = bob.seat("join", json!({ "room": room })).await;
+    let mut raw = Raw::connect(seat["url"].as_str().expect("a url")).await;
+    raw.send(&websocket(seat["path"].as_str().expect("a path"), &[])).await;
+    raw.head().await;
+    raw.send_frame(&format!("40{}", json!({ "ticket": seat["ticket"] }))).await;
+    anns.event("player_joined").await;
+    // The kernel takes some megabytes; a thousand packets more would be sixty.
+    for _ in 0..400 {
+        anns.ask("bytes", json!({ "n": 60_000 })).await.expect("a good room");
+        if anns.unheard().contains(&"player_left") {
+            return assert_eq!(anns.event("player_left").await["player"], bob.you);
+        }
+    }
+    panic!("he is still there");
 }

@@ -133,6 +133,21 @@ impl Client {
         soon(event, asking).await;
     }
 
+    /// Asks until he is not too fast any more.
+    pub async fn ask_patiently(&mut self, event: &str, data: Value) -> Result<Value, String> {
+        let asking = async {
+            loop {
+                let answer = self.ask(event, data.clone()).await;
+                if answer != Err("too_fast".to_owned()) {
+                    return answer;
+                }
+                // Each time counts: quicker would be too fast for ever.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        soon("his turn", asking).await
+    }
+
     /// Emits `[name, data …]`, and waits for the answer as it is.
     pub async fn ask_raw(&mut self, event: Value) -> Value {
         let id = self.next_ack;

@@ -2,14 +2,19 @@
 
 use std::{
     fs,
-    net::TcpListener,
+    net::{Ipv4Addr, TcpListener},
     path::Path,
     process::{Output, Stdio},
 };
 
 use rustix::process::{Resource, Rlimit};
+use serde_json::json;
 
-use crate::helpers::{Cluster, Folder, command};
+use crate::{
+    helpers::{Cluster, Folder, command},
+    player::Player,
+    socket_io::tcp,
+};
 
 /// Runs the program, which ends by itself.
 fn run(flags: &[&str], environment: &[(&str, &str)]) -> Output {
@@ -95,6 +100,18 @@ fn help_names_every_setting_and_its_variable() {
     for setting in ["--port", "CLUSTER_PORT", "--room-ports", "CLUSTER_POOL", "--static-dir"] {
         assert!(text.contains(setting), "{setting}: {text}");
     }
+}
+
+/// This machine's other addresses stand for the network's.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn only_with_lan_others_in_the_network_can_play() {
+    let alone = Cluster::unruly(&[]).await;
+    let at = |cluster: &Cluster| format!("127.0.0.2:{}", cluster.port());
+    assert!(tcp(Ipv4Addr::LOCALHOST, &at(&alone)).await.is_err());
+    let open = Cluster::unruly(&["--lan"]).await;
+    let mut ann = Player::register(&format!("http://{}", at(&open)), "Ann").await;
+    ann.enter("play", json!({})).await.event("joined").await;
 }
 
 #[test]

@@ -61,6 +61,7 @@ fn frames_from_room() -> Vec<String> {
         FromRoom::Warm { version: VERSION, build: "x".into(), port: Some(1) },
         FromRoom::Ready,
         FromRoom::Failed(refusal.clone()),
+        FromRoom::Crashed { what: "on_tick panicked".into() },
         FromRoom::Beat,
         FromRoom::Held { join: u64::MAX },
         FromRoom::HoldRefused { join: 1, refusal },
