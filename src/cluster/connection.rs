@@ -9,7 +9,7 @@ use std::{
 use axum::http::header::HOST;
 use serde_json::{Value, json};
 use socketioxide::{
-    SendError, SocketError, SocketIo,
+    ParserConfig, SendError, SocketError, SocketIo,
     extract::{AckSender, SocketRef, TryData},
     handler::ConnectHandler as _,
     layer::SocketIoLayer,
@@ -36,6 +36,9 @@ use super::{
 /// A message so many times as large as allowed is refused; a larger one is not even read, and ends the
 /// connection.
 const MAX_EXCESS: usize = 4;
+/// Attachments of one event; there is no event with more than one, and all of them are kept until the last has
+/// come. Together they may be as large as a message that is read at all.
+const MAX_ATTACHMENTS: usize = 16;
 /// Bytes of an event for which it takes one place among those that wait: memory is what runs out first.
 const PLACE: usize = 4 * 1024;
 
@@ -175,12 +178,17 @@ pub(crate) fn serve<A: Clone + Send + Sync + 'static>(
     inbox: mpsc::UnboundedSender<FromClient<A>>,
     admit: impl Fn(&Value) -> Result<(A, Option<PlayerId>), Refusal> + Clone + Send + Sync + 'static,
 ) -> SocketIoLayer {
+    let most = limits.max_message.bytes().saturating_mul(MAX_EXCESS);
+    let parser = ParserConfig::common()
+        .max_incoming_binary_buf_size(most)
+        .max_incoming_binaries(MAX_ATTACHMENTS);
     let (layer, io) = SocketIo::builder()
+        .with_parser(parser)
         .req_path(path.to_owned())
         .transports([socketioxide::TransportType::Websocket])
         .max_payload(limits.max_message.0)
-        .ws_max_message_size(limits.max_message.bytes().saturating_mul(MAX_EXCESS))
-        .ws_max_frame_size(limits.max_message.bytes().saturating_mul(MAX_EXCESS))
+        .ws_max_message_size(most)
+        .ws_max_frame_size(most)
         .max_buffer_size(limits.max_unsent.get() as usize)
         .ping_interval(limits.ping_interval)
         .ping_timeout(limits.ping_timeout)

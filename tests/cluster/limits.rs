@@ -144,6 +144,23 @@ async fn a_websocket_that_does_not_say_who_it_is_is_closed() {
 }
 
 #[tokio::test]
+async fn who_wants_answers_and_reads_none_is_not_listened_to_and_gone() {
+    let quick = ["--ping-interval", "200ms", "--ping-timeout", "500ms"];
+    let cluster = Cluster::unruly(&quick).await;
+    let mut flood = Raw::connect(&cluster.url).await;
+    flood.send(&websocket("/socket.io", &[])).await;
+    assert_eq!(status(&flood.head().await), 101);
+    flood.send_frame("40").await;
+    // A websocket's pings, each of which is to be answered, and now and then Engine.IO's answer to its own.
+    let ping = [&[0x89, 0x80 | 125, 0, 0, 0, 0][..], &[b'x'; 125]].concat();
+    let alive = [0x81, 0x80 | 1, 0, 0, 0, 0, b'3'];
+    // More than any socket's buffers hold.
+    let most = 128 << 20;
+    let taken = flood.send_for_ever(&[&ping.repeat(1000)[..], &alive].concat(), most).await;
+    assert!(taken < most, "{taken} bytes");
+}
+
+#[tokio::test]
 async fn a_browser_that_does_not_answer_is_gone() {
     let flags = ["--ping-interval", "200ms", "--ping-timeout", "300ms", "--connect-timeout", "1m"];
     let cluster = Cluster::unruly(&flags).await;
