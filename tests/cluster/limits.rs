@@ -161,6 +161,18 @@ async fn who_wants_answers_and_reads_none_is_not_listened_to_and_gone() {
 }
 
 #[tokio::test]
+async fn a_browser_for_which_too_much_waits_is_cut_although_there_is_no_place_to_say_so() {
+    let cluster = Cluster::unruly(&["--max-unsent", "3"]).await;
+    for _ in 0..5 {
+        let mut client = cluster.player("Ann").await.enter("play", json!({})).await;
+        client.event("joined").await;
+        // A room has one thread: these are answered before the first answer is written.
+        (0..8).for_each(|n| client.emit("echo", json!({ "n": n })));
+        client.end().await;
+    }
+}
+
+#[tokio::test]
 async fn a_browser_that_does_not_answer_is_gone() {
     let flags = ["--ping-interval", "200ms", "--ping-timeout", "300ms", "--connect-timeout", "1m"];
     let cluster = Cluster::unruly(&flags).await;
