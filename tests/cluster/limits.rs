@@ -3,6 +3,7 @@
 use std::{net::TcpListener, time::Duration};
 
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::{
     helpers::{Cluster, soon},
@@ -166,9 +167,15 @@ async fn a_browser_for_which_too_much_waits_is_cut_although_there_is_no_place_to
     for _ in 0..5 {
         let mut client = cluster.player("Ann").await.enter("play", json!({})).await;
         client.event("joined").await;
-        // A room has one thread: these are answered before the first answer is written.
-        (0..8).for_each(|n| client.emit("echo", json!({ "n": n })));
-        client.end().await;
+        // A room has one thread: what comes at once is answered before the first answer is written.
+        let bursts = async {
+            let mut goes_on = true;
+            while goes_on {
+                (0..8).for_each(|n| client.emit("echo", json!({ "n": n })));
+                goes_on = timeout(Duration::from_millis(300), client.ended()).await.is_err();
+            }
+        };
+        soon("its end", bursts).await;
     }
 }
 
