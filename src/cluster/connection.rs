@@ -3,13 +3,17 @@
 
 use std::{
     net::IpAddr,
-    sync::{Arc, Mutex, atomic::AtomicU64, atomic::Ordering::Relaxed},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use axum::http::header::HOST;
 use serde_json::{Value, json};
 use socketioxide::{
-    SendError, SocketError, SocketIo,
+    ParserConfig, SendError, SocketError, SocketIo,
     extract::{AckSender, SocketRef, TryData},
     handler::ConnectHandler as _,
     layer::SocketIoLayer,
@@ -17,7 +21,7 @@ use socketioxide::{
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
-    time::Instant,
+    time::{Instant, sleep},
 };
 
 use super::{
@@ -36,8 +40,13 @@ use super::{
 /// A message so many times as large as allowed is refused; a larger one is not even read, and ends the
 /// connection.
 const MAX_EXCESS: usize = 4;
+/// Attachments of one event; there is no event with more than one, and all of them are kept until the last has
+/// come. Together they may be as large as a message that is read at all.
+const MAX_ATTACHMENTS: usize = 16;
 /// Bytes of an event for which it takes one place among those that wait: memory is what runs out first.
 const PLACE: usize = 4 * 1024;
+/// How soon to try again to hang up.
+const AGAIN: Duration = Duration::from_millis(50);
 
 pub(crate) type ConnId = u64;
 
@@ -57,6 +66,8 @@ pub(crate) enum FromClient<A> {
 pub(crate) struct Conn {
     pub id: ConnId,
     socket: SocketRef,
+    /// It is over, though its end has yet to come: nothing is told or heard any more.
+    cut: Arc<AtomicBool>,
 }
 
 /// One event from a browser, not parsed yet.
@@ -85,6 +96,9 @@ impl Conn {
 
     /// Sends an event. What cannot be sent now is never skipped: the connection counts as gone.
     pub fn emit(&self, event: &Encoded) -> Result<(), Unreachable> {
+        if self.cut.load(Relaxed) {
+            return Ok(());
+        }
         let sent = match event {
             Encoded::Json { name, data } => self.socket.emit(name, &**data),
             Encoded::Binary(bytes) => self.socket.emit(BINARY, &Attached(bytes)),
@@ -107,6 +121,9 @@ impl Conn {
 
     /// Sends one of the cluster's own events.
     pub fn tell(&self, name: &str, data: &Value) -> Result<(), Unreachable> {
+        if self.cut.load(Relaxed) {
+            return Ok(());
+        }
         self.socket.emit(name, data).map_err(|_| self.hang_up())
     }
 
@@ -140,7 +157,16 @@ impl Conn {
 
     /// Ends the connection; the loop hears no more of it than that it is gone.
     pub fn hang_up(&self) -> Unreachable {
-        let _ = self.socket.clone().disconnect();
+        if self.socket.clone().disconnect().is_err() && !self.cut.swap(true, Relaxed) {
+            // The word that it ends finds no place either. There is one when the browser reads again, or
+            // when it is found gone.
+            let socket = self.socket.clone();
+            tokio::spawn(async move {
+                while socket.clone().disconnect().is_err() {
+                    sleep(AGAIN).await;
+                }
+            });
+        }
         Unreachable
     }
 }
@@ -150,9 +176,12 @@ impl Answerer {
     /// as `refused { event, code, message }`.
     pub fn send(self, answer: Result<Value, Refusal>) {
         let _ = match (self.ack, answer) {
-            (Some(ack), Ok(value)) => ack.send(&json!({ "ok": value })).map_err(|_| Unreachable),
+            _ if self.conn.cut.load(Relaxed) => Ok(()),
+            (Some(ack), Ok(value)) => {
+                ack.send(&json!({ "ok": value })).map_err(|_| self.conn.hang_up())
+            }
             (Some(ack), Err(error)) => {
-                ack.send(&json!({ "error": error })).map_err(|_| Unreachable)
+                ack.send(&json!({ "error": error })).map_err(|_| self.conn.hang_up())
             }
             (None, Ok(_)) => Ok(()),
             (None, Err(error)) => self.conn.tell("refused", &refused(&self.event, &error)),
@@ -175,12 +204,17 @@ pub(crate) fn serve<A: Clone + Send + Sync + 'static>(
     inbox: mpsc::UnboundedSender<FromClient<A>>,
     admit: impl Fn(&Value) -> Result<(A, Option<PlayerId>), Refusal> + Clone + Send + Sync + 'static,
 ) -> SocketIoLayer {
+    let most = limits.max_message.bytes().saturating_mul(MAX_EXCESS);
+    let parser = ParserConfig::common()
+        .max_incoming_binary_buf_size(most)
+        .max_incoming_binaries(MAX_ATTACHMENTS);
     let (layer, io) = SocketIo::builder()
+        .with_parser(parser)
         .req_path(path.to_owned())
         .transports([socketioxide::TransportType::Websocket])
         .max_payload(limits.max_message.0)
-        .ws_max_message_size(limits.max_message.bytes().saturating_mul(MAX_EXCESS))
-        .ws_max_frame_size(limits.max_message.bytes().saturating_mul(MAX_EXCESS))
+        .ws_max_message_size(most)
+        .ws_max_frame_size(most)
         .max_buffer_size(limits.max_unsent.get() as usize)
         .ping_interval(limits.ping_interval)
         .ping_timeout(limits.ping_timeout)
@@ -209,7 +243,8 @@ pub(crate) fn serve<A: Clone + Send + Sync + 'static>(
             std::future::ready(())
         });
         socket.extensions.insert(OnConnect(Arc::new(move |socket| {
-            line.open(FromClient::Come(Conn { id: line.id, socket }, admitted.clone()));
+            let conn = Conn { id: line.id, socket, cut: line.cut.clone() };
+            line.open(FromClient::Come(conn, admitted.clone()));
         })));
         Ok::<(), String>(())
     };
@@ -241,6 +276,7 @@ struct Line<A> {
     limits: Arc<Limits>,
     who: Who,
     paces: Paces,
+    cut: Arc<AtomicBool>,
 }
 
 impl<A> Line<A> {
@@ -260,6 +296,7 @@ impl<A> Line<A> {
             limits,
             who: player.map_or(Who::Visitor(id), Who::Player),
             paces,
+            cut: Arc::default(),
         })
     }
 
@@ -280,7 +317,10 @@ impl<A> Line<A> {
     }
 
     fn says(&self, socket: SocketRef, event: RawEvent, ack: AckSender) {
-        let conn = Conn { id: self.id, socket };
+        if self.cut.load(Relaxed) {
+            return;
+        }
+        let conn = Conn { id: self.id, socket, cut: self.cut.clone() };
         let ack = event.wants_ack.then_some(ack);
         let places = (1 + event.bytes / PLACE).min(self.limits.max_waiting.get() as usize);
         let waiting = self.waiting.clone().try_acquire_many_owned(places as u32).ok();

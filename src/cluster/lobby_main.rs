@@ -151,8 +151,8 @@ fn fit_descriptors(settings: &Settings) -> anyhow::Result<u32> {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     let _ = setrlimit(Resource::Nofile, limit);
-    let rooms = (settings.max_rooms + settings.pool) as u64;
-    let needed = DESCRIPTORS.0 + DESCRIPTORS.1 * rooms;
+    let rooms = settings.max_rooms.saturating_add(settings.pool) as u64;
+    let needed = DESCRIPTORS.1.saturating_mul(rooms).saturating_add(DESCRIPTORS.0);
     let wanted = settings.limits.max_connections.get();
     let Some(have) = getrlimit(Resource::Nofile).current else {
         return Ok(wanted);

@@ -106,6 +106,23 @@ fn write_all(out: BorrowedFd, line: &[u8]) -> Result<(), usize> {
     Ok(())
 }
 
+/// What is logged may hold what a player has written. A line within it is indented, as those of a backtrace: it
+/// is no line of the log's own.
+pub(crate) fn indented(line: &[u8]) -> Vec<u8> {
+    let (text, end) = line.strip_suffix(b"\n").map_or((line, &b""[..]), |text| (text, b"\n"));
+    let mut indented = Vec::with_capacity(line.len());
+    for byte in text {
+        match byte {
+            b'\n' => indented.extend(b"\n    "),
+            // A terminal would begin the same line again.
+            b'\r' => indented.push(b' '),
+            other => indented.push(*other),
+        }
+    }
+    indented.extend(end);
+    indented
+}
+
 impl<'a> MakeWriter<'a> for LogWriter {
     type Writer = &'a LogWriter;
 
@@ -117,7 +134,7 @@ impl<'a> MakeWriter<'a> for LogWriter {
 impl io::Write for &LogWriter {
     /// The formatter writes a whole line at once.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.queue.try_send(Job::Line(line.to_vec())).is_err() {
+        if self.queue.try_send(Job::Line(indented(line))).is_err() {
             self.lost.fetch_add(1, Relaxed);
         }
         Ok(line.len())
@@ -142,5 +159,23 @@ impl Drop for LastLines {
             thread::sleep(Duration::from_millis(5));
         }
         let _ = written.recv_timeout(until.saturating_duration_since(Instant::now()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_writes_a_line_of_his_own_into_the_log() {
+        for (line, written) in [
+            ("INFO hello\n", "INFO hello\n"),
+            ("INFO x\nERROR forged\n", "INFO x\n    ERROR forged\n"),
+            ("INFO x\rERROR forged\r\n", "INFO x ERROR forged \n"),
+            ("INFO x\n\n", "INFO x\n    \n"),
+            ("", ""),
+        ] {
+            assert_eq!(String::from_utf8_lossy(&indented(line.as_bytes())), written, "{line:?}");
+        }
     }
 }

@@ -101,7 +101,7 @@ pub(crate) fn watch() -> Option<(Vec<String>, broadcast::Receiver<String>)> {
 impl io::Write for &'static Watched {
     /// The formatter writes a whole line at once.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8_lossy(line).trim_end().to_owned();
+        let text = String::from_utf8_lossy(&log_writer::indented(line)).trim_end().to_owned();
         if let Ok(mut recent) = self.recent.lock() {
             recent.truncate(RECENT - 1);
             recent.push_front(text.clone());

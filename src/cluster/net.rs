@@ -7,7 +7,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     os::fd::OwnedFd,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -148,7 +148,7 @@ impl Server {
             .timer(TokioTimer::new())
             .header_read_timeout(self.header_timeout)
             .max_buf_size(MAX_HEADER_BYTES)
-            .serve_connection(TokioIo::new(Placed { stream, _place: place }), service)
+            .serve_connection(TokioIo::new(Placed::new(stream, place)), service)
             .with_upgrades();
         // An error here is a client that went away or spoke no HTTP.
         let _ = connection.await;
@@ -165,10 +165,29 @@ pub(crate) fn one_request(app: Router) -> Router {
     }))
 }
 
-/// A connection that holds its place until it is closed, also after its upgrade to a websocket.
+/// A connection that holds its place until it is closed, also after its upgrade to a websocket. Who does not
+/// take what he is told is not listened to either: a websocket answers each ping, and the answers would pile up.
 struct Placed<S> {
     stream: S,
     _place: Place,
+    /// The last write found no room.
+    full: bool,
+    /// Wants to read when there is room again.
+    reader: Option<Waker>,
+}
+
+impl<S> Placed<S> {
+    fn new(stream: S, place: Place) -> Self {
+        Placed { stream, _place: place, full: false, reader: None }
+    }
+
+    fn wrote(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        self.full = written.is_pending();
+        if let Some(reader) = self.reader.take_if(|_| written.is_ready()) {
+            reader.wake();
+        }
+        written
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Placed<S> {
@@ -177,6 +196,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Placed<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.full {
+            self.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
@@ -187,7 +210,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Placed<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.wrote(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -203,7 +227,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Placed<S> {
         cx: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, buffers)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, buffers);
+        self.wrote(written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -19,6 +19,8 @@ use crate::defaults;
 
 /// A room takes three megabytes before it does anything, and two for each thread.
 const LEAST_MEMORY: Size = Size(16 << 20);
+/// Four times as much is read, and a token has up to 2 KiB.
+const LEAST_MESSAGE: Size = Size(1 << 10);
 
 /// A lobby that starts rooms as processes of their own and routes players between them.
 #[derive(Debug, Clone, Parser)]
@@ -227,6 +229,10 @@ impl Settings {
         ensure!(
             self.room_memory >= LEAST_MEMORY,
             "--room-memory must be at least 16m, or no room can begin"
+        );
+        ensure!(
+            self.limits.max_message >= LEAST_MESSAGE,
+            "--max-message must be at least 1k, or nobody can show his token"
         );
         ensure!(
             self.static_dir.join("index.html").is_file(),

@@ -121,6 +121,22 @@ async fn garbage_with_bytes_ends_at_most_the_connection_that_sent_it() {
 }
 
 #[tokio::test]
+async fn bytes_that_wait_for_more_are_not_more_than_a_message_may_be() {
+    let cluster = Cluster::unruly(&[]).await;
+    let parts = |count: usize| format!(r#"45{count}-["binary",{PLACEHOLDER}]"#);
+    for (count, frames) in [(16, &[100_000, 100_000, 100_000][..]), (17, &[])] {
+        let mut ann = cluster.player("Ann").await;
+        let mut in_room = ann.enter("play", json!({})).await;
+        in_room.event("joined").await;
+        for mut client in [in_room, cluster.visitor().await] {
+            client.send(parts(count));
+            frames.iter().for_each(|bytes| client.send_bytes(&vec![1; *bytes]));
+            client.end().await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_lobby_takes_no_bytes() {
     let cluster = Cluster::unruly(&[]).await;
     let mut ann = cluster.player("Ann").await;

@@ -3,6 +3,7 @@
 use std::{net::TcpListener, time::Duration};
 
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::{
     helpers::Cluster,
@@ -135,6 +136,41 @@ async fn a_websocket_that_does_not_say_who_it_is_is_closed() {
         assert!(upgraded, "{answer}");
     }
     ann.take(&seat).await.ask("echo", json!({ "n": 1 })).await.expect("her seat is hers");
+}
+
+#[tokio::test]
+async fn who_wants_answers_and_reads_none_is_not_listened_to_and_gone() {
+    let quick = ["--ping-interval", "200ms", "--ping-timeout", "500ms"];
+    let cluster = Cluster::unruly(&quick).await;
+    let mut flood = Raw::connect(&cluster.url).await;
+    flood.send(&websocket("/socket.io", &[])).await;
+    assert_eq!(status(&flood.head().await), 101);
+    flood.send_frame("40").await;
+    // A websocket's pings, each of which is to be answered, and now and then Engine.IO's answer to its own.
+    let ping = [&[0x89, 0x80 | 125, 0, 0, 0, 0][..], &[b'x'; 125]].concat();
+    let alive = [0x81, 0x80 | 1, 0, 0, 0, 0, b'3'];
+    // More than any socket's buffers hold.
+    let most = 128 << 20;
+    let taken = flood.send_for_ever(&[&ping.repeat(1000)[..], &alive].concat(), most).await;
+    assert!(taken < most, "{taken} bytes");
+}
+
+#[tokio::test]
+async fn a_browser_for_which_too_much_waits_is_cut_although_there_is_no_place_to_say_so() {
+    let cluster = Cluster::unruly(&["--max-unsent", "3"]).await;
+    for _ in 0..5 {
+        let mut client = cluster.player("Ann").await.enter("play", json!({})).await;
+        client.event("joined").await;
+        // A room has one thread: what comes at once is answered before the first answer is written.
+        let bursts = async {
+            let mut goes_on = true;
+            while goes_on {
+                (0..8).for_each(|n| client.emit("echo", json!({ "n": n })));
+                goes_on = timeout(Duration::from_millis(300), client.ended()).await.is_err();
+            }
+        };
+        soon("its end", bursts).await;
+    }
 }
 
 #[tokio::test]

@@ -104,6 +104,19 @@ impl Raw {
         while let Ok(Ok(_)) = timeout(STUCK, stream.write(&chunk)).await {}
     }
 
+    /// Sends this again and again and reads nothing, until the other end has had enough, or this much. How much
+    /// was taken.
+    pub async fn send_for_ever(&mut self, bytes: &[u8], most: usize) -> usize {
+        let mut taken = 0;
+        let sending = async {
+            while taken < most && self.0.get_mut().write_all(bytes).await.is_ok() {
+                taken += bytes.len();
+            }
+        };
+        soon("enough", sending).await;
+        taken
+    }
+
     /// Says that nothing more will come, and still listens.
     pub async fn hang_up(&mut self) {
         let _ = self.0.shutdown().await;

@@ -49,6 +49,8 @@ fn a_bad_flag_or_variable_is_refused() {
     refuses(&["--port", "http"], &[], "'http'");
     refuses(&["--seats", "0"], &[], "at least 1");
     refuses(&["--room-memory", "512"], &[], "at least 16m");
+    refuses(&["--max-message", "1023"], &[], "at least 1k");
+    refuses(&["--pool", "18446744073709551615"], &[], "open files are too few");
     refuses(&["--room-ports", "9-1"], &[], "LOW must be from 1 to HIGH");
     refuses(&["--ready-timeout", "5"], &[], "--ready-timeout");
     refuses(&["--public-url", "play.example.org"], &[], "https://play.example.org");
