@@ -38,8 +38,8 @@ impl Lobby for Server {
             }
             LobbyRequest::Create { title } => {
                 let title = title.trim().to_owned();
-                if !(1..=40).contains(&title.chars().count()) {
-                    return Err(refuse("bad_title", "A title has 1 to 40 characters."));
+                if !(1..=40).contains(&title.chars().count()) || title.contains(char::is_control) {
+                    return Err(refuse("bad_title", "A title is a line of 1 to 40 characters."));
                 }
                 let room = lobby.create(from, seats, Options { title, goal: GOAL })?;
                 lobby.join(from, &room)

@@ -201,6 +201,7 @@ pub(crate) fn serve<A: Clone + Send + Sync + 'static>(
     path: &str,
     limits: &Limits,
     guests: &Guests,
+    paces: Paces,
     inbox: mpsc::UnboundedSender<FromClient<A>>,
     admit: impl Fn(&Value) -> Result<(A, Option<PlayerId>), Refusal> + Clone + Send + Sync + 'static,
 ) -> SocketIoLayer {
@@ -220,7 +221,7 @@ pub(crate) fn serve<A: Clone + Send + Sync + 'static>(
         .ping_timeout(limits.ping_timeout)
         .connect_timeout(limits.connect_timeout)
         .build_layer();
-    let (limits, guests, paces) = (Arc::new(limits.clone()), guests.clone(), Paces::new(limits));
+    let (limits, guests) = (Arc::new(limits.clone()), guests.clone());
 
     // Handlers are put in place here, before the connection is answered: put in place afterwards,
     // they would miss what a quick client sends at once.
@@ -325,7 +326,7 @@ impl<A> Line<A> {
         let places = (1 + event.bytes / PLACE).min(self.limits.max_waiting.get() as usize);
         let waiting = self.waiting.clone().try_acquire_many_owned(places as u32).ok();
         let pace = match waiting {
-            Some(_) => self.paces.count(&self.who, Instant::now()),
+            Some(_) => self.paces.count(&self.who, conn.address(), Instant::now()),
             None => Pace::Flood,
         };
         let (name, to) = (event.name.clone(), conn.clone());

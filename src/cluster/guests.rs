@@ -30,6 +30,8 @@ use super::{budget::Rate, limits::Limits, rates::Rates};
 const TOO_MANY: &str = "too many connections\n";
 /// How long those who are turned away may take to hear it, and how many may do so at the same time.
 const GOODBYE: (Duration, usize) = (Duration::from_secs(1), 64);
+/// A page is so many connections, with all that it loads, for one of Socket.IO.
+const PAGE: f64 = 10.0;
 /// What one player, or one address, may connect in so many seconds, he may at once: a page that lost its
 /// room, or its network.
 pub(crate) const CONNECTS_AT_ONCE: u32 = 10;
@@ -47,6 +49,8 @@ struct Inner {
     header: Option<HeaderName>,
     counts: Mutex<HashMap<IpAddr, u32>>,
     connects: Mutex<Rates<IpAddr>>,
+    /// Connections of any kind.
+    requests: Mutex<Rates<IpAddr>>,
 }
 
 /// There is no place for one more.
@@ -90,6 +94,7 @@ impl Guests {
             header: header.transpose().context("--client-address-header is no header's name")?,
             counts: Mutex::default(),
             connects: Mutex::new(Rates::new(rate)),
+            requests: Mutex::new(Rates::new(rate.times(PAGE))),
         })))
     }
 
@@ -97,7 +102,13 @@ impl Guests {
     pub fn welcome(&self, peer: Option<IpAddr>) -> Result<Guest, Full> {
         let peer = peer.and_then(limited);
         // With a proxy in front the requests say whose they are.
-        let counted = peer.filter(|_| self.0.header.is_none()).map(|peer| self.count(peer));
+        let limited = peer.filter(|_| self.0.header.is_none());
+        let mut requests = self.0.requests.lock().expect("nobody panics while holding this");
+        if limited.is_some_and(|peer| !requests.allow(&peer, Instant::now())) {
+            return Err(Full);
+        }
+        drop(requests);
+        let counted = limited.map(|peer| self.count(peer));
         let counted = Arc::new(Mutex::new(counted.transpose()?));
         Ok(Guest { all: self.clone(), peer, counted })
     }

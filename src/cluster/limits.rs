@@ -36,6 +36,10 @@ pub struct Limits {
     #[arg(long, env = "CLUSTER_EVENTS_PER_SECOND", default_value = "200")]
     pub events_per_second: NonZeroU32, // three inputs for each picture of a game at 60 Hz
 
+    /// The same for all from one address together, in the lobby.
+    #[arg(long, env = "CLUSTER_EVENTS_PER_SECOND_PER_ADDRESS", default_value = "2000")]
+    pub events_per_second_per_address: NonZeroU32, // the school asks for its rooms
+
     /// The largest event from a browser. A larger one is refused with `too_large`, one four times as
     /// large ends the connection.
     #[arg(long, env = "CLUSTER_MAX_MESSAGE", default_value = "64k")]

@@ -121,6 +121,8 @@ impl<L: Lobby> LobbyLoop<L> {
             (_, Err(refusal)) => Err(refusal),
             ("register", Ok(data)) => return self.register(conn, data.as_deref(), to),
             ("logout", Ok(data)) => return self.log_out(data.as_deref(), to),
+            // Who watches already has the list, which is the work of a moment to make.
+            ("watch_rooms", Ok(_)) if self.cluster.people.borrow().is_watching(conn) => done(),
             ("watch_rooms", Ok(_)) => {
                 let list = json!(self.cluster.rooms.borrow().public());
                 self.cluster.people.borrow_mut().watch(conn, &list);

@@ -31,6 +31,7 @@ use super::{
     lobby_loop::{Auth, Inboxes, LobbyLoop},
     logs, net,
     origins::Origins,
+    pace::Paces,
     people::People,
     rates::Rates,
     relay, room_main,
@@ -103,9 +104,9 @@ pub(crate) async fn run<L: Lobby>(
             false => Err(Refusal::TooFast),
         }
     };
-    let app = web::pages(settings, kill)
-        .merge(relay::routes(doors.clone()))
-        .layer(connection::serve("/socket.io", &settings.limits, &guests, from_clients, admit));
+    let (limits, paces) = (&settings.limits, Paces::of_lobby(&settings.limits));
+    let sockets = connection::serve("/socket.io", limits, &guests, paces, from_clients, admit);
+    let app = web::pages(settings, kill).merge(relay::routes(doors.clone())).layer(sockets);
     let origins = Origins::new(settings.public_url.as_ref(), &settings.allow_origin, false);
     let app = guests::only_welcome(web::only_ours(app, origins));
     let server = net::Server { app, header_timeout: settings.limits.header_timeout };

@@ -1,7 +1,10 @@
 //! How many events may come from one player: so many are good, as many again are refused, and then he is cut
 //! off. The count is his, and goes on when he connects again.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex},
+};
 
 use tokio::time::Instant;
 
@@ -31,22 +34,45 @@ pub(crate) enum Pace {
 #[derive(Clone)]
 pub(crate) struct Paces {
     rate: Rate,
-    events: Arc<Mutex<Rates<Who>>>,
+    counts: Arc<Mutex<Counts>>,
+}
+
+struct Counts {
+    each: Rates<Who>,
+    /// In the lobby, where anybody may connect. A room knows its players, and may be full of some who share one.
+    addresses: Option<Rates<IpAddr>>,
 }
 
 impl Paces {
-    pub fn new(limits: &Limits) -> Self {
+    pub fn of_lobby(limits: &Limits) -> Self {
+        let rate = Rate::new(limits.events_per_second_per_address.get(), SECONDS_AT_ONCE);
+        Self::new(limits, Some(Rates::new(rate)))
+    }
+
+    pub fn of_room(limits: &Limits) -> Self {
+        Self::new(limits, None)
+    }
+
+    fn new(limits: &Limits, addresses: Option<Rates<IpAddr>>) -> Self {
         let rate = Rate::new(limits.events_per_second.get(), SECONDS_AT_ONCE);
-        Paces { rate, events: Arc::new(Mutex::new(Rates::new(rate))) }
+        let counts = Counts { each: Rates::new(rate), addresses };
+        Paces { rate, counts: Arc::new(Mutex::new(counts)) }
     }
 
     /// Counts one more event.
-    pub fn count(&self, who: &Who, now: Instant) -> Pace {
-        let mut events = self.events.lock().expect("nobody panics while holding this");
-        match events.spend(who, now) {
-            0.0.. => Pace::Good,
-            left if left + self.rate.at_once >= 0.0 => Pace::TooFast,
-            _ => Pace::Flood,
+    pub fn count(&self, who: &Who, address: Option<IpAddr>, now: Instant) -> Pace {
+        let mut counts = self.counts.lock().expect("nobody panics while holding this");
+        let left = counts.each.spend(who, now);
+        let mut by_address = || match (&mut counts.addresses, address) {
+            (Some(addresses), Some(address)) => addresses.allow(&address, now),
+            _ => true,
+        };
+        if left >= 0.0 && by_address() {
+            Pace::Good
+        } else if left + self.rate.at_once >= 0.0 {
+            Pace::TooFast
+        } else {
+            Pace::Flood
         }
     }
 }

@@ -174,6 +174,10 @@ impl People {
         }
     }
 
+    pub fn is_watching(&self, conn: ConnId) -> bool {
+        self.watching.contains(&conn)
+    }
+
     pub fn unwatch(&mut self, conn: ConnId) {
         self.watching.remove(&conn);
     }

@@ -28,6 +28,7 @@ use super::{
     guests::{Guests, only_welcome},
     logs, memory, net,
     origins::Origins,
+    pace::Paces,
     panics::{caught, crash},
     room_core::Core,
     room_hooks::Room,
@@ -206,7 +207,8 @@ fn app(
         let ticket = auth.get("ticket").and_then(Value::as_str).unwrap_or_default();
         tickets.redeem(ticket).map(|player| (player.clone(), Some(player)))
     };
-    let sockets = connection::serve(&path_of(room), &settings.limits, guests, inbox, admit);
+    let paces = Paces::of_room(&settings.limits);
+    let sockets = connection::serve(&path_of(room), &settings.limits, guests, paces, inbox, admit);
     let app = Router::new().layer(sockets);
     // The page came from the lobby's port.
     let any_port = settings.ports.is_some();

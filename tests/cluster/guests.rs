@@ -182,3 +182,50 @@ async fn wrong_codes_from_one_address_count_together() {
     assert!((20..=21).contains(&told("no_such_room")), "{refused:?}");
     assert_eq!(told("no_such_room") + told("too_many_guesses"), 24);
 }
+
+#[tokio::test]
+async fn what_all_from_one_address_say_in_the_lobby_counts_together() {
+    let cluster = Cluster::unruly(&["--events-per-second-per-address", "10"]).await;
+    let visitor = async |from| {
+        let client = Client::connect_from(from, &cluster.url, "/socket.io", json!({})).await;
+        client.expect("anyone may connect")
+    };
+    let (mut ann, mut bob) = (visitor(GUEST).await, visitor(GUEST).await);
+    let mut answers = Vec::new();
+    for _ in 0..20 {
+        answers.push(ann.ask("watch_rooms", json!({})).await);
+        answers.push(bob.ask("watch_rooms", json!({})).await);
+    }
+    let refused = answers.iter().filter(|answer| **answer == Err("too_fast".into())).count();
+    assert!((5..=10).contains(&refused), "30 at once: {answers:?}");
+    visitor(OTHER).await.ask("watch_rooms", json!({})).await.expect("others may");
+    // In a room each has his own.
+    let again = async {
+        while bob.ask("register", json!({ "name": "Bob" })).await.is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    };
+    soon("his turn", again).await;
+    let mut boss = cluster.player("Boss").await;
+    let seat = boss.seat("play", json!({})).await;
+    let (url, path) =
+        (seat["url"].as_str().expect("a url"), seat["path"].as_str().expect("a path"));
+    let ticket = json!({ "ticket": seat["ticket"] });
+    let mut room = Client::connect_from(GUEST, url, path, ticket).await.expect("a good ticket");
+    for n in 0..100 {
+        room.ask("echo", json!({ "n": n })).await.expect("as many as he likes");
+    }
+}
+
+#[tokio::test]
+async fn who_connects_without_end_is_turned_away_for_a_while() {
+    let cluster = Cluster::unruly(&["--connects-per-second-per-address", "1"]).await;
+    let mut statuses = Vec::new();
+    for _ in 0..150 {
+        statuses.push(asks(GUEST, &cluster.url, &[("Connection", "close")]).await.0);
+    }
+    let welcome = statuses.iter().filter(|status| **status == 200).count();
+    assert!((100..150).contains(&welcome), "a hundred at once, and ten a second: {statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 429).count(), 150 - welcome);
+    assert_eq!(asks(OTHER, &cluster.url, &[]).await.0, 200);
+}

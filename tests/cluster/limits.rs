@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::{
-    helpers::Cluster,
+    helpers::{Cluster, soon},
     raw::{Raw, request, status, websocket},
 };
 
