@@ -151,7 +151,6 @@ async fn built_again(storm: &mut Storm, program: &Path) {
         // As Cargo does.
         fs::rename(&new, program).expect("our own file");
         let crew = storm.victims_in(json!({})).await;
-        storm.cluster.logged("the program was built again: a warm room is replaced").await;
         let path = format!("/proc/{}/exe", crew.process().await.as_raw_nonzero());
         let runs = fs::read_link(path).expect("it runs");
         assert_eq!(runs, program, "and not the one that is deleted");
