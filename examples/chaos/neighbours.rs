@@ -50,34 +50,49 @@ const GOAL: f64 = 2.0;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Beside {
     Nobody,
+    /// In rooms of their own.
+    Elsewhere,
+    /// In the players' rooms, as the next two.
     Slow,
     Flooders,
     Both,
 }
 
+/// In whose rooms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rooms {
+    Players,
+    Own,
+}
+
 impl Beside {
-    const ALL: [Beside; 4] = [Beside::Nobody, Beside::Slow, Beside::Flooders, Beside::Both];
+    const ALL: [Beside; 5] =
+        [Beside::Nobody, Beside::Elsewhere, Beside::Slow, Beside::Flooders, Beside::Both];
 
     fn name(self) -> &'static str {
         match self {
             Beside::Nobody => "nobody",
+            Beside::Elsewhere => "both, in other rooms",
             Beside::Slow => "1,000 slow",
             Beside::Flooders => "100 flooding",
             Beside::Both => "both",
         }
     }
 
-    fn wants(self, floods: bool) -> bool {
+    /// Where one who floods, or who is slow, is now; `None`: nowhere.
+    fn place(self, floods: bool) -> Option<Rooms> {
         match self {
-            Beside::Nobody => false,
-            Beside::Slow => !floods,
-            Beside::Flooders => floods,
-            Beside::Both => true,
+            Beside::Nobody => None,
+            Beside::Elsewhere => Some(Rooms::Own),
+            Beside::Slow => (!floods).then_some(Rooms::Players),
+            Beside::Flooders => floods.then_some(Rooms::Players),
+            Beside::Both => Some(Rooms::Players),
         }
     }
 
     fn count(self) -> usize {
-        usize::from(self.wants(false)) * SLOW + usize::from(self.wants(true)) * FLOODERS
+        let counts = [(false, SLOW), (true, FLOODERS)].into_iter();
+        counts.filter(|(floods, _)| self.place(*floods).is_some()).map(|(_, count)| count).sum()
     }
 }
 
@@ -94,13 +109,15 @@ pub async fn measure(seed: u64, lobby: &Lobby) -> anyhow::Result<bool> {
         Arc::new(world)
     };
     let talkers: Vec<Arc<World>> = (0..HALLS).map(talks).collect();
+    let own = |at: usize| Arc::new(hall(seed, lobby, &format!("hall {at} of their own"), capacity));
+    let elsewhere: Vec<Arc<World>> = (0..HALLS).map(own).collect();
     let mut players = Vec::new();
     for (world, talker) in worlds.iter().zip(&talkers) {
         players.extend(gather(world, GOOD / HALLS).await);
         players.extend(gather(talker, 1).await);
     }
     let (beside, here) = (watch::Sender::new(Beside::Nobody), Arc::new(AtomicUsize::new(0)));
-    crowd(&worlds, &beside, &here);
+    crowd(&worlds, &elsewhere, &beside, &here);
 
     println!(
         "\n{GOOD} players in {HALLS} rooms, and beside them, in turns of {TURN:?}, {SLOW} clients that do \
@@ -126,7 +143,7 @@ pub async fn measure(seed: u64, lobby: &Lobby) -> anyhow::Result<bool> {
         until(ARRIVAL, || all_gone(world)).await;
     }
 
-    println!("  beside them     trips      p50       p99       max   p99, times");
+    println!("  beside them             trips      p50       p99       max   p99, times");
     let mut ratios = Vec::new();
     let counts = trips.each_ref().map(Vec::len);
     let times = trips.map(percentiles);
@@ -134,7 +151,7 @@ pub async fn measure(seed: u64, lobby: &Lobby) -> anyhow::Result<bool> {
         let [p50, p99, max] = times[at].map(|time| time.as_secs_f64() * 1e3);
         ratios.push(ratio(times[at][1], times[0][1])?);
         let (name, count) = (now.name(), counts[at]);
-        println!("  {name:14} {count:6} {p50:8.2} {p99:9.2} {max:9.2} {:12.2}", ratios[at]);
+        println!("  {name:20} {count:8} {p50:8.2} {p99:9.2} {max:9.2} {:12.2}", ratios[at]);
     }
     let good = lost == 0 && ratios.iter().all(|ratio| *ratio < GOAL);
     let reached = if good { "reached" } else { "MISSED" };
@@ -146,13 +163,22 @@ pub async fn measure(seed: u64, lobby: &Lobby) -> anyhow::Result<bool> {
 fn has_come(beside: Beside, here: usize) -> bool {
     match beside {
         Beside::Nobody => here == 0,
-        Beside::Slow | Beside::Flooders | Beside::Both => here >= beside.count() * 3 / 4,
+        Beside::Elsewhere | Beside::Slow | Beside::Flooders | Beside::Both => {
+            here >= beside.count() * 3 / 4
+        }
     }
 }
 
 /// Those who do not mean well, on a thread of their own: they are not to slow down those who measure.
-fn crowd(worlds: &[Arc<World>], beside: &watch::Sender<Beside>, here: &Arc<AtomicUsize>) {
-    let (worlds, beside, here) = (worlds.to_vec(), beside.subscribe(), here.clone());
+fn crowd(
+    worlds: &[Arc<World>],
+    elsewhere: &[Arc<World>],
+    beside: &watch::Sender<Beside>,
+    here: &Arc<AtomicUsize>,
+) {
+    let both = worlds.iter().cloned().zip(elsewhere.iter().cloned());
+    let worlds: Vec<(Arc<World>, Arc<World>)> = both.collect();
+    let (beside, here) = (beside.subscribe(), here.clone());
     thread::spawn(move || {
         // In life they are on other machines: they are not to take what others need to answer them.
         let _ = setpriority_process(None, 19);
@@ -170,23 +196,24 @@ fn crowd(worlds: &[Arc<World>], beside: &watch::Sender<Beside>, here: &Arc<Atomi
 
 /// Comes when it is time, misbehaves, comes back as a page does when he was cut off, and goes when told to.
 async fn live(
-    world: Arc<World>,
+    (players, own): (Arc<World>, Arc<World>),
     floods: bool,
     mut beside: watch::Receiver<Beside>,
     here: Arc<AtomicUsize>,
 ) {
     let mut token = None;
-    let mut first = true;
+    let mut before = None;
     loop {
-        first |= !beside.borrow().wants(floods);
-        if beside.wait_for(|now| now.wants(floods)).await.is_err() {
-            return;
-        }
-        let wait = if first { SPREAD } else { BACK };
-        first = false;
+        let place = match beside.wait_for(|now| now.place(floods).is_some()).await {
+            Ok(now) => now.place(floods),
+            Err(_) => return,
+        };
+        let world = if place == Some(Rooms::Own) { &own } else { &players };
+        let wait = if place == before { BACK } else { SPREAD };
+        before = place;
         sleep(wait.mul_f64(rand::random())).await;
         let visit = async {
-            let mut room = enter(&world, &mut token).await?;
+            let mut room = enter(world, &mut token).await?;
             let _here = Here::new(&here);
             match floods {
                 true => flood(&mut room).await,
@@ -195,7 +222,7 @@ async fn live(
         };
         tokio::select! {
             ended = visit => drop(ended),
-            _ = beside.wait_for(|now| !now.wants(floods)) => {}
+            _ = beside.wait_for(|now| now.place(floods) != place) => before = None,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::helpers::{Files, Folder, REPOSITORY, Template, files, must, read, repository, run};
 
 /// What a generated project has no use for. Folders end with a slash.
-const TEMPLATE_ONLY: [&str; 11] = [
+const TEMPLATE_ONLY: [&str; 12] = [
     ".ci/",
     "LICENSE",
     "cargo-generate.toml",
@@ -13,6 +13,7 @@ const TEMPLATE_ONLY: [&str; 11] = [
     "template-hooks/",
     "tests/all.sh",
     "tests/browser/",
+    "tests/faults/",
     "tests/proof/",
     "tests/release/",
     "tests/template/",
