@@ -7,6 +7,7 @@ use tokio::time::timeout;
 
 use crate::{
     helpers::{Cluster, soon},
+    player::Player,
     raw::{Raw, request, status, websocket},
 };
 
@@ -173,6 +174,16 @@ async fn a_browser_for_which_too_much_waits_is_cut_although_there_is_no_place_to
     }
 }
 
+/// Joins, and says and reads nothing more.
+async fn join_in_silence(player: &mut Player, room: &Value) -> Raw {
+    let seat = player.seat("join", json!({ "room": room })).await;
+    let mut raw = Raw::connect(seat["url"].as_str().expect("a url")).await;
+    raw.send(&websocket(seat["path"].as_str().expect("a path"), &[])).await;
+    raw.head().await;
+    raw.send_frame(&format!("40{}", json!({ "ticket": seat["ticket"] }))).await;
+    raw
+}
+
 #[tokio::test]
 async fn a_browser_that_does_not_answer_is_gone() {
     let flags = ["--ping-interval", "200ms", "--ping-timeout", "300ms", "--connect-timeout", "1m"];
@@ -181,12 +192,7 @@ async fn a_browser_that_does_not_answer_is_gone() {
     let mut anns = ann.enter("play", json!({})).await;
     let room = anns.event("joined").await["room"].take();
     let mut bob = cluster.player("Bob").await;
-    let seat = bob.seat("join", json!({ "room": room })).await;
-    let mut raw = Raw::connect(seat["url"].as_str().expect("a url")).await;
-    raw.send(&websocket(seat["path"].as_str().expect("a path"), &[])).await;
-    raw.head().await;
-    let connect = format!("40{}", json!({ "ticket": seat["ticket"] }));
-    raw.send_frame(&connect).await;
+    let mut raw = join_in_silence(&mut bob, &room).await;
     assert_eq!(anns.event("player_joined").await["player"], bob.you);
     // He says nothing more, not even that he lives.
     assert_eq!(anns.event("player_left").await["player"], bob.you);
@@ -249,11 +255,7 @@ async fn who_does_not_read_is_gone_when_too_much_waits_for_him() {
     let mut anns = cluster.player("Ann").await.enter("play", json!({})).await;
     let room = anns.event("joined").await["room"].take();
     let mut bob = cluster.player("Bob").await;
-    let seat = bob.seat("join", json!({ "room": room })).await;
-    let mut raw = Raw::connect(seat["url"].as_str().expect("a url")).await;
-    raw.send(&websocket(seat["path"].as_str().expect("a path"), &[])).await;
-    raw.head().await;
-    raw.send_frame(&format!("40{}", json!({ "ticket": seat["ticket"] }))).await;
+    let _raw = join_in_silence(&mut bob, &room).await;
     anns.event("player_joined").await;
     // The kernel takes some megabytes; a thousand packets more would be sixty.
     for _ in 0..400 {
