@@ -70,11 +70,11 @@ async fn ctrl_c_in_a_terminal_reaches_the_lobby_and_the_rooms_are_drained() {
     let folder = Folder::new();
     let key = folder.0.join("lobby.key");
     let lobby = format!(
-        "'{}' --port 0 --log-format json --stop-timeout 1s --key-file '{}'",
+        "exec '{}' --port 0 --log-format json --stop-timeout 1s --key-file '{}'",
         unruly().display(),
         key.display()
     );
-    // It gives a program a terminal, and ends with its status.
+    // It gives a program a terminal, and ends with its status; `exec`, since some shells would end with their own.
     let mut script = command("script".as_ref())
         .args(["--quiet", "--return", "--command", &lobby, "/dev/null"])
         .env("TERM", "xterm")
