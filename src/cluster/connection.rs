@@ -30,7 +30,7 @@ use super::{
     guests::{ClientAddress, Guests},
     limits::Limits,
     origins::Authority,
-    pace::{Pace, Paces, Who},
+    pace::{Paces, Who},
     packet::{Attached, RawEvent},
     room_main::path_of,
     values::PublicUrl,
@@ -45,6 +45,9 @@ const MAX_EXCESS: usize = 4;
 const MAX_ATTACHMENTS: usize = 16;
 /// Bytes of an event for which it takes one place among those that wait: memory is what runs out first.
 const PLACE: usize = 4 * 1024;
+/// Bytes that are read from a connection at once: some hundred small events, before it is the others' turn and before
+/// it is known that there are too many.
+const READ_AT_ONCE: usize = 4 * 1024;
 /// How soon to try again to hang up.
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -216,6 +219,7 @@ pub(crate) fn serve<A: Clone + Send + Sync + 'static>(
         .max_payload(limits.max_message.0)
         .ws_max_message_size(most)
         .ws_max_frame_size(most)
+        .ws_read_buffer_size(READ_AT_ONCE)
         .max_buffer_size(limits.max_unsent.get() as usize)
         .ping_interval(limits.ping_interval)
         .ping_timeout(limits.ping_timeout)
@@ -325,22 +329,19 @@ impl<A> Line<A> {
         let ack = event.wants_ack.then_some(ack);
         let places = (1 + event.bytes / PLACE).min(self.limits.max_waiting.get() as usize);
         let waiting = self.waiting.clone().try_acquire_many_owned(places as u32).ok();
-        let pace = match waiting {
-            Some(_) => self.paces.count(&self.who, conn.address(), Instant::now()),
-            None => Pace::Flood,
-        };
+        let one_too_many = waiting.is_none();
+        let allowed = self.paces.allow(&self.who, conn.address(), Instant::now());
         let (name, to) = (event.name.clone(), conn.clone());
         let answer = Answerer { event: name, conn: to, ack, _waiting: waiting };
-        match pace {
-            Pace::Good if event.bytes > self.limits.max_message.bytes() => {
-                answer.send(Err(Refusal::TooLarge(self.limits.max_message.0)));
-            }
-            Pace::Good => self.push(FromClient::Says(self.id, Message { event, answer })),
-            Pace::TooFast => answer.send(Err(Refusal::TooFast)),
-            Pace::Flood => {
-                answer.send(Err(Refusal::TooFast));
-                conn.hang_up();
-            }
+        if one_too_many {
+            answer.send(Err(Refusal::TooFast));
+            conn.hang_up();
+        } else if !allowed {
+            answer.send(Err(Refusal::TooFast));
+        } else if event.bytes > self.limits.max_message.bytes() {
+            answer.send(Err(Refusal::TooLarge(self.limits.max_message.0)));
+        } else {
+            self.push(FromClient::Says(self.id, Message { event, answer }));
         }
     }
 }

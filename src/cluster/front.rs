@@ -93,7 +93,7 @@ impl Front {
             Err(error) => {
                 debug!(%room, error = format!("{error:#}"), "not handed off");
                 let app = one_request(Router::new().fallback(StatusCode::SERVICE_UNAVAILABLE));
-                Server { app, ..self.server }.serve_tcp(stream, place).await;
+                self.server.with(app).serve_tcp(stream, place).await;
             }
         }
     }

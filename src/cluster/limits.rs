@@ -32,7 +32,7 @@ pub struct Limits {
     pub connects_per_second_per_address: NonZeroU32, // the school's room has died
 
     /// Events in a second from one player, in the mean; three seconds' worth may come at once. One more is
-    /// refused with `too_fast`, and who goes on like that is cut off.
+    /// refused with `too_fast`, and who goes on like that is read more slowly than he speaks.
     #[arg(long, env = "CLUSTER_EVENTS_PER_SECOND", default_value = "200")]
     pub events_per_second: NonZeroU32, // three inputs for each picture of a game at 60 Hz
 

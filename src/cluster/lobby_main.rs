@@ -109,7 +109,7 @@ pub(crate) async fn run<L: Lobby>(
     let app = web::pages(settings, kill).merge(relay::routes(doors.clone())).layer(sockets);
     let origins = Origins::new(settings.public_url.as_ref(), &settings.allow_origin, false);
     let app = guests::only_welcome(web::only_ours(app, origins));
-    let server = net::Server { app, header_timeout: settings.limits.header_timeout };
+    let server = net::Server::new(app, &settings.limits);
     let hand_off = cfg!(target_os = "linux") && !settings.relay;
     let front = Front { server, doors: doors.clone(), hand_off };
     let address = listener.local_addr()?;

@@ -32,6 +32,7 @@ mod ctx;
 mod events;
 #[cfg(test)]
 mod forged;
+mod frames;
 pub(crate) mod front;
 #[cfg(test)]
 mod fuzz;
@@ -55,6 +56,7 @@ mod pace;
 mod packet;
 mod panics;
 mod people;
+mod placed;
 pub(crate) mod pool;
 mod rates;
 mod relay;

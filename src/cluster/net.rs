@@ -6,8 +6,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     os::fd::OwnedFd,
-    pin::Pin,
-    task::{Context, Poll, Waker},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -16,10 +15,10 @@ use axum::{
     Router,
     http::{HeaderValue, Request, StatusCode, header::CONNECTION},
     middleware,
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
 use hyper::{
-    body::Incoming,
+    body::{Body as _, Incoming},
     server::conn::http1,
     service::{Service as _, service_fn},
 };
@@ -31,12 +30,17 @@ use rustix::net::AddressFamily;
 #[cfg(target_os = "linux")]
 use rustix::net::sockopt;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpSocket, TcpStream, UnixStream},
 };
 
 use super::{
+    budget::Rate,
+    frames::Reading,
     guests::{Full, Guests, Place},
+    limits::Limits,
+    pace,
+    placed::Placed,
     values::PortRange,
 };
 
@@ -100,12 +104,23 @@ pub(crate) async fn accept<Served: Future<Output = ()> + Send + 'static>(
 /// How connections are served, by the lobby and by rooms alike.
 #[derive(Clone)]
 pub(crate) struct Server {
-    pub app: Router,
+    app: Router,
     /// How long a client may take for the head of a request.
     pub header_timeout: Duration,
+    /// From one websocket, before it is read more slowly.
+    frames: Rate,
 }
 
 impl Server {
+    pub fn new(app: Router, limits: &Limits) -> Self {
+        Server { app, header_timeout: limits.header_timeout, frames: pace::frames(limits) }
+    }
+
+    /// The same for something else.
+    pub fn with(self, app: Router) -> Self {
+        Server { app, ..self }
+    }
+
     pub async fn serve_tcp(self, stream: TcpStream, place: Place) {
         // Both only tune the connection; one that is gone already fails here and ends below.
         let _ = stream.set_nodelay(true);
@@ -140,15 +155,30 @@ impl Server {
     ) {
         let app = TowerToHyperService::new(self.app);
         let guest = place.guest.clone();
+        let reading = Arc::new(Mutex::new(Reading::new()));
+        let stream = Placed::new(stream, place, self.frames, reading.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(guest.clone());
-            app.call(request)
+            // The rest of a body could pass for a request.
+            let close = !request.body().is_end_stream();
+            let (answer, reading) = (app.call(request), reading.clone());
+            async move {
+                let mut response = answer.await?;
+                let websocket = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+                if !reading.lock().expect("nobody panics while holding this").answered(websocket) {
+                    response = StatusCode::BAD_REQUEST.into_response();
+                }
+                if close {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(response)
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.header_timeout)
             .max_buf_size(MAX_HEADER_BYTES)
-            .serve_connection(TokioIo::new(Placed::new(stream, place)), service)
+            .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
         // An error here is a client that went away or spoke no HTTP.
         let _ = connection.await;
@@ -163,75 +193,4 @@ pub(crate) fn one_request(app: Router) -> Router {
         }
         response
     }))
-}
-
-/// A connection that holds its place until it is closed, also after its upgrade to a websocket. Who does not
-/// take what he is told is not listened to either: a websocket answers each ping, and the answers would pile up.
-struct Placed<S> {
-    stream: S,
-    _place: Place,
-    /// The last write found no room.
-    full: bool,
-    /// Wants to read when there is room again.
-    reader: Option<Waker>,
-}
-
-impl<S> Placed<S> {
-    fn new(stream: S, place: Place) -> Self {
-        Placed { stream, _place: place, full: false, reader: None }
-    }
-
-    fn wrote(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        self.full = written.is_pending();
-        if let Some(reader) = self.reader.take_if(|_| written.is_ready()) {
-            reader.wake();
-        }
-        written
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Placed<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.full {
-            self.reader = Some(cx.waker().clone());
-            return Poll::Pending;
-        }
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Placed<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.wrote(written)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffers: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, buffers);
-        self.wrote(written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
 }

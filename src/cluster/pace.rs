@@ -1,5 +1,5 @@
-//! How many events may come from one player: so many are good, as many again are refused, and then he is cut
-//! off. The count is his, and goes on when he connects again.
+//! How many events may come from one player; more are refused. The count is his, and goes on when he connects again.
+//! Who goes on all the same is read no faster than [`frames`] says.
 
 use std::{
     net::IpAddr,
@@ -21,21 +21,18 @@ pub(crate) enum Who {
     Visitor(ConnId),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pace {
-    Good,
-    /// Refused, and counted as well.
-    TooFast,
-    /// He does not listen.
-    Flood,
+/// Frames of a websocket in which an event may come, and half as many more: for what is refused, so that it is told,
+/// and for pings and the like.
+const FRAMES_PER_EVENT: f64 = 1.5;
+
+/// How many frames a connection may send before it is read more slowly.
+pub(crate) fn frames(limits: &Limits) -> Rate {
+    Rate::new(limits.events_per_second.get(), SECONDS_AT_ONCE).times(FRAMES_PER_EVENT)
 }
 
 /// Everyone's pace.
 #[derive(Clone)]
-pub(crate) struct Paces {
-    rate: Rate,
-    counts: Arc<Mutex<Counts>>,
-}
+pub(crate) struct Paces(Arc<Mutex<Counts>>);
 
 struct Counts {
     each: Rates<Who>,
@@ -56,23 +53,16 @@ impl Paces {
     fn new(limits: &Limits, addresses: Option<Rates<IpAddr>>) -> Self {
         let rate = Rate::new(limits.events_per_second.get(), SECONDS_AT_ONCE);
         let counts = Counts { each: Rates::new(rate), addresses };
-        Paces { rate, counts: Arc::new(Mutex::new(counts)) }
+        Paces(Arc::new(Mutex::new(counts)))
     }
 
-    /// Counts one more event.
-    pub fn count(&self, who: &Who, address: Option<IpAddr>, now: Instant) -> Pace {
-        let mut counts = self.counts.lock().expect("nobody panics while holding this");
-        let left = counts.each.spend(who, now);
-        let mut by_address = || match (&mut counts.addresses, address) {
-            (Some(addresses), Some(address)) => addresses.allow(&address, now),
-            _ => true,
-        };
-        if left >= 0.0 && by_address() {
-            Pace::Good
-        } else if left + self.rate.at_once >= 0.0 {
-            Pace::TooFast
-        } else {
-            Pace::Flood
-        }
+    /// Counts one more event; whether it is not one too many.
+    pub fn allow(&self, who: &Who, address: Option<IpAddr>, now: Instant) -> bool {
+        let mut counts = self.0.lock().expect("nobody panics while holding this");
+        counts.each.allow(who, now)
+            && match (&mut counts.addresses, address) {
+                (Some(addresses), Some(address)) => addresses.allow(&address, now),
+                _ => true,
+            }
     }
 }

@@ -36,18 +36,15 @@ impl<K: Eq + Hash + Clone> Rates<K> {
         allowed
     }
 
-    /// Counts in any case; how much is left, or below nothing by how much it was too often.
-    pub fn spend(&mut self, who: &K, now: Instant) -> f64 {
+    fn spend(&mut self, who: &K, now: Instant) {
         if let Some(budget) = self.budgets.get_mut(who) {
             budget.spend(1, now);
-            return budget.left(now);
+        } else {
+            let mut budget = Budget::new(self.rate, now);
+            budget.spend(1, now);
+            self.budgets.insert(who.clone(), budget);
+            self.forget(now);
         }
-        let mut budget = Budget::new(self.rate, now);
-        budget.spend(1, now);
-        let left = budget.left(now);
-        self.budgets.insert(who.clone(), budget);
-        self.forget(now);
-        left
     }
 
     fn forget(&mut self, now: Instant) {

@@ -159,7 +159,7 @@ async fn live<R: Room>(to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::R
         let core = Core::new(game, handle, tickets.clone(), ttl, on_panic);
         let (inbox, items) = mpsc::unbounded_channel();
         let app = app(&room, &settings, &guests, inbox, tickets);
-        let server = net::Server { app, header_timeout: settings.limits.header_timeout };
+        let server = net::Server::new(app, &settings.limits);
         let entrance = Entrance { server: server.clone(), guests: guests.clone() };
         let serve = move |stream, place| server.clone().serve_tcp(stream, place);
         let accepting =

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::{
-    helpers::{Cluster, soon},
+    helpers::{AT_ANY_PACE, Cluster, soon},
     player::Player,
     raw::{Raw, request, status, websocket},
 };
@@ -80,35 +80,6 @@ async fn a_message_that_is_too_large_is_refused_and_a_huge_one_ends_its_own_conn
 }
 
 #[tokio::test]
-async fn who_says_too_much_in_a_second_is_refused_and_who_goes_on_is_cut() {
-    let cluster = Cluster::unruly(&["--events-per-second", "20"]).await;
-    let mut ann = cluster.player("Ann").await;
-    let mut client = ann.enter("play", json!({})).await;
-    let room = client.event("joined").await["room"].take();
-    let mut bobs = cluster.player("Bob").await.enter("join", json!({ "room": room })).await;
-    // Three seconds' worth at once.
-    for n in 0..60 {
-        assert_eq!(client.ask("echo", json!({ "n": n })).await, Ok(json!(n)));
-    }
-    (0..10).for_each(|_| client.emit("log", json!({ "n": 1 })));
-    let refused = client.event("refused").await;
-    assert_eq!((&refused["event"], &refused["code"]), (&json!("log"), &json!("too_fast")));
-    // He may go on when he has been quiet for a while.
-    assert_eq!(client.ask_patiently("echo", json!({ "n": 1 })).await, Ok(json!(1)));
-    (0..200).for_each(|_| client.emit("log", json!({ "n": 2 })));
-    assert!(client.end().await);
-    assert_eq!(bobs.event("player_left").await["player"], ann.you);
-    assert_eq!(bobs.ask("echo", json!({ "n": 2 })).await, Ok(json!(2)));
-    ann.back().await;
-    (0..200).for_each(|_| ann.lobby().emit("list", json!({})));
-    assert_eq!(ann.lobby().event("refused").await["code"], "too_fast");
-    assert!(ann.lobby().end().await);
-    // It is hers what she has said, and not the connection's.
-    ann.back().await;
-    assert_eq!(ann.ask("list", json!({})).await, Err("too_fast".into()));
-}
-
-#[tokio::test]
 async fn who_tries_codes_is_stopped_also_when_he_finds_one() {
     let cluster = Cluster::unruly(&["--wrong-codes-per-minute", "5"]).await;
     let mut boss = cluster.player("Boss").await;
@@ -142,7 +113,7 @@ async fn a_websocket_that_does_not_say_who_it_is_is_closed() {
 #[tokio::test]
 async fn who_wants_answers_and_reads_none_is_not_listened_to_and_gone() {
     let quick = ["--ping-interval", "200ms", "--ping-timeout", "500ms"];
-    let cluster = Cluster::unruly(&quick).await;
+    let cluster = Cluster::unruly(&[&quick[..], &AT_ANY_PACE].concat()).await;
     let mut flood = Raw::connect(&cluster.url).await;
     flood.send(&websocket("/socket.io", &[])).await;
     assert_eq!(status(&flood.head().await), 101);

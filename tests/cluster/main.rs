@@ -37,6 +37,7 @@ mod logs;
 mod messages;
 mod moving;
 mod origins;
+mod pace;
 mod panics;
 mod parties;
 mod private;

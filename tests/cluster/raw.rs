@@ -140,6 +140,18 @@ impl Raw {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// Reads until this comes.
+    pub async fn until(&mut self, text: &str) {
+        let mut bytes = Vec::new();
+        let reading = async {
+            while !bytes.ends_with(text.as_bytes()) {
+                bytes.push(self.0.read_u8().await?);
+            }
+            std::io::Result::Ok(())
+        };
+        soon(text, reading).await.expect("it comes before the end");
+    }
+
     /// All that comes until the other end has hung up, in whatever way.
     pub async fn rest(&mut self) -> String {
         let mut bytes = Vec::new();

@@ -141,7 +141,6 @@ impl Client {
                 if answer != Err("too_fast".to_owned()) {
                     return answer;
                 }
-                // Each time counts: quicker would be too fast for ever.
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         };

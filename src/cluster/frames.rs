@@ -1,0 +1,202 @@
+//! Counts what a client says on its websocket, frame by frame (RFC 6455, section 5.2), while it is read. Socket.IO
+//! tells of events only; a ping, an answer or another namespace costs as much as one.
+
+/// An attachment comes with an event, for which it counts.
+const ATTACHMENT: u8 = 2;
+/// What is being read on a connection.
+pub(crate) enum Reading {
+    /// The head of a request; what its last byte was.
+    Head(Last),
+    /// Nothing, until it is answered.
+    Answering,
+    /// Somebody has gone on before he was answered: where his first frame begins is not known.
+    Astray,
+    Frames(Frames),
+}
+
+/// Where in the lines of a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Last {
+    /// Before the first one. Empty lines may stand there.
+    Nothing,
+    Text,
+    /// The end of a line, or of one and the `\r` of the next.
+    End,
+}
+
+/// Frames that are read in pieces of any size.
+#[derive(Default)]
+pub(crate) struct Frames {
+    /// The beginning of one, up to its length.
+    head: [u8; 10],
+    have: usize,
+    /// The rest of it, which nobody looks at here.
+    rest: u64,
+}
+
+impl Reading {
+    pub fn new() -> Self {
+        Reading::Head(Last::Nothing)
+    }
+
+    /// Counts the frames that begin in this.
+    pub fn read(&mut self, bytes: &[u8]) -> usize {
+        if let Reading::Frames(frames) = self {
+            return frames.read(bytes);
+        }
+        for byte in bytes {
+            *self = match self {
+                Reading::Head(last) => last.and(*byte).map_or(Reading::Answering, Reading::Head),
+                Reading::Answering | Reading::Astray | Reading::Frames(_) => Reading::Astray,
+            };
+        }
+        0
+    }
+
+    /// A request was answered, or is about to be, by one for a websocket or by another one. Whether its frames
+    /// can be counted.
+    pub fn answered(&mut self, websocket: bool) -> bool {
+        let awaited = matches!(self, Reading::Answering);
+        *self = match (awaited, websocket) {
+            (true, true) => Reading::Frames(Frames::default()),
+            (true, false) => Reading::new(),
+            (false, _) => Reading::Astray,
+        };
+        awaited || !websocket
+    }
+}
+
+impl Last {
+    /// After one more byte; `None` if the head ends with it, as it does with an empty line, also one without `\r`.
+    fn and(self, byte: u8) -> Option<Last> {
+        match (self, byte) {
+            (Last::Nothing, b'\r' | b'\n') => Some(Last::Nothing),
+            (Last::End, b'\n') => None,
+            (Last::End, b'\r') | (_, b'\n') => Some(Last::End),
+            _ => Some(Last::Text),
+        }
+    }
+}
+
+impl Frames {
+    fn read(&mut self, mut bytes: &[u8]) -> usize {
+        let mut count = 0;
+        loop {
+            let skipped = bytes.len().min(usize::try_from(self.rest).unwrap_or(usize::MAX));
+            self.rest -= skipped as u64;
+            let Some((byte, rest)) = bytes[skipped..].split_first() else {
+                return count;
+            };
+            bytes = rest;
+            self.head[self.have] = *byte;
+            self.have += 1;
+            if let Some(length) = self.length() {
+                count += usize::from(self.head[0] & 0xf != ATTACHMENT);
+                // A client's frames have a mask of four bytes; who sends one without is not read any further.
+                self.rest = length.saturating_add(4);
+                self.have = 0;
+            }
+        }
+    }
+
+    /// How long it is, if that has been read.
+    fn length(&self) -> Option<u64> {
+        let head = &self.head[..self.have];
+        match head.get(1)? & 0x7f {
+            126 => Some(u16::from_be_bytes(head.get(2..4)?.try_into().ok()?).into()),
+            127 => Some(u64::from_be_bytes(head.get(2..10)?.try_into().ok()?)),
+            short => Some(short.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    const ASKED: &[u8] = b"GET / HTTP/1.1\r\nA: b\r\n\r\n";
+
+    fn upgraded() -> Reading {
+        let mut reading = Reading::new();
+        assert_eq!(reading.read(ASKED), 0);
+        assert!(reading.answered(true));
+        reading
+    }
+
+    fn frame(opcode: u8, length: usize) -> Vec<u8> {
+        let mut frame = vec![0x80 | opcode];
+        match length {
+            0..126 => frame.push(0x80 | length as u8),
+            126..65_536 => {
+                frame.push(0x80 | 126);
+                frame.extend((length as u16).to_be_bytes());
+            }
+            _ => {
+                frame.push(0x80 | 127);
+                frame.extend((length as u64).to_be_bytes());
+            }
+        }
+        // Its content looks like frames, each of which would be a text.
+        frame.resize(frame.len() + 4 + length, 0x81);
+        frame
+    }
+
+    proptest! {
+        #[test]
+        fn frames_are_counted_in_whatever_pieces_they_come(
+            frames in vec((0_u8..16, prop_oneof![0_usize..200, 65_500_usize..65_600]), 0..20),
+            piece in 1_usize..2000,
+        ) {
+            let mut reading = upgraded();
+            let bytes: Vec<u8> = frames.iter().flat_map(|(code, length)| frame(*code, *length)).collect();
+            let counted: usize = bytes.chunks(piece).map(|piece| reading.read(piece)).sum();
+            prop_assert_eq!(counted, frames.iter().filter(|(code, _)| *code != ATTACHMENT).count());
+        }
+    }
+
+    #[test]
+    fn the_longest_frame_of_all_is_no_end_of_it() {
+        let mut reading = upgraded();
+        let endless = [&[0x81, 0xff][..], &[0xff; 8], &[0; 100]].concat();
+        assert_eq!(reading.read(&endless), 1);
+        assert_eq!(reading.read(&[0x81; 100]), 0);
+    }
+
+    #[test]
+    fn requests_before_the_upgrade_are_no_frames() {
+        let mut reading = Reading::new();
+        for head in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\r\n\r\nGET / HTTP/1.1\nA: b\n\n", ASKED] {
+            for piece in head.chunks(3) {
+                assert!(matches!(reading, Reading::Head(_)));
+                assert_eq!(reading.read(piece), 0);
+            }
+            assert!(matches!(reading, Reading::Answering), "{head:?}");
+            assert!(reading.answered(false));
+        }
+        assert_eq!(reading.read(ASKED), 0);
+        assert!(reading.answered(true));
+        assert_eq!(reading.read(&frame(1, 5)), 1);
+    }
+
+    #[test]
+    fn who_does_not_wait_for_his_answer_gets_no_websocket() {
+        for early in [
+            &[ASKED, b"\x81"][..],
+            &[ASKED, ASKED],
+            &[b"\r\n\r\n", ASKED, b"\r\n"],
+            &[b"\n\n", b"GET / HTTP/1.1\nA: b\n"],
+        ] {
+            let mut reading = Reading::new();
+            assert_eq!(early.iter().map(|bytes| reading.read(bytes)).sum::<usize>(), 0);
+            assert!(!reading.answered(true), "{early:?}");
+        }
+        // Nor does he later: what he said in between may be anything.
+        let mut reading = Reading::new();
+        reading.read(&[ASKED, ASKED].concat());
+        assert!(reading.answered(false));
+        reading.read(b"\x81\xfe\n\n");
+        assert!(!reading.answered(true));
+    }
+}
