@@ -160,13 +160,14 @@ impl Server {
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(guest.clone());
             // The rest of a body could pass for a request.
-            let close = !request.body().is_end_stream();
+            let mut close = !request.body().is_end_stream();
             let (answer, reading) = (app.call(request), reading.clone());
             async move {
                 let mut response = answer.await?;
                 let websocket = response.status() == StatusCode::SWITCHING_PROTOCOLS;
                 if !reading.lock().expect("nobody panics while holding this").answered(websocket) {
                     response = StatusCode::BAD_REQUEST.into_response();
+                    close = true;
                 }
                 if close {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

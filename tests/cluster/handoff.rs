@@ -150,7 +150,7 @@ async fn a_handed_off_connection_is_for_one_request() {
     assert!(answers.to_lowercase().contains("connection: close"), "{answers}");
 
     let answers = Raw::ask(&cluster.url, &(upgrade(&id) + PAGE)).await;
-    assert_eq!(status(&answers), 101, "{answers}");
+    assert_eq!(status(&answers), 400, "who does not wait gets no websocket: {answers}");
     assert_eq!(answers.matches("HTTP/1.1").count(), 1, "what follows is no request: {answers}");
     assert_eq!(anns.ask("echo", json!({ "n": 7 })).await, Ok(json!(7)));
 }

@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::{
-    helpers::Cluster,
+    helpers::{AT_ANY_PACE, Cluster},
     player::{Player, show_ticket},
     socket_io::Client,
 };
@@ -241,7 +241,8 @@ async fn who_has_left_a_slow_room_is_not_sent_back_there() {
 #[tokio::test]
 async fn who_changes_his_mind_all_the_time_kills_no_room_that_is_busy() {
     for asked in ["leave_room", "join"] {
-        let cluster = Cluster::unruly(&["--heartbeat-timeout", "20s"]).await;
+        let flags = [&["--heartbeat-timeout", "20s"], &AT_ANY_PACE[..]].concat();
+        let cluster = Cluster::unruly(&flags).await;
         let (mut ann, mut eve) = (cluster.player("Ann").await, cluster.player("Eve").await);
         let mut anns = ann.enter("play", json!({})).await;
         let room = anns.event("joined").await["room"].take();
