@@ -86,14 +86,13 @@ canvas.onpointerdown = canvas.onpointermove = (event) => {
   const x = (event.clientX - box.left - INSET) / (box.width - 2 * INSET);
   const y = (event.clientY - box.top - INSET) / (box.height - 2 * INSET);
   target = { x, y };
-  follow();
 };
 canvas.onpointerup = canvas.onpointercancel = () => {
   if (target) steer(0, 0);
   target = null;
 };
 
-/** Towards the finger, and no farther. */
+/** Towards the finger, and no farther; once for each picture from the room, however often the finger moves. */
 function follow() {
   const me = dots.find(({ id }) => id === you);
   if (!target || !me) return;

@@ -45,9 +45,9 @@ const MAX_EXCESS: usize = 4;
 const MAX_ATTACHMENTS: usize = 16;
 /// Bytes of an event for which it takes one place among those that wait: memory is what runs out first.
 const PLACE: usize = 4 * 1024;
-/// Bytes that are read from a connection at once: some hundred small events, before it is the others' turn and before
+/// Bytes that are read from a connection at once: some thirty small events, before it is the others' turn and before
 /// it is known that there are too many.
-const READ_AT_ONCE: usize = 4 * 1024;
+const READ_AT_ONCE: usize = 1024;
 /// How soon to try again to hang up.
 const AGAIN: Duration = Duration::from_millis(50);
 

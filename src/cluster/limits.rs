@@ -33,8 +33,8 @@ pub struct Limits {
 
     /// Events in a second from one player, in the mean; three seconds' worth may come at once. One more is
     /// refused with `too_fast`, and who goes on like that is read more slowly than he speaks.
-    #[arg(long, env = "CLUSTER_EVENTS_PER_SECOND", default_value = "200")]
-    pub events_per_second: NonZeroU32, // three inputs for each picture of a game at 60 Hz
+    #[arg(long, env = "CLUSTER_EVENTS_PER_SECOND", default_value = "100")]
+    pub events_per_second: NonZeroU32, // an input for each picture of a game at 60 Hz, and some more
 
     /// The same for all from one address together, in the lobby.
     #[arg(long, env = "CLUSTER_EVENTS_PER_SECOND_PER_ADDRESS", default_value = "2000")]

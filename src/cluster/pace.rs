@@ -13,21 +13,16 @@ use super::{budget::Rate, connection::ConnId, limits::Limits, rates::Rates, word
 /// So many seconds' worth of events may come at once: what a phone has to say after a moment without network.
 const SECONDS_AT_ONCE: u32 = 3;
 
+/// Frames of a websocket for each event that may come, and a quarter more: for what is refused, so that it is told, and
+/// for pings and the like.
+const FRAMES_PER_EVENT: f64 = 1.25;
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Who {
     Player(PlayerId),
     /// Somebody who did not say who he is when he connected; what he says counts for this connection, also
     /// when he has registered.
     Visitor(ConnId),
-}
-
-/// Frames of a websocket in which an event may come, and half as many more: for what is refused, so that it is told,
-/// and for pings and the like.
-const FRAMES_PER_EVENT: f64 = 1.5;
-
-/// How many frames a connection may send before it is read more slowly.
-pub(crate) fn frames(limits: &Limits) -> Rate {
-    Rate::new(limits.events_per_second.get(), SECONDS_AT_ONCE).times(FRAMES_PER_EVENT)
 }
 
 /// Everyone's pace.
@@ -65,4 +60,9 @@ impl Paces {
                 _ => true,
             }
     }
+}
+
+/// How many frames a connection may send before it is read more slowly.
+pub(crate) fn frames(limits: &Limits) -> Rate {
+    Rate::new(limits.events_per_second.get(), SECONDS_AT_ONCE).times(FRAMES_PER_EVENT)
 }

@@ -11,13 +11,13 @@ use crate::{
     socket_io::Client,
 };
 
-/// Of one player. Three seconds' worth may come at once, and half as much again of frames.
+/// Of one player. Three seconds' worth may come at once, and a quarter more of frames.
 const EVENTS_PER_SECOND: &str = "400";
 const EVENTS_AT_ONCE: usize = 1200;
-const FRAMES_PER_SECOND: usize = 600;
-const FRAMES_AT_ONCE: usize = 1800;
+const FRAMES_PER_SECOND: usize = 500;
+const FRAMES_AT_ONCE: usize = 1500;
 /// Bytes that the server reads at once, and then knows how many frames there were.
-const READ_AT_ONCE: usize = 4096;
+const READ_AT_ONCE: usize = 1024;
 
 /// So many frames, each at least so long, take a second at least.
 fn a_second_of(length: usize) -> usize {
