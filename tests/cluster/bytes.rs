@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::{helpers::Cluster, socket_io::Client};
+use crate::{
+    helpers::{AT_ANY_PACE, Cluster},
+    socket_io::Client,
+};
 
 const PLACEHOLDER: &str = r#"{"_placeholder":true,"num":0}"#;
 
@@ -51,7 +54,7 @@ async fn a_room_sends_bytes_to_one_to_all_and_to_those_who_are_quick_enough() {
 
 #[tokio::test]
 async fn bytes_and_words_of_one_player_stay_in_order() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = Cluster::unruly(&AT_ANY_PACE).await;
     let (mut anns, mut bobs) = two(&cluster).await;
     for n in 0..200_u8 {
         anns.emit("echo", json!({ "n": n }));

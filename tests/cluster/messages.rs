@@ -42,7 +42,7 @@ async fn the_last_words_of_one_who_leaves_arrive_however_much_is_said_to_him() {
 
 #[tokio::test]
 async fn two_players_messages_do_not_mix_up_either_ones_order() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = Cluster::unruly(&AT_ANY_PACE).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut anns = ann.enter("play", json!({})).await;
     let room = anns.event("joined").await["room"].take();
@@ -94,7 +94,7 @@ async fn a_room_is_told_also_what_was_said_before_it_was_ready() {
 
 #[tokio::test]
 async fn the_lobby_hears_what_a_room_says_in_order() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = Cluster::unruly(&AT_ANY_PACE).await;
     let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
     let mut client = ann.enter("play", json!({})).await;
     let room = client.event("joined").await["room"].take();

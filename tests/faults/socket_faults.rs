@@ -47,12 +47,12 @@ pub async fn all(storm: &mut Storm) {
     };
     storm.fault(must, inject).await;
 
-    let must = "what is sent after a request for a room is no second request";
+    let must = "what is sent after a request for a room is no second request, and ends the first";
     let inject = async |storm: &mut Storm| {
         let request = websocket(&path_of(&storm.crew().room), &[]);
         for pipelined in [format!("{request}{PAGE}"), format!("{request}{request}")] {
             let answers = Raw::ask(&storm.cluster.url, &pipelined).await;
-            assert_eq!(status(&answers), 101, "{answers}");
+            assert_eq!(status(&answers), 400, "{answers}");
             assert_eq!(answers.matches("HTTP/1.1").count(), 1, "{answers}");
         }
     };
