@@ -329,14 +329,13 @@ impl<A> Line<A> {
         let ack = event.wants_ack.then_some(ack);
         let places = (1 + event.bytes / PLACE).min(self.limits.max_waiting.get() as usize);
         let waiting = self.waiting.clone().try_acquire_many_owned(places as u32).ok();
-        let one_too_many = waiting.is_none();
-        let allowed = self.paces.allow(&self.who, conn.address(), Instant::now());
+        let full = waiting.is_none();
         let (name, to) = (event.name.clone(), conn.clone());
         let answer = Answerer { event: name, conn: to, ack, _waiting: waiting };
-        if one_too_many {
+        if full {
             answer.send(Err(Refusal::TooFast));
             conn.hang_up();
-        } else if !allowed {
+        } else if !self.paces.allow(&self.who, conn.address(), Instant::now()) {
             answer.send(Err(Refusal::TooFast));
         } else if event.bytes > self.limits.max_message.bytes() {
             answer.send(Err(Refusal::TooLarge(self.limits.max_message.0)));

@@ -29,22 +29,13 @@ impl<K: Eq + Hash + Clone> Rates<K> {
 
     /// Counts, if it is allowed.
     pub fn allow(&mut self, who: &K, now: Instant) -> bool {
-        let allowed = self.would_allow(who, now);
-        if allowed {
-            self.spend(who, now);
+        if !self.would_allow(who, now) {
+            return false;
         }
-        allowed
-    }
-
-    fn spend(&mut self, who: &K, now: Instant) {
-        if let Some(budget) = self.budgets.get_mut(who) {
-            budget.spend(1, now);
-        } else {
-            let mut budget = Budget::new(self.rate, now);
-            budget.spend(1, now);
-            self.budgets.insert(who.clone(), budget);
-            self.forget(now);
-        }
+        let budget = self.budgets.entry(who.clone());
+        budget.or_insert_with(|| Budget::new(self.rate, now)).spend(1, now);
+        self.forget(now);
+        true
     }
 
     fn forget(&mut self, now: Instant) {
