@@ -1,5 +1,5 @@
 //! Goal figures: how soon everyone is back when a room dies or hangs, and whether others notice clients that
-//! do not read or that flood. The rooms are those of `tests/cluster/unruly.rs`, which do as they are told.
+//! are slow or that flood. The rooms are those of `tests/cluster/unruly.rs`, which do as they are told.
 
 use std::{
     collections::BTreeMap,

@@ -60,21 +60,21 @@ async fn two_players_messages_do_not_mix_up_either_ones_order() {
 }
 
 #[tokio::test]
-async fn a_flood_ends_only_the_connection_that_it_comes_from() {
+async fn a_flood_harms_only_the_connection_that_it_comes_from() {
     // Whether a room in a flood still has time for its signs of life is not the question here.
     let cluster = Cluster::unruly(&["--heartbeat-timeout", "20s"]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut anns = ann.enter("play", json!({})).await;
     let room = anns.event("joined").await["room"].take();
     let mut bobs = bob.enter("join", json!({ "room": room })).await;
-    // More than may wait for a room that is slow, and all at once: it takes them or it hangs up.
+    // As much as is read in some minutes, and all at once.
     (0..50_000).for_each(|n| bobs.emit("log", json!({ "n": n })));
     assert_eq!(anns.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
     drop(bobs);
     assert_eq!(anns.event("player_left").await["player"], bob.you);
     assert_eq!(anns.ask("echo", json!({ "n": 2 })).await, Ok(json!(2)));
     bobs = bob.back_into("join", json!({ "room": room })).await;
-    // His flood still counts, for some seconds.
+    // His flood still counts, for a moment.
     assert_eq!(bobs.ask_patiently("echo", json!({ "n": 3 })).await, Ok(json!(3)));
 }
 

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use crate::{
     helpers::Cluster,
-    player::Player,
     raw::{Raw, request, status, websocket},
     socket_io::Client,
 };
@@ -94,7 +93,7 @@ async fn what_one_says_is_his_and_not_his_connection_s() {
 #[tokio::test]
 async fn who_does_not_wait_for_his_answer_gets_no_websocket() {
     let cluster = cluster().await;
-    let mut ann: Player = cluster.player("Ann").await;
+    let mut ann = cluster.player("Ann").await;
     let seat = ann.seat("play", json!({})).await;
     let ping = "\u{9}\u{0}";
     for path in ["/socket.io", seat["path"].as_str().expect("a path")] {
