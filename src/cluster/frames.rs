@@ -1,8 +1,9 @@
 //! Counts what a client says on its websocket, frame by frame (RFC 6455, section 5.2), while it is read. Socket.IO
 //! tells of events only; a ping, an answer or another namespace costs as much as one.
 
-/// An attachment comes with an event, for which it counts.
+/// The opcode of an attachment, which comes with an event and counts with it.
 const ATTACHMENT: u8 = 2;
+
 /// What is being read on a connection.
 pub(crate) enum Reading {
     /// The head of a request; what its last byte was.
@@ -53,8 +54,8 @@ impl Reading {
         0
     }
 
-    /// A request was answered, or is about to be, by one for a websocket or by another one. Whether its frames
-    /// can be counted.
+    /// A request is about to be answered: with a websocket, or with something else. False: with a websocket whose
+    /// frames cannot be counted.
     pub fn answered(&mut self, websocket: bool) -> bool {
         let awaited = matches!(self, Reading::Answering);
         *self = match (awaited, websocket) {

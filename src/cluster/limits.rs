@@ -48,7 +48,7 @@ pub struct Limits {
     /// Events of one connection that wait for a hook, or for an answer that takes its time; each 4k
     /// of one counts like one more. One too many is refused with `too_fast` and ends the connection.
     #[arg(long, env = "CLUSTER_MAX_WAITING", default_value = "1024")]
-    pub max_waiting: NonZeroU32, // a hook that takes a second is survived by a quick player
+    pub max_waiting: NonZeroU32, // a quick player survives a hook that takes some seconds
 
     /// Packets that wait to be written to one browser; one more, and it counts as gone.
     #[arg(long, env = "CLUSTER_MAX_UNSENT", default_value = "1024")]

@@ -12,6 +12,7 @@
 //! | `connection`, `packet`, `events` | a browser's connection; what comes and goes; enums as Socket.IO events |
 //! | `front`, `relay` | how a connection comes to a room: the socket itself, or copied |
 //! | `net`, `web`, `origins` | listening and serving; the page; whose requests are answered |
+//! | `placed`, `frames` | a connection is read no faster than its client may speak; what counts |
 //! | `guests`, `guesses` | where connections come from and how many may; wrong codes of private rooms |
 //! | `budget`, `rates`, `pace` | how often something may be done, by each of many, and said by players |
 //! | `ticker`, `tickets` | when a room ticks; who may come into it |

@@ -166,6 +166,7 @@ impl Server {
                 let mut response = answer.await?;
                 let websocket = response.status() == StatusCode::SWITCHING_PROTOCOLS;
                 if !reading.lock().expect("nobody panics while holding this").answered(websocket) {
+                    // Nobody could tell how much is said on it.
                     response = StatusCode::BAD_REQUEST.into_response();
                     close = true;
                 }
