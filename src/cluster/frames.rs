@@ -40,7 +40,7 @@ impl Reading {
         Reading::Head(Last::Nothing)
     }
 
-    /// Counts the frames that begin in this.
+    /// Counts the frames whose heads end in this.
     pub fn read(&mut self, bytes: &[u8]) -> usize {
         if let Reading::Frames(frames) = self {
             return frames.read(bytes);
