@@ -159,17 +159,18 @@ impl Server {
         let stream = Placed::new(stream, place, self.frames, reading.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(guest.clone());
-            // The rest of a body could pass for a request.
-            let mut close = !request.body().is_end_stream();
+            // The rest of a body could pass for a request, or for frames.
+            let body = !request.body().is_end_stream();
             let (answer, reading) = (app.call(request), reading.clone());
             async move {
                 let mut response = answer.await?;
                 let websocket = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-                if !reading.lock().expect("nobody panics while holding this").answered(websocket) {
+                let mut reading = reading.lock().expect("nobody panics while holding this");
+                let known = reading.answered(websocket) && !(websocket && body);
+                if !known {
                     response = StatusCode::BAD_REQUEST.into_response();
-                    close = true;
                 }
-                if close {
+                if body || !known {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 Ok::<_, Infallible>(response)

@@ -102,6 +102,12 @@ async fn who_does_not_wait_for_his_answer_gets_no_websocket() {
         raw.send(&(websocket(path, &[]) + ping)).await;
         assert_eq!(status(&raw.head().await), 400, "{path}");
     }
+    // Nor who says that more belongs to his request, which would be read before his first frame or not at all.
+    for body in [("Content-Length", "10"), ("Transfer-Encoding", "chunked")] {
+        let mut raw = Raw::connect(&cluster.url).await;
+        raw.send(&websocket("/socket.io", &[body])).await;
+        assert_eq!(status(&raw.head().await), 400, "{body:?}");
+    }
     // Nor after a request whose rest could pass for another one.
     let mut raw = Raw::connect(&cluster.url).await;
     raw.send(&(request("POST", "/", &[("Content-Length", "5")]) + "x")).await;
