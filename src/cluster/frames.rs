@@ -1,8 +1,11 @@
 //! Counts what a client says on its websocket, frame by frame (RFC 6455, section 5.2), while it is read. Socket.IO
 //! tells of events only; a ping, an answer or another namespace costs as much as one.
 
-/// An attachment comes with an event, for which it counts.
+/// What an event begins with, and what comes with it: one attachment, for which the event counts. A second one counts
+/// for itself.
+const TEXT: u8 = 1;
 const ATTACHMENT: u8 = 2;
+
 /// What is being read on a connection.
 pub(crate) enum Reading {
     /// The head of a request; what its last byte was.
@@ -32,6 +35,8 @@ pub(crate) struct Frames {
     have: usize,
     /// The rest of it, which nobody looks at here.
     rest: u64,
+    /// A text has come, and no attachment yet.
+    alone: bool,
 }
 
 impl Reading {
@@ -91,10 +96,20 @@ impl Frames {
             self.head[self.have] = *byte;
             self.have += 1;
             if let Some(length) = self.length() {
-                count += usize::from(self.head[0] & 0xf != ATTACHMENT);
+                count += usize::from(self.counts(self.head[0] & 0xf));
                 // A client's frames have a mask of four bytes; who sends one without is not read any further.
                 self.rest = length.saturating_add(4);
                 self.have = 0;
+            }
+        }
+    }
+
+    fn counts(&mut self, opcode: u8) -> bool {
+        match opcode {
+            ATTACHMENT => !std::mem::take(&mut self.alone),
+            _ => {
+                self.alone |= opcode == TEXT;
+                true
             }
         }
     }
@@ -152,8 +167,27 @@ mod tests {
             let mut reading = upgraded();
             let bytes: Vec<u8> = frames.iter().flat_map(|(code, length)| frame(*code, *length)).collect();
             let counted: usize = bytes.chunks(piece).map(|piece| reading.read(piece)).sum();
-            prop_assert_eq!(counted, frames.iter().filter(|(code, _)| *code != ATTACHMENT).count());
+            let mut alone = false;
+            let counts = frames.iter().filter(|(code, _)| {
+                let free = *code == ATTACHMENT && alone;
+                alone = *code == TEXT || (alone && *code != ATTACHMENT);
+                !free
+            });
+            prop_assert_eq!(counted, counts.count());
         }
+    }
+
+    #[test]
+    fn one_attachment_of_an_event_counts_for_nothing() {
+        let count = |codes: &[u8]| {
+            let bytes: Vec<u8> = codes.iter().flat_map(|code| frame(*code, 20)).collect();
+            upgraded().read(&bytes)
+        };
+        assert_eq!(count(&[TEXT, ATTACHMENT, TEXT, ATTACHMENT, TEXT]), 3);
+        // With a ping in between.
+        assert_eq!(count(&[TEXT, 9, ATTACHMENT]), 2);
+        assert_eq!(count(&[TEXT, ATTACHMENT, ATTACHMENT, ATTACHMENT]), 3);
+        assert_eq!(count(&[ATTACHMENT, ATTACHMENT]), 2);
     }
 
     #[test]
