@@ -1,8 +1,12 @@
 //! Counts what a client says on its websocket, frame by frame (RFC 6455, section 5.2), while it is read. Socket.IO
 //! tells of events only; a ping, an answer or another namespace costs as much as one.
 
-/// The opcode of an attachment, which comes with an event and counts with it.
+/// The opcodes of what an event begins with, and of the attachment that may come with it and counts with it. A second
+/// one counts for itself.
+const TEXT: u8 = 1;
 const ATTACHMENT: u8 = 2;
+/// So many bytes count like one more.
+const MUCH: usize = 4 * 1024;
 
 /// What is being read on a connection.
 pub(crate) enum Reading {
@@ -33,6 +37,10 @@ pub(crate) struct Frames {
     have: usize,
     /// The rest of it, which nobody looks at here.
     rest: u64,
+    /// A text has come, and no attachment yet.
+    alone: bool,
+    /// What has not been counted yet.
+    bytes: usize,
 }
 
 impl Reading {
@@ -40,7 +48,7 @@ impl Reading {
         Reading::Head(Last::Nothing)
     }
 
-    /// Counts the frames whose heads end in this.
+    /// Counts the frames whose heads end in this, and what is large.
     pub fn read(&mut self, bytes: &[u8]) -> usize {
         if let Reading::Frames(frames) = self {
             return frames.read(bytes);
@@ -81,7 +89,9 @@ impl Last {
 
 impl Frames {
     fn read(&mut self, mut bytes: &[u8]) -> usize {
-        let mut count = 0;
+        self.bytes += bytes.len();
+        let mut count = self.bytes / MUCH;
+        self.bytes %= MUCH;
         loop {
             let skipped = bytes.len().min(usize::try_from(self.rest).unwrap_or(usize::MAX));
             self.rest -= skipped as u64;
@@ -92,10 +102,20 @@ impl Frames {
             self.head[self.have] = *byte;
             self.have += 1;
             if let Some(length) = self.length() {
-                count += usize::from(self.head[0] & 0xf != ATTACHMENT);
+                count += usize::from(self.counts(self.head[0] & 0xf));
                 // A client's frames have a mask of four bytes; who sends one without is not read any further.
                 self.rest = length.saturating_add(4);
                 self.have = 0;
+            }
+        }
+    }
+
+    fn counts(&mut self, opcode: u8) -> bool {
+        match opcode {
+            ATTACHMENT => !std::mem::take(&mut self.alone),
+            _ => {
+                self.alone |= opcode == TEXT;
+                true
             }
         }
     }
@@ -153,8 +173,27 @@ mod tests {
             let mut reading = upgraded();
             let bytes: Vec<u8> = frames.iter().flat_map(|(code, length)| frame(*code, *length)).collect();
             let counted: usize = bytes.chunks(piece).map(|piece| reading.read(piece)).sum();
-            prop_assert_eq!(counted, frames.iter().filter(|(code, _)| *code != ATTACHMENT).count());
+            let mut alone = false;
+            let counts = frames.iter().filter(|(code, _)| {
+                let free = *code == ATTACHMENT && alone;
+                alone = *code == TEXT || (alone && *code != ATTACHMENT);
+                !free
+            });
+            prop_assert_eq!(counted, counts.count() + bytes.len() / MUCH);
         }
+    }
+
+    #[test]
+    fn one_attachment_of_an_event_counts_for_nothing() {
+        let count = |codes: &[u8]| {
+            let bytes: Vec<u8> = codes.iter().flat_map(|code| frame(*code, 20)).collect();
+            upgraded().read(&bytes)
+        };
+        assert_eq!(count(&[TEXT, ATTACHMENT, TEXT, ATTACHMENT, TEXT]), 3);
+        // With a ping in between.
+        assert_eq!(count(&[TEXT, 9, ATTACHMENT]), 2);
+        assert_eq!(count(&[TEXT, ATTACHMENT, ATTACHMENT, ATTACHMENT]), 3);
+        assert_eq!(count(&[ATTACHMENT, ATTACHMENT]), 2);
     }
 
     #[test]

@@ -101,6 +101,17 @@ pub(crate) async fn accept<Served: Future<Output = ()> + Send + 'static>(
     }
 }
 
+/// Hangs up on whoever comes, for ever: nobody has been sent here yet. Who comes all the same wants a room that has had
+/// this port before, and would wait for one that may never be.
+pub(crate) async fn turn_away(listener: Option<&TcpListener>) -> Infallible {
+    let Some(listener) = listener else { return std::future::pending().await };
+    loop {
+        if listener.accept().await.is_err() {
+            tokio::time::sleep(ACCEPT_BACKOFF).await;
+        }
+    }
+}
+
 /// How connections are served, by the lobby and by rooms alike.
 #[derive(Clone)]
 pub(crate) struct Server {
@@ -159,18 +170,19 @@ impl Server {
         let stream = Placed::new(stream, place, self.frames, reading.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(guest.clone());
-            // The rest of a body could pass for a request.
-            let mut close = !request.body().is_end_stream();
+            // The rest of a body could pass for a request, or for frames.
+            let body = !request.body().is_end_stream();
             let (answer, reading) = (app.call(request), reading.clone());
             async move {
                 let mut response = answer.await?;
                 let websocket = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-                if !reading.lock().expect("nobody panics while holding this").answered(websocket) {
-                    // Nobody could tell how much is said on it.
+                let mut reading = reading.lock().expect("nobody panics while holding this");
+                // If not, nobody could tell how much is said on it.
+                let known = reading.answered(websocket) && !(websocket && body);
+                if !known {
                     response = StatusCode::BAD_REQUEST.into_response();
-                    close = true;
                 }
-                if close {
+                if body || !known {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 Ok::<_, Infallible>(response)

@@ -13,9 +13,9 @@ use super::{budget::Rate, connection::ConnId, limits::Limits, rates::Rates, word
 /// So many seconds' worth of events may come at once: what a phone has to say after a moment without network.
 const SECONDS_AT_ONCE: u32 = 3;
 
-/// Frames of a websocket for each event that may come, and a quarter more: for what is refused, so that it is told, and
+/// Frames of a websocket for each event that may come: as many again for what is refused, so that it is told at once, and
 /// for pings and the like.
-const FRAMES_PER_EVENT: f64 = 1.25;
+const FRAMES_PER_EVENT: f64 = 2.0;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Who {

@@ -138,7 +138,11 @@ async fn live<R: Room>(to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::R
         }
     };
     let life = async {
-        let (options, about) = match from_lobby.recv().await? {
+        let opened = tokio::select! {
+            frame = from_lobby.recv() => frame?,
+            never = net::turn_away(listener.as_ref()) => match never {},
+        };
+        let (options, about) = match opened {
             Some(ToRoom::Open { options, about }) => (options, about),
             Some(_) => bail!("the lobby did not say what this room is for"),
             // It has stopped, and this room was never needed.

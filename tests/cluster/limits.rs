@@ -1,12 +1,15 @@
 //! Limits: of rooms, ports and sizes. What is beyond one is refused, and nothing else suffers.
 
-use std::{net::TcpListener, time::Duration};
+use std::{
+    net::{TcpListener, TcpStream},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::{
-    helpers::{AT_ANY_PACE, Cluster, soon},
+    helpers::{AT_ANY_PACE, Cluster, eventually, soon},
     player::Player,
     raw::{Raw, request, status, websocket},
 };
@@ -42,6 +45,20 @@ async fn rooms_take_the_free_ports_of_their_range_and_then_there_are_none() {
     assert_eq!(cid.ask("seat_of", json!({})).await, Ok(Value::Null));
     drop(taken);
     cid.enter("play", json!({})).await;
+}
+
+#[tokio::test]
+async fn who_comes_to_a_warm_room_is_not_kept_waiting() {
+    let (taken, low) = three_ports();
+    drop(taken);
+    let range = format!("{low}-{low}");
+    let cluster = Cluster::unruly(&["--room-ports", &range, "--pool", "1"]).await;
+    let at = ("127.0.0.1", low);
+    eventually("a warm room that listens", || TcpStream::connect(at).ok()).await;
+    let mut raw = Raw::connect(&format!("http://127.0.0.1:{low}")).await;
+    raw.send(&websocket("/rooms/0/socket.io", &[])).await;
+    assert_eq!(raw.rest().await, "");
+    cluster.player("Ann").await.enter("play", json!({})).await;
 }
 
 /// Three ports in a row of which the first is taken by us and the others are free.
