@@ -28,7 +28,7 @@ async fn one_room_more_than_allowed_is_refused() {
 
 #[tokio::test]
 async fn rooms_take_the_free_ports_of_their_range_and_then_there_are_none() {
-    let (taken, low) = three_ports();
+    let (taken, low) = three_ports(0);
     let range = format!("{low}-{}", low + 2);
     let cluster = Cluster::unruly(&["--room-ports", &range, "--pool", "0"]).await;
     let mut ports: Vec<u16> = Vec::new();
@@ -49,7 +49,7 @@ async fn rooms_take_the_free_ports_of_their_range_and_then_there_are_none() {
 
 #[tokio::test]
 async fn who_comes_to_a_warm_room_is_not_kept_waiting() {
-    let (taken, low) = three_ports();
+    let (taken, low) = three_ports(1);
     drop(taken);
     let range = format!("{low}-{low}");
     let cluster = Cluster::unruly(&["--room-ports", &range, "--pool", "1"]).await;
@@ -61,11 +61,11 @@ async fn who_comes_to_a_warm_room_is_not_kept_waiting() {
     cluster.player("Ann").await.enter("play", json!({})).await;
 }
 
-/// Three ports in a row of which the first is taken by us and the others are free.
-fn three_ports() -> (TcpListener, u16) {
+/// Three ports in a row of which the first is taken by us and the others are free; for each test others.
+fn three_ports(test: u16) -> (TcpListener, u16) {
     // Below those that the system gives out by itself.
     let bind = |port| TcpListener::bind(("127.0.0.1", port)).ok();
-    let start = 20_000 + (std::process::id() % 1000) as u16 * 10;
+    let start = 20_000 + (std::process::id() % 1000) as u16 * 10 + test * 5;
     let found = (start..).find_map(|low| Some((bind(low)?, bind(low + 1)?, bind(low + 2)?, low)));
     found.map(|(taken, _, _, low)| (taken, low)).expect("free ports")
 }
