@@ -11,7 +11,7 @@ use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::sync::mpsc;
 use tracing::{error, warn};
 
 pub use self::opening::Host;
@@ -27,6 +27,7 @@ pub(crate) use self::{
 use crate::cluster::{
     Exit, PlayerId, Refusal, Room, RoomId, Settings,
     channel::{RoomAbout, ToRoom},
+    clock,
     front::Doors,
     pool::{Pool, Started},
     supervisor::{FromProcess, Verdict},
@@ -216,7 +217,7 @@ impl<R: Room> RoomManager<R> {
 
     /// When warm rooms are to be started.
     pub(crate) fn refill_delay(&self) -> Option<Duration> {
-        self.breaker.left(Instant::now()).or_else(|| self.pool.refill_delay())
+        self.breaker.left(clock::now()).or_else(|| self.pool.refill_delay())
     }
 
     /// Starts warm rooms, unless too many have died.

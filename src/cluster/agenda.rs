@@ -14,6 +14,7 @@ use futures_util::{Stream, StreamExt as _, stream};
 use tokio::time::Instant;
 
 use super::{
+    clock::{self, later},
     compute::{self, ComputeError, Job, Work},
     panics::{caught, survived},
 };
@@ -46,7 +47,7 @@ pub(crate) struct Agenda<S, H> {
 impl<S: 'static, H: 'static> Agenda<S, H> {
     pub fn new() -> Self {
         Agenda {
-            now: Cell::new(Instant::now()),
+            now: Cell::new(clock::now()),
             timers: Default::default(),
             tasks: Default::default(),
             next: Cell::new(0),
@@ -114,25 +115,19 @@ impl<S: 'static, H: 'static> Agenda<S, H> {
         self.timers.borrow().first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Takes the first timer if it is due; [`Agenda::run`] runs it.
-    pub fn pop_due(&self, now: Instant) -> Option<(Timer, Due<S, H>)> {
+    /// Takes the first timer if it is due; one that repeats is armed again, also if its call panics.
+    pub fn pop_due(&self, now: Instant) -> Option<Call<S, H>> {
         let mut timers = self.timers.borrow_mut();
         let entry = timers.first_entry().filter(|entry| entry.key().0 <= now)?;
-        let timer = entry.key().1;
-        Some((timer, entry.remove()))
-    }
-
-    /// Runs a timer's call; one that repeats stays.
-    pub fn run(&self, now: Instant, timer: Timer, due: Due<S, H>, state: &mut S, handle: &H) {
-        match due {
-            Due::Once(call) => call(state, handle),
+        let (at, timer) = *entry.key();
+        Some(match entry.remove() {
+            Due::Once(call) => call,
             Due::Every(period, call) => {
-                // Back in place first: the call may cancel its own timer, and may panic.
                 let again = Due::Every(period, call.clone());
-                self.timers.borrow_mut().insert((later(now, period), timer), again);
-                call.borrow_mut()(state, handle);
+                timers.insert((next(at, period, now), timer), again);
+                Box::new(move |state, handle| call.borrow_mut()(state, handle))
             }
-        }
+        })
     }
 
     /// Takes the work that hooks gave away since the last time.
@@ -152,16 +147,18 @@ impl<S: 'static, H: 'static> Agenda<S, H> {
     }
 }
 
-/// So much later: never, as far as a program goes, if somebody has said `Duration::MAX`.
-pub(crate) fn later(now: Instant, time: Duration) -> Instant {
-    const YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
-    now + time.min(YEARS)
+/// When a timer that was due at `at` is due again: a period later, so that it keeps its rate however late its calls are.
+/// After a long stall its last call alone is made up for, not all that were missed.
+fn next(at: Instant, period: Duration, now: Instant) -> Instant {
+    let late = now.saturating_duration_since(at);
+    let rest = (late.as_nanos() % period.as_nanos()) as u64; // no more than `late`, which is no 584 years
+    later(at, period.max(late - Duration::from_nanos(rest)))
 }
 
 /// Sleeps until then, or for ever.
 pub(crate) async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
-        Some(at) => tokio::time::sleep_until(at).await,
+        Some(at) => clock::sleep_until(at).await,
         None => std::future::pending().await,
     }
 }
@@ -195,10 +192,49 @@ mod tests {
         for second in 1..4 {
             let now = start + Duration::from_secs(second);
             agenda.set_now(now);
-            while let Some((timer, due)) = agenda.pop_due(now) {
-                contained("timer", || agenda.run(now, timer, due, &mut state, &()));
+            while let Some(call) = agenda.pop_due(now) {
+                contained("timer", || call(&mut state, &()));
             }
         }
         assert_eq!(state, 3);
+    }
+
+    /// How often a timer of this period is called when the loop comes to it at these times, in microseconds.
+    fn calls(period: Duration, times: impl IntoIterator<Item = u64>) -> u32 {
+        let agenda = Agenda::<u32, ()>::new();
+        let (mut state, start) = (0, agenda.now());
+        agenda.every(period, |n: &mut u32, ()| *n += 1);
+        for time in times {
+            let now = start + Duration::from_micros(time);
+            agenda.set_now(now);
+            while let Some(call) = agenda.pop_due(now) {
+                call(&mut state, &());
+            }
+        }
+        state
+    }
+
+    #[test]
+    fn a_timer_keeps_its_rate_though_each_call_is_late() {
+        for (period, expected) in [(10, 1000), (16, 625), (33, 303)] {
+            // A runtime wakes its tasks up to two milliseconds after they wanted to be.
+            let times = (0..10_002_000).step_by(1_700);
+            assert_eq!(calls(Duration::from_millis(period), times), expected, "{period} ms");
+        }
+    }
+
+    #[test]
+    fn a_stalled_timer_is_called_once_for_all_that_it_missed() {
+        let ms = |ms: u64| ms * 1000;
+        let period = Duration::from_millis(10);
+        assert_eq!(calls(period, [ms(10), ms(5_015)]), 2, "one call, and one for the stall");
+        assert_eq!(calls(period, [ms(10), ms(5_015), ms(5_019)]), 2);
+        assert_eq!(calls(period, [ms(10), ms(5_015), ms(5_020)]), 3, "then as if nothing was");
+    }
+
+    #[test]
+    fn a_period_of_nothing_is_a_millisecond() {
+        assert_eq!(calls(Duration::ZERO, (0..100_000).step_by(100)), 99);
+        assert_eq!(calls(Duration::MAX, [0, 1_000_000_000]), 0);
     }
 }

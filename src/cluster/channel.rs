@@ -34,6 +34,7 @@ use tokio::{
 };
 
 use super::{
+    clock,
     settings::RoomSettings,
     words::{Player, PlayerId, Refusal, RoomId},
 };
@@ -253,7 +254,7 @@ impl Sender {
             // A line as short as this is written whole or not at all.
             stream.async_io(Interest::WRITABLE, || send(stream)).await
         };
-        tokio::time::timeout(SOCKET_PATIENCE, sent).await.context("too many wait")??;
+        clock::timeout(SOCKET_PATIENCE, sent).await.context("too many wait")??;
         Ok(())
     }
 
@@ -261,7 +262,7 @@ impl Sender {
     pub async fn flush(&self, patience: Duration) {
         let (done, written) = oneshot::channel();
         if self.jobs.try_send(Job::Flush(done)).is_ok() {
-            let _ = tokio::time::timeout(patience, written).await;
+            let _ = clock::timeout(patience, written).await;
         }
     }
 }

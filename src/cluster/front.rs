@@ -13,11 +13,12 @@ use std::{
 
 use axum::{Router, http::StatusCode};
 use rustix::net::{RecvFlags, recv};
-use tokio::{io::Interest, net::TcpStream, time::timeout};
+use tokio::{io::Interest, net::TcpStream};
 use tracing::debug;
 
 use super::{
     channel::Sender,
+    clock::timeout,
     guests::Place,
     net::{Server, one_request},
     words::RoomId,

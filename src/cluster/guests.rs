@@ -21,10 +21,10 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout},
+    time::Instant,
 };
 
-use super::{budget::Rate, limits::Limits, rates::Rates};
+use super::{budget::Rate, clock::timeout, limits::Limits, rates::Rates};
 
 /// What one connection too many is told.
 const TOO_MANY: &str = "too many connections\n";

@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 use super::{
     agenda::{Task, contained, contained_future, sleep_until},
+    clock,
     connection::{Answerer, ConnId, FromClient, Message},
     events,
     handle::Cluster,
@@ -67,7 +68,7 @@ impl<L: Lobby> LobbyLoop<L> {
             logouts: Logouts::default(),
             answers: FuturesUnordered::new(),
             registering: FuturesUnordered::new(),
-            refill_at: Some(Instant::now()),
+            refill_at: Some(clock::now()),
             show_rooms_at: None,
             shown_rooms: Value::Null,
             stop_at: None,
@@ -106,7 +107,7 @@ impl<L: Lobby> LobbyLoop<L> {
                 () = sleep_until(deadline) => {}
                 () = &mut shutdown, if self.stop_at.is_none() => self.stop(),
             }
-            self.advance(Instant::now());
+            self.advance(clock::now());
         }
     }
 
@@ -217,7 +218,7 @@ impl<L: Lobby> LobbyLoop<L> {
 
     /// Sends a player on his way, from here or from the room in which he is.
     fn reroute(&mut self, Rerouted { player, first, to, from }: Rerouted, asked: bool) {
-        if !asked && !self.cluster.people.borrow_mut().may_hop(&player.id, Instant::now()) {
+        if !asked && !self.cluster.people.borrow_mut().may_hop(&player.id, clock::now()) {
             warn!(player = %player.name, id = %player.id, "goes round in circles; stopped");
             self.cluster.rooms.borrow_mut().take_back(&player.id, from);
             return self.cluster.tell_refused(&player.id, &Refusal::RerouteLoop);
@@ -246,11 +247,11 @@ impl<L: Lobby> LobbyLoop<L> {
         self.hook("on_stop", |lobby, cluster| lobby.on_stop(cluster));
         self.cluster.rooms.borrow_mut().stop();
         // Twice the time that rooms are given: the second half is for their goodbyes.
-        self.stop_at = Some(Instant::now() + 2 * self.cluster.settings.stop_timeout);
+        self.stop_at = Some(clock::now() + 2 * self.cluster.settings.stop_timeout);
     }
 
     fn is_over(&self) -> bool {
-        let over = |at| at <= Instant::now() || self.cluster.rooms.borrow().is_empty();
+        let over = |at| at <= clock::now() || self.cluster.rooms.borrow().is_empty();
         self.stop_at.is_some_and(over)
     }
 
@@ -264,10 +265,8 @@ impl<L: Lobby> LobbyLoop<L> {
 
     /// Does what is due: timers, arrivals that have waited long enough, the pool, the list of rooms.
     fn advance(&mut self, now: Instant) {
-        while let Some((timer, due)) = self.cluster.agenda.pop_due(now) {
-            self.hook("timer", |lobby, cluster| {
-                cluster.agenda.run(now, timer, due, lobby, cluster);
-            });
+        while let Some(call) = self.cluster.agenda.pop_due(now) {
+            self.hook("timer", |lobby, cluster| call(lobby, cluster));
         }
         let people = self.cluster.people.borrow();
         let due: Vec<_> = people.waiting().filter(|(_, until)| *until <= now).collect();
@@ -303,7 +302,7 @@ impl<L: Lobby> LobbyLoop<L> {
         name: &'static str,
         call: impl FnOnce(&mut L, &Cluster<L>) -> T,
     ) -> Option<T> {
-        self.cluster.agenda.set_now(Instant::now());
+        self.cluster.agenda.set_now(clock::now());
         contained(name, || call(&mut self.lobby, &self.cluster))
     }
 }

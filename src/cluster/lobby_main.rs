@@ -22,7 +22,7 @@ use tracing::info;
 use super::{
     agenda::Agenda,
     budget::Rate,
-    connection, events,
+    clock, connection, events,
     front::{Doors, Front},
     guesses::Guesses,
     guests::{self, CONNECTS_AT_ONCE, Guests},
@@ -53,6 +53,14 @@ const LAST_WORK: Duration = Duration::from_millis(100);
 /// The whole life of a lobby process, on the main thread.
 pub(crate) fn main<L: Lobby>(settings: Settings) -> anyhow::Result<ExitCode> {
     settings.check()?;
+    clock::start();
+    // Hooks may take the main thread, and connections all others.
+    std::thread::Builder::new().name("clock".into()).spawn(|| {
+        loop {
+            std::thread::sleep(clock::TICK);
+            clock::now();
+        }
+    })?;
     let _last_lines = logs::init_lobby(settings.log_format, settings.dev)?;
     let connections = fit_descriptors(&settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

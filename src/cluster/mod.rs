@@ -15,6 +15,7 @@
 //! | `placed`, `frames` | a connection is read no faster than its client may speak; what counts |
 //! | `guests`, `guesses` | where connections come from and how many may; wrong codes of private rooms |
 //! | `budget`, `rates`, `pace` | how often something may be done, by each of many, and said by players |
+//! | `clock`, `starvation` | time in which this process ran; time for which another one waited for a processor |
 //! | `ticker`, `tickets` | when a room ticks; who may come into it |
 //! | `stage` | a room without all that, for tests of your hooks |
 //! | `agenda`, `compute` | timers, and work given away; heavy work on other threads |
@@ -27,6 +28,7 @@
 mod agenda;
 mod budget;
 pub(crate) mod channel;
+pub(crate) mod clock;
 mod compute;
 mod connection;
 mod ctx;
@@ -67,6 +69,7 @@ mod room_loop;
 mod room_main;
 mod settings;
 pub mod stage;
+mod starvation;
 pub(crate) mod supervisor;
 mod ticker;
 mod tickets;

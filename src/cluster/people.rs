@@ -11,6 +11,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{
+    clock,
     connection::{Conn, ConnId, Message},
     token::Login,
     words::{Player, PlayerId, Refusal, RoomId},
@@ -190,16 +191,16 @@ impl People {
     pub fn remember(&mut self, player: PlayerId, room: RoomId, reason: String) {
         // Looked through seldom: with many who leave for good, each one who does would cost all of them.
         if self.returned.len() >= self.forget_at {
-            self.returned.retain(|_, (_, _, since)| since.elapsed() < REMEMBERED);
+            self.returned.retain(|_, (_, _, since)| clock::now() - *since < REMEMBERED);
             self.forget_at = FEW.max(2 * self.returned.len());
         }
-        self.returned.insert(player, (room, reason, Instant::now()));
+        self.returned.insert(player, (room, reason, clock::now()));
     }
 
     /// From which room a player is back, and why. Told once.
     pub fn recall(&mut self, player: &PlayerId) -> Option<(RoomId, String)> {
         let (room, reason, since) = self.returned.remove(player)?;
-        (since.elapsed() < REMEMBERED).then_some((room, reason))
+        (clock::now() - since < REMEMBERED).then_some((room, reason))
     }
 
     /// Counts that a player is sent to a room without having asked. False: it was too often.

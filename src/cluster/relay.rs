@@ -17,11 +17,10 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     io::{self, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::UnixStream,
-    time::timeout,
 };
 use tracing::debug;
 
-use super::{channel::Sender, front::Doors, net::MAX_HEADER_BYTES, words::RoomId};
+use super::{channel::Sender, clock::timeout, front::Doors, net::MAX_HEADER_BYTES, words::RoomId};
 
 /// How long a room may take to answer, and either side to take what the other says: longer than, by
 /// default, it takes a busy room to count as hung.

@@ -17,8 +17,9 @@ use tokio::time::Instant;
 use self::seats::Seat;
 use super::{
     Bytes,
-    agenda::{Call, later},
+    agenda::Call,
     channel::{FromRoom, Route},
+    clock::later,
     connection::ConnId,
     ctx::Ctx,
     events::{self, Encoded},
@@ -163,9 +164,9 @@ impl<R: Room> Core<R> {
     /// Does what is due: timers, a tick, seats whose time is up, the end of an empty room.
     pub fn advance(&mut self, now: Instant) {
         while !self.is_ending()
-            && let Some((timer, due)) = self.room.agenda.pop_due(now)
+            && let Some(call) = self.room.agenda.pop_due(now)
         {
-            self.hook("timer", |game, room| room.agenda.run(now, timer, due, game, room));
+            self.hook("timer", |game, room| call(game, room));
         }
         self.tick(now);
         for (id, why) in self.overdue(now) {

@@ -14,6 +14,7 @@ use tracing::debug;
 use super::{
     agenda::{Call, Task, sleep_until},
     channel::{FromRoom, Receiver, Sender, ToRoom},
+    clock,
     connection::{Answerer, Conn, ConnId, FromClient, Message},
     ctx::Ctx,
     guests::Guests,
@@ -92,7 +93,7 @@ impl<R: Room> RoomLoop<'_, R> {
                 },
                 () = sleep_until(self.core.deadline()) => Happened::Nothing,
             };
-            let now = Instant::now();
+            let now = clock::now();
             self.core.set_now(now);
             match happened {
                 Happened::Frame(Some(ToRoom::Socket)) => {

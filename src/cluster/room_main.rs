@@ -18,10 +18,12 @@ use serde_json::Value;
 use tokio::{
     net::{TcpListener, UnixStream},
     sync::mpsc,
+    time::MissedTickBehavior,
 };
 
 use super::{
     channel::{self, FromRoom, Receiver, Sender, ToRoom, VERSION},
+    clock,
     connection::{self, FromClient},
     ctx::Ctx,
     events,
@@ -95,11 +97,14 @@ fn die_with_lobby(socket: &StdUnixStream) -> anyhow::Result<()> {
     // Wakes a process that is stopped. It must not kill: what this one has started would live on.
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::CONT))?;
+    clock::start();
     // A thread of its own works also while the runtime is blocked, and if the lobby died before this.
     let socket = socket.try_clone()?;
-    std::thread::Builder::new()
-        .name("lobby-watch".into())
-        .spawn(move || while !end_without_lobby(&socket, None) {})?;
+    std::thread::Builder::new().name("lobby-watch".into()).spawn(move || {
+        while !end_without_lobby(&socket, Timespec::try_from(clock::TICK).ok().as_ref()) {
+            clock::now();
+        }
+    })?;
     Ok(())
 }
 
@@ -132,6 +137,8 @@ async fn live<R: Room>(to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::R
     // Signs of life come from the thread that runs the hooks: one that hangs sends none.
     let beats = async {
         let mut beat = tokio::time::interval(settings.heartbeat);
+        // After a pause one is enough.
+        beat.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             beat.tick().await;
             to_lobby.send(&FromRoom::Beat)?;
@@ -175,7 +182,7 @@ async fn live<R: Room>(to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::R
             accepting.abort();
         }
         // Browsers hang up when they have read where to go next.
-        let _ = tokio::time::timeout(GOODBYE, guests.all_gone()).await;
+        let _ = clock::timeout(GOODBYE, guests.all_gone()).await;
         Ok(())
     };
     tokio::select! {

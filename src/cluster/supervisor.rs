@@ -19,15 +19,17 @@ use tokio::{
     net::UnixStream,
     process::{Child, Command},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 use tracing::Level;
 
 use super::{
     budget::{Budget, Rate},
     channel::{self, FromRoom, Receiver, Sender, ToRoom, VERSION},
+    clock::timeout,
     output::Output,
     settings::Settings,
+    starvation,
     words::{Exit, RoomId, short},
 };
 
@@ -193,27 +195,27 @@ impl Watched {
 
     /// Passes on what the room says, until its process ends (`None`) or must be ended.
     async fn listen(&mut self, ready: Duration, heartbeat: Duration) -> Option<Verdict> {
+        let process = self.child.id();
         loop {
             let patience = if self.warm { heartbeat } else { ready };
             let frame = tokio::select! {
-                frame = timeout(patience, self.receiver.recv()) => frame,
+                frame = starvation::timeout(process, patience, self.receiver.recv()) => frame,
                 _ = self.child.wait() => return None,
             };
             match frame {
-                Ok(Ok(Some(frame))) => {
+                Some(Ok(Some(frame))) => {
                     self.pass_on(frame).await;
                     self.pace().await;
                 }
                 // The socket is closed: the process is about to end, or it closed it on purpose.
-                Ok(Ok(None)) => {
-                    return match timeout(heartbeat, self.child.wait()).await {
-                        Ok(_) => None,
-                        Err(_) => Some(Exit::Crashed("closed its channel".to_owned())),
-                    };
+                Some(Ok(None)) => {
+                    let ended = starvation::timeout(process, heartbeat, self.child.wait()).await;
+                    let closed = || Exit::Crashed("closed its channel".to_owned());
+                    return ended.is_none().then(closed);
                 }
-                Ok(Err(error)) => return Some(Exit::Crashed(format!("{error:#}"))),
-                Err(_) if self.warm => return Some(Exit::Hung),
-                Err(_) => return Some(Exit::NeverReady(format!("not warm within {ready:?}"))),
+                Some(Err(error)) => return Some(Exit::Crashed(format!("{error:#}"))),
+                None if self.warm => return Some(Exit::Hung),
+                None => return Some(Exit::NeverReady(format!("not warm within {ready:?}"))),
             }
             self.warm = true;
         }

@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Mutex};
 use tokio::time::Instant;
 
 use super::{
+    clock,
     words::{PlayerId, Refusal},
     wrong::Wrong,
 };
@@ -45,7 +46,7 @@ impl Tickets {
     pub fn redeem(&self, ticket: &str) -> Result<PlayerId, Refusal> {
         let mut tickets = self.good.lock().expect("nobody panics while holding this");
         match tickets.remove(ticket) {
-            Some((player, until)) if Instant::now() < until => Ok(player),
+            Some((player, until)) if clock::now() < until => Ok(player),
             _ => {
                 self.wrong.add();
                 Err(Refusal::BadTicket)

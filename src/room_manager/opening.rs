@@ -2,13 +2,13 @@
 
 use std::{collections::HashMap, net::IpAddr};
 
-use tokio::time::Instant;
 use tracing::{error, info};
 
 use super::{Entry, RoomManager, State};
 use crate::cluster::{
     PlayerId, Refusal, Room, RoomId,
     channel::{RoomAbout, ToRoom},
+    clock,
     words::to_raw,
 };
 
@@ -90,7 +90,7 @@ impl<R: Room> RoomManager<R> {
         };
         let his = count(&|entry| entry.about.host.as_ref() == Some(&host.player));
         // What he has opened and what died of it counts for a while, or one alone could trip the breaker.
-        let his = his + self.breaker.deaths_of(&host.player, Instant::now());
+        let his = his + self.breaker.deaths_of(&host.player, clock::now());
         let theirs = count(&|entry| entry.host_address == host.address);
         match his < self.settings.max_rooms_per_player
             && (host.address.is_none() || theirs < self.settings.max_rooms_per_address)
@@ -102,7 +102,7 @@ impl<R: Room> RoomManager<R> {
 
     /// Refuses while too many rooms have died at their start.
     pub(super) fn check_starts(&mut self) -> Result<(), Refusal> {
-        let now = Instant::now();
+        let now = clock::now();
         if self.breaker.recovers(now) {
             info!("rooms are started again");
         }
@@ -115,7 +115,7 @@ impl<R: Room> RoomManager<R> {
     }
 
     pub(super) fn died_at_start(&mut self, host: Option<PlayerId>) {
-        if self.breaker.died(host, Instant::now()) {
+        if self.breaker.died(host, clock::now()) {
             let (deaths, pause) = (self.settings.failed_starts, self.settings.failed_starts_pause);
             error!(deaths, ?pause, "too many rooms die at their start; starting none for a while");
         }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{json, value::RawValue};
-use tokio::time::Instant;
 use tracing::{error, info};
 
 use super::{Auth, LobbyLoop};
 use crate::cluster::{
     agenda::contained_future,
+    clock,
     connection::{Answerer, Conn, ConnId},
     lobby_hooks::{Arrival, Identity, Lobby, Registration},
     token::Login,
@@ -43,7 +43,7 @@ impl<L: Lobby> LobbyLoop<L> {
                 let mut people = self.cluster.people.borrow_mut();
                 let away = self.cluster.rooms.borrow().is_away(&player.id);
                 if away && !people.has_news(&player.id) {
-                    people.wait(conn.id, Instant::now() + VERDICT);
+                    people.wait(conn.id, clock::now() + VERDICT);
                 } else {
                     drop(people);
                     self.arrive(conn.id, &player);

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use super::{Core, Effect};
 use crate::cluster::{
-    agenda::later,
     channel::{FromRoom, HeldSeat, Route},
+    clock::later,
     connection::{ConnId, refused},
     room_hooks::Room,
     words::{Leave, Player, PlayerId, Refusal},
