@@ -206,7 +206,8 @@ impl<R: Room> Ctx<R> {
         self.agenda.after(delay, call)
     }
 
-    /// Calls back again and again, first after `period`.
+    /// Calls back again and again, first after `period`; less than a millisecond counts as one. Late calls do not change
+    /// the rate. Of those that were missed in a stall one is made up for, and the others are skipped.
     pub fn every(&self, period: Duration, call: impl FnMut(&mut R, &Ctx<R>) + 'static) -> Timer {
         self.agenda.every(period, call)
     }

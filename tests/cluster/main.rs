@@ -40,6 +40,8 @@ mod origins;
 mod pace;
 mod panics;
 mod parties;
+#[cfg(target_os = "linux")]
+mod pauses;
 mod private;
 mod processes;
 mod putting_out;
