@@ -32,6 +32,7 @@ use super::{
     origins::Authority,
     pace::{Paces, Who},
     packet::{Attached, RawEvent},
+    placed::Hangup,
     room_main::path_of,
     values::PublicUrl,
     words::{PlayerId, Refusal},
@@ -69,7 +70,7 @@ pub(crate) enum FromClient<A> {
 pub(crate) struct Conn {
     pub id: ConnId,
     socket: SocketRef,
-    /// It is over, though its end has yet to come: nothing is told or heard any more.
+    /// It was hung up, though its end has yet to come: nothing is told or heard any more.
     cut: Arc<AtomicBool>,
 }
 
@@ -158,11 +159,17 @@ impl Conn {
         self.hang_up();
     }
 
-    /// Ends the connection; the loop hears no more of it than that it is gone.
+    /// Ends the connection; the loop hears no more of it than that it is gone. A Socket.IO disconnect only ends the
+    /// namespace, which a client could enter again; the [`Hangup`] ends the connection below.
     pub fn hang_up(&self) -> Unreachable {
-        if self.socket.clone().disconnect().is_err() && !self.cut.swap(true, Relaxed) {
-            // The word that it ends finds no place either. There is one when the browser reads again, or
-            // when it is found gone.
+        if self.cut.swap(true, Relaxed) {
+            return Unreachable;
+        }
+        if let Some(connection) = self.socket.req_parts().extensions.get::<Hangup>() {
+            connection.hang_up();
+        }
+        if self.socket.clone().disconnect().is_err() {
+            // There is no room for that packet until the browser reads again, or is found gone.
             let socket = self.socket.clone();
             tokio::spawn(async move {
                 while socket.clone().disconnect().is_err() {

@@ -44,6 +44,7 @@ mod private;
 mod processes;
 mod putting_out;
 mod queues;
+mod refusals;
 mod registering;
 mod relay;
 mod requests;
