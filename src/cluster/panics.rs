@@ -27,6 +27,10 @@ impl Hooks {
         Hooks { on_panic, crashed: None }
     }
 
+    pub fn set_on_panic(&mut self, on_panic: RoomPanic) {
+        self.on_panic = Some(on_panic);
+    }
+
     /// Set when the room is to end.
     pub fn crashed(&self) -> Option<&str> {
         self.crashed.as_deref()
