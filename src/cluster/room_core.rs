@@ -51,7 +51,8 @@ pub(crate) struct Core<R: Room> {
     room: Ctx<R>,
     hooks: Hooks,
     seats: BTreeMap<PlayerId, Seat>,
-    conns: HashMap<ConnId, PlayerId>,
+    /// In the order in which they came.
+    conns: BTreeMap<ConnId, PlayerId>,
     tickets: Arc<Tickets>,
     ticket_ttl: Duration,
     banned: HashMap<PlayerId, String>,
@@ -79,7 +80,7 @@ impl<R: Room> Core<R> {
             room,
             hooks: Hooks::new(on_panic),
             seats: BTreeMap::new(),
-            conns: HashMap::new(),
+            conns: BTreeMap::new(),
             tickets,
             ticket_ttl,
             banned: HashMap::new(),

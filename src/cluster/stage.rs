@@ -400,22 +400,25 @@ impl<R: Room> Stage<R> {
             Reply::Now(value) => return Ok(value),
             Reply::Later(value) => Box::pin(caught(value)),
         };
-        // It may come from what a hook gave away. Whoever is out by then gets none.
-        while !self.is_over() && self.conns.contains_key(&conn) {
+        // It may come from what a hook gave away. Whoever is out by then hears none, but it may still panic.
+        while !self.is_over() {
+            let is_out = !self.conns.contains_key(&conn);
             let tasks = &mut self.tasks;
             let next = self.runtime.block_on(async {
                 tokio::select! {
                     biased;
                     answer = &mut value => Err(answer),
+                    () = std::future::ready(()), if is_out => Err(Ok(Err(Refusal::RoomGone))),
                     Some(call) = tasks.next(), if !tasks.is_empty() => Ok(call),
                 }
             });
             match next {
                 Ok(call) => self.run(|core| core.call(call)),
+                Err(Ok(_)) if is_out => return Err(Refusal::RoomGone),
                 Err(Ok(answer)) => return answer,
                 Err(Err(panic)) => {
                     self.run(|core| core.panicked(panic));
-                    return Err(Refusal::Internal);
+                    return Err(if is_out { Refusal::RoomGone } else { Refusal::Internal });
                 }
             }
         }

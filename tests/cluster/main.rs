@@ -10,6 +10,8 @@ mod helpers;
 #[allow(dead_code, reason = "the same")]
 mod player;
 mod raw;
+#[allow(dead_code, reason = "its lobby is for the program of `unruly.rs`")]
+mod scripted;
 #[allow(dead_code, reason = "the same")]
 mod socket_io;
 
@@ -17,6 +19,7 @@ mod room;
 mod story;
 
 mod attacks;
+mod bench_agrees;
 mod breaker;
 mod bytes;
 mod containment;
