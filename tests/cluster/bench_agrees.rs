@@ -34,6 +34,8 @@ const STEP: Duration = Duration::from_millis(200);
 const DRAIN: Duration = Duration::from_secs(60);
 /// After so long what was expected does not come any more.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Stands for an answer that does not come, or was not asked for.
+const NO_ANSWER: &str = "no answer";
 /// A larger message ends the connection.
 const MAX_FRAME: usize = 256 * 1024;
 
@@ -50,7 +52,7 @@ struct Script {
 enum Step {
     Join(usize),
     Reserve(usize),
-    /// One of those who are here does this.
+    /// The next ones are by one of those who are here.
     Do(usize, Vec<Act>, How),
     Pick(usize, Option<u8>),
     /// A text of so many bytes.
@@ -59,6 +61,7 @@ enum Step {
     /// A name and data that are no request.
     Wrong(usize, &'static str, Value),
     Drop(usize),
+    /// Whether they are here or not.
     Leave(usize),
     Tell(Option<Vec<Act>>),
     Kick(usize),
@@ -68,6 +71,7 @@ enum Step {
 /// What came of a step.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Seen {
+    /// `no answer`: the connection has ended, or it was not asked for.
     answer: Value,
     events: [Vec<Value>; 3],
     lobby: Vec<Value>,
@@ -128,13 +132,13 @@ fn a_panic_while_the_room_closes_is_a_crash_on_both() {
 
 /// Plays one script on the bench and for real; what came of each step, on both.
 fn both(script: &Script) -> Vec<Seen> {
-    let seen = on_the_bench(script, RoomPanic::EndsRoom);
+    let played = on_the_bench(script, RoomPanic::EndsRoom);
     let runtime = Runtime::new().expect("a runtime");
     runtime.block_on(async {
         let mut real = Real::start("ends-room").await;
-        real.play(script, &seen).await.expect("the same as on the bench");
+        real.play(script, &played).await.expect("the same as on the bench");
     });
-    seen
+    played.into_iter().map(|(_, seen)| seen).collect()
 }
 
 fn agree(panic: RoomPanic, flag: &str) {
@@ -149,9 +153,9 @@ fn agree(panic: RoomPanic, flag: &str) {
         ..ProptestConfig::default()
     };
     let result = TestRunner::new(config).run(&script(), |script| {
-        let seen = on_the_bench(&script, panic);
-        let played = runtime.block_on(real.borrow_mut().play(&script, &seen));
-        played.map_err(TestCaseError::fail)
+        let played = on_the_bench(&script, panic);
+        let result = runtime.block_on(real.borrow_mut().play(&script, &played));
+        result.map_err(TestCaseError::fail)
     });
     if let Err(failed) = result {
         panic!("{failed}");
@@ -161,7 +165,10 @@ fn agree(panic: RoomPanic, flag: &str) {
 
 // --- The bench ---
 
-fn on_the_bench(script: &Script, panic: RoomPanic) -> Vec<Seen> {
+/// What was done, after the room's opening, and what came of it.
+type Played = Vec<(Option<Step>, Seen)>;
+
+fn on_the_bench(script: &Script, panic: RoomPanic) -> Played {
     let disposed_before = DISPOSED.with_borrow(|count| *count);
     let opened = Stage::<Scripted>::open(script.plans.clone(), script.seats, 7);
     let mut stage = match opened {
@@ -169,22 +176,25 @@ fn on_the_bench(script: &Script, panic: RoomPanic) -> Vec<Seen> {
         Err(refusal) => {
             let exit = json!({ "never_ready": refusal.to_string() });
             let exit = Some(json!({ "exit": exit, "disposed": false }));
-            return vec![Seen { exit, ..Seen::default() }];
+            return vec![(None, Seen { exit, ..Seen::default() })];
         }
     };
     stage.on_panic(panic);
-    let mut seen = vec![see(&mut stage, Value::Null)];
+    let mut seen = see(&mut stage, Value::Null);
+    let mut played = vec![];
+    let mut step = None;
     let mut steps = script.steps.iter();
-    while seen.last().is_some_and(|last| last.exit.is_none()) {
+    while seen.exit.is_none() {
         let end = Step::Tell(Some(vec![Act::Close(script.outcome.clone())]));
-        let answer = step_on_the_bench(&mut stage, steps.next().unwrap_or(&end));
-        seen.push(see(&mut stage, answer));
+        let next = steps.next().unwrap_or(&end).by_one_of(seen.here);
+        played.push((step.replace(next.clone()), seen));
+        let answer = next.on_the_bench(&mut stage);
+        seen = see(&mut stage, answer);
     }
-    // A panic before the last hook is the last thing that happens.
-    let last = seen.last_mut().expect("the end");
     let disposed = DISPOSED.with_borrow(|count| *count) > disposed_before;
-    last.exit = last.exit.take().map(|exit| json!({ "exit": exit, "disposed": disposed }));
-    seen
+    seen.exit = seen.exit.take().map(|exit| json!({ "exit": exit, "disposed": disposed }));
+    played.push((step, seen));
+    played
 }
 
 /// Lets all happen that follows, and looks.
@@ -221,62 +231,28 @@ fn see(stage: &mut Stage<Scripted>, answer: Value) -> Seen {
     }
 }
 
-fn step_on_the_bench(stage: &mut Stage<Scripted>, step: &Step) -> Value {
-    let who = |at: &usize| player(PLAYERS[*at]);
-    if let Some(at) = step.must_be_here()
-        && !stage.room().is_here(who(&at))
-    {
-        return Value::Null;
-    }
-    let ok = |result: Result<(), Refusal>| result.map(|()| json!("ok"));
-    let answer = match step {
-        Step::Join(at) => ok(stage.join_as(&who(at))),
-        Step::Reserve(at) => ok(stage.reserve(&who(at))),
-        Step::Do(at, ..) | Step::Pick(at, _) | Step::Text(at, _) | Step::Wrong(at, ..) => {
-            let (event, data) = step.emitted();
-            stage.emit(&who(at), event, data)
-        }
-        Step::Bytes(at, size) => stage.emit_binary(&who(at), vec![7; *size]),
-        Step::Drop(at) => {
-            stage.drop_player(&who(at));
-            return Value::Null;
-        }
-        Step::Leave(at) => {
-            stage.leave(&who(at));
-            return Value::Null;
-        }
-        Step::Tell(acts) => {
-            stage.tell(acts.clone().map(Told::Do));
-            return Value::Null;
-        }
-        Step::Kick(at) => {
-            stage.kick(&who(at), "by the lobby");
-            return Value::Null;
-        }
-        Step::Drain => {
-            stage.drain(DRAIN);
-            return Value::Null;
-        }
-    };
-    let cut = matches!(step, Step::Text(_, size) | Step::Bytes(_, size) if *size > MAX_FRAME);
-    match answer {
-        Ok(value) => json!({ "ok": value }),
-        Err(Refusal::RoomGone) => json!("none"),
-        Err(Refusal::TooLarge(_)) if cut => json!("none"),
-        Err(refusal) => json!({ "error": refusal }),
-    }
-}
-
 impl Step {
+    /// The same by one of those who are here, if it is for those alone and there is any.
+    fn by_one_of(&self, here: [bool; 3]) -> Step {
+        let all: Vec<usize> = (0..PLAYERS.len()).filter(|at| here[*at]).collect();
+        let mut step = self.clone();
+        if let Some(at) = step.must_be_here()
+            && !all.is_empty()
+        {
+            *at = all[*at % all.len()];
+        }
+        step
+    }
+
     /// The player without whose connection this is nothing.
-    fn must_be_here(&self) -> Option<usize> {
+    fn must_be_here(&mut self) -> Option<&mut usize> {
         match self {
             Step::Do(at, ..)
             | Step::Pick(at, _)
             | Step::Text(at, _)
             | Step::Bytes(at, _)
             | Step::Wrong(at, ..)
-            | Step::Drop(at) => Some(*at),
+            | Step::Drop(at) => Some(at),
             _ => None,
         }
     }
@@ -288,6 +264,49 @@ impl Step {
             Step::Text(_, size) => ("text", json!("x".repeat(*size))),
             Step::Wrong(_, name, data) => (name, data.clone()),
             _ => unreachable!("this is no request"),
+        }
+    }
+
+    /// The answer, if there is one.
+    fn on_the_bench(&self, stage: &mut Stage<Scripted>) -> Value {
+        let who = |at: &usize| player(PLAYERS[*at]);
+        let ok = |result: Result<(), Refusal>| result.map(|()| json!("ok"));
+        let no_answer = Err(Refusal::RoomGone);
+        let answer = match self {
+            Step::Join(at) => ok(stage.join_as(&who(at))),
+            Step::Reserve(at) => ok(stage.reserve(&who(at))),
+            Step::Do(at, ..) | Step::Pick(at, _) | Step::Text(at, _) | Step::Wrong(at, ..) => {
+                let (event, data) = self.emitted();
+                stage.emit(&who(at), event, data)
+            }
+            Step::Bytes(at, size) => stage.emit_binary(&who(at), vec![7; *size]),
+            Step::Drop(at) => {
+                stage.drop_player(&who(at));
+                no_answer
+            }
+            Step::Leave(at) => {
+                stage.leave(&who(at));
+                no_answer
+            }
+            Step::Tell(acts) => {
+                stage.tell(acts.clone().map(Told::Do));
+                no_answer
+            }
+            Step::Kick(at) => {
+                stage.kick(&who(at), "by the lobby");
+                no_answer
+            }
+            Step::Drain => {
+                stage.drain(DRAIN);
+                no_answer
+            }
+        };
+        let cut = matches!(self, Step::Text(_, size) | Step::Bytes(_, size) if *size > MAX_FRAME);
+        match answer {
+            Ok(value) => json!({ "ok": value }),
+            Err(Refusal::RoomGone) => json!(NO_ANSWER),
+            Err(Refusal::TooLarge(_)) if cut => json!(NO_ANSWER),
+            Err(refusal) => json!({ "error": refusal }),
         }
     }
 }
@@ -348,7 +367,7 @@ impl Real {
         Real { cluster, boss, other, scripts: 0, marks: 0 }
     }
 
-    async fn play(&mut self, script: &Script, expected: &[Seen]) -> Result<(), String> {
+    async fn play(&mut self, script: &Script, played: &Played) -> Result<(), String> {
         self.scripts += 1;
         let suffix = format!("-{}", self.scripts);
         let plans = named(json!(script.plans), &suffix, &self.other);
@@ -363,19 +382,16 @@ impl Real {
         }
         let lines = [const { None }; 3];
         let mut play = Play { real: self, suffix, room, players, lines, seen: Seen::default() };
-        play.follow(script, expected).await
+        play.follow(played).await
     }
 }
 
 impl Play<'_> {
-    async fn follow(&mut self, script: &Script, expected: &[Seen]) -> Result<(), String> {
-        let end = Step::Tell(Some(vec![Act::Close(script.outcome.clone())]));
-        let mut steps = script.steps.iter();
-        let mut step = None;
-        for (at, expected) in expected.iter().enumerate() {
-            if at > 0 {
-                step = Some(steps.next().unwrap_or(&end));
-                self.step(step.expect("a step"), expected).await;
+    async fn follow(&mut self, played: &Played) -> Result<(), String> {
+        for (at, (step, expected)) in played.iter().enumerate() {
+            self.seen.answer = Value::Null;
+            if let Some(step) = step {
+                self.seen.answer = self.step(step, expected).await;
             }
             self.see(expected).await;
             let seen = std::mem::take(&mut self.seen);
@@ -388,82 +404,88 @@ impl Play<'_> {
         Ok(())
     }
 
-    async fn step(&mut self, step: &Step, expected: &Seen) {
-        if let Some(at) = step.must_be_here()
-            && self.lines[at].is_none()
-        {
-            return;
-        }
+    /// The answer, if there is one.
+    async fn step(&mut self, step: &Step, expected: &Seen) -> Value {
         let room = json!({ "room": self.room });
-        match step {
+        let answer = match step {
             Step::Join(at) | Step::Reserve(at) => {
-                self.enter_lobby(*at).await;
+                self.players[*at].back().await;
                 let mut answer = self.players[*at].lobby().ask_raw(json!(["join", room])).await;
-                let is_good = answer.get("ok").is_some();
-                if expected.answer == json!("none") {
-                    // The room ends while it decides, and there is no seat, whatever the lobby has heard by now.
-                    answer = json!("none");
-                } else if is_good {
+                if expected.answer == NO_ANSWER {
+                    // The room ends while it decides. There is no seat, whatever the lobby has heard by now.
+                    answer = json!(NO_ANSWER);
+                } else if answer.get("ok").is_some() {
                     answer = json!({ "ok": "ok" });
                     let reroute = self.players[*at].rerouted().await;
                     if let Step::Join(at) = step {
-                        let new = show_ticket(&reroute).await;
-                        if let Some(mut old) = self.lines[*at].take() {
-                            soon("the older window's end", old.ended()).await;
-                            self.note(*at, &mut old);
-                        }
-                        self.lines[*at] = new.ok();
+                        self.take(*at, &reroute).await;
                     }
                 }
-                self.seen.answer = answer;
                 self.leave_lobby(*at).await;
+                Some(answer)
             }
             Step::Do(at, ..) | Step::Pick(at, _) | Step::Text(at, _) | Step::Wrong(at, ..) => {
                 let (event, data) = step.emitted();
                 let data = named(data, &self.suffix, &self.real.other);
-                let answer = self.line(*at).try_ask(event, data).await;
-                self.seen.answer = answer.unwrap_or(json!("none"));
-            }
-            Step::Bytes(at, size) => {
-                let answer = self.line(*at).try_ask_binary(&vec![7; *size]).await;
-                self.seen.answer = answer.unwrap_or(json!("none"));
-            }
-            Step::Drop(at) => drop(self.lines[*at].take()),
-            Step::Leave(at) => match self.lines[*at].take() {
-                Some(line) => line.leave().await,
-                None => {
-                    self.enter_lobby(*at).await;
-                    let left = self.players[*at].ask("leave_room", json!({})).await;
-                    left.expect("they are in the lobby");
-                    self.leave_lobby(*at).await;
+                match &mut self.lines[*at] {
+                    Some(line) => line.try_ask(event, data).await,
+                    None => None,
                 }
+            }
+            Step::Bytes(at, size) => match &mut self.lines[*at] {
+                Some(line) => line.try_ask_binary(&vec![7; *size]).await,
+                None => None,
             },
+            Step::Drop(at) => {
+                self.lines[*at] = None;
+                None
+            }
+            Step::Leave(at) => {
+                match self.lines[*at].take() {
+                    Some(line) => line.leave().await,
+                    None => {
+                        self.players[*at].back().await;
+                        let left = self.players[*at].ask("leave_room", json!({})).await;
+                        left.expect("they are in the lobby");
+                        self.leave_lobby(*at).await;
+                    }
+                }
+                None
+            }
             Step::Tell(acts) => {
                 let told = json!(acts.clone().map(Told::Do));
                 let told = named(told, &self.suffix, &self.real.other);
                 self.order("tell", json!({ "room": self.room, "told": told })).await;
+                None
             }
             Step::Kick(at) => {
                 let player = self.players[*at].you["id"].clone();
                 self.order("kick", json!({ "player": player })).await;
+                None
             }
-            Step::Drain => self.order("close", room).await,
-        }
+            Step::Drain => {
+                self.order("close", room).await;
+                None
+            }
+        };
+        answer.unwrap_or(json!(NO_ANSWER))
     }
 
-    fn line(&mut self, at: usize) -> &mut Client {
-        self.lines[at].as_mut().expect("a connection")
+    /// A player takes a seat. If they are here already, that was in another window.
+    async fn take(&mut self, at: usize, reroute: &Value) {
+        let new = show_ticket(reroute).await;
+        if let Some(mut old) = self.lines[at].take() {
+            soon("the older window's end", old.ended()).await;
+            self.note(at, &mut old);
+        }
+        self.lines[at] = new.ok();
     }
 
     async fn order(&mut self, event: &str, data: Value) {
         self.real.boss.ask(event, data).await.expect("the room is there");
     }
 
-    async fn enter_lobby(&mut self, at: usize) {
-        self.players[at].back().await;
-    }
-
-    /// Until the lobby knows: who is there is sent to rooms from there.
+    /// Waits until the lobby knows it: players who are there are sent to rooms from there.
     async fn leave_lobby(&mut self, at: usize) {
         self.players[at].lobby.take().expect("in the lobby").leave().await;
         let asked = json!({ "player": self.players[at].you["id"] });
