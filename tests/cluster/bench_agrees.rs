@@ -130,6 +130,14 @@ fn a_panic_while_the_room_closes_is_a_crash_on_both() {
     }
 }
 
+#[test]
+fn a_room_that_closes_while_it_opens_is_over_on_both() {
+    let plan = Plan { hook: "on_open".to_owned(), acts: vec![Act::Close(Value::Null)] };
+    let (plans, steps) = (Some(vec![plan]), vec![Step::Join(0)]);
+    let seen = both(&Script { seats: 2, plans, steps, outcome: json!(1) });
+    assert_eq!(seen.len(), 1, "nobody could join");
+}
+
 /// Plays one script on the bench and for real; what came of each step, on both.
 fn both(script: &Script) -> Vec<Seen> {
     let played = on_the_bench(script, RoomPanic::EndsRoom);
