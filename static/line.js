@@ -84,7 +84,7 @@ export class Line {
     return socket?.off().offAny();
   }
 
-  /** @param {string} event @param {object} data */
+  /** @param {string} event @param {unknown} data */
   async #ask(event, data) {
     const gone = { error: { code: "not_connected", message: "There is no connection right now." } };
     if (!this.socket?.connected) return gone;

@@ -1,5 +1,5 @@
-//! A panic in a hook of a room: what it said, and what becomes of the room. On a stage a panic goes on, so that the
-//! test fails; in a room's process the setting `--room-panic` decides.
+//! A panic in a hook of a room: what it said, and what becomes of the room. In a room's process the
+//! setting `--room-panic` decides; on a stage a panic goes on and fails the test, unless `Stage::on_panic` decides.
 
 use std::{
     any::Any,

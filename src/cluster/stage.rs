@@ -588,6 +588,18 @@ mod tests {
     }
 
     #[test]
+    fn a_seat_whose_player_does_not_come_in_time_is_free_again() {
+        let (mut stage, _) = stage();
+        let bob = player("Bob");
+        stage.reserve(&bob).expect("a free seat");
+        assert_eq!(stage.join("Eve").map(drop), Err(Refusal::RoomFull));
+        assert_eq!(*stage.room().expected(), [bob]);
+        stage.advance(TICKET_TTL);
+        assert!(stage.room().expected().is_empty());
+        stage.join("Eve").expect("a free seat");
+    }
+
+    #[test]
     fn a_computation_that_has_not_ended_holds_nobody_up() {
         let (mut stage, ann) = stage();
         stage.emit(&ann, "work_for_ever", json!({})).expect("work");
@@ -608,6 +620,20 @@ mod tests {
     fn a_panic_in_a_hook_fails_the_test() {
         let (mut stage, ann) = stage();
         let _ = stage.emit(&ann, "panic", json!({}));
+    }
+
+    #[test]
+    fn a_panic_does_what_the_setting_says_where_the_test_wants_that() {
+        let (mut stage, ann) = stage();
+        stage.on_panic(RoomPanic::EndsHook);
+        assert_eq!(stage.emit(&ann, "panic", json!({})), Err(Refusal::Internal));
+        assert!(stage.exit().is_none());
+        stage.on_panic(RoomPanic::EndsRoom);
+        assert_eq!(stage.emit(&ann, "panic", json!({})), Err(Refusal::Internal));
+        let crashed = Exit::Crashed("on_message panicked: as asked".to_owned());
+        assert_eq!(stage.exit(), Some(crashed));
+        let reroute = json!({ "to": "lobby", "reason": "crashed" });
+        assert_eq!(stage.last(&ann, "reroute"), Some(&reroute));
     }
 
     #[test]
