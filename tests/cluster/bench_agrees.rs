@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Scripts in a normal run, for each of the two settings of `--room-panic`.
-const SCRIPTS: u32 = 12;
+const SCRIPTS: u32 = 16;
 const PLAYERS: [&str; 3] = ["ANN", "BOB", "EVE"];
 /// Stands for the id of another room, and for one that does not exist.
 const OTHER: &str = "OTHER";
