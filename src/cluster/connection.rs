@@ -40,7 +40,7 @@ use super::{
 
 /// A message so many times as large as allowed is refused; a larger one is not even read, and ends the
 /// connection.
-const MAX_EXCESS: usize = 4;
+pub(crate) const MAX_EXCESS: usize = 4;
 /// Attachments of one event; there is no event with more than one, and all of them are kept until the last has
 /// come. Together they may be as large as a message that is read at all.
 const MAX_ATTACHMENTS: usize = 16;
@@ -143,13 +143,7 @@ impl Conn {
                 format!("{}://{}:{port}", url.scheme(), host_of(url.authority()))
             }
         };
-        let _ = self.tell(
-            "reroute",
-            &json!({
-                "to": "room", "room": to.room, "url": url, "path": path_of(&to.room),
-                "ticket": to.ticket,
-            }),
-        );
+        let _ = self.tell("reroute", &reroute(to, &url));
     }
 
     /// Ends the connection, says why, and wants its page to stay where it is. This is the policy for one
@@ -197,6 +191,14 @@ impl Answerer {
             (None, Err(error)) => self.conn.tell("refused", &refused(&self.event, &error)),
         };
     }
+}
+
+/// The data of `reroute`: where the page finds a room.
+pub(crate) fn reroute(to: &Route, url: &str) -> Value {
+    json!({
+        "to": "room", "room": to.room, "url": url, "path": path_of(&to.room),
+        "ticket": to.ticket,
+    })
 }
 
 /// The data of `refused`: which event was refused, and why.

@@ -18,6 +18,7 @@ use serde_json::Value;
 use tokio::{
     net::{TcpListener, UnixStream},
     sync::mpsc,
+    time::Instant,
 };
 
 use super::{
@@ -209,7 +210,7 @@ fn app(
 ) -> Router {
     let admit = move |auth: &Value| {
         let ticket = auth.get("ticket").and_then(Value::as_str).unwrap_or_default();
-        tickets.redeem(ticket).map(|player| (player.clone(), Some(player)))
+        tickets.redeem(ticket, Instant::now()).map(|player| (player.clone(), Some(player)))
     };
     let paces = Paces::of_room(&settings.limits);
     let sockets = connection::serve(&path_of(room), &settings.limits, guests, paces, inbox, admit);
