@@ -33,7 +33,7 @@ export class Line {
    */
   async request(event, ...data) {
     this.#watch(`asking: ${event}`, data[0]);
-    const answering = this.#ask(event, data[0] ?? {});
+    const answering = this.#ask(event, data[0] === undefined ? {} : data[0]);
     this.#asked.add(answering);
     const { ok, error } = await answering;
     this.#asked.delete(answering);
@@ -48,7 +48,7 @@ export class Line {
    */
   send(event, ...data) {
     this.#watch(`to ${this.name}: ${event}`, data[0]);
-    this.socket?.emit(event, data[0] ?? {});
+    this.socket?.emit(event, data[0] === undefined ? {} : data[0]);
   }
 
   /**
@@ -84,7 +84,7 @@ export class Line {
     return socket?.off().offAny();
   }
 
-  /** @param {string} event @param {object} data */
+  /** @param {string} event @param {unknown} data */
   async #ask(event, data) {
     const gone = { error: { code: "not_connected", message: "There is no connection right now." } };
     if (!this.socket?.connected) return gone;

@@ -40,7 +40,7 @@ use super::{
 };
 
 /// Raised whenever a frame changes its meaning; lobby and room must agree.
-pub(crate) const VERSION: u32 = 4;
+pub(crate) const VERSION: u32 = 5;
 pub(super) const MAX_FRAME: usize = 64 * 1024;
 /// Frames that may wait for a room that does not read, and their bytes; one more, and it counts as hung.
 const MAX_WAITING: usize = 4096;
@@ -121,7 +121,8 @@ pub(crate) enum FromRoom {
     Ready,
     /// `on_open` refused, or a state of the room's own made it give up.
     Failed(Refusal),
-    /// A hook has panicked: this is why it ends. Only `Left` follows.
+    /// A hook has panicked: this is why it ends. Only `Left` follows, unless it was while the room closed: then
+    /// this is the last frame.
     Crashed {
         what: String,
     },
@@ -152,10 +153,13 @@ pub(crate) enum FromRoom {
     /// A message for `on_room_message`.
     Message(Box<RawValue>),
     Locked(bool),
-    /// Last frame: ended in order, with the outcome given to `close`, if any.
-    Closed {
-        outcome: Option<Box<RawValue>>,
+    /// Last frame: ended in order, with the outcome that was given to `close`. A variant of its own, since
+    /// an optional one that is `null` reads as none.
+    Finished {
+        outcome: Box<RawValue>,
     },
+    /// Last frame: ended in order, without an outcome.
+    Closed,
 }
 
 /// The writing end. Cloning it is cheap; frames go out in the order in which they were sent.

@@ -32,6 +32,7 @@ use super::{
     origins::Authority,
     pace::{Paces, Who},
     packet::{Attached, RawEvent},
+    placed::Hangup,
     room_main::path_of,
     values::PublicUrl,
     words::{PlayerId, Refusal},
@@ -39,7 +40,7 @@ use super::{
 
 /// A message so many times as large as allowed is refused; a larger one is not even read, and ends the
 /// connection.
-const MAX_EXCESS: usize = 4;
+pub(crate) const MAX_EXCESS: usize = 4;
 /// Attachments of one event; there is no event with more than one, and all of them are kept until the last has
 /// come. Together they may be as large as a message that is read at all.
 const MAX_ATTACHMENTS: usize = 16;
@@ -69,7 +70,7 @@ pub(crate) enum FromClient<A> {
 pub(crate) struct Conn {
     pub id: ConnId,
     socket: SocketRef,
-    /// It is over, though its end has yet to come: nothing is told or heard any more.
+    /// It was hung up, though its end has yet to come: nothing is told or heard any more.
     cut: Arc<AtomicBool>,
 }
 
@@ -142,13 +143,7 @@ impl Conn {
                 format!("{}://{}:{port}", url.scheme(), host_of(url.authority()))
             }
         };
-        let _ = self.tell(
-            "reroute",
-            &json!({
-                "to": "room", "room": to.room, "url": url, "path": path_of(&to.room),
-                "ticket": to.ticket,
-            }),
-        );
+        let _ = self.tell("reroute", &reroute(to, &url));
     }
 
     /// Ends the connection, says why, and wants its page to stay where it is. This is the policy for one
@@ -158,11 +153,17 @@ impl Conn {
         self.hang_up();
     }
 
-    /// Ends the connection; the loop hears no more of it than that it is gone.
+    /// Ends the connection; the loop hears no more of it than that it is gone. A Socket.IO disconnect only ends the
+    /// namespace, which a client could enter again; the [`Hangup`] ends the connection below.
     pub fn hang_up(&self) -> Unreachable {
-        if self.socket.clone().disconnect().is_err() && !self.cut.swap(true, Relaxed) {
-            // The word that it ends finds no place either. There is one when the browser reads again, or
-            // when it is found gone.
+        if self.cut.swap(true, Relaxed) {
+            return Unreachable;
+        }
+        if let Some(connection) = self.socket.req_parts().extensions.get::<Hangup>() {
+            connection.hang_up();
+        }
+        if self.socket.clone().disconnect().is_err() {
+            // There is no room for that packet until the browser reads again, or is found gone.
             let socket = self.socket.clone();
             tokio::spawn(async move {
                 while socket.clone().disconnect().is_err() {
@@ -190,6 +191,14 @@ impl Answerer {
             (None, Err(error)) => self.conn.tell("refused", &refused(&self.event, &error)),
         };
     }
+}
+
+/// The data of `reroute`: where the page finds a room.
+pub(crate) fn reroute(to: &Route, url: &str) -> Value {
+    json!({
+        "to": "room", "room": to.room, "url": url, "path": path_of(&to.room),
+        "ticket": to.ticket,
+    })
 }
 
 /// The data of `refused`: which event was refused, and why.

@@ -1,5 +1,6 @@
 //! Plain serde enums as Socket.IO events: the variant, in snake_case, is the event's name, and what
-//! it holds is the event's data. No data, `null` and `{}` are the same to a variant that needs none.
+//! it holds is the event's data. No data, `null` and `{}` are the same to a variant that needs none, and no data
+//! and `null` are the same to all.
 
 use anyhow::{Context as _, bail, ensure};
 use serde::{
@@ -67,10 +68,7 @@ pub(crate) fn decode<T: DeserializeOwned>(
     name: &str,
     data: Option<&RawValue>,
 ) -> Result<T, Refusal> {
-    let data = match data.map(RawValue::get) {
-        None | Some("null") => "{}",
-        Some(text) => text,
-    };
+    let data = data.map_or("null", RawValue::get);
     T::deserialize(Event { name, data }).map_err(|error| {
         if names::<T>().unwrap_or_default().contains(&name) {
             Refusal::BadMessage(error.to_string().chars().take(200).collect())
@@ -135,8 +133,9 @@ impl<'de> VariantAccess<'de> for Event<'de> {
     type Error = serde_json::Error;
 
     fn unit_variant(self) -> Result<(), Self::Error> {
-        match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(self.data) {
-            Ok(map) if map.is_empty() => Ok(()),
+        match serde_json::from_str::<Option<serde_json::Map<String, serde_json::Value>>>(self.data)
+        {
+            Ok(map) if map.as_ref().is_none_or(|map| map.is_empty()) => Ok(()),
             _ => Err(de::Error::custom("this event carries no data")),
         }
     }
@@ -145,6 +144,9 @@ impl<'de> VariantAccess<'de> for Event<'de> {
         self,
         seed: T,
     ) -> Result<T::Value, Self::Error> {
+        if self.data == "null" {
+            return seed.deserialize(NoData);
+        }
         let mut json = serde_json::Deserializer::from_str(self.data);
         let value = seed.deserialize(&mut json)?;
         json.end()?;
@@ -160,7 +162,61 @@ impl<'de> VariantAccess<'de> for Event<'de> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Self::Error> {
-        serde_json::Deserializer::from_str(self.data).deserialize_map(visitor)
+        serde_json::Deserializer::from_str(self.or_empty()).deserialize_map(visitor)
+    }
+}
+
+impl<'a> Event<'a> {
+    /// For what has fields: no data is an object without any.
+    fn or_empty(&self) -> &'a str {
+        if self.data == "null" { "{}" } else { self.data }
+    }
+}
+
+/// No data, or `null`: an object without fields to what has fields, and `null` to all else, so that an `Option`
+/// or a `Value` is not mistaken for something.
+struct NoData;
+
+impl<'de> Deserializer<'de> for NoData {
+    type Error = serde_json::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        serde_json::Deserializer::from_str("null").deserialize_any(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_none()
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        // A `RawValue` is one by name only: serde_json knows it.
+        if name.starts_with('$') {
+            return serde_json::Deserializer::from_str("null")
+                .deserialize_newtype_struct(name, visitor);
+        }
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        serde_json::Deserializer::from_str("{}").deserialize_map(visitor)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        self.deserialize_map(visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit
+        unit_struct seq tuple tuple_struct enum identifier ignored_any
     }
 }
 
@@ -203,6 +259,15 @@ mod tests {
         Steer { x: i32 },
         Chat(String),
         Options {},
+        Pick(Option<u8>),
+        Any(serde_json::Value),
+        Form(Form),
+    }
+
+    #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+    #[serde(default)]
+    struct Form {
+        size: u8,
     }
 
     fn decode_text(name: &str, data: Option<&str>) -> Result<Request, Refusal> {
@@ -215,7 +280,28 @@ mod tests {
         for data in [None, Some("null"), Some("{}")] {
             assert_eq!(decode_text("play", data), Ok(Request::Play));
             assert_eq!(decode_text("options", data), Ok(Request::Options {}));
+            assert_eq!(decode_text("form", data), Ok(Request::Form(Form::default())));
         }
+    }
+
+    #[test]
+    fn a_null_is_not_lost_where_it_says_something() {
+        for data in [None, Some("null")] {
+            assert_eq!(decode_text("pick", data), Ok(Request::Pick(None)));
+            assert_eq!(decode_text("any", data), Ok(Request::Any(serde_json::Value::Null)));
+            assert!(decode_text("chat", data).is_err());
+            let raw = data.map(|text| RawValue::from_string(text.to_owned()).unwrap());
+            let raw = decode::<Raw>("any", raw.as_deref()).map(|Raw::Any(raw)| raw.to_string());
+            assert_eq!(raw, Ok("null".to_owned()));
+        }
+        assert_eq!(decode_text("pick", Some("3")), Ok(Request::Pick(Some(3))));
+        assert!(decode_text("pick", Some("{}")).is_err());
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Raw {
+        Any(Box<RawValue>),
     }
 
     #[test]

@@ -12,10 +12,10 @@ const MUCH: usize = 4 * 1024;
 pub(crate) enum Reading {
     /// The head of a request; what its last byte was.
     Head(Last),
-    /// Nothing, until it is answered.
-    Answering,
-    /// Somebody has gone on before he was answered: where his first frame begins is not known.
-    Astray,
+    /// A whole head, which the server has not acted on yet.
+    Request,
+    /// Data came before the server had acted on the request: it is unknown where the next request or frame begins.
+    Desynchronised,
     Frames(Frames),
 }
 
@@ -55,23 +55,23 @@ impl Reading {
         }
         for byte in bytes {
             *self = match self {
-                Reading::Head(last) => last.and(*byte).map_or(Reading::Answering, Reading::Head),
-                Reading::Answering | Reading::Astray | Reading::Frames(_) => Reading::Astray,
+                Reading::Head(last) => last.and(*byte).map_or(Reading::Request, Reading::Head),
+                _ => Reading::Desynchronised,
             };
         }
         0
     }
 
-    /// A request is about to be answered: with a websocket, or with something else. False: with a websocket whose
-    /// frames cannot be counted.
-    pub fn answered(&mut self, websocket: bool) -> bool {
-        let awaited = matches!(self, Reading::Answering);
-        *self = match (awaited, websocket) {
+    /// The server acts on a request: what follows are frames if it asks for a websocket, and another request if not.
+    /// False: nobody knows what follows, and a websocket must be refused.
+    pub fn serve(&mut self, websocket: bool) -> bool {
+        let known = matches!(self, Reading::Request);
+        *self = match (known, websocket) {
             (true, true) => Reading::Frames(Frames::default()),
             (true, false) => Reading::new(),
-            (false, _) => Reading::Astray,
+            (false, _) => Reading::Desynchronised,
         };
-        awaited || !websocket
+        known
     }
 }
 
@@ -142,7 +142,7 @@ mod tests {
     fn upgraded() -> Reading {
         let mut reading = Reading::new();
         assert_eq!(reading.read(ASKED), 0);
-        assert!(reading.answered(true));
+        assert!(reading.serve(true));
         reading
     }
 
@@ -212,16 +212,16 @@ mod tests {
                 assert!(matches!(reading, Reading::Head(_)));
                 assert_eq!(reading.read(piece), 0);
             }
-            assert!(matches!(reading, Reading::Answering), "{head:?}");
-            assert!(reading.answered(false));
+            assert!(matches!(reading, Reading::Request), "{head:?}");
+            assert!(reading.serve(false));
         }
         assert_eq!(reading.read(ASKED), 0);
-        assert!(reading.answered(true));
+        assert!(reading.serve(true));
         assert_eq!(reading.read(&frame(1, 5)), 1);
     }
 
     #[test]
-    fn who_does_not_wait_for_his_answer_gets_no_websocket() {
+    fn data_before_the_upgrade_is_served_desynchronises() {
         for early in [
             &[ASKED, b"\x81"][..],
             &[ASKED, ASKED],
@@ -230,13 +230,13 @@ mod tests {
         ] {
             let mut reading = Reading::new();
             assert_eq!(early.iter().map(|bytes| reading.read(bytes)).sum::<usize>(), 0);
-            assert!(!reading.answered(true), "{early:?}");
+            assert!(!reading.serve(true), "{early:?}");
         }
-        // Nor does he later: what he said in between may be anything.
+        // For good: what came in between may be anything.
         let mut reading = Reading::new();
         reading.read(&[ASKED, ASKED].concat());
-        assert!(reading.answered(false));
+        assert!(!reading.serve(false));
         reading.read(b"\x81\xfe\n\n");
-        assert!(!reading.answered(true));
+        assert!(!reading.serve(true));
     }
 }

@@ -24,7 +24,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{budget::Rate, clock::timeout, limits::Limits, rates::Rates};
+use super::{budget::Rate, clock::timeout, limits::Limits, rates::Rates, wrong::Wrong};
 
 /// What one connection too many is told.
 const TOO_MANY: &str = "too many connections\n";
@@ -76,6 +76,15 @@ struct Counted {
     all: Guests,
     address: IpAddr,
 }
+
+/// The proxy's header does not end with an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Malformed;
+
+/// All clients of a proxy whose header is malformed count as one address.
+const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+static MALFORMED: Wrong =
+    Wrong::new("malformed --client-address-header: these clients count as one address");
 
 /// Stands in a request's extensions: whose it is. Not there for this machine itself, and for a relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,8 +194,7 @@ impl Guest {
         let Some(header) = &self.all.0.header else {
             return Ok(self.peer.map(ClientAddress));
         };
-        // Who came past the proxy is who he is.
-        let address = forwarded_for(headers, header).map_or(self.peer, limited);
+        let address = client_address(self.peer, forwarded_for(headers, header));
         let mut counted = self.counted.lock().expect("nobody panics while holding this");
         *counted = None;
         *counted = address.map(|address| self.all.count(address)).transpose()?;
@@ -209,12 +217,31 @@ pub(crate) fn only_welcome(app: Router) -> Router {
     }))
 }
 
-/// The last address in the last of these headers: the one that the nearest proxy has added.
-fn forwarded_for(headers: &HeaderMap, name: &HeaderName) -> Option<IpAddr> {
-    let value = headers.get_all(name).iter().next_back()?.to_str().ok()?;
-    let last = value.rsplit(',').next()?.trim().trim_matches('"');
-    let bare = || last.trim_matches(['[', ']']).parse::<IpAddr>().ok();
-    bare().or_else(|| Some(last.parse::<SocketAddr>().ok()?.ip()))
+/// The address to be limited. What the header says wrongly is never better than saying nothing.
+fn client_address(
+    peer: Option<IpAddr>,
+    forwarded_for: Option<Result<IpAddr, Malformed>>,
+) -> Option<IpAddr> {
+    match forwarded_for {
+        // The client came past the proxy.
+        None => peer,
+        Some(Ok(address)) => limited(address).or(peer),
+        Some(Err(Malformed)) => {
+            MALFORMED.add();
+            Some(peer.unwrap_or(UNKNOWN))
+        }
+    }
+}
+
+/// The last address in the last of these headers: the one that the nearest proxy has added. What stands before it may
+/// be anybody's. `None`: there is no such header.
+fn forwarded_for(headers: &HeaderMap, name: &HeaderName) -> Option<Result<IpAddr, Malformed>> {
+    let value = headers.get_all(name).iter().next_back()?.as_bytes();
+    let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default();
+    let last = str::from_utf8(last).unwrap_or_default().trim().trim_matches('"');
+    let bare = last.trim_matches(['[', ']']).parse::<IpAddr>();
+    let address = bare.or_else(|_| last.parse::<SocketAddr>().map(|address| address.ip()));
+    Some(address.map_err(|_| Malformed))
 }
 
 /// What counts as one address: of IPv6 the network, of which one customer gets at least one. `None` is this
@@ -232,31 +259,59 @@ fn limited(address: IpAddr) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
 
     #[test]
     fn the_nearest_proxy_says_whose_request_it_is() {
         let name = HeaderName::from_static("x-forwarded-for");
-        let said = |values: &[&str]| {
+        let said = |values: &[&[u8]]| {
             let mut headers = HeaderMap::new();
             for value in values {
-                headers.append(&name, value.parse().unwrap());
+                headers.append(&name, HeaderValue::from_bytes(value).unwrap());
             }
-            forwarded_for(&headers, &name).map(|address| address.to_string())
+            forwarded_for(&headers, &name).map(|said| said.map(|address| address.to_string()))
         };
         for (values, address) in [
-            (&["192.0.2.7"][..], "192.0.2.7"),
-            (&["198.51.100.1, 192.0.2.7"], "192.0.2.7"),
-            (&["198.51.100.1", "192.0.2.7"], "192.0.2.7"),
-            (&["192.0.2.7:4711"], "192.0.2.7"),
-            (&["\"[2001:db8::7]:4711\""], "2001:db8::7"),
-            (&["[2001:db8::7]"], "2001:db8::7"),
-            (&[" 2001:db8::7 "], "2001:db8::7"),
+            (&[&b"192.0.2.7"[..]][..], "192.0.2.7"),
+            (&[b"198.51.100.1, 192.0.2.7"], "192.0.2.7"),
+            (&[b"198.51.100.1", b"192.0.2.7"], "192.0.2.7"),
+            (&[b"\xff, 192.0.2.7"], "192.0.2.7"),
+            (&[b"\xff", b"192.0.2.7"], "192.0.2.7"),
+            (&[b"192.0.2.7:4711"], "192.0.2.7"),
+            (&[b"\"[2001:db8::7]:4711\""], "2001:db8::7"),
+            (&[b"[2001:db8::7]"], "2001:db8::7"),
+            (&[b" 2001:db8::7 "], "2001:db8::7"),
         ] {
-            assert_eq!(said(values).as_deref(), Some(address), "{values:?}");
+            assert_eq!(said(values), Some(Ok(address.to_owned())), "{values:?}");
         }
-        for bad in [&[][..], &[""], &["unknown"], &["192.0.2.7,"], &["192.0.2.7, x"]] {
-            assert_eq!(said(bad), None, "{bad:?}");
+        assert_eq!(said(&[]), None);
+        for malformed in [
+            &b""[..],
+            b",",
+            b"\xff",
+            b"192.0.2.7, \xff",
+            b"unknown",
+            b"_hidden",
+            b"for=192.0.2.7",
+            b"192.0.2.7,",
+            b"192.0.2.7, x",
+            b"fe80::1%eth0",
+        ] {
+            assert_eq!(said(&[b"192.0.2.7", malformed]), Some(Err(Malformed)), "{malformed:?}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_header_is_never_better_than_none() {
+        let peer: IpAddr = "192.0.2.1".parse().unwrap();
+        assert_eq!(client_address(Some(peer), Some(Err(Malformed))), Some(peer));
+        assert_eq!(client_address(None, Some(Err(Malformed))), Some(UNKNOWN), "one limit for all");
+        for unlimited in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
+            let claim = || Some(Ok(unlimited.parse().unwrap()));
+            assert_eq!(client_address(Some(peer), claim()), Some(peer), "{unlimited}");
+            assert_eq!(client_address(None, claim()), None, "{unlimited}");
         }
     }
 

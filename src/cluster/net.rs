@@ -24,6 +24,7 @@ use hyper::{
     rt::{Sleep, Timer},
     server::conn::http1,
     service::{Service as _, service_fn},
+    upgrade::OnUpgrade,
 };
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use rustix::net::AddressFamily;
@@ -41,7 +42,7 @@ use super::{
     guests::{Full, Guests, Place},
     limits::Limits,
     pace,
-    placed::Placed,
+    placed::{Hangup, Placed},
     values::PortRange,
 };
 
@@ -168,22 +169,31 @@ impl Server {
         let app = TowerToHyperService::new(self.app);
         let guest = place.guest.clone();
         let reading = Arc::new(Mutex::new(Reading::new()));
-        let stream = Placed::new(stream, place, self.frames, reading.clone());
+        let hangup = Hangup::default();
+        let stream = Placed::new(stream, place, self.frames, reading.clone(), hangup.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(guest.clone());
+            request.extensions_mut().insert(hangup.clone());
+            let upgrade = request.extensions().get::<OnUpgrade>().is_some();
             // The rest of a body could pass for a request, or for frames.
             let body = !request.body().is_end_stream();
-            let (answer, reading) = (app.call(request), reading.clone());
+            let mut reading = reading.lock().expect("nobody panics while holding this");
+            let known = reading.serve(upgrade);
+            drop(reading);
+            // Refused before the application sees it: once that has taken a connection, hyper upgrades it whatever
+            // the status of the response is.
+            let answer = (!upgrade || (known && !body)).then(|| app.call(request));
             async move {
-                let mut response = answer.await?;
+                let mut response = match answer {
+                    Some(answer) => answer.await?,
+                    None => StatusCode::BAD_REQUEST.into_response(),
+                };
                 let websocket = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-                let mut reading = reading.lock().expect("nobody panics while holding this");
-                // If not, nobody could tell how much is said on it.
-                let known = reading.answered(websocket) && !(websocket && body);
-                if !known {
+                if websocket && !upgrade {
+                    // HTTP/1.0 has no upgrades.
                     response = StatusCode::BAD_REQUEST.into_response();
                 }
-                if body || !known {
+                if body || upgrade != websocket {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 Ok::<_, Infallible>(response)

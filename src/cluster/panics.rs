@@ -1,5 +1,5 @@
-//! A panic in a hook of a room: what it said, and what becomes of the room. On a stage a panic goes on, so that the
-//! test fails; in a room's process the setting `--room-panic` decides.
+//! A panic in a hook of a room: what it said, and what becomes of the room. In a room's process the
+//! setting `--room-panic` decides; on a stage a panic goes on and fails the test, unless `Stage::on_panic` decides.
 
 use std::{
     any::Any,
@@ -25,6 +25,10 @@ pub(crate) struct Hooks {
 impl Hooks {
     pub fn new(on_panic: Option<RoomPanic>) -> Self {
         Hooks { on_panic, crashed: None }
+    }
+
+    pub fn set_on_panic(&mut self, on_panic: RoomPanic) {
+        self.on_panic = Some(on_panic);
     }
 
     /// Set when the room is to end.

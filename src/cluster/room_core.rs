@@ -23,7 +23,7 @@ use super::{
     connection::ConnId,
     ctx::Ctx,
     events::{self, Encoded},
-    panics::{Hooks, Panic},
+    panics::{Hooks, Panic, caught},
     room_hooks::Room,
     settings::RoomPanic,
     ticker::{Tick, Ticker},
@@ -52,7 +52,8 @@ pub(crate) struct Core<R: Room> {
     room: Ctx<R>,
     hooks: Hooks,
     seats: BTreeMap<PlayerId, Seat>,
-    conns: HashMap<ConnId, PlayerId>,
+    /// In the order in which they came.
+    conns: BTreeMap<ConnId, PlayerId>,
     tickets: Arc<Tickets>,
     ticket_ttl: Duration,
     banned: HashMap<PlayerId, String>,
@@ -80,7 +81,7 @@ impl<R: Room> Core<R> {
             room,
             hooks: Hooks::new(on_panic),
             seats: BTreeMap::new(),
-            conns: HashMap::new(),
+            conns: BTreeMap::new(),
             tickets,
             ticket_ttl,
             banned: HashMap::new(),
@@ -92,6 +93,11 @@ impl<R: Room> Core<R> {
         };
         core.flush();
         core
+    }
+
+    /// What a panic in a hook does from now on.
+    pub fn set_on_panic(&mut self, on_panic: RoomPanic) {
+        self.hooks.set_on_panic(on_panic);
     }
 
     pub fn handle(&self) -> &Ctx<R> {
@@ -210,24 +216,36 @@ impl<R: Room> Core<R> {
         [tick, self.empty_until(), seats, timer, drain].into_iter().flatten().min()
     }
 
-    /// Sends everyone to the lobby; the outcome. Then only `on_dispose` is left to be called, and in a room that
-    /// has crashed no hook at all.
-    pub fn finish(&mut self) -> Option<Box<RawValue>> {
-        let outcome = self.ending.take().flatten();
+    /// Sends everyone to the lobby. Then only `on_dispose` is left to be called, and in a room that has crashed
+    /// no hook at all.
+    pub fn finish(&mut self) {
         let reason = self.draining.take().map_or("closed".to_owned(), |(_, reason)| reason);
-        let why = match &outcome {
+        let why = match &self.ending {
             _ if self.crashed().is_some() => Leave::Closed("crashed".to_owned()),
-            Some(_) => Leave::Finished,
-            None => Leave::Closed(reason),
+            Some(Some(_)) => Leave::Finished,
+            _ => Leave::Closed(reason),
         };
         for id in self.seats.keys().cloned().collect::<Vec<_>>() {
             self.leave(&id, why.clone());
         }
-        outcome
     }
 
-    pub fn into_game(self) -> R {
-        self.game
+    /// Calls the last hook, unless one before it has ended the room; how the room has ended, and what is left
+    /// of it.
+    pub async fn dispose(mut self) -> (FromRoom, Ctx<R>) {
+        if self.crashed().is_none() {
+            let disposed = caught(async { self.game.on_dispose().await }).await;
+            if let Err(panic) = disposed {
+                self.hooks.panicked("on_dispose", panic);
+            }
+        }
+        let crashed = self.hooks.crashed().map(str::to_owned);
+        let ended = match (crashed, self.ending.flatten()) {
+            (Some(what), _) => FromRoom::Crashed { what },
+            (None, Some(outcome)) => FromRoom::Finished { outcome },
+            (None, None) => FromRoom::Closed,
+        };
+        (ended, self.room)
     }
 
     /// Calls a hook, and turns what it queued into effects. `None`: it panicked, or one before it did and

@@ -20,10 +20,10 @@ use super::{
     guests::Guests,
     net,
     packet::RawEvent,
-    panics::{Panic, caught, crash, survived},
+    panics::{Panic, caught},
     room_core::{Core, Effect},
     room_hooks::Room,
-    settings::{RoomPanic, RoomSettings},
+    settings::RoomSettings,
     words::{PlayerId, Refusal, Reply},
 };
 
@@ -200,25 +200,17 @@ impl<R: Room> RoomLoop<'_, R> {
     /// The end: everyone goes to the lobby, and then the last hook, unless one has panicked.
     pub async fn dispose(mut self) -> anyhow::Result<()> {
         let crashed = self.core.crashed().map(str::to_owned);
-        if let Some(what) = crashed.clone() {
+        let has_crashed = crashed.is_some();
+        if let Some(what) = crashed {
             self.to_lobby.send(&FromRoom::Crashed { what })?;
         }
-        let outcome = self.core.finish();
+        self.core.finish();
         for effect in self.core.take_effects() {
             let _ = self.carry_out_one(effect)?;
         }
-        if crashed.is_none() {
-            let disposed = caught(async { self.core.into_game().on_dispose().await }).await;
-            let ended = match (disposed, self.settings.panic) {
-                (Err(panic), RoomPanic::EndsRoom) => {
-                    FromRoom::Crashed { what: crash("on_dispose", &panic) }
-                }
-                (Err(panic), RoomPanic::EndsHook) => {
-                    survived("on_dispose", &panic);
-                    FromRoom::Closed { outcome }
-                }
-                (Ok(()), RoomPanic::EndsRoom | RoomPanic::EndsHook) => FromRoom::Closed { outcome },
-            };
+        let (ended, _) = self.core.dispose().await;
+        // It was said before its players left.
+        if !has_crashed {
             self.to_lobby.send(&ended)?;
         }
         self.to_lobby.flush(GOODBYE).await;

@@ -216,7 +216,7 @@ fn app(
 ) -> Router {
     let admit = move |auth: &Value| {
         let ticket = auth.get("ticket").and_then(Value::as_str).unwrap_or_default();
-        tickets.redeem(ticket).map(|player| (player.clone(), Some(player)))
+        tickets.redeem(ticket, clock::now()).map(|player| (player.clone(), Some(player)))
     };
     let paces = Paces::of_room(&settings.limits);
     let sockets = connection::serve(&path_of(room), &settings.limits, guests, paces, inbox, admit);

@@ -1,6 +1,22 @@
 //! A stage for one room, without processes, sockets or a real clock: the same core as in a room's
-//! process, driven by a test. `on_dispose` is not called here; nor can an answer wait for a timer, since
-//! only the test moves the clock.
+//! process, driven by a test. What hooks hear, what players are sent and how the room ends are the same as with a
+//! lobby and a room's process, in the same order; `tests/cluster/bench_agrees.rs` compares the two.
+//!
+//! What differs, and why:
+//!
+//! - **Time** moves only in [`Stage::advance`], so no answer can wait for a timer. A hook that never returns
+//!   holds the test up; a real room is killed as hung. Ticks are never late or skipped.
+//! - **Work given away** goes on only in [`Stage::settle`], or while an answer is waited for.
+//! - **A panic** in a hook fails the test, unless [`Stage::on_panic`] says what it does. One in `on_open`
+//!   always does.
+//! - **A message** that cannot be written, is over 60 KiB or does not read back fails the test. A real lobby
+//!   refuses to send it, or the room crashes.
+//! - **Rates and queues** have no bounds here: nobody is refused with `too_fast`, or cut off because their
+//!   browser does not read. Volatile events are never lost.
+//! - **A refusal** of the room's own is the value that the hook made. A lobby gets its code and its text.
+//! - **The lobby** is not here: its locks and its bans, other rooms, and what it tells somebody who is back.
+//!   [`Stage::sent_on`] tells who would be sent to another room; the test says what becomes of it.
+//!   The room's id is `stage`, and it has no code.
 //!
 //! ```no_run
 //! # use std::time::Duration;
@@ -19,25 +35,34 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream::SelectAll};
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{
+    Value, json,
+    value::{RawValue, to_raw_value},
+};
 use tokio::{runtime::Runtime, time::Instant};
 
 use super::{
     Bytes,
     agenda::Task,
-    channel::{FromRoom, HeldSeat, RoomAbout},
-    connection::ConnId,
+    channel::{FromRoom, HeldSeat, RoomAbout, Route},
+    connection::{ConnId, MAX_EXCESS, refused, reroute},
     ctx::Ctx,
     events::{BINARY, Encoded},
+    panics::caught,
     room_core::{Core, Effect},
     room_hooks::Room,
+    settings::RoomPanic,
+    supervisor::{Verdict, verdict},
     tickets::Tickets,
-    words::{Exit, Player, PlayerId, Refusal, Reply, RoomId, from_raw, to_raw},
+    words::{
+        Exit, Player, PlayerId, Refusal, Reply, RoomId, from_raw, options_to_raw, short, to_raw,
+    },
 };
 
 /// As the settings have it by default.
 const TICKET_TTL: Duration = Duration::from_secs(15);
 const EMPTY_TIMEOUT: Duration = Duration::from_secs(30);
+const MAX_MESSAGE: usize = 64 * 1024;
 
 /// One event that a player was sent.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,23 +77,36 @@ pub struct Sent {
 
 /// A room on a stage. Nothing happens but what the test does.
 pub struct Stage<R: Room> {
-    core: Core<R>,
+    life: Life<R>,
     tickets: Arc<Tickets>,
     now: Instant,
     tasks: SelectAll<Task<R, Ctx<R>>>,
     conns: HashMap<ConnId, PlayerId>,
+    /// The number of the seat that each player was given last.
+    seats: HashMap<PlayerId, u64>,
+    /// Why the seat that was asked for last is not to be had.
+    hold_refused: Option<Refusal>,
     sent: HashMap<PlayerId, Vec<Sent>>,
-    to_lobby: Vec<FromRoom>,
-    outcome: Option<Option<Box<RawValue>>>,
+    to_lobby: Vec<Box<RawValue>>,
+    sent_on: Vec<(PlayerId, RoomId)>,
+    /// The lobby wants the room to end, and lets nobody in any more.
+    draining: bool,
     next: u64,
     /// For futures and computations that hooks give away; see [`Stage::settle`]. The last field: dropping
     /// it waits for computations, which see by then that nobody wants their results.
     runtime: Runtime,
 }
 
+enum Life<R: Room> {
+    Open(Box<Core<R>>),
+    /// While `on_dispose` is called.
+    Ending,
+    Over(Box<Ctx<R>>, Verdict),
+}
+
 impl<R: Room> Stage<R> {
     /// Opens a room with so many seats. The same seed gives the same random numbers. `Err`: `on_open`
-    /// has refused.
+    /// has refused, or the options cannot be written as JSON of at most 60 KiB.
     pub fn open(options: R::Options, seats: usize, seed: u64) -> Result<Self, Refusal> {
         Self::open_for(None, options, seats, seed)
     }
@@ -88,25 +126,38 @@ impl<R: Room> Stage<R> {
         let about = RoomAbout { capacity: seats, seed, host, code: None };
         let room = Ctx::<R>::new(RoomId("stage".to_owned()), about, EMPTY_TIMEOUT);
         let now = room.now();
-        // As on their way from the lobby: what cannot be written as JSON shows here.
-        let options = through_json(&options);
+        // As on their way from the lobby.
+        let raw = options_to_raw(&options).map_err(|error| Refusal::NoRoom(error.to_string()))?;
+        let options = from_raw(&raw).expect("options that read back");
         let game = runtime.block_on(R::on_open(options, &room))?;
         let tickets = Arc::new(Tickets::default());
         let core = Core::new(game, room, tickets.clone(), TICKET_TTL, None);
         let mut stage = Stage {
-            core,
+            life: Life::Open(Box::new(core)),
             tickets,
             now,
             runtime,
             tasks: SelectAll::new(),
             conns: HashMap::new(),
+            seats: HashMap::new(),
+            hold_refused: None,
             sent: HashMap::new(),
             to_lobby: Vec::new(),
-            outcome: None,
+            sent_on: Vec::new(),
+            draining: false,
             next: 1,
         };
-        stage.carry_out();
+        // `on_open` may have closed the room already.
+        stage.run(|_| ());
         Ok(stage)
+    }
+
+    /// From now on a panic in a hook does what the setting `--room-panic` says: it ends the room, or only
+    /// the hook. Without this it fails the test.
+    pub fn on_panic(&mut self, what: RoomPanic) {
+        if let Life::Open(core) = &mut self.life {
+            core.set_on_panic(what);
+        }
     }
 
     /// A new player comes, and is in the room. `Err`: it is full or locked, or `on_admit` has refused.
@@ -118,39 +169,39 @@ impl<R: Room> Stage<R> {
 
     /// This player comes, or comes back: within the grace, or from another window.
     pub fn join_as(&mut self, player: &Player) -> Result<(), Refusal> {
-        self.on_air()?;
-        let (join, conn) = (self.number(), self.number());
-        let held = HeldSeat { seat: join, ticket: join.to_string(), player: player.clone() };
-        self.run(|core| core.hold(join, vec![held]));
-        for frame in self.to_lobby.iter().rev() {
-            if let FromRoom::HoldRefused { join: refused, refusal } = frame
-                && *refused == join
-            {
-                return Err(refusal.clone());
-            }
-        }
-        self.tickets.redeem(&join.to_string())?;
+        let ticket = self.hold(player)?;
+        self.tickets.redeem(&ticket, self.now)?;
+        let conn = self.number();
         self.conns.insert(conn, player.id.clone());
         self.run(|core| core.come(conn, &player.id));
         Ok(())
     }
 
-    /// A player's page emits an event; the answer, or the refusal. What is not of the right form is
-    /// refused before it reaches a hook, as on the wire.
+    /// Gives a player a seat who has yet to come: they are `expected` for 15 s, or until `join_as`.
+    pub fn reserve(&mut self, player: &Player) -> Result<(), Refusal> {
+        self.hold(player).map(drop)
+    }
+
+    /// A player's page emits an event and wants an answer: the answer, or the refusal. What is not of the right
+    /// form or too large is refused before it reaches a hook, as on the wire; what is far too large ends the
+    /// connection. `room_gone`: the connection has ended, and the answer is lost.
     pub fn emit(&mut self, from: &Player, event: &str, data: Value) -> Result<Value, Refusal> {
-        self.on_air()?;
         let conn = self.conn_of(from)?;
-        let data = to_raw(&data).map_err(|error| Refusal::BadMessage(error.to_string()))?;
+        let size = json!([event, data]).to_string().len();
+        self.check_size(from, size, size)?;
+        let data = to_raw_value(&data).map_err(|error| Refusal::BadMessage(error.to_string()))?;
         let answer = self.run(|core| core.says(conn, event, Some(&*data)))?;
-        self.await_answer(answer)
+        self.await_answer(conn, answer)
     }
 
     /// A player's page sends bytes.
     pub fn emit_binary(&mut self, from: &Player, data: impl Into<Bytes>) -> Result<Value, Refusal> {
-        self.on_air()?;
         let conn = self.conn_of(from)?;
-        let answer = self.run(|core| core.says_binary(conn, data.into()))?;
-        self.await_answer(answer)
+        let data = data.into();
+        let beside = json!([BINARY, { "_placeholder": true, "num": 0 }]).to_string();
+        self.check_size(from, beside.len() + data.len(), data.len())?;
+        let answer = self.run(|core| core.says_binary(conn, data))?;
+        self.await_answer(conn, answer)
     }
 
     /// A player's connection is lost.
@@ -158,9 +209,35 @@ impl<R: Room> Stage<R> {
         self.hang_up(player, false);
     }
 
-    /// A player leaves because he wants to.
+    /// A player leaves because they want to; one who is not connected gives up their seat in the lobby.
     pub fn leave(&mut self, player: &Player) {
-        self.hang_up(player, true);
+        match self.conn_of(player) {
+            Ok(_) => self.hang_up(player, true),
+            Err(_) => self.about_seat(player, |core, seat| core.release(seat, None)),
+        }
+    }
+
+    /// The lobby puts a player out, with its `kick`.
+    pub fn kick(&mut self, player: &Player, reason: &str) {
+        self.about_seat(player, |core, seat| core.release(seat, Some(short(reason))));
+    }
+
+    /// Whom the room has sent to another room, with `send_to_room`, since this was asked last. They stay until
+    /// [`Stage::move_on`], or until [`Stage::refuse_move`].
+    pub fn sent_on(&mut self) -> Vec<(PlayerId, RoomId)> {
+        std::mem::take(&mut self.sent_on)
+    }
+
+    /// A player has a seat in another room, and goes there.
+    pub fn move_on(&mut self, player: &Player, room: &RoomId) {
+        let ticket = self.number().to_string();
+        let to = Route { room: room.clone(), port: None, ticket };
+        self.about_seat(player, |core, seat| core.move_on(seat, Some(to)));
+    }
+
+    /// A player was refused a seat in another room, and stays.
+    pub fn refuse_move(&mut self, player: &Player, refusal: &Refusal) {
+        self.about_seat(player, |core, seat| core.refused(seat, refusal));
     }
 
     /// The lobby says something.
@@ -173,25 +250,28 @@ impl<R: Room> Stage<R> {
         self.run(|core| core.lobby_message(&raw)).expect("it reads what it has written");
     }
 
-    /// The lobby wants the room to end within `left`.
+    /// The lobby wants the room to end within `left`, with the reason `closed`, and lets nobody in any more.
     pub fn drain(&mut self, left: Duration) {
         if self.is_over() {
             return;
         }
+        self.draining = true;
         self.run(|core| core.drain(left, "closed".to_owned()));
     }
 
     /// Moves the clock: timers, ticks, graces and time limits come when they are due, in order.
     pub fn advance(&mut self, time: Duration) {
         let end = self.now + time;
-        while !self.is_over()
-            && let Some(due) = self.core.deadline().filter(|due| *due <= end)
+        while let Life::Open(core) = &self.life
+            && let Some(due) = core.deadline().filter(|due| *due <= end)
         {
             self.now = due.max(self.now);
             self.run(|_| ());
         }
         self.now = end;
-        self.core.set_now(end);
+        if let Life::Open(core) = &mut self.life {
+            core.set_now(end);
+        }
     }
 
     /// Waits, in real time, until all that hooks gave away with `spawn` and `compute` is done and its
@@ -224,38 +304,37 @@ impl<R: Room> Stage<R> {
 
     /// What the lobby was told since this was asked last.
     pub fn told_lobby(&mut self) -> Vec<R::ToLobby> {
-        let messages = self.to_lobby.extract_if(.., |frame| matches!(frame, FromRoom::Message(_)));
-        let message = |frame| match frame {
-            FromRoom::Message(raw) => Some(from_raw(&raw).expect("a message that reads back")),
-            _ => None,
-        };
-        messages.filter_map(message).collect()
+        let messages = std::mem::take(&mut self.to_lobby).into_iter();
+        messages.map(|raw| from_raw(&raw).expect("a message that reads back")).collect()
     }
 
-    /// The room's state.
+    /// The room's state. Panics when the room has ended: `on_dispose` has taken it.
     pub fn game(&self) -> &R {
-        self.core.game()
+        match &self.life {
+            Life::Open(core) => core.game(),
+            _ => panic!("the room has ended, and `on_dispose` has taken its state"),
+        }
     }
 
     /// The room's handle, with its players and its settings.
     pub fn room(&self) -> &Ctx<R> {
-        self.core.handle()
+        match &self.life {
+            Life::Open(core) => core.handle(),
+            Life::Over(room, _) => room,
+            Life::Ending => unreachable!("only while `on_dispose` is called"),
+        }
     }
 
-    /// How the room has ended, as `on_room_exit` would hear it; `None`: it has not.
+    /// How the room has ended, as `on_room_exit` would hear it; `None`: it has not. Its `on_dispose` was called.
     pub fn exit(&self) -> Option<Exit<R::Outcome>> {
-        Some(match self.outcome.as_ref()? {
-            Some(outcome) => Exit::Finished(from_raw(outcome).expect("an outcome that reads back")),
-            None => Exit::Closed,
-        })
+        match &self.life {
+            Life::Over(_, verdict) => Some(verdict.clone().typed()),
+            _ => None,
+        }
     }
 
     fn is_over(&self) -> bool {
-        self.outcome.is_some()
-    }
-
-    fn on_air(&self) -> Result<(), Refusal> {
-        if self.is_over() { Err(Refusal::RoomGone) } else { Ok(()) }
+        !matches!(self.life, Life::Open(_))
     }
 
     fn number(&mut self) -> u64 {
@@ -263,10 +342,32 @@ impl<R: Room> Stage<R> {
         self.next
     }
 
+    /// Keeps a seat for a player, as the lobby has it done; the ticket.
+    fn hold(&mut self, player: &Player) -> Result<String, Refusal> {
+        if self.is_over() {
+            return Err(Refusal::NoSuchRoom);
+        }
+        if self.draining {
+            return Err(Refusal::RoomLocked);
+        }
+        let join = self.number();
+        let ticket = join.to_string();
+        let held = HeldSeat { seat: join, ticket: ticket.clone(), player: player.clone() };
+        self.run(|core| core.hold(join, vec![held]));
+        if let Some(refusal) = self.hold_refused.take() {
+            return Err(refusal);
+        }
+        if self.is_over() {
+            return Err(Refusal::RoomGone);
+        }
+        self.seats.insert(player.id.clone(), join);
+        Ok(ticket)
+    }
+
     fn conn_of(&self, player: &Player) -> Result<ConnId, Refusal> {
         let mut conns = self.conns.iter();
         let conn = conns.find(|(_, id)| **id == player.id).map(|(conn, _)| *conn);
-        conn.ok_or(Refusal::RoomGone)
+        conn.filter(|_| !self.is_over()).ok_or(Refusal::RoomGone)
     }
 
     fn hang_up(&mut self, player: &Player, asked: bool) {
@@ -276,82 +377,140 @@ impl<R: Room> Stage<R> {
         }
     }
 
-    fn await_answer(&mut self, answer: Reply) -> Result<Value, Refusal> {
+    /// Does something about a player's seat, if they have one.
+    fn about_seat(&mut self, player: &Player, call: impl FnOnce(&mut Core<R>, u64)) {
+        if let Some(seat) = self.seats.get(&player.id).copied()
+            && !self.is_over()
+        {
+            self.run(|core| call(core, seat));
+        }
+    }
+
+    /// `frame`: as a websocket counts it.
+    fn check_size(&mut self, from: &Player, event: usize, frame: usize) -> Result<(), Refusal> {
+        if frame > MAX_EXCESS * MAX_MESSAGE {
+            self.drop_player(from);
+        }
+        let fits = event <= MAX_MESSAGE;
+        if fits { Ok(()) } else { Err(Refusal::TooLarge(MAX_MESSAGE as u64)) }
+    }
+
+    fn await_answer(&mut self, conn: ConnId, answer: Reply) -> Result<Value, Refusal> {
         let mut value = match answer {
             Reply::Now(value) => return Ok(value),
-            Reply::Later(value) => value,
+            Reply::Later(value) => Box::pin(caught(value)),
         };
-        // It may come from what a hook gave away.
-        loop {
+        // It may come from what a hook gave away. Whoever is out by then hears none, but it may still panic.
+        while !self.is_over() {
+            let is_out = !self.conns.contains_key(&conn);
             let tasks = &mut self.tasks;
             let next = self.runtime.block_on(async {
                 tokio::select! {
                     biased;
                     answer = &mut value => Err(answer),
+                    () = std::future::ready(()), if is_out => Err(Ok(Err(Refusal::RoomGone))),
                     Some(call) = tasks.next(), if !tasks.is_empty() => Ok(call),
                 }
             });
             match next {
                 Ok(call) => self.run(|core| core.call(call)),
-                Err(answer) => return answer,
+                Err(Ok(_)) if is_out => return Err(Refusal::RoomGone),
+                Err(Ok(answer)) => return answer,
+                Err(Err(panic)) => {
+                    self.run(|core| core.panicked(panic));
+                    return Err(if is_out { Refusal::RoomGone } else { Refusal::Internal });
+                }
             }
         }
+        Err(Refusal::RoomGone)
     }
 
     /// Does something at this time, then what is due, then what follows from it: as the loop does.
     fn run<T>(&mut self, call: impl FnOnce(&mut Core<R>) -> T) -> T {
         let runtime = self.runtime.handle().clone();
-        let _entered = runtime.enter();
-        self.core.set_now(self.now);
-        let result = call(&mut self.core);
-        self.core.advance(self.now);
+        let entered = runtime.enter();
+        let now = self.now;
+        let Life::Open(core) = &mut self.life else { panic!("the room has ended") };
+        core.set_now(now);
+        let result = call(core);
+        core.advance(now);
+        let is_ending = core.is_ending();
         self.carry_out();
-        if self.core.is_ending() && !self.is_over() {
-            self.outcome = Some(self.core.finish());
-            self.carry_out();
+        if is_ending {
+            drop(entered);
+            self.end();
         }
         result
     }
 
+    /// Everyone goes to the lobby, then the last hook is called.
+    fn end(&mut self) {
+        if let Life::Open(core) = &mut self.life {
+            core.finish();
+        }
+        self.carry_out();
+        if let Life::Open(core) = std::mem::replace(&mut self.life, Life::Ending) {
+            let (ended, room) = self.runtime.block_on(core.dispose());
+            let verdict = verdict(&ended).expect("it has ended");
+            self.life = Life::Over(Box::new(room), verdict);
+            self.tasks = SelectAll::new();
+        }
+    }
+
     fn carry_out(&mut self) {
-        self.tasks.extend(self.core.handle().agenda.take_tasks());
-        for effect in self.core.take_effects() {
+        let Life::Open(core) = &mut self.life else { return };
+        self.tasks.extend(core.handle().agenda.take_tasks());
+        for effect in core.take_effects() {
             match effect {
                 Effect::Emit { to, event, volatile } => self.note(to, &event, volatile),
-                Effect::HangUp(conn) | Effect::Dismiss(conn, _) | Effect::SendOn(conn, _) => {
+                Effect::HangUp(conn) => drop(self.conns.remove(&conn)),
+                Effect::Dismiss(conn, refusal) => {
+                    self.note_own(conn, "refused", refused("connect", &refusal));
                     self.conns.remove(&conn);
                 }
-                Effect::Frame(frame) => self.to_lobby.push(frame),
+                Effect::SendOn(conn, route) => self.note_own(conn, "reroute", reroute(&route, "")),
+                Effect::Frame(FromRoom::Message(raw)) => self.to_lobby.push(raw),
+                Effect::Frame(FromRoom::HoldRefused { refusal, .. }) => {
+                    self.hold_refused = Some(refusal);
+                }
+                Effect::Frame(FromRoom::SendOn { seat, room }) => {
+                    let mut seats = self.seats.iter();
+                    let player = seats.find(|(_, number)| **number == seat);
+                    self.sent_on.extend(player.map(|(player, _)| (player.clone(), room)));
+                }
+                // What the lobby counts by, and has no hook for.
+                Effect::Frame(_) => {}
             }
         }
     }
 
     fn note(&mut self, to: ConnId, event: &Encoded, volatile: bool) {
-        let Some(player) = self.conns.get(&to) else {
-            return;
-        };
-        let sent = match event {
+        match event {
             Encoded::Json { name, data } => {
                 let data = from_raw(data).expect("JSON that was written");
-                Sent { event: name.clone(), data, volatile, bytes: None }
+                self.note_as(to, Sent { event: name.clone(), data, volatile, bytes: None });
             }
             Encoded::Binary(bytes) => {
                 let (event, bytes) = (BINARY.to_owned(), Some(bytes.clone()));
-                Sent { event, data: json!(null), volatile, bytes }
+                self.note_as(to, Sent { event, data: json!(null), volatile, bytes });
             }
-        };
-        self.sent.entry(player.clone()).or_default().push(sent);
+        }
+    }
+
+    fn note_own(&mut self, to: ConnId, name: &str, data: Value) {
+        self.note_as(to, Sent { event: name.to_owned(), data, volatile: false, bytes: None });
+    }
+
+    fn note_as(&mut self, to: ConnId, sent: Sent) {
+        if let Some(player) = self.conns.get(&to) {
+            self.sent.entry(player.clone()).or_default().push(sent);
+        }
     }
 }
 
-/// A player whose id is his name: for options that name players, for a host.
+/// A player whose id is their name: for options that name players, for a host.
 pub fn player(name: &str) -> Player {
     Player { id: PlayerId(name.to_owned()), name: name.to_owned() }
-}
-
-fn through_json<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
-    let raw = to_raw(value).expect("options are JSON, and no larger than 60 KiB");
-    from_raw(&raw).expect("options that read back")
 }
 
 #[cfg(test)]
@@ -429,6 +588,18 @@ mod tests {
     }
 
     #[test]
+    fn a_seat_whose_player_does_not_come_in_time_is_free_again() {
+        let (mut stage, _) = stage();
+        let bob = player("Bob");
+        stage.reserve(&bob).expect("a free seat");
+        assert_eq!(stage.join("Eve").map(drop), Err(Refusal::RoomFull));
+        assert_eq!(*stage.room().expected(), [bob]);
+        stage.advance(TICKET_TTL);
+        assert!(stage.room().expected().is_empty());
+        stage.join("Eve").expect("a free seat");
+    }
+
+    #[test]
     fn a_computation_that_has_not_ended_holds_nobody_up() {
         let (mut stage, ann) = stage();
         stage.emit(&ann, "work_for_ever", json!({})).expect("work");
@@ -449,6 +620,20 @@ mod tests {
     fn a_panic_in_a_hook_fails_the_test() {
         let (mut stage, ann) = stage();
         let _ = stage.emit(&ann, "panic", json!({}));
+    }
+
+    #[test]
+    fn a_panic_does_what_the_setting_says_where_the_test_wants_that() {
+        let (mut stage, ann) = stage();
+        stage.on_panic(RoomPanic::EndsHook);
+        assert_eq!(stage.emit(&ann, "panic", json!({})), Err(Refusal::Internal));
+        assert!(stage.exit().is_none());
+        stage.on_panic(RoomPanic::EndsRoom);
+        assert_eq!(stage.emit(&ann, "panic", json!({})), Err(Refusal::Internal));
+        let crashed = Exit::Crashed("on_message panicked: as asked".to_owned());
+        assert_eq!(stage.exit(), Some(crashed));
+        let reroute = json!({ "to": "lobby", "reason": "crashed" });
+        assert_eq!(stage.last(&ann, "reroute"), Some(&reroute));
     }
 
     #[test]

@@ -240,19 +240,24 @@ impl Watched {
     }
 
     async fn pass_on(&mut self, frame: FromRoom) {
-        match &frame {
-            FromRoom::Beat => return,
-            FromRoom::Closed { outcome: Some(outcome) } => {
-                self.closed = Some(Exit::Finished(outcome.clone()));
-            }
-            FromRoom::Closed { outcome: None } => self.closed = Some(Exit::Closed),
-            FromRoom::Failed(refusal) => self.closed = Some(Exit::NeverReady(refusal.to_string())),
-            FromRoom::Crashed { what } => self.closed = Some(Exit::Crashed(what.clone())),
-            _ => {}
+        if let FromRoom::Beat = frame {
+            return;
         }
+        self.closed = verdict(&frame).or(self.closed.take());
         let permit = self.waiting.clone().acquire_owned().await;
         let permit = permit.expect("nobody closes this semaphore");
         let _ = self.inbox.send(FromProcess::Said(self.room.clone(), frame, permit));
+    }
+}
+
+/// How the room ends, if this says so.
+pub(crate) fn verdict(frame: &FromRoom) -> Option<Verdict> {
+    match frame {
+        FromRoom::Finished { outcome } => Some(Exit::Finished(outcome.clone())),
+        FromRoom::Closed => Some(Exit::Closed),
+        FromRoom::Failed(refusal) => Some(Exit::NeverReady(refusal.to_string())),
+        FromRoom::Crashed { what } => Some(Exit::Crashed(what.clone())),
+        _ => None,
     }
 }
 

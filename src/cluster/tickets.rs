@@ -5,7 +5,6 @@ use std::{collections::HashMap, sync::Mutex};
 use tokio::time::Instant;
 
 use super::{
-    clock,
     words::{PlayerId, Refusal},
     wrong::Wrong,
 };
@@ -43,10 +42,10 @@ impl Tickets {
     }
 
     /// The ticket's player, once and in time.
-    pub fn redeem(&self, ticket: &str) -> Result<PlayerId, Refusal> {
+    pub fn redeem(&self, ticket: &str, now: Instant) -> Result<PlayerId, Refusal> {
         let mut tickets = self.good.lock().expect("nobody panics while holding this");
         match tickets.remove(ticket) {
-            Some((player, until)) if clock::now() < until => Ok(player),
+            Some((player, until)) if now < until => Ok(player),
             _ => {
                 self.wrong.add();
                 Err(Refusal::BadTicket)

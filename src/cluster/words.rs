@@ -244,6 +244,22 @@ impl<Outcome> Exit<Outcome> {
     }
 }
 
+impl Exit<Box<RawValue>> {
+    /// With the outcome as the lobby's hook gets it.
+    pub(crate) fn typed<Outcome: DeserializeOwned>(self) -> Exit<Outcome> {
+        match self {
+            Exit::Finished(outcome) => match from_raw(&outcome) {
+                Ok(outcome) => Exit::Finished(outcome),
+                Err(error) => Exit::Crashed(format!("an outcome that does not parse: {error}")),
+            },
+            Exit::Closed => Exit::Closed,
+            Exit::Crashed(what) => Exit::Crashed(what),
+            Exit::Hung => Exit::Hung,
+            Exit::NeverReady(why) => Exit::NeverReady(why),
+        }
+    }
+}
+
 /// What a hook answers to a request: `done()`, `reply(value)`, `later(future)`, or a refusal.
 /// The player gets `{ ok: … }` or `{ error: { code, message } }`.
 pub type Answer = Result<Reply, Refusal>;
@@ -295,6 +311,11 @@ pub(crate) fn short(text: impl Into<String>) -> String {
     let mut text = text.into();
     text.truncate(text.floor_char_boundary(MAX_TEXT));
     text
+}
+
+/// A room's options on their way to it. The list of rooms is made of values: what cannot be one shows here.
+pub(crate) fn options_to_raw(options: &impl Serialize) -> anyhow::Result<Box<RawValue>> {
+    to_raw(&serde_json::to_value(options)?)
 }
 
 /// What [`to_raw`] wrote, as a value again.

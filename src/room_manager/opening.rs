@@ -9,7 +9,7 @@ use crate::cluster::{
     PlayerId, Refusal, Room, RoomId,
     channel::{RoomAbout, ToRoom},
     clock,
-    words::to_raw,
+    words::options_to_raw,
 };
 
 /// For whom a room is created.
@@ -48,9 +48,7 @@ impl<R: Room> RoomManager<R> {
             error!(error = format!("{error:#}"), "cannot create a room");
             Refusal::NoRoom("see the server's log".to_owned())
         };
-        // The list of rooms is made of values: what cannot be one shows here.
-        let raw = serde_json::to_value(&options).map_err(Into::into);
-        let raw = raw.and_then(|options| to_raw(&options)).map_err(no_room)?;
+        let raw = options_to_raw(&options).map_err(no_room)?;
         let (id, started) = match self.pool.take() {
             Ok(started) => started,
             Err(error) => {

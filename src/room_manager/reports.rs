@@ -126,7 +126,7 @@ impl<R: Room> RoomManager<R> {
                 entry.locked_itself = locked;
                 vec![]
             }
-            FromRoom::Crashed { .. } | FromRoom::Closed { .. } => {
+            FromRoom::Crashed { .. } | FromRoom::Finished { .. } | FromRoom::Closed => {
                 entry.state = State::Ending;
                 self.doors.close(room);
                 vec![]
@@ -163,7 +163,7 @@ impl<R: Room> RoomManager<R> {
         if !entry.opened && !entry.excused {
             self.died_at_start(entry.about.host.clone());
         }
-        let exit = typed(verdict);
+        let exit = verdict.typed();
         let mut happenings = Vec::new();
         for seat in std::mem::take(&mut entry.seats).into_values() {
             self.unseat(&seat, room);
@@ -192,17 +192,4 @@ fn out<R: Room>(seat: &Seat, room: &RoomId, reason: &str) -> Happening<R> {
 pub(super) fn refused<R: Room>(join: Join, refusal: Refusal) -> Happening<R> {
     let Join { first, players, waiters, .. } = join;
     Happening::Refused { first, players, refusal, waiters }
-}
-
-fn typed<Outcome: serde::de::DeserializeOwned>(verdict: Verdict) -> Exit<Outcome> {
-    match verdict {
-        Exit::Finished(outcome) => match from_raw(&outcome) {
-            Ok(outcome) => Exit::Finished(outcome),
-            Err(error) => Exit::Crashed(format!("an outcome that does not parse: {error}")),
-        },
-        Exit::Closed => Exit::Closed,
-        Exit::Crashed(what) => Exit::Crashed(what),
-        Exit::Hung => Exit::Hung,
-        Exit::NeverReady(why) => Exit::NeverReady(why),
-    }
 }

@@ -116,6 +116,33 @@ async fn behind_a_proxy_the_header_counts_only_when_told_so() {
 }
 
 #[tokio::test]
+async fn a_wrong_client_address_header_lifts_no_limit() {
+    let flags =
+        ["--max-connections-per-address", "2", "--client-address-header", "x-forwarded-for"];
+    let cluster = Cluster::unruly(&flags).await;
+    let mut ann = cluster.player("Ann").await;
+    let seat = ann.seat("play", json!({})).await;
+    let wrong =
+        [&b""[..], b"\xff", b"unknown", b"for=192.0.2.7", b"192.0.2.7,", b"\xff, 192.0.2.7, x"];
+    for path in ["/socket.io".to_owned(), path_of(&seat["room"])] {
+        let ask = async |value: &[u8]| {
+            let mut raw = Raw::connect(&cluster.url).await;
+            let head = websocket(&path, &[("X-Forwarded-For", "?")]);
+            let (before, after) = head.rsplit_once('?').expect("the value");
+            raw.send_bytes(&[before.as_bytes(), value, after.as_bytes()].concat()).await;
+            (status(&raw.head().await), raw)
+        };
+        // All of them count as one address, whatever the rest of the header says.
+        let both = (ask(wrong[0]).await, ask(wrong[1]).await);
+        assert_eq!((both.0.0, both.1.0), (101, 101), "{path}");
+        for value in wrong {
+            assert_eq!(ask(value).await.0, 429, "{path} {}", value.escape_ascii());
+        }
+        assert_eq!(ask(b"\xff, 192.0.2.7").await.0, 101, "the last entry is an address");
+    }
+}
+
+#[tokio::test]
 async fn who_connects_too_often_is_refused_for_a_while() {
     let flags =
         ["--connects-per-second", "1", "--connects-per-second-per-address", "2", "--pool", "0"];

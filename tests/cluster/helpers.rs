@@ -225,6 +225,13 @@ impl Cluster {
         self.url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
     }
 
+    /// Whether this line of a room is among the last of the log.
+    pub fn has_lately(&self, room: &str, message: &str) -> bool {
+        let (room, message) = (format!("\"{room}\""), format!("\"{message}\""));
+        let log = self.log.lock().unwrap();
+        log.iter().rev().take(500).any(|line| line.contains(&room) && line.contains(&message))
+    }
+
     /// The log so far, as it was written.
     pub fn text(&self) -> String {
         self.log.lock().unwrap().join("\n")

@@ -42,7 +42,7 @@ pub fn run(how: &str) -> ExitCode {
         // One write a frame: signs of life come from another thread.
         let _ = (&lobby).write_all(format!("{frame}\n").as_bytes());
     };
-    say(json!({ "warm": { "version": 4, "build": "hostile", "port": null } }));
+    say(json!({ "warm": { "version": 5, "build": "hostile", "port": null } }));
     let beats = lobby.try_clone().expect("a descriptor");
     // Whoever falls silent in the middle of a line does so for good.
     let silent = how == "channel: half";

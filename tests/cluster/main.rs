@@ -3,13 +3,16 @@
 //!
 //! Yours to edit: `room.rs` (your room on a stage, without processes and real time) and `story.rs` (your
 //! lobby, rooms and players, end to end). The others test the structure, with a program that misbehaves
-//! when asked to (`unruly.rs`, an example target, with `rooms.rs`, `misdeeds.rs` and `hostile.rs`).
+//! when asked to (`unruly.rs`, an example target, with `rooms.rs`, `misdeeds.rs` and `hostile.rs`) or does what a
+//! script says (`scripted.rs`).
 
 #[allow(dead_code, reason = "these are also for the stories that you have not told yet")]
 mod helpers;
 #[allow(dead_code, reason = "the same")]
 mod player;
 mod raw;
+#[allow(dead_code, reason = "its lobby is for the program of `unruly.rs`")]
+mod scripted;
 #[allow(dead_code, reason = "the same")]
 mod socket_io;
 
@@ -17,6 +20,7 @@ mod room;
 mod story;
 
 mod attacks;
+mod bench_agrees;
 mod breaker;
 mod bytes;
 mod containment;
@@ -46,6 +50,7 @@ mod private;
 mod processes;
 mod putting_out;
 mod queues;
+mod refusals;
 mod registering;
 mod relay;
 mod requests;

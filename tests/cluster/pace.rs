@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     helpers::Cluster,
-    raw::{Raw, request, status, websocket},
+    raw::{Raw, status, websocket},
     socket_io::Client,
 };
 
@@ -88,31 +88,6 @@ async fn what_one_says_is_his_and_not_his_connection_s() {
     }
     // Three at once are allowed to who comes for the first time.
     assert!(allowed < 3, "{allowed}");
-}
-
-#[tokio::test]
-async fn who_does_not_wait_for_his_answer_gets_no_websocket() {
-    let cluster = cluster().await;
-    let mut ann = cluster.player("Ann").await;
-    let seat = ann.seat("play", json!({})).await;
-    let ping = "\u{9}\u{0}";
-    for path in ["/socket.io", seat["path"].as_str().expect("a path")] {
-        let mut raw = Raw::connect(&cluster.url).await;
-        raw.send(&(websocket(path, &[]) + ping)).await;
-        assert_eq!(status(&raw.head().await), 400, "{path}");
-    }
-    // Nor who says that more belongs to his request, which would be read before his first frame or not at all.
-    for body in [("Content-Length", "10"), ("Transfer-Encoding", "chunked")] {
-        let mut raw = Raw::connect(&cluster.url).await;
-        raw.send(&websocket("/socket.io", &[body])).await;
-        assert_eq!(status(&raw.head().await), 400, "{body:?}");
-    }
-    // Nor after a request whose rest could pass for another one.
-    let mut raw = Raw::connect(&cluster.url).await;
-    raw.send(&(request("POST", "/", &[("Content-Length", "5")]) + "x")).await;
-    let answer = raw.head().await.to_lowercase();
-    assert!(answer.contains("connection: close"), "{answer}");
-    ann.take(&seat).await.ask("echo", json!({ "n": 1 })).await.expect("her seat is hers");
 }
 
 async fn cluster() -> Cluster {

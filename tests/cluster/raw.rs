@@ -88,13 +88,15 @@ impl Raw {
         let _ = self.0.flush().await;
     }
 
-    /// Sends a short text as a websocket's client does.
+    /// Sends a text as a websocket's client does, at most 64 KiB.
     pub async fn send_frame(&mut self, text: &str) {
-        let length = u8::try_from(text.len()).ok().filter(|length| *length < 126);
+        let length = u16::try_from(text.len()).expect("at most 64 KiB");
         // Final, text; masked with a mask of nothing.
-        let head = [0x81, 0x80 | length.expect("a short text"), 0, 0, 0, 0];
-        let _ = self.0.write_all(&[&head[..], text.as_bytes()].concat()).await;
-        let _ = self.0.flush().await;
+        let head = match length {
+            0..126 => vec![0x81, 0x80 | length as u8],
+            _ => [&[0x81, 0x80 | 126], &length.to_be_bytes()[..]].concat(),
+        };
+        self.send_bytes(&[&head[..], &[0; 4], text.as_bytes()].concat()).await;
     }
 
     /// Sends until nothing more is taken.

@@ -160,6 +160,19 @@ impl Client {
         let id = self.next_ack;
         self.next_ack += 1;
         self.send(format!("42{id}{}", json!([event, data])));
+        self.try_answer(id, event).await
+    }
+
+    /// The same with bytes.
+    pub async fn try_ask_binary(&mut self, bytes: &[u8]) -> Option<Value> {
+        let id = self.next_ack;
+        self.next_ack += 1;
+        self.send(format!(r#"451-{id}["binary",{{"_placeholder":true,"num":0}}]"#));
+        self.send_bytes(bytes);
+        self.try_answer(id, "the bytes").await
+    }
+
+    async fn try_answer(&mut self, id: u64, to: &str) -> Option<Value> {
         let answer = async {
             loop {
                 match self.packets.recv().await? {
@@ -169,7 +182,7 @@ impl Client {
                 }
             }
         };
-        soon(event, answer).await
+        soon(to, answer).await
     }
 
     /// Waits for the answer to what was asked with this number.
@@ -270,6 +283,16 @@ impl Client {
             _ => None,
         };
         self.try_wait(name, named).await
+    }
+
+    /// The events that came and were not waited for, as `[name, data]`, oldest first; bytes are a list.
+    pub fn take_events(&mut self) -> Vec<Value> {
+        let events = self.seen.drain(..).filter_map(|packet| match packet {
+            Packet::Event(name, data) => Some(json!([name, data])),
+            Packet::Bytes(bytes) => Some(json!(["binary", bytes])),
+            _ => None,
+        });
+        events.collect()
     }
 
     /// Forgets what came and was not waited for.

@@ -1,5 +1,6 @@
 //! A program for the tests: a lobby that does what it is told. Its rooms are in `rooms.rs`, what those
-//! do to it on demand in `misdeeds.rs`, and those that keep to no rules in `hostile.rs`.
+//! do to it on demand in `misdeeds.rs`, and those that keep to no rules in `hostile.rs`. With `SCRIPTED` in its
+//! environment it is another lobby with other rooms, those of `scripted.rs`.
 
 use std::{env, process::ExitCode, thread, time::Duration};
 
@@ -18,11 +19,13 @@ use tracing::info;
 mod hostile;
 mod misdeeds;
 mod rooms;
+mod scripted;
 
 fn main() -> ExitCode {
     let is_room = env::args().nth(1).as_deref() == Some("room");
     match env::var("HOSTILE") {
         Ok(how) if is_room && hostile::is_meant() => hostile::run(&how),
+        _ if env::var_os("SCRIPTED").is_some() => app::cluster::main::<scripted::Director>(),
         _ => app::cluster::main::<Obedient>(),
     }
 }

@@ -71,8 +71,9 @@ fn frames_from_room() -> Vec<String> {
         FromRoom::SendOn { seat, room: RoomId("2".into()) },
         FromRoom::Message(raw()),
         FromRoom::Locked(true),
-        FromRoom::Closed { outcome: Some(raw()) },
-        FromRoom::Closed { outcome: None },
+        FromRoom::Finished { outcome: raw() },
+        FromRoom::Finished { outcome: RawValue::NULL.to_owned() },
+        FromRoom::Closed,
     ])
 }
 

@@ -316,12 +316,13 @@ mod tests {
             vec![HeldSeat { seat, ticket: ticket.to_owned(), player: ann.clone() }]
         };
         core.hold(1, held(1, "first"));
-        tickets.redeem("first").unwrap();
+        let now = Instant::now();
+        tickets.redeem("first", now).unwrap();
         core.hold(2, held(2, "second"));
         core.come(1, &ann.id);
         core.gone(1, true);
         assert!(core.handle().players().is_empty());
-        assert_eq!(tickets.redeem("second"), Ok(ann.id.clone()));
+        assert_eq!(tickets.redeem("second", now), Ok(ann.id.clone()));
         core.come(2, &ann.id);
         assert_eq!(&*core.handle().players(), std::slice::from_ref(&ann));
         core.gone(2, true);

@@ -1,0 +1,375 @@
+//! A room whose hooks do what a script says, and tell the lobby that they were called; and its lobby. Both are part of
+//! the program of `unruly.rs`, where `SCRIPTED` is set, and of `bench_agrees.rs`.
+
+use std::{cell::RefCell, collections::HashMap, time::Duration};
+
+use app::cluster::{
+    Answer, Arrival, Bytes, Cluster, Ctx, Exit, Identity, Info, Leave, Lobby, Player, PlayerId,
+    Refusal, Registration, Room, RoomId, done, later, refuse, reply,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// What a hook is to do when it is called next.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Plan {
+    pub hook: String,
+    pub acts: Vec<Act>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Act {
+    Plan(Plan),
+    Broadcast(Value),
+    Volatile(Value),
+    Send(PlayerId, Value),
+    Except(PlayerId, Value),
+    Bytes(Vec<u8>),
+    Sync,
+    TellLobby(Value),
+    SendToLobby(PlayerId),
+    SendToRoom(PlayerId, RoomId),
+    Kick(PlayerId),
+    Ban(PlayerId),
+    Lock(bool),
+    /// In milliseconds, as all times here.
+    EmptyTimeout(Option<u64>),
+    /// The grace that `on_drop` gives from now on.
+    Grace(Option<u64>),
+    Close(Value),
+    Panic,
+    /// Ends the hook, with a refusal where it may refuse.
+    Refuse,
+    /// Later, by the ways that lead back.
+    After(u64, Vec<Act>),
+    Spawn(Vec<Act>),
+    Compute(Vec<Act>),
+    ComputePanic,
+    /// One tick.
+    Tick,
+}
+
+/// How a request is answered.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    Done,
+    Now(Value),
+    Later(Value),
+    ByCompute(Value),
+    LaterRefused,
+    LaterPanic,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    Do {
+        acts: Vec<Act>,
+        how: How,
+    },
+    Pick(Option<u8>),
+    Text(String),
+    /// Answered, and nothing else: all that was sent before has come.
+    Mark,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    Said(Value),
+    /// Volatile.
+    Brief(Value),
+    Shown {
+        hooks: u64,
+    },
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Told {
+    Do(Vec<Act>),
+    /// Told back to the lobby, and nothing else: all that was said before has come.
+    Mark(u64),
+}
+
+pub struct Scripted {
+    plans: RefCell<Vec<Plan>>,
+    grace: Option<Duration>,
+    hooks: u64,
+}
+
+impl Room for Scripted {
+    type Options = Option<Vec<Plan>>;
+    type Request = Request;
+    type Event = Event;
+    type Outcome = Value;
+    type FromLobby = Option<Told>;
+    type ToLobby = Value;
+
+    async fn on_open(plans: Self::Options, room: &Ctx<Self>) -> Result<Self, Refusal> {
+        let plans = RefCell::new(plans.unwrap_or_default());
+        let mut game = Scripted { plans, grace: None, hooks: 0 };
+        game.hook(room, "on_open", "")?;
+        Ok(game)
+    }
+
+    fn on_admit(&mut self, room: &Ctx<Self>, player: &Player) -> Result<(), Refusal> {
+        self.hook(room, "on_admit", &player.name)
+    }
+
+    fn snapshot(&self, _: &Ctx<Self>, _: &Player) -> Option<Event> {
+        self.panic_if_planned("snapshot");
+        Some(Event::Shown { hooks: self.hooks })
+    }
+
+    fn on_join(&mut self, room: &Ctx<Self>, player: &Player) {
+        let _ = self.hook(room, "on_join", &player.name);
+    }
+
+    fn on_drop(&mut self, room: &Ctx<Self>, player: &Player) -> Option<Duration> {
+        let _ = self.hook(room, "on_drop", &player.name);
+        self.grace
+    }
+
+    fn on_return(&mut self, room: &Ctx<Self>, player: &Player) {
+        let _ = self.hook(room, "on_return", &player.name);
+    }
+
+    fn on_leave(&mut self, room: &Ctx<Self>, player: &Player, why: Leave) {
+        let _ = self.hook(room, "on_leave", &format!("{} {why:?}", player.name));
+    }
+
+    fn on_tick(&mut self, room: &Ctx<Self>, _: Duration) {
+        room.tick_rate(0);
+        let _ = self.hook(room, "on_tick", "");
+    }
+
+    fn on_binary(&mut self, room: &Ctx<Self>, from: &Player, data: Bytes) -> Answer {
+        self.hook(room, "on_binary", &format!("{} {}", from.name, data.len()))?;
+        reply(data.len())
+    }
+
+    fn on_message(&mut self, room: &Ctx<Self>, from: &Player, request: Request) -> Answer {
+        let (acts, how) = match request {
+            Request::Mark => return done(),
+            Request::Do { acts, how } => (acts, how),
+            Request::Pick(number) => (vec![], How::Now(json!(number))),
+            Request::Text(text) => (vec![], How::Now(json!(text.len()))),
+        };
+        self.hook(room, "on_message", &from.name)?;
+        self.act(room, acts)?;
+        match how {
+            How::Done => done(),
+            How::Now(value) => reply(value),
+            How::Later(value) => later(async { Ok(value) }),
+            How::ByCompute(value) => {
+                let (tell, told) = tokio::sync::oneshot::channel();
+                room.compute(move |_| value, |_, _, value| drop(tell.send(value)));
+                later(async { told.await.expect("a call").map_err(|_| Refusal::Internal) })
+            }
+            How::LaterRefused => later::<()>(async { Err(refuse("not_now", "Later.")) }),
+            How::LaterPanic => later::<()>(async { panic!("as planned") }),
+        }
+    }
+
+    fn on_lobby_message(&mut self, room: &Ctx<Self>, told: Option<Told>) {
+        let acts = match told {
+            Some(Told::Mark(n)) => return room.tell_lobby(json!({ "mark": n })),
+            Some(Told::Do(acts)) => acts,
+            None => vec![],
+        };
+        let _ = self.hook(room, "on_lobby_message", "");
+        let _ = self.act(room, acts);
+    }
+
+    fn on_drain(&mut self, room: &Ctx<Self>, left: Duration) {
+        let _ = self.hook(room, "on_drain", &format!("{left:?}"));
+    }
+
+    async fn on_dispose(self) {
+        DISPOSED.with_borrow_mut(|count| *count += 1);
+        println!("on_dispose");
+        self.panic_if_planned("on_dispose");
+    }
+}
+
+thread_local! {
+    /// Rooms on this thread whose last hook was called.
+    pub static DISPOSED: RefCell<usize> = const { RefCell::new(0) };
+}
+
+impl Scripted {
+    /// Says that the hook was called and what its handle knows, and does what is planned.
+    fn hook(&mut self, room: &Ctx<Self>, hook: &str, about: &str) -> Result<(), Refusal> {
+        self.hooks += 1;
+        let players = room.players();
+        let here = |player: &Player| if room.is_here(player) { "" } else { " (away)" };
+        room.tell_lobby(json!({
+            "hook": format!("{hook} {about}"),
+            "players":
+                players.iter().map(|who| format!("{}{}", who.name, here(who))).collect::<Vec<_>>(),
+            "expected": room.expected().iter().map(|who| &who.name).collect::<Vec<_>>(),
+            "locked": room.is_locked(),
+            "full": room.is_full(),
+        }));
+        let acts = self.take_plan(hook);
+        self.act(room, acts)
+    }
+
+    fn take_plan(&self, hook: &str) -> Vec<Act> {
+        let mut plans = self.plans.borrow_mut();
+        let planned = plans.iter().position(|plan| plan.hook == hook);
+        planned.map(|at| plans.remove(at).acts).unwrap_or_default()
+    }
+
+    fn panic_if_planned(&self, hook: &str) {
+        let acts = self.take_plan(hook);
+        assert!(!acts.iter().any(|act| matches!(act, Act::Panic)), "as planned");
+    }
+
+    fn act(&mut self, room: &Ctx<Self>, acts: Vec<Act>) -> Result<(), Refusal> {
+        let time = Duration::from_millis;
+        for act in acts {
+            match act {
+                Act::Plan(plan) => self.plans.borrow_mut().push(plan),
+                Act::Broadcast(data) => room.broadcast(Event::Said(data)),
+                Act::Volatile(data) => room.broadcast_volatile(Event::Brief(data)),
+                Act::Send(to, data) => room.send(to, Event::Said(data)),
+                Act::Except(who, data) => room.broadcast_except(who, Event::Said(data)),
+                Act::Bytes(bytes) => room.broadcast_binary(bytes),
+                Act::Sync => room.sync(),
+                Act::TellLobby(data) => room.tell_lobby(data),
+                Act::SendToLobby(player) => room.send_to_lobby(player, "won"),
+                Act::SendToRoom(player, to) => room.send_to_room(player, &to),
+                Act::Kick(player) => room.kick(player, "out"),
+                Act::Ban(player) => room.ban(player, "for good"),
+                Act::Lock(locked) => room.lock(locked),
+                Act::EmptyTimeout(ms) => room.empty_timeout(ms.map(time)),
+                Act::Grace(ms) => self.grace = ms.map(time),
+                Act::Close(outcome) => room.close(outcome),
+                Act::Panic => panic!("as planned"),
+                Act::Refuse => return Err(refuse("no", "Not now.")),
+                Act::After(ms, acts) => {
+                    room.after(time(ms), |game, room| game.again(room, "timer", acts));
+                }
+                Act::Spawn(acts) => {
+                    room.spawn(async {}, |game, room, ()| game.again(room, "spawn", acts));
+                }
+                Act::Compute(acts) => {
+                    room.compute(|_| (), |game, room, _| game.again(room, "compute", acts));
+                }
+                Act::ComputePanic => {
+                    let work = |_: &_| panic!("as planned");
+                    room.compute(work, |game, room, result: Result<(), _>| {
+                        let acts = vec![Act::TellLobby(json!(result.is_ok()))];
+                        game.again(room, "compute", acts);
+                    });
+                }
+                Act::Tick => room.tick_rate(100),
+            }
+        }
+        Ok(())
+    }
+
+    fn again(&mut self, room: &Ctx<Self>, from: &str, acts: Vec<Act>) {
+        let _ = self.hook(room, from, "");
+        let _ = self.act(room, acts);
+    }
+}
+
+/// How a room has ended, as a value.
+pub fn exit_value(exit: Exit<Value>) -> Value {
+    match exit {
+        Exit::Finished(outcome) => json!({ "finished": outcome }),
+        Exit::Crashed(what) => json!({ "crashed": what }),
+        Exit::NeverReady(why) => json!({ "never_ready": why }),
+        other => json!(other.reason()),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ask {
+    Open {
+        seats: usize,
+        plans: Option<Vec<Plan>>,
+    },
+    Join {
+        room: RoomId,
+    },
+    Tell {
+        room: RoomId,
+        told: Option<Told>,
+    },
+    Close {
+        room: RoomId,
+    },
+    Kick {
+        player: PlayerId,
+    },
+    /// Whether this player is in the lobby.
+    IsHere {
+        player: PlayerId,
+    },
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum News {
+    Said { room: RoomId, what: Value },
+    Exited { room: RoomId, exit: Value },
+}
+
+/// Tells whoever has opened a room what it says.
+pub struct Director {
+    opened: HashMap<RoomId, PlayerId>,
+}
+
+impl Lobby for Director {
+    type Room = Scripted;
+    type Request = Ask;
+    type Event = News;
+
+    async fn on_start(_: &Cluster<Self>) -> Result<Self, Refusal> {
+        Ok(Director { opened: HashMap::new() })
+    }
+
+    async fn on_register(form: Registration) -> Result<Identity, Refusal> {
+        let id = form.more.get("id").and_then(Value::as_str).unwrap_or(&form.name).to_owned();
+        Ok(Identity { id: PlayerId(id), name: form.name })
+    }
+
+    fn on_request(&mut self, lobby: &Cluster<Self>, from: &Player, asked: Ask) -> Answer {
+        match asked {
+            Ask::Open { seats, plans } => {
+                let room = lobby.create(None, seats, plans)?;
+                self.opened.insert(room.clone(), from.id.clone());
+                return reply(room);
+            }
+            Ask::Join { room } => return lobby.join(from, &room),
+            Ask::Tell { room, told } => lobby.tell(&room, told)?,
+            Ask::Close { room } => lobby.close(&room, "closed")?,
+            Ask::Kick { player } => lobby.kick(player, "by the lobby"),
+            Ask::IsHere { player } => return reply(lobby.is_here(player)),
+        }
+        done()
+    }
+
+    /// Players ask for their seats themselves.
+    fn on_arrive(&mut self, _: &Cluster<Self>, _: &Player, _: Arrival) {}
+
+    fn on_room_message(&mut self, lobby: &Cluster<Self>, room: &Info<Self>, what: Value) {
+        if let Some(to) = self.opened.get(&room.id) {
+            lobby.send(to, News::Said { room: room.id.clone(), what });
+        }
+    }
+
+    fn on_room_exit(&mut self, lobby: &Cluster<Self>, room: &Info<Self>, exit: Exit<Value>) {
+        if let Some(to) = self.opened.remove(&room.id) {
+            let exit = exit_value(exit);
+            lobby.send(&to, News::Exited { room: room.id.clone(), exit });
+        }
+    }
+}
