@@ -18,7 +18,6 @@
 //! | `clock`, `starvation` | time in which this process ran; time for which another one waited for a processor |
 //! | `ticker`, `tickets` | when a room ticks; who may come into it |
 //! | `stage` | a room without all that, for tests of your hooks |
-//! | `clock`, `starvation` | time in which this process runs; time limits for processes that may get no processor |
 //! | `agenda`, `compute` | timers, and work given away; heavy work on other threads |
 //! | `token`, `key`, `hs256`, `logouts` | who a player is, for days; what tokens are signed with; logins that were ended |
 //! | `wrong` | wrong tokens and tickets are counted |
