@@ -37,8 +37,10 @@ use crate::cluster::{
 /// What the lobby knows of a room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RoomInfo<Options> {
+    /// Its number, as text.
     #[serde(rename = "room")]
     pub id: RoomId,
+    /// What it was created with.
     pub options: Options,
     /// For whom it was created; `None`: the lobby did so on its own.
     pub host: Option<PlayerId>,
@@ -47,6 +49,7 @@ pub struct RoomInfo<Options> {
     pub code: Option<String>,
     /// Seats taken: players in the room, away for a moment, or on their way.
     pub players: usize,
+    /// Seats in all.
     pub capacity: usize,
     /// Takes no more players.
     pub locked: bool,

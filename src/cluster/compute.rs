@@ -37,6 +37,7 @@ pub enum ComputeError {
     #[error("the computation panicked")]
     Panicked,
     #[error("the computation was cancelled")]
+    /// Its job was cancelled or dropped.
     Cancelled,
 }
 

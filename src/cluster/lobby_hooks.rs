@@ -25,7 +25,9 @@ pub struct Registration {
 /// Who somebody is, from now on: a new player, or one that you know already.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
+    /// The same at each registration of this person, or a new one.
     pub id: PlayerId,
+    /// Shown to other players.
     pub name: String,
 }
 
@@ -81,7 +83,12 @@ pub enum Arrival {
     /// Known by his token.
     Resumed,
     /// From a room, and why; his page has been told the same.
-    Returned { room: RoomId, reason: String },
+    Returned {
+        /// The room that they were in.
+        room: RoomId,
+        /// Why they left it, such as `crashed`.
+        reason: String,
+    },
 }
 
 /// The lobby: its state, and what it does when something happens.

@@ -174,18 +174,24 @@ pub struct Settings {
     )]
     pub dev: bool,
 
+    /// What one client may take.
     #[command(flatten)]
     pub limits: Limits,
 }
 
+/// The role of a process that is started by hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Role {
+    /// The lobby.
     Lobby,
 }
 
+/// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
+    /// For people.
     Human,
+    /// One JSON object a line.
     Json,
 }
 

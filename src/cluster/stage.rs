@@ -67,7 +67,9 @@ const MAX_MESSAGE: usize = 64 * 1024;
 /// One event that a player was sent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sent {
+    /// Its name.
     pub event: String,
+    /// What it holds.
     pub data: Value,
     /// May be lost, or come late.
     pub volatile: bool,

@@ -13,6 +13,7 @@ use super::origins::Authority;
 pub struct PublicUrl(String);
 
 impl PublicUrl {
+    /// The address as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -53,7 +54,9 @@ impl FromStr for PublicUrl {
 /// Both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortRange {
+    /// The first port.
     pub low: u16,
+    /// The last port.
     pub high: u16,
 }
 

@@ -34,6 +34,7 @@ text_id!(
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Player {
+    /// The same for as long as their token lives.
     pub id: PlayerId,
     /// As the person typed it, checked by `on_register`. Show it as text, never as HTML.
     pub name: String,
@@ -62,16 +63,22 @@ impl AsRef<[Player]> for Player {
 /// person can read. On the wire `{ code, message }`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
+    /// A request that only players may make.
     #[error("Register first.")]
     NotRegistered,
+    /// A second registration on one connection.
     #[error("You are registered already.")]
     AlreadyRegistered,
+    /// The name is empty, too long, or cannot be shown.
     #[error("A name has 1 to 24 visible characters.")]
     BadName,
+    /// The token is forged, expired, or its login was ended.
     #[error("This token is not valid any more; register again.")]
     BadToken,
+    /// The ticket was used before, has expired, or never existed.
     #[error("This ticket is not valid any more.")]
     BadTicket,
+    /// The same player has connected in another window.
     #[error("You are connected in another window.")]
     Replaced,
     /// The text is the reason that was given.
@@ -80,42 +87,62 @@ pub enum Refusal {
     /// The text is the reason that was given.
     #[error("{0}")]
     Banned(String),
+    /// No request has this name.
     #[error("There is no event '{0}'.")]
     UnknownEvent(String),
+    /// The data of a request cannot be read, and why.
     #[error("That message is not of the right form: {0}")]
     BadMessage(String),
+    /// A rate limit was exceeded.
     #[error("Too many at once; try again in a moment.")]
     TooFast,
     /// So many bytes are allowed.
     #[error("A message has at most {0} bytes.")]
     TooLarge(u64),
+    /// Too many wrong codes of private rooms.
     #[error("Too many wrong codes; try again in a minute.")]
     TooManyGuesses,
+    /// The login of this connection was ended.
     #[error("You have logged out.")]
     LoggedOut,
+    /// The room does not exist, or is private.
     #[error("There is no such room.")]
     NoSuchRoom,
+    /// All seats are taken.
     #[error("The room is full.")]
     RoomFull,
+    /// The room is locked, or about to end.
     #[error("The room takes no more players.")]
     RoomLocked,
+    /// The room ended while the player was on the way.
     #[error("The room ended before you were in it.")]
     RoomGone,
+    /// No room can be opened, and why.
     #[error("No room can be opened now: {0}")]
     NoRoom(String),
+    /// The limit of rooms of one player, or of one address, is reached.
     #[error("You, or others in your network, have opened as many rooms as may be.")]
     TooManyRooms,
+    /// More than 32 players are to join together.
     #[error("So many cannot go together.")]
     PartyTooLarge,
+    /// Too many reroutes that nobody asked for.
     #[error("Sent from room to room again and again; stopped here.")]
     RerouteLoop,
+    /// The lobby is stopping.
     #[error("The server is stopping.")]
     Stopping,
+    /// A hook panicked.
     #[error("Something went wrong here.")]
     Internal,
     /// A refusal of your own, made with [`refuse`].
     #[error("{message}")]
-    Other { code: Cow<'static, str>, message: String },
+    Other {
+        /// For programs, in snake_case.
+        code: Cow<'static, str>,
+        /// For people.
+        message: String,
+    },
 }
 
 /// A refusal with a code and a text of your own: `Err(refuse("not_host", "Only the host starts."))`.
@@ -266,7 +293,9 @@ pub type Answer = Result<Reply, Refusal>;
 
 /// The good half of an [`Answer`].
 pub enum Reply {
+    /// The answer.
     Now(Value),
+    /// The answer, once this has it.
     Later(Pin<Box<dyn Future<Output = Result<Value, Refusal>>>>),
 }
 
