@@ -36,8 +36,8 @@ pub enum ComputeError {
     /// Its text is in the log.
     #[error("the computation panicked")]
     Panicked,
-    #[error("the computation was cancelled")]
     /// Its job was cancelled or dropped.
+    #[error("the computation was cancelled")]
     Cancelled,
 }
 
