@@ -8,6 +8,7 @@ mod helpers;
 
 mod answers;
 mod builds;
+mod crates;
 mod examples;
 mod hooks;
 mod output;

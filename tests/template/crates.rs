@@ -1,0 +1,55 @@
+//! What a project is built of: licences that ask for nothing but their own text, no crate that must not be there, and
+//! Cargo's own registry.
+
+use std::{collections::BTreeSet, process::Command};
+
+use serde_json::Value;
+
+use crate::helpers::REPOSITORY;
+
+const LICENCES: [&str; 4] = ["MIT", "Apache-2.0", "BSD-3-Clause", "Unicode-3.0"];
+/// TLS ends at the proxy in front, so nothing needs a C library for it; the timing of `rsa` gives keys away.
+const BANNED: [&str; 3] = ["openssl-sys", "native-tls", "rsa"];
+
+#[test]
+fn every_crate_is_free_to_use_from_the_registry_and_not_banned() {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["metadata", "--locked", "--offline", "--format-version", "1"]);
+    // Where it is deployed: of other platforms nothing has been downloaded.
+    cargo.args(["--filter-platform", "x86_64-unknown-linux-gnu"]);
+    let metadata = cargo.current_dir(REPOSITORY).output().expect("Cargo runs").stdout;
+    let metadata: Value = serde_json::from_slice(&metadata).expect("JSON");
+    let own = metadata["workspace_members"].as_array().expect("a list");
+    let mut sources = BTreeSet::new();
+    for package in metadata["packages"].as_array().expect("a list") {
+        if own.contains(&package["id"]) {
+            continue;
+        }
+        let name = package["name"].as_str().expect("a name");
+        let licence = package["license"].as_str().unwrap_or_default();
+        assert!(is_allowed(licence), "{name}: {licence:?}");
+        assert!(!BANNED.contains(&name), "{name}");
+        sources.insert(package["source"].as_str().unwrap_or(name));
+    }
+    let registry = sources.iter().all(|source| source.starts_with("registry+"));
+    assert!(sources.len() == 1 && registry, "{sources:?}");
+}
+
+#[test]
+fn a_licence_is_allowed_if_one_of_its_choices_is() {
+    for allowed in ["MIT", "GPL-3.0 OR MIT", "Unlicense/MIT", "(MIT OR Zlib) AND Unicode-3.0"] {
+        assert!(is_allowed(allowed), "{allowed}");
+    }
+    for refused in ["", "GPL-3.0", "MIT AND GPL-3.0", "(MIT OR Zlib) AND GPL-3.0"] {
+        assert!(!is_allowed(refused), "{refused}");
+    }
+}
+
+/// Whether an SPDX expression leaves a choice of these licences only. AND joins no more than two levels in practice.
+fn is_allowed(expression: &str) -> bool {
+    let any = |part: &str| {
+        let mut choices = part.split(" OR ").flat_map(|choice| choice.split('/'));
+        choices.any(|choice| LICENCES.contains(&choice.trim_matches(['(', ')', ' '])))
+    };
+    expression.split(" AND ").all(any)
+}
