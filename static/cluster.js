@@ -141,11 +141,12 @@ export class Cluster {
     // The page may have left when it was told.
     if (this.#to !== to) return;
     const enough = new Promise((resolve) => this.#later(PAUSE, () => resolve(null)));
+    // The one hook whose failure counts: the page cannot show the room, or does not want to.
+    const shown = (async () => this.hooks.reroute?.(to))();
+    shown.catch(console.error);
     try {
-      await Promise.race([this.hooks.reroute?.(to), enough]);
-    } catch (error) {
-      // The one hook whose failure counts: the page cannot show the room.
-      console.error(error);
+      await Promise.race([shown, enough]);
+    } catch {
       if (this.#to === to) this.#backToLobby("not followed");
     }
     // Meanwhile they may have left, or have been sent elsewhere.
@@ -315,10 +316,7 @@ export class Cluster {
     this.#call("stateChanged", state);
   }
 
-  /**
-   * Calls a hook.
-   * @template {keyof Hooks<M>} Name @param {Name} name @param {any[]} details
-   */
+  /** Calls a hook. @param {keyof Hooks<M>} name @param {any[]} details */
   #call(name, ...details) {
     safely(() => /** @type {any} */ (this.hooks)[name]?.(...details));
   }

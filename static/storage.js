@@ -60,15 +60,16 @@ export class TokenCache {
    * @param {keyof TokenStorage} what @param {string} [token] @returns {Promise<string | undefined>}
    */
   async #ask(what, token = "") {
+    const answer = (async () => this.#storage[what](token))();
+    answer.catch(console.error);
     /** @type {ReturnType<typeof setTimeout> | undefined} */ let timer;
-    const late = new Promise((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`the token's storage does not answer: ${what}`)), TIMEOUT);
-    });
+    const late = new Promise((_, reject) => (timer = setTimeout(reject, TIMEOUT)));
+    late.catch(() => console.error(new Error(`The token's storage does not answer: ${what}.`)));
     try {
-      const answer = await Promise.race([this.#storage[what](token), late]);
-      return typeof answer === "string" ? answer : "";
-    } catch (error) {
-      console.error(error);
+      const text = await Promise.race([answer, late]);
+      return typeof text === "string" ? text : "";
+    } catch {
+      return undefined;
     } finally {
       clearTimeout(timer);
     }
