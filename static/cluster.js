@@ -1,19 +1,23 @@
 // @ts-check
 /**
  * The structure of the client: read it, and rarely edit it. It knows where the player is, follows
- * reroutes, and brings him back to the lobby whatever ends a connection. `client.js` says what the
- * page does about it.
+ * reroutes, and brings them back to the lobby whatever ends a connection. `client.js` says what the
+ * page does about it: what that code throws is told on the console, and stops nothing here.
  *
  * In a page it finds `io` and `Cookies` as globals; a bundler, Node or a native shell passes its own
- * in the options, and needs no `window`.
+ * in the options, and needs no `window`. Chrome 90, Firefox 90 and Safari 15 understand it: use nothing
+ * newer here (ARCHITECTURE.md, "Browsers").
  */
 
-import { Line, RoomLine, mayLeadTo } from "./line.js";
+import { Line, RoomLine, mayLeadTo, safely } from "./line.js";
+import { TokenCache, cookieStorage } from "./storage.js";
+
+export { cookieStorage, webStorage } from "./storage.js";
 
 /** @import { Messages } from "./messages.d.ts" */
 /**
- * @import { AnyMessages, Cookies, FromLobby, FromRoom, Hooks, Joined, Options, Player, Refusal, Reroute, State,
- *   TokenStorage, ToLobby, ToRoom, Watcher, Welcome } from "./words.d.ts"
+ * @import { AnyMessages, FromLobby, FromRoom, Hooks, Joined, Options, Player, Refusal, Reroute, State,
+ *   ToLobby, ToRoom, Watcher, Welcome } from "./words.d.ts"
  */
 
 /** Lost connections come in crowds: each waits a random part of this, in ms, before it comes back. */
@@ -46,17 +50,18 @@ export class Cluster {
   #forgotten;
   /** @type {Watcher[]} */ #watchers = [];
   /** Ends what the browser tells. */ #hearing = new AbortController();
+  /** @type {TokenCache} */ #token;
 
   /** @param {Hooks<M>} [hooks] @param {Options} [options] */
   constructor(hooks = {}, options = {}) {
     this.hooks = hooks;
     this.options = options;
-    this.storage = options.storage ?? cookieStorage();
+    this.#token = new TokenCache(options.storage ?? cookieStorage());
     this.lobby = new Line("lobby", (what, detail) => this.#watch(what, detail));
     this.room = new RoomLine("room", (what, detail) => this.#watch(what, detail));
   }
 
-  /** Connects to the lobby. From now on the player is in it, in a room, or on his way back. */
+  /** Connects to the lobby. From now on the player is in it, in a room, or on the way back. */
   start() {
     if (this.state !== "stopped") return;
     this.#hearing = new AbortController();
@@ -83,24 +88,26 @@ export class Cluster {
     const data = typeof form === "string" ? { name: form } : form;
     const lobby = /** @type {Line<{ register: object }, never>} */ (/** @type {unknown} */ (this.lobby));
     const { token, you } = await lobby.request("register", data);
-    await this.storage.set(token);
+    const stored = this.#token.set(token);
     this.you = you;
     this.#watch("registered", you);
+    await stored;
     return you;
   }
 
   /** Logs out: forgets who this is, also in the lobby, and is there as a stranger. */
   async forget() {
-    this.#forgotten = await this.storage.get() ?? this.#forgotten;
-    await this.storage.remove();
+    this.#forgotten = await this.#token.get() ?? this.#forgotten;
+    const removed = this.#token.remove();
     this.you = null;
     this.leave();
+    await removed;
   }
 
   /** Leaves the room for good. */
   leave() {
-    // Said to the room, which would otherwise take it for a lost connection; or to the lobby, if he is
-    // not in it yet and a seat waits for him.
+    // Said to the room, which would otherwise take it for a lost connection; or to the lobby, if the
+    // player is not in it yet and a seat waits for them.
     this.room.socket?.off().disconnect();
     this.lobby.socket?.emit("leave_room");
     this.#backToLobby("left");
@@ -119,26 +126,30 @@ export class Cluster {
   #enterLobby() {
     this.#hangUp();
     /** @param {(auth: { token: string | undefined }) => void} use */
-    const auth = async (use) => use({ token: await this.storage.get() });
+    const auth = async (use) => use({ token: await this.#token.get() });
     this.#connect(this.lobby, "", "/socket.io", auth);
     this.#setState("connecting");
   }
 
   /** @param {Reroute} to */
   async #enterRoom(to) {
-    // The room before, if there is one, has let him go.
+    // The room before, if there is one, has let them go.
     this.room.close();
     this.room.id = to.room;
     this.#to = to;
+    this.#setState("rerouting");
+    // The page may have left when it was told.
+    if (this.#to !== to) return;
+    const enough = new Promise((resolve) => this.#later(PAUSE, () => resolve(null)));
+    // The one hook whose failure counts: the page cannot show the room, or does not want to.
+    const shown = (async () => this.hooks.reroute?.(to))();
+    shown.catch(console.error);
     try {
-      this.#setState("rerouting");
-      const enough = new Promise((resolve) => this.#later(PAUSE, () => resolve(null)));
-      await Promise.race([this.hooks.reroute?.(to), enough]);
-    } catch (error) {
-      console.error(error);
+      await Promise.race([shown, enough]);
+    } catch {
       if (this.#to === to) this.#backToLobby("not followed");
     }
-    // Meanwhile he may have left, or have been sent elsewhere.
+    // Meanwhile they may have left, or have been sent elsewhere.
     if (this.#to === to) this.#connect(this.room, to.url, to.path, { ticket: to.ticket });
   }
 
@@ -148,7 +159,7 @@ export class Cluster {
    */
   #backToLobby(why) {
     if (this.state === "stopped") return;
-    // A room that cannot be reached: he gives up the seat, or he would be sent there for ever.
+    // A room that cannot be reached: the seat is given up, or the player would be sent there for ever.
     if (this.state === "rerouting" && ++this.#misses % MISSES === 0) this.lobby.socket?.emit("leave_room");
     const lost = this.room.id !== null;
     this.#hangUp();
@@ -156,7 +167,7 @@ export class Cluster {
     this.#later(wait, () => this.#enterLobby());
     this.#watch(`back to the lobby in ${Math.round(wait)} ms`, { why });
     this.#setState("connecting");
-    if (lost) this.hooks.roomLost?.(why);
+    if (lost) this.#call("roomLost", why);
   }
 
   /**
@@ -164,12 +175,13 @@ export class Cluster {
    * @param {{ ticket: string } | ((use: (auth: { token: string | undefined }) => void) => void)} auth
    */
   #connect(line, url, path, auth) {
-    const io = this.options.io ?? globals.io;
+    const { io = globals.io } = this.options;
     const origin = url || this.#home;
     this.#watch(`connecting to ${origin}${path}`, {});
-    const socket = io(origin, {
+    const socket = safely(() => io(origin, {
       path, auth, timeout: TIMEOUT, transports: ["websocket"], reconnection: false, forceNew: true,
-    });
+    }));
+    if (!socket) return this.#later(0, () => this.#lost(line, "no socket"));
     line.socket = socket;
     socket.on("connect_error", ({ message }) => this.#lost(line, message));
     socket.on("disconnect", () => this.#lost(line, "connection lost"));
@@ -179,7 +191,7 @@ export class Cluster {
 
   /** @param {Line<any, any>} line @param {string} why */
   #lost(line, why) {
-    // Who is on his way to a room does not need the lobby any more.
+    // On the way to a room the lobby is not needed any more.
     if (line === this.lobby && this.state === "rerouting") line.close();
     else this.#backToLobby(why);
   }
@@ -201,9 +213,7 @@ export class Cluster {
         return this.#playersChanged(event, data.player);
     }
     line.heard(event, data);
-    const said = /** @type {[any, any]} */ ([event, data]);
-    if (line === this.lobby) this.hooks.lobbyEvent?.(...said);
-    else this.hooks.roomEvent?.(...said);
+    this.#call(line === this.lobby ? "lobbyEvent" : "roomEvent", event, data);
   }
 
   get #home() {
@@ -216,21 +226,21 @@ export class Cluster {
     this.#watch("reroute not followed", { message });
     if (line === this.lobby) line.socket?.emit("leave_room");
     else this.#backToLobby("bad_reroute");
-    this.hooks.refused?.({ event: "reroute", code: "bad_reroute", message });
+    this.#call("refused", { event: "reroute", code: "bad_reroute", message });
   }
 
   /** @param {Welcome} welcome */
   #welcome(welcome) {
     clearTimeout(this.#timer);
-    // A reroute that fails each time must not send him back and forth without a pause.
+    // A reroute that fails each time must not send the player back and forth without a pause.
     this.#attempts = this.#misses;
     this.you = welcome.you;
-    if (welcome.refused) this.storage.remove();
+    if (welcome.refused) this.#token.remove();
     // One that is getting old is replaced.
-    if (welcome.token) this.storage.set(welcome.token);
+    if (welcome.token) this.#token.set(welcome.token);
     this.#logOut();
     this.#setState("lobby");
-    this.hooks.lobbyEntered?.(welcome);
+    this.#call("lobbyEntered", welcome);
   }
 
   /** Ends the login that was forgotten: whoever has copied its token cannot use it any more. */
@@ -253,14 +263,15 @@ export class Cluster {
     this.room.host = joined.host;
     this.room.players = joined.players.map((player) => ({ ...player, away: joined.away.includes(player.id) }));
     this.#setState("room");
-    this.hooks.roomEntered?.(joined);
-    this.hooks.playersChanged?.(this.room.players);
+    this.#call("roomEntered", joined);
+    this.#call("playersChanged", this.room.players);
   }
 
   /** @param {Refusal} refusal */
   #refused(refusal) {
     if (refusal.event === "connect" && FOR_GOOD.includes(refusal.code)) this.stop();
-    this.hooks.refused?.(refusal);
+    if (refusal.code === "logged_out") this.#token.drop();
+    this.#call("refused", refusal);
   }
 
   /** @param {string} event @param {Player} player */
@@ -268,8 +279,8 @@ export class Cluster {
     const { players } = this.room;
     const now = event === "player_left" ? [] : [{ ...player, away: event === "player_dropped" }];
     const at = players.findIndex(({ id }) => id === player.id);
-    this.room.players = at < 0 ? [...players, ...now] : players.toSpliced(at, 1, ...now);
-    this.hooks.playersChanged?.(this.room.players);
+    this.room.players = at < 0 ? [...players, ...now] : [...players.slice(0, at), ...now, ...players.slice(at + 1)];
+    this.#call("playersChanged", this.room.players);
   }
 
   /** The network is back, or the page. A connection that is dead would not tell for eight seconds. */
@@ -302,45 +313,22 @@ export class Cluster {
     if (this.state === state) return;
     this.state = state;
     this.#watch(`state: ${state}`, {});
-    this.hooks.stateChanged?.(state);
+    this.#call("stateChanged", state);
+  }
+
+  /** Calls a hook. @param {keyof Hooks<M>} name @param {any[]} details */
+  #call(name, ...details) {
+    safely(() => /** @type {any} */ (this.hooks)[name]?.(...details));
   }
 
   /** @type {Watcher} */
   #watch(what, detail) {
-    for (const call of this.#watchers) call(what, detail);
+    for (const call of [...this.#watchers]) safely(() => call(what, detail));
   }
 }
 
-/** The client libraries, where the page loads them as scripts. */
-const globals = /** @type {{ io: typeof import("socket.io-client").io, Cookies: Cookies }} */ (
-  /** @type {unknown} */ (globalThis)
-);
+/** The client library, where the page loads it as a script. */
+const globals = /** @type {{ io: typeof import("socket.io-client").io }} */ (/** @type {unknown} */ (globalThis));
 
-/** Whether they are there; without them nothing here works in a page. */
+/** Whether it is there, and the one for cookies; without them nothing here works in a page. */
 export const librariesLoaded = () => "io" in globalThis && "Cookies" in globalThis;
-
-/**
- * The token in a cookie, for a year. Cookies are shared by all ports of a host, hence the port in the
- * name; `?as=2` in the address makes a second player in the same browser.
- * @param {Cookies} [jar]  js-cookie @returns {TokenStorage}
- */
-export function cookieStorage(jar = globals.Cookies) {
-  const as = new URLSearchParams(location.search).get("as") ?? "";
-  const name = ["token", location.port, as].filter(Boolean).join("-");
-  const secure = location.protocol === "https:";
-  return {
-    get: () => jar.get(name),
-    set: (token) => jar.set(name, token, { expires: 365, sameSite: "strict", secure }),
-    remove: () => jar.remove(name),
-  };
-}
-
-/**
- * The token in `localStorage`, or in `sessionStorage`: for frames of other sites, which get no cookies.
- * @param {Storage} [store] @returns {TokenStorage}
- */
-export const webStorage = (store = localStorage) => ({
-  get: () => store.getItem("token") ?? undefined,
-  set: (token) => store.setItem("token", token),
-  remove: () => store.removeItem("token"),
-});

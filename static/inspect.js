@@ -5,12 +5,18 @@
  * file, its parts of `index.html`, and what `client.js` imports from here.
  */
 
+import { parseUrl } from "./line.js";
+
 /** @param {string} id @returns {any} */
 const $ = (id) => document.getElementById(id);
 /** Lines that a log pane keeps. */
 const LINES = 300;
 /** Characters of an event's data that a line shows. */
 const LENGTH = 240;
+/** How long the page waits, in ms, before it asks for the server's log again. */
+const PAUSE = 1000;
+/** A request that takes longer, in ms, is given up. */
+const TIMEOUT = 5000;
 
 /** Tells the player something. @param {string} text */
 export function notice(text) {
@@ -62,10 +68,8 @@ function refresh(cluster, reroute) {
   }
   $("hop-you").textContent = you?.name ?? "you";
   $("hop-room").textContent = room ? `room ${room}` : "room";
-  if (reroute && URL.canParse(reroute.path, reroute.url || location.origin)) {
-    const { host, pathname } = new URL(reroute.path, reroute.url || location.origin);
-    $("details").dataset.room = host + pathname.replace(/\/socket\.io$/, "");
-  }
+  const url = reroute && parseUrl(reroute.path, reroute.url || location.origin);
+  if (url) $("details").dataset.room = url.host + url.pathname.replace(/\/socket\.io$/, "");
   const where = room ? $("details").dataset.room : location.host;
   const player = you?.name ?? "not registered";
   const rows = { State: state, Player: player, Id: you?.id ?? "–", Room: room ?? "–", Server: where };
@@ -76,18 +80,34 @@ function refresh(cluster, reroute) {
   }));
 }
 
-/** In development the lobby tells what it and the rooms log. */
+/**
+ * In development the lobby tells what it and the rooms log. The page asks again and again: an answer without an
+ * end would hold one of the six connections that a browser has to a host, and the seventh tab would not load.
+ */
 async function watchServer() {
-  const development = await fetch("/dev").then((answer) => answer.text());
+  const development = await ask("/dev").then((answer) => answer.text());
   if (development !== "on") return;
   for (const part of document.querySelectorAll(".dev")) /** @type {any} */ (part).hidden = false;
-  const source = new EventSource("/dev/log");
-  // Each time, it begins with the last lines.
-  source.onopen = () => $("server-log").replaceChildren();
-  source.onmessage = ({ data }) => {
-    const [, time, level, text] = /^(\S+)\s+([A-Z]+)\s+(.*)$/.exec(data) ?? [null, "", "", data];
-    log("server-log", time ? new Date(time) : new Date(), text, null, level);
-  };
+  for (let last = 0; ; await new Promise((resolve) => setTimeout(resolve, PAUSE))) {
+    if (document.hidden) continue;
+    // If the lobby is not there, the browser says so on the console.
+    const news = await ask(`/dev/log?after=${last}`).then((answer) => answer.json()).catch(() => null);
+    for (const line of news?.lines ?? []) logLine(line);
+    last = news?.last ?? last;
+  }
+}
+
+/** A request that ends, whatever becomes of the lobby. @param {string} path */
+function ask(path) {
+  const controller = new AbortController();
+  setTimeout(() => controller.abort(), TIMEOUT);
+  return fetch(path, { signal: controller.signal });
+}
+
+/** @param {string} line of the server's log */
+function logLine(line) {
+  const [, time, level, text] = /^(\S+)\s+([A-Z]+)\s+(.*)$/.exec(line) ?? [null, "", "", line];
+  log("server-log", time ? new Date(time) : new Date(), text, null, level);
 }
 
 /**

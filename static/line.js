@@ -7,6 +7,20 @@
 /** @import { Socket } from "socket.io-client" */
 /** @import { Args, DataOf, Names, PlayerHere, Reroute, Watcher } from "./words.d.ts" */
 
+/**
+ * Calls code of the page's. What it throws, now or as a promise, is told on the console and goes no further.
+ * @template Result @param {() => Result} call @returns {Result | undefined}
+ */
+export function safely(call) {
+  try {
+    const result = call();
+    Promise.resolve(result).catch(console.error);
+    return result;
+  } catch (error) {
+    console.error(error);
+  }
+}
+
 /** An answer that takes longer, in ms, does not come any more. */
 const PATIENCE = 30_000;
 
@@ -63,7 +77,7 @@ export class Line {
 
   /** For the cluster: tells the listeners. @param {string} event @param {any} data */
   heard(event, data) {
-    for (const call of this.#listeners.get(event) ?? []) call(data);
+    for (const call of [...this.#listeners.get(event) ?? []]) safely(() => call(data));
   }
 
   /** For the cluster: cuts the line. A room that keeps seats for a while keeps this one. */
@@ -94,7 +108,7 @@ export class Line {
 
 /** The line to a room. @template Asked @template Heard @extends {Line<Asked, Heard>} */
 export class RoomLine extends Line {
-  /** The room that the player is in, or on his way to. @type {string | null} */ id = null;
+  /** The room that the player is in, or on the way to. @type {string | null} */ id = null;
   /** What others need to join this private room. @type {string | null} */ code = null;
   /** The id of the player for whom it was opened. @type {string | null} */ host = null;
   /** Who is in the room. @type {PlayerHere[]} */ players = [];
@@ -113,8 +127,17 @@ export class RoomLine extends Line {
 export function mayLeadTo({ url, path }, home, origins = []) {
   if (!String(path).startsWith("/rooms/")) return false;
   if (!url) return true;
-  if (!URL.canParse(url)) return false;
-  const [room, lobby] = [new URL(url), new URL(home)];
+  const [room, lobby] = [parseUrl(url), parseUrl(home)];
+  if (!room || !lobby) return false;
   const noLessSafe = room.protocol === lobby.protocol || room.protocol === "https:";
   return (room.hostname === lobby.hostname && noLessSafe) || origins.includes(room.origin);
+}
+
+/** As `URL.parse`, which is newer than our browsers. @param {string} text @param {string} [base] */
+export function parseUrl(text, base) {
+  try {
+    return new URL(text, base);
+  } catch {
+    return null;
+  }
 }

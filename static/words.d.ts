@@ -26,13 +26,16 @@ export type RoomInfo<Options = Messages["options"]> = {
 
 export type State = "connecting" | "lobby" | "rerouting" | "room" | "stopped";
 
-/** What the page does; each is optional. */
+/** What the page does; each is optional. What a hook throws is told on the console, and stops nothing. */
 export type Hooks<M extends AnyMessages = Messages> = {
   /** In the lobby: first, again, or back from a room. */
   lobbyEntered?(welcome: Welcome): void;
   /** The lobby says something. */
   lobbyEvent?(...said: Said<FromLobby<M>>): void;
-  /** About to go to a room. A promise is waited for, at most 8 s; when it fails, he does not go this time. */
+  /**
+   * About to go to a room. A promise is waited for, at most 8 s. When it fails, or this throws, the player does not
+   * go this time: they are in the lobby, which sends them again, and after five failures the seat is given up.
+   */
   reroute?(to: Reroute): void | Promise<unknown>;
   /** In the room. */
   roomEntered?(joined: Joined): void;
@@ -43,8 +46,8 @@ export type Hooks<M extends AnyMessages = Messages> = {
   /** Out of the room; the way back has begun. */
   roomLost?(reason: string): void;
   /**
-   * Something was not granted. If `state` is "stopped": another window took over or has logged out, or he
-   * was kicked or banned; this page stays where it is until `start()`.
+   * Something was not granted. If `state` is "stopped": another window took over or has logged out, or the
+   * player was kicked or banned; this page stays where it is until `start()`.
    */
   refused?(refusal: Refusal): void;
   /** Where the player is. */
@@ -65,7 +68,10 @@ export type Options = {
   storage?: TokenStorage;
 };
 
-/** Where the token is kept. Promises will do as well. */
+/**
+ * Where the token is kept for the next visit. Promises will do as well. It may fail: the console is told, and
+ * the page itself knows the token until it is closed.
+ */
 export type TokenStorage = {
   get(): string | undefined | Promise<string | undefined>;
   set(token: string): unknown;

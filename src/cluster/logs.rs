@@ -9,10 +9,10 @@ use std::{
     panic,
     str::FromStr as _,
     sync::{Mutex, OnceLock},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Context as _;
-use tokio::sync::broadcast;
 use tracing::Level;
 use tracing_subscriber::{
     Layer as _, filter::Targets, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
@@ -23,18 +23,24 @@ use super::{
     settings::LogFormat,
 };
 
-/// Lines that a slow reader of the log may be behind; then it misses some.
-const MAX_BEHIND: usize = 512;
-/// Lines that somebody gets who begins to watch.
-const RECENT: usize = 200;
+/// Lines that are kept for pages, which ask every second; one that is further behind misses some.
+const MAX_RECENT: usize = 512;
 
-/// The lobby's lines, for those who watch (development only).
-static WATCHED: OnceLock<Watched> = OnceLock::new();
+/// The lobby's last lines, for pages (development only).
+static RECENT: OnceLock<Mutex<RecentLines>> = OnceLock::new();
 
-struct Watched {
-    lines: broadcast::Sender<String>,
-    recent: Mutex<VecDeque<String>>,
+/// The last lines. Each has a number, one more than the line before it.
+struct RecentLines {
+    lines: VecDeque<String>,
+    /// The number before the first line's: microseconds since 1970, so that those of a lobby that ran before are
+    /// lower.
+    start: u64,
+    /// The newest line's number.
+    last: u64,
 }
+
+/// Where the formatter writes lines for pages.
+struct RecentWriter;
 
 /// `RUST_LOG` such as `debug` or `info,app=trace`; without it, `info`.
 fn filter() -> anyhow::Result<Targets> {
@@ -45,8 +51,8 @@ fn filter() -> anyhow::Result<Targets> {
     }
 }
 
-/// For the lobby; with `watch`, lines can be read with [`watch`]. Keep what it returns until the end.
-pub(crate) fn init_lobby(format: LogFormat, watch: bool) -> anyhow::Result<LastLines> {
+/// For the lobby; with `recent`, its last lines can be read with [`recent_lines`]. Keep what it returns until the end.
+pub(crate) fn init_lobby(format: LogFormat, recent: bool) -> anyhow::Result<LastLines> {
     let (stdout, last_lines) = log_writer::start()?;
     let human = (format == LogFormat::Human).then(|| {
         let color = io::stdout().is_terminal();
@@ -57,16 +63,15 @@ pub(crate) fn init_lobby(format: LogFormat, watch: bool) -> anyhow::Result<LastL
         let layer = fmt::layer().json().flatten_event(true);
         layer.log_internal_errors(false).with_writer(stdout)
     });
-    let watched = watch.then(|| {
-        let lines = broadcast::channel(MAX_BEHIND).0;
-        let watched = WATCHED.get_or_init(|| Watched { lines, recent: Mutex::default() });
+    let recent = recent.then(|| {
+        RECENT.get_or_init(|| Mutex::new(RecentLines::new()));
         let layer = fmt::layer().with_target(false).with_ansi(false);
-        layer.log_internal_errors(false).with_writer(move || watched)
+        layer.log_internal_errors(false).with_writer(|| RecentWriter)
     });
     tracing_subscriber::registry()
         .with(human.with_filter(filter()?))
         .with(json.with_filter(filter()?))
-        .with(watched.with_filter(filter()?))
+        .with(recent.with_filter(filter()?))
         .try_init()
         .context("logging was set up already")?;
     panic::set_hook(Box::new(log_panic));
@@ -91,26 +96,75 @@ pub(crate) fn init_room() -> anyhow::Result<()> {
         .context("logging was set up already")
 }
 
-/// The last lines, and those from now on; `None` where nobody may watch.
-pub(crate) fn watch() -> Option<(Vec<String>, broadcast::Receiver<String>)> {
-    let watched = WATCHED.get()?;
-    let recent = watched.recent.lock().ok()?;
-    Some((recent.iter().rev().cloned().collect(), watched.lines.subscribe()))
+/// The lines after that of this number, as far as they are kept, and the last line's number. All that are kept
+/// for 0, and for a number of another lobby's. `None` outside development.
+pub(crate) fn recent_lines(after: u64) -> Option<(Vec<String>, u64)> {
+    let recent = RECENT.get()?.lock().ok()?;
+    Some((recent.after(after), recent.last))
 }
 
-impl io::Write for &'static Watched {
+impl RecentLines {
+    fn new() -> RecentLines {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let start = u64::try_from(now.as_micros()).unwrap_or_default();
+        RecentLines { lines: VecDeque::new(), start, last: start }
+    }
+
+    fn push(&mut self, line: String) {
+        self.lines.truncate(MAX_RECENT - 1);
+        self.lines.push_front(line);
+        self.last += 1;
+    }
+
+    fn after(&self, number: u64) -> Vec<String> {
+        let is_ours = (self.start..=self.last).contains(&number);
+        let new = self.last - if is_ours { number } else { self.start };
+        let new = usize::try_from(new).unwrap_or(usize::MAX);
+        let kept = new.min(self.lines.len());
+        let missed = (is_ours && new > kept).then(|| format!("… {} lines missed …", new - kept));
+        missed.into_iter().chain(self.lines.iter().take(kept).rev().cloned()).collect()
+    }
+}
+
+impl io::Write for RecentWriter {
     /// The formatter writes a whole line at once.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(&log_writer::indented(line)).trim_end().to_owned();
-        if let Ok(mut recent) = self.recent.lock() {
-            recent.truncate(RECENT - 1);
-            recent.push_front(text.clone());
-            let _ = self.lines.send(text);
+        if let Some(Ok(mut recent)) = RECENT.get().map(Mutex::lock) {
+            recent.push(text);
         }
         Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_gets_each_line_once_and_is_told_how_many_it_has_missed() {
+        let mut recent = RecentLines::new();
+        let start = recent.last;
+        assert_eq!(recent.after(0), [""; 0]);
+        recent.push("one".into());
+        recent.push("two".into());
+        assert_eq!(recent.after(0), ["one", "two"]);
+        assert_eq!(recent.after(start + 1), ["two"]);
+        assert_eq!(recent.after(start + 2), [""; 0]);
+        // Numbers of another lobby's.
+        assert_eq!(recent.after(start - 1), ["one", "two"]);
+        assert_eq!(recent.after(start + 3), ["one", "two"]);
+        assert_eq!(recent.after(u64::MAX), ["one", "two"]);
+
+        (0..MAX_RECENT).for_each(|line| recent.push(line.to_string()));
+        let lines = recent.after(start + 1);
+        assert_eq!(lines.len(), MAX_RECENT + 1);
+        assert_eq!(lines[..2], ["… 1 lines missed …", "0"]);
+        assert_eq!(recent.after(start + 2)[0], "0");
+        assert_eq!(recent.after(0).len(), MAX_RECENT);
     }
 }

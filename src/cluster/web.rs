@@ -1,12 +1,11 @@
 //! What the lobby serves besides Socket.IO: the page, the client libraries, and in development the
-//! log and the power to kill a room. And what both roles do with every request: refuse what is not
+//! log and the power to kill a room. Each request is answered at once. And what both roles do with every request: refuse what is not
 //! for us (`origins.rs`), and tell browsers what they may make of the answer.
 //!
 //! Files come from the page's folder and from nowhere else, except where a symbolic link leads: whoever
 //! may put one there could put a copy there as well. Hidden ones (`.env`, `.git`) are not served.
 
 use std::{
-    convert::Infallible,
     io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound},
     path::PathBuf,
     sync::Arc,
@@ -14,20 +13,20 @@ use std::{
 
 use axum::{
     Router,
-    extract::{Path, Request, State},
+    extract::{Path, RawQuery, Request, State},
     http::{
         HeaderValue, StatusCode,
-        header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
+        header::{
+            CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+            X_CONTENT_TYPE_OPTIONS,
+        },
     },
     middleware::{self, Next},
-    response::{
-        IntoResponse, Redirect, Response,
-        sse::{Event, KeepAlive, Sse},
-    },
+    response::{IntoResponse, Redirect, Response},
     routing::{get, post},
 };
-use futures_util::{StreamExt as _, stream};
-use tokio::sync::{broadcast::error::RecvError, mpsc};
+use serde_json::json;
+use tokio::sync::mpsc;
 use tower_http::services::{ServeDir, ServeFile};
 
 use super::{
@@ -167,23 +166,16 @@ async fn kill_room(
     }
 }
 
-/// The log as server-sent events.
-async fn log() -> Response {
-    let Some((recent, lines)) = logs::watch() else {
+/// `GET /dev/log?after=NUMBER`: the log's lines after that of this number, or all that are kept, and the last one's
+/// number. It answers at once: a browser has six connections to a host, for all of its tabs.
+async fn log(RawQuery(query): RawQuery) -> Response {
+    let after = query.as_deref().and_then(|query| query.strip_prefix("after="));
+    let after = after.and_then(|number| number.parse().ok()).unwrap_or(0);
+    let Some((lines, last)) = logs::recent_lines(after) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let lines = stream::unfold(lines, async |mut lines| {
-        let text = match lines.recv().await {
-            Ok(line) => line,
-            Err(RecvError::Lagged(missed)) => format!("… {missed} lines missed …"),
-            Err(RecvError::Closed) => return None,
-        };
-        Some((text, lines))
-    });
-    let lines = stream::iter(recent).chain(lines);
-    Sse::new(lines.map(|line| Ok::<_, Infallible>(Event::default().data(line))))
-        .keep_alive(KeepAlive::default())
-        .into_response()
+    let body = json!({ "last": last, "lines": lines }).to_string();
+    ([(CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 /// Refuses requests that were not meant for this server or that another site's page makes. What

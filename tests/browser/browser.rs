@@ -55,7 +55,19 @@ impl Browser {
     }
 
     pub async fn start_with(flags: &[&str]) -> Result<Browser> {
+        Browser::start_in(Folder::new()?, flags).await
+    }
+
+    /// One whose settings block cookies and all other storage.
+    pub async fn start_without_cookies() -> Result<Browser> {
         let profile = Folder::new()?;
+        let blocked = json!({ "profile": { "default_content_setting_values": { "cookies": 2 } } });
+        fs::create_dir(profile.path().join("Default"))?;
+        fs::write(profile.path().join("Default/Preferences"), blocked.to_string())?;
+        Browser::start_in(profile, &[]).await
+    }
+
+    async fn start_in(profile: Folder, flags: &[&str]) -> Result<Browser> {
         let process = Command::new("chromium")
             .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"])
             .args(["--no-first-run", "--disable-background-networking", "--disable-sync"])
@@ -97,12 +109,17 @@ impl Browser {
         }
     }
 
-    /// A new window, once its page is there and watches the server's log.
+    /// A new window, once its page is there and has asked for the server's log.
     pub async fn open(&self, url: &str) -> Result<Page> {
         self.open_on(&Device::LAPTOP, url).await
     }
 
     pub async fn open_on(&self, device: &Device, url: &str) -> Result<Page> {
+        self.open_after(device, "", url).await
+    }
+
+    /// A script of ours runs in the page before its own ones.
+    pub async fn open_after(&self, device: &Device, script: &str, url: &str) -> Result<Page> {
         let new = json!({ "url": "about:blank", "newWindow": true });
         let target = self.wire.ask(None, "Target.createTarget", new).await?;
         let attach = json!({ "targetId": target["targetId"], "flatten": true });
@@ -124,10 +141,10 @@ impl Browser {
         page.call("Emulation.setEmulatedMedia", media).await?;
         // All windows are in front: none is slowed down for being behind another.
         page.call("Emulation.setFocusEmulationEnabled", json!({ "enabled": true })).await?;
-        let script = json!({ "source": REMEMBER });
+        let script = json!({ "source": format!("{REMEMBER}\n{script}") });
         page.call("Page.addScriptToEvaluateOnNewDocument", script).await?;
         page.call("Page.navigate", json!({ "url": url })).await?;
-        page.until_watching(1).await?;
+        page.until_watching().await?;
         Ok(page)
     }
 }
@@ -339,15 +356,14 @@ impl Page {
         Ok(())
     }
 
-    /// Until the page watches the server's log, for the so manieth time: it is told what is logged from
-    /// then on, and what a test does next must not be missed.
-    pub async fn until_watching(&self, times: usize) -> Result<()> {
-        let is_log = |event: &&Event| {
+    /// Until the page has been told what the server has logged.
+    async fn until_watching(&self) -> Result<()> {
+        let is_log = |event: &Event| {
             let url = event.params["response"]["url"].as_str().unwrap_or("");
-            event.session == self.session && url.ends_with("/dev/log")
+            event.session == self.session && url.contains("/dev/log?")
         };
         let deadline = Instant::now() + PATIENCE;
-        while self.wire.events.lock().unwrap().iter().filter(is_log).count() < times {
+        while !self.wire.events.lock().unwrap().iter().any(is_log) {
             ensure!(Instant::now() < deadline, "the page does not watch the server's log");
             sleep(LOOK).await;
         }

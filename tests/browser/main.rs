@@ -16,8 +16,10 @@ mod proxy;
 
 mod libraries;
 mod looks;
+mod old_browsers;
 mod proxies;
 mod safety;
 mod story;
+mod tabs;
 mod turns;
 mod ways_back;

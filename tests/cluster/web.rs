@@ -2,7 +2,7 @@
 
 use std::{fs, net::TcpListener, sync::Arc};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     helpers::{Cluster, Folder},
@@ -136,6 +136,36 @@ async fn powers_for_development_can_be_taken_away() {
     let (status, _) = http(&cluster.url, "POST", &kill, &[]).await;
     assert!((400..500).contains(&status), "{status}");
     assert_eq!(ann.ask("list", json!({})).await.expect("rooms")[0]["room"], room);
+}
+
+#[tokio::test]
+async fn the_log_is_told_at_once_and_each_line_once() {
+    let cluster = Cluster::unruly_with(&[], &[("CLUSTER_DEV", "true")]).await;
+    let log = async |query: &str| {
+        let path = format!("/dev/log{query}");
+        let (status, answer) = http(&cluster.url, "GET", &path, &[]).await;
+        let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
+        assert!(status == 200 && head.contains("content-type: application/json"), "{answer}");
+        let log: Value = serde_json::from_str(body).expect("JSON");
+        let lines = log["lines"].as_array().expect("lines");
+        let lines: Vec<_> = lines.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+        (lines, log["last"].as_u64().expect("a number"))
+    };
+    let (lines, last) = log("").await;
+    assert!(lines.iter().any(|line| line.contains("lobby ready")), "{lines:?}");
+    let _ann = cluster.player("Ann").await;
+    cluster.logged("registered").await;
+    let (new, newest) = log(&format!("?after={last}")).await;
+    assert!(new.iter().any(|line| line.contains("registered player=Ann")), "{new:?}");
+    assert!(!new.iter().any(|line| lines.contains(line)), "{new:?} repeats {lines:?}");
+    assert_eq!(newest, last + new.len() as u64);
+    assert_eq!(log(&format!("?after={newest}")).await, (vec![], newest));
+    // Of another lobby, or nonsense: all lines.
+    let all = [lines, new].concat();
+    for query in ["?after=0", "?after=1764000000000000", "?after=-1", "?after=x", "?before=1", "?"]
+    {
+        assert_eq!(log(query).await, (all.clone(), newest), "{query}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The wire contract, told by the official client: `contract.mjs` drives the program with
 //! `socket.io-client` and says what differs; `client.mjs` does so with `static/cluster.js`, in Node, and
-//! `elsewhere.mjs` where rooms are at another host; `words.mjs` says to it what no arena says.
+//! `elsewhere.mjs` where rooms are at another host, `throwing.mjs` where the page's own code or storage
+//! fails; `words.mjs` says to it what no arena says.
 
 mod lobby;
 
@@ -28,6 +29,12 @@ fn the_pages_client_plays_without_a_page_and_survives_every_kind_of_loss() {
 #[test]
 fn the_pages_client_understands_all_that_may_be_said() {
     run("words.mjs", &[]);
+}
+
+#[test]
+fn a_page_whose_hooks_watchers_listeners_or_storage_throw_does_not_stand_still() {
+    let lobby = start_lobby();
+    run("throwing.mjs", &[&lobby.url]);
 }
 
 #[test]

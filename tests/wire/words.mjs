@@ -146,6 +146,67 @@ const checks = {
     cluster.stop();
   },
 
+  "a storage that is full when the token is renewed: the new one is used, and the player is in the lobby": async () => {
+    const { error } = console;
+    const errors = [];
+    console.error = ({ message }) => errors.push(message);
+    for (const fail of [() => { throw new Error("full"); }, async () => { throw new Error("full"); }]) {
+      const storage = { get: () => "old", set: fail, remove: () => {} };
+      const { cluster, names, last } = client({ storage });
+      const shown = () => new Promise((resolve) => last().auth(resolve));
+      assert.deepEqual(await shown(), { token: "old" });
+      last().says("welcome", { ...welcome, token: "new" });
+      assert.deepEqual([cluster.state, names()], ["lobby", ["lobbyEntered"]]);
+      await settled();
+      cluster.stop();
+      cluster.start();
+      assert.deepEqual(await shown(), { token: "new" });
+      cluster.stop();
+    }
+    console.error = error;
+    assert.deepEqual(errors, ["full", "full"]);
+  },
+
+  "another tab has a newer token: it is used, and this page's own once that tab has removed it": async () => {
+    const { cluster, storage, last } = client();
+    const shown = () => new Promise((resolve) => last().auth(resolve));
+    storage.set("one");
+    assert.deepEqual(await shown(), { token: "one" });
+    storage.set("two");
+    assert.deepEqual(await shown(), { token: "two" });
+    storage.remove();
+    assert.deepEqual(await shown(), { token: "two" });
+    last().says("refused", { event: "connect", code: "logged_out", message: "No." });
+    cluster.start();
+    assert.deepEqual(await shown(), { token: undefined });
+    cluster.stop();
+  },
+
+  "a page that leaves when it is told of a reroute comes back": async () => {
+    const { cluster, sockets } = client();
+    sockets[0].says("welcome", welcome);
+    cluster.hooks.stateChanged = (state) => state === "rerouting" && cluster.leave();
+    sockets[0].says("reroute", ticket("1"));
+    const deadline = Date.now() + 7000;
+    while (sockets.length < 2 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 10));
+    assert.deepEqual(sockets.map(({ path }) => path), ["/socket.io", "/socket.io"]);
+    cluster.stop();
+  },
+
+  "a listener that adds another is not called for ever": async () => {
+    const { cluster, last } = await inRoom();
+    let calls = 0;
+    const again = () => {
+      assert.ok(++calls < 100, "it never ends");
+      cluster.room.on("news", () => again());
+      cluster.watch(() => again());
+    };
+    cluster.room.on("news", again);
+    last().says("news", 1);
+    assert.equal(calls, 1);
+    cluster.stop();
+  },
+
   "a logout is said at every welcome until it is answered": async () => {
     const { cluster, storage, sockets, last, told } = client();
     storage.set("secret");

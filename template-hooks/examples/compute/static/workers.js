@@ -39,7 +39,11 @@ function add(room) {
   const row = document.createElement("li");
   const [text, button] = [document.createElement("span"), document.createElement("button")];
   text.style.setProperty("--color", workers.colorOf(room));
-  [button.textContent, button.ariaLabel] = ["Kill", `Kill room ${room}`];
+  button.textContent = "Kill";
+  button.setAttribute("aria-label", `Kill room ${room}`);
+  // Killing is for development: `inspect.js` shows what is marked so.
+  button.className = "dev";
+  button.hidden = /** @type {HTMLElement} */ (document.getElementById("kill")).hidden;
   button.title = "Kills this room's process; another one computes what it has not done";
   button.onclick = () => kill(room);
   row.append(text, button);

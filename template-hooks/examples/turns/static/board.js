@@ -122,8 +122,8 @@ function drawBoard({ board, last, end }) {
       cell.classList.toggle("last", index === last);
       cell.classList.toggle("four", end?.cells.includes(index) ?? false);
     }
-    column.ariaLabel = `Column ${at + 1}, from below: ${fromBelow.join(", ") || "empty"}`;
-    column.ariaDisabled = String(!mayPlay() || fromBelow.length === ROWS);
+    column.setAttribute("aria-label", `Column ${at + 1}, from below: ${fromBelow.join(", ") || "empty"}`);
+    column.setAttribute("aria-disabled", String(!mayPlay() || fromBelow.length === ROWS));
   });
 }
 
