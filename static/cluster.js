@@ -141,14 +141,8 @@ export class Cluster {
     // The page may have left when it was told.
     if (this.#to !== to) return;
     const enough = new Promise((resolve) => this.#later(PAUSE, () => resolve(null)));
-    // The one hook whose failure counts: the page cannot show the room, or does not want to.
-    const shown = (async () => this.hooks.reroute?.(to))();
-    shown.catch(console.error);
-    try {
-      await Promise.race([shown, enough]);
-    } catch {
-      if (this.#to === to) this.#backToLobby("not followed");
-    }
+    // Shown or not, the player goes; of a failure the console was told.
+    await Promise.race([this.#call("reroute", to), enough]).catch(() => {});
     // Meanwhile they may have left, or have been sent elsewhere.
     if (this.#to === to) this.#connect(this.room, to.url, to.path, { ticket: to.ticket });
   }
@@ -318,7 +312,7 @@ export class Cluster {
 
   /** Calls a hook. @param {keyof Hooks<M>} name @param {any[]} details */
   #call(name, ...details) {
-    safely(() => /** @type {any} */ (this.hooks)[name]?.(...details));
+    return safely(() => /** @type {any} */ (this.hooks)[name]?.(...details));
   }
 
   /** @type {Watcher} */

@@ -32,10 +32,7 @@ export type Hooks<M extends AnyMessages = Messages> = {
   lobbyEntered?(welcome: Welcome): void;
   /** The lobby says something. */
   lobbyEvent?(...said: Said<FromLobby<M>>): void;
-  /**
-   * About to go to a room. A promise is waited for, at most 8 s. When it fails, or this throws, the player does not
-   * go this time: they are in the lobby, which sends them again, and after five failures the seat is given up.
-   */
+  /** About to go to a room. A promise is waited for, at most 8 s. */
   reroute?(to: Reroute): void | Promise<unknown>;
   /** In the room. */
   roomEntered?(joined: Joined): void;

@@ -149,27 +149,6 @@ checks["the client library throws once on the way to the lobby, and once on the 
 checks["a reroute that the page never shows is followed all the same"] = () =>
   wholeStory(player({ reroute: faults()["never settles"] }));
 
-for (const how of ERRORS) {
-  const name = `a reroute that ${how} each time`;
-  checks[`${name} leaves the player in the lobby, without a seat`] = async () => {
-    let times = 0;
-    const cluster = player({ reroute: () => (times++, faults(name)[how]()) });
-    await after(cluster, "state: lobby", () => cluster.start());
-    const { id } = await cluster.register("Ann");
-    await cluster.lobby.request("play").catch(() => {});
-    let welcome;
-    do welcome = await next(cluster, "lobby: welcome");
-    while (times < 5);
-    // The answer comes after whatever the lobby would have said.
-    await cluster.lobby.request("watch_rooms");
-    assert.deepEqual([welcome.you.id, times, cluster.state], [id, 5, "lobby"]);
-    assert.equal(shown.filter((message) => message === name).length, 5);
-    cluster.hooks.reroute = undefined;
-    await playsAndReturns(cluster);
-    cluster.stop();
-  };
-}
-
 /** Fails if it takes so long that something must stand still. */
 const inTime = (promise) => Promise.race([promise, new Promise((_, reject) =>
   setTimeout(() => reject(new Error("it stands still")), 2 * PATIENCE))]);
