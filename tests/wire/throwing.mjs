@@ -89,7 +89,7 @@ function whoever(what, prepare) {
   }
 }
 
-for (const hook of ["lobbyEntered", "lobbyEvent", "roomEntered", "roomEvent", "playersChanged", "roomLost", "refused",
+for (const hook of ["lobbyEntered", "lobbyEvent", "reroute", "roomEntered", "roomEvent", "playersChanged", "roomLost", "refused",
   "stateChanged"]) whoever(`the hook ${hook}`, (fail) => player({ [hook]: fail }));
 
 whoever("a watcher", (fail) => {
@@ -145,9 +145,6 @@ checks["the client library throws once on the way to the lobby, and once on the 
   await wholeStory(player({}, { io: laterOnly }));
   assert.ok(shown.filter((message) => message === "no socket yet").length >= 2, "the console was not told");
 };
-
-checks["a reroute that the page never shows is followed all the same"] = () =>
-  wholeStory(player({ reroute: faults()["never settles"] }));
 
 /** Fails if it takes so long that something must stand still. */
 const inTime = (promise) => Promise.race([promise, new Promise((_, reject) =>
