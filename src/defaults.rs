@@ -1,6 +1,5 @@
-//! The answers given when this project was generated. Flags and environment override them.
+//! The answers given when this project was generated. Flags and environment override the numbers.
 
-/// The lobby's port.
-pub const PORT: u16 = 3000;
-/// Seats in a room.
-pub const SEATS: usize = 8;
+use cluster::Defaults;
+
+pub const DEFAULTS: Defaults = Defaults { name: "room-clusters", port: 3000, seats: 8 };

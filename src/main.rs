@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    app::cluster::main::<app::server::Server>()
+    cluster::main::<app::server::Server>(app::defaults::DEFAULTS)
 }

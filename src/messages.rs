@@ -4,9 +4,8 @@
 //! What browsers say or hear is also derived as a TypeScript type, in tests: `cargo test` writes
 //! `static/messages.d.ts`, which `npm run check` holds against the page.
 
+use cluster::{PlayerId, RoomId};
 use serde::{Deserialize, Serialize};
-
-use crate::cluster::{PlayerId, RoomId};
 
 // HOOK: what does the page ask of the lobby?
 #[derive(Debug, Deserialize)]

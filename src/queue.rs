@@ -10,9 +10,8 @@ use std::{
     time::Duration,
 };
 
+use cluster::{Answer, Cluster, Lobby, Player, Room, Timer, done};
 use tracing::warn;
-
-use crate::cluster::{Answer, Cluster, Lobby, Player, Room, Timer, done};
 
 /// When no room can be opened, those who wait try again after this.
 const RETRY: Duration = Duration::from_secs(1);

@@ -3,12 +3,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use cluster::{Answer, Ctx, Leave, Player, PlayerId, Refusal, Room, done};
 use rand::RngExt as _;
 
-use crate::{
-    cluster::{Answer, Ctx, Leave, Player, PlayerId, Refusal, Room, done},
-    messages::{Dot, Options, Outcome, RoomEvent, RoomRequest, ToLobby, ToRoom},
-};
+use crate::messages::{Dot, Options, Outcome, RoomEvent, RoomRequest, ToLobby, ToRoom};
 
 /// Ticks in a second.
 const RATE: u32 = 30;

@@ -1,10 +1,10 @@
 //! The lobby: who may enter, where players go, what happens when a room has ended. Edit the hooks; the
 //! loop in `cluster/lobby_loop.rs` calls them one at a time.
 
+use cluster::{Answer, Cluster, Exit, Info, Lobby, Player, Refusal, refuse};
 use tracing::info;
 
 use crate::{
-    cluster::{Answer, Cluster, Exit, Info, Lobby, Player, Refusal, refuse},
     messages::{LobbyEvent, LobbyRequest, Options, Outcome, ToLobby},
     room::Arena,
 };

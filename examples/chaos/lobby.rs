@@ -140,7 +140,7 @@ fn spawn(
         // So that the end of the run shows soon whether everything is given back.
         .env("CLUSTER_EMPTY_TIMEOUT", "2s")
         // The log of every day, and which process a room is.
-        .env("RUST_LOG", "info,app::cluster::supervisor=debug")
+        .env("RUST_LOG", "info,cluster::process::supervisor=debug")
         .env("RUST_BACKTRACE", "0")
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stdin(Stdio::null())

@@ -39,7 +39,7 @@ impl Lobby {
             .args(["--events-per-second", "1000000", "--connects-per-second", "1000000"])
             .args(flags)
             // The log of every day, and which process a room is.
-            .env("RUST_LOG", "info,app::cluster::supervisor=debug")
+            .env("RUST_LOG", "info,cluster::process::supervisor=debug")
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .stdout(Stdio::piped())
             .spawn()?;

@@ -59,7 +59,7 @@ impl Project {
     fn given(folder: &Path) -> Result<Project> {
         let folder = folder.canonicalize().context("CLUSTER_PROJECT is no folder")?;
         let program = if folder == Path::new(REPOSITORY).canonicalize()? {
-            env!("CARGO_BIN_EXE_cluster").into()
+            env!("CARGO_BIN_EXE_server").into()
         } else {
             let target = env::var_os("CARGO_TARGET_DIR").map(|dir| Path::new(REPOSITORY).join(dir));
             build(&folder, &target.unwrap_or_else(|| folder.join("target")))?

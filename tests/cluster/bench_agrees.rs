@@ -7,7 +7,9 @@
 
 use std::{cell::RefCell, time::Duration};
 
-use app::cluster::{Player as Who, PlayerId, Refusal, RoomId, RoomPanic, Stage, stage::player};
+use cluster::{
+    Player as Who, PlayerId, Refusal, RoomId, RoomPanic, testing::Stage, testing::player,
+};
 use proptest::{collection::vec, prelude::*, sample::select, test_runner::TestRunner};
 use serde_json::{Value, json};
 use tokio::{runtime::Runtime, time::timeout};
@@ -224,7 +226,7 @@ fn see(stage: &mut Stage<Scripted>, answer: Value) -> Seen {
     }
     let events = PLAYERS.map(|name| {
         let sent = stage.sent(&player(name)).into_iter().filter(|sent| !sent.volatile);
-        let plain = |sent: app::cluster::stage::Sent| match sent.bytes {
+        let plain = |sent: cluster::testing::Sent| match sent.bytes {
             Some(bytes) => json!(["binary", bytes.to_vec()]),
             None => json!([sent.event, sent.data]),
         };

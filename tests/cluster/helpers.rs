@@ -62,12 +62,12 @@ type Log = Arc<Mutex<Vec<String>>>;
 impl Cluster {
     /// Your own lobby and rooms.
     pub async fn yours(flags: &[&str]) -> Cluster {
-        Self::start(env!("CARGO_BIN_EXE_cluster").into(), flags, &[], Folder::new()).await
+        Self::start(env!("CARGO_BIN_EXE_server").into(), flags, &[], Folder::new()).await
     }
 
     /// The same with something in its environment, such as a setting of your own.
     pub async fn yours_with(flags: &[&str], environment: &[(&str, &str)]) -> Cluster {
-        Self::start(env!("CARGO_BIN_EXE_cluster").into(), flags, environment, Folder::new()).await
+        Self::start(env!("CARGO_BIN_EXE_server").into(), flags, environment, Folder::new()).await
     }
 
     /// The program that misbehaves when asked to.
@@ -142,7 +142,7 @@ impl Cluster {
             .args(flags)
             .env("CLUSTER_PORT", "0")
             // The line `spawned` tells which process a room is.
-            .env("RUST_LOG", "info,app=debug")
+            .env("RUST_LOG", "info,app=debug,cluster=debug")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

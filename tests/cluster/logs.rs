@@ -36,7 +36,7 @@ impl Silent {
             .args(["-c", &format!("exec \"$0\" \"$@\" {redirect}"), &program])
             .args(["--log-format", "json", "--port", &address.port().to_string(), "--key-file"])
             .arg(folder.0.join("lobby.key"))
-            .env("RUST_LOG", "info,app=debug")
+            .env("RUST_LOG", "info,app=debug,cluster=debug")
             .stdout(stdout)
             .stderr(stderr)
             .spawn()

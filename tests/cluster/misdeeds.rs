@@ -2,7 +2,7 @@
 
 use std::{io::Write as _, thread, time::Duration};
 
-use app::cluster::{Answer, done};
+use cluster::{Answer, done};
 use serde::Deserialize;
 
 #[derive(Deserialize)]

@@ -3,11 +3,8 @@
 
 use std::time::Duration;
 
-use app::{
-    cluster::{Exit, Player, Stage},
-    messages::Options,
-    room::Arena,
-};
+use app::{messages::Options, room::Arena};
+use cluster::{Exit, Player, testing::Stage};
 use serde_json::{Value, json};
 
 /// A frame of the arena.

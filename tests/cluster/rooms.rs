@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use app::cluster::{
+use cluster::{
     Answer, Bytes, ComputeError, Ctx, Job, Leave, Player, PlayerId, Refusal, Room, RoomId, Timer,
     Work, done, later, refuse, reply,
 };

@@ -3,7 +3,7 @@
 
 use std::{cell::RefCell, collections::HashMap, time::Duration};
 
-use app::cluster::{
+use cluster::{
     Answer, Arrival, Bytes, Cluster, Ctx, Exit, Identity, Info, Leave, Lobby, Player, PlayerId,
     Refusal, Registration, Room, RoomId, done, later, refuse, reply,
 };

@@ -18,7 +18,7 @@ use crate::{
 
 /// Runs the program, which ends by itself.
 fn run(flags: &[&str], environment: &[(&str, &str)]) -> Output {
-    let mut command = command(Path::new(env!("CARGO_BIN_EXE_cluster")));
+    let mut command = command(Path::new(env!("CARGO_BIN_EXE_server")));
     command.args(flags).envs(environment.iter().copied()).output().expect("the program starts")
 }
 
@@ -151,7 +151,7 @@ async fn the_key_is_made_at_the_first_start_for_its_owner_alone() {
 fn a_log_for_people_is_readable() {
     let folder = Folder::new();
     let key = folder.0.join("lobby.key");
-    let mut process = command(Path::new(env!("CARGO_BIN_EXE_cluster")))
+    let mut process = command(Path::new(env!("CARGO_BIN_EXE_server")))
         .args(["--port", "0", "--key-file"])
         .arg(key)
         .stdout(Stdio::piped())

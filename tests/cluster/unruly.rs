@@ -4,12 +4,10 @@
 
 use std::{env, process::ExitCode, thread, time::Duration};
 
-use app::{
-    cluster::{
-        Answer, Arrival, Cluster, Exit, Identity, Info, Lobby, Player, PlayerId, Refusal,
-        Registration, RoomId, done, later, reply,
-    },
-    queue::{Queue, Queued, Rules},
+use app::queue::{Queue, Queued, Rules};
+use cluster::{
+    Answer, Arrival, Cluster, Exit, Identity, Info, Lobby, Player, PlayerId, Refusal, Registration,
+    RoomId, done, later, reply,
 };
 use rooms::{Options, Outcome, Unruly};
 use serde::{Deserialize, Serialize};
@@ -25,8 +23,14 @@ fn main() -> ExitCode {
     let is_room = env::args().nth(1).as_deref() == Some("room");
     match env::var("HOSTILE") {
         Ok(how) if is_room && hostile::is_meant() => hostile::run(&how),
-        _ if env::var_os("SCRIPTED").is_some() => app::cluster::main::<scripted::Director>(),
-        _ => app::cluster::main::<Obedient>(),
+        _ if env::var_os("SCRIPTED").is_some() => {
+            cluster::main::<scripted::Director>(cluster::Defaults {
+                name: "unruly",
+                port: 0,
+                seats: 8,
+            })
+        }
+        _ => cluster::main::<Obedient>(cluster::Defaults { name: "unruly", port: 0, seats: 8 }),
     }
 }
 

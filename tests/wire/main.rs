@@ -48,7 +48,7 @@ fn start_lobby() -> Lobby {
 }
 
 fn start_lobby_with(flags: &[&str]) -> Lobby {
-    Lobby::start(Path::new(env!("CARGO_BIN_EXE_cluster")), Path::new(PROJECT), flags).unwrap()
+    Lobby::start(Path::new(env!("CARGO_BIN_EXE_server")), Path::new(PROJECT), flags).unwrap()
 }
 
 fn run(script: &str, args: &[&str]) {

@@ -3,12 +3,10 @@
 
 use std::time::Duration;
 
+use cluster::{Answer, Bytes, Ctx, Leave, Player, Refusal, Room, done};
 use tracing::{debug, info};
 
-use crate::{
-    cluster::{Answer, Bytes, Ctx, Leave, Player, Refusal, Room, done},
-    messages::{Options, Outcome, RoomEvent, RoomRequest, ToLobby, ToRoom},
-};
+use crate::messages::{Options, Outcome, RoomEvent, RoomRequest, ToLobby, ToRoom};
 
 #[derive(Default)]
 pub struct Game {

@@ -1,12 +1,12 @@
 //! The lobby: who may enter, where players go, what happens when a room has ended. Edit the hooks; the
 //! loop in `cluster/lobby_loop.rs` calls them one at a time.
 
+use cluster::{
+    Answer, Arrival, Cluster, Exit, Identity, Info, Lobby, Player, Refusal, Registration,
+};
 use tracing::info;
 
 use crate::{
-    cluster::{
-        Answer, Arrival, Cluster, Exit, Identity, Info, Lobby, Player, Refusal, Registration,
-    },
     messages::{LobbyEvent, LobbyRequest, Options, Outcome, ToLobby, ToRoom},
     room::Game,
 };

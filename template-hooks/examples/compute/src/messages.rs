@@ -6,9 +6,8 @@
 
 use std::ops::Range;
 
+use cluster::{Refusal, RoomId, refuse};
 use serde::{Deserialize, Serialize};
-
-use crate::cluster::{Refusal, RoomId, refuse};
 
 /// A picture: which part of the plane, in how many pixels, and how much work each is at most.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

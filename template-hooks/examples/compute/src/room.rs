@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
-use crate::{
-    cluster::{Answer, Ctx, Job, Player, Refusal, Room, Timer, Work},
-    messages::{Options, Outcome, RoomEvent, RoomRequest, ToLobby, ToRoom, View},
-};
+use cluster::{Answer, Ctx, Job, Player, Refusal, Room, Timer, Work};
+
+use crate::messages::{Options, Outcome, RoomEvent, RoomRequest, ToLobby, ToRoom, View};
 
 /// Letters of a shade: 64, so that two of them are a number below 4096.
 const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";

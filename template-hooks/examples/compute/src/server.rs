@@ -5,12 +5,12 @@ mod board;
 
 use std::{num::NonZero, thread::available_parallelism};
 
+use cluster::{
+    Answer, Cluster, Exit, Info, Lobby, Player, PlayerId, Refusal, RoomId, done, refuse,
+};
 use tracing::{info, warn};
 
 use crate::{
-    cluster::{
-        Answer, Cluster, Exit, Info, Lobby, Player, PlayerId, Refusal, RoomId, done, refuse,
-    },
     messages::{How, LobbyEvent, LobbyRequest, Options, Outcome, ToLobby, ToRoom},
     room::Worker,
 };

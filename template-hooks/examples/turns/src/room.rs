@@ -9,10 +9,9 @@ use std::time::Duration;
 use rand::RngExt as _;
 
 use self::game::{FAREWELL, Game, Why};
-use crate::{
-    cluster::{Answer, Ctx, Leave, Player, Refusal, Room, done, refuse},
-    messages::{Options, Outcome, RoomEvent, RoomRequest, ToLobby, ToRoom},
-};
+use cluster::{Answer, Ctx, Leave, Player, Refusal, Room, done, refuse};
+
+use crate::messages::{Options, Outcome, RoomEvent, RoomRequest, ToLobby, ToRoom};
 
 /// For so long a player's seat is kept when his connection is lost. Then the other one wins.
 const GRACE: Duration = Duration::from_secs(30);

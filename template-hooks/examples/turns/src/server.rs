@@ -3,8 +3,9 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use cluster::{Answer, Arrival, Cluster, Exit, Info, Lobby, Player, Refusal, done};
+
 use crate::{
-    cluster::{Answer, Arrival, Cluster, Exit, Info, Lobby, Player, Refusal, done},
     messages::{LobbyEvent, LobbyRequest, Options, Outcome},
     queue::{Queue, Queued, Rules},
     room::Duel,

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use app::{
-    cluster::{Exit, Refusal, Stage},
     messages::{Options, ToLobby, ToRoom},
     room::Game,
 };
+use cluster::{Exit, Refusal, testing::Stage};
 use serde_json::json;
 
 fn room() -> Stage<Game> {

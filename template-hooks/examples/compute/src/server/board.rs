@@ -6,10 +6,9 @@ use std::{
     ops::Range,
 };
 
-use crate::{
-    cluster::{PlayerId, RoomId},
-    messages::View,
-};
+use cluster::{PlayerId, RoomId};
+
+use crate::messages::View;
 
 /// Rows that a worker is given at once: few, so that a slow one does not hold up the picture.
 const BAND: usize = 8;

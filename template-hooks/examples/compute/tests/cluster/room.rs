@@ -4,10 +4,10 @@
 use std::{ops::Range, time::Duration};
 
 use app::{
-    cluster::{Exit, Stage},
     messages::{Options, Outcome, ToLobby, ToRoom, View},
     room::Worker,
 };
+use cluster::{Exit, testing::Stage};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -6,10 +6,9 @@ use std::cmp::Reverse;
 use serde::Serialize;
 
 use super::board::{Board, Illegal};
-use crate::{
-    cluster::{Player, Refusal, refuse},
-    messages::Outcome,
-};
+use cluster::{Player, Refusal, refuse};
+
+use crate::messages::Outcome;
 
 /// Seconds for a move.
 pub const MOVE: u32 = 60;

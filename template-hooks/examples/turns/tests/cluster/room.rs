@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use app::{
-    cluster::{Exit, Player, Refusal, Stage},
     messages::{Options, Outcome},
     room::Duel,
 };
+use cluster::{Exit, Player, Refusal, testing::Stage};
 use serde_json::{Value, json};
 
 const PATIENCE: u32 = 20;

@@ -1,0 +1,8 @@
+//! Listening and serving HTTP, for the lobby and for rooms alike.
+
+pub(crate) mod connection_limits;
+pub(crate) mod frames;
+pub(crate) mod origin;
+pub(crate) mod pages;
+pub(crate) mod server;
+pub(crate) mod throttled_stream;

@@ -1,0 +1,265 @@
+//! Which requests are meant for this server, and which pages may make them: the check of `Host` and
+//! `Origin`, which both roles make on every request.
+//!
+//! A browser sends `Origin` with each websocket, and no page can change it. A client without one is no
+//! browser, and passes: it could send what it likes.
+
+use axum::{
+    extract::Request,
+    http::{
+        HeaderMap, HeaderName, HeaderValue,
+        header::{HOST, ORIGIN},
+    },
+};
+
+use crate::config::{
+    authority::{Authority, is_ip},
+    parse::PublicUrl,
+};
+
+/// The addresses at which browsers come here, and those whose pages may connect.
+#[derive(Debug, Clone)]
+pub(crate) struct Origins {
+    /// The public URL, and what is allowed besides.
+    known: Vec<Origin>,
+    /// The page was loaded from another port of this host: the lobby's, and this is a room's own.
+    any_port: bool,
+}
+
+/// `http` or `https`, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Origin {
+    scheme: String,
+    authority: Authority,
+}
+
+impl Origins {
+    pub fn new(public_url: Option<&PublicUrl>, allowed: &[PublicUrl], any_port: bool) -> Origins {
+        let parse =
+            |url: &PublicUrl| Origin::parse(&format!("{}://{}", url.scheme(), url.authority()));
+        Origins {
+            known: public_url.into_iter().chain(allowed).filter_map(parse).collect(),
+            any_port,
+        }
+    }
+
+    /// Where the request was sent, or why it is refused. A name that leads here and that we do not know
+    /// may belong to a page that plays with its own DNS, so it is refused even without an `Origin`.
+    pub fn check(&self, request: &Request) -> Result<Authority, &'static str> {
+        let host = the_one(request.headers(), HOST)?.ok_or("a Host header is needed")?;
+        let Some(here) = Authority::parse(host).filter(|here| self.knows(&here.host)) else {
+            return Err(
+                "this host name is not ours: start the lobby with --public-url or --allow-origin",
+            );
+        };
+        // `GET http://localhost/ HTTP/1.1`: who says it twice must say the same.
+        let target = request.uri().authority();
+        if target.is_some_and(|target| !target.as_str().eq_ignore_ascii_case(host)) {
+            return Err("the request is for another host than its Host header says");
+        }
+        match the_one(request.headers(), ORIGIN)? {
+            Some(origin) if !self.may_connect(origin, &here) => Err(
+                "a page of another site may not connect here: --allow-origin of the lobby lets it",
+            ),
+            Some(_) | None => Ok(here),
+        }
+    }
+
+    fn knows(&self, host: &str) -> bool {
+        let known = self.known.iter().any(|known| known.authority.host == host);
+        known || host == "localhost" || is_ip(host)
+    }
+
+    fn may_connect(&self, origin: &str, here: &Authority) -> bool {
+        let Some(origin) = Origin::parse(origin) else {
+            return false; // such as `null`, the origin of a file or of a frame without rights
+        };
+        // What ends TLS in front does not say so: the port that `Host` leaves out is the page's.
+        let same_port = here.port.unwrap_or(origin.default_port()) == origin.port();
+        let same_host = origin.authority.host == here.host;
+        same_host && (same_port || self.any_port)
+            || self.known.iter().any(|known| known.is_same(&origin))
+    }
+}
+
+impl Origin {
+    fn parse(text: &str) -> Option<Origin> {
+        let (scheme, authority) = text.split_once("://")?;
+        let scheme = scheme.to_ascii_lowercase();
+        let authority = Authority::parse(authority)?;
+        matches!(&*scheme, "http" | "https").then_some(Origin { scheme, authority })
+    }
+
+    fn default_port(&self) -> u16 {
+        if self.scheme == "https" { 443 } else { 80 }
+    }
+
+    fn port(&self) -> u16 {
+        self.authority.port.unwrap_or(self.default_port())
+    }
+
+    fn is_same(&self, other: &Origin) -> bool {
+        let port = self.port() == other.port();
+        port && self.scheme == other.scheme && self.authority.host == other.authority.host
+    }
+}
+
+/// A header that may come once. Of two, whoever is in front may have looked at the other one.
+fn the_one(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, &'static str> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next().map(HeaderValue::to_str), values.next()) {
+        (None, _) => Ok(None),
+        (Some(Ok(value)), None) => Ok(Some(value)),
+        (Some(Ok(_)), Some(_)) => Err("Host and Origin may come once"),
+        (Some(Err(_)), _) => Err("Host and Origin are plain text"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    const LOCAL: &[&str] = &[];
+    /// The public URL, then what is allowed.
+    const PUBLIC: &[&str] = &["https://play.example.org", "http://Friend.example.com:8080"];
+
+    fn origins(known: &[&str], any_port: bool) -> Origins {
+        let urls: Vec<PublicUrl> = known.iter().map(|url| url.parse().unwrap()).collect();
+        match urls.split_first() {
+            None => Origins::new(None, &[], any_port),
+            Some((public, allowed)) => Origins::new(Some(public), allowed, any_port),
+        }
+    }
+
+    fn request(target: &str, headers: &[(&str, &str)]) -> Request {
+        let mut request = Request::builder().uri(target);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(Body::empty()).unwrap()
+    }
+
+    fn passes(known: &[&str], any_port: bool, host: &str, origin: &str) -> bool {
+        let headers = [("host", host), ("origin", origin)];
+        let headers = if origin.is_empty() { &headers[..1] } else { &headers[..] };
+        origins(known, any_port).check(&request("/", headers)).is_ok()
+    }
+
+    #[test]
+    fn names_that_are_ours_and_names_that_are_not() {
+        for (known, host, ours) in [
+            (LOCAL, "localhost", true),
+            (LOCAL, "LocalHost:3000", true),
+            (LOCAL, "127.0.0.1:3000", true),
+            (LOCAL, "192.168.1.7:3000", true),
+            (LOCAL, "[::1]", true),
+            (LOCAL, "[fe80::1:2]:3000", true),
+            (LOCAL, "play.example.org", false),
+            (LOCAL, "rebound.example:3000", false),
+            (LOCAL, "localhost.evil.example", false),
+            (LOCAL, "127.0.0.1.evil.example", false),
+            (LOCAL, "127.1", false),
+            (LOCAL, "", false),
+            (LOCAL, ":3000", false),
+            (LOCAL, "localhost:", false),
+            (LOCAL, "localhost:+80", false),
+            (LOCAL, "localhost:99999", false),
+            (LOCAL, "localhost/", false),
+            (LOCAL, "localhost, evil.example", false),
+            (LOCAL, "evil.example@localhost", false),
+            (LOCAL, "::1", false),
+            (LOCAL, "[::1", false),
+            (LOCAL, "[localhost]", false),
+            (LOCAL, "[127.0.0.1]", false),
+            (PUBLIC, "play.example.org", true),
+            (PUBLIC, "PLAY.example.ORG:8443", true),
+            (PUBLIC, "friend.example.com", true),
+            (PUBLIC, "127.0.0.1:3000", true),
+            (PUBLIC, "example.org", false),
+            (PUBLIC, "x.play.example.org", false),
+        ] {
+            assert_eq!(passes(known, false, host, ""), ours, "{known:?} {host}");
+        }
+    }
+
+    #[test]
+    fn pages_that_may_connect_and_pages_that_may_not() {
+        for (known, host, origin, may) in [
+            (LOCAL, "localhost:3000", "http://localhost:3000", true),
+            (LOCAL, "localhost:3000", "HTTP://LOCALHOST:3000", true),
+            (LOCAL, "[::1]:3000", "http://[::1]:3000", true),
+            (LOCAL, "192.168.1.7:3000", "http://192.168.1.7:3000", true),
+            // As through `ssh -L 8080:localhost:3000`.
+            (LOCAL, "localhost:8080", "http://localhost:8080", true),
+            // Ports that nobody writes.
+            (LOCAL, "localhost", "http://localhost", true),
+            (LOCAL, "localhost:80", "http://localhost", true),
+            (LOCAL, "localhost", "http://localhost:80", true),
+            (LOCAL, "localhost", "https://localhost", true),
+            (LOCAL, "localhost:443", "https://localhost", true),
+            (LOCAL, "localhost:443", "http://localhost", false),
+            (LOCAL, "localhost:3000", "http://localhost:3001", false),
+            (LOCAL, "localhost:3000", "http://localhost", false),
+            (LOCAL, "localhost:3000", "http://127.0.0.1:3000", false),
+            (LOCAL, "127.0.0.1:3000", "http://localhost:3000", false),
+            (LOCAL, "localhost:3000", "https://evil.example", false),
+            (LOCAL, "localhost:3000", "http://localhost.evil.example:3000", false),
+            (LOCAL, "localhost:3000", "http://evil.example@localhost:3000", false),
+            (LOCAL, "localhost:3000", "http://localhost:3000/", false),
+            (LOCAL, "localhost:3000", "http://localhost:3000 http://evil.example", false),
+            (LOCAL, "localhost:3000", "localhost:3000", false),
+            (LOCAL, "localhost:3000", "://localhost:3000", false),
+            (LOCAL, "localhost:3000", "file://localhost:3000", false),
+            (LOCAL, "localhost:3000", "null", false),
+            (LOCAL, "localhost:3000", "http://", false),
+            // Whatever the proxy in front makes of `Host`.
+            (PUBLIC, "play.example.org", "https://play.example.org", true),
+            (PUBLIC, "127.0.0.1:3000", "https://play.example.org", true),
+            (PUBLIC, "127.0.0.1:3000", "https://play.example.org:443", true),
+            (PUBLIC, "127.0.0.1:3000", "http://play.example.org", false),
+            (PUBLIC, "127.0.0.1:3000", "https://play.example.org:8443", false),
+            (PUBLIC, "play.example.org", "http://friend.example.com:8080", true),
+            (PUBLIC, "friend.example.com:8080", "http://friend.example.com:8080", true),
+            (PUBLIC, "play.example.org", "http://friend.example.com", false),
+            (PUBLIC, "play.example.org", "https://friend.example.com:8080", false),
+            (PUBLIC, "play.example.org", "https://evil.example", false),
+            (PUBLIC, "play.example.org", "null", false),
+        ] {
+            assert_eq!(passes(known, false, host, origin), may, "{known:?} {host} {origin}");
+        }
+    }
+
+    #[test]
+    fn a_room_with_a_port_of_its_own_knows_pages_by_their_host_alone() {
+        assert!(passes(LOCAL, true, "127.0.0.1:40123", "http://127.0.0.1:3000"));
+        assert!(passes(PUBLIC, true, "play.example.org:40123", "https://play.example.org"));
+        assert!(!passes(LOCAL, true, "127.0.0.1:40123", "http://localhost:3000"));
+        assert!(!passes(LOCAL, true, "127.0.0.1:40123", "https://evil.example"));
+        assert!(!passes(LOCAL, true, "127.0.0.1:40123", "null"));
+    }
+
+    #[test]
+    fn whatever_is_said_twice_or_not_at_all_is_refused() {
+        let check = |target: &str, headers: &[(&str, &str)]| {
+            origins(PUBLIC, false).check(&request(target, headers)).is_ok()
+        };
+        let (host, page) = (("host", "localhost:3000"), ("origin", "http://localhost:3000"));
+        assert!(check("/", &[host, page]));
+        assert!(!check("/", &[]));
+        assert!(!check("/", &[page]));
+        assert!(!check("/", &[host, host]));
+        assert!(!check("/", &[host, ("host", "evil.example")]));
+        assert!(!check("/", &[host, page, page]));
+        assert!(!check("/", &[host, page, ("origin", "https://evil.example")]));
+        assert!(check("http://LOCALHOST:3000/", &[host, page]));
+        assert!(!check("http://evil.example/", &[host]));
+        assert!(!check("http://localhost/", &[host]));
+        assert!(!check("http://localhost:3000/", &[]));
+        let binary = HeaderValue::from_bytes(b"localhost\xff").unwrap();
+        let mut odd = request("/", &[]);
+        odd.headers_mut().insert(HOST, binary);
+        assert!(origins(LOCAL, false).check(&odd).is_err());
+    }
+}

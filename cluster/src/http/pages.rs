@@ -1,0 +1,202 @@
+//! What the lobby serves besides Socket.IO: the page, the client libraries, and in development the
+//! log and the power to kill a room. Each request is answered at once. And what both roles do with every request: refuse what is not
+//! for us (`origins.rs`), and tell browsers what they may make of the answer.
+//!
+//! Files come from the page's folder and from nowhere else, except where a symbolic link leads: whoever
+//! may put one there could put a copy there as well. Hidden ones (`.env`, `.git`) are not served.
+
+use std::{
+    io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use axum::{
+    Router,
+    extract::{Path, RawQuery, Request, State},
+    http::{
+        HeaderValue, StatusCode,
+        header::{
+            CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+            X_CONTENT_TYPE_OPTIONS,
+        },
+    },
+    middleware::{self, Next},
+    response::{IntoResponse, Redirect, Response},
+    routing::{get, post},
+};
+use serde_json::json;
+use tokio::sync::mpsc;
+use tower_http::services::{ServeDir, ServeFile};
+
+use crate::{
+    config::{authority::Authority, settings::Settings},
+    http::origin::Origins,
+    logging::subscriber,
+    types::words::RoomId,
+};
+
+/// The client libraries: the name under `/vendor/`, and the file in its npm package. Versions are
+/// exact, as in `package.json`; `index.html` holds a hash of each.
+const VENDOR: [(&str, &str, &str); 2] = [
+    ("socket.io.min.js", "socket.io-client@4.8.3", "dist/socket.io.min.js"),
+    ("js.cookie.min.js", "js-cookie@3.0.5", "dist/js.cookie.min.js"),
+];
+
+/// The lobby's pages. `kill` gets the rooms that somebody wants killed, in development.
+pub(crate) fn pages(settings: &Settings, kill: mpsc::UnboundedSender<RoomId>) -> Router {
+    let files = ServeDir::new(&settings.static_dir);
+    let file = async move |request: Request| match files.clone().try_call(request).await {
+        Ok(file) => file.into_response(),
+        // The last two: a name that holds a NUL, or is too long.
+        Err(error) => match error.kind() {
+            NotFound | NotADirectory | InvalidInput | InvalidFilename => StatusCode::NOT_FOUND,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+        .into_response(),
+    };
+    let mut pages =
+        Router::new().fallback(file).route("/dev", get(if settings.dev { "on" } else { "off" }));
+    if settings.dev {
+        pages = pages
+            .route("/dev/log", get(log))
+            .route("/dev/rooms/{room}/kill", post(kill_room).with_state(kill));
+    }
+    for (library, (name, package, file)) in libraries(settings).into_iter().zip(VENDOR) {
+        let elsewhere = format!("{}/{package}/{file}", settings.cdn.as_str());
+        // Looked for at each request: after `npm ci` a reload is enough.
+        let library = async move |request: Request| {
+            if !library.is_file() {
+                return Redirect::temporary(&elsewhere).into_response();
+            }
+            let file = ServeFile::new(&library).try_call(request).await;
+            file.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR).into_response()
+        };
+        pages = pages.route(&format!("/vendor/{name}"), get(library));
+    }
+    if libraries(settings).iter().any(|library| !library.is_file()) {
+        tracing::info!(
+            from = settings.cdn.as_str(),
+            "client libraries (npm ci installs them here)"
+        );
+    }
+    pages.layer(middleware::from_fn_with_state(Arc::new(settings.clone()), as_page))
+}
+
+/// Where `npm ci` puts the libraries: `node_modules` stands beside the page's folder.
+fn libraries(settings: &Settings) -> [PathBuf; 2] {
+    VENDOR.map(|(_, package, file)| {
+        let package = package.split('@').next().expect("a name");
+        settings.static_dir.join("../node_modules").join(package).join(file)
+    })
+}
+
+async fn as_page(State(settings): State<Arc<Settings>>, request: Request, next: Next) -> Response {
+    if is_hidden(request.uri().path()) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    let here = request.extensions().get::<Authority>().cloned();
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    // Ask again each time, so that an edited page is seen at the next reload.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // No setting that was accepted holds what is no header's.
+    if let Some(here) = here
+        && let Ok(policy) = content_security_policy(&settings, &here).try_into()
+    {
+        headers.insert(CONTENT_SECURITY_POLICY, policy);
+    }
+    response
+}
+
+/// Hidden files; and `//name`, which a redirect to `//name/` would send to another host. Looked at as it
+/// is decoded later.
+fn is_hidden(path: &str) -> bool {
+    let path = path.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/");
+    let hidden = |part: &str| part.starts_with('.') && part != ".well-known";
+    path.starts_with("//") || path.split('/').any(hidden)
+}
+
+/// What the page may load and do: nothing but what is listed here. A page that needs more, such as
+/// WebAssembly (`'wasm-unsafe-eval'` among the scripts), adds it here.
+fn content_security_policy(settings: &Settings, here: &Authority) -> String {
+    let cdn = match libraries(settings).iter().all(|library| library.is_file()) {
+        true => String::new(),
+        false => format!(" {}://{}", settings.cdn.scheme(), settings.cdn.authority()),
+    };
+    // A proxy in front may have put another name into `Host` than the browser's.
+    let public = settings.public_url.as_ref().and_then(|url| Authority::parse(url.authority()));
+    let any_port = settings.room_ports.is_some();
+    let mut sockets = websockets(here, any_port);
+    if let Some(public) = public.filter(|public| public != here) {
+        sockets += &websockets(&public, any_port);
+    }
+    let frames = settings.allow_origin.iter();
+    let frames: String =
+        frames.map(|url| format!(" {}://{}", url.scheme(), url.authority())).collect();
+    format!(
+        "default-src 'none'; script-src 'self'{cdn}; style-src 'self'; img-src 'self' data:; \
+         font-src 'self'; media-src 'self'; connect-src 'self'{sockets}; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'self'{frames}"
+    )
+}
+
+/// Not every browser counts a websocket to here as `'self'`, and rooms may have ports of their own. A
+/// policy cannot name an IPv6 address.
+fn websockets(Authority { host, port }: &Authority, any_port: bool) -> String {
+    let port = match (any_port, port) {
+        (true, _) => ":*".to_owned(),
+        (false, Some(port)) => format!(":{port}"),
+        (false, None) => String::new(),
+    };
+    match (host.starts_with('['), any_port) {
+        (false, _) => format!(" ws://{host}{port} wss://{host}{port}"),
+        (true, true) => " ws: wss:".to_owned(),
+        (true, false) => String::new(),
+    }
+}
+
+async fn kill_room(
+    State(kill): State<mpsc::UnboundedSender<RoomId>>,
+    Path(room): Path<String>,
+) -> StatusCode {
+    match kill.send(RoomId(room)) {
+        Ok(()) => StatusCode::ACCEPTED,
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// `GET /dev/log?after=NUMBER`: the log's lines after that of this number, or all that are kept, and the last one's
+/// number. It answers at once: a browser has six connections to a host, for all of its tabs.
+async fn log(RawQuery(query): RawQuery) -> Response {
+    let after = query.as_deref().and_then(|query| query.strip_prefix("after="));
+    let after = after.and_then(|number| number.parse().ok()).unwrap_or(0);
+    let Some((lines, last)) = subscriber::recent_lines(after) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let body = json!({ "last": last, "lines": lines }).to_string();
+    ([(CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// Refuses requests that were not meant for this server or that another site's page makes. What
+/// answers all others has the place that they were sent to as an [`Authority`].
+pub(crate) fn only_ours(app: Router, origins: Origins) -> Router {
+    let check = async |State(origins): State<Arc<Origins>>, mut request: Request, next: Next| {
+        let mut response = match origins.check(&request) {
+            Ok(here) => {
+                request.extensions_mut().insert(here);
+                next.run(request).await
+            }
+            Err(why) => (StatusCode::FORBIDDEN, format!("{why}\n")).into_response(),
+        };
+        let headers = response.headers_mut();
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        // What is no page does nothing at all.
+        headers
+            .entry(CONTENT_SECURITY_POLICY)
+            .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+        response
+    };
+    app.layer(middleware::from_fn_with_state(Arc::new(origins), check))
+}

@@ -1,0 +1,250 @@
+//! Listening and serving HTTP, for the lobby and for rooms alike: one place for limits of time,
+//! size and number, whichever way a connection came.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::{IpAddr, SocketAddr},
+    os::fd::OwnedFd,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use axum::{
+    Router,
+    http::{HeaderValue, Request, StatusCode, header::CONNECTION},
+    middleware,
+    response::{IntoResponse as _, Response},
+};
+use hyper::{
+    body::{Body as _, Incoming},
+    rt::{Sleep, Timer},
+    server::conn::http1,
+    service::{Service as _, service_fn},
+    upgrade::OnUpgrade,
+};
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use rustix::net::AddressFamily;
+#[cfg(target_os = "linux")]
+use rustix::net::sockopt;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpSocket, TcpStream, UnixStream},
+};
+
+use crate::{
+    config::{limits::Limits, parse::PortRange},
+    http::{
+        connection_limits::{Full, Guests, Place},
+        frames::Reading,
+        throttled_stream::{Hangup, Placed},
+    },
+    runtime::{clock, token_bucket::Rate},
+};
+
+/// The largest request line and headers together; browsers with many cookies send a few KiB.
+pub(crate) const MAX_HEADER_BYTES: usize = 16 * 1024;
+/// A client that does not acknowledge what was sent is gone after this. Without it one that stopped
+/// reading would block its writer until the kernel gives up, after a quarter of an hour.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED: Duration = Duration::from_secs(4);
+/// Connections that wait to be accepted. A room's players come back all at once when it dies, and
+/// whoever finds no place here tries again only after a second.
+const BACKLOG: u32 = 1024;
+/// How long to wait when accepting fails, as it does without free descriptors.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
+
+/// Listens on an address; port 0 takes a free one.
+pub(crate) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    listen(address).with_context(|| format!("cannot listen on {address}"))
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A port is free again as soon as its server has stopped.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Listens on the first free port of a range.
+pub(crate) fn bind_any(host: IpAddr, ports: PortRange) -> anyhow::Result<TcpListener> {
+    let PortRange { low, high } = ports;
+    for port in low..=high {
+        if let Ok(listener) = listen((host, port).into()) {
+            return Ok(listener);
+        }
+    }
+    bail!("no free port in {low}-{high}")
+}
+
+/// Accepts for ever, and gives each connection to `serve` together with its place, which is taken
+/// until it is dropped. Without a free one the next connection waits, and those after it with it.
+pub(crate) async fn accept<Served: Future<Output = ()> + Send + 'static>(
+    listener: TcpListener,
+    guests: Guests,
+    serve: impl Fn(TcpStream, Place) -> Served,
+) -> Infallible {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => match guests.welcome(Some(peer.ip())) {
+                Ok(guest) => drop(tokio::spawn(serve(stream, guests.place(guest).await))),
+                Err(Full) => drop(tokio::spawn(guests.clone().turn_away(stream))),
+            },
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection; trying again");
+                tokio::time::sleep(ACCEPT_BACKOFF).await;
+            }
+        }
+    }
+}
+
+/// Hangs up on whoever comes, for ever: nobody has been sent here yet. Who comes all the same wants a room that has had
+/// this port before, and would wait for one that may never be.
+pub(crate) async fn turn_away(listener: Option<&TcpListener>) -> Infallible {
+    let Some(listener) = listener else { return std::future::pending().await };
+    loop {
+        if listener.accept().await.is_err() {
+            tokio::time::sleep(ACCEPT_BACKOFF).await;
+        }
+    }
+}
+
+/// How connections are served, by the lobby and by rooms alike.
+#[derive(Clone)]
+pub(crate) struct Server {
+    app: Router,
+    /// How long a client may take for the head of a request.
+    pub header_timeout: Duration,
+    /// From one websocket, before it is read more slowly.
+    frames: Rate,
+}
+
+impl Server {
+    pub fn new(app: Router, limits: &Limits) -> Self {
+        Server { app, header_timeout: limits.header_timeout, frames: limits.frames() }
+    }
+
+    /// The same for something else.
+    pub fn with(self, app: Router) -> Self {
+        Server { app, ..self }
+    }
+
+    pub async fn serve_tcp(self, stream: TcpStream, place: Place) {
+        // Both only tune the connection; one that is gone already fails here and ends below.
+        let _ = stream.set_nodelay(true);
+        #[cfg(target_os = "linux")]
+        let _ = sockopt::set_tcp_user_timeout(&stream, UNACKNOWLEDGED.as_millis() as u32);
+        self.serve(stream, place).await;
+    }
+
+    /// Serves a socket that the lobby has given to this room: a browser's, or the end of a relay, if
+    /// there is a place for it.
+    pub async fn serve_given(self, socket: OwnedFd, guests: Guests) -> anyhow::Result<()> {
+        // Nobody waits for a place here: the lobby would not know, and hand over ever more.
+        let place = |peer| guests.place_now(guests.welcome(peer)?);
+        if rustix::net::getsockname(&socket)?.address_family() == AddressFamily::UNIX {
+            let stream = UnixStream::from_std(socket.into())?;
+            let place = place(None).ok().context("too many connections")?;
+            self.serve(stream, place).await;
+        } else {
+            let stream = TcpStream::from_std(socket.into())?;
+            match place(Some(stream.peer_addr()?.ip())) {
+                Ok(place) => self.serve_tcp(stream, place).await,
+                Err(Full) => guests.turn_away(stream).await,
+            }
+        }
+        Ok(())
+    }
+
+    async fn serve(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        place: Place,
+    ) {
+        let app = TowerToHyperService::new(self.app);
+        let guest = place.guest.clone();
+        let reading = Arc::new(Mutex::new(Reading::new()));
+        let hangup = Hangup::default();
+        let stream = Placed::new(stream, place, self.frames, reading.clone(), hangup.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(guest.clone());
+            request.extensions_mut().insert(hangup.clone());
+            let upgrade = request.extensions().get::<OnUpgrade>().is_some();
+            // The rest of a body could pass for a request, or for frames.
+            let body = !request.body().is_end_stream();
+            let mut reading = reading.lock().expect("nobody panics while holding this");
+            let known = reading.serve(upgrade);
+            drop(reading);
+            // Refused before the application sees it: once that has taken a connection, hyper upgrades it whatever
+            // the status of the response is.
+            let answer = (!upgrade || (known && !body)).then(|| app.call(request));
+            async move {
+                let mut response = match answer {
+                    Some(answer) => answer.await?,
+                    None => StatusCode::BAD_REQUEST.into_response(),
+                };
+                let websocket = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+                if websocket && !upgrade {
+                    // HTTP/1.0 has no upgrades.
+                    response = StatusCode::BAD_REQUEST.into_response();
+                }
+                if body || upgrade != websocket {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(response)
+            }
+        });
+        let connection = http1::Builder::new()
+            .timer(RunningTime)
+            .header_read_timeout(self.header_timeout)
+            .max_buf_size(MAX_HEADER_BYTES)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        // An error here is a client that went away or spoke no HTTP.
+        let _ = connection.await;
+    }
+}
+
+/// Lets the HTTP server's time limits go by our clock.
+#[derive(Clone)]
+struct RunningTime;
+
+impl Timer for RunningTime {
+    fn sleep(&self, time: Duration) -> Pin<Box<dyn Sleep>> {
+        Box::pin(Sleeping(Box::pin(clock::sleep_until(clock::later(clock::now(), time)))))
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
+        Box::pin(Sleeping(Box::pin(clock::sleep_until(deadline.into()))))
+    }
+
+    fn now(&self) -> Instant {
+        clock::now().into()
+    }
+}
+
+struct Sleeping(Pin<Box<dyn Future<Output = ()> + Send + Sync>>);
+
+impl Sleep for Sleeping {}
+
+impl Future for Sleeping {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+/// Answers one request a connection, and closes it unless it was upgraded.
+pub(crate) fn one_request(app: Router) -> Router {
+    app.layer(middleware::map_response(async |mut response: Response| {
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }))
+}

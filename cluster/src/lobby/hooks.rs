@@ -1,0 +1,175 @@
+//! The hooks of the lobby. `src/server.rs` implements them; the loop in `lobby_loop.rs` calls them.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+pub use crate::rooms::RoomInfo;
+use crate::{
+    auth::token::random_id,
+    lobby::context::Cluster,
+    room::hooks::Room,
+    types::words::{Answer, Exit, Player, PlayerId, Refusal, RoomId},
+};
+
+/// What a browser sends to register.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Registration {
+    /// As typed; not checked yet.
+    #[serde(default)]
+    pub name: String,
+    /// Whatever else was sent, such as a password or another service's token.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
+}
+
+/// Who somebody is, from now on: a new player, or one that you know already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The same at each registration of this person, or a new one.
+    pub id: PlayerId,
+    /// Shown to other players.
+    pub name: String,
+}
+
+/// Bytes of an id, and of a name: a party of 32 fits into one frame of 64 KiB.
+const MAX_IDENTITY: usize = 256;
+
+impl Identity {
+    /// A new player. Refuses a name without visible characters, with control characters, or longer than
+    /// 24 characters.
+    pub fn new(name: &str) -> Result<Self, Refusal> {
+        let name = name.trim();
+        let good = (1..=24).contains(&name.chars().count()) && !name.chars().any(is_invisible);
+        let id = PlayerId(random_id());
+        if good { Ok(Identity { id, name: name.to_owned() }) } else { Err(Refusal::BadName) }
+    }
+}
+
+impl Identity {
+    /// What your own `on_register` says must fit into a frame between lobby and room, beside others.
+    pub(crate) fn check(&self) -> Result<(), Refusal> {
+        for (what, text) in [("id", &self.id.0), ("name", &self.name)] {
+            if text.is_empty() || text.len() > MAX_IDENTITY || text.chars().any(char::is_control) {
+                let bytes = text.len();
+                tracing::error!(
+                    what,
+                    bytes,
+                    "on_register: an id or a name has 1 to {MAX_IDENTITY} bytes and no control characters"
+                );
+                return Err(Refusal::Internal);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Characters that show nothing or change how others are shown: one could pass for somebody else.
+fn is_invisible(c: char) -> bool {
+    let formats = '\u{200b}'..='\u{200f}';
+    let directions = '\u{2028}'..='\u{202e}';
+    let joiners = '\u{2060}'..='\u{206f}';
+    c.is_control()
+        || formats.contains(&c)
+        || directions.contains(&c)
+        || joiners.contains(&c)
+        || matches!(c, '\u{ad}' | '\u{feff}')
+}
+
+/// How a player came to be in the lobby.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Arrival {
+    /// Registered just now.
+    New,
+    /// Known by his token.
+    Resumed,
+    /// From a room, and why; his page has been told the same.
+    Returned {
+        /// The room that they were in.
+        room: RoomId,
+        /// Why they left it, such as `crashed`.
+        reason: String,
+    },
+}
+
+/// The lobby: its state, and what it does when something happens.
+///
+/// Hooks are called one at a time, in the order in which things happened, by the task that owns the
+/// state. A hook must not wait: give work away with [`Cluster::spawn`] (futures) or
+/// [`Cluster::compute`] (heavy work). A hook that panics is logged, and the lobby goes on.
+#[allow(unused_variables, reason = "defaults name their arguments for those who copy them")]
+pub trait Lobby: Sized + 'static {
+    /// What runs in the rooms.
+    type Room: Room;
+    /// Browser to lobby: an enum; a variant's name in snake_case is the event's name.
+    type Request: DeserializeOwned;
+    /// Lobby to browser: an enum as above.
+    type Event: Serialize;
+
+    /// The lobby begins; nobody is connected yet. A refusal ends the program.
+    fn on_start(lobby: &Cluster<Self>) -> impl Future<Output = Result<Self, Refusal>>;
+
+    /// Somebody registers: who is it? The place for a database or an identity provider; several of
+    /// these may wait at the same time. Default: anyone with a proper name is a new player.
+    fn on_register(form: Registration) -> impl Future<Output = Result<Identity, Refusal>> {
+        async move { Identity::new(&form.name) }
+    }
+
+    /// A player asks something. His messages come in the order in which he sent them.
+    fn on_request(
+        &mut self,
+        lobby: &Cluster<Self>,
+        from: &Player,
+        request: Self::Request,
+    ) -> Answer;
+
+    /// A player is in the lobby now. Default: back into the room that keeps a seat for him, if any.
+    fn on_arrive(&mut self, lobby: &Cluster<Self>, player: &Player, how: Arrival) {
+        lobby.send_back(player);
+    }
+
+    /// A player is not in the lobby any more: once for each `on_arrive`. He is in a room, or on his way
+    /// to one, if `seat_of` finds it; else he is gone, or loads his page again and will be back at once.
+    /// Default: nothing.
+    fn on_leave(&mut self, lobby: &Cluster<Self>, player: &Player) {}
+
+    /// A room is open now. Default: nothing.
+    fn on_room_ready(&mut self, lobby: &Cluster<Self>, room: &Info<Self>) {}
+
+    /// A room says something, with `tell_lobby`. Default: nothing.
+    fn on_room_message(
+        &mut self,
+        lobby: &Cluster<Self>,
+        room: &Info<Self>,
+        said: <Self::Room as Room>::ToLobby,
+    ) {
+    }
+
+    /// A room has ended, and its process is gone: exactly once for each room that was created. Its
+    /// players are back, or on their way. Default: nothing; a room is not started again.
+    fn on_room_exit(
+        &mut self,
+        lobby: &Cluster<Self>,
+        room: &Info<Self>,
+        exit: Exit<<Self::Room as Room>::Outcome>,
+    ) {
+    }
+
+    /// The lobby is about to stop; its rooms are asked to finish after this. Default: nothing.
+    fn on_stop(&mut self, lobby: &Cluster<Self>) {}
+}
+
+/// What the lobby knows of one of its rooms.
+pub type Info<L> = RoomInfo<<<L as Lobby>::Room as Room>::Options>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_checked() {
+        assert_eq!(Identity::new("  Ann Ö. 🦀 ").unwrap().name, "Ann Ö. 🦀");
+        for bad in ["", "   ", "a\nb", "a\u{202e}b", "\u{200b}", &"x".repeat(25)] {
+            assert_eq!(Identity::new(bad), Err(Refusal::BadName), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! The room's handle: all that a hook can do besides changing its own state. It only queues; what it
+//! queued goes out when the hook returns.
+
+use std::{
+    cell::{Cell, RefCell, RefMut},
+    collections::HashSet,
+    rc::Rc,
+    time::Duration,
+};
+
+use rand::{SeedableRng as _, rngs::StdRng};
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+use crate::{
+    Bytes,
+    process::channel::{FromRoom, RoomAbout},
+    room::hooks::Room,
+    runtime::{
+        compute::{ComputeError, Job, Work},
+        scheduler::{Agenda, Timer},
+    },
+    socketio::events::{self, Encoded},
+    types::words::{Leave, Player, PlayerId, RoomId, short, to_raw},
+};
+
+/// The handle that every hook of a room gets.
+pub struct Ctx<R: Room> {
+    room: RoomId,
+    about: RoomAbout,
+    opened: Instant,
+    players: RefCell<Rc<[Player]>>,
+    /// Those of them whose connection is lost.
+    away: RefCell<HashSet<PlayerId>>,
+    expected: RefCell<Rc<[Player]>>,
+    locked: Cell<bool>,
+    tick: Cell<Option<Duration>>,
+    tick_delay: Cell<Duration>,
+    empty_timeout: Cell<Option<Duration>>,
+    random: RefCell<StdRng>,
+    pub(crate) agenda: Agenda<R, Ctx<R>>,
+    pub(crate) out: RefCell<Vec<Output>>,
+}
+
+/// What a hook queued.
+pub(crate) enum Output {
+    Send { to: PlayerId, event: Rc<Encoded> },
+    Broadcast { event: Rc<Encoded>, except: Option<PlayerId>, volatile: bool },
+    Sync,
+    SendToLobby { player: PlayerId, why: Leave },
+    SendToRoom { player: PlayerId, room: RoomId },
+    Ban { player: PlayerId, reason: String },
+    Frame(FromRoom),
+    Close { outcome: Box<RawValue> },
+}
+
+impl<R: Room> Ctx<R> {
+    pub(crate) fn new(room: RoomId, about: RoomAbout, empty_timeout: Duration) -> Self {
+        let agenda = Agenda::new();
+        Ctx {
+            room,
+            opened: agenda.now(),
+            players: RefCell::new(Rc::new([])),
+            away: RefCell::default(),
+            expected: RefCell::new(Rc::new([])),
+            locked: Cell::new(false),
+            tick: Cell::new(None),
+            tick_delay: Cell::default(),
+            empty_timeout: Cell::new(Some(empty_timeout)),
+            random: RefCell::new(StdRng::seed_from_u64(about.seed)),
+            about,
+            agenda,
+            out: RefCell::default(),
+        }
+    }
+
+    /// This room's id, as the lobby and the log know it.
+    pub fn id(&self) -> &RoomId {
+        &self.room
+    }
+
+    /// The code that lets others in, if this room is private.
+    pub fn code(&self) -> Option<&str> {
+        self.about.code.as_deref()
+    }
+
+    /// The player for whom the lobby created this room; `None` if it did so on its own. It stays so when
+    /// he leaves: a room whose host may change keeps its own.
+    pub fn host(&self) -> Option<&PlayerId> {
+        self.about.host.as_ref()
+    }
+
+    /// For how long the room has been open.
+    pub fn elapsed(&self) -> Duration {
+        self.agenda.now() - self.opened
+    }
+
+    /// Who is in the room, in the order in which they joined; with those whose connection is lost but
+    /// whose seat is kept.
+    pub fn players(&self) -> Rc<[Player]> {
+        self.players.borrow().clone()
+    }
+
+    /// Whether the player is in the room, and his connection is not lost.
+    pub fn is_here(&self, player: impl AsRef<PlayerId>) -> bool {
+        let id = player.as_ref();
+        self.players().iter().any(|player| player.id == *id) && !self.away.borrow().contains(id)
+    }
+
+    /// Who has a seat and is on the way. One who does not come in time (the setting `--ticket-ttl`) is
+    /// not expected any more; no hook tells, since he was never here.
+    pub fn expected(&self) -> Rc<[Player]> {
+        self.expected.borrow().clone()
+    }
+
+    /// Seats in the room.
+    pub fn capacity(&self) -> usize {
+        self.about.capacity
+    }
+
+    /// Whether as many players are in the room as there are seats.
+    pub fn is_full(&self) -> bool {
+        self.players.borrow().len() >= self.about.capacity
+    }
+
+    /// Whether the room takes no more players.
+    pub fn is_locked(&self) -> bool {
+        self.locked.get()
+    }
+
+    /// Takes no more players, or takes them again. Those who have a seat keep it, also those who are still
+    /// on the way ([`Ctx::expected`]). What the lobby has locked stays locked.
+    pub fn lock(&self, locked: bool) {
+        if self.locked.replace(locked) != locked {
+            self.push(Output::Frame(FromRoom::Locked(locked)));
+        }
+    }
+
+    /// Calls `on_tick` so many times a second, from now on; 0 stops it.
+    pub fn tick_rate(&self, hz: u32) {
+        self.tick.set((hz > 0).then(|| Duration::from_secs(1) / hz));
+    }
+
+    /// How late the last tick was. More than a period: the room has too much to do.
+    pub fn tick_delay(&self) -> Duration {
+        self.tick_delay.get()
+    }
+
+    /// Closes the room when it has been empty for so long, counted from when the last player left, or from
+    /// the room's opening; `None`: never. Without this the setting `--empty-timeout` counts.
+    pub fn empty_timeout(&self, timeout: Option<Duration>) {
+        self.empty_timeout.set(timeout);
+    }
+
+    /// The room's random numbers; a test that gives the same seed gets the same ones.
+    pub fn random(&self) -> RefMut<'_, StdRng> {
+        self.random.borrow_mut()
+    }
+
+    /// Sends an event to one player. One who is away gets a snapshot when he returns.
+    pub fn send(&self, to: impl AsRef<PlayerId>, event: R::Event) {
+        if let Some(event) = encode(&event) {
+            self.push(Output::Send { to: to.as_ref().clone(), event });
+        }
+    }
+
+    /// Sends an event to everyone in the room.
+    pub fn broadcast(&self, event: R::Event) {
+        self.broadcast_to(event, None, false);
+    }
+
+    /// Sends an event to everyone but one player.
+    pub fn broadcast_except(&self, except: impl AsRef<PlayerId>, event: R::Event) {
+        self.broadcast_to(event, Some(except.as_ref().clone()), false);
+    }
+
+    /// Sends an event that the next one replaces, such as positions: a slow browser skips some, and it
+    /// may overtake other events.
+    pub fn broadcast_volatile(&self, event: R::Event) {
+        self.broadcast_to(event, None, true);
+    }
+
+    /// Sends bytes to one player: his page's event `binary`.
+    pub fn send_binary(&self, to: impl AsRef<PlayerId>, data: impl Into<Bytes>) {
+        let event = Rc::new(Encoded::Binary(data.into()));
+        self.push(Output::Send { to: to.as_ref().clone(), event });
+    }
+
+    /// Sends bytes to everyone in the room.
+    pub fn broadcast_binary(&self, data: impl Into<Bytes>) {
+        let event = Rc::new(Encoded::Binary(data.into()));
+        self.push(Output::Broadcast { event, except: None, volatile: false });
+    }
+
+    /// Sends bytes that the next ones replace.
+    pub fn broadcast_binary_volatile(&self, data: impl Into<Bytes>) {
+        let event = Rc::new(Encoded::Binary(data.into()));
+        self.push(Output::Broadcast { event, except: None, volatile: true });
+    }
+
+    /// Sends everyone his `snapshot`.
+    pub fn sync(&self) {
+        self.push(Output::Sync);
+    }
+
+    /// Calls back once, after `delay`.
+    pub fn after(&self, delay: Duration, call: impl FnOnce(&mut R, &Ctx<R>) + 'static) -> Timer {
+        self.agenda.after(delay, call)
+    }
+
+    /// Calls back again and again, first after `period`; less than a millisecond counts as one. Late calls do not change
+    /// the rate. Of those that were missed in a stall one is made up for, and the others are skipped.
+    pub fn every(&self, period: Duration, call: impl FnMut(&mut R, &Ctx<R>) + 'static) -> Timer {
+        self.agenda.every(period, call)
+    }
+
+    /// Cancels a timer; one that has run already is no error.
+    pub fn cancel(&self, timer: Timer) {
+        self.agenda.cancel(timer);
+    }
+
+    /// Waits for a future, and calls back with its result. Other hooks run meanwhile.
+    pub fn spawn<T: 'static>(
+        &self,
+        future: impl Future<Output = T> + 'static,
+        done: impl FnOnce(&mut R, &Ctx<R>, T) + 'static,
+    ) {
+        self.agenda.spawn(future, done);
+    }
+
+    /// Does heavy work on another thread, and calls back with its result.
+    pub fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Work) -> T + Send + 'static,
+        done: impl FnOnce(&mut R, &Ctx<R>, Result<T, ComputeError>) + 'static,
+    ) -> Job {
+        self.agenda.compute(work, |_, _, ()| {}, done)
+    }
+
+    /// The same for work that reports what it has so far; each report is a call, too, and comes before
+    /// the last one. That one comes when the work has really ended, also if it was cancelled.
+    ///
+    /// ```no_run
+    /// # use app::cluster::{Ctx, Room};
+    /// # fn hook<R: Room>(room: &Ctx<R>) {
+    /// let job = room.compute_in_parts(
+    ///     |work| {
+    ///         for row in 0..100 {
+    ///             if work.is_cancelled() { break }
+    ///             work.report(row * row);
+    ///         }
+    ///     },
+    ///     |_game, _room, square: u32| println!("{square}"),
+    ///     |_game, _room, result| println!("{result:?}"),
+    /// );
+    /// job.cancel();
+    /// # }
+    /// ```
+    pub fn compute_in_parts<P: Send + 'static, T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Work<P>) -> T + Send + 'static,
+        on_report: impl FnMut(&mut R, &Ctx<R>, P) + 'static,
+        done: impl FnOnce(&mut R, &Ctx<R>, Result<T, ComputeError>) + 'static,
+    ) -> Job {
+        self.agenda.compute(work, on_report, done)
+    }
+
+    /// Sends a player back to the lobby; his page gets the reason, a code of your own such as `won`.
+    pub fn send_to_lobby(&self, player: impl AsRef<PlayerId>, reason: impl Into<String>) {
+        let player = player.as_ref().clone();
+        self.push(Output::SendToLobby { player, why: Leave::Sent(short(reason)) });
+    }
+
+    /// Sends a player on to another room. He leaves this one when a seat is his there; if it has none
+    /// for him he stays, and his page is told `refused`.
+    pub fn send_to_room(&self, player: impl AsRef<PlayerId>, room: &RoomId) {
+        self.push(Output::SendToRoom { player: player.as_ref().clone(), room: room.clone() });
+    }
+
+    /// Puts a player out; his page shows the reason. He may come again.
+    pub fn kick(&self, player: impl AsRef<PlayerId>, reason: impl Into<String>) {
+        let player = player.as_ref().clone();
+        self.push(Output::SendToLobby { player, why: Leave::Kicked(short(reason)) });
+    }
+
+    /// Puts a player out, and does not let him into this room again: he is refused with `banned`, and
+    /// the reason as the text.
+    pub fn ban(&self, player: impl AsRef<PlayerId>, reason: impl Into<String>) {
+        self.push(Output::Ban { player: player.as_ref().clone(), reason: short(reason) });
+    }
+
+    /// A message for the lobby's `on_room_message`.
+    pub fn tell_lobby(&self, message: R::ToLobby) {
+        match to_raw(&message) {
+            Ok(raw) => self.push(Output::Frame(FromRoom::Message(raw))),
+            Err(error) => tracing::error!(%error, "a message to the lobby was not sent"),
+        }
+    }
+
+    /// Ends the room, now: everyone goes to the lobby, which gets the outcome in `on_room_exit`. A room
+    /// that ends otherwise has no outcome; `tell_lobby` what must not be lost.
+    pub fn close(&self, outcome: R::Outcome) {
+        match to_raw(&outcome) {
+            Ok(outcome) => self.push(Output::Close { outcome }),
+            Err(error) => panic!("the outcome cannot be written as JSON: {error}"),
+        }
+    }
+
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn now(&self) -> Instant {
+        self.agenda.now()
+    }
+
+    pub(crate) fn set_players(&self, players: Rc<[Player]>) {
+        *self.players.borrow_mut() = players;
+    }
+
+    pub(crate) fn set_expected(&self, players: Rc<[Player]>) {
+        *self.expected.borrow_mut() = players;
+    }
+
+    pub(crate) fn set_away(&self, player: &PlayerId, away: bool) {
+        let mut all = self.away.borrow_mut();
+        if away {
+            all.insert(player.clone())
+        } else {
+            all.remove(player)
+        };
+    }
+
+    pub(crate) fn set_tick_delay(&self, delay: Duration) {
+        self.tick_delay.set(delay);
+    }
+
+    pub(crate) fn current_empty_timeout(&self) -> Option<Duration> {
+        self.empty_timeout.get()
+    }
+
+    pub(crate) fn tick_period(&self) -> Option<Duration> {
+        self.tick.get()
+    }
+
+    fn broadcast_to(&self, event: R::Event, except: Option<PlayerId>, volatile: bool) {
+        if let Some(event) = encode(&event) {
+            self.push(Output::Broadcast { event, except, volatile });
+        }
+    }
+
+    fn push(&self, output: Output) {
+        self.out.borrow_mut().push(output);
+    }
+}
+
+pub(crate) fn encode(event: &impl serde::Serialize) -> Option<Rc<Encoded>> {
+    let encoded = events::encode(event);
+    encoded.inspect_err(|error| tracing::error!(%error, "an event was not sent")).ok().map(Rc::new)
+}

@@ -1,0 +1,266 @@
+//! A room without processes, sockets or clocks: who has a seat (`seats.rs`), which hook is called when, and what
+//! goes out (`output.rs`). `room_loop.rs` feeds it what happened and carries out the effects.
+
+mod outbox;
+mod seats;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+use crate::{
+    Bytes,
+    process::channel::FromRoom,
+    room::{context::Ctx, core::seats::Seat, hooks::Room, tickets::Tickets},
+    runtime::{
+        clock::later,
+        panics::{Hooks, Panic, RoomPanic, caught},
+        scheduler::Call,
+        ticker::{Tick, Ticker},
+    },
+    socketio::{
+        events::{self, Encoded},
+        packet::ConnId,
+    },
+    types::{
+        route::Route,
+        words::{Answer, Leave, PlayerId, Refusal, from_raw},
+    },
+};
+
+/// What the loop has to do.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    Emit {
+        to: ConnId,
+        event: Rc<Encoded>,
+        volatile: bool,
+    },
+    HangUp(ConnId),
+    /// Its page is to stay where it is.
+    Dismiss(ConnId, Refusal),
+    /// Send the page on to another room.
+    SendOn(ConnId, Route),
+    Frame(FromRoom),
+}
+
+pub(crate) struct Core<R: Room> {
+    game: R,
+    room: Ctx<R>,
+    hooks: Hooks,
+    seats: BTreeMap<PlayerId, Seat>,
+    /// In the order in which they came.
+    conns: BTreeMap<ConnId, PlayerId>,
+    tickets: Arc<Tickets>,
+    ticket_ttl: Duration,
+    banned: HashMap<PlayerId, String>,
+    empty_since: Option<Instant>,
+    ticker: Ticker,
+    /// Until when the room is to have ended, and the reason for it.
+    draining: Option<(Instant, String)>,
+    /// Set when the room ends: with what outcome, if any.
+    ending: Option<Option<Box<RawValue>>>,
+    effects: Vec<Effect>,
+}
+
+impl<R: Room> Core<R> {
+    /// `on_panic`: what a panic in a hook does; without it, it goes on.
+    pub fn new(
+        game: R,
+        room: Ctx<R>,
+        tickets: Arc<Tickets>,
+        ticket_ttl: Duration,
+        on_panic: Option<RoomPanic>,
+    ) -> Self {
+        let now = room.agenda.now();
+        let mut core = Core {
+            game,
+            room,
+            hooks: Hooks::new(on_panic),
+            seats: BTreeMap::new(),
+            conns: BTreeMap::new(),
+            tickets,
+            ticket_ttl,
+            banned: HashMap::new(),
+            empty_since: Some(now),
+            ticker: Ticker::new(now),
+            draining: None,
+            ending: None,
+            effects: vec![Effect::Frame(FromRoom::Ready)],
+        };
+        core.flush();
+        core
+    }
+
+    /// What a panic in a hook does from now on.
+    pub fn set_on_panic(&mut self, on_panic: RoomPanic) {
+        self.hooks.set_on_panic(on_panic);
+    }
+
+    pub fn handle(&self) -> &Ctx<R> {
+        &self.room
+    }
+
+    #[cfg(any(test, feature = "testing"))]
+    pub fn game(&self) -> &R {
+        &self.game
+    }
+
+    /// The time at which all that follows happens, until this is called again.
+    pub fn set_now(&mut self, now: Instant) {
+        self.room.agenda.set_now(now);
+    }
+
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Whether the room is to end.
+    pub fn is_ending(&self) -> bool {
+        self.ending.is_some() || self.crashed().is_some()
+    }
+
+    /// Which hook has ended the room by a panic, and what it said.
+    pub fn crashed(&self) -> Option<&str> {
+        self.hooks.crashed()
+    }
+
+    /// A player asks something.
+    pub fn says(&mut self, conn: ConnId, name: &str, data: Option<&RawValue>) -> Answer {
+        let player = self.player_of(conn).ok_or(Refusal::RoomGone)?;
+        let request = events::decode(name, data)?;
+        self.hook("on_message", |game, room| game.on_message(room, &player, request))
+            .unwrap_or(Err(Refusal::Internal))
+    }
+
+    /// A player sends bytes.
+    pub fn says_binary(&mut self, conn: ConnId, data: Bytes) -> Answer {
+        let player = self.player_of(conn).ok_or(Refusal::RoomGone)?;
+        self.hook("on_binary", |game, room| game.on_binary(room, &player, data))
+            .unwrap_or(Err(Refusal::Internal))
+    }
+
+    pub fn lobby_message(&mut self, message: &RawValue) -> anyhow::Result<()> {
+        let message = from_raw(message)?;
+        self.hook("on_lobby_message", |game, room| game.on_lobby_message(room, message));
+        Ok(())
+    }
+
+    pub fn drain(&mut self, left: Duration, reason: String) {
+        if self.draining.is_some() {
+            return;
+        }
+        self.draining = Some((later(self.now(), left), reason));
+        self.room.lock(true);
+        self.hook("on_drain", |game, room| game.on_drain(room, left));
+    }
+
+    /// Work that a hook gave away is done.
+    pub fn call(&mut self, call: Call<R, Ctx<R>>) {
+        self.hook("spawn or compute", |game, room| call(game, room));
+    }
+
+    /// An answer that came later has panicked instead.
+    pub fn panicked(&mut self, panic: Panic) {
+        self.hooks.panicked("later", panic);
+    }
+
+    /// Does what is due: timers, a tick, seats whose time is up, the end of an empty room.
+    pub fn advance(&mut self, now: Instant) {
+        while !self.is_ending()
+            && let Some(call) = self.room.agenda.pop_due(now)
+        {
+            self.hook("timer", |game, room| call(game, room));
+        }
+        self.tick(now);
+        for (id, why) in self.overdue(now) {
+            self.leave(&id, why);
+        }
+        let over = |(until, _): &(Instant, String)| *until <= now || self.seats.is_empty();
+        let drained = self.draining.as_ref().is_some_and(over);
+        let deserted = self.empty_until().is_some_and(|until| until <= now);
+        if (drained || deserted) && !self.is_ending() {
+            self.ending = Some(None);
+        }
+    }
+
+    fn tick(&mut self, now: Instant) {
+        let Some(period) = self.room.tick_period() else {
+            self.ticker = Ticker::new(now);
+            return;
+        };
+        if !self.is_ending()
+            && let Some(Tick { dt, delay }) = self.ticker.tick(now, period)
+        {
+            self.room.set_tick_delay(delay);
+            self.hook("on_tick", |game, room| game.on_tick(room, dt));
+        }
+    }
+
+    fn empty_until(&self) -> Option<Instant> {
+        Some(later(self.empty_since?, self.room.current_empty_timeout()?))
+    }
+
+    fn now(&self) -> Instant {
+        self.room.agenda.now()
+    }
+
+    /// When [`Core::advance`] has something to do next.
+    pub fn deadline(&self) -> Option<Instant> {
+        let tick = self.room.tick_period().map(|period| self.ticker.due(period));
+        let seats = self.waiting().map(|(_, until, _)| until).min();
+        let timer = self.room.agenda.deadline();
+        let drain = self.draining.as_ref().map(|(until, _)| *until);
+        [tick, self.empty_until(), seats, timer, drain].into_iter().flatten().min()
+    }
+
+    /// Sends everyone to the lobby. Then only `on_dispose` is left to be called, and in a room that has crashed
+    /// no hook at all.
+    pub fn finish(&mut self) {
+        let reason = self.draining.take().map_or("closed".to_owned(), |(_, reason)| reason);
+        let why = match &self.ending {
+            _ if self.crashed().is_some() => Leave::Closed("crashed".to_owned()),
+            Some(Some(_)) => Leave::Finished,
+            _ => Leave::Closed(reason),
+        };
+        for id in self.seats.keys().cloned().collect::<Vec<_>>() {
+            self.leave(&id, why.clone());
+        }
+    }
+
+    /// Calls the last hook, unless one before it has ended the room; how the room has ended, and what is left
+    /// of it.
+    pub async fn dispose(mut self) -> (FromRoom, Ctx<R>) {
+        if self.crashed().is_none() {
+            let disposed = caught(async { self.game.on_dispose().await }).await;
+            if let Err(panic) = disposed {
+                self.hooks.panicked("on_dispose", panic);
+            }
+        }
+        let crashed = self.hooks.crashed().map(str::to_owned);
+        let ended = match (crashed, self.ending.flatten()) {
+            (Some(what), _) => FromRoom::Crashed { what },
+            (None, Some(outcome)) => FromRoom::Finished { outcome },
+            (None, None) => FromRoom::Closed,
+        };
+        (ended, self.room)
+    }
+
+    /// Calls a hook, and turns what it queued into effects. `None`: it panicked, or one before it did and
+    /// the room ends.
+    fn hook<T>(
+        &mut self,
+        name: &'static str,
+        call: impl FnOnce(&mut R, &Ctx<R>) -> T,
+    ) -> Option<T> {
+        let result = self.hooks.call(name, || call(&mut self.game, &self.room));
+        self.flush();
+        result
+    }
+}

@@ -1,0 +1,340 @@
+//! Who has a seat in a room, and whether he is there: what the lobby gives and takes, what connections do, and which
+//! hook hears of it.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::{
+    process::channel::{FromRoom, HeldSeat},
+    room::{
+        core::{Core, Effect},
+        hooks::Room,
+    },
+    runtime::clock::later,
+    socketio::{connection::refused, packet::ConnId},
+    types::{
+        route::Route,
+        words::{Leave, Player, PlayerId, Refusal},
+    },
+};
+
+pub(super) struct Seat {
+    /// As the lobby numbers it; a newer hold for the same player has a higher one.
+    pub number: u64,
+    pub player: Player,
+    pub place: Place,
+    /// The order of joining.
+    pub joined: Option<u64>,
+    /// Given to him again while he was here: until when that ticket waits.
+    pub again: Option<Instant>,
+}
+
+pub(super) enum Place {
+    /// Waits for its player to show the ticket.
+    Held {
+        until: Instant,
+    },
+    Here(ConnId),
+    /// Dropped, within the grace.
+    Away {
+        until: Instant,
+    },
+}
+
+impl<R: Room> Core<R> {
+    /// The lobby gives seats to players who come together: all of them, or none. One who has a seat
+    /// already keeps it.
+    pub fn hold(&mut self, join: u64, seats: Vec<HeldSeat>) {
+        let mut new = Vec::new();
+        for held in &seats {
+            match self.seats.get_mut(&held.player.id) {
+                Some(seat) => seat.number = held.seat,
+                None => new.push((held.seat, held.player.clone())),
+            }
+        }
+        let admitted = self.has_room_for(new.len());
+        let admitted = admitted.and_then(|()| new.iter().try_for_each(|(_, who)| self.admit(who)));
+        if let Err(refusal) = admitted {
+            for (seat, _) in new {
+                self.frame(FromRoom::Left { seat, reason: refusal.code().to_owned() });
+            }
+            return self.frame(FromRoom::HoldRefused { join, refusal });
+        }
+        let now = self.now();
+        let until = now + self.ticket_ttl;
+        for (number, player) in new {
+            let place = Place::Held { until };
+            let seat = Seat { number, player, place, joined: None, again: None };
+            self.seats.insert(seat.player.id.clone(), seat);
+            self.empty_since = None;
+        }
+        for HeldSeat { ticket, player, .. } in seats {
+            if let Some(seat) = self.seats.get_mut(&player.id) {
+                match &mut seat.place {
+                    Place::Held { until: old } | Place::Away { until: old } => {
+                        *old = until.max(*old);
+                    }
+                    Place::Here(_) => seat.again = Some(until),
+                }
+            }
+            self.tickets.add(ticket, player.id, now, until);
+        }
+        self.update_expected();
+        self.frame(FromRoom::Held { join });
+    }
+
+    /// The lobby has looked already; but this room may have been locked a moment ago.
+    pub(super) fn has_room_for(&self, new: usize) -> Result<(), Refusal> {
+        if new > 0 && self.room.is_locked() {
+            Err(Refusal::RoomLocked)
+        } else if self.seats.len() + new > self.room.capacity() {
+            Err(Refusal::RoomFull)
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) fn admit(&mut self, player: &Player) -> Result<(), Refusal> {
+        if let Some(reason) = self.banned.get(&player.id) {
+            return Err(Refusal::Banned(reason.clone()));
+        }
+        self.hook("on_admit", |game, room| game.on_admit(room, player))
+            .unwrap_or(Err(Refusal::Internal))
+    }
+
+    /// A connection has redeemed its ticket: a player joins or returns.
+    pub fn come(&mut self, conn: ConnId, id: &PlayerId) {
+        let Some(seat) = self.seats.get_mut(id) else {
+            // The seat expired in the moment in which its ticket was shown.
+            return self.effects.push(Effect::HangUp(conn));
+        };
+        let player = seat.player.clone();
+        let number = seat.number;
+        let before = std::mem::replace(&mut seat.place, Place::Here(conn));
+        // A hold may have overtaken him: he has shown the ticket before that one, and may come again.
+        seat.again = self.tickets.until(id);
+        self.conns.insert(conn, id.clone());
+        self.room.set_away(id, false);
+        self.frame(FromRoom::Joined { seat: number });
+        if let Place::Here(old) = before {
+            self.conns.remove(&old);
+            self.effects.push(Effect::Dismiss(old, Refusal::Replaced));
+        }
+        if let Place::Held { .. } = before {
+            let order = self.seats.values().filter_map(|seat| seat.joined).max().unwrap_or(0) + 1;
+            self.seats.entry(id.clone()).and_modify(|seat| seat.joined = Some(order));
+            self.update_players();
+            self.update_expected();
+            self.welcome(conn, &player);
+            self.tell_others(id, "player_joined", json!({ "player": player }));
+            tracing::info!(player = %player.name, id = %player.id, "joined");
+            self.hook("on_join", |game, room| game.on_join(room, &player));
+        } else {
+            self.welcome(conn, &player);
+            self.tell_others(id, "player_returned", json!({ "player": player }));
+            tracing::info!(player = %player.name, id = %player.id, "returned");
+            self.hook("on_return", |game, room| game.on_return(room, &player));
+        }
+    }
+
+    /// A connection is gone: `asked` by the player, or lost.
+    pub fn gone(&mut self, conn: ConnId, asked: bool) {
+        let Some(player) = self.player_of(conn) else {
+            return;
+        };
+        self.conns.remove(&conn);
+        if asked {
+            return self.leave(&player.id, Leave::Left);
+        }
+        self.room.set_away(&player.id, true);
+        let grace = self.hook("on_drop", |game, room| game.on_drop(room, &player));
+        let Some(grace) = grace.flatten() else {
+            return self.leave(&player.id, Leave::Dropped);
+        };
+        let until = later(self.now(), grace);
+        if let Some(seat) = self.seats.get_mut(&player.id) {
+            seat.place = Place::Away { until };
+            let seat = seat.number;
+            self.frame(FromRoom::Dropped { seat });
+            self.tell_others(&player.id, "player_dropped", json!({ "player": player }));
+            tracing::info!(player = %player.name, id = %player.id, ?grace, "dropped; seat kept");
+        }
+    }
+
+    /// The lobby puts a player out, for a reason or because he wants to.
+    pub fn release(&mut self, number: u64, reason: Option<String>) {
+        if let Some((id, conn)) = self.seat(number) {
+            // He has said so in the lobby: if he is here as well, it is in an older window.
+            if let (Some(conn), None) = (conn, &reason) {
+                self.effects.push(Effect::Dismiss(conn, Refusal::Replaced));
+            }
+            self.seats.entry(id.clone()).and_modify(|seat| seat.again = None);
+            self.leave(&id, reason.map_or(Leave::Left, Leave::Kicked));
+        }
+    }
+
+    /// The player has a seat in another room. Without a route he goes there from the lobby: if he is
+    /// here as well, it is in an older window.
+    pub fn move_on(&mut self, number: u64, to: Option<Route>) {
+        let Some((id, conn)) = self.seat(number) else {
+            return;
+        };
+        if let Some(conn) = conn {
+            self.effects.push(match to {
+                Some(route) => Effect::SendOn(conn, route),
+                None => Effect::Dismiss(conn, Refusal::Replaced),
+            });
+        }
+        self.leave(&id, Leave::Moved);
+    }
+
+    /// The player was refused a seat in another room.
+    pub fn refused(&mut self, number: u64, refusal: &Refusal) {
+        if let Some((_, Some(conn))) = self.seat(number) {
+            self.tell(conn, "refused", refused("reroute", refusal));
+        }
+    }
+
+    pub(super) fn seat(&self, number: u64) -> Option<(PlayerId, Option<ConnId>)> {
+        let (id, seat) = self.seats.iter().find(|(_, seat)| seat.number == number)?;
+        let conn = if let Place::Here(conn) = seat.place { Some(conn) } else { None };
+        Some((id.clone(), conn))
+    }
+
+    /// A player is out for good, or never came.
+    pub(super) fn leave(&mut self, id: &PlayerId, why: Leave) {
+        let Some(Seat { number, player, place, joined, again }) = self.seats.remove(id) else {
+            return;
+        };
+        let goes = matches!(why, Leave::Left | Leave::Dropped);
+        if let Some(until) = again.filter(|until| goes && *until > self.now()) {
+            // The lobby has sent him here again before this was known: he goes, and comes again.
+            let place = Place::Held { until };
+            let seat = Seat { number, player: player.clone(), place, joined: None, again: None };
+            self.seats.insert(id.clone(), seat);
+            self.update_expected();
+        } else {
+            self.frame(FromRoom::Left { seat: number, reason: why.to_string() });
+            self.tickets.forget(id);
+        }
+        self.room.set_away(id, false);
+        // Unless it is the connection that has ended.
+        if let Place::Here(conn) = place
+            && self.conns.remove(&conn).is_some()
+        {
+            if !matches!(why, Leave::Moved | Leave::Left) {
+                self.tell(conn, "reroute", json!({ "to": "lobby", "reason": why }));
+            }
+            self.effects.push(Effect::HangUp(conn));
+        }
+        if joined.is_some() {
+            self.update_players();
+            let news = json!({ "player": player, "reason": why });
+            self.tell_others(id, "player_left", news);
+            tracing::info!(player = %player.name, id = %player.id, %why, "left");
+            self.hook("on_leave", |game, room| game.on_leave(room, &player, why));
+        } else {
+            self.update_expected();
+            tracing::info!(player = %player.name, id = %player.id, %why, "never came");
+        }
+        if self.seats.is_empty() {
+            self.empty_since = Some(self.now());
+        }
+    }
+
+    pub(super) fn player_of(&self, conn: ConnId) -> Option<Player> {
+        let seat = self.seats.get(self.conns.get(&conn)?)?;
+        Some(seat.player.clone())
+    }
+
+    pub(super) fn here(&self) -> Vec<(ConnId, Player)> {
+        let conns = self.conns.iter();
+        conns.filter_map(|(conn, id)| Some((*conn, self.seats.get(id)?.player.clone()))).collect()
+    }
+
+    /// Seats without a connection: until when they are kept, and what it is called when they are not.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = (&PlayerId, Instant, Leave)> {
+        // Most of the time every seat has a connection, and this need not look at them.
+        let all_here = self.conns.len() == self.seats.len();
+        let seats = (!all_here).then_some(&self.seats).into_iter().flatten();
+        seats.filter_map(|(id, seat)| match seat.place {
+            Place::Held { until } => Some((id, until, Leave::Expired)),
+            Place::Away { until } => Some((id, until, Leave::Dropped)),
+            Place::Here(_) => None,
+        })
+    }
+
+    pub(super) fn overdue(&self, now: Instant) -> Vec<(PlayerId, Leave)> {
+        let overdue = self.waiting().filter(|(_, until, _)| *until <= now);
+        overdue.map(|(id, _, why)| (id.clone(), why)).collect()
+    }
+
+    pub(super) fn update_players(&mut self) {
+        let joined = self.seats.values().filter_map(|seat| Some((seat.joined?, &seat.player)));
+        let in_order: BTreeMap<u64, &Player> = joined.collect();
+        self.room.set_players(in_order.into_values().cloned().collect());
+    }
+
+    pub(super) fn update_expected(&mut self) {
+        let held = self.seats.values().filter(|seat| matches!(seat.place, Place::Held { .. }));
+        self.room.set_expected(held.map(|seat| seat.player.clone()).collect());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use super::*;
+    use crate::{
+        process::channel::RoomAbout,
+        room::{context::Ctx, tickets::Tickets},
+        types::words::{Answer, RoomId, done},
+    };
+
+    struct Game;
+
+    impl Room for Game {
+        type Options = ();
+        type Request = ();
+        type Event = ();
+        type Outcome = ();
+        type FromLobby = ();
+        type ToLobby = ();
+
+        async fn on_open((): (), _: &Ctx<Self>) -> Result<Self, Refusal> {
+            Ok(Game)
+        }
+
+        fn on_message(&mut self, _: &Ctx<Self>, _: &Player, (): ()) -> Answer {
+            done()
+        }
+    }
+
+    /// He has come and gone, and asked again, before the room hears of the first.
+    #[test]
+    fn who_is_quicker_than_his_room_keeps_his_second_ticket() {
+        let about = RoomAbout { capacity: 1, seed: 1, host: None, code: None };
+        let room = Ctx::<Game>::new(RoomId("1".into()), about, Duration::from_secs(30));
+        let tickets = Arc::new(Tickets::default());
+        let mut core = Core::new(Game, room, tickets.clone(), Duration::from_secs(15), None);
+        let ann = Player { id: PlayerId("ann".into()), name: "Ann".into() };
+        let held = |seat, ticket: &str| {
+            vec![HeldSeat { seat, ticket: ticket.to_owned(), player: ann.clone() }]
+        };
+        core.hold(1, held(1, "first"));
+        let now = Instant::now();
+        tickets.redeem("first", now).unwrap();
+        core.hold(2, held(2, "second"));
+        core.come(1, &ann.id);
+        core.gone(1, true);
+        assert!(core.handle().players().is_empty());
+        assert_eq!(tickets.redeem("second", now), Ok(ann.id.clone()));
+        core.come(2, &ann.id);
+        assert_eq!(&*core.handle().players(), std::slice::from_ref(&ann));
+        core.gone(2, true);
+        assert_eq!(core.seats.len(), 0, "and then he is gone");
+    }
+}

@@ -1,0 +1,233 @@
+//! A room's loop: takes what happens, one thing after the other, and calls the hook for it, until the room ends.
+
+use std::{collections::HashMap, os::fd::OwnedFd, pin::Pin, time::Duration};
+
+use anyhow::bail;
+use futures_util::{
+    StreamExt as _,
+    stream::{FuturesUnordered, SelectAll},
+};
+use serde_json::Value;
+use tokio::{sync::mpsc, time::Instant};
+use tracing::debug;
+
+use crate::{
+    config::settings::RoomSettings,
+    http::{connection_limits::Guests, server},
+    process::channel::{FromRoom, Receiver, Sender, ToRoom},
+    room::{
+        context::Ctx,
+        core::{Core, Effect},
+        hooks::Room,
+    },
+    runtime::{
+        clock,
+        panics::{Panic, caught},
+        scheduler::{Call, Task, sleep_until},
+    },
+    socketio::{
+        connection::{Answerer, Conn, FromClient, Message},
+        packet::{ConnId, RawEvent},
+    },
+    types::words::{PlayerId, Refusal, Reply},
+};
+
+/// A room that has much to do lets its sockets and its signs of life have the thread after so long. Without
+/// this, a hundred hooks of 30 ms each would look as if it had hung.
+const TURN: Duration = Duration::from_millis(10);
+/// How long a room that ends waits for its last words to be written and its players to hang up.
+pub(super) const GOODBYE: Duration = Duration::from_secs(1);
+/// Where the sockets that the lobby gives come in.
+pub(super) struct Entrance {
+    pub server: server::Server,
+    pub guests: Guests,
+}
+
+impl Entrance {
+    fn admit(&self, socket: OwnedFd) {
+        let serving = self.server.clone().serve_given(socket, self.guests.clone());
+        tokio::spawn(async {
+            if let Err(error) = serving.await {
+                debug!(%error, "the lobby gave a socket that is not served");
+            }
+        });
+    }
+}
+
+/// An answer that was not ready at once.
+type Later = Pin<Box<dyn Future<Output = (Answerer, Result<Result<Value, Refusal>, Panic>)>>>;
+
+pub(super) struct RoomLoop<'a, R: Room> {
+    pub core: Core<R>,
+    pub conns: HashMap<ConnId, Conn>,
+    pub to_lobby: &'a Sender,
+    pub settings: &'a RoomSettings,
+}
+
+impl<R: Room> RoomLoop<'_, R> {
+    /// What happens next, the hook for it, what the hook queued: in this order, again and again.
+    pub async fn play(
+        &mut self,
+        mut inbox: mpsc::UnboundedReceiver<FromClient<PlayerId>>,
+        mut from_lobby: Receiver,
+        entrance: &Entrance,
+    ) -> anyhow::Result<()> {
+        let mut tasks: SelectAll<Task<R, Ctx<R>>> = SelectAll::new();
+        let mut answers: FuturesUnordered<Later> = FuturesUnordered::new();
+        let mut turn = Instant::now();
+        while !self.core.is_ending() {
+            if turn.elapsed() > TURN {
+                tokio::task::yield_now().await;
+                turn = Instant::now();
+            }
+            self.carry_out()?;
+            tasks.extend(self.core.handle().agenda.take_tasks());
+            let happened = tokio::select! {
+                frame = from_lobby.recv() => Happened::Frame(frame?),
+                Some(item) = inbox.recv() => Happened::Client(item),
+                Some(call) = tasks.next(), if !tasks.is_empty() => Happened::Call(call),
+                Some((to, answer)) = answers.next(), if !answers.is_empty() => match answer {
+                    Ok(answer) => {
+                        to.send(answer);
+                        continue;
+                    }
+                    Err(panic) => {
+                        to.send(Err(Refusal::Internal));
+                        Happened::Panic(panic)
+                    }
+                },
+                () = sleep_until(self.core.deadline()) => Happened::Nothing,
+            };
+            let now = clock::now();
+            self.core.set_now(now);
+            match happened {
+                Happened::Frame(Some(ToRoom::Socket)) => {
+                    from_lobby.sockets().for_each(|new| entrance.admit(new));
+                }
+                Happened::Frame(Some(frame)) => self.obey(frame)?,
+                Happened::Frame(None) => bail!("the lobby is gone"),
+                Happened::Client(FromClient::Come(conn, player)) => {
+                    let id = conn.id;
+                    self.conns.insert(id, conn);
+                    self.core.come(id, &player);
+                }
+                Happened::Client(FromClient::Says(conn, message)) => {
+                    answers.extend(self.says(conn, message));
+                }
+                Happened::Client(FromClient::Gone { conn, asked }) => {
+                    self.conns.remove(&conn);
+                    self.core.gone(conn, asked);
+                }
+                Happened::Call(call) => self.core.call(call),
+                Happened::Panic(panic) => self.core.panicked(panic),
+                Happened::Nothing => {}
+            }
+            self.core.advance(now);
+        }
+        self.carry_out()
+    }
+
+    fn says(&mut self, conn: ConnId, message: Message) -> Option<Later> {
+        let RawEvent { name, data, binary, .. } = message.event;
+        let answer = match (binary, data) {
+            (Some(bytes), _) => self.core.says_binary(conn, bytes),
+            (None, Ok(data)) => self.core.says(conn, &name, data.as_deref()),
+            (None, Err(refusal)) => Err(refusal),
+        };
+        let to = message.answer;
+        match answer {
+            Ok(Reply::Now(value)) => to.send(Ok(value)),
+            Ok(Reply::Later(value)) => return Some(Box::pin(async { (to, caught(value).await) })),
+            Err(refusal) => to.send(Err(refusal)),
+        }
+        None
+    }
+
+    fn obey(&mut self, frame: ToRoom) -> anyhow::Result<()> {
+        match frame {
+            ToRoom::Hold { join, seats } => self.core.hold(join, seats),
+            ToRoom::Release { seat, reason } => self.core.release(seat, reason),
+            ToRoom::Move { seat, to } => self.core.move_on(seat, to),
+            ToRoom::Refused { seat, refusal } => self.core.refused(seat, &refusal),
+            ToRoom::Message(message) => self.core.lobby_message(&message)?,
+            ToRoom::Drain { left_ms, reason } => {
+                self.core.drain(Duration::from_millis(left_ms), reason);
+            }
+            ToRoom::Setup { .. } | ToRoom::Open { .. } | ToRoom::Socket => {
+                bail!("the lobby says what has no place here")
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries out effects until there are no more: a browser that cannot be reached is gone, which
+    /// may call hooks again.
+    fn carry_out(&mut self) -> anyhow::Result<()> {
+        loop {
+            let effects = self.core.take_effects();
+            if effects.is_empty() {
+                return Ok(());
+            }
+            for effect in effects {
+                if let Some(unreachable) = self.carry_out_one(effect)? {
+                    self.conns.remove(&unreachable);
+                    self.core.gone(unreachable, false);
+                }
+            }
+        }
+    }
+
+    fn carry_out_one(&self, effect: Effect) -> anyhow::Result<Option<ConnId>> {
+        let conn = |id: ConnId| self.conns.get(&id);
+        match effect {
+            Effect::Emit { to, event, volatile } => {
+                let Some(conn) = conn(to) else {
+                    return Ok(None);
+                };
+                if volatile {
+                    conn.emit_volatile(&event);
+                } else if conn.emit(&event).is_err() {
+                    return Ok(Some(to));
+                }
+            }
+            Effect::HangUp(id) => drop(conn(id).map(Conn::hang_up)),
+            Effect::Dismiss(id, refusal) => drop(conn(id).map(|conn| conn.dismiss(&refusal))),
+            Effect::SendOn(id, route) => {
+                if let Some(conn) = conn(id) {
+                    conn.reroute(&route, self.settings.public_url.as_ref());
+                }
+            }
+            Effect::Frame(frame) => self.to_lobby.send(&frame)?,
+        }
+        Ok(None)
+    }
+
+    /// The end: everyone goes to the lobby, and then the last hook, unless one has panicked.
+    pub async fn dispose(mut self) -> anyhow::Result<()> {
+        let crashed = self.core.crashed().map(str::to_owned);
+        let has_crashed = crashed.is_some();
+        if let Some(what) = crashed {
+            self.to_lobby.send(&FromRoom::Crashed { what })?;
+        }
+        self.core.finish();
+        for effect in self.core.take_effects() {
+            let _ = self.carry_out_one(effect)?;
+        }
+        let (ended, _) = self.core.dispose().await;
+        // It was said before its players left.
+        if !has_crashed {
+            self.to_lobby.send(&ended)?;
+        }
+        self.to_lobby.flush(GOODBYE).await;
+        Ok(())
+    }
+}
+
+/// What the loop has waited for.
+enum Happened<R: Room> {
+    Frame(Option<ToRoom>),
+    Client(FromClient<PlayerId>),
+    Call(Call<R, Ctx<R>>),
+    Panic(Panic),
+    Nothing,
+}

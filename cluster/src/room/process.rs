@@ -1,0 +1,244 @@
+//! A room's process, from its start to its end: it gets a socket to the lobby as its stdin, becomes warm, and is
+//! opened; then `room_loop.rs` plays.
+
+use std::{
+    collections::HashMap,
+    num::NonZeroU32,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::unix::net::UnixStream as StdUnixStream,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use anyhow::{Context as _, bail, ensure};
+use axum::Router;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde_json::Value;
+use tokio::{
+    net::{TcpListener, UnixStream},
+    sync::mpsc,
+    time::MissedTickBehavior,
+};
+
+use crate::{
+    config::settings::RoomSettings,
+    http::{
+        connection_limits::{Guests, only_welcome},
+        origin::Origins,
+        pages::only_ours,
+        server,
+    },
+    logging::subscriber,
+    process::{
+        channel::{self, FromRoom, Receiver, Sender, ToRoom, VERSION},
+        memory, supervisor,
+    },
+    room::{
+        context::Ctx,
+        core::Core,
+        event_loop::{Entrance, GOODBYE, RoomLoop},
+        hooks::Room,
+        tickets::Tickets,
+    },
+    runtime::{
+        clock,
+        panics::{caught, crash},
+    },
+    socketio::{
+        connection::{self, FromClient},
+        event_limits::Paces,
+        events,
+    },
+    types::{
+        route::path_of,
+        words::{PlayerId, RoomId, from_raw},
+    },
+};
+
+/// Open files of a room that are not for connections: the channel, the log, what hooks open.
+const OTHER_FILES: u64 = 64;
+
+/// The whole life of a room process.
+pub(crate) fn main<R: Room>() -> anyhow::Result<ExitCode> {
+    let socket = take_stdin().context("a room is started by a lobby, never by hand")?;
+    die_with_lobby(&socket)?;
+    let lobby = socket.try_clone()?;
+    subscriber::init_room()?;
+    // One thread: a room's state need not be Send, and rooms are parallel to each other.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // Dropping it, also in a panic, would wait for computations; they end with the process.
+    let runtime = std::mem::ManuallyDrop::new(runtime);
+    let life = || {
+        runtime.block_on(async {
+            let (to_lobby, from_lobby) = channel::open(UnixStream::from_std(socket)?);
+            let result = live::<R>(&to_lobby, from_lobby.taking_sockets()).await;
+            to_lobby.flush(GOODBYE).await;
+            result
+        })
+    };
+    let result = catch_unwind(AssertUnwindSafe(life));
+    // The loop may notice sooner than the thread that watches; a hook that prints something even sooner
+    // than the socket shows it, by a panic.
+    let seconds = if nobody_reads(rustix::stdio::stdout()) { 5 } else { 0 };
+    end_without_lobby(&lobby, Some(&Timespec { tv_sec: seconds, tv_nsec: 0 }));
+    match result {
+        Ok(result) => result.map(|()| ExitCode::SUCCESS),
+        Err(panic) => resume_unwind(panic),
+    }
+}
+
+/// Whether the other end of this pipe is closed.
+fn nobody_reads(pipe: BorrowedFd) -> bool {
+    let mut ends = [PollFd::from_borrowed_fd(pipe, PollFlags::empty())];
+    let polled = poll(&mut ends, Some(&Timespec::default()));
+    polled.is_ok() && ends[0].revents().contains(PollFlags::ERR)
+}
+
+/// Moves the socket away from stdin, to a descriptor that nothing this process starts inherits.
+fn take_stdin() -> anyhow::Result<StdUnixStream> {
+    let stdin = rustix::stdio::stdin();
+    rustix::net::getpeername(stdin).context("stdin is no socket")?;
+    let socket: OwnedFd = rustix::io::fcntl_dupfd_cloexec(stdin, 3)?;
+    rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null")?)?;
+    let socket = StdUnixStream::from(socket);
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Ends this process, and all that it started, when the lobby is gone, whatever a hook is doing.
+fn die_with_lobby(socket: &StdUnixStream) -> anyhow::Result<()> {
+    // Wakes a process that is stopped. It must not kill: what this one has started would live on.
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::CONT))?;
+    clock::start();
+    // A thread of its own works also while the runtime is blocked, and if the lobby died before this.
+    let socket = socket.try_clone()?;
+    std::thread::Builder::new().name("lobby-watch".into()).spawn(move || {
+        while !end_without_lobby(&socket, Timespec::try_from(clock::TICK).ok().as_ref()) {
+            clock::now();
+        }
+    })?;
+    Ok(())
+}
+
+/// Waits for so long, or for ever, and ends this process and all that it started if the lobby is gone.
+fn end_without_lobby(socket: &StdUnixStream, patience: Option<&Timespec>) -> bool {
+    let mut ends = [PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::empty())];
+    let polled = poll(&mut ends, patience);
+    let gone = polled.is_ok() && ends[0].revents().intersects(PollFlags::HUP | PollFlags::ERR);
+    if gone {
+        let group = rustix::process::getpgrp();
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    }
+    gone
+}
+
+async fn live<R: Room>(to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::Result<()> {
+    let build = supervisor::own_build_id()?;
+    let Some(ToRoom::Setup { version, room, mut settings }) = from_lobby.recv().await? else {
+        bail!("the lobby did not say who this room is");
+    };
+    fit_descriptors(&mut settings);
+    ensure!(version == VERSION, "the lobby speaks version {version}, this room {VERSION}");
+    memory::confine(settings.memory);
+    let listener =
+        settings.ports.map(|ports| server::bind_any(settings.host, ports)).transpose()?;
+    let port = listener.as_ref().map(TcpListener::local_addr).transpose()?.map(|at| at.port());
+    to_lobby.send(&FromRoom::Warm { version: VERSION, build, port })?;
+    // Said before `on_open` may take the thread.
+    to_lobby.flush(GOODBYE).await;
+
+    // Signs of life come from the thread that runs the hooks: one that hangs sends none.
+    let beats = async {
+        let mut beat = tokio::time::interval(settings.heartbeat);
+        // After a pause one is enough.
+        beat.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            beat.tick().await;
+            to_lobby.send(&FromRoom::Beat)?;
+        }
+    };
+    let life = async {
+        let opened = tokio::select! {
+            frame = from_lobby.recv() => frame?,
+            never = server::turn_away(listener.as_ref()) => match never {},
+        };
+        let (options, about) = match opened {
+            Some(ToRoom::Open { options, about }) => (options, about),
+            Some(_) => bail!("the lobby did not say what this room is for"),
+            // It has stopped, and this room was never needed.
+            None => return Ok(()),
+        };
+        let handle = Ctx::<R>::new(room.clone(), about, settings.empty_timeout);
+        let tickets = Arc::new(Tickets::default());
+        let options = from_raw(&options)?;
+        let game = match caught(async { R::on_open(options, &handle).await }).await {
+            Ok(Ok(game)) => game,
+            Ok(Err(refusal)) => return to_lobby.send(&FromRoom::Failed(refusal)),
+            Err(panic) => {
+                return to_lobby.send(&FromRoom::Crashed { what: crash("on_open", &panic) });
+            }
+        };
+        let guests = Guests::new(&settings.limits, settings.limits.max_connections.get())?;
+        let (ttl, on_panic) = (settings.ticket_ttl, Some(settings.panic));
+        let core = Core::new(game, handle, tickets.clone(), ttl, on_panic);
+        let (inbox, items) = mpsc::unbounded_channel();
+        let app = app(&room, &settings, &guests, inbox, tickets);
+        let server = server::Server::new(app, &settings.limits);
+        let entrance = Entrance { server: server.clone(), guests: guests.clone() };
+        let serve = move |stream, place| server.clone().serve_tcp(stream, place);
+        let accepting =
+            listener.map(|listener| tokio::spawn(server::accept(listener, guests.clone(), serve)));
+        let mut room = RoomLoop { core, conns: HashMap::new(), to_lobby, settings: &settings };
+        room.play(items, from_lobby, &entrance).await?;
+        room.dispose().await?;
+        if let Some(accepting) = accepting {
+            accepting.abort();
+        }
+        // Browsers hang up when they have read where to go next.
+        let _ = clock::timeout(GOODBYE, guests.all_gone()).await;
+        Ok(())
+    };
+    tokio::select! {
+        result = life => result,
+        stopped = beats => stopped,
+    }
+}
+
+/// Allows as many connections as this process may have files open; each of them is one.
+fn fit_descriptors(settings: &mut RoomSettings) {
+    use rustix::process::{Resource, getrlimit};
+    if let Some(have) = getrlimit(Resource::Nofile).current {
+        let most = u32::try_from(have.saturating_sub(OTHER_FILES)).unwrap_or(u32::MAX);
+        let most = NonZeroU32::new(most).unwrap_or(NonZeroU32::MIN);
+        settings.limits.max_connections = settings.limits.max_connections.min(most);
+    }
+}
+
+/// Socket.IO for those who have a ticket.
+fn app(
+    room: &RoomId,
+    settings: &RoomSettings,
+    guests: &Guests,
+    inbox: mpsc::UnboundedSender<FromClient<PlayerId>>,
+    tickets: Arc<Tickets>,
+) -> Router {
+    let admit = move |auth: &Value| {
+        let ticket = auth.get("ticket").and_then(Value::as_str).unwrap_or_default();
+        tickets.redeem(ticket, clock::now()).map(|player| (player.clone(), Some(player)))
+    };
+    let paces = Paces::of_room(&settings.limits);
+    let sockets = connection::serve(&path_of(room), &settings.limits, guests, paces, inbox, admit);
+    let app = Router::new().layer(sockets);
+    // The page came from the lobby's port.
+    let any_port = settings.ports.is_some();
+    let origins = Origins::new(settings.public_url.as_ref(), &settings.allow_origin, any_port);
+    // The next request may be for the lobby, whose connection it was.
+    server::one_request(only_welcome(only_ours(app, origins)))
+}
+
+/// Refuses message types that cannot work, before anything starts.
+pub(crate) fn check<R: Room>() -> anyhow::Result<()> {
+    events::check_names::<R::Request>()
+}

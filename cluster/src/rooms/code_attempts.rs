@@ -1,0 +1,46 @@
+//! Wrong codes of private rooms: a person mistypes one now and then, a program tries them all. Counted for
+//! each player, and for each address, because anyone can register again.
+
+use std::{net::IpAddr, num::NonZeroU32};
+
+use tokio::time::Instant;
+
+use crate::{
+    runtime::{rate_limiter::Rates, token_bucket::Rate},
+    types::words::{PlayerId, Refusal},
+};
+
+/// So many more from one address than from one player: a class that plays.
+const CLASS: f64 = 10.0;
+
+pub(crate) struct Guesses {
+    players: Rates<PlayerId>,
+    addresses: Rates<IpAddr>,
+}
+
+impl Guesses {
+    pub fn new(per_minute: NonZeroU32) -> Self {
+        let rate = Rate::per_minute(per_minute.get());
+        Guesses { players: Rates::new(rate), addresses: Rates::new(rate.times(CLASS)) }
+    }
+
+    /// Whether he may try once more. Asked before the code is looked at: a right one does not count then
+    /// either.
+    pub fn check(&self, player: &PlayerId, address: Option<IpAddr>) -> Result<(), Refusal> {
+        let now = Instant::now();
+        let address_may = address.is_none_or(|address| self.addresses.would_allow(&address, now));
+        match address_may && self.players.would_allow(player, now) {
+            true => Ok(()),
+            false => Err(Refusal::TooManyGuesses),
+        }
+    }
+
+    /// It was wrong.
+    pub fn count(&mut self, player: &PlayerId, address: Option<IpAddr>) {
+        let now = Instant::now();
+        self.players.allow(player, now);
+        if let Some(address) = address {
+            self.addresses.allow(&address, now);
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! The room manager: opens (`creation.rs`), finds, messages and closes rooms, and counts their seats (`seats.rs`);
+//! what rooms say reaches it in `process_events.rs`. The only place that starts or ends processes, and the only one that
+//! gives seats away.
+
+mod circuit_breaker;
+pub(crate) mod code_attempts;
+mod creation;
+mod process_events;
+mod seats;
+
+use std::{collections::HashMap, net::IpAddr, time::Duration};
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio::sync::mpsc;
+use tracing::{error, warn};
+
+pub use crate::rooms::creation::Host;
+use crate::rooms::{
+    circuit_breaker::Breaker,
+    seats::{Join, Seat},
+};
+pub(crate) use crate::rooms::{
+    process_events::Happening,
+    seats::{Rerouted, Waiter},
+};
+
+use crate::{
+    config::settings::Settings,
+    process::{
+        channel::{RoomAbout, ToRoom},
+        pool::{Pool, Started},
+        supervisor::{FromProcess, Verdict},
+    },
+    room::hooks::Room,
+    routing::gateway::Doors,
+    runtime::clock,
+    types::words::{Exit, PlayerId, Refusal, RoomId, short, to_raw},
+};
+
+/// What the lobby knows of a room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RoomInfo<Options> {
+    /// Its number, as text.
+    #[serde(rename = "room")]
+    pub id: RoomId,
+    /// What it was created with.
+    pub options: Options,
+    /// For whom it was created; `None`: the lobby did so on its own.
+    pub host: Option<PlayerId>,
+    /// What lets players into a private room, which is in no list; `None`: the room is public.
+    #[serde(skip)]
+    pub code: Option<String>,
+    /// Seats taken: players in the room, away for a moment, or on their way.
+    pub players: usize,
+    /// Seats in all.
+    pub capacity: usize,
+    /// Takes no more players.
+    pub locked: bool,
+}
+
+pub struct RoomManager<R: Room> {
+    settings: Settings,
+    /// Open for the rooms that are ready.
+    doors: Doors,
+    rooms: HashMap<RoomId, Entry<R>>,
+    pool: Pool,
+    breaker: Breaker,
+    /// Where each player was given a seat last.
+    seated: HashMap<PlayerId, RoomId>,
+    /// Seats that the rooms have not confirmed yet.
+    joins: HashMap<u64, Join>,
+    next_seat: u64,
+    next_join: u64,
+    stopping: bool,
+    /// Something that the list of rooms shows is different.
+    changed: bool,
+}
+
+struct Entry<R: Room> {
+    number: u64,
+    started: Started,
+    state: State,
+    /// It has said that it is ready, or why it cannot be.
+    opened: bool,
+    /// If it ends before that, it is for a good reason.
+    excused: bool,
+    options: R::Options,
+    about: RoomAbout,
+    host_address: Option<IpAddr>,
+    /// By the lobby.
+    locked: bool,
+    /// By itself.
+    locked_itself: bool,
+    seats: HashMap<PlayerId, Seat>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Opening,
+    Ready,
+    /// Takes nobody any more.
+    Ending,
+    /// Killed: what it still says does not count.
+    Doomed,
+}
+
+impl<R: Room> RoomManager<R> {
+    pub(crate) fn new(
+        settings: Settings,
+        inbox: mpsc::UnboundedSender<FromProcess>,
+        doors: Doors,
+    ) -> anyhow::Result<Self> {
+        Ok(RoomManager {
+            pool: Pool::new(settings.clone(), inbox)?,
+            breaker: Breaker::new(settings.failed_starts, settings.failed_starts_pause),
+            settings,
+            doors,
+            rooms: HashMap::new(),
+            seated: HashMap::new(),
+            joins: HashMap::new(),
+            next_seat: 1,
+            next_join: 1,
+            stopping: false,
+            changed: false,
+        })
+    }
+
+    /// The rooms, oldest first.
+    pub fn list(&self) -> Vec<RoomInfo<R::Options>> {
+        let mut rooms: Vec<_> = self.rooms.iter().collect();
+        rooms.sort_by_key(|(_, entry)| entry.number);
+        rooms.into_iter().map(|(id, entry)| entry.info(id)).collect()
+    }
+
+    /// Those that everybody may know of.
+    pub(crate) fn public(&self) -> Vec<RoomInfo<R::Options>> {
+        self.list().into_iter().filter(|room| room.code.is_none()).collect()
+    }
+
+    pub fn find(&self, room: &RoomId) -> Option<RoomInfo<R::Options>> {
+        Some(self.rooms.get(room)?.info(room))
+    }
+
+    /// The public rooms that would take so many more players.
+    pub fn joinable(&self, players: usize) -> impl Iterator<Item = RoomInfo<R::Options>> {
+        let open = self
+            .rooms
+            .iter()
+            .filter(move |(_, entry)| entry.about.code.is_none() && entry.check(players).is_ok());
+        open.map(|(id, entry)| entry.info(id))
+    }
+
+    /// Sends a message to a room; one that is not ready yet gets it when it is.
+    pub fn tell(&self, room: &RoomId, message: &R::FromLobby) -> Result<(), Refusal> {
+        let entry = self.rooms.get(room).ok_or(Refusal::NoSuchRoom)?;
+        entry.send(&ToRoom::Message(encode(message)?));
+        Ok(())
+    }
+
+    /// Sends a message to all rooms.
+    pub fn tell_all(&self, message: &R::FromLobby) -> Result<(), Refusal> {
+        let raw = encode(message)?;
+        self.rooms.values().for_each(|entry| entry.send(&ToRoom::Message(raw.clone())));
+        Ok(())
+    }
+
+    /// Takes no more players in this room, or takes them again.
+    pub fn lock(&mut self, room: &RoomId, locked: bool) -> Result<(), Refusal> {
+        self.rooms.get_mut(room).ok_or(Refusal::NoSuchRoom)?.locked = locked;
+        self.changed = true;
+        Ok(())
+    }
+
+    /// Asks a room to end: it takes nobody any more, and closes after the stop timeout at the latest.
+    /// Who is still in it then is told the reason.
+    pub fn close(&mut self, room: &RoomId, reason: &str) -> Result<(), Refusal> {
+        let entry = self.rooms.get_mut(room).ok_or(Refusal::NoSuchRoom)?;
+        if entry.state != State::Doomed {
+            entry.state = State::Ending;
+            entry.excused = true;
+        }
+        let left_ms = self.settings.stop_timeout.as_millis() as u64;
+        entry.send(&ToRoom::Drain { left_ms, reason: short(reason) });
+        self.changed = true;
+        Ok(())
+    }
+
+    /// Kills a room's process.
+    pub(crate) fn kill(&mut self, room: &RoomId, verdict: Verdict) -> Result<(), Refusal> {
+        let entry = self.rooms.get_mut(room).ok_or(Refusal::NoSuchRoom)?;
+        entry.excused |= entry.state != State::Doomed;
+        entry.kill(verdict);
+        Ok(())
+    }
+
+    /// Kills a room that has not become ready by now.
+    pub(crate) fn give_up(&mut self, room: &RoomId) {
+        // Also one that was asked to end meanwhile: it has not heard of it.
+        let opening = self.rooms.get_mut(room).filter(|entry| !entry.opened);
+        if let Some(entry) = opening {
+            let why = format!("not ready within {:?}", self.settings.ready_timeout);
+            entry.kill(Exit::NeverReady(why));
+        }
+    }
+
+    /// Asks all rooms to end, and starts none any more.
+    pub(crate) fn stop(&mut self) {
+        self.stopping = true;
+        self.pool.close();
+        for room in self.rooms.keys().cloned().collect::<Vec<_>>() {
+            let _ = self.close(&room, "closed");
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rooms.is_empty()
+    }
+
+    /// Whether the list of rooms may have changed since this was asked last.
+    pub(crate) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// When warm rooms are to be started.
+    pub(crate) fn refill_delay(&self) -> Option<Duration> {
+        self.breaker.left(clock::now()).or_else(|| self.pool.refill_delay())
+    }
+
+    /// Starts warm rooms, unless too many have died.
+    pub(crate) fn refill(&mut self) {
+        if self.check_starts().is_ok() && !self.pool.refill() {
+            self.died_at_start(None);
+        }
+    }
+}
+
+impl<R: Room> Entry<R> {
+    fn info(&self, id: &RoomId) -> RoomInfo<R::Options> {
+        RoomInfo {
+            id: id.clone(),
+            options: self.options.clone(),
+            host: self.about.host.clone(),
+            code: self.about.code.clone(),
+            players: self.seats.len(),
+            capacity: self.about.capacity,
+            locked: self.is_locked() || self.is_ending(),
+        }
+    }
+
+    /// Whether so many more players may come.
+    fn check(&self, players: usize) -> Result<(), Refusal> {
+        if self.is_ending() || (self.is_locked() && players > 0) {
+            Err(Refusal::RoomLocked)
+        } else if self.seats.len() + players > self.about.capacity {
+            Err(Refusal::RoomFull)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn is_locked(&self) -> bool {
+        self.locked || self.locked_itself
+    }
+
+    fn is_ending(&self) -> bool {
+        matches!(self.state, State::Ending | State::Doomed)
+    }
+
+    fn kill(&mut self, verdict: Verdict) {
+        self.state = State::Doomed;
+        self.started.process.kill(verdict);
+    }
+
+    /// A room that does not read what it is told counts as hung.
+    fn send(&self, frame: &ToRoom) {
+        if let Err(error) = self.started.process.sender.send(frame) {
+            // Once: it is told more until it is gone.
+            if self.started.process.kill(Exit::Hung) {
+                warn!(error = format!("{error:#}"), "a room does not take a message");
+            }
+        }
+    }
+}
+
+fn encode(message: &impl Serialize) -> Result<Box<RawValue>, Refusal> {
+    to_raw(message).map_err(|error| {
+        error!(%error, "a message to a room was not sent");
+        Refusal::Internal
+    })
+}

@@ -1,0 +1,197 @@
+//! What a room says, and that it has ended: what the manager makes of it, and what is left to do for the
+//! lobby's loop.
+
+use tracing::{info, warn};
+
+use crate::{
+    process::{
+        channel::FromRoom,
+        pool::{Warm, rebuilt},
+        supervisor::{FromProcess, Verdict},
+    },
+    room::hooks::Room,
+    rooms::{
+        Entry, RoomInfo, RoomManager, State,
+        seats::{Join, Rerouted, Seat, Waiter},
+    },
+    types::words::{Exit, Player, PlayerId, Refusal, RoomId, from_raw},
+};
+
+/// What the lobby's loop has to do, after a room said something or ended.
+pub(crate) enum Happening<R: Room> {
+    Ready(RoomInfo<R::Options>),
+    /// The room waits for these players: tell them where it is.
+    Reroute {
+        players: Vec<Rerouted>,
+        room: RoomId,
+        /// Nobody waits for this room any more: they have been sent elsewhere since.
+        gone: bool,
+        waiters: Vec<Waiter>,
+    },
+    /// The seats that these players, or one of them, asked for are not to be had.
+    Refused {
+        first: Option<PlayerId>,
+        players: Vec<Player>,
+        refusal: Refusal,
+        waiters: Vec<Waiter>,
+    },
+    Joined(PlayerId),
+    /// A room sends a player on to another one.
+    SendOn(Player, RoomId),
+    /// A player is not in the room any more, or on his way back to it.
+    Out {
+        player: Player,
+        room: RoomId,
+        reason: String,
+        sent: bool,
+    },
+    Message(RoomInfo<R::Options>, R::ToLobby),
+    Exited(RoomInfo<R::Options>, Exit<R::Outcome>),
+}
+
+impl<R: Room> RoomManager<R> {
+    /// Takes in what a room's process said, or that it ended.
+    pub(crate) fn process(&mut self, news: FromProcess) -> Vec<Happening<R>> {
+        self.changed = true;
+        match news {
+            FromProcess::Said(room, frame, _permit) => self.said(&room, frame),
+            FromProcess::Ended(room, verdict) => self.ended(&room, verdict),
+        }
+    }
+
+    fn said(&mut self, room: &RoomId, frame: FromRoom) -> Vec<Happening<R>> {
+        if let FromRoom::Warm { version, build, port } = frame {
+            self.is_warm(room, Warm { version, build, port });
+            return vec![];
+        }
+        let alive = |entry: &&mut Entry<R>| entry.state != State::Doomed;
+        let Some(entry) = self.rooms.get_mut(room).filter(alive) else {
+            return vec![];
+        };
+        match frame {
+            FromRoom::Ready if entry.state == State::Ready => vec![],
+            FromRoom::Ready => {
+                info!(%room, "room ready");
+                entry.opened = true;
+                if entry.state == State::Opening {
+                    entry.state = State::Ready;
+                }
+                self.doors.open(room.clone(), entry.started.process.sender.clone());
+                vec![Happening::Ready(entry.info(room))]
+            }
+            FromRoom::Failed(refusal) => {
+                entry.state = State::Ending;
+                entry.excused = true;
+                let seats: Vec<u64> = entry.seats.values().map(|seat| seat.number).collect();
+                seats.into_iter().for_each(|seat| drop(self.vacate(room, seat)));
+                self.fail_joins(room, &refusal)
+            }
+            FromRoom::Held { join } => self.held(room, join).into_iter().collect(),
+            FromRoom::HoldRefused { join, refusal } => {
+                let join = self.take_join(room, join);
+                join.map(|join| refused(join, refusal)).into_iter().collect()
+            }
+            FromRoom::Joined { seat } => {
+                let seat = entry.seats.values().find(|held| held.number == seat);
+                seat.map(|seat| Happening::Joined(seat.player.id.clone())).into_iter().collect()
+            }
+            FromRoom::Dropped { seat } => {
+                let seat = entry.seats.values().find(|held| held.number == seat);
+                seat.map(|seat| out(seat, room, "dropped")).into_iter().collect()
+            }
+            FromRoom::Left { seat, reason } => {
+                let seat = self.vacate(room, seat);
+                seat.map(|seat| out(&seat, room, &reason)).into_iter().collect()
+            }
+            FromRoom::SendOn { seat, room: to } => {
+                let seat = entry.seats.values().find(|held| held.number == seat);
+                let player = seat.map(|seat| seat.player.clone());
+                // Who has gone on meanwhile is not this room's to send any more.
+                let still_in = |player: &Player| {
+                    let is_here = |seated: &RoomId| {
+                        let waits = || self.rooms.get(seated)?.seats.get(&player.id)?.from.as_ref();
+                        seated == room || waits() == Some(room)
+                    };
+                    self.seated.get(&player.id).is_some_and(is_here)
+                };
+                let player = player.filter(still_in);
+                player.map(|player| Happening::SendOn(player, to)).into_iter().collect()
+            }
+            FromRoom::Message(message) => match from_raw(&message) {
+                Ok(message) => vec![Happening::Message(entry.info(room), message)],
+                Err(error) => {
+                    entry.kill(Exit::Crashed(format!("said nonsense: {error}")));
+                    vec![]
+                }
+            },
+            FromRoom::Locked(locked) => {
+                entry.locked_itself = locked;
+                vec![]
+            }
+            FromRoom::Crashed { .. } | FromRoom::Finished { .. } | FromRoom::Closed => {
+                entry.state = State::Ending;
+                self.doors.close(room);
+                vec![]
+            }
+            FromRoom::Warm { .. } | FromRoom::Beat => vec![],
+        }
+    }
+
+    fn is_warm(&mut self, room: &RoomId, warm: Warm) {
+        let misfit = self.pool.is_misfit(&warm);
+        if let Some(entry) = self.rooms.get_mut(room) {
+            entry.started.warm = Some(warm);
+            if misfit {
+                entry.excused = true;
+                entry.kill(rebuilt());
+            }
+        } else {
+            self.pool.is_warm(room, warm);
+        }
+    }
+
+    fn ended(&mut self, room: &RoomId, verdict: Verdict) -> Vec<Happening<R>> {
+        if let Some(started) = self.pool.ended(room) {
+            warn!(%room, ?verdict, "a warm room ended");
+            if !started.warm.is_some_and(|warm| self.pool.is_misfit(&warm)) {
+                self.died_at_start(None);
+            }
+            return vec![];
+        }
+        self.doors.close(room);
+        let Some(mut entry) = self.rooms.remove(room) else {
+            return vec![];
+        };
+        if !entry.opened && !entry.excused {
+            self.died_at_start(entry.about.host.clone());
+        }
+        let exit = verdict.typed();
+        let mut happenings = Vec::new();
+        for seat in std::mem::take(&mut entry.seats).into_values() {
+            self.unseat(&seat, room);
+            happenings.push(out(&seat, room, exit.reason()));
+        }
+        happenings.extend(match &exit {
+            Exit::NeverReady(why) => self.fail_joins(room, &Refusal::NoRoom(why.clone())),
+            _ => self.fail_joins(room, &Refusal::RoomGone),
+        });
+        match &exit {
+            Exit::Finished(_) | Exit::Closed => info!(%room, how = exit.reason(), "room ended"),
+            Exit::Crashed(what) => warn!(%room, what, "room crashed"),
+            Exit::Hung => warn!(%room, "room hung and was killed"),
+            Exit::NeverReady(why) => warn!(%room, why, "room never became ready"),
+        }
+        happenings.push(Happening::Exited(entry.info(room), exit));
+        happenings
+    }
+}
+
+fn out<R: Room>(seat: &Seat, room: &RoomId, reason: &str) -> Happening<R> {
+    let (player, room) = (seat.player.clone(), room.clone());
+    Happening::Out { player, room, reason: reason.to_owned(), sent: seat.sent }
+}
+
+pub(super) fn refused<R: Room>(join: Join, refusal: Refusal) -> Happening<R> {
+    let Join { first, players, waiters, .. } = join;
+    Happening::Refused { first, players, refusal, waiters }
+}

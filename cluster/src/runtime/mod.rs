@@ -1,0 +1,10 @@
+//! What hooks run on: timers, spawned work, heavy computations, panics, and rates. No sockets.
+
+pub(crate) mod clock;
+pub(crate) mod compute;
+pub(crate) mod failures;
+pub(crate) mod panics;
+pub(crate) mod rate_limiter;
+pub(crate) mod scheduler;
+pub(crate) mod ticker;
+pub(crate) mod token_bucket;

@@ -1,0 +1,240 @@
+//! What waits, for the lobby and for rooms alike: timers, and work given away whose result comes
+//! back as one more call with `&mut` state. Nothing here runs a hook; the loops do, one at a time.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    pin::Pin,
+    rc::Rc,
+    time::Duration,
+};
+
+use futures_util::{Stream, StreamExt as _, stream};
+use tokio::time::Instant;
+
+use crate::runtime::{
+    clock::{self, later},
+    compute::{self, ComputeError, Job, Work},
+    panics::{caught, survived},
+};
+
+/// A call that a hook asked for: the state, and the handle (`&Ctx` or `&Cluster`).
+pub(crate) type Call<S, H> = Box<dyn FnOnce(&mut S, &H)>;
+/// Work that leads to calls.
+pub(crate) type Task<S, H> = Pin<Box<dyn Stream<Item = Call<S, H>>>>;
+
+type Repeat<S, H> = Rc<RefCell<dyn FnMut(&mut S, &H)>>;
+
+/// Names a timer, to cancel it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timer(u64);
+
+pub(crate) enum Due<S, H> {
+    Once(Call<S, H>),
+    Every(Duration, Repeat<S, H>),
+}
+
+pub(crate) struct Agenda<S, H> {
+    /// Set by the loop before each turn, so that all that a hook does happens at one time, and a test
+    /// can say which.
+    now: Cell<Instant>,
+    timers: RefCell<BTreeMap<(Instant, Timer), Due<S, H>>>,
+    tasks: RefCell<Vec<Task<S, H>>>,
+    next: Cell<u64>,
+}
+
+impl<S: 'static, H: 'static> Agenda<S, H> {
+    pub fn new() -> Self {
+        Agenda {
+            now: Cell::new(clock::now()),
+            timers: Default::default(),
+            tasks: Default::default(),
+            next: Cell::new(0),
+        }
+    }
+
+    pub fn now(&self) -> Instant {
+        self.now.get()
+    }
+
+    pub fn set_now(&self, now: Instant) {
+        self.now.set(now);
+    }
+
+    pub fn after(&self, delay: Duration, call: impl FnOnce(&mut S, &H) + 'static) -> Timer {
+        self.add(later(self.now(), delay), Due::Once(Box::new(call)))
+    }
+
+    pub fn every(&self, period: Duration, call: impl FnMut(&mut S, &H) + 'static) -> Timer {
+        // A period of nothing would be due for ever.
+        let period = period.max(Duration::from_millis(1));
+        self.add(later(self.now(), period), Due::Every(period, Rc::new(RefCell::new(call))))
+    }
+
+    pub fn cancel(&self, timer: Timer) {
+        self.timers.borrow_mut().retain(|(_, other), _| *other != timer);
+    }
+
+    pub fn spawn<T: 'static>(
+        &self,
+        work: impl Future<Output = T> + 'static,
+        done: impl FnOnce(&mut S, &H, T) + 'static,
+    ) {
+        self.push(stream::once(async {
+            // A panic goes on where the result would be used: in a call, where panics are dealt with.
+            let result = caught(work).await;
+            let result = || result.unwrap_or_else(|panic| resume_unwind(panic));
+            Box::new(move |state: &mut S, handle: &H| done(state, handle, result())) as Call<S, H>
+        }));
+    }
+
+    pub fn compute<P: Send + 'static, T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Work<P>) -> T + Send + 'static,
+        on_report: impl FnMut(&mut S, &H, P) + 'static,
+        done: impl FnOnce(&mut S, &H, Result<T, ComputeError>) + 'static,
+    ) -> Job {
+        let (job, reports, result) = compute::start(work);
+        let on_report = Rc::new(RefCell::new(on_report));
+        let reported = reports.map(move |report| {
+            let on_report = on_report.clone();
+            Box::new(move |state: &mut S, handle: &H| on_report.borrow_mut()(state, handle, report))
+                as Call<S, H>
+        });
+        let finished = stream::once(async {
+            let result = result.await;
+            Box::new(move |state: &mut S, handle: &H| done(state, handle, result)) as Call<S, H>
+        });
+        self.push(reported.chain(finished));
+        job
+    }
+
+    /// When the first timer is due.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.timers.borrow().first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Takes the first timer if it is due; one that repeats is armed again, also if its call panics.
+    pub fn pop_due(&self, now: Instant) -> Option<Call<S, H>> {
+        let mut timers = self.timers.borrow_mut();
+        let entry = timers.first_entry().filter(|entry| entry.key().0 <= now)?;
+        let (at, timer) = *entry.key();
+        Some(match entry.remove() {
+            Due::Once(call) => call,
+            Due::Every(period, call) => {
+                let again = Due::Every(period, call.clone());
+                timers.insert((next(at, period, now), timer), again);
+                Box::new(move |state, handle| call.borrow_mut()(state, handle))
+            }
+        })
+    }
+
+    /// Takes the work that hooks gave away since the last time.
+    pub fn take_tasks(&self) -> Vec<Task<S, H>> {
+        std::mem::take(&mut self.tasks.borrow_mut())
+    }
+
+    fn push(&self, task: impl Stream<Item = Call<S, H>> + 'static) {
+        self.tasks.borrow_mut().push(Box::pin(task));
+    }
+
+    fn add(&self, at: Instant, due: Due<S, H>) -> Timer {
+        let timer = Timer(self.next.get());
+        self.next.set(timer.0 + 1);
+        self.timers.borrow_mut().insert((at, timer), due);
+        timer
+    }
+}
+
+/// When a timer that was due at `at` is due again: a period later, so that it keeps its rate however late its calls are.
+/// Of the calls that were missed in a stall one is made up for, and the others are skipped.
+fn next(at: Instant, period: Duration, now: Instant) -> Instant {
+    let late = now.saturating_duration_since(at);
+    let rest = (late.as_nanos() % period.as_nanos()) as u64; // no more than `late`, which is no 584 years
+    later(at, period.max(late - Duration::from_nanos(rest)))
+}
+
+/// Sleeps until then, or for ever.
+pub(crate) async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => clock::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Runs a hook of the lobby so that a panic in it ends only this call. `None`: it panicked, and the log says so.
+pub(crate) fn contained<T>(hook: &'static str, call: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(call)).inspect_err(|panic| survived(hook, panic)).ok()
+}
+
+/// The same for a future.
+pub(crate) async fn contained_future<T>(
+    hook: &'static str,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    caught(future).await.inspect_err(|panic| survived(hook, panic)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timer_that_panics_comes_again_and_may_cancel_itself() {
+        let agenda = Agenda::<u32, ()>::new();
+        let (mut state, start) = (0, agenda.now());
+        agenda.every(Duration::from_secs(1), |n: &mut u32, ()| {
+            *n += 1;
+            assert!(*n != 1, "as asked")
+        });
+        agenda.after(Duration::MAX, |_, ()| {});
+        for second in 1..4 {
+            let now = start + Duration::from_secs(second);
+            agenda.set_now(now);
+            while let Some(call) = agenda.pop_due(now) {
+                contained("timer", || call(&mut state, &()));
+            }
+        }
+        assert_eq!(state, 3);
+    }
+
+    /// How often a timer of this period is called when the loop comes to it at these times, in microseconds.
+    fn calls(period: Duration, times: impl IntoIterator<Item = u64>) -> u32 {
+        let agenda = Agenda::<u32, ()>::new();
+        let (mut state, start) = (0, agenda.now());
+        agenda.every(period, |n: &mut u32, ()| *n += 1);
+        for time in times {
+            let now = start + Duration::from_micros(time);
+            agenda.set_now(now);
+            while let Some(call) = agenda.pop_due(now) {
+                call(&mut state, &());
+            }
+        }
+        state
+    }
+
+    #[test]
+    fn a_timer_keeps_its_rate_though_each_call_is_late() {
+        for (period, expected) in [(10, 1000), (16, 625), (33, 303)] {
+            // A runtime wakes its tasks up to two milliseconds after they wanted to be.
+            let times = (0..10_002_000).step_by(1_700);
+            assert_eq!(calls(Duration::from_millis(period), times), expected, "{period} ms");
+        }
+    }
+
+    #[test]
+    fn a_timer_that_was_stalled_makes_up_for_one_call_and_skips_the_others() {
+        let ms = |ms: u64| ms * 1000;
+        let period = Duration::from_millis(10);
+        assert_eq!(calls(period, [ms(10), ms(5_015)]), 3, "one in time, one late, one more");
+        assert_eq!(calls(period, [ms(10), ms(5_015), ms(5_019)]), 3);
+        assert_eq!(calls(period, [ms(10), ms(5_015), ms(5_020)]), 4, "then as if nothing was");
+    }
+
+    #[test]
+    fn a_period_of_nothing_is_a_millisecond() {
+        assert_eq!(calls(Duration::ZERO, (0..100_000).step_by(100)), 99);
+        assert_eq!(calls(Duration::MAX, [0, 1_000_000_000]), 0);
+    }
+}

@@ -1,0 +1,159 @@
+//! Said on the control channel, in pieces of any size.
+
+use clap::Parser as _;
+use proptest::{collection::vec, prelude::*, sample::select};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
+use tokio::{io::AsyncWriteExt as _, net::UnixStream};
+
+use crate::{
+    config::settings::Settings,
+    process::channel::{self, CHUNK, FromRoom, HeldSeat, MAX_FRAME, RoomAbout, ToRoom, VERSION},
+    testing::property_tests::{RUNTIME, config, mutated},
+    types::{
+        route::Route,
+        words::{Player, PlayerId, Refusal, RoomId},
+    },
+};
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn a_lobby_survives_whatever_a_room_says(
+        bytes in stream(frames_from_room()), pieces in vec(1..20_000_usize, 1..8),
+    ) {
+        hear::<FromRoom>(&bytes, &pieces)?;
+    }
+
+    #[test]
+    fn a_room_survives_whatever_a_lobby_says(
+        bytes in stream(frames_to_room()), pieces in vec(1..20_000_usize, 1..8),
+    ) {
+        hear::<ToRoom>(&bytes, &pieces)?;
+    }
+}
+
+/// Arbitrary bytes, good frames, good frames that were changed, long ones, endless ones.
+fn stream(good: Vec<String>) -> impl Strategy<Value = Vec<u8>> {
+    let good = vec(select(good), 0..8).prop_map(|frames| frames.concat().into_bytes());
+    let near = MAX_FRAME - 2..MAX_FRAME + 2;
+    let long = (near, any::<bool>(), good.clone()).prop_map(|(length, is_json, before)| {
+        let text =
+            if is_json { format!("\"{}\"", "x".repeat(length - 2)) } else { "[".repeat(length) };
+        [before, text.into_bytes(), b"\n\"beat\"\n".to_vec()].concat()
+    });
+    let endless = (MAX_FRAME..4 * MAX_FRAME, any::<u8>()).prop_map(|(n, byte)| vec![byte; n]);
+    prop_oneof![
+        8 => mutated(good.clone()),
+        4 => good,
+        4 => vec(any::<u8>(), 0..300),
+        4 => vec(select(b"{}[]\":,\\ntfu0-9e.\n".to_vec()), 0..100),
+        1 => long,
+        1 => endless,
+    ]
+}
+
+fn frames_from_room() -> Vec<String> {
+    let seat = 7;
+    let refusal = Refusal::Other { code: "no".into(), message: "No \"\\ \n.".into() };
+    let raw = || RawValue::from_string(r#"{"n":[1,2.5e3,"ä\u0000"]}"#.to_owned()).expect("JSON");
+    lines(&[
+        FromRoom::Warm { version: VERSION, build: "x".into(), port: Some(1) },
+        FromRoom::Ready,
+        FromRoom::Failed(refusal.clone()),
+        FromRoom::Crashed { what: "on_tick panicked".into() },
+        FromRoom::Beat,
+        FromRoom::Held { join: u64::MAX },
+        FromRoom::HoldRefused { join: 1, refusal },
+        FromRoom::Joined { seat },
+        FromRoom::Dropped { seat },
+        FromRoom::Left { seat, reason: "left".into() },
+        FromRoom::SendOn { seat, room: RoomId("2".into()) },
+        FromRoom::Message(raw()),
+        FromRoom::Locked(true),
+        FromRoom::Finished { outcome: raw() },
+        FromRoom::Finished { outcome: RawValue::NULL.to_owned() },
+        FromRoom::Closed,
+    ])
+}
+
+fn frames_to_room() -> Vec<String> {
+    let settings = Settings::try_parse_from(["lobby"]).expect("the defaults").for_rooms();
+    let raw = || RawValue::from_string(r#"{"title":"ä"}"#.to_owned()).expect("JSON");
+    let player = Player { id: PlayerId("p1".into()), name: "Ann".into() };
+    let about =
+        RoomAbout { capacity: 8, seed: 1, host: Some(player.id.clone()), code: Some("AB".into()) };
+    let route = Route { room: RoomId("2".into()), port: None, ticket: "t".into() };
+    lines(&[
+        ToRoom::Setup { version: VERSION, room: RoomId("1".into()), settings: settings.into() },
+        ToRoom::Open { options: raw(), about },
+        ToRoom::Hold { join: 1, seats: vec![HeldSeat { seat: 1, ticket: "t".into(), player }] },
+        ToRoom::Release { seat: 1, reason: Some("out".into()) },
+        ToRoom::Move { seat: 1, to: Some(route) },
+        ToRoom::Refused { seat: 1, refusal: Refusal::RoomFull },
+        ToRoom::Message(raw()),
+        ToRoom::Drain { left_ms: 5, reason: "update".into() },
+        ToRoom::Socket,
+    ])
+}
+
+fn lines(frames: &[impl Serialize]) -> Vec<String> {
+    let line = |frame| serde_json::to_string(frame).expect("a frame") + "\n";
+    frames.iter().map(line).collect()
+}
+
+/// Sends the bytes in these pieces: the other end hears each line as it would alone, up to the first
+/// that is no frame, and holds no more memory than for one.
+fn hear<T: DeserializeOwned + Serialize>(
+    bytes: &[u8],
+    pieces: &[usize],
+) -> Result<(), TestCaseError> {
+    let text = |frame: &T| serde_json::to_string(frame).expect("it was read");
+    let (mut expected, mut rest) = (Vec::new(), bytes);
+    let mut is_broken = false;
+    while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+        let frame = serde_json::from_slice::<T>(&rest[..end]).ok().filter(|_| end < MAX_FRAME);
+        rest = &rest[end + 1..];
+        let Some(frame) = frame else {
+            is_broken = true;
+            break;
+        };
+        expected.push(text(&frame));
+    }
+    is_broken |= rest.len() >= MAX_FRAME;
+    RUNTIME.block_on(async {
+        let (near, mut far) = UnixStream::pair().expect("a pair");
+        let (_sender, receiver) = channel::open(near);
+        let mut receiver = receiver.taking_sockets();
+        let say = async {
+            let (mut rest, mut pieces) = (bytes, pieces.iter().cycle());
+            while let (Some(piece), false) = (pieces.next(), rest.is_empty()) {
+                let (now, later) = rest.split_at((*piece).min(rest.len()));
+                // Nobody listens to what comes after the first that is no frame.
+                if far.write_all(now).await.is_err() {
+                    return;
+                }
+                rest = later;
+                tokio::task::yield_now().await;
+            }
+            let _ = far.shutdown().await;
+        };
+        let listen = async {
+            let mut heard = Vec::new();
+            loop {
+                let frame = receiver.recv::<T>().await;
+                prop_assert!(receiver.held() <= 2 * (MAX_FRAME + CHUNK), "{}", receiver.held());
+                match frame {
+                    Ok(Some(frame)) => heard.push(text(&frame)),
+                    Ok(None) => break prop_assert!(!is_broken, "it passed what is no frame"),
+                    Err(error) => break prop_assert!(is_broken, "{error:#}"),
+                }
+            }
+            prop_assert_eq!(heard, expected);
+            drop((receiver, _sender));
+            Ok(())
+        };
+        tokio::join!(listen, say).0
+    })
+}

@@ -1,0 +1,88 @@
+//! Asked at the public port: what the look at the first bytes says, and what the HTTP server makes of it.
+
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex},
+};
+
+use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use proptest::{prelude::*, sample::select};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::{
+    routing::gateway::{Glance, glance},
+    testing::property_tests::{RUNTIME, config, mutated},
+};
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn a_glance_at_a_request_never_changes_its_mind_and_never_errs(
+        bytes in prop_oneof![
+            request().prop_map(String::into_bytes),
+            mutated(request().prop_map(String::into_bytes)),
+        ],
+    ) {
+        let last = glance(&bytes);
+        for end in 0..bytes.len() {
+            let early = glance(&bytes[..end]);
+            prop_assert!(early == Glance::TooShort || early == last, "{early:?} after {end} bytes");
+        }
+        if let (Glance::Room(room), Some(path)) = (&last, path_of(&bytes)) {
+            prop_assert!(path.starts_with(&format!("GET /rooms/{room}/")), "{room}: {path}");
+        }
+    }
+}
+
+fn request() -> impl Strategy<Value = String> {
+    let method = select(vec!["GET", "get", "POST", "GET ", "G", "", "\r\nGET", "GET\t", "HEAD"]);
+    let path = select(vec![
+        "/rooms/",
+        "/rooms",
+        "//rooms/",
+        "/rooms//",
+        "/ROOMS/",
+        "http://a/rooms/",
+        "/./rooms/",
+        "/rooms/../",
+        "/%72ooms/",
+        "*",
+        "",
+    ]);
+    let room = prop_oneof![4 => "[0-9]{1,21}", 1 => "[0-9a-z%+. ?#-]{0,4}"];
+    let rest = prop_oneof!["/socket.io/\\?EIO=4", "[/?#%. -]{1,2}a?", "[ -~]{0,9}"];
+    let version =
+        select(vec![" HTTP/1.1\r\n", " HTTP/1.0\r\n", " HTTP/2.0\r\n", "\r\n", "\n", " "]);
+    let usual = (room.clone(), rest.clone())
+        .prop_map(|(room, rest)| format!("GET /rooms/{room}{rest} HTTP/1.1\r\nHost: a\r\n\r\n"));
+    let any = (method, path, room, rest, version, "[ -~\r\n]{0,40}").prop_map(
+        |(method, path, room, rest, version, more)| {
+            format!("{method} {path}{room}{rest}{version}{more}\r\n\r\n")
+        },
+    );
+    prop_oneof![usual, any]
+}
+
+/// The method and the path of the first request, as the HTTP server takes them, if it takes them.
+fn path_of(bytes: &[u8]) -> Option<String> {
+    let asked = Arc::new(Mutex::new(None));
+    let first = asked.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let line = format!("{} {}", request.method(), request.uri());
+        first.lock().expect("nobody panics here").get_or_insert(line);
+        std::future::ready(Ok::<_, Infallible>(Response::new(String::new())))
+    });
+    RUNTIME.block_on(async {
+        let (mut near, far) = tokio::io::duplex(64 * 1024);
+        let serve = http1::Builder::new().serve_connection(TokioIo::new(far), service);
+        let ask = async {
+            let _ = near.write_all(bytes).await;
+            let _ = near.shutdown().await;
+            let _ = near.read_to_end(&mut Vec::new()).await;
+        };
+        let _ = tokio::join!(serve, ask);
+    });
+    asked.lock().expect("nobody panics here").take()
+}

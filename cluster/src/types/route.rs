@@ -1,0 +1,19 @@
+//! The way of a player to a room.
+
+use serde::{Deserialize, Serialize};
+
+use crate::types::words::RoomId;
+
+/// Where a player finds a room.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Route {
+    pub room: RoomId,
+    /// Its own one, if rooms have any.
+    pub port: Option<u16>,
+    pub ticket: String,
+}
+
+/// Where a room's browsers connect to.
+pub(crate) fn path_of(room: &RoomId) -> String {
+    format!("/rooms/{room}/socket.io")
+}
