@@ -10,7 +10,7 @@ use crate::{
         sessions::People,
     },
     room::hooks::Room,
-    rooms::{Host, RoomManager, code_attempts::Guesses},
+    rooms::{AnyRoom, Host, RoomManager, code_attempts::Guesses},
     runtime::{
         compute::{ComputeError, Job, Work},
         scheduler::{Agenda, Timer},
@@ -25,7 +25,7 @@ type Options<L> = <<L as Lobby>::Room as Room>::Options;
 pub struct Cluster<L: Lobby> {
     pub(crate) settings: Settings,
     pub(crate) tokens: std::sync::Arc<Tokens>,
-    pub(crate) rooms: RefCell<RoomManager<L::Room>>,
+    pub(crate) rooms: RefCell<RoomManager>,
     pub(crate) people: RefCell<People>,
     pub(crate) guesses: RefCell<Guesses>,
     pub(crate) agenda: Agenda<L, Cluster<L>>,
@@ -162,7 +162,10 @@ impl<L: Lobby> Cluster<L> {
         }
         let best = {
             let rooms = self.rooms.borrow();
-            let ranked = rooms.joinable(who.len()).filter_map(|room| Some((pick(&room)?, room.id)));
+            let ranked = rooms
+                .joinable(who.len())
+                .map(AnyRoom::typed)
+                .filter_map(|room| Some((pick(&room)?, room.id)));
             ranked.max_by(|a, b| a.0.cmp(&b.0)).map(|(_, room)| room)
         };
         let room = best.map_or_else(|| self.create(who.first(), capacity, options), Ok)?;
@@ -184,12 +187,12 @@ impl<L: Lobby> Cluster<L> {
 
     /// All rooms, oldest first, the private ones as well.
     pub fn rooms(&self) -> Vec<Info<L>> {
-        self.rooms.borrow().list()
+        self.rooms.borrow().list().into_iter().map(AnyRoom::typed).collect()
     }
 
     /// What is known of a room.
     pub fn room(&self, room: &RoomId) -> Option<Info<L>> {
-        self.rooms.borrow().find(room)
+        self.rooms.borrow().find(room).map(AnyRoom::typed)
     }
 
     /// Sends a player back into the room that keeps a seat for him; false: there is none.

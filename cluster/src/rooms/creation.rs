@@ -1,15 +1,16 @@
 //! Rooms are opened: by whom, how many, and with what code.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{collections::HashMap, net::IpAddr, rc::Rc};
+
+use serde::Serialize;
 
 use tracing::{error, info};
 
 use crate::{
     process::channel::{RoomAbout, ToRoom},
-    room::hooks::Room,
     rooms::{Entry, RoomManager, State},
     runtime::clock,
-    types::words::{PlayerId, Refusal, RoomId, options_to_raw},
+    types::words::{PlayerId, Refusal, RoomId, to_raw},
 };
 
 /// For whom a room is created.
@@ -25,14 +26,14 @@ const LETTERS: &[u8] = b"BCDFGHJKLMPQRSTVWXZ";
 /// try them all.
 const CODE_LENGTH: usize = 6;
 
-impl<R: Room> RoomManager<R> {
+impl RoomManager {
     /// Creates a room. It can be joined and told things at once; all that waits until it is ready.
     pub fn create(
         &mut self,
         host: Option<Host>,
         private: bool,
         capacity: usize,
-        options: R::Options,
+        options: impl Serialize + 'static,
     ) -> Result<RoomId, Refusal> {
         if self.stopping {
             return Err(Refusal::Stopping);
@@ -48,7 +49,9 @@ impl<R: Room> RoomManager<R> {
             error!(error = format!("{error:#}"), "cannot create a room");
             Refusal::NoRoom("see the server's log".to_owned())
         };
-        let raw = options_to_raw(&options).map_err(no_room)?;
+        // The list of rooms is made of values: what cannot be one shows here.
+        let shown = serde_json::to_value(&options).map_err(Into::into).map_err(no_room)?;
+        let raw = to_raw(&shown).map_err(no_room)?;
         let (id, started) = match self.pool.take() {
             Ok(started) => started,
             Err(error) => {
@@ -69,7 +72,8 @@ impl<R: Room> RoomManager<R> {
             state: State::Opening,
             opened: false,
             excused: false,
-            options,
+            shown,
+            options: Rc::new(options),
             about,
             host_address: address.flatten(),
             locked: false,
@@ -83,7 +87,7 @@ impl<R: Room> RoomManager<R> {
 
     /// Whether he has not opened as many rooms as he may, nor all of his address together.
     fn may_open(&self, host: &Host) -> Result<(), Refusal> {
-        let count = |is_his: &dyn Fn(&Entry<R>) -> bool| {
+        let count = |is_his: &dyn Fn(&Entry) -> bool| {
             self.rooms.values().filter(|entry| is_his(entry)).count()
         };
         let his = count(&|entry| entry.about.host.as_ref() == Some(&host.player));

@@ -8,10 +8,10 @@ mod creation;
 mod process_events;
 mod seats;
 
-use std::{collections::HashMap, net::IpAddr, time::Duration};
+use std::{any::Any, collections::HashMap, net::IpAddr, rc::Rc, time::Duration};
 
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
@@ -32,7 +32,6 @@ use crate::{
         pool::{Pool, Started},
         supervisor::{FromProcess, Verdict},
     },
-    room::hooks::Room,
     routing::gateway::Doors,
     runtime::clock,
     types::words::{Exit, PlayerId, Refusal, RoomId, short, to_raw},
@@ -59,11 +58,30 @@ pub struct RoomInfo<Options> {
     pub locked: bool,
 }
 
-pub struct RoomManager<R: Room> {
+/// A room of whatever kind.
+pub(crate) type AnyRoom = RoomInfo<Rc<dyn Any>>;
+
+impl AnyRoom {
+    /// With the options of this kind of room.
+    pub(crate) fn typed<Options: Clone + 'static>(self) -> RoomInfo<Options> {
+        let options = self.options.downcast_ref::<Options>().expect("the options of its kind");
+        let options = options.clone();
+        self.with(options)
+    }
+}
+
+impl<Options> RoomInfo<Options> {
+    fn with<Other>(self, options: Other) -> RoomInfo<Other> {
+        let RoomInfo { id, host, code, players, capacity, locked, .. } = self;
+        RoomInfo { id, options, host, code, players, capacity, locked }
+    }
+}
+
+pub struct RoomManager {
     settings: Settings,
     /// Open for the rooms that are ready.
     doors: Doors,
-    rooms: HashMap<RoomId, Entry<R>>,
+    rooms: HashMap<RoomId, Entry>,
     pool: Pool,
     breaker: Breaker,
     /// Where each player was given a seat last.
@@ -77,7 +95,7 @@ pub struct RoomManager<R: Room> {
     changed: bool,
 }
 
-struct Entry<R: Room> {
+struct Entry {
     number: u64,
     started: Started,
     state: State,
@@ -85,7 +103,9 @@ struct Entry<R: Room> {
     opened: bool,
     /// If it ends before that, it is for a good reason.
     excused: bool,
-    options: R::Options,
+    /// As the kind of room has them, and as the list of rooms shows them.
+    options: Rc<dyn Any>,
+    shown: Value,
     about: RoomAbout,
     host_address: Option<IpAddr>,
     /// By the lobby.
@@ -105,7 +125,7 @@ enum State {
     Doomed,
 }
 
-impl<R: Room> RoomManager<R> {
+impl RoomManager {
     pub(crate) fn new(
         settings: Settings,
         inbox: mpsc::UnboundedSender<FromProcess>,
@@ -127,23 +147,28 @@ impl<R: Room> RoomManager<R> {
     }
 
     /// The rooms, oldest first.
-    pub fn list(&self) -> Vec<RoomInfo<R::Options>> {
+    pub fn list(&self) -> Vec<AnyRoom> {
+        self.oldest_first().map(|(id, entry)| entry.info(id)).collect()
+    }
+
+    /// Those that everybody may know of, as browsers are told of them.
+    pub(crate) fn public(&self) -> Vec<RoomInfo<Value>> {
+        let public = self.oldest_first().filter(|(_, entry)| entry.about.code.is_none());
+        public.map(|(id, entry)| entry.info(id).with(entry.shown.clone())).collect()
+    }
+
+    fn oldest_first(&self) -> impl Iterator<Item = (&RoomId, &Entry)> {
         let mut rooms: Vec<_> = self.rooms.iter().collect();
         rooms.sort_by_key(|(_, entry)| entry.number);
-        rooms.into_iter().map(|(id, entry)| entry.info(id)).collect()
+        rooms.into_iter()
     }
 
-    /// Those that everybody may know of.
-    pub(crate) fn public(&self) -> Vec<RoomInfo<R::Options>> {
-        self.list().into_iter().filter(|room| room.code.is_none()).collect()
-    }
-
-    pub fn find(&self, room: &RoomId) -> Option<RoomInfo<R::Options>> {
+    pub fn find(&self, room: &RoomId) -> Option<AnyRoom> {
         Some(self.rooms.get(room)?.info(room))
     }
 
     /// The public rooms that would take so many more players.
-    pub fn joinable(&self, players: usize) -> impl Iterator<Item = RoomInfo<R::Options>> {
+    pub fn joinable(&self, players: usize) -> impl Iterator<Item = AnyRoom> {
         let open = self
             .rooms
             .iter()
@@ -152,14 +177,14 @@ impl<R: Room> RoomManager<R> {
     }
 
     /// Sends a message to a room; one that is not ready yet gets it when it is.
-    pub fn tell(&self, room: &RoomId, message: &R::FromLobby) -> Result<(), Refusal> {
+    pub fn tell(&self, room: &RoomId, message: &impl Serialize) -> Result<(), Refusal> {
         let entry = self.rooms.get(room).ok_or(Refusal::NoSuchRoom)?;
         entry.send(&ToRoom::Message(encode(message)?));
         Ok(())
     }
 
     /// Sends a message to all rooms.
-    pub fn tell_all(&self, message: &R::FromLobby) -> Result<(), Refusal> {
+    pub fn tell_all(&self, message: &impl Serialize) -> Result<(), Refusal> {
         let raw = encode(message)?;
         self.rooms.values().for_each(|entry| entry.send(&ToRoom::Message(raw.clone())));
         Ok(())
@@ -235,8 +260,8 @@ impl<R: Room> RoomManager<R> {
     }
 }
 
-impl<R: Room> Entry<R> {
-    fn info(&self, id: &RoomId) -> RoomInfo<R::Options> {
+impl Entry {
+    fn info(&self, id: &RoomId) -> AnyRoom {
         RoomInfo {
             id: id.clone(),
             options: self.options.clone(),

@@ -1,6 +1,7 @@
 //! What a room says, and that it has ended: what the manager makes of it, and what is left to do for the
 //! lobby's loop.
 
+use serde_json::value::RawValue;
 use tracing::{info, warn};
 
 use crate::{
@@ -9,17 +10,16 @@ use crate::{
         pool::{Warm, rebuilt},
         supervisor::{FromProcess, Verdict},
     },
-    room::hooks::Room,
     rooms::{
-        Entry, RoomInfo, RoomManager, State,
+        AnyRoom, Entry, RoomManager, State,
         seats::{Join, Rerouted, Seat, Waiter},
     },
-    types::words::{Exit, Player, PlayerId, Refusal, RoomId, from_raw},
+    types::words::{Exit, Player, PlayerId, Refusal, RoomId},
 };
 
 /// What the lobby's loop has to do, after a room said something or ended.
-pub(crate) enum Happening<R: Room> {
-    Ready(RoomInfo<R::Options>),
+pub(crate) enum Happening {
+    Ready(AnyRoom),
     /// The room waits for these players: tell them where it is.
     Reroute {
         players: Vec<Rerouted>,
@@ -45,13 +45,13 @@ pub(crate) enum Happening<R: Room> {
         reason: String,
         sent: bool,
     },
-    Message(RoomInfo<R::Options>, R::ToLobby),
-    Exited(RoomInfo<R::Options>, Exit<R::Outcome>),
+    Message(AnyRoom, Box<RawValue>),
+    Exited(AnyRoom, Verdict),
 }
 
-impl<R: Room> RoomManager<R> {
+impl RoomManager {
     /// Takes in what a room's process said, or that it ended.
-    pub(crate) fn process(&mut self, news: FromProcess) -> Vec<Happening<R>> {
+    pub(crate) fn process(&mut self, news: FromProcess) -> Vec<Happening> {
         self.changed = true;
         match news {
             FromProcess::Said(room, frame, _permit) => self.said(&room, frame),
@@ -59,12 +59,12 @@ impl<R: Room> RoomManager<R> {
         }
     }
 
-    fn said(&mut self, room: &RoomId, frame: FromRoom) -> Vec<Happening<R>> {
+    fn said(&mut self, room: &RoomId, frame: FromRoom) -> Vec<Happening> {
         if let FromRoom::Warm { version, build, port } = frame {
             self.is_warm(room, Warm { version, build, port });
             return vec![];
         }
-        let alive = |entry: &&mut Entry<R>| entry.state != State::Doomed;
+        let alive = |entry: &&mut Entry| entry.state != State::Doomed;
         let Some(entry) = self.rooms.get_mut(room).filter(alive) else {
             return vec![];
         };
@@ -117,13 +117,7 @@ impl<R: Room> RoomManager<R> {
                 let player = player.filter(still_in);
                 player.map(|player| Happening::SendOn(player, to)).into_iter().collect()
             }
-            FromRoom::Message(message) => match from_raw(&message) {
-                Ok(message) => vec![Happening::Message(entry.info(room), message)],
-                Err(error) => {
-                    entry.kill(Exit::Crashed(format!("said nonsense: {error}")));
-                    vec![]
-                }
-            },
+            FromRoom::Message(message) => vec![Happening::Message(entry.info(room), message)],
             FromRoom::Locked(locked) => {
                 entry.locked_itself = locked;
                 vec![]
@@ -150,7 +144,7 @@ impl<R: Room> RoomManager<R> {
         }
     }
 
-    fn ended(&mut self, room: &RoomId, verdict: Verdict) -> Vec<Happening<R>> {
+    fn ended(&mut self, room: &RoomId, verdict: Verdict) -> Vec<Happening> {
         if let Some(started) = self.pool.ended(room) {
             warn!(%room, ?verdict, "a warm room ended");
             if !started.warm.is_some_and(|warm| self.pool.is_misfit(&warm)) {
@@ -165,7 +159,7 @@ impl<R: Room> RoomManager<R> {
         if !entry.opened && !entry.excused {
             self.died_at_start(entry.about.host.clone());
         }
-        let exit = verdict.typed();
+        let exit = verdict;
         let mut happenings = Vec::new();
         for seat in std::mem::take(&mut entry.seats).into_values() {
             self.unseat(&seat, room);
@@ -186,12 +180,12 @@ impl<R: Room> RoomManager<R> {
     }
 }
 
-fn out<R: Room>(seat: &Seat, room: &RoomId, reason: &str) -> Happening<R> {
+fn out(seat: &Seat, room: &RoomId, reason: &str) -> Happening {
     let (player, room) = (seat.player.clone(), room.clone());
     Happening::Out { player, room, reason: reason.to_owned(), sent: seat.sent }
 }
 
-pub(super) fn refused<R: Room>(join: Join, refusal: Refusal) -> Happening<R> {
+pub(super) fn refused(join: Join, refusal: Refusal) -> Happening {
     let Join { first, players, waiters, .. } = join;
     Happening::Refused { first, players, refusal, waiters }
 }

@@ -9,7 +9,6 @@ use tokio::sync::oneshot;
 use crate::{
     auth::token::random_ticket,
     process::channel::{HeldSeat, ToRoom},
-    room::hooks::Room,
     rooms::{
         RoomManager,
         process_events::{Happening, refused},
@@ -71,7 +70,7 @@ struct Origin {
     given_up: Option<RoomId>,
 }
 
-impl<R: Room> RoomManager<R> {
+impl RoomManager {
     /// In which room the player has a seat.
     pub fn seat_of(&self, player: &PlayerId) -> Option<RoomId> {
         self.seated.get(player).cloned()
@@ -226,7 +225,7 @@ impl<R: Room> RoomManager<R> {
     }
 
     /// A room waits for players: those who have not been sent elsewhere since.
-    pub(super) fn held(&mut self, room: &RoomId, join: u64) -> Option<Happening<R>> {
+    pub(super) fn held(&mut self, room: &RoomId, join: u64) -> Option<Happening> {
         let Join { first, players, waiters, .. } = self.take_join(room, join)?;
         let entry = self.rooms.get_mut(room)?;
         let port = entry.started.port();
@@ -252,7 +251,7 @@ impl<R: Room> RoomManager<R> {
         self.joins.remove(&join)
     }
 
-    pub(super) fn fail_joins(&mut self, room: &RoomId, refusal: &Refusal) -> Vec<Happening<R>> {
+    pub(super) fn fail_joins(&mut self, room: &RoomId, refusal: &Refusal) -> Vec<Happening> {
         let joins = self.joins.extract_if(|_, join| join.room == *room);
         joins.map(|(_, join)| refused(join, refusal.clone())).collect()
     }

@@ -30,7 +30,7 @@ use crate::{
         events,
         packet::ConnId,
     },
-    types::words::{Answer, Exit, Leave, Refusal, Reply, RoomId, done},
+    types::words::{Answer, Exit, Leave, Refusal, Reply, RoomId, done, from_raw},
 };
 
 /// Those who watch the rooms hear of changes at most this often.
@@ -167,9 +167,10 @@ impl<L: Lobby> LobbyLoop<L> {
     }
 
     /// A room said something, or ended.
-    fn happened(&mut self, happening: Happening<L::Room>) {
+    fn happened(&mut self, happening: Happening) {
         match happening {
             Happening::Ready(room) => {
+                let room = room.typed();
                 self.hook("on_room_ready", |lobby, cluster| lobby.on_room_ready(cluster, &room));
             }
             Happening::Reroute { players, room, gone, waiters } => {
@@ -210,11 +211,21 @@ impl<L: Lobby> LobbyLoop<L> {
                 }
             }
             Happening::Message(room, message) => {
+                let message = match from_raw(&message) {
+                    Ok(message) => message,
+                    Err(error) => {
+                        let what = format!("said nonsense: {error}");
+                        let _ = self.cluster.rooms.borrow_mut().kill(&room.id, Exit::Crashed(what));
+                        return;
+                    }
+                };
+                let room = room.typed();
                 self.hook("on_room_message", |lobby, cluster| {
                     lobby.on_room_message(cluster, &room, message);
                 });
             }
             Happening::Exited(room, exit) => {
+                let (room, exit) = (room.typed(), exit.typed());
                 self.hook("on_room_exit", |lobby, cluster| {
                     lobby.on_room_exit(cluster, &room, exit)
                 });
