@@ -24,8 +24,8 @@ use super::{
     guests::Place,
 };
 
-/// How long a client may take to close a connection that was hung up.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a client may take to close a connection that was hung up: a slow one has yet to read what it was told.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Holds its place until it is closed, also after its upgrade to a websocket. Who does not take what he is told is
 /// not listened to either: a websocket answers each ping, and the answers would pile up. Who says too much waits
