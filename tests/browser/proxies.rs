@@ -75,8 +75,10 @@ async fn play_behind(program: Program, rooms: Rooms) -> Result<Counts> {
     let browser = Browser::start_with(&[&name_is_here, "--ignore-certificate-errors"]).await?;
     let [ann, bob] = play_together(&browser, &lobby.url).await?;
 
-    // Once more, when another request has just left a connection behind.
-    bob.eval("fetch('/dev').then((answer) => answer.text())").await?;
+    // Once more, when a request for a room that is gone has just left a connection behind.
+    let gone =
+        "location.origin.replace('http', 'ws') + '/rooms/1/socket.io/?EIO=4&transport=websocket'";
+    bob.eval(&format!("new Promise((done) => new WebSocket({gone}).onerror = done)")).await?;
     ann.click("#join-any").await?;
     ann.until_at("room 2").await?;
     ann.is_content()?;
