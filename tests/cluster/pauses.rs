@@ -54,6 +54,7 @@ async fn is_found_hung(cluster: &Cluster, hangs: &mut InRoom) {
     cluster.signal_room(&hangs.room, Signal::STOP).await;
     hangs.player.back().await;
     hangs.player.lobby().event_where("exited", |exit| exit["room"] == hangs.room).await;
+    cluster.logged("room hung and was killed").await;
 }
 
 async fn rooms(cluster: &Cluster, names: &[&str]) -> Vec<InRoom> {
