@@ -20,6 +20,7 @@ use tokio::{
 
 use super::{
     budget::{Budget, Rate},
+    clock,
     frames::Reading,
     guests::Place,
 };
@@ -43,7 +44,7 @@ pub(crate) struct Placed<S> {
     reader: Option<Waker>,
     hangup: Hangup,
     /// The end, once that has happened.
-    closing: Option<Pin<Box<Sleep>>>,
+    closing: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 /// Ends a connection from elsewhere: what the client says from now on is discarded, and it has [`CLOSE_TIMEOUT`] to read
@@ -107,7 +108,8 @@ impl<S> Placed<S> {
 impl<S: AsyncRead + Unpin> Placed<S> {
     /// Discards what comes until the client closes, or has had the time to: both read as the end of the stream.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let closing = self.closing.get_or_insert_with(|| Box::pin(sleep(CLOSE_TIMEOUT)));
+        let until = || clock::sleep_until(clock::now() + CLOSE_TIMEOUT);
+        let closing = self.closing.get_or_insert_with(|| Box::pin(until()));
         while closing.as_mut().poll(cx).is_pending() {
             let mut discarded = [0; 1024];
             let mut discarded = ReadBuf::new(&mut discarded);
