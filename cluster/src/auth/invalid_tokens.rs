@@ -9,7 +9,7 @@ use sha2::{Sha256, Sha384, Sha512};
 
 use crate::{
     auth::token::{CLOCK_PUT_BACK, KIND, MAX_TOKEN_BYTES, Tokens},
-    types::words::Refusal,
+    types::Refusal,
 };
 
 const ISSUER: &str = "this-lobby";

@@ -15,7 +15,7 @@ use crate::{
         key::{self, Key},
     },
     runtime::failures::Wrong,
-    types::words::{Player, PlayerId, Refusal},
+    types::{Player, PlayerId, Refusal},
 };
 
 pub(super) const KIND: &str = "player";

@@ -34,7 +34,7 @@ use crate::{
     config::{authority::Authority, settings::Settings},
     http::origin::Origins,
     logging::subscriber,
-    types::words::RoomId,
+    types::RoomId,
 };
 
 /// The client libraries: the name under `/vendor/`, and the file in its npm package. Versions are

@@ -19,6 +19,8 @@ use tokio::{
 };
 use tracing::info;
 
+#[cfg(debug_assertions)]
+use crate::lobby::page_types;
 use crate::{
     auth::token::Tokens,
     config::settings::Settings,
@@ -28,21 +30,25 @@ use crate::{
         pages, server,
     },
     lobby::{
-        context::Cluster,
+        context::LobbyContext,
         event_loop::{Auth, Inboxes, LobbyLoop},
         hooks::Lobby,
+        kinds::Kind,
         sessions::People,
     },
     logging::subscriber,
-    room::process,
-    rooms::{RoomManager, code_attempts::Guesses},
+    rooms::{Rooms, code_attempts::Guesses},
     routing::{
         gateway::{Doors, Front},
         relay,
     },
     runtime::{clock, rate_limiter::Rates, scheduler::Agenda, token_bucket::Rate},
-    socketio::{connection, event_limits::Paces, events},
-    types::words::Refusal,
+    socketio::{
+        connection,
+        event_limits::Paces,
+        events::{self, LOBBY_REQUESTS},
+    },
+    types::Refusal,
 };
 
 /// What a lobby needs itself and for a few connections, and what each room costs it: a socket, two
@@ -54,7 +60,7 @@ const FEW: u32 = 16;
 const LAST_WORK: Duration = Duration::from_millis(100);
 
 /// The whole life of a lobby process, on the main thread.
-pub(crate) fn main<L: Lobby>(settings: Settings) -> anyhow::Result<ExitCode> {
+pub(crate) fn main<L: Lobby>(settings: Settings, kinds: Vec<Kind<L>>) -> anyhow::Result<ExitCode> {
     settings.check()?;
     clock::start();
     // Hooks may take the main thread, and connections all others.
@@ -69,7 +75,7 @@ pub(crate) fn main<L: Lobby>(settings: Settings) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let listener = server::bind(settings.address())?;
-        run::<L>(listener, connections, settings, stop_signal()?).await
+        run(listener, connections, settings, kinds, stop_signal()?).await
     });
     // Dropping it would wait for computations; they end with the process.
     runtime.shutdown_timeout(LAST_WORK);
@@ -81,18 +87,24 @@ pub(crate) async fn run<L: Lobby>(
     listener: TcpListener,
     connections: u32,
     settings: Settings,
+    kinds: Vec<Kind<L>>,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    events::check_names::<L::Request>()?;
-    process::check::<L::Room>()?;
+    events::check_names::<L::Request>(LOBBY_REQUESTS)?;
+    kinds.iter().try_for_each(|kind| (kind.process.check)())?;
     let (from_processes, processes) = mpsc::unbounded_channel();
     let (from_clients, clients) = mpsc::unbounded_channel();
     let (kill, kills) = mpsc::unbounded_channel();
     let Settings { name, key_file, old_key_file, token_ttl, .. } = &settings;
     let tokens = Arc::new(Tokens::open(name, key_file, old_key_file, *token_ttl)?);
     let doors = Doors::default();
-    let rooms = RoomManager::new(settings.clone(), from_processes, doors.clone())?;
-    let cluster = Cluster {
+    let rooms = Rooms::new(settings.clone(), from_processes, doors.clone())?;
+    #[cfg(debug_assertions)]
+    if settings.dev {
+        page_types::write(&settings.static_dir, &kinds);
+    }
+    let cluster = LobbyContext {
+        kinds,
         rooms: RefCell::new(rooms),
         people: RefCell::new(People::default()),
         guesses: RefCell::new(Guesses::new(settings.wrong_codes_per_minute)),
@@ -100,7 +112,8 @@ pub(crate) async fn run<L: Lobby>(
         tokens: tokens.clone(),
         settings,
     };
-    let lobby = L::on_start(&cluster).await.context("the lobby does not start")?;
+    let mut lobby = L::default();
+    lobby.on_start(&cluster).await.context("the lobby does not start")?;
 
     let settings = &cluster.settings;
     let guests = Guests::new(&settings.limits, connections)?;

@@ -8,13 +8,13 @@ use crate::{
     process::{
         channel::FromRoom,
         pool::{Warm, rebuilt},
-        supervisor::{FromProcess, Verdict},
+        supervisor::FromProcess,
     },
     rooms::{
-        AnyRoom, Entry, RoomManager, State,
+        AnyRoom, Entry, Rooms, State,
         seats::{Join, Rerouted, Seat, Waiter},
     },
-    types::words::{Exit, Player, PlayerId, Refusal, RoomId},
+    types::{Exit, Player, PlayerId, Refusal, RoomId},
 };
 
 /// What the lobby's loop has to do, after a room said something or ended.
@@ -46,16 +46,16 @@ pub(crate) enum Happening {
         sent: bool,
     },
     Message(AnyRoom, Box<RawValue>),
-    Exited(AnyRoom, Verdict),
+    Exited(AnyRoom, Exit),
 }
 
-impl RoomManager {
+impl Rooms {
     /// Takes in what a room's process said, or that it ended.
     pub(crate) fn process(&mut self, news: FromProcess) -> Vec<Happening> {
         self.changed = true;
         match news {
             FromProcess::Said(room, frame, _permit) => self.said(&room, frame),
-            FromProcess::Ended(room, verdict) => self.ended(&room, verdict),
+            FromProcess::Ended(room, exit) => self.ended(&room, exit),
         }
     }
 
@@ -144,9 +144,9 @@ impl RoomManager {
         }
     }
 
-    fn ended(&mut self, room: &RoomId, verdict: Verdict) -> Vec<Happening> {
+    fn ended(&mut self, room: &RoomId, exit: Exit) -> Vec<Happening> {
         if let Some(started) = self.pool.ended(room) {
-            warn!(%room, ?verdict, "a warm room ended");
+            warn!(%room, ?exit, "a warm room ended");
             if !started.warm.is_some_and(|warm| self.pool.is_misfit(&warm)) {
                 self.died_at_start(None);
             }
@@ -159,7 +159,6 @@ impl RoomManager {
         if !entry.opened && !entry.excused {
             self.died_at_start(entry.about.host.clone());
         }
-        let exit = verdict;
         let mut happenings = Vec::new();
         for seat in std::mem::take(&mut entry.seats).into_values() {
             self.unseat(&seat, room);
@@ -170,7 +169,7 @@ impl RoomManager {
             _ => self.fail_joins(room, &Refusal::RoomGone),
         });
         match &exit {
-            Exit::Finished(_) | Exit::Closed => info!(%room, how = exit.reason(), "room ended"),
+            Exit::Finished | Exit::Closed => info!(%room, how = exit.reason(), "room ended"),
             Exit::Crashed(what) => warn!(%room, what, "room crashed"),
             Exit::Hung => warn!(%room, "room hung and was killed"),
             Exit::NeverReady(why) => warn!(%room, why, "room never became ready"),

@@ -10,13 +10,10 @@ use crate::{
     auth::token::random_ticket,
     process::channel::{HeldSeat, ToRoom},
     rooms::{
-        RoomManager,
+        Rooms,
         process_events::{Happening, refused},
     },
-    types::{
-        route::Route,
-        words::{Player, PlayerId, Refusal, RoomId, short},
-    },
+    types::{Player, PlayerId, Refusal, RoomId, Route, short},
 };
 
 /// Those who may go to a room together: as many fit into one frame.
@@ -70,7 +67,7 @@ struct Origin {
     given_up: Option<RoomId>,
 }
 
-impl RoomManager {
+impl Rooms {
     /// In which room the player has a seat.
     pub fn seat_of(&self, player: &PlayerId) -> Option<RoomId> {
         self.seated.get(player).cloned()

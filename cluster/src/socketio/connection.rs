@@ -35,10 +35,7 @@ use crate::{
         events::{BINARY, Encoded},
         packet::{Attached, ConnId, RawEvent},
     },
-    types::{
-        route::{Route, path_of},
-        words::{PlayerId, Refusal},
-    },
+    types::{PlayerId, Refusal, Route, path_of},
 };
 
 /// A message so many times as large as allowed is refused; a larger one is not even read, and ends the

@@ -3,9 +3,5 @@
 #[cfg(test)]
 pub(crate) mod property_tests;
 mod test_room;
-mod typescript;
 
-pub use self::{
-    test_room::{Sent, Stage, player},
-    typescript::check_types,
-};
+pub use self::test_room::{Sent, TestRoom, player};

@@ -4,10 +4,10 @@
 //!
 //! What differs, and why:
 //!
-//! - **Time** moves only in [`Stage::advance`], so no answer can wait for a timer. A hook that never returns
+//! - **Time** moves only in [`TestRoom::advance`], so no answer can wait for a timer. A hook that never returns
 //!   holds the test up; a real room is killed as hung. Ticks are never late or skipped.
-//! - **Work given away** goes on only in [`Stage::settle`], or while an answer is waited for.
-//! - **A panic** in a hook fails the test, unless [`Stage::on_panic`] says what it does. One in `on_open`
+//! - **Work given away** goes on only in [`TestRoom::settle`], or while an answer is waited for.
+//! - **A panic** in a hook fails the test, unless [`TestRoom::on_panic`] says what it does. One in `on_open`
 //!   always does.
 //! - **A message** that cannot be written, is over 60 KiB or does not read back fails the test. A real lobby
 //!   refuses to send it, or the room crashes.
@@ -15,21 +15,33 @@
 //!   browser does not read. Volatile events are never lost.
 //! - **A refusal** of the room's own is the value that the hook made. A lobby gets its code and its text.
 //! - **The lobby** is not here: its locks and its bans, other rooms, and what it tells somebody who is back.
-//!   [`Stage::sent_on`] tells who would be sent to another room; the test says what becomes of it.
+//!   [`TestRoom::sent_on`] tells who would be sent to another room; the test says what becomes of it.
 //!   The room's id is `stage`, and it has no code.
 //!
-//! ```no_run
-//! # use std::time::Duration;
-//! # use serde_json::json;
-//! # use app::{cluster::{Room, Stage}, server::Server};
-//! # type Game = <Server as app::cluster::Lobby>::Room;
-//! # fn story(options: <Game as Room>::Options) {
-//! let mut stage = Stage::<Game>::open(options, 2, 7).unwrap();
-//! let ann = stage.join("Ann").unwrap();
-//! stage.emit(&ann, "steer", json!({ "x": 1, "y": 0 })).unwrap();
-//! stage.advance(Duration::from_secs(1));
-//! let heard = stage.sent(&ann);
+//! ```
+//! # use cluster::{Answer, Player, Refusal, Room, RoomContext, testing::TestRoom, ok};
+//! # cluster::messages! {
+//! #     pub enum Say { Text(String) }
+//! #     pub enum Said { Text(String) }
 //! # }
+//! # struct Echo;
+//! # impl Room for Echo {
+//! #     type Request = Say;
+//! #     type Event = Said;
+//! #     cluster::unused!(Options, FromLobby, ToLobby);
+//! #     async fn on_open(_: (), _: &RoomContext<Self>) -> Result<Self, Refusal> { Ok(Echo) }
+//! #     fn on_message(&mut self, room: &RoomContext<Self>, _: &Player, Say::Text(text): Say) -> Answer {
+//! #         room.broadcast(Said::Text(text));
+//! #         ok()
+//! #     }
+//! # }
+//! use serde_json::json;
+//!
+//! let (seats, seed) = (2, 7);
+//! let mut room = TestRoom::<Echo>::open((), seats, seed).unwrap();
+//! let ann = room.join("Ann").unwrap();
+//! room.emit(&ann, "text", json!("hello")).unwrap();
+//! assert_eq!(room.last(&ann, "text"), Some(&json!("hello")));
 //! ```
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -45,10 +57,10 @@ use crate::{
     Bytes,
     process::{
         channel::{FromRoom, HeldSeat, RoomAbout},
-        supervisor::{Verdict, verdict},
+        supervisor::verdict,
     },
     room::{
-        context::Ctx,
+        context::RoomContext,
         core::{Core, Effect},
         hooks::Room,
         tickets::Tickets,
@@ -62,12 +74,7 @@ use crate::{
         events::{BINARY, Encoded},
         packet::ConnId,
     },
-    types::{
-        route::Route,
-        words::{
-            Exit, Player, PlayerId, Refusal, Reply, RoomId, from_raw, options_to_raw, short, to_raw,
-        },
-    },
+    types::{Exit, Player, PlayerId, Refusal, Reply, RoomId, Route, from_raw, short, to_raw},
 };
 
 /// As the settings have it by default.
@@ -89,11 +96,11 @@ pub struct Sent {
 }
 
 /// A room on a stage. Nothing happens but what the test does.
-pub struct Stage<R: Room> {
+pub struct TestRoom<R: Room> {
     life: Life<R>,
     tickets: Arc<Tickets>,
     now: Instant,
-    tasks: SelectAll<Task<R, Ctx<R>>>,
+    tasks: SelectAll<Task<R, RoomContext<R>>>,
     conns: HashMap<ConnId, PlayerId>,
     /// The number of the seat that each player was given last.
     seats: HashMap<PlayerId, u64>,
@@ -105,7 +112,7 @@ pub struct Stage<R: Room> {
     /// The lobby wants the room to end, and lets nobody in any more.
     draining: bool,
     next: u64,
-    /// For futures and computations that hooks give away; see [`Stage::settle`]. The last field: dropping
+    /// For futures and computations that hooks give away; see [`TestRoom::settle`]. The last field: dropping
     /// it waits for computations, which see by then that nobody wants their results.
     runtime: Runtime,
 }
@@ -114,10 +121,10 @@ enum Life<R: Room> {
     Open(Box<Core<R>>),
     /// While `on_dispose` is called.
     Ending,
-    Over(Box<Ctx<R>>, Verdict),
+    Over(Box<RoomContext<R>>, Exit),
 }
 
-impl<R: Room> Stage<R> {
+impl<R: Room> TestRoom<R> {
     /// Opens a room with so many seats. The same seed gives the same random numbers. `Err`: `on_open`
     /// has refused, or the options cannot be written as JSON of at most 60 KiB.
     pub fn open(options: R::Options, seats: usize, seed: u64) -> Result<Self, Refusal> {
@@ -136,16 +143,18 @@ impl<R: Room> Stage<R> {
             .build()
             .expect("a runtime for what hooks give away");
         let host = host.map(|player| player.id.clone());
-        let about = RoomAbout { capacity: seats, seed, host, code: None };
-        let room = Ctx::<R>::new(RoomId("stage".to_owned()), about, EMPTY_TIMEOUT);
+        let about = RoomAbout { kind: "test".to_owned(), capacity: seats, seed, host, code: None };
+        let room = RoomContext::<R>::new(RoomId("stage".to_owned()), about, EMPTY_TIMEOUT);
         let now = room.now();
         // As on their way from the lobby.
-        let raw = options_to_raw(&options).map_err(|error| Refusal::NoRoom(error.to_string()))?;
+        let raw =
+            serde_json::to_value(&options).map_err(Into::into).and_then(|value| to_raw(&value));
+        let raw = raw.map_err(|error: anyhow::Error| Refusal::NoRoom(error.to_string()))?;
         let options = from_raw(&raw).expect("options that read back");
         let game = runtime.block_on(R::on_open(options, &room))?;
         let tickets = Arc::new(Tickets::default());
         let core = Core::new(game, room, tickets.clone(), TICKET_TTL, None);
-        let mut stage = Stage {
+        let mut stage = TestRoom {
             life: Life::Open(Box::new(core)),
             tickets,
             now,
@@ -236,7 +245,7 @@ impl<R: Room> Stage<R> {
     }
 
     /// Whom the room has sent to another room, with `send_to_room`, since this was asked last. They stay until
-    /// [`Stage::move_on`], or until [`Stage::refuse_move`].
+    /// [`TestRoom::move_on`], or until [`TestRoom::refuse_move`].
     pub fn sent_on(&mut self) -> Vec<(PlayerId, RoomId)> {
         std::mem::take(&mut self.sent_on)
     }
@@ -288,7 +297,7 @@ impl<R: Room> Stage<R> {
     }
 
     /// Waits, in real time, until all that hooks gave away with `spawn` and `compute` is done and its
-    /// calls were made. Until then nothing of it happens, whatever [`Stage::advance`] does.
+    /// calls were made. Until then nothing of it happens, whatever [`TestRoom::advance`] does.
     pub fn settle(&mut self) {
         while self.settle_one() {}
     }
@@ -330,7 +339,7 @@ impl<R: Room> Stage<R> {
     }
 
     /// The room's handle, with its players and its settings.
-    pub fn room(&self) -> &Ctx<R> {
+    pub fn room(&self) -> &RoomContext<R> {
         match &self.life {
             Life::Open(core) => core.handle(),
             Life::Over(room, _) => room,
@@ -339,9 +348,9 @@ impl<R: Room> Stage<R> {
     }
 
     /// How the room has ended, as `on_room_exit` would hear it; `None`: it has not. Its `on_dispose` was called.
-    pub fn exit(&self) -> Option<Exit<R::Outcome>> {
+    pub fn exit(&self) -> Option<Exit> {
         match &self.life {
-            Life::Over(_, verdict) => Some(verdict.clone().typed()),
+            Life::Over(_, verdict) => Some(verdict.clone()),
             _ => None,
         }
     }
@@ -528,41 +537,35 @@ pub fn player(name: &str) -> Player {
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
-
     use super::*;
-    use crate::types::words::{Answer, done, later};
+    use crate::types::{Answer, deferred, ok};
 
     struct Game;
 
-    #[derive(Deserialize)]
-    #[serde(rename_all = "snake_case")]
-    enum Request {
-        Square { n: u64 },
-        WorkForEver,
-        Panic,
-        PanicLater,
+    crate::messages! {
+        enum Request {
+            Square { n: u64 },
+            WorkForEver,
+            Panic,
+            PanicLater,
+        }
     }
 
     impl Room for Game {
-        type Options = ();
         type Request = Request;
-        type Event = ();
-        type Outcome = ();
-        type FromLobby = ();
-        type ToLobby = ();
+        crate::unused!(Options, Event, FromLobby, ToLobby);
 
-        async fn on_open((): (), _: &Ctx<Self>) -> Result<Self, Refusal> {
+        async fn on_open((): (), _: &RoomContext<Self>) -> Result<Self, Refusal> {
             Ok(Game)
         }
 
-        fn on_message(&mut self, room: &Ctx<Self>, _: &Player, request: Request) -> Answer {
+        fn on_message(&mut self, room: &RoomContext<Self>, _: &Player, request: Request) -> Answer {
             match request {
                 Request::Square { n } => {
                     let (tell, answer) = tokio::sync::oneshot::channel();
                     let tell = |square| _ = tell.send(square);
                     room.compute(move |_| n * n, move |_, _, square| tell(square));
-                    later(async { answer.await.expect("a call").map_err(|_| Refusal::Internal) })
+                    deferred(async { answer.await.expect("a call").map_err(|_| Refusal::Internal) })
                 }
                 Request::WorkForEver => {
                     room.compute(
@@ -573,23 +576,23 @@ mod tests {
                         },
                         |_, _, _| {},
                     );
-                    done()
+                    ok()
                 }
                 Request::Panic => panic!("as asked"),
                 Request::PanicLater => {
                     room.spawn(async { panic!("as asked later") }, |_, _, ()| {});
-                    done()
+                    ok()
                 }
             }
         }
 
-        fn on_drop(&mut self, _: &Ctx<Self>, _: &Player) -> Option<Duration> {
+        fn on_disconnect(&mut self, _: &RoomContext<Self>, _: &Player) -> Option<Duration> {
             Some(Duration::MAX)
         }
     }
 
-    fn stage() -> (Stage<Game>, Player) {
-        let mut stage = Stage::open((), 2, 7).expect("a room");
+    fn stage() -> (TestRoom<Game>, Player) {
+        let mut stage = TestRoom::open((), 2, 7).expect("a room");
         let ann = stage.join("Ann").expect("a free seat");
         (stage, ann)
     }

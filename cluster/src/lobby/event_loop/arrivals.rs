@@ -17,7 +17,7 @@ use crate::{
         connection::{Answerer, Conn},
         packet::ConnId,
     },
-    types::words::{Player, Refusal, RoomId},
+    types::{Player, Refusal, RoomId},
 };
 
 /// Of the wire contract, told in `welcome`.
@@ -181,7 +181,7 @@ struct Logout {
 }
 
 /// Reads what comes with a request of the cluster's own.
-fn form<T: DeserializeOwned>(data: Option<&RawValue>) -> Result<T, Refusal> {
+pub(super) fn form<T: DeserializeOwned>(data: Option<&RawValue>) -> Result<T, Refusal> {
     let data = data.map(RawValue::get).filter(|text| *text != "null").unwrap_or("{}");
     serde_json::from_str(data).map_err(|error| Refusal::BadMessage(error.to_string()))
 }

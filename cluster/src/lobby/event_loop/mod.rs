@@ -9,6 +9,7 @@ use futures_util::{
     StreamExt as _,
     stream::{FuturesUnordered, SelectAll},
 };
+use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 use tokio::{sync::mpsc, time::Instant};
 use tracing::{info, warn};
@@ -16,7 +17,8 @@ use tracing::{info, warn};
 use crate::{
     auth::{logouts::Logouts, token::Login},
     lobby::{
-        context::Cluster,
+        context::LobbyContext,
+        event_loop::arrivals::form,
         hooks::{Identity, Lobby},
     },
     process::supervisor::FromProcess,
@@ -30,7 +32,7 @@ use crate::{
         events,
         packet::ConnId,
     },
-    types::words::{Answer, Exit, Leave, Refusal, Reply, RoomId, done, from_raw},
+    types::{Answer, Exit, Leave, Refusal, Reply, RoomId, ok},
 };
 
 /// Those who watch the rooms hear of changes at most this often.
@@ -53,7 +55,7 @@ type Registering = Pin<Box<dyn Future<Output = (ConnId, Answerer, Result<Identit
 
 pub(crate) struct LobbyLoop<L: Lobby> {
     lobby: L,
-    cluster: Cluster<L>,
+    cluster: LobbyContext<L>,
     logouts: Logouts,
     answers: FuturesUnordered<Later>,
     registering: FuturesUnordered<Registering>,
@@ -67,7 +69,7 @@ pub(crate) struct LobbyLoop<L: Lobby> {
 }
 
 impl<L: Lobby> LobbyLoop<L> {
-    pub fn new(lobby: L, cluster: Cluster<L>) -> Self {
+    pub fn new(lobby: L, cluster: LobbyContext<L>) -> Self {
         LobbyLoop {
             lobby,
             cluster,
@@ -83,7 +85,7 @@ impl<L: Lobby> LobbyLoop<L> {
 
     /// What happens next, and the hook for it: again and again.
     pub async fn run(mut self, mut inboxes: Inboxes, shutdown: impl Future<Output = ()>) {
-        let mut tasks: SelectAll<Task<L, Cluster<L>>> = SelectAll::new();
+        let mut tasks: SelectAll<Task<L, LobbyContext<L>>> = SelectAll::new();
         let mut shutdown = std::pin::pin!(shutdown);
         while !self.is_over() {
             tasks.extend(self.cluster.agenda.take_tasks());
@@ -129,17 +131,19 @@ impl<L: Lobby> LobbyLoop<L> {
             ("register", Ok(data)) => return self.register(conn, data.as_deref(), to),
             ("logout", Ok(data)) => return self.log_out(data.as_deref(), to),
             // Who watches already has the list, which is the work of a moment to make.
-            ("watch_rooms", Ok(_)) if self.cluster.people.borrow().is_watching(conn) => done(),
+            ("watch_rooms", Ok(_)) if self.cluster.people.borrow().is_watching(conn) => ok(),
             ("watch_rooms", Ok(_)) => {
                 let list = json!(self.cluster.rooms.borrow().public());
                 self.cluster.people.borrow_mut().watch(conn, &list);
-                done()
+                ok()
             }
             ("unwatch_rooms", Ok(_)) => {
                 self.cluster.people.borrow_mut().unwatch(conn);
-                done()
+                ok()
             }
             ("leave_room", Ok(_)) => self.leave_room(conn),
+            ("play", Ok(data)) => self.play(conn, data.as_deref()),
+            ("join", Ok(data)) => self.join(conn, data.as_deref()),
             (name, Ok(data)) => self.request(conn, name, data.as_deref()),
         };
         match answer {
@@ -159,19 +163,38 @@ impl<L: Lobby> LobbyLoop<L> {
             .unwrap_or(Err(Refusal::Internal))
     }
 
-    /// A player does not want the seat that waits for him.
+    /// A player wants to be in a room of some kind.
+    fn play(&mut self, conn: ConnId, data: Option<&RawValue>) -> Answer {
+        let player = self.cluster.people.borrow().player(conn).ok_or(Refusal::NotRegistered)?;
+        let Play { kind } = form(data)?;
+        let kind = kind.unwrap_or_else(|| self.cluster.kinds[0].name.to_owned());
+        self.hook("pick", |lobby, cluster| cluster.play_kind(lobby, &kind, &player))
+            .unwrap_or(Err(Refusal::Internal))
+    }
+
+    /// A player wants to be in this room.
+    fn join(&self, conn: ConnId, data: Option<&RawValue>) -> Answer {
+        let player = self.cluster.people.borrow().player(conn).ok_or(Refusal::NotRegistered)?;
+        match form(data)? {
+            Join { room: Some(room), .. } => self.cluster.join(&player, &room),
+            Join { code: Some(code), .. } => self.cluster.join_by_code(&player, &code),
+            Join { .. } => Err(Refusal::BadMessage("a room or a code is missing".to_owned())),
+        }
+    }
+
+    /// A player does not want the seat that waits for them.
     fn leave_room(&self, conn: ConnId) -> Answer {
         let player = self.cluster.people.borrow().player(conn).ok_or(Refusal::NotRegistered)?;
         self.cluster.rooms.borrow_mut().release(&player.id, None);
-        done()
+        ok()
     }
 
     /// A room said something, or ended.
     fn happened(&mut self, happening: Happening) {
         match happening {
             Happening::Ready(room) => {
-                let room = room.typed();
-                self.hook("on_room_ready", |lobby, cluster| lobby.on_room_ready(cluster, &room));
+                let on_room_ready = self.cluster.kind(room.kind).on_room_ready;
+                self.hook("on_room_ready", |lobby, cluster| on_room_ready(lobby, cluster, room));
             }
             Happening::Reroute { players, room, gone, waiters } => {
                 let answer = match gone {
@@ -211,23 +234,20 @@ impl<L: Lobby> LobbyLoop<L> {
                 }
             }
             Happening::Message(room, message) => {
-                let message = match from_raw(&message) {
-                    Ok(message) => message,
-                    Err(error) => {
-                        let what = format!("said nonsense: {error}");
-                        let _ = self.cluster.rooms.borrow_mut().kill(&room.id, Exit::Crashed(what));
-                        return;
-                    }
-                };
-                let room = room.typed();
-                self.hook("on_room_message", |lobby, cluster| {
-                    lobby.on_room_message(cluster, &room, message);
+                let on_room_message = self.cluster.kind(room.kind).on_room_message;
+                let id = room.id.clone();
+                let read = self.hook("on_room_message", |lobby, cluster| {
+                    on_room_message(lobby, cluster, room, &message)
                 });
+                if let Some(Err(error)) = read {
+                    let what = format!("said nonsense: {error}");
+                    let _ = self.cluster.rooms.borrow_mut().kill(&id, Exit::Crashed(what));
+                }
             }
             Happening::Exited(room, exit) => {
-                let (room, exit) = (room.typed(), exit.typed());
+                let on_room_exit = self.cluster.kind(room.kind).on_room_exit;
                 self.hook("on_room_exit", |lobby, cluster| {
-                    lobby.on_room_exit(cluster, &room, exit)
+                    on_room_exit(lobby, cluster, room, exit);
                 });
             }
         }
@@ -317,11 +337,24 @@ impl<L: Lobby> LobbyLoop<L> {
     fn hook<T>(
         &mut self,
         name: &'static str,
-        call: impl FnOnce(&mut L, &Cluster<L>) -> T,
+        call: impl FnOnce(&mut L, &LobbyContext<L>) -> T,
     ) -> Option<T> {
         self.cluster.agenda.set_now(clock::now());
         contained(name, || call(&mut self.lobby, &self.cluster))
     }
+}
+
+/// The request `play`: of which kind the room is to be; without one, of the first that is registered.
+#[derive(Deserialize)]
+struct Play {
+    kind: Option<String>,
+}
+
+/// The request `join`: a room of the list, or the code of a private one.
+#[derive(Deserialize)]
+struct Join {
+    room: Option<RoomId>,
+    code: Option<String>,
 }
 
 /// Tells those who wait; whether one of them has asked.

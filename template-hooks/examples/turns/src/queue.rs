@@ -1,5 +1,5 @@
 //! A queue that fills rooms: players wait until enough of them are there, and go to a new room together.
-//! Built from what every hook can do; if your lobby needs none, delete this file and its line in `lib.rs`.
+//! It is built from what every hook can do.
 //!
 //! `server.rs` keeps a [`Queue`] in its state, implements [`Queued`], and calls `self.enqueue(…)` and
 //! `self.dequeue(…)` in its hooks; the second one also in `on_leave`: who has left the lobby does not
@@ -10,14 +10,14 @@ use std::{
     time::Duration,
 };
 
-use cluster::{Answer, Cluster, Lobby, Player, Room, Timer, done};
+use cluster::{Answer, LobbyContext, Player, Room, RoomManager, Timer, ok};
 use tracing::warn;
 
 /// When no room can be opened, those who wait try again after this.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// A lobby with a queue, or with one for each kind of game.
-pub trait Queued: Lobby {
+pub trait Queued<R: Room>: RoomManager<R> {
     /// What players wait for: a mode, a map, a language. `()` if there is one queue.
     type Kind: Ord + Clone + 'static;
 
@@ -28,17 +28,17 @@ pub trait Queued: Lobby {
     fn rules(&self, kind: &Self::Kind) -> Rules;
 
     /// The room for these players.
-    fn options(&self, kind: &Self::Kind, players: &[Player]) -> <Self::Room as Room>::Options;
+    fn options(&self, kind: &Self::Kind, players: &[Player]) -> R::Options;
 
     /// Tells a player his place, from 1, and how many wait, whenever that changes.
     fn place(&self, place: usize, waiting: usize) -> Self::Event;
 
     /// A player waits from now on, or goes on waiting, and in no other queue any more. Answers `{}`;
     /// `place` is told.
-    fn enqueue(&mut self, lobby: &Cluster<Self>, player: &Player, kind: Self::Kind) -> Answer {
+    fn enqueue(&mut self, lobby: &LobbyContext<Self>, player: &Player, kind: Self::Kind) -> Answer {
         if self.queue().find(player).is_some_and(|(waits_for, _)| waits_for == kind) {
             self.tell_places(lobby, &kind);
-            return done();
+            return ok();
         }
         self.dequeue(lobby, player);
         let (id, patience) = (player.clone(), self.rules(&kind).patience);
@@ -47,11 +47,11 @@ pub trait Queued: Lobby {
         self.queue().lines.entry(kind.clone()).or_default().push(waiting);
         self.fill(lobby, &kind);
         self.tell_places(lobby, &kind);
-        done()
+        ok()
     }
 
     /// A player does not wait any more, if he did.
-    fn dequeue(&mut self, lobby: &Cluster<Self>, player: &Player) {
+    fn dequeue(&mut self, lobby: &LobbyContext<Self>, player: &Player) {
         if let Some((kind, at)) = self.queue().find(player) {
             let line = self.queue().lines.entry(kind.clone()).or_default();
             lobby.cancel(line.remove(at).timer);
@@ -61,7 +61,7 @@ pub trait Queued: Lobby {
     }
 
     #[doc(hidden)]
-    fn lose_patience(&mut self, lobby: &Cluster<Self>, player: &Player) {
+    fn lose_patience(&mut self, lobby: &LobbyContext<Self>, player: &Player) {
         if let Some((kind, at)) = self.queue().find(player) {
             self.queue().lines.entry(kind.clone()).or_default()[at].patient = false;
             self.fill_again(lobby, &kind);
@@ -69,7 +69,7 @@ pub trait Queued: Lobby {
     }
 
     #[doc(hidden)]
-    fn fill_again(&mut self, lobby: &Cluster<Self>, kind: &Self::Kind) {
+    fn fill_again(&mut self, lobby: &LobbyContext<Self>, kind: &Self::Kind) {
         if self.fill(lobby, kind) {
             self.tell_places(lobby, kind);
         }
@@ -77,11 +77,11 @@ pub trait Queued: Lobby {
 
     /// Opens rooms for those who can go; whether there were any.
     #[doc(hidden)]
-    fn fill(&mut self, lobby: &Cluster<Self>, kind: &Self::Kind) -> bool {
+    fn fill(&mut self, lobby: &LobbyContext<Self>, kind: &Self::Kind) -> bool {
         let mut some_went = false;
         let rules = self.rules(kind);
         while let Some(players) = self.queue().first(kind, &rules) {
-            let room = lobby.create(None, rules.size, self.options(kind, &players));
+            let room = lobby.create::<R>(None, rules.size, self.options(kind, &players));
             let Ok(room) = room.inspect_err(|error| warn!(%error, "those who wait still wait"))
             else {
                 // One at a time, however many come meanwhile.
@@ -110,7 +110,7 @@ pub trait Queued: Lobby {
     }
 
     #[doc(hidden)]
-    fn tell_places(&mut self, lobby: &Cluster<Self>, kind: &Self::Kind) {
+    fn tell_places(&mut self, lobby: &LobbyContext<Self>, kind: &Self::Kind) {
         let line = self.queue().lines.get(kind).into_iter().flatten();
         let players: Vec<Player> = line.map(|waiting| waiting.player.clone()).collect();
         for (place, player) in (1..).zip(&players) {
