@@ -313,9 +313,10 @@ impl Page {
     }
 
     pub async fn reload(&self) -> Result<()> {
+        self.eval("void (window.reloading = true)").await?;
+        self.call("Page.reload", json!({})).await?;
         // Else the next look may still see the page before.
-        self.eval("document.body.remove()").await?;
-        self.call("Page.reload", json!({})).await.map(drop)
+        self.until("!window.reloading && document.readyState === 'complete'").await
     }
 
     pub async fn screenshot(&self, file: &Path) -> Result<()> {

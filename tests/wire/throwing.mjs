@@ -29,11 +29,11 @@ function memory() {
   return { get: () => token, set: (its) => void (token = its), remove: () => void (token = undefined) };
 }
 
-/** The next thing of this name that a watcher is told. */
-const next = (cluster, name) => new Promise((resolve, reject) => {
+/** The next thing of this name that a watcher is told, at a moment when it is wanted. */
+const next = (cluster, name, wanted = () => true) => new Promise((resolve, reject) => {
   const late = () => reject(new Error(`not seen: ${name}; state: ${cluster.state}`));
   const timer = setTimeout(late, PATIENCE);
-  cluster.watch((what, detail) => what === name && (clearTimeout(timer), resolve(detail)));
+  cluster.watch((what, detail) => what === name && wanted() && (clearTimeout(timer), resolve(detail)));
 });
 
 /** Does this, and is told what comes of it. */

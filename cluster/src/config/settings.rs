@@ -127,7 +127,8 @@ pub struct Settings {
     #[arg(long, env = "CLUSTER_HEARTBEAT", default_value = "1s", value_parser = duration)]
     pub heartbeat: Duration, // cheap, and soon enough for the next
 
-    /// Without a sign of life for so long a room counts as hung and is killed.
+    /// Without a sign of life for so long a room counts as hung and is killed. Time in which it waited for a processor
+    /// does not count. (Linux)
     #[arg(long, env = "CLUSTER_HEARTBEAT_TIMEOUT", default_value = "3s", value_parser = duration)]
     pub heartbeat_timeout: Duration, // two slow ones in a row are no death
 

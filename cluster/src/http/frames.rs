@@ -30,7 +30,7 @@ pub(crate) enum Last {
 }
 
 /// Frames that are read in pieces of any size.
-#[derive(Default)]
+#[derive(Default, PartialEq, Eq)]
 pub(crate) struct Frames {
     /// The beginning of one, up to its length.
     head: [u8; 10],
@@ -72,6 +72,13 @@ impl Reading {
             (false, _) => Reading::Desynchronised,
         };
         known
+    }
+
+    /// The websocket that was asked for is refused, and another request may follow. False: data came meanwhile.
+    pub fn refuse(&mut self) -> bool {
+        let untouched = matches!(self, Reading::Frames(frames) if *frames == Frames::default());
+        *self = if untouched { Reading::new() } else { Reading::Desynchronised };
+        untouched
     }
 }
 
@@ -218,6 +225,19 @@ mod tests {
         assert_eq!(reading.read(ASKED), 0);
         assert!(reading.serve(true));
         assert_eq!(reading.read(&frame(1, 5)), 1);
+    }
+
+    #[test]
+    fn after_a_refused_websocket_another_request_may_follow_but_no_data_before_the_refusal() {
+        let mut reading = upgraded();
+        assert!(reading.refuse());
+        reading.read(ASKED);
+        assert!(reading.serve(true));
+        for early in [vec![0x81], frame(1, 5), frame(1, 4090)] {
+            let mut reading = upgraded();
+            reading.read(&early);
+            assert!(!reading.refuse() && !reading.serve(true), "{early:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the lobby serves besides Socket.IO: the page, the client libraries, and in development the
-//! log and the power to kill a room. Each request is answered at once. And what both roles do with every request: refuse what is not
-//! for us (`origins.rs`), and tell browsers what they may make of the answer.
+//! log and the power to kill a room; each request is answered at once. And what both roles do with
+//! every request: refuse what is not for us (`origins.rs`), and tell browsers what they may make of
+//! the answer.
 //!
 //! Files come from the page's folder and from nowhere else, except where a symbolic link leads: whoever
 //! may put one there could put a copy there as well. Hidden ones (`.env`, `.git`) are not served.

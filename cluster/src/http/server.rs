@@ -176,9 +176,8 @@ impl Server {
             let upgrade = request.extensions().get::<OnUpgrade>().is_some();
             // The rest of a body could pass for a request, or for frames.
             let body = !request.body().is_end_stream();
-            let mut reading = reading.lock().expect("nobody panics while holding this");
-            let known = reading.serve(upgrade);
-            drop(reading);
+            let reading = reading.clone();
+            let known = reading.lock().expect("nobody panics while holding this").serve(upgrade);
             // Refused before the application sees it: once that has taken a connection, hyper upgrades it whatever
             // the status of the response is.
             let answer = (!upgrade || (known && !body)).then(|| app.call(request));
@@ -188,11 +187,18 @@ impl Server {
                     None => StatusCode::BAD_REQUEST.into_response(),
                 };
                 let websocket = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-                if websocket && !upgrade {
+                let mut reading = reading.lock().expect("nobody panics while holding this");
+                let ends = match (upgrade, websocket) {
+                    (true, true) => false,
+                    (true, false) => !reading.refuse() || body,
                     // HTTP/1.0 has no upgrades.
-                    response = StatusCode::BAD_REQUEST.into_response();
-                }
-                if body || upgrade != websocket {
+                    (false, true) => {
+                        response = StatusCode::BAD_REQUEST.into_response();
+                        true
+                    }
+                    (false, false) => body,
+                };
+                if ends {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 Ok::<_, Infallible>(response)

@@ -20,11 +20,14 @@ use tokio::{
 
 use crate::{
     http::{connection_limits::Place, frames::Reading},
-    runtime::token_bucket::{Budget, Rate},
+    runtime::{
+        clock,
+        token_bucket::{Budget, Rate},
+    },
 };
 
-/// How long a client may take to close a connection that was hung up.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a client may take to close a connection that was hung up: a slow one has yet to read what it was told.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Holds its place until it is closed, also after its upgrade to a websocket. Who does not take what he is told is
 /// not listened to either: a websocket answers each ping, and the answers would pile up. Who says too much waits
@@ -42,7 +45,7 @@ pub(crate) struct Placed<S> {
     reader: Option<Waker>,
     hangup: Hangup,
     /// The end, once that has happened.
-    closing: Option<Pin<Box<Sleep>>>,
+    closing: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 /// Ends a connection from elsewhere: what the client says from now on is discarded, and it has [`CLOSE_TIMEOUT`] to read
@@ -106,7 +109,8 @@ impl<S> Placed<S> {
 impl<S: AsyncRead + Unpin> Placed<S> {
     /// Discards what comes until the client closes, or has had the time to: both read as the end of the stream.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let closing = self.closing.get_or_insert_with(|| Box::pin(sleep(CLOSE_TIMEOUT)));
+        let until = || clock::sleep_until(clock::now() + CLOSE_TIMEOUT);
+        let closing = self.closing.get_or_insert_with(|| Box::pin(until()));
         while closing.as_mut().poll(cx).is_pending() {
             let mut discarded = [0; 1024];
             let mut discarded = ReadBuf::new(&mut discarded);

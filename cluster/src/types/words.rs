@@ -34,7 +34,6 @@ text_id!(
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(any(test, feature = "testing"), derive(ts_rs::TS))]
 pub struct Player {
-    /// The same for as long as their token lives.
     pub id: PlayerId,
     /// As the person typed it, checked by `on_register`. Show it as text, never as HTML.
     pub name: String,

@@ -12,8 +12,10 @@ use serde_json::{Value, json};
 
 use crate::{helpers::Cluster, player::Player, socket_io::Client};
 
-const HEARTBEATS: [&str; 4] = ["--heartbeat", "300ms", "--heartbeat-timeout", "1s"];
-/// Longer than any timeout of these tests, and shorter than browsers wait for a ping.
+/// Socket.IO counts pauses, and a ping may be on its way when one begins: its timeout is longer.
+const FLAGS: [&str; 6] =
+    ["--heartbeat", "300ms", "--heartbeat-timeout", "1s", "--ping-timeout", "20s"];
+/// Longer than any other timeout of these tests.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// A player who is in a room of their own.
@@ -52,6 +54,7 @@ async fn is_found_hung(cluster: &Cluster, hangs: &mut InRoom) {
     cluster.signal_room(&hangs.room, Signal::STOP).await;
     hangs.player.back().await;
     hangs.player.lobby().event_where("exited", |exit| exit["room"] == hangs.room).await;
+    cluster.logged("room hung and was killed").await;
 }
 
 async fn rooms(cluster: &Cluster, names: &[&str]) -> Vec<InRoom> {
@@ -64,7 +67,7 @@ async fn rooms(cluster: &Cluster, names: &[&str]) -> Vec<InRoom> {
 
 #[tokio::test]
 async fn a_lobby_that_was_stopped_for_longer_than_the_heartbeat_timeout_keeps_its_rooms() {
-    let cluster = Cluster::unruly(&HEARTBEATS).await;
+    let cluster = Cluster::unruly(&FLAGS).await;
     let mut rooms = rooms(&cluster, &["Ann", "Bob", "Cid", "Eve"]).await;
     for _ in 0..2 {
         pause(&[cluster.pid()], PAUSE).await;
@@ -78,7 +81,7 @@ async fn a_lobby_that_was_stopped_for_longer_than_the_heartbeat_timeout_keeps_it
 
 #[tokio::test]
 async fn a_lobby_that_is_frozen_with_its_rooms_keeps_rooms_seats_and_tickets() {
-    let flags = [&HEARTBEATS[..], &["--ticket-ttl", "3s", "--empty-timeout", "3s"]].concat();
+    let flags = [&FLAGS[..], &["--ticket-ttl", "3s", "--empty-timeout", "3s"]].concat();
     let cluster = Cluster::unruly(&flags).await;
     let mut rooms = rooms(&cluster, &["Ann", "Bob", "Cid", "Eve"]).await;
     let mut ann = rooms.swap_remove(0);
@@ -128,7 +131,7 @@ impl Drop for BusyLoops {
 
 #[tokio::test]
 async fn a_room_that_gets_no_processor_is_not_hung_and_one_that_does_not_use_its_own_is() {
-    let cluster = Cluster::unruly(&HEARTBEATS).await;
+    let cluster = Cluster::unruly(&FLAGS).await;
     let mut rooms = rooms(&cluster, &["Ann", "Bob", "Cid", "Dan"]).await;
     let mut eve = InRoom::new(&cluster, "Eve").await;
     for in_room in &rooms {

@@ -73,12 +73,13 @@ async fn a_connection_that_the_lobby_has_served_already_is_relayed() {
 }
 
 #[tokio::test]
-async fn a_request_for_no_websocket_is_refused_and_the_connection_lives_on() {
+async fn what_is_no_websocket_or_has_no_room_is_refused_and_the_connection_lives_on() {
     let cluster = Cluster::unruly(&["--relay"]).await;
     let room = open_room(&cluster).await;
     let mut raw = Raw::connect(&cluster.url).await;
+    let nowhere = upgrade(&json!("999"));
     let plain = upgrade(&room).replace("Upgrade: websocket\r\n", "");
-    for (request, expected) in [(plain, 426), (PAGE.to_owned(), 200)] {
+    for (request, expected) in [(nowhere, 404), (plain, 426), (PAGE.to_owned(), 200)] {
         raw.send(&request).await;
         let head = raw.head().await;
         assert_eq!(status(&head), expected, "{head}");
@@ -105,6 +106,17 @@ async fn a_relayed_connection_ends_with_its_room_and_with_its_browser() {
     kill_process(cluster.process_of(room).await, Signal::KILL).expect("it runs");
     anns.end().await;
     assert_eq!(ann.back().await["returned"], json!({ "room": room, "reason": "crashed" }));
+}
+
+#[tokio::test]
+async fn a_websocket_that_announces_a_body_is_refused() {
+    let cluster = Cluster::unruly(&["--relay"]).await;
+    let room = open_room(&cluster).await;
+    for body in ["Content-Length: 1", "Transfer-Encoding: chunked"] {
+        let mut raw = Raw::connect(&cluster.url).await;
+        raw.send(&upgrade(&room).replace("\r\n\r\n", &format!("\r\n{body}\r\n\r\n"))).await;
+        assert_eq!(status(&raw.head().await), 400, "{body}");
+    }
 }
 
 #[tokio::test]
