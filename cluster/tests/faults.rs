@@ -2,26 +2,20 @@
 //! in the lobby again and told why, and nothing is left behind. Each fault is injected through real
 //! processes while five hundred others play. One storm at a time: they take a machine for themselves.
 #![cfg(target_os = "linux")]
-#![allow(dead_code, reason = "what the cluster's tests share is not all needed here")]
 
-mod baseline;
-mod guest;
-#[path = "../cluster/helpers.rs"]
-mod helpers;
-#[path = "../cluster/player.rs"]
-mod player;
-#[path = "../cluster/raw.rs"]
-mod raw;
-#[path = "../cluster/socket_io.rs"]
-mod socket_io;
-mod storm;
-
-mod client_faults;
-mod crowd;
-mod lobby_deaths;
-mod lobby_faults;
-mod room_faults;
-mod socket_faults;
+#[allow(dead_code, reason = "shared with the other tests, which need all of it")]
+mod common;
+mod faults {
+    mod baseline;
+    mod client_faults;
+    mod crowd;
+    mod guest;
+    mod lobby_deaths;
+    mod lobby_faults;
+    mod room_faults;
+    mod socket_faults;
+    mod storm;
+}
 
 use tokio::sync::Mutex;
 

@@ -1,26 +1,22 @@
 //! What is proved by numbers: seats, tickets, first words, and order, in so many repetitions that what happens
 //! once in ten thousand times would show. It takes minutes, and CI does it once.
 
-#![allow(dead_code, reason = "what the cluster's tests share is not all needed here")]
-
-#[path = "../cluster/helpers.rs"]
-mod helpers;
-#[path = "../cluster/player.rs"]
-mod player;
-#[path = "../cluster/socket_io.rs"]
-mod socket_io;
-mod tickets;
+#[allow(dead_code, reason = "shared with the other tests, which need all of it")]
+mod common;
+mod proof {
+    mod tickets;
+}
 
 use std::{
     collections::HashSet,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
+use cluster::testing::{Client, TestLobby, TestPlayer};
 use futures_util::future::join_all;
-use helpers::{AT_ANY_PACE, Cluster};
-use player::{Player, show_ticket};
 use serde_json::{Value, json};
-use socket_io::Client;
+
+use crate::common::{NO_RATE_LIMITS, start_game};
 
 const ROUNDS: usize = 1000;
 const PLAYERS: usize = 200;
@@ -47,8 +43,9 @@ const WHIMS: [Whim; 5] =
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_players_for_eight_seats_a_thousand_times_over() {
-    let flags = [&["--ticket-ttl", "500ms", "--empty-timeout", "10m"], &AT_ANY_PACE[..]].concat();
-    let cluster = Cluster::unruly(&flags).await;
+    let flags =
+        [&["--ticket-ttl", "500ms", "--empty-timeout", "10m"], &NO_RATE_LIMITS[..]].concat();
+    let cluster = start_game(&flags).await;
     let mut boss = cluster.player("Boss").await;
     let new = json!({ "capacity": SEATS, "options": { "grace_ms": 200, "quiet": true } });
     let mut rooms = Vec::new();
@@ -104,7 +101,7 @@ async fn two_hundred_players_for_eight_seats_a_thousand_times_over() {
     for room in &rooms {
         guard.lobby().emit("join", json!({ "room": room }));
         let reroute = guard.rerouted().await;
-        let mut client = show_ticket(&reroute).await.expect("a good ticket");
+        let mut client = Client::redeem(&reroute).await.expect("a good ticket");
         let census = client.ask("census", json!({})).await.expect("a census");
         let leaves = census["leaves"].as_object().expect("reasons").values();
         let leaves: u64 = leaves.filter_map(Value::as_u64).sum();
@@ -115,7 +112,7 @@ async fn two_hundred_players_for_eight_seats_a_thousand_times_over() {
 }
 
 /// Asks for a seat, and does with it what he likes; whether he got one.
-async fn compete(player: &mut Player, room: &Value, whim: Whim) -> bool {
+async fn compete(player: &mut TestPlayer, room: &Value, whim: Whim) -> bool {
     match player.ask("join", json!({ "room": room })).await {
         Ok(_) => {}
         Err(code) => {
@@ -128,7 +125,7 @@ async fn compete(player: &mut Player, room: &Value, whim: Whim) -> bool {
         return true;
     }
     // A machine that is busy may let any ticket expire.
-    let Ok(client) = show_ticket(&seat).await else { return true };
+    let Ok(client) = Client::redeem(&seat).await else { return true };
     match whim {
         Whim::TakeAndLeave => client.leave().await,
         Whim::Drop | Whim::Expire => drop(client),
@@ -138,7 +135,7 @@ async fn compete(player: &mut Player, room: &Value, whim: Whim) -> bool {
             }
             if player.ask("join", json!({ "room": room })).await.is_ok() {
                 let again = player.rerouted().await;
-                if let Ok(again) = show_ticket(&again).await {
+                if let Ok(again) = Client::redeem(&again).await {
                     again.leave().await;
                 }
             }
@@ -149,7 +146,7 @@ async fn compete(player: &mut Player, room: &Value, whim: Whim) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_thousand_joins_that_speak_at_once_lose_no_first_word() {
-    let cluster = Cluster::unruly(&AT_ANY_PACE).await;
+    let cluster = start_game(&NO_RATE_LIMITS).await;
     let mut boss = cluster.player("Boss").await;
     let new = json!({ "capacity": 101, "options": { "quiet": true } });
     let mut bosses = boss.enter("play", new).await;
@@ -158,7 +155,7 @@ async fn ten_thousand_joins_that_speak_at_once_lose_no_first_word() {
         let mut player = cluster.player("Guest").await;
         for n in first * 100..(first + 1) * 100 {
             let seat = player.seat("join", json!({ "room": room })).await;
-            let client = show_ticket(&seat).await.expect("a good ticket");
+            let client = Client::redeem(&seat).await.expect("a good ticket");
             client.emit("log", json!({ "n": n }));
             client.leave().await;
         }
@@ -173,8 +170,8 @@ async fn ten_thousand_joins_that_speak_at_once_lose_no_first_word() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_million_messages_of_a_hundred_players_arrive_in_order() {
     // Whether a room in such a flood still has time for its signs of life is not the question here.
-    let flags = [&["--heartbeat-timeout", "20s"], &AT_ANY_PACE[..]].concat();
-    let cluster = Cluster::unruly(&flags).await;
+    let flags = [&["--heartbeat-timeout", "20s"], &NO_RATE_LIMITS[..]].concat();
+    let cluster = start_game(&flags).await;
     let mut boss = cluster.player("Boss").await;
     let new = json!({ "capacity": 101, "options": { "quiet": true } });
     let mut bosses = boss.enter("play", new).await;

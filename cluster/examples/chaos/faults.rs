@@ -141,7 +141,7 @@ async fn restart(
     let (status, orphans) = lobby.end(signal).await?;
     world.book.open().lobby_ended(status, signal == Signal::TERM, orphans);
     world.book.open().era += 1;
-    lobby.start_again().await?;
+    lobby.start_again().await;
     if let Some((_, _, up)) = world.book.open().restarts.last_mut() {
         *up = Some(Instant::now());
     }

@@ -1,5 +1,5 @@
 //! Goal figures: how soon everyone is back when a room dies or hangs, and whether others notice clients that
-//! are slow or that flood. The rooms are those of `tests/cluster/unruly.rs`, which do as they are told.
+//! are slow or that flood. For the game of the tests, whose rooms do as they are told.
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,6 @@ use tokio::{sync::mpsc::UnboundedSender, time::sleep};
 use crate::{
     Storm, World,
     book::{Book, Place},
-    build,
     faults::hit_room,
     lobby::{Lobby, until},
     neighbours,
@@ -76,11 +75,7 @@ const GOALS: [Goal; 4] = [
 
 /// Whether all goals were reached.
 pub async fn measure(storm: &Storm) -> anyhow::Result<bool> {
-    let program = match &storm.program {
-        Some(program) => program.clone(),
-        None => build(&["--example", "unruly"])?.join("examples/unruly"),
-    };
-    let lobby = Lobby::start(&program, &storm.flags, 100, &storm.log_file).await?;
+    let lobby = Lobby::start(&storm.program, &storm.flags, 100, &storm.log_file).await?;
     println!(
         "room                   times      back   to welcome: p50    p99    max s   goal, p99"
     );
@@ -89,7 +84,7 @@ pub async fn measure(storm: &Storm) -> anyhow::Result<bool> {
         reached &= goal.measure(storm.seed, &lobby).await.context(goal.what)?;
     }
     drop(lobby);
-    let lobby = Lobby::start(&program, &storm.flags, 100, &storm.log_file).await?;
+    let lobby = Lobby::start(&storm.program, &storm.flags, 100, &storm.log_file).await?;
     Ok(reached & neighbours::measure(storm.seed, &lobby).await?)
 }
 

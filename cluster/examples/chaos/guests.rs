@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use cluster::testing::{Connection, Packet};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -10,10 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{
-    World,
-    line::{Heard, Line},
-};
+use crate::{World, line};
 
 /// So long they stay, if they are not put out.
 const STAY: Duration = Duration::from_secs(12);
@@ -97,7 +95,7 @@ impl Misdeed {
             Misdeed::HalfHeader => {
                 raw(world, "GET /rooms/1/socket.io/ HTTP/1.1\r\nHost: 127").await
             }
-            Misdeed::NoConnect => Ok(end_of(Line::open(&world.url, "/socket.io").await?).await),
+            Misdeed::NoConnect => Ok(end_of(line::open(&world.url, "/socket.io").await?).await),
             Misdeed::NeverJoins => {
                 let guest = Guest::come_to_lobby(world).await?;
                 match guest.seat(world).await {
@@ -109,7 +107,7 @@ impl Misdeed {
                 let token = Guest::come_to_lobby(world).await?.token;
                 for _ in 0..40 {
                     let auth = json!({ "token": token });
-                    if Line::connect(&world.url, "/socket.io", auth).await.is_err() {
+                    if line::connect(&world.url, "/socket.io", auth).await.is_err() {
                         return Ok("put off");
                     }
                 }
@@ -127,7 +125,7 @@ impl Misdeed {
             Misdeed::TwoWindows => {
                 let first = Guest::come_to_lobby(world).await?;
                 let auth = json!({ "token": first.token });
-                let mut second = Line::connect(&world.url, "/socket.io", auth).await?;
+                let mut second = line::connect(&world.url, "/socket.io", auth).await?;
                 second.event("welcome").await?;
                 let told = end_of(first.line).await;
                 if told == "stayed" {
@@ -141,13 +139,13 @@ impl Misdeed {
 
 /// Somebody new, in the lobby or in a room.
 struct Guest {
-    line: Line,
+    line: Connection,
     token: String,
 }
 
 impl Guest {
     async fn come_to_lobby(world: &World) -> Result<Guest, String> {
-        let mut line = Line::connect(&world.url, "/socket.io", json!({})).await?;
+        let mut line = line::connect(&world.url, "/socket.io", json!({})).await?;
         line.event("welcome").await?;
         let answer = line.answer("register", &json!({ "name": "Guest" })).await?;
         let token = answer["ok"]["token"].as_str().ok_or("not registered")?.to_owned();
@@ -155,15 +153,15 @@ impl Guest {
     }
 
     /// Asks for a room. The line to the lobby, and where to go; the line alone if there is no room for him.
-    async fn seat(mut self, world: &World) -> Result<(Line, Value), Line> {
+    async fn seat(mut self, world: &World) -> Result<(Connection, Value), Connection> {
         let (event, data) = &world.enter;
         let wait = Duration::from_secs(3);
         let rerouted = async {
             self.line.ask(event, data).await.ok()?;
             loop {
-                match self.line.hear().await.ok()? {
-                    Heard::Event(event, to) if event == "reroute" => return Some(to),
-                    Heard::Event(..) | Heard::Answer(..) => {}
+                match line::hear(&mut self.line).await.ok()? {
+                    Packet::Event(event, to) if event == "reroute" => return Some(to.value()),
+                    _ => {}
                 }
             }
         };
@@ -186,10 +184,10 @@ impl Guest {
 }
 
 /// Takes the seat that he was sent to.
-pub async fn take(world: &World, to: &Value) -> Result<Line, String> {
+pub async fn take(world: &World, to: &Value) -> Result<Connection, String> {
     let url = to["url"].as_str().filter(|url| !url.is_empty()).unwrap_or(&world.url);
     let path = to["path"].as_str().unwrap_or_default();
-    let mut line = Line::connect(url, path, json!({ "ticket": to["ticket"] })).await?;
+    let mut line = line::connect(url, path, json!({ "ticket": to["ticket"] })).await?;
     line.event("joined").await?;
     Ok(line)
 }
@@ -225,8 +223,8 @@ async fn raw(world: &World, text: &str) -> Result<&'static str, String> {
 }
 
 /// Hears until he is put out, or goes by himself.
-async fn end_of(mut line: Line) -> &'static str {
-    let ended = async { while line.hear().await.is_ok() {} };
+async fn end_of(mut line: Connection) -> &'static str {
+    let ended = async { while line::hear(&mut line).await.is_ok() {} };
     match timeout(STAY, ended).await {
         Ok(()) => "cut off",
         Err(_) => "stayed",

@@ -4,10 +4,9 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fs::File,
-    io::{BufRead as _, BufReader, Read, Write as _},
+    io::Write as _,
     path::Path,
     sync::{Arc, Mutex, MutexGuard},
-    thread::{self, JoinHandle},
 };
 
 use rustix::process::Pid;
@@ -20,8 +19,6 @@ pub struct Log(Arc<Mutex<Seen>>);
 
 #[derive(Default)]
 pub struct Seen {
-    /// Where the lobby can be reached, once it can.
-    pub url: Option<String>,
     /// By era and id, as in [`crate::book::key`]; those of a lobby before as well.
     pub rooms: BTreeMap<String, Room>,
     /// What panicked, and how often.
@@ -51,19 +48,6 @@ impl Log {
     pub fn seen(&self) -> MutexGuard<'_, Seen> {
         self.0.lock().expect("nobody panics while holding this")
     }
-
-    /// Reads on a thread, so that a full pipe never stops the lobby.
-    pub fn read(&self, output: impl Read + Send + 'static) -> JoinHandle<()> {
-        let log = self.clone();
-        thread::spawn(move || {
-            let mut output = BufReader::new(output);
-            let mut line = Vec::new();
-            while matches!(output.read_until(b'\n', &mut line), Ok(1..)) {
-                log.seen().line(&String::from_utf8_lossy(&line));
-                line.clear();
-            }
-        })
-    }
 }
 
 impl Seen {
@@ -75,15 +59,15 @@ impl Seen {
 
     /// The lobby has ended, and its rooms with it.
     pub fn forget_lobby(&mut self) {
-        (self.url, self.era) = (None, self.era + 1);
+        self.era += 1;
         for room in self.rooms.values_mut() {
             room.ended.get_or_insert_with(|| "the lobby has ended".to_owned());
         }
     }
 
-    fn line(&mut self, line: &str) {
+    pub fn line(&mut self, line: &str) {
         if let Some(file) = &mut self.file {
-            let _ = file.write_all(line.as_bytes());
+            let _ = writeln!(file, "{line}");
         }
         // What the lobby writes to its stderr is no JSON.
         let Ok(line) = serde_json::from_str::<Value>(line) else {
@@ -91,9 +75,6 @@ impl Seen {
         };
         let message = line["message"].as_str().unwrap_or_default();
         let Some(id) = line["room"].as_str() else {
-            if message == "lobby ready" {
-                self.url = line["url"].as_str().map(str::to_owned);
-            }
             return self.may_fail(&line, message);
         };
         let what = line["what"].as_str().or(line["why"].as_str()).or(line["how"].as_str());

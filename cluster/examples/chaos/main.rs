@@ -1,20 +1,21 @@
-//! Random faults for your own lobby and rooms, beside players who mean well, and a report of what came of
-//! it. `tests/chaos` runs this with what your players do; `tests/chaos --help` says what else it can do.
+//! Random faults for a lobby and its rooms, beside players who mean well, and a report of what came of it:
+//!
+//! ```sh
+//! cargo run --release -p cluster --example chaos -- target/release/server --minutes 1
+//! ```
+//!
+//! `--help` says what else it can do.
 //!
 //! | file | idea |
 //! |---|---|
 //! | `storm` | the run, from the first player to the last |
 //! | `faults`, `guests` | what is done to rooms, lobby and players; clients that do what no page does |
-//! | `player`, `line` | somebody who means well, as the page does; his connection |
+//! | `player`, `line` | somebody who means well, as the page does; connections |
 //! | `lobby`, `log`, `kernel` | the lobby's process, what it says, what it holds |
 //! | `book`, `report` | what has happened, and what it means |
 //! | `figures`, `neighbours` | how soon everyone is back, and whether others notice: measured, not drawn |
 
-use std::{
-    path::{Path, PathBuf},
-    process::{Command, ExitCode},
-    time::Duration,
-};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use clap::Parser;
@@ -37,13 +38,15 @@ mod storm;
 use book::Book;
 use lobby::Lobby;
 
-/// Injects random faults into your own lobby and rooms, and says whether everyone came back.
+/// Injects random faults into a lobby and its rooms, and says whether everyone came back.
 #[derive(Debug, Parser)]
-#[command(bin_name = "tests/chaos")]
 pub struct Storm {
-    /// `figures` measures how soon players are back instead, with rooms that do what they are told.
-    #[arg(value_parser = ["figures"])]
-    what: Option<String>,
+    /// The program to test, such as target/release/server.
+    program: PathBuf,
+
+    /// Measures instead how soon players are back. The program must be the game of the structure's tests.
+    #[arg(long)]
+    figures: bool,
 
     /// How players get into a room: an event of yours that they send to the lobby, and its data, such as
     /// 'play' or 'create {"title":"x"}'.
@@ -74,10 +77,6 @@ pub struct Storm {
     /// Ends the lobby itself now and then, too, and starts it again with the same key.
     #[arg(long)]
     restarts: bool,
-
-    /// Runs this program, which is then not built before.
-    #[arg(long)]
-    program: Option<PathBuf>,
 
     /// Where the lobby's log goes; by default into the target folder.
     #[arg(long, default_value_os_t = default_log_file(), hide_default_value = true)]
@@ -121,9 +120,9 @@ async fn run(storm: &Storm) -> anyhow::Result<bool> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let running = async {
-        match storm.what {
-            Some(_) => figures::measure(storm).await,
-            None => storm::run(storm).await,
+        match storm.figures {
+            true => figures::measure(storm).await,
+            false => storm::run(storm).await,
         }
     };
     tokio::select! {
@@ -136,12 +135,8 @@ async fn run(storm: &Storm) -> anyhow::Result<bool> {
 
 impl Storm {
     async fn start_lobby(&self) -> anyhow::Result<Lobby> {
-        let program = match &self.program {
-            Some(program) => program.clone(),
-            None => build(&["--bins"])?.join("cluster"),
-        };
         let most_rooms = self.players.max(100);
-        let lobby = Lobby::start(&program, &self.flags, most_rooms, &self.log_file).await;
+        let lobby = Lobby::start(&self.program, &self.flags, most_rooms, &self.log_file).await;
         lobby.with_context(|| format!("see {}", self.log_file.display()))
     }
 
@@ -164,26 +159,8 @@ fn event(text: &str) -> anyhow::Result<(String, Value)> {
     Ok((name.to_owned(), data))
 }
 
-/// The folder of this program: `target/release/examples`, most of the time.
-fn here() -> PathBuf {
-    let program = std::env::current_exe().unwrap_or_default();
-    program.parent().map(Path::to_owned).unwrap_or_default()
-}
-
+/// In the target folder, two above this program.
 fn default_log_file() -> PathBuf {
-    here().join("../../chaos.log")
-}
-
-/// Cargo builds this program alone; others may be missing, or older than the sources. Where they are.
-fn build(what: &[&str]) -> anyhow::Result<PathBuf> {
-    let programs = here().join("..").canonicalize()?;
-    ensure!(programs.ends_with("release"), "this wants a release build: tests/chaos");
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--locked", "--quiet", "--target-dir"])
-        .arg(programs.parent().context("not in target")?)
-        .args(what)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .status()?;
-    ensure!(built.success(), "it does not build");
-    Ok(programs)
+    let program = std::env::current_exe().unwrap_or_default();
+    program.ancestors().nth(3).map_or_else(PathBuf::new, |target| target.join("chaos.log"))
 }

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use cluster::testing::Connection;
 use futures_util::FutureExt as _;
 use rustix::process::setpriority_process;
 use serde_json::{Value, json};
@@ -24,7 +25,7 @@ use crate::{
     World,
     figures::{all_gone, hall, ratio},
     guests::take,
-    line::{Heard, Line},
+    line,
     lobby::{Lobby, until},
     player::Order,
     report::percentiles,
@@ -289,9 +290,9 @@ impl Drop for Here {
 }
 
 /// Into the room in which the good ones of this world are.
-async fn enter(world: &World, token: &mut Option<String>) -> Result<Line, String> {
+async fn enter(world: &World, token: &mut Option<String>) -> Result<Connection, String> {
     let auth = token.as_ref().map_or(json!({}), |token| json!({ "token": token }));
-    let mut lobby = Line::connect(&world.url, "/socket.io", auth).await?;
+    let mut lobby = line::connect(&world.url, "/socket.io", auth).await?;
     lobby.event("welcome").await?;
     if token.is_none() {
         let answer = lobby.answer("register", &json!({ "name": "Guest" })).await?;
@@ -304,34 +305,32 @@ async fn enter(world: &World, token: &mut Option<String>) -> Result<Line, String
 }
 
 /// Says something, and reads what there is, each time that it looks.
-async fn look_now_and_then(room: &mut Line) -> Result<(), String> {
+async fn look_now_and_then(room: &mut Connection) -> Result<(), String> {
     loop {
         sleep(LOOK).await;
         room.ask("welcome", &Value::Null).await?;
-        while let Some(heard) = room.hear().now_or_never() {
+        while let Some(heard) = line::hear(room).now_or_never() {
             heard?;
         }
     }
 }
 
 /// Says something each second, and reads none of the answers.
-async fn never_read(room: &mut Line) -> Result<(), String> {
+async fn never_read(room: &mut Connection) -> Result<(), String> {
     loop {
         room.ask("welcome", &Value::Null).await?;
         sleep(Duration::from_secs(1)).await;
     }
 }
 
-async fn flood(room: &mut Line) -> Result<(), String> {
+async fn flood(room: &mut Connection) -> Result<(), String> {
     let mut clock = interval(Duration::from_millis(10));
     // If this thread is late, the rest is not made up for.
     clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         tokio::select! {
-            _ = clock.tick() => room.ask_many("welcome", FLOOD / 100).await?,
-            heard = room.hear() => match heard? {
-                Heard::Event(..) | Heard::Answer(..) => {}
-            },
+            _ = clock.tick() => room.emit_many("welcome", FLOOD / 100).await?,
+            heard = line::hear(room) => drop(heard?),
         }
     }
 }

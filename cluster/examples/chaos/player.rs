@@ -3,6 +3,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use cluster::testing::{Connection, Packet};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
 use tokio::{
@@ -13,7 +14,7 @@ use tokio::{
 use crate::{
     World,
     book::{How, Place, key},
-    line::{Heard, Line},
+    line,
 };
 
 /// Lost connections come in crowds: each waits a random part of this.
@@ -134,7 +135,7 @@ impl Player {
                     ask_at = Some(Instant::now() + later);
                 }
                 Next::End(Left::Quit) => {
-                    lobby.leave().await;
+                    line::leave(lobby).await;
                     return Left::Quit;
                 }
                 Next::End(left) => return left,
@@ -145,10 +146,10 @@ impl Player {
     }
 
     /// Connects, and becomes somebody.
-    async fn enter_lobby(&mut self) -> Result<Line, String> {
+    async fn enter_lobby(&mut self) -> Result<Connection, String> {
         let url = &self.world.url;
         let auth = self.token.as_ref().map_or(json!({}), |token| json!({ "token": token }));
-        let mut lobby = Line::connect(url, "/socket.io", auth).await?;
+        let mut lobby = line::connect(url, "/socket.io", auth).await?;
         let welcome = lobby.event("welcome").await?;
         if self.token.is_none() {
             let form = json!({ "name": format!("Player {}", self.number) });
@@ -177,7 +178,7 @@ impl Player {
     /// Goes where `to` says, and on to other rooms, until he is out of them.
     async fn follow(
         &mut self,
-        lobby: &mut Option<Line>,
+        lobby: &mut Option<Connection>,
         mut to: Value,
         room: &mut Option<String>,
     ) -> Left {
@@ -188,12 +189,12 @@ impl Player {
             let path = to["path"].as_str().unwrap_or_default();
             let ticket = json!({ "ticket": to["ticket"] });
             let joined = async {
-                let mut line = Line::connect(url, path, ticket).await?;
-                line.event("joined").await?;
-                Ok::<_, String>(line)
+                let mut seat = line::connect(url, path, ticket).await?;
+                seat.event("joined").await?;
+                Ok::<_, String>(seat)
             };
-            let mut line = match joined.await {
-                Ok(line) => line,
+            let mut seat = match joined.await {
+                Ok(seat) => seat,
                 Err(why) => {
                     self.misses += 1;
                     if let Some(lobby) =
@@ -205,12 +206,12 @@ impl Player {
                 }
             };
             if let Some(lobby) = lobby.take() {
-                tokio::spawn(lobby.leave());
+                tokio::spawn(line::leave(lobby));
             }
             (self.attempts, self.misses) = (0, 0);
             self.is(Place::Room(room.clone().unwrap_or_default()));
             to = loop {
-                match self.next(&mut line, None).await {
+                match self.next(&mut seat, None).await {
                     Next::Event(event, to) if event == "reroute" => match to["to"] == "room" {
                         true => break to,
                         false => return Left::For(How::Sent),
@@ -218,7 +219,7 @@ impl Player {
                     Next::Event(event, why) if event == "refused" => self.refused(&why),
                     Next::Event(..) | Next::Ask => {}
                     Next::End(Left::Quit) => {
-                        line.leave().await;
+                        line::leave(seat).await;
                         return Left::Quit;
                     }
                     Next::End(left) => return left,
@@ -228,7 +229,7 @@ impl Player {
     }
 
     /// Hears what is said, and meanwhile says what is to be said.
-    async fn next(&mut self, line: &mut Line, ask_at: Option<Instant>) -> Next {
+    async fn next(&mut self, line: &mut Connection, ask_at: Option<Instant>) -> Next {
         let lost = |why| Next::End(Left::For(How::Lost(why)));
         loop {
             let now = Instant::now();
@@ -247,13 +248,18 @@ impl Player {
             }
             let until = ask_at.map_or(self.beat_at, |at| at.min(self.beat_at));
             let said = tokio::select! {
-                heard = timeout_at(until, line.hear()) => match heard {
+                heard = timeout_at(until, line::hear(line)) => match heard {
                     Err(_) => continue,
-                    Ok(Ok(Heard::Event(event, data))) => return Next::Event(event, data),
-                    Ok(Ok(Heard::Answer(to, answer))) => {
-                        self.answered(to, &answer);
+                    Ok(Ok(Packet::Event(event, data))) => {
+                        let looked_at = matches!(&*event, "reroute" | "refused");
+                        let data = if looked_at { data.value() } else { Value::Null };
+                        return Next::Event(event, data);
+                    }
+                    Ok(Ok(Packet::Answer(to, answer))) => {
+                        self.answered(to, &answer.value());
                         continue;
                     }
+                    Ok(Ok(_)) => continue,
                     Ok(Err(why)) => return lost(why),
                 },
                 order = self.orders.recv() => match order {
@@ -269,7 +275,7 @@ impl Player {
     }
 
     /// One question whose answer takes the way that all answers take; and in a room, one thing of his own.
-    async fn beat(&mut self, line: &mut Line, in_room: bool) -> Result<(), String> {
+    async fn beat(&mut self, line: &mut Connection, in_room: bool) -> Result<(), String> {
         let probe = line.ask(PROBE, &Value::Null).await?;
         self.asked.insert(probe, (Instant::now(), PROBE));
         let says = &self.world.says;

@@ -16,7 +16,7 @@ use crate::{
     book::Place,
     faults::Fault,
     kernel::Holds,
-    line::Line,
+    line,
     lobby::{Lobby, until},
     player::{Order, Player},
     report,
@@ -182,7 +182,7 @@ async fn leftovers(world: &World, lobby: &Lobby, [before, after]: [Holds; 2]) {
 
 /// Those that are taken, in all rooms of the public list.
 async fn seats(world: &World) -> Result<usize, String> {
-    let mut line = Line::connect(&world.url, "/socket.io", json!({})).await?;
+    let mut line = line::connect(&world.url, "/socket.io", json!({})).await?;
     line.ask("watch_rooms", &Value::Null).await?;
     let rooms = line.event("rooms").await?;
     let players = rooms.as_array().into_iter().flatten();

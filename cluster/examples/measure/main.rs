@@ -2,12 +2,18 @@
 //! next to a room with a port of its own. What is compared is measured in turns, in the same run:
 //!
 //! ```sh
-//! cargo run --release --example measure
+//! cargo build --release -p cluster --features testing --bin game
+//! cargo run --release -p cluster --example measure -- target/release/game
+//! cargo run --release -p cluster --example measure -- target/release/server --enter 'create {"title":"x"}'
 //! ```
+//!
+//! With `--enter` only what a room costs: no program but the game of the tests has rooms that only echo.
 
-use std::{path::PathBuf, process::Command, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
+use clap::Parser;
+use serde_json::Value;
 use tokio::time::timeout;
 
 mod figures;
@@ -16,48 +22,40 @@ mod rooms;
 mod route;
 mod routing;
 mod seat;
-#[path = "../../tests/cluster/socket_io.rs"]
-#[allow(dead_code, reason = "the tests use all of it")]
-mod socket_io;
-
-mod helpers {
-    /// What the client waits with.
-    pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-        let result = tokio::time::timeout(std::time::Duration::from_secs(20), future).await;
-        result.unwrap_or_else(|_| panic!("{what}: too late"))
-    }
-}
 
 /// Several times what it takes: whatever hangs, this ends.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// Measures what a room costs, and what it costs to reach one.
+#[derive(Debug, Parser)]
+struct Measure {
+    /// A release build of the game of the tests, or of yours.
+    program: PathBuf,
+
+    /// With what a player of yours opens a room and goes there, such as 'create {"title":"x"}'.
+    #[arg(long, value_parser = event)]
+    enter: Option<(String, Value)>,
+}
+
 // One thread: the load must leave the other processors to what is measured.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    build()?;
+    let Measure { program, enter } = Measure::parse();
     let measured = async {
-        rooms::measure().await?;
-        routing::measure().await
+        match &enter {
+            Some((event, data)) => rooms::measure(&program, event, data).await,
+            None => {
+                rooms::measure(&program, "play", &Value::Null).await?;
+                routing::measure(&program).await
+            }
+        }
     };
     timeout(PATIENCE, measured).await.context("too late")?
 }
 
-/// The folder of the programs: `target/release`.
-fn programs() -> anyhow::Result<PathBuf> {
-    let here = std::env::current_exe()?;
-    let profile = here.ancestors().nth(2).context("not in target")?;
-    Ok(profile.to_owned())
-}
-
-/// Cargo builds this program alone; the others may be missing, or older than the sources.
-fn build() -> anyhow::Result<()> {
-    let programs = programs()?;
-    ensure!(programs.ends_with("release"), "only a release build is worth measuring");
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--bins", "--example", "unruly", "--target-dir"])
-        .arg(programs.parent().context("not in target")?)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .status()?;
-    ensure!(built.success(), "what is to be measured does not build");
-    Ok(())
+/// `play`, or `create {"title":"x"}`.
+fn event(text: &str) -> anyhow::Result<(String, Value)> {
+    let (name, data) = text.trim().split_once(char::is_whitespace).unwrap_or((text.trim(), "{}"));
+    let data = serde_json::from_str(data).with_context(|| format!("{data} is not JSON"))?;
+    Ok((name.to_owned(), data))
 }

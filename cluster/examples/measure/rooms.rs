@@ -3,22 +3,24 @@
 
 use std::{
     collections::HashMap,
+    path::Path,
     process::Command,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Error, ensure};
-use serde_json::json;
+use cluster::testing::{Client, TestLobby};
+use serde_json::{Value, json};
 
 use crate::{
     figures::{private_kib, ratio, show},
-    lobby::Lobby,
-    socket_io::Client,
+    lobby,
 };
 
 const ROOMS: usize = 100;
 
-pub async fn measure() -> anyhow::Result<()> {
+/// `event` opens a room of its own for each player who asks.
+pub async fn measure(program: &Path, event: &str, data: &Value) -> anyhow::Result<()> {
     let mut trivial = Vec::new();
     for _ in 0..ROOMS {
         let start = Instant::now();
@@ -27,8 +29,8 @@ pub async fn measure() -> anyhow::Result<()> {
     }
     show("exec of /bin/true, started and reaped", &mut trivial);
 
-    let fresh = Lobby::start("cluster", &["--pool", "0"])?;
-    let mut joined = join_rooms(&fresh).await?;
+    let fresh = lobby::start(program, &["--pool", "0"]).await;
+    let mut joined = join_rooms(&fresh, event, data).await?;
     let (mut ready, pids) = ready_times(&fresh)?;
     show("room: spawned to ready", &mut ready);
     println!("{:45} {:8.2}", "  ratio of the p50s", ratio(&ready, &trivial));
@@ -39,20 +41,20 @@ pub async fn measure() -> anyhow::Result<()> {
     show("asked for a new room to joined, no pool", &mut joined);
     drop(fresh);
 
-    let pooled = Lobby::start("cluster", &["--pool", "8"])?;
-    show("the same, from a pool of 8", &mut join_rooms(&pooled).await?);
+    let pooled = lobby::start(program, &["--pool", "8"]).await;
+    show("the same, from a pool of 8", &mut join_rooms(&pooled, event, data).await?);
     Ok(())
 }
 
 /// One player after the other asks for a new room, and joins it.
-async fn join_rooms(lobby: &Lobby) -> anyhow::Result<Vec<Duration>> {
+async fn join_rooms(lobby: &TestLobby, event: &str, data: &Value) -> anyhow::Result<Vec<Duration>> {
     let mut times = Vec::new();
     for player in 0..ROOMS {
         let mut client = Client::connect(&lobby.url, json!({})).await.map_err(Error::msg)?;
         let name = json!({ "name": format!("p{player}") });
         client.ask("register", name).await.map_err(Error::msg)?;
         let start = Instant::now();
-        client.emit("create", json!({ "title": "measured" }));
+        client.emit(event, data.clone());
         let to = client.event("reroute").await;
         let path = to["path"].as_str().context("no path")?;
         let ticket = json!({ "ticket": to["ticket"] });
@@ -64,9 +66,9 @@ async fn join_rooms(lobby: &Lobby) -> anyhow::Result<Vec<Duration>> {
 }
 
 /// From the log, whose clock counts microseconds; and the rooms' processes.
-fn ready_times(lobby: &Lobby) -> anyhow::Result<(Vec<Duration>, Vec<u64>)> {
+fn ready_times(lobby: &TestLobby) -> anyhow::Result<(Vec<Duration>, Vec<u64>)> {
     let (mut spawned, mut times, mut pids) = (HashMap::new(), Vec::new(), Vec::new());
-    for line in lobby.said() {
+    for line in lobby.lines() {
         let room = line["room"].as_str().unwrap_or_default().to_owned();
         let time = seconds(line["timestamp"].as_str().context("no time")?)?;
         if line["message"] == "spawned" {

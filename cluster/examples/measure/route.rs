@@ -1,8 +1,9 @@
 //! A lobby with one room, which is reached in one of three ways; and the loads that are put on it.
 
-use std::{array, time::Duration};
+use std::{array, path::Path, time::Duration};
 
 use anyhow::{Context as _, Error, ensure};
+use cluster::testing::{Client, TestLobby};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -13,9 +14,8 @@ use tokio::{
 
 use crate::{
     figures::{machine_time, processor_time},
-    lobby::Lobby,
+    lobby,
     seat::{Crowd, Seat},
-    socket_io::Client,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl Way {
 
 pub struct Route {
     pub way: Way,
-    lobby: Lobby,
+    lobby: TestLobby,
     room: Value,
     room_pid: u64,
     /// Where the room is reached.
@@ -79,12 +79,12 @@ impl Turn {
 
 impl Route {
     /// Starts a lobby, and a room in which so many players stay.
-    pub async fn open(way: Way, players: usize) -> anyhow::Result<Route> {
-        let lobby = Lobby::start("examples/unruly", way.flags())?;
+    pub async fn open(program: &Path, way: Way, players: usize) -> anyhow::Result<Route> {
+        let lobby = lobby::start(program, way.flags()).await;
         // Enough for all who come and go.
         let play = json!({ "capacity": 1000 });
         let (first, reroute) = rerouted(&lobby, "play", play).await?;
-        let spawned = lobby.wait_for("spawned")?;
+        let spawned = lobby.logged("spawned").await;
         let room = reroute["room"].clone();
         ensure!(spawned["room"] == room, "another room was started");
         let mut route = Route {
@@ -161,9 +161,9 @@ impl Route {
     }
 
     /// Stops the lobby, whose own count tells how each connection really came to the room.
-    pub fn close(self) -> anyhow::Result<String> {
+    pub async fn close(self) -> anyhow::Result<String> {
         let name = self.way.name();
-        let counts = self.lobby.stop()?;
+        let counts = lobby::stop(self.lobby).await?;
         let (handed_off, relayed) = counts;
         let right = match self.way {
             Way::OwnPort => (0, 0),
@@ -189,7 +189,12 @@ impl Route {
     fn processor_times(&self) -> anyhow::Result<[Duration; 4]> {
         let time = processor_time;
         let this = std::process::id().into();
-        Ok([time(self.lobby.pid())?, time(self.room_pid)?, time(this)?, machine_time()?])
+        Ok([
+            time(self.lobby.pid().as_raw_nonzero().get() as u64)?,
+            time(self.room_pid)?,
+            time(this)?,
+            machine_time()?,
+        ])
     }
 
     fn turn(&self, done: u64, start: Instant, before: [Duration; 4]) -> anyhow::Result<Turn> {
@@ -202,14 +207,14 @@ impl Route {
 }
 
 /// A new player in the lobby.
-async fn registered(lobby: &Lobby) -> anyhow::Result<Client> {
+async fn registered(lobby: &TestLobby) -> anyhow::Result<Client> {
     let mut client = Client::connect(&lobby.url, json!({})).await.map_err(Error::msg)?;
     client.ask("register", json!({ "name": "somebody" })).await.map_err(Error::msg)?;
     Ok(client)
 }
 
 /// A new player asks the lobby for a seat.
-async fn rerouted(lobby: &Lobby, event: &str, data: Value) -> anyhow::Result<(Client, Value)> {
+async fn rerouted(lobby: &TestLobby, event: &str, data: Value) -> anyhow::Result<(Client, Value)> {
     let mut client = registered(lobby).await?;
     client.emit(event, data);
     let reroute = client.event("reroute").await;

@@ -1,7 +1,7 @@
 //! What it costs to reach a room: by a port of its own, by handoff and by relay, in turns. A busy
 //! machine slows all three down alike, so the ratios of one round say more than the numbers.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use crate::{
     figures::{percentiles, ratio, spread},
@@ -23,10 +23,10 @@ const KNOCKS: (u64, u64) = (512, 16);
 /// The results of the three ways, in their order.
 type Ways<T> = [Vec<T>; 3];
 
-pub async fn measure() -> anyhow::Result<()> {
+pub async fn measure(program: &Path) -> anyhow::Result<()> {
     let mut routes = Vec::new();
     for way in Way::ALL {
-        routes.push(Route::open(way, PLAYERS).await?);
+        routes.push(Route::open(program, way, PLAYERS).await?);
     }
     println!("\nThree ways to a room with {PLAYERS} players; ratios to a port per room:");
 
@@ -58,7 +58,7 @@ pub async fn measure() -> anyhow::Result<()> {
 
     println!("how connections came to the room, by the lobby's own count");
     for route in routes {
-        println!("  {}", route.close()?);
+        println!("  {}", route.close().await?);
     }
     Ok(())
 }

@@ -1,37 +1,28 @@
 //! A player's connection to a room that costs the one who measures as little as can be: frames are
 //! looked at and never parsed.
 
-use anyhow::{Context as _, bail};
-use futures_util::{SinkExt as _, StreamExt as _};
+use anyhow::{Context as _, Error};
+use cluster::testing::{Connection, Packet};
 use serde_json::{Value, json};
 use tokio::{
-    net::TcpStream,
     sync::{mpsc, watch},
     time::Instant,
 };
-use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async_with_config,
-    tungstenite::{Message, Utf8Bytes},
-};
 
 /// The request, for which the room sends nothing but the answer; 0 is the answer's number.
-const REQUEST: Utf8Bytes = Utf8Bytes::from_static(r#"420["logged"]"#);
-const ANSWER: &str = r#"430[{"ok""#;
+const REQUEST: &str = r#"420["logged"]"#;
+const ANSWER: &str = r#"[{"ok""#;
 
-pub struct Seat(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub struct Seat(Connection);
 
 impl Seat {
     /// Connects to where `reroute` says, and joins. `url`: where its `path` is.
     pub async fn take(url: &str, reroute: &Value) -> anyhow::Result<Seat> {
-        let host = url.trim_start_matches("http");
         let path = reroute["path"].as_str().context("no path")?;
-        let address = format!("ws{host}{path}/?EIO=4&transport=websocket");
-        // As browsers do: a small packet is sent at once.
-        let at_once = true;
-        let mut seat = Seat(connect_async_with_config(address, None, at_once).await?.0);
+        let mut seat = Seat(Connection::open(url, path).await.map_err(Error::msg)?);
         let auth = json!({ "ticket": reroute["ticket"] });
-        seat.0.send(Message::text(format!("40{auth}"))).await?;
-        while !seat.next().await?.starts_with(r#"42["joined""#) {}
+        seat.0.introduce(&auth).await.map_err(Error::msg)?;
+        seat.0.event("joined").await.map_err(Error::msg)?;
         Ok(seat)
     }
 
@@ -39,23 +30,16 @@ impl Seat {
     async fn ask_until(&mut self, end: Instant) -> anyhow::Result<u64> {
         let mut answered = 0;
         while Instant::now() < end {
-            self.0.send(Message::Text(REQUEST)).await?;
-            while !self.next().await?.starts_with(ANSWER) {}
+            self.0.send(REQUEST).await.map_err(Error::msg)?;
+            let good = |packet| matches!(packet, Packet::Answer(0, answer) if answer.text().starts_with(ANSWER));
+            while !good(self.next().await?) {}
             answered += 1;
         }
         Ok(answered)
     }
 
-    /// The next frame. Pings are answered.
-    async fn next(&mut self) -> anyhow::Result<Utf8Bytes> {
-        loop {
-            match self.0.next().await.context("the connection has ended")?? {
-                Message::Text(text) if text == "2" => self.0.send(Message::text("3")).await?,
-                Message::Text(text) => return Ok(text),
-                Message::Close(_) => bail!("the room has hung up"),
-                _ => {}
-            }
-        }
+    async fn next(&mut self) -> anyhow::Result<Packet> {
+        self.0.next().await.map_err(Error::msg)
     }
 }
 

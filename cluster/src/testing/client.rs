@@ -1,19 +1,20 @@
-//! A Socket.IO client, as small as it can be: it speaks the protocol itself, so that a test can also
-//! do what the official one never does.
+//! A Socket.IO client for stories: it remembers what comes while something else is waited for, and answers pings
+//! whatever the test does. What does not come within 20 seconds fails the test.
 
-use std::{collections::VecDeque, io, net::Ipv4Addr, time::Duration};
+use std::{collections::VecDeque, net::Ipv4Addr, time::Duration};
 
-use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::{
-    net::{TcpSocket, TcpStream},
-    sync::mpsc,
+use tokio::sync::mpsc;
+
+use super::{
+    connection::{Connection, Packet},
+    wait::soon,
 };
-use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
 
-use crate::helpers::soon;
-
-/// A connection. Dropping it cuts the line, as a lost network does.
+/// A connection to the lobby or to a room. Dropping it cuts the line, as a lost network does.
+///
+/// Requests and events are waited for at most 20 seconds; then, and when the connection ends before they come, the
+/// test panics. Only the methods that begin with `try_` say `None` instead at the end.
 pub struct Client {
     orders: mpsc::UnboundedSender<Order>,
     packets: mpsc::UnboundedReceiver<Packet>,
@@ -28,20 +29,9 @@ enum Order {
     Leave,
 }
 
-#[derive(Debug)]
-enum Packet {
-    Connected,
-    Refused(String),
-    Event(String, Value),
-    /// The event `binary`, with these bytes.
-    Bytes(Vec<u8>),
-    Ack(u64, Value),
-    /// The server has ended the connection in order.
-    Disconnected,
-}
-
 impl Client {
-    /// Connects to the lobby at `url` (http://…) with this `auth`. `Err`: the text of `connect_error`.
+    /// Connects to the lobby at `url` (http://…) with this `auth`: `{}`, or `{ token }`. `Err`: the text of
+    /// `connect_error`.
     pub async fn connect(url: &str, auth: Value) -> Result<Client, String> {
         Self::connect_at(url, "/socket.io", auth).await
     }
@@ -58,16 +48,11 @@ impl Client {
         path: &str,
         auth: Value,
     ) -> Result<Client, String> {
-        let host = url.trim_start_matches("http://");
-        let connecting = async {
-            let stream = tcp(from, host).await.map_err(|error| error.to_string())?;
-            let address = format!("ws://{host}{path}/?EIO=4&transport=websocket");
-            client_async(address, stream).await.map_err(|error| error.to_string())
-        };
-        let (stream, _) = soon("a websocket", connecting).await?;
+        let connection = Connection::open_from(from, url, path);
+        let connection = soon("a websocket", connection).await?;
         let (orders, ordered) = mpsc::unbounded_channel();
         let (arrived, packets) = mpsc::unbounded_channel();
-        tokio::spawn(carry(stream, ordered, arrived));
+        tokio::spawn(carry(connection, ordered, arrived));
         let mut client = Client { orders, packets, seen: VecDeque::new(), next_ack: 0 };
         client.send(format!("40{auth}"));
         let connected = |packet: &Packet| match packet {
@@ -79,6 +64,12 @@ impl Client {
             Some(answer) => answer.map(|()| client),
             None => Err("the end, and no answer to CONNECT".to_owned()),
         }
+    }
+
+    /// Goes to the room that a `reroute` names. `Err`: the code with which the ticket is refused.
+    pub async fn redeem(reroute: &Value) -> Result<Client, String> {
+        let [url, path] = ["url", "path"].map(|name| reroute[name].as_str().expect("an address"));
+        Self::connect_at(url, path, json!({ "ticket": reroute["ticket"] })).await
     }
 
     /// Sends text as it is.
@@ -110,6 +101,7 @@ impl Client {
         self.wait("bytes", bytes).await
     }
 
+    /// Emits an event, and wants no answer.
     pub fn emit(&self, event: &str, data: Value) {
         self.send(format!("42{}", json!([event, data])));
     }
@@ -123,7 +115,7 @@ impl Client {
         }
     }
 
-    /// Asks again and again until the answer is as wanted, but not for ever.
+    /// Asks every 5 ms until the answer is as wanted.
     pub async fn ask_until(&mut self, event: &str, data: Value, wanted: impl Fn(&Value) -> bool) {
         let asking = async {
             while !wanted(&self.ask(event, data.clone()).await.expect("an answer")) {
@@ -133,7 +125,7 @@ impl Client {
         soon(event, asking).await;
     }
 
-    /// Asks until he is not too fast any more.
+    /// Asks until the answer is not `too_fast`.
     pub async fn ask_patiently(&mut self, event: &str, data: Value) -> Result<Value, String> {
         let asking = async {
             loop {
@@ -144,7 +136,7 @@ impl Client {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         };
-        soon("his turn", asking).await
+        soon("an answer but `too_fast`", asking).await
     }
 
     /// Emits `[name, data …]`, and waits for the answer as it is.
@@ -155,7 +147,7 @@ impl Client {
         self.answer(id, &event.to_string()).await
     }
 
-    /// The same for somebody who may have been cut off: then there is no answer.
+    /// The same for a client that may have been cut off: then there is no answer.
     pub async fn try_ask(&mut self, event: &str, data: Value) -> Option<Value> {
         let id = self.next_ack;
         self.next_ack += 1;
@@ -176,7 +168,7 @@ impl Client {
         let answer = async {
             loop {
                 match self.packets.recv().await? {
-                    Packet::Ack(acked, value) if acked == id => return Some(value),
+                    Packet::Answer(to, answer) if to == id => return Some(answer.value()),
                     Packet::Disconnected => return None,
                     other => self.seen.push_back(other),
                 }
@@ -188,7 +180,7 @@ impl Client {
     /// Waits for the answer to what was asked with this number.
     pub async fn answer(&mut self, id: u64, to: &str) -> Value {
         let answer = |packet: &Packet| match packet {
-            Packet::Ack(acked, value) if *acked == id => Some(value.clone()),
+            Packet::Answer(to, answer) if *to == id => Some(answer.value()),
             _ => None,
         };
         self.wait(&format!("an answer to {to}"), answer).await
@@ -197,7 +189,7 @@ impl Client {
     /// The data of the next event of this name.
     pub async fn event(&mut self, name: &str) -> Value {
         let named = |packet: &Packet| match packet {
-            Packet::Event(event, data) if event == name => Some(data.clone()),
+            Packet::Event(event, data) if event == name => Some(data.value()),
             _ => None,
         };
         self.wait(name, named).await
@@ -217,7 +209,7 @@ impl Client {
     pub async fn either(&mut self, one: &str, other: &str) -> (String, Value) {
         let named = |packet: &Packet| match packet {
             Packet::Event(event, data) if event == one || event == other => {
-                Some((event.clone(), data.clone()))
+                Some((event.clone(), data.value()))
             }
             _ => None,
         };
@@ -233,7 +225,7 @@ impl Client {
         names.collect()
     }
 
-    /// Disconnects in order, as a page does that was told to.
+    /// Disconnects in order, as a page does that is closed on purpose.
     pub async fn leave(mut self) {
         let _ = self.orders.send(Order::Leave);
         self.end().await;
@@ -279,7 +271,7 @@ impl Client {
     /// The data of the next event of this name; `None` after the connection's end.
     pub async fn try_event(&mut self, name: &str) -> Option<Value> {
         let named = |packet: &Packet| match packet {
-            Packet::Event(event, data) if event == name => Some(data.clone()),
+            Packet::Event(event, data) if event == name => Some(data.value()),
             _ => None,
         };
         self.try_wait(name, named).await
@@ -288,7 +280,7 @@ impl Client {
     /// The events that came and were not waited for, as `[name, data]`, oldest first; bytes are a list.
     pub fn take_events(&mut self) -> Vec<Value> {
         let events = self.seen.drain(..).filter_map(|packet| match packet {
-            Packet::Event(name, data) => Some(json!([name, data])),
+            Packet::Event(name, data) => Some(json!([name, data.value()])),
             Packet::Bytes(bytes) => Some(json!(["binary", bytes])),
             _ => None,
         });
@@ -301,78 +293,35 @@ impl Client {
     }
 }
 
-/// A connection from this address. As with browsers, a small packet is sent at once.
-pub async fn tcp(from: Ipv4Addr, to: &str) -> io::Result<TcpStream> {
-    let socket = TcpSocket::new_v4()?;
-    if from != Ipv4Addr::LOCALHOST {
-        socket.bind((from, 0).into())?;
-    }
-    socket.set_nodelay(true)?;
-    let to = to.replace("localhost", "127.0.0.1");
-    socket.connect(to.parse().map_err(io::Error::other)?).await
-}
-
-/// Carries packets both ways, and answers pings, whatever the test is waiting for.
+/// Carries packets both ways, whatever the test is waiting for.
 async fn carry(
-    mut stream: WebSocketStream<TcpStream>,
+    mut connection: Connection,
     mut orders: mpsc::UnboundedReceiver<Order>,
     packets: mpsc::UnboundedSender<Packet>,
 ) {
     loop {
-        let message = tokio::select! {
+        // A line that cannot be written to may still hold something to be read.
+        let _ = tokio::select! {
             order = orders.recv() => match order {
-                Some(Order::Send(text)) => Message::text(text),
-                Some(Order::Bytes(bytes)) => Message::binary(bytes),
+                Some(Order::Send(text)) => connection.send(text).await,
+                Some(Order::Bytes(bytes)) => connection.send_bytes(bytes).await,
                 Some(Order::Leave) => {
-                    let _ = stream.send(Message::text("41")).await;
-                    let _ = stream.close(None).await;
-                    continue;
+                    connection.hang_up().await;
+                    Ok(())
                 }
                 None => return,
             },
-            frame = stream.next() => match frame {
-                Some(Ok(Message::Text(text))) if text.as_str() == "2" => Message::text("3"),
-                Some(Ok(Message::Text(text))) => {
-                    match parse(&text) {
-                        Some(Packet::Disconnected) => {
-                            let _ = packets.send(Packet::Disconnected);
-                            return;
-                        }
-                        Some(packet) => drop(packets.send(packet)),
-                        None => {}
+            packet = connection.next() => match packet {
+                Ok(packet) => {
+                    let over = matches!(packet, Packet::Disconnected);
+                    let _ = packets.send(packet);
+                    if over {
+                        return;
                     }
-                    continue;
+                    Ok(())
                 }
-                Some(Ok(Message::Binary(bytes))) => {
-                    let _ = packets.send(Packet::Bytes(bytes.to_vec()));
-                    continue;
-                }
-                Some(Ok(_)) => continue,
-                Some(Err(_)) | None => return,
+                Err(_) => return,
             },
         };
-        // A line that cannot be written to may still hold something to be read.
-        let _ = stream.send(message).await;
-    }
-}
-
-fn parse(text: &str) -> Option<Packet> {
-    let json = |text: &str| serde_json::from_str::<Value>(text).expect("the server sends JSON");
-    match text.get(..2)? {
-        "40" => Some(Packet::Connected),
-        "41" => Some(Packet::Disconnected),
-        "42" => {
-            let mut event = json(&text[2..]);
-            let name = event[0].as_str().expect("an event has a name").to_owned();
-            Some(Packet::Event(name, event[1].take()))
-        }
-        "43" => {
-            let (id, values) = text[2..].split_at(text[2..].find('[')?);
-            Some(Packet::Ack(id.parse().ok()?, json(values)[0].take()))
-        }
-        "44" => {
-            Some(Packet::Refused(json(&text[2..])["message"].as_str().unwrap_or_default().into()))
-        }
-        _ => None,
     }
 }

@@ -1,168 +1,205 @@
-//! What the tests share: a cluster that runs, and patience.
+//! A lobby that runs, for a story over real processes and sockets.
 
 use std::{
-    env, fs,
     io::{BufRead as _, BufReader, Read},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
-    sync::{
-        Arc, Mutex, OnceLock,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    thread,
-    time::{Duration, Instant},
+    process::{Child, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    thread::{self, JoinHandle},
+    time::Instant,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
-use crate::{player::Player, socket_io::Client};
+use super::{
+    client::Client,
+    player::TestPlayer,
+    process::{TestFolder, command, descriptors, is_room, pid},
+    wait::{DEADLINE, eventually, soon},
+};
 
-/// Longer than anything takes on a machine that is busy with something else; a test that waits so long
-/// has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// For tests that say more, and come back more often, than a public game allows.
-pub const AT_ANY_PACE: [&str; 4] =
-    ["--events-per-second", "1000000", "--connects-per-second", "1000000"];
-
-/// Waits, but not for ever.
-pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    let result = tokio::time::timeout(PATIENCE, future).await;
-    result.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
-}
-
-/// Looks again and again, for what gives no sign of its own.
-pub async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let found = async {
-        loop {
-            match look() {
-                Some(found) => return found,
-                None => tokio::time::sleep(Duration::from_millis(5)).await,
-            }
-        }
-    };
-    soon(what, found).await
-}
-
-/// A program that runs as a lobby, on a free port and with a folder of its own. Dropping it kills it,
-/// and checks that its rooms end with it.
-pub struct Cluster {
+/// A program that runs as a lobby, on a free port and with a key of its own.
+///
+/// Dropping it kills it, and checks that its rooms end with it. If the test has failed, it prints the log.
+///
+/// ```no_run
+/// # use cluster::testing::TestLobby;
+/// # use serde_json::json;
+/// # async fn story(program: &str) {
+/// // In your tests: env!("CARGO_BIN_EXE_server").
+/// let lobby = TestLobby::start(program, &["--seats", "2"]).await;
+/// let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
+/// let mut anns = ann.enter("play", json!({})).await;
+/// let mut bobs = bob.enter("play", json!({})).await;
+/// assert_eq!(anns.event("joined").await["room"], bobs.event("joined").await["room"]);
+/// anns.ask("say", json!("hello")).await.expect("an answer");
+/// assert_eq!(bobs.event("said").await, json!({ "from": "Ann", "text": "hello" }));
+/// # }
+/// ```
+pub struct TestLobby {
+    /// Where it is reached, such as `http://127.0.0.1:40123`.
     pub url: String,
-    program: PathBuf,
+    launch: LobbyBuilder,
     process: Child,
     log: Log,
-    flags: Vec<String>,
-    environment: Vec<(String, String)>,
-    folder: Arc<Folder>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 type Log = Arc<Mutex<Vec<String>>>;
+type OnLine = Arc<dyn Fn(&str) + Send + Sync>;
 
-impl Cluster {
-    /// Your own lobby and rooms.
-    pub async fn yours(flags: &[&str]) -> Cluster {
-        Self::start(env!("CARGO_BIN_EXE_server").into(), flags, &[], Folder::new()).await
+/// How a lobby is started: made by [`TestLobby::builder`].
+#[derive(Clone)]
+pub struct LobbyBuilder {
+    program: PathBuf,
+    flags: Vec<String>,
+    environment: Vec<(String, String)>,
+    folder: Arc<TestFolder>,
+    working_dir: Option<PathBuf>,
+    on_line: Option<OnLine>,
+}
+
+impl LobbyBuilder {
+    /// Adds flags. They count more than what a test lobby has by default: any free port, a log as JSON.
+    pub fn flags<S: AsRef<str>>(mut self, flags: &[S]) -> Self {
+        self.flags.extend(flags.iter().map(|flag| flag.as_ref().to_owned()));
+        self
     }
 
-    /// The same with something in its environment, such as a setting of your own.
-    pub async fn yours_with(flags: &[&str], environment: &[(&str, &str)]) -> Cluster {
-        Self::start(env!("CARGO_BIN_EXE_server").into(), flags, environment, Folder::new()).await
+    /// Sets a variable of its environment; an empty one is removed.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
     }
 
-    /// The program that misbehaves when asked to.
-    pub async fn unruly(flags: &[&str]) -> Cluster {
-        Self::start(unruly(), flags, &[], Folder::new()).await
+    /// Keeps its key in this folder, so that another lobby can have the same.
+    pub fn folder(mut self, folder: &Arc<TestFolder>) -> Self {
+        self.folder = folder.clone();
+        self
     }
 
-    /// The same with something in its environment; what is empty is taken out of it.
-    pub async fn unruly_with(flags: &[&str], environment: &[(&str, &str)]) -> Cluster {
-        Self::start(unruly(), flags, environment, Folder::new()).await
+    /// Runs it in this folder instead of the test's.
+    pub fn working_dir(mut self, folder: &Path) -> Self {
+        self.working_dir = Some(folder.to_owned());
+        self
     }
 
-    /// Another program that is a lobby.
-    pub async fn of(program: &Path, flags: &[&str]) -> Cluster {
-        Self::start(program.to_owned(), flags, &[], Folder::new()).await
+    /// Is called with each line of the log, on the thread that reads it.
+    pub fn on_line(mut self, hook: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.on_line = Some(Arc::new(hook));
+        self
     }
 
-    /// The same with something in its environment, and its key in this folder.
-    pub async fn of_with(
-        program: PathBuf,
-        flags: &[&str],
-        environment: &[(&str, &str)],
-        folder: Arc<Folder>,
-    ) -> Cluster {
-        Self::start(program, flags, environment, folder).await
+    /// Starts it, and waits until it is ready.
+    ///
+    /// # Panics
+    /// If it is not ready within 20 seconds.
+    pub async fn start(self) -> TestLobby {
+        let mut process = self.spawn();
+        let log = Log::default();
+        let readers = vec![
+            self.collect(process.stdout.take().expect("piped"), &log),
+            self.collect(process.stderr.take().expect("piped"), &log),
+        ];
+        let mut lobby = TestLobby { url: String::new(), launch: self, process, log, readers };
+        let ready = eventually("lobby ready", || {
+            // What was said before the end may still be on its way to the log.
+            let over = lobby.has_ended().filter(|_| lobby.has_said_all());
+            let ready = lobby.lines().into_iter().find(|line| line["message"] == "lobby ready");
+            match over {
+                Some(status) if ready.is_none() => panic!("the lobby has ended with {status}"),
+                _ => ready,
+            }
+        });
+        let ready = ready.await;
+        lobby.url = ready["url"].as_str().expect("a url").to_owned();
+        lobby
     }
 
-    /// The same with so many open files at most.
-    pub async fn unruly_with_open_files(limit: u32, flags: &[&str]) -> Cluster {
-        use std::os::unix::fs::PermissionsExt as _;
-        let folder = Folder::new();
-        let script = folder.0.join("limited");
-        let text = format!("#!/bin/sh\nulimit -n {limit}\nexec '{}' \"$@\"\n", unruly().display());
-        fs::write(&script, text).expect("a script");
-        fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).expect("our script");
-        Self::start(script, flags, &[], folder).await
+    fn spawn(&self) -> Child {
+        let mut command = command(&self.program);
+        command
+            .env("CLUSTER_PORT", "0")
+            .env("CLUSTER_KEY_FILE", self.folder.path().join("lobby.key"))
+            .env("CLUSTER_LOG_FORMAT", "json")
+            // The line `spawned` says which process a room is.
+            .env("RUST_LOG", "info,app=debug,cluster=debug");
+        for (name, value) in &self.environment {
+            match value.is_empty() {
+                true => command.env_remove(name),
+                false => command.env(name, value),
+            };
+        }
+        if let Some(folder) = &self.working_dir {
+            command.current_dir(folder);
+        }
+        command.args(&self.flags).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let started = command.spawn();
+        started.unwrap_or_else(|error| panic!("cannot start {}: {error}", self.program.display()))
     }
 
-    /// Starts it again after this one has ended: the same command, and so the same key.
-    pub async fn again(self) -> Cluster {
+    /// On a thread, so that a full pipe never stops the program.
+    fn collect(&self, output: impl Read + Send + 'static, log: &Log) -> JoinHandle<()> {
+        let (log, on_line) = (log.clone(), self.on_line.clone());
+        thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if let Some(on_line) = &on_line {
+                    on_line(&line);
+                }
+                log.lock().unwrap().push(line);
+            }
+        })
+    }
+}
+
+impl TestLobby {
+    /// Starts a program as a lobby with these flags.
+    ///
+    /// # Panics
+    /// If it is not ready within 20 seconds.
+    pub async fn start(program: impl AsRef<Path>, flags: &[&str]) -> TestLobby {
+        Self::builder(program).flags(flags).start().await
+    }
+
+    /// The same with more to choose.
+    pub fn builder(program: impl AsRef<Path>) -> LobbyBuilder {
+        LobbyBuilder {
+            program: program.as_ref().to_owned(),
+            flags: vec![],
+            environment: vec![],
+            folder: TestFolder::new(),
+            working_dir: None,
+            on_line: None,
+        }
+    }
+
+    /// Starts it again with the same command and so the same key, killing it first if it still runs.
+    pub async fn again(self) -> TestLobby {
         self.again_with(&[]).await
     }
 
     /// The same with more flags, this time.
-    pub async fn again_with(self, more: &[&str]) -> Cluster {
-        let (program, folder) = (self.program.clone(), self.folder.clone());
-        let (before, environment) = (self.flags.clone(), self.environment.clone());
+    pub async fn again_with(self, more: &[&str]) -> TestLobby {
+        let launch = self.launch.clone();
         drop(self);
-        let flags: Vec<&str> =
-            before.iter().map(String::as_str).chain(more.iter().copied()).collect();
-        let environment: Vec<(&str, &str)> =
-            environment.iter().map(|(name, value)| (&**name, &**value)).collect();
-        let mut again = Self::start(program, &flags, &environment, folder).await;
-        again.flags = before;
+        let mut again = launch.clone().flags(more).start().await;
+        again.launch = launch;
         again
     }
 
-    async fn start(
-        program: PathBuf,
-        flags: &[&str],
-        environment: &[(&str, &str)],
-        folder: Arc<Folder>,
-    ) -> Cluster {
-        let mut command = command(&program);
-        command.envs(environment.iter().copied());
-        for (name, _) in environment.iter().filter(|(_, value)| value.is_empty()) {
-            command.env_remove(name);
-        }
-        let mut process = command
-            .args(["--log-format", "json", "--key-file"])
-            .arg(folder.0.join("lobby.key"))
-            .args(flags)
-            .env("CLUSTER_PORT", "0")
-            // The line `spawned` tells which process a room is.
-            .env("RUST_LOG", "info,app=debug,cluster=debug")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let log = Log::default();
-        collect(process.stdout.take().expect("piped"), &log);
-        collect(process.stderr.take().expect("piped"), &log);
-        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        let environment = environment.iter().map(own).collect();
-        let url = String::new();
-        let mut cluster = Cluster { url, program, process, log, flags, environment, folder };
-        let ready = cluster.logged("lobby ready").await;
-        cluster.url = ready["url"].as_str().expect("a url").to_owned();
-        cluster
+    /// A new player, in the lobby.
+    pub async fn player(&self, name: &str) -> TestPlayer {
+        TestPlayer::register(&self.url, name).await
     }
 
-    /// A new player, in the lobby.
-    pub async fn player(&self, name: &str) -> Player {
-        Player::register(&self.url, name).await
+    /// The same with more in the form than a name.
+    pub async fn player_as(&self, form: Value) -> TestPlayer {
+        TestPlayer::register_as(&self.url, form).await
     }
 
     /// Somebody who has not registered.
@@ -170,16 +207,48 @@ impl Cluster {
         Client::connect(&self.url, json!({})).await.expect("anyone may connect")
     }
 
-    /// The first line of the log with this message.
+    /// The status of the answer to an HTTP GET.
+    pub async fn get(&self, path: &str) -> u16 {
+        let host = self.url.trim_start_matches("http://");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let answer = async {
+            let mut stream = TcpStream::connect(host).await?;
+            stream.write_all(request.as_bytes()).await?;
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).await?;
+            std::io::Result::Ok(String::from_utf8_lossy(&answer).into_owned())
+        };
+        let answer = soon(path, answer).await.expect("an answer");
+        answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
+    }
+
+    /// Waits for the first line of the log with this message.
     pub async fn logged(&self, message: &str) -> Value {
         eventually(message, || self.lines().into_iter().find(|line| line["message"] == message))
             .await
+    }
+
+    /// How many lines of the log have this message.
+    pub fn count(&self, message: &str) -> usize {
+        self.lines().iter().filter(|line| line["message"] == message).count()
     }
 
     /// The log so far.
     pub fn lines(&self) -> Vec<Value> {
         let log = self.log.lock().unwrap();
         log.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// The log so far, as it was written.
+    pub fn text(&self) -> String {
+        self.log.lock().unwrap().join("\n")
+    }
+
+    /// Whether this line of a room is among the last 500 of the log.
+    pub fn has_lately(&self, room: &str, message: &str) -> bool {
+        let (room, message) = (format!("\"{room}\""), format!("\"{message}\""));
+        let log = self.log.lock().unwrap();
+        log.iter().rev().take(500).any(|line| line.contains(&room) && line.contains(&message))
     }
 
     /// The process of a room.
@@ -191,20 +260,10 @@ impl Cluster {
 
     /// Sends a signal to a room's process.
     pub async fn signal_room(&self, room: &Value, signal: Signal) {
-        kill_process(self.process_of(room).await, signal).expect("it runs");
+        kill_process(self.process_of(room).await, signal).expect("the room runs");
     }
 
-    /// A new player of this form, in the lobby.
-    pub async fn player_as(&self, form: Value) -> Player {
-        Player::register_as(&self.url, form).await
-    }
-
-    /// How often the log has a line with this message.
-    pub fn count(&self, message: &str) -> usize {
-        self.lines().iter().filter(|line| line["message"] == message).count()
-    }
-
-    /// All processes that it ever started for rooms.
+    /// All processes that it has started for rooms so far.
     pub fn processes(&self) -> Vec<Pid> {
         let lines = self.lines().into_iter();
         lines.filter(|line| line["message"] == "spawned").map(|line| pid(&line["pid"])).collect()
@@ -225,22 +284,12 @@ impl Cluster {
         self.url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
     }
 
-    /// Whether this line of a room is among the last of the log.
-    pub fn has_lately(&self, room: &str, message: &str) -> bool {
-        let (room, message) = (format!("\"{room}\""), format!("\"{message}\""));
-        let log = self.log.lock().unwrap();
-        log.iter().rev().take(500).any(|line| line.contains(&room) && line.contains(&message))
-    }
-
-    /// The log so far, as it was written.
-    pub fn text(&self) -> String {
-        self.log.lock().unwrap().join("\n")
-    }
-
+    /// Where its key is.
     pub fn key_file(&self) -> PathBuf {
-        self.folder.0.join("lobby.key")
+        self.launch.folder.path().join("lobby.key")
     }
 
+    /// Sends a signal to the lobby: `Signal::TERM` asks it to stop.
     pub fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).expect("the lobby runs");
     }
@@ -254,116 +303,27 @@ impl Cluster {
     pub async fn ended(&mut self) -> ExitStatus {
         eventually("the lobby's end", || self.process.try_wait().expect("our child")).await
     }
+
+    /// Whether all that it has written is in the log; so after its end.
+    pub fn has_said_all(&self) -> bool {
+        self.readers.iter().all(JoinHandle::is_finished)
+    }
 }
 
-impl Drop for Cluster {
+impl Drop for TestLobby {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
         if thread::panicking() {
-            eprintln!("--- the log ---\n{}", self.log.lock().unwrap().join("\n"));
+            eprintln!("--- the log ---\n{}", self.text());
             return;
         }
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + DEADLINE;
         for pid in self.processes() {
-            while is_alive(pid) {
+            while is_room(pid) {
                 assert!(Instant::now() < deadline, "a room outlives its lobby");
-                thread::sleep(Duration::from_millis(1));
+                thread::sleep(std::time::Duration::from_millis(1));
             }
         }
     }
-}
-
-/// A program that runs from the project's folder and gets no settings but the test's. Only how
-/// connections come to rooms can be chosen for all tests: `CLUSTER_RELAY=true cargo test`.
-pub fn command(program: &Path) -> Command {
-    let mut command = Command::new(program);
-    let ours = |name: &str| name.starts_with("CLUSTER_") || name == "RUST_LOG";
-    let routing = |name: &str| matches!(name, "CLUSTER_RELAY" | "CLUSTER_ROOM_PORTS");
-    for (name, _) in env::vars().filter(|(name, _)| ours(name) && !routing(name)) {
-        command.env_remove(name);
-    }
-    command.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
-    command
-}
-
-/// The program of `unruly.rs`; built once.
-pub fn unruly() -> PathBuf {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| example("unruly")).clone()
-}
-
-/// An example's program. `cargo test --test cluster` builds no examples, and one that was built before may
-/// be older than the sources: Cargo is asked.
-pub fn example(name: &str) -> PathBuf {
-    // This test is TARGET/PROFILE/deps/NAME.
-    let test = env::current_exe().expect("a path");
-    let profile = test.ancestors().nth(2).expect("a profile's folder");
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--example", name, "--target-dir"]);
-    cargo.arg(profile.parent().expect("a target folder"));
-    match profile.file_name().and_then(|name| name.to_str()) {
-        Some("debug") | None => {}
-        Some(name) => drop(cargo.args(["--profile", name])),
-    }
-    let built = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("Cargo runs");
-    assert!(built.success(), "the example {name} does not build");
-    profile.join("examples").join(name)
-}
-
-/// A folder that is gone when nobody needs it any more.
-pub struct Folder(pub PathBuf);
-
-impl Folder {
-    pub fn new() -> Arc<Folder> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let name = format!("cluster-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
-        let path = env::temp_dir().join(name);
-        fs::create_dir_all(&path).expect("a folder");
-        Arc::new(Folder(path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// What the process's descriptors are.
-pub fn descriptors(process: Pid) -> Vec<String> {
-    let folder = match cfg!(target_os = "linux") {
-        true => format!("/proc/{}/fd", process.as_raw_nonzero()),
-        // There is no such list of another process.
-        false => return vec![],
-    };
-    let entries = fs::read_dir(folder).expect("a process that runs").flatten();
-    let targets = entries.filter_map(|entry| fs::read_link(entry.path()).ok());
-    targets.map(|target| target.display().to_string()).collect()
-}
-
-/// Whether a process runs; one that has ended and was not reaped does not.
-pub fn is_alive(pid: Pid) -> bool {
-    if !cfg!(target_os = "linux") {
-        return rustix::process::test_kill_process(pid).is_ok();
-    }
-    // After the name in parentheses: the state.
-    let stat =
-        fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
-}
-
-pub fn pid(value: &Value) -> Pid {
-    let number = value.as_i64().and_then(|number| i32::try_from(number).ok());
-    number.and_then(Pid::from_raw).expect("a process id")
-}
-
-/// On a thread, so that a full pipe never stops the program.
-fn collect(output: impl Read + Send + 'static, log: &Log) {
-    let log = log.clone();
-    thread::spawn(move || {
-        for line in BufReader::new(output).lines().map_while(Result::ok) {
-            log.lock().unwrap().push(line);
-        }
-    });
 }

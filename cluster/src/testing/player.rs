@@ -1,35 +1,47 @@
-//! A player who tells his story: he registers, asks, is sent to rooms, and comes back.
+//! A player of a story: they register, ask, are sent to rooms, and come back, as the page does.
 
 use serde_json::{Value, json};
 
-use crate::socket_io::Client;
+use super::client::Client;
 
-/// Somebody with a token. He is in the lobby until he enters a room, as the page does.
-pub struct Player {
+/// Somebody with a token. They are in the lobby until they enter a room.
+pub struct TestPlayer {
     /// `{ id, name }`.
     pub you: Value,
+    /// What brings them back as the same player.
     pub token: String,
-    url: String,
+    /// The connection to the lobby, while they have one.
     pub lobby: Option<Client>,
+    url: String,
 }
 
-impl Player {
-    /// A new one, in the lobby at `url`.
-    pub async fn register(url: &str, name: &str) -> Player {
+impl TestPlayer {
+    /// A new player, in the lobby at `url`.
+    ///
+    /// # Panics
+    /// If the lobby does not register them.
+    pub async fn register(url: &str, name: &str) -> TestPlayer {
         Self::register_as(url, json!({ "name": name })).await
     }
 
-    /// The same with this form.
-    pub async fn register_as(url: &str, form: Value) -> Player {
+    /// The same with more in the form than a name.
+    ///
+    /// # Panics
+    /// If the lobby does not register them.
+    pub async fn register_as(url: &str, form: Value) -> TestPlayer {
         let mut lobby = Client::connect(url, json!({})).await.expect("anyone may connect");
         lobby.event("welcome").await;
         let answer = lobby.ask("register", form).await.expect("registered");
         let token = answer["token"].as_str().expect("a token").to_owned();
-        Player { url: url.to_owned(), token, you: answer["you"].clone(), lobby: Some(lobby) }
+        TestPlayer { url: url.to_owned(), token, you: answer["you"].clone(), lobby: Some(lobby) }
     }
 
+    /// The connection to the lobby.
+    ///
+    /// # Panics
+    /// If they are in a room.
     pub fn lobby(&mut self) -> &mut Client {
-        self.lobby.as_mut().expect("he is in a room")
+        self.lobby.as_mut().expect("the player is in the lobby")
     }
 
     /// Asks the lobby. `Err`: the refusal's code.
@@ -37,7 +49,7 @@ impl Player {
         self.lobby().ask(event, data).await
     }
 
-    /// Asks again and again until the answer is as wanted, but not for ever.
+    /// Asks the lobby every 5 ms until the answer is as wanted, at most 20 seconds.
     pub async fn ask_until(&mut self, event: &str, data: Value, wanted: impl Fn(&Value) -> bool) {
         self.lobby().ask_until(event, data, wanted).await;
     }
@@ -48,13 +60,13 @@ impl Player {
         self.rerouted().await
     }
 
-    /// Waits to be sent to a room; the data of `reroute`. An empty `url` stands for the lobby's.
+    /// Waits to be sent to a room; the data of `reroute`, with a full address.
     pub async fn rerouted(&mut self) -> Value {
         let reroute = self.lobby().event("reroute").await;
         self.route(reroute)
     }
 
-    /// A reroute with a full address.
+    /// A reroute with a full address: an empty `url` stands for the lobby's.
     pub fn route(&self, mut reroute: Value) -> Value {
         if reroute["url"] == "" {
             reroute["url"] = json!(self.url);
@@ -65,18 +77,18 @@ impl Player {
     /// Waits to be sent on by a room, and goes there.
     pub async fn follow(&self, room: &mut Client) -> Client {
         let reroute = self.route(room.event("reroute").await);
-        show_ticket(&reroute).await.expect("a good ticket")
+        Client::redeem(&reroute).await.expect("a good ticket")
     }
 
-    /// Asks for a seat, takes it, and leaves the lobby.
+    /// Asks for a seat, takes it, and leaves the lobby; the connection to the room.
     pub async fn enter(&mut self, event: &str, data: Value) -> Client {
         let reroute = self.seat(event, data).await;
         self.take(&reroute).await
     }
 
-    /// Takes the seat that he was sent to.
+    /// Takes the seat to which they were sent, and leaves the lobby.
     pub async fn take(&mut self, reroute: &Value) -> Client {
-        let room = show_ticket(reroute).await.expect("a good ticket");
+        let room = Client::redeem(reroute).await.expect("a good ticket");
         if let Some(lobby) = self.lobby.take() {
             lobby.leave().await;
         }
@@ -95,11 +107,4 @@ impl Player {
         let lobby = Client::connect(&self.url, auth).await.expect("anyone may connect");
         self.lobby.insert(lobby).event("welcome").await
     }
-}
-
-/// Connects to where `reroute` says, and waits for `joined` unless the ticket is refused.
-pub async fn show_ticket(reroute: &Value) -> Result<Client, String> {
-    let url = reroute["url"].as_str().expect("a url");
-    let path = reroute["path"].as_str().expect("a path");
-    Client::connect_at(url, path, json!({ "ticket": reroute["ticket"] })).await
 }

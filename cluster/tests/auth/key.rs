@@ -2,16 +2,14 @@
 
 use std::fs;
 
+use cluster::testing::{TestPlayer, descriptors};
 use serde_json::json;
 
-use crate::{
-    helpers::{Cluster, descriptors},
-    player::Player,
-};
+use crate::common::start_game;
 
 #[tokio::test]
 async fn the_key_is_in_no_room_and_in_no_log() {
-    let cluster = Cluster::unruly(&["--pool", "2"]).await;
+    let cluster = start_game(&["--pool", "2"]).await;
     let file = cluster.key_file();
     let key = fs::read(&file).expect("a key");
     // One that dies as well: more is said of such a one.
@@ -32,7 +30,7 @@ async fn the_key_is_in_no_room_and_in_no_log() {
     for (what, text) in written(&key) {
         assert!(!log.contains(&text), "the log has the key as {what}");
     }
-    for Player { token, .. } in [&ann, &bob] {
+    for TestPlayer { token, .. } in [&ann, &bob] {
         assert!(!log.contains(token.as_str()), "the log has a token");
     }
     if cfg!(target_os = "linux") {

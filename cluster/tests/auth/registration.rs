@@ -1,15 +1,13 @@
 //! Who is who in the lobby: names, tokens, and the one connection that counts.
 
+use cluster::testing::Client;
 use serde_json::{Value, json};
 
-use crate::{
-    helpers::{AT_ANY_PACE, Cluster},
-    socket_io::Client,
-};
+use crate::common::{NO_RATE_LIMITS, start_game};
 
 #[tokio::test]
 async fn the_first_thing_that_anyone_hears_is_welcome() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut visitor = cluster.visitor().await;
     let welcome =
         json!({ "version": 1, "you": null, "token": null, "returned": null, "refused": null });
@@ -19,7 +17,7 @@ async fn the_first_thing_that_anyone_hears_is_welcome() {
 
 #[tokio::test]
 async fn a_player_registers_and_his_token_brings_him_back() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut ann = cluster.player("  Ann 🦀 ").await;
     assert_eq!(ann.you["name"], "Ann 🦀");
     ann.lobby.take().expect("in the lobby").leave().await;
@@ -32,7 +30,7 @@ async fn a_player_registers_and_his_token_brings_him_back() {
 
 #[tokio::test]
 async fn a_token_outlives_the_lobby() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let ann = cluster.player("Ann").await;
     let cluster = cluster.again().await;
     let auth = json!({ "token": ann.token });
@@ -42,8 +40,8 @@ async fn a_token_outlives_the_lobby() {
 
 #[tokio::test]
 async fn a_token_that_is_refused_is_told_and_he_can_register() {
-    let cluster = Cluster::unruly(&[]).await;
-    let foreign = Cluster::unruly(&[]).await.player("Ann").await.token;
+    let cluster = start_game(&[]).await;
+    let foreign = start_game(&[]).await.player("Ann").await.token;
     for bad in [json!("garbage"), json!(""), json!(5), json!(foreign), json!("x".repeat(5000))] {
         let auth = json!({ "token": bad });
         let mut lobby = Client::connect(&cluster.url, auth).await.expect("anyone may connect");
@@ -57,8 +55,8 @@ async fn a_token_that_is_refused_is_told_and_he_can_register() {
 
 #[tokio::test]
 async fn an_expired_token_is_refused() {
-    let flags = [&["--token-ttl", "1s"], &AT_ANY_PACE[..]].concat();
-    let cluster = Cluster::unruly(&flags).await;
+    let flags = [&["--token-ttl", "1s"], &NO_RATE_LIMITS[..]].concat();
+    let cluster = start_game(&flags).await;
     let ann = cluster.player("Ann").await;
     loop {
         let auth = json!({ "token": ann.token });
@@ -72,7 +70,7 @@ async fn an_expired_token_is_refused() {
 
 #[tokio::test]
 async fn bad_names_are_refused_with_a_code() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut visitor = cluster.visitor().await;
     for bad in ["", "   ", "a\nb", "a\u{202e}b", "\u{200b}", &"x".repeat(25)] {
         let refused = visitor.ask("register", json!({ "name": bad })).await;
@@ -91,7 +89,7 @@ async fn bad_names_are_refused_with_a_code() {
 
 #[tokio::test]
 async fn one_who_is_registered_cannot_register_again() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let refused = ann.ask("register", json!({ "name": "Bob" })).await;
     assert_eq!(refused, Err("already_registered".into()));
@@ -99,7 +97,7 @@ async fn one_who_is_registered_cannot_register_again() {
 
 #[tokio::test]
 async fn the_newest_of_two_connections_wins() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let mut old = ann.lobby.take().expect("in the lobby");
     ann.back().await;
@@ -111,7 +109,7 @@ async fn the_newest_of_two_connections_wins() {
 
 #[tokio::test]
 async fn who_hangs_up_while_he_registers_has_left_as_often_as_he_has_arrived() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     for _ in 0..40 {
         let visitor = cluster.visitor().await;
         visitor.emit("register", json!({ "name": "Ghost" }));
@@ -127,7 +125,7 @@ async fn who_hangs_up_while_he_registers_has_left_as_often_as_he_has_arrived() {
 
 #[tokio::test]
 async fn one_registers_once_at_a_time_and_holds_up_nobody_else() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut visitor = cluster.visitor().await;
     visitor.emit("register", json!({ "name": "Ann", "never": true }));
     let again = json!({ "name": "Ann" });

@@ -2,16 +2,13 @@
 
 use std::{fs, time::Duration};
 
+use cluster::testing::{Client, TestLobby, TestPlayer};
 use serde_json::{Value, json};
 
-use crate::{
-    helpers::{AT_ANY_PACE, Cluster},
-    player::Player,
-    socket_io::Client,
-};
+use crate::common::{NO_RATE_LIMITS, start_game};
 
 /// Connects with this for a token; the connection, and the data of `welcome`.
-async fn show_token(cluster: &Cluster, token: &Value) -> (Client, Value) {
+async fn show_token(cluster: &TestLobby, token: &Value) -> (Client, Value) {
     let auth = json!({ "token": token });
     let mut lobby = Client::connect(&cluster.url, auth).await.expect("anyone may connect");
     let welcome = lobby.event("welcome").await;
@@ -19,7 +16,7 @@ async fn show_token(cluster: &Cluster, token: &Value) -> (Client, Value) {
 }
 
 /// Whether this token is refused, and nobody is there by it.
-async fn is_refused(cluster: &Cluster, token: &Value) -> bool {
+async fn is_refused(cluster: &TestLobby, token: &Value) -> bool {
     let (_, welcome) = show_token(cluster, token).await;
     let refused = welcome["refused"]["code"] == "bad_token";
     assert_eq!(refused, welcome["you"].is_null(), "{welcome}");
@@ -29,10 +26,10 @@ async fn is_refused(cluster: &Cluster, token: &Value) -> bool {
 
 #[tokio::test]
 async fn a_hundred_forged_tokens_are_refused_and_counted_and_the_lobby_goes_on() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let ticket = ann.seat("play", json!({})).await["ticket"].take();
-    let foreign = Cluster::unruly(&[]).await.player("Ann").await.token;
+    let foreign = start_game(&[]).await.player("Ann").await.token;
     let good = ann.token.clone();
     let (head, signature) = good.rsplit_once('.').expect("three parts");
     let (header, claims) = head.split_once('.').expect("three parts");
@@ -95,8 +92,8 @@ async fn a_hundred_forged_tokens_are_refused_and_counted_and_the_lobby_goes_on()
 
 #[tokio::test]
 async fn a_token_that_gets_old_is_replaced_for_as_long_as_its_player_comes() {
-    let cluster = Cluster::unruly(&[&["--token-ttl", "6s"], &AT_ANY_PACE[..]].concat()).await;
-    let Player { you, mut token, .. } = cluster.player("Ann").await;
+    let cluster = start_game(&[&["--token-ttl", "6s"], &NO_RATE_LIMITS[..]].concat()).await;
+    let TestPlayer { you, mut token, .. } = cluster.player("Ann").await;
     let first = token.clone();
     let mut tokens = 1;
     // Three seconds from one to the next: with two of them he outlives the first.
@@ -116,7 +113,7 @@ async fn a_token_that_gets_old_is_replaced_for_as_long_as_its_player_comes() {
 
 #[tokio::test]
 async fn a_new_key_replaces_the_old_ones_tokens_until_that_is_deleted() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let ann = cluster.player("Ann").await;
     let token = json!(ann.token);
     let key = cluster.key_file();
@@ -140,7 +137,7 @@ async fn a_new_key_replaces_the_old_ones_tokens_until_that_is_deleted() {
 
 #[tokio::test]
 async fn a_logout_ends_a_login_with_all_its_tokens_and_no_other() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     // The same account twice, as on two machines.
     let form = json!({ "id": "ann", "name": "Ann" });
     let elsewhere = cluster.player_as(form.clone()).await;
@@ -174,7 +171,7 @@ async fn a_logout_ends_a_login_with_all_its_tokens_and_no_other() {
 
 #[tokio::test]
 async fn who_logs_out_himself_hears_the_answer_and_one_who_plays_elsewhere_is_not_touched() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let mut bob = cluster.player("Bob").await;
     let token = json!({ "token": ann.token });

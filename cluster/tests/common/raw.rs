@@ -2,14 +2,13 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
+use cluster::testing::{soon, tcp};
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufStream},
     net::TcpStream,
     time::timeout,
 };
-
-use crate::{helpers::soon, socket_io::tcp};
 
 /// A connection that takes nothing for so long is full.
 const STUCK: Duration = Duration::from_millis(500);

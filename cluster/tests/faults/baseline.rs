@@ -2,9 +2,8 @@
 
 use std::fs;
 
+use cluster::testing::{TestLobby, eventually};
 use rustix::process::Pid;
-
-use crate::helpers::{Cluster, eventually};
 
 #[derive(Debug)]
 pub struct Baseline {
@@ -15,7 +14,7 @@ pub struct Baseline {
 
 impl Baseline {
     /// Waits until only the warm rooms are left.
-    pub async fn of(cluster: &Cluster, warm: usize) -> Baseline {
+    pub async fn of(cluster: &TestLobby, warm: usize) -> Baseline {
         let quiet = || {
             let children = children(cluster.pid());
             let ready = children.len() == warm && children.iter().all(|(_, state)| *state != 'Z');
@@ -26,7 +25,7 @@ impl Baseline {
     }
 
     /// Waits until no more descriptors are open than now.
-    pub async fn is_reached(&self, cluster: &Cluster) {
+    pub async fn is_reached(&self, cluster: &TestLobby) {
         let open = || (cluster.descriptors() <= self.descriptors).then_some(());
         eventually("no more descriptors than before", open).await;
     }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use cluster::testing::{Client, soon};
 use futures_util::{SinkExt as _, StreamExt as _, future::join_all};
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, time::sleep};
@@ -9,11 +10,11 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungsten
 
 use crate::{
     ONE_AT_A_TIME,
-    helpers::soon,
-    raw::{Raw, path_of, status, websocket},
-    socket_faults,
-    socket_io::Client,
-    storm::{Storm, changing_weather},
+    common::raw::{Raw, path_of, status, websocket},
+    faults::{
+        socket_faults,
+        storm::{Storm, changing_weather},
+    },
 };
 
 /// A client that does not show that it lives is gone after this.

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use cluster::testing::Client;
 use futures_util::future::join_all;
 use rustix::process::Signal;
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::{ONE_AT_A_TIME, helpers::Cluster, socket_io::Client};
+use crate::{ONE_AT_A_TIME, common::start_game};
 
 const CROWD: usize = 1000;
 /// Joins at once. Each is told to all who are there.
@@ -16,7 +17,7 @@ const GROUP: usize = 20;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_players_whose_room_dies_are_all_in_the_lobby_again_and_told_why() {
     let _turn = ONE_AT_A_TIME.lock().await;
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut boss = cluster.player("Boss").await;
     let new = json!({ "capacity": CROWD, "options": { "quiet": true } });
     let room = boss.ask("open", new).await.expect("a room");

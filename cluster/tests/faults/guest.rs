@@ -9,15 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use cluster::testing::{Client, TestPlayer};
 use serde_json::{Value, json};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::sleep,
-};
-
-use crate::{
-    player::{Player, show_ticket},
-    socket_io::Client,
 };
 
 /// Between an answer and the next question. Two processors carry five hundred players who ask that often,
@@ -85,7 +81,7 @@ enum Order {
 impl Guest {
     /// A new player, who waits in the lobby.
     pub async fn register(world: Arc<World>, name: &str) -> Guest {
-        let Player { you, token, lobby, .. } = Player::register(&world.url, name).await;
+        let TestPlayer { you, token, lobby, .. } = TestPlayer::register(&world.url, name).await;
         let (orders, ordered) = mpsc::unbounded_channel();
         let life = Arc::new(Life::default());
         let body = Body { world, you: you.clone(), token: token.clone(), life: life.clone() };
@@ -177,7 +173,7 @@ impl Body {
         if reroute["url"] == "" {
             reroute["url"] = json!(self.world.url);
         }
-        show_ticket(&reroute).await
+        Client::redeem(&reroute).await
     }
 
     /// `None`: he is not needed any more. Else his connection has ended.

@@ -10,15 +10,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use cluster::testing::{TestFolder, TestLobby, TestPlayer, eventually, is_alive, soon};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::{
     ONE_AT_A_TIME,
-    baseline::{children, members},
-    helpers::{Cluster, Folder, command, eventually, is_alive, soon, unruly},
-    player::Player,
-    storm::{Storm, flags},
+    common::{command, game, start_game},
+    faults::{
+        baseline::{children, members},
+        storm::{Storm, flags},
+    },
 };
 
 const KILLS: usize = 200;
@@ -41,7 +43,7 @@ async fn a_killed_lobby_leaves_no_room_behind_two_hundred_times_of_two_hundred()
 /// Kills a lobby with a room that is fine, one that computes for ever, and one that is stopped. Returns how
 /// long it took until they and what they had started were gone.
 async fn kill() -> Duration {
-    let mut cluster = Cluster::unruly(&["--pool", "3"]).await;
+    let mut cluster = start_game(&["--pool", "3"]).await;
     let mut boss = cluster.player("Boss").await;
     for opening in ["fine", "fine", "spin"] {
         let options = json!({ "opening": opening, "forks": true });
@@ -67,15 +69,15 @@ async fn kill() -> Duration {
 #[tokio::test(flavor = "multi_thread")]
 async fn ctrl_c_in_a_terminal_reaches_the_lobby_and_the_rooms_are_drained() {
     let _turn = ONE_AT_A_TIME.lock().await;
-    let folder = Folder::new();
-    let key = folder.0.join("lobby.key");
+    let folder = TestFolder::new();
+    let key = folder.path().join("lobby.key");
     let lobby = format!(
         "exec '{}' --port 0 --log-format json --stop-timeout 1s --key-file '{}'",
-        unruly().display(),
+        game().display(),
         key.display()
     );
     // It gives a program a terminal, and ends with its status; `exec`, since some shells would end with their own.
-    let mut script = command("script".as_ref())
+    let mut script = command("script")
         .args(["--quiet", "--return", "--command", &lobby, "/dev/null"])
         .env("TERM", "xterm")
         .stdin(Stdio::piped())
@@ -99,9 +101,9 @@ async fn ctrl_c_in_a_terminal_reaches_the_lobby_and_the_rooms_are_drained() {
         }
     };
     let ready: Value = serde_json::from_str(hear("lobby ready").trim()).expect("a line of the log");
-    let mut ann = Player::register(ready["url"].as_str().expect("a url"), "Ann").await;
+    let mut ann = TestPlayer::register(ready["url"].as_str().expect("a url"), "Ann").await;
     let mut anns = ann.enter("play", json!({})).await;
-    let room = crate::helpers::pid(&anns.ask("pid", json!({})).await.expect("its id"));
+    let room = cluster::testing::pid(&anns.ask("pid", json!({})).await.expect("its id"));
     terminal.write_all(b"\x03").expect("a terminal");
     assert_eq!(anns.event("reroute").await, json!({ "to": "lobby", "reason": "closed" }));
     assert!(anns.end().await, "the room ends the connection in order");
@@ -116,16 +118,16 @@ async fn ctrl_c_in_a_terminal_reaches_the_lobby_and_the_rooms_are_drained() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lobby_whose_log_nobody_takes_any_more_goes_on() {
     let _turn = ONE_AT_A_TIME.lock().await;
-    let folder = Folder::new();
-    let program = folder.0.join("program");
+    let folder = TestFolder::new();
+    let program = folder.path().join("program");
     // Who reads the log goes away as soon as the lobby is ready.
     let text = format!(
         "#!/bin/bash\nexec '{}' \"$@\" > >(exec sed -u '/lobby ready/q') 2>&1\n",
-        unruly().display()
+        game().display()
     );
     fs::write(&program, text).expect("a script");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).expect("our own file");
-    let cluster = Cluster::of_with(program, &flags(&[]), &[], folder.clone()).await;
+    let cluster = builder(&program).flags(&flags(&[])).folder(&folder).start().await;
     let mut storm = Storm::begin(cluster).await;
     let must = "a lobby whose log nobody takes goes on, and so do its rooms, also those that write";
     let inject = async |storm: &mut Storm| {

@@ -7,25 +7,27 @@ use std::{
     time::Instant,
 };
 
+use cluster::testing::{TestFolder, TestLobby, eventually};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit};
 use serde_json::{Value, json};
 
 use crate::{
     ONE_AT_A_TIME,
-    baseline::{children, members},
-    helpers::{Cluster, Folder, eventually, unruly},
-    raw::http,
-    storm::{Storm, flags},
+    common::{game, raw::http},
+    faults::{
+        baseline::{children, members},
+        storm::{Storm, flags},
+    },
 };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_happens_to_the_lobby_it_goes_on_or_begins_again() {
     let _turn = ONE_AT_A_TIME.lock().await;
-    let folder = Folder::new();
+    let folder = TestFolder::new();
     // A copy, which can be built again.
-    let program = folder.0.join("program");
-    fs::copy(unruly(), &program).expect("a copy");
-    let clock = folder.0.join("clock");
+    let program = folder.path().join("program");
+    fs::copy(game(), &program).expect("a copy");
+    let clock = folder.path().join("clock");
     fs::write(&clock, "+0").expect("written");
     let clock_file = clock.display().to_string();
     let library = fake_time();
@@ -37,7 +39,13 @@ async fn whatever_happens_to_the_lobby_it_goes_on_or_begins_again() {
     ];
     let port = free_port();
     let flags = flags(&["--port", &port]);
-    let cluster = Cluster::of_with(program.clone(), &flags, &environment, folder.clone()).await;
+    let cluster = environment
+        .iter()
+        .fold(builder(&program), |builder, (name, value)| builder.env(name, value))
+        .flags(&flags)
+        .folder(&folder)
+        .start()
+        .await;
     let mut storm = Storm::begin(cluster).await;
     clock_jumps(&mut storm, &clock).await;
     descriptors(&mut storm).await;
@@ -147,7 +155,7 @@ async fn built_again(storm: &mut Storm, program: &Path) {
     let must = "the program is built again: rooms go on, and new ones are of the new build";
     let inject = async |storm: &mut Storm| {
         let new = program.with_extension("new");
-        fs::copy(unruly(), &new).expect("a copy");
+        fs::copy(game(), &new).expect("a copy");
         // As Cargo does.
         fs::rename(&new, program).expect("our own file");
         let crew = storm.victims_in(json!({})).await;

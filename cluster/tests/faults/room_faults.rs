@@ -1,13 +1,15 @@
 //! What a room can do, and what can be done to it.
 
+use cluster::testing::{eventually, is_alive, pid};
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::{
     ONE_AT_A_TIME,
-    baseline::members,
-    helpers::{eventually, is_alive, pid},
-    storm::{Storm, changing_weather},
+    faults::{
+        baseline::members,
+        storm::{Storm, changing_weather},
+    },
 };
 
 #[tokio::test(flavor = "multi_thread")]

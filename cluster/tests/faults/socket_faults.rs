@@ -4,8 +4,8 @@ use rustix::process::{Signal, kill_process};
 use serde_json::json;
 
 use crate::{
-    raw::{Raw, http, path_of, status, websocket},
-    storm::Storm,
+    common::raw::{Raw, http, path_of, status, websocket},
+    faults::storm::Storm,
 };
 
 const PAGE: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";

@@ -9,16 +9,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use cluster::testing::{TestLobby, TestPlayer, eventually, pid, soon};
 use futures_util::future::join_all;
 use rustix::process::Pid;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    baseline::Baseline,
-    guest::{Back, Guest, World},
-    helpers::{Cluster, eventually, pid, soon},
-    player::Player,
+    common::start_game_with,
+    faults::{
+        baseline::Baseline,
+        guest::{Back, Guest, World},
+    },
 };
 
 /// Rooms that wait in the pool.
@@ -48,9 +50,9 @@ pub fn flags<'a>(more: &[&'a str]) -> Vec<&'a str> {
 }
 
 pub struct Storm {
-    pub cluster: Cluster,
+    pub cluster: TestLobby,
     /// Stays in the lobby.
-    pub boss: Player,
+    pub boss: TestPlayer,
     crews: Vec<Crew>,
     world: Arc<World>,
     harm: watch::Receiver<Option<String>>,
@@ -65,7 +67,7 @@ pub async fn changing_weather(more: &[&str], faults: impl AsyncFnOnce(&mut Storm
     // The log that is kept for the page would hold what the faults have written; and memory that many
     // threads have each put aside for themselves is no leak.
     let flags = flags(&[&["--dev=false"], more].concat());
-    let cluster = Cluster::unruly_with(&flags, &[("MALLOC_ARENA_MAX", "1")]).await;
+    let cluster = start_game_with(&flags, &[("MALLOC_ARENA_MAX", "1")]).await;
     let first = Baseline::of(&cluster, WARM).await;
     let cluster = Storm::begin(cluster).await.end().await;
     let cluster = Storm::begin(cluster).await.end().await;
@@ -122,7 +124,7 @@ impl Crew {
 
 impl Storm {
     /// Breaks out in this cluster.
-    pub async fn begin(cluster: Cluster) -> Storm {
+    pub async fn begin(cluster: TestLobby) -> Storm {
         let begun = Instant::now();
         let (harm, harmed) = watch::channel(None);
         let (back, backs) = mpsc::unbounded_channel();
@@ -298,7 +300,7 @@ impl Storm {
     }
 
     /// The rooms close, and everyone goes to the lobby and away.
-    pub async fn end(mut self) -> Cluster {
+    pub async fn end(mut self) -> TestLobby {
         self.everyone_may_fall();
         for crew in &self.crews {
             self.boss.ask("close", json!({ "room": crew.room })).await.expect("its room");

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Misdeed {
+pub enum ChannelAbuse {
     /// Gives signs of life, and does nothing else any more.
     Deaf,
     /// Says to the lobby what is no frame.
@@ -22,10 +22,10 @@ pub enum Misdeed {
     Flood,
 }
 
-impl Misdeed {
+impl ChannelAbuse {
     pub fn commit(self) -> Answer {
         match self {
-            Misdeed::Deaf => {
+            ChannelAbuse::Deaf => {
                 thread::spawn(|| {
                     loop {
                         say(b"\"beat\"\n");
@@ -34,18 +34,18 @@ impl Misdeed {
                 });
                 silence();
             }
-            Misdeed::Garbage => say(b"this is no frame\n"),
-            Misdeed::Half => {
+            ChannelAbuse::Garbage => say(b"this is no frame\n"),
+            ChannelAbuse::Half => {
                 say(b"{\"left\":{\"seat\":1,\"rea");
                 silence();
             }
-            Misdeed::Oversized => say(&[&[b'x'; 70_000][..], b"\n"].concat()),
-            Misdeed::Endless => drop(thread::spawn(|| {
+            ChannelAbuse::Oversized => say(&[&[b'x'; 70_000][..], b"\n"].concat()),
+            ChannelAbuse::Endless => drop(thread::spawn(|| {
                 loop {
                     say(&[b'x'; 4096]);
                 }
             })),
-            Misdeed::Flood => drop(thread::spawn(|| {
+            ChannelAbuse::Flood => drop(thread::spawn(|| {
                 (0..50_000).for_each(|_| say(b"{\"locked\":false}\n"));
             })),
         }

@@ -1,36 +1,37 @@
-//! A program for the tests: a lobby that does what it is told. Its rooms are in `rooms.rs`, what those
-//! do to it on demand in `misdeeds.rs`, and those that keep to no rules in `hostile.rs`. With `SCRIPTED` in its
+//! The game of the tests: a lobby that does what it is told. Its rooms are in `room.rs`, what those do on demand below
+//! their hooks in `channel_abuse.rs`, and those that keep to no rules in `hostile_room.rs`. With `SCRIPTED` in its
 //! environment it is another lobby with other rooms, those of `scripted.rs`.
 
 use std::{env, process::ExitCode, thread, time::Duration};
 
-use app::queue::{Queue, Queued, Rules};
 use cluster::{
     Answer, Arrival, Cluster, Exit, Identity, Info, Lobby, Player, PlayerId, Refusal, Registration,
     RoomId, done, later, reply,
 };
-use rooms::{Options, Outcome, Unruly};
+use queue::{Queue, Queued, Rules};
+use room::{Options, Outcome, Unruly};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tracing::info;
 
-mod hostile;
-mod misdeeds;
-mod rooms;
+mod channel_abuse;
+mod hostile_room;
+mod queue;
+mod room;
 mod scripted;
 
 fn main() -> ExitCode {
     let is_room = env::args().nth(1).as_deref() == Some("room");
     match env::var("HOSTILE") {
-        Ok(how) if is_room && hostile::is_meant() => hostile::run(&how),
+        Ok(how) if is_room && hostile_room::is_meant() => hostile_room::run(&how),
         _ if env::var_os("SCRIPTED").is_some() => {
             cluster::main::<scripted::Director>(cluster::Defaults {
-                name: "unruly",
+                name: "game",
                 port: 0,
                 seats: 8,
             })
         }
-        _ => cluster::main::<Obedient>(cluster::Defaults { name: "unruly", port: 0, seats: 8 }),
+        _ => cluster::main::<Obedient>(cluster::Defaults { name: "game", port: 0, seats: 8 }),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The rooms of `unruly.rs`: they misbehave on demand.
+//! The rooms of the game: they misbehave on demand.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,7 +15,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::misdeeds::Misdeed;
+use crate::channel_abuse::ChannelAbuse;
 
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -188,7 +188,7 @@ pub enum Request {
     Overflow,
     /// The id of the room's process.
     Pid,
-    Misbehave(Misdeed),
+    Misbehave(ChannelAbuse),
 }
 
 /// Room to browser.
@@ -496,7 +496,7 @@ impl Room for Unruly {
             },
             Request::Overflow => return reply(overflow(1)),
             Request::Pid => return reply(std::process::id()),
-            Request::Misbehave(misdeed) => return misdeed.commit(),
+            Request::Misbehave(how) => return how.commit(),
         }
         done()
     }

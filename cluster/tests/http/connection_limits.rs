@@ -2,13 +2,13 @@
 
 use std::net::Ipv4Addr;
 
+use cluster::testing::{Client, soon};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::{
-    helpers::{Cluster, soon},
+use crate::common::{
     raw::{Raw, path_of, request, status, websocket},
-    socket_io::Client,
+    start_game,
 };
 
 const GUEST: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -24,7 +24,7 @@ async fn asks(from: Ipv4Addr, url: &str, headers: &[(&str, &str)]) -> (u16, Raw)
 
 #[tokio::test]
 async fn one_connection_too_many_from_one_address_is_told_so_and_others_are_welcome() {
-    let cluster = Cluster::unruly(&["--max-connections-per-address", "3"]).await;
+    let cluster = start_game(&["--max-connections-per-address", "3"]).await;
     let mut guests = Vec::new();
     for _ in 0..3 {
         let (status, raw) = asks(GUEST, &cluster.url, &[]).await;
@@ -51,7 +51,7 @@ async fn one_connection_too_many_from_one_address_is_told_so_and_others_are_welc
 
 #[tokio::test]
 async fn a_room_counts_the_connections_that_it_was_handed() {
-    let cluster = Cluster::unruly(&["--max-connections-per-address", "2"]).await;
+    let cluster = start_game(&["--max-connections-per-address", "2"]).await;
     let mut ann = cluster.player("Ann").await;
     let seat = ann.seat("play", json!({})).await;
     let (url, path) = (seat["url"].as_str().expect("a url"), path_of(&seat["room"]));
@@ -73,7 +73,7 @@ async fn a_room_counts_the_connections_that_it_was_handed() {
 #[tokio::test]
 async fn behind_a_proxy_the_header_counts_only_when_told_so() {
     let flags = ["--max-connections-per-address", "2"];
-    let plain = Cluster::unruly(&flags).await;
+    let plain = start_game(&flags).await;
     // Whatever he says of himself.
     let says = |address| [("X-Forwarded-For", address)];
     let (first, second) = (
@@ -84,7 +84,7 @@ async fn behind_a_proxy_the_header_counts_only_when_told_so() {
     assert_eq!(asks(GUEST, &plain.url, &says("192.0.2.3")).await.0, 429);
 
     let trusting = [&flags[..], &["--client-address-header", "x-forwarded-for"]].concat();
-    let proxied = Cluster::unruly(&trusting).await;
+    let proxied = start_game(&trusting).await;
     let ask = async |address| asks(Ipv4Addr::LOCALHOST, &proxied.url, &says(address)).await;
     // The last one is the proxy's word; what stands before it may be anybody's.
     let (first, second) = (ask("198.51.100.1, 192.0.2.1").await, ask("192.0.2.1").await);
@@ -119,7 +119,7 @@ async fn behind_a_proxy_the_header_counts_only_when_told_so() {
 async fn a_wrong_client_address_header_lifts_no_limit() {
     let flags =
         ["--max-connections-per-address", "2", "--client-address-header", "x-forwarded-for"];
-    let cluster = Cluster::unruly(&flags).await;
+    let cluster = start_game(&flags).await;
     let mut ann = cluster.player("Ann").await;
     let seat = ann.seat("play", json!({})).await;
     let wrong =
@@ -152,7 +152,7 @@ async fn a_wrong_client_address_header_lifts_no_limit() {
 async fn who_connects_too_often_is_refused_for_a_while() {
     let flags =
         ["--connects-per-second", "1", "--connects-per-second-per-address", "2", "--pool", "0"];
-    let cluster = Cluster::unruly(&flags).await;
+    let cluster = start_game(&flags).await;
     let ann = cluster.player("Ann").await;
     let connect = async |auth: Value| Client::connect(&cluster.url, auth).await.err();
     let token = json!({ "token": ann.token });
@@ -177,7 +177,7 @@ async fn who_connects_too_often_is_refused_for_a_while() {
 #[tokio::test]
 async fn players_from_one_address_open_so_many_rooms_together() {
     let flags = ["--max-rooms-per-address", "3", "--max-rooms-per-player", "2"];
-    let cluster = Cluster::unruly(&flags).await;
+    let cluster = start_game(&flags).await;
     let player = async |from, name: &str| {
         let client = Client::connect_from(from, &cluster.url, "/socket.io", json!({})).await;
         let mut client = client.expect("anyone may connect");
@@ -199,7 +199,7 @@ async fn players_from_one_address_open_so_many_rooms_together() {
 
 #[tokio::test]
 async fn wrong_codes_from_one_address_count_together() {
-    let cluster = Cluster::unruly(&["--wrong-codes-per-minute", "2"]).await;
+    let cluster = start_game(&["--wrong-codes-per-minute", "2"]).await;
     let mut refused = Vec::new();
     // Each of them two; ten times two in all.
     for n in 0..12 {
@@ -218,7 +218,7 @@ async fn wrong_codes_from_one_address_count_together() {
 
 #[tokio::test]
 async fn what_all_from_one_address_say_in_the_lobby_counts_together() {
-    let cluster = Cluster::unruly(&["--events-per-second-per-address", "10"]).await;
+    let cluster = start_game(&["--events-per-second-per-address", "10"]).await;
     let visitor = async |from| {
         let client = Client::connect_from(from, &cluster.url, "/socket.io", json!({})).await;
         client.expect("anyone may connect")
@@ -252,7 +252,7 @@ async fn what_all_from_one_address_say_in_the_lobby_counts_together() {
 
 #[tokio::test]
 async fn who_connects_without_end_is_turned_away_for_a_while() {
-    let cluster = Cluster::unruly(&["--connects-per-second-per-address", "1"]).await;
+    let cluster = start_game(&["--connects-per-second-per-address", "1"]).await;
     let mut statuses = Vec::new();
     for _ in 0..150 {
         statuses.push(asks(GUEST, &cluster.url, &[("Connection", "close")]).await.0);

@@ -1,11 +1,14 @@
 //! Whose requests are answered: by name and origin, in the lobby and on each way to a room.
 
+use cluster::testing::TestLobby;
 use serde_json::json;
 
 use crate::{
-    helpers::Cluster,
-    raw::{Raw, http, status, websocket},
-    relay::handing_off,
+    common::{
+        raw::{Raw, http, status, websocket},
+        start_game, start_game_with,
+    },
+    routing::relay::handing_off,
 };
 
 /// Headers of a request, and the status of the answer by the lobby and by a room.
@@ -13,7 +16,7 @@ type Case = (&'static [(&'static str, &'static str)], u16, u16);
 
 /// Asks for a websocket with each of these headers, in the lobby and in a room, at the place to which a
 /// player is sent. `OURS` stands for the lobby's authority, `HERE` for the one that is asked.
-async fn websockets_are_answered(cluster: Cluster, cases: &[Case]) {
+async fn websockets_are_answered(cluster: TestLobby, cases: &[Case]) {
     let seat = cluster.player("Ann").await.seat("play", json!({})).await;
     let text = |field: &str| seat[field].as_str().expect("text").to_owned();
     let ours = cluster.url.trim_start_matches("http://");
@@ -60,7 +63,7 @@ async fn other_sites_and_other_names_are_refused_by_the_lobby_and_by_rooms_that_
 #[tokio::test]
 async fn other_sites_and_other_names_are_refused_where_rooms_are_relayed_to() {
     let cases = [&ALWAYS[..], &[(ANOTHER_PORT, 403, 403)]].concat();
-    let cluster = Cluster::unruly_with(&["--relay"], &[("CLUSTER_ROOM_PORTS", "")]).await;
+    let cluster = start_game_with(&["--relay"], &[("CLUSTER_ROOM_PORTS", "")]).await;
     websockets_are_answered(cluster, &cases).await;
 }
 
@@ -68,7 +71,7 @@ async fn other_sites_and_other_names_are_refused_where_rooms_are_relayed_to() {
 async fn other_sites_and_other_names_are_refused_by_rooms_with_ports_of_their_own() {
     // Their pages come from the lobby's port.
     let cases = [&ALWAYS[..], &[(ANOTHER_PORT, 403, 101)]].concat();
-    let cluster = Cluster::unruly(&["--room-ports", "20000-29999"]).await;
+    let cluster = start_game(&["--room-ports", "20000-29999"]).await;
     websockets_are_answered(cluster, &cases).await;
 }
 
@@ -92,7 +95,7 @@ async fn pages_that_are_allowed_may_connect_to_lobby_and_rooms_and_show_them_in_
 
 #[tokio::test]
 async fn who_is_refused_is_told_why_and_what_to_do() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let ask = async |request: &str| {
         let mut raw = Raw::connect(&cluster.url).await;
         raw.send(&request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n")).await;

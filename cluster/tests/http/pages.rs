@@ -2,18 +2,17 @@
 
 use std::{fs, net::TcpListener, sync::Arc};
 
+use cluster::testing::{Client, TestFolder, TestLobby};
 use serde_json::{Value, json};
 
 use crate::{
-    helpers::{Cluster, Folder},
-    raw::http,
-    relay::handing_off,
-    socket_io::Client,
+    common::{raw::http, start_game, start_game_with},
+    routing::relay::handing_off,
 };
 
 /// A page of our own beside a secret, with one of the two client libraries.
-pub fn page() -> Arc<Folder> {
-    let folder = Folder::new();
+pub fn page() -> Arc<TestFolder> {
+    let folder = TestFolder::new();
     put(&folder, "static/index.html", "<p>our page");
     put(&folder, "static/client.js", "// our script");
     put(&folder, "secret.txt", "our secret");
@@ -22,19 +21,19 @@ pub fn page() -> Arc<Folder> {
 }
 
 /// A file of this page.
-pub fn put(page: &Folder, path: &str, text: &str) {
-    let path = page.0.join(path);
+pub fn put(page: &TestFolder, path: &str, text: &str) {
+    let path = page.path().join(path);
     fs::create_dir_all(path.parent().expect("a folder")).expect("made");
     fs::write(path, text).expect("written");
 }
 
-fn install_the_other_library(page: &Folder) {
+fn install_the_other_library(page: &TestFolder) {
     put(page, "node_modules/socket.io-client/dist/socket.io.min.js", "// the other library");
 }
 
 /// Its rooms have no ports of their own unless the flags say so.
-pub async fn cluster_of(page: &Folder, flags: &[&str]) -> Cluster {
-    let folder = page.0.join("static").display().to_string();
+pub async fn cluster_of(page: &TestFolder, flags: &[&str]) -> TestLobby {
+    let folder = page.path().join("static").display().to_string();
     handing_off(&[&["--static-dir", &*folder], flags].concat()).await
 }
 
@@ -108,7 +107,7 @@ async fn behind_a_proxy_the_public_name_is_ours_and_rooms_ports_are_found_there(
     let (port, here) = (free.port().to_string(), format!("http://{free}"));
     let public_url = ["--public-url", "http://play.example.org", "--room-ports", "20000-29999"];
     let flags = [&["--port", &port], &public_url[..]].concat();
-    let _cluster = Cluster::unruly(&flags).await;
+    let _cluster = start_game(&flags).await;
     let public = [("Host", "play.example.org"), ("Origin", "http://play.example.org")];
     let (status, answer) = http(&here, "GET", "/", &public).await;
     let sockets = "connect-src 'self' ws://play.example.org:* wss://play.example.org:*;";
@@ -126,7 +125,7 @@ async fn behind_a_proxy_the_public_name_is_ours_and_rooms_ports_are_found_there(
 
 #[tokio::test]
 async fn powers_for_development_can_be_taken_away() {
-    let cluster = Cluster::unruly_with(&[], &[("CLUSTER_DEV", "false")]).await;
+    let cluster = start_game_with(&[], &[("CLUSTER_DEV", "false")]).await;
     let (_, answer) = http(&cluster.url, "GET", "/dev", &[]).await;
     assert!(answer.ends_with("off"), "{answer}");
     assert_eq!(http(&cluster.url, "GET", "/dev/log", &[]).await.0, 404);
@@ -140,7 +139,7 @@ async fn powers_for_development_can_be_taken_away() {
 
 #[tokio::test]
 async fn the_log_is_told_at_once_and_each_line_once() {
-    let cluster = Cluster::unruly_with(&[], &[("CLUSTER_DEV", "true")]).await;
+    let cluster = start_game_with(&[], &[("CLUSTER_DEV", "true")]).await;
     let log = async |query: &str| {
         let path = format!("/dev/log{query}");
         let (status, answer) = http(&cluster.url, "GET", &path, &[]).await;
@@ -170,7 +169,7 @@ async fn the_log_is_told_at_once_and_each_line_once() {
 
 #[tokio::test]
 async fn in_development_anyone_may_kill_a_room_and_other_sites_may_not() {
-    let cluster = Cluster::unruly_with(&[], &[("CLUSTER_DEV", "true")]).await;
+    let cluster = start_game_with(&[], &[("CLUSTER_DEV", "true")]).await;
     let (_, answer) = http(&cluster.url, "GET", "/dev", &[]).await;
     assert!(answer.ends_with("on"), "{answer}");
     let mut ann = cluster.player("Ann").await;

@@ -3,8 +3,8 @@
 use std::os::unix::fs::symlink;
 
 use crate::{
-    raw::{Raw, http, request, status},
-    web::{cluster_of, page, put},
+    common::raw::{Raw, http, request, status},
+    http::pages::{cluster_of, page, put},
 };
 
 #[tokio::test]
@@ -45,8 +45,8 @@ async fn the_page_is_served_and_nothing_beside_it() {
         "/vendor/../../secret.txt",
         "/vendor/..%2f..%2fsecret.txt",
         "/rooms/1/../../../secret.txt",
-        &page.0.join("secret.txt").display().to_string(),
-        &format!("/%2f{}", page.0.join("secret.txt").display()),
+        &page.path().join("secret.txt").display().to_string(),
+        &format!("/%2f{}", page.path().join("secret.txt").display()),
         "/client.js/",
         "/client.js/../../secret.txt",
         "/client.js%00.html",
@@ -109,8 +109,8 @@ async fn a_folder_leads_to_its_page_and_never_to_another_host() {
 async fn a_symbolic_link_in_the_folder_is_followed() {
     let page = page();
     put(&page, "elsewhere/sound.ogg", "a sound");
-    symlink(page.0.join("elsewhere"), page.0.join("static/sounds")).expect("a link");
-    symlink(page.0.join("nowhere"), page.0.join("static/broken")).expect("a link");
+    symlink(page.path().join("elsewhere"), page.path().join("static/sounds")).expect("a link");
+    symlink(page.path().join("nowhere"), page.path().join("static/broken")).expect("a link");
     let cluster = cluster_of(&page, &[]).await;
     let (status, answer) = http(&cluster.url, "GET", "/sounds/sound.ogg", &[]).await;
     assert!(status == 200 && answer.contains("a sound"), "{answer}");

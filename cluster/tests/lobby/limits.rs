@@ -5,18 +5,19 @@ use std::{
     time::Duration,
 };
 
+use cluster::testing::{TestPlayer, eventually, soon};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::{
-    helpers::{AT_ANY_PACE, Cluster, eventually, soon},
-    player::Player,
+use crate::common::{
+    NO_RATE_LIMITS,
     raw::{Raw, request, status, websocket},
+    start_game, start_game_with_open_files,
 };
 
 #[tokio::test]
 async fn one_room_more_than_allowed_is_refused() {
-    let cluster = Cluster::unruly(&["--max-rooms", "2"]).await;
+    let cluster = start_game(&["--max-rooms", "2"]).await;
     let mut ann = cluster.player("Ann").await;
     let room = ann.ask("open", json!({})).await.expect("the first");
     ann.ask("open", json!({})).await.expect("the second");
@@ -30,7 +31,7 @@ async fn one_room_more_than_allowed_is_refused() {
 async fn rooms_take_the_free_ports_of_their_range_and_then_there_are_none() {
     let (taken, low) = three_ports(0);
     let range = format!("{low}-{}", low + 2);
-    let cluster = Cluster::unruly(&["--room-ports", &range, "--pool", "0"]).await;
+    let cluster = start_game(&["--room-ports", &range, "--pool", "0"]).await;
     let mut ports: Vec<u16> = Vec::new();
     for name in ["Ann", "Bob"] {
         let mut player = cluster.player(name).await;
@@ -52,7 +53,7 @@ async fn who_comes_to_a_warm_room_is_not_kept_waiting() {
     let (taken, low) = three_ports(1);
     drop(taken);
     let range = format!("{low}-{low}");
-    let cluster = Cluster::unruly(&["--room-ports", &range, "--pool", "1"]).await;
+    let cluster = start_game(&["--room-ports", &range, "--pool", "1"]).await;
     let at = ("127.0.0.1", low);
     eventually("a warm room that listens", || TcpStream::connect(at).ok()).await;
     let mut raw = Raw::connect(&format!("http://127.0.0.1:{low}")).await;
@@ -73,7 +74,7 @@ fn three_ports(test: u16) -> (TcpListener, u16) {
 #[tokio::test]
 async fn a_message_that_is_too_large_is_refused_and_a_huge_one_ends_its_own_connection() {
     for (flags, kib) in [(&[][..], 64), (&["--max-message", "2k"], 2)] {
-        let cluster = Cluster::unruly(flags).await;
+        let cluster = start_game(flags).await;
         let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
         let text = |parts: usize| json!({ "text": "x".repeat(kib * parts * 1024 / 16) });
         let mut visitor = cluster.visitor().await;
@@ -98,7 +99,7 @@ async fn a_message_that_is_too_large_is_refused_and_a_huge_one_ends_its_own_conn
 
 #[tokio::test]
 async fn who_tries_codes_is_stopped_also_when_he_finds_one() {
-    let cluster = Cluster::unruly(&["--wrong-codes-per-minute", "5"]).await;
+    let cluster = start_game(&["--wrong-codes-per-minute", "5"]).await;
     let mut boss = cluster.player("Boss").await;
     let room = boss.ask("open", json!({ "private": true })).await.expect("a room");
     let code = boss.ask("about", json!({ "room": room })).await.expect("his room")["code"].take();
@@ -114,7 +115,7 @@ async fn who_tries_codes_is_stopped_also_when_he_finds_one() {
 
 #[tokio::test]
 async fn a_websocket_that_does_not_say_who_it_is_is_closed() {
-    let cluster = Cluster::unruly(&["--connect-timeout", "300ms", "--header-timeout", "1m"]).await;
+    let cluster = start_game(&["--connect-timeout", "300ms", "--header-timeout", "1m"]).await;
     let mut ann = cluster.player("Ann").await;
     let seat = ann.seat("play", json!({})).await;
     for path in ["/socket.io", seat["path"].as_str().expect("a path")] {
@@ -130,7 +131,7 @@ async fn a_websocket_that_does_not_say_who_it_is_is_closed() {
 #[tokio::test]
 async fn who_wants_answers_and_reads_none_is_not_listened_to_and_gone() {
     let quick = ["--ping-interval", "200ms", "--ping-timeout", "500ms"];
-    let cluster = Cluster::unruly(&[&quick[..], &AT_ANY_PACE].concat()).await;
+    let cluster = start_game(&[&quick[..], &NO_RATE_LIMITS].concat()).await;
     let mut flood = Raw::connect(&cluster.url).await;
     flood.send(&websocket("/socket.io", &[])).await;
     assert_eq!(status(&flood.head().await), 101);
@@ -146,7 +147,7 @@ async fn who_wants_answers_and_reads_none_is_not_listened_to_and_gone() {
 
 #[tokio::test]
 async fn a_browser_for_which_too_much_waits_is_cut_although_there_is_no_place_to_say_so() {
-    let cluster = Cluster::unruly(&["--max-unsent", "3"]).await;
+    let cluster = start_game(&["--max-unsent", "3"]).await;
     for _ in 0..5 {
         let mut client = cluster.player("Ann").await.enter("play", json!({})).await;
         client.event("joined").await;
@@ -163,7 +164,7 @@ async fn a_browser_for_which_too_much_waits_is_cut_although_there_is_no_place_to
 }
 
 /// Joins, and says and reads nothing more.
-async fn join_in_silence(player: &mut Player, room: &Value) -> Raw {
+async fn join_in_silence(player: &mut TestPlayer, room: &Value) -> Raw {
     let seat = player.seat("join", json!({ "room": room })).await;
     let mut raw = Raw::connect(seat["url"].as_str().expect("a url")).await;
     raw.send(&websocket(seat["path"].as_str().expect("a path"), &[])).await;
@@ -175,7 +176,7 @@ async fn join_in_silence(player: &mut Player, room: &Value) -> Raw {
 #[tokio::test]
 async fn a_browser_that_does_not_answer_is_gone() {
     let flags = ["--ping-interval", "200ms", "--ping-timeout", "300ms", "--connect-timeout", "1m"];
-    let cluster = Cluster::unruly(&flags).await;
+    let cluster = start_game(&flags).await;
     let mut ann = cluster.player("Ann").await;
     let mut anns = ann.enter("play", json!({})).await;
     let room = anns.event("joined").await["room"].take();
@@ -191,7 +192,7 @@ async fn a_browser_that_does_not_answer_is_gone() {
 #[tokio::test]
 async fn who_says_more_than_may_wait_is_told_and_cut() {
     let flags = ["--max-waiting", "100", "--events-per-second", "1000"];
-    let cluster = Cluster::unruly(&flags).await;
+    let cluster = start_game(&flags).await;
     let mut ann = cluster.player("Ann").await;
     ann.lobby().emit("block", json!({ "ms": 3000 }));
     (0..150).for_each(|_| ann.lobby().emit("list", json!({})));
@@ -209,7 +210,7 @@ async fn who_says_more_than_may_wait_is_told_and_cut() {
 
 #[tokio::test]
 async fn one_connection_more_than_allowed_waits_until_another_ends() {
-    let cluster = Cluster::unruly(&["--max-connections", "2", "--header-timeout", "1m"]).await;
+    let cluster = start_game(&["--max-connections", "2", "--header-timeout", "1m"]).await;
     let silent = [Raw::connect(&cluster.url).await, Raw::connect(&cluster.url).await];
     let mut third = Raw::connect(&cluster.url).await;
     third.send(&request("GET", "/dev", &[])).await;
@@ -222,7 +223,7 @@ async fn one_connection_more_than_allowed_waits_until_another_ends() {
 #[tokio::test]
 async fn however_many_connect_rooms_find_open_files() {
     // The least with which it starts.
-    let cluster = Cluster::unruly_with_open_files(84, &["--max-rooms", "4"]).await;
+    let cluster = start_game_with_open_files(84, &["--max-rooms", "4"]).await;
     let mut ann = cluster.player("Ann").await;
     let mut crowd = Vec::new();
     for _ in 0..200 {
@@ -239,7 +240,7 @@ async fn however_many_connect_rooms_find_open_files() {
 
 #[tokio::test]
 async fn who_does_not_read_is_gone_when_too_much_waits_for_him() {
-    let cluster = Cluster::unruly(&["--max-unsent", "10", "--ping-timeout", "1m"]).await;
+    let cluster = start_game(&["--max-unsent", "10", "--ping-timeout", "1m"]).await;
     let mut anns = cluster.player("Ann").await.enter("play", json!({})).await;
     let room = anns.event("joined").await["room"].take();
     let mut bob = cluster.player("Bob").await;

@@ -9,33 +9,30 @@ use std::{
     thread,
 };
 
+use cluster::testing::{Client, TestFolder, TestPlayer, eventually};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::{
-    helpers::{Folder, command, eventually, unruly},
-    player::Player,
-    socket_io::Client,
-};
+use crate::common::{command, game};
 
 /// A lobby whose log nobody reads, on a port that was free a moment ago.
 struct Silent {
     process: Child,
     url: String,
-    _folder: Arc<Folder>,
+    _folder: Arc<TestFolder>,
 }
 
 impl Silent {
     /// Through a shell that sends its output there.
     async fn start(redirect: &str, stdout: Stdio, stderr: Stdio) -> Silent {
-        let folder = Folder::new();
+        let folder = TestFolder::new();
         let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
         let address = free.expect("a port");
-        let program = unruly().display().to_string();
-        let process = command("sh".as_ref())
+        let program = game().display().to_string();
+        let process = command("sh")
             .args(["-c", &format!("exec \"$0\" \"$@\" {redirect}"), &program])
             .args(["--log-format", "json", "--port", &address.port().to_string(), "--key-file"])
-            .arg(folder.0.join("lobby.key"))
+            .arg(folder.path().join("lobby.key"))
             .env("RUST_LOG", "info,app=debug,cluster=debug")
             .stdout(stdout)
             .stderr(stderr)
@@ -49,7 +46,7 @@ impl Silent {
 
     /// Plays, makes the lobby write more than any pipe holds, and plays on.
     async fn serves(&self) {
-        let mut boss = Player::register(&self.url, "Boss").await;
+        let mut boss = TestPlayer::register(&self.url, "Boss").await;
         for _ in 0..100 {
             assert_eq!(boss.ask("panic", json!({})).await, Err("internal".into()));
             let mut visitor = Client::connect(&self.url, json!({})).await.expect("a connection");
@@ -58,7 +55,7 @@ impl Silent {
         }
         for n in 0..3 {
             let mut client =
-                Player::register(&self.url, "Ann").await.enter("play", json!({})).await;
+                TestPlayer::register(&self.url, "Ann").await.enter("play", json!({})).await;
             client.ask("print_many", json!({ "lines": 5_000 })).await.expect("printed");
             assert_eq!(client.ask("echo", json!({ "n": n })).await, Ok(json!(n)));
         }
@@ -141,11 +138,11 @@ async fn a_log_that_is_read_again_says_how_much_is_missing() {
 
 #[tokio::test]
 async fn a_panic_is_a_line_of_the_log() {
-    let folder = Folder::new();
-    let path = folder.0.join("log");
+    let folder = TestFolder::new();
+    let path = folder.path().join("log");
     let file = File::create(&path).expect("a file");
     let mut lobby = Silent::start("", file.into(), Stdio::piped()).await;
-    let mut ann = Player::register(&lobby.url, "Ann").await;
+    let mut ann = TestPlayer::register(&lobby.url, "Ann").await;
     assert_eq!(ann.ask("panic", json!({})).await, Err("internal".into()));
     let mut stderr = lobby.process.stderr.take().expect("piped");
     lobby.stops().await;
@@ -153,7 +150,7 @@ async fn a_panic_is_a_line_of_the_log() {
     let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
     let messages: Vec<String> =
         lines.map(|line| line["message"].as_str().unwrap_or_default().to_owned()).collect();
-    let place = |text: &String| text.contains("unruly.rs:") && text.contains("as asked");
+    let place = |text: &String| text.contains("game/main.rs:") && text.contains("as asked");
     assert!(messages.iter().any(place), "{messages:?}");
     let mut text = String::new();
     stderr.read_to_string(&mut text).expect("text");

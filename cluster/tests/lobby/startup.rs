@@ -3,29 +3,25 @@
 use std::{
     fs,
     net::{Ipv4Addr, TcpListener},
-    path::Path,
     process::{Output, Stdio},
 };
 
+use cluster::testing::{TestFolder, TestLobby, TestPlayer, tcp};
 use rustix::process::{Resource, Rlimit};
 use serde_json::json;
 
-use crate::{
-    helpers::{Cluster, Folder, command},
-    player::Player,
-    socket_io::tcp,
-};
+use crate::common::{command, game, start_game};
 
 /// Runs the program, which ends by itself.
 fn run(flags: &[&str], environment: &[(&str, &str)]) -> Output {
-    let mut command = command(Path::new(env!("CARGO_BIN_EXE_server")));
+    let mut command = command(game());
     command.args(flags).envs(environment.iter().copied()).output().expect("the program starts")
 }
 
 /// It refuses to start, and says so in one line that holds this.
 fn refuses(flags: &[&str], environment: &[(&str, &str)], because: &str) {
-    let folder = Folder::new();
-    let key = folder.0.join("lobby.key").display().to_string();
+    let folder = TestFolder::new();
+    let key = folder.path().join("lobby.key").display().to_string();
     let key = if flags.contains(&"--key-file") { vec![] } else { vec!["--key-file", &key] };
     let output = run(&[flags, &key].concat(), environment);
     let text = String::from_utf8_lossy(&output.stderr);
@@ -70,12 +66,12 @@ fn a_missing_page_is_refused() {
 
 #[test]
 fn a_key_file_that_is_no_key_is_refused() {
-    let folder = Folder::new();
-    let key = folder.0.join("lobby.key");
+    let folder = TestFolder::new();
+    let key = folder.path().join("lobby.key");
     fs::write(&key, "too short").expect("written");
     let path = key.display().to_string();
     refuses(&["--port", "0", "--key-file", &path], &[], "9 bytes instead of 32");
-    let nowhere = folder.0.join("missing/lobby.key").display().to_string();
+    let nowhere = folder.path().join("missing/lobby.key").display().to_string();
     refuses(&["--port", "0", "--key-file", &nowhere], &[], "missing/lobby.key is of no use");
     refuses(&["--port", "0", "--old-key-file", &path], &[], "9 bytes instead of 32");
 }
@@ -108,11 +104,11 @@ fn help_names_every_setting_and_its_variable() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn only_with_lan_others_in_the_network_can_play() {
-    let alone = Cluster::unruly(&[]).await;
-    let at = |cluster: &Cluster| format!("127.0.0.2:{}", cluster.port());
+    let alone = start_game(&[]).await;
+    let at = |cluster: &TestLobby| format!("127.0.0.2:{}", cluster.port());
     assert!(tcp(Ipv4Addr::LOCALHOST, &at(&alone)).await.is_err());
-    let open = Cluster::unruly(&["--lan"]).await;
-    let mut ann = Player::register(&format!("http://{}", at(&open)), "Ann").await;
+    let open = start_game(&["--lan"]).await;
+    let mut ann = TestPlayer::register(&format!("http://{}", at(&open)), "Ann").await;
     ann.enter("play", json!({})).await.event("joined").await;
 }
 
@@ -120,7 +116,7 @@ async fn only_with_lan_others_in_the_network_can_play() {
 fn the_limits_are_what_the_architecture_says() {
     let help = run(&["--help"], &[]);
     let help = String::from_utf8_lossy(&help.stdout).into_owned();
-    let document = fs::read_to_string("ARCHITECTURE.md").expect("it is there");
+    let document = fs::read_to_string("../ARCHITECTURE.md").expect("it is there");
     let rows = document.lines().filter_map(|line| line.strip_prefix("| `--"));
     let rows: Vec<_> = rows.map(|row| row.split(" | ").collect::<Vec<_>>()).collect();
     assert!(rows.len() > 20, "{rows:?}");
@@ -142,16 +138,16 @@ fn the_limits_are_what_the_architecture_says() {
 #[tokio::test]
 async fn the_key_is_made_at_the_first_start_for_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt as _;
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let key = fs::metadata(cluster.key_file()).expect("a key");
     assert_eq!((key.len(), key.permissions().mode() & 0o777), (32, 0o600));
 }
 
 #[test]
 fn a_log_for_people_is_readable() {
-    let folder = Folder::new();
-    let key = folder.0.join("lobby.key");
-    let mut process = command(Path::new(env!("CARGO_BIN_EXE_server")))
+    let folder = TestFolder::new();
+    let key = folder.path().join("lobby.key");
+    let mut process = command(game())
         .args(["--port", "0", "--key-file"])
         .arg(key)
         .stdout(Stdio::piped())

@@ -1,17 +1,15 @@
 //! What players, rooms and your own hooks can do to a cluster that it does not like.
 
+use cluster::testing::Client;
 use futures_util::future::join_all;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::{
-    helpers::{AT_ANY_PACE, Cluster},
-    player::show_ticket,
-};
+use crate::common::{NO_RATE_LIMITS, start_game, start_game_with};
 
 #[tokio::test]
 async fn an_identity_that_fits_into_no_frame_is_refused_and_harms_no_room() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let room = ann.ask("open", json!({})).await.expect("a room");
     ann.enter("join", json!({ "room": room })).await.event("joined").await;
@@ -43,7 +41,7 @@ async fn an_identity_that_fits_into_no_frame_is_refused_and_harms_no_room() {
 
 #[tokio::test]
 async fn a_room_has_no_say_about_the_players_of_another() {
-    let cluster = Cluster::unruly_with(&[], &[("HOSTILE", "silence")]).await;
+    let cluster = start_game_with(&[], &[("HOSTILE", "silence")]).await;
     let mut players = join_all((0..3).map(async |_| cluster.player("Ann").await)).await;
     let first = players[0].ask("open", json!({})).await.expect("a room");
     players[0].seat("join", json!({ "room": first })).await;
@@ -70,7 +68,7 @@ async fn a_room_has_no_say_about_the_players_of_another() {
 
 #[tokio::test]
 async fn parties_that_go_to_a_room_that_dies_lose_nothing() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut boss = cluster.player("Boss").await;
     let mut party = join_all((0..8).map(async |n| cluster.player(&format!("P{n}")).await)).await;
     for round in 0..20 {
@@ -107,7 +105,7 @@ async fn parties_that_go_to_a_room_that_dies_lose_nothing() {
 
 #[tokio::test]
 async fn players_who_move_into_a_room_that_dies_stay_or_are_in_the_lobby() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut boss = cluster.player("Boss").await;
     let here = boss.ask("open", json!({ "capacity": 100 })).await.expect("a room");
     let mut ann = cluster.player("Ann").await;
@@ -131,7 +129,7 @@ async fn players_who_move_into_a_room_that_dies_stay_or_are_in_the_lobby() {
             }
             // Too late to stay: her way leads to a room that is gone, and so to the lobby.
             (_, reroute) => {
-                assert!(show_ticket(&ann.route(reroute)).await.is_err(), "nobody is there");
+                assert!(Client::redeem(&ann.route(reroute)).await.is_err(), "nobody is there");
                 let returned = ann.back().await["returned"].take();
                 assert_eq!(returned, json!({ "room": there, "reason": "crashed" }));
                 assert_eq!(ann.ask("seat_of", json!({})).await, Ok(Value::Null));
@@ -146,7 +144,7 @@ async fn players_who_move_into_a_room_that_dies_stay_or_are_in_the_lobby() {
 
 #[tokio::test]
 async fn who_is_kicked_while_he_comes_and_goes_leaves_no_seat_behind() {
-    let cluster = Cluster::unruly(&AT_ANY_PACE).await;
+    let cluster = start_game(&NO_RATE_LIMITS).await;
     let mut boss = cluster.player("Boss").await;
     let mut rooms = Vec::new();
     for _ in 0..2 {
@@ -182,7 +180,7 @@ async fn who_is_kicked_while_he_comes_and_goes_leaves_no_seat_behind() {
 
 #[tokio::test]
 async fn a_lobby_that_stops_refuses_everyone() {
-    let cluster = Cluster::unruly(&["--stop-timeout", "5s"]).await;
+    let cluster = start_game(&["--stop-timeout", "5s"]).await;
     let mut ann = cluster.player("Ann").await;
     let mut bobs = cluster.player("Bob").await.enter("play", json!({})).await;
     let room = bobs.event("joined").await["room"].take();

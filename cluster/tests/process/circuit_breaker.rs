@@ -1,12 +1,10 @@
 //! Rooms that die at their start: after so many, none are started for a while.
 
+use cluster::testing::{TestPlayer, eventually};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::{
-    helpers::{Cluster, eventually},
-    player::Player,
-};
+use crate::common::{start_game, start_game_with};
 
 const QUICK: [&str; 4] = ["--failed-starts", "3", "--failed-starts-pause", "2s"];
 
@@ -15,13 +13,13 @@ fn opening(how: &str) -> Value {
 }
 
 /// He asks for a room that dies at its start.
-async fn dies(player: &mut Player) {
+async fn dies(player: &mut TestPlayer) {
     assert_eq!(player.ask("play", opening("panic")).await, Err("room_gone".into()));
 }
 
 #[tokio::test]
 async fn after_so_many_rooms_that_die_at_their_start_none_are_opened_for_a_while() {
-    let cluster = Cluster::unruly(&QUICK).await;
+    let cluster = start_game(&QUICK).await;
     let mut ann = cluster.player("Ann").await;
     for _ in 0..3 {
         assert_eq!(
@@ -47,7 +45,7 @@ async fn after_so_many_rooms_that_die_at_their_start_none_are_opened_for_a_while
 #[tokio::test]
 async fn warm_rooms_that_die_count_as_well_and_none_are_started_meanwhile() {
     let flags = ["--pool", "2", "--failed-starts", "4", "--failed-starts-pause", "60s"];
-    let cluster = Cluster::unruly_with(&flags, &[("HOSTILE", "stillborn")]).await;
+    let cluster = start_game_with(&flags, &[("HOSTILE", "stillborn")]).await;
     cluster.logged("too many rooms die at their start; starting none for a while").await;
     let mut ann = cluster.player("Ann").await;
     assert_eq!(ann.ask("play", json!({})).await, Err("no_room".into()));
@@ -60,7 +58,7 @@ async fn warm_rooms_that_die_count_as_well_and_none_are_started_meanwhile() {
 #[tokio::test]
 async fn a_refusal_and_a_room_that_was_closed_are_no_failures() {
     let flags = ["--failed-starts", "3", "--failed-starts-pause", "60s", "--stop-timeout", "300ms"];
-    let cluster = Cluster::unruly(&flags).await;
+    let cluster = start_game(&flags).await;
     let mut ann = cluster.player("Ann").await;
     for _ in 0..4 {
         assert_eq!(ann.ask("play", opening("refuse")).await, Err("no_mood".into()));
@@ -80,7 +78,7 @@ async fn a_refusal_and_a_room_that_was_closed_are_no_failures() {
 #[tokio::test]
 async fn one_player_whose_rooms_die_stops_himself_and_nobody_else() {
     let flags = ["--failed-starts", "5", "--failed-starts-pause", "60s"];
-    let cluster = Cluster::unruly(&flags).await;
+    let cluster = start_game(&flags).await;
     let mut eve = cluster.player("Eve").await;
     let mut asked = opening("panic");
     asked["hosted"] = json!(true);

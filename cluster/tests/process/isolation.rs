@@ -1,15 +1,16 @@
 //! What a room can do to the others and to the lobby, whatever becomes of itself: nothing.
 
+use cluster::testing::{Client, TestLobby, TestPlayer};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::{helpers::Cluster, player::Player, socket_io::Client};
+use crate::common::{start_game, start_game_with};
 
 /// Ann is in a room, Bob in another one, and a boss in the lobby hears how they end.
 struct Story {
-    cluster: Cluster,
-    boss: Player,
-    ann: Player,
+    cluster: TestLobby,
+    boss: TestPlayer,
+    ann: TestPlayer,
     anns: Client,
     bobs: Client,
     room: Value,
@@ -17,7 +18,7 @@ struct Story {
 
 impl Story {
     async fn begin(flags: &[&str]) -> Story {
-        let cluster = Cluster::unruly(flags).await;
+        let cluster = start_game(flags).await;
         let (boss, mut ann) = (cluster.player("Boss").await, cluster.player("Ann").await);
         let mut anns = ann.enter("play", json!({})).await;
         let room = anns.event("joined").await["room"].take();
@@ -85,7 +86,7 @@ async fn a_room_that_calls_itself_too_often_crashes_alone() {
 
 #[tokio::test]
 async fn a_room_that_is_ready_too_late_is_killed_and_one_just_in_time_is_not() {
-    let cluster = Cluster::unruly(&["--ready-timeout", "2s"]).await;
+    let cluster = start_game(&["--ready-timeout", "2s"]).await;
     let mut ann = cluster.player("Ann").await;
     let late = json!({ "options": { "opening": { "late": { "ms": 3_000 } } } });
     assert_eq!(ann.ask("play", late).await, Err("no_room".into()));
@@ -108,7 +109,7 @@ async fn whatever_a_room_says_on_its_channel_ends_only_itself() {
         let fault = format!("channel: {fault}");
         let environment = [("HOSTILE", &*fault), ("HOSTILE_ROOM", "1")];
         let flags = ["--pool", "0", "--heartbeat", "500ms", "--heartbeat-timeout", "2s"];
-        let cluster = Cluster::unruly_with(&flags, &environment).await;
+        let cluster = start_game_with(&flags, &environment).await;
         let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
         let room = boss.ask("open", json!({})).await.expect("a room");
         let mut bobs = cluster.player("Bob").await.enter("play", json!({})).await;
@@ -139,7 +140,7 @@ async fn a_room_that_does_not_read_what_it_is_told_is_killed_before_too_much_wai
 
 #[tokio::test]
 async fn a_room_that_reads_may_be_told_much_at_once() {
-    let cluster = Cluster::unruly(&["--heartbeat-timeout", "60s"]).await;
+    let cluster = start_game(&["--heartbeat-timeout", "60s"]).await;
     let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
     let room = boss.ask("open", json!({})).await.expect("a room");
     let told = json!({ "room": room, "times": 100, "bytes": 60_000 });

@@ -1,26 +1,27 @@
 //! Rooms that die, hang, or never begin: their players are told, their seats are free, and nobody
 //! else notices.
 
+use cluster::testing::{Client, TestLobby, TestPlayer};
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::{helpers::Cluster, player::Player, socket_io::Client};
+use crate::common::start_game;
 
 /// Notices a room that hangs within two seconds; a room that does not must never look as if it did.
 const QUICK: [&str; 4] = ["--heartbeat", "200ms", "--heartbeat-timeout", "2s"];
 
 /// Ann is in a room; a boss in the lobby hears how it ends.
 struct Story {
-    cluster: Cluster,
-    boss: Player,
-    ann: Player,
+    cluster: TestLobby,
+    boss: TestPlayer,
+    ann: TestPlayer,
     room: Value,
     client: Client,
 }
 
 impl Story {
     async fn begin(flags: &[&str]) -> Story {
-        let cluster = Cluster::unruly(flags).await;
+        let cluster = start_game(flags).await;
         let (boss, mut ann) = (cluster.player("Boss").await, cluster.player("Ann").await);
         let mut client = ann.enter("play", json!({})).await;
         let room = client.event("joined").await["room"].take();
@@ -104,7 +105,7 @@ async fn a_computation_that_goes_on_does_not_hold_up_the_end_of_its_room() {
 
 /// Ann asks for a room that opens like this: the refusal's code, and how the room ended.
 async fn opens(opening: &str, flags: &[&str]) -> (String, String) {
-    let cluster = Cluster::unruly(flags).await;
+    let cluster = start_game(flags).await;
     let mut ann = cluster.player("Ann").await;
     let refused = ann.ask("play", json!({ "options": { "opening": opening } })).await;
     let exited = ann.lobby().event("exited").await;
@@ -136,7 +137,7 @@ async fn who_waits_for_a_room_that_panics_while_it_opens_is_refused() {
 
 #[tokio::test]
 async fn who_waits_for_a_room_that_will_not_open_gets_its_own_refusal() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let options = json!({ "opening": "refuse" });
     let answer = ann.lobby().ask_raw(json!(["play", { "options": options }])).await;

@@ -3,12 +3,11 @@
 
 use std::fs;
 
+use cluster::testing::{TestFolder, descriptors, eventually, is_alive, pid};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::helpers::{
-    AT_ANY_PACE, Cluster, Folder, descriptors, eventually, is_alive, pid, unruly,
-};
+use crate::common::{NO_RATE_LIMITS, builder, game, start_game, start_game_with};
 
 /// The processes that this one has started and not yet reaped.
 fn children(parent: Pid) -> Vec<Pid> {
@@ -28,7 +27,7 @@ async fn are_gone(processes: &[Pid]) {
 
 #[tokio::test]
 async fn a_killed_lobby_leaves_no_room_behind_whatever_it_was_doing() {
-    let mut cluster = Cluster::unruly(&["--pool", "2"]).await;
+    let mut cluster = start_game(&["--pool", "2"]).await;
     let mut clients = Vec::new();
     for name in ["fine", "busy", "stopped"] {
         let mut client = cluster.player(name).await.enter("play", json!({})).await;
@@ -56,7 +55,7 @@ async fn a_killed_lobby_leaves_no_room_behind_whatever_it_was_doing() {
 
 #[tokio::test]
 async fn what_a_room_has_started_ends_with_it() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut boss = cluster.player("Boss").await;
     let finish = ("finish", json!({ "winner": "Ann" }));
     for (end, data) in [finish, ("panic", json!({})), ("exit", json!({}))] {
@@ -71,7 +70,7 @@ async fn what_a_room_has_started_ends_with_it() {
 
 #[tokio::test]
 async fn a_process_that_leaves_its_rooms_group_outlives_it_and_holds_nothing_of_the_lobby() {
-    let cluster = Cluster::unruly(&["--pool", "0"]).await;
+    let cluster = start_game(&["--pool", "0"]).await;
     let mut boss = cluster.player("Boss").await;
     let mut anns = cluster.player("Ann").await.enter("play", json!({})).await;
     let away = pid(&anns.ask("fork_away", json!({})).await.expect("a process"));
@@ -98,7 +97,7 @@ async fn a_process_that_leaves_its_rooms_group_outlives_it_and_holds_nothing_of_
 #[tokio::test]
 async fn a_process_that_holds_its_rooms_channel_does_not_hold_up_the_rooms_end() {
     let environment = [("HOSTILE", "channel: daemon"), ("HOSTILE_ROOM", "1")];
-    let cluster = Cluster::unruly_with(&["--pool", "0"], &environment).await;
+    let cluster = start_game_with(&["--pool", "0"], &environment).await;
     let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
     let before = cluster.descriptors();
     let room = boss.ask("open", json!({})).await.expect("a room");
@@ -119,7 +118,7 @@ async fn a_process_that_holds_its_rooms_channel_does_not_hold_up_the_rooms_end()
 #[tokio::test]
 async fn a_killed_lobby_leaves_nothing_behind_that_its_rooms_have_started() {
     for state in ["fine", "busy", "stopped"] {
-        let mut cluster = Cluster::unruly(&[]).await;
+        let mut cluster = start_game(&[]).await;
         let mut client = cluster.player("Ann").await.enter("play", json!({})).await;
         let room = client.event("joined").await["room"].take();
         let forked = pid(&client.ask("fork", json!({})).await.expect("a process"));
@@ -139,7 +138,7 @@ async fn a_killed_lobby_leaves_nothing_behind_that_its_rooms_have_started() {
 #[tokio::test]
 async fn a_lobby_that_is_asked_to_stop_sends_everyone_home_and_leaves_nothing() {
     let stops = async |signal| {
-        let mut cluster = Cluster::unruly(&["--stop-timeout", "1s", "--pool", "2"]).await;
+        let mut cluster = start_game(&["--stop-timeout", "1s", "--pool", "2"]).await;
         let mut client = cluster.player("Ann").await.enter("play", json!({})).await;
         let mut boss = cluster.player("Boss").await;
         boss.ask("open", json!({})).await.expect("an empty room");
@@ -159,7 +158,7 @@ async fn a_lobby_that_is_asked_to_stop_sends_everyone_home_and_leaves_nothing() 
 
 #[tokio::test]
 async fn a_lobby_that_stops_does_not_wait_for_a_room_that_hangs() {
-    let mut cluster = Cluster::unruly(&["--stop-timeout", "300ms"]).await;
+    let mut cluster = start_game(&["--stop-timeout", "300ms"]).await;
     let mut client = cluster.player("Ann").await.enter("play", json!({})).await;
     let forked = pid(&client.ask("fork", json!({})).await.expect("a process"));
     client.emit("spin", json!({}));
@@ -171,7 +170,7 @@ async fn a_lobby_that_stops_does_not_wait_for_a_room_that_hangs() {
 
 #[tokio::test]
 async fn a_lobby_that_stops_does_not_wait_for_its_computations() {
-    let mut cluster = Cluster::unruly(&[]).await;
+    let mut cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     ann.ask("compute", json!({ "ms": 60_000 })).await.expect("given away");
     cluster.signal(Signal::TERM);
@@ -180,7 +179,7 @@ async fn a_lobby_that_stops_does_not_wait_for_its_computations() {
 
 #[tokio::test]
 async fn a_lobby_that_stops_opens_no_room() {
-    let cluster = Cluster::unruly(&["--stop-timeout", "20s"]).await;
+    let cluster = start_game(&["--stop-timeout", "20s"]).await;
     let mut client = cluster.player("Ann").await.enter("play", json!({})).await;
     let mut boss = cluster.player("Boss").await;
     cluster.signal(Signal::TERM);
@@ -192,7 +191,7 @@ async fn a_lobby_that_stops_opens_no_room() {
 
 #[tokio::test]
 async fn warm_rooms_are_kept_ready_and_replaced() {
-    let cluster = Cluster::unruly(&["--pool", "3"]).await;
+    let cluster = start_game(&["--pool", "3"]).await;
     let count = async |n| {
         eventually("so many", || (children(cluster.pid()).len() == n).then_some(())).await
     };
@@ -211,7 +210,7 @@ async fn warm_rooms_are_kept_ready_and_replaced() {
 
 #[tokio::test]
 async fn fifty_rooms_come_and_go_and_nothing_is_left_of_them() {
-    let cluster = Cluster::unruly(&AT_ANY_PACE).await;
+    let cluster = start_game(&NO_RATE_LIMITS).await;
     let mut boss = cluster.player("Boss").await;
     let mut ann = cluster.player("Ann").await;
     let settled = async || {
@@ -250,7 +249,7 @@ async fn fifty_rooms_come_and_go_and_nothing_is_left_of_them() {
 
 #[tokio::test]
 async fn a_room_gets_none_of_the_lobbys_descriptors() {
-    let cluster = Cluster::unruly(&["--pool", "0"]).await;
+    let cluster = start_game(&["--pool", "0"]).await;
     let mut guests = Vec::new();
     for _ in 0..10 {
         guests.push(cluster.player("Guest").await);
@@ -274,18 +273,18 @@ fn sockets(process: Pid) -> Vec<String> {
 /// A release build does otherwise: it opens no rooms of another build.
 #[tokio::test]
 async fn while_developing_the_next_room_is_of_the_newest_build() {
-    let folder = Folder::new();
-    let program = folder.0.join("cluster");
-    fs::copy(unruly(), &program).expect("a copy");
-    let cluster = Cluster::of(&program, &["--pool", "1"]).await;
+    let folder = TestFolder::new();
+    let program = folder.path().join("cluster");
+    fs::copy(game(), &program).expect("a copy");
+    let cluster = builder(&program).flags(&["--pool", "1"]).start().await;
     let mut ann = cluster.player("Ann").await.enter("play", json!({})).await;
     let room = ann.event("joined").await["room"].take();
     // The one that waits for the next player.
     eventually("a warm room", || (cluster.processes().len() == 2).then_some(())).await;
 
     // As Cargo does: a new file in the place of the old one.
-    fs::copy(unruly(), folder.0.join("new")).expect("a copy");
-    fs::rename(folder.0.join("new"), &program).expect("our folder");
+    fs::copy(game(), folder.path().join("new")).expect("a copy");
+    fs::rename(folder.path().join("new"), &program).expect("our folder");
     let mut bob = cluster.player("Bob").await.enter("play", json!({})).await;
     let next = bob.event("joined").await["room"].take();
     assert_eq!(cluster.count("the program was built again: a warm room is replaced"), 1);

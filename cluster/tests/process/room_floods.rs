@@ -2,24 +2,22 @@
 
 use std::time::{Duration, Instant};
 
+use cluster::testing::{Client, TestLobby, eventually};
 use serde_json::{Value, json};
 
-use crate::{
-    helpers::{Cluster, eventually},
-    socket_io::Client,
-};
+use crate::common::{start_game, start_game_with};
 
 /// A room hangs while it prints; here it may.
 const PATIENT: [&str; 2] = ["--heartbeat-timeout", "60s"];
 
-async fn room(cluster: &Cluster, name: &str) -> (Value, Client) {
+async fn room(cluster: &TestLobby, name: &str) -> (Value, Client) {
     let mut client = cluster.player(name).await.enter("play", json!({})).await;
     let room = client.event("joined").await["room"].take();
     (room, client)
 }
 
 /// The texts that a room has in the log.
-fn printed(cluster: &Cluster, room: &Value) -> Vec<String> {
+fn printed(cluster: &TestLobby, room: &Value) -> Vec<String> {
     let lines = cluster.lines().into_iter().filter(|line| line["room"] == *room);
     lines.filter_map(|line| Some(line["message"].as_str()?.to_owned())).collect()
 }
@@ -31,7 +29,7 @@ fn skipped(text: &str) -> Option<usize> {
 }
 
 /// Waits until the log has said three times that lines are missing, and sees that it holds few of them.
-async fn is_cut_short(cluster: &Cluster, room: &Value, began: Instant) {
+async fn is_cut_short(cluster: &TestLobby, room: &Value, began: Instant) {
     let three_times = || {
         let texts = printed(cluster, room);
         (texts.iter().filter(|text| skipped(text).is_some()).count() >= 3).then_some(texts)
@@ -47,7 +45,7 @@ async fn is_cut_short(cluster: &Cluster, room: &Value, began: Instant) {
 #[tokio::test]
 async fn a_room_that_prints_without_end_fills_no_log_and_holds_nobody_up() {
     for flood in ["lines", "one line", "a process that it has started"] {
-        let cluster = Cluster::unruly(&PATIENT).await;
+        let cluster = start_game(&PATIENT).await;
         let (noisy, mut anns) = room(&cluster, "Ann").await;
         let (quiet, mut bobs) = room(&cluster, "Bob").await;
         let began = Instant::now();
@@ -67,7 +65,7 @@ async fn a_room_that_prints_without_end_fills_no_log_and_holds_nobody_up() {
 
 #[tokio::test]
 async fn no_line_is_missing_without_a_word_about_it() {
-    let cluster = Cluster::unruly(&PATIENT).await;
+    let cluster = start_game(&PATIENT).await;
     let (noisy, mut anns) = room(&cluster, "Ann").await;
     anns.ask("print_many", json!({ "lines": 10_000 })).await.expect("printed");
     let all = || {
@@ -82,7 +80,7 @@ async fn no_line_is_missing_without_a_word_about_it() {
 
 #[tokio::test]
 async fn a_burst_of_lines_is_in_the_log_as_a_whole() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (room, mut anns) = room(&cluster, "Ann").await;
     anns.ask("print_many", json!({ "lines": 1_000 })).await.expect("printed");
     cluster.logged("line 999").await;
@@ -94,7 +92,7 @@ async fn a_burst_of_lines_is_in_the_log_as_a_whole() {
 async fn a_room_that_talks_without_end_takes_little_of_the_lobbys_time_and_is_not_hung() {
     let environment = [("HOSTILE", "channel: flood"), ("HOSTILE_ROOM", "1")];
     let flags = ["--pool", "0", "--heartbeat", "500ms", "--heartbeat-timeout", "2s"];
-    let cluster = Cluster::unruly_with(&flags, &environment).await;
+    let cluster = start_game_with(&flags, &environment).await;
     let mut boss = cluster.player("Boss").await;
     let room_1 = boss.ask("open", json!({})).await.expect("a room");
     let (_, mut bobs) = room(&cluster, "Bob").await;

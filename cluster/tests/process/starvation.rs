@@ -7,10 +7,11 @@ use std::{
     time::Duration,
 };
 
+use cluster::testing::{Client, TestLobby, TestPlayer};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::{helpers::Cluster, player::Player, socket_io::Client};
+use crate::common::start_game;
 
 /// Socket.IO counts pauses, and a ping may be on its way when one begins: its timeout is longer.
 const FLAGS: [&str; 6] =
@@ -20,13 +21,13 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 /// A player who is in a room of their own.
 struct InRoom {
-    player: Player,
+    player: TestPlayer,
     client: Client,
     room: Value,
 }
 
 impl InRoom {
-    async fn new(cluster: &Cluster, name: &str) -> InRoom {
+    async fn new(cluster: &TestLobby, name: &str) -> InRoom {
         let mut player = cluster.player(name).await;
         let new = json!({ "options": { "grace_ms": 3000 } });
         let mut client = player.enter("play", new).await;
@@ -50,14 +51,14 @@ async fn pause(processes: &[Pid], time: Duration) {
 }
 
 /// Stops a room for good, and waits until it is found hung: by then all rooms have been given the same time.
-async fn is_found_hung(cluster: &Cluster, hangs: &mut InRoom) {
+async fn is_found_hung(cluster: &TestLobby, hangs: &mut InRoom) {
     cluster.signal_room(&hangs.room, Signal::STOP).await;
     hangs.player.back().await;
     hangs.player.lobby().event_where("exited", |exit| exit["room"] == hangs.room).await;
     cluster.logged("room hung and was killed").await;
 }
 
-async fn rooms(cluster: &Cluster, names: &[&str]) -> Vec<InRoom> {
+async fn rooms(cluster: &TestLobby, names: &[&str]) -> Vec<InRoom> {
     let mut all = Vec::new();
     for name in names {
         all.push(InRoom::new(cluster, name).await);
@@ -67,7 +68,7 @@ async fn rooms(cluster: &Cluster, names: &[&str]) -> Vec<InRoom> {
 
 #[tokio::test]
 async fn a_lobby_that_was_stopped_for_longer_than_the_heartbeat_timeout_keeps_its_rooms() {
-    let cluster = Cluster::unruly(&FLAGS).await;
+    let cluster = start_game(&FLAGS).await;
     let mut rooms = rooms(&cluster, &["Ann", "Bob", "Cid", "Eve"]).await;
     for _ in 0..2 {
         pause(&[cluster.pid()], PAUSE).await;
@@ -82,7 +83,7 @@ async fn a_lobby_that_was_stopped_for_longer_than_the_heartbeat_timeout_keeps_it
 #[tokio::test]
 async fn a_lobby_that_is_frozen_with_its_rooms_keeps_rooms_seats_and_tickets() {
     let flags = [&FLAGS[..], &["--ticket-ttl", "3s", "--empty-timeout", "3s"]].concat();
-    let cluster = Cluster::unruly(&flags).await;
+    let cluster = start_game(&flags).await;
     let mut rooms = rooms(&cluster, &["Ann", "Bob", "Cid", "Eve"]).await;
     let mut ann = rooms.swap_remove(0);
     let mut dan = cluster.player("Dan").await;
@@ -131,7 +132,7 @@ impl Drop for BusyLoops {
 
 #[tokio::test]
 async fn a_room_that_gets_no_processor_is_not_hung_and_one_that_does_not_use_its_own_is() {
-    let cluster = Cluster::unruly(&FLAGS).await;
+    let cluster = start_game(&FLAGS).await;
     let mut rooms = rooms(&cluster, &["Ann", "Bob", "Cid", "Dan"]).await;
     let mut eve = InRoom::new(&cluster, "Eve").await;
     for in_room in &rooms {

@@ -1,5 +1,6 @@
 //! One ticket, ten thousand who want it; and guesses, one after the other.
 
+use cluster::testing::{Client, is_alive, soon};
 use futures_util::{SinkExt as _, StreamExt as _, future::join_all};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::json;
@@ -9,10 +10,7 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message, http::StatusCode},
 };
 
-use crate::{
-    helpers::{Cluster, is_alive, soon},
-    player::show_ticket,
-};
+use crate::common::start_game;
 
 const USES: usize = 10_000;
 /// Connections that are opened at once.
@@ -32,7 +30,7 @@ async fn of_ten_thousand_simultaneous_uses_of_a_ticket_one_gets_in() {
         // Nobody is to be taken for dead while ten thousand speak at once.
         ("--ping-timeout", "10m"),
     ];
-    let cluster = Cluster::unruly(&flags.map(|(flag, value)| [flag, value]).concat()).await;
+    let cluster = start_game(&flags.map(|(flag, value)| [flag, value]).concat()).await;
     let mut ann = cluster.player("Ann").await;
     let seat = ann.seat("play", json!({ "capacity": 3 })).await;
     let process = cluster.process_of(&seat["room"]).await;
@@ -110,16 +108,16 @@ async fn show(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_thousand_guesses_find_no_ticket_and_are_counted() {
-    let cluster = Cluster::unruly(&["--ticket-ttl", "10m"]).await;
+    let cluster = start_game(&["--ticket-ttl", "10m"]).await;
     let mut ann = cluster.player("Ann").await;
     let seat = ann.seat("play", json!({})).await;
     for n in 0..GUESSES {
         let guess = format!("{n:032x}");
         let shown = json!({ "url": seat["url"], "path": seat["path"], "ticket": guess });
-        assert_eq!(show_ticket(&shown).await.err().as_deref(), Some("bad_ticket"), "{guess}");
+        assert_eq!(Client::redeem(&shown).await.err().as_deref(), Some("bad_ticket"), "{guess}");
     }
     for count in [1, 10, 100, 1000] {
         cluster.logged(&format!("wrong tickets count={count}")).await;
     }
-    show_ticket(&seat).await.expect("still good").event("joined").await;
+    Client::redeem(&seat).await.expect("still good").event("joined").await;
 }

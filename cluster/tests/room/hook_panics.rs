@@ -1,13 +1,10 @@
 //! A panic in a hook of a room: it ends the room in order, or only the hook, by setting.
 
+use cluster::testing::{Client, TestLobby, TestPlayer, eventually};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::{
-    helpers::{Cluster, eventually},
-    player::Player,
-    socket_io::Client,
-};
+use crate::common::start_game;
 
 /// The hooks of a room that can panic while Ann is in it.
 const HOOKS: [&str; 16] = [
@@ -31,11 +28,11 @@ const HOOKS: [&str; 16] = [
 
 /// A room in which Ann is and a hook panics because of Eve.
 struct Story {
-    cluster: Cluster,
-    boss: Player,
-    ann: Player,
+    cluster: TestLobby,
+    boss: TestPlayer,
+    ann: TestPlayer,
     anns: Client,
-    eve: Player,
+    eve: TestPlayer,
     /// She stays until somebody has seen what comes of it.
     eves: Option<Client>,
     room: Value,
@@ -43,7 +40,7 @@ struct Story {
 
 impl Story {
     async fn begin(hook: &str, flags: &[&str]) -> Story {
-        let cluster = Cluster::unruly(&[flags, &["--stop-timeout", "60s"]].concat()).await;
+        let cluster = start_game(&[flags, &["--stop-timeout", "60s"]].concat()).await;
         let (boss, mut ann) = (cluster.player("Boss").await, cluster.player("Ann").await);
         let options = json!({ "panics": hook, "grace_ms": 60_000 });
         let mut anns = ann.enter("play", json!({ "options": options })).await;
@@ -160,7 +157,7 @@ async fn a_panic_counts_also_while_a_computation_goes_on() {
 
 #[tokio::test]
 async fn why_a_room_could_not_open_is_in_the_log() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let refused = ann.ask("play", json!({ "options": { "opening": "panic" } })).await;
     assert_eq!(refused, Err("room_gone".into()));
@@ -170,7 +167,7 @@ async fn why_a_room_could_not_open_is_in_the_log() {
 
 #[tokio::test]
 async fn a_future_of_the_lobby_that_panics_harms_nobody() {
-    let mut cluster = Cluster::unruly(&[]).await;
+    let mut cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     ann.ask("panic_later", json!({ "from": "future" })).await.expect("given away");
     let refused = ann.ask("panic_later", json!({ "from": "later" })).await;

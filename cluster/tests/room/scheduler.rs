@@ -1,10 +1,11 @@
 //! What hooks give away, and time: computations, timers, ticks, empty rooms.
 
+use cluster::testing::{Client, TestLobby};
 use serde_json::{Value, json};
 
-use crate::{helpers::Cluster, socket_io::Client};
+use crate::common::start_game;
 
-async fn room(cluster: &Cluster) -> Client {
+async fn room(cluster: &TestLobby) -> Client {
     let mut room = cluster.player("Ann").await.enter("play", json!({})).await;
     room.event("joined").await;
     room
@@ -18,7 +19,7 @@ async fn over(room: &mut Client) -> (Value, Value) {
 
 #[tokio::test]
 async fn a_computation_reports_in_order_and_before_its_result() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut room = room(&cluster).await;
     // More than may wait for the hooks.
     room.ask("parts", json!({ "n": 1000 })).await.expect("given away");
@@ -31,7 +32,7 @@ async fn a_computation_reports_in_order_and_before_its_result() {
 
 #[tokio::test]
 async fn a_computation_that_is_cancelled_says_so_and_nothing_after() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut room = room(&cluster).await;
     room.ask("endless", json!({})).await.expect("given away");
     for n in 1..=10 {
@@ -51,7 +52,7 @@ async fn a_computation_that_is_cancelled_says_so_and_nothing_after() {
 #[tokio::test]
 async fn more_computations_than_processors_take_turns_and_the_room_lives_on() {
     let processors = std::thread::available_parallelism().map_or(1, |count| count.get());
-    let cluster = Cluster::unruly(&["--heartbeat", "200ms", "--heartbeat-timeout", "2s"]).await;
+    let cluster = start_game(&["--heartbeat", "200ms", "--heartbeat-timeout", "2s"]).await;
     let mut room = room(&cluster).await;
     // Longer than a room may be silent, on all processors, and as many that wait for one.
     room.ask("busy", json!({ "jobs": processors, "ms": 3000 })).await.expect("given away");
@@ -70,7 +71,7 @@ async fn more_computations_than_processors_take_turns_and_the_room_lives_on() {
 #[tokio::test]
 async fn a_computation_that_waits_for_a_processor_can_be_cancelled() {
     let processors = std::thread::available_parallelism().map_or(1, |count| count.get());
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut room = room(&cluster).await;
     room.ask("busy", json!({ "jobs": processors, "ms": 60_000 })).await.expect("given away");
     room.ask("endless", json!({})).await.expect("given away");
@@ -84,7 +85,7 @@ async fn a_computation_that_waits_for_a_processor_can_be_cancelled() {
 
 #[tokio::test]
 async fn a_timer_that_repeats_does_so_until_it_is_cancelled() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut room = room(&cluster).await;
     room.ask("every", json!({ "ms": 5 })).await.expect("a timer");
     for n in 1..=5 {
@@ -101,7 +102,7 @@ async fn a_timer_that_repeats_does_so_until_it_is_cancelled() {
 
 #[tokio::test]
 async fn the_tick_rate_changes_while_the_room_runs() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut room = room(&cluster).await;
     for hz in [1000, 50, 200] {
         room.ask("tick_rate", json!({ "hz": hz })).await.expect("a rate");
@@ -121,7 +122,7 @@ async fn the_tick_rate_changes_while_the_room_runs() {
 
 #[tokio::test]
 async fn a_room_decides_for_how_long_it_stays_open_while_it_is_empty() {
-    let cluster = Cluster::unruly(&["--empty-timeout", "300ms"]).await;
+    let cluster = start_game(&["--empty-timeout", "300ms"]).await;
     let mut boss = cluster.player("Boss").await;
     let mut rooms = Vec::new();
     for ms in [json!(null), json!(1), json!(60_000)] {
@@ -143,7 +144,7 @@ async fn a_room_decides_for_how_long_it_stays_open_while_it_is_empty() {
 
 #[tokio::test]
 async fn the_lobby_gives_work_away_too() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     ann.ask("square", json!({ "n": 7 })).await.expect("given away");
     let mut ways = std::collections::BTreeMap::<String, usize>::new();

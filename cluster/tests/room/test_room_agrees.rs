@@ -7,6 +7,7 @@
 
 use std::{cell::RefCell, time::Duration};
 
+use cluster::testing::{Client, TestLobby, TestPlayer, eventually, soon};
 use cluster::{
     Player as Who, PlayerId, Refusal, RoomId, RoomPanic, testing::Stage, testing::player,
 };
@@ -15,10 +16,8 @@ use serde_json::{Value, json};
 use tokio::{runtime::Runtime, time::timeout};
 
 use crate::{
-    helpers::{AT_ANY_PACE, Cluster, eventually, soon},
-    player::{Player, show_ticket},
-    scripted::{Act, DISPOSED, How, Plan, Scripted, Told, exit_value},
-    socket_io::Client,
+    common::{NO_RATE_LIMITS, start_game_with},
+    game::scripted::{Act, DISPOSED, How, Plan, Scripted, Told, exit_value},
 };
 
 /// Scripts in a normal run, for each of the two settings of `--room-panic`.
@@ -339,7 +338,7 @@ fn normal(mut event: Value, this: &str) -> Value {
 
 /// A lobby, another room, and whoever opens rooms.
 struct Real {
-    cluster: Cluster,
+    cluster: TestLobby,
     boss: Client,
     other: String,
     scripts: u64,
@@ -352,7 +351,7 @@ struct Play<'a> {
     /// Behind each player's id, so that no two scripts have the same players.
     suffix: String,
     room: String,
-    players: Vec<Player>,
+    players: Vec<TestPlayer>,
     lines: [Option<Client>; 3],
     seen: Seen,
 }
@@ -369,8 +368,8 @@ impl Real {
             "--empty-timeout",
             "1h",
         ];
-        let flags = [&flags[..], &AT_ANY_PACE].concat();
-        let cluster = Cluster::unruly_with(&flags, &[("SCRIPTED", "1")]).await;
+        let flags = [&flags[..], &NO_RATE_LIMITS].concat();
+        let cluster = start_game_with(&flags, &[("SCRIPTED", "1")]).await;
         let mut boss = cluster.player("BOSS").await.lobby.expect("in the lobby");
         let other = boss.ask("open", json!({ "seats": 10_000, "plans": null })).await;
         let other = other.expect("a room").as_str().expect("an id").to_owned();
@@ -483,7 +482,7 @@ impl Play<'_> {
 
     /// A player takes a seat. If they are here already, that was in another window.
     async fn take(&mut self, at: usize, reroute: &Value) {
-        let new = show_ticket(reroute).await;
+        let new = Client::redeem(reroute).await;
         if let Some(mut old) = self.lines[at].take() {
             soon("the older window's end", old.ended()).await;
             self.note(at, &mut old);

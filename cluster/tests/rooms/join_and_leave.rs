@@ -1,30 +1,28 @@
 //! Every join has exactly one leave, whatever ends it: what a room says of it, and what the lobby does.
 
+use cluster::testing::{Client, TestLobby, eventually, soon};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::{
-    helpers::{AT_ANY_PACE, Cluster, eventually, soon},
-    player::show_ticket,
-};
+use crate::common::{NO_RATE_LIMITS, start_game};
 
 /// The lines that a room's hooks wrote, in order: `on_join NAME`, `on_leave NAME REASON`.
-fn told(cluster: &Cluster, room: &Value) -> Vec<String> {
+fn told(cluster: &TestLobby, room: &Value) -> Vec<String> {
     let lines = cluster.lines().into_iter().filter(|line| line["room"] == *room);
     let texts = lines.filter_map(|line| Some(line["message"].as_str()?.to_owned()));
     texts.filter(|text| text.starts_with("on_join ") || text.starts_with("on_leave ")).collect()
 }
 
 /// Waits until the room is gone and its last words are in the log.
-async fn disposed(cluster: &Cluster, room: &Value) {
+async fn disposed(cluster: &TestLobby, room: &Value) {
     let last = |line: &Value| line["room"] == *room && line["message"] == "on_dispose";
     eventually("the last hook", || cluster.lines().iter().any(last).then_some(())).await;
 }
 
 #[tokio::test]
 async fn every_join_has_exactly_one_leave_whatever_ends_it() {
-    let flags = [&["--stop-timeout", "300ms", "--ticket-ttl", "2s"], &AT_ANY_PACE[..]].concat();
-    let cluster = Cluster::unruly(&flags).await;
+    let flags = [&["--stop-timeout", "300ms", "--ticket-ttl", "2s"], &NO_RATE_LIMITS[..]].concat();
+    let cluster = start_game(&flags).await;
     let mut boss = cluster.player("Boss").await;
     let other = boss.ask("open", json!({})).await.expect("a room");
     let new = json!({ "capacity": 20, "options": { "grace_ms": 200 } });
@@ -94,7 +92,7 @@ async fn every_join_has_exactly_one_leave_whatever_ends_it() {
             "replaced" => {
                 guest.back().await;
                 let reroute = guest.rerouted().await;
-                let newest = show_ticket(&reroute).await.expect("a good ticket");
+                let newest = Client::redeem(&reroute).await.expect("a good ticket");
                 assert_eq!(client.event("refused").await["code"], "replaced");
                 assert!(client.end().await);
                 newest.leave().await;
@@ -125,7 +123,7 @@ async fn every_join_has_exactly_one_leave_whatever_ends_it() {
 
 #[tokio::test]
 async fn a_room_that_is_closed_and_one_that_is_killed_free_all_their_seats() {
-    let cluster = Cluster::unruly(&["--stop-timeout", "200ms"]).await;
+    let cluster = start_game(&["--stop-timeout", "200ms"]).await;
     let mut boss = cluster.player("Boss").await;
     for how in ["closed", "crashed"] {
         let new = json!({ "options": { "grace_ms": 60_000 } });
@@ -165,7 +163,7 @@ async fn a_room_that_is_closed_and_one_that_is_killed_free_all_their_seats() {
 
 #[tokio::test]
 async fn every_hook_of_the_lobby_is_called_once_for_what_happens() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut boss = cluster.player("Boss").await;
     let mut ann = cluster.player("Ann").await;
     let anns = ann.enter("play", json!({})).await;

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
+use cluster::testing::{Client, soon};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::{
-    helpers::{Cluster, soon},
-    socket_io::Client,
-};
+use crate::common::start_game;
 
 /// Somebody in the lobby is dismissed, and hears why.
 async fn dismissed(mut lobby: Client, code: &str, why: &str) {
@@ -25,7 +23,7 @@ async fn sent_away(room: &mut Client, why: &str) {
 
 #[tokio::test]
 async fn the_lobby_kicks_from_the_lobby_and_he_may_come_again() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let kick = json!({ "player": bob.you["id"], "reason": "Too loud, \"Bob\"." });
     ann.ask("kick", kick).await.expect("she may");
@@ -38,7 +36,7 @@ async fn the_lobby_kicks_from_the_lobby_and_he_may_come_again() {
 
 #[tokio::test]
 async fn the_lobby_kicks_from_a_room_and_he_may_come_again() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut bobs = bob.enter("play", json!({})).await;
     let room = bobs.event("joined").await["room"].take();
@@ -53,7 +51,7 @@ async fn the_lobby_kicks_from_a_room_and_he_may_come_again() {
 
 #[tokio::test]
 async fn one_with_a_ticket_in_his_hand_is_kicked_as_well() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let seat = bob.seat("play", json!({})).await;
     let kick = json!({ "player": bob.you["id"], "reason": "No." });
@@ -63,7 +61,7 @@ async fn one_with_a_ticket_in_his_hand_is_kicked_as_well() {
     let about = json!({ "room": seat["room"] });
     ann.ask_until("about", about.clone(), |room| room["players"] == 0).await;
     // The ticket may still be good, but there is no seat behind it.
-    if let Ok(mut room) = crate::player::show_ticket(&seat).await {
+    if let Ok(mut room) = Client::redeem(&seat).await {
         room.end().await;
         assert!(!room.unheard().contains(&"joined"));
     }
@@ -71,7 +69,7 @@ async fn one_with_a_ticket_in_his_hand_is_kicked_as_well() {
 
 #[tokio::test]
 async fn one_who_is_kicked_while_he_moves_is_in_neither_room() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut bobs = bob.enter("play", json!({})).await;
     let here = bobs.event("joined").await["room"].take();
@@ -96,7 +94,7 @@ async fn one_who_is_kicked_while_he_moves_is_in_neither_room() {
 
 #[tokio::test]
 async fn who_is_banned_is_out_until_he_is_unbanned() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let form = json!({ "name": "Bob", "id": "bob" });
     let mut bob = cluster.player_as(form.clone()).await;
@@ -131,7 +129,7 @@ async fn who_is_banned_is_out_until_he_is_unbanned() {
 
 #[tokio::test]
 async fn a_room_kicks_and_bans_for_itself_alone() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut anns = ann.enter("play", json!({})).await;
     let room = anns.event("joined").await["room"].take();
@@ -155,7 +153,7 @@ async fn a_room_kicks_and_bans_for_itself_alone() {
 
 #[tokio::test]
 async fn a_room_is_closed_with_a_reason_that_its_players_hear() {
-    let cluster = Cluster::unruly(&["--stop-timeout", "300ms"]).await;
+    let cluster = start_game(&["--stop-timeout", "300ms"]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut bobs = bob.enter("play", json!({})).await;
     let room = bobs.event("joined").await["room"].take();
@@ -170,7 +168,7 @@ async fn a_room_is_closed_with_a_reason_that_its_players_hear() {
 
 #[tokio::test]
 async fn a_room_that_is_closed_before_it_is_ready_ends_as_well() {
-    let cluster = Cluster::unruly(&["--ready-timeout", "500ms", "--stop-timeout", "100ms"]).await;
+    let cluster = start_game(&["--ready-timeout", "500ms", "--stop-timeout", "100ms"]).await;
     let mut ann = cluster.player("Ann").await;
     let never = json!({ "options": { "opening": "never" } });
     let room = ann.ask("open", never).await.expect("a room");
@@ -180,7 +178,7 @@ async fn a_room_that_is_closed_before_it_is_ready_ends_as_well() {
 
 #[tokio::test]
 async fn a_room_that_does_not_end_when_it_is_closed_is_killed() {
-    let cluster = Cluster::unruly(&["--stop-timeout", "100ms"]).await;
+    let cluster = start_game(&["--stop-timeout", "100ms"]).await;
     let mut ann = cluster.player("Ann").await;
     let room = ann.ask("open", json!({ "options": { "clings": true } })).await.expect("a room");
     ann.lobby().event("ready").await;
@@ -190,7 +188,7 @@ async fn a_room_that_does_not_end_when_it_is_closed_is_killed() {
 
 #[tokio::test]
 async fn a_room_that_is_closed_again_and_again_ends_no_later() {
-    let cluster = Cluster::unruly(&["--stop-timeout", "2s"]).await;
+    let cluster = start_game(&["--stop-timeout", "2s"]).await;
     let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
     let mut room = ann.enter("play", json!({})).await;
     let id = room.event("joined").await["room"].take();
@@ -205,7 +203,7 @@ async fn a_room_that_is_closed_again_and_again_ends_no_later() {
 
 #[tokio::test]
 async fn options_that_cannot_be_listed_open_no_room_and_harm_no_lobby() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     ann.lobby().send(format!(r#"420["open",{{"options":{{"big":{}}}}}]"#, u128::MAX));
     assert_eq!(ann.lobby().answer(0, "open").await["error"]["code"], "no_room");
@@ -214,7 +212,7 @@ async fn options_that_cannot_be_listed_open_no_room_and_harm_no_lobby() {
 
 #[tokio::test]
 async fn a_reason_of_any_length_harms_nobody() {
-    let cluster = Cluster::unruly(&["--stop-timeout", "300ms"]).await;
+    let cluster = start_game(&["--stop-timeout", "300ms"]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut anns = ann.enter("play", json!({})).await;
     let room = anns.event("joined").await["room"].take();
@@ -251,13 +249,13 @@ async fn a_reason_of_any_length_harms_nobody() {
 
 #[tokio::test]
 async fn a_lock_of_the_lobby_lets_those_in_who_have_a_seat() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let room = ann.ask("open", json!({})).await.expect("a room");
     let seat = bob.seat("join", json!({ "room": room })).await;
     ann.ask("lock", json!({ "room": room, "locked": true })).await.expect("her room");
     assert_eq!(ann.ask("join", json!({ "room": room })).await, Err("room_locked".into()));
-    let mut bobs = crate::player::show_ticket(&seat).await.expect("a good ticket");
+    let mut bobs = Client::redeem(&seat).await.expect("a good ticket");
     bobs.event("joined").await;
     bob.seat("join", json!({ "room": room })).await;
     let missing = json!({ "room": "99", "locked": true });
@@ -266,7 +264,7 @@ async fn a_lock_of_the_lobby_lets_those_in_who_have_a_seat() {
 
 #[tokio::test]
 async fn a_room_opens_when_both_the_lobby_and_the_room_have_opened_it() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut bobs = bob.enter("play", json!({})).await;
     let room = bobs.event("joined").await["room"].take();
@@ -284,7 +282,7 @@ async fn a_room_opens_when_both_the_lobby_and_the_room_have_opened_it() {
 
 #[tokio::test]
 async fn all_rooms_are_told_at_once() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut boss = cluster.player("Boss").await;
     let mut rooms = Vec::new();
     for name in ["Ann", "Bob", "Cid"] {

@@ -1,16 +1,17 @@
 //! The ways out of a room, and what everyone is told.
 
+use cluster::testing::{Client, TestPlayer};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::{
-    helpers::{AT_ANY_PACE, Cluster},
-    player::{Player, show_ticket},
-    socket_io::Client,
-};
+use crate::common::{NO_RATE_LIMITS, start_game};
 
 /// Ann and Bob in one room with these options: its id, and their connections.
-async fn both_in(ann: &mut Player, bob: &mut Player, options: Value) -> (Value, Client, Client) {
+async fn both_in(
+    ann: &mut TestPlayer,
+    bob: &mut TestPlayer,
+    options: Value,
+) -> (Value, Client, Client) {
     let mut anns = ann.enter("play", json!({ "options": options })).await;
     let room = anns.event("joined").await["room"].take();
     let mut bobs = bob.enter("join", json!({ "room": room })).await;
@@ -21,7 +22,7 @@ async fn both_in(ann: &mut Player, bob: &mut Player, options: Value) -> (Value, 
 
 #[tokio::test]
 async fn one_who_leaves_is_back_with_the_reason_left() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let (room, mut anns, bobs) = both_in(&mut ann, &mut bob, json!({})).await;
     bobs.leave().await;
@@ -33,7 +34,7 @@ async fn one_who_leaves_is_back_with_the_reason_left() {
 
 #[tokio::test]
 async fn one_whose_line_is_cut_is_back_with_the_reason_dropped() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let (room, mut anns, bobs) = both_in(&mut ann, &mut bob, json!({})).await;
     drop(bobs);
@@ -44,7 +45,7 @@ async fn one_whose_line_is_cut_is_back_with_the_reason_dropped() {
 
 #[tokio::test]
 async fn within_the_grace_the_lobby_sends_him_back_by_itself() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let (room, mut anns, bobs) = both_in(&mut ann, &mut bob, json!({ "grace_ms": 60_000 })).await;
     drop(bobs);
@@ -62,7 +63,7 @@ async fn within_the_grace_the_lobby_sends_him_back_by_itself() {
 
 #[tokio::test]
 async fn when_the_grace_is_over_his_seat_is_free() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut visitor = cluster.visitor().await;
     let (_, mut anns, bobs) = both_in(&mut ann, &mut bob, json!({ "grace_ms": 300 })).await;
@@ -77,12 +78,12 @@ async fn when_the_grace_is_over_his_seat_is_free() {
 
 #[tokio::test]
 async fn a_second_connection_to_the_same_seat_replaces_the_first() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let (_, mut anns, mut old) = both_in(&mut ann, &mut bob, json!({})).await;
     bob.back().await;
     let reroute = bob.rerouted().await;
-    let mut new = show_ticket(&reroute).await.expect("a good ticket");
+    let mut new = Client::redeem(&reroute).await.expect("a good ticket");
     new.event("joined").await;
     let refused = old.event("refused").await;
     assert_eq!((&refused["event"], &refused["code"]), (&json!("connect"), &json!("replaced")));
@@ -95,7 +96,7 @@ async fn a_second_connection_to_the_same_seat_replaces_the_first() {
 
 #[tokio::test]
 async fn who_is_sent_to_his_room_again_just_before_he_leaves_it_can_come() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let (_, mut anns, bobs) = both_in(&mut ann, &mut bob, json!({})).await;
     bob.back().await;
@@ -112,7 +113,7 @@ async fn who_is_sent_to_his_room_again_just_before_he_leaves_it_can_come() {
 
 #[tokio::test]
 async fn a_room_sends_a_player_away_for_a_reason_of_its_own() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let (room, mut anns, mut bobs) = both_in(&mut ann, &mut bob, json!({})).await;
     bobs.emit("send_me_away", json!({ "reason": "won" }));
@@ -124,7 +125,7 @@ async fn a_room_sends_a_player_away_for_a_reason_of_its_own() {
 
 #[tokio::test]
 async fn when_a_room_finishes_everyone_is_back_and_the_lobby_has_the_outcome() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut boss = cluster.player("Boss").await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let (room, mut anns, mut bobs) = both_in(&mut ann, &mut bob, json!({})).await;
@@ -142,7 +143,7 @@ async fn when_a_room_finishes_everyone_is_back_and_the_lobby_has_the_outcome() {
 
 #[tokio::test]
 async fn a_room_that_the_lobby_closes_lets_its_players_stay_until_time_is_up() {
-    let cluster = Cluster::unruly(&["--stop-timeout", "300ms"]).await;
+    let cluster = start_game(&["--stop-timeout", "300ms"]).await;
     let mut boss = cluster.player("Boss").await;
     let mut ann = cluster.player("Ann").await;
     let mut anns = ann.enter("play", json!({})).await;
@@ -157,7 +158,7 @@ async fn a_room_that_the_lobby_closes_lets_its_players_stay_until_time_is_up() {
 
 #[tokio::test]
 async fn a_deserted_room_closes_itself() {
-    let cluster = Cluster::unruly(&["--empty-timeout", "200ms"]).await;
+    let cluster = start_game(&["--empty-timeout", "200ms"]).await;
     let mut ann = cluster.player("Ann").await;
     let room = ann.ask("open", json!({})).await.expect("a room");
     let exited = json!({ "room": room, "how": "closed", "winner": null });
@@ -166,7 +167,7 @@ async fn a_deserted_room_closes_itself() {
 
 #[tokio::test]
 async fn every_join_has_exactly_one_leave() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut boss = cluster.player("Boss").await;
     let mut stays = boss.enter("play", json!({})).await;
     let room = stays.event("joined").await["room"].take();
@@ -195,7 +196,7 @@ async fn every_join_has_exactly_one_leave() {
 
 #[tokio::test]
 async fn who_does_not_want_the_seat_that_waits_for_him_gives_it_up() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let (_, mut anns, bobs) = both_in(&mut ann, &mut bob, json!({ "grace_ms": u64::MAX })).await;
     drop(bobs);
@@ -204,12 +205,12 @@ async fn who_does_not_want_the_seat_that_waits_for_him_gives_it_up() {
     let reroute = bob.rerouted().await;
     bob.ask("leave_room", json!({})).await.expect("his seat is his to give up");
     assert_eq!(anns.event("player_left").await, json!({ "player": bob.you, "reason": "left" }));
-    assert_eq!(show_ticket(&reroute).await.err().as_deref(), Some("bad_ticket"));
+    assert_eq!(Client::redeem(&reroute).await.err().as_deref(), Some("bad_ticket"));
 }
 
 #[tokio::test]
 async fn who_gives_up_his_seat_in_one_window_is_out_of_the_room_in_the_other() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let mut room = ann.enter("play", json!({})).await;
     room.event("joined").await;
@@ -223,7 +224,7 @@ async fn who_gives_up_his_seat_in_one_window_is_out_of_the_room_in_the_other() {
 
 #[tokio::test]
 async fn who_has_left_a_slow_room_is_not_sent_back_there() {
-    let cluster = Cluster::unruly(&["--heartbeat-timeout", "20s"]).await;
+    let cluster = start_game(&["--heartbeat-timeout", "20s"]).await;
     let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
     let room = boss.ask("open", json!({})).await.expect("a room");
     boss.lobby().event("ready").await;
@@ -241,8 +242,8 @@ async fn who_has_left_a_slow_room_is_not_sent_back_there() {
 #[tokio::test]
 async fn who_changes_his_mind_all_the_time_kills_no_room_that_is_busy() {
     for asked in ["leave_room", "join"] {
-        let flags = [&["--heartbeat-timeout", "20s"], &AT_ANY_PACE[..]].concat();
-        let cluster = Cluster::unruly(&flags).await;
+        let flags = [&["--heartbeat-timeout", "20s"], &NO_RATE_LIMITS[..]].concat();
+        let cluster = start_game(&flags).await;
         let (mut ann, mut eve) = (cluster.player("Ann").await, cluster.player("Eve").await);
         let mut anns = ann.enter("play", json!({})).await;
         let room = anns.event("joined").await["room"].take();

@@ -1,24 +1,25 @@
 //! Players who go together: all of them get seats, or none.
 
+use cluster::testing::{TestLobby, TestPlayer};
 use futures_util::future::join_all;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::{helpers::Cluster, player::Player};
+use crate::common::start_game;
 
-async fn players(cluster: &Cluster, count: usize) -> Vec<Player> {
+async fn players(cluster: &TestLobby, count: usize) -> Vec<TestPlayer> {
     join_all((0..count).map(async |n| cluster.player(&format!("P{n}")).await)).await
 }
 
 /// What the first of them asks, to go there with the others.
-fn together(room: &Value, party: &[Player]) -> Value {
+fn together(room: &Value, party: &[TestPlayer]) -> Value {
     let others: Vec<_> = party[1..].iter().map(|player| &player.you).collect();
     json!({ "room": room, "with": others })
 }
 
 #[tokio::test]
 async fn a_party_goes_together() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut party = players(&cluster, 3).await;
     let room = party[0].ask("open", json!({ "capacity": 3 })).await.expect("a room");
     let asked = together(&room, &party);
@@ -31,7 +32,7 @@ async fn a_party_goes_together() {
 
 #[tokio::test]
 async fn a_party_with_one_player_too_many_gets_no_seat() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut party = players(&cluster, 4).await;
     let room = party[0].ask("open", json!({ "capacity": 4 })).await.expect("a room");
     let mut sitting = cluster.player("Sitting").await;
@@ -49,7 +50,7 @@ async fn a_party_with_one_player_too_many_gets_no_seat() {
 
 #[tokio::test]
 async fn if_a_room_refuses_one_of_them_all_stay_and_hear_why() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut party = players(&cluster, 3).await;
     let new = json!({ "capacity": 3, "options": { "banned": "P1" } });
     let room = party[0].ask("open", new).await.expect("a room");
@@ -74,7 +75,7 @@ async fn if_a_room_refuses_one_of_them_all_stay_and_hear_why() {
 
 #[tokio::test]
 async fn who_is_twice_in_a_party_gets_one_seat() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut party = players(&cluster, 2).await;
     let room = party[0].ask("open", json!({ "capacity": 2 })).await.expect("a room");
     let (ann, bob) = (party[0].you.clone(), party[1].you.clone());
@@ -90,7 +91,7 @@ async fn who_is_twice_in_a_party_gets_one_seat() {
 
 #[tokio::test]
 async fn a_party_has_32_players_at_most() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let room = ann.ask("open", json!({ "capacity": 100 })).await.expect("a room");
     // The longest names: as many as these fit into one frame.
@@ -104,7 +105,7 @@ async fn a_party_has_32_players_at_most() {
 
 #[tokio::test]
 async fn of_a_party_whose_room_dies_the_first_is_answered_and_the_others_are_told() {
-    let cluster = Cluster::unruly(&["--ready-timeout", "500ms"]).await;
+    let cluster = start_game(&["--ready-timeout", "500ms"]).await;
     let mut party = players(&cluster, 3).await;
     let new = json!({ "options": { "opening": "never" } });
     let room = party[0].ask("open", new).await.expect("a room");
@@ -118,7 +119,7 @@ async fn of_a_party_whose_room_dies_the_first_is_answered_and_the_others_are_tol
 
 #[tokio::test]
 async fn one_who_is_in_another_room_goes_with_his_party() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut party = players(&cluster, 2).await;
     let mut before = party[1].enter("play", json!({})).await;
     before.event("joined").await;
@@ -132,7 +133,7 @@ async fn one_who_is_in_another_room_goes_with_his_party() {
 
 #[tokio::test]
 async fn who_leaves_the_lobby_while_his_party_waits_loses_nothing_but_the_way() {
-    let cluster = Cluster::unruly(&["--ticket-ttl", "300ms"]).await;
+    let cluster = start_game(&["--ticket-ttl", "300ms"]).await;
     let mut party = players(&cluster, 3).await;
     let room = party[0].ask("open", json!({ "capacity": 3 })).await.expect("a room");
     party[0].lobby().event("ready").await;
@@ -158,7 +159,7 @@ async fn who_leaves_the_lobby_while_his_party_waits_loses_nothing_but_the_way() 
 
 #[tokio::test]
 async fn who_goes_with_one_who_has_asked_again_is_told_of_a_refusal() {
-    let cluster = Cluster::unruly(&["--ready-timeout", "500ms"]).await;
+    let cluster = start_game(&["--ready-timeout", "500ms"]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let never = json!({ "options": { "opening": "never" } });
     let room = ann.ask("open", never).await.expect("a room");

@@ -1,14 +1,12 @@
 //! Rooms that belong to somebody, and private ones, which are found by their code alone.
 
+use cluster::testing::{Client, TestPlayer};
 use serde_json::{Value, json};
 
-use crate::{
-    helpers::Cluster,
-    player::{Player, show_ticket},
-};
+use crate::common::start_game;
 
 /// Opens a private room; its id and its code.
-async fn open_private(host: &mut Player) -> (Value, String) {
+async fn open_private(host: &mut TestPlayer) -> (Value, String) {
     let new = json!({ "private": true, "hosted": true });
     let room = host.ask("open", new).await.expect("a room");
     let mut about = host.ask("about", json!({ "room": room })).await.expect("the room");
@@ -18,7 +16,7 @@ async fn open_private(host: &mut Player) -> (Value, String) {
 
 #[tokio::test]
 async fn who_knows_the_code_of_a_private_room_joins_it() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let (room, code) = open_private(&mut ann).await;
     assert!(code.len() == 6 && code.bytes().all(|c| c.is_ascii_uppercase()), "{code}");
@@ -33,7 +31,7 @@ async fn who_knows_the_code_of_a_private_room_joins_it() {
 
 #[tokio::test]
 async fn who_does_not_know_the_code_cannot_tell_that_the_room_exists() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     bob.ask("watch_rooms", json!({})).await.expect("anyone may watch");
     bob.lobby().event("rooms").await;
@@ -59,17 +57,17 @@ async fn who_does_not_know_the_code_cannot_tell_that_the_room_exists() {
 
 #[tokio::test]
 async fn who_has_a_seat_in_a_private_room_is_let_in_again_by_its_id() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let (room, code) = open_private(&mut ann).await;
     bob.seat("join_by_code", json!({ "code": code })).await;
     let again = bob.seat("join", json!({ "room": room })).await;
-    show_ticket(&again).await.expect("a good ticket");
+    Client::redeem(&again).await.expect("a good ticket");
 }
 
 #[tokio::test]
 async fn one_player_opens_so_many_rooms_and_others_still_can() {
-    let cluster = Cluster::unruly(&["--max-rooms-per-player", "2"]).await;
+    let cluster = start_game(&["--max-rooms-per-player", "2"]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let hosted = json!({ "hosted": true });
     let first = ann.ask("open", hosted.clone()).await.expect("a room");
@@ -84,7 +82,7 @@ async fn one_player_opens_so_many_rooms_and_others_still_can() {
 
 #[tokio::test]
 async fn a_room_knows_its_host_its_code_and_its_age() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let (room, code) = open_private(&mut ann).await;
     let mut anns = ann.enter("join", json!({ "room": room })).await;
@@ -103,7 +101,7 @@ async fn a_room_knows_its_host_its_code_and_its_age() {
 
 #[tokio::test]
 async fn the_best_room_is_joined_and_a_new_one_where_none_will_do() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut players = Vec::new();
     for name in ["Ann", "Bob", "Cid", "Dan"] {
         players.push(cluster.player(name).await);

@@ -3,23 +3,21 @@
 
 use std::time::Duration;
 
+use cluster::testing::{TestLobby, TestPlayer, eventually};
 use serde_json::{Value, json};
 
-use crate::{
-    helpers::{Cluster, eventually},
-    player::Player,
-};
+use crate::common::start_game;
 
-async fn queue(player: &mut Player, kind: &str) {
+async fn queue(player: &mut TestPlayer, kind: &str) {
     player.ask("queue", json!({ "kind": kind })).await.expect("anyone may");
 }
 
-async fn place(player: &mut Player) -> (u64, u64) {
+async fn place(player: &mut TestPlayer) -> (u64, u64) {
     let told = player.lobby().event("place").await;
     (told["place"].as_u64().expect("a place"), told["waiting"].as_u64().expect("a number"))
 }
 
-async fn players<const N: usize>(cluster: &Cluster) -> [Player; N] {
+async fn players<const N: usize>(cluster: &TestLobby) -> [TestPlayer; N] {
     let mut players = Vec::new();
     for n in 0..N {
         players.push(cluster.player(&format!("P{n}")).await);
@@ -28,7 +26,7 @@ async fn players<const N: usize>(cluster: &Cluster) -> [Player; N] {
 }
 
 /// Follows the reroute; the room, and its title.
-async fn seated(player: &mut Player) -> (Value, Value) {
+async fn seated(player: &mut TestPlayer) -> (Value, Value) {
     let room = player.rerouted().await["room"].take();
     let rooms = player.ask("list", json!({})).await.expect("the rooms");
     let title = rooms.as_array().unwrap().iter().find(|info| info["room"] == room).expect("a room")
@@ -39,7 +37,7 @@ async fn seated(player: &mut Player) -> (Value, Value) {
 
 #[tokio::test]
 async fn those_who_wait_know_their_place_and_go_together_when_they_are_enough() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let [mut ann, mut bob, mut cid] = players(&cluster).await;
     queue(&mut ann, "duel").await;
     assert_eq!(place(&mut ann).await, (1, 1));
@@ -54,7 +52,7 @@ async fn those_who_wait_know_their_place_and_go_together_when_they_are_enough() 
 
 #[tokio::test]
 async fn after_a_while_fewer_go_but_not_one_alone() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let [mut ann, mut bob, mut cid] = players(&cluster).await;
     queue(&mut ann, "crowd").await;
     assert_eq!(place(&mut ann).await, (1, 1));
@@ -74,7 +72,7 @@ async fn after_a_while_fewer_go_but_not_one_alone() {
 
 #[tokio::test]
 async fn a_player_waits_in_one_queue_and_once() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let [mut ann, mut bob, mut cid] = players(&cluster).await;
     queue(&mut ann, "duel").await;
     queue(&mut ann, "duel").await;
@@ -91,7 +89,7 @@ async fn a_player_waits_in_one_queue_and_once() {
 
 #[tokio::test]
 async fn who_leaves_the_queue_or_the_lobby_does_not_wait() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let [mut ann, mut bob, mut cid, mut dan] = players(&cluster).await;
     queue(&mut ann, "duel").await;
     ann.ask("unqueue", json!({})).await.expect("anyone may");
@@ -110,7 +108,7 @@ async fn who_leaves_the_queue_or_the_lobby_does_not_wait() {
 
 #[tokio::test]
 async fn who_is_replaced_by_another_window_waits_there_if_he_asks_again() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let [mut ann, mut bob] = players(&cluster).await;
     queue(&mut ann, "duel").await;
     let old = ann.lobby.take();
@@ -124,7 +122,7 @@ async fn who_is_replaced_by_another_window_waits_there_if_he_asks_again() {
 
 #[tokio::test]
 async fn while_no_room_can_be_opened_they_wait_in_peace() {
-    let cluster = Cluster::unruly(&["--max-rooms", "1", "--stop-timeout", "100ms"]).await;
+    let cluster = start_game(&["--max-rooms", "1", "--stop-timeout", "100ms"]).await;
     let mut boss = cluster.player("Boss").await;
     let room = boss.ask("open", json!({})).await.expect("the only one");
     let [mut ann, mut bob, mut cid, mut dan] = players(&cluster).await;

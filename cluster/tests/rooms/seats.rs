@@ -2,14 +2,15 @@
 
 use std::collections::HashSet;
 
+use cluster::testing::Client;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::{helpers::Cluster, player::show_ticket};
+use crate::common::start_game;
 
 #[tokio::test]
 async fn a_player_is_sent_to_a_room_and_joins_it() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let answer = ann.ask("play", json!({})).await;
     let reroute = ann.rerouted().await;
@@ -22,7 +23,7 @@ async fn a_player_is_sent_to_a_room_and_joins_it() {
     );
     assert_eq!(ticket.as_str().map(str::len), Some(32), "128 bits: {ticket}");
 
-    let mut client = show_ticket(&reroute).await.expect("a good ticket");
+    let mut client = Client::redeem(&reroute).await.expect("a good ticket");
     let joined = json!({
         "room": room, "code": null, "host": null, "you": ann.you, "players": [ann.you], "away": [],
     });
@@ -32,7 +33,7 @@ async fn a_player_is_sent_to_a_room_and_joins_it() {
 
 #[tokio::test]
 async fn two_players_see_each_other_come_and_go() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut anns = ann.enter("play", json!({})).await;
     let room = anns.event("joined").await["room"].take();
@@ -49,7 +50,7 @@ async fn two_players_see_each_other_come_and_go() {
 
 #[tokio::test]
 async fn a_full_a_locked_and_a_missing_room_are_refused() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut anns = ann.enter("play", json!({ "capacity": 1 })).await;
     let full = anns.event("joined").await["room"].take();
@@ -65,7 +66,7 @@ async fn a_full_a_locked_and_a_missing_room_are_refused() {
 
 #[tokio::test]
 async fn a_room_can_lock_itself() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut anns = ann.enter("play", json!({})).await;
     let room = anns.event("joined").await["room"].take();
@@ -77,7 +78,7 @@ async fn a_room_can_lock_itself() {
 
 #[tokio::test]
 async fn a_room_may_refuse_a_player_and_others_still_come() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let options = json!({ "banned": "Bob" });
     let room = ann.ask("open", json!({ "capacity": 1, "options": options })).await.expect("a room");
@@ -88,7 +89,7 @@ async fn a_room_may_refuse_a_player_and_others_still_come() {
 
 #[tokio::test]
 async fn fifty_players_for_four_seats_give_four() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut players = join_all((0..50).map(|n| cluster.player(["Ann", "Bob"][n % 2]))).await;
     let room = players[0].ask("open", json!({ "capacity": 4 })).await.expect("a room");
     let asked = players.iter_mut().map(|player| player.ask("join", json!({ "room": room })));
@@ -100,7 +101,7 @@ async fn fifty_players_for_four_seats_give_four() {
 
 #[tokio::test]
 async fn a_seat_that_was_left_is_free_again() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut anns = ann.enter("play", json!({ "capacity": 1 })).await;
     let room = anns.event("joined").await["room"].take();
@@ -112,7 +113,7 @@ async fn a_seat_that_was_left_is_free_again() {
 
 #[tokio::test]
 async fn a_player_who_joins_another_room_leaves_the_first() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut bobs = bob.enter("play", json!({})).await;
     let first = bobs.event("joined").await["room"].take();
@@ -128,45 +129,45 @@ async fn a_player_who_joins_another_room_leaves_the_first() {
 
 #[tokio::test]
 async fn a_ticket_is_good_for_one_connection_to_one_room() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let seat = ann.seat("play", json!({})).await;
     let elsewhere = bob.seat("play", json!({})).await;
     for bad in [&elsewhere["ticket"], &json!("0".repeat(32)), &json!(""), &json!(5), &Value::Null] {
         let mut reroute = seat.clone();
         reroute["ticket"] = bad.clone();
-        assert_eq!(show_ticket(&reroute).await.err().as_deref(), Some("bad_ticket"), "{bad}");
+        assert_eq!(Client::redeem(&reroute).await.err().as_deref(), Some("bad_ticket"), "{bad}");
     }
-    let mut client = show_ticket(&seat).await.expect("a good ticket");
+    let mut client = Client::redeem(&seat).await.expect("a good ticket");
     client.event("joined").await;
-    assert_eq!(show_ticket(&seat).await.err().as_deref(), Some("bad_ticket"), "used");
+    assert_eq!(Client::redeem(&seat).await.err().as_deref(), Some("bad_ticket"), "used");
     assert_eq!(client.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)), "he is still there");
-    show_ticket(&elsewhere).await.expect("still good in its own room");
+    Client::redeem(&elsewhere).await.expect("still good in its own room");
 }
 
 #[tokio::test]
 async fn a_seat_whose_ticket_is_not_used_in_time_is_free_again() {
-    let cluster = Cluster::unruly(&["--ticket-ttl", "300ms"]).await;
+    let cluster = start_game(&["--ticket-ttl", "300ms"]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     bob.ask("watch_rooms", json!({})).await.expect("anyone may watch");
     let seat = ann.seat("play", json!({ "capacity": 1 })).await;
     // Shown with a player from its first moment on.
     while bob.lobby().event("rooms").await[0]["players"] != 0 {}
-    assert_eq!(show_ticket(&seat).await.err().as_deref(), Some("bad_ticket"));
+    assert_eq!(Client::redeem(&seat).await.err().as_deref(), Some("bad_ticket"));
     assert_eq!(ann.ask("seat_of", json!({})).await, Ok(Value::Null));
     bob.seat("join", json!({ "room": seat["room"] })).await;
 }
 
 #[tokio::test]
 async fn two_hundred_players_who_speak_at_once_lose_no_first_word() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut boss = cluster.player("Boss").await;
     let mut bosses = boss.enter("play", json!({ "capacity": 201 })).await;
     let room = bosses.event("joined").await["room"].take();
     let speak = async |n: u64| {
         let mut player = cluster.player("Guest").await;
         let seat = player.seat("join", json!({ "room": room })).await;
-        let client = show_ticket(&seat).await.expect("a good ticket");
+        let client = Client::redeem(&seat).await.expect("a good ticket");
         client.emit("log", json!({ "n": n }));
         client
     };

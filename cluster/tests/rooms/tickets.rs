@@ -2,17 +2,14 @@
 
 use std::time::Duration;
 
+use cluster::testing::{Client, TestPlayer, eventually, soon};
 use serde_json::{Value, json};
 
-use crate::{
-    helpers::{Cluster, eventually, soon},
-    player::{Player, show_ticket},
-    socket_io::Client,
-};
+use crate::common::start_game;
 
 #[tokio::test]
 async fn guesses_are_refused_and_counted_in_the_rooms_log() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let seat = ann.seat("play", json!({})).await;
     let good = seat["ticket"].as_str().expect("a ticket");
@@ -36,7 +33,7 @@ async fn guesses_are_refused_and_counted_in_the_rooms_log() {
     guesses.extend((0..60).map(|n| json!(format!("{n:032x}"))));
     for guess in &guesses {
         let shown = json!({ "url": seat["url"], "path": seat["path"], "ticket": guess });
-        assert_eq!(show_ticket(&shown).await.err().as_deref(), Some("bad_ticket"), "{guess}");
+        assert_eq!(Client::redeem(&shown).await.err().as_deref(), Some("bad_ticket"), "{guess}");
     }
     assert!(guesses.len() > 100);
     let counts = || {
@@ -47,14 +44,14 @@ async fn guesses_are_refused_and_counted_in_the_rooms_log() {
         counts.contains(&"100".to_owned()).then_some(counts)
     };
     assert_eq!(eventually("a hundred of them", counts).await, ["1", "10", "100"]);
-    let mut anns = show_ticket(&seat).await.expect("still good");
+    let mut anns = Client::redeem(&seat).await.expect("still good");
     anns.event("joined").await;
     assert!(!cluster.text().contains(good), "tickets are not for the log");
 }
 
 #[tokio::test]
 async fn a_ticket_that_is_late_takes_nobodys_place() {
-    let cluster = Cluster::unruly(&["--ticket-ttl", "300ms"]).await;
+    let cluster = start_game(&["--ticket-ttl", "300ms"]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let room = ann.ask("open", json!({ "capacity": 1 })).await.expect("a room");
     for _ in 0..3 {
@@ -63,7 +60,7 @@ async fn a_ticket_that_is_late_takes_nobodys_place() {
         let mut bobs = seat_as_soon_as_it_is_free(&mut bob, &room).await;
         bobs.event("joined").await;
         // The only seat is taken, and this ticket was for it.
-        assert_eq!(show_ticket(&late).await.err().as_deref(), Some("bad_ticket"));
+        assert_eq!(Client::redeem(&late).await.err().as_deref(), Some("bad_ticket"));
         let census = bobs.ask("census", json!({})).await.expect("a census");
         assert_eq!(census["most"], 1, "{census}");
         assert_eq!(ann.ask("about", json!({ "room": room })).await.expect("a room")["players"], 1);
@@ -74,14 +71,14 @@ async fn a_ticket_that_is_late_takes_nobodys_place() {
 }
 
 /// Asks for a seat again and again, and takes it.
-async fn seat_as_soon_as_it_is_free(player: &mut Player, room: &Value) -> Client {
+async fn seat_as_soon_as_it_is_free(player: &mut TestPlayer, room: &Value) -> Client {
     let asking = async {
         loop {
             match player.ask("join", json!({ "room": room })).await {
                 Ok(_) => {
                     let seat = player.rerouted().await;
                     // On a busy machine his own ticket may be late.
-                    if let Ok(client) = show_ticket(&seat).await {
+                    if let Ok(client) = Client::redeem(&seat).await {
                         return client;
                     }
                 }

@@ -1,19 +1,16 @@
 //! From room to room, without the lobby in between; and what becomes of a second window.
 
+use cluster::testing::{Client, TestLobby, TestPlayer};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::{
-    helpers::Cluster,
-    player::{Player, show_ticket},
-    socket_io::Client,
-};
+use crate::common::start_game;
 
 /// Ann is in a room, and Bob with her; there is a second room, and a boss in the lobby.
 struct Story {
-    cluster: Cluster,
-    boss: Player,
-    ann: Player,
+    cluster: TestLobby,
+    boss: TestPlayer,
+    ann: TestPlayer,
     anns: Client,
     bobs: Client,
     here: Value,
@@ -22,7 +19,7 @@ struct Story {
 
 impl Story {
     async fn begin(flags: &[&str], there: Value) -> Story {
-        let cluster = Cluster::unruly(flags).await;
+        let cluster = start_game(flags).await;
         let mut boss = cluster.player("Boss").await;
         let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
         let mut anns = ann.enter("play", json!({})).await;
@@ -75,7 +72,7 @@ async fn a_room_sends_a_player_on_to_another() {
     let path = format!("/rooms/{}/socket.io", story.there.as_str().unwrap());
     assert_eq!((&reroute["to"], &reroute["path"]), (&json!("room"), &json!(path)));
     assert!(story.anns.end().await, "her first room hangs up");
-    let mut after = show_ticket(&story.ann.route(reroute)).await.expect("a good ticket");
+    let mut after = Client::redeem(&story.ann.route(reroute)).await.expect("a good ticket");
     let joined = after.event("joined").await;
     assert_eq!((&joined["room"], &joined["players"]), (&story.there, &json!([story.ann.you])));
     let left = json!({ "player": story.ann.you, "reason": "moved" });
@@ -173,7 +170,7 @@ async fn who_is_called_back_before_the_other_room_has_answered_stays() {
 
 #[tokio::test]
 async fn who_asks_for_two_rooms_goes_to_the_second_alone() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
     let slow = boss.ask("open", json!({})).await.expect("a room");
     let quick = boss.ask("open", json!({})).await.expect("a room");
@@ -183,7 +180,7 @@ async fn who_asks_for_two_rooms_goes_to_the_second_alone() {
     ann.lobby().emit("join", json!({ "room": slow }));
     let reroute = ann.seat("join", json!({ "room": quick })).await;
     assert_eq!(reroute["room"], quick);
-    let mut room = show_ticket(&reroute).await.expect("a good ticket");
+    let mut room = Client::redeem(&reroute).await.expect("a good ticket");
     room.event("joined").await;
     // She is in the lobby as well; what the slow room says now must not send her there.
     cluster.signal_room(&slow, Signal::CONT).await;
@@ -196,7 +193,7 @@ async fn who_asks_for_two_rooms_goes_to_the_second_alone() {
 
 #[tokio::test]
 async fn who_asks_twice_for_one_room_is_not_refused() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let room = ann.ask("open", json!({ "capacity": 1 })).await.expect("a room");
     ann.lobby().event("ready").await;
@@ -213,7 +210,7 @@ async fn who_asks_twice_for_one_room_is_not_refused() {
 
 #[tokio::test]
 async fn rooms_that_send_a_player_round_in_circles_are_stopped() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut boss = cluster.player("Boss").await;
     let mut ann = cluster.player("Ann").await;
     let mut rooms = Vec::new();
@@ -234,7 +231,7 @@ async fn rooms_that_send_a_player_round_in_circles_are_stopped() {
         match room.either("reroute", "refused").await {
             (name, reroute) if name == "reroute" => {
                 hops += 1;
-                room = show_ticket(&ann.route(reroute)).await.expect("a good ticket");
+                room = Client::redeem(&ann.route(reroute)).await.expect("a good ticket");
             }
             (_, refused) => break refused,
         }
@@ -265,7 +262,7 @@ async fn who_has_just_left_the_lobby_behind_is_sent_on_where_he_is() {
     // He is in the room before the lobby hears that his page has hung up there.
     let mut cid = story.cluster.player("Cid").await;
     let seat = cid.seat("join", json!({ "room": story.here })).await;
-    let mut room = show_ticket(&seat).await.expect("a good ticket");
+    let mut room = Client::redeem(&seat).await.expect("a good ticket");
     let mut after = cid.follow(&mut room).await;
     assert_eq!(after.event("joined").await["room"], story.there);
     assert!(!room.unheard().contains(&"refused"), "{:?}", room.unheard());
@@ -288,7 +285,7 @@ async fn who_goes_elsewhere_in_another_window_is_replaced_in_the_first() {
 
 #[tokio::test]
 async fn two_windows_that_register_as_one_are_one() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let form = json!({ "name": "Ann", "id": "ann" });
     let mut first = cluster.player_as(form.clone()).await;
     let mut second = cluster.player_as(form).await;
@@ -320,7 +317,7 @@ async fn what_a_room_says_of_one_who_has_gone_on_does_not_count() {
 
 #[tokio::test]
 async fn one_who_is_away_is_sent_on_when_he_is_back() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let options = json!({ "options": { "grace_ms": 60_000 } });
     let mut anns = ann.enter("play", options).await;
@@ -344,7 +341,7 @@ async fn one_who_is_away_is_sent_on_when_he_is_back() {
 
 #[tokio::test]
 async fn who_is_sent_to_where_she_is_stays_and_may_leave() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
     let mut room = ann.enter("play", json!({})).await;
     let id = room.event("joined").await["room"].take();

@@ -3,18 +3,17 @@
 
 use std::fs;
 
+use cluster::testing::{Client, TestLobby, descriptors, eventually, soon};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::{
-    helpers::{Cluster, descriptors, eventually, soon},
-    raw::{Raw, http, status},
-    relay::{counts, handing_off, take, upgrade},
-    socket_io::Client,
+    common::raw::{Raw, http, status},
+    routing::relay::{counts, handing_off, take, upgrade},
 };
 
 /// A room with a player in it: its id, and his connection.
-async fn room(cluster: &Cluster) -> (Value, Client) {
+async fn room(cluster: &TestLobby) -> (Value, Client) {
     let mut ann = cluster.player("Ann").await;
     let seat = ann.seat("play", json!({})).await;
     (seat["room"].clone(), take(cluster, &seat).await)

@@ -1,25 +1,26 @@
 //! Relayed connections: where the lobby's HTTP server owns the connection already, as behind a proxy
 //! that keeps its own for reuse, and where nothing can be handed off.
 
+use cluster::testing::{Client, TestLobby, eventually};
 use futures_util::future::join_all;
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::{
-    helpers::{AT_ANY_PACE, Cluster, eventually},
+use crate::common::{
+    NO_RATE_LIMITS,
     raw::{Raw, path_of, status, websocket},
-    socket_io::Client,
+    start_game, start_game_with,
 };
 
 const PAGE: &str = "GET /dev HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// A cluster that hands off, whatever else is chosen for these tests.
-pub async fn handing_off(flags: &[&str]) -> Cluster {
-    Cluster::unruly_with(flags, &[("CLUSTER_RELAY", ""), ("CLUSTER_ROOM_PORTS", "")]).await
+pub async fn handing_off(flags: &[&str]) -> TestLobby {
+    start_game_with(flags, &[("CLUSTER_RELAY", ""), ("CLUSTER_ROOM_PORTS", "")]).await
 }
 
 /// Takes the seat at the public port, whether or not rooms have ports of their own.
-pub async fn take(cluster: &Cluster, seat: &Value) -> Client {
+pub async fn take(cluster: &TestLobby, seat: &Value) -> Client {
     let ticket = json!({ "ticket": seat["ticket"] });
     let taken = Client::connect_at(&cluster.url, &path_of(&seat["room"]), ticket).await;
     taken.expect("a good ticket")
@@ -31,7 +32,7 @@ pub fn upgrade(room: &Value) -> String {
 }
 
 /// `(handed_off, relayed)`, as the lobby says when it stops.
-pub async fn counts(mut cluster: Cluster) -> (u64, u64) {
+pub async fn counts(mut cluster: TestLobby) -> (u64, u64) {
     cluster.signal(Signal::TERM);
     cluster.ended().await;
     let line = cluster.logged("lobby stopped").await;
@@ -41,8 +42,8 @@ pub async fn counts(mut cluster: Cluster) -> (u64, u64) {
 
 #[tokio::test]
 async fn relayed_messages_arrive_whole_and_in_order_both_ways() {
-    let flags = [&["--relay", "--stop-timeout", "100ms"], &AT_ANY_PACE[..]].concat();
-    let cluster = Cluster::unruly(&flags).await;
+    let flags = [&["--relay", "--stop-timeout", "100ms"], &NO_RATE_LIMITS[..]].concat();
+    let cluster = start_game(&flags).await;
     let mut ann = cluster.player("Ann").await;
     let seat = ann.seat("play", json!({})).await;
     let mut anns = take(&cluster, &seat).await;
@@ -74,7 +75,7 @@ async fn a_connection_that_the_lobby_has_served_already_is_relayed() {
 
 #[tokio::test]
 async fn what_is_no_websocket_or_has_no_room_is_refused_and_the_connection_lives_on() {
-    let cluster = Cluster::unruly(&["--relay"]).await;
+    let cluster = start_game(&["--relay"]).await;
     let room = open_room(&cluster).await;
     let mut raw = Raw::connect(&cluster.url).await;
     let nowhere = upgrade(&json!("999"));
@@ -93,7 +94,7 @@ async fn what_is_no_websocket_or_has_no_room_is_refused_and_the_connection_lives
 
 #[tokio::test]
 async fn a_relayed_connection_ends_with_its_room_and_with_its_browser() {
-    let cluster = Cluster::unruly(&["--relay"]).await;
+    let cluster = start_game(&["--relay"]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let anns_seat = ann.seat("play", json!({})).await;
     let room = &anns_seat["room"];
@@ -110,7 +111,7 @@ async fn a_relayed_connection_ends_with_its_room_and_with_its_browser() {
 
 #[tokio::test]
 async fn a_websocket_that_announces_a_body_is_refused() {
-    let cluster = Cluster::unruly(&["--relay"]).await;
+    let cluster = start_game(&["--relay"]).await;
     let room = open_room(&cluster).await;
     for body in ["Content-Length: 1", "Transfer-Encoding: chunked"] {
         let mut raw = Raw::connect(&cluster.url).await;
@@ -121,7 +122,7 @@ async fn a_websocket_that_announces_a_body_is_refused() {
 
 #[tokio::test]
 async fn a_room_that_hangs_before_it_answers_is_told_to_the_browser() {
-    let cluster = Cluster::unruly(&["--relay"]).await;
+    let cluster = start_game(&["--relay"]).await;
     let room = open_room(&cluster).await;
     kill_process(cluster.process_of(&room).await, Signal::STOP).expect("it runs");
     let mut raw = Raw::connect(&cluster.url).await;
@@ -162,11 +163,11 @@ async fn a_room_that_does_not_read_does_not_keep_a_browser_that_is_gone() {
 }
 
 /// A cluster whose rooms answer browsers in a bad way.
-async fn hostile(how: &str) -> Cluster {
-    Cluster::unruly_with(&["--relay", "--pool", "0"], &[("HOSTILE", how)]).await
+async fn hostile(how: &str) -> TestLobby {
+    start_game_with(&["--relay", "--pool", "0"], &[("HOSTILE", how)]).await
 }
 
-async fn open_room(cluster: &Cluster) -> Value {
+async fn open_room(cluster: &TestLobby) -> Value {
     let mut ann = cluster.player("Ann").await;
     let room = ann.ask("open", json!({})).await.expect("a room");
     ann.lobby().event("ready").await;

@@ -1,16 +1,14 @@
 //! Bytes, both ways: the event `binary`.
 
+use cluster::testing::{Client, TestLobby};
 use serde_json::{Value, json};
 
-use crate::{
-    helpers::{AT_ANY_PACE, Cluster},
-    socket_io::Client,
-};
+use crate::common::{NO_RATE_LIMITS, start_game};
 
 const PLACEHOLDER: &str = r#"{"_placeholder":true,"num":0}"#;
 
 /// Ann and Bob in one room.
-async fn two(cluster: &Cluster) -> (Client, Client) {
+async fn two(cluster: &TestLobby) -> (Client, Client) {
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut anns = ann.enter("play", json!({})).await;
     let room = anns.event("joined").await["room"].take();
@@ -21,7 +19,7 @@ async fn two(cluster: &Cluster) -> (Client, Client) {
 
 #[tokio::test]
 async fn bytes_come_to_a_room_and_go_to_everyone_in_it() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut anns, mut bobs) = two(&cluster).await;
     for bytes in [vec![], vec![0], (0..=255).collect::<Vec<u8>>(), vec![7; 60 * 1024]] {
         assert_eq!(anns.ask_binary(&bytes).await, json!({ "ok": bytes.len() }));
@@ -32,7 +30,7 @@ async fn bytes_come_to_a_room_and_go_to_everyone_in_it() {
 
 #[tokio::test]
 async fn a_room_sends_bytes_to_one_to_all_and_to_those_who_are_quick_enough() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut anns, mut bobs) = two(&cluster).await;
     anns.ask("bytes", json!({ "n": 5 })).await.expect("sent");
     // Volatile ones may overtake the others.
@@ -54,7 +52,7 @@ async fn a_room_sends_bytes_to_one_to_all_and_to_those_who_are_quick_enough() {
 
 #[tokio::test]
 async fn bytes_and_words_of_one_player_stay_in_order() {
-    let cluster = Cluster::unruly(&AT_ANY_PACE).await;
+    let cluster = start_game(&NO_RATE_LIMITS).await;
     let (mut anns, mut bobs) = two(&cluster).await;
     for n in 0..200_u8 {
         anns.emit("echo", json!({ "n": n }));
@@ -70,7 +68,7 @@ async fn bytes_and_words_of_one_player_stay_in_order() {
 
 #[tokio::test]
 async fn bytes_that_belong_to_no_event_or_to_another_are_refused() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut anns, mut bobs) = two(&cluster).await;
     // Without bytes it is an event like any other, and no enum has one of this name.
     for data in
@@ -92,7 +90,7 @@ async fn bytes_that_belong_to_no_event_or_to_another_are_refused() {
 
 #[tokio::test]
 async fn garbage_with_bytes_ends_at_most_the_connection_that_sent_it() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut boss = cluster.player("Boss").await;
     let mut stays = boss.enter("play", json!({})).await;
     let room = stays.event("joined").await["room"].take();
@@ -125,7 +123,7 @@ async fn garbage_with_bytes_ends_at_most_the_connection_that_sent_it() {
 
 #[tokio::test]
 async fn bytes_that_wait_for_more_are_not_more_than_a_message_may_be() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let parts = |count: usize| format!(r#"45{count}-["binary",{PLACEHOLDER}]"#);
     for (count, frames) in [(16, &[100_000, 100_000, 100_000][..]), (17, &[])] {
         let mut ann = cluster.player("Ann").await;
@@ -141,7 +139,7 @@ async fn bytes_that_wait_for_more_are_not_more_than_a_message_may_be() {
 
 #[tokio::test]
 async fn the_lobby_takes_no_bytes() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let answer = ann.lobby().ask_binary(&[1, 2, 3]).await;
     assert_eq!(answer["error"]["code"], "unknown_event");

@@ -1,14 +1,14 @@
 //! Hundreds of connections that say what nobody would think of, to the lobby and to a room. The same every
 //! time: what they say follows from a seed, which a failure names.
 
+use cluster::testing::{TestPlayer, descriptors, eventually, soon};
 use futures_util::{SinkExt as _, StreamExt as _, future::join_all};
 use serde_json::{Value, json};
 use tokio_tungstenite::{connect_async, tungstenite::Message};
 
-use crate::{
-    helpers::{Cluster, descriptors, eventually, soon},
-    player::Player,
+use crate::common::{
     raw::{Raw, websocket},
+    start_game,
 };
 
 /// Connections at once, and how often.
@@ -56,7 +56,7 @@ const PACKETS: &[&str] = &[
 
 #[tokio::test]
 async fn whatever_connections_say_others_play_on_and_nothing_is_left_of_them() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let mut anns = ann.enter("play", json!({ "capacity": 1 + CROWD })).await;
     let room = anns.event("joined").await["room"].take();
@@ -94,7 +94,7 @@ async fn whatever_connections_say_others_play_on_and_nothing_is_left_of_them() {
 }
 
 /// A seat that was given and not taken is given back.
-async fn give_up(guest: &mut Player) {
+async fn give_up(guest: &mut TestPlayer) {
     guest.ask("leave_room", json!({})).await.expect("he is in the lobby");
 }
 

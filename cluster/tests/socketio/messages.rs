@@ -1,12 +1,13 @@
 //! What is said between browser and room, room and lobby: in order, and all of it.
 
+use cluster::testing::eventually;
 use serde_json::{Value, json};
 
-use crate::helpers::{AT_ANY_PACE, Cluster, eventually};
+use crate::common::{NO_RATE_LIMITS, start_game};
 
 #[tokio::test]
 async fn ten_thousand_messages_arrive_in_the_order_in_which_they_were_sent() {
-    let cluster = Cluster::unruly(&AT_ANY_PACE).await;
+    let cluster = start_game(&NO_RATE_LIMITS).await;
     let mut room = cluster.player("Ann").await.enter("play", json!({})).await;
     // A connection may be so many messages ahead of its room; who waits now and then stays below it.
     for thousand in 0..10 {
@@ -19,7 +20,7 @@ async fn ten_thousand_messages_arrive_in_the_order_in_which_they_were_sent() {
 
 #[tokio::test]
 async fn the_last_words_of_one_who_leaves_arrive_however_much_is_said_to_him() {
-    let cluster = Cluster::unruly(&AT_ANY_PACE).await;
+    let cluster = start_game(&NO_RATE_LIMITS).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut anns = ann.enter("play", json!({})).await;
     let room = anns.event("joined").await["room"].take();
@@ -42,7 +43,7 @@ async fn the_last_words_of_one_who_leaves_arrive_however_much_is_said_to_him() {
 
 #[tokio::test]
 async fn two_players_messages_do_not_mix_up_either_ones_order() {
-    let cluster = Cluster::unruly(&AT_ANY_PACE).await;
+    let cluster = start_game(&NO_RATE_LIMITS).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut anns = ann.enter("play", json!({})).await;
     let room = anns.event("joined").await["room"].take();
@@ -62,7 +63,7 @@ async fn two_players_messages_do_not_mix_up_either_ones_order() {
 #[tokio::test]
 async fn a_flood_harms_only_the_connection_that_it_comes_from() {
     // Whether a room in a flood still has time for its signs of life is not the question here.
-    let cluster = Cluster::unruly(&["--heartbeat-timeout", "20s"]).await;
+    let cluster = start_game(&["--heartbeat-timeout", "20s"]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut anns = ann.enter("play", json!({})).await;
     let room = anns.event("joined").await["room"].take();
@@ -80,7 +81,7 @@ async fn a_flood_harms_only_the_connection_that_it_comes_from() {
 
 #[tokio::test]
 async fn a_room_is_told_also_what_was_said_before_it_was_ready() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let mut boss = cluster.player("Boss").await;
     let mut client = ann.enter("play", json!({ "tell": ["one", "two"] })).await;
@@ -94,7 +95,7 @@ async fn a_room_is_told_also_what_was_said_before_it_was_ready() {
 
 #[tokio::test]
 async fn the_lobby_hears_what_a_room_says_in_order() {
-    let cluster = Cluster::unruly(&AT_ANY_PACE).await;
+    let cluster = start_game(&NO_RATE_LIMITS).await;
     let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
     let mut client = ann.enter("play", json!({})).await;
     let room = client.event("joined").await["room"].take();
@@ -108,7 +109,7 @@ async fn the_lobby_hears_what_a_room_says_in_order() {
 
 #[tokio::test]
 async fn what_is_too_large_for_the_lobby_is_not_sent_and_harms_nobody() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
     let mut client = ann.enter("play", json!({})).await;
     let room = client.event("joined").await["room"].take();
@@ -123,7 +124,7 @@ async fn what_is_too_large_for_the_lobby_is_not_sent_and_harms_nobody() {
 
 #[tokio::test]
 async fn what_a_room_prints_is_in_the_lobbys_log_with_its_id() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut client = cluster.player("Ann").await.enter("play", json!({})).await;
     let room = client.event("joined").await["room"].take();
     client.ask("print", json!({ "text": "hello" })).await.expect("printed");
@@ -135,13 +136,14 @@ async fn what_a_room_prints_is_in_the_lobbys_log_with_its_id() {
 
 #[tokio::test]
 async fn why_a_room_panicked_is_in_the_log() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let client = cluster.player("Ann").await.enter("play", json!({})).await;
     client.emit("panic", json!({}));
     cluster.logged("as asked").await;
     eventually("the place", || {
-        let place =
-            |line: &Value| line["message"].as_str().is_some_and(|text| text.contains("rooms.rs:"));
+        let place = |line: &Value| {
+            line["message"].as_str().is_some_and(|text| text.contains("game/room.rs:"))
+        };
         cluster.lines().iter().any(place).then_some(())
     })
     .await;

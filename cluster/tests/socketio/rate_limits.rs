@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use cluster::testing::{Client, TestLobby};
 use serde_json::{Value, json};
 
-use crate::{
-    helpers::Cluster,
+use crate::common::{
     raw::{Raw, status, websocket},
-    socket_io::Client,
+    start_game,
 };
 
 /// Of one player. Three seconds' worth may come at once, and twice as many frames.
@@ -77,7 +77,7 @@ async fn what_is_no_event_counts_as_well() {
 
 #[tokio::test]
 async fn what_one_says_is_his_and_not_his_connection_s() {
-    let cluster = Cluster::unruly(&["--events-per-second", "1"]).await;
+    let cluster = start_game(&["--events-per-second", "1"]).await;
     let mut ann = cluster.player("Ann").await;
     ann.back().await;
     while ann.ask("list", json!({})).await.is_ok() {}
@@ -90,9 +90,8 @@ async fn what_one_says_is_his_and_not_his_connection_s() {
     assert!(allowed < 3, "{allowed}");
 }
 
-async fn cluster() -> Cluster {
+async fn cluster() -> TestLobby {
     let flags = ["--events-per-second", EVENTS_PER_SECOND];
     // Much comes at once, and all of it is answered.
-    Cluster::unruly(&[&flags[..], &["--max-waiting", "10000", "--max-unsent", "10000"]].concat())
-        .await
+    start_game(&[&flags[..], &["--max-waiting", "10000", "--max-unsent", "10000"]].concat()).await
 }

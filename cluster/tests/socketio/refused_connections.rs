@@ -1,16 +1,16 @@
 //! A connection that is refused is over: nothing that its client goes on to say is heard.
 
+use cluster::testing::{Client, TestLobby};
 use serde_json::{Value, json};
 
-use crate::{
-    helpers::Cluster,
+use crate::common::{
     raw::{Raw, path_of, request, status, websocket},
-    socket_io::Client,
+    start_game,
 };
 
 /// Sends this, is refused with a status, and goes on as if it had a websocket. The status, after the server has closed
 /// the connection without another word.
-async fn refused(cluster: &Cluster, said: &str, ticket: &Value) -> u16 {
+async fn refused(cluster: &TestLobby, said: &str, ticket: &Value) -> u16 {
     let mut raw = Raw::connect(&cluster.url).await;
     raw.send(said).await;
     let head = raw.head().await;
@@ -26,7 +26,7 @@ async fn refused(cluster: &Cluster, said: &str, ticket: &Value) -> u16 {
 async fn a_websocket_that_is_refused_does_not_live_on() {
     let text_frame = "\u{1}\u{0}";
     for flags in [&[][..], &["--relay"]] {
-        let cluster = Cluster::unruly(flags).await;
+        let cluster = start_game(flags).await;
         let mut ann = cluster.player("Ann").await;
         let seat = ann.seat("play", json!({})).await;
         let ticket = &seat["ticket"];
@@ -62,7 +62,7 @@ async fn a_websocket_that_is_refused_does_not_live_on() {
 
 #[tokio::test]
 async fn a_player_who_was_replaced_cannot_go_on_over_the_same_connection() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let ann = cluster.player("Ann").await;
     let auth = json!({ "token": ann.token });
     let mut first = Raw::connect(&cluster.url).await;

@@ -1,12 +1,13 @@
 //! What a browser asks, and how it is answered.
 
+use cluster::testing::Client;
 use serde_json::{Value, json};
 
-use crate::{helpers::Cluster, socket_io::Client};
+use crate::common::start_game;
 
 #[tokio::test]
 async fn one_who_is_not_registered_is_refused() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut visitor = cluster.visitor().await;
     for (event, data) in [("list", json!({})), ("join", json!({ "room": "1" })), ("no", json!({}))]
     {
@@ -20,7 +21,7 @@ async fn one_who_is_not_registered_is_refused() {
 
 #[tokio::test]
 async fn what_cannot_be_understood_is_refused_with_and_without_an_ack() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     cannot_understand(ann.lobby(), "join").await;
     cannot_understand(&mut ann.enter("play", json!({})).await, "echo").await;
@@ -46,7 +47,7 @@ async fn cannot_understand(client: &mut Client, event: &str) {
 
 #[tokio::test]
 async fn no_data_and_null_and_an_empty_object_are_the_same() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     for list in [json!(["list"]), json!(["list", null]), json!(["list", {}])] {
         assert_eq!(ann.lobby().ask_raw(list.clone()).await, json!({ "ok": [] }), "{list}");
@@ -59,7 +60,7 @@ async fn no_data_and_null_and_an_empty_object_are_the_same() {
 
 #[tokio::test]
 async fn an_answer_can_be_a_value_or_come_later() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut room = cluster.player("Ann").await.enter("play", json!({})).await;
     assert_eq!(room.ask("echo", json!({ "n": 7 })).await, Ok(json!(7)));
     assert_eq!(room.event("echoed").await, json!({ "n": 7 }));
@@ -69,7 +70,7 @@ async fn an_answer_can_be_a_value_or_come_later() {
 
 #[tokio::test]
 async fn timers_and_computations_come_back_and_one_that_panics_says_so() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut room = cluster.player("Ann").await.enter("play", json!({})).await;
     room.ask("after", json!({ "n": 1, "ms": 20 })).await.expect("a timer");
     assert_eq!(room.event("echoed").await, json!({ "n": 1 }));
@@ -81,7 +82,7 @@ async fn timers_and_computations_come_back_and_one_that_panics_says_so() {
 
 #[tokio::test]
 async fn a_hook_of_the_lobby_that_panics_harms_nobody() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     assert_eq!(ann.ask("panic", json!({})).await, Err("internal".into()));
     assert_eq!(ann.ask("list", json!({})).await, Ok(json!([])));
@@ -89,7 +90,7 @@ async fn a_hook_of_the_lobby_that_panics_harms_nobody() {
 
 #[tokio::test]
 async fn garbage_ends_at_most_the_connection_that_sent_it() {
-    let cluster = Cluster::unruly(&[]).await;
+    let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let garbage =
         ["42nonsense", "42[", "42[]", "42[5]", "42{}", "9", "451-[\"list\"]", "40", "\u{0}"];
@@ -111,7 +112,7 @@ async fn garbage_ends_at_most_the_connection_that_sent_it() {
 
 #[tokio::test]
 async fn those_who_watch_the_rooms_hear_of_changes() {
-    let cluster = Cluster::unruly(&["--stop-timeout", "300ms"]).await;
+    let cluster = start_game(&["--stop-timeout", "300ms"]).await;
     let (mut ann, mut visitor) = (cluster.player("Ann").await, cluster.visitor().await);
     visitor.ask("watch_rooms", json!({})).await.expect("anyone may watch");
     assert_eq!(visitor.event("rooms").await, json!([]));
