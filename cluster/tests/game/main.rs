@@ -199,6 +199,9 @@ impl Lobby for Obedient {
             Ask::Open(new) => reply(open(lobby, from, new)?),
             Ask::Create(new) => lobby.join(from, &open(lobby, from, new)?),
             Ask::Best(new) => {
+                if let Some(room) = lobby.seat_of(from) {
+                    return lobby.join(from, &room);
+                }
                 let open = lobby.open_rooms::<Unruly>(1).into_iter();
                 let fitting = open.filter(|room| room.options.title == new.options.title);
                 let room = match fitting.max_by_key(|room| room.players) {
