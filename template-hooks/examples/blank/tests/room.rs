@@ -3,28 +3,12 @@
 
 use std::time::Duration;
 
-use app::{
-    messages::{Options, ToLobby, ToRoom},
-    room::Game,
-};
+use app::{messages::Options, room::Game};
 use cluster::{Exit, Refusal, testing::Stage};
 use serde_json::json;
 
 fn room() -> Stage<Game> {
     Stage::open(Options {}, 2, 7).expect("a room")
-}
-
-#[test]
-fn everyone_hears_hello_and_so_does_the_lobby() {
-    let mut room = room();
-    let (ann, bob) = (room.join("Ann").expect("a seat"), room.join("Bob").expect("a seat"));
-    room.emit(&ann, "hello", json!({})).expect("it is polite");
-    let greeting = json!({ "text": "Ann says hello" });
-    assert_eq!(room.last(&ann, "greeting"), Some(&greeting));
-    assert_eq!(room.last(&bob, "greeting"), Some(&greeting));
-    let told = room.told_lobby();
-    assert!(matches!(&told[..], [ToLobby::Hello { from }] if from == "Ann"), "{told:?}");
-    room.tell(ToRoom::Hellos(1));
 }
 
 #[test]
