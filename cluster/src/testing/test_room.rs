@@ -1,6 +1,6 @@
 //! A stage for one room, without processes, sockets or a real clock: the same core as in a room's
 //! process, driven by a test. What hooks hear, what players are sent and how the room ends are the same as with a
-//! lobby and a room's process, in the same order; `tests/cluster/bench_agrees.rs` compares the two.
+//! lobby and a room's process, in the same order; `tests/room/test_room_agrees.rs` compares the two.
 //!
 //! What differs, and why:
 //!
