@@ -63,6 +63,36 @@ pub mod __private {
     pub use ts_rs::{self, TS};
 }
 
+/// A hook reaches only what is listed above. The two differ in one path:
+///
+/// ```
+/// # use cluster::{Lobby, LobbyContext};
+/// # #[derive(Default)] struct Server;
+/// # impl Lobby for Server { cluster::unused!(Request, Event); }
+/// fn hook(lobby: &LobbyContext<Server>) {
+///     let _ = lobby.settings();
+/// }
+/// ```
+///
+/// ```compile_fail
+/// # use cluster::{Lobby, LobbyContext};
+/// # #[derive(Default)] struct Server;
+/// # impl Lobby for Server { cluster::unused!(Request, Event); }
+/// fn hook(lobby: &LobbyContext<Server>) {
+///     let _ = lobby.rooms.borrow_mut();
+/// }
+/// ```
+///
+/// ```
+/// fn limits(_: &cluster::Limits) {}
+/// ```
+///
+/// ```compile_fail
+/// fn limits(_: &cluster::config::limits::Limits) {}
+/// ```
+#[cfg(doctest)]
+struct Wall;
+
 /// The program: a lobby with this state, and the answers given when the project was generated.
 ///
 /// ```no_run

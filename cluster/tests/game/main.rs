@@ -117,6 +117,10 @@ cluster::messages! {
         Square {
             n: u64,
         },
+        /// As if the player had asked to play.
+        PlayForMe,
+        /// From now on, whoever wants to play.
+        PanicInPick,
         Panic,
         /// In something that comes back later.
         PanicLater {
@@ -172,6 +176,7 @@ struct Obedient {
     hooks: Vec<String>,
     /// What rooms said last, of those that have finished.
     winners: HashMap<RoomId, String>,
+    panics_in_pick: bool,
 }
 
 impl Lobby for Obedient {
@@ -264,6 +269,11 @@ impl Lobby for Obedient {
                 square(lobby, from, n);
                 ok()
             }
+            Ask::PlayForMe => lobby.play::<Unruly>(from),
+            Ask::PanicInPick => {
+                self.panics_in_pick = true;
+                ok()
+            }
             Ask::Panic => panic!("as asked"),
             Ask::PanicLater { from } => match from.as_str() {
                 "future" => {
@@ -299,6 +309,15 @@ impl Lobby for Obedient {
 }
 
 impl RoomManager<Unruly> for Obedient {
+    fn pick(&mut self, lobby: &LobbyContext<Self>, player: &Player) -> Result<RoomId, Refusal> {
+        assert!(!self.panics_in_pick, "as asked");
+        // As the default does.
+        match lobby.fullest::<Unruly>() {
+            Some(room) => Ok(room.id),
+            None => lobby.create::<Unruly>(player, lobby.settings().seats, Options::default()),
+        }
+    }
+
     fn on_room_ready(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<Options>) {
         lobby.broadcast(News::Ready { room: room.id.clone() });
     }
