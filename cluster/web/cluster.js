@@ -4,20 +4,20 @@
  * reroutes, and brings them back to the lobby whatever ends a connection. `client.js` says what the
  * page does about it: what that code throws is told on the console, and stops nothing here.
  *
- * In a page it finds `io` and `Cookies` as globals; a bundler, Node or a native shell passes its own
- * in the options, and needs no `window`. Chrome 90, Firefox 90 and Safari 15 understand it: use nothing
- * newer here (ARCHITECTURE.md, "Browsers").
+ * In a page it loads the client libraries itself; a bundler, Node or a native shell passes `io` and a
+ * storage in the options, and needs no `window`. Chrome 90, Firefox 90 and Safari 15 understand it: use
+ * nothing newer here (ARCHITECTURE.md, "Browsers").
  */
 
-import { Line, RoomLine, mayLeadTo, safely } from "./line.js";
+import { Connection, RoomConnection, mayLeadTo, safely } from "./connection.js";
+import { loadLibraries, missingLibraries } from "./libraries.js";
 import { TokenCache, cookieStorage } from "./storage.js";
 
 export { cookieStorage, webStorage } from "./storage.js";
 
-/** @import { Messages } from "./messages.d.ts" */
 /**
  * @import { AnyMessages, FromLobby, FromRoom, Hooks, Joined, Options, Player, Refusal, Reroute, State,
- *   ToLobby, ToRoom, Watcher, Welcome } from "./words.d.ts"
+ *   ToLobby, ToRoom, Watcher, Welcome } from "./types.d.ts"
  */
 
 /** Lost connections come in crowds: each waits a random part of this, in ms, before it comes back. */
@@ -35,12 +35,12 @@ const MISSES = 5;
 /** A page that is refused its connection like this stays put, or two would fight for the place. */
 const FOR_GOOD = ["replaced", "kicked", "banned", "logged_out"];
 
-/** @template {AnyMessages} [M=Messages] */
+/** `M`: what is said, as in the page's `messages.d.ts`. @template {AnyMessages} [M=AnyMessages] */
 export class Cluster {
   /** @type {State} */ state = "stopped";
   /** @type {Player | null} */ you = null;
-  /** @type {Line<ToLobby<M>, FromLobby<M>>} */ lobby;
-  /** @type {RoomLine<ToRoom<M>, FromRoom<M>>} */ room;
+  /** @type {Connection<ToLobby<M>, FromLobby<M>>} */ lobby;
+  /** @type {RoomConnection<ToRoom<M>, FromRoom<M>>} */ room;
 
   /** The one thing that is waited for. @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
   /** Attempts to reach the lobby since it was last reached. */ #attempts = 0;
@@ -57,8 +57,8 @@ export class Cluster {
     this.hooks = hooks;
     this.options = options;
     this.#token = new TokenCache(options.storage ?? cookieStorage());
-    this.lobby = new Line("lobby", (what, detail) => this.#watch(what, detail));
-    this.room = new RoomLine("room", (what, detail) => this.#watch(what, detail));
+    this.lobby = new Connection("lobby", (what, detail) => this.#watch(what, detail));
+    this.room = new RoomConnection("room", (what, detail) => this.#watch(what, detail));
   }
 
   /** Connects to the lobby. From now on the player is in it, in a room, or on the way back. */
@@ -66,11 +66,28 @@ export class Cluster {
     if (this.state !== "stopped") return;
     this.#hearing = new AbortController();
     const { signal } = this.#hearing;
+    const missing = missingLibraries(this.options);
+    if (missing.length === 0) return this.#begin(signal);
+    this.#setState("connecting");
+    loadLibraries(missing).then(
+      () => signal.aborted || this.#begin(signal),
+      () => signal.aborted || this.#giveUp(),
+    );
+  }
+
+  /** @param {AbortSignal} signal */
+  #begin(signal) {
     // A page that the browser kept asleep has lost its connections without being told.
     globalThis.addEventListener?.("pageshow", (event) => event.persisted && this.#backToLobby("asleep"), { signal });
     globalThis.addEventListener?.("online", () => this.#awake(), { signal });
     globalThis.document?.addEventListener("visibilitychange", () => document.hidden || this.#awake(), { signal });
     this.#enterLobby();
+  }
+
+  #giveUp() {
+    this.stop();
+    const message = "The client libraries are not here. Run “npm ci” in the project's folder, then reload.";
+    this.#call("refused", { event: "start", code: "no_libraries", message });
   }
 
   /** Hangs up, and stays away until `start()`. */
@@ -86,7 +103,7 @@ export class Cluster {
    */
   async register(form) {
     const data = typeof form === "string" ? { name: form } : form;
-    const lobby = /** @type {Line<{ register: object }, never>} */ (/** @type {unknown} */ (this.lobby));
+    const lobby = /** @type {Connection<{ register: object }, never>} */ (/** @type {unknown} */ (this.lobby));
     const { token, you } = await lobby.request("register", data);
     const stored = this.#token.set(token);
     this.you = you;
@@ -165,7 +182,7 @@ export class Cluster {
   }
 
   /**
-   * @param {Line<any, any>} line @param {string} url @param {string} path
+   * @param {Connection<any, any>} line @param {string} url @param {string} path
    * @param {{ ticket: string } | ((use: (auth: { token: string | undefined }) => void) => void)} auth
    */
   #connect(line, url, path, auth) {
@@ -183,7 +200,7 @@ export class Cluster {
     this.#later(GREETING, () => this.#lost(line, "no answer"));
   }
 
-  /** @param {Line<any, any>} line @param {string} why */
+  /** @param {Connection<any, any>} line @param {string} why */
   #lost(line, why) {
     // On the way to a room the lobby is not needed any more.
     if (line === this.lobby && this.state === "rerouting") line.close();
@@ -192,7 +209,7 @@ export class Cluster {
 
   /**
    * What the cluster itself says, and all the rest.
-   * @param {Line<any, any>} line @param {string} event @param {any} data
+   * @param {Connection<any, any>} line @param {string} event @param {any} data
    */
   #heard(line, event, data) {
     this.#watch(`${line.name}: ${event}`, data);
@@ -214,7 +231,7 @@ export class Cluster {
     return this.options.url || location.origin;
   }
 
-  /** Does not go where rooms cannot be, and gives up the seat. @param {Line<any, any>} line @param {Reroute} to */
+  /** Does not go where rooms cannot be, and gives up the seat. @param {Connection<any, any>} line @param {Reroute} to */
   #stay(line, { url, path }) {
     const message = `This page may not go to ${url}${path}: see "origins" in the options of cluster.js.`;
     this.#watch("reroute not followed", { message });
@@ -241,7 +258,7 @@ export class Cluster {
   async #logOut() {
     const token = this.#forgotten;
     if (!token) return;
-    const lobby = /** @type {Line<{ logout: object }, never>} */ (/** @type {unknown} */ (this.lobby));
+    const lobby = /** @type {Connection<{ logout: object }, never>} */ (/** @type {unknown} */ (this.lobby));
     // Until it is done it is said again at each welcome. A token that is refused is of no use to anybody.
     const done = await lobby.request("logout", { token }).then(() => true, ({ code }) => code === "bad_token");
     if (done && this.#forgotten === token) this.#forgotten = undefined;
@@ -321,8 +338,5 @@ export class Cluster {
   }
 }
 
-/** The client library, where the page loads it as a script. */
+/** The client library, where a page has loaded it. */
 const globals = /** @type {{ io: typeof import("socket.io-client").io }} */ (/** @type {unknown} */ (globalThis));
-
-/** Whether it is there, and the one for cookies; without them nothing here works in a page. */
-export const librariesLoaded = () => "io" in globalThis && "Cookies" in globalThis;

@@ -5,7 +5,7 @@
  */
 
 /** @import { Socket } from "socket.io-client" */
-/** @import { Args, DataOf, Names, PlayerHere, Reroute, Watcher } from "./words.d.ts" */
+/** @import { Args, DataOf, Names, PlayerHere, Reroute, Watcher } from "./types.d.ts" */
 
 /**
  * Calls code of the page's. What it throws, now or as a promise, is told on the console and goes no further.
@@ -28,7 +28,7 @@ const PATIENCE = 30_000;
  * The line to the lobby. Listeners stay when connections come and go.
  * @template Asked @template Heard
  */
-export class Line {
+export class Connection {
   /** @type {Socket | null} */ socket = null;
   /** @type {Map<string, Set<(data: any) => void>>} */ #listeners = new Map();
   /** Answers that have not come yet. @type {Set<Promise<any>>} */ #asked = new Set();
@@ -106,8 +106,8 @@ export class Line {
   }
 }
 
-/** The line to a room. @template Asked @template Heard @extends {Line<Asked, Heard>} */
-export class RoomLine extends Line {
+/** The line to a room. @template Asked @template Heard @extends {Connection<Asked, Heard>} */
+export class RoomConnection extends Connection {
   /** The room that the player is in, or on the way to. @type {string | null} */ id = null;
   /** What others need to join this private room. @type {string | null} */ code = null;
   /** The id of the player for whom it was opened. @type {string | null} */ host = null;
