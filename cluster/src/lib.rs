@@ -51,7 +51,7 @@ pub use crate::{
     },
 };
 
-use crate::lobby::kinds::Kind;
+use crate::lobby::context::kinds::Kind;
 
 /// What the macros expand to.
 #[doc(hidden)]

@@ -3,7 +3,6 @@
 pub(crate) mod context;
 pub(crate) mod event_loop;
 pub(crate) mod hooks;
-pub(crate) mod kinds;
 #[cfg(debug_assertions)]
 pub(crate) mod page_types;
 pub(crate) mod process;

@@ -6,7 +6,7 @@ use std::{fs, io, path::Path};
 use tracing::{info, warn};
 
 use crate::{
-    lobby::{hooks::Lobby, kinds::Kind},
+    lobby::{context::kinds::Kind, hooks::Lobby},
     types::{Message as _, typescript::Declarations},
 };
 

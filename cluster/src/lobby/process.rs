@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
+use socketioxide::layer::SocketIoLayer;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -30,10 +31,9 @@ use crate::{
         pages, server,
     },
     lobby::{
-        context::LobbyContext,
+        context::{LobbyContext, kinds::Kind},
         event_loop::{Auth, Inboxes, LobbyLoop},
         hooks::Lobby,
-        kinds::Kind,
         sessions::People,
     },
     logging::subscriber,
@@ -44,9 +44,10 @@ use crate::{
     },
     runtime::{clock, rate_limiter::Rates, scheduler::Agenda, token_bucket::Rate},
     socketio::{
-        connection,
+        connection::FromClient,
         event_limits::Paces,
         events::{self, LOBBY_REQUESTS},
+        namespace,
     },
     types::Refusal,
 };
@@ -117,19 +118,7 @@ pub(crate) async fn run<L: Lobby>(
 
     let settings = &cluster.settings;
     let guests = Guests::new(&settings.limits, connections)?;
-    let per_player = Rate::new(settings.limits.connects_per_second.get(), CONNECTS_AT_ONCE);
-    let connects = Arc::new(Mutex::new(Rates::new(per_player)));
-    let admit = move |auth: &Value| {
-        let who = authenticate(&tokens, auth);
-        let player = who.iter().flatten().map(|login| login.player.id.clone()).next();
-        let mut connects = connects.lock().expect("nobody panics while holding this");
-        match player.as_ref().is_none_or(|player| connects.allow(player, Instant::now())) {
-            true => Ok((who, player)),
-            false => Err(Refusal::TooFast),
-        }
-    };
-    let (limits, paces) = (&settings.limits, Paces::of_lobby(&settings.limits));
-    let sockets = connection::serve("/socket.io", limits, &guests, paces, from_clients, admit);
+    let sockets = sockets(settings, &guests, tokens, from_clients);
     let app = pages::pages(settings, kill).merge(relay::routes(doors.clone())).layer(sockets);
     let origins = Origins::new(settings.public_url.as_ref(), &settings.allow_origin, false);
     let app = connection_limits::only_welcome(pages::only_ours(app, origins));
@@ -147,6 +136,28 @@ pub(crate) async fn run<L: Lobby>(
     let (handed_off, relayed) = doors.counts();
     info!(handed_off, relayed, "lobby stopped");
     Ok(())
+}
+
+/// Socket.IO for the lobby: a connection is a player's if it has a token.
+fn sockets(
+    settings: &Settings,
+    guests: &Guests,
+    tokens: Arc<Tokens>,
+    inbox: mpsc::UnboundedSender<FromClient<Auth>>,
+) -> SocketIoLayer {
+    let limits = &settings.limits;
+    let per_player = Rate::new(limits.connects_per_second.get(), CONNECTS_AT_ONCE);
+    let connects = Arc::new(Mutex::new(Rates::new(per_player)));
+    let admit = move |auth: &Value| {
+        let who = authenticate(&tokens, auth);
+        let player = who.iter().flatten().map(|login| login.player.id.clone()).next();
+        let mut connects = connects.lock().expect("nobody panics while holding this");
+        match player.as_ref().is_none_or(|player| connects.allow(player, Instant::now())) {
+            true => Ok((who, player)),
+            false => Err(Refusal::TooFast),
+        }
+    };
+    namespace::serve("/socket.io", limits, guests, Paces::of_lobby(limits), inbox, admit)
 }
 
 fn announce(settings: &Settings, mut address: SocketAddr) {

@@ -14,12 +14,15 @@ use tokio::time::Instant;
 use crate::{
     Bytes,
     process::channel::{FromRoom, RoomAbout},
-    room::hooks::Room,
+    room::{
+        hooks::Room,
+        output::{Output, encode},
+    },
     runtime::{
         compute::{ComputeError, Job, Work},
         scheduler::{Agenda, Timer},
     },
-    socketio::events::{self, Encoded},
+    socketio::events::Encoded,
     types::{Leave, Player, PlayerId, RoomId, short, to_raw},
 };
 
@@ -39,18 +42,6 @@ pub struct RoomContext<R: Room> {
     random: RefCell<StdRng>,
     pub(crate) agenda: Agenda<R, RoomContext<R>>,
     pub(crate) out: RefCell<Vec<Output>>,
-}
-
-/// What a hook queued.
-pub(crate) enum Output {
-    Send { to: PlayerId, event: Rc<Encoded> },
-    Broadcast { event: Rc<Encoded>, except: Option<PlayerId>, volatile: bool },
-    Sync,
-    SendToLobby { player: PlayerId, why: Leave },
-    SendToRoom { player: PlayerId, room: RoomId },
-    Ban { player: PlayerId, reason: String },
-    Frame(FromRoom),
-    Close,
 }
 
 impl<R: Room> RoomContext<R> {
@@ -353,9 +344,4 @@ impl<R: Room> RoomContext<R> {
     fn push(&self, output: Output) {
         self.out.borrow_mut().push(output);
     }
-}
-
-pub(crate) fn encode(event: &impl serde::Serialize) -> Option<Rc<Encoded>> {
-    let encoded = events::encode(event);
-    encoded.inspect_err(|error| tracing::error!(%error, "an event was not sent")).ok().map(Rc::new)
 }

@@ -46,11 +46,7 @@ use crate::{
         clock,
         panics::{caught, crash},
     },
-    socketio::{
-        connection::{self, FromClient},
-        event_limits::Paces,
-        events,
-    },
+    socketio::{connection::FromClient, event_limits::Paces, events, namespace},
     types::{PlayerId, RoomId, from_raw, path_of},
 };
 
@@ -264,7 +260,7 @@ fn app(
         tickets.redeem(ticket, clock::now()).map(|player| (player.clone(), Some(player)))
     };
     let paces = Paces::of_room(&settings.limits);
-    let sockets = connection::serve(&path_of(room), &settings.limits, guests, paces, inbox, admit);
+    let sockets = namespace::serve(&path_of(room), &settings.limits, guests, paces, inbox, admit);
     let app = Router::new().layer(sockets);
     // The page came from the lobby's port.
     let any_port = settings.ports.is_some();

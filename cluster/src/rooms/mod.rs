@@ -34,7 +34,7 @@ use crate::{
     },
     routing::gateway::Doors,
     runtime::clock,
-    types::{Exit, PlayerId, Refusal, RoomId, short, to_raw},
+    types::{Exit, Player, PlayerId, Refusal, RoomId, short, to_raw},
 };
 
 /// What the lobby knows of a room.
@@ -276,6 +276,11 @@ impl Entry {
             capacity: self.about.capacity,
             locked: self.is_locked() || self.is_ending(),
         }
+    }
+
+    /// The player of the seat with this number.
+    fn player_in(&self, seat: u64) -> Option<&Player> {
+        self.seats.values().find(|held| held.number == seat).map(|held| &held.player)
     }
 
     /// Whether so many more players may come.

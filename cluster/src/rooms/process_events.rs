@@ -70,15 +70,7 @@ impl Rooms {
         };
         match frame {
             FromRoom::Ready if entry.state == State::Ready => vec![],
-            FromRoom::Ready => {
-                info!(%room, "room ready");
-                entry.opened = true;
-                if entry.state == State::Opening {
-                    entry.state = State::Ready;
-                }
-                self.doors.open(room.clone(), entry.started.process.sender.clone());
-                vec![Happening::Ready(entry.info(room))]
-            }
+            FromRoom::Ready => self.ready(room).into_iter().collect(),
             FromRoom::Failed(refusal) => {
                 entry.state = State::Ending;
                 entry.excused = true;
@@ -92,8 +84,8 @@ impl Rooms {
                 join.map(|join| refused(join, refusal)).into_iter().collect()
             }
             FromRoom::Joined { seat } => {
-                let seat = entry.seats.values().find(|held| held.number == seat);
-                seat.map(|seat| Happening::Joined(seat.player.id.clone())).into_iter().collect()
+                let player = entry.player_in(seat);
+                player.map(|player| Happening::Joined(player.id.clone())).into_iter().collect()
             }
             FromRoom::Dropped { seat } => {
                 let seat = entry.seats.values().find(|held| held.number == seat);
@@ -104,17 +96,8 @@ impl Rooms {
                 seat.map(|seat| out(&seat, room, &reason)).into_iter().collect()
             }
             FromRoom::SendOn { seat, room: to } => {
-                let seat = entry.seats.values().find(|held| held.number == seat);
-                let player = seat.map(|seat| seat.player.clone());
-                // Who has gone on meanwhile is not this room's to send any more.
-                let still_in = |player: &Player| {
-                    let is_here = |seated: &RoomId| {
-                        let waits = || self.rooms.get(seated)?.seats.get(&player.id)?.from.as_ref();
-                        seated == room || waits() == Some(room)
-                    };
-                    self.seated.get(&player.id).is_some_and(is_here)
-                };
-                let player = player.filter(still_in);
+                let player = entry.player_in(seat).cloned();
+                let player = player.filter(|player| self.is_in(&player.id, room));
                 player.map(|player| Happening::SendOn(player, to)).into_iter().collect()
             }
             FromRoom::Message(message) => vec![Happening::Message(entry.info(room), message)],
@@ -122,13 +105,33 @@ impl Rooms {
                 entry.locked_itself = locked;
                 vec![]
             }
-            FromRoom::Crashed { .. } | FromRoom::Finished { .. } | FromRoom::Closed => {
+            FromRoom::Crashed { .. } | FromRoom::Finished | FromRoom::Closed => {
                 entry.state = State::Ending;
                 self.doors.close(room);
                 vec![]
             }
             FromRoom::Warm { .. } | FromRoom::Beat => vec![],
         }
+    }
+
+    fn ready(&mut self, room: &RoomId) -> Option<Happening> {
+        let entry = self.rooms.get_mut(room)?;
+        info!(%room, "room ready");
+        entry.opened = true;
+        if entry.state == State::Opening {
+            entry.state = State::Ready;
+        }
+        self.doors.open(room.clone(), entry.started.process.sender.clone());
+        Some(Happening::Ready(entry.info(room)))
+    }
+
+    /// Whether this room may send the player on: not if they have gone elsewhere meanwhile.
+    fn is_in(&self, player: &PlayerId, room: &RoomId) -> bool {
+        let is_here = |seated: &RoomId| {
+            let waits = || self.rooms.get(seated)?.seats.get(player)?.from.as_ref();
+            seated == room || waits() == Some(room)
+        };
+        self.seated.get(player).is_some_and(is_here)
     }
 
     fn is_warm(&mut self, room: &RoomId, warm: Warm) {

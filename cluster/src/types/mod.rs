@@ -1,11 +1,10 @@
 //! What every part speaks of: players, refusals, answers, reasons, and how messages are written.
 
 mod answer;
-mod exit;
-mod leave;
 mod message;
 mod player;
 mod raw;
+mod reason;
 mod refusal;
 mod route;
 #[cfg(debug_assertions)]
@@ -13,10 +12,9 @@ pub(crate) mod typescript;
 
 pub use self::{
     answer::{Answer, Reply, deferred, ok, reply},
-    exit::Exit,
-    leave::Leave,
     message::{Message, Nothing},
     player::{Player, PlayerId, RoomId},
+    reason::{Exit, Leave},
     refusal::{Refusal, refuse},
 };
 pub(crate) use self::{

@@ -1,6 +1,7 @@
 //! The lobby's context: what its hooks can do besides changing their own state. What they do with rooms
 //! is in `rooms.rs`.
 
+pub(crate) mod kinds;
 mod rooms;
 
 use std::{cell::RefCell, time::Duration};
@@ -8,7 +9,7 @@ use std::{cell::RefCell, time::Duration};
 use crate::{
     auth::token::Tokens,
     config::settings::Settings,
-    lobby::{hooks::Lobby, kinds::Kind, sessions::People},
+    lobby::{context::kinds::Kind, hooks::Lobby, sessions::People},
     rooms::{Rooms, code_attempts::Guesses},
     runtime::{
         compute::{ComputeError, Job, Work},

@@ -7,9 +7,8 @@ use tracing::error;
 
 use crate::{
     lobby::{
-        context::LobbyContext,
+        context::{LobbyContext, kinds::Kind},
         hooks::{Lobby, RoomManager},
-        kinds::Kind,
     },
     room::hooks::Room,
     rooms::{AnyRoom, Host, RoomInfo},

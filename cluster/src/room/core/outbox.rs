@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use crate::{
     process::channel::FromRoom,
     room::{
-        context::{Output, encode},
         core::{
             Core, Effect,
             seats::{Place, Seat},
         },
         hooks::Room,
+        output::{Output, encode},
     },
     socketio::{events::Encoded, packet::ConnId},
     types::{Leave, Player, PlayerId, Refusal},

@@ -224,7 +224,6 @@ fn texts() -> Vec<Named> {
     let bobs_claims = bobs.split('.').nth(1).expect("three parts");
     let mut long = good_claims();
     long["name"] = json!("x".repeat(MAX_TOKEN_BYTES));
-    let backwards: String = signature.chars().rev().collect();
     // The last character carries two bits that decode to nothing.
     let loose = format!("{}{}", &good[..good.len() - 1], next_character(&good));
     let mut forged = vec![
@@ -255,30 +254,41 @@ fn texts() -> Vec<Named> {
         ("a padded signature", format!("{good}=")),
         ("padded claims", format!("{header}.{claims}=.{signature}")),
         ("a padded header", format!("{header}=.{claims}.{signature}")),
-        ("the other alphabet of base64", good.replace('-', "+").replace('_', "/")),
+    ];
+    forged.extend(disguised(&good, signature));
+    forged.extend([
         ("loose bits at the end", loose),
-        ("in capitals", good.to_uppercase()),
-        ("percent-encoded", good.replace('.', "%2e")),
-        ("in quotes", format!("\"{good}\"")),
-        ("as a header says it", format!("Bearer {good}")),
-        ("a signature that was turned round", format!("{header}.{claims}.{backwards}")),
         ("somebody else's signature", format!("{header}.{claims}.{bobs_signature}")),
         ("somebody else's claims", format!("{header}.{bobs_claims}.{signature}")),
         ("zeros for a signature", format!("{header}.{claims}.{}", "A".repeat(43))),
-        ("half a signature", good[..good.len() - 22].into()),
-        ("the last character is missing", good[..good.len() - 1].into()),
-        ("the first character is missing", good[1..].into()),
-        ("a letter with dots", format!("{good}ä")),
-        ("wide letters", good.replace('e', "ｅ")),
-        ("letters from right to left", format!("\u{202e}{good}")),
-        ("a mark of byte order before", format!("\u{feff}{good}")),
         ("crabs", "🦀.🦀.🦀".into()),
         ("2049 bytes", "a".repeat(MAX_TOKEN_BYTES + 1)),
         ("2049 dots", ".".repeat(MAX_TOKEN_BYTES + 1)),
         ("well signed, but too long", signed(HEADER, &long.to_string())),
-    ];
+    ]);
     forged.retain(|(_, token)| *token != good);
     forged.into_iter().map(|(name, token)| (name.to_owned(), token)).collect()
+}
+
+/// A good token, written in other ways or in part.
+fn disguised(good: &str, signature: &str) -> Vec<(&'static str, String)> {
+    let backwards: String = signature.chars().rev().collect();
+    let unsigned = &good[..good.len() - signature.len()];
+    vec![
+        ("the other alphabet of base64", good.replace('-', "+").replace('_', "/")),
+        ("in capitals", good.to_uppercase()),
+        ("percent-encoded", good.replace('.', "%2e")),
+        ("in quotes", format!("\"{good}\"")),
+        ("as a header says it", format!("Bearer {good}")),
+        ("a signature that was turned round", format!("{unsigned}{backwards}")),
+        ("a letter with dots", format!("{good}ä")),
+        ("wide letters", good.replace('e', "ｅ")),
+        ("letters from right to left", format!("\u{202e}{good}")),
+        ("a mark of byte order before", format!("\u{feff}{good}")),
+        ("half a signature", good[..good.len() - 22].into()),
+        ("the last character is missing", good[..good.len() - 1].into()),
+        ("the first character is missing", good[1..].into()),
+    ]
 }
 
 /// What comes after a text's last character in the alphabet of base64.

@@ -1,6 +1,6 @@
 //! A stage for one room, without processes, sockets or a real clock: the same core as in a room's
 //! process, driven by a test. What hooks hear, what players are sent and how the room ends are the same as with a
-//! lobby and a room's process, in the same order; `tests/cluster/bench_agrees.rs` compares the two.
+//! lobby and a room's process, in the same order; `cluster/tests` compares the two.
 //!
 //! What differs, and why:
 //!
@@ -44,6 +44,8 @@
 //! assert_eq!(room.last(&ann, "text"), Some(&json!("hello")));
 //! ```
 
+mod driver;
+
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream::SelectAll};
@@ -55,32 +57,16 @@ use tokio::{runtime::Runtime, time::Instant};
 
 use crate::{
     Bytes,
-    process::{
-        channel::{FromRoom, HeldSeat, RoomAbout},
-        supervisor::verdict,
-    },
-    room::{
-        context::RoomContext,
-        core::{Core, Effect},
-        hooks::Room,
-        tickets::Tickets,
-    },
-    runtime::{
-        panics::{RoomPanic, caught},
-        scheduler::Task,
-    },
-    socketio::{
-        connection::{MAX_EXCESS, refused, reroute},
-        events::{BINARY, Encoded},
-        packet::ConnId,
-    },
-    types::{Exit, Player, PlayerId, Refusal, Reply, RoomId, Route, from_raw, short, to_raw},
+    process::channel::RoomAbout,
+    room::{context::RoomContext, core::Core, hooks::Room, tickets::Tickets},
+    runtime::{panics::RoomPanic, scheduler::Task},
+    socketio::{events::BINARY, packet::ConnId},
+    types::{Exit, Player, PlayerId, Refusal, RoomId, Route, from_raw, short, to_raw},
 };
 
 /// As the settings have it by default.
 const TICKET_TTL: Duration = Duration::from_secs(15);
 const EMPTY_TIMEOUT: Duration = Duration::from_secs(30);
-const MAX_MESSAGE: usize = 64 * 1024;
 
 /// One event that a player was sent.
 #[derive(Debug, Clone, PartialEq)]
@@ -354,180 +340,6 @@ impl<R: Room> TestRoom<R> {
             _ => None,
         }
     }
-
-    fn is_over(&self) -> bool {
-        !matches!(self.life, Life::Open(_))
-    }
-
-    fn number(&mut self) -> u64 {
-        self.next += 1;
-        self.next
-    }
-
-    /// Keeps a seat for a player, as the lobby has it done; the ticket.
-    fn hold(&mut self, player: &Player) -> Result<String, Refusal> {
-        if self.is_over() {
-            return Err(Refusal::NoSuchRoom);
-        }
-        if self.draining {
-            return Err(Refusal::RoomLocked);
-        }
-        let join = self.number();
-        let ticket = join.to_string();
-        let held = HeldSeat { seat: join, ticket: ticket.clone(), player: player.clone() };
-        self.run(|core| core.hold(join, vec![held]));
-        if let Some(refusal) = self.hold_refused.take() {
-            return Err(refusal);
-        }
-        if self.is_over() {
-            return Err(Refusal::RoomGone);
-        }
-        self.seats.insert(player.id.clone(), join);
-        Ok(ticket)
-    }
-
-    fn conn_of(&self, player: &Player) -> Result<ConnId, Refusal> {
-        let mut conns = self.conns.iter();
-        let conn = conns.find(|(_, id)| **id == player.id).map(|(conn, _)| *conn);
-        conn.filter(|_| !self.is_over()).ok_or(Refusal::RoomGone)
-    }
-
-    fn hang_up(&mut self, player: &Player, asked: bool) {
-        if let Ok(conn) = self.conn_of(player) {
-            self.conns.remove(&conn);
-            self.run(|core| core.gone(conn, asked));
-        }
-    }
-
-    /// Does something about a player's seat, if they have one.
-    fn about_seat(&mut self, player: &Player, call: impl FnOnce(&mut Core<R>, u64)) {
-        if let Some(seat) = self.seats.get(&player.id).copied()
-            && !self.is_over()
-        {
-            self.run(|core| call(core, seat));
-        }
-    }
-
-    /// `frame`: as a websocket counts it.
-    fn check_size(&mut self, from: &Player, event: usize, frame: usize) -> Result<(), Refusal> {
-        if frame > MAX_EXCESS * MAX_MESSAGE {
-            self.drop_player(from);
-        }
-        let fits = event <= MAX_MESSAGE;
-        if fits { Ok(()) } else { Err(Refusal::TooLarge(MAX_MESSAGE as u64)) }
-    }
-
-    fn await_answer(&mut self, conn: ConnId, answer: Reply) -> Result<Value, Refusal> {
-        let mut value = match answer {
-            Reply::Now(value) => return Ok(value),
-            Reply::Later(value) => Box::pin(caught(value)),
-        };
-        // It may come from what a hook gave away. Whoever is out by then hears none, but it may still panic.
-        while !self.is_over() {
-            let is_out = !self.conns.contains_key(&conn);
-            let tasks = &mut self.tasks;
-            let next = self.runtime.block_on(async {
-                tokio::select! {
-                    biased;
-                    answer = &mut value => Err(answer),
-                    () = std::future::ready(()), if is_out => Err(Ok(Err(Refusal::RoomGone))),
-                    Some(call) = tasks.next(), if !tasks.is_empty() => Ok(call),
-                }
-            });
-            match next {
-                Ok(call) => self.run(|core| core.call(call)),
-                Err(Ok(_)) if is_out => return Err(Refusal::RoomGone),
-                Err(Ok(answer)) => return answer,
-                Err(Err(panic)) => {
-                    self.run(|core| core.panicked(panic));
-                    return Err(if is_out { Refusal::RoomGone } else { Refusal::Internal });
-                }
-            }
-        }
-        Err(Refusal::RoomGone)
-    }
-
-    /// Does something at this time, then what is due, then what follows from it: as the loop does.
-    fn run<T>(&mut self, call: impl FnOnce(&mut Core<R>) -> T) -> T {
-        let runtime = self.runtime.handle().clone();
-        let entered = runtime.enter();
-        let now = self.now;
-        let Life::Open(core) = &mut self.life else { panic!("the room has ended") };
-        core.set_now(now);
-        let result = call(core);
-        core.advance(now);
-        let is_ending = core.is_ending();
-        self.carry_out();
-        if is_ending {
-            drop(entered);
-            self.end();
-        }
-        result
-    }
-
-    /// Everyone goes to the lobby, then the last hook is called.
-    fn end(&mut self) {
-        if let Life::Open(core) = &mut self.life {
-            core.finish();
-        }
-        self.carry_out();
-        if let Life::Open(core) = std::mem::replace(&mut self.life, Life::Ending) {
-            let (ended, room) = self.runtime.block_on(core.dispose());
-            let verdict = verdict(&ended).expect("it has ended");
-            self.life = Life::Over(Box::new(room), verdict);
-            self.tasks = SelectAll::new();
-        }
-    }
-
-    fn carry_out(&mut self) {
-        let Life::Open(core) = &mut self.life else { return };
-        self.tasks.extend(core.handle().agenda.take_tasks());
-        for effect in core.take_effects() {
-            match effect {
-                Effect::Emit { to, event, volatile } => self.note(to, &event, volatile),
-                Effect::HangUp(conn) => drop(self.conns.remove(&conn)),
-                Effect::Dismiss(conn, refusal) => {
-                    self.note_own(conn, "refused", refused("connect", &refusal));
-                    self.conns.remove(&conn);
-                }
-                Effect::SendOn(conn, route) => self.note_own(conn, "reroute", reroute(&route, "")),
-                Effect::Frame(FromRoom::Message(raw)) => self.to_lobby.push(raw),
-                Effect::Frame(FromRoom::HoldRefused { refusal, .. }) => {
-                    self.hold_refused = Some(refusal);
-                }
-                Effect::Frame(FromRoom::SendOn { seat, room }) => {
-                    let mut seats = self.seats.iter();
-                    let player = seats.find(|(_, number)| **number == seat);
-                    self.sent_on.extend(player.map(|(player, _)| (player.clone(), room)));
-                }
-                // What the lobby counts by, and has no hook for.
-                Effect::Frame(_) => {}
-            }
-        }
-    }
-
-    fn note(&mut self, to: ConnId, event: &Encoded, volatile: bool) {
-        match event {
-            Encoded::Json { name, data } => {
-                let data = from_raw(data).expect("JSON that was written");
-                self.note_as(to, Sent { event: name.clone(), data, volatile, bytes: None });
-            }
-            Encoded::Binary(bytes) => {
-                let (event, bytes) = (BINARY.to_owned(), Some(bytes.clone()));
-                self.note_as(to, Sent { event, data: json!(null), volatile, bytes });
-            }
-        }
-    }
-
-    fn note_own(&mut self, to: ConnId, name: &str, data: Value) {
-        self.note_as(to, Sent { event: name.to_owned(), data, volatile: false, bytes: None });
-    }
-
-    fn note_as(&mut self, to: ConnId, sent: Sent) {
-        if let Some(player) = self.conns.get(&to) {
-            self.sent.entry(player.clone()).or_default().push(sent);
-        }
-    }
 }
 
 /// A player whose id is their name: for options that name players, for a host.
@@ -536,127 +348,4 @@ pub fn player(name: &str) -> Player {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::types::{Answer, deferred, ok};
-
-    struct Game;
-
-    crate::messages! {
-        enum Request {
-            Square { n: u64 },
-            WorkForEver,
-            Panic,
-            PanicLater,
-        }
-    }
-
-    impl Room for Game {
-        type Request = Request;
-        crate::unused!(Options, Event, FromLobby, ToLobby);
-
-        async fn on_open((): (), _: &RoomContext<Self>) -> Result<Self, Refusal> {
-            Ok(Game)
-        }
-
-        fn on_message(&mut self, room: &RoomContext<Self>, _: &Player, request: Request) -> Answer {
-            match request {
-                Request::Square { n } => {
-                    let (tell, answer) = tokio::sync::oneshot::channel();
-                    let tell = |square| _ = tell.send(square);
-                    room.compute(move |_| n * n, move |_, _, square| tell(square));
-                    deferred(async { answer.await.expect("a call").map_err(|_| Refusal::Internal) })
-                }
-                Request::WorkForEver => {
-                    room.compute(
-                        |work| {
-                            while !work.is_cancelled() {
-                                std::thread::yield_now()
-                            }
-                        },
-                        |_, _, _| {},
-                    );
-                    ok()
-                }
-                Request::Panic => panic!("as asked"),
-                Request::PanicLater => {
-                    room.spawn(async { panic!("as asked later") }, |_, _, ()| {});
-                    ok()
-                }
-            }
-        }
-
-        fn on_disconnect(&mut self, _: &RoomContext<Self>, _: &Player) -> Option<Duration> {
-            Some(Duration::MAX)
-        }
-    }
-
-    fn stage() -> (TestRoom<Game>, Player) {
-        let mut stage = TestRoom::open((), 2, 7).expect("a room");
-        let ann = stage.join("Ann").expect("a free seat");
-        (stage, ann)
-    }
-
-    #[test]
-    fn an_answer_may_be_the_result_of_a_computation() {
-        let (mut stage, ann) = stage();
-        assert_eq!(stage.emit(&ann, "square", json!({ "n": 3 })), Ok(json!(9)));
-    }
-
-    #[test]
-    fn a_seat_whose_player_does_not_come_in_time_is_free_again() {
-        let (mut stage, _) = stage();
-        let bob = player("Bob");
-        stage.reserve(&bob).expect("a free seat");
-        assert_eq!(stage.join("Eve").map(drop), Err(Refusal::RoomFull));
-        assert_eq!(*stage.room().expected(), [bob]);
-        stage.advance(TICKET_TTL);
-        assert!(stage.room().expected().is_empty());
-        stage.join("Eve").expect("a free seat");
-    }
-
-    #[test]
-    fn a_computation_that_has_not_ended_holds_nobody_up() {
-        let (mut stage, ann) = stage();
-        stage.emit(&ann, "work_for_ever", json!({})).expect("work");
-        drop(stage);
-    }
-
-    #[test]
-    fn a_grace_may_be_for_ever() {
-        let (mut stage, ann) = stage();
-        stage.drop_player(&ann);
-        stage.advance(Duration::from_secs(60 * 60));
-        assert_eq!(*stage.room().players(), [ann]);
-        assert!(stage.exit().is_none());
-    }
-
-    #[test]
-    #[should_panic(expected = "as asked")]
-    fn a_panic_in_a_hook_fails_the_test() {
-        let (mut stage, ann) = stage();
-        let _ = stage.emit(&ann, "panic", json!({}));
-    }
-
-    #[test]
-    fn a_panic_does_what_the_setting_says_where_the_test_wants_that() {
-        let (mut stage, ann) = stage();
-        stage.on_panic(RoomPanic::EndsHook);
-        assert_eq!(stage.emit(&ann, "panic", json!({})), Err(Refusal::Internal));
-        assert!(stage.exit().is_none());
-        stage.on_panic(RoomPanic::EndsRoom);
-        assert_eq!(stage.emit(&ann, "panic", json!({})), Err(Refusal::Internal));
-        let crashed = Exit::Crashed("on_message panicked: as asked".to_owned());
-        assert_eq!(stage.exit(), Some(crashed));
-        let reroute = json!({ "to": "lobby", "reason": "crashed" });
-        assert_eq!(stage.last(&ann, "reroute"), Some(&reroute));
-    }
-
-    #[test]
-    #[should_panic(expected = "as asked later")]
-    fn a_panic_in_what_a_hook_gave_away_fails_the_test() {
-        let (mut stage, ann) = stage();
-        stage.emit(&ann, "panic_later", json!({})).expect("given away");
-        stage.settle();
-    }
-}
+mod tests;
