@@ -33,7 +33,7 @@ impl TypeVisitor for Declarations {
     fn visit<T: TS + 'static + ?Sized>(&mut self) {
         // Numbers, text, lists: these are declared already.
         if T::output_path().is_none() {
-            return T::visit_dependencies(self);
+            return T::visit_generics(self);
         }
         let name = T::ident(&self.config);
         assert_ne!(name, "Messages", "this name is taken: call the type something else");
@@ -49,6 +49,28 @@ impl TypeVisitor for Declarations {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_type_may_contain_itself() {
+        crate::messages! {
+            enum Plan {
+                Rest,
+                Steps(Vec<Plan>),
+                Either(Option<Box<Plan>>, [Step; 2]),
+            }
+            struct Step(u8);
+        }
+
+        let mut types = Declarations::new();
+        assert_eq!(types.add::<Plan>(), "Plan");
+        assert_eq!(
+            types.text(),
+            r#"export type Plan = "rest" | { "steps": Array<Plan> } | { "either": [Plan | null, [Step, Step]] };
+
+export type Step = number;
+"#
+        );
+    }
 
     #[test]
     fn enums_become_unions_of_their_events() {

@@ -1,0 +1,4 @@
+mod limits;
+mod logs;
+mod startup;
+mod trust_boundaries;
