@@ -24,8 +24,10 @@ twin() {
 }
 
 name=$(sed -n 's/^name = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
-twin Cargo.toml 1 -e "s/^name = \"$name\"\$/name = \"{{project-name}}\"/"
-twin Cargo.lock 1 -e "s/^name = \"$name\"\$/name = \"{{project-name}}\"/"
+# Without this repository's own tests, and what only they need.
+twin Cargo.toml 1 -e '/^# Only in this repository/,$d' -e "s/^name = \"$name\"\$/name = \"{{project-name}}\"/"
+twin Cargo.lock 1 -e "s/^name = \"$name\"\$/name = \"{{project-name}}\"/" \
+  -e '/^name = "\{\{project-name/,/^\]/{/^ "(anyhow|rustix)",$/d}'
 twin src/defaults.rs 2 -e 's/(PORT: u16 = )[0-9_]+;/\1{{lobby_port}};/' -e 's/(SEATS: usize = )[0-9_]+;/\1{{seats}};/'
 # As often as the file has the lobby's address: for the lobby, and for rooms.
 for proxy in Caddyfile haproxy.cfg nginx.conf; do

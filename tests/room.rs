@@ -1,9 +1,12 @@
-//! Your own room on a stage: no processes, no sockets, and a clock that only these tests move. Edit
-//! these along with `src/room.rs`.
+//! Your room by itself: no processes, no sockets, and a clock that only these tests move. Edit these
+//! along with `src/room.rs`.
 
 use std::time::Duration;
 
-use app::{messages::Options, room::Arena};
+use app::{
+    messages::{Options, ToLobby},
+    room::Arena,
+};
 use cluster::{Exit, Player, testing::TestRoom};
 use serde_json::{Value, json};
 
@@ -25,7 +28,7 @@ fn a_dot_goes_where_its_player_steers_and_no_farther_than_the_border() {
 }
 
 #[test]
-fn who_has_enough_coins_wins_and_the_room_is_over() {
+fn the_first_player_with_enough_coins_wins_and_the_room_ends() {
     let mut arena = arena(2);
     let (ann, bob) = (arena.join("Ann").expect("a seat"), arena.join("Bob").expect("a seat"));
     arena.advance(MOMENT);
@@ -44,8 +47,9 @@ fn who_has_enough_coins_wins_and_the_room_is_over() {
         }
         arena.advance(MOMENT);
     }
-    let Some(Exit::Finished(outcome)) = arena.exit() else { panic!("{:?}", arena.exit()) };
-    assert_eq!(outcome.winner, "Ann");
+    assert_eq!(arena.exit(), Some(Exit::Finished));
+    let ann_won = ToLobby::Won { name: "Ann".to_owned() };
+    assert_eq!(arena.told_lobby().last(), Some(&ann_won));
     let heard: Vec<_> = arena.sent(&bob).into_iter().filter(|sent| !sent.volatile).collect();
     assert!(heard.iter().any(|sent| sent.data == json!({ "player": ann.id, "score": 1 })));
     let goodbye = json!({ "to": "lobby", "reason": "finished" });

@@ -1,19 +1,18 @@
 //! Your own lobby and rooms, as they come: dots that race for coins. Edit these along with your hooks.
 
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 
+use cluster::testing::{Client, Signal, TestLobby};
 use serde_json::{Value, json};
 
-use crate::{
-    helpers::{Cluster, command, example},
-    raw::http,
-    socket_io::Client,
-};
+async fn start(flags: &[&str]) -> TestLobby {
+    TestLobby::start(env!("CARGO_BIN_EXE_server"), flags).await
+}
 
 #[tokio::test]
 async fn two_players_meet_and_see_each_other_move() {
-    let cluster = Cluster::yours(&["--seats", "2"]).await;
-    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    let lobby = start(&["--seats", "2"]).await;
+    let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
     let mut anns = ann.enter("play", json!({})).await;
     let mut bobs = bob.enter("play", json!({})).await;
     assert_eq!(anns.event("joined").await["room"], bobs.event("joined").await["room"]);
@@ -27,8 +26,8 @@ async fn two_players_meet_and_see_each_other_move() {
 
 #[tokio::test]
 async fn who_reaches_the_coin_scores_and_the_lobby_hears_of_it() {
-    let cluster = Cluster::yours(&[]).await;
-    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    let lobby = start(&[]).await;
+    let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
     let mut room = ann.enter("create", json!({ "title": "Ann's" })).await;
     let scored = async {
         loop {
@@ -50,14 +49,14 @@ async fn who_reaches_the_coin_scores_and_the_lobby_hears_of_it() {
 
 #[tokio::test]
 async fn a_room_shows_up_in_the_list_with_its_seats() {
-    let cluster = Cluster::yours(&["--seats", "3"]).await;
-    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    let lobby = start(&["--seats", "3"]).await;
+    let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
     bob.ask("watch_rooms", json!({})).await.expect("anyone may watch");
     assert_eq!(bob.lobby().event("rooms").await, json!([]));
     let room =
         ann.ask("create", json!({ "title": " Ann's " })).await.expect("a room")["room"].take();
     let shown = json!([{
-        "room": room, "options": { "title": "Ann's", "goal": 10 }, "host": ann.you["id"],
+        "room": room, "kind": "arena", "options": { "title": "Ann's", "goal": 10 }, "host": ann.you["id"],
         "players": 1, "capacity": 3, "locked": false,
     }]);
     bob.lobby().event_where("rooms", |rooms| *rooms == shown).await;
@@ -65,8 +64,8 @@ async fn a_room_shows_up_in_the_list_with_its_seats() {
 
 #[tokio::test]
 async fn a_title_is_checked() {
-    let cluster = Cluster::yours(&[]).await;
-    let mut ann = cluster.player("Ann").await;
+    let lobby = start(&[]).await;
+    let mut ann = lobby.player("Ann").await;
     for bad in ["", "   ", &"x".repeat(41)] {
         let refused = ann.ask("create", json!({ "title": bad })).await;
         assert_eq!(refused, Err("bad_title".into()), "{bad:?}");
@@ -75,12 +74,11 @@ async fn a_title_is_checked() {
 
 #[tokio::test]
 async fn a_killed_room_sends_its_players_back_and_makes_news() {
-    let cluster = Cluster::yours(&[]).await;
-    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    let lobby = start(&[]).await;
+    let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
     let mut room = ann.enter("create", json!({ "title": "Ann's" })).await;
     let id = room.event("joined").await["room"].take();
-    let process = cluster.process_of(&id).await;
-    rustix::process::kill_process(process, rustix::process::Signal::KILL).expect("it runs");
+    lobby.signal_room(&id, Signal::KILL).await;
     assert!(!room.end().await);
     assert_eq!(ann.back().await["returned"], json!({ "room": id, "reason": "crashed" }));
     assert_eq!(bob.lobby().event("news").await, json!({ "text": "Ann's is over (crashed)" }));
@@ -89,18 +87,15 @@ async fn a_killed_room_sends_its_players_back_and_makes_news() {
 /// `examples/bot.rs` knows nothing but the wire.
 #[tokio::test]
 async fn a_bot_plays_and_scores() {
-    let cluster = Cluster::yours(&[]).await;
-    let mut bob = cluster.player("Bob").await;
-    let mut bot = tokio::process::Command::from(command(&example("bot")));
-    let bot = bot.arg(&cluster.url).stdout(Stdio::null()).kill_on_drop(true);
-    let _bot = bot.spawn().expect("a bot");
+    let lobby = start(&[]).await;
+    let mut bob = lobby.player("Bob").await;
+    let _bot = Bot::start(&lobby.url);
     let score = json!({ "text": "Bot 1 has 1 in Bot 1's arena" });
     assert_eq!(bob.lobby().event("news").await, score);
 
     // Whatever ends the room, it plays on in the next one.
-    let room = cluster.logged("room created").await["room"].take();
-    let process = cluster.process_of(&room).await;
-    rustix::process::kill_process(process, rustix::process::Signal::KILL).expect("it runs");
+    let room = lobby.logged("room created").await["room"].take();
+    lobby.signal_room(&room, Signal::KILL).await;
     let over = json!({ "text": "Bot 1's arena is over (crashed)" });
     while bob.lobby().event("news").await != over {}
     assert_eq!(bob.lobby().event("news").await, score);
@@ -108,9 +103,28 @@ async fn a_bot_plays_and_scores() {
 
 #[tokio::test]
 async fn the_page_is_served() {
-    let cluster = Cluster::yours(&[]).await;
-    assert_eq!(http(&cluster.url, "GET", "/", &[]).await.0, 200);
-    assert_eq!(http(&cluster.url, "GET", "/missing", &[]).await.0, 404);
+    let lobby = start(&[]).await;
+    assert_eq!(lobby.http("GET", "/").await.0, 200);
+    assert_eq!(lobby.http("GET", "/missing").await.0, 404);
+}
+
+/// Gone when dropped.
+struct Bot(Child);
+
+impl Bot {
+    fn start(url: &str) -> Bot {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["run", "--quiet", "--locked", "--example", "bot", "--", url]);
+        Bot(cargo.stdout(Stdio::null()).spawn().expect("Cargo runs"))
+    }
+}
+
+impl Drop for Bot {
+    fn drop(&mut self) {
+        // Cargo has become the bot.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// This player's dot, the next time the room shows it.

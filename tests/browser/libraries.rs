@@ -1,16 +1,16 @@
 //! The client libraries where `npm ci` has not been run: from a CDN, of which a stand-in runs here.
 
-use std::{fs, os::unix::fs::symlink, path::Path};
+use std::{fs, os::unix::fs::symlink, path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result, ensure};
+use cluster::testing::{TestFolder, TestLobby};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
 
-use crate::{
-    browser::{Browser, Page},
-    lobby::{Folder, Lobby},
+use super::{
+    chromium::{Browser, Page},
     project::Project,
     story::register,
 };
@@ -57,9 +57,9 @@ async fn without_a_cdn_a_notice_says_what_to_do_and_doing_it_helps() -> Result<(
 }
 
 /// A page of a lobby whose `static` folder has no `node_modules` beside it.
-async fn open_without_libraries(cdn: Cdn) -> Result<(Lobby, Folder, Browser, Page)> {
+async fn open_without_libraries(cdn: Cdn) -> Result<(TestLobby, Arc<TestFolder>, Browser, Page)> {
     let project = Project::get()?;
-    let folder = Folder::new()?;
+    let folder = TestFolder::new();
     let pages = folder.path().join("static");
     fs::create_dir(&pages)?;
     for file in fs::read_dir(project.folder.join("static"))? {
@@ -73,7 +73,7 @@ async fn open_without_libraries(cdn: Cdn) -> Result<(Lobby, Folder, Browser, Pag
         Cdn::Works | Cdn::ServesSomethingElse => drop(tokio::spawn(serve(listener, cdn))),
     }
     let pages = pages.to_str().context("a path that is not text")?;
-    let lobby = project.start_lobby(&["--static-dir", pages, "--cdn", &address])?;
+    let lobby = project.start_lobby(&["--static-dir", pages, "--cdn", &address]).await;
     let browser = Browser::start().await?;
     let page = browser.open(&lobby.url).await?;
     Ok((lobby, folder, browser, page))

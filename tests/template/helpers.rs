@@ -175,7 +175,7 @@ pub fn files(folder: &Path) -> Files {
         if !path.is_dir() {
             files.insert(name, fs::read(path).unwrap());
         } else if name != ".git" {
-            let below = crate::helpers::files(&path).into_iter();
+            let below = self::files(&path).into_iter();
             files.extend(below.map(|(path, content)| (format!("{name}/{path}"), content)));
         }
     }

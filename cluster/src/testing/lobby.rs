@@ -207,10 +207,11 @@ impl TestLobby {
         Client::connect(&self.url, json!({})).await.expect("anyone may connect")
     }
 
-    /// The status of the answer to an HTTP GET.
-    pub async fn get(&self, path: &str) -> u16 {
+    /// Asks over HTTP; the status of the answer, and all of it as text.
+    pub async fn http(&self, method: &str, path: &str) -> (u16, String) {
         let host = self.url.trim_start_matches("http://");
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         let answer = async {
             let mut stream = TcpStream::connect(host).await?;
             stream.write_all(request.as_bytes()).await?;
@@ -219,7 +220,8 @@ impl TestLobby {
             std::io::Result::Ok(String::from_utf8_lossy(&answer).into_owned())
         };
         let answer = soon(path, answer).await.expect("an answer");
-        answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
+        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+        (status.expect("a status"), answer)
     }
 
     /// Waits for the first line of the log with this message.

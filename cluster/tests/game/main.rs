@@ -379,7 +379,7 @@ fn square(lobby: &LobbyContext<Obedient>, from: &Player, n: u64) {
             lobby.send(&from, News::Squared { how: how.to_owned(), n })
         }
     };
-    let (by_thread, by_future, later, again) =
+    let (by_thread, by_future, once, again) =
         (tell("compute"), tell("spawn"), tell("after"), tell("every"));
     lobby.compute(move |_| n * n, move |_, lobby, n| by_thread(lobby, n.unwrap_or(0)));
     lobby.spawn(async move { n * n }, move |_, lobby, n| by_future(lobby, n));
@@ -387,6 +387,6 @@ fn square(lobby: &LobbyContext<Obedient>, from: &Player, n: u64) {
     let repeated = lobby.every(moment, move |_, lobby| again(lobby, n * n));
     lobby.after(5 * moment, move |_, lobby| {
         lobby.cancel(repeated);
-        later(lobby, n * n);
+        once(lobby, n * n);
     });
 }

@@ -3,15 +3,12 @@
 use std::collections::BTreeMap;
 
 use app::messages::View;
-use rustix::process::{Signal, kill_process};
+use cluster::testing::{Signal, TestLobby, TestPlayer};
 use serde_json::{Value, json};
 
-use crate::{
-    helpers::Cluster,
-    player::Player,
-    raw::http,
-    room::{check, whole},
-};
+mod pictures;
+
+use pictures::{check, whole};
 
 /// Rooms go as soon as they are not needed.
 const IMPATIENT: [&str; 2] = ["--empty-timeout", "100ms"];
@@ -26,10 +23,14 @@ fn endless() -> View {
     slow(1280, 800)
 }
 
+async fn start(flags: &[&str]) -> TestLobby {
+    TestLobby::start(env!("CARGO_BIN_EXE_server"), flags).await
+}
+
 #[tokio::test]
 async fn a_picture_comes_row_by_row_each_once_and_as_it_should_be() {
-    let cluster = Cluster::yours(&[]).await;
-    let mut ann = cluster.player("Ann").await;
+    let lobby = start(&[]).await;
+    let mut ann = lobby.player("Ann").await;
     ask(&mut ann, &whole()).await.expect("a good view");
     assert_eq!(ann.lobby().event("begun").await, json!(whole()));
     for (row, (shades, _)) in picture(&mut ann, &whole(), BTreeMap::new()).await {
@@ -39,14 +40,14 @@ async fn a_picture_comes_row_by_row_each_once_and_as_it_should_be() {
 
 #[tokio::test]
 async fn a_killed_rooms_rows_are_computed_by_another() {
-    let cluster = Cluster::yours(&[]).await;
-    let mut ann = cluster.player("Ann").await;
+    let lobby = start(&[]).await;
+    let mut ann = lobby.player("Ann").await;
     let view = slow(1280, 16);
     ask(&mut ann, &view).await.expect("a good view");
     let (first, computed) = row(&mut ann).await;
     // It has seven more rows of this band to compute.
     let killed = computed.1.clone();
-    kill_process(cluster.process_of(&killed).await, Signal::KILL).expect("it runs");
+    lobby.signal_room(&killed, Signal::KILL).await;
     let rows = picture(&mut ann, &view, BTreeMap::from([(first, computed)])).await;
     let dark = "AA".repeat(1280);
     assert!(rows.values().all(|(shades, _)| *shades == dark), "{rows:?}");
@@ -56,8 +57,8 @@ async fn a_killed_rooms_rows_are_computed_by_another() {
 
 #[tokio::test]
 async fn cancel_ends_a_picture_and_the_rooms_are_free_for_the_next() {
-    let cluster = Cluster::yours(&IMPATIENT).await;
-    let mut ann = cluster.player("Ann").await;
+    let lobby = start(&IMPATIENT).await;
+    let mut ann = lobby.player("Ann").await;
     ask(&mut ann, &endless()).await.expect("a good view");
     row(&mut ann).await;
     ann.ask("cancel", json!({})).await.expect("never refused");
@@ -77,8 +78,8 @@ async fn cancel_ends_a_picture_and_the_rooms_are_free_for_the_next() {
 
 #[tokio::test]
 async fn a_new_picture_takes_the_place_of_the_one_before() {
-    let cluster = Cluster::yours(&IMPATIENT).await;
-    let mut ann = cluster.player("Ann").await;
+    let lobby = start(&IMPATIENT).await;
+    let mut ann = lobby.player("Ann").await;
     ask(&mut ann, &endless()).await.expect("a good view");
     ask(&mut ann, &whole()).await.expect("a good view");
     let mut lobby = ann.lobby.take().expect("she stays in the lobby");
@@ -92,8 +93,8 @@ async fn a_new_picture_takes_the_place_of_the_one_before() {
 
 #[tokio::test]
 async fn players_take_turns() {
-    let cluster = Cluster::yours(&[]).await;
-    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    let lobby = start(&[]).await;
+    let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
     ask(&mut ann, &endless()).await.expect("a good view");
     row(&mut ann).await;
     let small = View { rows: 8, ..whole() };
@@ -104,8 +105,8 @@ async fn players_take_turns() {
 
 #[tokio::test]
 async fn nothing_is_computed_for_who_has_left() {
-    let cluster = Cluster::yours(&IMPATIENT).await;
-    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    let lobby = start(&IMPATIENT).await;
+    let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
     ask(&mut ann, &endless()).await.expect("a good view");
     row(&mut ann).await;
     drop(ann);
@@ -114,8 +115,8 @@ async fn nothing_is_computed_for_who_has_left() {
 
 #[tokio::test]
 async fn bad_views_and_too_many_pictures_are_refused() {
-    let cluster = Cluster::yours(&[]).await;
-    let mut players = vec![cluster.player("Ann").await];
+    let lobby = start(&[]).await;
+    let mut players = vec![lobby.player("Ann").await];
     let codes = [
         (json!(View { across: 0.0, ..whole() }), "bad_view"),
         (json!(View { columns: 1281, ..whole() }), "bad_view"),
@@ -126,7 +127,7 @@ async fn bad_views_and_too_many_pictures_are_refused() {
         assert_eq!(players[0].ask("render", view).await, Err(code.to_owned()));
     }
     let refused = loop {
-        let mut player = cluster.player("Bob").await;
+        let mut player = lobby.player("Bob").await;
         match ask(&mut player, &endless()).await {
             Ok(_) if players.len() < 100 => players.push(player),
             answer => break answer,
@@ -140,25 +141,25 @@ async fn bad_views_and_too_many_pictures_are_refused() {
 
 #[tokio::test]
 async fn a_picture_without_rooms_is_given_up() {
-    let cluster = Cluster::yours(&["--ready-timeout", "1ms", "--pool", "0"]).await;
-    let mut ann = cluster.player("Ann").await;
+    let lobby = start(&["--ready-timeout", "1ms", "--pool", "0"]).await;
+    let mut ann = lobby.player("Ann").await;
     ask(&mut ann, &whole()).await.expect("a good view");
     assert_eq!(ann.lobby().event("ended").await, json!({ "how": "failed" }));
 }
 
 #[tokio::test]
 async fn the_page_is_served() {
-    let cluster = Cluster::yours(&[]).await;
-    assert_eq!(http(&cluster.url, "GET", "/", &[]).await.0, 200);
-    assert_eq!(http(&cluster.url, "GET", "/missing", &[]).await.0, 404);
+    let lobby = start(&[]).await;
+    assert_eq!(lobby.http("GET", "/").await.0, 200);
+    assert_eq!(lobby.http("GET", "/missing").await.0, 404);
 }
 
-async fn ask(player: &mut Player, view: &View) -> Result<Value, String> {
+async fn ask(player: &mut TestPlayer, view: &View) -> Result<Value, String> {
     player.ask("render", json!(view)).await
 }
 
 /// The next row: its shades, and the room that has computed them.
-async fn row(player: &mut Player) -> (u32, (String, Value)) {
+async fn row(player: &mut TestPlayer) -> (u32, (String, Value)) {
     let mut event = player.lobby().event("row").await;
     let row = event["row"].as_u64().expect("a number") as u32;
     let shades = event["shades"].as_str().expect("text").to_owned();
@@ -167,7 +168,7 @@ async fn row(player: &mut Player) -> (u32, (String, Value)) {
 
 /// All rows, with those that have come already: each once. Then the picture is complete.
 async fn picture(
-    player: &mut Player,
+    player: &mut TestPlayer,
     view: &View,
     mut rows: BTreeMap<u32, (String, Value)>,
 ) -> BTreeMap<u32, (String, Value)> {
@@ -182,7 +183,7 @@ async fn picture(
 }
 
 /// Rooms that have nothing to do go; one that computes would stay.
-async fn nobody_computes(player: &mut Player) {
+async fn nobody_computes(player: &mut TestPlayer) {
     player.ask("watch_rooms", json!({})).await.expect("anyone may watch");
     while player.lobby().event("rooms").await != json!([]) {}
 }

@@ -1,10 +1,10 @@
-//! Your own room on a stage: no processes, no sockets, and a clock that only these tests move. Edit
-//! these along with `src/room.rs`.
+//! Your room by itself: no processes, no sockets, and a clock that only these tests move. Edit these
+//! along with `src/room.rs`.
 
 use std::time::Duration;
 
 use app::{
-    messages::{Options, Outcome},
+    messages::{Options, ToLobby},
     room::Duel,
 };
 use cluster::{Exit, Player, Refusal, testing::TestRoom};
@@ -43,8 +43,8 @@ fn a_full_board_is_a_draw() {
     let mut table = Table::new();
     table.play(DRAW);
     assert_eq!(table.game()["end"], json!({ "winner": null, "why": "board_full", "cells": [] }));
-    table.stage.advance(60 * SECOND);
-    assert_eq!(table.exit(), Exit::Finished(outcome([("Ann", 0), ("Bob", 0)])));
+    table.room.advance(60 * SECOND);
+    table.ends_with([("Ann", 0), ("Bob", 0)]);
 }
 
 #[test]
@@ -70,10 +70,10 @@ fn what_the_rules_do_not_allow_is_refused_and_changes_nothing() {
 
 #[test]
 fn alone_nobody_plays() {
-    let mut stage = open();
-    let ann = stage.join("Ann").expect("a seat");
+    let mut room = open();
+    let ann = room.join("Ann").expect("a seat");
     for (event, data) in [("play", json!({ "column": 3 })), ("rematch", json!({}))] {
-        let refusal = stage.emit(&ann, event, data).expect_err("refused");
+        let refusal = room.emit(&ann, event, data).expect_err("refused");
         assert_eq!(refusal.code(), "no_opponent");
     }
 }
@@ -81,28 +81,28 @@ fn alone_nobody_plays() {
 #[test]
 fn a_game_that_has_begun_lets_nobody_in() {
     let mut table = Table::new();
-    assert_eq!(table.stage.join("Cem"), Err(Refusal::RoomLocked));
+    assert_eq!(table.room.join("Cem"), Err(Refusal::RoomLocked));
     let [ann, _] = table.players.clone();
-    table.stage.leave(&ann);
-    assert_eq!(table.stage.join("Cem"), Err(Refusal::RoomLocked));
+    table.room.leave(&ann);
+    assert_eq!(table.room.join("Cem"), Err(Refusal::RoomLocked));
 }
 
 #[test]
 fn who_returns_in_time_plays_on_and_the_clock_has_rested() {
     let mut table = Table::new();
     table.play("334");
-    table.stage.advance(10 * SECOND);
+    table.room.advance(10 * SECOND);
     let mut before = table.game().clone();
     before["seconds"] = json!(50);
     let [ann, bob] = table.players.clone();
 
-    table.stage.drop_player(&ann);
-    assert_eq!(table.stage.last(&bob, "player_dropped"), Some(&json!({ "player": ann })));
-    table.stage.advance(29 * SECOND);
-    table.stage.sent(&ann);
-    table.stage.join_as(&ann).expect("her seat");
-    assert_eq!(table.stage.last(&bob, "player_returned"), Some(&json!({ "player": ann })));
-    assert_eq!(table.stage.last(&ann, "game"), Some(&before));
+    table.room.drop_player(&ann);
+    assert_eq!(table.room.last(&bob, "player_dropped"), Some(&json!({ "player": ann })));
+    table.room.advance(29 * SECOND);
+    table.room.sent(&ann);
+    table.room.join_as(&ann).expect("her seat");
+    assert_eq!(table.room.last(&bob, "player_returned"), Some(&json!({ "player": ann })));
+    assert_eq!(table.room.last(&ann, "game"), Some(&before));
     table.play("4");
     assert_eq!(table.game()["end"], json!(null));
 }
@@ -112,10 +112,10 @@ fn one_may_move_while_the_other_is_away() {
     let mut table = Table::new();
     let turn = table.turn();
     let away = table.players[1 - turn].clone();
-    table.stage.drop_player(&away);
+    table.room.drop_player(&away);
     table.emit(turn, "play", json!({ "column": 3 })).expect("a good move");
-    table.stage.join_as(&away).expect("a seat");
-    let cell = table.stage.last(&away, "game").expect("a snapshot")["board"][38].clone();
+    table.room.join_as(&away).expect("a seat");
+    let cell = table.room.last(&away, "game").expect("a snapshot")["board"][38].clone();
     assert_eq!(cell, turn);
 }
 
@@ -123,27 +123,27 @@ fn one_may_move_while_the_other_is_away() {
 fn who_does_not_return_in_time_has_lost() {
     let mut table = Table::new();
     let [ann, bob] = table.players.clone();
-    table.stage.drop_player(&ann);
-    table.stage.advance(30 * SECOND);
+    table.room.drop_player(&ann);
+    table.room.advance(30 * SECOND);
     let end = json!({ "winner": 1, "why": "away", "cells": [] });
-    assert_eq!(table.stage.last(&bob, "game").expect("news")["end"], end);
+    assert_eq!(table.room.last(&bob, "game").expect("news")["end"], end);
     // He may look at it for a moment.
-    table.stage.advance(10 * SECOND);
-    assert_eq!(table.exit(), Exit::Finished(outcome([("Bob", 1), ("Ann", 0)])));
+    table.room.advance(10 * SECOND);
+    table.ends_with([("Bob", 1), ("Ann", 0)]);
 }
 
 #[test]
 fn who_leaves_has_lost_and_the_room_ends_when_the_other_leaves_too() {
     let mut table = Table::new();
     let [ann, bob] = table.players.clone();
-    table.stage.leave(&bob);
+    table.room.leave(&bob);
     let end = json!({ "winner": 0, "why": "left", "cells": [] });
-    assert_eq!(table.stage.last(&ann, "game").expect("news")["end"], end);
+    assert_eq!(table.room.last(&ann, "game").expect("news")["end"], end);
     let refusal = table.emit(0, "rematch", json!({})).expect_err("nobody to play with");
     assert_eq!(refusal.code(), "no_opponent");
-    assert!(table.stage.exit().is_none());
-    table.stage.leave(&ann);
-    assert_eq!(table.exit(), Exit::Finished(outcome([("Ann", 1), ("Bob", 0)])));
+    assert!(table.room.exit().is_none());
+    table.room.leave(&ann);
+    table.ends_with([("Ann", 1), ("Bob", 0)]);
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn who_does_not_move_in_time_has_lost() {
     let mut table = Table::new();
     table.play("3");
     let slow = table.turn();
-    table.stage.advance(60 * SECOND);
+    table.room.advance(60 * SECOND);
     let end = json!({ "winner": 1 - slow, "why": "too_slow", "cells": [] });
     assert_eq!(table.game()["end"], end);
 }
@@ -167,39 +167,39 @@ fn a_rematch_begins_when_both_want_it_and_the_other_one_begins() {
     assert_eq!(table.game()["end"], json!(null));
     assert_eq!(table.turn(), 1 - first);
     table.play("0101010");
-    table.stage.advance(60 * SECOND);
-    assert_eq!(table.exit(), Exit::Finished(outcome([("Ann", 1), ("Bob", 1)])));
+    table.room.advance(60 * SECOND);
+    table.ends_with([("Ann", 1), ("Bob", 1)]);
 }
 
 #[test]
 fn an_opponent_who_never_comes_is_not_waited_for() {
-    let mut stage = open();
-    let ann = stage.join("Ann").expect("a seat");
-    stage.advance(PATIENCE * SECOND);
+    let mut room = open();
+    let ann = room.join("Ann").expect("a seat");
+    room.advance(PATIENCE * SECOND);
     let goodbye = json!({ "to": "lobby", "reason": "no_opponent" });
-    assert_eq!(stage.last(&ann, "reroute"), Some(&goodbye));
-    assert_eq!(stage.exit(), Some(Exit::Closed));
+    assert_eq!(room.last(&ann, "reroute"), Some(&goodbye));
+    assert_eq!(room.exit(), Some(Exit::Closed));
 }
 
 #[test]
 fn a_room_whose_only_player_leaves_is_over() {
-    let mut stage = open();
-    let ann = stage.join("Ann").expect("a seat");
-    stage.leave(&ann);
-    assert_eq!(stage.exit(), Some(Exit::Closed));
+    let mut room = open();
+    let ann = room.join("Ann").expect("a seat");
+    room.leave(&ann);
+    assert_eq!(room.exit(), Some(Exit::Closed));
 }
 
 /// Ann and Bob at a board.
 struct Table {
-    stage: TestRoom<Duel>,
+    room: TestRoom<Duel>,
     players: [Player; 2],
 }
 
 impl Table {
     fn new() -> Table {
-        let mut stage = open();
-        let players = ["Ann", "Bob"].map(|name| stage.join(name).expect("a seat"));
-        Table { stage, players }
+        let mut room = open();
+        let players = ["Ann", "Bob"].map(|name| room.join(name).expect("a seat"));
+        Table { room, players }
     }
 
     /// Each column is played by the one whose turn it is.
@@ -211,27 +211,26 @@ impl Table {
     }
 
     fn emit(&mut self, side: usize, event: &str, data: Value) -> Result<Value, Refusal> {
-        self.stage.emit(&self.players[side], event, data)
+        self.room.emit(&self.players[side], event, data)
     }
 
     /// As the one sees it who was told last.
     fn game(&self) -> &Value {
-        self.stage.last(&self.players[0], "game").expect("the room shows itself")
+        self.room.last(&self.players[0], "game").expect("the room shows itself")
     }
 
     fn turn(&self) -> usize {
         self.game()["turn"].as_u64().expect("a side") as usize
     }
 
-    fn exit(&self) -> Exit<Outcome> {
-        self.stage.exit().expect("the room is over")
+    /// The room has ended, and its last message to the lobby were these scores.
+    fn ends_with(&mut self, scores: [(&str, u32); 2]) {
+        assert_eq!(self.room.exit(), Some(Exit::Finished));
+        let scores = ToLobby::Scores(scores.map(|(name, wins)| (name.to_owned(), wins)));
+        assert_eq!(self.room.told_lobby().last(), Some(&scores));
     }
 }
 
 fn open() -> TestRoom<Duel> {
     TestRoom::open(Options { patience: PATIENCE }, 2, 7).expect("a room")
-}
-
-fn outcome(scores: [(&str, u32); 2]) -> Outcome {
-    Outcome { scores: scores.map(|(name, wins)| (name.to_owned(), wins)) }
 }

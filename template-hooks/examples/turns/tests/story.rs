@@ -1,14 +1,17 @@
 //! Your own lobby and rooms, as they come: four in a row, from the queue and by code. Edit these along
 //! with your hooks.
 
+use cluster::testing::{Client, Signal, TestLobby, TestPlayer};
 use serde_json::{Value, json};
 
-use crate::{helpers::Cluster, player::Player, raw::http, socket_io::Client};
+async fn start(flags: &[&str]) -> TestLobby {
+    TestLobby::start(env!("CARGO_BIN_EXE_server"), flags).await
+}
 
 #[tokio::test]
 async fn two_who_look_for_an_opponent_find_each_other() {
-    let cluster = Cluster::yours(&[]).await;
-    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    let lobby = start(&[]).await;
+    let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
     ann.ask("find_opponent", json!({})).await.expect("anyone may wait");
     assert_eq!(ann.lobby().event("place").await, json!({ "place": 1, "waiting": 1 }));
     let mut bobs = bob.enter("find_opponent", json!({})).await;
@@ -22,8 +25,8 @@ async fn two_who_look_for_an_opponent_find_each_other() {
 
 #[tokio::test]
 async fn who_waits_no_more_is_not_paired() {
-    let cluster = Cluster::yours(&[]).await;
-    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    let lobby = start(&[]).await;
+    let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
     ann.ask("find_opponent", json!({})).await.expect("anyone may wait");
     ann.ask("stop_waiting", json!({})).await.expect("anyone may stop");
     bob.ask("find_opponent", json!({})).await.expect("anyone may wait");
@@ -31,8 +34,8 @@ async fn who_waits_no_more_is_not_paired() {
 
     // Who closes his page does not wait either.
     drop(bob);
-    cluster.logged("left the lobby").await;
-    let (mut cem, mut dan) = (cluster.player("Cem").await, cluster.player("Dan").await);
+    lobby.logged("left the lobby").await;
+    let (mut cem, mut dan) = (lobby.player("Cem").await, lobby.player("Dan").await);
     cem.ask("find_opponent", json!({})).await.expect("anyone may wait");
     let _dans = dan.enter("find_opponent", json!({})).await;
     cem.rerouted().await;
@@ -42,9 +45,9 @@ async fn who_waits_no_more_is_not_paired() {
 
 #[tokio::test]
 async fn a_friend_joins_by_code_and_nobody_else_does() {
-    let cluster = Cluster::yours(&[]).await;
-    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
-    let mut cem = cluster.player("Cem").await;
+    let lobby = start(&[]).await;
+    let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
+    let mut cem = lobby.player("Cem").await;
     let mut anns = ann.enter("invite_friend", json!({})).await;
     let joined = anns.event("joined").await;
     let code = joined["code"].as_str().expect("a code");
@@ -69,8 +72,8 @@ async fn a_friend_joins_by_code_and_nobody_else_does() {
 
 #[tokio::test]
 async fn who_goes_to_a_friend_does_not_wait_in_the_queue_any_more() {
-    let cluster = Cluster::yours(&[]).await;
-    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    let lobby = start(&[]).await;
+    let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
     ann.ask("find_opponent", json!({})).await.expect("anyone may wait");
     // A code that is wrong costs nobody his place.
     let wrong = ann.ask("join_friend", json!({ "code": "BCDFGH" })).await;
@@ -84,9 +87,9 @@ async fn who_goes_to_a_friend_does_not_wait_in_the_queue_any_more() {
 
 #[tokio::test]
 async fn a_lost_connection_loses_no_game_and_the_winner_is_news() {
-    let cluster = Cluster::yours(&[]).await;
-    let mut cem = cluster.player("Cem").await;
-    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    let lobby = start(&[]).await;
+    let mut cem = lobby.player("Cem").await;
+    let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
     let [mut anns, mut bobs] = pair(&mut ann, &mut bob).await;
     let mut game = begun(&mut anns).await;
     begun(&mut bobs).await;
@@ -119,13 +122,12 @@ async fn a_lost_connection_loses_no_game_and_the_winner_is_news() {
 
 #[tokio::test]
 async fn a_killed_room_sends_its_players_back_and_makes_news() {
-    let cluster = Cluster::yours(&[]).await;
-    let mut cem = cluster.player("Cem").await;
-    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    let lobby = start(&[]).await;
+    let mut cem = lobby.player("Cem").await;
+    let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
     let [mut anns, _bobs] = pair(&mut ann, &mut bob).await;
     let id = anns.event("joined").await["room"].take();
-    let process = cluster.process_of(&id).await;
-    rustix::process::kill_process(process, rustix::process::Signal::KILL).expect("it runs");
+    lobby.signal_room(&id, Signal::KILL).await;
     assert!(!anns.end().await);
     assert_eq!(ann.back().await["returned"], json!({ "room": id, "reason": "crashed" }));
     let room = id.as_str().expect("an id");
@@ -135,15 +137,15 @@ async fn a_killed_room_sends_its_players_back_and_makes_news() {
 
 #[tokio::test]
 async fn the_page_is_served() {
-    let cluster = Cluster::yours(&[]).await;
+    let lobby = start(&[]).await;
     for path in ["/", "/client.js", "/board.js", "/board.css"] {
-        assert_eq!(http(&cluster.url, "GET", path, &[]).await.0, 200, "{path}");
+        assert_eq!(lobby.http("GET", path).await.0, 200, "{path}");
     }
-    assert_eq!(http(&cluster.url, "GET", "/missing", &[]).await.0, 404);
+    assert_eq!(lobby.http("GET", "/missing").await.0, 404);
 }
 
 /// Brings two players into a room, from the queue.
-async fn pair(ann: &mut Player, bob: &mut Player) -> [Client; 2] {
+async fn pair(ann: &mut TestPlayer, bob: &mut TestPlayer) -> [Client; 2] {
     ann.ask("find_opponent", json!({})).await.expect("anyone may wait");
     ann.lobby().event("place").await;
     let to_bob = bob.seat("find_opponent", json!({})).await;

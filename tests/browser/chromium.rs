@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use cluster::testing::TestFolder;
 use futures_util::{SinkExt as _, StreamExt as _};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
@@ -21,8 +22,8 @@ use tokio::{
 };
 use tokio_tungstenite::{connect_async, tungstenite::Message};
 
-use crate::lobby::{Folder, PATIENCE};
-
+/// Far longer than anything takes, also on a machine that has other things to do.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a condition is looked at.
 pub const LOOK: Duration = Duration::from_millis(40);
 
@@ -46,7 +47,7 @@ new MutationObserver((changes) => {
 pub struct Browser {
     process: Child,
     wire: Wire,
-    _profile: Folder,
+    _profile: Arc<TestFolder>,
 }
 
 impl Browser {
@@ -55,19 +56,19 @@ impl Browser {
     }
 
     pub async fn start_with(flags: &[&str]) -> Result<Browser> {
-        Browser::start_in(Folder::new()?, flags).await
+        Browser::start_in(TestFolder::new(), flags).await
     }
 
     /// One whose settings block cookies and all other storage.
     pub async fn start_without_cookies() -> Result<Browser> {
-        let profile = Folder::new()?;
+        let profile = TestFolder::new();
         let blocked = json!({ "profile": { "default_content_setting_values": { "cookies": 2 } } });
         fs::create_dir(profile.path().join("Default"))?;
         fs::write(profile.path().join("Default/Preferences"), blocked.to_string())?;
         Browser::start_in(profile, &[]).await
     }
 
-    async fn start_in(profile: Folder, flags: &[&str]) -> Result<Browser> {
+    async fn start_in(profile: Arc<TestFolder>, flags: &[&str]) -> Result<Browser> {
         let process = Command::new("chromium")
             .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"])
             .args(["--no-first-run", "--disable-background-networking", "--disable-sync"])

@@ -5,21 +5,18 @@
 //! `CLUSTER_PROJECT=FOLDER cargo test --test browser` tests the project in that folder instead; `.` is
 //! this one. Screenshots are kept in `target/screenshots`.
 
-mod browser;
-#[path = "../template/helpers.rs"]
-#[allow(dead_code, reason = "shared with the template's tests")]
-mod helpers;
-#[path = "../wire/lobby.rs"]
-mod lobby;
-mod project;
-mod proxy;
-
-mod libraries;
-mod looks;
-mod old_browsers;
-mod proxies;
-mod safety;
-mod story;
-mod tabs;
-mod turns;
-mod ways_back;
+mod browser {
+    mod chromium;
+    mod libraries;
+    mod looks;
+    mod old_browsers;
+    mod project;
+    mod proxies;
+    mod proxy;
+    mod safety;
+    mod story;
+    mod tabs;
+    mod turns;
+    mod ways_back;
+}
+mod template;
