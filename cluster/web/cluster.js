@@ -6,7 +6,7 @@
  *
  * In a page it loads the client libraries itself; a bundler, Node or a native shell passes `io` and a
  * storage in the options, and needs no `window`. Chrome 90, Firefox 90 and Safari 15 understand it: use
- * nothing newer here (ARCHITECTURE.md, "Browsers").
+ * nothing newer here (cluster/docs/connections.md, "Browsers").
  */
 
 import { Connection, RoomConnection, mayLeadTo, safely } from "./connection.js";
@@ -182,60 +182,64 @@ export class Cluster {
   }
 
   /**
-   * @param {Connection<any, any>} line @param {string} url @param {string} path
+   * @param {Connection<any, any>} connection @param {string} url @param {string} path
    * @param {{ ticket: string } | ((use: (auth: { token: string | undefined }) => void) => void)} auth
    */
-  #connect(line, url, path, auth) {
+  #connect(connection, url, path, auth) {
     const { io = globals.io } = this.options;
     const origin = url || this.#home;
     this.#watch(`connecting to ${origin}${path}`, {});
     const socket = safely(() => io(origin, {
       path, auth, timeout: TIMEOUT, transports: ["websocket"], reconnection: false, forceNew: true,
     }));
-    if (!socket) return this.#later(0, () => this.#lost(line, "no socket"));
-    line.socket = socket;
-    socket.on("connect_error", ({ message }) => this.#lost(line, message));
-    socket.on("disconnect", () => this.#lost(line, "connection lost"));
-    socket.onAny((event, data) => this.#heard(line, event, data));
-    this.#later(GREETING, () => this.#lost(line, "no answer"));
+    if (!socket) return this.#later(0, () => this.#lost(connection, "no socket"));
+    connection.socket = socket;
+    socket.on("connect_error", ({ message }) => this.#lost(connection, message));
+    socket.on("disconnect", () => this.#lost(connection, "connection lost"));
+    socket.onAny((event, data) => this.#heard(connection, event, data));
+    this.#later(GREETING, () => this.#lost(connection, "no answer"));
   }
 
-  /** @param {Connection<any, any>} line @param {string} why */
-  #lost(line, why) {
+  /** @param {Connection<any, any>} connection @param {string} why */
+  #lost(connection, why) {
     // On the way to a room the lobby is not needed any more.
-    if (line === this.lobby && this.state === "rerouting") line.close();
+    if (connection === this.lobby && this.state === "rerouting") connection.close();
     else this.#backToLobby(why);
   }
 
   /**
    * What the cluster itself says, and all the rest.
-   * @param {Connection<any, any>} line @param {string} event @param {any} data
+   * @param {Connection<any, any>} connection @param {string} event @param {any} data
    */
-  #heard(line, event, data) {
-    this.#watch(`${line.name}: ${event}`, data);
+  #heard(connection, event, data) {
+    this.#watch(`${connection.name}: ${event}`, data);
     switch (event) {
       case "welcome": return this.#welcome(data);
       case "joined": return this.#joined(data);
       case "reroute":
         if (data.to !== "room") return this.#backToLobby(data.reason);
-        return mayLeadTo(data, this.#home, this.options.origins) ? void this.#enterRoom(data) : this.#stay(line, data);
+        if (!mayLeadTo(data, this.#home, this.options.origins)) return this.#stay(connection, data);
+        return void this.#enterRoom(data);
       case "refused": return this.#refused(data);
       case "player_joined": case "player_left": case "player_dropped": case "player_returned":
         return this.#playersChanged(event, data.player);
     }
-    line.heard(event, data);
-    this.#call(line === this.lobby ? "lobbyEvent" : "roomEvent", event, data);
+    connection.heard(event, data);
+    this.#call(connection === this.lobby ? "lobbyEvent" : "roomEvent", event, data);
   }
 
   get #home() {
     return this.options.url || location.origin;
   }
 
-  /** Does not go where rooms cannot be, and gives up the seat. @param {Connection<any, any>} line @param {Reroute} to */
-  #stay(line, { url, path }) {
+  /**
+   * Does not go where rooms cannot be, and gives up the seat.
+   * @param {Connection<any, any>} connection @param {Reroute} to
+   */
+  #stay(connection, { url, path }) {
     const message = `This page may not go to ${url}${path}: see "origins" in the options of cluster.js.`;
     this.#watch("reroute not followed", { message });
-    if (line === this.lobby) line.socket?.emit("leave_room");
+    if (connection === this.lobby) connection.socket?.emit("leave_room");
     else this.#backToLobby("bad_reroute");
     this.#call("refused", { event: "reroute", code: "bad_reroute", message });
   }
@@ -298,11 +302,11 @@ export class Cluster {
   #awake() {
     // It does not wait longer now; but a thousand pages may be told this at the same moment.
     if (this.state === "connecting") return this.#later(JITTER * Math.random(), () => this.#enterLobby());
-    const line = this.state === "room" ? this.room : this.lobby;
-    const { socket } = line;
+    const connection = this.state === "room" ? this.room : this.lobby;
+    const { socket } = connection;
     // No enum has an event of this name, so nobody's hook is called: the answer is that there is none.
     const answer = socket?.timeout(TIMEOUT).emitWithAck("welcome");
-    answer?.catch(() => socket === line.socket && this.#lost(line, "no answer"));
+    answer?.catch(() => socket === connection.socket && this.#lost(connection, "no answer"));
   }
 
   /** Listens to nobody any more, and waits for nothing. */

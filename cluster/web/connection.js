@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Structure, as `cluster.js`, which connects these again and again: the lines to the lobby and to a room.
- * What the page asks and says goes out through them, and comes in.
+ * Structure, as `cluster.js`, which connects these again and again: the connections to the lobby and to
+ * a room. What the page asks and says goes out through them, and comes in.
  */
 
 /** @import { Socket } from "socket.io-client" */
@@ -25,7 +25,7 @@ export function safely(call) {
 const PATIENCE = 30_000;
 
 /**
- * The line to the lobby. Listeners stay when connections come and go.
+ * The connection to the lobby: listeners stay when sockets come and go.
  * @template Asked @template Heard
  */
 export class Connection {
@@ -80,7 +80,7 @@ export class Connection {
     for (const call of [...this.#listeners.get(event) ?? []]) safely(() => call(data));
   }
 
-  /** For the cluster: cuts the line. A room that keeps seats for a while keeps this one. */
+  /** For the cluster: cuts the connection. A room that keeps seats for a while keeps this one. */
   close() {
     this.#fallSilent()?.io.engine?.close();
   }
@@ -106,7 +106,7 @@ export class Connection {
   }
 }
 
-/** The line to a room. @template Asked @template Heard @extends {Connection<Asked, Heard>} */
+/** The connection to a room. @template Asked @template Heard @extends {Connection<Asked, Heard>} */
 export class RoomConnection extends Connection {
   /** The room that the player is in, or on the way to. @type {string | null} */ id = null;
   /** What others need to join this private room. @type {string | null} */ code = null;

@@ -19,7 +19,8 @@ export type Joined = {
 };
 /** A room in the list of rooms. */
 export type RoomInfo<Options = any> = {
-  room: string; options: Options; players: number; capacity: number; locked: boolean; host: string | null;
+  room: string; kind: string; options: Options; players: number; capacity: number; locked: boolean;
+  host: string | null;
 };
 
 export type State = "connecting" | "lobby" | "rerouting" | "room" | "stopped";
