@@ -29,28 +29,31 @@ async fn without_node_modules_the_libraries_come_from_the_cdn() -> Result<()> {
     register(&page, "Ann").await?;
     page.click("#join-any").await?;
     page.until_at("room 1").await?;
-    ensure!(page.eval("document.getElementById('banner').hidden").await? == true);
+    ensure!(page.eval("notices.some((notice) => notice.includes('npm ci'))").await? == false);
     page.is_content()
 }
 
 #[tokio::test]
-async fn libraries_that_are_not_the_right_ones_are_not_run_and_a_banner_says_what_to_do()
+async fn libraries_that_are_not_the_right_ones_are_not_run_and_a_notice_says_what_to_do()
 -> Result<()> {
     let (_lobby, _folder, _browser, page) =
         open_without_libraries(Cdn::ServesSomethingElse).await?;
-    page.until_shows("#banner", "npm ci").await?;
+    page.until_shows("#notice", "npm ci").await?;
     ensure!(page.eval("window.ranSomethingElse === undefined").await? == true);
     Ok(())
 }
 
 #[tokio::test]
-async fn without_a_cdn_the_banner_says_what_to_do_and_doing_it_helps() -> Result<()> {
+async fn without_a_cdn_a_notice_says_what_to_do_and_doing_it_helps() -> Result<()> {
     let (_lobby, folder, _browser, page) = open_without_libraries(Cdn::IsDown).await?;
-    page.until_shows("#banner", "npm ci").await?;
+    page.until_shows("#notice", "npm ci").await?;
     // What `npm ci` does, without its network.
     symlink(Project::get()?.folder.join("node_modules"), folder.path().join("node_modules"))?;
+    page.click("#resume").await?;
+    register(&page, "Ann").await?;
     page.reload().await?;
-    register(&page, "Ann").await
+    page.until_at("lobby").await?;
+    page.until_shows("#hop-you", "Ann").await
 }
 
 /// A page of a lobby whose `static` folder has no `node_modules` beside it.

@@ -1,5 +1,5 @@
 //! The wire contract, told by the official client: `contract.mjs` drives the program with
-//! `socket.io-client` and says what differs; `client.mjs` does so with `static/cluster.js`, in Node, and
+//! `socket.io-client` and says what differs; `client.mjs` does so with `cluster/web/cluster.js`, in Node, and
 //! `elsewhere.mjs` where rooms are at another host, `throwing.mjs` where the page's own code or storage
 //! fails; `words.mjs` says to it what no arena says.
 

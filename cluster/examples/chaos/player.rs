@@ -1,4 +1,4 @@
-//! A player who means well: he does what the page does (`static/cluster.js`), and writes down what happens
+//! A player who means well: he does what the page does (`cluster/web/cluster.js`), and writes down what happens
 //! to him. Whatever ends his connection, he is in the lobby again, after a random part of half a second.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};

@@ -67,7 +67,9 @@ async fn the_page_may_load_what_it_needs_from_us_and_nothing_else() {
         )
     };
     let local = " ws://localhost:3000 wss://localhost:3000";
-    for path in ["/", "/client.js", "/missing.js", "/dev"] {
+    for path in
+        ["/", "/client.js", "/missing.js", "/dev", "/cluster/cluster.js", "/cluster/missing.js"]
+    {
         let expected = policy(local);
         assert_eq!(ask(path, "LOCALHOST:3000").await, expected, "{path}");
     }
@@ -84,20 +86,76 @@ async fn the_page_may_load_what_it_needs_from_us_and_nothing_else() {
 async fn client_libraries_come_from_here_or_from_the_cdn() {
     let page = page();
     let cluster = cluster_of(&page, &["--cdn", "https://cdn.example.org/npm"]).await;
-    let (status, answer) = http(&cluster.url, "GET", "/vendor/js.cookie.min.js", &[]).await;
+    let (status, answer) =
+        http(&cluster.url, "GET", "/cluster/libraries/js.cookie.min.js", &[]).await;
     assert!(status == 200 && answer.contains("the library"), "{answer}");
-    let (status, answer) = http(&cluster.url, "GET", "/vendor/socket.io.min.js", &[]).await;
+    let (status, answer) =
+        http(&cluster.url, "GET", "/cluster/libraries/socket.io.min.js", &[]).await;
     assert_eq!(status, 307, "{answer}");
     assert!(answer.contains("https://cdn.example.org/npm/socket.io-client@"), "{answer}");
     let (_, answer) = http(&cluster.url, "GET", "/", &[]).await;
     assert!(policy(&answer).contains("script-src 'self' https://cdn.example.org;"), "{answer}");
     // What `npm ci` does.
     install_the_other_library(&page);
-    let (status, answer) = http(&cluster.url, "GET", "/vendor/socket.io.min.js", &[]).await;
+    let (status, answer) =
+        http(&cluster.url, "GET", "/cluster/libraries/socket.io.min.js", &[]).await;
     assert!(status == 200 && answer.contains("the other library"), "{answer}");
     let (_, answer) = http(&cluster.url, "GET", "/", &[]).await;
     assert!(policy(&answer).contains("script-src 'self';"), "{answer}");
-    assert_eq!(http(&cluster.url, "GET", "/vendor/other.js", &[]).await.0, 404);
+    for path in
+        ["/vendor/js.cookie.min.js", "/cluster/libraries/", "/cluster/libraries/package.json"]
+    {
+        assert_eq!(http(&cluster.url, "GET", path, &[]).await.0, 404, "{path}");
+    }
+    assert_eq!(http(&cluster.url, "GET", "/cluster/libraries/other.js", &[]).await.0, 404);
+}
+
+#[tokio::test]
+async fn the_structures_part_of_the_page_is_not_in_its_folder_and_cannot_be_replaced_there() {
+    let page = page();
+    put(&page, "static/cluster/cluster.js", "// our own");
+    put(&page, "static/cluster/other.js", "// our own");
+    put(&page, "static/cluster/index.html", "our own");
+    put(&page, "static/cluster/libraries/js.cookie.min.js", "// our own");
+    let cluster = cluster_of(&page, &[]).await;
+    for name in ["cluster.js", "connection.js", "dev-panel.js", "libraries.js", "storage.js"] {
+        let path = format!("/cluster/{name}");
+        let (status, answer) = http(&cluster.url, "GET", &path, &[]).await;
+        let (head, text) = answer.split_once("\r\n\r\n").expect("an answer");
+        assert!(status == 200 && text.starts_with("// @ts-check\n"), "{path}: {answer}");
+        for header in ["content-type: text/javascript\r\n", "cache-control: no-cache\r\n"] {
+            assert!(head.contains(header), "{path}: {head}");
+        }
+        let tag = head.lines().find_map(|line| line.strip_prefix("etag: ")).expect("a tag");
+        for known in [tag, "*", &format!("W/{tag}"), &format!("\"other\", {tag}")] {
+            let (status, answer) =
+                http(&cluster.url, "GET", &path, &[("If-None-Match", known)]).await;
+            assert!(status == 304 && answer.ends_with("\r\n\r\n"), "{known}: {answer}");
+            assert!(answer.contains(&format!("etag: {tag}\r\n")), "{known}: {answer}");
+        }
+        for unknown in ["", "garbage", "\"other\"", "\u{fc}"] {
+            let (status, _) = http(&cluster.url, "GET", &path, &[("If-None-Match", unknown)]).await;
+            assert_eq!(status, 200, "{unknown}");
+        }
+        let (status, answer) = http(&cluster.url, "HEAD", &path, &[]).await;
+        assert!(status == 200 && answer.ends_with("\r\n\r\n"), "{answer}");
+        assert!(answer.contains(&format!("content-length: {}\r\n", text.len())), "{answer}");
+    }
+    for path in [
+        "/cluster/",
+        "/cluster/other.js",
+        "/cluster/other.js/",
+        "/cluster/%6fther.js",
+        "/cluster/index.html",
+        "/cluster/types.d.ts",
+        "/cluster/package.json",
+        "/cluster/../Cargo.toml",
+    ] {
+        let (status, answer) = http(&cluster.url, "GET", path, &[]).await;
+        assert!(status == 404 && !answer.contains("our own"), "{path}: {answer}");
+    }
+    let (_, answer) = http(&cluster.url, "GET", "/cluster/libraries/js.cookie.min.js", &[]).await;
+    assert!(answer.contains("// the library"), "{answer}");
 }
 
 #[tokio::test]

@@ -42,8 +42,9 @@ async fn the_page_is_served_and_nothing_beside_it() {
         "/..;/secret.txt",
         "/%c0%ae%c0%ae/secret.txt",
         "/\u{ff0e}\u{ff0e}/secret.txt",
-        "/vendor/../../secret.txt",
-        "/vendor/..%2f..%2fsecret.txt",
+        "/cluster/../../secret.txt",
+        "/cluster/..%2f..%2fsecret.txt",
+        "/cluster/libraries/..%2f..%2f..%2fsecret.txt",
         "/rooms/1/../../../secret.txt",
         &page.path().join("secret.txt").display().to_string(),
         &format!("/%2f{}", page.path().join("secret.txt").display()),
@@ -125,7 +126,15 @@ async fn files_are_read_and_nothing_else_can_be_done_to_them() {
     let page = page();
     let cluster = cluster_of(&page, &[]).await;
     for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "get"] {
-        for path in ["/", "/client.js", "/missing.js", "/vendor/js.cookie.min.js", "/dev"] {
+        for path in [
+            "/",
+            "/client.js",
+            "/missing.js",
+            "/cluster/cluster.js",
+            "/cluster/libraries/js.cookie.min.js",
+            "/cluster/missing.js",
+            "/dev",
+        ] {
             let (status, answer) = http(&cluster.url, method, path, &[("X-Secret", "echo?")]).await;
             assert_eq!(status, 405, "{method} {path}: {answer}");
             assert!(!answer.contains("echo?") && !answer.contains("our script"), "{answer}");

@@ -1,11 +1,11 @@
 // @ts-check
 /**
- * Structure, as `cluster.js`, which connects these again and again: the lines to the lobby and to a room.
- * What the page asks and says goes out through them, and comes in.
+ * Structure, as `cluster.js`, which connects these again and again: the connections to the lobby and to
+ * a room. What the page asks and says goes out through them, and comes in.
  */
 
 /** @import { Socket } from "socket.io-client" */
-/** @import { Args, DataOf, Names, PlayerHere, Reroute, Watcher } from "./words.d.ts" */
+/** @import { Args, DataOf, Names, PlayerHere, Reroute, Watcher } from "./types.d.ts" */
 
 /**
  * Calls code of the page's. What it throws, now or as a promise, is told on the console and goes no further.
@@ -25,10 +25,10 @@ export function safely(call) {
 const PATIENCE = 30_000;
 
 /**
- * The line to the lobby. Listeners stay when connections come and go.
+ * The connection to the lobby: listeners stay when sockets come and go.
  * @template Asked @template Heard
  */
-export class Line {
+export class Connection {
   /** @type {Socket | null} */ socket = null;
   /** @type {Map<string, Set<(data: any) => void>>} */ #listeners = new Map();
   /** Answers that have not come yet. @type {Set<Promise<any>>} */ #asked = new Set();
@@ -80,7 +80,7 @@ export class Line {
     for (const call of [...this.#listeners.get(event) ?? []]) safely(() => call(data));
   }
 
-  /** For the cluster: cuts the line. A room that keeps seats for a while keeps this one. */
+  /** For the cluster: cuts the connection. A room that keeps seats for a while keeps this one. */
   close() {
     this.#fallSilent()?.io.engine?.close();
   }
@@ -106,8 +106,8 @@ export class Line {
   }
 }
 
-/** The line to a room. @template Asked @template Heard @extends {Line<Asked, Heard>} */
-export class RoomLine extends Line {
+/** The connection to a room. @template Asked @template Heard @extends {Connection<Asked, Heard>} */
+export class RoomConnection extends Connection {
   /** The room that the player is in, or on the way to. @type {string | null} */ id = null;
   /** What others need to join this private room. @type {string | null} */ code = null;
   /** The id of the player for whom it was opened. @type {string | null} */ host = null;

@@ -5,7 +5,7 @@
  * until the page is closed.
  */
 
-/** @import { Cookies, TokenStorage } from "./words.d.ts" */
+/** @import { Cookies, TokenStorage } from "./types.d.ts" */
 
 /** A storage that takes longer, in ms, is not waited for. */
 const TIMEOUT = 3000;
@@ -79,16 +79,19 @@ export class TokenCache {
 /**
  * The token in a cookie, for a year. Cookies are shared by all ports of a host, hence the port in the
  * name; `?as=2` in the address makes a second player in the same browser.
- * @param {Cookies} [jar]  js-cookie @returns {TokenStorage}
+ * @param {Cookies} [jar]  js-cookie; default: the global one @returns {TokenStorage}
  */
-export function cookieStorage(jar = /** @type {{ Cookies: Cookies }} */ (/** @type {unknown} */ (globalThis)).Cookies) {
+export function cookieStorage(jar) {
   const as = new URLSearchParams(location.search).get("as") ?? "";
   const name = ["token", location.port, as].filter(Boolean).join("-");
   const secure = location.protocol === "https:";
+  const globals = /** @type {{ Cookies: Cookies }} */ (/** @type {unknown} */ (globalThis));
+  // Looked for at each use: the page may load it later.
+  const there = () => jar ?? globals.Cookies;
   return {
-    get: () => jar.get(name),
-    set: (token) => jar.set(name, token, { expires: 365, sameSite: "strict", secure }),
-    remove: () => jar.remove(name),
+    get: () => there().get(name),
+    set: (token) => there().set(name, token, { expires: 365, sameSite: "strict", secure }),
+    remove: () => there().remove(name),
   };
 }
 

@@ -1,11 +1,11 @@
 // @ts-check
 /**
  * Shows how the system works: where the player is, this connection's details, and two logs with one
- * clock, the page's and (in development) the server's. A finished game may do without: delete this
- * file, its parts of `index.html`, and what `client.js` imports from here.
+ * clock, the page's and (in development) the server's. A finished game may do without: delete its parts
+ * of `index.html`, and what `client.js` imports from here.
  */
 
-import { parseUrl } from "./line.js";
+import { parseUrl } from "./connection.js";
 
 /** @param {string} id @returns {any} */
 const $ = (id) => document.getElementById(id);
@@ -23,12 +23,6 @@ export function notice(text) {
   $("notice").textContent = text;
 }
 
-/** Tells the developer what is missing. @param {string} text */
-export function banner(text) {
-  $("banner").textContent = text;
-  $("banner").hidden = false;
-}
-
 /** Shows one part of the page. @param {"lobby" | "room" | "stopped"} part */
 export function show(part) {
   for (const id of ["lobby", "room", "stopped"]) if ($(id)) $(id).hidden = id !== part;
@@ -40,7 +34,7 @@ function on(id, call) {
 }
 
 /** @param {import("./cluster.js").Cluster} cluster */
-export function inspect(cluster) {
+export function devPanel(cluster) {
   const as = Number(new URLSearchParams(location.search).get("as") ?? 1);
   $("another").href = `?as=${as + 1}`;
   on("drop", () => cluster.drop());

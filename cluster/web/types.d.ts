@@ -1,9 +1,7 @@
 /**
- * The words of the client, as types: what the cluster says, what the page may do. `messages.d.ts` adds
- * yours. Nothing of this is there when the page runs.
+ * The types of the client: what the cluster says, what the page may do. `M` and `Options` are the page's own
+ * messages, from its `messages.d.ts`. Nothing of this is there when the page runs.
  */
-import type { Messages } from "./messages.d.ts";
-
 export type Player = { id: string; name: string };
 /** `away`: the connection is lost, and the room keeps the seat for a while. */
 export type PlayerHere = Player & { away: boolean };
@@ -20,14 +18,15 @@ export type Joined = {
   room: string; code: string | null; host: string | null; you: Player; players: Player[]; away: string[];
 };
 /** A room in the list of rooms. */
-export type RoomInfo<Options = Messages["options"]> = {
-  room: string; options: Options; players: number; capacity: number; locked: boolean; host: string | null;
+export type RoomInfo<Options = any> = {
+  room: string; kind: string; options: Options; players: number; capacity: number; locked: boolean;
+  host: string | null;
 };
 
 export type State = "connecting" | "lobby" | "rerouting" | "room" | "stopped";
 
 /** What the page does; each is optional. What a hook throws is told on the console, and stops nothing. */
-export type Hooks<M extends AnyMessages = Messages> = {
+export type Hooks<M extends AnyMessages = AnyMessages> = {
   /** In the lobby: first, again, or back from a room. */
   lobbyEntered?(welcome: Welcome): void;
   /** The lobby says something. */
@@ -43,8 +42,8 @@ export type Hooks<M extends AnyMessages = Messages> = {
   /** Out of the room; the way back has begun. */
   roomLost?(reason: string): void;
   /**
-   * Something was not granted. If `state` is "stopped": another window took over or has logged out, or the
-   * player was kicked or banned; this page stays where it is until `start()`.
+   * Something was not granted. If `state` is "stopped": another window took over or has logged out, the player
+   * was kicked or banned, or the client libraries are missing; this page stays where it is until `start()`.
    */
   refused?(refusal: Refusal): void;
   /** Where the player is. */
@@ -59,7 +58,7 @@ export type Options = {
    * reroute to anywhere else is not followed: `refused` with the code `bad_reroute`.
    */
   origins?: string[];
-  /** Default: the global one. */
+  /** Default: the global one, which is loaded if it is not there. */
   io?: typeof import("socket.io-client").io;
   /** Default: a cookie. */
   storage?: TokenStorage;
@@ -86,8 +85,11 @@ export type Watcher = (what: string, detail: any) => void;
 
 // What is said: yours, and the cluster's own. An enum of Rust is a union of its events here, such as
 // `"play" | { join: { room: string } }`.
-export type AnyMessages = Record<keyof Messages, any>;
-export type ToLobby<M extends AnyMessages> = M["lobbyRequest"] | "watch_rooms" | "unwatch_rooms";
+export type AnyMessages = {
+  lobbyRequest: any; lobbyEvent: any; roomRequest: any; roomEvent: any; options: any;
+};
+export type ToLobby<M extends AnyMessages> = M["lobbyRequest"] | "play" | { play: { kind: string } }
+  | { join: { room: string } | { code: string } } | "watch_rooms" | "unwatch_rooms";
 export type FromLobby<M extends AnyMessages> = M["lobbyEvent"] | { rooms: RoomInfo<M["options"]>[] };
 export type ToRoom<M extends AnyMessages> = M["roomRequest"] | { binary: ArrayBuffer | Uint8Array };
 /** In Node binary data is a Buffer. */

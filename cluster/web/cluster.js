@@ -4,20 +4,20 @@
  * reroutes, and brings them back to the lobby whatever ends a connection. `client.js` says what the
  * page does about it: what that code throws is told on the console, and stops nothing here.
  *
- * In a page it finds `io` and `Cookies` as globals; a bundler, Node or a native shell passes its own
- * in the options, and needs no `window`. Chrome 90, Firefox 90 and Safari 15 understand it: use nothing
- * newer here (ARCHITECTURE.md, "Browsers").
+ * In a page it loads the client libraries itself; a bundler, Node or a native shell passes `io` and a
+ * storage in the options, and needs no `window`. Chrome 90, Firefox 90 and Safari 15 understand it: use
+ * nothing newer here (cluster/docs/connections.md, "Browsers").
  */
 
-import { Line, RoomLine, mayLeadTo, safely } from "./line.js";
+import { Connection, RoomConnection, mayLeadTo, safely } from "./connection.js";
+import { loadLibraries, missingLibraries } from "./libraries.js";
 import { TokenCache, cookieStorage } from "./storage.js";
 
 export { cookieStorage, webStorage } from "./storage.js";
 
-/** @import { Messages } from "./messages.d.ts" */
 /**
  * @import { AnyMessages, FromLobby, FromRoom, Hooks, Joined, Options, Player, Refusal, Reroute, State,
- *   ToLobby, ToRoom, Watcher, Welcome } from "./words.d.ts"
+ *   ToLobby, ToRoom, Watcher, Welcome } from "./types.d.ts"
  */
 
 /** Lost connections come in crowds: each waits a random part of this, in ms, before it comes back. */
@@ -35,12 +35,12 @@ const MISSES = 5;
 /** A page that is refused its connection like this stays put, or two would fight for the place. */
 const FOR_GOOD = ["replaced", "kicked", "banned", "logged_out"];
 
-/** @template {AnyMessages} [M=Messages] */
+/** `M`: what is said, as in the page's `messages.d.ts`. @template {AnyMessages} [M=AnyMessages] */
 export class Cluster {
   /** @type {State} */ state = "stopped";
   /** @type {Player | null} */ you = null;
-  /** @type {Line<ToLobby<M>, FromLobby<M>>} */ lobby;
-  /** @type {RoomLine<ToRoom<M>, FromRoom<M>>} */ room;
+  /** @type {Connection<ToLobby<M>, FromLobby<M>>} */ lobby;
+  /** @type {RoomConnection<ToRoom<M>, FromRoom<M>>} */ room;
 
   /** The one thing that is waited for. @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
   /** Attempts to reach the lobby since it was last reached. */ #attempts = 0;
@@ -57,8 +57,8 @@ export class Cluster {
     this.hooks = hooks;
     this.options = options;
     this.#token = new TokenCache(options.storage ?? cookieStorage());
-    this.lobby = new Line("lobby", (what, detail) => this.#watch(what, detail));
-    this.room = new RoomLine("room", (what, detail) => this.#watch(what, detail));
+    this.lobby = new Connection("lobby", (what, detail) => this.#watch(what, detail));
+    this.room = new RoomConnection("room", (what, detail) => this.#watch(what, detail));
   }
 
   /** Connects to the lobby. From now on the player is in it, in a room, or on the way back. */
@@ -66,11 +66,28 @@ export class Cluster {
     if (this.state !== "stopped") return;
     this.#hearing = new AbortController();
     const { signal } = this.#hearing;
+    const missing = missingLibraries(this.options);
+    if (missing.length === 0) return this.#begin(signal);
+    this.#setState("connecting");
+    loadLibraries(missing).then(
+      () => signal.aborted || this.#begin(signal),
+      () => signal.aborted || this.#giveUp(),
+    );
+  }
+
+  /** @param {AbortSignal} signal */
+  #begin(signal) {
     // A page that the browser kept asleep has lost its connections without being told.
     globalThis.addEventListener?.("pageshow", (event) => event.persisted && this.#backToLobby("asleep"), { signal });
     globalThis.addEventListener?.("online", () => this.#awake(), { signal });
     globalThis.document?.addEventListener("visibilitychange", () => document.hidden || this.#awake(), { signal });
     this.#enterLobby();
+  }
+
+  #giveUp() {
+    this.stop();
+    const message = "The client libraries are not here. Run “npm ci” in the project's folder, then reload.";
+    this.#call("refused", { event: "start", code: "no_libraries", message });
   }
 
   /** Hangs up, and stays away until `start()`. */
@@ -86,7 +103,7 @@ export class Cluster {
    */
   async register(form) {
     const data = typeof form === "string" ? { name: form } : form;
-    const lobby = /** @type {Line<{ register: object }, never>} */ (/** @type {unknown} */ (this.lobby));
+    const lobby = /** @type {Connection<{ register: object }, never>} */ (/** @type {unknown} */ (this.lobby));
     const { token, you } = await lobby.request("register", data);
     const stored = this.#token.set(token);
     this.you = you;
@@ -165,60 +182,64 @@ export class Cluster {
   }
 
   /**
-   * @param {Line<any, any>} line @param {string} url @param {string} path
+   * @param {Connection<any, any>} connection @param {string} url @param {string} path
    * @param {{ ticket: string } | ((use: (auth: { token: string | undefined }) => void) => void)} auth
    */
-  #connect(line, url, path, auth) {
+  #connect(connection, url, path, auth) {
     const { io = globals.io } = this.options;
     const origin = url || this.#home;
     this.#watch(`connecting to ${origin}${path}`, {});
     const socket = safely(() => io(origin, {
       path, auth, timeout: TIMEOUT, transports: ["websocket"], reconnection: false, forceNew: true,
     }));
-    if (!socket) return this.#later(0, () => this.#lost(line, "no socket"));
-    line.socket = socket;
-    socket.on("connect_error", ({ message }) => this.#lost(line, message));
-    socket.on("disconnect", () => this.#lost(line, "connection lost"));
-    socket.onAny((event, data) => this.#heard(line, event, data));
-    this.#later(GREETING, () => this.#lost(line, "no answer"));
+    if (!socket) return this.#later(0, () => this.#lost(connection, "no socket"));
+    connection.socket = socket;
+    socket.on("connect_error", ({ message }) => this.#lost(connection, message));
+    socket.on("disconnect", () => this.#lost(connection, "connection lost"));
+    socket.onAny((event, data) => this.#heard(connection, event, data));
+    this.#later(GREETING, () => this.#lost(connection, "no answer"));
   }
 
-  /** @param {Line<any, any>} line @param {string} why */
-  #lost(line, why) {
+  /** @param {Connection<any, any>} connection @param {string} why */
+  #lost(connection, why) {
     // On the way to a room the lobby is not needed any more.
-    if (line === this.lobby && this.state === "rerouting") line.close();
+    if (connection === this.lobby && this.state === "rerouting") connection.close();
     else this.#backToLobby(why);
   }
 
   /**
    * What the cluster itself says, and all the rest.
-   * @param {Line<any, any>} line @param {string} event @param {any} data
+   * @param {Connection<any, any>} connection @param {string} event @param {any} data
    */
-  #heard(line, event, data) {
-    this.#watch(`${line.name}: ${event}`, data);
+  #heard(connection, event, data) {
+    this.#watch(`${connection.name}: ${event}`, data);
     switch (event) {
       case "welcome": return this.#welcome(data);
       case "joined": return this.#joined(data);
       case "reroute":
         if (data.to !== "room") return this.#backToLobby(data.reason);
-        return mayLeadTo(data, this.#home, this.options.origins) ? void this.#enterRoom(data) : this.#stay(line, data);
+        if (!mayLeadTo(data, this.#home, this.options.origins)) return this.#stay(connection, data);
+        return void this.#enterRoom(data);
       case "refused": return this.#refused(data);
       case "player_joined": case "player_left": case "player_dropped": case "player_returned":
         return this.#playersChanged(event, data.player);
     }
-    line.heard(event, data);
-    this.#call(line === this.lobby ? "lobbyEvent" : "roomEvent", event, data);
+    connection.heard(event, data);
+    this.#call(connection === this.lobby ? "lobbyEvent" : "roomEvent", event, data);
   }
 
   get #home() {
     return this.options.url || location.origin;
   }
 
-  /** Does not go where rooms cannot be, and gives up the seat. @param {Line<any, any>} line @param {Reroute} to */
-  #stay(line, { url, path }) {
+  /**
+   * Does not go where rooms cannot be, and gives up the seat.
+   * @param {Connection<any, any>} connection @param {Reroute} to
+   */
+  #stay(connection, { url, path }) {
     const message = `This page may not go to ${url}${path}: see "origins" in the options of cluster.js.`;
     this.#watch("reroute not followed", { message });
-    if (line === this.lobby) line.socket?.emit("leave_room");
+    if (connection === this.lobby) connection.socket?.emit("leave_room");
     else this.#backToLobby("bad_reroute");
     this.#call("refused", { event: "reroute", code: "bad_reroute", message });
   }
@@ -241,7 +262,7 @@ export class Cluster {
   async #logOut() {
     const token = this.#forgotten;
     if (!token) return;
-    const lobby = /** @type {Line<{ logout: object }, never>} */ (/** @type {unknown} */ (this.lobby));
+    const lobby = /** @type {Connection<{ logout: object }, never>} */ (/** @type {unknown} */ (this.lobby));
     // Until it is done it is said again at each welcome. A token that is refused is of no use to anybody.
     const done = await lobby.request("logout", { token }).then(() => true, ({ code }) => code === "bad_token");
     if (done && this.#forgotten === token) this.#forgotten = undefined;
@@ -281,11 +302,11 @@ export class Cluster {
   #awake() {
     // It does not wait longer now; but a thousand pages may be told this at the same moment.
     if (this.state === "connecting") return this.#later(JITTER * Math.random(), () => this.#enterLobby());
-    const line = this.state === "room" ? this.room : this.lobby;
-    const { socket } = line;
+    const connection = this.state === "room" ? this.room : this.lobby;
+    const { socket } = connection;
     // No enum has an event of this name, so nobody's hook is called: the answer is that there is none.
     const answer = socket?.timeout(TIMEOUT).emitWithAck("welcome");
-    answer?.catch(() => socket === line.socket && this.#lost(line, "no answer"));
+    answer?.catch(() => socket === connection.socket && this.#lost(connection, "no answer"));
   }
 
   /** Listens to nobody any more, and waits for nothing. */
@@ -321,8 +342,5 @@ export class Cluster {
   }
 }
 
-/** The client library, where the page loads it as a script. */
+/** The client library, where a page has loaded it. */
 const globals = /** @type {{ io: typeof import("socket.io-client").io }} */ (/** @type {unknown} */ (globalThis));
-
-/** Whether it is there, and the one for cookies; without them nothing here works in a page. */
-export const librariesLoaded = () => "io" in globalThis && "Cookies" in globalThis;
