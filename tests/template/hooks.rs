@@ -10,7 +10,7 @@ const YOURS: [&str; 4] = ["src/server.rs", "src/room.rs", "src/messages.rs", "st
 /// Where the hooks are defined.
 const LOBBY: &str = "\npub trait Lobby:";
 const ROOM: &str = "\npub trait Room:";
-const PAGE: &str = "\nexport type Hooks ";
+const PAGE: &str = "\nexport type Hooks<";
 
 #[test]
 fn the_blank_example_has_every_hook_and_each_says_in_the_log_that_it_was_called() {

@@ -34,6 +34,7 @@ text_id!(
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(any(test, feature = "testing"), derive(ts_rs::TS))]
 pub struct Player {
+    #[allow(missing_docs)] // A doc would be in the types of every page.
     pub id: PlayerId,
     /// As the person typed it, checked by `on_register`. Show it as text, never as HTML.
     pub name: String,
