@@ -2,4 +2,8 @@
 
 use cluster::Defaults;
 
-pub const DEFAULTS: Defaults = Defaults { name: "room-clusters", port: 3000, seats: 8 };
+pub const DEFAULTS: Defaults = Defaults {
+    name: "room-clusters", // the tokens' issuer; a change logs everybody out
+    port: 3000,
+    seats: 8,
+};

@@ -61,9 +61,10 @@ fn a_name_in_camel_case_becomes_a_name_for_cargo() {
 /// The port and the seats in `src/defaults.rs`.
 fn defaults(folder: &Folder, project: &str) -> (String, String) {
     let source = read(&folder.path().join(project), "src/defaults.rs");
+    assert!(source.contains(&format!("name: \"{project}\",")), "{source}");
     let value = |before: &str| {
         let (_, rest) = source.split_once(before).expect(&source);
-        rest.split_once(';').expect(&source).0.to_owned()
+        rest.split_once(',').expect(&source).0.to_owned()
     };
-    (value("pub const PORT: u16 = "), value("pub const SEATS: usize = "))
+    (value("port: "), value("seats: "))
 }

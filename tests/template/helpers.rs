@@ -5,6 +5,7 @@ use std::{
     env,
     ffi::OsStr,
     fs::{self, File},
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{self, Command, Stdio},
     sync::{
@@ -13,6 +14,8 @@ use std::{
     },
 };
 
+/// Where it is deployed: of other platforms nothing has been downloaded.
+pub const HOST: &str = "x86_64-unknown-linux-gnu";
 pub const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 
 /// A file's path in its project, and what is in it.
@@ -195,17 +198,63 @@ pub fn read(folder: &Path, path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"))
 }
 
-/// A folder that is the same in each run, and empty: what Cargo built there before is replaced, not
-/// added to. Nobody else works in it as long as the file is held.
-pub fn workshop(name: &str) -> (PathBuf, File) {
-    let workshops = Path::new(env!("CARGO_TARGET_TMPDIR")).join("template");
-    fs::create_dir_all(&workshops).unwrap();
-    let lock = File::create(workshops.join(format!("{name}.lock"))).unwrap();
-    lock.lock().unwrap();
-    let folder = workshops.join(name);
-    if folder.exists() {
-        fs::remove_dir_all(&folder).unwrap();
+/// Where generated projects are built, one at a time. Both its folders are kept, and of a project only what differs
+/// from the one before is written: the structure is the same in all, and built once.
+pub struct Workshop {
+    pub project: PathBuf,
+    target: PathBuf,
+    _turn: File,
+}
+
+impl Workshop {
+    /// Waits until nobody else works in it, and brings the project here.
+    pub fn take(generated: &Path) -> Workshop {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("template");
+        let project = target.join("project");
+        fs::create_dir_all(&project).unwrap();
+        let turn = File::create(target.join("tests.lock")).unwrap();
+        turn.lock().unwrap();
+        let _ = fs::remove_file(project.join("node_modules"));
+        let (new, old) = (files(generated), files(&project));
+        for path in old.keys().filter(|path| !new.contains_key(*path)) {
+            fs::remove_file(project.join(path)).unwrap();
+        }
+        for (path, content) in new.iter().filter(|(path, content)| old.get(*path) != Some(content))
+        {
+            fs::create_dir_all(project.join(path).parent().unwrap()).unwrap();
+            fs::write(project.join(path), content).unwrap();
+        }
+        Workshop { project, target, _turn: turn }
     }
-    fs::create_dir(&folder).unwrap();
-    (folder, lock)
+
+    pub fn cargo(&self, args: &[&str]) -> Command {
+        let mut cargo = cargo(&self.project);
+        cargo.env("CARGO_TARGET_DIR", &self.target).args(args);
+        cargo
+    }
+
+    /// The project is formatted and free of warnings.
+    pub fn lint(&self) {
+        must(&mut self.cargo(&["fmt", "--check"]));
+        let clippy = ["clippy", "--quiet", "--all-targets", "--locked", "--", "-D", "warnings"];
+        must(&mut self.cargo(&clippy));
+    }
+
+    /// What `cargo test` says; it passes.
+    pub fn test(&self) -> String {
+        must(&mut self.cargo(&["test", "--locked"]))
+    }
+
+    /// `npm run check`: `Err` is what it complains of.
+    pub fn check_types(&self) -> Result<(), String> {
+        let libraries = Path::new(REPOSITORY).join("node_modules");
+        assert!(
+            libraries.join("typescript").is_dir(),
+            "TypeScript is missing: run `npm ci` in {REPOSITORY}"
+        );
+        let _ = symlink(libraries, self.project.join("node_modules"));
+        let npm = &mut Command::new("npm");
+        let (success, said) = run(npm.current_dir(&self.project).args(["run", "check"]));
+        if success { Ok(()) } else { Err(said) }
+    }
 }

@@ -5,18 +5,32 @@ use std::path::Path;
 use crate::helpers::{REPOSITORY, read, repository};
 
 /// What a user edits.
-const YOURS: [&str; 4] = ["src/server.rs", "src/room.rs", "src/messages.rs", "static/client.js"];
+const YOURS: [&str; 5] = [
+    "src/server.rs",
+    "src/room_manager.rs",
+    "src/room.rs",
+    "src/messages.rs",
+    "static/client.js",
+];
+
+/// Where the hooks are defined.
+const LOBBY: &str = "\npub trait Lobby:";
+const ROOMS: &str = "\npub trait RoomManager<";
+const ROOM: &str = "\npub trait Room:";
+const PAGE: &str = "\nexport type Hooks<";
 
 #[test]
 fn the_blank_example_has_every_hook_and_each_says_in_the_log_that_it_was_called() {
-    for (hooks, list, example, own) in [
-        ("src/cluster/lobby_hooks.rs", "pub trait Lobby", "src/server.rs", "impl Lobby for"),
-        ("src/cluster/room_hooks.rs", "pub trait Room", "src/room.rs", "impl Room for"),
-        ("static/words.d.ts", "export type Hooks", "static/client.js", "new Cluster({"),
+    for (hooks, example, own) in [
+        (LOBBY, "src/server.rs", "impl Lobby for"),
+        (ROOMS, "src/room_manager.rs", "impl RoomManager<Game> for"),
+        (ROOM, "src/room.rs", "impl Room for"),
+        (PAGE, "static/client.js", "new Cluster({"),
     ] {
-        let expected = hooks_in(&block(hooks, list));
-        assert!(expected.len() >= 9, "{hooks}: {expected:?}");
-        let own = block(&format!("template-hooks/examples/blank/{example}"), own);
+        let expected = hooks_in(&definition(hooks));
+        assert!(expected.len() >= 4, "{hooks}: {expected:?}");
+        let path = format!("template-hooks/examples/blank/{example}");
+        let own = block(&read(Path::new(REPOSITORY), &path), own).expect(&path);
         assert_eq!(sorted(hooks_in(&own)), sorted(expected.clone()), "{example}");
         // One hook after the other, each with a line about it.
         for hook in own.split("  // HOOK: ").skip(1) {
@@ -50,12 +64,8 @@ fn both_readmes_have_the_same_table_of_all_hooks() {
     };
     let ours = table("README.md");
     assert_eq!(ours, table("template-hooks/files/README.md"));
-    for (hooks, list) in [
-        ("src/cluster/lobby_hooks.rs", "pub trait Lobby"),
-        ("src/cluster/room_hooks.rs", "pub trait Room"),
-        ("static/words.d.ts", "export type Hooks"),
-    ] {
-        for hook in hooks_in(&block(hooks, list)) {
+    for hooks in [LOBBY, ROOMS, ROOM, PAGE] {
+        for hook in hooks_in(&definition(hooks)) {
             assert!(ours.contains(&format!("`{hook}`")), "no {hook} in README.md");
         }
     }
@@ -76,11 +86,18 @@ fn the_readme_says_how_long_each_example_is() {
     }
 }
 
+/// What begins so, in whichever file of the structure.
+fn definition(start: &str) -> String {
+    let structure = |path: &str| path.starts_with("cluster/src/") || path.ends_with(".d.ts");
+    let mut files = repository().into_iter().filter(|(path, _)| structure(path));
+    let found = files.find_map(|(_, content)| block(&String::from_utf8_lossy(&content), start));
+    found.unwrap_or_else(|| panic!("no {start}"))
+}
+
 /// From the line that has `start` in it to the next that begins with a brace.
-fn block(path: &str, start: &str) -> String {
-    let text = read(Path::new(REPOSITORY), path);
-    let (_, rest) = text.split_once(start).unwrap_or_else(|| panic!("no {start} in {path}"));
-    rest.split("\n}").next().unwrap().to_owned()
+fn block(text: &str, start: &str) -> Option<String> {
+    let (_, rest) = text.split_once(start)?;
+    rest.split("\n}").next().map(str::to_owned)
 }
 
 /// `fn on_join(` in Rust, `roomEntered(` or `roomEntered?(` in JavaScript.

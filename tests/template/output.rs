@@ -1,8 +1,10 @@
 //! What is generated: the repository's own files, and nothing of the template.
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
-use crate::helpers::{Files, Folder, REPOSITORY, Template, files, must, read, repository, run};
+use crate::helpers::{
+    Files, Folder, HOST, REPOSITORY, Template, cargo, files, must, read, repository, run,
+};
 
 /// What a generated project has no use for. Folders end with a slash.
 const TEMPLATE_ONLY: [&str; 10] = [
@@ -63,7 +65,8 @@ fn a_twin_that_is_out_of_date_is_found() {
     let template = Template::new();
     let mut check = Command::new("sh");
     check.current_dir(template.path()).args(["template-hooks/twins.sh", "--check"]);
-    template.write("src/defaults.rs", "pub const PORT: u16 = 1;\npub const SEATS: usize = 2;\n");
+    let defaults = read(template.path(), "src/defaults.rs") + "// Changed.\n";
+    template.write("src/defaults.rs", defaults);
     let (success, said) = run(&mut check);
     assert!(
         !success && said.contains("template-hooks/files/src/defaults.rs is out of date"),
@@ -97,15 +100,43 @@ fn a_project_does_not_mention_its_template() {
     words.retain(|word| *word != "LICENSE");
     for (path, content) in files(&project) {
         let text = String::from_utf8_lossy(&content);
-        for line in text.lines().filter(|line| *line != "[package.metadata.room-clusters]") {
+        for line in text.lines() {
             let found = words.iter().find(|word| line.contains(**word));
             assert_eq!(found, None, "{path}: {line}");
             let liquid = RENDERED.contains(&&*path) && (line.contains("{{") || line.contains("{%"));
             assert!(!liquid, "{path}: {line}");
         }
     }
-    let manifest = read(&project, "Cargo.toml");
-    assert!(manifest.contains("[package.metadata.room-clusters]\ntemplate = \""), "{manifest}");
+}
+
+/// Which version of the template it came from; its own begins anew.
+#[test]
+fn a_project_says_in_the_structures_manifest_which_version_it_has() {
+    let (template, folder) = (Template::new(), Folder::new());
+    template.generate(folder.path()).args(&["--name", "dots", "--silent"]).succeed();
+    let project = folder.path().join("dots");
+    let structure = read(&project, "cluster/Cargo.toml");
+    assert_eq!(structure, read(Path::new(REPOSITORY), "cluster/Cargo.toml"));
+    assert!(structure.contains("\nname = \"cluster\"\n"), "{structure}");
+    assert!(structure.contains("\nversion = \""), "{structure}");
+    let own = read(&project, "Cargo.toml");
+    assert!(own.starts_with("[package]\nname = \"dots\"\nversion = \"0.1.0\"\n"), "{own}");
+}
+
+#[test]
+fn the_first_build_leaves_the_lock_file_as_it_is() {
+    let (template, folder) = (Template::new(), Folder::new());
+    // Before, between and after all others, where `-` comes before digits, and `_` after them.
+    for name in ["aaa", "my-cluster", "tokio-x", "tokio0", "tokio_x", "zzz"] {
+        template.generate(folder.path()).args(&["--name", name, "--silent"]).succeed();
+        let project = folder.path().join(name);
+        let generated = read(&project, "Cargo.lock");
+        // Not `--locked`: what Cargo would change it does change.
+        let resolve = ["metadata", "--offline", "--format-version", "1", "--filter-platform", HOST];
+        must(cargo(&project).args(resolve));
+        assert!(read(&project, "Cargo.lock") == generated, "{name}");
+        assert!(generated.contains(&format!("\n[[package]]\nname = \"{name}\"\n")), "{name}");
+    }
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Where templates come from, and where projects go.
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
 
-use crate::helpers::{Folder, Generate, Template, files, must, read};
+use serde_json::Value;
+
+use crate::helpers::{Folder, Generate, Template, cargo, files, must, read};
 
 #[test]
 fn a_git_repository_gives_the_same_project_as_its_folder() {
@@ -69,6 +71,63 @@ fn init_with_a_bad_number_leaves_nothing_behind() {
     let said = generate.args(&["--init", "--name", "dots", "--silent", "-d", "seats=0"]).fail();
     assert!(said.contains("from 1 to 10000") && !said.contains("empty folder"), "{said}");
     assert_eq!(folder.names(), [""; 0]);
+}
+
+const NO_WORKSPACE: [&str; 3] = ["--no-workspace", "-d", "no_workspace=true"];
+
+/// cargo-generate would rewrite the other's manifest, and Cargo refuses a workspace within a workspace.
+#[test]
+fn in_a_workspace_a_project_is_refused_without_no_workspace() {
+    let (template, folder) = (Template::new(), outer_workspace());
+    let before = files(folder.path());
+    for args in [&[][..], &NO_WORKSPACE[..1]] {
+        let generate = template.generate(folder.path());
+        let said = generate.args(&["--name", "dots", "--silent"]).args(args).fail();
+        assert!(said.contains("`--no-workspace -d no_workspace=true`"), "{said}");
+        let left = folder.path().join("dots");
+        assert!(said.contains(&format!("(An empty folder is left: {})", left.display())), "{said}");
+        assert!(files(folder.path()) == before);
+        fs::remove_dir(left).expect("an empty folder");
+    }
+}
+
+#[test]
+fn in_a_workspace_a_project_is_a_workspace_of_its_own_and_the_other_stays_as_it_was() {
+    let (template, folder) = (Template::new(), outer_workspace());
+    let before = files(folder.path());
+    // In the workspace's folder, and in a member's.
+    for place in ["dots", "mine/dots"] {
+        let inside = folder.path().join(place);
+        let generate = template.generate(inside.parent().unwrap());
+        let said = generate.args(&["--name", "dots", "--silent"]).args(&NO_WORKSPACE).succeed();
+        assert!(said.contains("list it in `exclude`"), "{said}");
+        for package in [&inside, &inside.join("cluster")] {
+            assert_eq!(root_of(package), inside.to_str().unwrap());
+        }
+        assert_eq!(root_of(&folder.path().join("mine")), folder.path().to_str().unwrap());
+    }
+    let mut after = files(folder.path());
+    after.retain(|path, _| !path.contains("dots/"));
+    assert!(after == before);
+}
+
+/// A workspace with one member, and a comment that would get lost.
+fn outer_workspace() -> Folder {
+    let folder = Folder::new();
+    fs::create_dir_all(folder.path().join("mine/src")).unwrap();
+    let root = "[workspace] # Keep this.\nmembers = [\"mine\"]\nresolver = \"3\"\n";
+    let mine = "[package]\nname = \"mine\"\nversion = \"0.1.0\"\nedition = \"2024\"\n";
+    fs::write(folder.path().join("Cargo.toml"), root).unwrap();
+    fs::write(folder.path().join("mine/Cargo.toml"), mine).unwrap();
+    fs::write(folder.path().join("mine/src/lib.rs"), "").unwrap();
+    folder
+}
+
+/// The folder of the workspace that a package belongs to, as Cargo sees it.
+fn root_of(package: &Path) -> String {
+    let metadata = ["metadata", "--no-deps", "--offline", "--format-version", "1"];
+    let metadata: Value = serde_json::from_str(&must(cargo(package).args(metadata))).expect("JSON");
+    metadata["workspace_root"].as_str().expect("a path").to_owned()
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn bad_names_are_refused_and_nothing_is_left_behind() {
         "deps",
         "examples",
     ];
-    let crates = ["tokio", "serde_json", "axum", "Hyper", "tokio-tungstenite"];
+    let crates = ["tokio", "serde_json", "axum", "Hyper", "tokio-tungstenite", "cluster"];
     let refusals = (shapes.iter().map(|name| (name, SHAPE)))
         .chain(reserved.iter().map(|name| (name, RESERVED)))
         .chain(crates.iter().map(|name| (name, CRATE)));
@@ -46,8 +46,8 @@ fn bad_names_are_refused_and_nothing_is_left_behind() {
 #[test]
 fn names_that_look_like_bad_ones_are_accepted() {
     let template = Template::new();
-    // `app` and `cluster` are the names of the library and of the program.
-    for name in ["x", "tests", "core-2", "my_game", "selfie", "app", "cluster", &"a".repeat(64)] {
+    // `app` and `server` are the names of the library and of the program.
+    for name in ["x", "tests", "core-2", "my_game", "selfie", "app", "server", &"a".repeat(64)] {
         let folder = Folder::new();
         template.generate(folder.path()).args(&["--name", name, "--silent"]).succeed();
         assert_eq!(folder.names(), [name]);

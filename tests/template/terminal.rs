@@ -47,7 +47,7 @@ fn whoever_answers_badly_is_asked_again() {
     asked.hear("http://localhost:4100");
     asked.end();
     let defaults = read(folder.path(), "dots/src/defaults.rs");
-    assert!(defaults.contains("= 4100;") && defaults.contains("= 4;"), "{defaults}");
+    assert!(defaults.contains("port: 4100,") && defaults.contains("seats: 4,"), "{defaults}");
 }
 
 struct Conversation {

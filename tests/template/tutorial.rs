@@ -1,49 +1,31 @@
 //! The tutorial is done here as it is written: each `diff` block, in the file that the paragraph before
 //! it names.
 
-use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
+use std::{fs, path::Path};
 
-use crate::{
-    builds::target,
-    helpers::{REPOSITORY, Template, cargo, must, read, run, workshop},
-};
+use crate::helpers::{Folder, REPOSITORY, Template, Workshop, read};
 
 const TUTORIAL: &str = "template-hooks/files/README.md";
 const TITLE: &str = "## From blank to a working feature in ten lines\n";
 
 #[test]
 fn the_tutorial_leads_to_a_working_feature_in_ten_lines() {
-    let (folder, _lock) = workshop("tutorial");
-    let place = ["--name", "clicks", "--vcs", "none", "--no-workspace"];
-    let template = Template::new();
-    let generate = template.generate(&folder).args(&place);
-    generate.args(&["--silent", "-d", "example=blank"]).succeed();
-    let project = folder.join("clicks");
+    let (template, folder) = (Template::new(), Folder::new());
+    let blank = ["--name", "clicks", "--silent", "-d", "example=blank"];
+    template.generate(folder.path()).args(&blank).succeed();
+    let workshop = Workshop::take(&folder.path().join("clicks"));
 
     let steps = steps(&read(Path::new(REPOSITORY), TUTORIAL));
-    steps.iter().for_each(|step| step.take(&project));
+    steps.iter().for_each(|step| step.take(&workshop.project));
     let feature = steps.iter().filter(|step| !step.file.starts_with("tests/"));
     let lines: usize = feature.map(|step| step.added).sum();
     assert!((1..=10).contains(&lines), "{lines} lines");
 
-    let (target, _turn) = target();
-    let cargo = |args: &[&str]| {
-        let mut cargo = cargo(&project);
-        cargo.env("CARGO_TARGET_DIR", &target).args(args);
-        cargo
-    };
-    must(&mut cargo(&["fmt", "--check"]));
-    must(&mut cargo(&["clippy", "--quiet", "--all-targets", "--locked", "--", "-D", "warnings"]));
-    // As the tutorial says: the first time the types are written.
-    let types = ["test", "--locked", "--lib", "types"];
-    let (passed, said) = run(&mut cargo(&types));
-    assert!(!passed && said.contains("was out of date"), "{said}");
-    must(&mut cargo(&types));
-    let said = must(&mut cargo(&["test", "--locked"]));
+    workshop.lint();
+    let said = workshop.test();
     assert!(said.contains("everyone_sees_the_clicks"), "{said}");
-    let libraries = Path::new(REPOSITORY).join("node_modules");
-    symlink(&libraries, project.join("node_modules")).unwrap();
-    must(Command::new("npm").args(["run", "check"]).current_dir(&project));
+    // The story's lobby has written the new types.
+    workshop.check_types().expect("the page is in order");
 }
 
 /// One block: these lines of a file become those. None become those at its end.

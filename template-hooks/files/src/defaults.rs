@@ -1,6 +1,9 @@
-//! The answers given when this project was generated. Flags and environment override them.
+//! The answers given when this project was generated. Flags and environment override the numbers.
 
-/// The lobby's port.
-pub const PORT: u16 = {{lobby_port}};
-/// Seats in a room.
-pub const SEATS: usize = {{seats}};
+use cluster::Defaults;
+
+pub const DEFAULTS: Defaults = Defaults {
+    name: "{{project-name}}", // the tokens' issuer; a change logs everybody out
+    port: {{lobby_port}},
+    seats: {{seats}},
+};

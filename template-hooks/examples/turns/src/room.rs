@@ -6,11 +6,10 @@ pub mod game;
 
 use std::time::Duration;
 
+use cluster::{Answer, Leave, Player, Refusal, Room, RoomContext, ok, refuse};
 use rand::RngExt as _;
 
 use self::game::{FAREWELL, Game, Why};
-use cluster::{Answer, Leave, Player, Refusal, Room, RoomContext, ok, refuse};
-
 use crate::messages::{Options, RoomEvent, RoomRequest, ToLobby};
 
 /// How long a disconnected player's seat is kept. Then the other one wins.
@@ -100,9 +99,8 @@ impl Room for Duel {
         }
         self.game.seconds = self.game.seconds.saturating_sub(1);
         if self.game.seconds > 0 {
-            return;
-        }
-        if self.game.is_on() {
+            // Still time.
+        } else if self.game.is_on() {
             self.game.forfeit(self.game.turn, Why::TooSlow);
             room.sync();
         } else if self.game.has_begun() {
