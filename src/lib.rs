@@ -1,16 +1,8 @@
-//! Your lobby and your rooms: `server.rs` (the lobby), `room.rs` (a room), `messages.rs` (what is said), and
-//! `static/client.js` (the page). `rg HOOK` shows the places.
+//! Your lobby and your rooms: `server.rs` (people), `room_manager.rs` (which room a player gets), `room.rs`
+//! (one room), `messages.rs` (message types), and `static/client.js` (the page). `rg HOOK` shows the places.
 
 pub mod defaults;
 pub mod messages;
-pub mod queue;
 pub mod room;
+pub mod room_manager;
 pub mod server;
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_pages_types_are_those_of_the_messages() {
-        cluster::testing::check_types::<crate::server::Server>(env!("CARGO_MANIFEST_DIR"));
-    }
-}

@@ -1,7 +1,9 @@
-//! Which role is this process: the lobby (default), or one of the rooms that the lobby starts.
+//! The program: the lobby by default, or one of the rooms that a lobby starts.
 
 use std::process::ExitCode;
 
+use app::{defaults::DEFAULTS, room::Arena, server::Server};
+
 fn main() -> ExitCode {
-    cluster::main::<app::server::Server>(app::defaults::DEFAULTS)
+    cluster::lobby::<Server>(DEFAULTS).room::<Arena>("arena").run()
 }

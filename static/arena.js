@@ -2,7 +2,7 @@
 /** The arena: draws what the room says, and turns keys and touches into a way to go. */
 
 /** @import { Dot } from "./messages.d.ts" */
-/** @import { PlayerHere } from "./words.d.ts" */
+/** @import { PlayerHere } from "/cluster/types.d.ts" */
 
 const canvas = /** @type {HTMLCanvasElement} */ (document.getElementById("arena"));
 const list = /** @type {HTMLElement} */ (document.getElementById("players"));

@@ -1,12 +1,13 @@
 // @ts-check
 /**
  * What the page does in the lobby, on a reroute, in a room, and on the way back. Edit the hooks;
- * `cluster.js` calls them, `arena.js` draws the room, `inspect.js` shows what happens behind it all.
+ * `cluster.js` calls them, `arena.js` draws the room, `dev-panel.js` shows what happens behind it all.
  */
 import { arena } from "./arena.js";
-import { Cluster, librariesLoaded } from "./cluster.js";
-import { banner, inspect, notice, show } from "./inspect.js";
+import { Cluster } from "/cluster/cluster.js";
+import { devPanel, notice, show } from "/cluster/dev-panel.js";
 
+/** @type {Cluster<import("./messages.d.ts").Messages>} */
 const cluster = new Cluster({
   // HOOK: in the lobby, for the first time or again.
   lobbyEntered({ you, returned }) {
@@ -78,7 +79,7 @@ function chooseRoom({ name }) {
 
 const rows = /** @type {Map<string, any>} */ (new Map());
 
-/** @param {import("./words.d.ts").RoomInfo[]} rooms */
+/** @param {import("/cluster/types.d.ts").RoomInfo<import("./messages.d.ts").Options>[]} rooms */
 function showRooms(rooms) {
   // Rows stay in place while their text changes, or a click would be lost now and then.
   const ids = new Set(rooms.map(({ room }) => room));
@@ -113,6 +114,5 @@ $("join-any").onclick = () => attempt(cluster.lobby.request("play"));
 $("leave").onclick = () => cluster.leave();
 $("resume").onclick = () => cluster.start();
 
-inspect(cluster);
-if (librariesLoaded()) cluster.start();
-else banner("The client libraries are not here. Run “npm ci” in the project's folder, then reload.");
+devPanel(cluster);
+cluster.start();

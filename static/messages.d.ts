@@ -1,5 +1,5 @@
-// Made of src/messages.rs by `cargo test`: what is said, as TypeScript types. An enum is a union of its
-// events, such as `"play" | { join: { room: string } }`.
+// Written by the lobby in development, from src/messages.rs. An enum is a union of its events, such
+// as `"play" | { chat: string }`.
 
 export type Messages = {
   lobbyRequest: LobbyRequest,
@@ -13,11 +13,11 @@ export type Dot = { id: PlayerId, x: number, y: number, score: number, };
 
 export type LobbyEvent = { "news": { text: string, } };
 
-export type LobbyRequest = "play" | { "create": { title: string, } } | { "join": { room: RoomId, } };
+export type LobbyRequest = { "create": { title: string, } };
 
 export type Options = { title: string, 
 /**
- * Who has so many coins wins.
+ * Coins that win the game.
  */
 goal: number, };
 
@@ -27,10 +27,5 @@ goal: number, };
 export type PlayerId = string;
 
 export type RoomEvent = { "state": { dots: Array<Dot>, coin: [number, number], } } | { "scored": { player: PlayerId, score: number, } };
-
-/**
- * One room: one process, one session of play or work.
- */
-export type RoomId = string;
 
 export type RoomRequest = { "steer": { x: number, y: number, } };

@@ -24,7 +24,8 @@ twin() {
 }
 
 name=$(sed -n 's/^name = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
-twin Cargo.toml 1 -e "s/^name = \"$name\"\$/name = \"{{project-name}}\"/"
+# Without this repository's own tests, and what only they need.
+twin Cargo.toml 1 -e '/^# Only in this repository/,$d' -e "s/^name = \"$name\"\$/name = \"{{project-name}}\"/"
 twin src/defaults.rs 3 -e "s/(name: )\"$name\"/\1\"{{project-name}}\"/" \
   -e 's/(port: )[0-9]+/\1{{lobby_port}}/' -e 's/(seats: )[0-9]+/\1{{seats}}/'
 # As often as the file has the lobby's address: for the lobby, and for rooms.
@@ -36,7 +37,8 @@ done
   echo "// Made by twins.sh: Cargo.lock. The pre hook puts the project's own package in its place."
   echo
   echo 'export const TEXT = `'
-  sed "s/^name = \"$name\"\$/name = \"{{project-name}}\"/" Cargo.lock
+  sed -E -e "s/^name = \"$name\"\$/name = \"{{project-name}}\"/" \
+    -e '/^name = "\{\{project-name/,/^\]/{/^ "(anyhow|rustix)",$/d}' Cargo.lock
   echo '`;'
 } >"$made/lock.rhai"
 

@@ -43,15 +43,19 @@ step "client libraries"
 npm ci --no-audit --no-fund
 
 step "formatting and lints"
-cargo fmt --check
-cargo clippy --all-targets --locked -- -D warnings
+cargo fmt --all --check
+cargo clippy --workspace --all-targets --locked -- -D warnings
 template-hooks/twins.sh --check
 npm run check
 
 step "tests"
-cargo test --locked
-step "the cluster's tests again, relayed as elsewhere than on Linux, and with a port for each room"
-CLUSTER_RELAY=true cargo test --locked --test cluster
-CLUSTER_ROOM_PORTS=31000-31999 cargo test --locked --test cluster
+cargo test --workspace --locked
+step "the structure's tests again, relayed as elsewhere than on Linux, and with a port for each room"
+CLUSTER_RELAY=true cargo test --locked -p cluster --test cluster
+CLUSTER_ROOM_PORTS=31000-31999 cargo test --locked -p cluster --test cluster
+step "faults, and proofs by numbers"
+cargo test --locked -p cluster --test faults --test proof
+step "the wire, templates, browsers and proxies, the release build"
+cargo test --locked --test wire --test template --test browser --test release
 step "random faults for half a minute"
 tests/chaos --minutes 0.5 --seed 1

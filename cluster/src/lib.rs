@@ -1,9 +1,12 @@
 //! A room cluster: a lobby that routes players between rooms, each a process of its own.
 //!
-//! A project implements [`Lobby`] for its lobby and [`Room`] for its rooms, and hands both to [`main`]. What is not
-//! listed here is the inside: hooks cannot reach it.
+//! A project implements [`Lobby`] and [`RoomManager`] for the state of its lobby, [`Room`] for its rooms, and
+//! names both to [`lobby()`]. What is not listed here is private.
 
 #![warn(missing_docs)]
+
+// The macros name the crate, also in its own tests.
+extern crate self as cluster;
 
 mod auth;
 mod config;
@@ -32,32 +35,127 @@ pub use crate::{
         settings::{LogFormat, Role, Settings},
     },
     lobby::{
-        context::Cluster,
-        hooks::{Arrival, Identity, Info, Lobby, Registration},
+        context::LobbyContext,
+        hooks::{Arrival, Identity, Lobby, Registration, RoomManager},
     },
-    room::{context::Ctx, hooks::Room},
+    room::{context::RoomContext, hooks::Room},
     rooms::RoomInfo,
     runtime::{
         compute::{ComputeError, Job, Work},
         panics::RoomPanic,
         scheduler::Timer,
     },
-    types::words::{
-        Answer, Exit, Leave, Player, PlayerId, Refusal, Reply, RoomId, done, later, refuse, reply,
+    types::{
+        Answer, Exit, Leave, Message, Nothing, Player, PlayerId, Refusal, Reply, RoomId, deferred,
+        ok, refuse, reply,
     },
 };
 
-/// Runs this process in its role: a lobby, or one of the rooms that a lobby starts. What stops it is
-/// one line on stderr and a status that is not zero.
-pub fn main<L: Lobby>(defaults: Defaults) -> ExitCode {
-    let result = match std::env::args().nth(1).as_deref() {
-        // Before anything else: a room is told its settings by its lobby, and should start fast.
-        Some("room") => room::process::main::<L::Room>(),
-        _ => Settings::read(defaults).and_then(lobby::process::main::<L>),
-    };
-    result.unwrap_or_else(|error| {
-        // Where nobody reads it, it is lost; `eprintln` would panic.
-        let _ = writeln!(std::io::stderr(), "error: {error:#}");
-        ExitCode::FAILURE
-    })
+use crate::lobby::context::kinds::Kind;
+
+/// What the macros expand to.
+#[doc(hidden)]
+pub mod __private {
+    #[cfg(debug_assertions)]
+    pub use crate::types::typescript::Declarations;
+    pub use serde::{self, Deserialize, Serialize};
+    #[cfg(debug_assertions)]
+    pub use ts_rs::{self, TS};
+}
+
+/// A hook reaches only what is listed above. The two differ in one path:
+///
+/// ```
+/// # use cluster::{Lobby, LobbyContext};
+/// # #[derive(Default)] struct Server;
+/// # impl Lobby for Server { cluster::unused!(Request, Event); }
+/// fn hook(lobby: &LobbyContext<Server>) {
+///     let _ = lobby.settings();
+/// }
+/// ```
+///
+/// ```compile_fail
+/// # use cluster::{Lobby, LobbyContext};
+/// # #[derive(Default)] struct Server;
+/// # impl Lobby for Server { cluster::unused!(Request, Event); }
+/// fn hook(lobby: &LobbyContext<Server>) {
+///     let _ = lobby.rooms.borrow_mut();
+/// }
+/// ```
+///
+/// ```
+/// fn limits(_: &cluster::Limits) {}
+/// ```
+///
+/// ```compile_fail
+/// fn limits(_: &cluster::config::limits::Limits) {}
+/// ```
+#[cfg(doctest)]
+struct Wall;
+
+/// The program: a lobby with this state, and the answers given when the project was generated.
+///
+/// ```no_run
+/// # use cluster::{Defaults, Lobby, Refusal, Room, RoomContext, RoomManager};
+/// # #[derive(Default)] struct Server;
+/// # impl Lobby for Server { cluster::unused!(Request, Event); }
+/// # struct Arena;
+/// # impl Room for Arena {
+/// #     cluster::unused!(Options, Request, Event, FromLobby, ToLobby);
+/// #     async fn on_open(_: (), _: &RoomContext<Self>) -> Result<Self, Refusal> { Ok(Arena) }
+/// # }
+/// # impl RoomManager<Arena> for Server {}
+/// # const DEFAULTS: Defaults = Defaults { name: "game", port: 3000, seats: 8 };
+/// fn main() -> std::process::ExitCode {
+///     cluster::lobby::<Server>(DEFAULTS).room::<Arena>("arena").run()
+/// }
+/// ```
+pub fn lobby<L: Lobby>(defaults: Defaults) -> Program<L> {
+    Program { defaults, kinds: Vec::new() }
+}
+
+/// A lobby and its kinds of rooms; see [`lobby()`].
+pub struct Program<L> {
+    defaults: Defaults,
+    kinds: Vec<Kind<L>>,
+}
+
+impl<L: Lobby> Program<L> {
+    /// Registers a kind of room, under the name that pages give to `play`.
+    ///
+    /// # Panics
+    /// If a kind has this name or this type already.
+    pub fn room<R: Room>(mut self, name: &'static str) -> Self
+    where
+        L: RoomManager<R>,
+    {
+        let kind = Kind::of::<R>(name);
+        let taken = |other: &Kind<L>| other.name == name || other.room == kind.room;
+        assert!(!self.kinds.iter().any(taken), "two kinds of rooms are '{name}'");
+        self.kinds.push(kind);
+        self
+    }
+
+    /// Runs this process in its role: the lobby, or one of the rooms that a lobby starts. An error is
+    /// one line on stderr and an exit status other than 0.
+    ///
+    /// # Panics
+    /// If no kind of room is registered.
+    pub fn run(self) -> ExitCode {
+        assert!(!self.kinds.is_empty(), "register a kind of room with `.room::<…>(\"…\")`");
+        let result = match std::env::args().nth(1).as_deref() {
+            // Before anything else: a room is told its settings by its lobby, and should start fast.
+            Some("room") => {
+                let kinds: Vec<_> = self.kinds.iter().map(|kind| kind.process).collect();
+                room::process::main(&kinds)
+            }
+            _ => Settings::read(self.defaults)
+                .and_then(|settings| lobby::process::main(settings, self.kinds)),
+        };
+        result.unwrap_or_else(|error| {
+            // Where nobody reads it, it is lost; `eprintln` would panic.
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        })
+    }
 }

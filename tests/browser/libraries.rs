@@ -1,16 +1,16 @@
 //! The client libraries where `npm ci` has not been run: from a CDN, of which a stand-in runs here.
 
-use std::{fs, os::unix::fs::symlink, path::Path};
+use std::{fs, os::unix::fs::symlink, path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result, ensure};
+use cluster::testing::{TestFolder, TestLobby};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
 
-use crate::{
-    browser::{Browser, Page},
-    lobby::{Folder, Lobby},
+use super::{
+    chromium::{Browser, Page},
     project::Project,
     story::register,
 };
@@ -29,34 +29,37 @@ async fn without_node_modules_the_libraries_come_from_the_cdn() -> Result<()> {
     register(&page, "Ann").await?;
     page.click("#join-any").await?;
     page.until_at("room 1").await?;
-    ensure!(page.eval("document.getElementById('banner').hidden").await? == true);
+    ensure!(page.eval("notices.some((notice) => notice.includes('npm ci'))").await? == false);
     page.is_content()
 }
 
 #[tokio::test]
-async fn libraries_that_are_not_the_right_ones_are_not_run_and_a_banner_says_what_to_do()
+async fn libraries_that_are_not_the_right_ones_are_not_run_and_a_notice_says_what_to_do()
 -> Result<()> {
     let (_lobby, _folder, _browser, page) =
         open_without_libraries(Cdn::ServesSomethingElse).await?;
-    page.until_shows("#banner", "npm ci").await?;
+    page.until_shows("#notice", "npm ci").await?;
     ensure!(page.eval("window.ranSomethingElse === undefined").await? == true);
     Ok(())
 }
 
 #[tokio::test]
-async fn without_a_cdn_the_banner_says_what_to_do_and_doing_it_helps() -> Result<()> {
+async fn without_a_cdn_a_notice_says_what_to_do_and_doing_it_helps() -> Result<()> {
     let (_lobby, folder, _browser, page) = open_without_libraries(Cdn::IsDown).await?;
-    page.until_shows("#banner", "npm ci").await?;
+    page.until_shows("#notice", "npm ci").await?;
     // What `npm ci` does, without its network.
     symlink(Project::get()?.folder.join("node_modules"), folder.path().join("node_modules"))?;
+    page.click("#resume").await?;
+    register(&page, "Ann").await?;
     page.reload().await?;
-    register(&page, "Ann").await
+    page.until_at("lobby").await?;
+    page.until_shows("#hop-you", "Ann").await
 }
 
 /// A page of a lobby whose `static` folder has no `node_modules` beside it.
-async fn open_without_libraries(cdn: Cdn) -> Result<(Lobby, Folder, Browser, Page)> {
+async fn open_without_libraries(cdn: Cdn) -> Result<(TestLobby, Arc<TestFolder>, Browser, Page)> {
     let project = Project::get()?;
-    let folder = Folder::new()?;
+    let folder = TestFolder::new();
     let pages = folder.path().join("static");
     fs::create_dir(&pages)?;
     for file in fs::read_dir(project.folder.join("static"))? {
@@ -70,7 +73,7 @@ async fn open_without_libraries(cdn: Cdn) -> Result<(Lobby, Folder, Browser, Pag
         Cdn::Works | Cdn::ServesSomethingElse => drop(tokio::spawn(serve(listener, cdn))),
     }
     let pages = pages.to_str().context("a path that is not text")?;
-    let lobby = project.start_lobby(&["--static-dir", pages, "--cdn", &address])?;
+    let lobby = project.start_lobby(&["--static-dir", pages, "--cdn", &address]).await;
     let browser = Browser::start().await?;
     let page = browser.open(&lobby.url).await?;
     Ok((lobby, folder, browser, page))

@@ -5,8 +5,8 @@ use std::{fs, path::PathBuf};
 use anyhow::{Result, ensure};
 use serde_json::json;
 
-use crate::{
-    browser::{Browser, Device, Page},
+use super::{
+    chromium::{Browser, Device, Page},
     project::Project,
     story::{at_right_edge, register},
 };
@@ -24,7 +24,7 @@ async fn it_fits_laptops_and_phones_by_day_and_by_night() -> Result<()> {
     ];
     let browser = Browser::start().await?;
     for (name, device) in devices {
-        let lobby = project.start_lobby(&[])?;
+        let lobby = project.start_lobby(&[]).await;
         let page = browser.open_on(&device, &lobby.url).await?;
         let picture = |part: &str| pictures.join(format!("{name}-{part}.png"));
         page.until_at("lobby").await?;

@@ -3,8 +3,8 @@
 use anyhow::{Result, ensure};
 use serde_json::json;
 
-use crate::{
-    browser::{Browser, Device, Page},
+use super::{
+    chromium::{Browser, Device, Page},
     project::Project,
     story::register,
 };
@@ -43,7 +43,7 @@ if ('canParse' in URL || 'toSpliced' in [] || 'structuredClone' in window) throw
 #[tokio::test]
 async fn play_leads_into_a_room_where_url_can_parse_and_other_newer_things_are_missing()
 -> Result<()> {
-    let lobby = Project::get()?.start_lobby(&[])?;
+    let lobby = Project::get()?.start_lobby(&[]).await;
     let browser = Browser::start().await?;
     let page = browser.open_after(&Device::LAPTOP, TAKE_AWAY_WHAT_IS_NEWER, &lobby.url).await?;
     page.until_at("lobby").await?;
@@ -73,7 +73,7 @@ async fn play_leads_into_a_room_where_url_can_parse_and_other_newer_things_are_m
 #[tokio::test]
 async fn with_cookies_blocked_a_player_stays_themselves_and_is_told_why_they_are_back() -> Result<()>
 {
-    let lobby = Project::get()?.start_lobby(&[])?;
+    let lobby = Project::get()?.start_lobby(&[]).await;
     let browser = Browser::start_without_cookies().await?;
     let page = browser.open(&lobby.url).await?;
     let kept = page.eval("(document.cookie = 'a=b') && document.cookie").await?;
@@ -87,7 +87,7 @@ async fn with_cookies_blocked_a_player_stays_themselves_and_is_told_why_they_are
 
 #[tokio::test]
 async fn a_cookie_that_cannot_be_read_or_written_does_not_stop_the_page() -> Result<()> {
-    let lobby = Project::get()?.start_lobby(&[])?;
+    let lobby = Project::get()?.start_lobby(&[]).await;
     let browser = Browser::start().await?;
     let throws = "Object.defineProperty(Document.prototype, 'cookie', {
       get() { throw new DOMException('no cookies here', 'SecurityError') },

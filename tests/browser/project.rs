@@ -9,11 +9,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+use cluster::testing::TestLobby;
 
-use crate::{
-    helpers::{REPOSITORY, Template, cargo, must, workshop},
-    lobby::Lobby,
-};
+use crate::template::helpers::{REPOSITORY, Template, cargo, must, workshop};
 
 pub struct Project {
     pub folder: PathBuf,
@@ -33,8 +31,11 @@ impl Project {
         project.as_ref().map_err(|error| anyhow!("{error:#}"))
     }
 
-    pub fn start_lobby(&self, flags: &[&str]) -> Result<Lobby> {
-        Lobby::start(&self.program, &self.folder, flags)
+    /// As it is started by hand: in the project's folder. A failed test shows the log.
+    pub async fn start_lobby(&self, flags: &[&str]) -> TestLobby {
+        let lobby = TestLobby::builder(&self.program).working_dir(&self.folder);
+        let lobby = lobby.flags(&["--dev", "--seats", "8"]).flags(flags);
+        lobby.on_line(|line| println!("{line}")).start().await
     }
 
     /// A new project, made as a user makes one from this example, and built in the target folder that

@@ -2,9 +2,10 @@
 //! itself; where a proxy keeps connections for all, the lobby relays, and nobody notices.
 
 use anyhow::{Context as _, Result, ensure};
+use cluster::testing::Signal;
 
-use crate::{
-    browser::Browser,
+use super::{
+    chromium::Browser,
     project::Project,
     proxy::{NAME, Ports, Program, Proxy, Rooms},
     story::play_together,
@@ -69,7 +70,7 @@ async fn play_behind(program: Program, rooms: Rooms) -> Result<Counts> {
     // As deployed. The proxy says who is behind it; all connections are its own.
     let flags =
         ["--port", &port, "--public-url", &url, "--client-address-header", "x-forwarded-for"];
-    let mut lobby = project.start_lobby(&flags)?;
+    let mut lobby = project.start_lobby(&flags).await;
     let _proxy = Proxy::start(program, rooms, &project.folder.join("deploy"), ports).await?;
     let name_is_here = format!("--host-resolver-rules=MAP {NAME} 127.0.0.1");
     let browser = Browser::start_with(&[&name_is_here, "--ignore-certificate-errors"]).await?;
@@ -83,11 +84,9 @@ async fn play_behind(program: Program, rooms: Rooms) -> Result<Counts> {
     ann.until_at("room 2").await?;
     ann.is_content()?;
 
-    let said = lobby.stop()?;
-    let (_, counts) = said.split_once("lobby stopped").context("the lobby does not say it")?;
-    let count = |name: &str| -> Result<u64> {
-        let (_, rest) = counts.split_once(&format!("{name}=")).context(counts.to_owned())?;
-        Ok(rest.split_whitespace().next().unwrap_or_default().parse()?)
-    };
+    lobby.signal(Signal::TERM);
+    lobby.ended().await;
+    let counts = lobby.logged("lobby stopped").await;
+    let count = |name: &str| counts[name].as_u64().with_context(|| format!("{counts}"));
     Ok(Counts { handed_off: count("handed_off")?, relayed: count("relayed")? })
 }

@@ -7,17 +7,16 @@ use std::{
     os::unix::process::CommandExt as _,
     path::Path,
     process::{Child, Command, Stdio},
+    sync::Arc,
     time::Instant,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use cluster::testing::TestFolder;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{net::TcpStream, time::sleep};
 
-use crate::{
-    browser::LOOK,
-    lobby::{Folder, PATIENCE},
-};
+use super::chromium::{LOOK, PATIENCE};
 
 /// The public name in the files.
 pub const NAME: &str = "play.example.org";
@@ -58,7 +57,7 @@ impl Ports {
 /// A running proxy. Gone when dropped; a failed test shows what it said.
 pub struct Proxy {
     process: Child,
-    folder: Folder,
+    folder: Arc<TestFolder>,
 }
 
 impl Proxy {
@@ -69,7 +68,7 @@ impl Proxy {
         samples: &Path,
         ports: Ports,
     ) -> Result<Proxy> {
-        let folder = Folder::new()?;
+        let folder = TestFolder::new();
         certify(folder.path())?;
         let sample = samples.join(program.sample());
         let text = fs::read_to_string(&sample).with_context(|| format!("no {sample:?}"))?;

@@ -3,8 +3,8 @@
 
 use anyhow::{Result, ensure};
 
-use crate::{
-    browser::{Browser, Page},
+use super::{
+    chromium::{Browser, Page},
     project::Project,
 };
 
@@ -16,7 +16,7 @@ const CODE: &str = "<b>x</b>";
 
 #[tokio::test]
 async fn in_the_arena_what_players_write_is_text() -> Result<()> {
-    let lobby = Project::get()?.start_lobby(&[])?;
+    let lobby = Project::get()?.start_lobby(&[]).await;
     let browser = Browser::start().await?;
     let [writer, reader] = two_players(&browser, &lobby.url).await?;
     writer.click("#create input").await?;
@@ -40,7 +40,7 @@ async fn in_the_arena_what_players_write_is_text() -> Result<()> {
 #[tokio::test]
 async fn in_the_blank_example_what_players_write_is_text() -> Result<()> {
     let project = Project::generated("blank")?;
-    let lobby = project.start_lobby(&[])?;
+    let lobby = project.start_lobby(&[]).await;
     let browser = Browser::start().await?;
     let [writer, reader] = two_players(&browser, &lobby.url).await?;
     writer.click("#join").await?;
@@ -60,7 +60,7 @@ async fn in_the_blank_example_what_players_write_is_text() -> Result<()> {
 #[tokio::test]
 async fn where_two_play_in_turns_what_players_write_is_text() -> Result<()> {
     let project = Project::generated("turns")?;
-    let lobby = project.start_lobby(&[])?;
+    let lobby = project.start_lobby(&[]).await;
     let browser = Browser::start().await?;
     let [writer, reader] = two_players(&browser, &lobby.url).await?;
     writer.click("#join-friend input").await?;
@@ -94,7 +94,7 @@ async fn where_two_play_in_turns_what_players_write_is_text() -> Result<()> {
 #[tokio::test]
 async fn where_rooms_compute_what_players_write_is_text() -> Result<()> {
     let project = Project::generated("compute")?;
-    let lobby = project.start_lobby(&[])?;
+    let lobby = project.start_lobby(&[]).await;
     let browser = Browser::start().await?;
     let [writer, reader] = two_players(&browser, &lobby.url).await?;
     for page in [&writer, &reader] {
@@ -106,7 +106,7 @@ async fn where_rooms_compute_what_players_write_is_text() -> Result<()> {
 
 #[tokio::test]
 async fn what_the_policy_does_not_allow_does_not_happen() -> Result<()> {
-    let lobby = Project::get()?.start_lobby(&[])?;
+    let lobby = Project::get()?.start_lobby(&[]).await;
     let browser = Browser::start().await?;
     let page = browser.open(&lobby.url).await?;
     page.until_at("lobby").await?;

@@ -3,14 +3,14 @@
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
-use crate::{
-    browser::{Browser, Page},
+use super::{
+    chromium::{Browser, Page},
     project::Project,
 };
 
 #[tokio::test]
 async fn two_players_meet_in_a_room_and_survive_its_crash() -> Result<()> {
-    let lobby = Project::get()?.start_lobby(&[])?;
+    let lobby = Project::get()?.start_lobby(&[]).await;
     play_together(&Browser::start().await?, &lobby.url).await.map(drop)
 }
 

@@ -3,11 +3,11 @@
 use anyhow::{Result, ensure};
 use futures_util::future::try_join_all;
 
-use crate::{browser::Browser, project::Project, story::register};
+use super::{chromium::Browser, project::Project, story::register};
 
 #[tokio::test]
 async fn the_seventh_tab_of_a_development_page_loads_and_its_kill_button_works() -> Result<()> {
-    let lobby = Project::get()?.start_lobby(&[])?;
+    let lobby = Project::get()?.start_lobby(&[]).await;
     let browser = Browser::start().await?;
     let urls: Vec<_> = (1..=9).map(|tab| format!("{}/?as={tab}", lobby.url)).collect();
     let pages = try_join_all(urls.iter().map(|url| browser.open(url))).await?;
@@ -28,7 +28,7 @@ async fn the_seventh_tab_of_a_development_page_loads_and_its_kill_button_works()
 
 #[tokio::test]
 async fn a_tab_in_the_background_does_not_ask_for_the_log_and_misses_nothing() -> Result<()> {
-    let lobby = Project::get()?.start_lobby(&[])?;
+    let lobby = Project::get()?.start_lobby(&[]).await;
     let browser = Browser::start().await?;
     let behind = browser.open(&lobby.url).await?;
     behind.eval("void (window.asked = 0, window.hides = true)").await?;

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-use crate::{
-    browser::{Browser, Device, Page},
+use super::{
+    chromium::{Browser, Device, Page},
     looks::fits,
     project::Project,
 };
@@ -21,7 +21,7 @@ void new MutationObserver(([change]) => statuses.push(change.target.textContent)
 async fn two_from_the_queue_play_until_one_has_won_and_want_a_rematch() -> Result<()> {
     let project = Project::generated("turns")?;
     ensure!(!project.folder.join("static/arena.js").exists(), "this belongs to another example");
-    let lobby = project.start_lobby(&[])?;
+    let lobby = project.start_lobby(&[]).await;
     let browser = Browser::start().await?;
     let ann = browser.open(&lobby.url).await?;
     let bob = browser.open_on(&PHONE, &format!("{}/?as=2", lobby.url)).await?;

@@ -1,10 +1,11 @@
 //! Whatever ends a connection, the page is in the lobby again, and says why.
 
 use anyhow::{Result, ensure};
+use cluster::testing::Signal;
 use serde_json::json;
 
-use crate::{
-    browser::{Browser, Page},
+use super::{
+    chromium::{Browser, Page},
     project::Project,
     story::register,
 };
@@ -17,7 +18,7 @@ async fn play(page: &Page) -> Result<()> {
 
 #[tokio::test]
 async fn leaving_and_losing_the_connection_are_told_apart() -> Result<()> {
-    let lobby = Project::get()?.start_lobby(&[])?;
+    let lobby = Project::get()?.start_lobby(&[]).await;
     let browser = Browser::start().await?;
     let page = browser.open(&lobby.url).await?;
     register(&page, "Ann").await?;
@@ -33,7 +34,7 @@ async fn leaving_and_losing_the_connection_are_told_apart() -> Result<()> {
 
 #[tokio::test]
 async fn a_players_newest_window_wins_in_the_lobby_and_in_a_room() -> Result<()> {
-    let lobby = Project::get()?.start_lobby(&[])?;
+    let lobby = Project::get()?.start_lobby(&[]).await;
     let browser = Browser::start().await?;
     let first = browser.open(&lobby.url).await?;
     register(&first, "Ann").await?;
@@ -77,7 +78,7 @@ async fn is_replaced(page: &Page) -> Result<()> {
 
 #[tokio::test]
 async fn a_lobby_that_starts_again_still_knows_its_players() -> Result<()> {
-    let mut lobby = Project::get()?.start_lobby(&[])?;
+    let mut lobby = Project::get()?.start_lobby(&[]).await;
     let browser = Browser::start().await?;
     let ann = browser.open(&lobby.url).await?;
     register(&ann, "Ann").await?;
@@ -87,12 +88,14 @@ async fn a_lobby_that_starts_again_still_knows_its_players() -> Result<()> {
     let id = "[...document.querySelectorAll('#details dd')][2].textContent";
     let before = ann.eval(id).await?;
 
-    lobby.stop()?;
+    lobby.signal(Signal::TERM);
+    lobby.ended().await;
     for page in [&ann, &bob] {
         page.until("document.body.dataset.state === 'connecting'").await?;
         page.forget_notices().await?;
     }
-    lobby.start_again()?;
+    let port = lobby.port().to_string();
+    let _lobby = lobby.again_with(&["--port", &port]).await;
     for (page, name) in [(&ann, "Ann"), (&bob, "Bob")] {
         page.until("document.body.dataset.state === 'lobby'").await?;
         page.until_shows("#greeting", &format!("Welcome, {name}")).await?;
@@ -111,7 +114,7 @@ async fn a_lobby_that_starts_again_still_knows_its_players() -> Result<()> {
 
 #[tokio::test]
 async fn a_page_that_was_asleep_or_left_in_history_is_in_the_lobby_again() -> Result<()> {
-    let lobby = Project::get()?.start_lobby(&[])?;
+    let lobby = Project::get()?.start_lobby(&[]).await;
     let browser = Browser::start().await?;
     let page = browser.open(&lobby.url).await?;
     register(&page, "Ann").await?;
@@ -144,7 +147,7 @@ async fn a_page_that_was_asleep_or_left_in_history_is_in_the_lobby_again() -> Re
 
 #[tokio::test]
 async fn a_page_whose_network_is_gone_is_in_the_lobby_again_when_it_is_back() -> Result<()> {
-    let lobby = Project::get()?.start_lobby(&[])?;
+    let lobby = Project::get()?.start_lobby(&[]).await;
     let browser = Browser::start().await?;
     let page = browser.open(&lobby.url).await?;
     register(&page, "Ann").await?;
@@ -170,7 +173,7 @@ async fn offline(page: &Page, offline: bool) -> Result<()> {
 #[tokio::test]
 async fn a_connection_that_nobody_answers_is_not_believed_when_network_or_page_are_back()
 -> Result<()> {
-    let lobby = Project::get()?.start_lobby(&[])?;
+    let lobby = Project::get()?.start_lobby(&[]).await;
     let browser = Browser::start().await?;
     let page = browser.open(&lobby.url).await?;
     register(&page, "Ann").await?;
@@ -181,13 +184,13 @@ async fn a_connection_that_nobody_answers_is_not_believed_when_network_or_page_a
     ];
     for sign in signs {
         page.eval("void document.getElementById('client-log').replaceChildren()").await?;
-        lobby.pause()?;
+        lobby.signal(Signal::STOP);
         page.eval(sign).await?;
         page.until_shows("#client-log", "\"why\":\"no answer\"").await?;
         // The next attempt is in vain, too.
         page.until_shows("#client-log", "\"why\":\"timeout\"").await?;
 
-        lobby.go_on()?;
+        lobby.signal(Signal::CONT);
         page.until_at("lobby").await?;
         page.until_shows("#greeting", "Welcome, Ann").await?;
     }

@@ -2,17 +2,6 @@
 //! opens no rooms of another build than its own. Builds the programs as they are deployed, which takes
 //! minutes the first time.
 
-#![allow(dead_code, reason = "what the cluster's tests share is not all needed here")]
-
-#[path = "../cluster/helpers.rs"]
-mod helpers;
-#[path = "../cluster/player.rs"]
-mod player;
-#[path = "../cluster/raw.rs"]
-mod raw;
-#[path = "../cluster/socket_io.rs"]
-mod socket_io;
-
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -20,8 +9,7 @@ use std::{
     sync::OnceLock,
 };
 
-use helpers::{Cluster, Folder};
-use raw::{Raw, http, request, status};
+use cluster::testing::{TestFolder, TestLobby, eventually};
 use serde_json::{Value, json};
 
 /// The folder of the programs, built with `--release` into the target folder that this test is in.
@@ -31,10 +19,11 @@ fn release() -> &'static Path {
         // This test is TARGET/PROFILE/deps/NAME.
         let test = env::current_exe().expect("a path");
         let target = test.ancestors().nth(3).expect("a target folder");
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--release", "--locked", "--bin", "cluster", "--example", "unruly"]);
-        cargo.arg("--target-dir").arg(target).current_dir(env!("CARGO_MANIFEST_DIR"));
-        assert!(cargo.status().expect("Cargo runs").success(), "the programs do not build");
+        for what in [&["--bin", "server"][..], &["-p", "cluster", "--features", "testing"]] {
+            let mut cargo = Command::new(env!("CARGO"));
+            cargo.args(["build", "--release", "--locked", "--target-dir"]).arg(target).args(what);
+            assert!(cargo.status().expect("Cargo runs").success(), "the programs do not build");
+        }
         target.join("release")
     })
 }
@@ -42,39 +31,37 @@ fn release() -> &'static Path {
 #[tokio::test]
 async fn nobody_kills_rooms_or_reads_the_log() {
     // With a default room of each program.
-    for program in ["cluster", "examples/unruly"] {
-        let cluster = Cluster::of(&release().join(program), &[]).await;
-        let (_, answer) = http(&cluster.url, "GET", "/dev", &[]).await;
+    for program in ["server", "game"] {
+        let lobby = TestLobby::start(release().join(program), &[]).await;
+        let (_, answer) = lobby.http("GET", "/dev").await;
         assert!(answer.ends_with("\r\n\r\noff"), "{program}: {answer}");
-        let (status, answer) = http(&cluster.url, "GET", "/dev/log", &[]).await;
+        let (status, answer) = lobby.http("GET", "/dev/log").await;
         assert_eq!(status, 404, "{program}: {answer}");
-        let mut ann = cluster.player("Ann").await.enter("play", json!({})).await;
+        let mut ann = lobby.player("Ann").await.enter("play", json!({})).await;
         let room = ann.event("joined").await["room"].take();
         for method in ["POST", "GET"] {
-            let (status, answer) = http(&cluster.url, method, &kill(&room), &[]).await;
+            let (status, answer) = lobby.http(method, &kill(&room)).await;
             assert!([404, 405].contains(&status), "{program}: {answer}");
         }
         // It lives: its answer is a refusal.
         assert_eq!(ann.ask("welcome", json!({})).await, Err("unknown_event".into()));
-        assert_eq!(cluster.count("room crashed"), 0);
-        assert_eq!(cluster.count("development: anyone may kill a room and read this log"), 0);
+        assert_eq!(lobby.count("room crashed"), 0);
+        assert_eq!(lobby.count("development: anyone may kill a room and read this log"), 0);
     }
 }
 
 #[tokio::test]
 async fn who_wants_these_powers_asks_for_them() {
-    let cluster = Cluster::of(&release().join("cluster"), &["--dev"]).await;
-    cluster.logged("development: anyone may kill a room and read this log").await;
-    let (_, answer) = http(&cluster.url, "GET", "/dev", &[]).await;
+    let lobby = TestLobby::start(release().join("server"), &["--dev"]).await;
+    lobby.logged("development: anyone may kill a room and read this log").await;
+    let (_, answer) = lobby.http("GET", "/dev").await;
     assert!(answer.ends_with("\r\n\r\non"), "{answer}");
-    let mut log = Raw::connect(&cluster.url).await;
-    log.send(&request("GET", "/dev/log", &[])).await;
-    assert_eq!(status(&log.head().await), 200);
-    let mut ann = cluster.player("Ann").await.enter("play", json!({})).await;
+    assert_eq!(lobby.http("GET", "/dev/log").await.0, 200);
+    let mut ann = lobby.player("Ann").await.enter("play", json!({})).await;
     let room = ann.event("joined").await["room"].take();
-    assert_eq!(http(&cluster.url, "POST", &kill(&room), &[]).await.0, 202);
+    assert_eq!(lobby.http("POST", &kill(&room)).await.0, 202);
     ann.end().await;
-    cluster.logged("room crashed").await;
+    lobby.logged("room crashed").await;
 }
 
 fn kill(room: &Value) -> String {
@@ -83,30 +70,30 @@ fn kill(room: &Value) -> String {
 
 #[tokio::test]
 async fn a_lobby_whose_program_was_built_again_opens_no_rooms_and_all_else_goes_on() {
-    let folder = Folder::new();
-    let program = folder.0.join("cluster");
-    fs::copy(release().join("examples/unruly"), &program).expect("a copy");
-    let cluster = Cluster::of(&program, &["--pool", "1"]).await;
-    let mut ann = cluster.player("Ann").await.enter("play", json!({})).await;
+    let folder = TestFolder::new();
+    let program = folder.path().join("cluster");
+    fs::copy(release().join("game"), &program).expect("a copy");
+    let lobby = TestLobby::start(&program, &["--pool", "1"]).await;
+    let mut ann = lobby.player("Ann").await.enter("play", json!({})).await;
     ann.event("joined").await;
-    let warm = || (cluster.processes().len() == 2).then_some(());
-    helpers::eventually("a warm room", warm).await;
+    let warm = || (lobby.processes().len() == 2).then_some(());
+    eventually("a warm room", warm).await;
 
     // As `cp` to a new name and `mv` do it, for a running program cannot be written to.
-    fs::copy(release().join("examples/unruly"), folder.0.join("new")).expect("a copy");
-    fs::rename(folder.0.join("new"), &program).expect("our folder");
+    fs::copy(release().join("game"), folder.path().join("new")).expect("a copy");
+    fs::rename(folder.path().join("new"), &program).expect("our folder");
     // The one that is warm is of this lobby's build still.
-    let mut bob = cluster.player("Bob").await.enter("play", json!({})).await;
+    let mut bob = lobby.player("Bob").await.enter("play", json!({})).await;
     let room = bob.event("joined").await["room"].take();
-    let mut cem = cluster.player("Cem").await;
+    let mut cem = lobby.player("Cem").await;
     for _ in 0..3 {
         assert_eq!(cem.ask("play", json!({})).await, Err("no_room".into()));
     }
-    let refused = cluster.logged("cannot create a room").await;
+    let refused = lobby.logged("cannot create a room").await;
     assert_eq!(refused["error"], "the program was built again; start the lobby again");
     // Nor does it try to start warm ones again and again.
-    assert!(cluster.count("cannot start a warm room") <= 1);
-    assert_eq!(cluster.processes().len(), 2);
+    assert!(lobby.count("cannot start a warm room") <= 1);
+    assert_eq!(lobby.processes().len(), 2);
 
     for client in [&mut ann, &mut bob] {
         assert_eq!(client.ask("echo", json!({ "n": 7 })).await, Ok(json!(7)));

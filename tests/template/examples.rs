@@ -56,7 +56,7 @@ fn each_example_has_a_chaos_of_its_own_and_only_the_first_one_bots() {
         assert!(read(&project, "tests/chaos").contains(enter), "{example}");
         let mode = fs::metadata(project.join("tests/chaos")).unwrap().permissions().mode();
         assert_eq!(mode & 0o111, 0o111, "{example}: not executable");
-        assert!(project.join("examples/chaos/main.rs").is_file(), "{example}");
+        assert!(project.join("cluster/examples/chaos/main.rs").is_file(), "{example}");
         assert_eq!(project.join("examples/bot.rs").exists(), example == "arena");
     }
 }

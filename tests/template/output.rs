@@ -7,16 +7,14 @@ use crate::helpers::{
 };
 
 /// What a generated project has no use for. Folders end with a slash.
-const TEMPLATE_ONLY: [&str; 12] = [
+const TEMPLATE_ONLY: [&str; 10] = [
     ".ci/",
     "LICENSE",
     "cargo-generate.toml",
-    "examples/measure/",
     "template-hooks/",
     "tests/all.sh",
     "tests/browser/",
-    "tests/faults/",
-    "tests/proof/",
+    "tests/browser.rs",
     "tests/release/",
     "tests/template/",
     "tests/wire/",
@@ -45,6 +43,14 @@ fn the_default_answers_reproduce_the_repository() {
     let paths = |files: &Files| files.keys().cloned().collect::<Vec<_>>();
     assert_eq!(paths(&generated), paths(&own));
     for (path, content) in own {
+        // These have no part for the repository's own tests; their twins are checked below.
+        let content = match &*path {
+            "Cargo.toml" | "Cargo.lock" => {
+                let twin = read(REPOSITORY.as_ref(), &format!("template-hooks/files/{path}"));
+                twin.replace("{{project-name}}", "room-clusters").into_bytes()
+            }
+            _ => content,
+        };
         assert!(content == generated[&path], "{path} is not as in the repository");
     }
 }

@@ -36,7 +36,8 @@ fn no_page_has_a_script_a_style_or_a_handler_within() {
 fn no_script_makes_elements_of_text() {
     let mut scripts = 0;
     for (path, content) in repository() {
-        if path.ends_with(".js") && (path.starts_with("static/") || path.contains("/static/")) {
+        let folder = ["static/", "cluster/web/"].iter().any(|folder| path.starts_with(folder));
+        if path.ends_with(".js") && (folder || path.contains("/static/")) {
             scripts += 1;
             let text = String::from_utf8_lossy(&content).into_owned();
             for word in FORBIDDEN {
@@ -44,7 +45,27 @@ fn no_script_makes_elements_of_text() {
             }
         }
     }
-    assert!(scripts > 8, "{scripts} are not all");
+    assert!(scripts > 12, "{scripts} are not all");
+}
+
+/// A bundler can take the structure's part from its folder, and an update replaces the folder.
+#[test]
+fn the_structures_part_of_the_page_imports_nothing_but_its_own_files() {
+    let mut imports = 0;
+    for (path, content) in repository() {
+        if !path.starts_with("cluster/web/") || path.ends_with(".json") {
+            continue;
+        }
+        let text = String::from_utf8_lossy(&content).into_owned();
+        for part in text.split(" from \"").skip(1).chain(text.split("import(\"").skip(1)) {
+            let (from, _) = part.split_once('"').expect("a path");
+            let own = from.strip_prefix("./").is_some_and(|name| !name.contains('/'));
+            // Types of the client library.
+            assert!(own || from == "socket.io-client", "{path}: {from}");
+            imports += 1;
+        }
+    }
+    assert!(imports > 10, "{imports} are not all");
 }
 
 #[test]

@@ -1,9 +1,9 @@
-// static/cluster.js as a program of Node uses it, without a page: `node client.mjs URL`. It plays in a
+// cluster/web/cluster.js as a program of Node uses it, without a page: `node client.mjs URL`. It plays in a
 // real lobby, through a line that can be cut, frozen and mended. Ends at the first thing that differs.
 import assert from "node:assert/strict";
 import net from "node:net";
 import { io } from "socket.io-client";
-import { Cluster } from "../../static/cluster.js";
+import { Cluster } from "../../cluster/web/cluster.js";
 
 const lobby = new URL(process.argv[2]);
 /** Generous: only what is broken takes so long, in ms. */

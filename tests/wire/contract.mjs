@@ -173,7 +173,7 @@ const checks = {
     await bob.ask("register", { name: "Bob" });
     await bob.ask("watch_rooms");
     const [listed] = await bob.next("rooms", ([first]) => first?.players === 1);
-    keys(listed, "room", "options", "host", "players", "capacity", "locked");
+    keys(listed, "room", "kind", "options", "host", "players", "capacity", "locked");
     const { room, capacity, locked } = listed;
     assert.deepEqual({ room, capacity, locked }, { room: at.room, capacity: 8, locked: false });
   },

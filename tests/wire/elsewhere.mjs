@@ -1,8 +1,8 @@
-// static/cluster.js in a lobby that sends it to another host: `node elsewhere.mjs URL`. The lobby's rooms
+// cluster/web/cluster.js in a lobby that sends it to another host: `node elsewhere.mjs URL`. The lobby's rooms
 // have ports of their own, at the host that `Host` says, which is not where this client has found the lobby.
 import assert from "node:assert/strict";
 import { io } from "socket.io-client";
-import { Cluster } from "../../static/cluster.js";
+import { Cluster } from "../../cluster/web/cluster.js";
 
 const url = process.argv[2];
 assert.equal(new URL(url).hostname, "127.0.0.1");

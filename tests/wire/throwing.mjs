@@ -1,9 +1,9 @@
-// static/cluster.js where the code or the storage of its page throws, rejects, or never answers: `node
+// cluster/web/cluster.js where the code or the storage of its page throws, rejects, or never answers: `node
 // throwing.mjs URL`. Each player gets into a room of a real lobby and back, logs out, and is somebody else
 // afterwards; the console is told. All at once. Ends at the first thing that differs.
 import assert from "node:assert/strict";
 import { io } from "socket.io-client";
-import { Cluster, webStorage } from "../../static/cluster.js";
+import { Cluster, webStorage } from "../../cluster/web/cluster.js";
 
 const url = process.argv[2];
 /** Generous: only what is broken takes so long, in ms. */

@@ -1,7 +1,7 @@
-// What a lobby or a room may say and no test of ours makes it say, said to static/cluster.js by a
+// What a lobby or a room may say and no test of ours makes it say, said to cluster/web/cluster.js by a
 // socket that is none. Ends at the first thing that differs.
 import assert from "node:assert/strict";
-import { Cluster } from "../../static/cluster.js";
+import { Cluster } from "../../cluster/web/cluster.js";
 
 const ann = { id: "a", name: "Ann" };
 const bob = { id: "b", name: "Bob" };

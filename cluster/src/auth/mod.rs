@@ -1,8 +1,6 @@
 //! Tokens: who a player is, for days.
 
 pub(crate) mod hs256;
-#[cfg(test)]
-pub(crate) mod invalid_tokens;
 pub(crate) mod key;
 pub(crate) mod logouts;
 pub(crate) mod token;

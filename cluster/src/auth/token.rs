@@ -15,15 +15,15 @@ use crate::{
         key::{self, Key},
     },
     runtime::failures::Wrong,
-    types::words::{Player, PlayerId, Refusal},
+    types::{Player, PlayerId, Refusal},
 };
 
-pub(super) const KIND: &str = "player";
+pub(crate) const KIND: &str = "player";
 /// A token of ours is some 300 bytes, and with the longest name and id 1,700; longer ones are not worth
 /// decoding.
-pub(super) const MAX_TOKEN_BYTES: usize = 2048;
+pub(crate) const MAX_TOKEN_BYTES: usize = 2048;
 /// Tokens may come from the future, for so many seconds: the system's clock may have been put back.
-pub(super) const CLOCK_PUT_BACK: u64 = 24 * 60 * 60;
+pub(crate) const CLOCK_PUT_BACK: u64 = 24 * 60 * 60;
 
 #[derive(Serialize, Deserialize)]
 struct Claims {
@@ -107,7 +107,7 @@ impl Tokens {
         self.verify_at(token, now())
     }
 
-    pub(super) fn verify_at(&self, token: &str, now: u64) -> Result<Login, Refusal> {
+    pub(crate) fn verify_at(&self, token: &str, now: u64) -> Result<Login, Refusal> {
         let Some((claims, by_old_key)) = self.read(token) else {
             self.wrong.add();
             return Err(Refusal::BadToken);
@@ -143,7 +143,7 @@ impl Tokens {
         (ours && whole).then_some((read.claims, by_old_key))
     }
 
-    pub(super) fn sign(&self, player: &Player, sid: &str, now: u64) -> anyhow::Result<String> {
+    pub(crate) fn sign(&self, player: &Player, sid: &str, now: u64) -> anyhow::Result<String> {
         let claims = Claims {
             iss: self.issuer.to_owned(),
             kind: KIND.to_owned(),

@@ -1,5 +1,6 @@
 //! Listening and serving HTTP, for the lobby and for rooms alike.
 
+mod assets;
 pub(crate) mod connection_limits;
 pub(crate) mod frames;
 pub(crate) mod origin;

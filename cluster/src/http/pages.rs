@@ -1,14 +1,13 @@
-//! What the lobby serves besides Socket.IO: the page, the client libraries, and in development the
+//! What the lobby serves besides Socket.IO: the page, `/cluster/` (`assets.rs`), and in development the
 //! log and the power to kill a room; each request is answered at once. And what both roles do with
-//! every request: refuse what is not for us (`origins.rs`), and tell browsers what they may make of
+//! every request: refuse what is not for us (`origin.rs`), and tell browsers what they may make of
 //! the answer.
 //!
-//! Files come from the page's folder and from nowhere else, except where a symbolic link leads: whoever
+//! The page's files come from its folder and from nowhere else, except where a symbolic link leads: whoever
 //! may put one there could put a copy there as well. Hidden ones (`.env`, `.git`) are not served.
 
 use std::{
     io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound},
-    path::PathBuf,
     sync::Arc,
 };
 
@@ -23,26 +22,22 @@ use axum::{
         },
     },
     middleware::{self, Next},
-    response::{IntoResponse, Redirect, Response},
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
 use serde_json::json;
 use tokio::sync::mpsc;
-use tower_http::services::{ServeDir, ServeFile};
+use tower_http::services::ServeDir;
 
 use crate::{
     config::{authority::Authority, settings::Settings},
-    http::origin::Origins,
+    http::{
+        assets::{assets, libraries_installed},
+        origin::Origins,
+    },
     logging::subscriber,
-    types::words::RoomId,
+    types::RoomId,
 };
-
-/// The client libraries: the name under `/vendor/`, and the file in its npm package. Versions are
-/// exact, as in `package.json`; `index.html` holds a hash of each.
-const VENDOR: [(&str, &str, &str); 2] = [
-    ("socket.io.min.js", "socket.io-client@4.8.3", "dist/socket.io.min.js"),
-    ("js.cookie.min.js", "js-cookie@3.0.5", "dist/js.cookie.min.js"),
-];
 
 /// The lobby's pages. `kill` gets the rooms that somebody wants killed, in development.
 pub(crate) fn pages(settings: &Settings, kill: mpsc::UnboundedSender<RoomId>) -> Router {
@@ -57,39 +52,13 @@ pub(crate) fn pages(settings: &Settings, kill: mpsc::UnboundedSender<RoomId>) ->
         .into_response(),
     };
     let mut pages =
-        Router::new().fallback(file).route("/dev", get(if settings.dev { "on" } else { "off" }));
+        assets(settings).fallback(file).route("/dev", get(if settings.dev { "on" } else { "off" }));
     if settings.dev {
         pages = pages
             .route("/dev/log", get(log))
             .route("/dev/rooms/{room}/kill", post(kill_room).with_state(kill));
     }
-    for (library, (name, package, file)) in libraries(settings).into_iter().zip(VENDOR) {
-        let elsewhere = format!("{}/{package}/{file}", settings.cdn.as_str());
-        // Looked for at each request: after `npm ci` a reload is enough.
-        let library = async move |request: Request| {
-            if !library.is_file() {
-                return Redirect::temporary(&elsewhere).into_response();
-            }
-            let file = ServeFile::new(&library).try_call(request).await;
-            file.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR).into_response()
-        };
-        pages = pages.route(&format!("/vendor/{name}"), get(library));
-    }
-    if libraries(settings).iter().any(|library| !library.is_file()) {
-        tracing::info!(
-            from = settings.cdn.as_str(),
-            "client libraries (npm ci installs them here)"
-        );
-    }
     pages.layer(middleware::from_fn_with_state(Arc::new(settings.clone()), as_page))
-}
-
-/// Where `npm ci` puts the libraries: `node_modules` stands beside the page's folder.
-fn libraries(settings: &Settings) -> [PathBuf; 2] {
-    VENDOR.map(|(_, package, file)| {
-        let package = package.split('@').next().expect("a name");
-        settings.static_dir.join("../node_modules").join(package).join(file)
-    })
 }
 
 async fn as_page(State(settings): State<Arc<Settings>>, request: Request, next: Next) -> Response {
@@ -121,7 +90,7 @@ fn is_hidden(path: &str) -> bool {
 /// What the page may load and do: nothing but what is listed here. A page that needs more, such as
 /// WebAssembly (`'wasm-unsafe-eval'` among the scripts), adds it here.
 fn content_security_policy(settings: &Settings, here: &Authority) -> String {
-    let cdn = match libraries(settings).iter().all(|library| library.is_file()) {
+    let cdn = match libraries_installed(settings) {
         true => String::new(),
         false => format!(" {}://{}", settings.cdn.scheme(), settings.cdn.authority()),
     };

@@ -1,4 +1,5 @@
-//! The hooks of the lobby. `src/server.rs` implements them; the loop in `lobby_loop.rs` calls them.
+//! The hooks of the lobby: [`Lobby`] for people, implemented in `src/server.rs`, and [`RoomManager`] for
+//! rooms, in `src/room_manager.rs`. `event_loop/` calls them.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
@@ -6,9 +7,9 @@ use serde_json::{Map, Value};
 pub use crate::rooms::RoomInfo;
 use crate::{
     auth::token::random_id,
-    lobby::context::Cluster,
+    lobby::context::LobbyContext,
     room::hooks::Room,
-    types::words::{Answer, Exit, Player, PlayerId, Refusal, RoomId},
+    types::{Answer, Exit, Message, Player, PlayerId, Refusal, RoomId},
 };
 
 /// What a browser sends to register.
@@ -22,7 +23,7 @@ pub struct Registration {
     pub more: Map<String, Value>,
 }
 
-/// Who somebody is, from now on: a new player, or one that you know already.
+/// Who a person is from now on: a new player, or one that you know already.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The same at each registration of this person, or a new one.
@@ -80,9 +81,9 @@ fn is_invisible(c: char) -> bool {
 pub enum Arrival {
     /// Registered just now.
     New,
-    /// Known by his token.
+    /// Known by their token.
     Resumed,
-    /// From a room, and why; his page has been told the same.
+    /// From a room, and why; their page has been told the same.
     Returned {
         /// The room that they were in.
         room: RoomId,
@@ -91,75 +92,95 @@ pub enum Arrival {
     },
 }
 
-/// The lobby: its state, and what it does when something happens.
+/// The people in the lobby: who may enter, and what they ask.
 ///
 /// Hooks are called one at a time, in the order in which things happened, by the task that owns the
-/// state. A hook must not wait: give work away with [`Cluster::spawn`] (futures) or
-/// [`Cluster::compute`] (heavy work). A hook that panics is logged, and the lobby goes on.
+/// state. A hook must not wait: spawn async work with [`LobbyContext::spawn`], heavy work with
+/// [`LobbyContext::compute`]; the result comes as a later call. A hook that panics is logged, and the
+/// lobby goes on.
 #[allow(unused_variables, reason = "defaults name their arguments for those who copy them")]
-pub trait Lobby: Sized + 'static {
-    /// What runs in the rooms.
-    type Room: Room;
+pub trait Lobby: Default + 'static {
     /// Browser to lobby: an enum; a variant's name in snake_case is the event's name.
-    type Request: DeserializeOwned;
+    type Request: DeserializeOwned + Message;
     /// Lobby to browser: an enum as above.
-    type Event: Serialize;
+    type Event: Serialize + Message;
 
-    /// The lobby begins; nobody is connected yet. A refusal ends the program.
-    fn on_start(lobby: &Cluster<Self>) -> impl Future<Output = Result<Self, Refusal>>;
+    /// Called once, before anybody can connect. A refusal ends the program. Default: nothing.
+    fn on_start(
+        &mut self,
+        lobby: &LobbyContext<Self>,
+    ) -> impl Future<Output = Result<(), Refusal>> {
+        async { Ok(()) }
+    }
 
-    /// Somebody registers: who is it? The place for a database or an identity provider; several of
-    /// these may wait at the same time. Default: anyone with a proper name is a new player.
+    /// Authenticates a registration: the place for a database or an identity provider. Several of these
+    /// may run at the same time. Default: anyone with a proper name is a new player.
     fn on_register(form: Registration) -> impl Future<Output = Result<Identity, Refusal>> {
         async move { Identity::new(&form.name) }
     }
 
-    /// A player asks something. His messages come in the order in which he sent them.
+    /// A request of a player. Those of one player come in the order in which they were sent. Default:
+    /// refused as unknown.
     fn on_request(
         &mut self,
-        lobby: &Cluster<Self>,
+        lobby: &LobbyContext<Self>,
         from: &Player,
         request: Self::Request,
-    ) -> Answer;
+    ) -> Answer {
+        Err(Refusal::UnknownEvent(String::new()))
+    }
 
-    /// A player is in the lobby now. Default: back into the room that keeps a seat for him, if any.
-    fn on_arrive(&mut self, lobby: &Cluster<Self>, player: &Player, how: Arrival) {
+    /// A player is in the lobby now. Default: back into the room that keeps a seat for them, if any.
+    fn on_arrive(&mut self, lobby: &LobbyContext<Self>, player: &Player, how: Arrival) {
         lobby.send_back(player);
     }
 
-    /// A player is not in the lobby any more: once for each `on_arrive`. He is in a room, or on his way
-    /// to one, if `seat_of` finds it; else he is gone, or loads his page again and will be back at once.
-    /// Default: nothing.
-    fn on_leave(&mut self, lobby: &Cluster<Self>, player: &Player) {}
-
-    /// A room is open now. Default: nothing.
-    fn on_room_ready(&mut self, lobby: &Cluster<Self>, room: &Info<Self>) {}
-
-    /// A room says something, with `tell_lobby`. Default: nothing.
-    fn on_room_message(
-        &mut self,
-        lobby: &Cluster<Self>,
-        room: &Info<Self>,
-        said: <Self::Room as Room>::ToLobby,
-    ) {
-    }
-
-    /// A room has ended, and its process is gone: exactly once for each room that was created. Its
-    /// players are back, or on their way. Default: nothing; a room is not started again.
-    fn on_room_exit(
-        &mut self,
-        lobby: &Cluster<Self>,
-        room: &Info<Self>,
-        exit: Exit<<Self::Room as Room>::Outcome>,
-    ) {
-    }
+    /// A player is not in the lobby any more: once for each `on_arrive`. They are in a room, or on the
+    /// way to one, if `seat_of` finds it; otherwise they are gone, or are reloading the page. Default:
+    /// nothing.
+    fn on_leave(&mut self, lobby: &LobbyContext<Self>, player: &Player) {}
 
     /// The lobby is about to stop; its rooms are asked to finish after this. Default: nothing.
-    fn on_stop(&mut self, lobby: &Cluster<Self>) {}
+    fn on_stop(&mut self, lobby: &LobbyContext<Self>) {}
 }
 
-/// What the lobby knows of one of its rooms.
-pub type Info<L> = RoomInfo<<<L as Lobby>::Room as Room>::Options>;
+/// The rooms of one kind: which one a player gets, and what rooms say. Implemented for the lobby's
+/// state, once for each kind of room that `main.rs` registers; called as the hooks of [`Lobby`].
+#[allow(unused_variables, reason = "defaults name their arguments for those who copy them")]
+pub trait RoomManager<R: Room>: Lobby {
+    /// Which room a player gets who asked to `play`: an open one, or one that this creates. A player
+    /// who has a seat already goes there, and this is not called. Default: the fullest open room, so
+    /// that players meet; a new one with default options if there is none.
+    fn pick(&mut self, lobby: &LobbyContext<Self>, player: &Player) -> Result<RoomId, Refusal> {
+        match lobby.fullest::<R>() {
+            Some(room) => Ok(room.id),
+            None => lobby.create::<R>(player, lobby.settings().seats, R::Options::default()),
+        }
+    }
+
+    /// A room is open. Default: nothing.
+    fn on_room_ready(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<R::Options>) {}
+
+    /// A message of a room's `tell_lobby`. Default: nothing.
+    fn on_room_message(
+        &mut self,
+        lobby: &LobbyContext<Self>,
+        room: &RoomInfo<R::Options>,
+        message: R::ToLobby,
+    ) {
+    }
+
+    /// A room has ended, and its process is gone: exactly once for each room that was created, after all
+    /// that it told the lobby. Its players are back, or on the way. Default: nothing; a room is not
+    /// started again.
+    fn on_room_exit(
+        &mut self,
+        lobby: &LobbyContext<Self>,
+        room: &RoomInfo<R::Options>,
+        exit: Exit,
+    ) {
+    }
+}
 
 #[cfg(test)]
 mod tests {

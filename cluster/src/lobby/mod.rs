@@ -3,5 +3,7 @@
 pub(crate) mod context;
 pub(crate) mod event_loop;
 pub(crate) mod hooks;
+#[cfg(debug_assertions)]
+pub(crate) mod page_types;
 pub(crate) mod process;
 pub(crate) mod sessions;

@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
+use socketioxide::layer::SocketIoLayer;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -19,6 +20,8 @@ use tokio::{
 };
 use tracing::info;
 
+#[cfg(debug_assertions)]
+use crate::lobby::page_types;
 use crate::{
     auth::token::Tokens,
     config::settings::Settings,
@@ -28,21 +31,25 @@ use crate::{
         pages, server,
     },
     lobby::{
-        context::Cluster,
+        context::{LobbyContext, kinds::Kind},
         event_loop::{Auth, Inboxes, LobbyLoop},
         hooks::Lobby,
         sessions::People,
     },
     logging::subscriber,
-    room::process,
-    rooms::{RoomManager, code_attempts::Guesses},
+    rooms::{Rooms, code_attempts::Guesses},
     routing::{
         gateway::{Doors, Front},
         relay,
     },
     runtime::{clock, rate_limiter::Rates, scheduler::Agenda, token_bucket::Rate},
-    socketio::{connection, event_limits::Paces, events},
-    types::words::Refusal,
+    socketio::{
+        connection::FromClient,
+        event_limits::Paces,
+        events::{self, LOBBY_REQUESTS},
+        namespace,
+    },
+    types::Refusal,
 };
 
 /// What a lobby needs itself and for a few connections, and what each room costs it: a socket, two
@@ -54,7 +61,7 @@ const FEW: u32 = 16;
 const LAST_WORK: Duration = Duration::from_millis(100);
 
 /// The whole life of a lobby process, on the main thread.
-pub(crate) fn main<L: Lobby>(settings: Settings) -> anyhow::Result<ExitCode> {
+pub(crate) fn main<L: Lobby>(settings: Settings, kinds: Vec<Kind<L>>) -> anyhow::Result<ExitCode> {
     settings.check()?;
     clock::start();
     // Hooks may take the main thread, and connections all others.
@@ -69,7 +76,7 @@ pub(crate) fn main<L: Lobby>(settings: Settings) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let listener = server::bind(settings.address())?;
-        run::<L>(listener, connections, settings, stop_signal()?).await
+        run(listener, connections, settings, kinds, stop_signal()?).await
     });
     // Dropping it would wait for computations; they end with the process.
     runtime.shutdown_timeout(LAST_WORK);
@@ -81,18 +88,24 @@ pub(crate) async fn run<L: Lobby>(
     listener: TcpListener,
     connections: u32,
     settings: Settings,
+    kinds: Vec<Kind<L>>,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    events::check_names::<L::Request>()?;
-    process::check::<L::Room>()?;
+    events::check_names::<L::Request>(LOBBY_REQUESTS)?;
+    kinds.iter().try_for_each(|kind| (kind.process.check)())?;
     let (from_processes, processes) = mpsc::unbounded_channel();
     let (from_clients, clients) = mpsc::unbounded_channel();
     let (kill, kills) = mpsc::unbounded_channel();
     let Settings { name, key_file, old_key_file, token_ttl, .. } = &settings;
     let tokens = Arc::new(Tokens::open(name, key_file, old_key_file, *token_ttl)?);
     let doors = Doors::default();
-    let rooms = RoomManager::new(settings.clone(), from_processes, doors.clone())?;
-    let cluster = Cluster {
+    let rooms = Rooms::new(settings.clone(), from_processes, doors.clone())?;
+    #[cfg(debug_assertions)]
+    if settings.dev {
+        page_types::write(&settings.static_dir, &kinds);
+    }
+    let cluster = LobbyContext {
+        kinds,
         rooms: RefCell::new(rooms),
         people: RefCell::new(People::default()),
         guesses: RefCell::new(Guesses::new(settings.wrong_codes_per_minute)),
@@ -100,23 +113,12 @@ pub(crate) async fn run<L: Lobby>(
         tokens: tokens.clone(),
         settings,
     };
-    let lobby = L::on_start(&cluster).await.context("the lobby does not start")?;
+    let mut lobby = L::default();
+    lobby.on_start(&cluster).await.context("the lobby does not start")?;
 
     let settings = &cluster.settings;
     let guests = Guests::new(&settings.limits, connections)?;
-    let per_player = Rate::new(settings.limits.connects_per_second.get(), CONNECTS_AT_ONCE);
-    let connects = Arc::new(Mutex::new(Rates::new(per_player)));
-    let admit = move |auth: &Value| {
-        let who = authenticate(&tokens, auth);
-        let player = who.iter().flatten().map(|login| login.player.id.clone()).next();
-        let mut connects = connects.lock().expect("nobody panics while holding this");
-        match player.as_ref().is_none_or(|player| connects.allow(player, Instant::now())) {
-            true => Ok((who, player)),
-            false => Err(Refusal::TooFast),
-        }
-    };
-    let (limits, paces) = (&settings.limits, Paces::of_lobby(&settings.limits));
-    let sockets = connection::serve("/socket.io", limits, &guests, paces, from_clients, admit);
+    let sockets = sockets(settings, &guests, tokens, from_clients);
     let app = pages::pages(settings, kill).merge(relay::routes(doors.clone())).layer(sockets);
     let origins = Origins::new(settings.public_url.as_ref(), &settings.allow_origin, false);
     let app = connection_limits::only_welcome(pages::only_ours(app, origins));
@@ -134,6 +136,28 @@ pub(crate) async fn run<L: Lobby>(
     let (handed_off, relayed) = doors.counts();
     info!(handed_off, relayed, "lobby stopped");
     Ok(())
+}
+
+/// Socket.IO for the lobby: a connection is a player's if it has a token.
+fn sockets(
+    settings: &Settings,
+    guests: &Guests,
+    tokens: Arc<Tokens>,
+    inbox: mpsc::UnboundedSender<FromClient<Auth>>,
+) -> SocketIoLayer {
+    let limits = &settings.limits;
+    let per_player = Rate::new(limits.connects_per_second.get(), CONNECTS_AT_ONCE);
+    let connects = Arc::new(Mutex::new(Rates::new(per_player)));
+    let admit = move |auth: &Value| {
+        let who = authenticate(&tokens, auth);
+        let player = who.iter().flatten().map(|login| login.player.id.clone()).next();
+        let mut connects = connects.lock().expect("nobody panics while holding this");
+        match player.as_ref().is_none_or(|player| connects.allow(player, Instant::now())) {
+            true => Ok((who, player)),
+            false => Err(Refusal::TooFast),
+        }
+    };
+    namespace::serve("/socket.io", limits, guests, Paces::of_lobby(limits), inbox, admit)
 }
 
 fn announce(settings: &Settings, mut address: SocketAddr) {

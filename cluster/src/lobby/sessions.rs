@@ -17,7 +17,7 @@ use crate::{
         connection::{Conn, Message},
         packet::ConnId,
     },
-    types::words::{Player, PlayerId, Refusal, RoomId},
+    types::{Player, PlayerId, Refusal, RoomId},
 };
 
 /// Who is sent to rooms so often, within this time and without asking, goes round in circles.

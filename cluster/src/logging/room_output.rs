@@ -16,7 +16,7 @@ use tracing::Level;
 
 use crate::{
     runtime::token_bucket::{Budget, Rate},
-    types::words::RoomId,
+    types::RoomId,
 };
 
 /// Longer lines are cut into pieces of this size.

@@ -36,14 +36,11 @@ use tokio::{
 use crate::{
     config::settings::RoomSettings,
     runtime::clock,
-    types::{
-        route::Route,
-        words::{Player, PlayerId, Refusal, RoomId},
-    },
+    types::{Player, PlayerId, Refusal, RoomId, Route},
 };
 
 /// Raised whenever a frame changes its meaning; lobby and room must agree.
-pub(crate) const VERSION: u32 = 5;
+pub(crate) const VERSION: u32 = 6;
 pub(crate) const MAX_FRAME: usize = 64 * 1024;
 /// Frames that may wait for a room that does not read, and their bytes; one more, and it counts as hung.
 const MAX_WAITING: usize = 4096;
@@ -88,6 +85,8 @@ pub(crate) enum ToRoom {
 /// What a room knows of itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct RoomAbout {
+    /// Which of the registered kinds of rooms it is.
+    pub kind: String,
     pub capacity: usize,
     pub seed: u64,
     pub host: Option<PlayerId>,
@@ -131,7 +130,7 @@ pub(crate) enum FromRoom {
     Joined {
         seat: u64,
     },
-    /// The connection is lost; the seat is kept for the grace that `on_drop` gave.
+    /// The connection is lost; the seat is kept for the grace that `on_disconnect` gave.
     Dropped {
         seat: u64,
     },
@@ -147,12 +146,9 @@ pub(crate) enum FromRoom {
     /// A message for `on_room_message`.
     Message(Box<RawValue>),
     Locked(bool),
-    /// Last frame: ended in order, with the outcome that was given to `close`. A variant of its own, since
-    /// an optional one that is `null` reads as none.
-    Finished {
-        outcome: Box<RawValue>,
-    },
-    /// Last frame: ended in order, without an outcome.
+    /// Last frame: a hook called `close`.
+    Finished,
+    /// Last frame: empty for too long, or asked by the lobby.
     Closed,
 }
 

@@ -11,9 +11,9 @@ use crate::{
     config::settings::Settings,
     process::{
         channel::VERSION,
-        supervisor::{self, FromProcess, Process, Verdict},
+        supervisor::{self, FromProcess, Process},
     },
-    types::words::{Exit, RoomId},
+    types::{Exit, RoomId},
 };
 
 /// The room that was taken from the pool gets the processor before the one that replaces it.
@@ -156,6 +156,6 @@ impl Pool {
 const REBUILT: &str = "the program was built again; start the lobby again";
 
 /// What becomes of a misfit.
-pub(crate) fn rebuilt() -> Verdict {
+pub(crate) fn rebuilt() -> Exit {
     Exit::NeverReady(REBUILT.to_owned())
 }

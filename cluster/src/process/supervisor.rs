@@ -14,7 +14,6 @@ use rustix::{
     net::sockopt::set_socket_send_buffer_size,
     process::{Pid, Signal, kill_process_group},
 };
-use serde_json::value::RawValue;
 use tokio::{
     net::UnixStream,
     process::{Child, Command},
@@ -34,7 +33,7 @@ use crate::{
         clock::timeout,
         token_bucket::{Budget, Rate},
     },
-    types::words::{Exit, RoomId, short},
+    types::{Exit, RoomId, short},
 };
 
 /// Frames of one room that the lobby has not dealt with yet; a room that says more waits.
@@ -58,25 +57,23 @@ const SHORT: Duration = Duration::from_millis(10);
 /// which doubles it. Without this it would be some 280.
 const SEND_BUFFER: usize = 24 * 1024;
 
-pub(crate) type Verdict = Exit<Box<RawValue>>;
-
 /// What a process brings to the lobby's loop.
 pub(crate) enum FromProcess {
     Said(RoomId, FromRoom, OwnedSemaphorePermit),
     /// The process is gone and reaped; nothing follows.
-    Ended(RoomId, Verdict),
+    Ended(RoomId, Exit),
 }
 
 /// A running room process. Dropping this kills it.
 #[derive(Debug)]
 pub(crate) struct Process {
     pub sender: Sender,
-    kill: watch::Sender<Option<Verdict>>,
+    kill: watch::Sender<Option<Exit>>,
 }
 
 impl Process {
     /// Kills the process; the first verdict counts. Whether this was the first.
-    pub fn kill(&self, verdict: Verdict) -> bool {
+    pub fn kill(&self, verdict: Exit) -> bool {
         self.kill.send_if_modified(|current| {
             let first = current.is_none();
             current.get_or_insert(verdict);
@@ -161,13 +158,13 @@ struct Watched {
     /// It has said that it runs.
     warm: bool,
     /// What the room said of its own end.
-    closed: Option<Verdict>,
+    closed: Option<Exit>,
 }
 
 impl Watched {
     async fn watch(
         mut self,
-        mut killed: watch::Receiver<Option<Verdict>>,
+        mut killed: watch::Receiver<Option<Exit>>,
         ready_timeout: Duration,
         heartbeat_timeout: Duration,
     ) {
@@ -198,7 +195,7 @@ impl Watched {
     }
 
     /// Passes on what the room says, until its process ends (`None`) or must be ended.
-    async fn listen(&mut self, ready: Duration, heartbeat: Duration) -> Option<Verdict> {
+    async fn listen(&mut self, ready: Duration, heartbeat: Duration) -> Option<Exit> {
         let process = self.child.id();
         loop {
             let patience = if self.warm { heartbeat } else { ready };
@@ -255,9 +252,9 @@ impl Watched {
 }
 
 /// How the room ends, if this says so.
-pub(crate) fn verdict(frame: &FromRoom) -> Option<Verdict> {
+pub(crate) fn verdict(frame: &FromRoom) -> Option<Exit> {
     match frame {
-        FromRoom::Finished { outcome } => Some(Exit::Finished(outcome.clone())),
+        FromRoom::Finished => Some(Exit::Finished),
         FromRoom::Closed => Some(Exit::Closed),
         FromRoom::Failed(refusal) => Some(Exit::NeverReady(refusal.to_string())),
         FromRoom::Crashed { what } => Some(Exit::Crashed(what.clone())),
@@ -266,7 +263,7 @@ pub(crate) fn verdict(frame: &FromRoom) -> Option<Verdict> {
 }
 
 /// Waits for a verdict from outside; without anybody left to give one, the room is not needed.
-async fn told(killed: &mut watch::Receiver<Option<Verdict>>) -> Verdict {
+async fn told(killed: &mut watch::Receiver<Option<Exit>>) -> Exit {
     let verdict = killed.wait_for(Option::is_some).await;
     verdict.ok().and_then(|verdict| verdict.clone()).unwrap_or(Exit::Closed)
 }

@@ -9,23 +9,25 @@ use std::{
 };
 
 use rand::{SeedableRng as _, rngs::StdRng};
-use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use crate::{
     Bytes,
     process::channel::{FromRoom, RoomAbout},
-    room::hooks::Room,
+    room::{
+        hooks::Room,
+        output::{Output, encode},
+    },
     runtime::{
         compute::{ComputeError, Job, Work},
         scheduler::{Agenda, Timer},
     },
-    socketio::events::{self, Encoded},
-    types::words::{Leave, Player, PlayerId, RoomId, short, to_raw},
+    socketio::events::Encoded,
+    types::{Leave, Player, PlayerId, RoomId, short, to_raw},
 };
 
 /// The handle that every hook of a room gets.
-pub struct Ctx<R: Room> {
+pub struct RoomContext<R: Room> {
     room: RoomId,
     about: RoomAbout,
     opened: Instant,
@@ -38,26 +40,14 @@ pub struct Ctx<R: Room> {
     tick_delay: Cell<Duration>,
     empty_timeout: Cell<Option<Duration>>,
     random: RefCell<StdRng>,
-    pub(crate) agenda: Agenda<R, Ctx<R>>,
+    pub(crate) agenda: Agenda<R, RoomContext<R>>,
     pub(crate) out: RefCell<Vec<Output>>,
 }
 
-/// What a hook queued.
-pub(crate) enum Output {
-    Send { to: PlayerId, event: Rc<Encoded> },
-    Broadcast { event: Rc<Encoded>, except: Option<PlayerId>, volatile: bool },
-    Sync,
-    SendToLobby { player: PlayerId, why: Leave },
-    SendToRoom { player: PlayerId, room: RoomId },
-    Ban { player: PlayerId, reason: String },
-    Frame(FromRoom),
-    Close { outcome: Box<RawValue> },
-}
-
-impl<R: Room> Ctx<R> {
+impl<R: Room> RoomContext<R> {
     pub(crate) fn new(room: RoomId, about: RoomAbout, empty_timeout: Duration) -> Self {
         let agenda = Agenda::new();
-        Ctx {
+        RoomContext {
             room,
             opened: agenda.now(),
             players: RefCell::new(Rc::new([])),
@@ -129,7 +119,7 @@ impl<R: Room> Ctx<R> {
     }
 
     /// Takes no more players, or takes them again. Those who have a seat keep it, also those who are still
-    /// on the way ([`Ctx::expected`]). What the lobby has locked stays locked.
+    /// on the way ([`RoomContext::expected`]). What the lobby has locked stays locked.
     pub fn lock(&self, locked: bool) {
         if self.locked.replace(locked) != locked {
             self.push(Output::Frame(FromRoom::Locked(locked)));
@@ -204,13 +194,21 @@ impl<R: Room> Ctx<R> {
     }
 
     /// Calls back once, after `delay`.
-    pub fn after(&self, delay: Duration, call: impl FnOnce(&mut R, &Ctx<R>) + 'static) -> Timer {
+    pub fn after(
+        &self,
+        delay: Duration,
+        call: impl FnOnce(&mut R, &RoomContext<R>) + 'static,
+    ) -> Timer {
         self.agenda.after(delay, call)
     }
 
     /// Calls back again and again, first after `period`; less than a millisecond counts as one. Late calls do not change
     /// the rate. Of those that were missed in a stall one is made up for, and the others are skipped.
-    pub fn every(&self, period: Duration, call: impl FnMut(&mut R, &Ctx<R>) + 'static) -> Timer {
+    pub fn every(
+        &self,
+        period: Duration,
+        call: impl FnMut(&mut R, &RoomContext<R>) + 'static,
+    ) -> Timer {
         self.agenda.every(period, call)
     }
 
@@ -223,7 +221,7 @@ impl<R: Room> Ctx<R> {
     pub fn spawn<T: 'static>(
         &self,
         future: impl Future<Output = T> + 'static,
-        done: impl FnOnce(&mut R, &Ctx<R>, T) + 'static,
+        done: impl FnOnce(&mut R, &RoomContext<R>, T) + 'static,
     ) {
         self.agenda.spawn(future, done);
     }
@@ -232,7 +230,7 @@ impl<R: Room> Ctx<R> {
     pub fn compute<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Work) -> T + Send + 'static,
-        done: impl FnOnce(&mut R, &Ctx<R>, Result<T, ComputeError>) + 'static,
+        done: impl FnOnce(&mut R, &RoomContext<R>, Result<T, ComputeError>) + 'static,
     ) -> Job {
         self.agenda.compute(work, |_, _, ()| {}, done)
     }
@@ -241,8 +239,8 @@ impl<R: Room> Ctx<R> {
     /// the last one. That one comes when the work has really ended, also if it was cancelled.
     ///
     /// ```no_run
-    /// # use app::cluster::{Ctx, Room};
-    /// # fn hook<R: Room>(room: &Ctx<R>) {
+    /// # use cluster::{Room, RoomContext};
+    /// # fn hook<R: Room>(room: &RoomContext<R>) {
     /// let job = room.compute_in_parts(
     ///     |work| {
     ///         for row in 0..100 {
@@ -259,8 +257,8 @@ impl<R: Room> Ctx<R> {
     pub fn compute_in_parts<P: Send + 'static, T: Send + 'static>(
         &self,
         work: impl FnOnce(&Work<P>) -> T + Send + 'static,
-        on_report: impl FnMut(&mut R, &Ctx<R>, P) + 'static,
-        done: impl FnOnce(&mut R, &Ctx<R>, Result<T, ComputeError>) + 'static,
+        on_report: impl FnMut(&mut R, &RoomContext<R>, P) + 'static,
+        done: impl FnOnce(&mut R, &RoomContext<R>, Result<T, ComputeError>) + 'static,
     ) -> Job {
         self.agenda.compute(work, on_report, done)
     }
@@ -297,13 +295,10 @@ impl<R: Room> Ctx<R> {
         }
     }
 
-    /// Ends the room, now: everyone goes to the lobby, which gets the outcome in `on_room_exit`. A room
-    /// that ends otherwise has no outcome; `tell_lobby` what must not be lost.
-    pub fn close(&self, outcome: R::Outcome) {
-        match to_raw(&outcome) {
-            Ok(outcome) => self.push(Output::Close { outcome }),
-            Err(error) => panic!("the outcome cannot be written as JSON: {error}"),
-        }
+    /// Ends the room: everyone goes to the lobby. What was said with `tell_lobby` before arrives there
+    /// before `on_room_exit` is called with [`Exit::Finished`](crate::Exit::Finished).
+    pub fn close(&self) {
+        self.push(Output::Close);
     }
 
     #[cfg(any(test, feature = "testing"))]
@@ -349,9 +344,4 @@ impl<R: Room> Ctx<R> {
     fn push(&self, output: Output) {
         self.out.borrow_mut().push(output);
     }
-}
-
-pub(crate) fn encode(event: &impl serde::Serialize) -> Option<Rc<Encoded>> {
-    let encoded = events::encode(event);
-    encoded.inspect_err(|error| tracing::error!(%error, "an event was not sent")).ok().map(Rc::new)
 }

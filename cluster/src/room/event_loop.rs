@@ -16,7 +16,7 @@ use crate::{
     http::{connection_limits::Guests, server},
     process::channel::{FromRoom, Receiver, Sender, ToRoom},
     room::{
-        context::Ctx,
+        context::RoomContext,
         core::{Core, Effect},
         hooks::Room,
     },
@@ -29,7 +29,7 @@ use crate::{
         connection::{Answerer, Conn, FromClient, Message},
         packet::{ConnId, RawEvent},
     },
-    types::words::{PlayerId, Refusal, Reply},
+    types::{PlayerId, Refusal, Reply},
 };
 
 /// A room that has much to do lets its sockets and its signs of life have the thread after so long. Without
@@ -72,7 +72,7 @@ impl<R: Room> RoomLoop<'_, R> {
         mut from_lobby: Receiver,
         entrance: &Entrance,
     ) -> anyhow::Result<()> {
-        let mut tasks: SelectAll<Task<R, Ctx<R>>> = SelectAll::new();
+        let mut tasks: SelectAll<Task<R, RoomContext<R>>> = SelectAll::new();
         let mut answers: FuturesUnordered<Later> = FuturesUnordered::new();
         let mut turn = Instant::now();
         while !self.core.is_ending() {
@@ -227,7 +227,7 @@ impl<R: Room> RoomLoop<'_, R> {
 enum Happened<R: Room> {
     Frame(Option<ToRoom>),
     Client(FromClient<PlayerId>),
-    Call(Call<R, Ctx<R>>),
+    Call(Call<R, RoomContext<R>>),
     Panic(Panic),
     Nothing,
 }

@@ -1,4 +1,4 @@
-//! The hooks of a room. `src/room.rs` implements them; the loop in `room_loop.rs` calls them.
+//! The hooks of a room. `src/room.rs` implements them; `event_loop.rs` calls them.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     Bytes,
-    room::context::Ctx,
-    types::words::{Answer, Leave, Player, Refusal},
+    room::context::RoomContext,
+    types::{Answer, Leave, Message, Player, Refusal},
 };
 
 /// One room: its state, and what it does when something happens.
 ///
 /// Hooks are called one at a time, in the order in which things happened, by the task that owns the
-/// state. A hook must not wait: give work away with [`Ctx::spawn`] (futures) or [`Ctx::compute`] (heavy
+/// state. A hook must not wait: give work away with [`RoomContext::spawn`] (futures) or [`RoomContext::compute`] (heavy
 /// work). A hook that takes longer than the heartbeat timeout gets its room killed as hung; one that
 /// panics ends the room, and no other, or with `--room-panic ends-hook` not even that: who has asked is
 /// refused with `internal`.
@@ -25,14 +25,12 @@ use crate::{
 pub trait Room: Sized + 'static {
     /// What kind of room this is: given by the lobby at creation. Anybody may read it in the list of
     /// rooms.
-    type Options: Serialize + DeserializeOwned + Clone + 'static;
+    type Options: Serialize + DeserializeOwned + Clone + Default + Message;
     /// Browser to room: an enum; a variant's name in snake_case is the event's name.
-    type Request: DeserializeOwned;
+    type Request: DeserializeOwned + Message;
     /// Room to browser: an enum as above.
-    type Event: Serialize;
-    /// What a finished room leaves behind: given to `close`, received by the lobby's `on_room_exit`.
-    type Outcome: Serialize + DeserializeOwned;
-    /// Lobby to room; `()` where there is nothing to say, also below.
+    type Event: Serialize + Message;
+    /// Lobby to room.
     type FromLobby: Serialize + DeserializeOwned;
     /// Room to lobby.
     type ToLobby: Serialize + DeserializeOwned;
@@ -41,57 +39,65 @@ pub trait Room: Sized + 'static {
     /// whoever waits for it. Must be done within the ready timeout (5 s).
     fn on_open(
         options: Self::Options,
-        room: &Ctx<Self>,
+        room: &RoomContext<Self>,
     ) -> impl Future<Output = Result<Self, Refusal>>;
 
-    /// A player asks something. Messages of one player come in the order in which he sent them.
-    fn on_message(&mut self, room: &Ctx<Self>, from: &Player, request: Self::Request) -> Answer;
+    /// A request of a player. Those of one player come in the order in which they were sent. Default:
+    /// refused as unknown.
+    fn on_message(
+        &mut self,
+        room: &RoomContext<Self>,
+        from: &Player,
+        request: Self::Request,
+    ) -> Answer {
+        Err(Refusal::UnknownEvent(String::new()))
+    }
 
     /// A player sends bytes: his page's event `binary`. Default: refused as unknown.
-    fn on_binary(&mut self, room: &Ctx<Self>, from: &Player, data: Bytes) -> Answer {
+    fn on_binary(&mut self, room: &RoomContext<Self>, from: &Player, data: Bytes) -> Answer {
         Err(Refusal::UnknownEvent("binary".to_owned()))
     }
 
     /// May this player have a seat? Called before he comes; there is a free seat. Default: yes.
-    fn on_admit(&mut self, room: &Ctx<Self>, player: &Player) -> Result<(), Refusal> {
+    fn on_admit(&mut self, room: &RoomContext<Self>, player: &Player) -> Result<(), Refusal> {
         Ok(())
     }
 
     /// All that a player needs to see the room as it is now. Sent when he joins or returns, before
-    /// `on_join` or `on_return` (which may `sync` if they change what it shows), and to everyone by
-    /// [`Ctx::sync`]. Default: nothing.
-    fn snapshot(&self, room: &Ctx<Self>, to: &Player) -> Option<Self::Event> {
+    /// `on_join` or `on_reconnect` (which may `sync` if they change what it shows), and to everyone by
+    /// [`RoomContext::sync`]. Default: nothing.
+    fn snapshot(&self, room: &RoomContext<Self>, to: &Player) -> Option<Self::Event> {
         None
     }
 
     /// A player is in the room: once a player, before anything that he says. The others have been told
     /// `player_joined`. Default: nothing.
-    fn on_join(&mut self, room: &Ctx<Self>, player: &Player) {}
+    fn on_join(&mut self, room: &RoomContext<Self>, player: &Player) {}
 
     /// A player's connection is lost: `is_here` is false already. `Some(grace)` keeps his seat for so long; if he does not return,
     /// `on_leave` follows. Default: `None`, he leaves at once.
-    fn on_drop(&mut self, room: &Ctx<Self>, player: &Player) -> Option<Duration> {
+    fn on_disconnect(&mut self, room: &RoomContext<Self>, player: &Player) -> Option<Duration> {
         None
     }
 
-    /// A player is here with a new connection: after `on_drop`, or from another window. Default: nothing.
-    fn on_return(&mut self, room: &Ctx<Self>, player: &Player) {}
+    /// A player is here with a new connection: after `on_disconnect`, or from another window. Default: nothing.
+    fn on_reconnect(&mut self, room: &RoomContext<Self>, player: &Player) {}
 
     /// A player is out of the room for good, and not among its `players` any more: exactly once for each
     /// `on_join`, also for all who are there when the room ends. Default: nothing.
-    fn on_leave(&mut self, room: &Ctx<Self>, player: &Player, why: Leave) {}
+    fn on_leave(&mut self, room: &RoomContext<Self>, player: &Player, why: Leave) {}
 
-    /// Called at the rate set with [`Ctx::tick_rate`]; `dt` is the time since the last tick, measured.
-    /// A room that was busy makes up for two ticks at most and skips the others; [`Ctx::tick_delay`]
+    /// Called at the rate set with [`RoomContext::tick_rate`]; `dt` is the time since the last tick, measured.
+    /// A room that was busy makes up for two ticks at most and skips the others; [`RoomContext::tick_delay`]
     /// tells how late this one is. Default: nothing.
-    fn on_tick(&mut self, room: &Ctx<Self>, dt: Duration) {}
+    fn on_tick(&mut self, room: &RoomContext<Self>, dt: Duration) {}
 
     /// The lobby says something, with `tell`. Default: nothing.
-    fn on_lobby_message(&mut self, room: &Ctx<Self>, said: Self::FromLobby) {}
+    fn on_lobby_message(&mut self, room: &RoomContext<Self>, said: Self::FromLobby) {}
 
     /// The lobby wants the room to end within `left`, after which it closes; nobody new comes. Call
-    /// `room.close(outcome)` when done. Default: wait until the players have left, or the time is up.
-    fn on_drain(&mut self, room: &Ctx<Self>, left: Duration) {}
+    /// `room.close()` when done. Default: wait until the players have left, or the time is up.
+    fn on_drain(&mut self, room: &RoomContext<Self>, left: Duration) {}
 
     /// The last hook: everyone has left. Default: nothing.
     fn on_dispose(self) -> impl Future<Output = ()> {

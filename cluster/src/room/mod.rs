@@ -4,5 +4,6 @@ pub(crate) mod context;
 pub(crate) mod core;
 pub(crate) mod event_loop;
 pub(crate) mod hooks;
+pub(crate) mod output;
 pub(crate) mod process;
 pub(crate) mod tickets;

@@ -7,6 +7,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     os::unix::net::UnixStream as StdUnixStream,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    pin::Pin,
     process::ExitCode,
     sync::Arc,
 };
@@ -14,7 +15,7 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use axum::Router;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use tokio::{
     net::{TcpListener, UnixStream},
     sync::mpsc,
@@ -31,11 +32,11 @@ use crate::{
     },
     logging::subscriber,
     process::{
-        channel::{self, FromRoom, Receiver, Sender, ToRoom, VERSION},
+        channel::{self, FromRoom, Receiver, RoomAbout, Sender, ToRoom, VERSION},
         memory, supervisor,
     },
     room::{
-        context::Ctx,
+        context::RoomContext,
         core::Core,
         event_loop::{Entrance, GOODBYE, RoomLoop},
         hooks::Room,
@@ -45,22 +46,15 @@ use crate::{
         clock,
         panics::{caught, crash},
     },
-    socketio::{
-        connection::{self, FromClient},
-        event_limits::Paces,
-        events,
-    },
-    types::{
-        route::path_of,
-        words::{PlayerId, RoomId, from_raw},
-    },
+    socketio::{connection::FromClient, event_limits::Paces, events, namespace},
+    types::{PlayerId, RoomId, from_raw, path_of},
 };
 
 /// Open files of a room that are not for connections: the channel, the log, what hooks open.
 const OTHER_FILES: u64 = 64;
 
 /// The whole life of a room process.
-pub(crate) fn main<R: Room>() -> anyhow::Result<ExitCode> {
+pub(crate) fn main(kinds: &[Kind]) -> anyhow::Result<ExitCode> {
     let socket = take_stdin().context("a room is started by a lobby, never by hand")?;
     die_with_lobby(&socket)?;
     let lobby = socket.try_clone()?;
@@ -72,7 +66,7 @@ pub(crate) fn main<R: Room>() -> anyhow::Result<ExitCode> {
     let life = || {
         runtime.block_on(async {
             let (to_lobby, from_lobby) = channel::open(UnixStream::from_std(socket)?);
-            let result = live::<R>(&to_lobby, from_lobby.taking_sockets()).await;
+            let result = live(kinds, &to_lobby, from_lobby.taking_sockets()).await;
             to_lobby.flush(GOODBYE).await;
             result
         })
@@ -134,7 +128,8 @@ fn end_without_lobby(socket: &StdUnixStream, patience: Option<&Timespec>) -> boo
     gone
 }
 
-async fn live<R: Room>(to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::Result<()> {
+/// Becomes warm, and plays what the lobby opens.
+async fn live(kinds: &[Kind], to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::Result<()> {
     let build = supervisor::own_build_id()?;
     let Some(ToRoom::Setup { version, room, mut settings }) = from_lobby.recv().await? else {
         bail!("the lobby did not say who this room is");
@@ -170,40 +165,76 @@ async fn live<R: Room>(to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::R
             // It has stopped, and this room was never needed.
             None => return Ok(()),
         };
-        let handle = Ctx::<R>::new(room.clone(), about, settings.empty_timeout);
-        let tickets = Arc::new(Tickets::default());
-        let options = from_raw(&options)?;
-        let game = match caught(async { R::on_open(options, &handle).await }).await {
-            Ok(Ok(game)) => game,
-            Ok(Err(refusal)) => return to_lobby.send(&FromRoom::Failed(refusal)),
-            Err(panic) => {
-                return to_lobby.send(&FromRoom::Crashed { what: crash("on_open", &panic) });
-            }
-        };
-        let guests = Guests::new(&settings.limits, settings.limits.max_connections.get())?;
-        let (ttl, on_panic) = (settings.ticket_ttl, Some(settings.panic));
-        let core = Core::new(game, handle, tickets.clone(), ttl, on_panic);
-        let (inbox, items) = mpsc::unbounded_channel();
-        let app = app(&room, &settings, &guests, inbox, tickets);
-        let server = server::Server::new(app, &settings.limits);
-        let entrance = Entrance { server: server.clone(), guests: guests.clone() };
-        let serve = move |stream, place| server.clone().serve_tcp(stream, place);
-        let accepting =
-            listener.map(|listener| tokio::spawn(server::accept(listener, guests.clone(), serve)));
-        let mut room = RoomLoop { core, conns: HashMap::new(), to_lobby, settings: &settings };
-        room.play(items, from_lobby, &entrance).await?;
-        room.dispose().await?;
-        if let Some(accepting) = accepting {
-            accepting.abort();
-        }
-        // Browsers hang up when they have read where to go next.
-        let _ = clock::timeout(GOODBYE, guests.all_gone()).await;
-        Ok(())
+        let kind = kinds.iter().find(|kind| kind.name == about.kind);
+        let kind = kind.with_context(|| format!("no kind of room is called '{}'", about.kind))?;
+        let settings = &settings;
+        (kind.play)(Opened { room, options, about, settings, listener, to_lobby, from_lobby }).await
     };
     tokio::select! {
         result = life => result,
         stopped = beats => stopped,
     }
+}
+
+/// What a room process does that is special to one kind of room.
+#[derive(Clone, Copy)]
+pub(crate) struct Kind {
+    pub name: &'static str,
+    /// Refuses message types that cannot work, before anything starts.
+    pub check: fn() -> anyhow::Result<()>,
+    play: for<'a> fn(Opened<'a>) -> Playing<'a>,
+}
+
+type Playing<'a> = Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>;
+
+impl Kind {
+    pub fn of<R: Room>(name: &'static str) -> Self {
+        let check = || events::check_names::<R::Request>(&[]);
+        Kind { name, check, play: |opened| Box::pin(play::<R>(opened)) }
+    }
+}
+
+/// A room that the lobby has opened in this process.
+struct Opened<'a> {
+    room: RoomId,
+    options: Box<RawValue>,
+    about: RoomAbout,
+    settings: &'a RoomSettings,
+    listener: Option<TcpListener>,
+    to_lobby: &'a Sender,
+    from_lobby: Receiver,
+}
+
+/// The room's life, from `on_open` to `on_dispose`.
+async fn play<R: Room>(opened: Opened<'_>) -> anyhow::Result<()> {
+    let Opened { room, options, about, settings, listener, to_lobby, from_lobby } = opened;
+    let context = RoomContext::<R>::new(room.clone(), about, settings.empty_timeout);
+    let options = from_raw(&options)?;
+    let game = match caught(async { R::on_open(options, &context).await }).await {
+        Ok(Ok(game)) => game,
+        Ok(Err(refusal)) => return to_lobby.send(&FromRoom::Failed(refusal)),
+        Err(panic) => return to_lobby.send(&FromRoom::Crashed { what: crash("on_open", &panic) }),
+    };
+    let guests = Guests::new(&settings.limits, settings.limits.max_connections.get())?;
+    let tickets = Arc::new(Tickets::default());
+    let (ttl, on_panic) = (settings.ticket_ttl, Some(settings.panic));
+    let core = Core::new(game, context, tickets.clone(), ttl, on_panic);
+    let (inbox, items) = mpsc::unbounded_channel();
+    let app = app(&room, settings, &guests, inbox, tickets);
+    let server = server::Server::new(app, &settings.limits);
+    let entrance = Entrance { server: server.clone(), guests: guests.clone() };
+    let serve = move |stream, place| server.clone().serve_tcp(stream, place);
+    let accepting =
+        listener.map(|listener| tokio::spawn(server::accept(listener, guests.clone(), serve)));
+    let mut room = RoomLoop { core, conns: HashMap::new(), to_lobby, settings };
+    room.play(items, from_lobby, &entrance).await?;
+    room.dispose().await?;
+    if let Some(accepting) = accepting {
+        accepting.abort();
+    }
+    // Browsers hang up when they have read where to go next.
+    let _ = clock::timeout(GOODBYE, guests.all_gone()).await;
+    Ok(())
 }
 
 /// Allows as many connections as this process may have files open; each of them is one.
@@ -229,16 +260,11 @@ fn app(
         tickets.redeem(ticket, clock::now()).map(|player| (player.clone(), Some(player)))
     };
     let paces = Paces::of_room(&settings.limits);
-    let sockets = connection::serve(&path_of(room), &settings.limits, guests, paces, inbox, admit);
+    let sockets = namespace::serve(&path_of(room), &settings.limits, guests, paces, inbox, admit);
     let app = Router::new().layer(sockets);
     // The page came from the lobby's port.
     let any_port = settings.ports.is_some();
     let origins = Origins::new(settings.public_url.as_ref(), &settings.allow_origin, any_port);
     // The next request may be for the lobby, whose connection it was.
     server::one_request(only_welcome(only_ours(app, origins)))
-}
-
-/// Refuses message types that cannot work, before anything starts.
-pub(crate) fn check<R: Room>() -> anyhow::Result<()> {
-    events::check_names::<R::Request>()
 }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     runtime::failures::Wrong,
-    types::words::{PlayerId, Refusal},
+    types::{PlayerId, Refusal},
 };
 
 /// Who may come: a ticket is taken out by the first connection that shows it, before that connection

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::types::words::PlayerId;
+use crate::types::PlayerId;
 
 pub(super) struct Breaker {
     limit: usize,

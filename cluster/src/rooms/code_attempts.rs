@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::{
     runtime::{rate_limiter::Rates, token_bucket::Rate},
-    types::words::{PlayerId, Refusal},
+    types::{PlayerId, Refusal},
 };
 
 /// So many more from one address than from one player: a class that plays.

@@ -8,9 +8,9 @@ use tracing::{error, info};
 
 use crate::{
     process::channel::{RoomAbout, ToRoom},
-    rooms::{Entry, RoomManager, State},
+    rooms::{Entry, Rooms, State},
     runtime::clock,
-    types::words::{PlayerId, Refusal, RoomId, to_raw},
+    types::{PlayerId, Refusal, RoomId, to_raw},
 };
 
 /// For whom a room is created.
@@ -26,10 +26,11 @@ const LETTERS: &[u8] = b"BCDFGHJKLMPQRSTVWXZ";
 /// try them all.
 const CODE_LENGTH: usize = 6;
 
-impl RoomManager {
+impl Rooms {
     /// Creates a room. It can be joined and told things at once; all that waits until it is ready.
     pub fn create(
         &mut self,
+        kind: &'static str,
         host: Option<Host>,
         private: bool,
         capacity: usize,
@@ -61,13 +62,14 @@ impl RoomManager {
         };
         let code = private.then(|| self.new_code());
         let (host, address) = host.map(|host| (host.player, host.address)).unzip();
-        let about = RoomAbout { capacity, seed: rand::random(), host, code };
+        let about = RoomAbout { kind: kind.to_owned(), capacity, seed: rand::random(), host, code };
         let open = ToRoom::Open { options: raw, about: about.clone() };
         started.process.sender.send(&open).map_err(no_room)?;
         let number = id.0.parse().unwrap_or(u64::MAX);
-        info!(room = %id, capacity, private, "room created");
+        info!(room = %id, kind, capacity, private, "room created");
         let entry = Entry {
             number,
+            kind,
             started,
             state: State::Opening,
             opened: false,

@@ -1,4 +1,4 @@
-//! The room manager: opens (`creation.rs`), finds, messages and closes rooms, and counts their seats (`seats.rs`);
+//! The registry of rooms: opens (`creation.rs`), finds, messages and closes rooms, and counts their seats (`seats.rs`);
 //! what rooms say reaches it in `process_events.rs`. The only place that starts or ends processes, and the only one that
 //! gives seats away.
 
@@ -30,11 +30,11 @@ use crate::{
     process::{
         channel::{RoomAbout, ToRoom},
         pool::{Pool, Started},
-        supervisor::{FromProcess, Verdict},
+        supervisor::FromProcess,
     },
     routing::gateway::Doors,
     runtime::clock,
-    types::words::{Exit, PlayerId, Refusal, RoomId, short, to_raw},
+    types::{Exit, Player, PlayerId, Refusal, RoomId, short, to_raw},
 };
 
 /// What the lobby knows of a room.
@@ -43,6 +43,8 @@ pub struct RoomInfo<Options> {
     /// Its number, as text.
     #[serde(rename = "room")]
     pub id: RoomId,
+    /// Its kind, as `main.rs` names it.
+    pub kind: &'static str,
     /// What it was created with.
     pub options: Options,
     /// For whom it was created; `None`: the lobby did so on its own.
@@ -62,22 +64,21 @@ pub struct RoomInfo<Options> {
 pub(crate) type AnyRoom = RoomInfo<Rc<dyn Any>>;
 
 impl AnyRoom {
-    /// With the options of this kind of room.
-    pub(crate) fn typed<Options: Clone + 'static>(self) -> RoomInfo<Options> {
-        let options = self.options.downcast_ref::<Options>().expect("the options of its kind");
-        let options = options.clone();
-        self.with(options)
+    /// With the options of its kind; `None`: these are of another one.
+    pub(crate) fn typed<Options: Clone + 'static>(self) -> Option<RoomInfo<Options>> {
+        let options = self.options.downcast_ref::<Options>()?.clone();
+        Some(self.with(options))
     }
 }
 
 impl<Options> RoomInfo<Options> {
     fn with<Other>(self, options: Other) -> RoomInfo<Other> {
-        let RoomInfo { id, host, code, players, capacity, locked, .. } = self;
-        RoomInfo { id, options, host, code, players, capacity, locked }
+        let RoomInfo { id, kind, host, code, players, capacity, locked, .. } = self;
+        RoomInfo { id, kind, options, host, code, players, capacity, locked }
     }
 }
 
-pub struct RoomManager {
+pub struct Rooms {
     settings: Settings,
     /// Open for the rooms that are ready.
     doors: Doors,
@@ -97,6 +98,7 @@ pub struct RoomManager {
 
 struct Entry {
     number: u64,
+    kind: &'static str,
     started: Started,
     state: State,
     /// It has said that it is ready, or why it cannot be.
@@ -125,13 +127,13 @@ enum State {
     Doomed,
 }
 
-impl RoomManager {
+impl Rooms {
     pub(crate) fn new(
         settings: Settings,
         inbox: mpsc::UnboundedSender<FromProcess>,
         doors: Doors,
     ) -> anyhow::Result<Self> {
-        Ok(RoomManager {
+        Ok(Rooms {
             pool: Pool::new(settings.clone(), inbox)?,
             breaker: Breaker::new(settings.failed_starts, settings.failed_starts_pause),
             settings,
@@ -176,17 +178,19 @@ impl RoomManager {
         open.map(|(id, entry)| entry.info(id))
     }
 
-    /// Sends a message to a room; one that is not ready yet gets it when it is.
-    pub fn tell(&self, room: &RoomId, message: &impl Serialize) -> Result<(), Refusal> {
-        let entry = self.rooms.get(room).ok_or(Refusal::NoSuchRoom)?;
+    /// Sends a message to a room of this kind; one that is not ready yet gets it when it is.
+    pub fn tell(&self, kind: &str, room: &RoomId, message: &impl Serialize) -> Result<(), Refusal> {
+        let entry = self.rooms.get(room).filter(|entry| entry.kind == kind);
+        let entry = entry.ok_or(Refusal::NoSuchRoom)?;
         entry.send(&ToRoom::Message(encode(message)?));
         Ok(())
     }
 
-    /// Sends a message to all rooms.
-    pub fn tell_all(&self, message: &impl Serialize) -> Result<(), Refusal> {
+    /// Sends a message to all rooms of this kind.
+    pub fn tell_all(&self, kind: &str, message: &impl Serialize) -> Result<(), Refusal> {
         let raw = encode(message)?;
-        self.rooms.values().for_each(|entry| entry.send(&ToRoom::Message(raw.clone())));
+        let rooms = self.rooms.values().filter(|entry| entry.kind == kind);
+        rooms.for_each(|entry| entry.send(&ToRoom::Message(raw.clone())));
         Ok(())
     }
 
@@ -212,10 +216,10 @@ impl RoomManager {
     }
 
     /// Kills a room's process.
-    pub(crate) fn kill(&mut self, room: &RoomId, verdict: Verdict) -> Result<(), Refusal> {
+    pub(crate) fn kill(&mut self, room: &RoomId, exit: Exit) -> Result<(), Refusal> {
         let entry = self.rooms.get_mut(room).ok_or(Refusal::NoSuchRoom)?;
         entry.excused |= entry.state != State::Doomed;
-        entry.kill(verdict);
+        entry.kill(exit);
         Ok(())
     }
 
@@ -264,6 +268,7 @@ impl Entry {
     fn info(&self, id: &RoomId) -> AnyRoom {
         RoomInfo {
             id: id.clone(),
+            kind: self.kind,
             options: self.options.clone(),
             host: self.about.host.clone(),
             code: self.about.code.clone(),
@@ -271,6 +276,11 @@ impl Entry {
             capacity: self.about.capacity,
             locked: self.is_locked() || self.is_ending(),
         }
+    }
+
+    /// The player of the seat with this number.
+    fn player_in(&self, seat: u64) -> Option<&Player> {
+        self.seats.values().find(|held| held.number == seat).map(|held| &held.player)
     }
 
     /// Whether so many more players may come.
@@ -292,9 +302,9 @@ impl Entry {
         matches!(self.state, State::Ending | State::Doomed)
     }
 
-    fn kill(&mut self, verdict: Verdict) {
+    fn kill(&mut self, exit: Exit) {
         self.state = State::Doomed;
-        self.started.process.kill(verdict);
+        self.started.process.kill(exit);
     }
 
     /// A room that does not read what it is told counts as hung.

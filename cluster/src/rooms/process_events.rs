@@ -8,13 +8,13 @@ use crate::{
     process::{
         channel::FromRoom,
         pool::{Warm, rebuilt},
-        supervisor::{FromProcess, Verdict},
+        supervisor::FromProcess,
     },
     rooms::{
-        AnyRoom, Entry, RoomManager, State,
+        AnyRoom, Entry, Rooms, State,
         seats::{Join, Rerouted, Seat, Waiter},
     },
-    types::words::{Exit, Player, PlayerId, Refusal, RoomId},
+    types::{Exit, Player, PlayerId, Refusal, RoomId},
 };
 
 /// What the lobby's loop has to do, after a room said something or ended.
@@ -46,16 +46,16 @@ pub(crate) enum Happening {
         sent: bool,
     },
     Message(AnyRoom, Box<RawValue>),
-    Exited(AnyRoom, Verdict),
+    Exited(AnyRoom, Exit),
 }
 
-impl RoomManager {
+impl Rooms {
     /// Takes in what a room's process said, or that it ended.
     pub(crate) fn process(&mut self, news: FromProcess) -> Vec<Happening> {
         self.changed = true;
         match news {
             FromProcess::Said(room, frame, _permit) => self.said(&room, frame),
-            FromProcess::Ended(room, verdict) => self.ended(&room, verdict),
+            FromProcess::Ended(room, exit) => self.ended(&room, exit),
         }
     }
 
@@ -70,15 +70,7 @@ impl RoomManager {
         };
         match frame {
             FromRoom::Ready if entry.state == State::Ready => vec![],
-            FromRoom::Ready => {
-                info!(%room, "room ready");
-                entry.opened = true;
-                if entry.state == State::Opening {
-                    entry.state = State::Ready;
-                }
-                self.doors.open(room.clone(), entry.started.process.sender.clone());
-                vec![Happening::Ready(entry.info(room))]
-            }
+            FromRoom::Ready => self.ready(room).into_iter().collect(),
             FromRoom::Failed(refusal) => {
                 entry.state = State::Ending;
                 entry.excused = true;
@@ -92,8 +84,8 @@ impl RoomManager {
                 join.map(|join| refused(join, refusal)).into_iter().collect()
             }
             FromRoom::Joined { seat } => {
-                let seat = entry.seats.values().find(|held| held.number == seat);
-                seat.map(|seat| Happening::Joined(seat.player.id.clone())).into_iter().collect()
+                let player = entry.player_in(seat);
+                player.map(|player| Happening::Joined(player.id.clone())).into_iter().collect()
             }
             FromRoom::Dropped { seat } => {
                 let seat = entry.seats.values().find(|held| held.number == seat);
@@ -104,17 +96,8 @@ impl RoomManager {
                 seat.map(|seat| out(&seat, room, &reason)).into_iter().collect()
             }
             FromRoom::SendOn { seat, room: to } => {
-                let seat = entry.seats.values().find(|held| held.number == seat);
-                let player = seat.map(|seat| seat.player.clone());
-                // Who has gone on meanwhile is not this room's to send any more.
-                let still_in = |player: &Player| {
-                    let is_here = |seated: &RoomId| {
-                        let waits = || self.rooms.get(seated)?.seats.get(&player.id)?.from.as_ref();
-                        seated == room || waits() == Some(room)
-                    };
-                    self.seated.get(&player.id).is_some_and(is_here)
-                };
-                let player = player.filter(still_in);
+                let player = entry.player_in(seat).cloned();
+                let player = player.filter(|player| self.is_in(&player.id, room));
                 player.map(|player| Happening::SendOn(player, to)).into_iter().collect()
             }
             FromRoom::Message(message) => vec![Happening::Message(entry.info(room), message)],
@@ -122,13 +105,33 @@ impl RoomManager {
                 entry.locked_itself = locked;
                 vec![]
             }
-            FromRoom::Crashed { .. } | FromRoom::Finished { .. } | FromRoom::Closed => {
+            FromRoom::Crashed { .. } | FromRoom::Finished | FromRoom::Closed => {
                 entry.state = State::Ending;
                 self.doors.close(room);
                 vec![]
             }
             FromRoom::Warm { .. } | FromRoom::Beat => vec![],
         }
+    }
+
+    fn ready(&mut self, room: &RoomId) -> Option<Happening> {
+        let entry = self.rooms.get_mut(room)?;
+        info!(%room, "room ready");
+        entry.opened = true;
+        if entry.state == State::Opening {
+            entry.state = State::Ready;
+        }
+        self.doors.open(room.clone(), entry.started.process.sender.clone());
+        Some(Happening::Ready(entry.info(room)))
+    }
+
+    /// Whether this room may send the player on: not if they have gone elsewhere meanwhile.
+    fn is_in(&self, player: &PlayerId, room: &RoomId) -> bool {
+        let is_here = |seated: &RoomId| {
+            let waits = || self.rooms.get(seated)?.seats.get(player)?.from.as_ref();
+            seated == room || waits() == Some(room)
+        };
+        self.seated.get(player).is_some_and(is_here)
     }
 
     fn is_warm(&mut self, room: &RoomId, warm: Warm) {
@@ -144,9 +147,9 @@ impl RoomManager {
         }
     }
 
-    fn ended(&mut self, room: &RoomId, verdict: Verdict) -> Vec<Happening> {
+    fn ended(&mut self, room: &RoomId, exit: Exit) -> Vec<Happening> {
         if let Some(started) = self.pool.ended(room) {
-            warn!(%room, ?verdict, "a warm room ended");
+            warn!(%room, ?exit, "a warm room ended");
             if !started.warm.is_some_and(|warm| self.pool.is_misfit(&warm)) {
                 self.died_at_start(None);
             }
@@ -159,7 +162,6 @@ impl RoomManager {
         if !entry.opened && !entry.excused {
             self.died_at_start(entry.about.host.clone());
         }
-        let exit = verdict;
         let mut happenings = Vec::new();
         for seat in std::mem::take(&mut entry.seats).into_values() {
             self.unseat(&seat, room);
@@ -170,7 +172,7 @@ impl RoomManager {
             _ => self.fail_joins(room, &Refusal::RoomGone),
         });
         match &exit {
-            Exit::Finished(_) | Exit::Closed => info!(%room, how = exit.reason(), "room ended"),
+            Exit::Finished | Exit::Closed => info!(%room, how = exit.reason(), "room ended"),
             Exit::Crashed(what) => warn!(%room, what, "room crashed"),
             Exit::Hung => warn!(%room, "room hung and was killed"),
             Exit::NeverReady(why) => warn!(%room, why, "room never became ready"),

@@ -10,13 +10,10 @@ use crate::{
     auth::token::random_ticket,
     process::channel::{HeldSeat, ToRoom},
     rooms::{
-        RoomManager,
+        Rooms,
         process_events::{Happening, refused},
     },
-    types::{
-        route::Route,
-        words::{Player, PlayerId, Refusal, RoomId, short},
-    },
+    types::{Player, PlayerId, Refusal, RoomId, Route, short},
 };
 
 /// Those who may go to a room together: as many fit into one frame.
@@ -70,7 +67,7 @@ struct Origin {
     given_up: Option<RoomId>,
 }
 
-impl RoomManager {
+impl Rooms {
     /// In which room the player has a seat.
     pub fn seat_of(&self, player: &PlayerId) -> Option<RoomId> {
         self.seated.get(player).cloned()
@@ -108,7 +105,7 @@ impl RoomManager {
         }
         // Who is about to go elsewhere does not any more. Who is elsewhere stays until he can go.
         let origins: Vec<_> = players.iter().map(|player| self.origin(&player.id, room)).collect();
-        let entry = self.rooms.get_mut(room).ok_or(Refusal::NoSuchRoom)?;
+        let entry = self.rooms.get(room).ok_or(Refusal::NoSuchRoom)?;
         let is_new = |player: &&Player| !entry.seats.contains_key(&player.id);
         entry.check(players.iter().filter(is_new).count())?;
         // A room that reads slowly is not to be killed because its players ask quickly.
@@ -122,16 +119,9 @@ impl RoomManager {
         let mut waiters = vec![Waiter { tell, asked }];
         let mut seats = Vec::new();
         for (player, origin) in players.iter().zip(&origins) {
-            let (number, ticket) = (self.next_seat, random_ticket());
-            self.next_seat += 1;
-            seats.push(HeldSeat { seat: number, ticket: ticket.clone(), player: player.clone() });
-            let kept = entry.seats.remove(&player.id);
-            let sent = kept.as_ref().is_some_and(|kept| kept.sent);
-            let (player, from) = (player.clone(), origin.from.clone());
-            self.seated.insert(player.id.clone(), room.clone());
-            let seat = Seat { number, player, ticket, join, from, sent };
-            entry.seats.insert(seat.player.id.clone(), seat);
-            // Who asks again while he waits hears the same twice.
+            let (held, kept) = self.reserve(join, player, origin, room);
+            seats.push(held);
+            // A player who asks again while waiting hears the same twice.
             if let Some(kept) = kept
                 && let Occupied(mut before) = self.joins.entry(kept.join)
             {
@@ -141,7 +131,9 @@ impl RoomManager {
                 }
             }
         }
-        entry.send(&ToRoom::Hold { join, seats });
+        if let Some(entry) = self.rooms.get(room) {
+            entry.send(&ToRoom::Hold { join, seats });
+        }
         let first = players.first().map(|player| player.id.clone());
         self.joins
             .insert(join, Join { room: room.clone(), first, players: players.clone(), waiters });
@@ -152,6 +144,29 @@ impl RoomManager {
             }
         }
         Ok(answer)
+    }
+
+    /// Gives one player a seat, in place of the one that they have there; both are returned.
+    fn reserve(
+        &mut self,
+        join: u64,
+        player: &Player,
+        origin: &Origin,
+        room: &RoomId,
+    ) -> (HeldSeat, Option<Seat>) {
+        let (number, ticket) = (self.next_seat, random_ticket());
+        self.next_seat += 1;
+        self.seated.insert(player.id.clone(), room.clone());
+        let held = HeldSeat { seat: number, ticket: ticket.clone(), player: player.clone() };
+        let seats = self.rooms.get_mut(room).map(|entry| &mut entry.seats);
+        let kept = seats.and_then(|seats| {
+            let kept = seats.remove(&player.id);
+            let sent = kept.as_ref().is_some_and(|kept| kept.sent);
+            let (player, from) = (player.clone(), origin.from.clone());
+            seats.insert(player.id.clone(), Seat { number, player, ticket, join, from, sent });
+            kept
+        });
+        (held, kept)
     }
 
     /// Where a player is who is given a seat in this room.

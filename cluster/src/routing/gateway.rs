@@ -23,7 +23,7 @@ use crate::{
     },
     process::channel::Sender,
     runtime::clock::timeout,
-    types::words::RoomId,
+    types::RoomId,
 };
 
 /// What the request for a room begins with. Websockets begin with GET.

@@ -22,7 +22,7 @@ use tracing::debug;
 
 use crate::{
     http::server::MAX_HEADER_BYTES, process::channel::Sender, routing::gateway::Doors,
-    runtime::clock::timeout, types::words::RoomId,
+    runtime::clock::timeout, types::RoomId,
 };
 
 /// How long a room may take to answer, and either side to take what the other says: longer than, by

@@ -1,5 +1,5 @@
 //! A panic in a hook of a room: what it said, and what becomes of the room. In a room's process the
-//! setting `--room-panic` decides; on a stage a panic goes on and fails the test, unless `Stage::on_panic` decides.
+//! setting `--room-panic` decides; on a stage a panic goes on and fails the test, unless `TestRoom::on_panic` decides.
 
 use std::{
     any::Any,
@@ -11,7 +11,7 @@ use futures_util::FutureExt as _;
 use serde::{Deserialize, Serialize};
 use tracing::error;
 
-use crate::types::words::short;
+use crate::types::short;
 
 /// What a panic leaves behind.
 pub(crate) type Panic = Box<dyn Any + Send>;
@@ -29,6 +29,7 @@ impl Hooks {
         Hooks { on_panic, crashed: None }
     }
 
+    #[cfg(any(test, feature = "testing"))]
     pub fn set_on_panic(&mut self, on_panic: RoomPanic) {
         self.on_panic = Some(on_panic);
     }

@@ -19,7 +19,7 @@ use crate::runtime::{
     panics::{caught, survived},
 };
 
-/// A call that a hook asked for: the state, and the handle (`&Ctx` or `&Cluster`).
+/// A call that a hook asked for: the state, and the handle (`&RoomContext` or `&LobbyContext`).
 pub(crate) type Call<S, H> = Box<dyn FnOnce(&mut S, &H)>;
 /// Work that leads to calls.
 pub(crate) type Task<S, H> = Pin<Box<dyn Stream<Item = Call<S, H>>>>;

@@ -9,8 +9,7 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    config::limits::Limits, runtime::rate_limiter::Rates, socketio::packet::ConnId,
-    types::words::PlayerId,
+    config::limits::Limits, runtime::rate_limiter::Rates, socketio::packet::ConnId, types::PlayerId,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -10,9 +10,9 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::{Bytes, types::words::Refusal};
+use crate::{Bytes, types::Refusal};
 
-/// What Socket.IO or the cluster itself says; an enum of yours may not use these names.
+/// Events of Socket.IO and of the cluster: no enum of a user's may have a variant of such a name.
 pub(crate) const RESERVED: &[&str] = &[
     BINARY,
     "connect",
@@ -20,20 +20,19 @@ pub(crate) const RESERVED: &[&str] = &[
     "disconnect",
     "disconnecting",
     "joined",
-    "leave_room",
-    "logout",
     "player_dropped",
     "player_joined",
     "player_left",
     "player_returned",
     "refused",
-    "register",
     "reroute",
     "rooms",
-    "unwatch_rooms",
-    "watch_rooms",
     "welcome",
 ];
+
+/// Requests that the lobby answers itself, reserved in its requests alone.
+pub(crate) const LOBBY_REQUESTS: &[&str] =
+    &["join", "leave_room", "logout", "play", "register", "unwatch_rooms", "watch_rooms"];
 
 /// The event that carries bytes.
 pub(crate) const BINARY: &str = "binary";
@@ -85,14 +84,14 @@ pub(crate) fn names<T: DeserializeOwned>() -> Option<&'static [&'static str]> {
     names
 }
 
-/// Refuses an enum that uses a reserved name, and what is no enum. One without variants is fine: where
+/// Refuses an enum that uses a reserved name, or one of `taken`, and what is no enum. One without variants is fine: where
 /// nobody asks anything.
-pub(crate) fn check_names<T: DeserializeOwned>() -> anyhow::Result<()> {
+pub(crate) fn check_names<T: DeserializeOwned>(taken: &[&str]) -> anyhow::Result<()> {
     let kind = std::any::type_name::<T>();
     let names = names::<T>();
     let names =
         names.with_context(|| format!("{kind} must be an enum with a variant for each event"))?;
-    match names.iter().find(|name| RESERVED.contains(name)) {
+    match names.iter().find(|name| RESERVED.contains(name) || taken.contains(name)) {
         Some(name) => bail!("{kind}: the event name '{name}' is taken by the cluster"),
         None => Ok(()),
     }
@@ -340,10 +339,10 @@ mod tests {
         }
         #[derive(Debug, Deserialize)]
         enum Nothing {}
-        assert!(check_names::<Request>().is_ok());
-        assert!(check_names::<Nothing>().is_ok());
+        assert!(check_names::<Request>(&[]).is_ok());
+        assert!(check_names::<Nothing>(&[]).is_ok());
         assert_eq!(decode::<Nothing>("play", None).unwrap_err().code(), "unknown_event");
-        assert!(check_names::<Bad>().unwrap_err().to_string().contains("'welcome'"));
-        assert!(check_names::<String>().is_err());
+        assert!(check_names::<Bad>(&[]).unwrap_err().to_string().contains("'welcome'"));
+        assert!(check_names::<String>(&[]).is_err());
     }
 }

@@ -3,4 +3,5 @@
 pub(crate) mod connection;
 pub(crate) mod event_limits;
 pub(crate) mod events;
+pub(crate) mod namespace;
 pub(crate) mod packet;

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use socketioxide::{adapter::LocalAdapter, handler::FromMessageParts, socket::Socket};
 
-use crate::{Bytes, socketio::events::BINARY, types::words::Refusal};
+use crate::{Bytes, socketio::events::BINARY, types::Refusal};
 
 /// Numbers connections of this process.
 pub(crate) type ConnId = u64;

@@ -1,4 +1,23 @@
-//! What everybody speaks of: players, rooms, refusals, reasons and answers.
+//! What every part speaks of: players, refusals, answers, reasons, and how messages are written.
 
-pub(crate) mod route;
-pub(crate) mod words;
+mod answer;
+mod message;
+mod player;
+mod raw;
+mod reason;
+mod refusal;
+mod route;
+#[cfg(debug_assertions)]
+pub(crate) mod typescript;
+
+pub use self::{
+    answer::{Answer, Reply, deferred, ok, reply},
+    message::{Message, Nothing},
+    player::{Player, PlayerId, RoomId},
+    reason::{Exit, Leave},
+    refusal::{Refusal, refuse},
+};
+pub(crate) use self::{
+    raw::{from_raw, short, to_raw},
+    route::{Route, path_of},
+};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::words::RoomId;
+use crate::types::player::RoomId;
 
 /// Where a player finds a room.
 #[derive(Debug, Clone, Serialize, Deserialize)]

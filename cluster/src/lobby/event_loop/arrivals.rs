@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 use tracing::{error, info};
 
 use crate::{
     auth::token::Login,
     lobby::{
-        event_loop::{Auth, LobbyLoop},
+        event_loop::{Auth, LobbyLoop, requests::form},
         hooks::{Arrival, Identity, Lobby, Registration},
     },
     runtime::{clock, scheduler::contained_future},
@@ -17,7 +17,7 @@ use crate::{
         connection::{Answerer, Conn},
         packet::ConnId,
     },
-    types::words::{Player, Refusal, RoomId},
+    types::{Player, Refusal, RoomId},
 };
 
 /// Of the wire contract, told in `welcome`.
@@ -178,12 +178,6 @@ impl<L: Lobby> LobbyLoop<L> {
 #[derive(Deserialize)]
 struct Logout {
     token: String,
-}
-
-/// Reads what comes with a request of the cluster's own.
-fn form<T: DeserializeOwned>(data: Option<&RawValue>) -> Result<T, Refusal> {
-    let data = data.map(RawValue::get).filter(|text| *text != "null").unwrap_or("{}");
-    serde_json::from_str(data).map_err(|error| Refusal::BadMessage(error.to_string()))
 }
 
 /// The first thing that a browser hears. `token`: a new one, or why the one that it has shown is refused.

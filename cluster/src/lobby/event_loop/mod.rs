@@ -2,6 +2,8 @@
 //! How people come and go stands in `arrivals.rs`.
 
 mod arrivals;
+mod requests;
+mod room_notices;
 
 use std::{pin::Pin, time::Duration};
 
@@ -9,28 +11,25 @@ use futures_util::{
     StreamExt as _,
     stream::{FuturesUnordered, SelectAll},
 };
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Value, json};
 use tokio::{sync::mpsc, time::Instant};
-use tracing::{info, warn};
 
 use crate::{
     auth::{logouts::Logouts, token::Login},
     lobby::{
-        context::Cluster,
+        context::LobbyContext,
         hooks::{Identity, Lobby},
     },
     process::supervisor::FromProcess,
-    rooms::{Happening, Rerouted, Waiter},
     runtime::{
         clock,
-        scheduler::{Task, contained, contained_future, sleep_until},
+        scheduler::{Task, contained, sleep_until},
     },
     socketio::{
-        connection::{Answerer, FromClient, Message},
-        events,
+        connection::{Answerer, FromClient},
         packet::ConnId,
     },
-    types::words::{Answer, Exit, Leave, Refusal, Reply, RoomId, done, from_raw},
+    types::{Exit, Refusal, RoomId},
 };
 
 /// Those who watch the rooms hear of changes at most this often.
@@ -53,7 +52,7 @@ type Registering = Pin<Box<dyn Future<Output = (ConnId, Answerer, Result<Identit
 
 pub(crate) struct LobbyLoop<L: Lobby> {
     lobby: L,
-    cluster: Cluster<L>,
+    cluster: LobbyContext<L>,
     logouts: Logouts,
     answers: FuturesUnordered<Later>,
     registering: FuturesUnordered<Registering>,
@@ -67,7 +66,7 @@ pub(crate) struct LobbyLoop<L: Lobby> {
 }
 
 impl<L: Lobby> LobbyLoop<L> {
-    pub fn new(lobby: L, cluster: Cluster<L>) -> Self {
+    pub fn new(lobby: L, cluster: LobbyContext<L>) -> Self {
         LobbyLoop {
             lobby,
             cluster,
@@ -83,7 +82,7 @@ impl<L: Lobby> LobbyLoop<L> {
 
     /// What happens next, and the hook for it: again and again.
     pub async fn run(mut self, mut inboxes: Inboxes, shutdown: impl Future<Output = ()>) {
-        let mut tasks: SelectAll<Task<L, Cluster<L>>> = SelectAll::new();
+        let mut tasks: SelectAll<Task<L, LobbyContext<L>>> = SelectAll::new();
         let mut shutdown = std::pin::pin!(shutdown);
         while !self.is_over() {
             tasks.extend(self.cluster.agenda.take_tasks());
@@ -114,149 +113,6 @@ impl<L: Lobby> LobbyLoop<L> {
                 () = &mut shutdown, if self.stop_at.is_none() => self.stop(),
             }
             self.advance(clock::now());
-        }
-    }
-
-    /// A browser asks something.
-    fn says(&mut self, conn: ConnId, message: Message) {
-        self.cluster.people.borrow_mut().is_here(conn);
-        let message = self.cluster.people.borrow_mut().keep_waiting(conn, message);
-        let Some(Message { event, answer: to, .. }) = message else {
-            return;
-        };
-        let answer = match (event.name.as_str(), event.data) {
-            (_, Err(refusal)) => Err(refusal),
-            ("register", Ok(data)) => return self.register(conn, data.as_deref(), to),
-            ("logout", Ok(data)) => return self.log_out(data.as_deref(), to),
-            // Who watches already has the list, which is the work of a moment to make.
-            ("watch_rooms", Ok(_)) if self.cluster.people.borrow().is_watching(conn) => done(),
-            ("watch_rooms", Ok(_)) => {
-                let list = json!(self.cluster.rooms.borrow().public());
-                self.cluster.people.borrow_mut().watch(conn, &list);
-                done()
-            }
-            ("unwatch_rooms", Ok(_)) => {
-                self.cluster.people.borrow_mut().unwatch(conn);
-                done()
-            }
-            ("leave_room", Ok(_)) => self.leave_room(conn),
-            (name, Ok(data)) => self.request(conn, name, data.as_deref()),
-        };
-        match answer {
-            Ok(Reply::Now(value)) => to.send(Ok(value)),
-            Ok(Reply::Later(value)) => self.answers.push(Box::pin(async {
-                let answer = contained_future("later", value).await;
-                (to, answer.unwrap_or(Err(Refusal::Internal)))
-            })),
-            Err(refusal) => to.send(Err(refusal)),
-        }
-    }
-
-    fn request(&mut self, conn: ConnId, name: &str, data: Option<&RawValue>) -> Answer {
-        let player = self.cluster.people.borrow().player(conn).ok_or(Refusal::NotRegistered)?;
-        let request = events::decode(name, data)?;
-        self.hook("on_request", |lobby, cluster| lobby.on_request(cluster, &player, request))
-            .unwrap_or(Err(Refusal::Internal))
-    }
-
-    /// A player does not want the seat that waits for him.
-    fn leave_room(&self, conn: ConnId) -> Answer {
-        let player = self.cluster.people.borrow().player(conn).ok_or(Refusal::NotRegistered)?;
-        self.cluster.rooms.borrow_mut().release(&player.id, None);
-        done()
-    }
-
-    /// A room said something, or ended.
-    fn happened(&mut self, happening: Happening) {
-        match happening {
-            Happening::Ready(room) => {
-                let room = room.typed();
-                self.hook("on_room_ready", |lobby, cluster| lobby.on_room_ready(cluster, &room));
-            }
-            Happening::Reroute { players, room, gone, waiters } => {
-                let answer = match gone {
-                    true => Err(Refusal::RoomGone),
-                    false => Ok(json!({ "room": room })),
-                };
-                let asked = answer_all(waiters, &answer);
-                players.into_iter().for_each(|rerouted| self.reroute(rerouted, asked));
-            }
-            Happening::Refused { first, players, refusal, waiters } => {
-                // The first of them may have asked, and waits for the answer; the others are told.
-                let asked = answer_all(waiters, &Err(refusal.clone()));
-                let asker = first.filter(|_| asked);
-                for player in players.iter().filter(|player| Some(&player.id) != asker.as_ref()) {
-                    self.cluster.tell_refused(&player.id, &refusal);
-                }
-            }
-            Happening::SendOn(player, room) => self.cluster.reroute(&player, &room),
-            Happening::Joined(player) => {
-                let mut people = self.cluster.people.borrow_mut();
-                people.recall(&player);
-                people.leave_behind(&player);
-            }
-            Happening::Out { player, room, reason, sent } => {
-                let mut people = self.cluster.people.borrow_mut();
-                let conn = people.conn_of(&player.id).map(|conn| conn.id);
-                // One who is on his way from there to another room is not back.
-                let back = self.cluster.seat_of(&player).is_none_or(|seat| seat == room);
-                // Where he was before is no news either, if the room that he moved to has died since.
-                let moved = reason == Leave::Moved.to_string() && people.has_news(&player.id);
-                if sent && back && !moved {
-                    people.remember(player.id, room, reason);
-                }
-                drop(people);
-                if let Some(conn) = conn {
-                    self.stop_waiting(conn);
-                }
-            }
-            Happening::Message(room, message) => {
-                let message = match from_raw(&message) {
-                    Ok(message) => message,
-                    Err(error) => {
-                        let what = format!("said nonsense: {error}");
-                        let _ = self.cluster.rooms.borrow_mut().kill(&room.id, Exit::Crashed(what));
-                        return;
-                    }
-                };
-                let room = room.typed();
-                self.hook("on_room_message", |lobby, cluster| {
-                    lobby.on_room_message(cluster, &room, message);
-                });
-            }
-            Happening::Exited(room, exit) => {
-                let (room, exit) = (room.typed(), exit.typed());
-                self.hook("on_room_exit", |lobby, cluster| {
-                    lobby.on_room_exit(cluster, &room, exit)
-                });
-            }
-        }
-    }
-
-    /// Sends a player on his way, from here or from the room in which he is.
-    fn reroute(&mut self, Rerouted { player, first, to, from }: Rerouted, asked: bool) {
-        if !asked && !self.cluster.people.borrow_mut().may_hop(&player.id, clock::now()) {
-            warn!(player = %player.name, id = %player.id, "goes round in circles; stopped");
-            self.cluster.rooms.borrow_mut().take_back(&player.id, from);
-            return self.cluster.tell_refused(&player.id, &Refusal::RerouteLoop);
-        }
-        let rooms = self.cluster.rooms.borrow();
-        let people = self.cluster.people.borrow();
-        // Who has asked did so here.
-        let conn = match &from {
-            Some(_) if !(asked && first) => people.newest_conn_of(&player.id),
-            _ => people.conn_of(&player.id),
-        };
-        info!(player = %player.name, id = %player.id, room = %to.room, "rerouted");
-        match (conn, from) {
-            (Some(conn), from) => {
-                conn.reroute(&to, self.cluster.settings.public_url.as_ref());
-                if let Some(from) = from {
-                    rooms.move_on(&from, &player.id, None);
-                }
-            }
-            (None, Some(from)) => rooms.move_on(&from, &player.id, Some(to)),
-            (None, None) => {}
         }
     }
 
@@ -317,18 +173,9 @@ impl<L: Lobby> LobbyLoop<L> {
     fn hook<T>(
         &mut self,
         name: &'static str,
-        call: impl FnOnce(&mut L, &Cluster<L>) -> T,
+        call: impl FnOnce(&mut L, &LobbyContext<L>) -> T,
     ) -> Option<T> {
         self.cluster.agenda.set_now(clock::now());
         contained(name, || call(&mut self.lobby, &self.cluster))
     }
-}
-
-/// Tells those who wait; whether one of them has asked.
-fn answer_all(waiters: Vec<Waiter>, answer: &Result<Value, Refusal>) -> bool {
-    let told = waiters.into_iter().map(|Waiter { tell, asked }| {
-        let heard = tell.send(answer.clone()).is_ok();
-        asked && heard
-    });
-    told.fold(false, |any, asked| any | asked)
 }

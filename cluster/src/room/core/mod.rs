@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::{
     Bytes,
     process::channel::FromRoom,
-    room::{context::Ctx, core::seats::Seat, hooks::Room, tickets::Tickets},
+    room::{context::RoomContext, core::seats::Seat, hooks::Room, tickets::Tickets},
     runtime::{
         clock::later,
         panics::{Hooks, Panic, RoomPanic, caught},
@@ -28,10 +28,7 @@ use crate::{
         events::{self, Encoded},
         packet::ConnId,
     },
-    types::{
-        route::Route,
-        words::{Answer, Leave, PlayerId, Refusal, from_raw},
-    },
+    types::{Answer, Leave, PlayerId, Refusal, Route, from_raw},
 };
 
 /// What the loop has to do.
@@ -52,7 +49,7 @@ pub(crate) enum Effect {
 
 pub(crate) struct Core<R: Room> {
     game: R,
-    room: Ctx<R>,
+    room: RoomContext<R>,
     hooks: Hooks,
     seats: BTreeMap<PlayerId, Seat>,
     /// In the order in which they came.
@@ -64,8 +61,8 @@ pub(crate) struct Core<R: Room> {
     ticker: Ticker,
     /// Until when the room is to have ended, and the reason for it.
     draining: Option<(Instant, String)>,
-    /// Set when the room ends: with what outcome, if any.
-    ending: Option<Option<Box<RawValue>>>,
+    /// Set when the room is to end: what its players are told.
+    ending: Option<Leave>,
     effects: Vec<Effect>,
 }
 
@@ -73,7 +70,7 @@ impl<R: Room> Core<R> {
     /// `on_panic`: what a panic in a hook does; without it, it goes on.
     pub fn new(
         game: R,
-        room: Ctx<R>,
+        room: RoomContext<R>,
         tickets: Arc<Tickets>,
         ticket_ttl: Duration,
         on_panic: Option<RoomPanic>,
@@ -99,11 +96,12 @@ impl<R: Room> Core<R> {
     }
 
     /// What a panic in a hook does from now on.
+    #[cfg(any(test, feature = "testing"))]
     pub fn set_on_panic(&mut self, on_panic: RoomPanic) {
         self.hooks.set_on_panic(on_panic);
     }
 
-    pub fn handle(&self) -> &Ctx<R> {
+    pub fn handle(&self) -> &RoomContext<R> {
         &self.room
     }
 
@@ -162,7 +160,7 @@ impl<R: Room> Core<R> {
     }
 
     /// Work that a hook gave away is done.
-    pub fn call(&mut self, call: Call<R, Ctx<R>>) {
+    pub fn call(&mut self, call: Call<R, RoomContext<R>>) {
         self.hook("spawn or compute", |game, room| call(game, room));
     }
 
@@ -186,7 +184,8 @@ impl<R: Room> Core<R> {
         let drained = self.draining.as_ref().is_some_and(over);
         let deserted = self.empty_until().is_some_and(|until| until <= now);
         if (drained || deserted) && !self.is_ending() {
-            self.ending = Some(None);
+            let reason = self.draining.take().map_or("closed".to_owned(), |(_, reason)| reason);
+            self.ending = Some(Leave::Closed(reason));
         }
     }
 
@@ -223,11 +222,9 @@ impl<R: Room> Core<R> {
     /// Sends everyone to the lobby. Then only `on_dispose` is left to be called, and in a room that has crashed
     /// no hook at all.
     pub fn finish(&mut self) {
-        let reason = self.draining.take().map_or("closed".to_owned(), |(_, reason)| reason);
         let why = match &self.ending {
-            _ if self.crashed().is_some() => Leave::Closed("crashed".to_owned()),
-            Some(Some(_)) => Leave::Finished,
-            _ => Leave::Closed(reason),
+            Some(why) if self.crashed().is_none() => why.clone(),
+            _ => Leave::Closed("crashed".to_owned()),
         };
         for id in self.seats.keys().cloned().collect::<Vec<_>>() {
             self.leave(&id, why.clone());
@@ -236,7 +233,7 @@ impl<R: Room> Core<R> {
 
     /// Calls the last hook, unless one before it has ended the room; how the room has ended, and what is left
     /// of it.
-    pub async fn dispose(mut self) -> (FromRoom, Ctx<R>) {
+    pub async fn dispose(mut self) -> (FromRoom, RoomContext<R>) {
         if self.crashed().is_none() {
             let disposed = caught(async { self.game.on_dispose().await }).await;
             if let Err(panic) = disposed {
@@ -244,10 +241,10 @@ impl<R: Room> Core<R> {
             }
         }
         let crashed = self.hooks.crashed().map(str::to_owned);
-        let ended = match (crashed, self.ending.flatten()) {
+        let ended = match (crashed, self.ending) {
             (Some(what), _) => FromRoom::Crashed { what },
-            (None, Some(outcome)) => FromRoom::Finished { outcome },
-            (None, None) => FromRoom::Closed,
+            (None, Some(Leave::Finished)) => FromRoom::Finished,
+            (None, _) => FromRoom::Closed,
         };
         (ended, self.room)
     }
@@ -257,7 +254,7 @@ impl<R: Room> Core<R> {
     fn hook<T>(
         &mut self,
         name: &'static str,
-        call: impl FnOnce(&mut R, &Ctx<R>) -> T,
+        call: impl FnOnce(&mut R, &RoomContext<R>) -> T,
     ) -> Option<T> {
         let result = self.hooks.call(name, || call(&mut self.game, &self.room));
         self.flush();

@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 use crate::{
     process::channel::FromRoom,
     room::{
-        context::{Output, encode},
         core::{
             Core, Effect,
             seats::{Place, Seat},
         },
         hooks::Room,
+        output::{Output, encode},
     },
     socketio::{events::Encoded, packet::ConnId},
-    types::words::{Leave, Player, PlayerId, Refusal},
+    types::{Leave, Player, PlayerId, Refusal},
 };
 
 /// A room's id is a number; a longer one may come from a browser, and not fit into a frame.
@@ -53,8 +53,8 @@ impl<R: Room> Core<R> {
                     self.leave(&player, Leave::Kicked(reason));
                 }
                 Output::Frame(frame) => self.frame(frame),
-                Output::Close { outcome } => {
-                    self.ending.get_or_insert(Some(outcome));
+                Output::Close => {
+                    self.ending.get_or_insert(Leave::Finished);
                 }
             }
         }

@@ -14,10 +14,7 @@ use crate::{
     },
     runtime::clock::later,
     socketio::{connection::refused, packet::ConnId},
-    types::{
-        route::Route,
-        words::{Leave, Player, PlayerId, Refusal},
-    },
+    types::{Leave, Player, PlayerId, Refusal, Route},
 };
 
 pub(super) struct Seat {
@@ -135,7 +132,7 @@ impl<R: Room> Core<R> {
             self.welcome(conn, &player);
             self.tell_others(id, "player_returned", json!({ "player": player }));
             tracing::info!(player = %player.name, id = %player.id, "returned");
-            self.hook("on_return", |game, room| game.on_return(room, &player));
+            self.hook("on_reconnect", |game, room| game.on_reconnect(room, &player));
         }
     }
 
@@ -149,7 +146,7 @@ impl<R: Room> Core<R> {
             return self.leave(&player.id, Leave::Left);
         }
         self.room.set_away(&player.id, true);
-        let grace = self.hook("on_drop", |game, room| game.on_drop(room, &player));
+        let grace = self.hook("on_disconnect", |game, room| game.on_disconnect(room, &player));
         let Some(grace) = grace.flatten() else {
             return self.leave(&player.id, Leave::Dropped);
         };
@@ -290,8 +287,8 @@ mod tests {
     use super::*;
     use crate::{
         process::channel::RoomAbout,
-        room::{context::Ctx, tickets::Tickets},
-        types::words::{Answer, RoomId, done},
+        room::{context::RoomContext, tickets::Tickets},
+        types::{Answer, RoomId, ok},
     };
 
     struct Game;
@@ -300,24 +297,24 @@ mod tests {
         type Options = ();
         type Request = ();
         type Event = ();
-        type Outcome = ();
         type FromLobby = ();
         type ToLobby = ();
 
-        async fn on_open((): (), _: &Ctx<Self>) -> Result<Self, Refusal> {
+        async fn on_open((): (), _: &RoomContext<Self>) -> Result<Self, Refusal> {
             Ok(Game)
         }
 
-        fn on_message(&mut self, _: &Ctx<Self>, _: &Player, (): ()) -> Answer {
-            done()
+        fn on_message(&mut self, _: &RoomContext<Self>, _: &Player, (): ()) -> Answer {
+            ok()
         }
     }
 
     /// He has come and gone, and asked again, before the room hears of the first.
     #[test]
     fn who_is_quicker_than_his_room_keeps_his_second_ticket() {
-        let about = RoomAbout { capacity: 1, seed: 1, host: None, code: None };
-        let room = Ctx::<Game>::new(RoomId("1".into()), about, Duration::from_secs(30));
+        let about =
+            RoomAbout { kind: "test".to_owned(), capacity: 1, seed: 1, host: None, code: None };
+        let room = RoomContext::<Game>::new(RoomId("1".into()), about, Duration::from_secs(30));
         let tickets = Arc::new(Tickets::default());
         let mut core = Core::new(Game, room, tickets.clone(), Duration::from_secs(15), None);
         let ann = Player { id: PlayerId("ann".into()), name: "Ann".into() };

@@ -10,7 +10,7 @@ use crate::{
         packet::RawEvent,
     },
     testing::property_tests::{config, mutated_text},
-    types::words::RoomId,
+    types::RoomId,
 };
 
 /// What a page asks of a lobby.

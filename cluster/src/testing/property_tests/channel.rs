@@ -10,10 +10,7 @@ use crate::{
     config::settings::Settings,
     process::channel::{self, CHUNK, FromRoom, HeldSeat, MAX_FRAME, RoomAbout, ToRoom, VERSION},
     testing::property_tests::{RUNTIME, config, mutated},
-    types::{
-        route::Route,
-        words::{Player, PlayerId, Refusal, RoomId},
-    },
+    types::{Player, PlayerId, Refusal, RoomId, Route},
 };
 
 proptest! {
@@ -72,8 +69,7 @@ fn frames_from_room() -> Vec<String> {
         FromRoom::SendOn { seat, room: RoomId("2".into()) },
         FromRoom::Message(raw()),
         FromRoom::Locked(true),
-        FromRoom::Finished { outcome: raw() },
-        FromRoom::Finished { outcome: RawValue::NULL.to_owned() },
+        FromRoom::Finished,
         FromRoom::Closed,
     ])
 }
@@ -82,8 +78,13 @@ fn frames_to_room() -> Vec<String> {
     let settings = Settings::try_parse_from(["lobby"]).expect("the defaults").for_rooms();
     let raw = || RawValue::from_string(r#"{"title":"ä"}"#.to_owned()).expect("JSON");
     let player = Player { id: PlayerId("p1".into()), name: "Ann".into() };
-    let about =
-        RoomAbout { capacity: 8, seed: 1, host: Some(player.id.clone()), code: Some("AB".into()) };
+    let about = RoomAbout {
+        kind: "arena".into(),
+        capacity: 8,
+        seed: 1,
+        host: Some(player.id.clone()),
+        code: Some("AB".into()),
+    };
     let route = Route { room: RoomId("2".into()), port: None, ticket: "t".into() };
     lines(&[
         ToRoom::Setup { version: VERSION, room: RoomId("1".into()), settings: settings.into() },

@@ -9,7 +9,7 @@ use crate::{
     auth::token::{Tokens, random_ticket},
     room::tickets::Tickets,
     testing::property_tests::{config, mutated_text},
-    types::words::{Player, PlayerId, Refusal},
+    types::{Player, PlayerId, Refusal},
 };
 
 static TOKENS: LazyLock<Tokens> = LazyLock::new(|| {

@@ -1,12 +1,13 @@
 // @ts-check
 /**
  * What the page does in the lobby, on a reroute, in a room, and on the way back. Edit the hooks;
- * `cluster.js` calls them, `inspect.js` shows what happens behind it all. The browser's console has one
+ * `cluster.js` calls them, `dev-panel.js` shows what happens behind it all. The browser's console has one
  * line for each call.
  */
-import { Cluster, librariesLoaded } from "./cluster.js";
-import { banner, inspect, notice, show } from "./inspect.js";
+import { Cluster } from "/cluster/cluster.js";
+import { devPanel, notice, show } from "/cluster/dev-panel.js";
 
+/** @type {Cluster<import("./messages.d.ts").Messages>} */
 const cluster = new Cluster({
   // HOOK: in the lobby: first, again, or back from a room.
   lobbyEntered({ you, returned }) {
@@ -104,6 +105,5 @@ $("hello").onclick = () => cluster.room.send("hello");
 $("leave").onclick = () => cluster.leave();
 $("resume").onclick = () => cluster.start();
 
-inspect(cluster);
-if (librariesLoaded()) cluster.start();
-else banner("The client libraries are not here. Run “npm ci” in the project's folder, then reload.");
+devPanel(cluster);
+cluster.start();

@@ -1,5 +1,5 @@
-// Made of src/messages.rs by `cargo test`: what is said, as TypeScript types. An enum is a union of its
-// events, such as `"play" | { join: { room: string } }`.
+// Written by the lobby in development, from src/messages.rs. An enum is a union of its events, such
+// as `"play" | { chat: string }`.
 
 export type Messages = {
   lobbyRequest: LobbyRequest,
@@ -11,7 +11,7 @@ export type Messages = {
 
 export type LobbyEvent = { "news": { text: string, } };
 
-export type LobbyRequest = "play";
+export type LobbyRequest = "wave";
 
 export type Options = Record<symbol, never>;
 

@@ -1,11 +1,11 @@
 //! One room: a worker that computes rows of a picture. No player is ever in it; the lobby tells it what
-//! to do. Edit the hooks; the loop in `cluster/room_loop.rs` calls them one at a time.
+//! to do. The room calls the hooks one at a time.
 
 use std::time::Duration;
 
-use cluster::{Answer, Ctx, Job, Player, Refusal, Room, Timer, Work};
+use cluster::{Job, Refusal, Room, RoomContext, Timer, Work};
 
-use crate::messages::{Options, Outcome, RoomEvent, RoomRequest, ToLobby, ToRoom, View};
+use crate::messages::{Options, ToLobby, ToRoom, View};
 
 /// Letters of a shade: 64, so that two of them are a number below 4096.
 const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -25,14 +25,12 @@ pub struct Worker {
 
 impl Room for Worker {
     type Options = Options;
-    type Request = RoomRequest;
-    type Event = RoomEvent;
-    type Outcome = Outcome;
     type FromLobby = ToRoom;
     type ToLobby = ToLobby;
+    cluster::unused!(Request, Event);
 
-    // HOOK: the room begins.
-    async fn on_open(options: Options, room: &Ctx<Self>) -> Result<Self, Refusal> {
+    // HOOK: the room opens.
+    async fn on_open(options: Options, room: &RoomContext<Self>) -> Result<Self, Refusal> {
         // A room without players closes by itself; this one must not, in the middle of its work.
         room.empty_timeout(None);
         let patience = Duration::from_millis(options.patience_ms);
@@ -40,13 +38,8 @@ impl Room for Worker {
         Ok(Worker { patience, waiting, job: None, rows: 0, busy: Duration::ZERO })
     }
 
-    // HOOK: a player asks something.
-    fn on_message(&mut self, _: &Ctx<Self>, _: &Player, request: RoomRequest) -> Answer {
-        match request {}
-    }
-
-    // HOOK: the lobby says something.
-    fn on_lobby_message(&mut self, room: &Ctx<Self>, message: ToRoom) {
+    // HOOK: a message of the lobby.
+    fn on_lobby_message(&mut self, room: &RoomContext<Self>, message: ToRoom) {
         match message {
             ToRoom::Compute { view, mut rows } => {
                 room.cancel(self.waiting);
@@ -59,12 +52,12 @@ impl Room for Worker {
                         work.report((row, line(&view, row)));
                     }
                 };
-                let on_row = |worker: &mut Self, room: &Ctx<Self>, (row, shades)| {
+                let on_row = |worker: &mut Self, room: &RoomContext<Self>, (row, shades)| {
                     worker.rows += 1;
                     room.tell_lobby(ToLobby::Row { row, shades });
                 };
                 // Also when it was cancelled or has panicked: what is missing, the lobby knows.
-                let on_end = move |worker: &mut Self, room: &Ctx<Self>, _| {
+                let on_end = move |worker: &mut Self, room: &RoomContext<Self>, _| {
                     worker.busy += room.elapsed() - begun;
                     worker.waiting = room.after(worker.patience, Worker::go);
                     room.tell_lobby(ToLobby::Free);
@@ -78,9 +71,11 @@ impl Room for Worker {
 }
 
 impl Worker {
-    /// Nothing to do: leaves a note of what it has done.
-    fn go(&mut self, room: &Ctx<Self>) {
-        room.close(Outcome { rows: self.rows, busy_ms: self.busy.as_millis() as u64 });
+    /// Nothing to do: says what it has done, and ends.
+    fn go(&mut self, room: &RoomContext<Self>) {
+        let busy_ms = self.busy.as_millis() as u64;
+        room.tell_lobby(ToLobby::Total { rows: self.rows, busy_ms });
+        room.close();
     }
 }
 

@@ -2,15 +2,16 @@
 /**
  * What the page does: it stays in the lobby, asks for a picture, and shows the rows as they come. Edit
  * the hooks; `cluster.js` calls them, `picture.js` draws, `workers.js` lists the rooms,
- * `inspect.js` shows what happens behind it all.
+ * `dev-panel.js` shows what happens behind it all.
  */
-import { Cluster, librariesLoaded } from "./cluster.js";
-import { banner, inspect, notice } from "./inspect.js";
+import { Cluster } from "/cluster/cluster.js";
+import { devPanel, notice } from "/cluster/dev-panel.js";
 import { WHOLE, picture } from "./picture.js";
 import { workers } from "./workers.js";
 
 /** @import { How, View } from "./messages.d.ts" */
 
+/** @type {Cluster<import("./messages.d.ts").Messages>} */
 const cluster = new Cluster({
   // HOOK: in the lobby, for the first time or again.
   lobbyEntered({ you }) {
@@ -102,7 +103,6 @@ $("depth").onchange = () => render(picture.view);
 $("go").onclick = () => (drawing ? attempt(cluster.lobby.request("cancel")) : render(picture.view));
 picture.onMove(render);
 
-inspect(cluster);
+devPanel(cluster);
 $("kill").onclick = () => workers.killAll();
-if (librariesLoaded()) cluster.start();
-else banner("The client libraries are not here. Run “npm ci” in the project's folder, then reload.");
+cluster.start();

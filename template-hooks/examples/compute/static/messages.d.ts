@@ -1,11 +1,11 @@
-// Made of src/messages.rs by `cargo test`: what is said, as TypeScript types. An enum is a union of its
-// events, such as `"play" | { join: { room: string } }`.
+// Written by the lobby in development, from src/messages.rs. An enum is a union of its events, such
+// as `"play" | { chat: string }`.
 
 export type Messages = {
   lobbyRequest: LobbyRequest,
   lobbyEvent: LobbyEvent,
-  roomRequest: RoomRequest,
-  roomEvent: RoomEvent,
+  roomRequest: never,
+  roomEvent: never,
   options: Options,
 };
 
@@ -17,18 +17,14 @@ export type LobbyRequest = { "render": View } | "cancel";
 
 export type Options = { 
 /**
- * A worker that was given nothing for so long goes.
+ * A worker that has no work for this long ends.
  */
 patience_ms: number, };
-
-export type RoomEvent = never;
 
 /**
  * One room: one process, one session of play or work.
  */
 export type RoomId = string;
-
-export type RoomRequest = never;
 
 /**
  * A picture: which part of the plane, in how many pixels, and how much work each is at most.
@@ -43,6 +39,6 @@ x: number, y: number,
  */
 across: number, columns: number, rows: number, 
 /**
- * A point that has not escaped after so many steps counts as one that never does.
+ * A point that has not escaped after this many steps counts as one that never does.
  */
 depth: number, };

@@ -41,7 +41,7 @@ function add(room) {
   text.style.setProperty("--color", workers.colorOf(room));
   button.textContent = "Kill";
   button.setAttribute("aria-label", `Kill room ${room}`);
-  // Killing is for development: `inspect.js` shows what is marked so.
+  // Killing is for development: `dev-panel.js` shows what is marked so.
   button.className = "dev";
   button.hidden = /** @type {HTMLElement} */ (document.getElementById("kill")).hidden;
   button.title = "Kills this room's process; another one computes what it has not done";

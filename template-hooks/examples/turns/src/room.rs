@@ -1,19 +1,18 @@
-//! One room: two players and four in a row. Edit the hooks; the loop in `cluster/room_loop.rs` calls
-//! them one at a time. `room/game.rs` keeps the state of the game, `room/board.rs` knows the rules.
+//! One room: two players and four in a row. The room calls the hooks one at a time. `room/game.rs` keeps
+//! the state of the game, `room/board.rs` knows the rules.
 
 pub mod board;
 pub mod game;
 
 use std::time::Duration;
 
+use cluster::{Answer, Leave, Player, Refusal, Room, RoomContext, ok, refuse};
 use rand::RngExt as _;
 
 use self::game::{FAREWELL, Game, Why};
-use cluster::{Answer, Ctx, Leave, Player, Refusal, Room, done, refuse};
+use crate::messages::{Options, RoomEvent, RoomRequest, ToLobby};
 
-use crate::messages::{Options, Outcome, RoomEvent, RoomRequest, ToLobby, ToRoom};
-
-/// For so long a player's seat is kept when his connection is lost. Then the other one wins.
+/// How long a disconnected player's seat is kept. Then the other one wins.
 const GRACE: Duration = Duration::from_secs(30);
 
 pub struct Duel {
@@ -24,25 +23,24 @@ impl Room for Duel {
     type Options = Options;
     type Request = RoomRequest;
     type Event = RoomEvent;
-    type Outcome = Outcome;
-    type FromLobby = ToRoom;
     type ToLobby = ToLobby;
+    cluster::unused!(FromLobby);
 
-    // HOOK: the room begins.
-    async fn on_open(options: Options, room: &Ctx<Self>) -> Result<Self, Refusal> {
-        // Each tick is a second less to wait.
+    // HOOK: the room opens.
+    async fn on_open(options: Options, room: &RoomContext<Self>) -> Result<Self, Refusal> {
+        // Each tick counts the seconds down.
         room.tick_rate(1);
         Ok(Duel { game: Game { seconds: options.patience, ..Game::default() } })
     }
 
-    // HOOK: what does a player see who comes or returns?
-    fn snapshot(&self, _: &Ctx<Self>, _: &Player) -> Option<RoomEvent> {
+    // HOOK: the room as a player sees it who joins or reconnects.
+    fn snapshot(&self, _: &RoomContext<Self>, _: &Player) -> Option<RoomEvent> {
         Some(RoomEvent::Game(self.game.clone()))
     }
 
-    // HOOK: a player is here.
-    fn on_join(&mut self, room: &Ctx<Self>, player: &Player) {
-        // A code is good for nothing any more when the one who waits has left.
+    // HOOK: a player has joined.
+    fn on_join(&mut self, room: &RoomContext<Self>, player: &Player) {
+        // A code is worth nothing once the player who waits has left.
         room.empty_timeout(Some(Duration::ZERO));
         self.game.add(player);
         if self.game.has_begun() {
@@ -52,8 +50,13 @@ impl Room for Duel {
         room.sync();
     }
 
-    // HOOK: a player asks something.
-    fn on_message(&mut self, room: &Ctx<Self>, from: &Player, request: RoomRequest) -> Answer {
+    // HOOK: a request of a player.
+    fn on_message(
+        &mut self,
+        room: &RoomContext<Self>,
+        from: &Player,
+        request: RoomRequest,
+    ) -> Answer {
         let side = self.game.side_of(from);
         match request {
             RoomRequest::Play { column } => self.game.play(side, column)?,
@@ -61,18 +64,18 @@ impl Room for Duel {
             RoomRequest::Rematch => return Err(refuse("no_opponent", "You are alone here.")),
         }
         room.sync();
-        done()
+        ok()
     }
 
-    // HOOK: a player's connection is lost.
-    fn on_drop(&mut self, _: &Ctx<Self>, _: &Player) -> Option<Duration> {
+    // HOOK: a player lost the connection.
+    fn on_disconnect(&mut self, _: &RoomContext<Self>, _: &Player) -> Option<Duration> {
         Some(GRACE)
     }
 
-    // HOOK: a player is gone.
-    fn on_leave(&mut self, room: &Ctx<Self>, player: &Player, why: Leave) {
+    // HOOK: a player has left.
+    fn on_leave(&mut self, room: &RoomContext<Self>, player: &Player, why: Leave) {
         let why = match why {
-            // Both go, because the room ends.
+            // Both leave, because the room ends.
             Leave::Finished | Leave::Closed(_) => return,
             Leave::Dropped => Why::Away,
             _ => Why::Left,
@@ -84,27 +87,34 @@ impl Room for Duel {
         self.game.seconds = self.game.seconds.min(FAREWELL);
         room.sync();
         if room.players().is_empty() {
-            room.close(self.game.outcome());
+            self.finish(room);
         }
     }
 
     // HOOK: a second has passed.
-    fn on_tick(&mut self, room: &Ctx<Self>, _: Duration) {
+    fn on_tick(&mut self, room: &RoomContext<Self>, _: Duration) {
         let players = room.players();
         if !players.iter().all(|player| room.is_here(player)) {
             return;
         }
         self.game.seconds = self.game.seconds.saturating_sub(1);
         if self.game.seconds > 0 {
-            return;
-        }
-        if self.game.is_on() {
+            // Still time.
+        } else if self.game.is_on() {
             self.game.forfeit(self.game.turn, Why::TooSlow);
             room.sync();
         } else if self.game.has_begun() {
-            room.close(self.game.outcome());
+            self.finish(room);
         } else {
             players.iter().for_each(|player| room.send_to_lobby(player, "no_opponent"));
         }
+    }
+}
+
+impl Duel {
+    /// Tells the lobby the scores, and ends the room.
+    fn finish(&self, room: &RoomContext<Self>) {
+        room.tell_lobby(ToLobby::Scores(self.game.scores()));
+        room.close();
     }
 }

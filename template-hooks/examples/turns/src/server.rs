@@ -1,23 +1,23 @@
-//! The lobby: who may enter, where players go, what happens when a room has ended. Edit the hooks; the
-//! loop in `cluster/lobby_loop.rs` calls them one at a time. The queue is in `queue.rs`.
+//! People: who may enter the lobby, and what they ask there. The lobby calls the hooks one at a time.
+//! The hooks for rooms are in `room_manager.rs`, the queue is in `queue.rs`.
 
 use std::{collections::VecDeque, time::Duration};
 
-use cluster::{Answer, Arrival, Cluster, Exit, Info, Lobby, Player, Refusal, done};
+use cluster::{Answer, Arrival, Lobby, LobbyContext, Player, ok};
 
 use crate::{
-    messages::{LobbyEvent, LobbyRequest, Options, Outcome},
+    messages::{LobbyEvent, LobbyRequest, Options},
     queue::{Queue, Queued, Rules},
     room::Duel,
 };
 
 /// Players in a game.
-const PAIR: usize = 2;
-/// Seconds for the second of two from the queue: longer than his ticket is good for.
+pub const PAIR: usize = 2;
+/// Seconds for the second of two from the queue: longer than a ticket is valid.
 const ARRIVAL: u32 = 20;
-/// Seconds for a friend: he has yet to be told the code.
+/// Seconds for a friend, who has yet to be told the code.
 const INVITATION: u32 = 600;
-/// Lines of news that who comes is told.
+/// Lines of news that a player is sent on arrival.
 const NEWS: usize = 5;
 
 #[derive(Default)]
@@ -27,73 +27,64 @@ pub struct Server {
 }
 
 impl Lobby for Server {
-    type Room = Duel;
     type Request = LobbyRequest;
     type Event = LobbyEvent;
 
-    // HOOK: the lobby begins.
-    async fn on_start(_: &Cluster<Self>) -> Result<Self, Refusal> {
-        Ok(Server::default())
-    }
-
-    // HOOK: a player is in the lobby.
-    fn on_arrive(&mut self, lobby: &Cluster<Self>, player: &Player, _: Arrival) {
+    // HOOK: a player is in the lobby now.
+    fn on_arrive(&mut self, lobby: &LobbyContext<Self>, player: &Player, _: Arrival) {
         lobby.send(player, self.latest());
-        // A seat is kept for one whose connection was lost.
+        // A room keeps a seat for a player whose connection was lost.
         lobby.send_back(player);
     }
 
     // HOOK: a player is not in the lobby any more.
-    fn on_leave(&mut self, lobby: &Cluster<Self>, player: &Player) {
+    fn on_leave(&mut self, lobby: &LobbyContext<Self>, player: &Player) {
         self.dequeue(lobby, player);
     }
 
-    // HOOK: where do players go?
-    fn on_request(&mut self, lobby: &Cluster<Self>, from: &Player, asked: LobbyRequest) -> Answer {
-        match asked {
+    // HOOK: a request of a player.
+    fn on_request(
+        &mut self,
+        lobby: &LobbyContext<Self>,
+        from: &Player,
+        request: LobbyRequest,
+    ) -> Answer {
+        match request {
             LobbyRequest::FindOpponent => self.enqueue(lobby, from, ()),
             LobbyRequest::StopWaiting => {
                 self.dequeue(lobby, from);
-                done()
+                ok()
             }
             LobbyRequest::InviteFriend => {
-                let room = lobby.create_private(from, PAIR, Options { patience: INVITATION })?;
+                let room =
+                    lobby.create_private::<Duel>(from, PAIR, Options { patience: INVITATION })?;
                 self.dequeue(lobby, from);
                 lobby.join(from, &room)
             }
             LobbyRequest::JoinFriend { code } => {
                 let answer = lobby.join_by_code(from, &code)?;
-                // Not before: a wrong code costs nobody his place.
+                // Not before: a wrong code costs nobody their place.
                 self.dequeue(lobby, from);
                 Ok(answer)
             }
         }
     }
+}
 
-    // HOOK: a room has ended.
-    fn on_room_exit(&mut self, lobby: &Cluster<Self>, room: &Info<Self>, exit: Exit<Outcome>) {
-        let text = match exit {
-            Exit::Finished(Outcome { scores: [(first, most), (second, fewer)] }) => {
-                let how = if most > fewer { "has beaten" } else { "has drawn with" };
-                format!("{first} {how} {second}, {most} : {fewer}")
-            }
-            // Nobody came, or the lobby wanted it to end.
-            Exit::Closed => return,
-            other => format!("The game in room {} is over ({})", room.id, other.reason()),
-        };
+impl Server {
+    /// Adds a line to the news.
+    pub fn announce(&mut self, lobby: &LobbyContext<Self>, text: String) {
         self.news.push_front(text);
         self.news.truncate(NEWS);
         lobby.broadcast(self.latest());
     }
-}
 
-impl Server {
     fn latest(&self) -> LobbyEvent {
         LobbyEvent::News { lines: self.news.iter().cloned().collect() }
     }
 }
 
-impl Queued for Server {
+impl Queued<Duel> for Server {
     type Kind = ();
 
     fn queue(&mut self) -> &mut Queue<()> {
@@ -101,7 +92,7 @@ impl Queued for Server {
     }
 
     fn rules(&self, (): &()) -> Rules {
-        // Nobody goes alone, however long he has waited.
+        // Nobody goes alone, however long they have waited.
         Rules { size: PAIR, fewest: PAIR, patience: Duration::from_secs(60) }
     }
 

@@ -1,12 +1,13 @@
 // @ts-check
 /**
  * What the page does in the lobby, on a reroute, in a room, and on the way back. Edit the hooks;
- * `cluster.js` calls them, `board.js` draws the game, `inspect.js` shows what happens behind it all.
+ * `cluster.js` calls them, `board.js` draws the game, `dev-panel.js` shows what happens behind it all.
  */
 import { board } from "./board.js";
-import { Cluster, librariesLoaded } from "./cluster.js";
-import { banner, inspect, notice, show } from "./inspect.js";
+import { Cluster } from "/cluster/cluster.js";
+import { devPanel, notice, show } from "/cluster/dev-panel.js";
 
+/** @type {Cluster<import("./messages.d.ts").Messages>} */
 const cluster = new Cluster({
   // HOOK: in the lobby, for the first time or again.
   lobbyEntered({ you, returned }) {
@@ -114,6 +115,5 @@ $("rematch").onclick = () => attempt(cluster.room.request("rematch"));
 $("leave").onclick = () => cluster.leave();
 $("resume").onclick = () => cluster.start();
 
-inspect(cluster);
-if (librariesLoaded()) cluster.start();
-else banner("The client libraries are not here. Run “npm ci” in the project's folder, then reload.");
+devPanel(cluster);
+cluster.start();

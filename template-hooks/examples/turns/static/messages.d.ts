@@ -1,5 +1,5 @@
-// Made of src/messages.rs by `cargo test`: what is said, as TypeScript types. An enum is a union of its
-// events, such as `"play" | { join: { room: string } }`.
+// Written by the lobby in development, from src/messages.rs. An enum is a union of its events, such
+// as `"play" | { chat: string }`.
 
 export type Messages = {
   lobbyRequest: LobbyRequest,
@@ -29,11 +29,11 @@ cells: Array<number>, };
  */
 export type Game = { 
 /**
- * Whose turn was the first.
+ * The side that had the first turn.
  */
 began: number, 
 /**
- * Whose turn it is.
+ * The side whose turn it is.
  */
 turn: number, 
 /**
@@ -56,14 +56,18 @@ export type LobbyRequest = "find_opponent" | "stop_waiting" | "invite_friend" | 
 
 export type Options = { 
 /**
- * For so many seconds the first player waits for the second.
+ * Seconds that the first player waits for the second.
  */
 patience: number, };
 
 /**
  * A registered person, the same in the lobby and in rooms.
  */
-export type Player = { id: PlayerId, 
+export type Player = { 
+/**
+ * The same for as long as their token lives.
+ */
+id: PlayerId, 
 /**
  * As the person typed it, checked by `on_register`. Show it as text, never as HTML.
  */

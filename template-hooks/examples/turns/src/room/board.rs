@@ -1,17 +1,15 @@
 //! The rules of the game: a disc falls to the lowest free cell of its column, and four in a line win.
 //! They know nothing of rooms.
 
-use serde::Serialize;
-
 pub const COLUMNS: usize = 7;
 pub const ROWS: usize = 6;
 /// To the right, down, and both diagonals, as columns and rows.
 const WAYS: [(isize, isize); 4] = [(1, 0), (0, 1), (1, 1), (1, -1)];
 
-/// Row by row from the top: the side, 0 or 1, whose disc is in this cell.
-#[derive(Debug, Clone, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub struct Board(Vec<Option<usize>>);
+cluster::messages! {
+    /// Row by row from the top: the side, 0 or 1, whose disc is in this cell.
+    pub struct Board(Vec<Option<usize>>);
+}
 
 /// Why a disc cannot be dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

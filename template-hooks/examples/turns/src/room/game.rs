@@ -3,12 +3,8 @@
 
 use std::cmp::Reverse;
 
-use serde::Serialize;
-
 use super::board::{Board, Illegal};
 use cluster::{Player, Refusal, refuse};
-
-use crate::messages::Outcome;
 
 /// Seconds for a move.
 pub const MOVE: u32 = 60;
@@ -17,57 +13,52 @@ pub const REVIEW: u32 = 60;
 /// The same when the opponent is gone.
 pub const FAREWELL: u32 = 10;
 
-/// Sides are 0 and 1, in the order in which the players came.
-#[derive(Debug, Clone, Default, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub struct Game {
-    /// Whose turn was the first.
-    pub began: usize,
-    /// Whose turn it is.
-    pub turn: usize,
-    /// The cell of the last move.
-    pub last: Option<usize>,
-    pub end: Option<End>,
-    /// For the opponent to come, for this move, or until the room closes. The clock rests while a
-    /// player is away.
-    pub seconds: u32,
-    /// The game has begun when there are two; they stay here when they leave.
-    pub sides: Vec<Side>,
-    pub board: Board,
-}
+cluster::messages! {
+    /// Sides are 0 and 1, in the order in which the players came.
+    #[derive(Default)]
+    pub struct Game {
+        /// The side that had the first turn.
+        pub began: usize,
+        /// The side whose turn it is.
+        pub turn: usize,
+        /// The cell of the last move.
+        pub last: Option<usize>,
+        pub end: Option<End>,
+        /// For the opponent to come, for this move, or until the room closes. The clock rests while a
+        /// player is away.
+        pub seconds: u32,
+        /// The game has begun when there are two; they stay here when they leave.
+        pub sides: Vec<Side>,
+        pub board: Board,
+    }
 
-#[derive(Debug, Clone, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub struct Side {
-    pub player: Player,
-    pub wins: u32,
-    /// Wants another game.
-    pub again: bool,
-}
+    pub struct Side {
+        pub player: Player,
+        pub wins: u32,
+        /// Wants another game.
+        pub again: bool,
+    }
 
-#[derive(Debug, Clone, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub struct End {
-    /// None: a draw.
-    pub winner: Option<usize>,
-    pub why: Why,
-    /// The winner's four in a row, or more.
-    pub cells: Vec<usize>,
-}
+    pub struct End {
+        /// None: a draw.
+        pub winner: Option<usize>,
+        pub why: Why,
+        /// The winner's four in a row, or more.
+        pub cells: Vec<usize>,
+    }
 
-/// Why a game has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(ts_rs::TS))]
-#[serde(rename_all = "snake_case")]
-pub enum Why {
-    Four,
-    BoardFull,
-    /// The other one has left.
-    Left,
-    /// The other one has lost his connection, and did not come back in time.
-    Away,
-    /// The other one did not move in time.
-    TooSlow,
+    /// Why a game has ended.
+    #[derive(Copy, PartialEq, Eq)]
+    pub enum Why {
+        Four,
+        BoardFull,
+        /// The opponent has left.
+        Left,
+        /// The opponent lost the connection, and did not come back in time.
+        Away,
+        /// The opponent did not move in time.
+        TooSlow,
+    }
 }
 
 impl Game {
@@ -138,11 +129,12 @@ impl Game {
         Ok(())
     }
 
-    pub fn outcome(&self) -> Outcome {
+    /// The two names and how many games each has won, the winner's first.
+    pub fn scores(&self) -> [(String, u32); 2] {
         let score = |side: usize| (self.sides[side].player.name.clone(), self.sides[side].wins);
         let mut scores = [score(0), score(1)];
         scores.sort_by_key(|(_, wins)| Reverse(*wins));
-        Outcome { scores }
+        scores
     }
 
     fn finish(&mut self, winner: Option<usize>, why: Why, cells: Vec<usize>) {

@@ -1,0 +1,178 @@
+//! Goal figures: how soon everyone is back when a room dies or hangs, and whether others notice clients that
+//! are slow or that flood. For the game of the tests, whose rooms do as they are told.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, ensure};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tokio::{sync::mpsc::UnboundedSender, time::sleep};
+
+use crate::{
+    Storm, World,
+    book::{Book, Place},
+    faults::hit_room,
+    lobby::{Lobby, until},
+    neighbours,
+    player::Order,
+    report::percentiles,
+    storm::gather,
+};
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What is done to a room.
+#[derive(Clone, Copy)]
+enum Harm {
+    Signal(Signal),
+    /// A hook of it never returns.
+    Spin,
+}
+
+struct Goal {
+    what: &'static str,
+    harm: Harm,
+    players: usize,
+    times: usize,
+    p99: Duration,
+}
+
+const GOALS: [Goal; 4] = [
+    Goal {
+        what: "killed, 20 players",
+        harm: Harm::Signal(Signal::KILL),
+        players: 20,
+        times: 50,
+        p99: Duration::from_secs(1),
+    },
+    Goal {
+        what: "killed, 1,000 players",
+        harm: Harm::Signal(Signal::KILL),
+        players: 1000,
+        times: 10,
+        p99: Duration::from_secs(2),
+    },
+    Goal {
+        what: "stopped, 20 players",
+        harm: Harm::Signal(Signal::STOP),
+        players: 20,
+        times: 10,
+        p99: Duration::from_secs(5),
+    },
+    Goal {
+        what: "spins, 20 players",
+        harm: Harm::Spin,
+        players: 20,
+        times: 10,
+        p99: Duration::from_secs(5),
+    },
+];
+
+/// Whether all goals were reached.
+pub async fn measure(storm: &Storm) -> anyhow::Result<bool> {
+    let lobby = Lobby::start(&storm.program, &storm.flags, 100, &storm.log_file).await?;
+    println!(
+        "room                   times      back   to welcome: p50    p99    max s   goal, p99"
+    );
+    let mut reached = true;
+    for goal in &GOALS {
+        reached &= goal.measure(storm.seed, &lobby).await.context(goal.what)?;
+    }
+    drop(lobby);
+    let lobby = Lobby::start(&storm.program, &storm.flags, 100, &storm.log_file).await?;
+    Ok(reached & neighbours::measure(storm.seed, &lobby).await?)
+}
+
+impl Goal {
+    async fn measure(&self, seed: u64, lobby: &Lobby) -> anyhow::Result<bool> {
+        let world = Arc::new(hall(seed, lobby, self.what, self.players));
+        let players = gather(&world, self.players).await;
+        let (mut times, mut told, mut lost) = (Vec::new(), BTreeMap::<_, usize>::new(), 0);
+        for _ in 0..self.times {
+            let room = until(PATIENCE, || together(&world)).await;
+            let room = room.context("the players do not meet in one room")?;
+            // What joining has stirred up is over.
+            sleep(Duration::from_millis(200)).await;
+            let at = self.harm(&world, lobby, &room, &players);
+            let all_lost = || world.book.open().losses.len() == self.players;
+            let all_back = || (all_lost() && world.book.open().away() == 0).then_some(());
+            until(PATIENCE, all_back).await;
+            lost += self.players;
+            for loss in world.book.open().losses.drain(..) {
+                let Some((back, why)) = loss.back else { continue };
+                times.push(back - at);
+                *told.entry(why.unwrap_or("nothing".to_owned())).or_default() += 1;
+            }
+        }
+        players.iter().for_each(|player| drop(player.send(Order::Quit)));
+        until(PATIENCE, || all_gone(&world)).await.context("the players do not leave")?;
+
+        let back = times.len();
+        let [p50, p99, max] = percentiles(times);
+        let good = back == lost && p99 <= self.p99;
+        println!(
+            "{:21} {:6} {:>9} {:16.2} {:6.2} {:6.2} {:9.0} s {}  told: {}",
+            self.what,
+            self.times,
+            format!("{back}/{lost}"),
+            p50.as_secs_f64(),
+            p99.as_secs_f64(),
+            max.as_secs_f64(),
+            self.p99.as_secs_f64(),
+            if good { "reached" } else { "MISSED" },
+            told.iter().map(|(why, n)| format!("{why} {n}")).collect::<Vec<_>>().join(", "),
+        );
+        Ok(good)
+    }
+
+    /// Does it, and says when.
+    fn harm(
+        &self,
+        world: &World,
+        lobby: &Lobby,
+        room: &str,
+        players: &[UnboundedSender<Order>],
+    ) -> Instant {
+        match self.harm {
+            Harm::Signal(signal) => hit_room(world, lobby, room, self.what, signal),
+            Harm::Spin => drop(players[0].send(Order::Say("spin".to_owned(), Value::Null))),
+        }
+        Instant::now()
+    }
+}
+
+/// Players who meet in rooms of this name.
+pub fn hall(seed: u64, lobby: &Lobby, name: &str, capacity: usize) -> World {
+    let options = json!({ "title": name, "quiet": true });
+    World {
+        url: lobby.url.clone(),
+        seed,
+        enter: ("best".to_owned(), json!({ "capacity": capacity, "options": options })),
+        says: vec![],
+        beat: Duration::from_millis(500),
+        book: Book::default(),
+    }
+}
+
+/// The room in which everyone is.
+fn together(world: &World) -> Option<String> {
+    let book = world.book.open();
+    let first = book.places.first()?;
+    let Place::Room(room) = first else { return None };
+    book.places.iter().all(|place| place == first).then(|| room.clone())
+}
+
+pub fn all_gone(world: &World) -> Option<()> {
+    world.book.open().places.iter().all(|place| *place == Place::Gone).then_some(())
+}
+
+/// Fails if there was nothing to compare.
+pub fn ratio(one: Duration, other: Duration) -> anyhow::Result<f64> {
+    ensure!(!one.is_zero() && !other.is_zero(), "nothing was measured");
+    Ok(one.div_duration_f64(other))
+}

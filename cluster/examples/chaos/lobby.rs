@@ -1,0 +1,105 @@
+//! The lobby under test, in a process of its own.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitStatus,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use cluster::testing::{LobbyBuilder, TestLobby};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    kernel::{Holds, holds, is_room},
+    log::Log,
+};
+
+/// Longer than it takes to stop, on a machine that is busy with something else.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// When a lobby is gone, so are its rooms, within this. It takes milliseconds.
+const ORPHANS: Duration = Duration::from_secs(2);
+
+/// Dropping it kills it, and with it its rooms.
+pub struct Lobby {
+    pub url: String,
+    pub log: Log,
+    pub program: PathBuf,
+    builder: LobbyBuilder,
+    lobby: TestLobby,
+}
+
+impl Lobby {
+    pub async fn start(
+        program: &Path,
+        flags: &[String],
+        most_rooms: usize,
+        log_file: &Path,
+    ) -> anyhow::Result<Lobby> {
+        // As the lobby itself calls it when it starts a room.
+        let program = program.canonicalize().context("no such program")?;
+        let log = Log::new(log_file)?;
+        let most_rooms = most_rooms.to_string();
+        let kept = log.clone();
+        let builder = TestLobby::builder(&program)
+            .flags(flags)
+            // As many as the players may need; all come from this machine.
+            .env("CLUSTER_MAX_ROOMS", &most_rooms)
+            .env("CLUSTER_MAX_ROOMS_PER_ADDRESS", &most_rooms)
+            // So that the end of the run shows soon whether everything is given back.
+            .env("CLUSTER_EMPTY_TIMEOUT", "2s")
+            // The log of every day, and which process a room is.
+            .env("RUST_LOG", "info,cluster::process::supervisor=debug")
+            .env("RUST_BACKTRACE", "0")
+            .on_line(move |line| kept.seen().line(line));
+        let lobby = builder.clone().start().await;
+        Ok(Lobby { url: lobby.url.clone(), log, program, builder, lobby })
+    }
+
+    pub fn pid(&self) -> Pid {
+        self.lobby.pid()
+    }
+
+    pub fn holds(&self) -> Holds {
+        holds(self.pid())
+    }
+
+    /// Ends it with this signal; its rooms must end with it. Returns how it ended, and how many rooms did
+    /// not.
+    pub async fn end(&mut self, signal: Signal) -> anyhow::Result<(ExitStatus, usize)> {
+        kill_process(self.pid(), signal).context("the lobby was gone already")?;
+        let status = until(PATIENCE, || self.lobby.has_ended()).await;
+        let status = status.context("the lobby does not end")?;
+        let all_said = until(PATIENCE, || self.lobby.has_said_all().then_some(())).await;
+        all_said.context("the lobby's output stays open")?;
+        let rooms = self.log.seen().rooms_left();
+        let alive = || rooms.iter().filter(|pid| is_room(**pid, &self.program)).count();
+        let none = until(ORPHANS, || (alive() == 0).then_some(())).await;
+        Ok((status, none.map_or_else(alive, |()| 0)))
+    }
+
+    /// Starts it again at the same port and with the same key.
+    pub async fn start_again(&mut self) {
+        self.log.seen().forget_lobby();
+        let port = self.lobby.port().to_string();
+        self.lobby = self.builder.clone().env("CLUSTER_PORT", &port).start().await;
+    }
+
+    /// How it has ended, if it has.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.lobby.has_ended()
+    }
+}
+
+/// Looks again and again, but not for ever.
+pub async fn until<T>(patience: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let found = look();
+        if found.is_some() || Instant::now() >= deadline {
+            return found;
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+}

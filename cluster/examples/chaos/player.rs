@@ -1,0 +1,304 @@
+//! A player who means well: he does what the page does (`cluster/web/cluster.js`), and writes down what happens
+//! to him. Whatever ends his connection, he is in the lobby again, after a random part of half a second.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use cluster::testing::{Connection, Packet};
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use serde_json::{Value, json};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, timeout_at},
+};
+
+use crate::{
+    World,
+    book::{How, Place, key},
+    line,
+};
+
+/// Lost connections come in crowds: each waits a random part of this.
+const JITTER: Duration = Duration::from_millis(500);
+/// The longest wait between two attempts to reach the lobby.
+const LONGEST: Duration = Duration::from_secs(5);
+/// Reroutes that may fail, one after the other, before the seat is given up.
+const MISSES: u32 = 5;
+/// A person needs a moment until he presses the button; a seat that was kept leads to a room before that.
+const PAUSE: Duration = Duration::from_millis(300);
+/// Who is still in the lobby asks again, after about so long.
+const AGAIN: Duration = Duration::from_secs(5);
+/// Who has had no answer for so long counts as cut off; a room that hangs is killed before that.
+const ANSWER: Duration = Duration::from_secs(15);
+/// A question that no hook ever hears: a request with a name of the cluster's own.
+const PROBE: &str = "welcome";
+
+pub enum Order {
+    /// Lose the connection, as a bad network does.
+    Vanish,
+    /// Say this once.
+    Say(String, Value),
+    /// Leave for good, in order.
+    Quit,
+}
+
+pub struct Player {
+    number: usize,
+    world: Arc<World>,
+    orders: mpsc::UnboundedReceiver<Order>,
+    random: StdRng,
+    token: Option<String>,
+    /// Attempts to reach the lobby, and reroutes that have failed, since the last that has not.
+    attempts: u32,
+    misses: u32,
+    /// Where it is written down that he is on his way back.
+    lost: Option<usize>,
+    /// Of the line that he has: questions that wait for their answers.
+    asked: HashMap<u64, (Instant, &'static str)>,
+    beat_at: Instant,
+}
+
+enum Left {
+    For(How),
+    Quit,
+}
+
+/// What happens next on a line.
+enum Next {
+    Event(String, Value),
+    /// Of the lobby: ask for a room.
+    Ask,
+    End(Left),
+}
+
+impl Player {
+    pub fn start(number: usize, world: &Arc<World>) -> mpsc::UnboundedSender<Order> {
+        let (order, orders) = mpsc::unbounded_channel();
+        let player = Player {
+            number,
+            world: world.clone(),
+            orders,
+            random: StdRng::seed_from_u64(world.seed.wrapping_add(number as u64)),
+            token: None,
+            attempts: 0,
+            misses: 0,
+            lost: None,
+            asked: HashMap::new(),
+            beat_at: Instant::now(),
+        };
+        tokio::spawn(player.live());
+        order
+    }
+
+    async fn live(mut self) {
+        loop {
+            let mut room = None;
+            let left = self.visit(&mut room).await;
+            match left {
+                Left::Quit => return self.is(Place::Gone),
+                Left::For(how) => {
+                    self.is(Place::OnTheWay);
+                    let lost = || self.world.book.open().lost(self.number, room, how);
+                    self.lost.get_or_insert_with(lost);
+                }
+            }
+            let most = LONGEST.min(JITTER * 2_u32.pow(self.attempts.min(8)));
+            self.attempts += 1;
+            sleep(most.mul_f64(self.random.random())).await;
+        }
+    }
+
+    fn is(&self, place: Place) {
+        self.world.book.open().places[self.number] = place;
+    }
+
+    /// From `connect` to whatever ends it. `room`: in which one he is then, or to which he was on his way.
+    async fn visit(&mut self, room: &mut Option<String>) -> Left {
+        let mut lobby = match self.enter_lobby().await {
+            Ok(lobby) => lobby,
+            Err(why) => return Left::For(How::Lost(why)),
+        };
+        let mut ask_at = Some(Instant::now() + PAUSE.mul_f64(self.random.random_range(0.3..1.0)));
+        let to = loop {
+            match self.next(&mut lobby, ask_at).await {
+                Next::Event(event, to) if event == "reroute" && to["to"] == "room" => break to,
+                Next::Event(event, why) if event == "refused" => {
+                    self.refused(&why);
+                }
+                Next::Event(..) => {}
+                Next::Ask => {
+                    let (event, data) = &self.world.enter;
+                    match lobby.ask(event, data).await {
+                        Ok(number) => self.asked.insert(number, (Instant::now(), "enter")),
+                        Err(why) => return Left::For(How::Lost(why)),
+                    };
+                    let later = AGAIN.mul_f64(self.random.random_range(0.5..1.5));
+                    ask_at = Some(Instant::now() + later);
+                }
+                Next::End(Left::Quit) => {
+                    line::leave(lobby).await;
+                    return Left::Quit;
+                }
+                Next::End(left) => return left,
+            }
+        };
+        let mut lobby = Some(lobby);
+        self.follow(&mut lobby, to, room).await
+    }
+
+    /// Connects, and becomes somebody.
+    async fn enter_lobby(&mut self) -> Result<Connection, String> {
+        let url = &self.world.url;
+        let auth = self.token.as_ref().map_or(json!({}), |token| json!({ "token": token }));
+        let mut lobby = line::connect(url, "/socket.io", auth).await?;
+        let welcome = lobby.event("welcome").await?;
+        if self.token.is_none() {
+            let form = json!({ "name": format!("Player {}", self.number) });
+            let answer = lobby.answer("register", &form).await?;
+            let Some(token) = answer["ok"]["token"].as_str() else {
+                let code = answer["error"]["code"].as_str().unwrap_or("nothing").to_owned();
+                self.world.book.open().refused("register", &code);
+                return Err(code);
+            };
+            self.token = Some(token.to_owned());
+        } else if welcome["you"].is_null() {
+            self.world.book.open().wrong(format!("a token was refused: {}", welcome["refused"]));
+            self.token = None;
+        }
+        let mut book = self.world.book.open();
+        if let Some(lost) = self.lost.take() {
+            let reason = welcome["returned"]["reason"].as_str();
+            book.is_back(lost, reason.map(str::to_owned));
+        }
+        book.places[self.number] = Place::Lobby;
+        self.attempts = self.misses;
+        self.asked.clear();
+        Ok(lobby)
+    }
+
+    /// Goes where `to` says, and on to other rooms, until he is out of them.
+    async fn follow(
+        &mut self,
+        lobby: &mut Option<Connection>,
+        mut to: Value,
+        room: &mut Option<String>,
+    ) -> Left {
+        loop {
+            *room = to["room"].as_str().map(|id| key(self.world.book.open().era, id));
+            self.asked.clear();
+            let url = to["url"].as_str().filter(|url| !url.is_empty()).unwrap_or(&self.world.url);
+            let path = to["path"].as_str().unwrap_or_default();
+            let ticket = json!({ "ticket": to["ticket"] });
+            let joined = async {
+                let mut seat = line::connect(url, path, ticket).await?;
+                seat.event("joined").await?;
+                Ok::<_, String>(seat)
+            };
+            let mut seat = match joined.await {
+                Ok(seat) => seat,
+                Err(why) => {
+                    self.misses += 1;
+                    if let Some(lobby) =
+                        lobby.as_mut().filter(|_| self.misses.is_multiple_of(MISSES))
+                    {
+                        let _ = lobby.ask("leave_room", &Value::Null).await;
+                    }
+                    return Left::For(How::Lost(format!("not let in: {why}")));
+                }
+            };
+            if let Some(lobby) = lobby.take() {
+                tokio::spawn(line::leave(lobby));
+            }
+            (self.attempts, self.misses) = (0, 0);
+            self.is(Place::Room(room.clone().unwrap_or_default()));
+            to = loop {
+                match self.next(&mut seat, None).await {
+                    Next::Event(event, to) if event == "reroute" => match to["to"] == "room" {
+                        true => break to,
+                        false => return Left::For(How::Sent),
+                    },
+                    Next::Event(event, why) if event == "refused" => self.refused(&why),
+                    Next::Event(..) | Next::Ask => {}
+                    Next::End(Left::Quit) => {
+                        line::leave(seat).await;
+                        return Left::Quit;
+                    }
+                    Next::End(left) => return left,
+                }
+            };
+        }
+    }
+
+    /// Hears what is said, and meanwhile says what is to be said.
+    async fn next(&mut self, line: &mut Connection, ask_at: Option<Instant>) -> Next {
+        let lost = |why| Next::End(Left::For(How::Lost(why)));
+        loop {
+            let now = Instant::now();
+            if self.asked.values().any(|(at, _)| *at + ANSWER < now) {
+                return lost("no answer".to_owned());
+            }
+            if ask_at.is_some_and(|at| at <= now) {
+                return Next::Ask;
+            }
+            if self.beat_at <= now {
+                // Not all at the same moment.
+                self.beat_at = now + self.world.beat.mul_f64(self.random.random_range(0.8..1.2));
+                if let Err(why) = self.beat(line, ask_at.is_none()).await {
+                    return lost(why);
+                }
+            }
+            let until = ask_at.map_or(self.beat_at, |at| at.min(self.beat_at));
+            let said = tokio::select! {
+                heard = timeout_at(until, line::hear(line)) => match heard {
+                    Err(_) => continue,
+                    Ok(Ok(Packet::Event(event, data))) => {
+                        let looked_at = matches!(&*event, "reroute" | "refused");
+                        let data = if looked_at { data.value() } else { Value::Null };
+                        return Next::Event(event, data);
+                    }
+                    Ok(Ok(Packet::Answer(to, answer))) => {
+                        self.answered(to, &answer.value());
+                        continue;
+                    }
+                    Ok(Ok(_)) => continue,
+                    Ok(Err(why)) => return lost(why),
+                },
+                order = self.orders.recv() => match order {
+                    Some(Order::Vanish) => return Next::End(Left::For(How::Vanished)),
+                    Some(Order::Say(event, data)) => line.ask(&event, &data).await,
+                    Some(Order::Quit) | None => return Next::End(Left::Quit),
+                },
+            };
+            if let Err(why) = said {
+                return lost(why);
+            }
+        }
+    }
+
+    /// One question whose answer takes the way that all answers take; and in a room, one thing of his own.
+    async fn beat(&mut self, line: &mut Connection, in_room: bool) -> Result<(), String> {
+        let probe = line.ask(PROBE, &Value::Null).await?;
+        self.asked.insert(probe, (Instant::now(), PROBE));
+        let says = &self.world.says;
+        if in_room && !says.is_empty() {
+            let (event, data) = &says[self.random.random_range(0..says.len())];
+            let said = line.ask(event, data).await?;
+            self.asked.insert(said, (Instant::now(), "say"));
+        }
+        Ok(())
+    }
+
+    fn answered(&mut self, to: u64, answer: &Value) {
+        let Some((at, what)) = self.asked.remove(&to) else { return };
+        let mut book = self.world.book.open();
+        if what == PROBE {
+            book.trips.push(at.elapsed());
+        } else if let Some(code) = answer["error"]["code"].as_str() {
+            book.refused(what, code);
+        }
+    }
+
+    fn refused(&self, why: &Value) {
+        let [event, code] = ["event", "code"].map(|name| why[name].as_str().unwrap_or_default());
+        self.world.book.open().refused(event, code);
+    }
+}

@@ -1,0 +1,27 @@
+//! The lobby that is measured.
+
+use std::path::Path;
+
+use anyhow::{Context as _, ensure};
+use cluster::testing::{Signal, TestLobby};
+
+pub async fn start(program: &Path, flags: &[&str]) -> TestLobby {
+    TestLobby::builder(program)
+        // A measure says more than a player may.
+        .flags(&["--max-rooms", "1000", "--events-per-second", "1000000"])
+        .flags(&["--connects-per-second", "1000000"])
+        .flags(flags)
+        // The log of every day, and which process a room is.
+        .env("RUST_LOG", "info,cluster::process::supervisor=debug")
+        .start()
+        .await
+}
+
+/// Stops it in order. How many connections it says to have handed off, and how many relayed.
+pub async fn stop(mut lobby: TestLobby) -> anyhow::Result<(u64, u64)> {
+    lobby.signal(Signal::TERM);
+    ensure!(lobby.ended().await.success(), "the lobby did not stop in order");
+    let last = lobby.logged("lobby stopped").await;
+    let count = |name: &str| last[name].as_u64().with_context(|| format!("no {name}: {last}"));
+    Ok((count("handed_off")?, count("relayed")?))
+}

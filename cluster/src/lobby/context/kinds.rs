@@ -1,0 +1,68 @@
+//! The kinds of rooms of a lobby. What is generic over the room's type ends here: the event loop and
+//! the registry know a kind by its name.
+
+use std::any::TypeId;
+
+use serde_json::value::RawValue;
+
+use crate::{
+    lobby::{
+        context::LobbyContext,
+        hooks::{Lobby, RoomManager},
+    },
+    room::{hooks::Room, process},
+    rooms::AnyRoom,
+    types::{Exit, Player, Refusal, RoomId, from_raw},
+};
+
+/// One kind of room, and the hooks of its [`RoomManager`].
+pub(crate) struct Kind<L> {
+    pub name: &'static str,
+    pub room: TypeId,
+    pub pick: fn(&mut L, &LobbyContext<L>, &Player) -> Result<RoomId, Refusal>,
+    pub on_room_ready: fn(&mut L, &LobbyContext<L>, AnyRoom),
+    /// Fails if the room sent what is no message of its kind.
+    pub on_room_message: fn(&mut L, &LobbyContext<L>, AnyRoom, &RawValue) -> anyhow::Result<()>,
+    pub on_room_exit: fn(&mut L, &LobbyContext<L>, AnyRoom, Exit),
+    /// How a room process plays this kind.
+    pub process: process::Kind,
+    /// The TypeScript types of its requests, its events and its options.
+    #[cfg(debug_assertions)]
+    pub declare: fn(&mut crate::types::typescript::Declarations) -> [String; 3],
+}
+
+impl<L: Lobby> Kind<L> {
+    pub fn of<R: Room>(name: &'static str) -> Self
+    where
+        L: RoomManager<R>,
+    {
+        Kind {
+            name,
+            room: TypeId::of::<R>(),
+            pick: L::pick,
+            on_room_ready: |lobby, context, room| {
+                if let Some(room) = room.typed() {
+                    lobby.on_room_ready(context, &room);
+                }
+            },
+            on_room_message: |lobby, context, room, message| {
+                let message = from_raw(message)?;
+                if let Some(room) = room.typed() {
+                    lobby.on_room_message(context, &room, message);
+                }
+                Ok(())
+            },
+            on_room_exit: |lobby, context, room, exit| {
+                if let Some(room) = room.typed() {
+                    lobby.on_room_exit(context, &room, exit);
+                }
+            },
+            process: process::Kind::of::<R>(name),
+            #[cfg(debug_assertions)]
+            declare: |types| {
+                use crate::types::Message as _;
+                [R::Request::declare(types), R::Event::declare(types), R::Options::declare(types)]
+            },
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The lobby's context: what its hooks can do besides changing their own state. What they do with rooms
+//! is in `rooms.rs`.
+
+pub(crate) mod kinds;
+mod rooms;
+
+use std::{cell::RefCell, time::Duration};
+
+use crate::{
+    auth::token::Tokens,
+    config::settings::Settings,
+    lobby::{context::kinds::Kind, hooks::Lobby, sessions::People},
+    rooms::{Rooms, code_attempts::Guesses},
+    runtime::{
+        compute::{ComputeError, Job, Work},
+        scheduler::{Agenda, Timer},
+    },
+    socketio::events,
+    types::{PlayerId, Refusal, short},
+};
+
+/// The handle that every hook of the lobby gets.
+pub struct LobbyContext<L> {
+    pub(crate) kinds: Vec<Kind<L>>,
+    pub(crate) settings: Settings,
+    pub(crate) tokens: std::sync::Arc<Tokens>,
+    pub(crate) rooms: RefCell<Rooms>,
+    pub(crate) people: RefCell<People>,
+    pub(crate) guesses: RefCell<Guesses>,
+    pub(crate) agenda: Agenda<L, LobbyContext<L>>,
+}
+
+impl<L: Lobby> LobbyContext<L> {
+    /// The settings that this lobby was started with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// A kind that is registered: rooms are of no other.
+    pub(crate) fn kind(&self, name: &str) -> &Kind<L> {
+        let kind = self.kinds.iter().find(|kind| kind.name == name);
+        kind.expect("rooms are of a registered kind")
+    }
+
+    /// Whether a player is in the lobby.
+    pub fn is_here(&self, player: impl AsRef<PlayerId>) -> bool {
+        self.people.borrow().is_present(player.as_ref())
+    }
+
+    /// Puts a player out of his room, or out of the lobby: his page shows the reason. From the lobby it
+    /// does not come back by itself; he may reload it.
+    pub fn kick(&self, player: impl AsRef<PlayerId>, reason: &str) {
+        self.put_out(player.as_ref(), reason, Refusal::Kicked(short(reason)));
+    }
+
+    /// Puts a player out, and does not let him in again, until the lobby restarts. A person who
+    /// registers anew is somebody else, unless your `on_register` knows better.
+    pub fn ban(&self, player: impl AsRef<PlayerId>, reason: &str) {
+        let player = player.as_ref();
+        self.people.borrow_mut().ban(player.clone(), short(reason));
+        self.put_out(player, reason, Refusal::Banned(short(reason)));
+    }
+
+    /// Lets a player in again.
+    pub fn unban(&self, player: impl AsRef<PlayerId>) {
+        self.people.borrow_mut().unban(player.as_ref());
+    }
+
+    fn put_out(&self, player: &PlayerId, reason: &str, refusal: Refusal) {
+        self.rooms.borrow_mut().release(player, Some(reason));
+        if let Some(conn) = self.people.borrow().conn_of(player) {
+            conn.dismiss(&refusal);
+        }
+    }
+
+    /// Sends an event to a player, if he is in the lobby. A browser that does not read counts as gone
+    /// (`--max-unsent`).
+    pub fn send(&self, to: impl AsRef<PlayerId>, event: L::Event) {
+        if let (Some(conn), Some(event)) =
+            (self.people.borrow().conn_of(to.as_ref()), encode(&event))
+        {
+            // One who cannot be reached is gone, and the loop hears of it.
+            let _ = conn.emit(&event);
+        }
+    }
+
+    /// Sends an event to everyone who is in the lobby, registered or not. Those who are in rooms, or on the
+    /// way from there, do not hear it.
+    pub fn broadcast(&self, event: L::Event) {
+        if let Some(event) = encode(&event) {
+            for conn in self.people.borrow().everyone() {
+                let _ = conn.emit(&event);
+            }
+        }
+    }
+
+    /// Calls back once, after `delay`.
+    pub fn after(&self, delay: Duration, call: impl FnOnce(&mut L, &Self) + 'static) -> Timer {
+        self.agenda.after(delay, call)
+    }
+
+    /// Calls back again and again, first after `period`; less than a millisecond counts as one. Late calls do not change
+    /// the rate. Of those that were missed in a stall one is made up for, and the others are skipped.
+    pub fn every(&self, period: Duration, call: impl FnMut(&mut L, &Self) + 'static) -> Timer {
+        self.agenda.every(period, call)
+    }
+
+    /// Cancels a timer; one that has run already is no error.
+    pub fn cancel(&self, timer: Timer) {
+        self.agenda.cancel(timer);
+    }
+
+    /// Waits for a future, and calls back with its result. Other hooks run meanwhile.
+    pub fn spawn<T: 'static>(
+        &self,
+        future: impl Future<Output = T> + 'static,
+        done: impl FnOnce(&mut L, &Self, T) + 'static,
+    ) {
+        self.agenda.spawn(future, done);
+    }
+
+    /// Does heavy work on another thread, and calls back with its result. Better: give it to a room.
+    pub fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Work) -> T + Send + 'static,
+        done: impl FnOnce(&mut L, &Self, Result<T, ComputeError>) + 'static,
+    ) -> Job {
+        self.agenda.compute(work, |_, _, ()| {}, done)
+    }
+}
+
+fn encode(event: &impl serde::Serialize) -> Option<events::Encoded> {
+    let encoded = events::encode(event);
+    encoded.inspect_err(|error| tracing::error!(%error, "an event was not sent")).ok()
+}

@@ -1,0 +1,116 @@
+//! What rooms said, and that they have ended: which hook is called, and who is told.
+
+use serde_json::{Value, json};
+use tracing::{info, warn};
+
+use crate::{
+    lobby::{event_loop::LobbyLoop, hooks::Lobby},
+    rooms::{Happening, Rerouted, Waiter},
+    runtime::clock,
+    types::{Exit, Leave, Player, Refusal, RoomId},
+};
+
+impl<L: Lobby> LobbyLoop<L> {
+    /// A room said something, or ended.
+    pub(super) fn happened(&mut self, happening: Happening) {
+        match happening {
+            Happening::Ready(room) => {
+                let on_room_ready = self.cluster.kind(room.kind).on_room_ready;
+                self.hook("on_room_ready", |lobby, cluster| on_room_ready(lobby, cluster, room));
+            }
+            Happening::Reroute { players, room, gone, waiters } => {
+                let answer = match gone {
+                    true => Err(Refusal::RoomGone),
+                    false => Ok(json!({ "room": room })),
+                };
+                let asked = answer_all(waiters, &answer);
+                players.into_iter().for_each(|rerouted| self.reroute(rerouted, asked));
+            }
+            Happening::Refused { first, players, refusal, waiters } => {
+                // The first of them may have asked, and waits for the answer; the others are told.
+                let asked = answer_all(waiters, &Err(refusal.clone()));
+                let asker = first.filter(|_| asked);
+                for player in players.iter().filter(|player| Some(&player.id) != asker.as_ref()) {
+                    self.cluster.tell_refused(&player.id, &refusal);
+                }
+            }
+            Happening::SendOn(player, room) => self.cluster.reroute(&player, &room),
+            Happening::Joined(player) => {
+                let mut people = self.cluster.people.borrow_mut();
+                people.recall(&player);
+                people.leave_behind(&player);
+            }
+            Happening::Out { player, room, reason, sent } => self.out(player, room, reason, sent),
+            Happening::Message(room, message) => {
+                let on_room_message = self.cluster.kind(room.kind).on_room_message;
+                let id = room.id.clone();
+                let read = self.hook("on_room_message", |lobby, cluster| {
+                    on_room_message(lobby, cluster, room, &message)
+                });
+                if let Some(Err(error)) = read {
+                    let what = format!("said nonsense: {error}");
+                    let _ = self.cluster.rooms.borrow_mut().kill(&id, Exit::Crashed(what));
+                }
+            }
+            Happening::Exited(room, exit) => {
+                let on_room_exit = self.cluster.kind(room.kind).on_room_exit;
+                self.hook("on_room_exit", |lobby, cluster| {
+                    on_room_exit(lobby, cluster, room, exit);
+                });
+            }
+        }
+    }
+
+    /// A player is out of a room, or on the way back to it.
+    fn out(&mut self, player: Player, room: RoomId, reason: String, sent: bool) {
+        let mut people = self.cluster.people.borrow_mut();
+        let conn = people.conn_of(&player.id).map(|conn| conn.id);
+        // One who is on his way from there to another room is not back.
+        let back = self.cluster.seat_of(&player).is_none_or(|seat| seat == room);
+        // Where he was before is no news either, if the room that he moved to has died since.
+        let moved = reason == Leave::Moved.to_string() && people.has_news(&player.id);
+        if sent && back && !moved {
+            people.remember(player.id, room, reason);
+        }
+        drop(people);
+        if let Some(conn) = conn {
+            self.stop_waiting(conn);
+        }
+    }
+
+    /// Sends a player on his way, from here or from the room in which he is.
+    fn reroute(&mut self, Rerouted { player, first, to, from }: Rerouted, asked: bool) {
+        if !asked && !self.cluster.people.borrow_mut().may_hop(&player.id, clock::now()) {
+            warn!(player = %player.name, id = %player.id, "goes round in circles; stopped");
+            self.cluster.rooms.borrow_mut().take_back(&player.id, from);
+            return self.cluster.tell_refused(&player.id, &Refusal::RerouteLoop);
+        }
+        let rooms = self.cluster.rooms.borrow();
+        let people = self.cluster.people.borrow();
+        // Who has asked did so here.
+        let conn = match &from {
+            Some(_) if !(asked && first) => people.newest_conn_of(&player.id),
+            _ => people.conn_of(&player.id),
+        };
+        info!(player = %player.name, id = %player.id, room = %to.room, "rerouted");
+        match (conn, from) {
+            (Some(conn), from) => {
+                conn.reroute(&to, self.cluster.settings.public_url.as_ref());
+                if let Some(from) = from {
+                    rooms.move_on(&from, &player.id, None);
+                }
+            }
+            (None, Some(from)) => rooms.move_on(&from, &player.id, Some(to)),
+            (None, None) => {}
+        }
+    }
+}
+
+/// Tells those who wait; whether one of them has asked.
+fn answer_all(waiters: Vec<Waiter>, answer: &Result<Value, Refusal>) -> bool {
+    let told = waiters.into_iter().map(|Waiter { tell, asked }| {
+        let heard = tell.send(answer.clone()).is_ok();
+        asked && heard
+    });
+    told.fold(false, |any, asked| any | asked)
+}

@@ -1,0 +1,327 @@
+//! A Socket.IO client for stories: it remembers what comes while something else is waited for, and answers pings
+//! whatever the test does. What does not come within 20 seconds fails the test.
+
+use std::{collections::VecDeque, net::Ipv4Addr, time::Duration};
+
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use crate::testing::{
+    connection::{Connection, Packet},
+    wait::soon,
+};
+
+/// A connection to the lobby or to a room. Dropping it cuts the line, as a lost network does.
+///
+/// Requests and events are waited for at most 20 seconds; then, and when the connection ends before they come, the
+/// test panics. Only the methods that begin with `try_` say `None` instead at the end.
+pub struct Client {
+    orders: mpsc::UnboundedSender<Order>,
+    packets: mpsc::UnboundedReceiver<Packet>,
+    /// What came while something else was waited for.
+    seen: VecDeque<Packet>,
+    next_ack: u64,
+}
+
+enum Order {
+    Send(String),
+    Bytes(Vec<u8>),
+    Leave,
+}
+
+impl Client {
+    /// Connects to the lobby at `url` (http://…) with this `auth`: `{}`, or `{ token }`. `Err`: the text of
+    /// `connect_error`.
+    pub async fn connect(url: &str, auth: Value) -> Result<Client, String> {
+        Self::connect_at(url, "/socket.io", auth).await
+    }
+
+    /// Connects to whoever serves Socket.IO at this path.
+    pub async fn connect_at(url: &str, path: &str, auth: Value) -> Result<Client, String> {
+        Self::connect_from(Ipv4Addr::LOCALHOST, url, path, auth).await
+    }
+
+    /// The same from an address of this machine's own network, 127.0.0.0/8.
+    pub async fn connect_from(
+        from: Ipv4Addr,
+        url: &str,
+        path: &str,
+        auth: Value,
+    ) -> Result<Client, String> {
+        let connection = Connection::open_from(from, url, path);
+        let connection = soon("a websocket", connection).await?;
+        let (orders, ordered) = mpsc::unbounded_channel();
+        let (arrived, packets) = mpsc::unbounded_channel();
+        tokio::spawn(carry(connection, ordered, arrived));
+        let mut client = Client { orders, packets, seen: VecDeque::new(), next_ack: 0 };
+        client.send(format!("40{auth}"));
+        let connected = |packet: &Packet| match packet {
+            Packet::Connected => Some(Ok(())),
+            Packet::Refused(why) => Some(Err(why.clone())),
+            _ => None,
+        };
+        match client.try_wait("an answer to CONNECT", connected).await {
+            Some(answer) => answer.map(|()| client),
+            None => Err("the end, and no answer to CONNECT".to_owned()),
+        }
+    }
+
+    /// Goes to the room that a `reroute` names. `Err`: the code with which the ticket is refused.
+    pub async fn redeem(reroute: &Value) -> Result<Client, String> {
+        let [url, path] = ["url", "path"].map(|name| reroute[name].as_str().expect("an address"));
+        Self::connect_at(url, path, json!({ "ticket": reroute["ticket"] })).await
+    }
+
+    /// Sends text as it is.
+    pub fn send(&self, text: String) {
+        // A connection that has ended shows it when something is waited for.
+        let _ = self.orders.send(Order::Send(text));
+    }
+
+    /// Sends a binary frame as it is: what belongs to the packet before it, if that wants one.
+    pub fn send_bytes(&self, bytes: &[u8]) {
+        let _ = self.orders.send(Order::Bytes(bytes.to_vec()));
+    }
+
+    /// Emits the event `binary` with these bytes, and waits for the answer.
+    pub async fn ask_binary(&mut self, bytes: &[u8]) -> Value {
+        let id = self.next_ack;
+        self.next_ack += 1;
+        self.send(format!(r#"451-{id}["binary",{{"_placeholder":true,"num":0}}]"#));
+        self.send_bytes(bytes);
+        self.answer(id, "the bytes").await
+    }
+
+    /// The bytes of the next event `binary`.
+    pub async fn binary(&mut self) -> Vec<u8> {
+        let bytes = |packet: &Packet| match packet {
+            Packet::Bytes(bytes) => Some(bytes.clone()),
+            _ => None,
+        };
+        self.wait("bytes", bytes).await
+    }
+
+    /// Emits an event, and wants no answer.
+    pub fn emit(&self, event: &str, data: Value) {
+        self.send(format!("42{}", json!([event, data])));
+    }
+
+    /// Emits, and waits for the answer: what is in `ok`, or the `code` in `error`.
+    pub async fn ask(&mut self, event: &str, data: Value) -> Result<Value, String> {
+        let answer = self.ask_raw(json!([event, data])).await;
+        match answer.get("ok") {
+            Some(value) => Ok(value.clone()),
+            None => Err(answer["error"]["code"].as_str().expect("an error has a code").to_owned()),
+        }
+    }
+
+    /// Asks every 5 ms until the answer is as wanted.
+    pub async fn ask_until(&mut self, event: &str, data: Value, wanted: impl Fn(&Value) -> bool) {
+        let asking = async {
+            while !wanted(&self.ask(event, data.clone()).await.expect("an answer")) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        soon(event, asking).await;
+    }
+
+    /// Asks until the answer is not `too_fast`.
+    pub async fn ask_patiently(&mut self, event: &str, data: Value) -> Result<Value, String> {
+        let asking = async {
+            loop {
+                let answer = self.ask(event, data.clone()).await;
+                if answer != Err("too_fast".to_owned()) {
+                    return answer;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        soon("an answer but `too_fast`", asking).await
+    }
+
+    /// Emits `[name, data …]`, and waits for the answer as it is.
+    pub async fn ask_raw(&mut self, event: Value) -> Value {
+        let id = self.next_ack;
+        self.next_ack += 1;
+        self.send(format!("42{id}{event}"));
+        self.answer(id, &event.to_string()).await
+    }
+
+    /// The same for a client that may have been cut off: then there is no answer.
+    pub async fn try_ask(&mut self, event: &str, data: Value) -> Option<Value> {
+        let id = self.next_ack;
+        self.next_ack += 1;
+        self.send(format!("42{id}{}", json!([event, data])));
+        self.try_answer(id, event).await
+    }
+
+    /// The same with bytes.
+    pub async fn try_ask_binary(&mut self, bytes: &[u8]) -> Option<Value> {
+        let id = self.next_ack;
+        self.next_ack += 1;
+        self.send(format!(r#"451-{id}["binary",{{"_placeholder":true,"num":0}}]"#));
+        self.send_bytes(bytes);
+        self.try_answer(id, "the bytes").await
+    }
+
+    async fn try_answer(&mut self, id: u64, to: &str) -> Option<Value> {
+        let answer = async {
+            loop {
+                match self.packets.recv().await? {
+                    Packet::Answer(to, answer) if to == id => return Some(answer.value()),
+                    Packet::Disconnected => return None,
+                    other => self.seen.push_back(other),
+                }
+            }
+        };
+        soon(to, answer).await
+    }
+
+    /// Waits for the answer to what was asked with this number.
+    pub async fn answer(&mut self, id: u64, to: &str) -> Value {
+        let answer = |packet: &Packet| match packet {
+            Packet::Answer(to, answer) if *to == id => Some(answer.value()),
+            _ => None,
+        };
+        self.wait(&format!("an answer to {to}"), answer).await
+    }
+
+    /// The data of the next event of this name.
+    pub async fn event(&mut self, name: &str) -> Value {
+        let named = |packet: &Packet| match packet {
+            Packet::Event(event, data) if event == name => Some(data.value()),
+            _ => None,
+        };
+        self.wait(name, named).await
+    }
+
+    /// The data of the next event of this name that is as wanted; those before it are passed over.
+    pub async fn event_where(&mut self, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let data = self.event(name).await;
+            if wanted(&data) {
+                return data;
+            }
+        }
+    }
+
+    /// The next event of one of these two names, and its data.
+    pub async fn either(&mut self, one: &str, other: &str) -> (String, Value) {
+        let named = |packet: &Packet| match packet {
+            Packet::Event(event, data) if event == one || event == other => {
+                Some((event.clone(), data.value()))
+            }
+            _ => None,
+        };
+        self.wait(&format!("{one} or {other}"), named).await
+    }
+
+    /// The names of the events that came and were not waited for, oldest first.
+    pub fn unheard(&self) -> Vec<&str> {
+        let names = self.seen.iter().filter_map(|packet| match packet {
+            Packet::Event(name, _) => Some(name.as_str()),
+            _ => None,
+        });
+        names.collect()
+    }
+
+    /// Disconnects in order, as a page does that is closed on purpose.
+    pub async fn leave(mut self) {
+        let _ = self.orders.send(Order::Leave);
+        self.end().await;
+    }
+
+    /// Waits for the connection's end. `true`: the server has said that it ends it.
+    pub async fn end(&mut self) -> bool {
+        soon("the connection's end", self.ended()).await;
+        self.seen.iter().any(|packet| matches!(packet, Packet::Disconnected))
+    }
+
+    /// The same, however long it takes.
+    pub async fn ended(&mut self) {
+        while let Some(packet) = self.packets.recv().await {
+            self.seen.push_back(packet)
+        }
+    }
+
+    async fn wait<T>(&mut self, what: &str, pick: impl Fn(&Packet) -> Option<T>) -> T {
+        let found = self.try_wait(what, pick).await;
+        found.unwrap_or_else(|| panic!("no {what}, but the end; {:?}", self.seen))
+    }
+
+    /// `None`: the connection has ended, and it never came.
+    async fn try_wait<T>(&mut self, what: &str, pick: impl Fn(&Packet) -> Option<T>) -> Option<T> {
+        let known = self.seen.iter().enumerate().find_map(|(at, packet)| Some((at, pick(packet)?)));
+        if let Some((at, found)) = known {
+            self.seen.remove(at);
+            return Some(found);
+        }
+        let arrives = async {
+            loop {
+                let packet = self.packets.recv().await?;
+                match pick(&packet) {
+                    Some(found) => return Some(found),
+                    None => self.seen.push_back(packet),
+                }
+            }
+        };
+        soon(what, arrives).await
+    }
+
+    /// The data of the next event of this name; `None` after the connection's end.
+    pub async fn try_event(&mut self, name: &str) -> Option<Value> {
+        let named = |packet: &Packet| match packet {
+            Packet::Event(event, data) if event == name => Some(data.value()),
+            _ => None,
+        };
+        self.try_wait(name, named).await
+    }
+
+    /// The events that came and were not waited for, as `[name, data]`, oldest first; bytes are a list.
+    pub fn take_events(&mut self) -> Vec<Value> {
+        let events = self.seen.drain(..).filter_map(|packet| match packet {
+            Packet::Event(name, data) => Some(json!([name, data.value()])),
+            Packet::Bytes(bytes) => Some(json!(["binary", bytes])),
+            _ => None,
+        });
+        events.collect()
+    }
+
+    /// Forgets what came and was not waited for.
+    pub fn forget(&mut self) {
+        self.seen.clear();
+    }
+}
+
+/// Carries packets both ways, whatever the test is waiting for.
+async fn carry(
+    mut connection: Connection,
+    mut orders: mpsc::UnboundedReceiver<Order>,
+    packets: mpsc::UnboundedSender<Packet>,
+) {
+    loop {
+        // A line that cannot be written to may still hold something to be read.
+        let _ = tokio::select! {
+            order = orders.recv() => match order {
+                Some(Order::Send(text)) => connection.send(text).await,
+                Some(Order::Bytes(bytes)) => connection.send_bytes(bytes).await,
+                Some(Order::Leave) => {
+                    connection.hang_up().await;
+                    Ok(())
+                }
+                None => return,
+            },
+            packet = connection.next() => match packet {
+                Ok(packet) => {
+                    let over = matches!(packet, Packet::Disconnected);
+                    let _ = packets.send(packet);
+                    if over {
+                        return;
+                    }
+                    Ok(())
+                }
+                Err(_) => return,
+            },
+        };
+    }
+}

@@ -1,0 +1,223 @@
+//! One Socket.IO connection. It speaks the protocol itself, so that a test can do what the official client never
+//! does, and parses only what is looked at, so that one thread carries a thousand of them.
+
+use std::{io, net::Ipv4Addr, time::Duration};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{Message, Utf8Bytes},
+};
+
+/// How long a server may take for its next step.
+const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection that its owner reads. Whatever goes wrong is an `Err` with the reason, and its end. Dropping it cuts
+/// the line, as a lost network does. Most tests want a [`Client`](super::Client).
+pub struct Connection {
+    stream: WebSocketStream<TcpStream>,
+    asked: u64,
+    owes_pong: bool,
+}
+
+/// What a server sends.
+#[derive(Debug)]
+pub enum Packet {
+    /// The client is connected.
+    Connected,
+    /// The client is refused: the message of `connect_error`.
+    Refused(String),
+    /// An event, by name.
+    Event(String, Payload),
+    /// The event `binary`, with these bytes.
+    Bytes(Vec<u8>),
+    /// The answer to the request with this number.
+    Answer(u64, Payload),
+    /// The server ends the connection in order.
+    Disconnected,
+}
+
+/// JSON that is parsed when it is looked at.
+#[derive(Debug, Clone)]
+pub struct Payload {
+    frame: Utf8Bytes,
+    /// Where the array begins, and which of its values is the data.
+    at: usize,
+    index: usize,
+}
+
+impl Payload {
+    /// The array that it is in, as it was sent.
+    pub fn text(&self) -> &str {
+        &self.frame[self.at..]
+    }
+
+    /// The data; `null` if there is none.
+    ///
+    /// # Panics
+    /// If it is no JSON: then the server is broken.
+    pub fn value(&self) -> Value {
+        let mut values: Value = serde_json::from_str(self.text()).expect("the server sends JSON");
+        values.get_mut(self.index).map_or(Value::Null, Value::take)
+    }
+}
+
+impl Connection {
+    /// Opens a websocket to whoever serves Socket.IO at this path. [`Connection::introduce`] is the next step.
+    pub async fn open(url: &str, path: &str) -> Result<Connection, String> {
+        Self::open_from(Ipv4Addr::LOCALHOST, url, path).await
+    }
+
+    /// The same from an address of this machine's own network, 127.0.0.0/8.
+    pub async fn open_from(from: Ipv4Addr, url: &str, path: &str) -> Result<Connection, String> {
+        let host = url.trim_start_matches("http://");
+        let stream = tcp(from, host).await.map_err(|error| error.to_string())?;
+        let address = format!("ws://{host}{path}/?EIO=4&transport=websocket");
+        let opened = client_async(address, stream).await;
+        let (stream, _) = opened.map_err(|error| error.to_string())?;
+        Ok(Connection { stream, asked: 0, owes_pong: false })
+    }
+
+    /// Says who the client is, and waits to be let in. `Err`: why not, where the server says so its code.
+    pub async fn introduce(&mut self, auth: &Value) -> Result<(), String> {
+        self.send(format!("40{auth}")).await?;
+        loop {
+            match self.next().await? {
+                Packet::Connected => return Ok(()),
+                Packet::Refused(why) => return Err(why),
+                _ => {}
+            }
+        }
+    }
+
+    /// Sends text as it is.
+    pub async fn send(&mut self, text: impl Into<Utf8Bytes>) -> Result<(), String> {
+        self.stream.send(Message::Text(text.into())).await.map_err(|error| error.to_string())
+    }
+
+    /// Sends a binary frame as it is: what belongs to the packet before it, if that wants one.
+    pub async fn send_bytes(&mut self, bytes: Vec<u8>) -> Result<(), String> {
+        self.stream.send(Message::binary(bytes)).await.map_err(|error| error.to_string())
+    }
+
+    /// Emits a request, and returns its number: the answer comes among the other packets.
+    pub async fn ask(&mut self, event: &str, data: &Value) -> Result<u64, String> {
+        self.asked += 1;
+        let number = self.asked;
+        self.send(format!("42{number}{}", json!([event, data]))).await?;
+        Ok(number)
+    }
+
+    /// Emits an event without data so many times at once, as cheaply as a flooding client can.
+    pub async fn emit_many(&mut self, event: &str, times: usize) -> Result<(), String> {
+        let text = Utf8Bytes::from(format!("42{}", json!([event])));
+        for _ in 0..times {
+            let fed = self.stream.feed(Message::Text(text.clone())).await;
+            fed.map_err(|error| error.to_string())?;
+        }
+        self.stream.flush().await.map_err(|error| error.to_string())
+    }
+
+    /// Emits a request, and waits for the answer, at most 10 seconds. Events before it are dropped.
+    pub async fn answer(&mut self, event: &str, data: &Value) -> Result<Value, String> {
+        let number = self.ask(event, data).await?;
+        let answer = async {
+            loop {
+                match self.next().await? {
+                    Packet::Answer(to, answer) if to == number => return Ok(answer.value()),
+                    _ => {}
+                }
+            }
+        };
+        timeout(STEP_TIMEOUT, answer).await.map_err(|_| format!("no answer to {event}"))?
+    }
+
+    /// The data of the next event of this name, at most 10 seconds later. What comes before it is dropped.
+    pub async fn event(&mut self, name: &str) -> Result<Value, String> {
+        let event = async {
+            loop {
+                match self.next().await? {
+                    Packet::Event(heard, data) if heard == name => return Ok(data.value()),
+                    _ => {}
+                }
+            }
+        };
+        timeout(STEP_TIMEOUT, event).await.map_err(|_| format!("no {name}"))?
+    }
+
+    /// The next packet. Pings are answered. Cancel-safe: no packet is lost.
+    pub async fn next(&mut self) -> Result<Packet, String> {
+        loop {
+            match self.frame().await? {
+                Message::Text(text) => match parse(&text) {
+                    Some(packet) => return Ok(packet),
+                    None => continue,
+                },
+                Message::Binary(bytes) => return Ok(Packet::Bytes(bytes.to_vec())),
+                _ => {}
+            }
+        }
+    }
+
+    /// The next frame that is no ping.
+    async fn frame(&mut self) -> Result<Message, String> {
+        loop {
+            if self.owes_pong {
+                let fed = self.stream.feed(Message::text("3")).await;
+                self.owes_pong = false;
+                fed.map_err(|error| error.to_string())?;
+                self.stream.flush().await.map_err(|error| error.to_string())?;
+            }
+            match self.stream.next().await {
+                Some(Ok(Message::Text(text))) if text == "2" => self.owes_pong = true,
+                Some(Ok(frame)) => return Ok(frame),
+                Some(Err(error)) => return Err(error.to_string()),
+                None => return Err("the connection has ended".to_owned()),
+            }
+        }
+    }
+
+    /// Says goodbye, as a page does that is closed on purpose. [`Connection::next`] then runs into the end.
+    pub async fn hang_up(&mut self) {
+        let _ = self.send("41").await;
+        let _ = self.stream.close(None).await;
+    }
+}
+
+fn parse(frame: &Utf8Bytes) -> Option<Packet> {
+    let payload = |at, index| Payload { frame: frame.clone(), at, index };
+    let rest = frame.get(2..)?;
+    match &frame[..2] {
+        "40" => Some(Packet::Connected),
+        "41" => Some(Packet::Disconnected),
+        "42" => {
+            let name = rest.strip_prefix("[\"")?.split('"').next()?.to_owned();
+            Some(Packet::Event(name, payload(2, 1)))
+        }
+        "43" => {
+            let at = 2 + rest.find('[')?;
+            Some(Packet::Answer(frame[2..at].parse().ok()?, payload(at, 0)))
+        }
+        "44" => {
+            let refused: Value = serde_json::from_str(rest).ok()?;
+            Some(Packet::Refused(refused["message"].as_str().unwrap_or_default().to_owned()))
+        }
+        _ => None,
+    }
+}
+
+/// A TCP connection from this address. As with browsers, a small packet is sent at once.
+pub async fn tcp(from: Ipv4Addr, to: &str) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    if from != Ipv4Addr::LOCALHOST {
+        socket.bind((from, 0).into())?;
+    }
+    socket.set_nodelay(true)?;
+    let to = to.replace("localhost", "127.0.0.1");
+    socket.connect(to.parse().map_err(io::Error::other)?).await
+}

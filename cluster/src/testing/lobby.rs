@@ -1,0 +1,331 @@
+//! A lobby that runs, for a story over real processes and sockets.
+
+use std::{
+    io::{BufRead as _, BufReader, Read},
+    path::{Path, PathBuf},
+    process::{Child, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    thread::{self, JoinHandle},
+    time::Instant,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use crate::testing::{
+    client::Client,
+    player::TestPlayer,
+    process::{TestFolder, command, descriptors, is_room, pid},
+    wait::{DEADLINE, eventually, soon},
+};
+
+/// A program that runs as a lobby, on a free port and with a key of its own.
+///
+/// Dropping it kills it, and checks that its rooms end with it. If the test has failed, it prints the log.
+///
+/// ```no_run
+/// # use cluster::testing::TestLobby;
+/// # use serde_json::json;
+/// # async fn story(program: &str) {
+/// // In your tests: env!("CARGO_BIN_EXE_server").
+/// let lobby = TestLobby::start(program, &["--seats", "2"]).await;
+/// let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
+/// let mut anns = ann.enter("play", json!({})).await;
+/// let mut bobs = bob.enter("play", json!({})).await;
+/// assert_eq!(anns.event("joined").await["room"], bobs.event("joined").await["room"]);
+/// anns.ask("say", json!("hello")).await.expect("an answer");
+/// assert_eq!(bobs.event("said").await, json!({ "from": "Ann", "text": "hello" }));
+/// # }
+/// ```
+pub struct TestLobby {
+    /// Where it is reached, such as `http://127.0.0.1:40123`.
+    pub url: String,
+    launch: LobbyBuilder,
+    process: Child,
+    log: Log,
+    readers: Vec<JoinHandle<()>>,
+}
+
+type Log = Arc<Mutex<Vec<String>>>;
+type OnLine = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// How a lobby is started: made by [`TestLobby::builder`].
+#[derive(Clone)]
+pub struct LobbyBuilder {
+    program: PathBuf,
+    flags: Vec<String>,
+    environment: Vec<(String, String)>,
+    folder: Arc<TestFolder>,
+    working_dir: Option<PathBuf>,
+    on_line: Option<OnLine>,
+}
+
+impl LobbyBuilder {
+    /// Adds flags. They count more than what a test lobby has by default: any free port, a log as JSON.
+    pub fn flags<S: AsRef<str>>(mut self, flags: &[S]) -> Self {
+        self.flags.extend(flags.iter().map(|flag| flag.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets a variable of its environment; an empty one is removed.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Keeps its key in this folder, so that another lobby can have the same.
+    pub fn folder(mut self, folder: &Arc<TestFolder>) -> Self {
+        self.folder = folder.clone();
+        self
+    }
+
+    /// Runs it in this folder instead of the test's.
+    pub fn working_dir(mut self, folder: &Path) -> Self {
+        self.working_dir = Some(folder.to_owned());
+        self
+    }
+
+    /// Is called with each line of the log, on the thread that reads it.
+    pub fn on_line(mut self, hook: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.on_line = Some(Arc::new(hook));
+        self
+    }
+
+    /// Starts it, and waits until it is ready.
+    ///
+    /// # Panics
+    /// If it is not ready within 20 seconds.
+    pub async fn start(self) -> TestLobby {
+        let mut process = self.spawn();
+        let log = Log::default();
+        let readers = vec![
+            self.collect(process.stdout.take().expect("piped"), &log),
+            self.collect(process.stderr.take().expect("piped"), &log),
+        ];
+        let mut lobby = TestLobby { url: String::new(), launch: self, process, log, readers };
+        let ready = eventually("lobby ready", || {
+            // What was said before the end may still be on its way to the log.
+            let over = lobby.has_ended().filter(|_| lobby.has_said_all());
+            let ready = lobby.lines().into_iter().find(|line| line["message"] == "lobby ready");
+            match over {
+                Some(status) if ready.is_none() => panic!("the lobby has ended with {status}"),
+                _ => ready,
+            }
+        });
+        let ready = ready.await;
+        lobby.url = ready["url"].as_str().expect("a url").to_owned();
+        lobby
+    }
+
+    fn spawn(&self) -> Child {
+        let mut command = command(&self.program);
+        command
+            .env("CLUSTER_PORT", "0")
+            .env("CLUSTER_KEY_FILE", self.folder.path().join("lobby.key"))
+            .env("CLUSTER_LOG_FORMAT", "json")
+            // The line `spawned` says which process a room is.
+            .env("RUST_LOG", "info,app=debug,cluster=debug");
+        for (name, value) in &self.environment {
+            match value.is_empty() {
+                true => command.env_remove(name),
+                false => command.env(name, value),
+            };
+        }
+        if let Some(folder) = &self.working_dir {
+            command.current_dir(folder);
+        }
+        command.args(&self.flags).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let started = command.spawn();
+        started.unwrap_or_else(|error| panic!("cannot start {}: {error}", self.program.display()))
+    }
+
+    /// On a thread, so that a full pipe never stops the program.
+    fn collect(&self, output: impl Read + Send + 'static, log: &Log) -> JoinHandle<()> {
+        let (log, on_line) = (log.clone(), self.on_line.clone());
+        thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if let Some(on_line) = &on_line {
+                    on_line(&line);
+                }
+                log.lock().unwrap().push(line);
+            }
+        })
+    }
+}
+
+impl TestLobby {
+    /// Starts a program as a lobby with these flags.
+    ///
+    /// # Panics
+    /// If it is not ready within 20 seconds.
+    pub async fn start(program: impl AsRef<Path>, flags: &[&str]) -> TestLobby {
+        Self::builder(program).flags(flags).start().await
+    }
+
+    /// The same with more to choose.
+    pub fn builder(program: impl AsRef<Path>) -> LobbyBuilder {
+        LobbyBuilder {
+            program: program.as_ref().to_owned(),
+            flags: vec![],
+            environment: vec![],
+            folder: TestFolder::new(),
+            working_dir: None,
+            on_line: None,
+        }
+    }
+
+    /// Starts it again with the same command and so the same key, killing it first if it still runs.
+    pub async fn again(self) -> TestLobby {
+        self.again_with(&[]).await
+    }
+
+    /// The same with more flags, this time.
+    pub async fn again_with(self, more: &[&str]) -> TestLobby {
+        let launch = self.launch.clone();
+        drop(self);
+        let mut again = launch.clone().flags(more).start().await;
+        again.launch = launch;
+        again
+    }
+
+    /// A new player, in the lobby.
+    pub async fn player(&self, name: &str) -> TestPlayer {
+        TestPlayer::register(&self.url, name).await
+    }
+
+    /// The same with more in the form than a name.
+    pub async fn player_as(&self, form: Value) -> TestPlayer {
+        TestPlayer::register_as(&self.url, form).await
+    }
+
+    /// Somebody who has not registered.
+    pub async fn visitor(&self) -> Client {
+        Client::connect(&self.url, json!({})).await.expect("anyone may connect")
+    }
+
+    /// Asks over HTTP; the status of the answer, and all of it as text.
+    pub async fn http(&self, method: &str, path: &str) -> (u16, String) {
+        let host = self.url.trim_start_matches("http://");
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let answer = async {
+            let mut stream = TcpStream::connect(host).await?;
+            stream.write_all(request.as_bytes()).await?;
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).await?;
+            std::io::Result::Ok(String::from_utf8_lossy(&answer).into_owned())
+        };
+        let answer = soon(path, answer).await.expect("an answer");
+        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+        (status.expect("a status"), answer)
+    }
+
+    /// Waits for the first line of the log with this message.
+    pub async fn logged(&self, message: &str) -> Value {
+        eventually(message, || self.lines().into_iter().find(|line| line["message"] == message))
+            .await
+    }
+
+    /// How many lines of the log have this message.
+    pub fn count(&self, message: &str) -> usize {
+        self.lines().iter().filter(|line| line["message"] == message).count()
+    }
+
+    /// The log so far.
+    pub fn lines(&self) -> Vec<Value> {
+        let log = self.log.lock().unwrap();
+        log.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// The log so far, as it was written.
+    pub fn text(&self) -> String {
+        self.log.lock().unwrap().join("\n")
+    }
+
+    /// Whether this line of a room is among the last 500 of the log.
+    pub fn has_lately(&self, room: &str, message: &str) -> bool {
+        let (room, message) = (format!("\"{room}\""), format!("\"{message}\""));
+        let log = self.log.lock().unwrap();
+        log.iter().rev().take(500).any(|line| line.contains(&room) && line.contains(&message))
+    }
+
+    /// The process of a room.
+    pub async fn process_of(&self, room: &Value) -> Pid {
+        let spawned = |line: &Value| line["message"] == "spawned" && line["room"] == *room;
+        let line = eventually("a process", || self.lines().into_iter().find(spawned)).await;
+        pid(&line["pid"])
+    }
+
+    /// Sends a signal to a room's process.
+    pub async fn signal_room(&self, room: &Value, signal: Signal) {
+        kill_process(self.process_of(room).await, signal).expect("the room runs");
+    }
+
+    /// All processes that it has started for rooms so far.
+    pub fn processes(&self) -> Vec<Pid> {
+        let lines = self.lines().into_iter();
+        lines.filter(|line| line["message"] == "spawned").map(|line| pid(&line["pid"])).collect()
+    }
+
+    /// The lobby's process.
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.process)
+    }
+
+    /// How many descriptors the lobby has open.
+    pub fn descriptors(&self) -> usize {
+        descriptors(self.pid()).len()
+    }
+
+    /// The port at which it is reached.
+    pub fn port(&self) -> u16 {
+        self.url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
+    }
+
+    /// Where its key is.
+    pub fn key_file(&self) -> PathBuf {
+        self.launch.folder.path().join("lobby.key")
+    }
+
+    /// Sends a signal to the lobby: `Signal::TERM` asks it to stop.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("the lobby runs");
+    }
+
+    /// How the lobby has ended, if it has.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.process.try_wait().expect("our child")
+    }
+
+    /// Waits until the lobby has ended.
+    pub async fn ended(&mut self) -> ExitStatus {
+        eventually("the lobby's end", || self.process.try_wait().expect("our child")).await
+    }
+
+    /// Whether all that it has written is in the log; so after its end.
+    pub fn has_said_all(&self) -> bool {
+        self.readers.iter().all(JoinHandle::is_finished)
+    }
+}
+
+impl Drop for TestLobby {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if thread::panicking() {
+            eprintln!("--- the log ---\n{}", self.text());
+            return;
+        }
+        let deadline = Instant::now() + DEADLINE;
+        for pid in self.processes() {
+            while is_room(pid) {
+                assert!(Instant::now() < deadline, "a room outlives its lobby");
+                thread::sleep(std::time::Duration::from_millis(1));
+            }
+        }
+    }
+}

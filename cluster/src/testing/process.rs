@@ -1,0 +1,106 @@
+//! Processes and folders of tests.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use rustix::process::Pid;
+use serde_json::Value;
+
+/// A program that gets no settings but the test's. Only how connections come to rooms can be chosen for all tests:
+/// `CLUSTER_RELAY=true cargo test`, or `CLUSTER_ROOM_PORTS=31000-31999`.
+pub fn command(program: impl AsRef<Path>) -> Command {
+    let mut command = Command::new(program.as_ref());
+    let ours = |name: &str| name.starts_with("CLUSTER_") || name == "RUST_LOG";
+    let routing = |name: &str| matches!(name, "CLUSTER_RELAY" | "CLUSTER_ROOM_PORTS");
+    let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for name in names.filter(|name| ours(name) && !routing(name)) {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// A temporary folder, deleted when the last owner drops it.
+#[derive(Debug)]
+pub struct TestFolder(PathBuf);
+
+impl TestFolder {
+    /// Creates an empty one.
+    ///
+    /// # Panics
+    /// If it cannot be created.
+    #[allow(clippy::new_ret_no_self, reason = "a lobby that is started again shares it")]
+    pub fn new() -> Arc<TestFolder> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let name = format!("cluster-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed));
+        let path = env::temp_dir().join(name);
+        fs::create_dir_all(&path).expect("a folder can be created");
+        Arc::new(TestFolder(path))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TestFolder {
+    fn drop(&mut self) {
+        // A process that was killed a moment ago may still create a file.
+        for _ in 0..100 {
+            match fs::remove_dir_all(&self.0) {
+                Err(_) if self.0.exists() => {
+                    std::thread::sleep(std::time::Duration::from_millis(5))
+                }
+                _ => return,
+            }
+        }
+    }
+}
+
+/// Whether a process runs; one that has ended and was not reaped does not.
+pub fn is_alive(pid: Pid) -> bool {
+    if !cfg!(target_os = "linux") {
+        return rustix::process::test_kill_process(pid).is_ok();
+    }
+    // After the name in parentheses: the state.
+    let stat =
+        fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+/// Whether this is still the process of a room: the kernel gives a number to another process later.
+pub fn is_room(pid: Pid) -> bool {
+    if !cfg!(target_os = "linux") {
+        return is_alive(pid);
+    }
+    let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
+    line.split(|byte| *byte == 0).nth(1) == Some(b"room")
+}
+
+/// What the open descriptors of a process are. Empty where the system has no such list of another process.
+pub fn descriptors(process: Pid) -> Vec<String> {
+    if !cfg!(target_os = "linux") {
+        return vec![];
+    }
+    let folder = format!("/proc/{}/fd", process.as_raw_nonzero());
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let targets = entries.filter_map(|entry| fs::read_link(entry.path()).ok());
+    targets.map(|target| target.display().to_string()).collect()
+}
+
+/// A process id out of an answer or a line of the log.
+///
+/// # Panics
+/// If it is none.
+pub fn pid(value: &Value) -> Pid {
+    let number = value.as_i64().and_then(|number| i32::try_from(number).ok());
+    number.and_then(Pid::from_raw).expect("a process id")
+}

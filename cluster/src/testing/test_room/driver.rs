@@ -1,0 +1,208 @@
+//! What becomes of an input: the core is run, and its effects are noted for the test.
+
+use futures_util::{StreamExt as _, stream::SelectAll};
+use serde_json::{Value, json};
+
+use crate::{
+    process::{
+        channel::{FromRoom, HeldSeat},
+        supervisor::verdict,
+    },
+    room::{
+        core::{Core, Effect},
+        hooks::Room,
+    },
+    runtime::panics::caught,
+    socketio::{
+        connection::{refused, reroute},
+        events::{BINARY, Encoded},
+        namespace::MAX_EXCESS,
+        packet::ConnId,
+    },
+    testing::test_room::{Life, Sent, TestRoom},
+    types::{Player, Refusal, Reply, from_raw},
+};
+
+/// Bytes of a message, as the settings have it by default.
+const MAX_MESSAGE: usize = 64 * 1024;
+
+impl<R: Room> TestRoom<R> {
+    pub(super) fn is_over(&self) -> bool {
+        !matches!(self.life, Life::Open(_))
+    }
+
+    pub(super) fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// Keeps a seat for a player, as the lobby has it done; the ticket.
+    pub(super) fn hold(&mut self, player: &Player) -> Result<String, Refusal> {
+        if self.is_over() {
+            return Err(Refusal::NoSuchRoom);
+        }
+        if self.draining {
+            return Err(Refusal::RoomLocked);
+        }
+        let join = self.number();
+        let ticket = join.to_string();
+        let held = HeldSeat { seat: join, ticket: ticket.clone(), player: player.clone() };
+        self.run(|core| core.hold(join, vec![held]));
+        if let Some(refusal) = self.hold_refused.take() {
+            return Err(refusal);
+        }
+        if self.is_over() {
+            return Err(Refusal::RoomGone);
+        }
+        self.seats.insert(player.id.clone(), join);
+        Ok(ticket)
+    }
+
+    pub(super) fn conn_of(&self, player: &Player) -> Result<ConnId, Refusal> {
+        let mut conns = self.conns.iter();
+        let conn = conns.find(|(_, id)| **id == player.id).map(|(conn, _)| *conn);
+        conn.filter(|_| !self.is_over()).ok_or(Refusal::RoomGone)
+    }
+
+    pub(super) fn hang_up(&mut self, player: &Player, asked: bool) {
+        if let Ok(conn) = self.conn_of(player) {
+            self.conns.remove(&conn);
+            self.run(|core| core.gone(conn, asked));
+        }
+    }
+
+    /// Does something about a player's seat, if they have one.
+    pub(super) fn about_seat(&mut self, player: &Player, call: impl FnOnce(&mut Core<R>, u64)) {
+        if let Some(seat) = self.seats.get(&player.id).copied()
+            && !self.is_over()
+        {
+            self.run(|core| call(core, seat));
+        }
+    }
+
+    /// `frame`: as a websocket counts it.
+    pub(super) fn check_size(
+        &mut self,
+        from: &Player,
+        event: usize,
+        frame: usize,
+    ) -> Result<(), Refusal> {
+        if frame > MAX_EXCESS * MAX_MESSAGE {
+            self.drop_player(from);
+        }
+        let fits = event <= MAX_MESSAGE;
+        if fits { Ok(()) } else { Err(Refusal::TooLarge(MAX_MESSAGE as u64)) }
+    }
+
+    pub(super) fn await_answer(&mut self, conn: ConnId, answer: Reply) -> Result<Value, Refusal> {
+        let mut value = match answer {
+            Reply::Now(value) => return Ok(value),
+            Reply::Later(value) => Box::pin(caught(value)),
+        };
+        // It may come from what a hook gave away. Whoever is out by then hears none, but it may still panic.
+        while !self.is_over() {
+            let is_out = !self.conns.contains_key(&conn);
+            let tasks = &mut self.tasks;
+            let next = self.runtime.block_on(async {
+                tokio::select! {
+                    biased;
+                    answer = &mut value => Err(answer),
+                    () = std::future::ready(()), if is_out => Err(Ok(Err(Refusal::RoomGone))),
+                    Some(call) = tasks.next(), if !tasks.is_empty() => Ok(call),
+                }
+            });
+            match next {
+                Ok(call) => self.run(|core| core.call(call)),
+                Err(Ok(_)) if is_out => return Err(Refusal::RoomGone),
+                Err(Ok(answer)) => return answer,
+                Err(Err(panic)) => {
+                    self.run(|core| core.panicked(panic));
+                    return Err(if is_out { Refusal::RoomGone } else { Refusal::Internal });
+                }
+            }
+        }
+        Err(Refusal::RoomGone)
+    }
+
+    /// Does something at this time, then what is due, then what follows from it: as the loop does.
+    pub(super) fn run<T>(&mut self, call: impl FnOnce(&mut Core<R>) -> T) -> T {
+        let runtime = self.runtime.handle().clone();
+        let entered = runtime.enter();
+        let now = self.now;
+        let Life::Open(core) = &mut self.life else { panic!("the room has ended") };
+        core.set_now(now);
+        let result = call(core);
+        core.advance(now);
+        let is_ending = core.is_ending();
+        self.carry_out();
+        if is_ending {
+            drop(entered);
+            self.end();
+        }
+        result
+    }
+
+    /// Everyone goes to the lobby, then the last hook is called.
+    pub(super) fn end(&mut self) {
+        if let Life::Open(core) = &mut self.life {
+            core.finish();
+        }
+        self.carry_out();
+        if let Life::Open(core) = std::mem::replace(&mut self.life, Life::Ending) {
+            let (ended, room) = self.runtime.block_on(core.dispose());
+            let verdict = verdict(&ended).expect("it has ended");
+            self.life = Life::Over(Box::new(room), verdict);
+            self.tasks = SelectAll::new();
+        }
+    }
+
+    pub(super) fn carry_out(&mut self) {
+        let Life::Open(core) = &mut self.life else { return };
+        self.tasks.extend(core.handle().agenda.take_tasks());
+        for effect in core.take_effects() {
+            match effect {
+                Effect::Emit { to, event, volatile } => self.note(to, &event, volatile),
+                Effect::HangUp(conn) => drop(self.conns.remove(&conn)),
+                Effect::Dismiss(conn, refusal) => {
+                    self.note_own(conn, "refused", refused("connect", &refusal));
+                    self.conns.remove(&conn);
+                }
+                Effect::SendOn(conn, route) => self.note_own(conn, "reroute", reroute(&route, "")),
+                Effect::Frame(FromRoom::Message(raw)) => self.to_lobby.push(raw),
+                Effect::Frame(FromRoom::HoldRefused { refusal, .. }) => {
+                    self.hold_refused = Some(refusal);
+                }
+                Effect::Frame(FromRoom::SendOn { seat, room }) => {
+                    let mut seats = self.seats.iter();
+                    let player = seats.find(|(_, number)| **number == seat);
+                    self.sent_on.extend(player.map(|(player, _)| (player.clone(), room)));
+                }
+                // What the lobby counts by, and has no hook for.
+                Effect::Frame(_) => {}
+            }
+        }
+    }
+
+    pub(super) fn note(&mut self, to: ConnId, event: &Encoded, volatile: bool) {
+        match event {
+            Encoded::Json { name, data } => {
+                let data = from_raw(data).expect("JSON that was written");
+                self.note_as(to, Sent { event: name.clone(), data, volatile, bytes: None });
+            }
+            Encoded::Binary(bytes) => {
+                let (event, bytes) = (BINARY.to_owned(), Some(bytes.clone()));
+                self.note_as(to, Sent { event, data: json!(null), volatile, bytes });
+            }
+        }
+    }
+
+    pub(super) fn note_own(&mut self, to: ConnId, name: &str, data: Value) {
+        self.note_as(to, Sent { event: name.to_owned(), data, volatile: false, bytes: None });
+    }
+
+    pub(super) fn note_as(&mut self, to: ConnId, sent: Sent) {
+        if let Some(player) = self.conns.get(&to) {
+            self.sent.entry(player.clone()).or_default().push(sent);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Message types, declared with [`messages!`](crate::messages), and their TypeScript declarations.
+
+/// A type that a page sends or receives. Declare it in [`cluster::messages!`](crate::messages).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a message type",
+    note = "declare it in `cluster::messages! {{ … }}`"
+)]
+pub trait Message: Sized + 'static {
+    /// Declares the type and all that it mentions; returns how TypeScript refers to it.
+    #[doc(hidden)]
+    #[cfg(debug_assertions)]
+    fn declare(types: &mut crate::types::typescript::Declarations) -> String;
+}
+
+/// The messages of a hook that has none: an enum without variants.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub enum Nothing {}
+
+impl Message for Nothing {
+    #[cfg(debug_assertions)]
+    fn declare(_: &mut crate::types::typescript::Declarations) -> String {
+        "never".to_owned()
+    }
+}
+
+impl Message for () {
+    #[cfg(debug_assertions)]
+    fn declare(_: &mut crate::types::typescript::Declarations) -> String {
+        "null".to_owned()
+    }
+}
+
+/// Declares message types: enums and structs without generics, with their attributes.
+///
+/// Each gets `Debug`, `Clone`, serde's `Serialize` and `Deserialize`, and a TypeScript declaration in
+/// `static/messages.d.ts`. The variant of an enum, in snake_case, is the name of an event; what it
+/// holds is the event's data.
+///
+/// ```
+/// cluster::messages! {
+///     pub enum Say { Text(String), MoveTo { x: f32, y: f32 } }
+///
+///     #[derive(Default)]
+///     pub struct Options { pub title: String }
+/// }
+/// # assert_eq!(serde_json::to_string(&Say::MoveTo { x: 1.0, y: 0.5 }).unwrap(), r#"{"move_to":{"x":1.0,"y":0.5}}"#);
+/// ```
+#[macro_export]
+macro_rules! messages {
+    () => {};
+    ($(#[$meta:meta])* $vis:vis enum $name:ident { $($body:tt)* } $($rest:tt)*) => {
+        $crate::__message! {
+            $name, #[serde(rename_all = "snake_case")] $(#[$meta])* $vis enum $name { $($body)* }
+        }
+        $crate::messages! { $($rest)* }
+    };
+    ($(#[$meta:meta])* $vis:vis struct $name:ident { $($body:tt)* } $($rest:tt)*) => {
+        $crate::__message! { $name, $(#[$meta])* $vis struct $name { $($body)* } }
+        $crate::messages! { $($rest)* }
+    };
+    ($(#[$meta:meta])* $vis:vis struct $name:ident $(($($body:tt)*))?; $($rest:tt)*) => {
+        $crate::__message! { $name, $(#[$meta])* $vis struct $name $(($($body)*))?; }
+        $crate::messages! { $($rest)* }
+    };
+}
+
+/// In development, with a TypeScript declaration.
+#[doc(hidden)]
+#[macro_export]
+#[cfg(debug_assertions)]
+macro_rules! __message {
+    ($name:ident, $($item:tt)*) => {
+        #[derive(
+            Debug, Clone, $crate::__private::Serialize, $crate::__private::Deserialize,
+            $crate::__private::TS,
+        )]
+        #[serde(crate = "::cluster::__private::serde")]
+        #[ts(crate = "::cluster::__private::ts_rs")]
+        $($item)*
+
+        impl $crate::Message for $name {
+            fn declare(types: &mut $crate::__private::Declarations) -> String {
+                types.add::<Self>()
+            }
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+#[cfg(not(debug_assertions))]
+macro_rules! __message {
+    ($name:ident, $($item:tt)*) => {
+        #[derive(Debug, Clone, $crate::__private::Serialize, $crate::__private::Deserialize)]
+        #[serde(crate = "::cluster::__private::serde")]
+        $($item)*
+
+        impl $crate::Message for $name {}
+    };
+}
+
+/// Fills in the associated types that a lobby or a room has no use for.
+///
+/// ```
+/// # #[derive(Default)] struct MyLobby;
+/// impl cluster::Lobby for MyLobby {
+///     cluster::unused!(Request, Event);
+/// }
+/// ```
+#[macro_export]
+macro_rules! unused {
+    ($($name:ident),* $(,)?) => { $($crate::__unused!($name);)* };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __unused {
+    (Options) => {
+        type Options = ();
+    };
+    ($name:ident) => {
+        type $name = $crate::Nothing;
+    };
+}

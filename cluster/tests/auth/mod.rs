@@ -1,0 +1,3 @@
+mod key;
+mod registration;
+mod tokens;

@@ -1,0 +1,134 @@
+//! Who is who in the lobby: names, tokens, and the one connection that counts.
+
+use cluster::testing::Client;
+use serde_json::{Value, json};
+
+use crate::common::{NO_RATE_LIMITS, start_game};
+
+#[tokio::test]
+async fn the_first_thing_that_anyone_hears_is_welcome() {
+    let cluster = start_game(&[]).await;
+    let mut visitor = cluster.visitor().await;
+    let welcome =
+        json!({ "version": 1, "you": null, "token": null, "returned": null, "refused": null });
+    assert_eq!(visitor.event("welcome").await, welcome);
+    assert!(visitor.unheard().is_empty());
+}
+
+#[tokio::test]
+async fn a_player_registers_and_his_token_brings_him_back() {
+    let cluster = start_game(&[]).await;
+    let mut ann = cluster.player("  Ann 🦀 ").await;
+    assert_eq!(ann.you["name"], "Ann 🦀");
+    ann.lobby.take().expect("in the lobby").leave().await;
+    let welcome = ann.back().await;
+    let expected =
+        json!({ "version": 1, "you": ann.you, "token": null, "returned": null, "refused": null });
+    assert_eq!(welcome, expected);
+    assert_eq!(ann.ask("seat_of", json!({})).await, Ok(Value::Null), "he is registered");
+}
+
+#[tokio::test]
+async fn a_token_outlives_the_lobby() {
+    let cluster = start_game(&[]).await;
+    let ann = cluster.player("Ann").await;
+    let cluster = cluster.again().await;
+    let auth = json!({ "token": ann.token });
+    let mut lobby = Client::connect(&cluster.url, auth).await.expect("anyone may connect");
+    assert_eq!(lobby.event("welcome").await["you"], ann.you);
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_is_told_and_he_can_register() {
+    let cluster = start_game(&[]).await;
+    let foreign = start_game(&[]).await.player("Ann").await.token;
+    for bad in [json!("garbage"), json!(""), json!(5), json!(foreign), json!("x".repeat(5000))] {
+        let auth = json!({ "token": bad });
+        let mut lobby = Client::connect(&cluster.url, auth).await.expect("anyone may connect");
+        let welcome = lobby.event("welcome").await;
+        assert_eq!(welcome["refused"]["code"], "bad_token", "{bad}");
+        assert_eq!(welcome["you"], Value::Null);
+        assert_eq!(lobby.ask("seat_of", json!({})).await, Err("not_registered".into()));
+        lobby.ask("register", json!({ "name": "Ann" })).await.expect("a good name");
+    }
+}
+
+#[tokio::test]
+async fn an_expired_token_is_refused() {
+    let flags = [&["--token-ttl", "1s"], &NO_RATE_LIMITS[..]].concat();
+    let cluster = start_game(&flags).await;
+    let ann = cluster.player("Ann").await;
+    loop {
+        let auth = json!({ "token": ann.token });
+        let mut lobby = Client::connect(&cluster.url, auth).await.expect("anyone may connect");
+        let welcome = lobby.event("welcome").await;
+        if welcome["you"] == Value::Null {
+            return assert_eq!(welcome["refused"]["code"], "bad_token");
+        }
+    }
+}
+
+#[tokio::test]
+async fn bad_names_are_refused_with_a_code() {
+    let cluster = start_game(&[]).await;
+    let mut visitor = cluster.visitor().await;
+    for bad in ["", "   ", "a\nb", "a\u{202e}b", "\u{200b}", &"x".repeat(25)] {
+        let refused = visitor.ask("register", json!({ "name": bad })).await;
+        assert_eq!(refused, Err("bad_name".into()), "{bad:?}");
+    }
+    for bad in [json!({ "name": 5 }), json!("Ann"), json!([1, 2, 3])] {
+        let refused = visitor.ask("register", bad.clone()).await;
+        assert_eq!(refused, Err("bad_message".into()), "{bad}");
+    }
+    for none in [json!(["register"]), json!(["register", null]), json!(["register", {}])] {
+        let answer = visitor.ask_raw(none.clone()).await;
+        assert_eq!(answer["error"]["code"], "bad_name", "{none}");
+    }
+    visitor.ask("register", json!({ "name": "x".repeat(24) })).await.expect("a good name");
+}
+
+#[tokio::test]
+async fn one_who_is_registered_cannot_register_again() {
+    let cluster = start_game(&[]).await;
+    let mut ann = cluster.player("Ann").await;
+    let refused = ann.ask("register", json!({ "name": "Bob" })).await;
+    assert_eq!(refused, Err("already_registered".into()));
+}
+
+#[tokio::test]
+async fn the_newest_of_two_connections_wins() {
+    let cluster = start_game(&[]).await;
+    let mut ann = cluster.player("Ann").await;
+    let mut old = ann.lobby.take().expect("in the lobby");
+    ann.back().await;
+    let refused = old.event("refused").await;
+    assert_eq!((&refused["event"], &refused["code"]), (&json!("connect"), &json!("replaced")));
+    assert!(old.end().await, "the old one is disconnected");
+    assert_eq!(ann.ask("seat_of", json!({})).await, Ok(Value::Null), "the new one lives");
+}
+
+#[tokio::test]
+async fn who_hangs_up_while_he_registers_has_left_as_often_as_he_has_arrived() {
+    let cluster = start_game(&[]).await;
+    for _ in 0..40 {
+        let visitor = cluster.visitor().await;
+        visitor.emit("register", json!({ "name": "Ghost" }));
+        visitor.leave().await;
+    }
+    let count = |hooks: &Value, what: &str| {
+        let hooks = hooks.as_array().expect("a list").iter().filter_map(Value::as_str);
+        hooks.filter(|hook| hook.starts_with(what)).count()
+    };
+    let even = |hooks: &Value| count(hooks, "on_arrive Ghost") == count(hooks, "on_leave Ghost");
+    cluster.player("Ann").await.ask_until("hooks", json!({}), even).await;
+}
+
+#[tokio::test]
+async fn one_registers_once_at_a_time_and_holds_up_nobody_else() {
+    let cluster = start_game(&[]).await;
+    let mut visitor = cluster.visitor().await;
+    visitor.emit("register", json!({ "name": "Ann", "never": true }));
+    let again = json!({ "name": "Ann" });
+    assert_eq!(visitor.ask("register", again).await, Err("too_fast".into()));
+    cluster.player("Bob").await;
+}

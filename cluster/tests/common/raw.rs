@@ -1,0 +1,167 @@
+//! HTTP below Socket.IO, as a client may speak it that keeps to no rules.
+
+use std::{net::Ipv4Addr, time::Duration};
+
+use cluster::testing::{soon, tcp};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufStream},
+    net::TcpStream,
+    time::timeout,
+};
+
+/// A connection that takes nothing for so long is full.
+const STUCK: Duration = Duration::from_millis(500);
+
+/// Asks once, with these headers besides `Host`. Returns the status, and headers and body as text.
+pub async fn http(url: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
+    let mut raw = Raw::connect(url).await;
+    let close = [("Connection", "close")];
+    raw.send(&request(method, path, &[&close, headers].concat())).await;
+    let answer = raw.rest().await;
+    (status(&answer), answer)
+}
+
+/// A request's head. Its `Host` is 127.0.0.1 unless another is given.
+pub fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> String {
+    let mut request = format!("{method} {path} HTTP/1.1\r\n");
+    if !headers.iter().any(|(name, _)| *name == "Host") {
+        request += "Host: 127.0.0.1\r\n";
+    }
+    headers.iter().for_each(|(name, value)| request += &format!("{name}: {value}\r\n"));
+    request + "\r\n"
+}
+
+/// A request for a websocket at the path of a Socket.IO server.
+pub fn websocket(path: &str, headers: &[(&str, &str)]) -> String {
+    let upgrade = [
+        ("Connection", "Upgrade"),
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    let path = format!("{path}/?EIO=4&transport=websocket");
+    request("GET", &path, &[&upgrade, headers].concat())
+}
+
+/// Where a room is found.
+pub fn path_of(room: &Value) -> String {
+    format!("/rooms/{}/socket.io", room.as_str().expect("an id"))
+}
+
+/// The status of an answer; 0 if there is none.
+pub fn status(answer: &str) -> u16 {
+    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default()
+}
+
+/// A connection that says what it likes.
+pub struct Raw(BufStream<TcpStream>);
+
+impl Raw {
+    pub async fn connect(url: &str) -> Raw {
+        Self::connect_from(Ipv4Addr::LOCALHOST, url).await
+    }
+
+    /// The same from an address of this machine's own network, 127.0.0.0/8.
+    pub async fn connect_from(from: Ipv4Addr, url: &str) -> Raw {
+        let stream = tcp(from, url.trim_start_matches("http://")).await.expect("it listens");
+        Raw(BufStream::new(stream))
+    }
+
+    /// Everything that is answered to this, until the end.
+    pub async fn ask(url: &str, request: &str) -> String {
+        let mut raw = Raw::connect(url).await;
+        raw.send(request).await;
+        raw.hang_up().await;
+        raw.rest().await
+    }
+
+    /// Who is gone already hears nothing; that shows in what he answers.
+    pub async fn send(&mut self, text: &str) {
+        self.send_bytes(text.as_bytes()).await;
+    }
+
+    /// The same with bytes.
+    pub async fn send_bytes(&mut self, bytes: &[u8]) {
+        let _ = self.0.write_all(bytes).await;
+        let _ = self.0.flush().await;
+    }
+
+    /// Sends a text as a websocket's client does, at most 64 KiB.
+    pub async fn send_frame(&mut self, text: &str) {
+        let length = u16::try_from(text.len()).expect("at most 64 KiB");
+        // Final, text; masked with a mask of nothing.
+        let head = match length {
+            0..126 => vec![0x81, 0x80 | length as u8],
+            _ => [&[0x81, 0x80 | 126], &length.to_be_bytes()[..]].concat(),
+        };
+        self.send_bytes(&[&head[..], &[0; 4], text.as_bytes()].concat()).await;
+    }
+
+    /// Sends until nothing more is taken.
+    pub async fn send_all_that_is_taken(&mut self) {
+        let chunk = [b'x'; 64 * 1024];
+        let stream = self.0.get_mut();
+        while let Ok(Ok(_)) = timeout(STUCK, stream.write(&chunk)).await {}
+    }
+
+    /// Sends this again and again and reads nothing, until the other end has had enough, or this much. How much
+    /// was taken.
+    pub async fn send_for_ever(&mut self, bytes: &[u8], most: usize) -> usize {
+        let mut taken = 0;
+        let sending = async {
+            while taken < most && self.0.get_mut().write_all(bytes).await.is_ok() {
+                taken += bytes.len();
+            }
+        };
+        soon("enough", sending).await;
+        taken
+    }
+
+    /// Says that nothing more will come, and still listens.
+    pub async fn hang_up(&mut self) {
+        let _ = self.0.shutdown().await;
+    }
+
+    /// The head of an answer.
+    pub async fn head(&mut self) -> String {
+        let mut head = String::new();
+        let lines = async {
+            while !head.ends_with("\r\n\r\n") && self.0.read_line(&mut head).await? > 0 {}
+            std::io::Result::Ok(())
+        };
+        soon("an answer's head", lines).await.expect("text");
+        head
+    }
+
+    /// So many bytes.
+    pub async fn body(&mut self, count: usize) -> String {
+        let mut bytes = vec![0; count];
+        soon("an answer's body", self.0.read_exact(&mut bytes)).await.expect("as many bytes");
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Reads until this comes.
+    pub async fn until(&mut self, text: &str) {
+        let mut bytes = Vec::new();
+        let reading = async {
+            while !bytes.ends_with(text.as_bytes()) {
+                bytes.push(self.0.read_u8().await?);
+            }
+            std::io::Result::Ok(())
+        };
+        soon(text, reading).await.expect("it comes before the end");
+    }
+
+    /// All that comes until the other end has hung up, in whatever way.
+    pub async fn rest(&mut self) -> String {
+        let mut bytes = Vec::new();
+        let _ = soon("the end", self.0.read_to_end(&mut bytes)).await;
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The port that it comes from.
+    pub fn port(&self) -> u16 {
+        self.0.get_ref().local_addr().expect("an address").port()
+    }
+}

@@ -1,0 +1,4 @@
+cluster::messages! {
+    pub enum Say { Text(String) }
+    pub enum Said { Text { from: String, text: String } }
+}

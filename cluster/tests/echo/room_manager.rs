@@ -1,0 +1,3 @@
+use crate::{room::Echo, server::Server};
+
+impl cluster::RoomManager<Echo> for Server {}

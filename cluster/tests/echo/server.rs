@@ -1,0 +1,6 @@
+#[derive(Default)]
+pub struct Server;
+
+impl cluster::Lobby for Server {
+    cluster::unused!(Request, Event);
+}

@@ -1,0 +1,275 @@
+//! What clients can do, from silence to floods, and by losing their connections at a bad moment.
+
+use std::time::{Duration, Instant};
+
+use cluster::testing::{Client, soon};
+use futures_util::{SinkExt as _, StreamExt as _, future::join_all};
+use serde_json::{Value, json};
+use tokio::{net::TcpStream, time::sleep};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
+
+use crate::{
+    ONE_AT_A_TIME,
+    common::raw::{Raw, path_of, status, websocket},
+    faults::{
+        socket_faults,
+        storm::{Storm, changing_weather},
+    },
+};
+
+/// A client that does not show that it lives is gone after this.
+const GHOST: Duration = Duration::from_secs(10);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_a_client_does_harms_nobody_else() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    changing_weather(&["--ticket-ttl", "6s"], async |storm| {
+        silence(storm).await;
+        floods(storm).await;
+        ghosts(storm).await;
+        drops_on_the_way(storm).await;
+        twice(storm).await;
+        socket_faults::all(storm).await;
+    })
+    .await;
+}
+
+async fn silence(storm: &mut Storm) {
+    let must =
+        "half a header, or a websocket, and then silence: cut in the end, and holds nobody up";
+    let inject = async |storm: &mut Storm| {
+        let room = path_of(&storm.crew().room);
+        let mut silent = Vec::new();
+        for path in ["/socket.io", &room] {
+            let whole = websocket(path, &[]);
+            for part in ["", "GET /roo", &whole[..30], &whole[..whole.len() - 4], &whole] {
+                for _ in 0..10 {
+                    let mut raw = Raw::connect(&storm.cluster.url).await;
+                    raw.send(part).await;
+                    silent.push(raw);
+                }
+            }
+        }
+        // Where it was a whole request, an answer and a first packet have come.
+        for mut raw in silent {
+            let said = raw.rest().await;
+            assert!([0, 101, 408].contains(&status(&said)), "{said}");
+        }
+    };
+    storm.fault(must, inject).await;
+    let must = "who connects and never registers may do so, and gets nothing else";
+    let inject = async |storm: &mut Storm| {
+        let mut visitors = join_all((0..100).map(async |_| storm.cluster.visitor().await)).await;
+        let asked = visitors.iter_mut().map(async |visitor| visitor.ask("list", json!({})).await);
+        for answer in join_all(asked).await {
+            assert_eq!(answer, Err("not_registered".into()));
+        }
+    };
+    storm.fault(must, inject).await;
+}
+
+async fn floods(storm: &mut Storm) {
+    let must =
+        "who floods the lobby or his room is read slowly and soon gone, and others are answered";
+    let inject = async |storm: &mut Storm| {
+        let mut ann = storm.cluster.player("Ann").await;
+        (0..20_000).for_each(|_| ann.lobby().emit("list", json!({})));
+        let mut bob = storm.cluster.player("Bob").await;
+        let mut bobs = bob.enter("join", json!({ "room": storm.crew().room })).await;
+        (0..20_000).for_each(|n| bobs.emit("later", json!({ "n": n })));
+        storm.boss.ask("list", json!({})).await.expect("the rooms");
+        // In the end both can come again.
+        ann.lobby().end().await;
+        bobs.end().await;
+        for player in [&mut ann, &mut bob] {
+            player.back().await;
+            player.ask("list", json!({})).await.expect("the rooms");
+        }
+    };
+    storm.fault(must, inject).await;
+    let must = "a message of 70 kB is refused; one of 60 MB ends its own connection";
+    let inject = async |storm: &mut Storm| {
+        let text = "x".repeat(70_000);
+        let mut ann = storm.cluster.player("Ann").await;
+        let mut visitor = storm.cluster.visitor().await;
+        let room = storm.crew().room.clone();
+        let mut anns = ann.enter("join", json!({ "room": room })).await;
+        for (client, event) in [(&mut visitor, "register"), (&mut anns, "print")] {
+            let data = json!({ "name": text, "text": text });
+            assert_eq!(client.ask(event, data).await, Err("too_large".into()));
+        }
+        drop(anns);
+        ann.back().await;
+        for path in ["/socket.io", &path_of(&room)] {
+            let mut raw = Raw::connect(&storm.cluster.url).await;
+            raw.send(&websocket(path, &[])).await;
+            assert_eq!(status(&raw.head().await), 101);
+            // A masked text frame of this length.
+            raw.send_bytes(&[&[0x81, 0xff][..], &60_000_000_u64.to_be_bytes(), &[0; 4]].concat())
+                .await;
+            raw.send_all_that_is_taken().await;
+            raw.rest().await;
+        }
+    };
+    storm.fault(must, inject).await;
+}
+
+/// Takes the seat, and shows no sign of life any more.
+async fn fall_silent(reroute: &Value) -> WebSocketStream<MaybeTlsStream<TcpStream>> {
+    let url = reroute["url"].as_str().expect("a url").trim_start_matches("http");
+    let path = reroute["path"].as_str().expect("a path");
+    let address = format!("ws{url}{path}/?EIO=4&transport=websocket");
+    let (mut stream, _) = connect_async(address).await.expect("a room");
+    let ticket = json!({ "ticket": reroute["ticket"] });
+    stream.send(Message::text(format!("40{ticket}"))).await.expect("it listens");
+    let joined = async {
+        while let Some(Ok(message)) = stream.next().await {
+            if message.to_text().is_ok_and(|text| text.starts_with(r#"42["joined""#)) {
+                return;
+            }
+        }
+        panic!("not joined");
+    };
+    soon("joined", joined).await;
+    stream
+}
+
+async fn ghosts(storm: &mut Storm) {
+    let must = "who vanishes without a word, or stops reading what his room sends, is no ghost for ten seconds";
+    let inject = async |storm: &mut Storm| {
+        let rooms = [storm.crew().room.clone(), storm.last_crew().room.clone()];
+        let mut silent = Vec::new();
+        for room in &rooms {
+            let mut ann = storm.cluster.player("Ann").await;
+            let reroute = ann.seat("join", json!({ "room": room })).await;
+            silent.push(fall_silent(&reroute).await);
+        }
+        let since = Instant::now();
+        let mut left = rooms.to_vec();
+        while !left.is_empty() {
+            // Far more than the kernel keeps for one who does not read.
+            storm.crew().emit("bytes", json!({ "n": 50_000 }));
+            sleep(Duration::from_millis(50)).await;
+            for room in std::mem::take(&mut left) {
+                let about = storm.boss.ask("about", json!({ "room": room })).await;
+                match about.expect("its room")["players"].as_u64() {
+                    Some(10) => storm.notes.push(format!("one gone after {:.1?}", since.elapsed())),
+                    _ => left.push(room),
+                }
+            }
+            assert!(since.elapsed() < GHOST, "a ghost in {left:?}");
+        }
+    };
+    storm.fault(must, inject).await;
+}
+
+/// How far he comes between `reroute` and `joined`.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Nowhere,
+    Connected,
+    HalfAsked,
+    Asked,
+    Upgraded,
+    Opened,
+    ShownTicket,
+}
+
+async fn drops_on_the_way(storm: &mut Storm) {
+    use Step::{Asked, Connected, HalfAsked, Nowhere, Opened, ShownTicket, Upgraded};
+    let must = "who is lost at any step between reroute and joined leaves no seat taken";
+    let inject = async |storm: &mut Storm| {
+        let new = json!({ "capacity": 70, "options": { "quiet": true } });
+        let room = storm.boss.ask("open", new).await.expect("a room");
+        let steps = [Nowhere, Connected, HalfAsked, Asked, Upgraded, Opened, ShownTicket];
+        let lose = async |step| {
+            let mut ann = storm.cluster.player("Ann").await;
+            let reroute = ann.seat("join", json!({ "room": room })).await;
+            drop(ann.lobby.take());
+            go_as_far_as(step, &reroute).await;
+        };
+        join_all(steps.into_iter().cycle().take(70).map(lose)).await;
+        let since = Instant::now();
+        let about = json!({ "room": room });
+        storm.boss.ask_until("about", about, |about| about["players"] == 0).await;
+        storm.notes.push(format!("70 seats free after {:.1?}", since.elapsed()));
+        storm.boss.ask("close", json!({ "room": room })).await.expect("its room");
+    };
+    storm.fault(must, inject).await;
+}
+
+async fn go_as_far_as(step: Step, reroute: &Value) {
+    let (url, path) = (reroute["url"].as_str().expect("a url"), reroute["path"].as_str());
+    let request = websocket(path.expect("a path"), &[]);
+    if matches!(step, Step::Nowhere) {
+        return;
+    }
+    let mut raw = Raw::connect(url).await;
+    match step {
+        Step::Nowhere | Step::Connected => {}
+        Step::HalfAsked => raw.send(&request[..request.len() / 2]).await,
+        Step::Asked => raw.send(&request).await,
+        Step::Upgraded => {
+            raw.send(&request).await;
+            assert_eq!(status(&raw.head().await), 101);
+        }
+        Step::Opened | Step::ShownTicket => {
+            raw.send(&request).await;
+            assert_eq!(status(&raw.head().await), 101);
+            assert!(raw.body(3).await.ends_with('0'), "Engine.IO's first packet");
+            if matches!(step, Step::ShownTicket) {
+                let text = format!("40{}", json!({ "ticket": reroute["ticket"] }));
+                raw.send_bytes(&frame(&text)).await;
+            }
+        }
+    }
+}
+
+/// A websocket's text frame, masked with nothing.
+fn frame(text: &str) -> Vec<u8> {
+    let length = u8::try_from(text.len()).ok().filter(|length| *length < 126);
+    let head = [0x81, 0x80 | length.expect("a short text"), 0, 0, 0, 0];
+    [&head, text.as_bytes()].concat()
+}
+
+async fn twice(storm: &mut Storm) {
+    let must = "of one player's two tabs the newer one plays, and the older one is told";
+    let inject = async |storm: &mut Storm| {
+        let mut ann = storm.cluster.player("Ann").await;
+        let mut first = ann.enter("join", json!({ "room": storm.crew().room })).await;
+        // He is sent there, because he has a seat.
+        ann.back().await;
+        let reroute = ann.rerouted().await;
+        let mut second = ann.take(&reroute).await;
+        assert_eq!(first.event("refused").await["code"], "replaced");
+        assert!(first.end().await);
+        assert_eq!(second.ask("later", json!({ "n": 1 })).await, Ok(json!(1)));
+        second.leave().await;
+    };
+    storm.fault(must, inject).await;
+    let must = "who connects again and again is refused or served, and is one player all the time";
+    let inject = async |storm: &mut Storm| {
+        let mut ann = storm.cluster.player("Ann").await;
+        let mut served = 0;
+        for _ in 0..300 {
+            let auth = json!({ "token": ann.token });
+            if let Ok(mut client) = Client::connect(&storm.cluster.url, auth).await {
+                served += usize::from(client.try_event("welcome").await.is_some());
+            }
+        }
+        storm.notes.push(format!("{served} of 300 welcomed"));
+        // However often he was refused, that is over soon.
+        let again = async {
+            loop {
+                let auth = json!({ "token": ann.token });
+                match Client::connect(&storm.cluster.url, auth).await {
+                    Ok(mut client) => return client.event("welcome").await,
+                    Err(_) => sleep(Duration::from_millis(100)).await,
+                }
+            }
+        };
+        assert_eq!(soon("a welcome", again).await["you"], ann.you);
+        drop(ann.lobby.take());
+    };
+    storm.fault(must, inject).await;
+}

@@ -1,0 +1,238 @@
+//! A player in the storm: he asks his room again and again, and says at once if that goes wrong. When he
+//! loses his connection he goes to the lobby, as a page does, and waits there for the next room.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use cluster::testing::{Client, TestPlayer};
+use serde_json::{Value, json};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::sleep,
+};
+
+/// Between an answer and the next question. Two processors carry five hundred players who ask that often,
+/// in a debug build, and have time for the faults.
+const STEP: Duration = Duration::from_millis(400);
+/// Who finds no lobby tries again; no page would wait less.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// What all guests share.
+pub struct World {
+    pub url: String,
+    /// What went wrong first, of all that must not.
+    pub harm: watch::Sender<Option<String>>,
+    /// Who is in the lobby again.
+    pub back: mpsc::UnboundedSender<Back>,
+    /// How many lobbies have been started.
+    pub lobbies: AtomicU64,
+    /// How long answers took.
+    pub trips: Mutex<Vec<Duration>>,
+}
+
+impl World {
+    pub fn harmed(&self, what: String) {
+        self.harm.send_if_modified(|harm| {
+            let first = harm.is_none();
+            harm.get_or_insert(what);
+            first
+        });
+    }
+}
+
+/// Somebody is in the lobby again.
+#[derive(Debug)]
+pub struct Back {
+    pub id: Value,
+    /// As the lobby's `welcome` has it.
+    pub returned: Value,
+    /// The reason for which his room said that it lets him go, if it did.
+    pub told: Option<String>,
+    /// Which one it is.
+    pub lobby: u64,
+    pub at: Instant,
+}
+
+pub struct Guest {
+    pub you: Value,
+    pub token: String,
+    orders: mpsc::UnboundedSender<Order>,
+    life: Arc<Life>,
+}
+
+#[derive(Default)]
+struct Life {
+    answers: AtomicU64,
+    /// His room comes to harm: he may lose his connection.
+    may_fall: AtomicBool,
+}
+
+enum Order {
+    Join(Value),
+    Emit(String, Value),
+    Ask(String, Value, oneshot::Sender<Value>),
+}
+
+impl Guest {
+    /// A new player, who waits in the lobby.
+    pub async fn register(world: Arc<World>, name: &str) -> Guest {
+        let TestPlayer { you, token, lobby, .. } = TestPlayer::register(&world.url, name).await;
+        let (orders, ordered) = mpsc::unbounded_channel();
+        let life = Arc::new(Life::default());
+        let body = Body { world, you: you.clone(), token: token.clone(), life: life.clone() };
+        tokio::spawn(body.live(lobby.expect("in the lobby"), ordered));
+        Guest { you, token, orders, life }
+    }
+
+    pub fn join(&self, room: &Value) {
+        self.may_fall(false);
+        self.order(Order::Join(room.clone()));
+    }
+
+    pub fn may_fall(&self, whether: bool) {
+        self.life.may_fall.store(whether, Relaxed);
+    }
+
+    pub fn emit(&self, event: &str, data: Value) {
+        self.order(Order::Emit(event.to_owned(), data));
+    }
+
+    /// Asks his room.
+    pub async fn ask(&self, event: &str, data: Value) -> Value {
+        let (to, answer) = oneshot::channel();
+        self.order(Order::Ask(event.to_owned(), data, to));
+        let answer = answer.await.expect("he is in a room");
+        answer.get("ok").unwrap_or_else(|| panic!("{event}: {answer}")).clone()
+    }
+
+    /// How many good answers he has had.
+    pub fn answers(&self) -> u64 {
+        self.life.answers.load(Relaxed)
+    }
+
+    fn order(&self, order: Order) {
+        assert!(self.orders.send(order).is_ok(), "{} lives", self.you);
+    }
+}
+
+/// What the guest's task has.
+struct Body {
+    world: Arc<World>,
+    you: Value,
+    token: String,
+    life: Arc<Life>,
+}
+
+impl Body {
+    /// Until nobody gives orders any more.
+    async fn live(self, mut lobby: Client, mut orders: mpsc::UnboundedReceiver<Order>) {
+        loop {
+            let room = tokio::select! {
+                order = orders.recv() => match order {
+                    Some(Order::Join(room)) => room,
+                    // Meant for a room that is no more.
+                    Some(Order::Emit(..) | Order::Ask(..)) => continue,
+                    None => return lobby.leave().await,
+                },
+                () = lobby.ended() => {
+                    lobby = self.come_back(None).await;
+                    continue;
+                }
+            };
+            let mut client = match self.enter(&mut lobby, &room).await {
+                Ok(client) => client,
+                Err(why) => {
+                    self.world.harmed(format!("{} cannot join room {room}: {why}", self.you));
+                    continue;
+                }
+            };
+            lobby.leave().await;
+            if self.play(&mut client, &mut orders).await.is_none() {
+                return client.leave().await;
+            }
+            if !self.life.may_fall.load(Relaxed) {
+                let unheard = client.unheard();
+                self.world.harmed(format!("{} lost room {room}: {unheard:?}", self.you));
+            }
+            let told = client.try_event("reroute").await;
+            drop(client);
+            lobby =
+                self.come_back(told.and_then(|told| Some(told["reason"].as_str()?.into()))).await;
+        }
+    }
+
+    async fn enter(&self, lobby: &mut Client, room: &Value) -> Result<Client, String> {
+        let answer = lobby.try_ask("join", json!({ "room": room })).await.ok_or("it ended")?;
+        answer.get("ok").ok_or_else(|| answer.to_string())?;
+        let mut reroute = lobby.event_where("reroute", |reroute| reroute["room"] == *room).await;
+        if reroute["url"] == "" {
+            reroute["url"] = json!(self.world.url);
+        }
+        Client::redeem(&reroute).await
+    }
+
+    /// `None`: he is not needed any more. Else his connection has ended.
+    async fn play(
+        &self,
+        client: &mut Client,
+        orders: &mut mpsc::UnboundedReceiver<Order>,
+    ) -> Option<()> {
+        for n in 1_u64.. {
+            let asked = Instant::now();
+            let Some(answer) = client.try_ask("later", json!({ "n": n })).await else {
+                return Some(());
+            };
+            if answer != json!({ "ok": n }) {
+                self.world.harmed(format!("{} asked for {n} and got {answer}", self.you));
+            }
+            self.world.trips.lock().unwrap().push(asked.elapsed());
+            self.life.answers.fetch_add(1, Relaxed);
+            let mut pause = std::pin::pin!(sleep(STEP));
+            loop {
+                tokio::select! {
+                    () = &mut pause => break,
+                    order = orders.recv() => match order? {
+                        Order::Join(room) => {
+                            self.world.harmed(format!("{} is sent to {room} as well", self.you));
+                        }
+                        Order::Emit(event, data) => client.emit(&event, data),
+                        Order::Ask(event, data, to) => {
+                            let Some(answer) = client.try_ask(&event, data).await else {
+                                return Some(());
+                            };
+                            let _ = to.send(answer);
+                        }
+                    },
+                    // Noticed before he asks again.
+                    () = client.ended() => return Some(()),
+                }
+            }
+        }
+        None
+    }
+
+    /// Connects to the lobby with his token, as often as it takes.
+    async fn come_back(&self, told: Option<String>) -> Client {
+        loop {
+            let auth = json!({ "token": self.token });
+            let lobbies = self.world.lobbies.load(Relaxed);
+            if let Ok(mut lobby) = Client::connect(&self.world.url, auth).await
+                && let Some(welcome) = lobby.try_event("welcome").await
+            {
+                if welcome["you"] != self.you {
+                    self.world.harmed(format!("{} is not himself: {welcome}", self.you));
+                }
+                let (id, returned) = (self.you["id"].clone(), welcome["returned"].clone());
+                let back = Back { id, returned, told, lobby: lobbies, at: Instant::now() };
+                let _ = self.world.back.send(back);
+                return lobby;
+            }
+            sleep(AGAIN).await;
+        }
+    }
+}

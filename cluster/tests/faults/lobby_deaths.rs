@@ -1,0 +1,149 @@
+//! How the lobby ends, and what it leaves behind: nothing.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    os::unix::fs::PermissionsExt as _,
+    process::Stdio,
+    sync::mpsc::channel,
+    thread,
+    time::{Duration, Instant},
+};
+
+use cluster::testing::{TestFolder, TestLobby, TestPlayer, eventually, is_alive, soon};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::{
+    ONE_AT_A_TIME,
+    common::{command, game, start_game},
+    faults::{
+        baseline::{children, members},
+        storm::{Storm, flags},
+    },
+};
+
+const KILLS: usize = 200;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_lobby_leaves_no_room_behind_two_hundred_times_of_two_hundred() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let mut times = Vec::new();
+    for _ in 0..KILLS {
+        times.push(kill().await);
+    }
+    times.sort();
+    let quick = times.iter().filter(|time| **time < Duration::from_millis(100)).count();
+    let (median, worst) = (times[KILLS / 2], times[KILLS - 1]);
+    println!(
+        "{KILLS} of {KILLS} lobbies left nothing; {quick} within 100 ms, median {median:.1?}, worst {worst:.1?}"
+    );
+}
+
+/// Kills a lobby with a room that is fine, one that computes for ever, and one that is stopped. Returns how
+/// long it took until they and what they had started were gone.
+async fn kill() -> Duration {
+    let mut cluster = start_game(&["--pool", "3"]).await;
+    let mut boss = cluster.player("Boss").await;
+    for opening in ["fine", "fine", "spin"] {
+        let options = json!({ "opening": opening, "forks": true });
+        boss.ask("open", json!({ "options": options })).await.expect("a room");
+    }
+    // Each has started another process.
+    let rooms = || cluster.processes().into_iter().take(3).collect::<Vec<_>>();
+    let all = || Some(rooms()).filter(|rooms| members(rooms).len() == 6);
+    let rooms = eventually("three rooms of two processes", all).await;
+    rustix::process::kill_process(rooms[1], Signal::STOP).expect("it runs");
+    let killed = Instant::now();
+    cluster.signal(Signal::KILL);
+    cluster.ended().await;
+    let gone = async {
+        while !members(&rooms).is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    soon("everything is gone", gone).await;
+    killed.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_in_a_terminal_reaches_the_lobby_and_the_rooms_are_drained() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let folder = TestFolder::new();
+    let key = folder.path().join("lobby.key");
+    let lobby = format!(
+        "exec '{}' --port 0 --log-format json --stop-timeout 1s --key-file '{}'",
+        game().display(),
+        key.display()
+    );
+    // It gives a program a terminal, and ends with its status; `exec`, since some shells would end with their own.
+    let mut script = command("script")
+        .args(["--quiet", "--return", "--command", &lobby, "/dev/null"])
+        .env("TERM", "xterm")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("`script` runs: install Debian's bsdutils");
+    let mut terminal = script.stdin.take().expect("piped");
+    let output = BufReader::new(script.stdout.take().expect("piped"));
+    let (line, lines) = channel();
+    thread::spawn(move || {
+        output.lines().map_while(Result::ok).for_each(|text| drop(line.send(text)))
+    });
+    let mut heard = Vec::new();
+    let mut hear = |what: &str| {
+        loop {
+            let text = lines.recv_timeout(Duration::from_secs(20)).expect(what);
+            heard.push(text.clone());
+            if text.contains(what) {
+                return text;
+            }
+        }
+    };
+    let ready: Value = serde_json::from_str(hear("lobby ready").trim()).expect("a line of the log");
+    let mut ann = TestPlayer::register(ready["url"].as_str().expect("a url"), "Ann").await;
+    let mut anns = ann.enter("create", json!({})).await;
+    let room = cluster::testing::pid(&anns.ask("pid", json!({})).await.expect("its id"));
+    terminal.write_all(b"\x03").expect("a terminal");
+    assert_eq!(anns.event("reroute").await, json!({ "to": "lobby", "reason": "closed" }));
+    assert!(anns.end().await, "the room ends the connection in order");
+    hear("interrupted; stopping");
+    hear("on_dispose");
+    hear("lobby stopped");
+    let ended = eventually("the end", || script.try_wait().expect("our child")).await;
+    assert_eq!(ended.code(), Some(0));
+    assert!(!is_alive(room));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lobby_whose_log_nobody_takes_any_more_goes_on() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let folder = TestFolder::new();
+    let program = folder.path().join("program");
+    // Who reads the log goes away as soon as the lobby is ready.
+    let text = format!(
+        "#!/bin/bash\nexec '{}' \"$@\" > >(exec sed -u '/lobby ready/q') 2>&1\n",
+        game().display()
+    );
+    fs::write(&program, text).expect("a script");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).expect("our own file");
+    let cluster = builder(&program).flags(&flags(&[])).folder(&folder).start().await;
+    let mut storm = Storm::begin(cluster).await;
+    let must = "a lobby whose log nobody takes goes on, and so do its rooms, also those that write";
+    let inject = async |storm: &mut Storm| {
+        let crew = storm.victims();
+        for n in 0..100 {
+            crew.emit("print", json!({ "text": format!("line {n}") }));
+        }
+        storm.go_on(crew);
+        let crew = storm.victims();
+        crew.emit("panic", json!({}));
+        storm.are_back(crew, "crashed", json!({})).await;
+    };
+    storm.fault(must, inject).await;
+    let mut cluster = storm.end().await;
+    let rooms: Vec<_> = children(cluster.pid()).into_iter().map(|(pid, _)| pid).collect();
+    cluster.signal(Signal::TERM);
+    assert_eq!(cluster.ended().await.code(), Some(0));
+    assert_eq!(members(&rooms), []);
+}

@@ -1,0 +1,189 @@
+//! What can happen to the lobby while it runs, and how it ends and begins again under load.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use cluster::testing::{TestFolder, TestLobby, eventually};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit};
+use serde_json::{Value, json};
+
+use crate::{
+    ONE_AT_A_TIME,
+    common::{game, raw::http},
+    faults::{
+        baseline::{children, members},
+        storm::{Storm, flags},
+    },
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_happens_to_the_lobby_it_goes_on_or_begins_again() {
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let folder = TestFolder::new();
+    // A copy, which can be built again.
+    let program = folder.path().join("program");
+    fs::copy(game(), &program).expect("a copy");
+    let clock = folder.path().join("clock");
+    fs::write(&clock, "+0").expect("written");
+    let clock_file = clock.display().to_string();
+    let library = fake_time();
+    let environment = [
+        ("LD_PRELOAD", library.as_str()),
+        ("FAKETIME_TIMESTAMP_FILE", &clock_file),
+        ("FAKETIME_NO_CACHE", "1"),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+    ];
+    let port = free_port();
+    let flags = flags(&["--port", &port]);
+    let cluster = environment
+        .iter()
+        .fold(builder(&program), |builder, (name, value)| builder.env(name, value))
+        .flags(&flags)
+        .folder(&folder)
+        .start()
+        .await;
+    let mut storm = Storm::begin(cluster).await;
+    clock_jumps(&mut storm, &clock).await;
+    descriptors(&mut storm).await;
+    built_again(&mut storm, &program).await;
+    let must = "the lobby is killed, and all rooms with it; it is started again: everyone comes by his old token";
+    let storm = restart(storm, Signal::KILL, must).await;
+    let must =
+        "the lobby is asked to stop: everyone is told `closed`, it ends in order, and the same";
+    let storm = restart(storm, Signal::TERM, must).await;
+    storm.end().await;
+}
+
+/// What lets a program's clock go as a file says.
+fn fake_time() -> String {
+    let folders = fs::read_dir("/usr/lib").expect("Debian's libraries").flatten();
+    let mut libraries = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
+    let found: Option<PathBuf> = libraries.find(|library| library.is_file());
+    found.expect("libfaketime: install Debian's package of this name").display().to_string()
+}
+
+fn free_port() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port().to_string()
+}
+
+/// Minutes since midnight, of a line of the log.
+fn minutes(line: &Value) -> i64 {
+    let time = line["timestamp"].as_str().expect("a time");
+    let part = |from: usize| time[from..from + 2].parse::<i64>().expect("digits");
+    part(11) * 60 + part(14)
+}
+
+async fn clock_jumps(storm: &mut Storm, clock: &Path) {
+    let mut early = storm.cluster.player("Before").await;
+    let mut late = Vec::new();
+    for (jump, must) in [
+        ("+3600", "the clock jumps ahead by an hour: nobody is cut, tokens and tickets are good"),
+        ("-3600", "the clock jumps back by two hours: the same, for tokens of the future as well"),
+        ("+0", "the clock is right again: the same"),
+    ] {
+        let inject = async |storm: &mut Storm| {
+            fs::write(clock, jump).expect("written");
+            let now = storm.cluster.player(&format!("At {jump}")).await;
+            let of = |name: &str| {
+                let is_it =
+                    |line: &Value| line["message"] == "registered" && line["player"] == *name;
+                storm.cluster.lines().into_iter().find(is_it)
+            };
+            let line = eventually("its line", || of(&format!("At {jump}"))).await;
+            let before = of("Before").expect("its line");
+            let jumped = (minutes(&line) - minutes(&before)).rem_euclid(24 * 60);
+            let expected = jump.parse::<i64>().expect("a number").rem_euclid(24 * 3600) / 60;
+            assert!((jumped - expected).rem_euclid(24 * 60) < 10, "{jumped} for {expected}");
+            late.push(now);
+            for player in late.iter_mut().chain([&mut early]) {
+                assert_eq!(player.back().await["you"], player.you, "the token is good");
+                let seat = json!({ "room": storm.crew().room });
+                player.enter("join", seat).await.leave().await;
+                player.back().await;
+            }
+        };
+        storm.fault(must, inject).await;
+    }
+}
+
+async fn descriptors(storm: &mut Storm) {
+    let must = "without open files the lobby takes nobody new, those in place play on, and with them it takes all again";
+    let inject = async |storm: &mut Storm| {
+        let before = getrlimit(Resource::Nofile);
+        let few = storm.cluster.descriptors() as u64 + 3;
+        let lobby = Some(storm.cluster.pid());
+        let low = Rlimit { current: Some(few), maximum: before.maximum };
+        let was = prlimit(lobby, Resource::Nofile, low).expect("our child");
+        // The rooms that wait are used up, and then there is none.
+        let mut rooms = Vec::new();
+        let refused = loop {
+            match storm.boss.ask("open", json!({})).await {
+                Ok(room) => rooms.push(room),
+                Err(code) => break code,
+            }
+        };
+        assert_eq!(refused, "no_room");
+        let url = storm.cluster.url.clone();
+        let waiting = (0..20).map(|_| {
+            let url = url.clone();
+            tokio::spawn(async move { http(&url, "GET", "/dev", &[]).await.0 })
+        });
+        let waiting: Vec<_> = waiting.collect();
+        storm.cluster.logged("cannot accept a connection; trying again").await;
+        for _ in 0..20 {
+            assert_eq!(storm.crew().ask("later", json!({ "n": 7 })).await, json!(7));
+            storm.boss.ask("seat_of", json!({})).await.expect("an answer");
+        }
+        prlimit(lobby, Resource::Nofile, was).expect("our child");
+        for answer in waiting {
+            assert_eq!(answer.await.expect("an answer"), 200, "who waited is served");
+        }
+        rooms.push(storm.boss.ask("open", json!({})).await.expect("a room"));
+        for room in rooms {
+            storm.boss.ask("close", json!({ "room": room })).await.expect("its room");
+        }
+    };
+    storm.fault(must, inject).await;
+}
+
+async fn built_again(storm: &mut Storm, program: &Path) {
+    let must = "the program is built again: rooms go on, and new ones are of the new build";
+    let inject = async |storm: &mut Storm| {
+        let new = program.with_extension("new");
+        fs::copy(game(), &new).expect("a copy");
+        // As Cargo does.
+        fs::rename(&new, program).expect("our own file");
+        let crew = storm.victims_in(json!({})).await;
+        let path = format!("/proc/{}/exe", crew.process().await.as_raw_nonzero());
+        let runs = fs::read_link(path).expect("it runs");
+        assert_eq!(runs, program, "and not the one that is deleted");
+        storm.go_on(crew);
+    };
+    storm.fault(must, inject).await;
+}
+
+/// The lobby ends in this way, and is started again by the same command.
+async fn restart(mut storm: Storm, signal: Signal, must: &str) -> Storm {
+    let begun = Instant::now();
+    storm.everyone_may_fall();
+    let rooms: Vec<_> = children(storm.cluster.pid()).into_iter().map(|(pid, _)| pid).collect();
+    storm.cluster.signal(signal);
+    let status = storm.cluster.ended().await;
+    eventually("all rooms are gone", || members(&rooms).is_empty().then_some(())).await;
+    let ended = begun.elapsed();
+    let mut storm = storm.start_again().await;
+    // Each has looked whether he is himself.
+    let told = storm.everyone_is_back().await;
+    if signal == Signal::TERM {
+        assert_eq!(status.code(), Some(0));
+        assert!(told.iter().all(|told| told.as_deref() == Some("closed")), "{told:?}");
+    }
+    storm.everyone_joins_again().await;
+    println!("{:>5.1} s  {must} (gone after {ended:.2?})", begun.elapsed().as_secs_f64());
+    storm
+}

@@ -1,0 +1,92 @@
+//! Connections on their way from the public port to a room.
+
+use rustix::process::{Signal, kill_process};
+use serde_json::json;
+
+use crate::{
+    common::raw::{Raw, http, path_of, status, websocket},
+    faults::storm::Storm,
+};
+
+const PAGE: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+pub async fn all(storm: &mut Storm) {
+    let must = "whose room dies between handoff and upgrade is not kept waiting";
+    let inject = async |storm: &mut Storm| {
+        let crew = storm.victims();
+        let request = websocket(&path_of(&crew.room), &[]);
+        let mut half = Vec::new();
+        for _ in 0..20 {
+            let mut raw = Raw::connect(&storm.cluster.url).await;
+            raw.send(&request[..60]).await;
+            half.push(raw);
+        }
+        // The room has answered something that was sent after these.
+        let process = crew.process().await;
+        kill_process(process, Signal::KILL).expect("it runs");
+        for mut raw in half {
+            raw.send(&request[60..]).await;
+            let answer = raw.rest().await;
+            assert!([0, 404, 503].contains(&status(&answer)), "{answer}");
+        }
+        storm.are_back(crew, "crashed", json!({})).await;
+    };
+    storm.fault(must, inject).await;
+
+    let must = "a request line in pieces is put together, wherever it is cut";
+    let inject = async |storm: &mut Storm| {
+        let request = websocket(&path_of(&storm.crew().room), &[]);
+        let line = request.find('\r').expect("a line");
+        for cut in 1..=line {
+            let mut raw = Raw::connect(&storm.cluster.url).await;
+            raw.send(&request[..cut]).await;
+            tokio::task::yield_now().await;
+            raw.send(&request[cut..]).await;
+            assert_eq!(status(&raw.head().await), 101, "cut at {cut}");
+        }
+    };
+    storm.fault(must, inject).await;
+
+    let must = "what is sent after a request for a room is no second request, and ends the first";
+    let inject = async |storm: &mut Storm| {
+        let request = websocket(&path_of(&storm.crew().room), &[]);
+        for pipelined in [format!("{request}{PAGE}"), format!("{request}{request}")] {
+            let answers = Raw::ask(&storm.cluster.url, &pipelined).await;
+            assert_eq!(status(&answers), 400, "{answers}");
+            assert_eq!(answers.matches("HTTP/1.1").count(), 1, "{answers}");
+        }
+    };
+    storm.fault(must, inject).await;
+
+    let must = "a request that is too long is refused, by the lobby and by a room";
+    let inject = async |storm: &mut Storm| {
+        let path = path_of(&storm.crew().room);
+        let long = "x".repeat(1 << 20);
+        for request in [
+            websocket(&format!("{path}/{long}"), &[]),
+            websocket(&path, &[("Cookie", &long)]),
+            websocket("/socket.io", &[("Cookie", &long)]),
+            format!("GET /{long}"),
+        ] {
+            let answer = Raw::ask(&storm.cluster.url, &request).await;
+            assert!([0, 400, 431].contains(&status(&answer)), "{answer}");
+        }
+    };
+    storm.fault(must, inject).await;
+
+    let must = "a path that names no room is not found, and plain HTTP to a room's path is refused";
+    let inject = async |storm: &mut Storm| {
+        let room = path_of(&storm.crew().room);
+        for (path, expected) in [
+            ("/rooms/9999/socket.io/", 404),
+            ("/rooms/x/socket.io/", 404),
+            ("/rooms/0/", 404),
+            (&*format!("{room}/"), 400),
+            (&*format!("{room}/?EIO=4&transport=polling"), 400),
+        ] {
+            let (status, answer) = http(&storm.cluster.url, "GET", path, &[]).await;
+            assert_eq!(status, expected, "{path}: {answer}");
+        }
+    };
+    storm.fault(must, inject).await;
+}

@@ -1,0 +1,100 @@
+//! What a room's process does on demand below its hooks: to the channel that it shares with its lobby.
+
+use std::{io::Write as _, thread, time::Duration};
+
+use cluster::{Answer, ok};
+
+cluster::messages! {
+    pub enum ChannelAbuse {
+        /// Gives signs of life, and does nothing else any more.
+        Deaf,
+        /// Says to the lobby what is no frame.
+        Garbage,
+        /// Half a frame, and then nothing.
+        Half,
+        /// A frame that is too long.
+        Oversized,
+        /// One that never ends.
+        Endless,
+        /// Good frames, as many as it can.
+        Flood,
+    }
+}
+
+impl ChannelAbuse {
+    pub fn commit(self) -> Answer {
+        match self {
+            ChannelAbuse::Deaf => {
+                thread::spawn(|| {
+                    loop {
+                        say(b"\"beat\"\n");
+                        thread::sleep(Duration::from_millis(200));
+                    }
+                });
+                silence();
+            }
+            ChannelAbuse::Garbage => say(b"this is no frame\n"),
+            ChannelAbuse::Half => {
+                say(b"{\"left\":{\"seat\":1,\"rea");
+                silence();
+            }
+            ChannelAbuse::Oversized => say(&[&[b'x'; 70_000][..], b"\n"].concat()),
+            ChannelAbuse::Endless => drop(thread::spawn(|| {
+                loop {
+                    say(&[b'x'; 4096]);
+                }
+            })),
+            ChannelAbuse::Flood => drop(thread::spawn(|| {
+                (0..50_000).for_each(|_| say(b"{\"locked\":false}\n"));
+            })),
+        }
+        ok()
+    }
+}
+
+fn silence() -> ! {
+    loop {
+        thread::park();
+    }
+}
+
+/// Writes to the lobby past all that looks after it. Who is gone hears nothing.
+#[cfg(target_os = "linux")]
+fn say(bytes: &[u8]) {
+    let mut channel = channel();
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match channel.write(rest) {
+            Ok(written) => rest = &rest[written..],
+            // The room's own loop does not block there.
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                thread::sleep(Duration::from_millis(1));
+            }
+            Err(_) => return,
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn say(_: &[u8]) {
+    unimplemented!("needs to find the channel among the descriptors");
+}
+
+/// The room's end of the socket pair: the one whose other end the lobby has made.
+#[cfg(target_os = "linux")]
+fn channel() -> std::os::unix::net::UnixStream {
+    use rustix::{
+        net::{AddressFamily, getsockname, sockopt::socket_peercred},
+        process::{PidfdFlags, PidfdGetfdFlags, getpid, getppid, pidfd_getfd, pidfd_open},
+    };
+    let own = pidfd_open(getpid(), PidfdFlags::empty()).expect("this process runs");
+    let entries = std::fs::read_dir("/proc/self/fd").expect("proc").flatten();
+    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let mut copies =
+        numbers.filter_map(|number| pidfd_getfd(&own, number, PidfdGetfdFlags::empty()).ok());
+    let is_channel = |copy: &std::os::fd::OwnedFd| {
+        getsockname(copy).is_ok_and(|address| address.address_family() == AddressFamily::UNIX)
+            && socket_peercred(copy).is_ok_and(|peer| Some(peer.pid) == getppid())
+    };
+    copies.find(is_channel).expect("a room has a channel").into()
+}

@@ -1,0 +1,170 @@
+//! A room's process that keeps to no rules. It speaks to the lobby by itself, and answers every
+//! connection that it is given in the same bad way.
+
+use std::{
+    io::{self, BufRead as _, BufReader, IoSliceMut, Write as _},
+    mem::MaybeUninit,
+    net::Shutdown,
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::net::UnixStream,
+    },
+    process::{Command, ExitCode},
+    thread,
+    time::Duration,
+};
+
+use rustix::{
+    cmsg_space,
+    net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recv, recvmsg},
+    process::{Pid, getpgid},
+};
+use serde_json::{Value, json};
+
+/// Whether this room is the hostile one. `HOSTILE_ROOM` says which is, if not all are.
+pub fn is_meant() -> bool {
+    let Ok(number) = std::env::var("HOSTILE_ROOM") else {
+        return true;
+    };
+    // A look at the first frame: a room that is not meant reads it again.
+    let mut frame = [0; 256];
+    let (count, _) = recv(io::stdin(), &mut frame[..], RecvFlags::PEEK).expect("a socket");
+    String::from_utf8_lossy(&frame[..count]).contains(&format!("\"room\":\"{number}\""))
+}
+
+/// Says to the lobby what a good room says, and does to browsers what `how` says.
+pub fn run(how: &str) -> ExitCode {
+    if how == "stillborn" {
+        return ExitCode::FAILURE;
+    }
+    let lobby = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from).expect("a socket");
+    let say = |frame: Value| {
+        // One write a frame: signs of life come from another thread.
+        let _ = (&lobby).write_all(format!("{frame}\n").as_bytes());
+    };
+    say(json!({ "warm": { "version": 6, "build": "hostile", "port": null } }));
+    let beats = lobby.try_clone().expect("a descriptor");
+    // Whoever falls silent in the middle of a line does so for good.
+    let silent = how == "channel: half";
+    thread::spawn(move || {
+        while !silent && (&beats).write_all(b"\"beat\"\n").is_ok() {
+            thread::sleep(Duration::from_millis(200));
+        }
+    });
+    let mut connections = Vec::new();
+    let mut title = Value::Null;
+    let mut text = String::new();
+    loop {
+        let socket = receive(&lobby, &mut text);
+        while let Some((line, rest)) = text.split_once('\n') {
+            let frame: Value = serde_json::from_str(line).expect("the lobby speaks JSON");
+            text = rest.to_owned();
+            if let Some(open) = frame.get("open") {
+                title = open["options"]["title"].clone();
+                say(json!("ready"));
+            } else if frame.get("hold").is_some() && misbehave(&lobby, how) {
+                thread::park();
+            } else if let Some(hold) = frame.get("hold")
+                && title != "mute"
+            {
+                if title == "thief" {
+                    steal(&say);
+                }
+                say(json!({ "held": { "join": hold["join"] } }));
+            }
+        }
+        if let Some(socket) = socket {
+            let browser = UnixStream::from(socket);
+            answer(&browser, how);
+            connections.push(browser);
+        }
+    }
+}
+
+/// Speaks for joins and seats that are not its own.
+fn steal(say: &impl Fn(Value)) {
+    for n in 1..100 {
+        say(json!({ "held": { "join": n } }));
+        say(json!({ "hold_refused": { "join": n, "refusal": { "code": "x", "message": "" } } }));
+        say(json!({ "joined": { "seat": n } }));
+        say(json!({ "dropped": { "seat": n } }));
+        say(json!({ "send_on": { "seat": n, "room": "1" } }));
+        say(json!({ "left": { "seat": n, "reason": "stolen" } }));
+    }
+}
+
+/// Says what no room says; whether it was to.
+fn misbehave(mut lobby: &UnixStream, how: &str) -> bool {
+    let Some(how) = how.strip_prefix("channel: ") else {
+        return false;
+    };
+    let text = match how {
+        "garbage" => b"\0\xff nonsense\n".to_vec(),
+        "unknown" => b"{\"dance\":{}}\n".to_vec(),
+        "half" => b"{\"held\":{\"jo".to_vec(),
+        "oversized" => format!("{{\"message\":\"{}\"}}\n", "x".repeat(70_000)).into_bytes(),
+        "endless" => "x".repeat(1 << 20).into_bytes(),
+        "end" => {
+            lobby.shutdown(Shutdown::Both).expect("a good socket");
+            return true;
+        }
+        "flood" => loop {
+            let frames = "{\"message\":\"flood\"}\n{\"locked\":true}\n{\"locked\":false}\n";
+            lobby.write_all(frames.as_bytes()).expect("a good socket");
+        },
+        "daemon" => {
+            // It inherits the socket.
+            let child = Command::new("setsid").args(["sleep", "60"]).spawn().expect("a process");
+            let id = Pid::from_child(&child);
+            while getpgid(Some(id)) != Ok(id) {
+                thread::yield_now();
+            }
+            println!("daemon {}", child.id());
+            std::process::exit(0);
+        }
+        _ => panic!("nobody has said how to do {how:?}"),
+    };
+    // The lobby may have had enough before it is said.
+    let _ = lobby.write_all(&text);
+    true
+}
+
+fn receive(lobby: &UnixStream, text: &mut String) -> Option<OwnedFd> {
+    let mut chunk = [0; 4096];
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut bytes = [IoSliceMut::new(&mut chunk)];
+    let received = recvmsg(lobby, &mut bytes, &mut control, RecvFlags::empty());
+    let count = received.expect("a good socket").bytes;
+    if count == 0 {
+        std::process::exit(0);
+    }
+    *text += std::str::from_utf8(&chunk[..count]).expect("the lobby speaks UTF-8");
+    let mut sockets = control.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut sockets) => sockets.next(),
+        _ => None,
+    });
+    sockets.next()
+}
+
+fn answer(mut browser: &UnixStream, how: &str) {
+    browser.set_nonblocking(false).expect("a good socket");
+    // Who speaks before he is asked is only garbage.
+    let mut request = BufReader::new(browser).lines().map_while(Result::ok);
+    request.find(|line| line.is_empty());
+    let answer = match how {
+        "silence" => String::new(),
+        "garbage" => "\0\x01\x02 hello\r\n\r\n".to_owned(),
+        "endless" => format!("HTTP/1.1 200 OK\r\nA: {}", "a".repeat(100 * 1024)),
+        "large" => format!("HTTP/1.1 400 No\r\nContent-Length: 60000\r\n\r\n{:60000}", ""),
+        "half" => "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nab".to_owned(),
+        "deaf" => {
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+                .to_owned()
+        }
+        "end" => return browser.shutdown(Shutdown::Both).expect("a good socket"),
+        _ => panic!("nobody has said how to do {how:?}"),
+    };
+    // Who is gone already, or takes no more, has no claim to the rest.
+    let _ = browser.write_all(answer.as_bytes());
+}

@@ -1,0 +1,411 @@
+//! The game of the tests: a lobby that does what it is told. Its rooms are in `room.rs`, what those do on demand below
+//! their hooks in `channel_abuse.rs`, and those that keep to no rules in `hostile_room.rs`. With `SCRIPTED` in its
+//! environment it is another lobby with other rooms, those of `scripted.rs`.
+
+use std::{collections::HashMap, env, process::ExitCode, thread, time::Duration};
+
+use cluster::{
+    Answer, Arrival, Exit, Identity, Lobby, LobbyContext, Player, PlayerId, Refusal, Registration,
+    RoomId, RoomInfo, RoomManager, deferred, ok, reply,
+};
+use queue::{Queue, Queued, Rules};
+use room::{Options, Unruly};
+use scripted::Scripted;
+use serde_json::{Value, json};
+use tracing::info;
+
+mod channel_abuse;
+mod hostile_room;
+mod queue;
+mod room;
+mod scripted;
+
+const DEFAULTS: cluster::Defaults = cluster::Defaults { name: "game", port: 0, seats: 8 };
+
+fn main() -> ExitCode {
+    let is_room = env::args().nth(1).as_deref() == Some("room");
+    match env::var("HOSTILE") {
+        Ok(how) if is_room && hostile_room::is_meant() => hostile_room::run(&how),
+        _ if env::var_os("SCRIPTED").is_some() => {
+            cluster::lobby::<scripted::Director>(DEFAULTS).room::<Scripted>("scripted").run()
+        }
+        _ => cluster::lobby::<Obedient>(DEFAULTS).room::<Unruly>("unruly").run(),
+    }
+}
+
+cluster::messages! {
+    /// Browser to lobby.
+    enum Ask {
+        /// Create a room.
+        Open(NewRoom),
+        /// Create a room and join it.
+        Create(NewRoom),
+        /// Join the fullest room of this title, or a new one.
+        Best(NewRoom),
+        JoinByCode {
+            code: String,
+        },
+        /// Join with these others.
+        Together {
+            room: RoomId,
+            with: Vec<Player>,
+        },
+        /// Send them there, whether they want to or not.
+        SendThere {
+            players: Vec<Player>,
+            room: RoomId,
+        },
+        Tell {
+            room: RoomId,
+            text: String,
+        },
+        TellAll {
+            text: String,
+        },
+        /// So many messages of so many bytes, at once.
+        TellMuch {
+            room: RoomId,
+            times: usize,
+            bytes: usize,
+        },
+        /// How many messages `flood` have come from rooms.
+        Flooded,
+        Lock {
+            room: RoomId,
+            locked: bool,
+        },
+        Close {
+            room: RoomId,
+            #[serde(default = "closed")]
+            reason: String,
+        },
+        Kick {
+            player: PlayerId,
+            reason: String,
+        },
+        Ban {
+            player: PlayerId,
+            reason: String,
+        },
+        Unban {
+            player: PlayerId,
+        },
+        Queue {
+            kind: Kind,
+        },
+        Unqueue,
+        List,
+        /// What is known of a room, its code as well.
+        About {
+            room: RoomId,
+        },
+        /// Where somebody has a seat, or the one who asks.
+        SeatOf {
+            player: Option<PlayerId>,
+        },
+        /// The hooks that were called so far.
+        Hooks,
+        /// Compute elsewhere for so many milliseconds.
+        Compute {
+            ms: u64,
+        },
+        /// Hold everyone up for so long, as no hook should.
+        Block {
+            ms: u64,
+        },
+        /// Square `n` by all ways that lead back to the lobby.
+        Square {
+            n: u64,
+        },
+        /// As if the player had asked to play.
+        PlayForMe,
+        /// From now on, whoever wants to play.
+        PanicInPick,
+        Panic,
+        /// In something that comes back later.
+        PanicLater {
+            from: String,
+        },
+    }
+
+    #[serde(default, deny_unknown_fields)]
+    struct NewRoom {
+        capacity: usize,
+        options: Options,
+        private: bool,
+        /// For the one who asks.
+        hosted: bool,
+        /// Told to the room at once, before it can be ready.
+        tell: Vec<String>,
+    }
+
+    /// What players wait for.
+    #[derive(Copy, PartialEq, Eq, PartialOrd, Ord)]
+    enum Kind {
+        /// Two, however long it takes.
+        Duel,
+        /// Four, or after a moment those who are there, but not one alone.
+        Crowd,
+    }
+
+    /// Lobby to browser.
+    enum News {
+        Ready { room: RoomId },
+        Said { room: RoomId, text: String },
+        Exited { room: RoomId, how: String, winner: Option<String> },
+        Place { place: usize, waiting: usize },
+        Squared { how: String, n: u64 },
+    }
+}
+
+fn closed() -> String {
+    "closed".to_owned()
+}
+
+impl Default for NewRoom {
+    fn default() -> Self {
+        let (private, hosted) = (false, false);
+        NewRoom { capacity: 8, options: Options::default(), private, hosted, tell: vec![] }
+    }
+}
+
+#[derive(Default)]
+struct Obedient {
+    queue: Queue<Kind>,
+    flooded: u64,
+    hooks: Vec<String>,
+    /// What rooms said last, of those that have finished.
+    winners: HashMap<RoomId, String>,
+    panics_in_pick: bool,
+}
+
+impl Lobby for Obedient {
+    type Request = Ask;
+    type Event = News;
+
+    async fn on_start(&mut self, _: &LobbyContext<Self>) -> Result<(), Refusal> {
+        self.note("on_start".to_owned());
+        Ok(())
+    }
+
+    /// Who says an id is believed, whatever the name. Some are never answered.
+    async fn on_register(form: Registration) -> Result<Identity, Refusal> {
+        if form.more.contains_key("never") {
+            return std::future::pending().await;
+        }
+        match form.more.get("id").and_then(Value::as_str) {
+            Some(id) => Ok(Identity { id: PlayerId(id.to_owned()), name: form.name }),
+            None => Identity::new(&form.name),
+        }
+    }
+
+    fn on_request(&mut self, lobby: &LobbyContext<Self>, from: &Player, asked: Ask) -> Answer {
+        match asked {
+            Ask::Open(new) => reply(open(lobby, from, new)?),
+            Ask::Create(new) => lobby.join(from, &open(lobby, from, new)?),
+            Ask::Best(new) => {
+                if let Some(room) = lobby.seat_of(from) {
+                    return lobby.join(from, &room);
+                }
+                let open = lobby.open_rooms::<Unruly>(1).into_iter();
+                let fitting = open.filter(|room| room.options.title == new.options.title);
+                let room = match fitting.max_by_key(|room| room.players) {
+                    Some(room) => room.id,
+                    None => lobby.create::<Unruly>(from, new.capacity, new.options)?,
+                };
+                lobby.join(from, &room)
+            }
+            Ask::JoinByCode { code } => lobby.join_by_code(from, &code),
+            Ask::Together { room, with } => lobby.join([vec![from.clone()], with].concat(), &room),
+            Ask::SendThere { players, room } => {
+                lobby.reroute(players, &room);
+                ok()
+            }
+            Ask::Tell { room, text } => lobby.tell::<Unruly>(&room, text).and_then(|()| ok()),
+            Ask::TellMuch { room, times, bytes } => {
+                let mut tells = (0..times).map(|_| lobby.tell::<Unruly>(&room, "x".repeat(bytes)));
+                tells.try_for_each(|told| told).and_then(|()| ok())
+            }
+            Ask::Flooded => reply(self.flooded),
+            Ask::TellAll { text } => lobby.tell_all::<Unruly>(text).and_then(|()| ok()),
+            Ask::Lock { room, locked } => lobby.lock(&room, locked).and_then(|()| ok()),
+            Ask::Close { room, reason } => lobby.close(&room, &reason).and_then(|()| ok()),
+            Ask::Kick { player, reason } => {
+                lobby.kick(player, &reason);
+                ok()
+            }
+            Ask::Ban { player, reason } => {
+                lobby.ban(player, &reason);
+                ok()
+            }
+            Ask::Unban { player } => {
+                lobby.unban(player);
+                ok()
+            }
+            Ask::Queue { kind } => self.enqueue(lobby, from, kind),
+            Ask::Unqueue => {
+                self.dequeue(lobby, from);
+                ok()
+            }
+            Ask::List => reply(lobby.rooms::<Unruly>()),
+            Ask::About { room } => {
+                let room = lobby.room::<Unruly>(&room).ok_or(Refusal::NoSuchRoom)?;
+                reply(json!({
+                    "host": room.host, "code": room.code, "players": room.players,
+                    "locked": room.locked,
+                }))
+            }
+            Ask::SeatOf { player } => reply(lobby.seat_of(player.as_ref().unwrap_or(&from.id))),
+            Ask::Hooks => reply(&self.hooks),
+            Ask::Compute { ms } => {
+                lobby.compute(move |_| thread::sleep(Duration::from_millis(ms)), |_, _, _| {});
+                ok()
+            }
+            Ask::Block { ms } => {
+                thread::sleep(Duration::from_millis(ms));
+                ok()
+            }
+            Ask::Square { n } => {
+                square(lobby, from, n);
+                ok()
+            }
+            Ask::PlayForMe => lobby.play::<Unruly>(from),
+            Ask::PanicInPick => {
+                self.panics_in_pick = true;
+                ok()
+            }
+            Ask::Panic => panic!("as asked"),
+            Ask::PanicLater { from } => match from.as_str() {
+                "future" => {
+                    lobby.spawn(async { panic!("as asked") }, |_, _, ()| {});
+                    ok()
+                }
+                _ => deferred::<()>(async { panic!("as asked") }),
+            },
+        }
+    }
+
+    fn on_arrive(&mut self, lobby: &LobbyContext<Self>, player: &Player, how: Arrival) {
+        let how = match how {
+            Arrival::New => "new".to_owned(),
+            Arrival::Resumed => "resumed".to_owned(),
+            Arrival::Returned { reason, .. } => reason,
+        };
+        self.note(format!("on_arrive {} {how}", player.name));
+        // As the default does.
+        if let Some(room) = lobby.seat_of(player) {
+            lobby.reroute(player, &room);
+        }
+    }
+
+    fn on_leave(&mut self, lobby: &LobbyContext<Self>, player: &Player) {
+        self.note(format!("on_leave {}", player.name));
+        self.dequeue(lobby, player);
+    }
+
+    fn on_stop(&mut self, _: &LobbyContext<Self>) {
+        info!("on_stop");
+    }
+}
+
+impl RoomManager<Unruly> for Obedient {
+    fn pick(&mut self, lobby: &LobbyContext<Self>, player: &Player) -> Result<RoomId, Refusal> {
+        assert!(!self.panics_in_pick, "as asked");
+        // As the default does.
+        match lobby.fullest::<Unruly>() {
+            Some(room) => Ok(room.id),
+            None => lobby.create::<Unruly>(player, lobby.settings().seats, Options::default()),
+        }
+    }
+
+    fn on_room_ready(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<Options>) {
+        lobby.broadcast(News::Ready { room: room.id.clone() });
+    }
+
+    fn on_room_message(
+        &mut self,
+        lobby: &LobbyContext<Self>,
+        room: &RoomInfo<Options>,
+        text: String,
+    ) {
+        if text == "flood" {
+            return self.flooded += 1;
+        }
+        if let Some(winner) = text.strip_prefix("the winner is ") {
+            self.winners.insert(room.id.clone(), winner.to_owned());
+            return;
+        }
+        lobby.broadcast(News::Said { room: room.id.clone(), text });
+    }
+
+    fn on_room_exit(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<Options>, exit: Exit) {
+        let winner = self.winners.remove(&room.id);
+        lobby.broadcast(News::Exited {
+            room: room.id.clone(),
+            how: exit.reason().to_owned(),
+            winner,
+        });
+    }
+}
+
+impl Obedient {
+    /// Not for ever: tests also look at the lobby's memory.
+    fn note(&mut self, hook: String) {
+        if self.hooks.len() < 1000 {
+            self.hooks.push(hook);
+        }
+    }
+}
+
+impl Queued<Unruly> for Obedient {
+    type Kind = Kind;
+
+    fn queue(&mut self) -> &mut Queue<Kind> {
+        &mut self.queue
+    }
+
+    fn rules(&self, kind: &Kind) -> Rules {
+        match kind {
+            Kind::Duel => Rules { size: 2, fewest: 2, patience: Duration::from_secs(3600) },
+            Kind::Crowd => Rules { size: 4, fewest: 2, patience: Duration::from_millis(300) },
+        }
+    }
+
+    fn options(&self, kind: &Kind, players: &[Player]) -> Options {
+        let title = format!("{kind:?} of {}", players.len());
+        Options { title, ..Options::default() }
+    }
+
+    fn place(&self, place: usize, waiting: usize) -> News {
+        News::Place { place, waiting }
+    }
+}
+
+fn open(lobby: &LobbyContext<Obedient>, from: &Player, new: NewRoom) -> Result<RoomId, Refusal> {
+    let host = new.hosted.then_some(from);
+    let room = match new.private {
+        true => lobby.create_private::<Unruly>(host, new.capacity, new.options)?,
+        false => lobby.create::<Unruly>(host, new.capacity, new.options)?,
+    };
+    new.tell.into_iter().try_for_each(|text| lobby.tell::<Unruly>(&room, text))?;
+    Ok(room)
+}
+
+fn square(lobby: &LobbyContext<Obedient>, from: &Player, n: u64) {
+    let tell = |how: &'static str| {
+        let from = from.clone();
+        move |lobby: &LobbyContext<Obedient>, n| {
+            lobby.send(&from, News::Squared { how: how.to_owned(), n })
+        }
+    };
+    let (by_thread, by_future, once, again) =
+        (tell("compute"), tell("spawn"), tell("after"), tell("every"));
+    lobby.compute(move |_| n * n, move |_, lobby, n| by_thread(lobby, n.unwrap_or(0)));
+    lobby.spawn(async move { n * n }, move |_, lobby, n| by_future(lobby, n));
+    let moment = Duration::from_millis(20);
+    let repeated = lobby.every(moment, move |_, lobby| again(lobby, n * n));
+    lobby.after(5 * moment, move |_, lobby| {
+        lobby.cancel(repeated);
+        once(lobby, n * n);
+    });
+}

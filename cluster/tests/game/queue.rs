@@ -1,0 +1,170 @@
+//! A queue that fills rooms: players wait until enough of them are there, and go to a new room together.
+//! It is built from what every hook can do.
+//!
+//! `server.rs` keeps a [`Queue`] in its state, implements [`Queued`], and calls `self.enqueue(…)` and
+//! `self.dequeue(…)` in its hooks; the second one also in `on_leave`: who has left the lobby does not
+//! wait any more. Nor does one whose room could not let him in: he is told, as `refused { event: "reroute" }`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use cluster::{Answer, LobbyContext, Player, Room, RoomManager, Timer, ok};
+use tracing::warn;
+
+/// When no room can be opened, those who wait try again after this.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A lobby with a queue, or with one for each kind of game.
+pub trait Queued<R: Room>: RoomManager<R> {
+    /// What players wait for: a mode, a map, a language. `()` if there is one queue.
+    type Kind: Ord + Clone + 'static;
+
+    /// Where the lobby keeps it.
+    fn queue(&mut self) -> &mut Queue<Self::Kind>;
+
+    /// How many go together.
+    fn rules(&self, kind: &Self::Kind) -> Rules;
+
+    /// The room for these players.
+    fn options(&self, kind: &Self::Kind, players: &[Player]) -> R::Options;
+
+    /// Tells a player his place, from 1, and how many wait, whenever that changes.
+    fn place(&self, place: usize, waiting: usize) -> Self::Event;
+
+    /// A player waits from now on, or goes on waiting, and in no other queue any more. Answers `{}`;
+    /// `place` is told.
+    fn enqueue(&mut self, lobby: &LobbyContext<Self>, player: &Player, kind: Self::Kind) -> Answer {
+        if self.queue().find(player).is_some_and(|(waits_for, _)| waits_for == kind) {
+            self.tell_places(lobby, &kind);
+            return ok();
+        }
+        self.dequeue(lobby, player);
+        let (id, patience) = (player.clone(), self.rules(&kind).patience);
+        let timer = lobby.after(patience, move |server, lobby| server.lose_patience(lobby, &id));
+        let waiting = Waiting { player: player.clone(), timer, patient: true };
+        self.queue().lines.entry(kind.clone()).or_default().push(waiting);
+        self.fill(lobby, &kind);
+        self.tell_places(lobby, &kind);
+        ok()
+    }
+
+    /// A player does not wait any more, if he did.
+    fn dequeue(&mut self, lobby: &LobbyContext<Self>, player: &Player) {
+        if let Some((kind, at)) = self.queue().find(player) {
+            let line = self.queue().lines.entry(kind.clone()).or_default();
+            lobby.cancel(line.remove(at).timer);
+            self.queue().lines.retain(|_, line| !line.is_empty());
+            self.tell_places(lobby, &kind);
+        }
+    }
+
+    #[doc(hidden)]
+    fn lose_patience(&mut self, lobby: &LobbyContext<Self>, player: &Player) {
+        if let Some((kind, at)) = self.queue().find(player) {
+            self.queue().lines.entry(kind.clone()).or_default()[at].patient = false;
+            self.fill_again(lobby, &kind);
+        }
+    }
+
+    #[doc(hidden)]
+    fn fill_again(&mut self, lobby: &LobbyContext<Self>, kind: &Self::Kind) {
+        if self.fill(lobby, kind) {
+            self.tell_places(lobby, kind);
+        }
+    }
+
+    /// Opens rooms for those who can go; whether there were any.
+    #[doc(hidden)]
+    fn fill(&mut self, lobby: &LobbyContext<Self>, kind: &Self::Kind) -> bool {
+        let mut some_went = false;
+        let rules = self.rules(kind);
+        while let Some(players) = self.queue().first(kind, &rules) {
+            let room = lobby.create::<R>(None, rules.size, self.options(kind, &players));
+            let Ok(room) = room.inspect_err(|error| warn!(%error, "those who wait still wait"))
+            else {
+                // One at a time, however many come meanwhile.
+                if self.queue().retrying.insert(kind.clone()) {
+                    let kind = kind.clone();
+                    lobby.after(RETRY, move |server, lobby| {
+                        server.queue().retrying.remove(&kind);
+                        server.fill_again(lobby, &kind);
+                    });
+                }
+                break;
+            };
+            let line = self.queue().lines.entry(kind.clone()).or_default();
+            line.drain(..players.len()).for_each(|gone| lobby.cancel(gone.timer));
+            self.queue().lines.retain(|_, line| !line.is_empty());
+            // Should they be refused, they are told so, and wait no more.
+            let opened = room.clone();
+            lobby.reroute_then(&players, &room, move |_, lobby, sent| {
+                if sent.is_err() {
+                    let _ = lobby.close(&opened, "not_needed");
+                }
+            });
+            some_went = true;
+        }
+        some_went
+    }
+
+    #[doc(hidden)]
+    fn tell_places(&mut self, lobby: &LobbyContext<Self>, kind: &Self::Kind) {
+        let line = self.queue().lines.get(kind).into_iter().flatten();
+        let players: Vec<Player> = line.map(|waiting| waiting.player.clone()).collect();
+        for (place, player) in (1..).zip(&players) {
+            lobby.send(player, self.place(place, players.len()));
+        }
+    }
+}
+
+/// How many players go to a room together.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// So many, as soon as they are there: the seats of the room. At most 32.
+    pub size: usize,
+    /// Or, once somebody has waited for `patience`, all who are there if they are at least so many.
+    pub fewest: usize,
+    pub patience: Duration,
+}
+
+/// Who waits, in the order in which they came; everyone once at most.
+#[derive(Debug)]
+pub struct Queue<Kind> {
+    lines: BTreeMap<Kind, Vec<Waiting>>,
+    /// For these no room could be opened; they try again soon.
+    retrying: BTreeSet<Kind>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    player: Player,
+    timer: Timer,
+    patient: bool,
+}
+
+impl<Kind> Default for Queue<Kind> {
+    fn default() -> Self {
+        Queue { lines: BTreeMap::new(), retrying: BTreeSet::new() }
+    }
+}
+
+impl<Kind: Ord + Clone> Queue<Kind> {
+    /// For what a player waits, and how many do so longer than he.
+    pub fn find(&self, player: &Player) -> Option<(Kind, usize)> {
+        self.lines.iter().find_map(|(kind, line)| {
+            let at = line.iter().position(|waiting| waiting.player.id == player.id)?;
+            Some((kind.clone(), at))
+        })
+    }
+
+    /// Those who can go now.
+    fn first(&self, kind: &Kind, rules: &Rules) -> Option<Vec<Player>> {
+        let line = self.lines.get(kind)?;
+        let impatient = line.iter().any(|waiting| !waiting.patient);
+        let enough = if impatient { rules.fewest.max(1) } else { rules.size };
+        let players = line.iter().take(rules.size).map(|waiting| waiting.player.clone());
+        (line.len() >= enough).then(|| players.collect())
+    }
+}

@@ -1,0 +1,364 @@
+//! A room whose hooks do what a script says, and tell the lobby that they were called; and its lobby. Both are part of
+//! the game, where `SCRIPTED` is set, and of `test_room_agrees.rs`.
+
+use std::{cell::RefCell, collections::HashMap, time::Duration};
+
+use cluster::{
+    Answer, Arrival, Bytes, Exit, Identity, Leave, Lobby, LobbyContext, Player, PlayerId, Refusal,
+    Registration, Room, RoomContext, RoomId, RoomInfo, RoomManager, deferred, ok, refuse, reply,
+};
+use serde_json::{Value, json};
+
+cluster::messages! {
+    /// What a hook is to do when it is called next.
+    pub struct Plan {
+        pub hook: String,
+        pub acts: Vec<Act>,
+    }
+
+    pub enum Act {
+        Plan(Plan),
+        Broadcast(Value),
+        Volatile(Value),
+        Send(PlayerId, Value),
+        Except(PlayerId, Value),
+        Bytes(Vec<u8>),
+        Sync,
+        TellLobby(Value),
+        SendToLobby(PlayerId),
+        SendToRoom(PlayerId, RoomId),
+        Kick(PlayerId),
+        Ban(PlayerId),
+        Lock(bool),
+        /// In milliseconds, as all times here.
+        EmptyTimeout(Option<u64>),
+        /// The grace that `on_disconnect` gives from now on.
+        Grace(Option<u64>),
+        /// Tells the lobby this, and ends.
+        Close(Value),
+        Panic,
+        /// Ends the hook, with a refusal where it may refuse.
+        Refuse,
+        /// Later, by the ways that lead back.
+        After(u64, Vec<Act>),
+        Spawn(Vec<Act>),
+        Compute(Vec<Act>),
+        ComputePanic,
+        /// One tick.
+        Tick,
+    }
+
+    /// How a request is answered.
+    pub enum How {
+        Done,
+        Now(Value),
+        Later(Value),
+        ByCompute(Value),
+        LaterRefused,
+        LaterPanic,
+    }
+
+    pub enum Request {
+        Do {
+            acts: Vec<Act>,
+            how: How,
+        },
+        Pick(Option<u8>),
+        Text(String),
+        /// Answered, and nothing else: all that was sent before has come.
+        Mark,
+    }
+
+    pub enum Event {
+        Said(Value),
+        /// Volatile.
+        Brief(Value),
+        Shown {
+            hooks: u64,
+        },
+    }
+
+    pub enum Told {
+        Do(Vec<Act>),
+        /// Told back to the lobby, and nothing else: all that was said before has come.
+        Mark(u64),
+    }
+
+    /// The plans of a room; none of them is `null`.
+    #[derive(Default)]
+    #[serde(transparent)]
+    pub struct Plans(pub Option<Vec<Plan>>);
+}
+
+pub struct Scripted {
+    plans: RefCell<Vec<Plan>>,
+    grace: Option<Duration>,
+    hooks: u64,
+}
+
+impl Room for Scripted {
+    type Options = Plans;
+    type Request = Request;
+    type Event = Event;
+    type FromLobby = Option<Told>;
+    type ToLobby = Value;
+
+    async fn on_open(plans: Self::Options, room: &RoomContext<Self>) -> Result<Self, Refusal> {
+        let plans = RefCell::new(plans.0.unwrap_or_default());
+        let mut game = Scripted { plans, grace: None, hooks: 0 };
+        game.hook(room, "on_open", "")?;
+        Ok(game)
+    }
+
+    fn on_admit(&mut self, room: &RoomContext<Self>, player: &Player) -> Result<(), Refusal> {
+        self.hook(room, "on_admit", &player.name)
+    }
+
+    fn snapshot(&self, _: &RoomContext<Self>, _: &Player) -> Option<Event> {
+        self.panic_if_planned("snapshot");
+        Some(Event::Shown { hooks: self.hooks })
+    }
+
+    fn on_join(&mut self, room: &RoomContext<Self>, player: &Player) {
+        let _ = self.hook(room, "on_join", &player.name);
+    }
+
+    fn on_disconnect(&mut self, room: &RoomContext<Self>, player: &Player) -> Option<Duration> {
+        let _ = self.hook(room, "on_disconnect", &player.name);
+        self.grace
+    }
+
+    fn on_reconnect(&mut self, room: &RoomContext<Self>, player: &Player) {
+        let _ = self.hook(room, "on_reconnect", &player.name);
+    }
+
+    fn on_leave(&mut self, room: &RoomContext<Self>, player: &Player, why: Leave) {
+        let _ = self.hook(room, "on_leave", &format!("{} {why:?}", player.name));
+    }
+
+    fn on_tick(&mut self, room: &RoomContext<Self>, _: Duration) {
+        room.tick_rate(0);
+        let _ = self.hook(room, "on_tick", "");
+    }
+
+    fn on_binary(&mut self, room: &RoomContext<Self>, from: &Player, data: Bytes) -> Answer {
+        self.hook(room, "on_binary", &format!("{} {}", from.name, data.len()))?;
+        reply(data.len())
+    }
+
+    fn on_message(&mut self, room: &RoomContext<Self>, from: &Player, request: Request) -> Answer {
+        let (acts, how) = match request {
+            Request::Mark => return ok(),
+            Request::Do { acts, how } => (acts, how),
+            Request::Pick(number) => (vec![], How::Now(json!(number))),
+            Request::Text(text) => (vec![], How::Now(json!(text.len()))),
+        };
+        self.hook(room, "on_message", &from.name)?;
+        self.act(room, acts)?;
+        match how {
+            How::Done => ok(),
+            How::Now(value) => reply(value),
+            How::Later(value) => deferred(async { Ok(value) }),
+            How::ByCompute(value) => {
+                let (tell, told) = tokio::sync::oneshot::channel();
+                room.compute(move |_| value, |_, _, value| drop(tell.send(value)));
+                deferred(async { told.await.expect("a call").map_err(|_| Refusal::Internal) })
+            }
+            How::LaterRefused => deferred::<()>(async { Err(refuse("not_now", "Later.")) }),
+            How::LaterPanic => deferred::<()>(async { panic!("as planned") }),
+        }
+    }
+
+    fn on_lobby_message(&mut self, room: &RoomContext<Self>, told: Option<Told>) {
+        let acts = match told {
+            Some(Told::Mark(n)) => return room.tell_lobby(json!({ "mark": n })),
+            Some(Told::Do(acts)) => acts,
+            None => vec![],
+        };
+        let _ = self.hook(room, "on_lobby_message", "");
+        let _ = self.act(room, acts);
+    }
+
+    fn on_drain(&mut self, room: &RoomContext<Self>, left: Duration) {
+        let _ = self.hook(room, "on_drain", &format!("{left:?}"));
+    }
+
+    async fn on_dispose(self) {
+        DISPOSED.with_borrow_mut(|count| *count += 1);
+        println!("on_dispose");
+        self.panic_if_planned("on_dispose");
+    }
+}
+
+thread_local! {
+    /// Rooms on this thread whose last hook was called.
+    pub static DISPOSED: RefCell<usize> = const { RefCell::new(0) };
+}
+
+impl Scripted {
+    /// Says that the hook was called and what its handle knows, and does what is planned.
+    fn hook(&mut self, room: &RoomContext<Self>, hook: &str, about: &str) -> Result<(), Refusal> {
+        self.hooks += 1;
+        let players = room.players();
+        let here = |player: &Player| if room.is_here(player) { "" } else { " (away)" };
+        room.tell_lobby(json!({
+            "hook": format!("{hook} {about}"),
+            "players":
+                players.iter().map(|who| format!("{}{}", who.name, here(who))).collect::<Vec<_>>(),
+            "expected": room.expected().iter().map(|who| &who.name).collect::<Vec<_>>(),
+            "locked": room.is_locked(),
+            "full": room.is_full(),
+        }));
+        let acts = self.take_plan(hook);
+        self.act(room, acts)
+    }
+
+    fn take_plan(&self, hook: &str) -> Vec<Act> {
+        let mut plans = self.plans.borrow_mut();
+        let planned = plans.iter().position(|plan| plan.hook == hook);
+        planned.map(|at| plans.remove(at).acts).unwrap_or_default()
+    }
+
+    fn panic_if_planned(&self, hook: &str) {
+        let acts = self.take_plan(hook);
+        assert!(!acts.iter().any(|act| matches!(act, Act::Panic)), "as planned");
+    }
+
+    fn act(&mut self, room: &RoomContext<Self>, acts: Vec<Act>) -> Result<(), Refusal> {
+        let time = Duration::from_millis;
+        for act in acts {
+            match act {
+                Act::Plan(plan) => self.plans.borrow_mut().push(plan),
+                Act::Broadcast(data) => room.broadcast(Event::Said(data)),
+                Act::Volatile(data) => room.broadcast_volatile(Event::Brief(data)),
+                Act::Send(to, data) => room.send(to, Event::Said(data)),
+                Act::Except(who, data) => room.broadcast_except(who, Event::Said(data)),
+                Act::Bytes(bytes) => room.broadcast_binary(bytes),
+                Act::Sync => room.sync(),
+                Act::TellLobby(data) => room.tell_lobby(data),
+                Act::SendToLobby(player) => room.send_to_lobby(player, "won"),
+                Act::SendToRoom(player, to) => room.send_to_room(player, &to),
+                Act::Kick(player) => room.kick(player, "out"),
+                Act::Ban(player) => room.ban(player, "for good"),
+                Act::Lock(locked) => room.lock(locked),
+                Act::EmptyTimeout(ms) => room.empty_timeout(ms.map(time)),
+                Act::Grace(ms) => self.grace = ms.map(time),
+                Act::Close(last) => {
+                    room.tell_lobby(last);
+                    room.close();
+                }
+                Act::Panic => panic!("as planned"),
+                Act::Refuse => return Err(refuse("no", "Not now.")),
+                Act::After(ms, acts) => {
+                    room.after(time(ms), |game, room| game.again(room, "timer", acts));
+                }
+                Act::Spawn(acts) => {
+                    room.spawn(async {}, |game, room, ()| game.again(room, "spawn", acts));
+                }
+                Act::Compute(acts) => {
+                    room.compute(|_| (), |game, room, _| game.again(room, "compute", acts));
+                }
+                Act::ComputePanic => {
+                    let work = |_: &_| panic!("as planned");
+                    room.compute(work, |game, room, result: Result<(), _>| {
+                        let acts = vec![Act::TellLobby(json!(result.is_ok()))];
+                        game.again(room, "compute", acts);
+                    });
+                }
+                Act::Tick => room.tick_rate(100),
+            }
+        }
+        Ok(())
+    }
+
+    fn again(&mut self, room: &RoomContext<Self>, from: &str, acts: Vec<Act>) {
+        let _ = self.hook(room, from, "");
+        let _ = self.act(room, acts);
+    }
+}
+
+/// How a room has ended, as a value.
+pub fn exit_value(exit: Exit) -> Value {
+    match exit {
+        Exit::Crashed(what) => json!({ "crashed": what }),
+        Exit::NeverReady(why) => json!({ "never_ready": why }),
+        other => json!(other.reason()),
+    }
+}
+
+cluster::messages! {
+    pub enum Ask {
+        Open {
+            seats: usize,
+            plans: Option<Vec<Plan>>,
+        },
+        Tell {
+            room: RoomId,
+            told: Option<Told>,
+        },
+        Close {
+            room: RoomId,
+        },
+        Kick {
+            player: PlayerId,
+        },
+        /// Whether this player is in the lobby.
+        IsHere {
+            player: PlayerId,
+        },
+    }
+
+    pub enum News {
+        Said { room: RoomId, what: Value },
+        Exited { room: RoomId, exit: Value },
+    }
+}
+
+/// Tells whoever has opened a room what it says.
+#[derive(Default)]
+pub struct Director {
+    opened: HashMap<RoomId, PlayerId>,
+}
+
+impl Lobby for Director {
+    type Request = Ask;
+    type Event = News;
+
+    async fn on_register(form: Registration) -> Result<Identity, Refusal> {
+        let id = form.more.get("id").and_then(Value::as_str).unwrap_or(&form.name).to_owned();
+        Ok(Identity { id: PlayerId(id), name: form.name })
+    }
+
+    fn on_request(&mut self, lobby: &LobbyContext<Self>, from: &Player, asked: Ask) -> Answer {
+        match asked {
+            Ask::Open { seats, plans } => {
+                let room = lobby.create::<Scripted>(None, seats, Plans(plans))?;
+                self.opened.insert(room.clone(), from.id.clone());
+                return reply(room);
+            }
+            Ask::Tell { room, told } => lobby.tell::<Scripted>(&room, told)?,
+            Ask::Close { room } => lobby.close(&room, "closed")?,
+            Ask::Kick { player } => lobby.kick(player, "by the lobby"),
+            Ask::IsHere { player } => return reply(lobby.is_here(player)),
+        }
+        ok()
+    }
+
+    /// Players ask for their seats themselves.
+    fn on_arrive(&mut self, _: &LobbyContext<Self>, _: &Player, _: Arrival) {}
+}
+
+impl RoomManager<Scripted> for Director {
+    fn on_room_message(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<Plans>, what: Value) {
+        if let Some(to) = self.opened.get(&room.id) {
+            lobby.send(to, News::Said { room: room.id.clone(), what });
+        }
+    }
+
+    fn on_room_exit(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<Plans>, exit: Exit) {
+        if let Some(to) = self.opened.remove(&room.id) {
+            let exit = exit_value(exit);
+            lobby.send(&to, News::Exited { room: room.id.clone(), exit });
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Limits: of rooms, ports and sizes. What is beyond one is refused, and nothing else suffers.
+
+use std::{
+    net::{TcpListener, TcpStream},
+    time::Duration,
+};
+
+use cluster::testing::{TestPlayer, eventually, soon};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::common::{
+    NO_RATE_LIMITS,
+    raw::{Raw, request, status, websocket},
+    start_game, start_game_with_open_files,
+};
+
+#[tokio::test]
+async fn one_room_more_than_allowed_is_refused() {
+    let cluster = start_game(&["--max-rooms", "2"]).await;
+    let mut ann = cluster.player("Ann").await;
+    let room = ann.ask("open", json!({})).await.expect("the first");
+    ann.ask("open", json!({})).await.expect("the second");
+    assert_eq!(ann.ask("open", json!({})).await, Err("no_room".into()));
+    ann.ask("close", json!({ "room": room })).await.expect("its room");
+    ann.lobby().event("exited").await;
+    ann.ask("open", json!({})).await.expect("there is a place again");
+}
+
+#[tokio::test]
+async fn rooms_take_the_free_ports_of_their_range_and_then_there_are_none() {
+    let (taken, low) = three_ports(0);
+    let range = format!("{low}-{}", low + 2);
+    let cluster = start_game(&["--room-ports", &range, "--pool", "0"]).await;
+    let mut ports: Vec<u16> = Vec::new();
+    for name in ["Ann", "Bob"] {
+        let mut player = cluster.player(name).await;
+        let reroute = player.seat("create", json!({})).await;
+        let port = reroute["url"].as_str().and_then(|url| url.rsplit(':').next()?.parse().ok());
+        ports.push(port.expect("a port"));
+    }
+    assert_eq!(ports, [low + 1, low + 2], "the first is taken by somebody else");
+    let mut cid = cluster.player("Cid").await;
+    assert_eq!(cid.ask("create", json!({})).await, Err("no_room".into()));
+    cluster.logged(&format!("error: no free port in {range}")).await;
+    assert_eq!(cid.ask("seat_of", json!({})).await, Ok(Value::Null));
+    drop(taken);
+    cid.enter("create", json!({})).await;
+}
+
+#[tokio::test]
+async fn who_comes_to_a_warm_room_is_not_kept_waiting() {
+    let (taken, low) = three_ports(1);
+    drop(taken);
+    let range = format!("{low}-{low}");
+    let cluster = start_game(&["--room-ports", &range, "--pool", "1"]).await;
+    let at = ("127.0.0.1", low);
+    eventually("a warm room that listens", || TcpStream::connect(at).ok()).await;
+    let mut raw = Raw::connect(&format!("http://127.0.0.1:{low}")).await;
+    raw.send(&websocket("/rooms/0/socket.io", &[])).await;
+    assert_eq!(raw.rest().await, "");
+    cluster.player("Ann").await.enter("create", json!({})).await;
+}
+
+/// Three ports in a row of which the first is taken by us and the others are free; for each test others.
+fn three_ports(test: u16) -> (TcpListener, u16) {
+    // Below those that the system gives out by itself.
+    let bind = |port| TcpListener::bind(("127.0.0.1", port)).ok();
+    let start = 20_000 + (std::process::id() % 1000) as u16 * 10 + test * 5;
+    let found = (start..).find_map(|low| Some((bind(low)?, bind(low + 1)?, bind(low + 2)?, low)));
+    found.map(|(taken, _, _, low)| (taken, low)).expect("free ports")
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_large_is_refused_and_a_huge_one_ends_its_own_connection() {
+    for (flags, kib) in [(&[][..], 64), (&["--max-message", "2k"], 2)] {
+        let cluster = start_game(flags).await;
+        let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+        let text = |parts: usize| json!({ "text": "x".repeat(kib * parts * 1024 / 16) });
+        let mut visitor = cluster.visitor().await;
+        assert_eq!(visitor.ask("register", text(17)).await, Err("too_large".into()));
+        assert_eq!(visitor.ask("register", text(1)).await, Err("bad_name".into()));
+        visitor.emit("register", text(65));
+        visitor.end().await;
+
+        let mut anns = ann.enter("create", json!({})).await;
+        let room = anns.event("joined").await["room"].take();
+        let mut bobs = bob.enter("join", json!({ "room": room })).await;
+        bobs.ask("print", text(15)).await.expect("small enough");
+        assert_eq!(bobs.ask("print", text(17)).await, Err("too_large".into()));
+        let refused = bobs.ask_binary(&vec![0; kib * 1100]).await;
+        assert_eq!(refused["error"]["code"], "too_large");
+        bobs.emit("print", text(65));
+        bobs.end().await;
+        assert_eq!(anns.event("player_left").await["player"], bob.you);
+        assert_eq!(anns.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+    }
+}
+
+#[tokio::test]
+async fn who_tries_codes_is_stopped_also_when_he_finds_one() {
+    let cluster = start_game(&["--wrong-codes-per-minute", "5"]).await;
+    let mut boss = cluster.player("Boss").await;
+    let room = boss.ask("open", json!({ "private": true })).await.expect("a room");
+    let code = boss.ask("about", json!({ "room": room })).await.expect("his room")["code"].take();
+    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    for _ in 0..5 {
+        let guess = json!({ "code": "AAAAAA" });
+        assert_eq!(ann.ask("join_by_code", guess).await, Err("no_such_room".into()));
+    }
+    let right = json!({ "code": code });
+    assert_eq!(ann.ask("join_by_code", right.clone()).await, Err("too_many_guesses".into()));
+    bob.ask("join_by_code", right).await.expect("others may");
+}
+
+#[tokio::test]
+async fn a_websocket_that_does_not_say_who_it_is_is_closed() {
+    let cluster = start_game(&["--connect-timeout", "300ms", "--header-timeout", "1m"]).await;
+    let mut ann = cluster.player("Ann").await;
+    let seat = ann.seat("create", json!({})).await;
+    for path in ["/socket.io", seat["path"].as_str().expect("a path")] {
+        let mut raw = Raw::connect(seat["url"].as_str().expect("a url")).await;
+        raw.send(&websocket(path, &[])).await;
+        let answer = raw.rest().await;
+        let upgraded = status(&answer) == 101 || path == "/socket.io" && status(&answer) == 404;
+        assert!(upgraded, "{answer}");
+    }
+    ann.take(&seat).await.ask("echo", json!({ "n": 1 })).await.expect("her seat is hers");
+}
+
+#[tokio::test]
+async fn who_wants_answers_and_reads_none_is_not_listened_to_and_gone() {
+    let quick = ["--ping-interval", "200ms", "--ping-timeout", "500ms"];
+    let cluster = start_game(&[&quick[..], &NO_RATE_LIMITS].concat()).await;
+    let mut flood = Raw::connect(&cluster.url).await;
+    flood.send(&websocket("/socket.io", &[])).await;
+    assert_eq!(status(&flood.head().await), 101);
+    flood.send_frame("40").await;
+    // A websocket's pings, each of which is to be answered, and now and then Engine.IO's answer to its own.
+    let ping = [&[0x89, 0x80 | 125, 0, 0, 0, 0][..], &[b'x'; 125]].concat();
+    let alive = [0x81, 0x80 | 1, 0, 0, 0, 0, b'3'];
+    // More than any socket's buffers hold.
+    let most = 128 << 20;
+    let taken = flood.send_for_ever(&[&ping.repeat(1000)[..], &alive].concat(), most).await;
+    assert!(taken < most, "{taken} bytes");
+}
+
+#[tokio::test]
+async fn a_browser_for_which_too_much_waits_is_cut_although_there_is_no_place_to_say_so() {
+    let cluster = start_game(&["--max-unsent", "3"]).await;
+    for _ in 0..5 {
+        let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
+        client.event("joined").await;
+        // A room has one thread: what comes at once is answered before the first answer is written.
+        let bursts = async {
+            let mut goes_on = true;
+            while goes_on {
+                (0..8).for_each(|n| client.emit("echo", json!({ "n": n })));
+                goes_on = timeout(Duration::from_millis(300), client.ended()).await.is_err();
+            }
+        };
+        soon("its end", bursts).await;
+    }
+}
+
+/// Joins, and says and reads nothing more.
+async fn join_in_silence(player: &mut TestPlayer, room: &Value) -> Raw {
+    let seat = player.seat("join", json!({ "room": room })).await;
+    let mut raw = Raw::connect(seat["url"].as_str().expect("a url")).await;
+    raw.send(&websocket(seat["path"].as_str().expect("a path"), &[])).await;
+    raw.head().await;
+    raw.send_frame(&format!("40{}", json!({ "ticket": seat["ticket"] }))).await;
+    raw
+}
+
+#[tokio::test]
+async fn a_browser_that_does_not_answer_is_gone() {
+    let flags = ["--ping-interval", "200ms", "--ping-timeout", "300ms", "--connect-timeout", "1m"];
+    let cluster = start_game(&flags).await;
+    let mut ann = cluster.player("Ann").await;
+    let mut anns = ann.enter("create", json!({})).await;
+    let room = anns.event("joined").await["room"].take();
+    let mut bob = cluster.player("Bob").await;
+    let mut raw = join_in_silence(&mut bob, &room).await;
+    assert_eq!(anns.event("player_joined").await["player"], bob.you);
+    // He says nothing more, not even that he lives.
+    assert_eq!(anns.event("player_left").await["player"], bob.you);
+    raw.rest().await;
+    assert_eq!(anns.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)), "who answers stays");
+}
+
+#[tokio::test]
+async fn who_says_more_than_may_wait_is_told_and_cut() {
+    let flags = ["--max-waiting", "100", "--events-per-second", "1000"];
+    let cluster = start_game(&flags).await;
+    let mut ann = cluster.player("Ann").await;
+    ann.lobby().emit("block", json!({ "ms": 3000 }));
+    (0..150).for_each(|_| ann.lobby().emit("list", json!({})));
+    assert_eq!(ann.lobby().event("refused").await["code"], "too_fast");
+    assert!(ann.lobby().end().await);
+    // Fewer, if they are large.
+    ann.back().await;
+    ann.lobby().emit("block", json!({ "ms": 3000 }));
+    (0..10).for_each(|_| ann.lobby().emit("list", json!({ "x": "x".repeat(60_000) })));
+    assert_eq!(ann.lobby().event("refused").await["code"], "too_fast");
+    assert!(ann.lobby().end().await);
+    ann.back().await;
+    ann.ask("list", json!({})).await.expect("the lobby lives");
+}
+
+#[tokio::test]
+async fn one_connection_more_than_allowed_waits_until_another_ends() {
+    let cluster = start_game(&["--max-connections", "2", "--header-timeout", "1m"]).await;
+    let silent = [Raw::connect(&cluster.url).await, Raw::connect(&cluster.url).await];
+    let mut third = Raw::connect(&cluster.url).await;
+    third.send(&request("GET", "/dev", &[])).await;
+    let early = tokio::time::timeout(Duration::from_millis(300), third.head()).await;
+    assert!(early.is_err(), "{early:?}");
+    drop(silent);
+    assert_eq!(status(&third.head().await), 200);
+}
+
+#[tokio::test]
+async fn however_many_connect_rooms_find_open_files() {
+    // The least with which it starts.
+    let cluster = start_game_with_open_files(84, &["--max-rooms", "4"]).await;
+    let mut ann = cluster.player("Ann").await;
+    let mut crowd = Vec::new();
+    for _ in 0..200 {
+        crowd.push(Raw::connect(&cluster.url).await);
+    }
+    for _ in 0..4 {
+        ann.ask("open", json!({})).await.expect("a room");
+        ann.lobby().event("ready").await;
+    }
+    let failed =
+        |line: &Value| line["message"].as_str().is_some_and(|text| text.contains("cannot"));
+    assert!(!cluster.lines().iter().any(failed), "nothing failed for want of open files");
+}
+
+#[tokio::test]
+async fn who_does_not_read_is_gone_when_too_much_waits_for_him() {
+    let cluster = start_game(&["--max-unsent", "10", "--ping-timeout", "1m"]).await;
+    let mut anns = cluster.player("Ann").await.enter("create", json!({})).await;
+    let room = anns.event("joined").await["room"].take();
+    let mut bob = cluster.player("Bob").await;
+    let _raw = join_in_silence(&mut bob, &room).await;
+    anns.event("player_joined").await;
+    // The kernel takes some megabytes; a thousand packets more would be sixty.
+    for _ in 0..400 {
+        anns.ask("bytes", json!({ "n": 60_000 })).await.expect("a good room");
+        if anns.unheard().contains(&"player_left") {
+            return assert_eq!(anns.event("player_left").await["player"], bob.you);
+        }
+    }
+    panic!("he is still there");
+}

@@ -1,0 +1,158 @@
+//! The lobby's log: whatever becomes of it, the lobby serves on, and ends in order.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead as _, BufReader, Read as _},
+    net::TcpListener,
+    process::{Child, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use cluster::testing::{Client, TestFolder, TestPlayer, eventually};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::common::{command, game};
+
+/// A lobby whose log nobody reads, on a port that was free a moment ago.
+struct Silent {
+    process: Child,
+    url: String,
+    _folder: Arc<TestFolder>,
+}
+
+impl Silent {
+    /// Through a shell that sends its output there.
+    async fn start(redirect: &str, stdout: Stdio, stderr: Stdio) -> Silent {
+        let folder = TestFolder::new();
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+        let address = free.expect("a port");
+        let program = game().display().to_string();
+        let process = command("sh")
+            .args(["-c", &format!("exec \"$0\" \"$@\" {redirect}"), &program])
+            .args(["--log-format", "json", "--port", &address.port().to_string(), "--key-file"])
+            .arg(folder.path().join("lobby.key"))
+            .env("RUST_LOG", "info,app=debug,cluster=debug")
+            .stdout(stdout)
+            .stderr(stderr)
+            .spawn()
+            .expect("a shell");
+        let silent = Silent { process, url: format!("http://{address}"), _folder: folder };
+        let connected = || std::net::TcpStream::connect(address).ok();
+        eventually("the lobby listens", connected).await;
+        silent
+    }
+
+    /// Plays, makes the lobby write more than any pipe holds, and plays on.
+    async fn serves(&self) {
+        let mut boss = TestPlayer::register(&self.url, "Boss").await;
+        for _ in 0..100 {
+            assert_eq!(boss.ask("panic", json!({})).await, Err("internal".into()));
+            let mut visitor = Client::connect(&self.url, json!({})).await.expect("a connection");
+            let form = json!({ "id": "a".repeat(257), "name": "Bob" });
+            assert_eq!(visitor.ask("register", form).await, Err("internal".into()));
+        }
+        for n in 0..3 {
+            let mut client =
+                TestPlayer::register(&self.url, "Ann").await.enter("create", json!({})).await;
+            client.ask("print_many", json!({ "lines": 5_000 })).await.expect("printed");
+            assert_eq!(client.ask("echo", json!({ "n": n })).await, Ok(json!(n)));
+        }
+        assert_eq!(boss.ask("seat_of", json!({})).await, Ok(Value::Null));
+    }
+
+    /// Ends in order when it is asked to.
+    async fn stops(mut self) {
+        kill_process(Pid::from_child(&self.process), Signal::TERM).expect("it runs");
+        let ended = || self.process.try_wait().expect("our child");
+        assert_eq!(eventually("its end", ended).await.code(), Some(0));
+    }
+}
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[tokio::test]
+async fn with_its_log_closed_the_lobby_serves_and_ends_in_order() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let stderr = writer.try_clone().expect("a descriptor");
+    let lobby = Silent::start("", writer.into(), stderr.into()).await;
+    lobby.serves().await;
+    lobby.stops().await;
+}
+
+#[tokio::test]
+async fn with_stdout_and_stderr_closed_the_lobby_serves_and_ends_in_order() {
+    let lobby = Silent::start(">&- 2>&-", Stdio::null(), Stdio::null()).await;
+    lobby.serves().await;
+    lobby.stops().await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn with_a_full_disk_the_lobby_serves_and_ends_in_order() {
+    let full = || File::options().write(true).open("/dev/full").expect("a device");
+    let lobby = Silent::start("", full().into(), full().into()).await;
+    lobby.serves().await;
+    lobby.stops().await;
+}
+
+#[tokio::test]
+async fn with_a_log_that_nobody_reads_the_lobby_serves_and_ends_in_order() {
+    // Both, as in a terminal that is stopped.
+    let (_reader, writer) = std::io::pipe().expect("a pipe");
+    let stderr = writer.try_clone().expect("a descriptor");
+    let lobby = Silent::start("", writer.into(), stderr.into()).await;
+    lobby.serves().await;
+    lobby.stops().await;
+}
+
+#[tokio::test]
+async fn a_log_that_is_read_again_says_how_much_is_missing() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let lobby = Silent::start("", writer.into(), Stdio::null()).await;
+    lobby.serves().await;
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let read = log.clone();
+    let reading = thread::spawn(move || {
+        for line in BufReader::new(reader).lines().map_while(Result::ok) {
+            read.lock().unwrap().push(serde_json::from_str::<Value>(&line).expect("whole lines"));
+        }
+    });
+    let find =
+        |message: &str| log.lock().unwrap().iter().find(|line| line["message"] == message).cloned();
+    let said = "lines of this log are lost: it was not taken in time";
+    let lost = eventually("a word about it", || find(said)).await;
+    assert!(lost["lines"].as_u64().is_some_and(|lines| lines > 100), "{lost}");
+    assert!(find("lobby ready").is_some(), "the first lines are there");
+    lobby.stops().await;
+    reading.join().expect("lines");
+    assert!(find("lobby stopped").is_some(), "and the last ones");
+}
+
+#[tokio::test]
+async fn a_panic_is_a_line_of_the_log() {
+    let folder = TestFolder::new();
+    let path = folder.path().join("log");
+    let file = File::create(&path).expect("a file");
+    let mut lobby = Silent::start("", file.into(), Stdio::piped()).await;
+    let mut ann = TestPlayer::register(&lobby.url, "Ann").await;
+    assert_eq!(ann.ask("panic", json!({})).await, Err("internal".into()));
+    let mut stderr = lobby.process.stderr.take().expect("piped");
+    lobby.stops().await;
+    let log = fs::read_to_string(path).expect("a log");
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let messages: Vec<String> =
+        lines.map(|line| line["message"].as_str().unwrap_or_default().to_owned()).collect();
+    let place = |text: &String| text.contains("game/main.rs:") && text.contains("as asked");
+    assert!(messages.iter().any(place), "{messages:?}");
+    let mut text = String::new();
+    stderr.read_to_string(&mut text).expect("text");
+    assert_eq!(text, "", "and nowhere else");
+}

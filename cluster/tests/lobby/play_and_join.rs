@@ -1,0 +1,84 @@
+//! `play` and `join`, which the cluster answers itself, and `LobbyContext::play`.
+
+use serde_json::json;
+
+use crate::common::start_game;
+
+#[tokio::test]
+async fn play_fills_the_fullest_open_room_and_opens_another_when_it_is_full() {
+    let lobby = start_game(&["--seats", "2"]).await;
+    let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
+    let mut cid = lobby.player("Cid").await;
+    ann.ask("open", json!({ "capacity": 2 })).await.expect("an empty room");
+    let mut anns = ann.enter("create", json!({ "capacity": 2 })).await;
+    let mut bobs = bob.enter("play", json!({ "kind": "unruly" })).await;
+    let room = anns.event("joined").await["room"].take();
+    assert_eq!(bobs.event("joined").await["room"], room, "where somebody is already");
+    let cids = cid.ask("play", json!({})).await.expect("a room");
+    assert_ne!(cids["room"], room, "that one is full");
+}
+
+#[tokio::test]
+async fn a_player_who_asks_to_play_again_keeps_their_seat() {
+    let lobby = start_game(&[]).await;
+    let mut ann = lobby.player("Ann").await;
+    let full = json!({ "capacity": 1 });
+    let seat = ann.ask("create", full).await.expect("a room");
+    assert_eq!(ann.ask("play", json!({})).await.expect("the same"), seat);
+}
+
+#[tokio::test]
+async fn a_hook_lets_a_player_play() {
+    let lobby = start_game(&[]).await;
+    let mut ann = lobby.player("Ann").await;
+    let room = ann.ask("play_for_me", json!({})).await.expect("a room");
+    assert_eq!(ann.rerouted().await["room"], room["room"]);
+}
+
+#[tokio::test]
+async fn join_takes_a_room_of_the_list_or_a_code() {
+    let lobby = start_game(&[]).await;
+    let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
+    let mut cid = lobby.player("Cid").await;
+    let private = json!({ "private": true, "hosted": true });
+    let mut anns = ann.enter("create", private).await;
+    let joined = anns.event("joined").await;
+    let by_id = bob.ask("join", json!({ "room": joined["room"] })).await;
+    assert_eq!(by_id, Err("no_such_room".into()), "its id is no code");
+    let mut bobs = bob.enter("join", json!({ "code": joined["code"] })).await;
+    assert_eq!(bobs.event("joined").await["room"], joined["room"]);
+    let open = cid.ask("open", json!({})).await.expect("a room");
+    assert_eq!(cid.ask("join", json!({ "room": open })).await.expect("a seat")["room"], open);
+}
+
+#[tokio::test]
+async fn what_play_and_join_cannot_read_or_find_is_refused() {
+    let lobby = start_game(&[]).await;
+    let mut ann = lobby.player("Ann").await;
+    for (event, data, code) in [
+        ("play", json!({ "kind": "chess" }), "no_such_kind"),
+        ("play", json!({ "kind": 7 }), "bad_message"),
+        ("play", json!("unruly"), "bad_message"),
+        ("join", json!({}), "bad_message"),
+        ("join", json!({ "room": 1 }), "bad_message"),
+        ("join", json!({ "room": "999" }), "no_such_room"),
+        ("join", json!({ "code": "BCDFGH" }), "no_such_room"),
+    ] {
+        assert_eq!(ann.ask(event, data.clone()).await, Err(code.to_owned()), "{event} {data}");
+    }
+    let mut visitor = lobby.visitor().await;
+    for event in ["play", "join"] {
+        assert_eq!(visitor.ask(event, json!({})).await, Err("not_registered".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn a_pick_that_panics_is_told_as_internal_and_the_lobby_goes_on() {
+    let lobby = start_game(&[]).await;
+    let mut eve = lobby.player("Eve").await;
+    eve.ask("panic_in_pick", json!({})).await.expect("from now on");
+    assert_eq!(eve.ask("play", json!({})).await, Err("internal".to_owned()));
+    assert_eq!(eve.ask("play_for_me", json!({})).await, Err("internal".to_owned()));
+    let mut ann = lobby.player("Ann").await;
+    ann.seat("create", json!({})).await;
+}

@@ -1,0 +1,163 @@
+//! What stops the program before it starts: one clear line on stderr, and a status that is not zero.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, TcpListener},
+    process::{Output, Stdio},
+};
+
+use cluster::testing::{TestFolder, TestLobby, TestPlayer, tcp};
+use rustix::process::{Resource, Rlimit};
+use serde_json::json;
+
+use crate::common::{command, game, start_game};
+
+/// Runs the program, which ends by itself.
+fn run(flags: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = command(game());
+    command.args(flags).envs(environment.iter().copied()).output().expect("the program starts")
+}
+
+/// It refuses to start, and says so in one line that holds this.
+fn refuses(flags: &[&str], environment: &[(&str, &str)], because: &str) {
+    let folder = TestFolder::new();
+    let key = folder.path().join("lobby.key").display().to_string();
+    let key = if flags.contains(&"--key-file") { vec![] } else { vec!["--key-file", &key] };
+    let output = run(&[flags, &key].concat(), environment);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{flags:?} {environment:?}");
+    let (first, rest) = text.split_once('\n').expect("a line");
+    assert!(first.starts_with("error: ") && first.contains(because), "{text}");
+    // What is wrong with a flag is followed by how it is used.
+    assert!(rest.is_empty() || rest.contains("--help"), "{text}");
+}
+
+#[test]
+fn a_taken_port_is_refused() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port().to_string();
+    refuses(&["--port", &port], &[], &format!("cannot listen on 127.0.0.1:{port}"));
+}
+
+#[test]
+fn a_bad_flag_or_variable_is_refused() {
+    refuses(&["--nonsense"], &[], "--nonsense");
+    refuses(&["--port", "http"], &[], "'http'");
+    refuses(&["--seats", "0"], &[], "at least 1");
+    refuses(&["--room-memory", "512"], &[], "at least 16m");
+    refuses(&["--max-message", "1023"], &[], "at least 1k");
+    refuses(&["--pool", "18446744073709551615"], &[], "open files are too few");
+    refuses(&["--room-ports", "9-1"], &[], "LOW must be from 1 to HIGH");
+    refuses(&["--ready-timeout", "5"], &[], "--ready-timeout");
+    refuses(&["--public-url", "play.example.org"], &[], "https://play.example.org");
+    refuses(&["--heartbeat", "5s"], &[], "at least twice");
+    refuses(&[], &[("CLUSTER_PORT", "http")], "'http'");
+}
+
+#[test]
+fn a_bad_log_filter_is_refused() {
+    refuses(&["--port", "0"], &[("RUST_LOG", "app=loud")], "RUST_LOG=app=loud");
+}
+
+#[test]
+fn a_missing_page_is_refused() {
+    refuses(&["--static-dir", "/nowhere"], &[], "no index.html in \"/nowhere\"");
+}
+
+#[test]
+fn a_key_file_that_is_no_key_is_refused() {
+    let folder = TestFolder::new();
+    let key = folder.path().join("lobby.key");
+    fs::write(&key, "too short").expect("written");
+    let path = key.display().to_string();
+    refuses(&["--port", "0", "--key-file", &path], &[], "9 bytes instead of 32");
+    let nowhere = folder.path().join("missing/lobby.key").display().to_string();
+    refuses(&["--port", "0", "--key-file", &nowhere], &[], "missing/lobby.key is of no use");
+    refuses(&["--port", "0", "--old-key-file", &path], &[], "9 bytes instead of 32");
+}
+
+#[test]
+fn too_few_open_files_for_so_many_rooms_are_refused() {
+    let limit: Rlimit = rustix::process::getrlimit(Resource::Nofile);
+    let rooms = limit.maximum.unwrap_or(1 << 40).to_string();
+    if limit.maximum.is_some() {
+        refuses(&["--port", "0", "--max-rooms", &rooms], &[], "raise `ulimit -n`");
+    }
+}
+
+#[test]
+fn a_room_is_not_started_by_hand() {
+    refuses(&["room"], &[], "never by hand");
+}
+
+#[test]
+fn help_names_every_setting_and_its_variable() {
+    let output = run(&["--help"], &[]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success());
+    for setting in ["--port", "CLUSTER_PORT", "--room-ports", "CLUSTER_POOL", "--static-dir"] {
+        assert!(text.contains(setting), "{setting}: {text}");
+    }
+}
+
+/// This machine's other addresses stand for the network's.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn only_with_lan_others_in_the_network_can_play() {
+    let alone = start_game(&[]).await;
+    let at = |cluster: &TestLobby| format!("127.0.0.2:{}", cluster.port());
+    assert!(tcp(Ipv4Addr::LOCALHOST, &at(&alone)).await.is_err());
+    let open = start_game(&["--lan"]).await;
+    let mut ann = TestPlayer::register(&format!("http://{}", at(&open)), "Ann").await;
+    ann.enter("create", json!({})).await.event("joined").await;
+}
+
+#[test]
+fn the_limits_are_what_the_docs_say() {
+    let help = run(&["--help"], &[]);
+    let help = String::from_utf8_lossy(&help.stdout).into_owned();
+    let document = fs::read_to_string("docs/limits.md").expect("it is there");
+    let rows = document.lines().filter_map(|line| line.strip_prefix("| `--"));
+    let rows: Vec<_> = rows.map(|row| row.split(" | ").collect::<Vec<_>>()).collect();
+    assert!(rows.len() > 20, "{rows:?}");
+    for row in &rows {
+        let flag = row[0].split('`').next().expect("a flag");
+        let (_, about) = help.split_once(&format!("--{flag} <")).expect("a setting");
+        let default = about.split("[default: ").nth(1).and_then(|rest| rest.split(']').next());
+        assert_eq!(default, Some(row[1]), "{flag}");
+    }
+    // And none is missing of those that lobby and rooms share.
+    let (_, shared) = help.split_once("for each room:").expect("a heading");
+    for flag in shared.lines().filter_map(|line| line.trim().strip_prefix("--")) {
+        let flag = flag.split(' ').next().expect("a flag");
+        let said = rows.iter().any(|row| row[0].starts_with(&format!("{flag}`")));
+        assert!(said || flag == "client-address-header", "{flag}");
+    }
+}
+
+#[tokio::test]
+async fn the_key_is_made_at_the_first_start_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let cluster = start_game(&[]).await;
+    let key = fs::metadata(cluster.key_file()).expect("a key");
+    assert_eq!((key.len(), key.permissions().mode() & 0o777), (32, 0o600));
+}
+
+#[test]
+fn a_log_for_people_is_readable() {
+    let folder = TestFolder::new();
+    let key = folder.path().join("lobby.key");
+    let mut process = command(game())
+        .args(["--port", "0", "--key-file"])
+        .arg(key)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let log = std::io::BufReader::new(process.stdout.take().expect("piped"));
+    let line = std::io::BufRead::lines(log).map_while(Result::ok);
+    let line = line.into_iter().find(|line| line.contains("lobby ready"));
+    process.kill().and_then(|()| process.wait()).expect("our child");
+    let line = line.expect("it starts");
+    assert!(line.contains("INFO lobby ready url=\"http://127.0.0.1:"), "{line}");
+    assert!(!line.contains('\u{1b}'), "no colors in a pipe: {line}");
+}

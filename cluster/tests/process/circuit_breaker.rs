@@ -1,0 +1,100 @@
+//! Rooms that die at their start: after so many, none are started for a while.
+
+use cluster::testing::{TestPlayer, eventually};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::common::{start_game, start_game_with};
+
+const TRIPPED: &str = "too many rooms die at their start; starting none for a while";
+
+fn opening(how: &str) -> Value {
+    json!({ "options": { "opening": how } })
+}
+
+/// He asks for a room that dies at its start.
+async fn dies(player: &mut TestPlayer) {
+    assert_eq!(player.ask("create", opening("panic")).await, Err("room_gone".into()));
+}
+
+/// The pause is longer than the test: on a busy machine three deaths may take seconds.
+#[tokio::test]
+async fn after_so_many_rooms_that_die_at_their_start_none_are_opened_for_a_while() {
+    let cluster = start_game(&["--failed-starts", "3", "--failed-starts-pause", "10m"]).await;
+    let mut ann = cluster.player("Ann").await;
+    for _ in 0..3 {
+        assert_eq!(cluster.count(TRIPPED), 0);
+        dies(&mut ann).await;
+    }
+    let answer = ann.lobby().ask_raw(json!(["create", {}])).await;
+    assert_eq!(answer["error"]["code"], "no_room");
+    let text = answer["error"]["message"].as_str().expect("a text");
+    assert!(
+        text.contains("too many have died at their start; try again in ") && text.ends_with(" s"),
+        "{text}"
+    );
+    assert_eq!(cluster.logged(TRIPPED).await["level"], "ERROR");
+    assert_eq!(cluster.count(TRIPPED), 1);
+}
+
+/// One death is enough here: there is no time in which it could be forgotten.
+#[tokio::test]
+async fn after_a_while_rooms_are_started_again() {
+    let cluster = start_game(&["--failed-starts", "1", "--failed-starts-pause", "2s"]).await;
+    let mut ann = cluster.player("Ann").await;
+    dies(&mut ann).await;
+    assert_eq!(cluster.logged(TRIPPED).await["level"], "ERROR");
+    assert_eq!(cluster.logged("rooms are started again").await["level"], "INFO");
+    ann.enter("create", json!({})).await;
+    assert_eq!(cluster.count(TRIPPED), 1);
+}
+
+#[tokio::test]
+async fn warm_rooms_that_die_count_as_well_and_none_are_started_meanwhile() {
+    let flags = ["--pool", "2", "--failed-starts", "4", "--failed-starts-pause", "60s"];
+    let cluster = start_game_with(&flags, &[("HOSTILE", "stillborn")]).await;
+    cluster.logged(TRIPPED).await;
+    let mut ann = cluster.player("Ann").await;
+    assert_eq!(ann.ask("create", json!({})).await, Err("no_room".into()));
+    // What was on its way ends; then nothing comes.
+    let ended = cluster.count("a warm room ended");
+    let started = cluster.processes().len();
+    assert!((4..=6).contains(&started) && ended <= started, "{ended} of {started}");
+}
+
+#[tokio::test]
+async fn a_refusal_and_a_room_that_was_closed_are_no_failures() {
+    let flags = ["--failed-starts", "3", "--failed-starts-pause", "60s", "--stop-timeout", "300ms"];
+    let cluster = start_game(&flags).await;
+    let mut ann = cluster.player("Ann").await;
+    for _ in 0..4 {
+        assert_eq!(ann.ask("create", opening("refuse")).await, Err("no_mood".into()));
+        let room = ann.ask("open", opening("never")).await.expect("a room");
+        ann.ask("close", json!({ "room": room })).await.expect("its room");
+        // One that has opened is no failed start, however it ends.
+        let room = ann.ask("open", json!({})).await.expect("a room");
+        let ready = |line: &Value| line["message"] == "room ready" && line["room"] == room;
+        eventually("ready", || cluster.lines().iter().any(ready).then_some(())).await;
+        cluster.signal_room(&room, Signal::KILL).await;
+    }
+    ann.ask_until("list", json!({}), |rooms| *rooms == json!([])).await;
+    ann.enter("create", json!({})).await;
+    assert_eq!(cluster.count(TRIPPED), 0);
+}
+
+#[tokio::test]
+async fn one_player_whose_rooms_die_stops_himself_and_nobody_else() {
+    let flags = ["--failed-starts", "5", "--failed-starts-pause", "60s"];
+    let cluster = start_game(&flags).await;
+    let mut eve = cluster.player("Eve").await;
+    let mut asked = opening("panic");
+    asked["hosted"] = json!(true);
+    for _ in 0..3 {
+        assert_eq!(eve.ask("create", asked.clone()).await, Err("room_gone".into()));
+    }
+    for _ in 0..5 {
+        assert_eq!(eve.ask("create", asked.clone()).await, Err("too_many_rooms".into()));
+    }
+    let mut ann = cluster.player("Ann").await;
+    ann.enter("create", json!({ "hosted": true })).await;
+}

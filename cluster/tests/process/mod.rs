@@ -1,0 +1,7 @@
+mod circuit_breaker;
+mod isolation;
+mod process_exit;
+mod process_lifetime;
+mod room_floods;
+#[cfg(target_os = "linux")]
+mod starvation;

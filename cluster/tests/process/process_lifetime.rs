@@ -1,0 +1,300 @@
+//! Processes: none is left behind, whatever happens to the lobby or to a room. Looks into `/proc`.
+#![cfg(target_os = "linux")]
+
+use std::fs;
+
+use cluster::testing::{TestFolder, descriptors, eventually, is_alive, pid};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::common::{NO_RATE_LIMITS, builder, game, start_game, start_game_with};
+
+/// The processes that this one has started and not yet reaped.
+fn children(parent: Pid) -> Vec<Pid> {
+    let pids = fs::read_dir("/proc").expect("proc").flatten();
+    let pids = pids.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
+    // After the name in parentheses: the state, then the parent.
+    let parent_of = |pid: Pid| {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+        stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+    };
+    pids.filter(|pid| parent_of(*pid) == Some(parent.as_raw_nonzero().get())).collect()
+}
+
+async fn are_gone(processes: &[Pid]) {
+    eventually("their end", || processes.iter().all(|pid| !is_alive(*pid)).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_killed_lobby_leaves_no_room_behind_whatever_it_was_doing() {
+    let mut cluster = start_game(&["--pool", "2"]).await;
+    let mut clients = Vec::new();
+    for name in ["fine", "busy", "stopped"] {
+        let mut client = cluster.player(name).await.enter("create", json!({})).await;
+        let room = client.event("joined").await["room"].take();
+        match name {
+            "busy" => client.emit("spin", json!({})),
+            "stopped" => {
+                kill_process(cluster.process_of(&room).await, Signal::STOP).expect("it runs");
+            }
+            _ => {}
+        }
+        clients.push(client);
+    }
+    let mut boss = cluster.player("Boss").await;
+    boss.ask("open", json!({ "options": { "opening": "never" } })).await.expect("a room");
+    let all = eventually("six rooms", || Some(cluster.processes()).filter(|all| all.len() == 6));
+    let all = all.await;
+    cluster.signal(Signal::KILL);
+    cluster.ended().await;
+    are_gone(&all).await;
+    for client in &mut clients {
+        client.end().await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_room_has_started_ends_with_it() {
+    let cluster = start_game(&[]).await;
+    let mut boss = cluster.player("Boss").await;
+    let finish = ("finish", json!({ "winner": "Ann" }));
+    for (end, data) in [finish, ("panic", json!({})), ("exit", json!({}))] {
+        let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
+        let forked = pid(&client.ask("fork", json!({})).await.expect("a process"));
+        assert!(is_alive(forked));
+        client.emit(end, data);
+        boss.lobby().event("exited").await;
+        are_gone(&[forked]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_leaves_its_rooms_group_outlives_it_and_holds_nothing_of_the_lobby() {
+    let cluster = start_game(&["--pool", "0"]).await;
+    let mut boss = cluster.player("Boss").await;
+    let mut anns = cluster.player("Ann").await.enter("create", json!({})).await;
+    let away = pid(&anns.ask("fork_away", json!({})).await.expect("a process"));
+    // It still is in the group for a moment.
+    let alone = || {
+        let group = rustix::process::getpgid(Some(away));
+        group.is_ok_and(|group| group == away).then_some(())
+    };
+    eventually("a group of its own", alone).await;
+    let pipes = || {
+        let all = descriptors(cluster.pid()).into_iter();
+        all.filter(|target| target.starts_with("pipe:")).count()
+    };
+    let before = pipes();
+    anns.emit("finish", json!({ "winner": "Ann" }));
+    assert_eq!(boss.lobby().event("exited").await["how"], "finished");
+    // Its stdout and its stderr, which the process still holds.
+    let closed = || (pipes() == before - 2).then_some(());
+    eventually("the room's pipes are closed", closed).await;
+    assert!(is_alive(away), "this is beyond the lobby's power");
+    kill_process(away, Signal::KILL).expect("it runs");
+}
+
+#[tokio::test]
+async fn a_process_that_holds_its_rooms_channel_does_not_hold_up_the_rooms_end() {
+    let environment = [("HOSTILE", "channel: daemon"), ("HOSTILE_ROOM", "1")];
+    let cluster = start_game_with(&["--pool", "0"], &environment).await;
+    let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
+    let before = cluster.descriptors();
+    let room = boss.ask("open", json!({})).await.expect("a room");
+    assert_eq!(ann.ask("join", json!({ "room": room })).await, Err("room_gone".into()));
+    assert_eq!(boss.lobby().event("exited").await["how"], "crashed");
+    let number = |line: &Value| -> Option<i64> {
+        line["message"].as_str()?.strip_prefix("daemon ")?.parse().ok()
+    };
+    let daemon = eventually("its number", || cluster.lines().iter().find_map(number)).await;
+    let daemon = pid(&json!(daemon));
+    let closed = || (cluster.descriptors() <= before).then_some(());
+    eventually("the room's descriptors are closed", closed).await;
+    assert!(is_alive(daemon));
+    kill_process(daemon, Signal::KILL).expect("it runs");
+    ann.enter("create", json!({})).await;
+}
+
+#[tokio::test]
+async fn a_killed_lobby_leaves_nothing_behind_that_its_rooms_have_started() {
+    for state in ["fine", "busy", "stopped"] {
+        let mut cluster = start_game(&[]).await;
+        let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
+        let room = client.event("joined").await["room"].take();
+        let forked = pid(&client.ask("fork", json!({})).await.expect("a process"));
+        match state {
+            "busy" => client.emit("spin", json!({})),
+            "stopped" => {
+                kill_process(cluster.process_of(&room).await, Signal::STOP).expect("it runs");
+            }
+            _ => {}
+        }
+        cluster.signal(Signal::KILL);
+        cluster.ended().await;
+        are_gone(&[forked]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_lobby_that_is_asked_to_stop_sends_everyone_home_and_leaves_nothing() {
+    let stops = async |signal| {
+        let mut cluster = start_game(&["--stop-timeout", "1s", "--pool", "2"]).await;
+        let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
+        let mut boss = cluster.player("Boss").await;
+        boss.ask("open", json!({})).await.expect("an empty room");
+        cluster.signal(signal);
+        assert_eq!(client.event("reroute").await, json!({ "to": "lobby", "reason": "closed" }));
+        assert!(client.end().await);
+        assert_eq!(cluster.ended().await.code(), Some(0));
+        are_gone(&cluster.processes()).await;
+        cluster.logged("on_dispose").await;
+        cluster.logged("lobby stopped").await;
+        let complains = |line: &Value| line["level"] == "WARN" || line["level"] == "ERROR";
+        let complaints: Vec<_> = cluster.lines().into_iter().filter(complains).collect();
+        assert!(complaints.is_empty(), "{complaints:?}");
+    };
+    tokio::join!(stops(Signal::TERM), stops(Signal::INT));
+}
+
+#[tokio::test]
+async fn a_lobby_that_stops_does_not_wait_for_a_room_that_hangs() {
+    let mut cluster = start_game(&["--stop-timeout", "300ms"]).await;
+    let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
+    let forked = pid(&client.ask("fork", json!({})).await.expect("a process"));
+    client.emit("spin", json!({}));
+    cluster.signal(Signal::TERM);
+    assert_eq!(cluster.ended().await.code(), Some(0));
+    are_gone(&cluster.processes()).await;
+    are_gone(&[forked]).await;
+}
+
+#[tokio::test]
+async fn a_lobby_that_stops_does_not_wait_for_its_computations() {
+    let mut cluster = start_game(&[]).await;
+    let mut ann = cluster.player("Ann").await;
+    ann.ask("compute", json!({ "ms": 60_000 })).await.expect("given away");
+    cluster.signal(Signal::TERM);
+    assert_eq!(cluster.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_lobby_that_stops_opens_no_room() {
+    let cluster = start_game(&["--stop-timeout", "20s"]).await;
+    let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
+    let mut boss = cluster.player("Boss").await;
+    cluster.signal(Signal::TERM);
+    cluster.logged("asked to stop; stopping").await;
+    for (event, data) in [("open", json!({})), ("join", client.event("joined").await)] {
+        assert_eq!(boss.ask(event, data).await, Err("stopping".into()), "{event}");
+    }
+}
+
+#[tokio::test]
+async fn warm_rooms_are_kept_ready_and_replaced() {
+    let cluster = start_game(&["--pool", "3"]).await;
+    let count = async |n| {
+        eventually("so many", || (children(cluster.pid()).len() == n).then_some(())).await
+    };
+    count(3).await;
+    let mut ann = cluster.player("Ann").await;
+    eventually("three starts", || (cluster.processes().len() == 3).then_some(())).await;
+    let warm = cluster.processes();
+    let room = ann.ask("open", json!({})).await.expect("a room");
+    assert!(warm.contains(&cluster.process_of(&room).await), "one of them was taken");
+    count(4).await;
+    let started = async |n| eventually("its start", || cluster.processes().get(n).copied()).await;
+    kill_process(started(3).await, Signal::KILL).expect("it runs");
+    started(4).await;
+    count(4).await;
+}
+
+#[tokio::test]
+async fn fifty_rooms_come_and_go_and_nothing_is_left_of_them() {
+    let cluster = start_game(&NO_RATE_LIMITS).await;
+    let mut boss = cluster.player("Boss").await;
+    let mut ann = cluster.player("Ann").await;
+    let settled = async || {
+        eventually("one warm room", || {
+            let children = children(cluster.pid());
+            (children.len() == 1 && is_alive(children[0])).then(|| cluster.descriptors())
+        })
+        .await
+    };
+    let mut before = None;
+    for n in 0..51 {
+        let mut client = ann.enter("create", json!({})).await;
+        match n % 4 {
+            0 => client.emit("finish", json!({ "winner": "Ann" })),
+            1 => client.emit("panic", json!({})),
+            2 => client.emit("exit", json!({})),
+            _ => {
+                let room = client.event("joined").await["room"].take();
+                boss.ask("close", json!({ "room": room })).await.expect("its room");
+                client.emit("send_me_away", json!({ "reason": "closed" }));
+            }
+        }
+        boss.lobby().event("exited").await;
+        ann.back().await;
+        if n == 0 {
+            // What the first one needed once and for all does not count.
+            before = Some(settled().await);
+        }
+    }
+    let before = before.expect("there was a first");
+    assert_eq!(boss.ask("list", json!({})).await, Ok(json!([])));
+    settled().await;
+    let same = || (cluster.descriptors() <= before).then_some(());
+    eventually("as many open files as before", same).await;
+}
+
+#[tokio::test]
+async fn a_room_gets_none_of_the_lobbys_descriptors() {
+    let cluster = start_game(&["--pool", "0"]).await;
+    let mut guests = Vec::new();
+    for _ in 0..10 {
+        guests.push(cluster.player("Guest").await);
+    }
+    let lobbys = sockets(cluster.pid());
+    let mut client = guests[0].enter("create", json!({})).await;
+    let room = client.event("joined").await["room"].take();
+    let rooms = sockets(cluster.process_of(&room).await);
+    assert!(lobbys.len() >= 10, "{lobbys:?}");
+    assert!(!rooms.iter().any(|socket| lobbys.contains(socket)), "{rooms:?}");
+    let forked = pid(&client.ask("fork", json!({})).await.expect("a process"));
+    assert_eq!(sockets(forked), Vec::<String>::new(), "nor what it starts any of its own");
+}
+
+/// The sockets that a process holds, by the kernel's numbers.
+fn sockets(process: Pid) -> Vec<String> {
+    let all = descriptors(process).into_iter();
+    all.filter(|target| target.starts_with("socket:")).collect()
+}
+
+/// A release build does otherwise: it opens no rooms of another build.
+#[tokio::test]
+async fn while_developing_the_next_room_is_of_the_newest_build() {
+    let folder = TestFolder::new();
+    let program = folder.path().join("cluster");
+    fs::copy(game(), &program).expect("a copy");
+    let cluster = builder(&program).flags(&["--pool", "1"]).start().await;
+    let mut ann = cluster.player("Ann").await.enter("create", json!({})).await;
+    let room = ann.event("joined").await["room"].take();
+    // The one that waits for the next player.
+    eventually("a warm room", || (cluster.processes().len() == 2).then_some(())).await;
+
+    // As Cargo does: a new file in the place of the old one.
+    fs::copy(game(), folder.path().join("new")).expect("a copy");
+    fs::rename(folder.path().join("new"), &program).expect("our folder");
+    let mut bob = cluster.player("Bob").await.enter("create", json!({})).await;
+    let next = bob.event("joined").await["room"].take();
+    assert_eq!(cluster.count("the program was built again: a warm room is replaced"), 1);
+    let runs = async |room: &Value| {
+        let process = cluster.process_of(room).await.as_raw_nonzero();
+        let file = fs::read_link(format!("/proc/{process}/exe")).expect("it runs");
+        file.display().to_string()
+    };
+    assert_eq!(runs(&next).await, program.display().to_string());
+    // Nothing happens to rooms that are open.
+    assert_eq!(runs(&room).await, format!("{} (deleted)", program.display()));
+    assert_eq!(ann.ask("echo", json!({ "n": 7 })).await, Ok(json!(7)));
+}

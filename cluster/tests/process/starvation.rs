@@ -1,0 +1,155 @@
+//! Pauses and busy machines: a timeout counts no time in which the one who measures it, or the one who is waited for,
+//! could not run. A room that can run and does nothing is found all the same.
+#![cfg(target_os = "linux")]
+
+use std::{
+    process::{Child, Command},
+    time::Duration,
+};
+
+use cluster::testing::{Client, TestLobby, TestPlayer};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::common::start_game;
+
+/// Socket.IO counts pauses, and a ping may be on its way when one begins: its timeout is longer.
+const FLAGS: [&str; 6] =
+    ["--heartbeat", "300ms", "--heartbeat-timeout", "1s", "--ping-timeout", "20s"];
+/// Longer than any other timeout of these tests.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// A player who is in a room of their own.
+struct InRoom {
+    player: TestPlayer,
+    client: Client,
+    room: Value,
+}
+
+impl InRoom {
+    async fn new(cluster: &TestLobby, name: &str) -> InRoom {
+        let mut player = cluster.player(name).await;
+        let new = json!({ "options": { "grace_ms": 3000 } });
+        let mut client = player.enter("create", new).await;
+        let room = client.event("joined").await["room"].take();
+        InRoom { player, client, room }
+    }
+
+    async fn talks(&mut self) {
+        assert_eq!(self.client.ask("echo", json!({ "n": 7 })).await, Ok(json!(7)));
+    }
+}
+
+/// Stops these processes for so long.
+async fn pause(processes: &[Pid], time: Duration) {
+    let all =
+        |signal| processes.iter().for_each(|pid| kill_process(*pid, signal).expect("it runs"));
+    all(Signal::STOP);
+    // Nothing can be waited for: the pause itself is what is tested.
+    tokio::time::sleep(time).await;
+    all(Signal::CONT);
+}
+
+/// Stops a room for good, and waits until it is found hung: by then all rooms have been given the same time.
+async fn is_found_hung(cluster: &TestLobby, hangs: &mut InRoom) {
+    cluster.signal_room(&hangs.room, Signal::STOP).await;
+    hangs.player.back().await;
+    hangs.player.lobby().event_where("exited", |exit| exit["room"] == hangs.room).await;
+    cluster.logged("room hung and was killed").await;
+}
+
+async fn rooms(cluster: &TestLobby, names: &[&str]) -> Vec<InRoom> {
+    let mut all = Vec::new();
+    for name in names {
+        all.push(InRoom::new(cluster, name).await);
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_lobby_that_was_stopped_for_longer_than_the_heartbeat_timeout_keeps_its_rooms() {
+    let cluster = start_game(&FLAGS).await;
+    let mut rooms = rooms(&cluster, &["Ann", "Bob", "Cid", "Eve"]).await;
+    for _ in 0..2 {
+        pause(&[cluster.pid()], PAUSE).await;
+    }
+    is_found_hung(&cluster, &mut rooms.pop().expect("the last")).await;
+    for in_room in &mut rooms {
+        in_room.talks().await;
+    }
+    assert_eq!(cluster.count("room hung and was killed"), 1);
+}
+
+#[tokio::test]
+async fn a_lobby_that_is_frozen_with_its_rooms_keeps_rooms_seats_and_tickets() {
+    let flags = [&FLAGS[..], &["--ticket-ttl", "3s", "--empty-timeout", "3s"]].concat();
+    let cluster = start_game(&flags).await;
+    let mut rooms = rooms(&cluster, &["Ann", "Bob", "Cid", "Eve"]).await;
+    let mut ann = rooms.swap_remove(0);
+    let mut dan = cluster.player("Dan").await;
+    let seat = dan.seat("join", json!({ "room": ann.room })).await;
+    let mut fay = cluster.player("Fay").await;
+    drop(fay.enter("join", json!({ "room": ann.room })).await);
+    assert_eq!(ann.client.event("player_dropped").await["player"], fay.you);
+    let mut gil = cluster.player("Gil").await;
+    let empty = gil.ask("open", json!({})).await.expect("a room without players");
+
+    pause(&[&[cluster.pid()], &cluster.processes()[..]].concat(), PAUSE).await;
+
+    // Fay's seat, Dan's ticket and Gil's empty room are kept for three seconds.
+    fay.back().await;
+    let seat_of_fay = fay.rerouted().await;
+    for (mut player, seat) in [(dan, seat), (fay, seat_of_fay)] {
+        assert_eq!(player.take(&seat).await.event("joined").await["room"], ann.room);
+    }
+    gil.enter("join", json!({ "room": empty })).await;
+    ann.talks().await;
+    is_found_hung(&cluster, &mut rooms.pop().expect("the last")).await;
+    for in_room in &mut rooms {
+        in_room.talks().await;
+    }
+    assert_eq!(cluster.count("room hung and was killed"), 1);
+}
+
+/// Keeps the processors busy until it is dropped.
+struct BusyLoops(Vec<Child>);
+
+impl BusyLoops {
+    fn new(count: usize) -> BusyLoops {
+        let spin = || Command::new("sh").args(["-c", "while :; do :; done"]).spawn();
+        BusyLoops((0..count).map(|_| spin().expect("a shell")).collect())
+    }
+}
+
+impl Drop for BusyLoops {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_room_that_gets_no_processor_is_not_hung_and_one_that_does_not_use_its_own_is() {
+    let cluster = start_game(&FLAGS).await;
+    let mut rooms = rooms(&cluster, &["Ann", "Bob", "Cid", "Dan"]).await;
+    let mut eve = InRoom::new(&cluster, "Eve").await;
+    for in_room in &rooms {
+        // All that they get of a processor they use.
+        in_room.client.emit("tick_rate", json!({ "hz": 1000 }));
+        let process = cluster.process_of(&in_room.room).await;
+        // It runs when nobody else wants to.
+        let pid = process.as_raw_nonzero().to_string();
+        let idle = Command::new("chrt").args(["-i", "-p", "0", &pid]).status();
+        assert!(idle.expect("chrt, of util-linux").success());
+    }
+    let busy = BusyLoops::new(8);
+    tokio::time::sleep(PAUSE).await;
+    is_found_hung(&cluster, &mut eve).await;
+    drop(busy);
+    assert_eq!(cluster.count("room hung and was killed"), 1);
+    for in_room in &mut rooms {
+        in_room.talks().await;
+    }
+}

@@ -1,0 +1,3 @@
+mod hook_panics;
+mod scheduler;
+mod test_room_agrees;

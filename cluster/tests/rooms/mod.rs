@@ -1,0 +1,9 @@
+mod join_and_leave;
+mod kick_and_ban;
+mod leave_reasons;
+mod parties;
+mod private_rooms;
+mod queue;
+mod seats;
+mod tickets;
+mod transfers;

@@ -1,0 +1,356 @@
+//! From room to room, without the lobby in between; and what becomes of a second window.
+
+use cluster::testing::{Client, TestLobby, TestPlayer};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::common::start_game;
+
+/// Ann is in a room, and Bob with her; there is a second room, and a boss in the lobby.
+struct Story {
+    cluster: TestLobby,
+    boss: TestPlayer,
+    ann: TestPlayer,
+    anns: Client,
+    bobs: Client,
+    here: Value,
+    there: Value,
+}
+
+impl Story {
+    async fn begin(flags: &[&str], there: Value) -> Story {
+        let cluster = start_game(flags).await;
+        let mut boss = cluster.player("Boss").await;
+        let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+        let mut anns = ann.enter("create", json!({})).await;
+        let here = anns.event("joined").await["room"].take();
+        let mut bobs = bob.enter("join", json!({ "room": here })).await;
+        bobs.event("joined").await;
+        anns.event("player_joined").await;
+        let there = boss.ask("open", there).await.expect("a room");
+        while boss.lobby().event("ready").await["room"] != there {}
+        Story { cluster, boss, ann, anns, bobs, here, there }
+    }
+
+    /// She asks her room to send her on to the other one.
+    async fn wants_to_go(&mut self) {
+        self.anns.ask("send_to_room", json!({ "room": self.there })).await.expect("her room tries");
+    }
+
+    /// She has not moved, is told why, and keeps her seat.
+    async fn stays(&mut self, code: &str) {
+        let refused = self.anns.event("refused").await;
+        assert_eq!((&refused["event"], &refused["code"]), (&json!("reroute"), &json!(code)));
+        self.still_here().await;
+    }
+
+    async fn still_here(&mut self) {
+        assert_eq!(self.anns.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+        assert_eq!(self.seat().await, self.here);
+        assert!(!self.bobs.unheard().contains(&"player_left"));
+        let census = self.bobs.ask("census", json!({})).await.expect("a census");
+        assert_eq!((&census["joins"], &census["leaves"]), (&json!(2), &json!({})));
+    }
+
+    async fn seat(&mut self) -> Value {
+        let asked = json!({ "player": self.ann.you["id"] });
+        self.boss.ask("seat_of", asked).await.expect("registered")
+    }
+
+    /// How many seats are taken in the other room.
+    async fn players_there(&mut self) -> Value {
+        self.boss.ask("about", json!({ "room": self.there })).await.expect("a room")["players"]
+            .take()
+    }
+}
+
+#[tokio::test]
+async fn a_room_sends_a_player_on_to_another() {
+    let mut story = Story::begin(&[], json!({})).await;
+    story.wants_to_go().await;
+    let reroute = story.anns.event("reroute").await;
+    let path = format!("/rooms/{}/socket.io", story.there.as_str().unwrap());
+    assert_eq!((&reroute["to"], &reroute["path"]), (&json!("room"), &json!(path)));
+    assert!(story.anns.end().await, "her first room hangs up");
+    let mut after = Client::redeem(&story.ann.route(reroute)).await.expect("a good ticket");
+    let joined = after.event("joined").await;
+    assert_eq!((&joined["room"], &joined["players"]), (&story.there, &json!([story.ann.you])));
+    let left = json!({ "player": story.ann.you, "reason": "moved" });
+    assert_eq!(story.bobs.event("player_left").await, left);
+    assert_eq!(story.seat().await, story.there);
+    // And back again, sent by the lobby.
+    let back = json!({ "players": [story.ann.you], "room": story.here });
+    story.boss.ask("send_there", back).await.expect("tried");
+    let mut again = story.ann.follow(&mut after).await;
+    assert_eq!(again.event("joined").await["room"], story.here);
+    again.leave().await;
+    let returned = story.ann.back().await["returned"].take();
+    assert_eq!(returned, json!({ "room": story.here, "reason": "left" }), "moves are no news");
+}
+
+#[tokio::test]
+async fn if_the_other_room_is_full_she_stays() {
+    let mut story = Story::begin(&[], json!({ "capacity": 1 })).await;
+    let mut cid = story.cluster.player("Cid").await;
+    cid.seat("join", json!({ "room": story.there })).await;
+    story.wants_to_go().await;
+    story.stays("room_full").await;
+}
+
+#[tokio::test]
+async fn if_the_other_room_is_locked_she_stays() {
+    let mut story = Story::begin(&[], json!({})).await;
+    let lock = json!({ "room": story.there, "locked": true });
+    story.boss.ask("lock", lock).await.expect("a room");
+    story.wants_to_go().await;
+    story.stays("room_locked").await;
+}
+
+#[tokio::test]
+async fn if_there_is_no_other_room_she_stays() {
+    let mut story = Story::begin(&[], json!({})).await;
+    story.there = json!("99");
+    story.wants_to_go().await;
+    story.stays("no_such_room").await;
+    // No room has a name of this length; a frame has no place for it.
+    story.there = json!("9".repeat(65_490));
+    story.wants_to_go().await;
+    story.stays("no_such_room").await;
+}
+
+#[tokio::test]
+async fn if_the_other_room_does_not_want_her_she_stays() {
+    let mut story = Story::begin(&[], json!({ "options": { "banned": "Ann" } })).await;
+    story.wants_to_go().await;
+    story.stays("banned").await;
+    assert_eq!(story.players_there().await, 0);
+}
+
+#[tokio::test]
+async fn if_the_other_room_dies_before_it_has_answered_she_stays() {
+    let mut story = Story::begin(&[], json!({})).await;
+    story.cluster.signal_room(&story.there, Signal::STOP).await;
+    story.wants_to_go().await;
+    while story.players_there().await != 1 {}
+    story.cluster.signal_room(&story.there, Signal::KILL).await;
+    story.stays("room_gone").await;
+}
+
+#[tokio::test]
+async fn if_her_room_dies_while_she_waits_for_the_other_she_goes_there_from_the_lobby() {
+    let mut story = Story::begin(&[], json!({})).await;
+    story.cluster.signal_room(&story.there, Signal::STOP).await;
+    story.wants_to_go().await;
+    while story.players_there().await != 1 {}
+    story.cluster.signal_room(&story.here, Signal::KILL).await;
+    assert!(!story.anns.end().await);
+    story.ann.back().await;
+    story.cluster.signal_room(&story.there, Signal::CONT).await;
+    let reroute = story.ann.rerouted().await;
+    assert_eq!(reroute["room"], story.there);
+    let mut after = story.ann.take(&reroute).await;
+    assert_eq!(after.event("joined").await["room"], story.there);
+    assert_eq!(after.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+}
+
+#[tokio::test]
+async fn who_is_called_back_before_the_other_room_has_answered_stays() {
+    let mut story = Story::begin(&[], json!({})).await;
+    story.cluster.signal_room(&story.there, Signal::STOP).await;
+    story.wants_to_go().await;
+    while story.players_there().await != 1 {}
+    let back = json!({ "players": [story.ann.you], "room": story.here });
+    story.boss.ask("send_there", back).await.expect("tried");
+    assert_eq!(story.anns.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+    story.cluster.signal_room(&story.there, Signal::CONT).await;
+    while story.players_there().await != 0 {}
+    story.still_here().await;
+    assert!(!story.anns.unheard().contains(&"reroute"));
+}
+
+#[tokio::test]
+async fn who_asks_for_two_rooms_goes_to_the_second_alone() {
+    let cluster = start_game(&[]).await;
+    let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
+    let slow = boss.ask("open", json!({})).await.expect("a room");
+    let quick = boss.ask("open", json!({})).await.expect("a room");
+    boss.lobby().event("ready").await;
+    boss.lobby().event("ready").await;
+    cluster.signal_room(&slow, Signal::STOP).await;
+    ann.lobby().emit("join", json!({ "room": slow }));
+    let reroute = ann.seat("join", json!({ "room": quick })).await;
+    assert_eq!(reroute["room"], quick);
+    let mut room = Client::redeem(&reroute).await.expect("a good ticket");
+    room.event("joined").await;
+    // She is in the lobby as well; what the slow room says now must not send her there.
+    cluster.signal_room(&slow, Signal::CONT).await;
+    assert_eq!(ann.lobby().event("refused").await["event"], "join");
+    boss.ask_until("about", json!({ "room": slow }), |room| room["players"] == 0).await;
+    ann.ask("list", json!({})).await.expect("nothing comes after this");
+    assert!(!ann.lobby().unheard().contains(&"reroute"), "{:?}", ann.lobby().unheard());
+    assert_eq!(room.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+}
+
+#[tokio::test]
+async fn who_asks_twice_for_one_room_is_not_refused() {
+    let cluster = start_game(&[]).await;
+    let mut ann = cluster.player("Ann").await;
+    let room = ann.ask("open", json!({ "capacity": 1 })).await.expect("a room");
+    ann.lobby().event("ready").await;
+    cluster.signal_room(&room, Signal::STOP).await;
+    // As a double click does.
+    ann.lobby().emit("join", json!({ "room": room }));
+    ann.lobby().emit("join", json!({ "room": room }));
+    ann.ask("list", json!({})).await.expect("the lobby has heard it");
+    cluster.signal_room(&room, Signal::CONT).await;
+    let reroute = ann.rerouted().await;
+    assert!(!ann.lobby().unheard().contains(&"refused"), "{:?}", ann.lobby().unheard());
+    ann.take(&reroute).await.event("joined").await;
+}
+
+#[tokio::test]
+async fn rooms_that_send_a_player_round_in_circles_are_stopped() {
+    let cluster = start_game(&[]).await;
+    let mut boss = cluster.player("Boss").await;
+    let mut ann = cluster.player("Ann").await;
+    let mut rooms = Vec::new();
+    let mut guards = Vec::new();
+    for name in ["East", "West"] {
+        let mut guard = cluster.player(name).await.enter("create", json!({})).await;
+        rooms.push(guard.event("joined").await["room"].take());
+        guards.push(guard);
+    }
+    for (at, guard) in guards.iter_mut().enumerate() {
+        guard.ask("pass_on", json!({ "room": rooms[1 - at] })).await.expect("her room will");
+    }
+    let mut room = ann.enter("join", json!({ "room": rooms[0] })).await;
+    let mut hops = 0;
+    let refused = loop {
+        room.event("joined").await;
+        // Either she is sent on, or it is enough.
+        match room.either("reroute", "refused").await {
+            (name, reroute) if name == "reroute" => {
+                hops += 1;
+                room = Client::redeem(&ann.route(reroute)).await.expect("a good ticket");
+            }
+            (_, refused) => break refused,
+        }
+    };
+    assert_eq!((&refused["event"], &refused["code"]), (&json!("reroute"), &json!("reroute_loop")));
+    assert_eq!(hops, 10);
+    // She stays where she is, with a seat there and none elsewhere.
+    assert_eq!(room.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+    let here = room.ask("about", json!({})).await.expect("her room")["id"].take();
+    let seat = boss.ask("seat_of", json!({ "player": ann.you["id"] })).await;
+    assert_eq!(seat, Ok(here));
+    for (at, guard) in guards.iter_mut().enumerate() {
+        let inside = guard.ask("about", json!({})).await.expect("a room")["players"].clone();
+        let count = inside.as_array().map(Vec::len);
+        let about = json!({ "room": rooms[at] });
+        boss.ask_until("about", about, |room| room["players"] == json!(count)).await;
+    }
+    room.leave().await;
+    assert_eq!(ann.back().await["returned"]["reason"], "left");
+    let lobby = ann.ask("seat_of", json!({})).await;
+    assert_eq!(lobby, Ok(Value::Null), "nothing of her is left anywhere");
+}
+
+#[tokio::test]
+async fn who_has_just_left_the_lobby_behind_is_sent_on_where_he_is() {
+    let mut story = Story::begin(&[], json!({})).await;
+    story.bobs.ask("pass_on", json!({ "room": story.there })).await.expect("his room will");
+    // He is in the room before the lobby hears that his page has hung up there.
+    let mut cid = story.cluster.player("Cid").await;
+    let seat = cid.seat("join", json!({ "room": story.here })).await;
+    let mut room = Client::redeem(&seat).await.expect("a good ticket");
+    let mut after = cid.follow(&mut room).await;
+    assert_eq!(after.event("joined").await["room"], story.there);
+    assert!(!room.unheard().contains(&"refused"), "{:?}", room.unheard());
+}
+
+#[tokio::test]
+async fn who_goes_elsewhere_in_another_window_is_replaced_in_the_first() {
+    let mut story = Story::begin(&[], json!({})).await;
+    // The lobby sends this window into her room; it goes elsewhere instead.
+    story.ann.back().await;
+    story.ann.rerouted().await;
+    let mut after = story.ann.enter("join", json!({ "room": story.there })).await;
+    assert_eq!(after.event("joined").await["room"], story.there);
+    let refused = story.anns.event("refused").await;
+    assert_eq!((&refused["event"], &refused["code"]), (&json!("connect"), &json!("replaced")));
+    let left = json!({ "player": story.ann.you, "reason": "moved" });
+    assert_eq!(story.bobs.event("player_left").await, left);
+    assert_eq!(story.seat().await, story.there);
+}
+
+#[tokio::test]
+async fn two_windows_that_register_as_one_are_one() {
+    let cluster = start_game(&[]).await;
+    let form = json!({ "name": "Ann", "id": "ann" });
+    let mut first = cluster.player_as(form.clone()).await;
+    let mut second = cluster.player_as(form).await;
+    assert_eq!(first.lobby().event("refused").await["code"], "replaced");
+    let hooks = second.ask("hooks", json!({})).await;
+    let all = ["on_start", "on_arrive Ann new", "on_leave Ann", "on_arrive Ann new"];
+    assert_eq!(hooks, Ok(json!(all)));
+}
+
+#[tokio::test]
+async fn what_a_room_says_of_one_who_has_gone_on_does_not_count() {
+    let mut story = Story::begin(&[], json!({})).await;
+    let third = story.boss.ask("open", json!({})).await.expect("a room");
+    while story.boss.lobby().event("ready").await["room"] != third {}
+    // Her room is busy while she goes elsewhere in another window; then it sends her to a third one.
+    story.ann.back().await;
+    story.ann.rerouted().await;
+    story.cluster.signal_room(&story.here, Signal::STOP).await;
+    story.bobs.emit("send_to_room", json!({ "room": third, "player": story.ann.you["id"] }));
+    let mut after = story.ann.enter("join", json!({ "room": story.there })).await;
+    after.event("joined").await;
+    story.cluster.signal_room(&story.here, Signal::CONT).await;
+    assert_eq!(story.anns.event("refused").await["code"], "replaced");
+    story.bobs.ask("echo", json!({ "n": 1 })).await.expect("still there");
+    story.boss.ask("list", json!({})).await.expect("the lobby has heard it");
+    assert_eq!(story.seat().await, story.there);
+    assert_eq!(after.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+}
+
+#[tokio::test]
+async fn one_who_is_away_is_sent_on_when_he_is_back() {
+    let cluster = start_game(&[]).await;
+    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    let options = json!({ "options": { "grace_ms": 60_000 } });
+    let mut anns = ann.enter("create", options).await;
+    let here = anns.event("joined").await["room"].take();
+    let bobs = bob.enter("join", json!({ "room": here })).await;
+    anns.event("player_joined").await;
+    drop(bobs);
+    anns.event("player_dropped").await;
+    let about = anns.ask("about", json!({})).await.expect("her room");
+    assert_eq!((&about["here"], &about["players"]), (&json!(["Ann"]), &json!(["Ann", "Bob"])));
+    let there = cluster.player("Boss").await.ask("open", json!({})).await.expect("a room");
+    let send = json!({ "room": there, "player": bob.you["id"] });
+    anns.ask("send_to_room", send).await.expect("tried");
+    let left = json!({ "player": bob.you, "reason": "moved" });
+    assert_eq!(anns.event("player_left").await, left);
+    bob.back().await;
+    let reroute = bob.rerouted().await;
+    assert_eq!(reroute["room"], there);
+    bob.take(&reroute).await.event("joined").await;
+}
+
+#[tokio::test]
+async fn who_is_sent_to_where_she_is_stays_and_may_leave() {
+    let cluster = start_game(&[]).await;
+    let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
+    let mut room = ann.enter("create", json!({})).await;
+    let id = room.event("joined").await["room"].take();
+    for _ in 0..12 {
+        let there = json!({ "players": [ann.you], "room": id });
+        boss.ask("send_there", there).await.expect("the lobby may");
+    }
+    assert_eq!(room.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+    assert!(!room.unheard().contains(&"reroute"), "{:?}", room.unheard());
+    room.leave().await;
+    boss.ask_until("seat_of", json!({ "player": ann.you["id"] }), Value::is_null).await;
+}

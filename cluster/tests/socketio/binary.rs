@@ -1,0 +1,150 @@
+//! Bytes, both ways: the event `binary`.
+
+use cluster::testing::{Client, TestLobby};
+use serde_json::{Value, json};
+
+use crate::common::{NO_RATE_LIMITS, start_game};
+
+const PLACEHOLDER: &str = r#"{"_placeholder":true,"num":0}"#;
+
+/// Ann and Bob in one room.
+async fn two(cluster: &TestLobby) -> (Client, Client) {
+    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    let mut anns = ann.enter("create", json!({})).await;
+    let room = anns.event("joined").await["room"].take();
+    let mut bobs = bob.enter("join", json!({ "room": room })).await;
+    bobs.event("joined").await;
+    (anns, bobs)
+}
+
+#[tokio::test]
+async fn bytes_come_to_a_room_and_go_to_everyone_in_it() {
+    let cluster = start_game(&[]).await;
+    let (mut anns, mut bobs) = two(&cluster).await;
+    for bytes in [vec![], vec![0], (0..=255).collect::<Vec<u8>>(), vec![7; 60 * 1024]] {
+        assert_eq!(anns.ask_binary(&bytes).await, json!({ "ok": bytes.len() }));
+        assert_eq!(anns.binary().await, bytes);
+        assert_eq!(bobs.binary().await, bytes);
+    }
+}
+
+#[tokio::test]
+async fn a_room_sends_bytes_to_one_to_all_and_to_those_who_are_quick_enough() {
+    let cluster = start_game(&[]).await;
+    let (mut anns, mut bobs) = two(&cluster).await;
+    anns.ask("bytes", json!({ "n": 5 })).await.expect("sent");
+    // Volatile ones may overtake the others.
+    let (mut to_ann, mut to_bob) = (Vec::new(), Vec::new());
+    for _ in 0..3 {
+        to_ann.push(anns.binary().await);
+    }
+    for _ in 0..2 {
+        to_bob.push(bobs.binary().await);
+    }
+    to_ann.sort();
+    to_bob.sort();
+    assert_eq!(to_ann, [vec![1; 5], vec![2; 5], vec![3; 5]]);
+    assert_eq!(to_bob, [vec![2; 5], vec![3; 5]]);
+    // What a room sends may be larger than what it takes.
+    anns.ask("bytes", json!({ "n": 1_000_000 })).await.expect("sent");
+    assert_eq!(bobs.binary().await.len(), 1_000_000);
+}
+
+#[tokio::test]
+async fn bytes_and_words_of_one_player_stay_in_order() {
+    let cluster = start_game(&NO_RATE_LIMITS).await;
+    let (mut anns, mut bobs) = two(&cluster).await;
+    for n in 0..200_u8 {
+        anns.emit("echo", json!({ "n": n }));
+        anns.send(format!(r#"451-["binary",{PLACEHOLDER}]"#));
+        anns.send_bytes(&[n]);
+    }
+    for n in 0..200_u8 {
+        assert_eq!(bobs.event("echoed").await, json!({ "n": n }));
+        assert_eq!(bobs.binary().await, [n]);
+    }
+    anns.ask("echo", json!({ "n": 0 })).await.expect("still there");
+}
+
+#[tokio::test]
+async fn bytes_that_belong_to_no_event_or_to_another_are_refused() {
+    let cluster = start_game(&[]).await;
+    let (mut anns, mut bobs) = two(&cluster).await;
+    // Without bytes it is an event like any other, and no enum has one of this name.
+    for data in
+        [json!({}), Value::Null, json!([1, 2, 3]), json!({ "_placeholder": true, "num": 0 })]
+    {
+        assert_eq!(anns.ask("binary", data.clone()).await, Err("unknown_event".into()), "{data}");
+    }
+    // Bytes beside an event that takes none.
+    for (event, code) in
+        [("echo", "bad_message"), ("logged", "bad_message"), ("no", "unknown_event")]
+    {
+        anns.send(format!(r#"451-["{event}",{PLACEHOLDER}]"#));
+        anns.send_bytes(&[1, 2, 3]);
+        let refused = anns.event("refused").await;
+        assert_eq!((&refused["event"], &refused["code"]), (&json!(event), &json!(code)));
+    }
+    assert_eq!(bobs.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+}
+
+#[tokio::test]
+async fn garbage_with_bytes_ends_at_most_the_connection_that_sent_it() {
+    let cluster = start_game(&[]).await;
+    let mut boss = cluster.player("Boss").await;
+    let mut stays = boss.enter("create", json!({})).await;
+    let room = stays.event("joined").await["room"].take();
+    let promised = format!(r#"451-["binary",{PLACEHOLDER}]"#);
+    let garbage: [(&[&str], &[usize]); 8] = [
+        // Bytes that nobody has announced; more than were; and fewer.
+        (&[], &[3]),
+        (&[&promised], &[3, 3]),
+        (&[&promised, r#"42["echo",{"n":1}]"#], &[]),
+        (&[&promised, &promised], &[3]),
+        (&[r#"45999999999-["binary"]"#], &[3]),
+        (&[r#"450-["binary"]"#], &[]),
+        (&[r#"451-"binary""#], &[3]),
+        // As large as no message may be.
+        (&[&promised], &[70_000]),
+    ];
+    for (texts, frames) in garbage {
+        let mut guest = cluster.player("Guest").await;
+        let mut client = guest.enter("join", json!({ "room": room })).await;
+        client.event("joined").await;
+        stays.event("player_joined").await;
+        texts.iter().for_each(|text| client.send((*text).to_owned()));
+        frames.iter().for_each(|bytes| client.send_bytes(&vec![1; *bytes]));
+        assert_eq!(stays.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)), "{texts:?}");
+        drop(client);
+        stays.event("player_left").await;
+    }
+    assert_eq!(stays.ask_binary(&[1]).await, json!({ "ok": 1 }));
+}
+
+#[tokio::test]
+async fn bytes_that_wait_for_more_are_not_more_than_a_message_may_be() {
+    let cluster = start_game(&[]).await;
+    let parts = |count: usize| format!(r#"45{count}-["binary",{PLACEHOLDER}]"#);
+    for (count, frames) in [(16, &[100_000, 100_000, 100_000][..]), (17, &[])] {
+        let mut ann = cluster.player("Ann").await;
+        let mut in_room = ann.enter("create", json!({})).await;
+        in_room.event("joined").await;
+        for mut client in [in_room, cluster.visitor().await] {
+            client.send(parts(count));
+            frames.iter().for_each(|bytes| client.send_bytes(&vec![1; *bytes]));
+            client.end().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_lobby_takes_no_bytes() {
+    let cluster = start_game(&[]).await;
+    let mut ann = cluster.player("Ann").await;
+    let answer = ann.lobby().ask_binary(&[1, 2, 3]).await;
+    assert_eq!(answer["error"]["code"], "unknown_event");
+    let mut visitor = cluster.visitor().await;
+    let answer = visitor.ask_binary(&[1, 2, 3]).await;
+    assert_eq!(answer["error"]["code"], "not_registered");
+    ann.ask("list", json!({})).await.expect("still there");
+}

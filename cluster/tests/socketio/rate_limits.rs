@@ -1,0 +1,97 @@
+//! Who says too much in a second is refused; who goes on all the same is read more slowly, and nobody else suffers.
+
+use std::time::{Duration, Instant};
+
+use cluster::testing::{Client, TestLobby};
+use serde_json::{Value, json};
+
+use crate::common::{
+    raw::{Raw, status, websocket},
+    start_game,
+};
+
+/// Of one player. Three seconds' worth may come at once, and twice as many frames.
+const EVENTS_PER_SECOND: &str = "300";
+const EVENTS_AT_ONCE: usize = 900;
+const FRAMES_PER_SECOND: usize = 600;
+const FRAMES_AT_ONCE: usize = 1800;
+/// Bytes that the server reads at once, and then knows how many frames there were.
+const READ_AT_ONCE: usize = 1024;
+
+/// So many frames, each at least so long, take a second at least.
+fn a_second_of(length: usize) -> usize {
+    FRAMES_AT_ONCE + READ_AT_ONCE / length + FRAMES_PER_SECOND
+}
+
+#[tokio::test]
+async fn who_says_too_much_in_a_second_is_refused_and_then_heard_more_slowly() {
+    let cluster = cluster().await;
+    let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
+    let mut anns = ann.enter("create", json!({})).await;
+    let room = anns.event("joined").await["room"].take();
+    let mut bobs = bob.enter("join", json!({ "room": room })).await;
+    for n in 0..EVENTS_AT_ONCE {
+        assert_eq!(anns.ask("echo", json!({ "n": n })).await, Ok(json!(n)));
+    }
+    hears_of_it(&mut anns, ("echo", json!({ "n": 1 })), &mut bobs).await;
+    // It is over as soon as she is quiet for a moment.
+    assert_eq!(anns.ask_patiently("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+    anns.leave().await;
+    ann.back().await;
+    hears_of_it(ann.lobby(), ("list", json!({})), &mut bobs).await;
+}
+
+/// Goes on and on, while a neighbour is answered.
+async fn hears_of_it(flood: &mut Client, (event, data): (&str, Value), neighbour: &mut Client) {
+    let begin = Instant::now();
+    (0..a_second_of(15)).for_each(|_| flood.emit(event, data.clone()));
+    let refused = flood.event("refused").await;
+    assert_eq!((&refused["event"], &refused["code"]), (&json!(event), &json!("too_fast")));
+    assert_eq!(neighbour.ask("echo", json!({ "n": 2 })).await, Ok(json!(2)));
+    // After all that, in its turn.
+    let answer = flood.ask(event, data).await;
+    assert!(answer.is_ok() || answer == Err("too_fast".into()), "{answer:?}");
+    assert!(begin.elapsed() >= Duration::from_secs(1), "{:?}", begin.elapsed());
+}
+
+#[tokio::test]
+async fn what_is_no_event_counts_as_well() {
+    let ping = [0x89, 0x80, 0, 0, 0, 0];
+    let alive = [0x81, 0x80 | 1, 0, 0, 0, 0, b'3'];
+    let other_namespace = [&[0x81, 0x80 | 5, 0, 0, 0, 0][..], b"40/x,"].concat();
+    let cluster = cluster().await;
+    let mut neighbour = cluster.visitor().await;
+    for frame in [&ping[..], &alive, &other_namespace] {
+        let mut flood = Raw::connect(&cluster.url).await;
+        flood.send(&websocket("/socket.io", &[])).await;
+        assert_eq!(status(&flood.head().await), 101);
+        flood.send_frame("40").await;
+        let begin = Instant::now();
+        flood.send_bytes(&frame.repeat(a_second_of(frame.len()))).await;
+        flood.send_frame(r#"42["last",{}]"#).await;
+        neighbour.ask("watch_rooms", Value::Null).await.expect("others are heard");
+        flood.until(r#""event":"last""#).await;
+        assert!(begin.elapsed() >= Duration::from_secs(1), "{frame:x?}: {:?}", begin.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn what_one_says_is_his_and_not_his_connection_s() {
+    let cluster = start_game(&["--events-per-second", "1"]).await;
+    let mut ann = cluster.player("Ann").await;
+    ann.back().await;
+    while ann.ask("list", json!({})).await.is_ok() {}
+    ann.back().await;
+    let mut allowed = 0;
+    while ann.ask("list", json!({})).await.is_ok() {
+        allowed += 1;
+    }
+    // Three at once are allowed to who comes for the first time.
+    assert!(allowed < 3, "{allowed}");
+}
+
+async fn cluster() -> TestLobby {
+    let flags = ["--events-per-second", EVENTS_PER_SECOND];
+    // Much comes at once, and all of it is answered.
+    start_game(&[&flags[..], &["--max-waiting", "10000", "--max-unsent", "10000"]].concat()).await
+}

@@ -1,0 +1,50 @@
+//! Rooms: which one a player gets, what rooms tell the lobby, what happens when one has ended.
+
+use cluster::{Exit, LobbyContext, Player, Refusal, RoomId, RoomInfo, RoomManager};
+use tracing::info;
+
+use crate::{
+    messages::{LobbyEvent, Options, ToLobby},
+    room::Arena,
+    server::{GOAL, Server},
+};
+
+impl RoomManager<Arena> for Server {
+    // HOOK: which room does a player get?
+    fn pick(&mut self, lobby: &LobbyContext<Self>, player: &Player) -> Result<RoomId, Refusal> {
+        // The fullest room first, so that players meet.
+        if let Some(room) = lobby.fullest::<Arena>() {
+            return Ok(room.id);
+        }
+        let options = Options { title: format!("{}'s arena", player.name), goal: GOAL };
+        lobby.create::<Arena>(player, lobby.settings().seats, options)
+    }
+
+    // HOOK: a message of a room.
+    fn on_room_message(
+        &mut self,
+        lobby: &LobbyContext<Self>,
+        room: &RoomInfo<Options>,
+        message: ToLobby,
+    ) {
+        let title = &room.options.title;
+        let text = match message {
+            ToLobby::Leader { name, score } => format!("{name} has {score} in {title}"),
+            ToLobby::Won { name } => {
+                self.games_played += 1;
+                info!(games_played = self.games_played, "{name} has won {title}");
+                format!("{name} has won {title}")
+            }
+        };
+        lobby.broadcast(LobbyEvent::News { text });
+    }
+
+    // HOOK: a room has ended.
+    fn on_room_exit(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<Options>, exit: Exit) {
+        // Of a game that was won the room has told already.
+        if exit != Exit::Finished {
+            let text = format!("{} is over ({})", room.options.title, exit.reason());
+            lobby.broadcast(LobbyEvent::News { text });
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The program: the lobby by default, or one of the rooms that a lobby starts.
+
+use std::process::ExitCode;
+
+use app::{defaults::DEFAULTS, room::Game, server::Server};
+
+fn main() -> ExitCode {
+    cluster::lobby::<Server>(DEFAULTS).room::<Game>("game").run()
+}

@@ -1,0 +1,46 @@
+//! Rooms: which one a player gets, what rooms tell the lobby, what happens when one has ended.
+
+use cluster::{Exit, LobbyContext, Player, Refusal, RoomId, RoomInfo, RoomManager};
+use tracing::info;
+
+use crate::{
+    messages::{LobbyEvent, Options, ToLobby, ToRoom},
+    room::Game,
+    server::Server,
+};
+
+impl RoomManager<Game> for Server {
+    // HOOK: which room does a player get who asks to play? Default: the fullest open one, or a new one.
+    fn pick(&mut self, lobby: &LobbyContext<Self>, player: &Player) -> Result<RoomId, Refusal> {
+        info!(player = %player.name, "pick");
+        match lobby.fullest::<Game>() {
+            Some(room) => Ok(room.id),
+            None => lobby.create::<Game>(player, lobby.settings().seats, Options::default()),
+        }
+    }
+
+    // HOOK: a room is open. Default: nothing.
+    fn on_room_ready(&mut self, _lobby: &LobbyContext<Self>, room: &RoomInfo<Options>) {
+        info!(room = %room.id, "on_room_ready");
+    }
+
+    // HOOK: a message of a room's `tell_lobby`. Default: nothing.
+    fn on_room_message(
+        &mut self,
+        lobby: &LobbyContext<Self>,
+        room: &RoomInfo<Options>,
+        message: ToLobby,
+    ) {
+        info!(room = %room.id, ?message, "on_room_message");
+        let ToLobby::Hello { from } = message;
+        self.hellos += 1;
+        lobby.broadcast(LobbyEvent::News { text: format!("{from} says hello in {}", room.id) });
+        // The room may have ended meanwhile.
+        let _ = lobby.tell::<Game>(&room.id, ToRoom::Hellos(self.hellos));
+    }
+
+    // HOOK: a room has ended; its players are back, or on the way. Default: nothing.
+    fn on_room_exit(&mut self, _lobby: &LobbyContext<Self>, room: &RoomInfo<Options>, exit: Exit) {
+        info!(room = %room.id, ?exit, "on_room_exit");
+    }
+}

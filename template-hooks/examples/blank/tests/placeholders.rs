@@ -1,0 +1,99 @@
+//! The placeholders of this example: a hello, and hooks that say in the log that they were called. Delete this file
+//! with them.
+
+use app::{
+    messages::{Options, ToLobby, ToRoom},
+    room::Game,
+};
+use cluster::testing::{Signal, TestRoom, TestLobby, eventually};
+use serde_json::{Value, json};
+
+async fn start(flags: &[&str]) -> TestLobby {
+    TestLobby::start(env!("CARGO_BIN_EXE_server"), flags).await
+}
+
+#[test]
+fn everyone_hears_hello_and_so_does_the_lobby() {
+    let mut room = TestRoom::<Game>::open(Options {}, 2, 7).expect("a room");
+    let (ann, bob) = (room.join("Ann").expect("a seat"), room.join("Bob").expect("a seat"));
+    room.emit(&ann, "hello", json!({})).expect("it is polite");
+    let greeting = json!({ "text": "Ann says hello" });
+    assert_eq!(room.last(&ann, "greeting"), Some(&greeting));
+    assert_eq!(room.last(&bob, "greeting"), Some(&greeting));
+    let told = room.told_lobby();
+    assert!(matches!(&told[..], [ToLobby::Hello { from }] if from == "Ann"), "{told:?}");
+    room.tell(ToRoom::Hellos(1));
+}
+
+#[tokio::test]
+async fn two_players_meet_and_hear_each_other() {
+    let lobby = start(&["--seats", "2"]).await;
+    let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
+    let mut visitor = lobby.visitor().await;
+    let mut anns = ann.enter("play", json!({})).await;
+    let mut bobs = bob.enter("play", json!({})).await;
+    let room = anns.event("joined").await["room"].take();
+    assert_eq!(bobs.event("joined").await["room"], room);
+    anns.ask("hello", json!({})).await.expect("it is polite");
+    assert_eq!(bobs.event("greeting").await, json!({ "text": "Ann says hello" }));
+    let news = format!("Ann says hello in {}", room.as_str().expect("an id"));
+    assert_eq!(visitor.event("news").await, json!({ "text": news }));
+}
+
+/// All but `on_tick`: no rate is set.
+#[tokio::test]
+async fn every_hook_is_called_in_the_course_of_a_players_life() {
+    let mut lobby = start(&[]).await;
+    let mut ann = lobby.player("Ann").await;
+    let mut room = ann.enter("play", json!({})).await;
+    called("lobby", "on_leave", 1, &lobby).await;
+    room.ask("hello", json!({})).await.expect("it is polite");
+    called("room", "on_lobby_message", 1, &lobby).await;
+    assert_eq!(room.ask_binary(&[1, 2, 3]).await["error"]["code"], "unknown_event");
+
+    // In another window: the lobby knows of her seat, and sends her back to it.
+    ann.back().await;
+    let reroute = ann.rerouted().await;
+    let another = ann.take(&reroute).await;
+    called("lobby", "on_leave", 2, &lobby).await;
+    drop(another);
+    called("room", "on_leave", 1, &lobby).await;
+    ann.back().await;
+    called("lobby", "on_arrive", 3, &lobby).await;
+
+    lobby.signal(Signal::TERM);
+    assert!(lobby.ended().await.success());
+    called("lobby", "on_room_exit", 1, &lobby).await;
+    called("room", "on_dispose", 1, &lobby).await;
+    let by_the_lobby = "on_start on_register on_arrive on_request on_room_ready on_leave \
+        on_room_message on_stop on_room_exit";
+    assert_eq!(in_order(hooks("lobby", &lobby)), by_the_lobby);
+    let by_the_room = "on_open on_admit snapshot on_join on_message on_lobby_message on_binary \
+        on_reconnect on_disconnect on_leave on_drain on_dispose";
+    assert_eq!(in_order(hooks("room", &lobby)), by_the_room);
+}
+
+/// Waits until this hook has been called so many times.
+async fn called(by: &str, name: &str, times: usize, lobby: &TestLobby) {
+    let count = || hooks(by, lobby).iter().filter(|hook| *hook == name).count();
+    eventually(name, || (count() >= times).then_some(())).await;
+}
+
+/// The hooks that the lobby, or a room, says were called.
+fn hooks(by: &str, lobby: &TestLobby) -> Vec<String> {
+    let hook = |line: Value| {
+        let name = line["message"].as_str()?.split(' ').next()?.to_owned();
+        let target = line["target"].as_str()?;
+        // A room's lines come through the lobby.
+        let caller = if target.starts_with("app::") { "lobby" } else { "room" };
+        let is_hook = name.starts_with("on_") || name == "snapshot";
+        (is_hook && caller == by).then_some(name)
+    };
+    lobby.lines().into_iter().filter_map(hook).collect()
+}
+
+/// Each once, by when it was called first.
+fn in_order(hooks: Vec<String>) -> String {
+    let first = |at: &usize| !hooks[..*at].contains(&hooks[*at]);
+    (0..hooks.len()).filter(first).map(|at| hooks[at].as_str()).collect::<Vec<_>>().join(" ")
+}

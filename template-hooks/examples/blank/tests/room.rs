@@ -1,0 +1,40 @@
+//! Your room by itself: no processes, no sockets, and a clock that only these tests move. Edit these
+//! along with `src/room.rs`.
+
+use std::time::Duration;
+
+use app::{messages::Options, room::Game};
+use cluster::{Exit, Refusal, testing::TestRoom};
+use serde_json::json;
+
+fn room() -> TestRoom<Game> {
+    TestRoom::open(Options {}, 2, 7).expect("a room")
+}
+
+#[test]
+fn bytes_are_refused_as_unknown() {
+    let mut room = room();
+    let ann = room.join("Ann").expect("a free seat");
+    let refused = room.emit_binary(&ann, vec![1, 2, 3]);
+    assert_eq!(refused, Err(Refusal::UnknownEvent("binary".to_owned())));
+}
+
+#[test]
+fn a_player_who_loses_the_connection_leaves_at_once() {
+    let mut room = room();
+    let (ann, bob) = (room.join("Ann").expect("a seat"), room.join("Bob").expect("a seat"));
+    room.drop_player(&ann);
+    let left = json!({ "player": ann, "reason": "dropped" });
+    assert_eq!(room.last(&bob, "player_left"), Some(&left));
+}
+
+#[test]
+fn a_room_that_is_to_end_waits_for_its_players() {
+    let mut room = room();
+    let ann = room.join("Ann").expect("a free seat");
+    room.drain(Duration::from_secs(5));
+    assert_eq!(room.join("Bob").map(drop), Err(Refusal::RoomLocked));
+    assert!(room.exit().is_none());
+    room.leave(&ann);
+    assert_eq!(room.exit(), Some(Exit::Closed));
+}

@@ -1,0 +1,9 @@
+//! Your lobby and your rooms: `server.rs` (people), `room_manager.rs` (which room a player gets), `room.rs`
+//! (one room), `queue.rs` (waiting for an opponent), `messages.rs` (message types), and `static/client.js` (the page). `rg HOOK` shows the places.
+
+pub mod defaults;
+pub mod messages;
+pub mod queue;
+pub mod room;
+pub mod room_manager;
+pub mod server;

@@ -1,0 +1,236 @@
+//! Your room by itself: no processes, no sockets, and a clock that only these tests move. Edit these
+//! along with `src/room.rs`.
+
+use std::time::Duration;
+
+use app::{
+    messages::{Options, ToLobby},
+    room::Duel,
+};
+use cluster::{Exit, Player, Refusal, testing::TestRoom};
+use serde_json::{Value, json};
+
+const PATIENCE: u32 = 20;
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Columns that fill the board, and nobody wins.
+const DRAW: &str = "545062455041104565311226266362030334314210";
+
+#[test]
+fn four_in_a_row_win_in_every_direction() {
+    for (moves, cells) in [
+        ("0011223", vec![35, 36, 37, 38]),
+        ("0101010", vec![14, 21, 28, 35]),
+        ("01122323363", vec![17, 23, 29, 35]),
+        ("65544343303", vec![17, 25, 33, 41]),
+        // Five are as good, and all of them are shown.
+        ("001122443", vec![35, 36, 37, 38, 39]),
+    ] {
+        let mut table = Table::new();
+        let winner = table.turn();
+        let (before, last) = moves.split_at(moves.len() - 1);
+        table.play(before);
+        assert_eq!(table.game()["end"], json!(null), "{moves}");
+        table.play(last);
+        let end = json!({ "winner": winner, "why": "four", "cells": cells });
+        assert_eq!(table.game()["end"], end, "{moves}");
+        assert_eq!(table.game()["sides"][winner]["wins"], 1);
+    }
+}
+
+#[test]
+fn a_full_board_is_a_draw() {
+    let mut table = Table::new();
+    table.play(DRAW);
+    assert_eq!(table.game()["end"], json!({ "winner": null, "why": "board_full", "cells": [] }));
+    table.room.advance(60 * SECOND);
+    table.ends_with([("Ann", 0), ("Bob", 0)]);
+}
+
+#[test]
+fn what_the_rules_do_not_allow_is_refused_and_changes_nothing() {
+    let mut table = Table::new();
+    let (turn, columns) = (table.turn(), "000000");
+    let refused = |table: &mut Table, side: usize, event: &str, data: Value| {
+        let before = table.game().clone();
+        let refusal = table.emit(side, event, data).expect_err("refused");
+        assert_eq!(*table.game(), before);
+        refusal.code().to_owned()
+    };
+    assert_eq!(refused(&mut table, 1 - turn, "play", json!({ "column": 3 })), "not_your_turn");
+    assert_eq!(refused(&mut table, turn, "play", json!({ "column": 7 })), "no_such_column");
+    assert_eq!(refused(&mut table, turn, "play", json!({ "column": -1 })), "bad_message");
+    assert_eq!(refused(&mut table, turn, "play", json!({ "column": 0.5 })), "bad_message");
+    assert_eq!(refused(&mut table, turn, "rematch", json!({})), "game_not_over");
+    table.play(columns);
+    assert_eq!(refused(&mut table, turn, "play", json!({ "column": 0 })), "column_full");
+    table.play("1212121");
+    assert_eq!(refused(&mut table, 1 - turn, "play", json!({ "column": 3 })), "game_over");
+}
+
+#[test]
+fn alone_nobody_plays() {
+    let mut room = open();
+    let ann = room.join("Ann").expect("a seat");
+    for (event, data) in [("play", json!({ "column": 3 })), ("rematch", json!({}))] {
+        let refusal = room.emit(&ann, event, data).expect_err("refused");
+        assert_eq!(refusal.code(), "no_opponent");
+    }
+}
+
+#[test]
+fn a_game_that_has_begun_lets_nobody_in() {
+    let mut table = Table::new();
+    assert_eq!(table.room.join("Cem"), Err(Refusal::RoomLocked));
+    let [ann, _] = table.players.clone();
+    table.room.leave(&ann);
+    assert_eq!(table.room.join("Cem"), Err(Refusal::RoomLocked));
+}
+
+#[test]
+fn who_returns_in_time_plays_on_and_the_clock_has_rested() {
+    let mut table = Table::new();
+    table.play("334");
+    table.room.advance(10 * SECOND);
+    let mut before = table.game().clone();
+    before["seconds"] = json!(50);
+    let [ann, bob] = table.players.clone();
+
+    table.room.drop_player(&ann);
+    assert_eq!(table.room.last(&bob, "player_dropped"), Some(&json!({ "player": ann })));
+    table.room.advance(29 * SECOND);
+    table.room.sent(&ann);
+    table.room.join_as(&ann).expect("her seat");
+    assert_eq!(table.room.last(&bob, "player_returned"), Some(&json!({ "player": ann })));
+    assert_eq!(table.room.last(&ann, "game"), Some(&before));
+    table.play("4");
+    assert_eq!(table.game()["end"], json!(null));
+}
+
+#[test]
+fn one_may_move_while_the_other_is_away() {
+    let mut table = Table::new();
+    let turn = table.turn();
+    let away = table.players[1 - turn].clone();
+    table.room.drop_player(&away);
+    table.emit(turn, "play", json!({ "column": 3 })).expect("a good move");
+    table.room.join_as(&away).expect("a seat");
+    let cell = table.room.last(&away, "game").expect("a snapshot")["board"][38].clone();
+    assert_eq!(cell, turn);
+}
+
+#[test]
+fn who_does_not_return_in_time_has_lost() {
+    let mut table = Table::new();
+    let [ann, bob] = table.players.clone();
+    table.room.drop_player(&ann);
+    table.room.advance(30 * SECOND);
+    let end = json!({ "winner": 1, "why": "away", "cells": [] });
+    assert_eq!(table.room.last(&bob, "game").expect("news")["end"], end);
+    // He may look at it for a moment.
+    table.room.advance(10 * SECOND);
+    table.ends_with([("Bob", 1), ("Ann", 0)]);
+}
+
+#[test]
+fn who_leaves_has_lost_and_the_room_ends_when_the_other_leaves_too() {
+    let mut table = Table::new();
+    let [ann, bob] = table.players.clone();
+    table.room.leave(&bob);
+    let end = json!({ "winner": 0, "why": "left", "cells": [] });
+    assert_eq!(table.room.last(&ann, "game").expect("news")["end"], end);
+    let refusal = table.emit(0, "rematch", json!({})).expect_err("nobody to play with");
+    assert_eq!(refusal.code(), "no_opponent");
+    assert!(table.room.exit().is_none());
+    table.room.leave(&ann);
+    table.ends_with([("Ann", 1), ("Bob", 0)]);
+}
+
+#[test]
+fn who_does_not_move_in_time_has_lost() {
+    let mut table = Table::new();
+    table.play("3");
+    let slow = table.turn();
+    table.room.advance(60 * SECOND);
+    let end = json!({ "winner": 1 - slow, "why": "too_slow", "cells": [] });
+    assert_eq!(table.game()["end"], end);
+}
+
+#[test]
+fn a_rematch_begins_when_both_want_it_and_the_other_one_begins() {
+    let mut table = Table::new();
+    let first = table.turn();
+    table.play("0101010");
+    table.emit(0, "rematch", json!({})).expect("it is over");
+    assert!(!table.game()["end"].is_null());
+    table.emit(1, "rematch", json!({})).expect("it is over");
+    assert_eq!(table.game()["end"], json!(null));
+    assert_eq!(table.turn(), 1 - first);
+    table.play("0101010");
+    table.room.advance(60 * SECOND);
+    table.ends_with([("Ann", 1), ("Bob", 1)]);
+}
+
+#[test]
+fn an_opponent_who_never_comes_is_not_waited_for() {
+    let mut room = open();
+    let ann = room.join("Ann").expect("a seat");
+    room.advance(PATIENCE * SECOND);
+    let goodbye = json!({ "to": "lobby", "reason": "no_opponent" });
+    assert_eq!(room.last(&ann, "reroute"), Some(&goodbye));
+    assert_eq!(room.exit(), Some(Exit::Closed));
+}
+
+#[test]
+fn a_room_whose_only_player_leaves_is_over() {
+    let mut room = open();
+    let ann = room.join("Ann").expect("a seat");
+    room.leave(&ann);
+    assert_eq!(room.exit(), Some(Exit::Closed));
+}
+
+/// Ann and Bob at a board.
+struct Table {
+    room: TestRoom<Duel>,
+    players: [Player; 2],
+}
+
+impl Table {
+    fn new() -> Table {
+        let mut room = open();
+        let players = ["Ann", "Bob"].map(|name| room.join(name).expect("a seat"));
+        Table { room, players }
+    }
+
+    /// Each column is played by the one whose turn it is.
+    fn play(&mut self, columns: &str) {
+        for column in columns.bytes().map(|digit| digit - b'0') {
+            let turn = self.turn();
+            self.emit(turn, "play", json!({ "column": column })).expect("a good move");
+        }
+    }
+
+    fn emit(&mut self, side: usize, event: &str, data: Value) -> Result<Value, Refusal> {
+        self.room.emit(&self.players[side], event, data)
+    }
+
+    /// As the one sees it who was told last.
+    fn game(&self) -> &Value {
+        self.room.last(&self.players[0], "game").expect("the room shows itself")
+    }
+
+    fn turn(&self) -> usize {
+        self.game()["turn"].as_u64().expect("a side") as usize
+    }
+
+    /// The room has ended, and its last message to the lobby were these scores.
+    fn ends_with(&mut self, scores: [(&str, u32); 2]) {
+        assert_eq!(self.room.exit(), Some(Exit::Finished));
+        let scores = ToLobby::Scores(scores.map(|(name, wins)| (name.to_owned(), wins)));
+        assert_eq!(self.room.told_lobby().last(), Some(&scores));
+    }
+}
+
+fn open() -> TestRoom<Duel> {
+    TestRoom::open(Options { patience: PATIENCE }, 2, 7).expect("a room")
+}

@@ -1,0 +1,141 @@
+//! Your own lobby and rooms, as they come: dots that race for coins. Edit these along with your hooks.
+
+use std::process::{Child, Command, Stdio};
+
+use cluster::testing::{Client, Signal, TestLobby};
+use serde_json::{Value, json};
+
+async fn start(flags: &[&str]) -> TestLobby {
+    TestLobby::start(env!("CARGO_BIN_EXE_server"), flags).await
+}
+
+#[tokio::test]
+async fn two_players_meet_and_see_each_other_move() {
+    let lobby = start(&["--seats", "2"]).await;
+    let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
+    let mut anns = ann.enter("play", json!({})).await;
+    let mut bobs = bob.enter("play", json!({})).await;
+    assert_eq!(anns.event("joined").await["room"], bobs.event("joined").await["room"]);
+    assert_eq!(anns.event("player_joined").await, json!({ "player": bob.you }));
+
+    let before = dot(&mut bobs, &ann.you).await["x"].as_f64();
+    let x = if before < Some(0.5) { 1.0 } else { -1.0 };
+    anns.ask("steer", json!({ "x": x, "y": 0.0 })).await.expect("a good direction");
+    while dot(&mut bobs, &ann.you).await["x"].as_f64() == before {}
+}
+
+#[tokio::test]
+async fn who_reaches_the_coin_scores_and_the_lobby_hears_of_it() {
+    let lobby = start(&[]).await;
+    let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
+    let mut room = ann.enter("create", json!({ "title": "Ann's" })).await;
+    let scored = async {
+        loop {
+            let state = room.event("state").await;
+            let dot = find(&state, &ann.you).expect("she is in the arena");
+            let way = |axis: &str, at: usize| {
+                let left = state["coin"][at].as_f64().unwrap() - dot[axis].as_f64().unwrap();
+                (left * 20.0).clamp(-1.0, 1.0)
+            };
+            room.emit("steer", json!({ "x": way("x", 0), "y": way("y", 1) }));
+            if room.unheard().contains(&"scored") {
+                return room.event("scored").await;
+            }
+        }
+    };
+    assert_eq!(scored.await, json!({ "player": ann.you["id"], "score": 1 }));
+    assert_eq!(bob.lobby().event("news").await, json!({ "text": "Ann has 1 in Ann's" }));
+}
+
+#[tokio::test]
+async fn a_room_shows_up_in_the_list_with_its_seats() {
+    let lobby = start(&["--seats", "3"]).await;
+    let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
+    bob.ask("watch_rooms", json!({})).await.expect("anyone may watch");
+    assert_eq!(bob.lobby().event("rooms").await, json!([]));
+    let room =
+        ann.ask("create", json!({ "title": " Ann's " })).await.expect("a room")["room"].take();
+    let shown = json!([{
+        "room": room, "kind": "arena", "options": { "title": "Ann's", "goal": 10 }, "host": ann.you["id"],
+        "players": 1, "capacity": 3, "locked": false,
+    }]);
+    bob.lobby().event_where("rooms", |rooms| *rooms == shown).await;
+}
+
+#[tokio::test]
+async fn a_title_is_checked() {
+    let lobby = start(&[]).await;
+    let mut ann = lobby.player("Ann").await;
+    for bad in ["", "   ", &"x".repeat(41)] {
+        let refused = ann.ask("create", json!({ "title": bad })).await;
+        assert_eq!(refused, Err("bad_title".into()), "{bad:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_killed_room_sends_its_players_back_and_makes_news() {
+    let lobby = start(&[]).await;
+    let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
+    let mut room = ann.enter("create", json!({ "title": "Ann's" })).await;
+    let id = room.event("joined").await["room"].take();
+    lobby.signal_room(&id, Signal::KILL).await;
+    assert!(!room.end().await);
+    assert_eq!(ann.back().await["returned"], json!({ "room": id, "reason": "crashed" }));
+    assert_eq!(bob.lobby().event("news").await, json!({ "text": "Ann's is over (crashed)" }));
+}
+
+/// `examples/bot.rs` knows nothing but the wire.
+#[tokio::test]
+async fn a_bot_plays_and_scores() {
+    let lobby = start(&[]).await;
+    let mut bob = lobby.player("Bob").await;
+    let _bot = Bot::start(&lobby.url);
+    let score = json!({ "text": "Bot 1 has 1 in Bot 1's arena" });
+    assert_eq!(bob.lobby().event("news").await, score);
+
+    // Whatever ends the room, it plays on in the next one.
+    let room = lobby.logged("room created").await["room"].take();
+    lobby.signal_room(&room, Signal::KILL).await;
+    let over = json!({ "text": "Bot 1's arena is over (crashed)" });
+    while bob.lobby().event("news").await != over {}
+    assert_eq!(bob.lobby().event("news").await, score);
+}
+
+#[tokio::test]
+async fn the_page_is_served() {
+    let lobby = start(&[]).await;
+    assert_eq!(lobby.http("GET", "/").await.0, 200);
+    assert_eq!(lobby.http("GET", "/missing").await.0, 404);
+}
+
+/// Gone when dropped.
+struct Bot(Child);
+
+impl Bot {
+    fn start(url: &str) -> Bot {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["run", "--quiet", "--locked", "--example", "bot", "--", url]);
+        Bot(cargo.stdout(Stdio::null()).spawn().expect("Cargo runs"))
+    }
+}
+
+impl Drop for Bot {
+    fn drop(&mut self) {
+        // Cargo has become the bot.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// This player's dot, the next time the room shows it.
+async fn dot(room: &mut Client, you: &Value) -> Value {
+    loop {
+        if let Some(dot) = find(&room.event("state").await, you) {
+            return dot;
+        }
+    }
+}
+
+fn find(state: &Value, you: &Value) -> Option<Value> {
+    state["dots"].as_array()?.iter().find(|dot| dot["id"] == you["id"]).cloned()
+}
