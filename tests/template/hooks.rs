@@ -5,13 +5,8 @@ use std::path::Path;
 use crate::helpers::{REPOSITORY, read, repository};
 
 /// What a user edits.
-const YOURS: [&str; 5] = [
-    "src/server.rs",
-    "src/room_manager.rs",
-    "src/room.rs",
-    "src/messages.rs",
-    "static/client.js",
-];
+const YOURS: [&str; 5] =
+    ["src/server.rs", "src/room_manager.rs", "src/room.rs", "src/messages.rs", "static/client.js"];
 
 /// Where the hooks are defined.
 const LOBBY: &str = "\npub trait Lobby:";

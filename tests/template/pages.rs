@@ -29,7 +29,7 @@ fn no_page_has_a_script_a_style_or_a_handler_within() {
             assert_eq!(inline(&text), Vec::<String>::new(), "{path}");
         }
     }
-    assert_eq!(pages, 4, "one for each example");
+    assert_eq!(pages, 5, "one for each example, and that of the structure's tests");
 }
 
 #[test]
