@@ -95,7 +95,7 @@ function showRooms(rooms) {
 function addRow(room) {
   const row = document.createElement("li");
   const button = document.createElement("button");
-  button.onclick = () => attempt(cluster.lobby.request("join", { room }));
+  button.onclick = () => attempt(cluster.join(room));
   row.append(button);
   $("rooms").append(row);
   rows.set(room, row);
@@ -110,7 +110,7 @@ $("create").onsubmit = (/** @type {SubmitEvent} */ event) => {
   event.preventDefault();
   attempt(cluster.lobby.request("create", { title: $("create").elements.title.value }));
 };
-$("join-any").onclick = () => attempt(cluster.lobby.request("play"));
+$("join-any").onclick = () => attempt(cluster.play("arena"));
 $("leave").onclick = () => cluster.leave();
 $("resume").onclick = () => cluster.start();
 

@@ -44,7 +44,7 @@ npm ci --no-audit --no-fund
 
 step "formatting and lints"
 cargo fmt --all --check
-cargo clippy --workspace --all-targets --locked -- -D warnings
+cargo clippy --workspace --all-targets --test '*' --locked -- -D warnings
 template-hooks/twins.sh --check
 npm run check
 

@@ -103,13 +103,34 @@ export class Cluster {
    */
   async register(form) {
     const data = typeof form === "string" ? { name: form } : form;
-    const lobby = /** @type {Connection<{ register: object }, never>} */ (/** @type {unknown} */ (this.lobby));
-    const { token, you } = await lobby.request("register", data);
+    const { token, you } = await this.#lobbyRequests.request("register", data);
     const stored = this.#token.set(token);
     this.you = you;
     this.#watch("registered", you);
     await stored;
     return you;
+  }
+
+  /**
+   * Asks for a seat in a room of this kind, by default the first that the program registers; the lobby's `pick`
+   * says in which. Resolves when the player is on the way, and rejects with a {@link Refusal}.
+   * @param {string} [kind] @returns {Promise<{ room: string }>}
+   */
+  play(kind) {
+    return this.#lobbyRequests.request("play", { kind });
+  }
+
+  /**
+   * Asks for a seat in this room, or in the private one with this code; otherwise as {@link Cluster.play}.
+   * @param {string | { code: string }} to @returns {Promise<{ room: string }>}
+   */
+  join(to) {
+    return this.#lobbyRequests.request("join", typeof to === "string" ? { room: to } : to);
+  }
+
+  /** Requests that the cluster answers itself. @type {Connection<any, never>} */
+  get #lobbyRequests() {
+    return /** @type {Connection<any, never>} */ (/** @type {unknown} */ (this.lobby));
   }
 
   /** Logs out: forgets who this is, also in the lobby, and is there as a stranger. */

@@ -88,8 +88,8 @@ export type Watcher = (what: string, detail: any) => void;
 export type AnyMessages = {
   lobbyRequest: any; lobbyEvent: any; roomRequest: any; roomEvent: any; options: any;
 };
-export type ToLobby<M extends AnyMessages> = M["lobbyRequest"] | "play" | { play: { kind: string } }
-  | { join: { room: string } | { code: string } } | "watch_rooms" | "unwatch_rooms";
+export type ToLobby<M extends AnyMessages> = M["lobbyRequest"] | "watch_rooms" | "unwatch_rooms"
+  | "play" | { play: { kind?: string } } | { join: { room: string } | { code: string } };
 export type FromLobby<M extends AnyMessages> = M["lobbyEvent"] | { rooms: RoomInfo<M["options"]>[] };
 export type ToRoom<M extends AnyMessages> = M["roomRequest"] | { binary: ArrayBuffer | Uint8Array };
 /** In Node binary data is a Buffer. */

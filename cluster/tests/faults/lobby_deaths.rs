@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::{
     ONE_AT_A_TIME,
-    common::{command, game, start_game},
+    common::{builder, command, game, start_game},
     faults::{
         baseline::{children, members},
         storm::{Storm, flags},

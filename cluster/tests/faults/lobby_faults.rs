@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{
     ONE_AT_A_TIME,
-    common::{game, raw::http},
+    common::{builder, game, raw::http},
     faults::{
         baseline::{children, members},
         storm::{Storm, flags},

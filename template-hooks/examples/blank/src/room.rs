@@ -90,7 +90,7 @@ impl Room for Game {
 
     // HOOK: a message of the lobby's `tell`. Default: nothing.
     fn on_lobby_message(&mut self, _room: &RoomContext<Self>, message: ToRoom) {
-        info!(?message, "on_lobby_message");
+        info!(received = ?message, "on_lobby_message");
     }
 
     // HOOK: the lobby wants the room to end. Default: wait until all have left, or the time is up.

@@ -31,7 +31,7 @@ impl RoomManager<Game> for Server {
         room: &RoomInfo<Options>,
         message: ToLobby,
     ) {
-        info!(room = %room.id, ?message, "on_room_message");
+        info!(room = %room.id, received = ?message, "on_room_message");
         let ToLobby::Hello { from } = message;
         self.hellos += 1;
         lobby.broadcast(LobbyEvent::News { text: format!("{from} says hello in {}", room.id) });

@@ -100,7 +100,8 @@ $("register").onsubmit = (/** @type {SubmitEvent} */ event) => {
   event.preventDefault();
   attempt(cluster.register($("register").elements.name.value).then(welcome));
 };
-$("join").onclick = () => attempt(cluster.lobby.request("play"));
+$("join").onclick = () => attempt(cluster.play("game"));
+$("wave").onclick = () => attempt(cluster.lobby.request("wave"));
 $("hello").onclick = () => cluster.room.send("hello");
 $("leave").onclick = () => cluster.leave();
 $("resume").onclick = () => cluster.start();

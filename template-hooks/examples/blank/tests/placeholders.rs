@@ -5,7 +5,7 @@ use app::{
     messages::{Options, ToLobby, ToRoom},
     room::Game,
 };
-use cluster::testing::{Signal, TestRoom, TestLobby, eventually};
+use cluster::testing::{Signal, TestLobby, TestRoom, eventually};
 use serde_json::{Value, json};
 
 async fn start(flags: &[&str]) -> TestLobby {
@@ -45,6 +45,8 @@ async fn two_players_meet_and_hear_each_other() {
 async fn every_hook_is_called_in_the_course_of_a_players_life() {
     let mut lobby = start(&[]).await;
     let mut ann = lobby.player("Ann").await;
+    ann.ask("wave", json!({})).await.expect("it is polite");
+    assert_eq!(ann.lobby().event("news").await, json!({ "text": "Ann waves" }));
     let mut room = ann.enter("play", json!({})).await;
     called("lobby", "on_leave", 1, &lobby).await;
     room.ask("hello", json!({})).await.expect("it is polite");
@@ -65,7 +67,7 @@ async fn every_hook_is_called_in_the_course_of_a_players_life() {
     assert!(lobby.ended().await.success());
     called("lobby", "on_room_exit", 1, &lobby).await;
     called("room", "on_dispose", 1, &lobby).await;
-    let by_the_lobby = "on_start on_register on_arrive on_request on_room_ready on_leave \
+    let by_the_lobby = "on_start on_register on_arrive on_request pick on_room_ready on_leave \
         on_room_message on_stop on_room_exit";
     assert_eq!(in_order(hooks("lobby", &lobby)), by_the_lobby);
     let by_the_room = "on_open on_admit snapshot on_join on_message on_lobby_message on_binary \
@@ -86,7 +88,7 @@ fn hooks(by: &str, lobby: &TestLobby) -> Vec<String> {
         let target = line["target"].as_str()?;
         // A room's lines come through the lobby.
         let caller = if target.starts_with("app::") { "lobby" } else { "room" };
-        let is_hook = name.starts_with("on_") || name == "snapshot";
+        let is_hook = name.starts_with("on_") || ["snapshot", "pick"].contains(&&*name);
         (is_hook && caller == by).then_some(name)
     };
     lobby.lines().into_iter().filter_map(hook).collect()

@@ -12,9 +12,6 @@ use rand::RngExt as _;
 use self::game::{FAREWELL, Game, Why};
 use crate::messages::{Options, RoomEvent, RoomRequest, ToLobby};
 
-/// How long a disconnected player's seat is kept. Then the other one wins.
-const GRACE: Duration = Duration::from_secs(30);
-
 pub struct Duel {
     game: Game,
 }
@@ -69,7 +66,8 @@ impl Room for Duel {
 
     // HOOK: a player lost the connection.
     fn on_disconnect(&mut self, _: &RoomContext<Self>, _: &Player) -> Option<Duration> {
-        Some(GRACE)
+        // When nobody returns within this, the other one wins.
+        Some(Duration::from_secs(30))
     }
 
     // HOOK: a player has left.
@@ -99,8 +97,9 @@ impl Room for Duel {
         }
         self.game.seconds = self.game.seconds.saturating_sub(1);
         if self.game.seconds > 0 {
-            // Still time.
-        } else if self.game.is_on() {
+            return;
+        }
+        if self.game.is_on() {
             self.game.forfeit(self.game.turn, Why::TooSlow);
             room.sync();
         } else if self.game.has_begun() {
