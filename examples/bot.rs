@@ -1,5 +1,5 @@
 //! Bots that play the arena, for who writes a client in another language: nothing here comes from the
-//! crate. All they know is the wire ("On the wire" in ARCHITECTURE.md); Socket.IO is some digits before JSON.
+//! crate. All they know is the wire (cluster/docs/wire.md); Socket.IO is some digits before JSON.
 //!
 //! `cargo run --example bot [URL [HOW_MANY]]`: the lobby, by default http://127.0.0.1:3000, and how many
 //! bots play, by default one. Ctrl-C ends them.

@@ -25,7 +25,7 @@ twin() {
 
 name=$(sed -n 's/^name = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
 # Without this repository's own tests, and what only they need.
-twin Cargo.toml 1 -e '/^# Only in this repository/,$d' -e "s/^name = \"$name\"\$/name = \"{{project-name}}\"/"
+twin Cargo.toml 1 -e '/^$/N' -e '/^\n# Only in this repository/,$d' -e "s/^name = \"$name\"\$/name = \"{{project-name}}\"/"
 twin src/defaults.rs 3 -e "s/(name: )\"$name\"/\1\"{{project-name}}\"/" \
   -e 's/(port: )[0-9]+/\1{{lobby_port}}/' -e 's/(seats: )[0-9]+/\1{{seats}}/'
 # As often as the file has the lobby's address: for the lobby, and for rooms.

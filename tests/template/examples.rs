@@ -1,8 +1,8 @@
 //! Examples other than the first are folders of whole files in `template-hooks/examples`.
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
-use crate::helpers::{Folder, Template, files, read};
+use crate::helpers::{Folder, REPOSITORY, Template, files, read};
 
 #[test]
 fn an_example_replaces_whole_files_and_adds_its_own() {
@@ -58,5 +58,27 @@ fn each_example_has_a_chaos_of_its_own_and_only_the_first_one_bots() {
         assert_eq!(mode & 0o111, 0o111, "{example}: not executable");
         assert!(project.join("cluster/examples/chaos/main.rs").is_file(), "{example}");
         assert_eq!(project.join("examples/bot.rs").exists(), example == "arena");
+    }
+}
+
+/// The more there are, the longer a newcomer looks for their own.
+#[test]
+fn outside_the_structure_a_project_has_at_most_30_files() {
+    let (template, folder) = (Template::new(), Folder::new());
+    for example in ["arena", "blank", "compute", "turns"] {
+        let answers = ["--name", example, "--silent", "-d", &format!("example={example}")];
+        template.generate(folder.path()).args(&answers).succeed();
+        let mut files = files(&folder.path().join(example));
+        files.retain(|path, _| !path.starts_with("cluster/"));
+        assert!(files.len() <= 30, "{example}: {} {:?}", files.len(), files.keys());
+    }
+}
+
+#[test]
+fn every_example_has_the_styles_of_the_first_one() {
+    let first = read(Path::new(REPOSITORY), "static/style.css");
+    for example in ["compute", "turns"] {
+        let path = format!("template-hooks/examples/{example}/static/style.css");
+        assert!(read(Path::new(REPOSITORY), &path).starts_with(&first), "{path}");
     }
 }

@@ -229,7 +229,10 @@ impl Workshop {
 
     pub fn cargo(&self, args: &[&str]) -> Command {
         let mut cargo = cargo(&self.project);
-        cargo.env("CARGO_TARGET_DIR", &self.target).args(args);
+        // The crates that all depend on are built already, for this repository; only its programs, which have the same
+        // names, lie elsewhere.
+        let built = self.target.parent().unwrap();
+        cargo.env("CARGO_TARGET_DIR", &self.target).env("CARGO_BUILD_BUILD_DIR", built).args(args);
         cargo
     }
 

@@ -138,7 +138,7 @@ async fn a_killed_room_sends_its_players_back_and_makes_news() {
 #[tokio::test]
 async fn the_page_is_served() {
     let lobby = start(&[]).await;
-    for path in ["/", "/client.js", "/board.js", "/board.css"] {
+    for path in ["/", "/client.js", "/board.js", "/style.css"] {
         assert_eq!(lobby.http("GET", path).await.0, 200, "{path}");
     }
     assert_eq!(lobby.http("GET", "/missing").await.0, 404);
