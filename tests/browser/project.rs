@@ -5,13 +5,13 @@ use std::{
     fs::{self, File},
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    sync::{Mutex, OnceLock},
+    sync::OnceLock,
 };
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use cluster::testing::TestLobby;
 
-use crate::template::helpers::{REPOSITORY, Template, cargo, must, workshop};
+use crate::template::helpers::{Folder, REPOSITORY, Template, Workshop, cargo, files, must};
 
 pub struct Project {
     pub folder: PathBuf,
@@ -38,22 +38,32 @@ impl Project {
         lobby.on_line(|line| println!("{line}")).start().await
     }
 
-    /// A new project, made as a user makes one from this example, and built in the target folder that
-    /// the template's tests keep: only the first time takes long.
+    /// A new project, made as a user makes one from this example. It is built in the workshop of the
+    /// template's tests: only the first time takes long.
     pub fn generated(example: &str) -> Result<Project> {
-        static BUILDING: Mutex<()> = Mutex::new(());
-        let (workshop, lock) = workshop(&format!("browser-{example}"));
-        let answers = ["--name", "my-game", "--silent", "--vcs", "none", "--no-workspace"];
-        let example = ["-d", &format!("example={example}")];
-        Template::new().generate(&workshop).args(&answers).args(&example).succeed();
-        let folder = workshop.join("my-game");
-        let libraries = Path::new(REPOSITORY).join("node_modules");
-        symlink(libraries, folder.join("node_modules"))?;
-        let _alone = BUILDING.lock();
-        let built = build(&folder, &Path::new(env!("CARGO_TARGET_TMPDIR")).join("../template"))?;
-        // Every project's program has the same name: the next one that is built there replaces it.
+        let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("browser");
+        fs::create_dir_all(&place)?;
+        let lock = File::create(place.join(format!("{example}.lock")))?;
+        lock.lock()?;
+        let generated = Folder::new();
+        let answers = ["--name", "my-game", "--silent", "-d", &format!("example={example}")];
+        Template::new().generate(generated.path()).args(&answers).succeed();
+        let generated = generated.path().join("my-game");
+
+        // The workshop's next project replaces this one there.
+        let folder = place.join(example);
+        let _ = fs::remove_dir_all(&folder);
+        for (path, content) in files(&generated) {
+            let path = folder.join(path);
+            fs::create_dir_all(path.parent().context("no folder")?)?;
+            fs::write(path, content)?;
+        }
+        symlink(Path::new(REPOSITORY).join("node_modules"), folder.join("node_modules"))?;
+        need_libraries(&folder)?;
         let program = folder.join("program-under-test");
-        fs::copy(built, &program)?;
+        let workshop = Workshop::take(&generated);
+        must(&mut workshop.cargo(&["build", "--locked", "--quiet"]));
+        fs::copy(workshop.target.join("debug/server"), &program)?;
         Ok(Project { folder, program, _lock: Some(lock) })
     }
 
@@ -73,7 +83,7 @@ impl Project {
 fn build(folder: &Path, target: &Path) -> Result<PathBuf> {
     need_libraries(folder)?;
     must(cargo(folder).env("CARGO_TARGET_DIR", target).args(["build", "--locked", "--quiet"]));
-    Ok(target.join("debug/cluster"))
+    Ok(target.join("debug/server"))
 }
 
 fn need_libraries(folder: &Path) -> Result<()> {

@@ -202,7 +202,7 @@ pub fn read(folder: &Path, path: &str) -> String {
 /// from the one before is written: the structure is the same in all, and built once.
 pub struct Workshop {
     pub project: PathBuf,
-    target: PathBuf,
+    pub target: PathBuf,
     _turn: File,
 }
 
