@@ -1,5 +1,5 @@
 //! A panic in a hook of a room: what it said, and what becomes of the room. In a room's process the
-//! setting `--room-panic` decides; on a stage a panic goes on and fails the test, unless `TestRoom::on_panic` decides.
+//! setting `--room-panic` decides; in a `TestRoom` a panic goes on and fails the test, unless `TestRoom::on_panic` decides.
 
 use std::{
     any::Any,

@@ -1,4 +1,4 @@
-//! The bench (`TestRoom`) and the real thing agree: the same script, played on the bench and then with a lobby, a room's
+//! `TestRoom` and the real thing agree: the same script, played in the test room and then with a lobby, a room's
 //! process and connections, leads to the same events for each player, the same answers, the same messages to the
 //! lobby in the same order, and the same end.
 //!
@@ -29,7 +29,7 @@ const NOWHERE: &str = "NOWHERE";
 /// A short time in milliseconds, and one that never ends within a script.
 const SHORT: u64 = 30;
 const LONG: u64 = 3_600_000;
-/// On the bench, enough for all short times that follow from one another in a step.
+/// On the test room, enough for all short times that follow from one another in a step.
 const STEP: Duration = Duration::from_millis(200);
 /// As the real rooms have it, with `--stop-timeout`.
 const DRAIN: Duration = Duration::from_secs(60);
@@ -81,12 +81,12 @@ struct Seen {
 }
 
 #[test]
-fn the_bench_and_a_room_s_process_agree() {
+fn the_test_room_and_a_room_s_process_agree() {
     agree(RoomPanic::EndsRoom, "ends-room");
 }
 
 #[test]
-fn the_bench_and_a_room_s_process_agree_where_a_panic_ends_only_its_hook() {
+fn the_test_room_and_a_room_s_process_agree_where_a_panic_ends_only_its_hook() {
     agree(RoomPanic::EndsHook, "ends-hook");
 }
 
@@ -141,13 +141,13 @@ fn a_room_that_closes_while_it_opens_is_over_on_both() {
     assert_eq!(seen.len(), 1, "nobody could join");
 }
 
-/// Plays one script on the bench and for real; what came of each step, on both.
+/// Plays one script in the test room and for real; what came of each step, on both.
 fn both(script: &Script) -> Vec<Seen> {
-    let played = on_the_bench(script, RoomPanic::EndsRoom);
+    let played = in_the_test_room(script, RoomPanic::EndsRoom);
     let runtime = Runtime::new().expect("a runtime");
     runtime.block_on(async {
         let mut real = Real::start("ends-room").await;
-        real.play(script, &played).await.expect("the same as on the bench");
+        real.play(script, &played).await.expect("the same as in the test room");
     });
     played.into_iter().map(|(_, seen)| seen).collect()
 }
@@ -164,7 +164,7 @@ fn agree(panic: RoomPanic, flag: &str) {
         ..ProptestConfig::default()
     };
     let result = TestRunner::new(config).run(&script(), |script| {
-        let played = on_the_bench(&script, panic);
+        let played = in_the_test_room(&script, panic);
         let result = runtime.block_on(real.borrow_mut().play(&script, &played));
         result.map_err(TestCaseError::fail)
     });
@@ -174,24 +174,24 @@ fn agree(panic: RoomPanic, flag: &str) {
     runtime.block_on(async move { drop(real) });
 }
 
-// --- The bench ---
+// --- the test room ---
 
 /// What was done, after the room's opening, and what came of it.
 type Played = Vec<(Option<Step>, Seen)>;
 
-fn on_the_bench(script: &Script, panic: RoomPanic) -> Played {
+fn in_the_test_room(script: &Script, panic: RoomPanic) -> Played {
     let disposed_before = DISPOSED.with_borrow(|count| *count);
     let opened = TestRoom::<Scripted>::open(Plans(script.plans.clone()), script.seats, 7);
-    let mut stage = match opened {
-        Ok(stage) => stage,
+    let mut test = match opened {
+        Ok(test) => test,
         Err(refusal) => {
             let exit = json!({ "never_ready": refusal.to_string() });
             let exit = Some(json!({ "exit": exit, "disposed": false }));
             return vec![(None, Seen { exit, ..Seen::default() })];
         }
     };
-    stage.on_panic(panic);
-    let mut seen = see(&mut stage, Value::Null);
+    test.on_panic(panic);
+    let mut seen = see(&mut test, Value::Null);
     let mut played = vec![];
     let mut step = None;
     let mut steps = script.steps.iter();
@@ -199,8 +199,8 @@ fn on_the_bench(script: &Script, panic: RoomPanic) -> Played {
         let end = Step::Tell(Some(vec![Act::Close(script.outcome.clone())]));
         let next = steps.next().unwrap_or(&end).by_one_of(seen.here);
         played.push((step.replace(next.clone()), seen));
-        let answer = next.on_the_bench(&mut stage);
-        seen = see(&mut stage, answer);
+        let answer = next.in_the_test_room(&mut test);
+        seen = see(&mut test, answer);
     }
     let disposed = DISPOSED.with_borrow(|count| *count) > disposed_before;
     seen.exit = seen.exit.take().map(|exit| json!({ "exit": exit, "disposed": disposed }));
@@ -209,36 +209,36 @@ fn on_the_bench(script: &Script, panic: RoomPanic) -> Played {
 }
 
 /// Lets all happen that follows, and looks.
-fn see(stage: &mut TestRoom<Scripted>, answer: Value) -> Seen {
+fn see(test: &mut TestRoom<Scripted>, answer: Value) -> Seen {
     loop {
-        stage.settle();
-        for (who, room) in stage.sent_on() {
+        test.settle();
+        for (who, room) in test.sent_on() {
             let who = Who { name: who.0.clone(), id: who };
             match room.0 == OTHER {
-                true => stage.move_on(&who, &room),
-                false => stage.refuse_move(&who, &Refusal::NoSuchRoom),
+                true => test.move_on(&who, &room),
+                false => test.refuse_move(&who, &Refusal::NoSuchRoom),
             }
         }
-        stage.advance(STEP);
+        test.advance(STEP);
         // Timers may have given away more.
-        if !stage.settle_one() {
+        if !test.settle_one() {
             break;
         }
     }
     let events = PLAYERS.map(|name| {
-        let sent = stage.sent(&player(name)).into_iter().filter(|sent| !sent.volatile);
+        let sent = test.sent(&player(name)).into_iter().filter(|sent| !sent.volatile);
         let plain = |sent: cluster::testing::Sent| match sent.bytes {
             Some(bytes) => json!(["binary", bytes.to_vec()]),
             None => json!([sent.event, sent.data]),
         };
-        sent.map(|sent| normal(plain(sent), "stage")).collect()
+        sent.map(|sent| normal(plain(sent), "test")).collect()
     });
     Seen {
         answer,
         events,
-        lobby: stage.told_lobby(),
-        exit: stage.exit().map(exit_value),
-        here: PLAYERS.map(|name| stage.room().is_here(PlayerId(name.to_owned()))),
+        lobby: test.told_lobby(),
+        exit: test.exit().map(exit_value),
+        here: PLAYERS.map(|name| test.room().is_here(PlayerId(name.to_owned()))),
     }
 }
 
@@ -279,36 +279,36 @@ impl Step {
     }
 
     /// The answer, if there is one.
-    fn on_the_bench(&self, stage: &mut TestRoom<Scripted>) -> Value {
+    fn in_the_test_room(&self, test: &mut TestRoom<Scripted>) -> Value {
         let who = |at: &usize| player(PLAYERS[*at]);
         let ok = |result: Result<(), Refusal>| result.map(|()| json!("ok"));
         let no_answer = Err(Refusal::RoomGone);
         let answer = match self {
-            Step::Join(at) => ok(stage.join_as(&who(at))),
-            Step::Reserve(at) => ok(stage.reserve(&who(at))),
+            Step::Join(at) => ok(test.join_as(&who(at))),
+            Step::Reserve(at) => ok(test.reserve(&who(at))),
             Step::Do(at, ..) | Step::Pick(at, _) | Step::Text(at, _) | Step::Wrong(at, ..) => {
                 let (event, data) = self.emitted();
-                stage.emit(&who(at), event, data)
+                test.emit(&who(at), event, data)
             }
-            Step::Bytes(at, size) => stage.emit_binary(&who(at), vec![7; *size]),
+            Step::Bytes(at, size) => test.emit_binary(&who(at), vec![7; *size]),
             Step::Drop(at) => {
-                stage.drop_player(&who(at));
+                test.drop_player(&who(at));
                 no_answer
             }
             Step::Leave(at) => {
-                stage.leave(&who(at));
+                test.leave(&who(at));
                 no_answer
             }
             Step::Tell(acts) => {
-                stage.tell(acts.clone().map(Told::Do));
+                test.tell(acts.clone().map(Told::Do));
                 no_answer
             }
             Step::Kick(at) => {
-                stage.kick(&who(at), "by the lobby");
+                test.kick(&who(at), "by the lobby");
                 no_answer
             }
             Step::Drain => {
-                stage.drain(DRAIN);
+                test.drain(DRAIN);
                 no_answer
             }
         };
@@ -408,7 +408,7 @@ impl Play<'_> {
             let seen = std::mem::take(&mut self.seen);
             if seen != *expected {
                 return Err(format!(
-                    "step {at}, {step:?}\n on the bench: {expected:#?}\n for real: {seen:#?}"
+                    "step {at}, {step:?}\n in the test room: {expected:#?}\n for real: {seen:#?}"
                 ));
             }
         }

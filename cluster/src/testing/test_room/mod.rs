@@ -1,22 +1,21 @@
-//! A stage for one room, without processes, sockets or a real clock: the same core as in a room's
-//! process, driven by a test. What hooks hear, what players are sent and how the room ends are the same as with a
-//! lobby and a room's process, in the same order; `cluster/tests` compares the two.
+//! One room without processes, sockets or a real clock: the same core as in a room's process, driven by a
+//! test. Hooks are called, events are sent and the room ends as with a lobby and a process, in the same
+//! order; `cluster/tests/room/test_room_agrees.rs` compares the two.
 //!
 //! What differs, and why:
 //!
-//! - **Time** moves only in [`TestRoom::advance`], so no answer can wait for a timer. A hook that never returns
-//!   holds the test up; a real room is killed as hung. Ticks are never late or skipped.
-//! - **Work given away** goes on only in [`TestRoom::settle`], or while an answer is waited for.
-//! - **A panic** in a hook fails the test, unless [`TestRoom::on_panic`] says what it does. One in `on_open`
-//!   always does.
-//! - **A message** that cannot be written, is over 60 KiB or does not read back fails the test. A real lobby
-//!   refuses to send it, or the room crashes.
-//! - **Rates and queues** have no bounds here: nobody is refused with `too_fast`, or cut off because their
-//!   browser does not read. Volatile events are never lost.
-//! - **A refusal** of the room's own is the value that the hook made. A lobby gets its code and its text.
-//! - **The lobby** is not here: its locks and its bans, other rooms, and what it tells somebody who is back.
-//!   [`TestRoom::sent_on`] tells who would be sent to another room; the test says what becomes of it.
-//!   The room's id is `stage`, and it has no code.
+//! - **Time** moves only in [`TestRoom::advance`], so no answer can wait for a timer. A hook that never
+//!   returns blocks the test; a real room is killed as hung. Ticks are never late or skipped.
+//! - **Spawned work** runs only in [`TestRoom::settle`], or while an answer is waited for.
+//! - **A panic** in a hook fails the test, unless [`TestRoom::on_panic`] says what it does. One in
+//!   `on_open` always does.
+//! - **A message** that cannot be serialized, is over 60 KiB or does not read back fails the test. A real
+//!   lobby refuses to send it, or the room crashes.
+//! - **Rate limits and queues** are absent: nobody is refused with `too_fast`, and volatile events are
+//!   never lost.
+//! - **A refusal** of the room's is the value that the hook made. A lobby gets its code and its text.
+//! - **The lobby** is absent, with its locks, its bans and other rooms. [`TestRoom::sent_on`] tells who
+//!   would be sent to another room. The room's id is `test`, and it has no code.
 //!
 //! ```
 //! # use cluster::{Answer, Player, Refusal, Room, RoomContext, testing::TestRoom, ok};
@@ -81,7 +80,7 @@ pub struct Sent {
     pub bytes: Option<Bytes>,
 }
 
-/// A room on a stage. Nothing happens but what the test does.
+/// A room under test. Nothing happens but what the test does.
 pub struct TestRoom<R: Room> {
     life: Life<R>,
     tickets: Arc<Tickets>,
@@ -130,7 +129,7 @@ impl<R: Room> TestRoom<R> {
             .expect("a runtime for what hooks give away");
         let host = host.map(|player| player.id.clone());
         let about = RoomAbout { kind: "test".to_owned(), capacity: seats, seed, host, code: None };
-        let room = RoomContext::<R>::new(RoomId("stage".to_owned()), about, EMPTY_TIMEOUT);
+        let room = RoomContext::<R>::new(RoomId("test".to_owned()), about, EMPTY_TIMEOUT);
         let now = room.now();
         // As on their way from the lobby.
         let raw =
@@ -140,7 +139,7 @@ impl<R: Room> TestRoom<R> {
         let game = runtime.block_on(R::on_open(options, &room))?;
         let tickets = Arc::new(Tickets::default());
         let core = Core::new(game, room, tickets.clone(), TICKET_TTL, None);
-        let mut stage = TestRoom {
+        let mut test = TestRoom {
             life: Life::Open(Box::new(core)),
             tickets,
             now,
@@ -156,8 +155,8 @@ impl<R: Room> TestRoom<R> {
             next: 1,
         };
         // `on_open` may have closed the room already.
-        stage.run(|_| ());
-        Ok(stage)
+        test.run(|_| ());
+        Ok(test)
     }
 
     /// From now on a panic in a hook does what the setting `--room-panic` says: it ends the room, or only

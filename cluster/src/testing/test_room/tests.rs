@@ -52,71 +52,71 @@ impl Room for Game {
     }
 }
 
-fn stage() -> (TestRoom<Game>, Player) {
-    let mut stage = TestRoom::open((), 2, 7).expect("a room");
-    let ann = stage.join("Ann").expect("a free seat");
-    (stage, ann)
+fn open() -> (TestRoom<Game>, Player) {
+    let mut room = TestRoom::open((), 2, 7).expect("a room");
+    let ann = room.join("Ann").expect("a free seat");
+    (room, ann)
 }
 
 #[test]
 fn an_answer_may_be_the_result_of_a_computation() {
-    let (mut stage, ann) = stage();
-    assert_eq!(stage.emit(&ann, "square", json!({ "n": 3 })), Ok(json!(9)));
+    let (mut room, ann) = open();
+    assert_eq!(room.emit(&ann, "square", json!({ "n": 3 })), Ok(json!(9)));
 }
 
 #[test]
 fn a_seat_whose_player_does_not_come_in_time_is_free_again() {
-    let (mut stage, _) = stage();
+    let (mut room, _) = open();
     let bob = player("Bob");
-    stage.reserve(&bob).expect("a free seat");
-    assert_eq!(stage.join("Eve").map(drop), Err(Refusal::RoomFull));
-    assert_eq!(*stage.room().expected(), [bob]);
-    stage.advance(TICKET_TTL);
-    assert!(stage.room().expected().is_empty());
-    stage.join("Eve").expect("a free seat");
+    room.reserve(&bob).expect("a free seat");
+    assert_eq!(room.join("Eve").map(drop), Err(Refusal::RoomFull));
+    assert_eq!(*room.room().expected(), [bob]);
+    room.advance(TICKET_TTL);
+    assert!(room.room().expected().is_empty());
+    room.join("Eve").expect("a free seat");
 }
 
 #[test]
 fn a_computation_that_has_not_ended_holds_nobody_up() {
-    let (mut stage, ann) = stage();
-    stage.emit(&ann, "work_for_ever", json!({})).expect("work");
-    drop(stage);
+    let (mut room, ann) = open();
+    room.emit(&ann, "work_for_ever", json!({})).expect("work");
+    drop(room);
 }
 
 #[test]
 fn a_grace_may_be_for_ever() {
-    let (mut stage, ann) = stage();
-    stage.drop_player(&ann);
-    stage.advance(Duration::from_secs(60 * 60));
-    assert_eq!(*stage.room().players(), [ann]);
-    assert!(stage.exit().is_none());
+    let (mut room, ann) = open();
+    room.drop_player(&ann);
+    room.advance(Duration::from_secs(60 * 60));
+    assert_eq!(*room.room().players(), [ann]);
+    assert!(room.exit().is_none());
 }
 
 #[test]
 #[should_panic(expected = "as asked")]
 fn a_panic_in_a_hook_fails_the_test() {
-    let (mut stage, ann) = stage();
-    let _ = stage.emit(&ann, "panic", json!({}));
+    let (mut room, ann) = open();
+    let _ = room.emit(&ann, "panic", json!({}));
 }
 
 #[test]
 fn a_panic_does_what_the_setting_says_where_the_test_wants_that() {
-    let (mut stage, ann) = stage();
-    stage.on_panic(RoomPanic::EndsHook);
-    assert_eq!(stage.emit(&ann, "panic", json!({})), Err(Refusal::Internal));
-    assert!(stage.exit().is_none());
-    stage.on_panic(RoomPanic::EndsRoom);
-    assert_eq!(stage.emit(&ann, "panic", json!({})), Err(Refusal::Internal));
+    let (mut room, ann) = open();
+    room.on_panic(RoomPanic::EndsHook);
+    assert_eq!(room.emit(&ann, "panic", json!({})), Err(Refusal::Internal));
+    assert!(room.exit().is_none());
+    room.on_panic(RoomPanic::EndsRoom);
+    assert_eq!(room.emit(&ann, "panic", json!({})), Err(Refusal::Internal));
     let crashed = Exit::Crashed("on_message panicked: as asked".to_owned());
-    assert_eq!(stage.exit(), Some(crashed));
+    assert_eq!(room.exit(), Some(crashed));
     let reroute = json!({ "to": "lobby", "reason": "crashed" });
-    assert_eq!(stage.last(&ann, "reroute"), Some(&reroute));
+    assert_eq!(room.last(&ann, "reroute"), Some(&reroute));
 }
 
 #[test]
 #[should_panic(expected = "as asked later")]
 fn a_panic_in_what_a_hook_gave_away_fails_the_test() {
-    let (mut stage, ann) = stage();
-    stage.emit(&ann, "panic_later", json!({})).expect("given away");
-    stage.settle();
+    let (mut room, ann) = open();
+    room.emit(&ann, "panic_later", json!({})).expect("given away");
+    room.settle();
 }
