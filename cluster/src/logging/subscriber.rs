@@ -1,6 +1,6 @@
-//! Logs: one line per event of a player's or a room's life. The lobby writes to stdout (`log_writer.rs`), in
+//! Logs: one line per event of a player's or a room's life. The lobby writes to stdout (`writer.rs`), in
 //! one format for all; a room writes plain lines to its stderr, which the lobby repeats with the room's id
-//! (`output.rs`).
+//! (`room_output.rs`).
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},

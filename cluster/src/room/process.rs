@@ -1,5 +1,5 @@
 //! A room's process, from its start to its end: it gets a socket to the lobby as its stdin, becomes warm, and is
-//! opened; then `room_loop.rs` plays.
+//! opened; then `event_loop.rs` plays.
 
 use std::{
     collections::HashMap,

@@ -22,7 +22,7 @@ pub struct Host {
 
 /// Letters of codes: consonants, so that they spell nothing.
 const LETTERS: &[u8] = b"BCDFGHJKLMPQRSTVWXZ";
-/// Letters in a code: 47 million codes, short enough to be told. `cluster/guesses.rs` keeps out programs that
+/// Letters in a code: 47 million codes, short enough to be told. `code_attempts.rs` keeps out programs that
 /// try them all.
 const CODE_LENGTH: usize = 6;
 
