@@ -73,6 +73,7 @@ impl Room for Arena {
                 if dot.score >= self.options.goal {
                     room.tell_lobby(ToLobby::Won { name });
                     room.close();
+                    break;
                 } else {
                     room.tell_lobby(ToLobby::Leader { name, score: dot.score });
                 }

@@ -1,5 +1,5 @@
 // Written by the lobby in development, from src/messages.rs. An enum is a union of its events, such
-// as `"play" | { chat: string }`.
+// as `"wave" | { chat: string }`.
 
 export type Messages = {
   lobbyRequest: LobbyRequest,

@@ -32,7 +32,7 @@ pub use crate::{
         defaults::Defaults,
         limits::Limits,
         parse::{PortRange, PublicUrl, Size},
-        settings::{LogFormat, Role, Settings},
+        settings::{LogFormat, Settings},
     },
     lobby::{
         context::LobbyContext,
@@ -130,8 +130,10 @@ impl<L: Lobby> Program<L> {
         L: RoomManager<R>,
     {
         let kind = Kind::of::<R>(name);
-        let taken = |other: &Kind<L>| other.name == name || other.room == kind.room;
-        assert!(!self.kinds.iter().any(taken), "two kinds of rooms are '{name}'");
+        for other in &self.kinds {
+            assert_ne!(other.name, name, "two kinds of rooms have this name");
+            assert_ne!(other.room, kind.room, "'{}' and '{name}' are the same type", other.name);
+        }
         self.kinds.push(kind);
         self
     }
@@ -143,9 +145,9 @@ impl<L: Lobby> Program<L> {
     /// If no kind of room is registered.
     pub fn run(self) -> ExitCode {
         assert!(!self.kinds.is_empty(), "register a kind of room with `.room::<…>(\"…\")`");
-        let result = match std::env::args().nth(1).as_deref() {
+        let result = match std::env::args_os().nth(1) {
             // Before anything else: a room is told its settings by its lobby, and should start fast.
-            Some("room") => {
+            Some(role) if role == "room" => {
                 let kinds: Vec<_> = self.kinds.iter().map(|kind| kind.process).collect();
                 room::process::main(&kinds)
             }

@@ -36,7 +36,7 @@ function on(id, call) {
 /** @param {import("./cluster.js").Cluster} cluster */
 export function devPanel(cluster) {
   const as = Number(new URLSearchParams(location.search).get("as") ?? 1);
-  $("another").href = `?as=${as + 1}`;
+  if ($("another")) $("another").href = `?as=${as + 1}`;
   on("drop", () => cluster.drop());
   on("kill", () => fetch(`/dev/rooms/${cluster.room.id}/kill`, { method: "POST" }));
   let last = "", row = 0;

@@ -27,7 +27,6 @@ const LEAST_MESSAGE: Size = Size(1 << 10);
 
 /// A lobby that starts rooms as processes of their own and routes players between them.
 #[derive(Debug, Clone, Parser)]
-#[command(version, about)]
 pub struct Settings {
     /// The issuer of the tokens: [`Defaults::name`].
     #[arg(skip)]
@@ -35,7 +34,7 @@ pub struct Settings {
 
     /// The role of this process. The other one, `room`, is never started by hand.
     #[arg(value_enum, default_value_t = Role::Lobby, hide = true)]
-    pub role: Role,
+    pub(crate) role: Role,
 
     /// Address to listen on; rooms with ports of their own listen on the same one.
     #[arg(long, env = "CLUSTER_HOST", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
@@ -189,7 +188,7 @@ pub struct Settings {
 
 /// The role of a process that is started by hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Role {
+pub(crate) enum Role {
     /// The lobby.
     Lobby,
 }
@@ -222,6 +221,8 @@ impl Settings {
     /// From flags and environment. A bad one is said in one line; `--help` and `--version` end here.
     pub(crate) fn read(defaults: Defaults) -> anyhow::Result<Settings> {
         let command = Settings::command()
+            .name(defaults.name)
+            .version(concat!("on cluster ", env!("CARGO_PKG_VERSION")))
             .mut_arg("port", |port| port.default_value(defaults.port.to_string()))
             .mut_arg("seats", |seats| seats.default_value(defaults.seats.to_string()));
         let matches = command.try_get_matches();
@@ -239,13 +240,13 @@ impl Settings {
     }
 
     /// The address to listen on.
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         let host = if self.lan { Ipv4Addr::UNSPECIFIED.into() } else { self.host };
         SocketAddr::new(host, self.port)
     }
 
     /// Refuses what no single flag can see.
-    pub fn check(&self) -> anyhow::Result<()> {
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
         ensure!(
             self.heartbeat_timeout >= 2 * self.heartbeat,
             "--heartbeat-timeout must be at least twice --heartbeat, or a slow pause kills a room"

@@ -4,11 +4,11 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-pub use crate::rooms::RoomInfo;
 use crate::{
     auth::token::random_id,
     lobby::context::LobbyContext,
     room::hooks::Room,
+    rooms::RoomInfo,
     types::{Answer, Exit, Message, Player, PlayerId, Refusal, RoomId},
 };
 
@@ -150,7 +150,8 @@ pub trait Lobby: Default + 'static {
 pub trait RoomManager<R: Room>: Lobby {
     /// Which room a player gets who asked to `play`: an open one, or one that this creates. A player
     /// who has a seat already goes there, and this is not called. Default: the fullest open room, so
-    /// that players meet; a new one with default options if there is none.
+    /// that players meet; a new one with default options if there is none. What is picked is tried, and not
+    /// picked again: a player whom that room refuses, by `on_admit` or a ban, is told so.
     fn pick(&mut self, lobby: &LobbyContext<Self>, player: &Player) -> Result<RoomId, Refusal> {
         match lobby.fullest::<R>() {
             Some(room) => Ok(room.id),
@@ -171,8 +172,9 @@ pub trait RoomManager<R: Room>: Lobby {
     }
 
     /// A room has ended, and its process is gone: exactly once for each room that was created, after all
-    /// that it told the lobby. Its players are back, or on the way. Default: nothing; a room is not
-    /// started again.
+    /// that it told the lobby; not for those that are still there when a stopping lobby gives up on them, after
+    /// twice `--stop-timeout`. Its players are back, or on the way. Default: nothing; a room is not started
+    /// again.
     fn on_room_exit(
         &mut self,
         lobby: &LobbyContext<Self>,

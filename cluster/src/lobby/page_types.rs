@@ -12,12 +12,19 @@ use crate::{
 
 const HEAD: &str = "\
 // Written by the lobby in development, from src/messages.rs. An enum is a union of its events, such
-// as `\"play\" | { chat: string }`.
+// as `\"wave\" | { chat: string }`.
 ";
 
 /// Writes the file anew if the messages have changed. That it cannot be written is no reason not to start.
 pub(crate) fn write<L: Lobby>(static_dir: &Path, kinds: &[Kind<L>]) {
-    let (file, text) = (static_dir.join("messages.d.ts"), declare(kinds));
+    let file = static_dir.join("messages.d.ts");
+    let text = match declare(kinds) {
+        Ok(text) => text,
+        Err(name) => {
+            let file = file.display();
+            return warn!(%file, name, "not written: two types of messages have this name; rename one");
+        }
+    };
     if fs::read_to_string(&file).is_ok_and(|current| current == text) {
         return;
     }
@@ -34,7 +41,7 @@ fn replace(file: &Path, text: &str) -> io::Result<()> {
     fs::rename(&new, file).inspect_err(|_| drop(fs::remove_file(&new)))
 }
 
-fn declare<L: Lobby>(kinds: &[Kind<L>]) -> String {
+fn declare<L: Lobby>(kinds: &[Kind<L>]) -> Result<String, String> {
     let mut types = Declarations::new();
     let request = L::Request::declare(&mut types);
     let event = L::Event::declare(&mut types);
@@ -45,12 +52,11 @@ fn declare<L: Lobby>(kinds: &[Kind<L>]) -> String {
         names.dedup();
         names.join(" | ")
     };
-    format!(
+    let (requests, events, options) =
+        (union(|room| &room[0]), union(|room| &room[1]), union(|room| &room[2]));
+    let types = types.text()?;
+    Ok(format!(
         "{HEAD}\nexport type Messages = {{\n  lobbyRequest: {request},\n  lobbyEvent: {event},\n  \
-         roomRequest: {},\n  roomEvent: {},\n  options: {},\n}};\n\n{}",
-        union(|room| &room[0]),
-        union(|room| &room[1]),
-        union(|room| &room[2]),
-        types.text(),
-    )
+         roomRequest: {requests},\n  roomEvent: {events},\n  options: {options},\n}};\n\n{types}",
+    ))
 }

@@ -114,7 +114,7 @@ pub(crate) async fn run<L: Lobby>(
         settings,
     };
     let mut lobby = L::default();
-    lobby.on_start(&cluster).await.context("the lobby does not start")?;
+    cluster.agenda.timed(lobby.on_start(&cluster)).await.context("the lobby does not start")?;
 
     let settings = &cluster.settings;
     let guests = Guests::new(&settings.limits, connections)?;

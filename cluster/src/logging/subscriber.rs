@@ -46,7 +46,7 @@ struct RecentWriter;
 fn filter() -> anyhow::Result<Targets> {
     match std::env::var("RUST_LOG") {
         Ok(text) if !text.is_empty() => Targets::from_str(&text)
-            .with_context(|| format!("RUST_LOG={text}: expected such as info,app=debug")),
+            .with_context(|| format!("RUST_LOG={text}: expected such as info,cluster=debug")),
         _ => Ok(Targets::new().with_default(Level::INFO)),
     }
 }

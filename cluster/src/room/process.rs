@@ -210,7 +210,9 @@ async fn play<R: Room>(opened: Opened<'_>) -> anyhow::Result<()> {
     let Opened { room, options, about, settings, listener, to_lobby, from_lobby } = opened;
     let context = RoomContext::<R>::new(room.clone(), about, settings.empty_timeout);
     let options = from_raw(&options)?;
-    let game = match caught(async { R::on_open(options, &context).await }).await {
+    let game = match caught(async { context.agenda.timed(R::on_open(options, &context)).await })
+        .await
+    {
         Ok(Ok(game)) => game,
         Ok(Err(refusal)) => return to_lobby.send(&FromRoom::Failed(refusal)),
         Err(panic) => return to_lobby.send(&FromRoom::Crashed { what: crash("on_open", &panic) }),

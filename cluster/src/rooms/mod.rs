@@ -165,6 +165,11 @@ impl Rooms {
         rooms.into_iter()
     }
 
+    /// Whether there is such a room of this kind, and it is not about to end.
+    pub fn lasts(&self, room: &RoomId, kind: &str) -> bool {
+        self.rooms.get(room).is_some_and(|entry| entry.kind == kind && !entry.is_ending())
+    }
+
     pub fn find(&self, room: &RoomId) -> Option<AnyRoom> {
         Some(self.rooms.get(room)?.info(room))
     }

@@ -69,11 +69,11 @@ impl Rooms {
             return vec![];
         };
         match frame {
-            FromRoom::Ready if entry.state == State::Ready => vec![],
+            FromRoom::Ready if entry.opened => vec![],
             FromRoom::Ready => self.ready(room).into_iter().collect(),
             FromRoom::Failed(refusal) => {
                 entry.state = State::Ending;
-                entry.excused = true;
+                (entry.opened, entry.excused) = (true, true);
                 let seats: Vec<u64> = entry.seats.values().map(|seat| seat.number).collect();
                 seats.into_iter().for_each(|seat| drop(self.vacate(room, seat)));
                 self.fail_joins(room, &refusal)

@@ -62,6 +62,16 @@ impl<S: 'static, H: 'static> Agenda<S, H> {
         self.now.set(now);
     }
 
+    /// Polls an async hook with the time of each poll: what it sets up after an `await` counts from then.
+    pub async fn timed<T>(&self, hook: impl Future<Output = T>) -> T {
+        let mut hook = std::pin::pin!(hook);
+        std::future::poll_fn(|cx| {
+            self.set_now(clock::now());
+            hook.as_mut().poll(cx)
+        })
+        .await
+    }
+
     pub fn after(&self, delay: Duration, call: impl FnOnce(&mut S, &H) + 'static) -> Timer {
         self.add(later(self.now(), delay), Due::Once(Box::new(call)))
     }
@@ -197,6 +207,19 @@ mod tests {
             }
         }
         assert_eq!(state, 3);
+    }
+
+    #[tokio::test]
+    async fn what_an_async_hook_sets_up_after_an_await_counts_from_then() {
+        let agenda = Agenda::<u32, ()>::new();
+        let (start, wait) = (agenda.now(), Duration::from_millis(30));
+        agenda
+            .timed(async {
+                clock::sleep_until(start + wait).await;
+                agenda.after(Duration::from_secs(5), |_, ()| {});
+            })
+            .await;
+        assert!(agenda.deadline() >= Some(start + wait + Duration::from_secs(5)));
     }
 
     /// How often a timer of this period is called when the loop comes to it at these times, in microseconds.

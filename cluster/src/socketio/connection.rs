@@ -25,7 +25,7 @@ use crate::{
         events::{BINARY, Encoded},
         packet::{Attached, ConnId, RawEvent},
     },
-    types::{Refusal, Route, path_of},
+    types::{Refusal, Route, path_of, short},
 };
 
 /// How soon to try again to hang up.
@@ -153,6 +153,13 @@ impl Conn {
     }
 }
 
+impl Message {
+    /// Whether its connection was ended since: nobody waits for an answer, and no hook is to hear it.
+    pub fn is_cut(&self) -> bool {
+        self.answer.conn.cut.load(Relaxed)
+    }
+}
+
 impl Answerer {
     /// `{ ok }` or `{ error }` where the browser waits for it; a refusal that nobody waits for is told
     /// as `refused { event, code, message }`.
@@ -181,7 +188,7 @@ pub(crate) fn reroute(to: &Route, url: &str) -> Value {
 
 /// The data of `refused`: which event was refused, and why.
 pub(crate) fn refused(event: &str, refusal: &Refusal) -> Value {
-    json!({ "event": event, "code": refusal.code(), "message": refusal.to_string() })
+    json!({ "event": event, "code": refusal.code(), "message": short(refusal.to_string()) })
 }
 
 /// Where a connection comes from; `None` for this machine itself.

@@ -128,7 +128,7 @@ impl LobbyBuilder {
             .env("CLUSTER_KEY_FILE", self.folder.path().join("lobby.key"))
             .env("CLUSTER_LOG_FORMAT", "json")
             // The line `spawned` says which process a room is.
-            .env("RUST_LOG", "info,app=debug,cluster=debug");
+            .env("RUST_LOG", "info,cluster=debug");
         for (name, value) in &self.environment {
             match value.is_empty() {
                 true => command.env_remove(name),

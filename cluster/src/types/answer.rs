@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::types::refusal::Refusal;
 
-/// What a hook answers to a request: `ok()`, `reply(value)`, `later(future)`, or a refusal.
+/// What a hook answers to a request: `ok()`, `reply(value)`, `deferred(future)`, or a refusal.
 /// The player gets `{ ok: … }` or `{ error: { code, message } }`.
 pub type Answer = Result<Reply, Refusal>;
 

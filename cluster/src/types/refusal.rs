@@ -52,6 +52,9 @@ pub enum Refusal {
     /// The login of this connection was ended.
     #[error("You have logged out.")]
     LoggedOut,
+    /// The program has no kind of room with this name.
+    #[error("There is no such kind of room.")]
+    NoSuchKind,
     /// The room does not exist, or is private.
     #[error("There is no such room.")]
     NoSuchRoom,
@@ -98,6 +101,16 @@ pub fn refuse(code: impl Into<Cow<'static, str>>, message: impl Into<String>) ->
 }
 
 impl Refusal {
+    /// The default of a hook refuses an event without its name: this adds it.
+    pub(crate) fn named(self, event: &str) -> Self {
+        match self {
+            Refusal::UnknownEvent(name) if name.is_empty() => {
+                Refusal::UnknownEvent(event.chars().take(40).collect())
+            }
+            other => other,
+        }
+    }
+
     /// The code on the wire, in snake_case.
     pub fn code(&self) -> &str {
         match self {
@@ -115,6 +128,7 @@ impl Refusal {
             Refusal::TooLarge(_) => "too_large",
             Refusal::TooManyGuesses => "too_many_guesses",
             Refusal::LoggedOut => "logged_out",
+            Refusal::NoSuchKind => "no_such_kind",
             Refusal::NoSuchRoom => "no_such_room",
             Refusal::RoomFull => "room_full",
             Refusal::RoomLocked => "room_locked",

@@ -8,13 +8,15 @@ use ts_rs::{Config, TS, TypeVisitor};
 pub struct Declarations {
     config: Config,
     found: BTreeMap<String, String>,
+    /// A name that two types have, or one of a type of ours.
+    conflict: Option<String>,
 }
 
 impl Declarations {
     pub(crate) fn new() -> Self {
         // Browsers read numbers as numbers, also large ones.
         let config = Config::new().with_large_int("number");
-        Declarations { config, found: BTreeMap::new() }
+        Declarations { config, found: BTreeMap::new(), conflict: None }
     }
 
     /// Adds a type; returns how it is written where it is used.
@@ -23,9 +25,10 @@ impl Declarations {
         T::name(&self.config)
     }
 
-    /// All declarations, in the order of their names.
-    pub(crate) fn text(self) -> String {
-        self.found.into_values().collect::<Vec<_>>().join("\n")
+    /// All declarations, in the order of their names. `Err`: the name that two types have.
+    pub(crate) fn text(self) -> Result<String, String> {
+        let text = self.found.into_values().collect::<Vec<_>>().join("\n");
+        self.conflict.map_or(Ok(text), Err)
     }
 }
 
@@ -36,12 +39,12 @@ impl TypeVisitor for Declarations {
             return T::visit_generics(self);
         }
         let name = T::ident(&self.config);
-        assert_ne!(name, "Messages", "this name is taken: call the type something else");
         let docs = T::docs().unwrap_or_default();
         let declaration = format!("{docs}export {}\n", T::decl(&self.config));
         match self.found.insert(name.clone(), declaration.clone()) {
-            None => T::visit_dependencies(self),
-            Some(other) => assert_eq!(other, declaration, "two types of the name {name}"),
+            None if name != "Messages" => T::visit_dependencies(self),
+            Some(other) if other == declaration => {}
+            _ => self.conflict = Some(name),
         }
     }
 }
@@ -64,12 +67,27 @@ mod tests {
         let mut types = Declarations::new();
         assert_eq!(types.add::<Plan>(), "Plan");
         assert_eq!(
-            types.text(),
-            r#"export type Plan = "rest" | { "steps": Array<Plan> } | { "either": [Plan | null, [Step, Step]] };
+            types.text().as_deref(),
+            Ok(
+                r#"export type Plan = "rest" | { "steps": Array<Plan> } | { "either": [Plan | null, [Step, Step]] };
 
 export type Step = number;
 "#
+            )
         );
+    }
+
+    #[test]
+    fn two_types_of_one_name_are_a_conflict() {
+        mod other {
+            crate::messages! {
+                pub struct Player(pub bool);
+            }
+        }
+        let mut types = Declarations::new();
+        types.add::<other::Player>();
+        types.add::<crate::Player>();
+        assert_eq!(types.text(), Err("Player".to_owned()));
     }
 
     #[test]

@@ -119,6 +119,10 @@ cluster::messages! {
         },
         /// As if the player had asked to play.
         PlayForMe,
+        /// The same, and nobody waits for the answer.
+        PlayUnasked,
+        /// The same, and the player is banned before `pick` is called.
+        PlayAndBan,
         /// From now on, whoever wants to play.
         PanicInPick,
         Panic,
@@ -270,6 +274,15 @@ impl Lobby for Obedient {
                 ok()
             }
             Ask::PlayForMe => lobby.play::<Unruly>(from),
+            Ask::PlayUnasked => {
+                drop(lobby.play::<Unruly>(from));
+                ok()
+            }
+            Ask::PlayAndBan => {
+                drop(lobby.play::<Unruly>(from));
+                lobby.ban(from, "not you");
+                ok()
+            }
             Ask::PanicInPick => {
                 self.panics_in_pick = true;
                 ok()

@@ -6,7 +6,7 @@ use crate::common::builder;
 
 #[tokio::test]
 async fn players_of_the_echo_room_hear_each_other() {
-    let lobby = builder(env!("CARGO_BIN_EXE_echo").as_ref()).start().await;
+    let lobby = builder(env!("CARGO_BIN_EXE_echo").as_ref()).flags(&["--dev=false"]).start().await;
     let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
     let mut anns = ann.enter("play", json!({ "kind": "echo" })).await;
     let mut bobs = bob.enter("play", json!({})).await;

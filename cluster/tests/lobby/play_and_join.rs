@@ -82,3 +82,41 @@ async fn a_pick_that_panics_is_told_as_internal_and_the_lobby_goes_on() {
     let mut ann = lobby.player("Ann").await;
     ann.seat("create", json!({})).await;
 }
+
+#[tokio::test]
+async fn a_refusal_for_whose_answer_nobody_waits_is_told() {
+    let lobby = start_game(&["--max-rooms-per-player", "1"]).await;
+    let mut ann = lobby.player("Ann").await;
+    ann.ask("open", json!({ "hosted": true, "capacity": 0 })).await.expect("a room");
+    ann.ask("play_unasked", json!({})).await.expect("it does not wait");
+    let refused = ann.lobby().event("refused").await;
+    assert_eq!([&refused["event"], &refused["code"]], ["reroute", "too_many_rooms"]);
+}
+
+#[tokio::test]
+async fn a_player_who_was_banned_meanwhile_is_given_no_room() {
+    let lobby = start_game(&[]).await;
+    let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
+    ann.lobby().emit("play_and_ban", json!({}));
+    assert_eq!(ann.lobby().event("refused").await["code"], "banned");
+    assert_eq!(bob.ask("list", json!({})).await, Ok(json!([])));
+}
+
+#[tokio::test]
+async fn who_has_a_seat_in_a_room_that_is_ending_plays_in_another() {
+    let lobby = start_game(&["--stop-timeout", "10m"]).await;
+    let mut ann = lobby.player("Ann").await;
+    let options = json!({ "options": { "grace_ms": 600_000 } });
+    let mut room = ann.enter("create", options.clone()).await;
+    let ending = room.event("joined").await["room"].take();
+    let mut bob = lobby.player("Bob").await;
+    let mut other = bob.enter("join", json!({ "room": ending })).await;
+    other.event("joined").await;
+    let mut cid = lobby.player("Cid").await;
+    cid.ask("close", json!({ "room": ending })).await.expect("it is asked to end");
+    drop(room);
+    assert_eq!(other.event("player_dropped").await["player"], ann.you);
+    ann.back().await;
+    let next = ann.ask("play", json!({})).await.expect("a seat");
+    assert_ne!(next["room"], ending);
+}

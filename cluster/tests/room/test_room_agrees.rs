@@ -371,6 +371,7 @@ impl Real {
             "1h",
         ];
         let flags = [&flags[..], &NO_RATE_LIMITS].concat();
+        let flags = [&flags[..], &["--dev=false"]].concat();
         let cluster = start_game_with(&flags, &[("SCRIPTED", "1")]).await;
         let mut boss = cluster.player("BOSS").await.lobby.expect("in the lobby");
         let other = boss.ask("open", json!({ "seats": 10_000, "plans": null })).await;

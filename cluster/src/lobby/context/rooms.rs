@@ -13,13 +13,14 @@ use crate::{
     room::hooks::Room,
     rooms::{AnyRoom, Host, RoomInfo},
     socketio::connection::refused,
-    types::{Answer, Exit, Player, PlayerId, Refusal, Reply, RoomId, deferred, refuse},
+    types::{Answer, Exit, Player, PlayerId, Refusal, Reply, RoomId, deferred},
 };
 
 impl<L: Lobby> LobbyContext<L> {
     /// Creates a room with so many seats, for the player who asked for it or for nobody (`None`). It can
-    /// be joined at once. Refuses with `no_room`, `too_many_rooms`. A room that is to compute and not to
-    /// be joined has 0 seats.
+    /// be joined at once, by anyone: `join` takes the number of any public room. To keep players out, use
+    /// [`create_private`](Self::create_private), [`lock`](Self::lock), or the room's `on_admit`; a room that
+    /// is to compute has 0 seats. Refuses with `no_room`, `too_many_rooms`, `stopping`.
     pub fn create<'a, R: Room>(
         &self,
         host: impl Into<Option<&'a Player>>,
@@ -135,7 +136,8 @@ impl<L: Lobby> LobbyContext<L> {
     }
 
     /// Sends a player to the room that the [`RoomManager`] of this kind picks, as if they had asked to
-    /// `play`. It is asked after the current hook. Answers as [`join`](Self::join) does.
+    /// `play`. It is asked after the current hook. Answers as [`join`](Self::join) does; where nobody waits
+    /// for the answer, drop it: the player is told a refusal.
     pub fn play<R: Room>(&self, player: &Player) -> Answer
     where
         L: RoomManager<R>,
@@ -143,7 +145,9 @@ impl<L: Lobby> LobbyContext<L> {
         let (kind, player) = (self.kind_of::<R>()?.name, player.clone());
         let (tell, answer) = oneshot::channel();
         self.agenda.spawn(ready(()), move |lobby, context, ()| {
-            drop(tell.send(context.play_kind(lobby, kind, &player)));
+            if let Err(Err(refusal)) = tell.send(context.play_kind(lobby, kind, &player)) {
+                context.tell_refused(&player.id, &refusal);
+            }
         });
         deferred(async {
             match answer.await.unwrap_or(Err(Refusal::Internal))? {
@@ -153,14 +157,24 @@ impl<L: Lobby> LobbyContext<L> {
         })
     }
 
-    /// The request `play`. Players who ask again keep the seat that they have.
+    /// The request `play`. Players who ask again keep the seat that they have in a room of this kind.
     pub(crate) fn play_kind(&self, lobby: &mut L, kind: &str, player: &Player) -> Answer {
-        if let Some(room) = self.seat_of(player) {
+        let kind = self.kinds.iter().find(|known| known.name == kind).ok_or(Refusal::NoSuchKind)?;
+        // They may have been banned, or have left, since a hook asked for them.
+        self.people.borrow().admit(&player.id)?;
+        let seat = self.seat_of(player);
+        if seat.is_none() && !self.is_here(player) {
+            return Err(Refusal::NotRegistered);
+        }
+        let has_seat = |room: &RoomId| self.rooms.borrow().lasts(room, kind.name);
+        if let Some(room) = seat.filter(has_seat) {
             return self.go(player.as_ref(), &room);
         }
-        let kind = self.kinds.iter().find(|known| known.name == kind);
-        let kind = kind.ok_or_else(|| refuse("no_such_kind", "There is no such kind of room."))?;
         let room = (kind.pick)(lobby, self, player)?;
+        if self.rooms.borrow().find(&room).is_some_and(|found| found.kind != kind.name) {
+            error!(%room, kind = kind.name, "pick: this room is of another kind");
+            return Err(Refusal::Internal);
+        }
         self.go(player.as_ref(), &room)
     }
 
@@ -232,7 +246,11 @@ impl<L: Lobby> LobbyContext<L> {
 
     /// Sends a player back into the room that keeps a seat for him; false: there is none.
     pub fn send_back(&self, player: &Player) -> bool {
-        let seat = self.seat_of(player);
+        let lasts = |room: &RoomId| {
+            let rooms = self.rooms.borrow();
+            rooms.find(room).is_some_and(|found| rooms.lasts(room, found.kind))
+        };
+        let seat = self.seat_of(player).filter(lasts);
         seat.map(|room| self.reroute(player, &room)).is_some()
     }
 

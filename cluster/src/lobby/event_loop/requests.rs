@@ -13,6 +13,9 @@ use crate::{
 impl<L: Lobby> LobbyLoop<L> {
     /// A browser asks something.
     pub(super) fn says(&mut self, conn: ConnId, message: Message) {
+        if message.is_cut() {
+            return;
+        }
         self.cluster.people.borrow_mut().is_here(conn);
         let message = self.cluster.people.borrow_mut().keep_waiting(conn, message);
         let Some(Message { event, answer: to, .. }) = message else {
@@ -53,6 +56,7 @@ impl<L: Lobby> LobbyLoop<L> {
         let request = events::decode(name, data)?;
         self.hook("on_request", |lobby, cluster| lobby.on_request(cluster, &player, request))
             .unwrap_or(Err(Refusal::Internal))
+            .map_err(|refusal| refusal.named(name))
     }
 
     /// A player wants to be in a room of some kind.
@@ -98,5 +102,5 @@ struct Join {
 /// Reads what comes with a request of the cluster's own.
 pub(super) fn form<T: DeserializeOwned>(data: Option<&RawValue>) -> Result<T, Refusal> {
     let data = data.map(RawValue::get).filter(|text| *text != "null").unwrap_or("{}");
-    serde_json::from_str(data).map_err(|error| Refusal::BadMessage(error.to_string()))
+    serde_json::from_str(data).map_err(|error| events::unreadable(&error))
 }

@@ -135,6 +135,7 @@ impl<R: Room> Core<R> {
         let request = events::decode(name, data)?;
         self.hook("on_message", |game, room| game.on_message(room, &player, request))
             .unwrap_or(Err(Refusal::Internal))
+            .map_err(|refusal| refusal.named(name))
     }
 
     /// A player sends bytes.

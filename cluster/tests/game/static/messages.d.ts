@@ -1,49 +1,102 @@
 // Written by the lobby in development, from src/messages.rs. An enum is a union of its events, such
-// as `"play" | { chat: string }`.
+// as `"wave" | { chat: string }`.
 
 export type Messages = {
   lobbyRequest: Ask,
   lobbyEvent: News,
   roomRequest: Request,
   roomEvent: Event,
-  options: Plans,
+  options: Options,
 };
 
-export type Act = { "plan": Plan } | { "broadcast": JsonValue } | { "volatile": JsonValue } | { "send": [PlayerId, JsonValue] } | { "except": [PlayerId, JsonValue] } | { "bytes": Array<number> } | "sync" | { "tell_lobby": JsonValue } | { "send_to_lobby": PlayerId } | { "send_to_room": [PlayerId, RoomId] } | { "kick": PlayerId } | { "ban": PlayerId } | { "lock": boolean } | { "empty_timeout": number | null } | { "grace": number | null } | { "close": JsonValue } | "panic" | "refuse" | { "after": [number, Array<Act>] } | { "spawn": Array<Act> } | { "compute": Array<Act> } | "compute_panic" | "tick";
+/**
+ * Browser to lobby.
+ */
+export type Ask = { "open": NewRoom } | { "create": NewRoom } | { "best": NewRoom } | { "join_by_code": { code: string, } } | { "together": { room: RoomId, with: Array<Player>, } } | { "send_there": { players: Array<Player>, room: RoomId, } } | { "tell": { room: RoomId, text: string, } } | { "tell_all": { text: string, } } | { "tell_much": { room: RoomId, times: number, bytes: number, } } | "flooded" | { "lock": { room: RoomId, locked: boolean, } } | { "close": { room: RoomId, reason: string, } } | { "kick": { player: PlayerId, reason: string, } } | { "ban": { player: PlayerId, reason: string, } } | { "unban": { player: PlayerId, } } | { "queue": { kind: Kind, } } | "unqueue" | "list" | { "about": { room: RoomId, } } | { "seat_of": { player: PlayerId | null, } } | "hooks" | { "compute": { ms: number, } } | { "block": { ms: number, } } | { "square": { n: number, } } | "play_for_me" | "play_unasked" | "play_and_ban" | "panic_in_pick" | "panic" | { "panic_later": { from: string, } };
 
-export type Ask = { "open": { seats: number, plans: Array<Plan> | null, } } | { "tell": { room: RoomId, told: Told | null, } } | { "close": { room: RoomId, } } | { "kick": { player: PlayerId, } } | { "is_here": { player: PlayerId, } };
-
-export type Event = { "said": JsonValue } | { "brief": JsonValue } | { "shown": { hooks: number, } };
+export type ChannelAbuse = "deaf" | "garbage" | "half" | "oversized" | "endless" | "flood";
 
 /**
- * How a request is answered.
+ * Room to browser.
  */
-export type How = "done" | { "now": JsonValue } | { "later": JsonValue } | { "by_compute": JsonValue } | "later_refused" | "later_panic";
-
-export type JsonValue = number | string | boolean | Array<JsonValue> | { [key in string]: JsonValue } | null;
-
-export type News = { "said": { room: RoomId, what: JsonValue, } } | { "exited": { room: RoomId, exit: JsonValue, } };
+export type Event = { "echoed": { n: number, } } | { "computed": { square: number | null, } } | { "part": { n: number, } } | { "over": { sum: number | null, why: string | null, } } | { "ticked": { hz: number, n: number, } } | { "told": { texts: Array<string>, } };
 
 /**
- * What a hook is to do when it is called next.
+ * What players wait for.
  */
-export type Plan = { hook: string, acts: Array<Act>, };
+export type Kind = "duel" | "crowd";
+
+export type NewRoom = { capacity: number, options: Options, private: boolean, 
+/**
+ * For the one who asks.
+ */
+hosted: boolean, 
+/**
+ * Told to the room at once, before it can be ready.
+ */
+tell: Array<string>, };
 
 /**
- * The plans of a room; none of them is `null`.
+ * Lobby to browser.
  */
-export type Plans = Array<Plan> | null;
+export type News = { "ready": { room: RoomId, } } | { "said": { room: RoomId, text: string, } } | { "exited": { room: RoomId, how: string, winner: string | null, } } | { "place": { place: number, waiting: number, } } | { "squared": { how: string, n: number, } };
+
+export type Opening = "fine" | "never" | "spin" | "refuse" | "panic" | { "late": { ms: number, } };
+
+export type Options = { title: string, opening: Opening, 
+/**
+ * How long the seat of one who was dropped is kept.
+ */
+grace_ms: number | null, 
+/**
+ * The name of somebody who may not come.
+ */
+banned: string | null, 
+/**
+ * Only counts who comes and goes, and says nothing of it.
+ */
+quiet: boolean, 
+/**
+ * Its last hook never ends.
+ */
+clings: boolean, 
+/**
+ * The hook that panics: because of Eve, if it is because of somebody.
+ */
+panics: string | null, 
+/**
+ * Starts a process that lives for a minute, before it opens.
+ */
+forks: boolean, 
+/**
+ * JSON text has numbers like this; a JSON value does not.
+ */
+big: number, };
+
+/**
+ * A registered person, the same in the lobby and in rooms.
+ */
+export type Player = { 
+/**
+ * The same for as long as their token lives.
+ */
+id: PlayerId, 
+/**
+ * As the person typed it, checked by `on_register`. Show it as text, never as HTML.
+ */
+name: string, };
 
 /**
  * Who a player is, for days: the subject of the token. Never a socket id.
  */
 export type PlayerId = string;
 
-export type Request = { "do": { acts: Array<Act>, how: How, } } | { "pick": number | null } | { "text": string } | "mark";
+/**
+ * Browser to room.
+ */
+export type Request = { "echo": { n: number, } } | { "log": { n: number, } } | "logged" | { "next": { n: number, } } | { "later": { n: number, } } | { "compute": { n: number, ms: number, } } | { "after": { n: number, ms: number, } } | { "tell_lobby": { text: string, } } | { "send_me_away": { reason: string, } } | { "lock_room": { locked: boolean, } } | { "send_to_room": { room: RoomId, player: PlayerId | null, } } | { "pass_on": { room: RoomId, } } | { "kick": { player: PlayerId, reason: string, } } | { "ban": { player: PlayerId, reason: string, } } | "about" | "census" | { "tick_rate": { hz: number, } } | { "empty_timeout": { ms: number | null, } } | { "bytes": { n: number, } } | { "parts": { n: number, } } | "endless" | "cancel_compute" | { "busy": { jobs: number, ms: number, } } | { "every": { ms: number, } } | "cancel_timer" | { "finish": { winner: string, } } | { "print": { text: string, } } | "fork" | "fork_away" | "fork_printer" | { "print_for_ever": { lines: boolean, } } | { "print_many": { lines: number, } } | "hog" | "limits_of_others" | { "panic_later": { from: string, } } | "spin" | { "block": { ms: number, } } | "panic" | "exit" | "abort" | "segfault" | "overflow" | "pid" | { "misbehave": ChannelAbuse };
 
 /**
  * One room: one process, one session of play or work.
  */
 export type RoomId = string;
-
-export type Told = { "do": Array<Act> } | { "mark": number };

@@ -4,6 +4,7 @@ use cluster::{Exit, LobbyContext, Player, Refusal, RoomId, RoomInfo, RoomManager
 
 use crate::{
     messages::{Options, ToLobby},
+    queue::Queued,
     room::Duel,
     server::{PAIR, Server},
 };
@@ -14,6 +15,7 @@ const PATIENCE: u32 = 60;
 impl RoomManager<Duel> for Server {
     // HOOK: which room does a player get who wants no place in the queue?
     fn pick(&mut self, lobby: &LobbyContext<Self>, player: &Player) -> Result<RoomId, Refusal> {
+        self.dequeue(lobby, player);
         // One in which somebody waits; else a new one, to wait there.
         match lobby.fullest::<Duel>() {
             Some(room) => Ok(room.id),

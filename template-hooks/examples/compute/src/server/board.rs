@@ -87,7 +87,11 @@ impl Board {
     /// A worker has computed a row: who waits for it, and whether his picture is complete. `None`: nobody
     /// waits any more.
     pub fn row(&mut self, worker: &RoomId, row: u32) -> Option<(PlayerId, bool)> {
+        // A worker reports its rows in order; what it says besides is no row of this picture.
         let band = self.workers.get_mut(worker)?.as_mut()?;
+        if row != band.rows.start || band.rows.is_empty() {
+            return None;
+        }
         band.rows.start = row + 1;
         let mut pictures = self.pictures.iter_mut();
         let picture = pictures.find(|picture| picture.number == band.picture)?;
