@@ -31,7 +31,7 @@ pub use crate::{
     config::{
         defaults::Defaults,
         limits::Limits,
-        parse::{PortRange, PublicUrl, Size},
+        parse::{PublicUrl, Size},
         settings::{LogFormat, Settings},
     },
     lobby::{

@@ -1,4 +1,4 @@
-//! What settings are made of: addresses, ports, sizes and times, each parsed once.
+//! What settings are made of: addresses, sizes and times, each parsed once.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -48,29 +48,6 @@ impl FromStr for PublicUrl {
             "an address holds no spaces, quotes, brackets or semicolons"
         );
         Ok(url)
-    }
-}
-
-/// Both ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PortRange {
-    /// The first port.
-    pub low: u16,
-    /// The last port.
-    pub high: u16,
-}
-
-impl FromStr for PortRange {
-    type Err = anyhow::Error;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (low, high) = text.split_once('-').context("expected LOW-HIGH, such as 4000-4099")?;
-        let range = PortRange {
-            low: low.trim().parse().context("LOW is not a port")?,
-            high: high.trim().parse().context("HIGH is not a port")?,
-        };
-        ensure!(0 < range.low && range.low <= range.high, "LOW must be from 1 to HIGH");
-        Ok(range)
     }
 }
 
@@ -145,15 +122,6 @@ mod tests {
         assert_eq!(duration("30d").unwrap(), Duration::from_secs(30 * 24 * 60 * 60));
         for bad in ["", "5", "s", "5 s", "-1s", "0s", "1w"] {
             assert!(duration(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn port_ranges_are_checked() {
-        let range = |text: &str| text.parse::<PortRange>();
-        assert_eq!(range("4000-4099").unwrap(), PortRange { low: 4000, high: 4099 });
-        for bad in ["4000", "5-4", "0-9", "1-70000", "a-b"] {
-            assert!(range(bad).is_err(), "{bad}");
         }
     }
 

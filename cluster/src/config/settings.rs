@@ -15,7 +15,7 @@ use crate::{
     config::{
         defaults::Defaults,
         limits::Limits,
-        parse::{PortRange, PublicUrl, Size, duration, positive},
+        parse::{PublicUrl, Size, duration, positive},
     },
     runtime::panics::RoomPanic,
 };
@@ -36,7 +36,7 @@ pub struct Settings {
     #[arg(value_enum, default_value_t = Role::Lobby, hide = true)]
     pub(crate) role: Role,
 
-    /// Address to listen on; rooms with ports of their own listen on the same one.
+    /// Address to listen on.
     #[arg(long, env = "CLUSTER_HOST", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     pub host: IpAddr,
 
@@ -56,10 +56,6 @@ pub struct Settings {
     /// a frame, such as `https://example.org`; several with commas between.
     #[arg(long, env = "CLUSTER_ALLOW_ORIGIN", value_delimiter = ',')]
     pub allow_origin: Vec<PublicUrl>,
-
-    /// Gives each room a port of its own from LOW-HIGH, instead of the lobby's for all.
-    #[arg(long, env = "CLUSTER_ROOM_PORTS", value_name = "LOW-HIGH")]
-    pub room_ports: Option<PortRange>,
 
     /// Relays what browsers and rooms say instead of handing the browser's socket to the room, as is
     /// always done elsewhere than on Linux.
@@ -205,8 +201,6 @@ pub enum LogFormat {
 /// What a room is told of the settings. Nothing in here is secret.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct RoomSettings {
-    pub host: IpAddr,
-    pub ports: Option<PortRange>,
     pub public_url: Option<PublicUrl>,
     pub allow_origin: Vec<PublicUrl>,
     pub limits: Limits,
@@ -269,8 +263,6 @@ impl Settings {
 
     pub(crate) fn for_rooms(&self) -> RoomSettings {
         RoomSettings {
-            host: self.address().ip(),
-            ports: self.room_ports,
             public_url: self.public_url.clone(),
             allow_origin: self.allow_origin.clone(),
             limits: self.limits.clone(),

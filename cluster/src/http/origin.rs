@@ -22,8 +22,6 @@ use crate::config::{
 pub(crate) struct Origins {
     /// The public URL, and what is allowed besides.
     known: Vec<Origin>,
-    /// The page was loaded from another port of this host: the lobby's, and this is a room's own.
-    any_port: bool,
 }
 
 /// `http` or `https`, and where.
@@ -34,13 +32,10 @@ struct Origin {
 }
 
 impl Origins {
-    pub fn new(public_url: Option<&PublicUrl>, allowed: &[PublicUrl], any_port: bool) -> Origins {
+    pub fn new(public_url: Option<&PublicUrl>, allowed: &[PublicUrl]) -> Origins {
         let parse =
             |url: &PublicUrl| Origin::parse(&format!("{}://{}", url.scheme(), url.authority()));
-        Origins {
-            known: public_url.into_iter().chain(allowed).filter_map(parse).collect(),
-            any_port,
-        }
+        Origins { known: public_url.into_iter().chain(allowed).filter_map(parse).collect() }
     }
 
     /// Where the request was sent, or why it is refused. A name that leads here and that we do not know
@@ -77,8 +72,7 @@ impl Origins {
         // What ends TLS in front does not say so: the port that `Host` leaves out is the page's.
         let same_port = here.port.unwrap_or(origin.default_port()) == origin.port();
         let same_host = origin.authority.host == here.host;
-        same_host && (same_port || self.any_port)
-            || self.known.iter().any(|known| known.is_same(&origin))
+        same_host && same_port || self.known.iter().any(|known| known.is_same(&origin))
     }
 }
 
@@ -125,11 +119,11 @@ mod tests {
     /// The public URL, then what is allowed.
     const PUBLIC: &[&str] = &["https://play.example.org", "http://Friend.example.com:8080"];
 
-    fn origins(known: &[&str], any_port: bool) -> Origins {
+    fn origins(known: &[&str]) -> Origins {
         let urls: Vec<PublicUrl> = known.iter().map(|url| url.parse().unwrap()).collect();
         match urls.split_first() {
-            None => Origins::new(None, &[], any_port),
-            Some((public, allowed)) => Origins::new(Some(public), allowed, any_port),
+            None => Origins::new(None, &[]),
+            Some((public, allowed)) => Origins::new(Some(public), allowed),
         }
     }
 
@@ -141,10 +135,10 @@ mod tests {
         request.body(Body::empty()).unwrap()
     }
 
-    fn passes(known: &[&str], any_port: bool, host: &str, origin: &str) -> bool {
+    fn passes(known: &[&str], host: &str, origin: &str) -> bool {
         let headers = [("host", host), ("origin", origin)];
         let headers = if origin.is_empty() { &headers[..1] } else { &headers[..] };
-        origins(known, any_port).check(&request("/", headers)).is_ok()
+        origins(known).check(&request("/", headers)).is_ok()
     }
 
     #[test]
@@ -180,7 +174,7 @@ mod tests {
             (PUBLIC, "example.org", false),
             (PUBLIC, "x.play.example.org", false),
         ] {
-            assert_eq!(passes(known, false, host, ""), ours, "{known:?} {host}");
+            assert_eq!(passes(known, host, ""), ours, "{known:?} {host}");
         }
     }
 
@@ -227,23 +221,14 @@ mod tests {
             (PUBLIC, "play.example.org", "https://evil.example", false),
             (PUBLIC, "play.example.org", "null", false),
         ] {
-            assert_eq!(passes(known, false, host, origin), may, "{known:?} {host} {origin}");
+            assert_eq!(passes(known, host, origin), may, "{known:?} {host} {origin}");
         }
-    }
-
-    #[test]
-    fn a_room_with_a_port_of_its_own_knows_pages_by_their_host_alone() {
-        assert!(passes(LOCAL, true, "127.0.0.1:40123", "http://127.0.0.1:3000"));
-        assert!(passes(PUBLIC, true, "play.example.org:40123", "https://play.example.org"));
-        assert!(!passes(LOCAL, true, "127.0.0.1:40123", "http://localhost:3000"));
-        assert!(!passes(LOCAL, true, "127.0.0.1:40123", "https://evil.example"));
-        assert!(!passes(LOCAL, true, "127.0.0.1:40123", "null"));
     }
 
     #[test]
     fn whatever_is_said_twice_or_not_at_all_is_refused() {
         let check = |target: &str, headers: &[(&str, &str)]| {
-            origins(PUBLIC, false).check(&request(target, headers)).is_ok()
+            origins(PUBLIC).check(&request(target, headers)).is_ok()
         };
         let (host, page) = (("host", "localhost:3000"), ("origin", "http://localhost:3000"));
         assert!(check("/", &[host, page]));
@@ -260,6 +245,6 @@ mod tests {
         let binary = HeaderValue::from_bytes(b"localhost\xff").unwrap();
         let mut odd = request("/", &[]);
         odd.headers_mut().insert(HOST, binary);
-        assert!(origins(LOCAL, false).check(&odd).is_err());
+        assert!(origins(LOCAL).check(&odd).is_err());
     }
 }

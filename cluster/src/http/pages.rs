@@ -96,10 +96,9 @@ fn content_security_policy(settings: &Settings, here: &Authority) -> String {
     };
     // A proxy in front may have put another name into `Host` than the browser's.
     let public = settings.public_url.as_ref().and_then(|url| Authority::parse(url.authority()));
-    let any_port = settings.room_ports.is_some();
-    let mut sockets = websockets(here, any_port);
+    let mut sockets = websockets(here);
     if let Some(public) = public.filter(|public| public != here) {
-        sockets += &websockets(&public, any_port);
+        sockets += &websockets(&public);
     }
     let frames = settings.allow_origin.iter();
     let frames: String =
@@ -111,18 +110,12 @@ fn content_security_policy(settings: &Settings, here: &Authority) -> String {
     )
 }
 
-/// Not every browser counts a websocket to here as `'self'`, and rooms may have ports of their own. A
-/// policy cannot name an IPv6 address.
-fn websockets(Authority { host, port }: &Authority, any_port: bool) -> String {
-    let port = match (any_port, port) {
-        (true, _) => ":*".to_owned(),
-        (false, Some(port)) => format!(":{port}"),
-        (false, None) => String::new(),
-    };
-    match (host.starts_with('['), any_port) {
-        (false, _) => format!(" ws://{host}{port} wss://{host}{port}"),
-        (true, true) => " ws: wss:".to_owned(),
-        (true, false) => String::new(),
+/// Not every browser counts a websocket to here as `'self'`. A policy cannot name an IPv6 address.
+fn websockets(Authority { host, port }: &Authority) -> String {
+    let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+    match host.starts_with('[') {
+        true => String::new(),
+        false => format!(" ws://{host}{port} wss://{host}{port}"),
     }
 }
 

@@ -3,8 +3,7 @@
 
 use std::{
     convert::Infallible,
-    io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     os::fd::OwnedFd,
     pin::Pin,
     sync::{Arc, Mutex},
@@ -12,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use axum::{
     Router,
     http::{HeaderValue, Request, StatusCode, header::CONNECTION},
@@ -36,7 +35,7 @@ use tokio::{
 };
 
 use crate::{
-    config::{limits::Limits, parse::PortRange},
+    config::limits::Limits,
     http::{
         connection_limits::{Full, Guests, Place},
         frames::Reading,
@@ -59,26 +58,14 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
 /// Listens on an address; port 0 takes a free one.
 pub(crate) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    listen(address).with_context(|| format!("cannot listen on {address}"))
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // A port is free again as soon as its server has stopped.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
-
-/// Listens on the first free port of a range.
-pub(crate) fn bind_any(host: IpAddr, ports: PortRange) -> anyhow::Result<TcpListener> {
-    let PortRange { low, high } = ports;
-    for port in low..=high {
-        if let Ok(listener) = listen((host, port).into()) {
-            return Ok(listener);
-        }
-    }
-    bail!("no free port in {low}-{high}")
+    let listen = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // A port is free again as soon as its server has stopped.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().with_context(|| format!("cannot listen on {address}"))
 }
 
 /// Accepts for ever, and gives each connection to `serve` together with its place, which is taken
@@ -98,17 +85,6 @@ pub(crate) async fn accept<Served: Future<Output = ()> + Send + 'static>(
                 tracing::warn!(%error, "cannot accept a connection; trying again");
                 tokio::time::sleep(ACCEPT_BACKOFF).await;
             }
-        }
-    }
-}
-
-/// Hangs up on whoever comes, for ever: nobody has been sent here yet. Who comes all the same wants a room that has had
-/// this port before, and would wait for one that may never be.
-pub(crate) async fn turn_away(listener: Option<&TcpListener>) -> Infallible {
-    let Some(listener) = listener else { return std::future::pending().await };
-    loop {
-        if listener.accept().await.is_err() {
-            tokio::time::sleep(ACCEPT_BACKOFF).await;
         }
     }
 }

@@ -120,7 +120,7 @@ pub(crate) async fn run<L: Lobby>(
     let guests = Guests::new(&settings.limits, connections)?;
     let sockets = sockets(settings, &guests, tokens, from_clients);
     let app = pages::pages(settings, kill).merge(relay::routes(doors.clone())).layer(sockets);
-    let origins = Origins::new(settings.public_url.as_ref(), &settings.allow_origin, false);
+    let origins = Origins::new(settings.public_url.as_ref(), &settings.allow_origin);
     let app = connection_limits::only_welcome(pages::only_ours(app, origins));
     let server = server::Server::new(app, &settings.limits);
     let hand_off = cfg!(target_os = "linux") && !settings.relay;

@@ -40,7 +40,7 @@ use crate::{
 };
 
 /// Raised whenever a frame changes its meaning; lobby and room must agree.
-pub(crate) const VERSION: u32 = 6;
+pub(crate) const VERSION: u32 = 7;
 pub(crate) const MAX_FRAME: usize = 64 * 1024;
 /// Frames that may wait for a room that does not read, and their bytes; one more, and it counts as hung.
 const MAX_WAITING: usize = 4096;
@@ -105,12 +105,8 @@ pub(crate) struct HeldSeat {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum FromRoom {
-    /// First frame: runs, listens on `port` if it was given ports, knows nothing of its task.
-    Warm {
-        version: u32,
-        build: String,
-        port: Option<u16>,
-    },
+    /// First frame: runs, and has not been opened yet.
+    Warm,
     Ready,
     /// `on_open` refused, or a state of the room's own made it give up.
     Failed(Refusal),

@@ -82,22 +82,6 @@ impl Process {
     }
 }
 
-/// Identifies a program: changes whenever it is built again.
-pub(crate) fn build_id(program: &Path) -> String {
-    let identity = std::fs::metadata(program).and_then(|data| Ok((data.len(), data.modified()?)));
-    match identity {
-        Ok((bytes, modified)) => format!("{bytes} {modified:?}"),
-        Err(_) => "unknown".to_owned(),
-    }
-}
-
-/// The same of the program that runs in this process, also if another one stands at its path by now.
-pub(crate) fn own_build_id() -> anyhow::Result<String> {
-    let linux = cfg!(target_os = "linux");
-    let program = if linux { "/proc/self/exe".into() } else { std::env::current_exe()? };
-    Ok(build_id(&program))
-}
-
 /// Starts a room process. Must be called on a thread that lives as long as the lobby: on Linux its end
 /// is what wakes a stopped room, so that it can end as well.
 pub(crate) fn start(

@@ -12,7 +12,6 @@ use tokio::{sync::mpsc, time::Instant};
 use tracing::debug;
 
 use crate::{
-    config::settings::RoomSettings,
     http::{connection_limits::Guests, server},
     process::channel::{FromRoom, Receiver, Sender, ToRoom},
     room::{
@@ -61,7 +60,6 @@ pub(super) struct RoomLoop<'a, R: Room> {
     pub core: Core<R>,
     pub conns: HashMap<ConnId, Conn>,
     pub to_lobby: &'a Sender,
-    pub settings: &'a RoomSettings,
 }
 
 impl<R: Room> RoomLoop<'_, R> {
@@ -194,7 +192,7 @@ impl<R: Room> RoomLoop<'_, R> {
             Effect::Dismiss(id, refusal) => drop(conn(id).map(|conn| conn.dismiss(&refusal))),
             Effect::SendOn(id, route) => {
                 if let Some(conn) = conn(id) {
-                    conn.reroute(&route, self.settings.public_url.as_ref());
+                    conn.reroute(&route);
                 }
             }
             Effect::Frame(frame) => self.to_lobby.send(&frame)?,

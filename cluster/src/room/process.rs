@@ -16,11 +16,7 @@ use anyhow::{Context as _, bail, ensure};
 use axum::Router;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, value::RawValue};
-use tokio::{
-    net::{TcpListener, UnixStream},
-    sync::mpsc,
-    time::MissedTickBehavior,
-};
+use tokio::{net::UnixStream, sync::mpsc, time::MissedTickBehavior};
 
 use crate::{
     config::settings::RoomSettings,
@@ -33,7 +29,7 @@ use crate::{
     logging::subscriber,
     process::{
         channel::{self, FromRoom, Receiver, RoomAbout, Sender, ToRoom, VERSION},
-        memory, supervisor,
+        memory,
     },
     room::{
         context::RoomContext,
@@ -130,17 +126,13 @@ fn end_without_lobby(socket: &StdUnixStream, patience: Option<&Timespec>) -> boo
 
 /// Becomes warm, and plays what the lobby opens.
 async fn live(kinds: &[Kind], to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::Result<()> {
-    let build = supervisor::own_build_id()?;
     let Some(ToRoom::Setup { version, room, mut settings }) = from_lobby.recv().await? else {
         bail!("the lobby did not say who this room is");
     };
     fit_descriptors(&mut settings);
     ensure!(version == VERSION, "the lobby speaks version {version}, this room {VERSION}");
     memory::confine(settings.memory);
-    let listener =
-        settings.ports.map(|ports| server::bind_any(settings.host, ports)).transpose()?;
-    let port = listener.as_ref().map(TcpListener::local_addr).transpose()?.map(|at| at.port());
-    to_lobby.send(&FromRoom::Warm { version: VERSION, build, port })?;
+    to_lobby.send(&FromRoom::Warm)?;
     // Said before `on_open` may take the thread.
     to_lobby.flush(GOODBYE).await;
 
@@ -155,11 +147,7 @@ async fn live(kinds: &[Kind], to_lobby: &Sender, mut from_lobby: Receiver) -> an
         }
     };
     let life = async {
-        let opened = tokio::select! {
-            frame = from_lobby.recv() => frame?,
-            never = server::turn_away(listener.as_ref()) => match never {},
-        };
-        let (options, about) = match opened {
+        let (options, about) = match from_lobby.recv().await? {
             Some(ToRoom::Open { options, about }) => (options, about),
             Some(_) => bail!("the lobby did not say what this room is for"),
             // It has stopped, and this room was never needed.
@@ -168,7 +156,7 @@ async fn live(kinds: &[Kind], to_lobby: &Sender, mut from_lobby: Receiver) -> an
         let kind = kinds.iter().find(|kind| kind.name == about.kind);
         let kind = kind.with_context(|| format!("no kind of room is called '{}'", about.kind))?;
         let settings = &settings;
-        (kind.play)(Opened { room, options, about, settings, listener, to_lobby, from_lobby }).await
+        (kind.play)(Opened { room, options, about, settings, to_lobby, from_lobby }).await
     };
     tokio::select! {
         result = life => result,
@@ -200,14 +188,13 @@ struct Opened<'a> {
     options: Box<RawValue>,
     about: RoomAbout,
     settings: &'a RoomSettings,
-    listener: Option<TcpListener>,
     to_lobby: &'a Sender,
     from_lobby: Receiver,
 }
 
 /// The room's life, from `on_open` to `on_dispose`.
 async fn play<R: Room>(opened: Opened<'_>) -> anyhow::Result<()> {
-    let Opened { room, options, about, settings, listener, to_lobby, from_lobby } = opened;
+    let Opened { room, options, about, settings, to_lobby, from_lobby } = opened;
     let context = RoomContext::<R>::new(room.clone(), about, settings.empty_timeout);
     let options = from_raw(&options)?;
     let game = match caught(async { context.agenda.timed(R::on_open(options, &context)).await })
@@ -224,16 +211,10 @@ async fn play<R: Room>(opened: Opened<'_>) -> anyhow::Result<()> {
     let (inbox, items) = mpsc::unbounded_channel();
     let app = app(&room, settings, &guests, inbox, tickets);
     let server = server::Server::new(app, &settings.limits);
-    let entrance = Entrance { server: server.clone(), guests: guests.clone() };
-    let serve = move |stream, place| server.clone().serve_tcp(stream, place);
-    let accepting =
-        listener.map(|listener| tokio::spawn(server::accept(listener, guests.clone(), serve)));
-    let mut room = RoomLoop { core, conns: HashMap::new(), to_lobby, settings };
+    let entrance = Entrance { server, guests: guests.clone() };
+    let mut room = RoomLoop { core, conns: HashMap::new(), to_lobby };
     room.play(items, from_lobby, &entrance).await?;
     room.dispose().await?;
-    if let Some(accepting) = accepting {
-        accepting.abort();
-    }
     // Browsers hang up when they have read where to go next.
     let _ = clock::timeout(GOODBYE, guests.all_gone()).await;
     Ok(())
@@ -264,9 +245,7 @@ fn app(
     let paces = Paces::of_room(&settings.limits);
     let sockets = namespace::serve(&path_of(room), &settings.limits, guests, paces, inbox, admit);
     let app = Router::new().layer(sockets);
-    // The page came from the lobby's port.
-    let any_port = settings.ports.is_some();
-    let origins = Origins::new(settings.public_url.as_ref(), &settings.allow_origin, any_port);
+    let origins = Origins::new(settings.public_url.as_ref(), &settings.allow_origin);
     // The next request may be for the lobby, whose connection it was.
     server::one_request(only_welcome(only_ours(app, origins)))
 }

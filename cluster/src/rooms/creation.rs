@@ -53,8 +53,8 @@ impl Rooms {
         // The list of rooms is made of values: what cannot be one shows here.
         let shown = serde_json::to_value(&options).map_err(Into::into).map_err(no_room)?;
         let raw = to_raw(&shown).map_err(no_room)?;
-        let (id, started) = match self.pool.take() {
-            Ok(started) => started,
+        let (id, process) = match self.pool.take() {
+            Ok(process) => process,
             Err(error) => {
                 self.died_at_start(host.map(|host| host.player));
                 return Err(no_room(error));
@@ -64,13 +64,13 @@ impl Rooms {
         let (host, address) = host.map(|host| (host.player, host.address)).unzip();
         let about = RoomAbout { kind: kind.to_owned(), capacity, seed: rand::random(), host, code };
         let open = ToRoom::Open { options: raw, about: about.clone() };
-        started.process.sender.send(&open).map_err(no_room)?;
+        process.sender.send(&open).map_err(no_room)?;
         let number = id.0.parse().unwrap_or(u64::MAX);
         info!(room = %id, kind, capacity, private, "room created");
         let entry = Entry {
             number,
             kind,
-            started,
+            process,
             state: State::Opening,
             opened: false,
             excused: false,

@@ -29,8 +29,8 @@ use crate::{
     config::settings::Settings,
     process::{
         channel::{RoomAbout, ToRoom},
-        pool::{Pool, Started},
-        supervisor::FromProcess,
+        pool::Pool,
+        supervisor::{FromProcess, Process},
     },
     routing::gateway::Doors,
     runtime::clock,
@@ -99,7 +99,7 @@ pub struct Rooms {
 struct Entry {
     number: u64,
     kind: &'static str,
-    started: Started,
+    process: Process,
     state: State,
     /// It has said that it is ready, or why it cannot be.
     opened: bool,
@@ -309,14 +309,14 @@ impl Entry {
 
     fn kill(&mut self, exit: Exit) {
         self.state = State::Doomed;
-        self.started.process.kill(exit);
+        self.process.kill(exit);
     }
 
     /// A room that does not read what it is told counts as hung.
     fn send(&self, frame: &ToRoom) {
-        if let Err(error) = self.started.process.sender.send(frame) {
+        if let Err(error) = self.process.sender.send(frame) {
             // Once: it is told more until it is gone.
-            if self.started.process.kill(Exit::Hung) {
+            if self.process.kill(Exit::Hung) {
                 warn!(error = format!("{error:#}"), "a room does not take a message");
             }
         }

@@ -5,11 +5,7 @@ use serde_json::value::RawValue;
 use tracing::{info, warn};
 
 use crate::{
-    process::{
-        channel::FromRoom,
-        pool::{Warm, rebuilt},
-        supervisor::FromProcess,
-    },
+    process::{channel::FromRoom, supervisor::FromProcess},
     rooms::{
         AnyRoom, Entry, Rooms, State,
         seats::{Join, Rerouted, Seat, Waiter},
@@ -60,10 +56,6 @@ impl Rooms {
     }
 
     fn said(&mut self, room: &RoomId, frame: FromRoom) -> Vec<Happening> {
-        if let FromRoom::Warm { version, build, port } = frame {
-            self.is_warm(room, Warm { version, build, port });
-            return vec![];
-        }
         let alive = |entry: &&mut Entry| entry.state != State::Doomed;
         let Some(entry) = self.rooms.get_mut(room).filter(alive) else {
             return vec![];
@@ -110,7 +102,7 @@ impl Rooms {
                 self.doors.close(room);
                 vec![]
             }
-            FromRoom::Warm { .. } | FromRoom::Beat => vec![],
+            FromRoom::Warm | FromRoom::Beat => vec![],
         }
     }
 
@@ -121,7 +113,7 @@ impl Rooms {
         if entry.state == State::Opening {
             entry.state = State::Ready;
         }
-        self.doors.open(room.clone(), entry.started.process.sender.clone());
+        self.doors.open(room.clone(), entry.process.sender.clone());
         Some(Happening::Ready(entry.info(room)))
     }
 
@@ -134,25 +126,10 @@ impl Rooms {
         self.seated.get(player).is_some_and(is_here)
     }
 
-    fn is_warm(&mut self, room: &RoomId, warm: Warm) {
-        let misfit = self.pool.is_misfit(&warm);
-        if let Some(entry) = self.rooms.get_mut(room) {
-            entry.started.warm = Some(warm);
-            if misfit {
-                entry.excused = true;
-                entry.kill(rebuilt());
-            }
-        } else {
-            self.pool.is_warm(room, warm);
-        }
-    }
-
     fn ended(&mut self, room: &RoomId, exit: Exit) -> Vec<Happening> {
-        if let Some(started) = self.pool.ended(room) {
+        if self.pool.ended(room) {
             warn!(%room, ?exit, "a warm room ended");
-            if !started.warm.is_some_and(|warm| self.pool.is_misfit(&warm)) {
-                self.died_at_start(None);
-            }
+            self.died_at_start(None);
             return vec![];
         }
         self.doors.close(room);

@@ -109,7 +109,7 @@ impl Rooms {
         let is_new = |player: &&Player| !entry.seats.contains_key(&player.id);
         entry.check(players.iter().filter(is_new).count())?;
         // A room that reads slowly is not to be killed because its players ask quickly.
-        if entry.started.process.sender.is_busy() {
+        if entry.process.sender.is_busy() {
             return Err(Refusal::TooFast);
         }
         // Reserve before replying, so that two players cannot take the last seat.
@@ -243,14 +243,13 @@ impl Rooms {
     pub(super) fn held(&mut self, room: &RoomId, join: u64) -> Option<Happening> {
         let Join { first, players, waiters, .. } = self.take_join(room, join)?;
         let entry = self.rooms.get_mut(room)?;
-        let port = entry.started.port();
         let seated = &self.seated;
         let go = |player: Player| {
             // A seat that was given up stands here until the room has heard of it.
             seated.get(&player.id).filter(|seated| *seated == room)?;
             let seat = entry.seats.get_mut(&player.id).filter(|seat| seat.join == join)?;
             seat.sent = true;
-            let to = Route { room: room.clone(), port, ticket: seat.ticket.clone() };
+            let to = Route { room: room.clone(), ticket: seat.ticket.clone() };
             let first = first.as_ref() == Some(&player.id);
             Some(Rerouted { player, first, to, from: seat.from.take() })
         };

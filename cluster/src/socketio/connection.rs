@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use axum::http::header::HOST;
 use serde_json::{Value, json};
 use socketioxide::{
     SendError, SocketError,
@@ -19,7 +18,6 @@ use socketioxide::{
 use tokio::{sync::OwnedSemaphorePermit, time::sleep};
 
 use crate::{
-    config::{authority::Authority, parse::PublicUrl},
     http::{connection_limits::ClientAddress, throttled_stream::Hangup},
     socketio::{
         events::{BINARY, Encoded},
@@ -109,19 +107,9 @@ impl Conn {
         self.socket.emit(name, data).map_err(|_| self.hang_up())
     }
 
-    /// Sends its page to a room, which is found at the host at which this browser has come here.
-    pub fn reroute(&self, to: &Route, public_url: Option<&PublicUrl>) {
-        let headers = &self.socket.req_parts().headers;
-        let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-        let host_of = |authority| Authority::parse(authority).map_or(String::new(), |at| at.host);
-        let url = match (to.port, public_url) {
-            (None, _) => String::new(),
-            (Some(port), None) => format!("http://{}:{port}", host_of(host)),
-            (Some(port), Some(url)) => {
-                format!("{}://{}:{port}", url.scheme(), host_of(url.authority()))
-            }
-        };
-        let _ = self.tell("reroute", &reroute(to, &url));
+    /// Sends its page to a room, at the address at which this browser has come here.
+    pub fn reroute(&self, to: &Route) {
+        let _ = self.tell("reroute", &reroute(to));
     }
 
     /// Ends the connection, says why, and wants its page to stay where it is. This is the policy for one
@@ -179,9 +167,9 @@ impl Answerer {
 }
 
 /// The data of `reroute`: where the page finds a room.
-pub(crate) fn reroute(to: &Route, url: &str) -> Value {
+pub(crate) fn reroute(to: &Route) -> Value {
     json!({
-        "to": "room", "room": to.room, "url": url, "path": path_of(&to.room),
+        "to": "room", "room": to.room, "url": "", "path": path_of(&to.room),
         "ticket": to.ticket,
     })
 }

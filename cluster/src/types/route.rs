@@ -8,8 +8,6 @@ use crate::types::player::RoomId;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Route {
     pub room: RoomId,
-    /// Its own one, if rooms have any.
-    pub port: Option<u16>,
     pub ticket: String,
 }
 

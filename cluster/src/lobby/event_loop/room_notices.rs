@@ -95,7 +95,7 @@ impl<L: Lobby> LobbyLoop<L> {
         info!(player = %player.name, id = %player.id, room = %to.room, "rerouted");
         match (conn, from) {
             (Some(conn), from) => {
-                conn.reroute(&to, self.cluster.settings.public_url.as_ref());
+                conn.reroute(&to);
                 if let Some(from) = from {
                     rooms.move_on(&from, &player.id, None);
                 }

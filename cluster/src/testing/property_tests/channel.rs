@@ -56,7 +56,7 @@ fn frames_from_room() -> Vec<String> {
     let refusal = Refusal::Other { code: "no".into(), message: "No \"\\ \n.".into() };
     let raw = || RawValue::from_string(r#"{"n":[1,2.5e3,"ä\u0000"]}"#.to_owned()).expect("JSON");
     lines(&[
-        FromRoom::Warm { version: VERSION, build: "x".into(), port: Some(1) },
+        FromRoom::Warm,
         FromRoom::Ready,
         FromRoom::Failed(refusal.clone()),
         FromRoom::Crashed { what: "on_tick panicked".into() },
@@ -85,7 +85,7 @@ fn frames_to_room() -> Vec<String> {
         host: Some(player.id.clone()),
         code: Some("AB".into()),
     };
-    let route = Route { room: RoomId("2".into()), port: None, ticket: "t".into() };
+    let route = Route { room: RoomId("2".into()), ticket: "t".into() };
     lines(&[
         ToRoom::Setup { version: VERSION, room: RoomId("1".into()), settings: settings.into() },
         ToRoom::Open { options: raw(), about },

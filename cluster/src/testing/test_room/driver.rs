@@ -167,7 +167,7 @@ impl<R: Room> TestRoom<R> {
                     self.note_own(conn, "refused", refused("connect", &refusal));
                     self.conns.remove(&conn);
                 }
-                Effect::SendOn(conn, route) => self.note_own(conn, "reroute", reroute(&route, "")),
+                Effect::SendOn(conn, route) => self.note_own(conn, "reroute", reroute(&route)),
                 Effect::Frame(FromRoom::Message(raw)) => self.to_lobby.push(raw),
                 Effect::Frame(FromRoom::HoldRefused { refusal, .. }) => {
                     self.hold_refused = Some(refusal);

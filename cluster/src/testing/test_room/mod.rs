@@ -238,7 +238,7 @@ impl<R: Room> TestRoom<R> {
     /// A player has a seat in another room, and goes there.
     pub fn move_on(&mut self, player: &Player, room: &RoomId) {
         let ticket = self.number().to_string();
-        let to = Route { room: room.clone(), port: None, ticket };
+        let to = Route { room: room.clone(), ticket };
         self.about_seat(player, |core, seat| core.move_on(seat, Some(to)));
     }
 
