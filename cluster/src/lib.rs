@@ -43,7 +43,7 @@ pub use crate::{
     runtime::{
         compute::{ComputeError, Job, Work},
         panics::RoomPanic,
-        scheduler::Timer,
+        scheduler::{Scheduler, Timer},
     },
     types::{
         Answer, Exit, Leave, Message, Nothing, Player, PlayerId, Refusal, Reply, RoomId, deferred,

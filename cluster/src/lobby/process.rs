@@ -42,7 +42,7 @@ use crate::{
         gateway::{Doors, Front},
         relay,
     },
-    runtime::{clock, rate_limiter::Rates, scheduler::Agenda, token_bucket::Rate},
+    runtime::{clock, rate_limiter::Rates, scheduler::Scheduler, token_bucket::Rate},
     socketio::{
         connection::FromClient,
         event_limits::Paces,
@@ -109,12 +109,12 @@ pub(crate) async fn run<L: Lobby>(
         rooms: RefCell::new(rooms),
         people: RefCell::new(People::default()),
         guesses: RefCell::new(Guesses::new(settings.wrong_codes_per_minute)),
-        agenda: Agenda::new(),
+        scheduler: Scheduler::new(),
         tokens: tokens.clone(),
         settings,
     };
     let mut lobby = L::default();
-    cluster.agenda.timed(lobby.on_start(&cluster)).await.context("the lobby does not start")?;
+    cluster.scheduler.timed(lobby.on_start(&cluster)).await.context("the lobby does not start")?;
 
     let settings = &cluster.settings;
     let guests = Guests::new(&settings.limits, connections)?;

@@ -4,6 +4,7 @@
 use std::{
     cell::{Cell, RefCell, RefMut},
     collections::HashSet,
+    ops::Deref,
     rc::Rc,
     time::Duration,
 };
@@ -18,10 +19,7 @@ use crate::{
         hooks::Room,
         output::{Output, encode},
     },
-    runtime::{
-        compute::{ComputeError, Job, Work},
-        scheduler::{Agenda, Timer},
-    },
+    runtime::scheduler::Scheduler,
     socketio::events::Encoded,
     types::{Leave, Player, PlayerId, RoomId, short, to_raw},
 };
@@ -40,16 +38,16 @@ pub struct RoomContext<R: Room> {
     tick_delay: Cell<Duration>,
     empty_timeout: Cell<Option<Duration>>,
     random: RefCell<StdRng>,
-    pub(crate) agenda: Agenda<R, RoomContext<R>>,
+    pub(crate) scheduler: Scheduler<R, RoomContext<R>>,
     pub(crate) out: RefCell<Vec<Output>>,
 }
 
 impl<R: Room> RoomContext<R> {
     pub(crate) fn new(room: RoomId, about: RoomAbout, empty_timeout: Duration) -> Self {
-        let agenda = Agenda::new();
+        let scheduler = Scheduler::new();
         RoomContext {
             room,
-            opened: agenda.now(),
+            opened: scheduler.now(),
             players: RefCell::new(Rc::new([])),
             away: RefCell::default(),
             expected: RefCell::new(Rc::new([])),
@@ -59,7 +57,7 @@ impl<R: Room> RoomContext<R> {
             empty_timeout: Cell::new(Some(empty_timeout)),
             random: RefCell::new(StdRng::seed_from_u64(about.seed)),
             about,
-            agenda,
+            scheduler,
             out: RefCell::default(),
         }
     }
@@ -82,7 +80,7 @@ impl<R: Room> RoomContext<R> {
 
     /// For how long the room has been open.
     pub fn elapsed(&self) -> Duration {
-        self.agenda.now() - self.opened
+        self.scheduler.now() - self.opened
     }
 
     /// Who is in the room, in the order in which they joined; with those whose connection is lost but
@@ -193,76 +191,6 @@ impl<R: Room> RoomContext<R> {
         self.push(Output::Sync);
     }
 
-    /// Calls back once, after `delay`.
-    pub fn after(
-        &self,
-        delay: Duration,
-        call: impl FnOnce(&mut R, &RoomContext<R>) + 'static,
-    ) -> Timer {
-        self.agenda.after(delay, call)
-    }
-
-    /// Calls back again and again, first after `period`; less than a millisecond counts as one. Late calls do not change
-    /// the rate. Of those that were missed in a stall one is made up for, and the others are skipped.
-    pub fn every(
-        &self,
-        period: Duration,
-        call: impl FnMut(&mut R, &RoomContext<R>) + 'static,
-    ) -> Timer {
-        self.agenda.every(period, call)
-    }
-
-    /// Cancels a timer; one that has run already is no error.
-    pub fn cancel(&self, timer: Timer) {
-        self.agenda.cancel(timer);
-    }
-
-    /// Waits for a future, and calls back with its result. Other hooks run meanwhile.
-    pub fn spawn<T: 'static>(
-        &self,
-        future: impl Future<Output = T> + 'static,
-        done: impl FnOnce(&mut R, &RoomContext<R>, T) + 'static,
-    ) {
-        self.agenda.spawn(future, done);
-    }
-
-    /// Does heavy work on another thread, and calls back with its result.
-    pub fn compute<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Work) -> T + Send + 'static,
-        done: impl FnOnce(&mut R, &RoomContext<R>, Result<T, ComputeError>) + 'static,
-    ) -> Job {
-        self.agenda.compute(work, |_, _, ()| {}, done)
-    }
-
-    /// The same for work that reports what it has so far; each report is a call, too, and comes before
-    /// the last one. That one comes when the work has really ended, also if it was cancelled.
-    ///
-    /// ```no_run
-    /// # use cluster::{Room, RoomContext};
-    /// # fn hook<R: Room>(room: &RoomContext<R>) {
-    /// let job = room.compute_in_parts(
-    ///     |work| {
-    ///         for row in 0..100 {
-    ///             if work.is_cancelled() { break }
-    ///             work.report(row * row);
-    ///         }
-    ///     },
-    ///     |_game, _room, square: u32| println!("{square}"),
-    ///     |_game, _room, result| println!("{result:?}"),
-    /// );
-    /// job.cancel();
-    /// # }
-    /// ```
-    pub fn compute_in_parts<P: Send + 'static, T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Work<P>) -> T + Send + 'static,
-        on_report: impl FnMut(&mut R, &RoomContext<R>, P) + 'static,
-        done: impl FnOnce(&mut R, &RoomContext<R>, Result<T, ComputeError>) + 'static,
-    ) -> Job {
-        self.agenda.compute(work, on_report, done)
-    }
-
     /// Sends a player back to the lobby; his page gets the reason, a code of your own such as `won`.
     pub fn send_to_lobby(&self, player: impl AsRef<PlayerId>, reason: impl Into<String>) {
         let player = player.as_ref().clone();
@@ -303,7 +231,7 @@ impl<R: Room> RoomContext<R> {
 
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn now(&self) -> Instant {
-        self.agenda.now()
+        self.scheduler.now()
     }
 
     pub(crate) fn set_players(&self, players: Rc<[Player]>) {
@@ -343,5 +271,14 @@ impl<R: Room> RoomContext<R> {
 
     fn push(&self, output: Output) {
         self.out.borrow_mut().push(output);
+    }
+}
+
+impl<R: Room> Deref for RoomContext<R> {
+    type Target = Scheduler<R, Self>;
+
+    /// Timers, spawned futures and computations.
+    fn deref(&self) -> &Self::Target {
+        &self.scheduler
     }
 }

@@ -79,7 +79,7 @@ impl<R: Room> RoomLoop<'_, R> {
                 turn = Instant::now();
             }
             self.carry_out()?;
-            tasks.extend(self.core.handle().agenda.take_tasks());
+            tasks.extend(self.core.handle().scheduler.take_tasks());
             let happened = tokio::select! {
                 frame = from_lobby.recv() => Happened::Frame(frame?),
                 Some(item) = inbox.recv() => Happened::Client(item),

@@ -197,7 +197,7 @@ async fn play<R: Room>(opened: Opened<'_>) -> anyhow::Result<()> {
     let Opened { room, options, about, settings, to_lobby, from_lobby } = opened;
     let context = RoomContext::<R>::new(room.clone(), about, settings.empty_timeout);
     let options = from_raw(&options)?;
-    let game = match caught(async { context.agenda.timed(R::on_open(options, &context)).await })
+    let game = match caught(async { context.scheduler.timed(R::on_open(options, &context)).await })
         .await
     {
         Ok(Ok(game)) => game,

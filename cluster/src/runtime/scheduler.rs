@@ -35,7 +35,9 @@ pub(crate) enum Due<S, H> {
     Every(Duration, Repeat<S, H>),
 }
 
-pub(crate) struct Agenda<S, H> {
+/// Timers, spawned futures and computations of a lobby or a room: `S` is its state, `H` the context of
+/// its hooks. Results are delivered as later calls, between other hooks.
+pub struct Scheduler<S, H> {
     /// Set by the loop before each turn, so that all that a hook does happens at one time, and a test
     /// can say which.
     now: Cell<Instant>,
@@ -44,9 +46,9 @@ pub(crate) struct Agenda<S, H> {
     next: Cell<u64>,
 }
 
-impl<S: 'static, H: 'static> Agenda<S, H> {
-    pub fn new() -> Self {
-        Agenda {
+impl<S: 'static, H: 'static> Scheduler<S, H> {
+    pub(crate) fn new() -> Self {
+        Scheduler {
             now: Cell::new(clock::now()),
             timers: Default::default(),
             tasks: Default::default(),
@@ -54,16 +56,16 @@ impl<S: 'static, H: 'static> Agenda<S, H> {
         }
     }
 
-    pub fn now(&self) -> Instant {
+    pub(crate) fn now(&self) -> Instant {
         self.now.get()
     }
 
-    pub fn set_now(&self, now: Instant) {
+    pub(crate) fn set_now(&self, now: Instant) {
         self.now.set(now);
     }
 
     /// Polls an async hook with the time of each poll: what it sets up after an `await` counts from then.
-    pub async fn timed<T>(&self, hook: impl Future<Output = T>) -> T {
+    pub(crate) async fn timed<T>(&self, hook: impl Future<Output = T>) -> T {
         let mut hook = std::pin::pin!(hook);
         std::future::poll_fn(|cx| {
             self.set_now(clock::now());
@@ -72,20 +74,25 @@ impl<S: 'static, H: 'static> Agenda<S, H> {
         .await
     }
 
+    /// Calls back once, after `delay`.
     pub fn after(&self, delay: Duration, call: impl FnOnce(&mut S, &H) + 'static) -> Timer {
         self.add(later(self.now(), delay), Due::Once(Box::new(call)))
     }
 
+    /// Calls back again and again, first after `period`; less than a millisecond counts as one. Late calls
+    /// do not change the rate. Of the calls that a stall missed, one is made up for.
     pub fn every(&self, period: Duration, call: impl FnMut(&mut S, &H) + 'static) -> Timer {
         // A period of nothing would be due for ever.
         let period = period.max(Duration::from_millis(1));
         self.add(later(self.now(), period), Due::Every(period, Rc::new(RefCell::new(call))))
     }
 
+    /// Cancels a timer; one that has run already is no error.
     pub fn cancel(&self, timer: Timer) {
         self.timers.borrow_mut().retain(|(_, other), _| *other != timer);
     }
 
+    /// Waits for a future, and calls back with its result. Other hooks run meanwhile.
     pub fn spawn<T: 'static>(
         &self,
         work: impl Future<Output = T> + 'static,
@@ -99,7 +106,35 @@ impl<S: 'static, H: 'static> Agenda<S, H> {
         }));
     }
 
-    pub fn compute<P: Send + 'static, T: Send + 'static>(
+    /// Does heavy work on another thread, and calls back with its result.
+    pub fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Work) -> T + Send + 'static,
+        done: impl FnOnce(&mut S, &H, Result<T, ComputeError>) + 'static,
+    ) -> Job {
+        self.compute_in_parts(work, |_, _, ()| {}, done)
+    }
+
+    /// The same for work that reports what it has so far. Each report is a call, too, and comes before the
+    /// result, which comes when the work has really ended, also if it was cancelled.
+    ///
+    /// ```no_run
+    /// # use cluster::{Room, RoomContext};
+    /// # fn hook<R: Room>(room: &RoomContext<R>) {
+    /// let job = room.compute_in_parts(
+    ///     |work| {
+    ///         for row in 0..100 {
+    ///             if work.is_cancelled() { break }
+    ///             work.report(row * row);
+    ///         }
+    ///     },
+    ///     |_game, _room, square: u32| println!("{square}"),
+    ///     |_game, _room, result| println!("{result:?}"),
+    /// );
+    /// job.cancel();
+    /// # }
+    /// ```
+    pub fn compute_in_parts<P: Send + 'static, T: Send + 'static>(
         &self,
         work: impl FnOnce(&Work<P>) -> T + Send + 'static,
         on_report: impl FnMut(&mut S, &H, P) + 'static,
@@ -121,12 +156,12 @@ impl<S: 'static, H: 'static> Agenda<S, H> {
     }
 
     /// When the first timer is due.
-    pub fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         self.timers.borrow().first_key_value().map(|((at, _), _)| *at)
     }
 
     /// Takes the first timer if it is due; one that repeats is armed again, also if its call panics.
-    pub fn pop_due(&self, now: Instant) -> Option<Call<S, H>> {
+    pub(crate) fn pop_due(&self, now: Instant) -> Option<Call<S, H>> {
         let mut timers = self.timers.borrow_mut();
         let entry = timers.first_entry().filter(|entry| entry.key().0 <= now)?;
         let (at, timer) = *entry.key();
@@ -141,7 +176,7 @@ impl<S: 'static, H: 'static> Agenda<S, H> {
     }
 
     /// Takes the work that hooks gave away since the last time.
-    pub fn take_tasks(&self) -> Vec<Task<S, H>> {
+    pub(crate) fn take_tasks(&self) -> Vec<Task<S, H>> {
         std::mem::take(&mut self.tasks.borrow_mut())
     }
 
@@ -192,17 +227,17 @@ mod tests {
 
     #[test]
     fn a_timer_that_panics_comes_again_and_may_cancel_itself() {
-        let agenda = Agenda::<u32, ()>::new();
-        let (mut state, start) = (0, agenda.now());
-        agenda.every(Duration::from_secs(1), |n: &mut u32, ()| {
+        let scheduler = Scheduler::<u32, ()>::new();
+        let (mut state, start) = (0, scheduler.now());
+        scheduler.every(Duration::from_secs(1), |n: &mut u32, ()| {
             *n += 1;
             assert!(*n != 1, "as asked")
         });
-        agenda.after(Duration::MAX, |_, ()| {});
+        scheduler.after(Duration::MAX, |_, ()| {});
         for second in 1..4 {
             let now = start + Duration::from_secs(second);
-            agenda.set_now(now);
-            while let Some(call) = agenda.pop_due(now) {
+            scheduler.set_now(now);
+            while let Some(call) = scheduler.pop_due(now) {
                 contained("timer", || call(&mut state, &()));
             }
         }
@@ -211,26 +246,26 @@ mod tests {
 
     #[tokio::test]
     async fn what_an_async_hook_sets_up_after_an_await_counts_from_then() {
-        let agenda = Agenda::<u32, ()>::new();
-        let (start, wait) = (agenda.now(), Duration::from_millis(30));
-        agenda
+        let scheduler = Scheduler::<u32, ()>::new();
+        let (start, wait) = (scheduler.now(), Duration::from_millis(30));
+        scheduler
             .timed(async {
                 clock::sleep_until(start + wait).await;
-                agenda.after(Duration::from_secs(5), |_, ()| {});
+                scheduler.after(Duration::from_secs(5), |_, ()| {});
             })
             .await;
-        assert!(agenda.deadline() >= Some(start + wait + Duration::from_secs(5)));
+        assert!(scheduler.deadline() >= Some(start + wait + Duration::from_secs(5)));
     }
 
     /// How often a timer of this period is called when the loop comes to it at these times, in microseconds.
     fn calls(period: Duration, times: impl IntoIterator<Item = u64>) -> u32 {
-        let agenda = Agenda::<u32, ()>::new();
-        let (mut state, start) = (0, agenda.now());
-        agenda.every(period, |n: &mut u32, ()| *n += 1);
+        let scheduler = Scheduler::<u32, ()>::new();
+        let (mut state, start) = (0, scheduler.now());
+        scheduler.every(period, |n: &mut u32, ()| *n += 1);
         for time in times {
             let now = start + Duration::from_micros(time);
-            agenda.set_now(now);
-            while let Some(call) = agenda.pop_due(now) {
+            scheduler.set_now(now);
+            while let Some(call) = scheduler.pop_due(now) {
                 call(&mut state, &());
             }
         }

@@ -4,17 +4,14 @@
 pub(crate) mod kinds;
 mod rooms;
 
-use std::{cell::RefCell, time::Duration};
+use std::{cell::RefCell, ops::Deref};
 
 use crate::{
     auth::token::Tokens,
     config::settings::Settings,
     lobby::{context::kinds::Kind, hooks::Lobby, sessions::People},
     rooms::{Rooms, code_attempts::Guesses},
-    runtime::{
-        compute::{ComputeError, Job, Work},
-        scheduler::{Agenda, Timer},
-    },
+    runtime::scheduler::Scheduler,
     socketio::events,
     types::{PlayerId, Refusal, short},
 };
@@ -27,7 +24,7 @@ pub struct LobbyContext<L> {
     pub(crate) rooms: RefCell<Rooms>,
     pub(crate) people: RefCell<People>,
     pub(crate) guesses: RefCell<Guesses>,
-    pub(crate) agenda: Agenda<L, LobbyContext<L>>,
+    pub(crate) scheduler: Scheduler<L, LobbyContext<L>>,
 }
 
 impl<L: Lobby> LobbyContext<L> {
@@ -93,39 +90,14 @@ impl<L: Lobby> LobbyContext<L> {
             }
         }
     }
+}
 
-    /// Calls back once, after `delay`.
-    pub fn after(&self, delay: Duration, call: impl FnOnce(&mut L, &Self) + 'static) -> Timer {
-        self.agenda.after(delay, call)
-    }
+impl<L: Lobby> Deref for LobbyContext<L> {
+    type Target = Scheduler<L, Self>;
 
-    /// Calls back again and again, first after `period`; less than a millisecond counts as one. Late calls do not change
-    /// the rate. Of those that were missed in a stall one is made up for, and the others are skipped.
-    pub fn every(&self, period: Duration, call: impl FnMut(&mut L, &Self) + 'static) -> Timer {
-        self.agenda.every(period, call)
-    }
-
-    /// Cancels a timer; one that has run already is no error.
-    pub fn cancel(&self, timer: Timer) {
-        self.agenda.cancel(timer);
-    }
-
-    /// Waits for a future, and calls back with its result. Other hooks run meanwhile.
-    pub fn spawn<T: 'static>(
-        &self,
-        future: impl Future<Output = T> + 'static,
-        done: impl FnOnce(&mut L, &Self, T) + 'static,
-    ) {
-        self.agenda.spawn(future, done);
-    }
-
-    /// Does heavy work on another thread, and calls back with its result. Better: give it to a room.
-    pub fn compute<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Work) -> T + Send + 'static,
-        done: impl FnOnce(&mut L, &Self, Result<T, ComputeError>) + 'static,
-    ) -> Job {
-        self.agenda.compute(work, |_, _, ()| {}, done)
+    /// Timers, spawned futures and computations.
+    fn deref(&self) -> &Self::Target {
+        &self.scheduler
     }
 }
 

@@ -68,7 +68,7 @@ impl<L: Lobby> LobbyContext<L> {
         });
         let room = self.rooms.borrow_mut().create(kind, host, private, capacity, options)?;
         let deadline = room.clone();
-        self.agenda.after(self.settings.ready_timeout, move |_, lobby| {
+        self.scheduler.after(self.settings.ready_timeout, move |_, lobby| {
             lobby.rooms.borrow_mut().give_up(&deadline);
         });
         Ok(room)
@@ -132,7 +132,7 @@ impl<L: Lobby> LobbyContext<L> {
             who.iter().for_each(|player| self.tell_refused(&player.id, refusal));
         }
         let sent = async { joined?.await.unwrap_or(Err(Refusal::RoomGone)).map(drop) };
-        self.agenda.spawn(sent, done);
+        self.scheduler.spawn(sent, done);
     }
 
     /// Sends a player to the room that the [`RoomManager`] of this kind picks, as if they had asked to
@@ -144,7 +144,7 @@ impl<L: Lobby> LobbyContext<L> {
     {
         let (kind, player) = (self.kind_of::<R>()?.name, player.clone());
         let (tell, answer) = oneshot::channel();
-        self.agenda.spawn(ready(()), move |lobby, context, ()| {
+        self.scheduler.spawn(ready(()), move |lobby, context, ()| {
             if let Err(Err(refusal)) = tell.send(context.play_kind(lobby, kind, &player)) {
                 context.tell_refused(&player.id, &refusal);
             }
@@ -289,7 +289,7 @@ impl<L: Lobby> LobbyContext<L> {
         self.rooms.borrow_mut().close(room, reason)?;
         // Half of this is for the room's time, the other half for its goodbyes.
         let late = room.clone();
-        self.agenda.after(2 * self.settings.stop_timeout, move |_, lobby| {
+        self.scheduler.after(2 * self.settings.stop_timeout, move |_, lobby| {
             let _ = lobby.rooms.borrow_mut().kill(&late, Exit::Hung);
         });
         Ok(())

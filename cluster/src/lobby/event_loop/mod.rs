@@ -85,7 +85,7 @@ impl<L: Lobby> LobbyLoop<L> {
         let mut tasks: SelectAll<Task<L, LobbyContext<L>>> = SelectAll::new();
         let mut shutdown = std::pin::pin!(shutdown);
         while !self.is_over() {
-            tasks.extend(self.cluster.agenda.take_tasks());
+            tasks.extend(self.cluster.scheduler.take_tasks());
             let deadline = self.deadline();
             tokio::select! {
                 Some(item) = inboxes.clients.recv() => match item {
@@ -131,14 +131,14 @@ impl<L: Lobby> LobbyLoop<L> {
     /// When [`LobbyLoop::advance`] has something to do next.
     fn deadline(&self) -> Option<Instant> {
         let waiting = self.cluster.people.borrow().waiting().map(|(_, until)| until).min();
-        let timer = self.cluster.agenda.deadline();
+        let timer = self.cluster.scheduler.deadline();
         let all = [timer, waiting, self.refill_at, self.show_rooms_at, self.stop_at];
         all.into_iter().flatten().min()
     }
 
     /// Does what is due: timers, arrivals that have waited long enough, the pool, the list of rooms.
     fn advance(&mut self, now: Instant) {
-        while let Some(call) = self.cluster.agenda.pop_due(now) {
+        while let Some(call) = self.cluster.scheduler.pop_due(now) {
             self.hook("timer", |lobby, cluster| call(lobby, cluster));
         }
         let people = self.cluster.people.borrow();
@@ -175,7 +175,7 @@ impl<L: Lobby> LobbyLoop<L> {
         name: &'static str,
         call: impl FnOnce(&mut L, &LobbyContext<L>) -> T,
     ) -> Option<T> {
-        self.cluster.agenda.set_now(clock::now());
+        self.cluster.scheduler.set_now(clock::now());
         contained(name, || call(&mut self.lobby, &self.cluster))
     }
 }

@@ -75,7 +75,7 @@ impl<R: Room> Core<R> {
         ticket_ttl: Duration,
         on_panic: Option<RoomPanic>,
     ) -> Self {
-        let now = room.agenda.now();
+        let now = room.scheduler.now();
         let mut core = Core {
             game,
             room,
@@ -112,7 +112,7 @@ impl<R: Room> Core<R> {
 
     /// The time at which all that follows happens, until this is called again.
     pub fn set_now(&mut self, now: Instant) {
-        self.room.agenda.set_now(now);
+        self.room.scheduler.set_now(now);
     }
 
     pub fn take_effects(&mut self) -> Vec<Effect> {
@@ -173,7 +173,7 @@ impl<R: Room> Core<R> {
     /// Does what is due: timers, a tick, seats whose time is up, the end of an empty room.
     pub fn advance(&mut self, now: Instant) {
         while !self.is_ending()
-            && let Some(call) = self.room.agenda.pop_due(now)
+            && let Some(call) = self.room.scheduler.pop_due(now)
         {
             self.hook("timer", |game, room| call(game, room));
         }
@@ -208,14 +208,14 @@ impl<R: Room> Core<R> {
     }
 
     fn now(&self) -> Instant {
-        self.room.agenda.now()
+        self.room.scheduler.now()
     }
 
     /// When [`Core::advance`] has something to do next.
     pub fn deadline(&self) -> Option<Instant> {
         let tick = self.room.tick_period().map(|period| self.ticker.due(period));
         let seats = self.waiting().map(|(_, until, _)| until).min();
-        let timer = self.room.agenda.deadline();
+        let timer = self.room.scheduler.deadline();
         let drain = self.draining.as_ref().map(|(until, _)| *until);
         [tick, self.empty_until(), seats, timer, drain].into_iter().flatten().min()
     }

@@ -158,7 +158,7 @@ impl<R: Room> TestRoom<R> {
 
     pub(super) fn carry_out(&mut self) {
         let Life::Open(core) = &mut self.life else { return };
-        self.tasks.extend(core.handle().agenda.take_tasks());
+        self.tasks.extend(core.handle().scheduler.take_tasks());
         for effect in core.take_effects() {
             match effect {
                 Effect::Emit { to, event, volatile } => self.note(to, &event, volatile),
