@@ -18,6 +18,9 @@ use std::{
 pub const HOST: &str = "x86_64-unknown-linux-gnu";
 pub const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 
+/// What a project in the folder of another workspace wants.
+pub const NO_WORKSPACE: [&str; 3] = ["--no-workspace", "-d", "no_workspace=true"];
+
 /// A file's path in its project, and what is in it.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
@@ -202,7 +205,7 @@ pub fn read(folder: &Path, path: &str) -> String {
 /// from the one before is written: the structure is the same in all, and built once.
 pub struct Workshop {
     pub project: PathBuf,
-    target: PathBuf,
+    pub target: PathBuf,
     _turn: File,
 }
 

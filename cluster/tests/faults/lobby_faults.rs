@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use cluster::testing::{TestFolder, TestLobby, eventually};
+use cluster::testing::{TestFolder, eventually};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit};
 use serde_json::{Value, json};
 
