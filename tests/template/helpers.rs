@@ -232,6 +232,8 @@ impl Workshop {
 
     pub fn cargo(&self, args: &[&str]) -> Command {
         let mut cargo = cargo(&self.project);
+        // Where the repository is built, so that the crates it depends on need not be built again.
+        cargo.env("CARGO_BUILD_BUILD_DIR", self.target.parent().expect("the target folder"));
         cargo.env("CARGO_TARGET_DIR", &self.target).args(args);
         cargo
     }
