@@ -12,7 +12,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
-use cluster::testing::{Client, TestLobby, TestPlayer};
+use cluster::testing::{Client, TestPlayer};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
