@@ -1,17 +1,18 @@
 //! Which project is tested: a freshly generated one, or the one in `CLUSTER_PROJECT`.
 
 use std::{
+    collections::BTreeMap,
     env,
     fs::{self, File},
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    sync::OnceLock,
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
 use cluster::testing::TestLobby;
 
-use crate::template::helpers::{Folder, REPOSITORY, Template, Workshop, cargo, files, must};
+use crate::template::helpers::{NO_WORKSPACE, REPOSITORY, Template, Workshop, cargo, must};
 
 pub struct Project {
     pub folder: PathBuf,
@@ -21,14 +22,25 @@ pub struct Project {
 }
 
 impl Project {
-    /// Made once; the other tests wait for it.
-    pub fn get() -> Result<&'static Project> {
-        static PROJECT: OnceLock<Result<Project>> = OnceLock::new();
-        let project = PROJECT.get_or_init(|| match env::var_os("CLUSTER_PROJECT") {
-            None => Project::generated("arena"),
-            Some(folder) => Project::given(&Path::new(REPOSITORY).join(folder)),
+    pub fn get() -> Result<Arc<Project>> {
+        Project::of("arena")
+    }
+
+    /// The project of an example. Made once; other tests that want it wait.
+    pub fn of(example: &str) -> Result<Arc<Project>> {
+        static PROJECTS: Mutex<BTreeMap<String, Arc<Project>>> = Mutex::new(BTreeMap::new());
+        let mut projects = PROJECTS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(project) = projects.get(example) {
+            return Ok(project.clone());
+        }
+        let project = Arc::new(match env::var_os("CLUSTER_PROJECT") {
+            Some(folder) if example == "arena" => {
+                Project::given(&Path::new(REPOSITORY).join(folder))?
+            }
+            _ => Project::generated(example)?,
         });
-        project.as_ref().map_err(|error| anyhow!("{error:#}"))
+        projects.insert(example.to_owned(), project.clone());
+        Ok(project)
     }
 
     /// As it is started by hand: in the project's folder. A failed test shows the log.
@@ -38,52 +50,45 @@ impl Project {
         lobby.on_line(|line| println!("{line}")).start().await
     }
 
-    /// A new project, made as a user makes one from this example. It is built in the workshop of the
-    /// template's tests: only the first time takes long.
-    pub fn generated(example: &str) -> Result<Project> {
-        let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("browser");
+    /// A new project, made as a user makes one from this example, and built where the template's tests build: only
+    /// the first time takes long.
+    fn generated(example: &str) -> Result<Project> {
+        let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("browser-{example}"));
         fs::create_dir_all(&place)?;
-        let lock = File::create(place.join(format!("{example}.lock")))?;
+        let lock = File::create(place.join("lock"))?;
         lock.lock()?;
-        let generated = Folder::new();
-        let answers = ["--name", "my-game", "--silent", "-d", &format!("example={example}")];
-        Template::new().generate(generated.path()).args(&answers).succeed();
-        let generated = generated.path().join("my-game");
-
-        // The workshop's next project replaces this one there.
-        let folder = place.join(example);
-        let _ = fs::remove_dir_all(&folder);
-        for (path, content) in files(&generated) {
-            let path = folder.join(path);
-            fs::create_dir_all(path.parent().context("no folder")?)?;
-            fs::write(path, content)?;
+        let folder = place.join("my-game");
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
         }
-        symlink(Path::new(REPOSITORY).join("node_modules"), folder.join("node_modules"))?;
-        need_libraries(&folder)?;
+        let answers = ["--name", "my-game", "--silent", "--vcs", "none"];
+        let example = format!("example={example}");
+        let answers = [&answers[..], &NO_WORKSPACE, &["-d", &example]].concat();
+        Template::new().generate(&place).args(&answers).succeed();
+        // Every project's program has the same name: the next one that is built there replaces it.
         let program = folder.join("program-under-test");
-        let workshop = Workshop::take(&generated);
+        let workshop = Workshop::take(&folder);
         must(&mut workshop.cargo(&["build", "--locked", "--quiet"]));
         fs::copy(workshop.target.join("debug/server"), &program)?;
+        symlink(Path::new(REPOSITORY).join("node_modules"), folder.join("node_modules"))?;
+        need_libraries(&folder)?;
         Ok(Project { folder, program, _lock: Some(lock) })
     }
 
     fn given(folder: &Path) -> Result<Project> {
         let folder = folder.canonicalize().context("CLUSTER_PROJECT is no folder")?;
+        need_libraries(&folder)?;
         let program = if folder == Path::new(REPOSITORY).canonicalize()? {
             env!("CARGO_BIN_EXE_server").into()
         } else {
             let target = env::var_os("CARGO_TARGET_DIR").map(|dir| Path::new(REPOSITORY).join(dir));
-            build(&folder, &target.unwrap_or_else(|| folder.join("target")))?
+            let target = target.unwrap_or_else(|| folder.join("target"));
+            let build = ["build", "--locked", "--quiet"];
+            must(cargo(&folder).env("CARGO_TARGET_DIR", &target).args(build));
+            target.join("debug/server")
         };
-        need_libraries(&folder)?;
         Ok(Project { folder, program, _lock: None })
     }
-}
-
-fn build(folder: &Path, target: &Path) -> Result<PathBuf> {
-    need_libraries(folder)?;
-    must(cargo(folder).env("CARGO_TARGET_DIR", target).args(["build", "--locked", "--quiet"]));
-    Ok(target.join("debug/server"))
 }
 
 fn need_libraries(folder: &Path) -> Result<()> {

@@ -39,7 +39,7 @@ async fn in_the_arena_what_players_write_is_text() -> Result<()> {
 
 #[tokio::test]
 async fn in_the_blank_example_what_players_write_is_text() -> Result<()> {
-    let project = Project::generated("blank")?;
+    let project = Project::of("blank")?;
     let lobby = project.start_lobby(&[]).await;
     let browser = Browser::start().await?;
     let [writer, reader] = two_players(&browser, &lobby.url).await?;
@@ -59,7 +59,7 @@ async fn in_the_blank_example_what_players_write_is_text() -> Result<()> {
 
 #[tokio::test]
 async fn where_two_play_in_turns_what_players_write_is_text() -> Result<()> {
-    let project = Project::generated("turns")?;
+    let project = Project::of("turns")?;
     let lobby = project.start_lobby(&[]).await;
     let browser = Browser::start().await?;
     let [writer, reader] = two_players(&browser, &lobby.url).await?;
@@ -93,7 +93,7 @@ async fn where_two_play_in_turns_what_players_write_is_text() -> Result<()> {
 
 #[tokio::test]
 async fn where_rooms_compute_what_players_write_is_text() -> Result<()> {
-    let project = Project::generated("compute")?;
+    let project = Project::of("compute")?;
     let lobby = project.start_lobby(&[]).await;
     let browser = Browser::start().await?;
     let [writer, reader] = two_players(&browser, &lobby.url).await?;

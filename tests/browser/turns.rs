@@ -19,7 +19,7 @@ void new MutationObserver(([change]) => statuses.push(change.target.textContent)
 
 #[tokio::test]
 async fn two_from_the_queue_play_until_one_has_won_and_want_a_rematch() -> Result<()> {
-    let project = Project::generated("turns")?;
+    let project = Project::of("turns")?;
     ensure!(!project.folder.join("static/arena.js").exists(), "this belongs to another example");
     let lobby = project.start_lobby(&[]).await;
     let browser = Browser::start().await?;

@@ -18,6 +18,9 @@ use std::{
 pub const HOST: &str = "x86_64-unknown-linux-gnu";
 pub const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 
+/// What a project in the folder of another workspace wants.
+pub const NO_WORKSPACE: [&str; 3] = ["--no-workspace", "-d", "no_workspace=true"];
+
 /// A file's path in its project, and what is in it.
 pub type Files = BTreeMap<String, Vec<u8>>;
 

@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command};
 
 use serde_json::Value;
 
-use crate::helpers::{Folder, Generate, Template, cargo, files, must, read};
+use crate::helpers::{Folder, Generate, NO_WORKSPACE, Template, cargo, files, must, read};
 
 #[test]
 fn a_git_repository_gives_the_same_project_as_its_folder() {
@@ -72,8 +72,6 @@ fn init_with_a_bad_number_leaves_nothing_behind() {
     assert!(said.contains("from 1 to 10000") && !said.contains("empty folder"), "{said}");
     assert_eq!(folder.names(), [""; 0]);
 }
-
-const NO_WORKSPACE: [&str; 3] = ["--no-workspace", "-d", "no_workspace=true"];
 
 /// cargo-generate would rewrite the other's manifest, and Cargo refuses a workspace within a workspace.
 #[test]

@@ -118,7 +118,7 @@ impl Client {
     /// Asks every 5 ms until the answer is as wanted.
     pub async fn ask_until(&mut self, event: &str, data: Value, wanted: impl Fn(&Value) -> bool) {
         let asking = async {
-            while !wanted(&self.ask(event, data.clone()).await.expect("an answer")) {
+            while !wanted(&self.ask_patiently(event, data.clone()).await.expect("an answer")) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };

@@ -60,7 +60,6 @@ pub struct Back {
 
 pub struct Guest {
     pub you: Value,
-    pub token: String,
     orders: mpsc::UnboundedSender<Order>,
     life: Arc<Life>,
 }
@@ -84,9 +83,9 @@ impl Guest {
         let TestPlayer { you, token, lobby, .. } = TestPlayer::register(&world.url, name).await;
         let (orders, ordered) = mpsc::unbounded_channel();
         let life = Arc::new(Life::default());
-        let body = Body { world, you: you.clone(), token: token.clone(), life: life.clone() };
+        let body = Body { world, you: you.clone(), token, life: life.clone() };
         tokio::spawn(body.live(lobby.expect("in the lobby"), ordered));
-        Guest { you, token, orders, life }
+        Guest { you, orders, life }
     }
 
     pub fn join(&self, room: &Value) {

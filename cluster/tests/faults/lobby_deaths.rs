@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cluster::testing::{TestFolder, TestLobby, TestPlayer, eventually, is_alive, soon};
+use cluster::testing::{TestFolder, TestPlayer, eventually, is_alive, soon};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
