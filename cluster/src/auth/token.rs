@@ -110,13 +110,13 @@ impl Tokens {
     pub(crate) fn verify_at(&self, token: &str, now: u64) -> Result<Login, Refusal> {
         let Some((claims, by_old_key)) = self.read(token) else {
             self.wrong.add();
-            return Err(Refusal::BadToken);
+            return Err(Refusal::BAD_TOKEN);
         };
         let Claims { sid, sub: id, name, iat, exp, .. } = claims;
         // A shorter life than when it was made counts as well.
         let end = exp.min(iat.saturating_add(self.life()));
         if end <= now || iat > now.saturating_add(CLOCK_PUT_BACK) {
-            return Err(Refusal::BadToken);
+            return Err(Refusal::BAD_TOKEN);
         }
         let player = Player { id, name };
         let old = now.saturating_sub(iat).saturating_mul(2) > end.saturating_sub(iat);
@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(ours.verify_at(&token, NOW).unwrap().player, ann());
         assert_eq!(ours.verify_at(&token, NOW + 100 * HOUR - 1).unwrap().player, ann());
         for late in [NOW + 100 * HOUR, NOW + 101 * HOUR, u64::MAX] {
-            assert_eq!(ours.verify_at(&token, late), Err(Refusal::BadToken), "{late}");
+            assert_eq!(ours.verify_at(&token, late), Err(Refusal::BAD_TOKEN), "{late}");
         }
         assert_eq!(ours.wrong.count(), 0, "people come back after months");
     }
@@ -227,7 +227,7 @@ mod tests {
         let next = login.token.expect("a new one");
         let later = ours.verify_at(&next, NOW + 150 * HOUR).unwrap();
         assert_eq!((later.player, &*later.sid), (ann(), "s"));
-        assert_eq!(ours.verify_at(&token, NOW + 100 * HOUR), Err(Refusal::BadToken));
+        assert_eq!(ours.verify_at(&token, NOW + 100 * HOUR), Err(Refusal::BAD_TOKEN));
     }
 
     #[test]
@@ -240,8 +240,8 @@ mod tests {
         assert_eq!(both.verify_at(&next, NOW).unwrap().token, None);
         let new_alone = tokens(2, None);
         assert_eq!(new_alone.verify_at(&next, NOW).unwrap().player, ann());
-        assert_eq!(new_alone.verify_at(&token, NOW), Err(Refusal::BadToken));
-        assert_eq!(tokens(1, None).verify_at(&next, NOW), Err(Refusal::BadToken));
+        assert_eq!(new_alone.verify_at(&token, NOW), Err(Refusal::BAD_TOKEN));
+        assert_eq!(tokens(1, None).verify_at(&next, NOW), Err(Refusal::BAD_TOKEN));
     }
 
     #[test]
@@ -250,9 +250,9 @@ mod tests {
         let short = Tokens { ttl: Duration::from_secs(10 * HOUR), ..short };
         let token = made(&long, NOW);
         assert!(short.verify_at(&token, NOW + 10 * HOUR - 1).unwrap().token.is_some());
-        assert_eq!(short.verify_at(&token, NOW + 10 * HOUR), Err(Refusal::BadToken));
+        assert_eq!(short.verify_at(&token, NOW + 10 * HOUR), Err(Refusal::BAD_TOKEN));
         let token = made(&short, NOW);
-        assert_eq!(long.verify_at(&token, NOW + 10 * HOUR), Err(Refusal::BadToken));
+        assert_eq!(long.verify_at(&token, NOW + 10 * HOUR), Err(Refusal::BAD_TOKEN));
     }
 
     #[test]
@@ -264,7 +264,7 @@ mod tests {
             assert_eq!((login.player, login.token), (ann(), None));
         }
         // One from next week comes from nowhere, and none makes the numbers too large.
-        assert_eq!(ours.verify_at(&token, NOW - 7 * 24 * HOUR), Err(Refusal::BadToken));
+        assert_eq!(ours.verify_at(&token, NOW - 7 * 24 * HOUR), Err(Refusal::BAD_TOKEN));
         let endless = Tokens { ttl: Duration::MAX, ..tokens(1, None) };
         for at in [0, NOW, u64::MAX - 1] {
             for now in [0, NOW, u64::MAX - 1, u64::MAX] {

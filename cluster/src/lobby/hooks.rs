@@ -42,7 +42,7 @@ impl Identity {
         let name = name.trim();
         let good = (1..=24).contains(&name.chars().count()) && !name.chars().any(is_invisible);
         let id = PlayerId(random_id());
-        if good { Ok(Identity { id, name: name.to_owned() }) } else { Err(Refusal::BadName) }
+        if good { Ok(Identity { id, name: name.to_owned() }) } else { Err(Refusal::BAD_NAME) }
     }
 }
 
@@ -57,7 +57,7 @@ impl Identity {
                     bytes,
                     "on_register: an id or a name has 1 to {MAX_IDENTITY} bytes and no control characters"
                 );
-                return Err(Refusal::Internal);
+                return Err(Refusal::INTERNAL);
             }
         }
         Ok(())
@@ -127,7 +127,7 @@ pub trait Lobby: Default + 'static {
         from: &Player,
         request: Self::Request,
     ) -> Answer {
-        Err(Refusal::UnknownEvent(String::new()))
+        Err(Refusal::unknown_event(""))
     }
 
     /// A player is in the lobby now. Default: back into the room that keeps a seat for them, if any.
@@ -192,7 +192,7 @@ mod tests {
     fn names_are_checked() {
         assert_eq!(Identity::new("  Ann Ö. 🦀 ").unwrap().name, "Ann Ö. 🦀");
         for bad in ["", "   ", "a\nb", "a\u{202e}b", "\u{200b}", &"x".repeat(25)] {
-            assert_eq!(Identity::new(bad), Err(Refusal::BadName), "{bad:?}");
+            assert_eq!(Identity::new(bad), Err(Refusal::BAD_NAME), "{bad:?}");
         }
     }
 }

@@ -154,7 +154,7 @@ fn sockets(
         let mut connects = connects.lock().expect("nobody panics while holding this");
         match player.as_ref().is_none_or(|player| connects.allow(player, Instant::now())) {
             true => Ok((who, player)),
-            false => Err(Refusal::TooFast),
+            false => Err(Refusal::TOO_FAST),
         }
     };
     namespace::serve("/socket.io", limits, guests, Paces::of_lobby(limits), inbox, admit)
@@ -224,7 +224,7 @@ fn authenticate(tokens: &Tokens, auth: &Value) -> Auth {
         Some(Value::String(token)) => tokens.verify(token).map(Some),
         Some(_) => {
             tokens.wrong.add();
-            Err(Refusal::BadToken)
+            Err(Refusal::BAD_TOKEN)
         }
     }
 }

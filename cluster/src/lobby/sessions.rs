@@ -234,7 +234,7 @@ impl People {
     /// Whether a player may be here.
     pub fn admit(&self, player: &PlayerId) -> Result<(), Refusal> {
         let reason = self.banned.get(player);
-        reason.map_or(Ok(()), |reason| Err(Refusal::Banned(reason.clone())))
+        reason.map_or(Ok(()), |reason| Err(Refusal::banned(reason)))
     }
 
     pub fn has_news(&self, player: &PlayerId) -> bool {

@@ -90,7 +90,7 @@ impl<R: Room> RoomLoop<'_, R> {
                         continue;
                     }
                     Err(panic) => {
-                        to.send(Err(Refusal::Internal));
+                        to.send(Err(Refusal::INTERNAL));
                         Happened::Panic(panic)
                     }
                 },

@@ -50,12 +50,12 @@ pub trait Room: Sized + 'static {
         from: &Player,
         request: Self::Request,
     ) -> Answer {
-        Err(Refusal::UnknownEvent(String::new()))
+        Err(Refusal::unknown_event(""))
     }
 
     /// A player sends bytes: his page's event `binary`. Default: refused as unknown.
     fn on_binary(&mut self, room: &RoomContext<Self>, from: &Player, data: Bytes) -> Answer {
-        Err(Refusal::UnknownEvent("binary".to_owned()))
+        Err(Refusal::unknown_event("binary"))
     }
 
     /// May this player have a seat? Called before he comes; there is a free seat. Default: yes.

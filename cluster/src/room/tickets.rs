@@ -48,7 +48,7 @@ impl Tickets {
             Some((player, until)) if now < until => Ok(player),
             _ => {
                 self.wrong.add();
-                Err(Refusal::BadTicket)
+                Err(Refusal::BAD_TICKET)
             }
         }
     }

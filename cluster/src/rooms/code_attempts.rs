@@ -31,7 +31,7 @@ impl Guesses {
         let address_may = address.is_none_or(|address| self.addresses.would_allow(&address, now));
         match address_may && self.players.would_allow(player, now) {
             true => Ok(()),
-            false => Err(Refusal::TooManyGuesses),
+            false => Err(Refusal::TOO_MANY_GUESSES),
         }
     }
 

@@ -37,18 +37,18 @@ impl Rooms {
         options: impl Serialize + 'static,
     ) -> Result<RoomId, Refusal> {
         if self.stopping {
-            return Err(Refusal::Stopping);
+            return Err(Refusal::STOPPING);
         }
         self.check_starts()?;
         if let Some(host) = &host {
             self.may_open(host)?;
         }
         if self.rooms.len() >= self.settings.max_rooms {
-            return Err(Refusal::NoRoom(format!("all {} are in use", self.settings.max_rooms)));
+            return Err(Refusal::no_room(format!("all {} are in use", self.settings.max_rooms)));
         }
         let no_room = |error: anyhow::Error| {
             error!(error = format!("{error:#}"), "cannot create a room");
-            Refusal::NoRoom("see the server's log".to_owned())
+            Refusal::no_room("see the server's log")
         };
         // The list of rooms is made of values: what cannot be one shows here.
         let shown = serde_json::to_value(&options).map_err(Into::into).map_err(no_room)?;
@@ -100,7 +100,7 @@ impl Rooms {
             && (host.address.is_none() || theirs < self.settings.max_rooms_per_address)
         {
             true => Ok(()),
-            false => Err(Refusal::TooManyRooms),
+            false => Err(Refusal::TOO_MANY_ROOMS),
         }
     }
 
@@ -115,7 +115,7 @@ impl Rooms {
         };
         let seconds = left.as_secs_f64().ceil();
         let text = format!("too many have died at their start; try again in {seconds} s");
-        Err(Refusal::NoRoom(text))
+        Err(Refusal::no_room(text))
     }
 
     pub(super) fn died_at_start(&mut self, host: Option<PlayerId>) {

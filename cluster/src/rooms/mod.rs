@@ -186,7 +186,7 @@ impl Rooms {
     /// Sends a message to a room of this kind; one that is not ready yet gets it when it is.
     pub fn tell(&self, kind: &str, room: &RoomId, message: &impl Serialize) -> Result<(), Refusal> {
         let entry = self.rooms.get(room).filter(|entry| entry.kind == kind);
-        let entry = entry.ok_or(Refusal::NoSuchRoom)?;
+        let entry = entry.ok_or(Refusal::NO_SUCH_ROOM)?;
         entry.send(&ToRoom::Message(encode(message)?));
         Ok(())
     }
@@ -201,7 +201,7 @@ impl Rooms {
 
     /// Takes no more players in this room, or takes them again.
     pub fn lock(&mut self, room: &RoomId, locked: bool) -> Result<(), Refusal> {
-        self.rooms.get_mut(room).ok_or(Refusal::NoSuchRoom)?.locked = locked;
+        self.rooms.get_mut(room).ok_or(Refusal::NO_SUCH_ROOM)?.locked = locked;
         self.changed = true;
         Ok(())
     }
@@ -209,7 +209,7 @@ impl Rooms {
     /// Asks a room to end: it takes nobody any more, and closes after the stop timeout at the latest.
     /// Who is still in it then is told the reason.
     pub fn close(&mut self, room: &RoomId, reason: &str) -> Result<(), Refusal> {
-        let entry = self.rooms.get_mut(room).ok_or(Refusal::NoSuchRoom)?;
+        let entry = self.rooms.get_mut(room).ok_or(Refusal::NO_SUCH_ROOM)?;
         if entry.state != State::Doomed {
             entry.state = State::Ending;
             entry.excused = true;
@@ -222,7 +222,7 @@ impl Rooms {
 
     /// Kills a room's process.
     pub(crate) fn kill(&mut self, room: &RoomId, exit: Exit) -> Result<(), Refusal> {
-        let entry = self.rooms.get_mut(room).ok_or(Refusal::NoSuchRoom)?;
+        let entry = self.rooms.get_mut(room).ok_or(Refusal::NO_SUCH_ROOM)?;
         entry.excused |= entry.state != State::Doomed;
         entry.kill(exit);
         Ok(())
@@ -291,9 +291,9 @@ impl Entry {
     /// Whether so many more players may come.
     fn check(&self, players: usize) -> Result<(), Refusal> {
         if self.is_ending() || (self.is_locked() && players > 0) {
-            Err(Refusal::RoomLocked)
+            Err(Refusal::ROOM_LOCKED)
         } else if self.seats.len() + players > self.about.capacity {
-            Err(Refusal::RoomFull)
+            Err(Refusal::ROOM_FULL)
         } else {
             Ok(())
         }
@@ -326,6 +326,6 @@ impl Entry {
 fn encode(message: &impl Serialize) -> Result<Box<RawValue>, Refusal> {
     to_raw(message).map_err(|error| {
         error!(%error, "a message to a room was not sent");
-        Refusal::Internal
+        Refusal::INTERNAL
     })
 }

@@ -145,8 +145,8 @@ impl Rooms {
             happenings.push(out(&seat, room, exit.reason()));
         }
         happenings.extend(match &exit {
-            Exit::NeverReady(why) => self.fail_joins(room, &Refusal::NoRoom(why.clone())),
-            _ => self.fail_joins(room, &Refusal::RoomGone),
+            Exit::NeverReady(why) => self.fail_joins(room, &Refusal::no_room(why)),
+            _ => self.fail_joins(room, &Refusal::ROOM_GONE),
         });
         match &exit {
             Exit::Finished | Exit::Closed => info!(%room, how = exit.reason(), "room ended"),

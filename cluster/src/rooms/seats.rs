@@ -95,22 +95,22 @@ impl Rooms {
         room: &RoomId,
     ) -> Result<oneshot::Receiver<Result<Value, Refusal>>, Refusal> {
         if self.stopping {
-            return Err(Refusal::Stopping);
+            return Err(Refusal::STOPPING);
         }
         let mut once = HashSet::new();
         let players = party.iter().filter(|player| once.insert(&player.id));
         let players: Vec<Player> = players.cloned().collect();
         if players.len() > MAX_PARTY {
-            return Err(Refusal::PartyTooLarge);
+            return Err(Refusal::PARTY_TOO_LARGE);
         }
         // Who is about to go elsewhere does not any more. Who is elsewhere stays until he can go.
         let origins: Vec<_> = players.iter().map(|player| self.origin(&player.id, room)).collect();
-        let entry = self.rooms.get(room).ok_or(Refusal::NoSuchRoom)?;
+        let entry = self.rooms.get(room).ok_or(Refusal::NO_SUCH_ROOM)?;
         let is_new = |player: &&Player| !entry.seats.contains_key(&player.id);
         entry.check(players.iter().filter(is_new).count())?;
         // A room that reads slowly is not to be killed because its players ask quickly.
         if entry.process.sender.is_busy() {
-            return Err(Refusal::TooFast);
+            return Err(Refusal::TOO_FAST);
         }
         // Reserve before replying, so that two players cannot take the last seat.
         let join = self.next_join;
@@ -206,7 +206,7 @@ impl Rooms {
         let Some(room) = self.seated.get(player).cloned() else {
             return;
         };
-        let reason = Some(Refusal::RerouteLoop.code().to_owned());
+        let reason = Some(Refusal::REROUTE_LOOP.code().to_owned());
         self.send_about(&room, player, |seat| ToRoom::Release { seat, reason });
         // When the room has heard of it he has the seat again from which he came, if that is still there.
         let seat = self.rooms.get_mut(&room).and_then(|entry| entry.seats.get_mut(player));

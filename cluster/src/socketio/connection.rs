@@ -176,7 +176,7 @@ pub(crate) fn reroute(to: &Route) -> Value {
 
 /// The data of `refused`: which event was refused, and why.
 pub(crate) fn refused(event: &str, refusal: &Refusal) -> Value {
-    json!({ "event": event, "code": refusal.code(), "message": short(refusal.to_string()) })
+    json!({ "event": event, "code": refusal.code(), "message": short(refusal.message()) })
 }
 
 /// Where a connection comes from; `None` for this machine itself.

@@ -70,16 +70,11 @@ pub(crate) fn decode<T: DeserializeOwned>(
     let data = data.map_or("null", RawValue::get);
     T::deserialize(Event { name, data }).map_err(|error| {
         if names::<T>().unwrap_or_default().contains(&name) {
-            unreadable(&error)
+            Refusal::bad_message(error)
         } else {
-            Refusal::UnknownEvent(name.chars().take(40).collect())
+            Refusal::unknown_event(name)
         }
     })
-}
-
-/// `bad_message`, with the beginning of what serde says: the rest may be as long as the message was.
-pub(crate) fn unreadable(error: &serde_json::Error) -> Refusal {
-    Refusal::BadMessage(error.to_string().chars().take(200).collect())
 }
 
 /// The names of all variants of `T`; `None` if it is no enum.

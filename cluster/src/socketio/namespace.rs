@@ -58,7 +58,7 @@ pub(crate) fn serve<A: Clone + Send + Sync + 'static>(
     // they would miss what a quick client sends at once.
     let prepare = async move |socket: SocketRef, TryData(auth): TryData<Value>| {
         if !guests.may_connect(address_of(&socket)) {
-            return Err(Refusal::TooFast.code().to_owned());
+            return Err(Refusal::TOO_FAST.code().to_owned());
         }
         let (admitted, player) =
             admit(&auth.unwrap_or_default()).map_err(|refusal| refusal.code().to_owned())?;
@@ -175,12 +175,12 @@ impl<A> Line<A> {
         let (name, to) = (event.name.clone(), conn.clone());
         let answer = Answerer { event: name, conn: to, ack, _waiting: waiting };
         if full {
-            answer.send(Err(Refusal::TooFast));
+            answer.send(Err(Refusal::TOO_FAST));
             conn.hang_up();
         } else if !self.paces.allow(&self.who, conn.address(), Instant::now()) {
-            answer.send(Err(Refusal::TooFast));
+            answer.send(Err(Refusal::TOO_FAST));
         } else if event.bytes > self.limits.max_message.bytes() {
-            answer.send(Err(Refusal::TooLarge(self.limits.max_message.0)));
+            answer.send(Err(Refusal::too_large(self.limits.max_message.0)));
         } else {
             self.push(FromClient::Says(self.id, Message { event, answer }));
         }

@@ -64,7 +64,7 @@ impl RawEvent {
             }
             Err(error) => RawEvent {
                 name: String::new(),
-                data: Err(Refusal::BadMessage(error.to_string())),
+                data: Err(Refusal::bad_message(error)),
                 binary: None,
                 bytes: text.len(),
                 wants_ack,

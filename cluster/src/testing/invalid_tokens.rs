@@ -29,7 +29,7 @@ fn whatever_the_lobby_has_not_made_is_refused() {
     let forged = [headers(), claims(), keys(), texts()].concat();
     assert!(forged.len() >= 180, "{}", forged.len());
     for (name, token) in &forged {
-        assert_eq!(lobby.verify_at(token, NOW), Err(Refusal::BadToken), "{name}: {token}");
+        assert_eq!(lobby.verify_at(token, NOW), Err(Refusal::BAD_TOKEN), "{name}: {token}");
     }
     assert_eq!(lobby.wrong.count(), forged.len() as u64, "each is counted");
     assert!(lobby.verify_at(&good(), NOW).is_ok());
@@ -44,7 +44,7 @@ fn no_bit_of_a_token_can_be_changed() {
             bytes[at] ^= 1 << bit;
             let changed = String::from_utf8(bytes).expect("still ASCII");
             let verified = lobby.verify_at(&changed, NOW);
-            assert_eq!(verified, Err(Refusal::BadToken), "bit {bit} of byte {at}: {changed}");
+            assert_eq!(verified, Err(Refusal::BAD_TOKEN), "bit {bit} of byte {at}: {changed}");
         }
     }
 }
@@ -63,7 +63,7 @@ fn a_token_is_good_at_its_time_alone() {
     ] {
         (claims["iat"], claims["exp"]) = (json!(iat), json!(exp));
         let token = signed(HEADER, &claims.to_string());
-        assert_eq!(lobby.verify_at(&token, NOW), Err(Refusal::BadToken), "{name}");
+        assert_eq!(lobby.verify_at(&token, NOW), Err(Refusal::BAD_TOKEN), "{name}");
     }
     assert_eq!(lobby.wrong.count(), 0, "these are nobody's guesses");
 }

@@ -39,6 +39,6 @@ pub fn deferred<T: Serialize>(
 fn to_value(value: impl Serialize) -> Result<Value, Refusal> {
     serde_json::to_value(value).map_err(|error| {
         tracing::error!(%error, "an answer cannot be written as JSON");
-        Refusal::Internal
+        Refusal::INTERNAL
     })
 }

@@ -1,165 +1,141 @@
 //! Why a request was refused.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::types::raw::short;
 
-/// Why somebody was not given what he asked for: a code that a browser can match and a text that a
-/// person can read. On the wire `{ code, message }`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// A request that only players may make.
-    #[error("Register first.")]
-    NotRegistered,
-    /// A second registration on one connection.
-    #[error("You are registered already.")]
-    AlreadyRegistered,
-    /// The name is empty, too long, or cannot be shown.
-    #[error("A name has 1 to 24 visible characters.")]
-    BadName,
-    /// The token is forged, expired, or its login was ended.
-    #[error("This token is not valid any more; register again.")]
-    BadToken,
-    /// The ticket was used before, has expired, or never existed.
-    #[error("This ticket is not valid any more.")]
-    BadTicket,
-    /// The same player has connected in another window.
-    #[error("You are connected in another window.")]
-    Replaced,
-    /// The text is the reason that was given.
-    #[error("{0}")]
-    Kicked(String),
-    /// The text is the reason that was given.
-    #[error("{0}")]
-    Banned(String),
-    /// No request has this name.
-    #[error("There is no event '{0}'.")]
-    UnknownEvent(String),
-    /// The data of a request cannot be read, and why.
-    #[error("That message is not of the right form: {0}")]
-    BadMessage(String),
-    /// A rate limit was exceeded.
-    #[error("Too many at once; try again in a moment.")]
-    TooFast,
-    /// So many bytes are allowed.
-    #[error("A message has at most {0} bytes.")]
-    TooLarge(u64),
-    /// Too many wrong codes of private rooms.
-    #[error("Too many wrong codes; try again in a minute.")]
-    TooManyGuesses,
-    /// The login of this connection was ended.
-    #[error("You have logged out.")]
-    LoggedOut,
-    /// The program has no kind of room with this name.
-    #[error("There is no such kind of room.")]
-    NoSuchKind,
-    /// The room does not exist, or is private.
-    #[error("There is no such room.")]
-    NoSuchRoom,
-    /// All seats are taken.
-    #[error("The room is full.")]
-    RoomFull,
-    /// The room is locked, or about to end.
-    #[error("The room takes no more players.")]
-    RoomLocked,
-    /// The room ended while the player was on the way.
-    #[error("The room ended before you were in it.")]
-    RoomGone,
-    /// No room can be opened, and why.
-    #[error("No room can be opened now: {0}")]
-    NoRoom(String),
-    /// The limit of rooms of one player, or of one address, is reached.
-    #[error("You, or others in your network, have opened as many rooms as may be.")]
-    TooManyRooms,
-    /// More than 32 players are to join together.
-    #[error("So many cannot go together.")]
-    PartyTooLarge,
-    /// Too many reroutes that nobody asked for.
-    #[error("Sent from room to room again and again; stopped here.")]
-    RerouteLoop,
-    /// The lobby is stopping.
-    #[error("The server is stopping.")]
-    Stopping,
-    /// A hook panicked.
-    #[error("Something went wrong here.")]
-    Internal,
-    /// A refusal of your own, made with [`refuse`].
-    #[error("{message}")]
-    Other {
-        /// For programs, in snake_case.
-        code: Cow<'static, str>,
-        /// For people.
-        message: String,
-    },
+/// Why a request was refused: a code that a program can match, and a text for people. On the wire
+/// `{ code, message }`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    code: Cow<'static, str>,
+    #[serde(serialize_with = "shortened")]
+    message: Cow<'static, str>,
 }
 
-/// A refusal with a code and a text of your own: `Err(refuse("not_host", "Only the host starts."))`.
-pub fn refuse(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Refusal {
-    Refusal::Other { code: code.into(), message: message.into() }
+/// A refusal with a code, in snake_case, and a text of your own: `Err(refuse("not_host", "Only the host starts."))`.
+pub fn refuse(
+    code: impl Into<Cow<'static, str>>,
+    message: impl Into<Cow<'static, str>>,
+) -> Refusal {
+    Refusal { code: code.into(), message: message.into() }
+}
+
+macro_rules! refusals {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $message:literal;)*) => {
+        impl Refusal {
+            $(
+                $(#[$doc])*
+                pub const $name: Refusal =
+                    Refusal { code: Cow::Borrowed($code), message: Cow::Borrowed($message) };
+            )*
+        }
+    };
+}
+
+refusals! {
+    /// A request that only players may make.
+    NOT_REGISTERED = "not_registered", "Register first.";
+    /// A second registration on one connection.
+    ALREADY_REGISTERED = "already_registered", "You are registered already.";
+    /// The name is empty, too long, or cannot be shown.
+    BAD_NAME = "bad_name", "A name has 1 to 24 visible characters.";
+    /// The token is forged, expired, or its login was ended.
+    BAD_TOKEN = "bad_token", "This token is not valid any more; register again.";
+    /// The ticket was used before, has expired, or never existed.
+    BAD_TICKET = "bad_ticket", "This ticket is not valid any more.";
+    /// The same player has connected in another window.
+    REPLACED = "replaced", "You are connected in another window.";
+    /// A rate limit was exceeded.
+    TOO_FAST = "too_fast", "Too many at once; try again in a moment.";
+    /// Too many wrong codes of private rooms.
+    TOO_MANY_GUESSES = "too_many_guesses", "Too many wrong codes; try again in a minute.";
+    /// The login of this connection was ended.
+    LOGGED_OUT = "logged_out", "You have logged out.";
+    /// The program has no kind of room with this name.
+    NO_SUCH_KIND = "no_such_kind", "There is no such kind of room.";
+    /// The room does not exist, or is private.
+    NO_SUCH_ROOM = "no_such_room", "There is no such room.";
+    /// All seats are taken.
+    ROOM_FULL = "room_full", "The room is full.";
+    /// The room is locked, or about to end.
+    ROOM_LOCKED = "room_locked", "The room takes no more players.";
+    /// The room ended while the player was on the way.
+    ROOM_GONE = "room_gone", "The room ended before you were in it.";
+    /// The limit of rooms of one player, or of one address, is reached.
+    TOO_MANY_ROOMS = "too_many_rooms", "Room limit reached for you or your network.";
+    /// More than 32 players are to join together.
+    PARTY_TOO_LARGE = "party_too_large", "At most 32 players can join together.";
+    /// Too many reroutes that nobody asked for.
+    REROUTE_LOOP = "reroute_loop", "Sent from room to room again and again; stopped here.";
+    /// The lobby is stopping.
+    STOPPING = "stopping", "The server is stopping.";
+    /// A hook panicked.
+    INTERNAL = "internal", "Something went wrong here.";
 }
 
 impl Refusal {
-    /// The default of a hook refuses an event without its name: this adds it.
-    pub(crate) fn named(self, event: &str) -> Self {
-        match self {
-            Refusal::UnknownEvent(name) if name.is_empty() => {
-                Refusal::UnknownEvent(event.chars().take(40).collect())
-            }
-            other => other,
-        }
-    }
-
     /// The code on the wire, in snake_case.
     pub fn code(&self) -> &str {
-        match self {
-            Refusal::NotRegistered => "not_registered",
-            Refusal::AlreadyRegistered => "already_registered",
-            Refusal::BadName => "bad_name",
-            Refusal::BadToken => "bad_token",
-            Refusal::BadTicket => "bad_ticket",
-            Refusal::Replaced => "replaced",
-            Refusal::Kicked(_) => "kicked",
-            Refusal::Banned(_) => "banned",
-            Refusal::UnknownEvent(_) => "unknown_event",
-            Refusal::BadMessage(_) => "bad_message",
-            Refusal::TooFast => "too_fast",
-            Refusal::TooLarge(_) => "too_large",
-            Refusal::TooManyGuesses => "too_many_guesses",
-            Refusal::LoggedOut => "logged_out",
-            Refusal::NoSuchKind => "no_such_kind",
-            Refusal::NoSuchRoom => "no_such_room",
-            Refusal::RoomFull => "room_full",
-            Refusal::RoomLocked => "room_locked",
-            Refusal::RoomGone => "room_gone",
-            Refusal::NoRoom(_) => "no_room",
-            Refusal::TooManyRooms => "too_many_rooms",
-            Refusal::PartyTooLarge => "party_too_large",
-            Refusal::RerouteLoop => "reroute_loop",
-            Refusal::Stopping => "stopping",
-            Refusal::Internal => "internal",
-            Refusal::Other { code, .. } => code,
-        }
+        &self.code
+    }
+
+    /// The text for people.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// No request has this name.
+    pub fn unknown_event(name: &str) -> Self {
+        refuse("unknown_event", format!("There is no event '{}'.", start_of(name, 40)))
+    }
+
+    /// The data of a request cannot be read, and why.
+    pub(crate) fn bad_message(why: impl fmt::Display) -> Self {
+        refuse("bad_message", format!("Malformed message: {}", start_of(&why.to_string(), 200)))
+    }
+
+    /// A message has more bytes than are allowed.
+    pub(crate) fn too_large(most: u64) -> Self {
+        refuse("too_large", format!("A message has at most {most} bytes."))
+    }
+
+    /// No room can be opened, and why.
+    pub(crate) fn no_room(why: impl fmt::Display) -> Self {
+        refuse("no_room", format!("No room can be opened now: {why}"))
+    }
+
+    /// Put out of the room or the lobby, for this reason.
+    pub(crate) fn kicked(reason: &str) -> Self {
+        refuse("kicked", short(reason))
+    }
+
+    /// Put out, and not let in again, for this reason.
+    pub(crate) fn banned(reason: &str) -> Self {
+        refuse("banned", short(reason))
+    }
+
+    /// The default of a hook refuses an event without its name: this adds it.
+    pub(crate) fn named(self, event: &str) -> Self {
+        if self == Refusal::unknown_event("") { Refusal::unknown_event(event) } else { self }
     }
 }
 
-#[derive(Serialize, Deserialize)]
-struct RefusalOnWire<'a> {
-    code: Cow<'a, str>,
-    message: Cow<'a, str>,
-}
-
-impl Serialize for Refusal {
-    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        RefusalOnWire { code: self.code().into(), message: short(self.to_string()).into() }
-            .serialize(to)
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
     }
 }
 
-impl<'de> Deserialize<'de> for Refusal {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let wire = RefusalOnWire::deserialize(from)?;
-        Ok(refuse(wire.code.into_owned(), wire.message))
-    }
+impl std::error::Error for Refusal {}
+
+/// What a browser sent may be long, and is not sent back as a whole.
+fn start_of(text: &str, chars: usize) -> String {
+    text.chars().take(chars).collect()
+}
+
+fn shortened<S: Serializer>(message: &str, to: S) -> Result<S::Ok, S::Error> {
+    short(message).serialize(to)
 }

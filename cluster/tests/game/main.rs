@@ -253,7 +253,7 @@ impl Lobby for Obedient {
             }
             Ask::List => reply(lobby.rooms::<Unruly>()),
             Ask::About { room } => {
-                let room = lobby.room::<Unruly>(&room).ok_or(Refusal::NoSuchRoom)?;
+                let room = lobby.room::<Unruly>(&room).ok_or(Refusal::NO_SUCH_ROOM)?;
                 reply(json!({
                     "host": room.host, "code": room.code, "players": room.players,
                     "locked": room.locked,

@@ -162,7 +162,7 @@ impl Room for Scripted {
             How::ByCompute(value) => {
                 let (tell, told) = tokio::sync::oneshot::channel();
                 room.compute(move |_| value, |_, _, value| drop(tell.send(value)));
-                deferred(async { told.await.expect("a call").map_err(|_| Refusal::Internal) })
+                deferred(async { told.await.expect("a call").map_err(|_| Refusal::INTERNAL) })
             }
             How::LaterRefused => deferred::<()>(async { Err(refuse("not_now", "Later.")) }),
             How::LaterPanic => deferred::<()>(async { panic!("as planned") }),

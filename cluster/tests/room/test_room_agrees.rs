@@ -216,7 +216,7 @@ fn see(test: &mut TestRoom<Scripted>, answer: Value) -> Seen {
             let who = Who { name: who.0.clone(), id: who };
             match room.0 == OTHER {
                 true => test.move_on(&who, &room),
-                false => test.refuse_move(&who, &Refusal::NoSuchRoom),
+                false => test.refuse_move(&who, &Refusal::NO_SUCH_ROOM),
             }
         }
         test.advance(STEP);
@@ -282,7 +282,7 @@ impl Step {
     fn in_the_test_room(&self, test: &mut TestRoom<Scripted>) -> Value {
         let who = |at: &usize| player(PLAYERS[*at]);
         let ok = |result: Result<(), Refusal>| result.map(|()| json!("ok"));
-        let no_answer = Err(Refusal::RoomGone);
+        let no_answer = Err(Refusal::ROOM_GONE);
         let answer = match self {
             Step::Join(at) => ok(test.join_as(&who(at))),
             Step::Reserve(at) => ok(test.reserve(&who(at))),
@@ -315,8 +315,8 @@ impl Step {
         let cut = matches!(self, Step::Text(_, size) | Step::Bytes(_, size) if *size > MAX_FRAME);
         match answer {
             Ok(value) => json!({ "ok": value }),
-            Err(Refusal::RoomGone) => json!(NO_ANSWER),
-            Err(Refusal::TooLarge(_)) if cut => json!(NO_ANSWER),
+            Err(refusal) if refusal == Refusal::ROOM_GONE => json!(NO_ANSWER),
+            Err(refusal) if cut && refusal.code() == "too_large" => json!(NO_ANSWER),
             Err(refusal) => json!({ "error": refusal }),
         }
     }

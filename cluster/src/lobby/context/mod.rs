@@ -47,7 +47,7 @@ impl<L: Lobby> LobbyContext<L> {
     /// Puts a player out of his room, or out of the lobby: his page shows the reason. From the lobby it
     /// does not come back by itself; he may reload it.
     pub fn kick(&self, player: impl AsRef<PlayerId>, reason: &str) {
-        self.put_out(player.as_ref(), reason, Refusal::Kicked(short(reason)));
+        self.put_out(player.as_ref(), reason, Refusal::kicked(reason));
     }
 
     /// Puts a player out, and does not let him in again, until the lobby restarts. A person who
@@ -55,7 +55,7 @@ impl<L: Lobby> LobbyContext<L> {
     pub fn ban(&self, player: impl AsRef<PlayerId>, reason: &str) {
         let player = player.as_ref();
         self.people.borrow_mut().ban(player.clone(), short(reason));
-        self.put_out(player, reason, Refusal::Banned(short(reason)));
+        self.put_out(player, reason, Refusal::banned(reason));
     }
 
     /// Lets a player in again.

@@ -91,7 +91,7 @@ impl<L: Lobby> LobbyContext<L> {
                     || self.seat_of(player).as_ref() == Some(room)
             };
             if !who.iter().any(knows) {
-                return Err(Refusal::NoSuchRoom);
+                return Err(Refusal::NO_SUCH_ROOM);
             }
         }
         self.go(who, room)
@@ -101,12 +101,12 @@ impl<L: Lobby> LobbyContext<L> {
     /// (`--wrong-codes-per-minute`) is refused with `too_many_guesses`.
     pub fn join_by_code(&self, who: impl AsRef<[Player]>, code: &str) -> Answer {
         let who = who.as_ref();
-        let asker = &who.first().ok_or(Refusal::NoSuchRoom)?.id;
+        let asker = &who.first().ok_or(Refusal::NO_SUCH_ROOM)?.id;
         let address = self.people.borrow().address_of(asker);
         self.guesses.borrow().check(asker, address)?;
         let Some(room) = self.rooms.borrow().find_code(code) else {
             self.guesses.borrow_mut().count(asker, address);
-            return Err(Refusal::NoSuchRoom);
+            return Err(Refusal::NO_SUCH_ROOM);
         };
         self.go(who, &room)
     }
@@ -131,7 +131,7 @@ impl<L: Lobby> LobbyContext<L> {
         if let Err(refusal) = &joined {
             who.iter().for_each(|player| self.tell_refused(&player.id, refusal));
         }
-        let sent = async { joined?.await.unwrap_or(Err(Refusal::RoomGone)).map(drop) };
+        let sent = async { joined?.await.unwrap_or(Err(Refusal::ROOM_GONE)).map(drop) };
         self.scheduler.spawn(sent, done);
     }
 
@@ -150,7 +150,7 @@ impl<L: Lobby> LobbyContext<L> {
             }
         });
         deferred(async {
-            match answer.await.unwrap_or(Err(Refusal::Internal))? {
+            match answer.await.unwrap_or(Err(Refusal::INTERNAL))? {
                 Reply::Now(value) => Ok(value),
                 Reply::Later(value) => value.await,
             }
@@ -159,12 +159,13 @@ impl<L: Lobby> LobbyContext<L> {
 
     /// The request `play`. Players who ask again keep the seat that they have in a room of this kind.
     pub(crate) fn play_kind(&self, lobby: &mut L, kind: &str, player: &Player) -> Answer {
-        let kind = self.kinds.iter().find(|known| known.name == kind).ok_or(Refusal::NoSuchKind)?;
+        let kind =
+            self.kinds.iter().find(|known| known.name == kind).ok_or(Refusal::NO_SUCH_KIND)?;
         // They may have been banned, or have left, since a hook asked for them.
         self.people.borrow().admit(&player.id)?;
         let seat = self.seat_of(player);
         if seat.is_none() && !self.is_here(player) {
-            return Err(Refusal::NotRegistered);
+            return Err(Refusal::NOT_REGISTERED);
         }
         let has_seat = |room: &RoomId| self.rooms.borrow().lasts(room, kind.name);
         if let Some(room) = seat.filter(has_seat) {
@@ -173,7 +174,7 @@ impl<L: Lobby> LobbyContext<L> {
         let room = (kind.pick)(lobby, self, player)?;
         if self.rooms.borrow().find(&room).is_some_and(|found| found.kind != kind.name) {
             error!(%room, kind = kind.name, "pick: this room is of another kind");
-            return Err(Refusal::Internal);
+            return Err(Refusal::INTERNAL);
         }
         self.go(player.as_ref(), &room)
     }
@@ -181,7 +182,7 @@ impl<L: Lobby> LobbyContext<L> {
     fn go(&self, who: &[Player], room: &RoomId) -> Answer {
         let who = self.to_send(who, room);
         let answer = self.rooms.borrow_mut().join(&who, true, room)?;
-        deferred(async { answer.await.unwrap_or(Err(Refusal::RoomGone)) })
+        deferred(async { answer.await.unwrap_or(Err(Refusal::ROOM_GONE)) })
     }
 
     /// Without those who are in this room, or on their way, and not in the lobby again.
@@ -240,7 +241,7 @@ impl<L: Lobby> LobbyContext<L> {
         kind.ok_or_else(|| {
             let room = std::any::type_name::<R>();
             error!(room, "not registered: add `.room::<…>(\"…\")` in main.rs");
-            Refusal::Internal
+            Refusal::INTERNAL
         })
     }
 

@@ -35,7 +35,7 @@ impl<L: Lobby> LobbyLoop<L> {
             // Looked up here, where logouts are one after the other with all else.
             Ok(Some(login)) if self.logouts.contains(&login.sid) => {
                 self.cluster.tokens.wrong.add();
-                welcome(&conn, None, None, Err(&Refusal::BadToken));
+                welcome(&conn, None, None, Err(&Refusal::BAD_TOKEN));
             }
             Ok(Some(login)) => {
                 let player = login.player.clone();
@@ -61,7 +61,7 @@ impl<L: Lobby> LobbyLoop<L> {
         let player = login.player.clone();
         let replaced = self.cluster.people.borrow_mut().enter(conn, login);
         if let Some((old, had_arrived)) = replaced {
-            old.dismiss(&Refusal::Replaced);
+            old.dismiss(&Refusal::REPLACED);
             if had_arrived {
                 self.hook("on_leave", |lobby, cluster| lobby.on_leave(cluster, &player));
             }
@@ -115,11 +115,11 @@ impl<L: Lobby> LobbyLoop<L> {
             Err(refusal) => return to.send(Err(refusal)),
         };
         if !self.cluster.people.borrow_mut().begins_to_register(conn) {
-            return to.send(Err(Refusal::TooFast));
+            return to.send(Err(Refusal::TOO_FAST));
         }
         let identity = contained_future("on_register", L::on_register(form));
         self.registering.push(Box::pin(async move {
-            (conn, to, identity.await.unwrap_or(Err(Refusal::Internal)))
+            (conn, to, identity.await.unwrap_or(Err(Refusal::INTERNAL)))
         }));
     }
 
@@ -140,9 +140,9 @@ impl<L: Lobby> LobbyLoop<L> {
             self.cluster.people.borrow().admit(&id)?;
             let login = self.cluster.tokens.issue(Player { id, name }).map_err(|error| {
                 error!(%error, "cannot make a token");
-                Refusal::Internal
+                Refusal::INTERNAL
             })?;
-            if known { Err(Refusal::AlreadyRegistered) } else { Ok(login) }
+            if known { Err(Refusal::ALREADY_REGISTERED) } else { Ok(login) }
         });
         match registered {
             Err(refusal) => to.send(Err(refusal)),
@@ -168,7 +168,7 @@ impl<L: Lobby> LobbyLoop<L> {
                 self.logouts.add(&login.sid);
                 to.send(Ok(json!({})));
                 if let Some(conn) = self.cluster.people.borrow().conn_of_login(&login) {
-                    conn.dismiss(&Refusal::LoggedOut);
+                    conn.dismiss(&Refusal::LOGGED_OUT);
                 }
             }
         }

@@ -45,42 +45,42 @@ impl<L: Lobby> LobbyLoop<L> {
             Ok(Reply::Now(value)) => to.send(Ok(value)),
             Ok(Reply::Later(value)) => self.answers.push(Box::pin(async {
                 let answer = contained_future("later", value).await;
-                (to, answer.unwrap_or(Err(Refusal::Internal)))
+                (to, answer.unwrap_or(Err(Refusal::INTERNAL)))
             })),
             Err(refusal) => to.send(Err(refusal)),
         }
     }
 
     fn request(&mut self, conn: ConnId, name: &str, data: Option<&RawValue>) -> Answer {
-        let player = self.cluster.people.borrow().player(conn).ok_or(Refusal::NotRegistered)?;
+        let player = self.cluster.people.borrow().player(conn).ok_or(Refusal::NOT_REGISTERED)?;
         let request = events::decode(name, data)?;
         self.hook("on_request", |lobby, cluster| lobby.on_request(cluster, &player, request))
-            .unwrap_or(Err(Refusal::Internal))
+            .unwrap_or(Err(Refusal::INTERNAL))
             .map_err(|refusal| refusal.named(name))
     }
 
     /// A player wants to be in a room of some kind.
     fn play(&mut self, conn: ConnId, data: Option<&RawValue>) -> Answer {
-        let player = self.cluster.people.borrow().player(conn).ok_or(Refusal::NotRegistered)?;
+        let player = self.cluster.people.borrow().player(conn).ok_or(Refusal::NOT_REGISTERED)?;
         let Play { kind } = form(data)?;
         let kind = kind.unwrap_or_else(|| self.cluster.kinds[0].name.to_owned());
         self.hook("pick", |lobby, cluster| cluster.play_kind(lobby, &kind, &player))
-            .unwrap_or(Err(Refusal::Internal))
+            .unwrap_or(Err(Refusal::INTERNAL))
     }
 
     /// A player wants to be in this room.
     fn join(&self, conn: ConnId, data: Option<&RawValue>) -> Answer {
-        let player = self.cluster.people.borrow().player(conn).ok_or(Refusal::NotRegistered)?;
+        let player = self.cluster.people.borrow().player(conn).ok_or(Refusal::NOT_REGISTERED)?;
         match form(data)? {
             Join { room: Some(room), .. } => self.cluster.join(&player, &room),
             Join { code: Some(code), .. } => self.cluster.join_by_code(&player, &code),
-            Join { .. } => Err(Refusal::BadMessage("a room or a code is missing".to_owned())),
+            Join { .. } => Err(Refusal::bad_message("a room or a code is missing")),
         }
     }
 
     /// A player does not want the seat that waits for them.
     fn leave_room(&self, conn: ConnId) -> Answer {
-        let player = self.cluster.people.borrow().player(conn).ok_or(Refusal::NotRegistered)?;
+        let player = self.cluster.people.borrow().player(conn).ok_or(Refusal::NOT_REGISTERED)?;
         self.cluster.rooms.borrow_mut().release(&player.id, None);
         ok()
     }
@@ -102,5 +102,5 @@ struct Join {
 /// Reads what comes with a request of the cluster's own.
 pub(super) fn form<T: DeserializeOwned>(data: Option<&RawValue>) -> Result<T, Refusal> {
     let data = data.map(RawValue::get).filter(|text| *text != "null").unwrap_or("{}");
-    serde_json::from_str(data).map_err(|error| events::unreadable(&error))
+    serde_json::from_str(data).map_err(Refusal::bad_message)
 }

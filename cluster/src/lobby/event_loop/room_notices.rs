@@ -20,7 +20,7 @@ impl<L: Lobby> LobbyLoop<L> {
             }
             Happening::Reroute { players, room, gone, waiters } => {
                 let answer = match gone {
-                    true => Err(Refusal::RoomGone),
+                    true => Err(Refusal::ROOM_GONE),
                     false => Ok(json!({ "room": room })),
                 };
                 let asked = answer_all(waiters, &answer);
@@ -83,7 +83,7 @@ impl<L: Lobby> LobbyLoop<L> {
         if !asked && !self.cluster.people.borrow_mut().may_hop(&player.id, clock::now()) {
             warn!(player = %player.name, id = %player.id, "goes round in circles; stopped");
             self.cluster.rooms.borrow_mut().take_back(&player.id, from);
-            return self.cluster.tell_refused(&player.id, &Refusal::RerouteLoop);
+            return self.cluster.tell_refused(&player.id, &Refusal::REROUTE_LOOP);
         }
         let rooms = self.cluster.rooms.borrow();
         let people = self.cluster.people.borrow();

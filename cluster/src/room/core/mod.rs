@@ -131,18 +131,18 @@ impl<R: Room> Core<R> {
 
     /// A player asks something.
     pub fn says(&mut self, conn: ConnId, name: &str, data: Option<&RawValue>) -> Answer {
-        let player = self.player_of(conn).ok_or(Refusal::RoomGone)?;
+        let player = self.player_of(conn).ok_or(Refusal::ROOM_GONE)?;
         let request = events::decode(name, data)?;
         self.hook("on_message", |game, room| game.on_message(room, &player, request))
-            .unwrap_or(Err(Refusal::Internal))
+            .unwrap_or(Err(Refusal::INTERNAL))
             .map_err(|refusal| refusal.named(name))
     }
 
     /// A player sends bytes.
     pub fn says_binary(&mut self, conn: ConnId, data: Bytes) -> Answer {
-        let player = self.player_of(conn).ok_or(Refusal::RoomGone)?;
+        let player = self.player_of(conn).ok_or(Refusal::ROOM_GONE)?;
         self.hook("on_binary", |game, room| game.on_binary(room, &player, data))
-            .unwrap_or(Err(Refusal::Internal))
+            .unwrap_or(Err(Refusal::INTERNAL))
     }
 
     pub fn lobby_message(&mut self, message: &RawValue) -> anyhow::Result<()> {

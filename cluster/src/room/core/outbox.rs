@@ -43,7 +43,7 @@ impl<R: Room> Core<R> {
                 Output::SendToRoom { player, room } => {
                     let seat = self.seats.get(&player).map(|seat| seat.number);
                     if let Some(seat) = seat.filter(|_| room.0.len() > MAX_ROOM_ID) {
-                        self.refused(seat, &Refusal::NoSuchRoom);
+                        self.refused(seat, &Refusal::NO_SUCH_ROOM);
                     } else if let Some(seat) = seat {
                         self.frame(FromRoom::SendOn { seat, room });
                     }

@@ -85,9 +85,9 @@ impl<R: Room> Core<R> {
     /// The lobby has looked already; but this room may have been locked a moment ago.
     pub(super) fn has_room_for(&self, new: usize) -> Result<(), Refusal> {
         if new > 0 && self.room.is_locked() {
-            Err(Refusal::RoomLocked)
+            Err(Refusal::ROOM_LOCKED)
         } else if self.seats.len() + new > self.room.capacity() {
-            Err(Refusal::RoomFull)
+            Err(Refusal::ROOM_FULL)
         } else {
             Ok(())
         }
@@ -95,10 +95,10 @@ impl<R: Room> Core<R> {
 
     pub(super) fn admit(&mut self, player: &Player) -> Result<(), Refusal> {
         if let Some(reason) = self.banned.get(&player.id) {
-            return Err(Refusal::Banned(reason.clone()));
+            return Err(Refusal::banned(reason));
         }
         self.hook("on_admit", |game, room| game.on_admit(room, player))
-            .unwrap_or(Err(Refusal::Internal))
+            .unwrap_or(Err(Refusal::INTERNAL))
     }
 
     /// A connection has redeemed its ticket: a player joins or returns.
@@ -117,7 +117,7 @@ impl<R: Room> Core<R> {
         self.frame(FromRoom::Joined { seat: number });
         if let Place::Here(old) = before {
             self.conns.remove(&old);
-            self.effects.push(Effect::Dismiss(old, Refusal::Replaced));
+            self.effects.push(Effect::Dismiss(old, Refusal::REPLACED));
         }
         if let Place::Held { .. } = before {
             let order = self.seats.values().filter_map(|seat| seat.joined).max().unwrap_or(0) + 1;
@@ -165,7 +165,7 @@ impl<R: Room> Core<R> {
         if let Some((id, conn)) = self.seat(number) {
             // He has said so in the lobby: if he is here as well, it is in an older window.
             if let (Some(conn), None) = (conn, &reason) {
-                self.effects.push(Effect::Dismiss(conn, Refusal::Replaced));
+                self.effects.push(Effect::Dismiss(conn, Refusal::REPLACED));
             }
             self.seats.entry(id.clone()).and_modify(|seat| seat.again = None);
             self.leave(&id, reason.map_or(Leave::Left, Leave::Kicked));
@@ -181,7 +181,7 @@ impl<R: Room> Core<R> {
         if let Some(conn) = conn {
             self.effects.push(match to {
                 Some(route) => Effect::SendOn(conn, route),
-                None => Effect::Dismiss(conn, Refusal::Replaced),
+                None => Effect::Dismiss(conn, Refusal::REPLACED),
             });
         }
         self.leave(&id, Leave::Moved);

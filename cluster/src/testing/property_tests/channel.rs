@@ -53,7 +53,7 @@ fn stream(good: Vec<String>) -> impl Strategy<Value = Vec<u8>> {
 
 fn frames_from_room() -> Vec<String> {
     let seat = 7;
-    let refusal = Refusal::Other { code: "no".into(), message: "No \"\\ \n.".into() };
+    let refusal = crate::refuse("no", "No \"\\ \n.");
     let raw = || RawValue::from_string(r#"{"n":[1,2.5e3,"ä\u0000"]}"#.to_owned()).expect("JSON");
     lines(&[
         FromRoom::Warm,
@@ -92,7 +92,7 @@ fn frames_to_room() -> Vec<String> {
         ToRoom::Hold { join: 1, seats: vec![HeldSeat { seat: 1, ticket: "t".into(), player }] },
         ToRoom::Release { seat: 1, reason: Some("out".into()) },
         ToRoom::Move { seat: 1, to: Some(route) },
-        ToRoom::Refused { seat: 1, refusal: Refusal::RoomFull },
+        ToRoom::Refused { seat: 1, refusal: Refusal::ROOM_FULL },
         ToRoom::Message(raw()),
         ToRoom::Drain { left_ms: 5, reason: "update".into() },
         ToRoom::Socket,

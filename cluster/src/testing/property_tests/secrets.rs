@@ -74,7 +74,7 @@ fn follow_tickets(doings: &[(usize, usize, String)]) -> Result<(), TestCaseError
             _ => {
                 let shown = if *doing == 3 { ticket } else { text };
                 let good = book.remove(shown).filter(|(_, late)| !late).map(|(player, _)| player);
-                prop_assert_eq!(tickets.redeem(shown, now), good.ok_or(Refusal::BadTicket));
+                prop_assert_eq!(tickets.redeem(shown, now), good.ok_or(Refusal::BAD_TICKET));
             }
         }
     }

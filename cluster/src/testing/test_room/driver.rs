@@ -39,10 +39,10 @@ impl<R: Room> TestRoom<R> {
     /// Keeps a seat for a player, as the lobby has it done; the ticket.
     pub(super) fn hold(&mut self, player: &Player) -> Result<String, Refusal> {
         if self.is_over() {
-            return Err(Refusal::NoSuchRoom);
+            return Err(Refusal::NO_SUCH_ROOM);
         }
         if self.draining {
-            return Err(Refusal::RoomLocked);
+            return Err(Refusal::ROOM_LOCKED);
         }
         let join = self.number();
         let ticket = join.to_string();
@@ -52,7 +52,7 @@ impl<R: Room> TestRoom<R> {
             return Err(refusal);
         }
         if self.is_over() {
-            return Err(Refusal::RoomGone);
+            return Err(Refusal::ROOM_GONE);
         }
         self.seats.insert(player.id.clone(), join);
         Ok(ticket)
@@ -61,7 +61,7 @@ impl<R: Room> TestRoom<R> {
     pub(super) fn conn_of(&self, player: &Player) -> Result<ConnId, Refusal> {
         let mut conns = self.conns.iter();
         let conn = conns.find(|(_, id)| **id == player.id).map(|(conn, _)| *conn);
-        conn.filter(|_| !self.is_over()).ok_or(Refusal::RoomGone)
+        conn.filter(|_| !self.is_over()).ok_or(Refusal::ROOM_GONE)
     }
 
     pub(super) fn hang_up(&mut self, player: &Player, asked: bool) {
@@ -91,7 +91,7 @@ impl<R: Room> TestRoom<R> {
             self.drop_player(from);
         }
         let fits = event <= MAX_MESSAGE;
-        if fits { Ok(()) } else { Err(Refusal::TooLarge(MAX_MESSAGE as u64)) }
+        if fits { Ok(()) } else { Err(Refusal::too_large(MAX_MESSAGE as u64)) }
     }
 
     pub(super) fn await_answer(&mut self, conn: ConnId, answer: Reply) -> Result<Value, Refusal> {
@@ -107,21 +107,21 @@ impl<R: Room> TestRoom<R> {
                 tokio::select! {
                     biased;
                     answer = &mut value => Err(answer),
-                    () = std::future::ready(()), if is_out => Err(Ok(Err(Refusal::RoomGone))),
+                    () = std::future::ready(()), if is_out => Err(Ok(Err(Refusal::ROOM_GONE))),
                     Some(call) = tasks.next(), if !tasks.is_empty() => Ok(call),
                 }
             });
             match next {
                 Ok(call) => self.run(|core| core.call(call)),
-                Err(Ok(_)) if is_out => return Err(Refusal::RoomGone),
+                Err(Ok(_)) if is_out => return Err(Refusal::ROOM_GONE),
                 Err(Ok(answer)) => return answer,
                 Err(Err(panic)) => {
                     self.run(|core| core.panicked(panic));
-                    return Err(if is_out { Refusal::RoomGone } else { Refusal::Internal });
+                    return Err(if is_out { Refusal::ROOM_GONE } else { Refusal::INTERNAL });
                 }
             }
         }
-        Err(Refusal::RoomGone)
+        Err(Refusal::ROOM_GONE)
     }
 
     /// Does something at this time, then what is due, then what follows from it: as the loop does.

@@ -134,7 +134,7 @@ impl<R: Room> TestRoom<R> {
         // As on their way from the lobby.
         let raw =
             serde_json::to_value(&options).map_err(Into::into).and_then(|value| to_raw(&value));
-        let raw = raw.map_err(|error: anyhow::Error| Refusal::NoRoom(error.to_string()))?;
+        let raw = raw.map_err(|error: anyhow::Error| Refusal::no_room(error))?;
         let options = from_raw(&raw).expect("options that read back");
         let game = runtime.block_on(R::on_open(options, &room))?;
         let tickets = Arc::new(Tickets::default());
@@ -196,7 +196,7 @@ impl<R: Room> TestRoom<R> {
         let conn = self.conn_of(from)?;
         let size = json!([event, data]).to_string().len();
         self.check_size(from, size, size)?;
-        let data = to_raw_value(&data).map_err(|error| Refusal::BadMessage(error.to_string()))?;
+        let data = to_raw_value(&data).map_err(Refusal::bad_message)?;
         let answer = self.run(|core| core.says(conn, event, Some(&*data)))?;
         self.await_answer(conn, answer)
     }

@@ -26,7 +26,7 @@ impl Room for Game {
                 let (tell, answer) = tokio::sync::oneshot::channel();
                 let tell = |square| _ = tell.send(square);
                 room.compute(move |_| n * n, move |_, _, square| tell(square));
-                deferred(async { answer.await.expect("a call").map_err(|_| Refusal::Internal) })
+                deferred(async { answer.await.expect("a call").map_err(|_| Refusal::INTERNAL) })
             }
             Request::WorkForEver => {
                 room.compute(
@@ -69,7 +69,7 @@ fn a_seat_whose_player_does_not_come_in_time_is_free_again() {
     let (mut room, _) = open();
     let bob = player("Bob");
     room.reserve(&bob).expect("a free seat");
-    assert_eq!(room.join("Eve").map(drop), Err(Refusal::RoomFull));
+    assert_eq!(room.join("Eve").map(drop), Err(Refusal::ROOM_FULL));
     assert_eq!(*room.room().expected(), [bob]);
     room.advance(TICKET_TTL);
     assert!(room.room().expected().is_empty());
@@ -103,10 +103,10 @@ fn a_panic_in_a_hook_fails_the_test() {
 fn a_panic_does_what_the_setting_says_where_the_test_wants_that() {
     let (mut room, ann) = open();
     room.on_panic(RoomPanic::EndsHook);
-    assert_eq!(room.emit(&ann, "panic", json!({})), Err(Refusal::Internal));
+    assert_eq!(room.emit(&ann, "panic", json!({})), Err(Refusal::INTERNAL));
     assert!(room.exit().is_none());
     room.on_panic(RoomPanic::EndsRoom);
-    assert_eq!(room.emit(&ann, "panic", json!({})), Err(Refusal::Internal));
+    assert_eq!(room.emit(&ann, "panic", json!({})), Err(Refusal::INTERNAL));
     let crashed = Exit::Crashed("on_message panicked: as asked".to_owned());
     assert_eq!(room.exit(), Some(crashed));
     let reroute = json!({ "to": "lobby", "reason": "crashed" });

@@ -64,7 +64,7 @@ impl Room for Game {
     // HOOK: bytes of a player. Default: refused as unknown.
     fn on_binary(&mut self, _room: &RoomContext<Self>, from: &Player, data: Bytes) -> Answer {
         info!(player = %from.name, bytes = data.len(), "on_binary");
-        Err(Refusal::UnknownEvent("binary".to_owned()))
+        Err(Refusal::unknown_event("binary"))
     }
 
     // HOOK: a player lost the connection; `Some(grace)` keeps the seat so long. Default: they leave.

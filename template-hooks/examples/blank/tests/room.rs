@@ -16,7 +16,7 @@ fn bytes_are_refused_as_unknown() {
     let mut room = room();
     let ann = room.join("Ann").expect("a free seat");
     let refused = room.emit_binary(&ann, vec![1, 2, 3]);
-    assert_eq!(refused, Err(Refusal::UnknownEvent("binary".to_owned())));
+    assert_eq!(refused, Err(Refusal::unknown_event("binary")));
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn a_room_that_is_to_end_waits_for_its_players() {
     let mut room = room();
     let ann = room.join("Ann").expect("a free seat");
     room.drain(Duration::from_secs(5));
-    assert_eq!(room.join("Bob").map(drop), Err(Refusal::RoomLocked));
+    assert_eq!(room.join("Bob").map(drop), Err(Refusal::ROOM_LOCKED));
     assert!(room.exit().is_none());
     room.leave(&ann);
     assert_eq!(room.exit(), Some(Exit::Closed));

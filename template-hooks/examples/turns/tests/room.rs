@@ -81,10 +81,10 @@ fn alone_nobody_plays() {
 #[test]
 fn a_game_that_has_begun_lets_nobody_in() {
     let mut table = Table::new();
-    assert_eq!(table.room.join("Cem"), Err(Refusal::RoomLocked));
+    assert_eq!(table.room.join("Cem"), Err(Refusal::ROOM_LOCKED));
     let [ann, _] = table.players.clone();
     table.room.leave(&ann);
-    assert_eq!(table.room.join("Cem"), Err(Refusal::RoomLocked));
+    assert_eq!(table.room.join("Cem"), Err(Refusal::ROOM_LOCKED));
 }
 
 #[test]
