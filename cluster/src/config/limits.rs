@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     config::parse::{Size, duration},
-    runtime::token_bucket::Rate,
+    runtime::token_bucket::Quota,
 };
 
 /// Limits for one connection, one player, one address.
@@ -89,17 +89,17 @@ const FRAMES_PER_EVENT: f64 = 2.0;
 
 impl Limits {
     /// Events of one player.
-    pub(crate) fn events(&self) -> Rate {
-        Rate::new(self.events_per_second.get(), SECONDS_AT_ONCE)
+    pub(crate) fn events(&self) -> Quota {
+        Quota::new(self.events_per_second.get(), SECONDS_AT_ONCE)
     }
 
     /// Events of all connections from one address.
-    pub(crate) fn events_per_address(&self) -> Rate {
-        Rate::new(self.events_per_second_per_address.get(), SECONDS_AT_ONCE)
+    pub(crate) fn events_per_address(&self) -> Quota {
+        Quota::new(self.events_per_second_per_address.get(), SECONDS_AT_ONCE)
     }
 
     /// Frames of a websocket that is read at full speed.
-    pub(crate) fn frames(&self) -> Rate {
+    pub(crate) fn frames(&self) -> Quota {
         self.events().times(FRAMES_PER_EVENT)
     }
 }

@@ -26,13 +26,15 @@ use tokio::{
 
 use crate::{
     config::limits::Limits,
-    runtime::{clock::timeout, failures::Wrong, rate_limiter::Rates, token_bucket::Rate},
+    runtime::{
+        clock::timeout, failures::Wrong, rate_limiter::KeyedRateLimiter, token_bucket::Quota,
+    },
 };
 
 /// What one connection too many is told.
 const TOO_MANY: &str = "too many connections\n";
 /// How long those who are turned away may take to hear it, and how many may do so at the same time.
-const GOODBYE: (Duration, usize) = (Duration::from_secs(1), 64);
+const CLOSE_TIMEOUT: (Duration, usize) = (Duration::from_secs(1), 64);
 /// A page is so many connections, with all that it loads, for one of Socket.IO.
 const PAGE: f64 = 10.0;
 /// What one player, or one address, may connect in so many seconds, he may at once: a page that lost its
@@ -41,7 +43,7 @@ pub(crate) const CONNECTS_AT_ONCE: u32 = 10;
 
 /// All connections of this process.
 #[derive(Clone)]
-pub(crate) struct Guests(Arc<Inner>);
+pub(crate) struct ConnectionLimiter(Arc<Inner>);
 
 struct Inner {
     free: Arc<Semaphore>,
@@ -51,32 +53,32 @@ struct Inner {
     /// From a proxy that we trust.
     header: Option<HeaderName>,
     counts: Mutex<HashMap<IpAddr, u32>>,
-    connects: Mutex<Rates<IpAddr>>,
+    connects: Mutex<KeyedRateLimiter<IpAddr>>,
     /// Connections of any kind.
-    requests: Mutex<Rates<IpAddr>>,
+    requests: Mutex<KeyedRateLimiter<IpAddr>>,
 }
 
 /// There is no place for one more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Full;
+pub(crate) struct LimitReached;
 
 /// A connection's place, taken until this is dropped.
-pub(crate) struct Place {
-    pub guest: Guest,
+pub(crate) struct ConnectionPermit {
+    pub guest: ClientConnection,
     _free: OwnedSemaphorePermit,
 }
 
 /// Whose connection it is. Behind a proxy each request says it anew.
 #[derive(Clone)]
-pub(crate) struct Guest {
-    all: Guests,
+pub(crate) struct ClientConnection {
+    all: ConnectionLimiter,
     peer: Option<IpAddr>,
-    counted: Arc<Mutex<Option<Counted>>>,
+    counted: Arc<Mutex<Option<AddressPermit>>>,
 }
 
 /// One connection of this address.
-struct Counted {
-    all: Guests,
+struct AddressPermit {
+    all: ConnectionLimiter,
     address: IpAddr,
 }
 
@@ -93,48 +95,48 @@ static MALFORMED: Wrong =
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ClientAddress(pub IpAddr);
 
-impl Guests {
+impl ConnectionLimiter {
     /// For so many connections in all.
     pub fn new(limits: &Limits, most: u32) -> anyhow::Result<Self> {
         let header = limits.client_address_header.as_deref().map(HeaderName::from_str);
-        let rate = Rate::new(limits.connects_per_second_per_address.get(), CONNECTS_AT_ONCE);
-        Ok(Guests(Arc::new(Inner {
+        let rate = Quota::new(limits.connects_per_second_per_address.get(), CONNECTS_AT_ONCE);
+        Ok(ConnectionLimiter(Arc::new(Inner {
             free: Arc::new(Semaphore::new(most as usize)),
             most,
-            goodbyes: Arc::new(Semaphore::new(GOODBYE.1)),
+            goodbyes: Arc::new(Semaphore::new(CLOSE_TIMEOUT.1)),
             max_per_address: limits.max_connections_per_address.get(),
             header: header.transpose().context("--client-address-header is no header's name")?,
             counts: Mutex::default(),
-            connects: Mutex::new(Rates::new(rate)),
-            requests: Mutex::new(Rates::new(rate.times(PAGE))),
+            connects: Mutex::new(KeyedRateLimiter::new(rate)),
+            requests: Mutex::new(KeyedRateLimiter::new(rate.times(PAGE))),
         })))
     }
 
     /// Whose connection this is, if its address has no more than it may.
-    pub fn welcome(&self, peer: Option<IpAddr>) -> Result<Guest, Full> {
+    pub fn admit(&self, peer: Option<IpAddr>) -> Result<ClientConnection, LimitReached> {
         let peer = peer.and_then(limited);
         // With a proxy in front the requests say whose they are.
         let limited = peer.filter(|_| self.0.header.is_none());
         let mut requests = self.0.requests.lock().expect("nobody panics while holding this");
         if limited.is_some_and(|peer| !requests.allow(&peer, Instant::now())) {
-            return Err(Full);
+            return Err(LimitReached);
         }
         drop(requests);
         let counted = limited.map(|peer| self.count(peer));
         let counted = Arc::new(Mutex::new(counted.transpose()?));
-        Ok(Guest { all: self.clone(), peer, counted })
+        Ok(ClientConnection { all: self.clone(), peer, counted })
     }
 
     /// A place for it, as soon as there is one.
-    pub async fn place(&self, guest: Guest) -> Place {
+    pub async fn place(&self, guest: ClientConnection) -> ConnectionPermit {
         let free = self.0.free.clone().acquire_owned().await;
-        Place { guest, _free: free.expect("nobody closes this semaphore") }
+        ConnectionPermit { guest, _free: free.expect("nobody closes this semaphore") }
     }
 
     /// A place for it, if there is one now.
-    pub fn place_now(&self, guest: Guest) -> Result<Place, Full> {
-        let free = self.0.free.clone().try_acquire_owned().map_err(|_| Full)?;
-        Ok(Place { guest, _free: free })
+    pub fn place_now(&self, guest: ClientConnection) -> Result<ConnectionPermit, LimitReached> {
+        let free = self.0.free.clone().try_acquire_owned().map_err(|_| LimitReached)?;
+        Ok(ConnectionPermit { guest, _free: free })
     }
 
     /// Waits until all have hung up.
@@ -144,7 +146,7 @@ impl Guests {
 
     /// Tells a client that it has too many connections. Its request is not looked at; but what is not read
     /// when a connection is closed takes back what was said on it.
-    pub async fn turn_away(self, mut stream: TcpStream) {
+    pub async fn reject(self, mut stream: TcpStream) {
         let Ok(_few) = self.0.goodbyes.try_acquire() else {
             return;
         };
@@ -159,7 +161,7 @@ impl Guests {
             while stream.read(&mut [0; 1024]).await? > 0 {}
             std::io::Result::Ok(())
         };
-        let _ = timeout(GOODBYE.0, goodbye).await;
+        let _ = timeout(CLOSE_TIMEOUT.0, goodbye).await;
     }
 
     /// Counts a new Socket.IO connection of this address; whether it is not too many in too short a time.
@@ -168,18 +170,18 @@ impl Guests {
         address.is_none_or(|ClientAddress(address)| connects.allow(&address, Instant::now()))
     }
 
-    fn count(&self, address: IpAddr) -> Result<Counted, Full> {
+    fn count(&self, address: IpAddr) -> Result<AddressPermit, LimitReached> {
         let mut counts = self.0.counts.lock().expect("nobody panics while holding this");
         let count = counts.entry(address).or_default();
         if *count >= self.0.max_per_address {
-            return Err(Full);
+            return Err(LimitReached);
         }
         *count += 1;
-        Ok(Counted { all: self.clone(), address })
+        Ok(AddressPermit { all: self.clone(), address })
     }
 }
 
-impl Drop for Counted {
+impl Drop for AddressPermit {
     fn drop(&mut self) {
         let mut counts = self.all.0.counts.lock().expect("nobody panics while holding this");
         if let Entry::Occupied(mut count) = counts.entry(self.address) {
@@ -191,9 +193,9 @@ impl Drop for Counted {
     }
 }
 
-impl Guest {
+impl ClientConnection {
     /// Whose request this is. One connection of a proxy counts for whoever speaks on it.
-    fn asks(&self, headers: &HeaderMap) -> Result<Option<ClientAddress>, Full> {
+    fn asks(&self, headers: &HeaderMap) -> Result<Option<ClientAddress>, LimitReached> {
         let Some(header) = &self.all.0.header else {
             return Ok(self.peer.map(ClientAddress));
         };
@@ -206,14 +208,16 @@ impl Guest {
 }
 
 /// Answers only those who have no more connections than they may, and notes whose request it is.
-pub(crate) fn only_welcome(app: Router) -> Router {
+pub(crate) fn enforce_limits(app: Router) -> Router {
     app.layer(middleware::from_fn(async |mut request: Request, next: Next| -> Response {
         // Taken out: a websocket keeps what it finds here, and would count for longer than it lives.
-        if let Some(guest) = request.extensions_mut().remove::<Guest>() {
+        if let Some(guest) = request.extensions_mut().remove::<ClientConnection>() {
             match guest.asks(request.headers()) {
                 Ok(Some(address)) => drop(request.extensions_mut().insert(address)),
                 Ok(None) => {}
-                Err(Full) => return (StatusCode::TOO_MANY_REQUESTS, TOO_MANY).into_response(),
+                Err(LimitReached) => {
+                    return (StatusCode::TOO_MANY_REQUESTS, TOO_MANY).into_response();
+                }
             }
         }
         next.run(request).await

@@ -9,7 +9,7 @@ const ATTACHMENT: u8 = 2;
 const MUCH: usize = 4 * 1024;
 
 /// What is being read on a connection.
-pub(crate) enum Reading {
+pub(crate) enum FrameCounter {
     /// The head of a request; what its last byte was.
     Head(Last),
     /// A whole head, which the server has not acted on yet.
@@ -43,20 +43,22 @@ pub(crate) struct Frames {
     bytes: usize,
 }
 
-impl Reading {
+impl FrameCounter {
     pub fn new() -> Self {
-        Reading::Head(Last::Nothing)
+        FrameCounter::Head(Last::Nothing)
     }
 
     /// Counts the frames whose heads end in this, and what is large.
     pub fn read(&mut self, bytes: &[u8]) -> usize {
-        if let Reading::Frames(frames) = self {
+        if let FrameCounter::Frames(frames) = self {
             return frames.read(bytes);
         }
         for byte in bytes {
             *self = match self {
-                Reading::Head(last) => last.and(*byte).map_or(Reading::Request, Reading::Head),
-                _ => Reading::Desynchronised,
+                FrameCounter::Head(last) => {
+                    last.and(*byte).map_or(FrameCounter::Request, FrameCounter::Head)
+                }
+                _ => FrameCounter::Desynchronised,
             };
         }
         0
@@ -65,19 +67,20 @@ impl Reading {
     /// The server acts on a request: what follows are frames if it asks for a websocket, and another request if not.
     /// False: nobody knows what follows, and a websocket must be refused.
     pub fn serve(&mut self, websocket: bool) -> bool {
-        let known = matches!(self, Reading::Request);
+        let known = matches!(self, FrameCounter::Request);
         *self = match (known, websocket) {
-            (true, true) => Reading::Frames(Frames::default()),
-            (true, false) => Reading::new(),
-            (false, _) => Reading::Desynchronised,
+            (true, true) => FrameCounter::Frames(Frames::default()),
+            (true, false) => FrameCounter::new(),
+            (false, _) => FrameCounter::Desynchronised,
         };
         known
     }
 
     /// The websocket that was asked for is refused, and another request may follow. False: data came meanwhile.
     pub fn refuse(&mut self) -> bool {
-        let untouched = matches!(self, Reading::Frames(frames) if *frames == Frames::default());
-        *self = if untouched { Reading::new() } else { Reading::Desynchronised };
+        let untouched =
+            matches!(self, FrameCounter::Frames(frames) if *frames == Frames::default());
+        *self = if untouched { FrameCounter::new() } else { FrameCounter::Desynchronised };
         untouched
     }
 }
@@ -146,8 +149,8 @@ mod tests {
 
     const ASKED: &[u8] = b"GET / HTTP/1.1\r\nA: b\r\n\r\n";
 
-    fn upgraded() -> Reading {
-        let mut reading = Reading::new();
+    fn upgraded() -> FrameCounter {
+        let mut reading = FrameCounter::new();
         assert_eq!(reading.read(ASKED), 0);
         assert!(reading.serve(true));
         reading
@@ -213,13 +216,13 @@ mod tests {
 
     #[test]
     fn requests_before_the_upgrade_are_no_frames() {
-        let mut reading = Reading::new();
+        let mut reading = FrameCounter::new();
         for head in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\r\n\r\nGET / HTTP/1.1\nA: b\n\n", ASKED] {
             for piece in head.chunks(3) {
-                assert!(matches!(reading, Reading::Head(_)));
+                assert!(matches!(reading, FrameCounter::Head(_)));
                 assert_eq!(reading.read(piece), 0);
             }
-            assert!(matches!(reading, Reading::Request), "{head:?}");
+            assert!(matches!(reading, FrameCounter::Request), "{head:?}");
             assert!(reading.serve(false));
         }
         assert_eq!(reading.read(ASKED), 0);
@@ -248,12 +251,12 @@ mod tests {
             &[b"\r\n\r\n", ASKED, b"\r\n"],
             &[b"\n\n", b"GET / HTTP/1.1\nA: b\n"],
         ] {
-            let mut reading = Reading::new();
+            let mut reading = FrameCounter::new();
             assert_eq!(early.iter().map(|bytes| reading.read(bytes)).sum::<usize>(), 0);
             assert!(!reading.serve(true), "{early:?}");
         }
         // For good: what came in between may be anything.
-        let mut reading = Reading::new();
+        let mut reading = FrameCounter::new();
         reading.read(&[ASKED, ASKED].concat());
         assert!(!reading.serve(false));
         reading.read(b"\x81\xfe\n\n");

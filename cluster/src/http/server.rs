@@ -37,11 +37,11 @@ use tokio::{
 use crate::{
     config::limits::Limits,
     http::{
-        connection_limits::{Full, Guests, Place},
-        frames::Reading,
-        throttled_stream::{Hangup, Placed},
+        connection_limits::{ConnectionLimiter, ConnectionPermit, LimitReached},
+        frames::FrameCounter,
+        throttled_stream::{Hangup, ThrottledStream},
     },
-    runtime::{clock, token_bucket::Rate},
+    runtime::{clock, token_bucket::Quota},
 };
 
 /// The largest request line and headers together; browsers with many cookies send a few KiB.
@@ -72,14 +72,14 @@ pub(crate) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 /// until it is dropped. Without a free one the next connection waits, and those after it with it.
 pub(crate) async fn accept<Served: Future<Output = ()> + Send + 'static>(
     listener: TcpListener,
-    guests: Guests,
-    serve: impl Fn(TcpStream, Place) -> Served,
+    limiter: ConnectionLimiter,
+    serve: impl Fn(TcpStream, ConnectionPermit) -> Served,
 ) -> Infallible {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => match guests.welcome(Some(peer.ip())) {
-                Ok(guest) => drop(tokio::spawn(serve(stream, guests.place(guest).await))),
-                Err(Full) => drop(tokio::spawn(guests.clone().turn_away(stream))),
+            Ok((stream, peer)) => match limiter.admit(Some(peer.ip())) {
+                Ok(guest) => drop(tokio::spawn(serve(stream, limiter.place(guest).await))),
+                Err(LimitReached) => drop(tokio::spawn(limiter.clone().reject(stream))),
             },
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection; trying again");
@@ -96,7 +96,7 @@ pub(crate) struct Server {
     /// How long a client may take for the head of a request.
     pub header_timeout: Duration,
     /// From one websocket, before it is read more slowly.
-    frames: Rate,
+    frames: Quota,
 }
 
 impl Server {
@@ -109,7 +109,7 @@ impl Server {
         Server { app, ..self }
     }
 
-    pub async fn serve_tcp(self, stream: TcpStream, place: Place) {
+    pub async fn serve_tcp(self, stream: TcpStream, place: ConnectionPermit) {
         // Both only tune the connection; one that is gone already fails here and ends below.
         let _ = stream.set_nodelay(true);
         #[cfg(target_os = "linux")]
@@ -119,9 +119,13 @@ impl Server {
 
     /// Serves a socket that the lobby has given to this room: a browser's, or the end of a relay, if
     /// there is a place for it.
-    pub async fn serve_given(self, socket: OwnedFd, guests: Guests) -> anyhow::Result<()> {
+    pub async fn serve_given(
+        self,
+        socket: OwnedFd,
+        limiter: ConnectionLimiter,
+    ) -> anyhow::Result<()> {
         // Nobody waits for a place here: the lobby would not know, and hand over ever more.
-        let place = |peer| guests.place_now(guests.welcome(peer)?);
+        let place = |peer| limiter.place_now(limiter.admit(peer)?);
         if rustix::net::getsockname(&socket)?.address_family() == AddressFamily::UNIX {
             let stream = UnixStream::from_std(socket.into())?;
             let place = place(None).ok().context("too many connections")?;
@@ -130,7 +134,7 @@ impl Server {
             let stream = TcpStream::from_std(socket.into())?;
             match place(Some(stream.peer_addr()?.ip())) {
                 Ok(place) => self.serve_tcp(stream, place).await,
-                Err(Full) => guests.turn_away(stream).await,
+                Err(LimitReached) => limiter.reject(stream).await,
             }
         }
         Ok(())
@@ -139,13 +143,14 @@ impl Server {
     async fn serve(
         self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        place: Place,
+        place: ConnectionPermit,
     ) {
         let app = TowerToHyperService::new(self.app);
         let guest = place.guest.clone();
-        let reading = Arc::new(Mutex::new(Reading::new()));
+        let reading = Arc::new(Mutex::new(FrameCounter::new()));
         let hangup = Hangup::default();
-        let stream = Placed::new(stream, place, self.frames, reading.clone(), hangup.clone());
+        let stream =
+            ThrottledStream::new(stream, place, self.frames, reading.clone(), hangup.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(guest.clone());
             request.extensions_mut().insert(hangup.clone());

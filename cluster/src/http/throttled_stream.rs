@@ -19,10 +19,10 @@ use tokio::{
 };
 
 use crate::{
-    http::{connection_limits::Place, frames::Reading},
+    http::{connection_limits::ConnectionPermit, frames::FrameCounter},
     runtime::{
         clock,
-        token_bucket::{Budget, Rate},
+        token_bucket::{Quota, TokenBucket},
     },
 };
 
@@ -32,11 +32,11 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(4);
 /// Holds its place until it is closed, also after its upgrade to a websocket. Who does not take what he is told is
 /// not listened to either: a websocket answers each ping, and the answers would pile up. Who says too much waits
 /// in his own socket, where it costs nobody anything.
-pub(crate) struct Placed<S> {
+pub(crate) struct ThrottledStream<S> {
     stream: S,
-    _place: Place,
-    reading: Arc<Mutex<Reading>>,
-    frames: Budget,
+    _place: ConnectionPermit,
+    reading: Arc<Mutex<FrameCounter>>,
+    frames: TokenBucket,
     /// Nothing is read before this is over.
     pause: Option<Pin<Box<Sleep>>>,
     /// The last write found no room.
@@ -44,7 +44,7 @@ pub(crate) struct Placed<S> {
     /// Wants to read when there is room again.
     reader: Option<Waker>,
     hangup: Hangup,
-    /// The end, once that has happened.
+    /// The end, once that has on_notice.
     closing: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
@@ -59,29 +59,29 @@ impl Hangup {
         self.0.1.wake();
     }
 
-    /// Whether that has happened. If not, the reader is woken when it does.
+    /// Whether that has on_notice. If not, the reader is woken when it does.
     fn poll(&self, cx: &Context<'_>) -> bool {
         self.0.1.register(cx.waker());
         self.0.0.load(SeqCst)
     }
 }
 
-impl<S> Placed<S> {
+impl<S> ThrottledStream<S> {
     /// `frames`: how many a websocket may send. `reading` is told which requests are served.
     pub fn new(
         stream: S,
-        place: Place,
-        frames: Rate,
-        reading: Arc<Mutex<Reading>>,
+        place: ConnectionPermit,
+        frames: Quota,
+        reading: Arc<Mutex<FrameCounter>>,
         hangup: Hangup,
     ) -> Self {
-        Placed {
+        ThrottledStream {
             hangup,
             closing: None,
             stream,
             _place: place,
             reading,
-            frames: Budget::new(frames, Instant::now()),
+            frames: TokenBucket::new(frames, Instant::now()),
             pause: None,
             full: false,
             reader: None,
@@ -100,13 +100,13 @@ impl<S> Placed<S> {
         let mut reading = self.reading.lock().expect("nobody panics while holding this");
         let count = reading.read(bytes);
         if count > 0 {
-            let wait = self.frames.spend(count, Instant::now());
+            let wait = self.frames.take(count, Instant::now());
             self.pause = (!wait.is_zero()).then(|| Box::pin(sleep(wait)));
         }
     }
 }
 
-impl<S: AsyncRead + Unpin> Placed<S> {
+impl<S: AsyncRead + Unpin> ThrottledStream<S> {
     /// Discards what comes until the client closes, or has had the time to: both read as the end of the stream.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let until = || clock::sleep_until(clock::now() + CLOSE_TIMEOUT);
@@ -123,7 +123,7 @@ impl<S: AsyncRead + Unpin> Placed<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Placed<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for ThrottledStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -147,7 +147,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Placed<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Placed<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ThrottledStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -1,4 +1,4 @@
-//! The hooks of the lobby: [`Lobby`] for people, implemented in `src/server.rs`, and [`RoomManager`] for
+//! The hooks of the lobby: [`Lobby`] for sessions, implemented in `src/server.rs`, and [`RoomManager`] for
 //! rooms, in `src/room_manager.rs`. `event_loop/` calls them.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -92,9 +92,9 @@ pub enum Arrival {
     },
 }
 
-/// The people in the lobby: who may enter, and what they ask.
+/// The sessions in the lobby: who may enter, and what they ask.
 ///
-/// Hooks are called one at a time, in the order in which things happened, by the task that owns the
+/// Hooks are called one at a time, in the order in which things on_notice, by the task that owns the
 /// state. A hook must not wait: spawn async work with [`LobbyContext::spawn`], heavy work with
 /// [`LobbyContext::compute`]; the result comes as a later call. A hook that panics is logged, and the
 /// lobby goes on.

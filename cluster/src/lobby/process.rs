@@ -26,7 +26,7 @@ use crate::{
     auth::token::Tokens,
     config::settings::Settings,
     http::{
-        connection_limits::{self, CONNECTS_AT_ONCE, Guests},
+        connection_limits::{self, CONNECTS_AT_ONCE, ConnectionLimiter},
         origin::Origins,
         pages, server,
     },
@@ -34,18 +34,18 @@ use crate::{
         context::{LobbyContext, kinds::Kind},
         event_loop::{Auth, Inboxes, LobbyLoop},
         hooks::Lobby,
-        sessions::People,
+        sessions::Sessions,
     },
     logging::subscriber,
-    rooms::{Rooms, code_attempts::Guesses},
+    rooms::{Rooms, code_attempts::CodeAttempts},
     routing::{
-        gateway::{Doors, Front},
+        gateway::{Gateway, GatewayRoutes},
         relay,
     },
-    runtime::{clock, rate_limiter::Rates, scheduler::Scheduler, token_bucket::Rate},
+    runtime::{clock, rate_limiter::KeyedRateLimiter, scheduler::Scheduler, token_bucket::Quota},
     socketio::{
         connection::FromClient,
-        event_limits::Paces,
+        event_limits::EventLimiter,
         events::{self, LOBBY_REQUESTS},
         namespace,
     },
@@ -98,8 +98,8 @@ pub(crate) async fn run<L: Lobby>(
     let (kill, kills) = mpsc::unbounded_channel();
     let Settings { name, key_file, old_key_file, token_ttl, .. } = &settings;
     let tokens = Arc::new(Tokens::open(name, key_file, old_key_file, *token_ttl)?);
-    let doors = Doors::default();
-    let rooms = Rooms::new(settings.clone(), from_processes, doors.clone())?;
+    let routes = GatewayRoutes::default();
+    let rooms = Rooms::new(settings.clone(), from_processes, routes.clone())?;
     #[cfg(debug_assertions)]
     if settings.dev {
         page_types::write(&settings.static_dir, &kinds);
@@ -107,8 +107,8 @@ pub(crate) async fn run<L: Lobby>(
     let cluster = LobbyContext {
         kinds,
         rooms: RefCell::new(rooms),
-        people: RefCell::new(People::default()),
-        guesses: RefCell::new(Guesses::new(settings.wrong_codes_per_minute)),
+        sessions: RefCell::new(Sessions::default()),
+        code_attempts: RefCell::new(CodeAttempts::new(settings.wrong_codes_per_minute)),
         scheduler: Scheduler::new(),
         tokens: tokens.clone(),
         settings,
@@ -117,23 +117,23 @@ pub(crate) async fn run<L: Lobby>(
     cluster.scheduler.timed(lobby.on_start(&cluster)).await.context("the lobby does not start")?;
 
     let settings = &cluster.settings;
-    let guests = Guests::new(&settings.limits, connections)?;
-    let sockets = sockets(settings, &guests, tokens, from_clients);
-    let app = pages::pages(settings, kill).merge(relay::routes(doors.clone())).layer(sockets);
+    let limiter = ConnectionLimiter::new(&settings.limits, connections)?;
+    let sockets = sockets(settings, &limiter, tokens, from_clients);
+    let app = pages::pages(settings, kill).merge(relay::routes(routes.clone())).layer(sockets);
     let origins = Origins::new(settings.public_url.as_ref(), &settings.allow_origin);
-    let app = connection_limits::only_welcome(pages::only_ours(app, origins));
+    let app = connection_limits::enforce_limits(pages::only_ours(app, origins));
     let server = server::Server::new(app, &settings.limits);
     let hand_off = cfg!(target_os = "linux") && !settings.relay;
-    let front = Front { server, doors: doors.clone(), hand_off };
+    let front = Gateway { server, routes: routes.clone(), hand_off };
     let address = listener.local_addr()?;
     let receive = move |stream, place| front.clone().receive(stream, place);
-    let accepting = tokio::spawn(server::accept(listener, guests, receive));
+    let accepting = tokio::spawn(server::accept(listener, limiter, receive));
     announce(settings, address);
 
     let inboxes = Inboxes { clients, processes, kills };
     LobbyLoop::new(lobby, cluster).run(inboxes, shutdown).await;
     accepting.abort();
-    let (handed_off, relayed) = doors.counts();
+    let (handed_off, relayed) = routes.counts();
     info!(handed_off, relayed, "lobby stopped");
     Ok(())
 }
@@ -141,13 +141,13 @@ pub(crate) async fn run<L: Lobby>(
 /// Socket.IO for the lobby: a connection is a player's if it has a token.
 fn sockets(
     settings: &Settings,
-    guests: &Guests,
+    limiter: &ConnectionLimiter,
     tokens: Arc<Tokens>,
     inbox: mpsc::UnboundedSender<FromClient<Auth>>,
 ) -> SocketIoLayer {
     let limits = &settings.limits;
-    let per_player = Rate::new(limits.connects_per_second.get(), CONNECTS_AT_ONCE);
-    let connects = Arc::new(Mutex::new(Rates::new(per_player)));
+    let per_player = Quota::new(limits.connects_per_second.get(), CONNECTS_AT_ONCE);
+    let connects = Arc::new(Mutex::new(KeyedRateLimiter::new(per_player)));
     let admit = move |auth: &Value| {
         let who = authenticate(&tokens, auth);
         let player = who.iter().flatten().map(|login| login.player.id.clone()).next();
@@ -157,7 +157,7 @@ fn sockets(
             false => Err(Refusal::TOO_FAST),
         }
     };
-    namespace::serve("/socket.io", limits, guests, Paces::of_lobby(limits), inbox, admit)
+    namespace::serve("/socket.io", limits, limiter, EventLimiter::of_lobby(limits), inbox, admit)
 }
 
 fn announce(settings: &Settings, mut address: SocketAddr) {

@@ -15,7 +15,7 @@ use tokio::{
 use tracing::Level;
 
 use crate::{
-    runtime::token_bucket::{Budget, Rate},
+    runtime::token_bucket::{Quota, TokenBucket},
     types::RoomId,
 };
 
@@ -23,10 +23,10 @@ use crate::{
 const MAX_LINE: usize = 8 * 1024;
 /// What one stream of a room may have in the log in a second, and at once. Every `SHARE` bytes of a line count as
 /// a line, so that this is also 50 KB and 500 KB.
-const LINES: Rate = Rate { per_second: 200.0, at_once: 2000.0 };
+const LINES: Quota = Quota { per_second: 200.0, burst: 2000.0 };
 const SHARE: usize = 256;
 /// Bytes that are read in a second, and at once; a room that prints more waits when its pipe is full.
-const BYTES: Rate = Rate::new(1 << 20, 1);
+const BYTES: Quota = Quota::new(1 << 20, 1);
 /// How long lines may be missing without a word about it.
 const SILENCE: Duration = Duration::from_secs(1);
 
@@ -48,7 +48,7 @@ impl Output {
             room,
             level,
             last: last.clone(),
-            budget: Budget::new(LINES, Instant::now()),
+            budget: TokenBucket::new(LINES, Instant::now()),
             skipped: 0,
         };
         Output { task: tokio::spawn(lines.repeat(stream)), last }
@@ -78,14 +78,14 @@ struct Lines {
     room: RoomId,
     level: Level,
     last: Arc<Mutex<String>>,
-    budget: Budget,
+    budget: TokenBucket,
     /// Lines that are not in the log, since the last word about it.
     skipped: u64,
 }
 
 impl Lines {
     async fn repeat(mut self, mut stream: impl AsyncRead + Unpin) {
-        let mut reading = Budget::new(BYTES, Instant::now());
+        let mut reading = TokenBucket::new(BYTES, Instant::now());
         let mut chunk = [0; MAX_LINE];
         let mut line = Vec::new();
         loop {
@@ -109,7 +109,7 @@ impl Lines {
                     line.clear();
                 }
             }
-            sleep(reading.spend(read, Instant::now())).await;
+            sleep(reading.take(read, Instant::now())).await;
         }
         if !line.is_empty() {
             self.line(&line);
@@ -126,11 +126,11 @@ impl Lines {
             self.skipped += 1;
             return;
         }
-        self.budget.spend(1 + line.len() / SHARE, now);
+        self.budget.take(1 + line.len() / SHARE, now);
         self.confess();
         let text = String::from_utf8_lossy(line);
         let text = text.trim_end();
-        // What a backtrace consists of follows the line that says what has happened.
+        // What a backtrace consists of follows the line that says what has on_notice.
         let what = !text.is_empty() && !text.starts_with([' ', '\t']);
         if what
             && !["note: ", "stack backtrace:", "skipping backtrace"]

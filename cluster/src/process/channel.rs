@@ -64,9 +64,9 @@ pub(crate) enum ToRoom {
     Setup { version: u32, room: RoomId, settings: Box<RoomSettings> },
     /// Become ready for this task.
     Open { options: Box<RawValue>, about: RoomAbout },
-    /// Keep seats for players who come together: for all of them, or for none. Answered `Held` or
-    /// `HoldRefused`.
-    Hold { join: u64, seats: Vec<HeldSeat> },
+    /// Keep seats for players who come together: for all of them, or for none. Answered `Reserved` or
+    /// `ReserveRefused`.
+    Reserve { join: u64, seats: Vec<ReservedSeat> },
     /// Send the player of this seat to the lobby, if it is still his: put out for a reason, or because
     /// he wants to.
     Release { seat: u64, reason: Option<String> },
@@ -95,13 +95,13 @@ pub(crate) struct RoomAbout {
 
 /// A seat that waits for its player; who shows the ticket takes it.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct HeldSeat {
+pub(crate) struct ReservedSeat {
     pub seat: u64,
     pub ticket: String,
     pub player: Player,
 }
 
-/// Room to lobby, in the order in which things happened.
+/// Room to lobby, in the order in which things on_notice.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum FromRoom {
@@ -115,11 +115,11 @@ pub(crate) enum FromRoom {
     Crashed {
         what: String,
     },
-    Beat,
-    Held {
+    Heartbeat,
+    Reserved {
         join: u64,
     },
-    HoldRefused {
+    ReserveRefused {
         join: u64,
         refusal: Refusal,
     },
@@ -301,9 +301,9 @@ impl Receiver {
         self.last_size
     }
 
-    /// How much memory is held for what has not become a frame yet.
+    /// How much memory is reserved for what has not become a frame yet.
     #[cfg(test)]
-    pub fn held(&self) -> usize {
+    pub fn reserved(&self) -> usize {
         self.buffer.capacity()
     }
 

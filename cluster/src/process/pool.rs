@@ -8,7 +8,7 @@ use tracing::error;
 
 use crate::{
     config::settings::Settings,
-    process::supervisor::{self, FromProcess, Process},
+    process::supervisor::{self, Process, ProcessEvent},
     types::RoomId,
 };
 
@@ -21,7 +21,7 @@ pub(crate) struct Pool {
     settings: Settings,
     /// This very program, also when another one stands at its path by now.
     program: PathBuf,
-    inbox: mpsc::UnboundedSender<FromProcess>,
+    inbox: mpsc::UnboundedSender<ProcessEvent>,
     next_room: u64,
     /// Warm or about to be, oldest first.
     waiting: VecDeque<(RoomId, Process)>,
@@ -33,7 +33,7 @@ pub(crate) struct Pool {
 impl Pool {
     pub fn new(
         settings: Settings,
-        inbox: mpsc::UnboundedSender<FromProcess>,
+        inbox: mpsc::UnboundedSender<ProcessEvent>,
     ) -> anyhow::Result<Self> {
         let linux = cfg!(target_os = "linux");
         let program = if linux { "/proc/self/exe".into() } else { std::env::current_exe()? };

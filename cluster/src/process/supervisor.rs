@@ -31,7 +31,7 @@ use crate::{
     },
     runtime::{
         clock::timeout,
-        token_bucket::{Budget, Rate},
+        token_bucket::{Quota, TokenBucket},
     },
     types::{Exit, RoomId, short},
 };
@@ -40,14 +40,14 @@ use crate::{
 const MAX_WAITING: usize = 256;
 /// After its process has ended, what a room said last is still read; a process that it left behind
 /// and that holds the socket open must not hold this up.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// Then its last lines are waited for, so that its verdict comes after them, but no player waits for it long.
 const LAST_LINES: Duration = Duration::from_millis(100);
 /// After so long they are not read any more. A process that a room left behind may hold its stdout for ever.
 const NO_MORE_LINES: Duration = Duration::from_secs(1);
 /// Frames of one room that are read in a second, and at once: more than a room with a thousand players has to
 /// say when they all come or go. A room that says more is heard later, and the others meanwhile.
-const FRAMES: Rate = Rate::new(2_000, 5);
+const FRAMES: Quota = Quota::new(2_000, 5);
 /// So many bytes of a frame count as one more.
 const SHARE: usize = 4 * 1024;
 /// Too short a pause is not worth the timer.
@@ -58,7 +58,7 @@ const SHORT: Duration = Duration::from_millis(10);
 const SEND_BUFFER: usize = 24 * 1024;
 
 /// What a process brings to the lobby's loop.
-pub(crate) enum FromProcess {
+pub(crate) enum ProcessEvent {
     Said(RoomId, FromRoom, OwnedSemaphorePermit),
     /// The process is gone and reaped; nothing follows.
     Ended(RoomId, Exit),
@@ -88,7 +88,7 @@ pub(crate) fn start(
     program: &Path,
     room: RoomId,
     settings: &Settings,
-    inbox: mpsc::UnboundedSender<FromProcess>,
+    inbox: mpsc::UnboundedSender<ProcessEvent>,
 ) -> anyhow::Result<Process> {
     let (ours, theirs) = StdUnixStream::pair().context("no socket pair")?;
     ours.set_nonblocking(true)?;
@@ -117,7 +117,7 @@ pub(crate) fn start(
     let watched = Watched {
         stdout: Output::repeat(room.clone(), stdout, Level::INFO),
         stderr: Output::repeat(room.clone(), stderr, Level::WARN),
-        frames: Budget::new(FRAMES, Instant::now()),
+        frames: TokenBucket::new(FRAMES, Instant::now()),
         room,
         child,
         receiver,
@@ -136,8 +136,8 @@ struct Watched {
     receiver: Receiver,
     stdout: Output,
     stderr: Output,
-    frames: Budget,
-    inbox: mpsc::UnboundedSender<FromProcess>,
+    frames: TokenBucket,
+    inbox: mpsc::UnboundedSender<ProcessEvent>,
     waiting: Arc<Semaphore>,
     /// It has said that it runs.
     warm: bool,
@@ -165,7 +165,7 @@ impl Watched {
         // member is alive; without members this finds nobody.
         drop(group);
         let last_words = self.last_words();
-        let _ = timeout(LAST_WORDS, last_words).await;
+        let _ = timeout(DRAIN_TIMEOUT, last_words).await;
         let _ = timeout(LAST_LINES, self.last_lines()).await;
         // A room that has said how it ends keeps that, also if it had to be killed in the end.
         let verdict = self.closed.take().or(verdict).unwrap_or_else(|| {
@@ -174,7 +174,7 @@ impl Watched {
                 .map_or_else(|error| error.to_string(), |status| describe(status, &last_line));
             if self.warm { Exit::Crashed(what) } else { Exit::NeverReady(what) }
         });
-        let _ = self.inbox.send(FromProcess::Ended(self.room.clone(), verdict));
+        let _ = self.inbox.send(ProcessEvent::Ended(self.room.clone(), verdict));
         let _ = timeout(NO_MORE_LINES, self.last_lines()).await;
     }
 
@@ -208,7 +208,7 @@ impl Watched {
 
     /// Waits if the room says too much. It is not the room that is late then.
     async fn pace(&mut self) {
-        let pause = self.frames.spend(1 + self.receiver.last_size() / SHARE, Instant::now());
+        let pause = self.frames.take(1 + self.receiver.last_size() / SHARE, Instant::now());
         if pause > SHORT {
             sleep(pause).await;
         }
@@ -225,13 +225,13 @@ impl Watched {
     }
 
     async fn pass_on(&mut self, frame: FromRoom) {
-        if let FromRoom::Beat = frame {
+        if let FromRoom::Heartbeat = frame {
             return;
         }
         self.closed = verdict(&frame).or(self.closed.take());
         let permit = self.waiting.clone().acquire_owned().await;
         let permit = permit.expect("nobody closes this semaphore");
-        let _ = self.inbox.send(FromProcess::Said(self.room.clone(), frame, permit));
+        let _ = self.inbox.send(ProcessEvent::Said(self.room.clone(), frame, permit));
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::{sync::mpsc, time::Instant};
 use tracing::debug;
 
 use crate::{
-    http::{connection_limits::Guests, server},
+    http::{connection_limits::ConnectionLimiter, server},
     process::channel::{FromRoom, Receiver, Sender, ToRoom},
     room::{
         context::RoomContext,
@@ -25,7 +25,7 @@ use crate::{
         scheduler::{Call, Task, sleep_until},
     },
     socketio::{
-        connection::{Answerer, Conn, FromClient, Message},
+        connection::{Conn, FromClient, Message, Responder},
         packet::{ConnId, RawEvent},
     },
     types::{PlayerId, Refusal, Reply},
@@ -33,18 +33,18 @@ use crate::{
 
 /// A room that has much to do lets its sockets and its signs of life have the thread after so long. Without
 /// this, a hundred hooks of 30 ms each would look as if it had hung.
-const TURN: Duration = Duration::from_millis(10);
+const YIELD_AFTER: Duration = Duration::from_millis(10);
 /// How long a room that ends waits for its last words to be written and its players to hang up.
-pub(super) const GOODBYE: Duration = Duration::from_secs(1);
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Where the sockets that the lobby gives come in.
-pub(super) struct Entrance {
+pub(super) struct HandoffReceiver {
     pub server: server::Server,
-    pub guests: Guests,
+    pub limiter: ConnectionLimiter,
 }
 
-impl Entrance {
+impl HandoffReceiver {
     fn admit(&self, socket: OwnedFd) {
-        let serving = self.server.clone().serve_given(socket, self.guests.clone());
+        let serving = self.server.clone().serve_given(socket, self.limiter.clone());
         tokio::spawn(async {
             if let Err(error) = serving.await {
                 debug!(%error, "the lobby gave a socket that is not served");
@@ -54,7 +54,7 @@ impl Entrance {
 }
 
 /// An answer that was not ready at once.
-type Later = Pin<Box<dyn Future<Output = (Answerer, Result<Result<Value, Refusal>, Panic>)>>>;
+type Later = Pin<Box<dyn Future<Output = (Responder, Result<Result<Value, Refusal>, Panic>)>>>;
 
 pub(super) struct RoomLoop<'a, R: Room> {
     pub core: Core<R>,
@@ -68,19 +68,19 @@ impl<R: Room> RoomLoop<'_, R> {
         &mut self,
         mut inbox: mpsc::UnboundedReceiver<FromClient<PlayerId>>,
         mut from_lobby: Receiver,
-        entrance: &Entrance,
+        handoff: &HandoffReceiver,
     ) -> anyhow::Result<()> {
         let mut tasks: SelectAll<Task<R, RoomContext<R>>> = SelectAll::new();
         let mut answers: FuturesUnordered<Later> = FuturesUnordered::new();
         let mut turn = Instant::now();
         while !self.core.is_ending() {
-            if turn.elapsed() > TURN {
+            if turn.elapsed() > YIELD_AFTER {
                 tokio::task::yield_now().await;
                 turn = Instant::now();
             }
-            self.carry_out()?;
+            self.apply()?;
             tasks.extend(self.core.handle().scheduler.take_tasks());
-            let happened = tokio::select! {
+            let on_notice = tokio::select! {
                 frame = from_lobby.recv() => Happened::Frame(frame?),
                 Some(item) = inbox.recv() => Happened::Client(item),
                 Some(call) = tasks.next(), if !tasks.is_empty() => Happened::Call(call),
@@ -98,21 +98,21 @@ impl<R: Room> RoomLoop<'_, R> {
             };
             let now = clock::now();
             self.core.set_now(now);
-            match happened {
+            match on_notice {
                 Happened::Frame(Some(ToRoom::Socket)) => {
-                    from_lobby.sockets().for_each(|new| entrance.admit(new));
+                    from_lobby.sockets().for_each(|new| handoff.admit(new));
                 }
-                Happened::Frame(Some(frame)) => self.obey(frame)?,
+                Happened::Frame(Some(frame)) => self.handle_frame(frame)?,
                 Happened::Frame(None) => bail!("the lobby is gone"),
-                Happened::Client(FromClient::Come(conn, player)) => {
+                Happened::Client(FromClient::Connected(conn, player)) => {
                     let id = conn.id;
                     self.conns.insert(id, conn);
                     self.core.come(id, &player);
                 }
-                Happened::Client(FromClient::Says(conn, message)) => {
+                Happened::Client(FromClient::Message(conn, message)) => {
                     answers.extend(self.says(conn, message));
                 }
-                Happened::Client(FromClient::Gone { conn, asked }) => {
+                Happened::Client(FromClient::Disconnected { conn, asked }) => {
                     self.conns.remove(&conn);
                     self.core.gone(conn, asked);
                 }
@@ -122,7 +122,7 @@ impl<R: Room> RoomLoop<'_, R> {
             }
             self.core.advance(now);
         }
-        self.carry_out()
+        self.apply()
     }
 
     fn says(&mut self, conn: ConnId, message: Message) -> Option<Later> {
@@ -141,9 +141,9 @@ impl<R: Room> RoomLoop<'_, R> {
         None
     }
 
-    fn obey(&mut self, frame: ToRoom) -> anyhow::Result<()> {
+    fn handle_frame(&mut self, frame: ToRoom) -> anyhow::Result<()> {
         match frame {
-            ToRoom::Hold { join, seats } => self.core.hold(join, seats),
+            ToRoom::Reserve { join, seats } => self.core.reserve(join, seats),
             ToRoom::Release { seat, reason } => self.core.release(seat, reason),
             ToRoom::Move { seat, to } => self.core.move_on(seat, to),
             ToRoom::Refused { seat, refusal } => self.core.refused(seat, &refusal),
@@ -160,14 +160,14 @@ impl<R: Room> RoomLoop<'_, R> {
 
     /// Carries out effects until there are no more: a browser that cannot be reached is gone, which
     /// may call hooks again.
-    fn carry_out(&mut self) -> anyhow::Result<()> {
+    fn apply(&mut self) -> anyhow::Result<()> {
         loop {
             let effects = self.core.take_effects();
             if effects.is_empty() {
                 return Ok(());
             }
             for effect in effects {
-                if let Some(unreachable) = self.carry_out_one(effect)? {
+                if let Some(unreachable) = self.apply_one(effect)? {
                     self.conns.remove(&unreachable);
                     self.core.gone(unreachable, false);
                 }
@@ -175,7 +175,7 @@ impl<R: Room> RoomLoop<'_, R> {
         }
     }
 
-    fn carry_out_one(&self, effect: Effect) -> anyhow::Result<Option<ConnId>> {
+    fn apply_one(&self, effect: Effect) -> anyhow::Result<Option<ConnId>> {
         let conn = |id: ConnId| self.conns.get(&id);
         match effect {
             Effect::Emit { to, event, volatile } => {
@@ -209,14 +209,14 @@ impl<R: Room> RoomLoop<'_, R> {
         }
         self.core.finish();
         for effect in self.core.take_effects() {
-            let _ = self.carry_out_one(effect)?;
+            let _ = self.apply_one(effect)?;
         }
         let (ended, _) = self.core.dispose().await;
         // It was said before its players left.
         if !has_crashed {
             self.to_lobby.send(&ended)?;
         }
-        self.to_lobby.flush(GOODBYE).await;
+        self.to_lobby.flush(CLOSE_TIMEOUT).await;
         Ok(())
     }
 }

@@ -12,7 +12,7 @@ use crate::{
 
 /// One room: its state, and what it does when something happens.
 ///
-/// Hooks are called one at a time, in the order in which things happened, by the task that owns the
+/// Hooks are called one at a time, in the order in which things on_notice, by the task that owns the
 /// state. A hook must not wait: give work away with [`RoomContext::spawn`] (futures) or [`RoomContext::compute`] (heavy
 /// work). A hook that takes longer than the heartbeat timeout gets its room killed as hung; one that
 /// panics ends the room, and no other, or with `--room-panic ends-hook` not even that: who has asked is

@@ -21,7 +21,7 @@ use tokio::{net::UnixStream, sync::mpsc, time::MissedTickBehavior};
 use crate::{
     config::settings::RoomSettings,
     http::{
-        connection_limits::{Guests, only_welcome},
+        connection_limits::{ConnectionLimiter, enforce_limits},
         origin::Origins,
         pages::only_ours,
         server,
@@ -34,7 +34,7 @@ use crate::{
     room::{
         context::RoomContext,
         core::Core,
-        event_loop::{Entrance, GOODBYE, RoomLoop},
+        event_loop::{CLOSE_TIMEOUT, HandoffReceiver, RoomLoop},
         hooks::Room,
         tickets::Tickets,
     },
@@ -42,7 +42,7 @@ use crate::{
         clock,
         panics::{caught, crash},
     },
-    socketio::{connection::FromClient, event_limits::Paces, events, namespace},
+    socketio::{connection::FromClient, event_limits::EventLimiter, events, namespace},
     types::{PlayerId, RoomId, from_raw, path_of},
 };
 
@@ -63,7 +63,7 @@ pub(crate) fn main(kinds: &[Kind]) -> anyhow::Result<ExitCode> {
         runtime.block_on(async {
             let (to_lobby, from_lobby) = channel::open(UnixStream::from_std(socket)?);
             let result = live(kinds, &to_lobby, from_lobby.taking_sockets()).await;
-            to_lobby.flush(GOODBYE).await;
+            to_lobby.flush(CLOSE_TIMEOUT).await;
             result
         })
     };
@@ -134,7 +134,7 @@ async fn live(kinds: &[Kind], to_lobby: &Sender, mut from_lobby: Receiver) -> an
     memory::confine(settings.memory);
     to_lobby.send(&FromRoom::Warm)?;
     // Said before `on_open` may take the thread.
-    to_lobby.flush(GOODBYE).await;
+    to_lobby.flush(CLOSE_TIMEOUT).await;
 
     // Signs of life come from the thread that runs the hooks: one that hangs sends none.
     let beats = async {
@@ -143,7 +143,7 @@ async fn live(kinds: &[Kind], to_lobby: &Sender, mut from_lobby: Receiver) -> an
         beat.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             beat.tick().await;
-            to_lobby.send(&FromRoom::Beat)?;
+            to_lobby.send(&FromRoom::Heartbeat)?;
         }
     };
     let life = async {
@@ -204,19 +204,19 @@ async fn play<R: Room>(opened: Opened<'_>) -> anyhow::Result<()> {
         Ok(Err(refusal)) => return to_lobby.send(&FromRoom::Failed(refusal)),
         Err(panic) => return to_lobby.send(&FromRoom::Crashed { what: crash("on_open", &panic) }),
     };
-    let guests = Guests::new(&settings.limits, settings.limits.max_connections.get())?;
+    let limiter = ConnectionLimiter::new(&settings.limits, settings.limits.max_connections.get())?;
     let tickets = Arc::new(Tickets::default());
     let (ttl, on_panic) = (settings.ticket_ttl, Some(settings.panic));
     let core = Core::new(game, context, tickets.clone(), ttl, on_panic);
     let (inbox, items) = mpsc::unbounded_channel();
-    let app = app(&room, settings, &guests, inbox, tickets);
+    let app = app(&room, settings, &limiter, inbox, tickets);
     let server = server::Server::new(app, &settings.limits);
-    let entrance = Entrance { server, guests: guests.clone() };
+    let handoff = HandoffReceiver { server, limiter: limiter.clone() };
     let mut room = RoomLoop { core, conns: HashMap::new(), to_lobby };
-    room.play(items, from_lobby, &entrance).await?;
+    room.play(items, from_lobby, &handoff).await?;
     room.dispose().await?;
     // Browsers hang up when they have read where to go next.
-    let _ = clock::timeout(GOODBYE, guests.all_gone()).await;
+    let _ = clock::timeout(CLOSE_TIMEOUT, limiter.all_gone()).await;
     Ok(())
 }
 
@@ -234,7 +234,7 @@ fn fit_descriptors(settings: &mut RoomSettings) {
 fn app(
     room: &RoomId,
     settings: &RoomSettings,
-    guests: &Guests,
+    limiter: &ConnectionLimiter,
     inbox: mpsc::UnboundedSender<FromClient<PlayerId>>,
     tickets: Arc<Tickets>,
 ) -> Router {
@@ -242,10 +242,11 @@ fn app(
         let ticket = auth.get("ticket").and_then(Value::as_str).unwrap_or_default();
         tickets.redeem(ticket, clock::now()).map(|player| (player.clone(), Some(player)))
     };
-    let paces = Paces::of_room(&settings.limits);
-    let sockets = namespace::serve(&path_of(room), &settings.limits, guests, paces, inbox, admit);
+    let event_limiter = EventLimiter::of_room(&settings.limits);
+    let sockets =
+        namespace::serve(&path_of(room), &settings.limits, limiter, event_limiter, inbox, admit);
     let app = Router::new().layer(sockets);
     let origins = Origins::new(settings.public_url.as_ref(), &settings.allow_origin);
     // The next request may be for the lobby, whose connection it was.
-    server::one_request(only_welcome(only_ours(app, origins)))
+    server::one_request(enforce_limits(only_ours(app, origins)))
 }

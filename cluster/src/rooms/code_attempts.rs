@@ -1,4 +1,4 @@
-//! Wrong codes of private rooms: a person mistypes one now and then, a program tries them all. Counted for
+//! Wrong codes of private rooms: a person mistypes one now and then, a program tries them all. AddressPermit for
 //! each player, and for each address, because anyone can register again.
 
 use std::{net::IpAddr, num::NonZeroU32};
@@ -6,22 +6,25 @@ use std::{net::IpAddr, num::NonZeroU32};
 use tokio::time::Instant;
 
 use crate::{
-    runtime::{rate_limiter::Rates, token_bucket::Rate},
+    runtime::{rate_limiter::KeyedRateLimiter, token_bucket::Quota},
     types::{PlayerId, Refusal},
 };
 
 /// So many more from one address than from one player: a class that plays.
 const CLASS: f64 = 10.0;
 
-pub(crate) struct Guesses {
-    players: Rates<PlayerId>,
-    addresses: Rates<IpAddr>,
+pub(crate) struct CodeAttempts {
+    players: KeyedRateLimiter<PlayerId>,
+    addresses: KeyedRateLimiter<IpAddr>,
 }
 
-impl Guesses {
+impl CodeAttempts {
     pub fn new(per_minute: NonZeroU32) -> Self {
-        let rate = Rate::per_minute(per_minute.get());
-        Guesses { players: Rates::new(rate), addresses: Rates::new(rate.times(CLASS)) }
+        let rate = Quota::per_minute(per_minute.get());
+        CodeAttempts {
+            players: KeyedRateLimiter::new(rate),
+            addresses: KeyedRateLimiter::new(rate.times(CLASS)),
+        }
     }
 
     /// Whether he may try once more. Asked before the code is looked at: a right one does not count then

@@ -73,7 +73,7 @@ impl Rooms {
             process,
             state: State::Opening,
             opened: false,
-            excused: false,
+            expected_exit: false,
             shown,
             options: Rc::new(options),
             about,

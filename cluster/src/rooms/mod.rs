@@ -18,11 +18,11 @@ use tracing::{error, warn};
 pub use crate::rooms::creation::Host;
 use crate::rooms::{
     circuit_breaker::Breaker,
-    seats::{Join, Seat},
+    seats::{Reservation, Seat},
 };
 pub(crate) use crate::rooms::{
-    process_events::Happening,
-    seats::{Rerouted, Waiter},
+    process_events::RoomNotice,
+    seats::{Placement, Requester},
 };
 
 use crate::{
@@ -30,9 +30,9 @@ use crate::{
     process::{
         channel::{RoomAbout, ToRoom},
         pool::Pool,
-        supervisor::{FromProcess, Process},
+        supervisor::{Process, ProcessEvent},
     },
-    routing::gateway::Doors,
+    routing::gateway::GatewayRoutes,
     runtime::clock,
     types::{Exit, Player, PlayerId, Refusal, RoomId, short, to_raw},
 };
@@ -81,14 +81,14 @@ impl<Options> RoomInfo<Options> {
 pub struct Rooms {
     settings: Settings,
     /// Open for the rooms that are ready.
-    doors: Doors,
+    routes: GatewayRoutes,
     rooms: HashMap<RoomId, Entry>,
     pool: Pool,
     breaker: Breaker,
     /// Where each player was given a seat last.
     seated: HashMap<PlayerId, RoomId>,
     /// Seats that the rooms have not confirmed yet.
-    joins: HashMap<u64, Join>,
+    joins: HashMap<u64, Reservation>,
     next_seat: u64,
     next_join: u64,
     stopping: bool,
@@ -104,7 +104,7 @@ struct Entry {
     /// It has said that it is ready, or why it cannot be.
     opened: bool,
     /// If it ends before that, it is for a good reason.
-    excused: bool,
+    expected_exit: bool,
     /// As the kind of room has them, and as the list of rooms shows them.
     options: Rc<dyn Any>,
     shown: Value,
@@ -124,20 +124,20 @@ enum State {
     /// Takes nobody any more.
     Ending,
     /// Killed: what it still says does not count.
-    Doomed,
+    Killed,
 }
 
 impl Rooms {
     pub(crate) fn new(
         settings: Settings,
-        inbox: mpsc::UnboundedSender<FromProcess>,
-        doors: Doors,
+        inbox: mpsc::UnboundedSender<ProcessEvent>,
+        routes: GatewayRoutes,
     ) -> anyhow::Result<Self> {
         Ok(Rooms {
             pool: Pool::new(settings.clone(), inbox)?,
             breaker: Breaker::new(settings.failed_starts, settings.failed_starts_pause),
             settings,
-            doors,
+            routes,
             rooms: HashMap::new(),
             seated: HashMap::new(),
             joins: HashMap::new(),
@@ -210,9 +210,9 @@ impl Rooms {
     /// Who is still in it then is told the reason.
     pub fn close(&mut self, room: &RoomId, reason: &str) -> Result<(), Refusal> {
         let entry = self.rooms.get_mut(room).ok_or(Refusal::NO_SUCH_ROOM)?;
-        if entry.state != State::Doomed {
+        if entry.state != State::Killed {
             entry.state = State::Ending;
-            entry.excused = true;
+            entry.expected_exit = true;
         }
         let left_ms = self.settings.stop_timeout.as_millis() as u64;
         entry.send(&ToRoom::Drain { left_ms, reason: short(reason) });
@@ -223,7 +223,7 @@ impl Rooms {
     /// Kills a room's process.
     pub(crate) fn kill(&mut self, room: &RoomId, exit: Exit) -> Result<(), Refusal> {
         let entry = self.rooms.get_mut(room).ok_or(Refusal::NO_SUCH_ROOM)?;
-        entry.excused |= entry.state != State::Doomed;
+        entry.expected_exit |= entry.state != State::Killed;
         entry.kill(exit);
         Ok(())
     }
@@ -285,7 +285,10 @@ impl Entry {
 
     /// The player of the seat with this number.
     fn player_in(&self, seat: u64) -> Option<&Player> {
-        self.seats.values().find(|held| held.number == seat).map(|held| &held.player)
+        self.seats
+            .values()
+            .find(|reserved| reserved.number == seat)
+            .map(|reserved| &reserved.player)
     }
 
     /// Whether so many more players may come.
@@ -304,11 +307,11 @@ impl Entry {
     }
 
     fn is_ending(&self) -> bool {
-        matches!(self.state, State::Ending | State::Doomed)
+        matches!(self.state, State::Ending | State::Killed)
     }
 
     fn kill(&mut self, exit: Exit) {
-        self.state = State::Doomed;
+        self.state = State::Killed;
         self.process.kill(exit);
     }
 

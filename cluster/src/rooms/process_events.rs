@@ -5,31 +5,31 @@ use serde_json::value::RawValue;
 use tracing::{info, warn};
 
 use crate::{
-    process::{channel::FromRoom, supervisor::FromProcess},
+    process::{channel::FromRoom, supervisor::ProcessEvent},
     rooms::{
         AnyRoom, Entry, Rooms, State,
-        seats::{Join, Rerouted, Seat, Waiter},
+        seats::{Placement, Requester, Reservation, Seat},
     },
     types::{Exit, Player, PlayerId, Refusal, RoomId},
 };
 
 /// What the lobby's loop has to do, after a room said something or ended.
-pub(crate) enum Happening {
+pub(crate) enum RoomNotice {
     Ready(AnyRoom),
     /// The room waits for these players: tell them where it is.
     Reroute {
-        players: Vec<Rerouted>,
+        players: Vec<Placement>,
         room: RoomId,
         /// Nobody waits for this room any more: they have been sent elsewhere since.
         gone: bool,
-        waiters: Vec<Waiter>,
+        requesters: Vec<Requester>,
     },
     /// The seats that these players, or one of them, asked for are not to be had.
     Refused {
         first: Option<PlayerId>,
         players: Vec<Player>,
         refusal: Refusal,
-        waiters: Vec<Waiter>,
+        requesters: Vec<Requester>,
     },
     Joined(PlayerId),
     /// A room sends a player on to another one.
@@ -47,16 +47,16 @@ pub(crate) enum Happening {
 
 impl Rooms {
     /// Takes in what a room's process said, or that it ended.
-    pub(crate) fn process(&mut self, news: FromProcess) -> Vec<Happening> {
+    pub(crate) fn process(&mut self, news: ProcessEvent) -> Vec<RoomNotice> {
         self.changed = true;
         match news {
-            FromProcess::Said(room, frame, _permit) => self.said(&room, frame),
-            FromProcess::Ended(room, exit) => self.ended(&room, exit),
+            ProcessEvent::Said(room, frame, _permit) => self.said(&room, frame),
+            ProcessEvent::Ended(room, exit) => self.ended(&room, exit),
         }
     }
 
-    fn said(&mut self, room: &RoomId, frame: FromRoom) -> Vec<Happening> {
-        let alive = |entry: &&mut Entry| entry.state != State::Doomed;
+    fn said(&mut self, room: &RoomId, frame: FromRoom) -> Vec<RoomNotice> {
+        let alive = |entry: &&mut Entry| entry.state != State::Killed;
         let Some(entry) = self.rooms.get_mut(room).filter(alive) else {
             return vec![];
         };
@@ -65,22 +65,22 @@ impl Rooms {
             FromRoom::Ready => self.ready(room).into_iter().collect(),
             FromRoom::Failed(refusal) => {
                 entry.state = State::Ending;
-                (entry.opened, entry.excused) = (true, true);
+                (entry.opened, entry.expected_exit) = (true, true);
                 let seats: Vec<u64> = entry.seats.values().map(|seat| seat.number).collect();
                 seats.into_iter().for_each(|seat| drop(self.vacate(room, seat)));
                 self.fail_joins(room, &refusal)
             }
-            FromRoom::Held { join } => self.held(room, join).into_iter().collect(),
-            FromRoom::HoldRefused { join, refusal } => {
+            FromRoom::Reserved { join } => self.reserved(room, join).into_iter().collect(),
+            FromRoom::ReserveRefused { join, refusal } => {
                 let join = self.take_join(room, join);
                 join.map(|join| refused(join, refusal)).into_iter().collect()
             }
             FromRoom::Joined { seat } => {
                 let player = entry.player_in(seat);
-                player.map(|player| Happening::Joined(player.id.clone())).into_iter().collect()
+                player.map(|player| RoomNotice::Joined(player.id.clone())).into_iter().collect()
             }
             FromRoom::Dropped { seat } => {
-                let seat = entry.seats.values().find(|held| held.number == seat);
+                let seat = entry.seats.values().find(|reserved| reserved.number == seat);
                 seat.map(|seat| out(seat, room, "dropped")).into_iter().collect()
             }
             FromRoom::Left { seat, reason } => {
@@ -90,31 +90,31 @@ impl Rooms {
             FromRoom::SendOn { seat, room: to } => {
                 let player = entry.player_in(seat).cloned();
                 let player = player.filter(|player| self.is_in(&player.id, room));
-                player.map(|player| Happening::SendOn(player, to)).into_iter().collect()
+                player.map(|player| RoomNotice::SendOn(player, to)).into_iter().collect()
             }
-            FromRoom::Message(message) => vec![Happening::Message(entry.info(room), message)],
+            FromRoom::Message(message) => vec![RoomNotice::Message(entry.info(room), message)],
             FromRoom::Locked(locked) => {
                 entry.locked_itself = locked;
                 vec![]
             }
             FromRoom::Crashed { .. } | FromRoom::Finished | FromRoom::Closed => {
                 entry.state = State::Ending;
-                self.doors.close(room);
+                self.routes.close(room);
                 vec![]
             }
-            FromRoom::Warm | FromRoom::Beat => vec![],
+            FromRoom::Warm | FromRoom::Heartbeat => vec![],
         }
     }
 
-    fn ready(&mut self, room: &RoomId) -> Option<Happening> {
+    fn ready(&mut self, room: &RoomId) -> Option<RoomNotice> {
         let entry = self.rooms.get_mut(room)?;
         info!(%room, "room ready");
         entry.opened = true;
         if entry.state == State::Opening {
             entry.state = State::Ready;
         }
-        self.doors.open(room.clone(), entry.process.sender.clone());
-        Some(Happening::Ready(entry.info(room)))
+        self.routes.open(room.clone(), entry.process.sender.clone());
+        Some(RoomNotice::Ready(entry.info(room)))
     }
 
     /// Whether this room may send the player on: not if they have gone elsewhere meanwhile.
@@ -126,25 +126,25 @@ impl Rooms {
         self.seated.get(player).is_some_and(is_here)
     }
 
-    fn ended(&mut self, room: &RoomId, exit: Exit) -> Vec<Happening> {
+    fn ended(&mut self, room: &RoomId, exit: Exit) -> Vec<RoomNotice> {
         if self.pool.ended(room) {
             warn!(%room, ?exit, "a warm room ended");
             self.died_at_start(None);
             return vec![];
         }
-        self.doors.close(room);
+        self.routes.close(room);
         let Some(mut entry) = self.rooms.remove(room) else {
             return vec![];
         };
-        if !entry.opened && !entry.excused {
+        if !entry.opened && !entry.expected_exit {
             self.died_at_start(entry.about.host.clone());
         }
-        let mut happenings = Vec::new();
+        let mut notices = Vec::new();
         for seat in std::mem::take(&mut entry.seats).into_values() {
             self.unseat(&seat, room);
-            happenings.push(out(&seat, room, exit.reason()));
+            notices.push(out(&seat, room, exit.reason()));
         }
-        happenings.extend(match &exit {
+        notices.extend(match &exit {
             Exit::NeverReady(why) => self.fail_joins(room, &Refusal::no_room(why)),
             _ => self.fail_joins(room, &Refusal::ROOM_GONE),
         });
@@ -154,17 +154,17 @@ impl Rooms {
             Exit::Hung => warn!(%room, "room hung and was killed"),
             Exit::NeverReady(why) => warn!(%room, why, "room never became ready"),
         }
-        happenings.push(Happening::Exited(entry.info(room), exit));
-        happenings
+        notices.push(RoomNotice::Exited(entry.info(room), exit));
+        notices
     }
 }
 
-fn out(seat: &Seat, room: &RoomId, reason: &str) -> Happening {
+fn out(seat: &Seat, room: &RoomId, reason: &str) -> RoomNotice {
     let (player, room) = (seat.player.clone(), room.clone());
-    Happening::Out { player, room, reason: reason.to_owned(), sent: seat.sent }
+    RoomNotice::Out { player, room, reason: reason.to_owned(), sent: seat.sent }
 }
 
-pub(super) fn refused(join: Join, refusal: Refusal) -> Happening {
-    let Join { first, players, waiters, .. } = join;
-    Happening::Refused { first, players, refusal, waiters }
+pub(super) fn refused(join: Reservation, refusal: Refusal) -> RoomNotice {
+    let Reservation { first, players, requesters, .. } = join;
+    RoomNotice::Refused { first, players, refusal, requesters }
 }

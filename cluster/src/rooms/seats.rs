@@ -8,10 +8,10 @@ use tokio::sync::oneshot;
 
 use crate::{
     auth::token::random_ticket,
-    process::channel::{HeldSeat, ToRoom},
+    process::channel::{ReservedSeat, ToRoom},
     rooms::{
         Rooms,
-        process_events::{Happening, refused},
+        process_events::{RoomNotice, refused},
     },
     types::{Player, PlayerId, Refusal, RoomId, Route, short},
 };
@@ -20,7 +20,7 @@ use crate::{
 const MAX_PARTY: usize = 32;
 
 pub(super) struct Seat {
-    /// Rises with each hold, so that what a room says of an older one is not mistaken for news.
+    /// Rises with each reserve, so that what a room says of an older one is not mistaken for news.
     pub number: u64,
     pub player: Player,
     pub ticket: String,
@@ -33,16 +33,16 @@ pub(super) struct Seat {
 }
 
 /// Players who go to a room together.
-pub(super) struct Join {
+pub(super) struct Reservation {
     pub room: RoomId,
     /// The first of them, who may have asked; he may be on his way elsewhere since.
     pub first: Option<PlayerId>,
     pub players: Vec<Player>,
-    pub waiters: Vec<Waiter>,
+    pub requesters: Vec<Requester>,
 }
 
 /// A player who has a seat now.
-pub(crate) struct Rerouted {
+pub(crate) struct Placement {
     pub player: Player,
     /// Of those who go together: the one who may have asked.
     pub first: bool,
@@ -53,7 +53,7 @@ pub(crate) struct Rerouted {
 
 /// Who may wait to hear whether a seat was given, and whether it is the first of the players, who has
 /// asked for it.
-pub(crate) struct Waiter {
+pub(crate) struct Requester {
     pub tell: oneshot::Sender<Result<Value, Refusal>>,
     pub asked: bool,
 }
@@ -116,27 +116,29 @@ impl Rooms {
         let join = self.next_join;
         self.next_join += 1;
         let (tell, answer) = oneshot::channel();
-        let mut waiters = vec![Waiter { tell, asked }];
+        let mut requesters = vec![Requester { tell, asked }];
         let mut seats = Vec::new();
         for (player, origin) in players.iter().zip(&origins) {
-            let (held, kept) = self.reserve(join, player, origin, room);
-            seats.push(held);
+            let (reserved, kept) = self.reserve(join, player, origin, room);
+            seats.push(reserved);
             // A player who asks again while waiting hears the same twice.
             if let Some(kept) = kept
                 && let Occupied(mut before) = self.joins.entry(kept.join)
             {
                 before.get_mut().players.retain(|other| other.id != kept.player.id);
                 if before.get().players.is_empty() {
-                    waiters.extend(before.remove().waiters);
+                    requesters.extend(before.remove().requesters);
                 }
             }
         }
         if let Some(entry) = self.rooms.get(room) {
-            entry.send(&ToRoom::Hold { join, seats });
+            entry.send(&ToRoom::Reserve { join, seats });
         }
         let first = players.first().map(|player| player.id.clone());
-        self.joins
-            .insert(join, Join { room: room.clone(), first, players: players.clone(), waiters });
+        self.joins.insert(
+            join,
+            Reservation { room: room.clone(), first, players: players.clone(), requesters },
+        );
         self.changed = true;
         for (player, origin) in players.iter().zip(origins) {
             if let Some(given_up) = origin.given_up {
@@ -153,11 +155,12 @@ impl Rooms {
         player: &Player,
         origin: &Origin,
         room: &RoomId,
-    ) -> (HeldSeat, Option<Seat>) {
+    ) -> (ReservedSeat, Option<Seat>) {
         let (number, ticket) = (self.next_seat, random_ticket());
         self.next_seat += 1;
         self.seated.insert(player.id.clone(), room.clone());
-        let held = HeldSeat { seat: number, ticket: ticket.clone(), player: player.clone() };
+        let reserved =
+            ReservedSeat { seat: number, ticket: ticket.clone(), player: player.clone() };
         let seats = self.rooms.get_mut(room).map(|entry| &mut entry.seats);
         let kept = seats.and_then(|seats| {
             let kept = seats.remove(&player.id);
@@ -166,7 +169,7 @@ impl Rooms {
             seats.insert(player.id.clone(), Seat { number, player, ticket, join, from, sent });
             kept
         });
-        (held, kept)
+        (reserved, kept)
     }
 
     /// Where a player is who is given a seat in this room.
@@ -202,7 +205,7 @@ impl Rooms {
     }
 
     /// Takes back the seat that was just given to a player: he stays where he has one until now.
-    pub(crate) fn take_back(&mut self, player: &PlayerId, from: Option<RoomId>) {
+    pub(crate) fn revert(&mut self, player: &PlayerId, from: Option<RoomId>) {
         let Some(room) = self.seated.get(player).cloned() else {
             return;
         };
@@ -216,7 +219,7 @@ impl Rooms {
     }
 
     /// Tells a player who is in a room that he was not given a seat in another.
-    pub(crate) fn tell_refused(&self, player: &PlayerId, refusal: &Refusal) {
+    pub(crate) fn notify_refused(&self, player: &PlayerId, refusal: &Refusal) {
         for room in self.rooms_of(player) {
             let told = |seat| ToRoom::Refused { seat, refusal: refusal.clone() };
             self.send_about(room, player, told);
@@ -240,8 +243,8 @@ impl Rooms {
     }
 
     /// A room waits for players: those who have not been sent elsewhere since.
-    pub(super) fn held(&mut self, room: &RoomId, join: u64) -> Option<Happening> {
-        let Join { first, players, waiters, .. } = self.take_join(room, join)?;
+    pub(super) fn reserved(&mut self, room: &RoomId, join: u64) -> Option<RoomNotice> {
+        let Reservation { first, players, requesters, .. } = self.take_join(room, join)?;
         let entry = self.rooms.get_mut(room)?;
         let seated = &self.seated;
         let go = |player: Player| {
@@ -251,21 +254,21 @@ impl Rooms {
             seat.sent = true;
             let to = Route { room: room.clone(), ticket: seat.ticket.clone() };
             let first = first.as_ref() == Some(&player.id);
-            Some(Rerouted { player, first, to, from: seat.from.take() })
+            Some(Placement { player, first, to, from: seat.from.take() })
         };
         // Who has asked twice is sent once, and refused nothing.
         let gone = !players.iter().any(|player| seated.get(&player.id) == Some(room));
         let players = players.into_iter().filter_map(go).collect();
-        Some(Happening::Reroute { players, room: room.clone(), gone, waiters })
+        Some(RoomNotice::Reroute { players, room: room.clone(), gone, requesters })
     }
 
-    pub(super) fn take_join(&mut self, room: &RoomId, join: u64) -> Option<Join> {
+    pub(super) fn take_join(&mut self, room: &RoomId, join: u64) -> Option<Reservation> {
         // A room has no say about another's.
         self.joins.get(&join).filter(|join| join.room == *room)?;
         self.joins.remove(&join)
     }
 
-    pub(super) fn fail_joins(&mut self, room: &RoomId, refusal: &Refusal) -> Vec<Happening> {
+    pub(super) fn fail_joins(&mut self, room: &RoomId, refusal: &Refusal) -> Vec<RoomNotice> {
         let joins = self.joins.extract_if(|_, join| join.room == *room);
         joins.map(|(_, join)| refused(join, refusal.clone())).collect()
     }

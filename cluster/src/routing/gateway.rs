@@ -18,7 +18,7 @@ use tracing::debug;
 
 use crate::{
     http::{
-        connection_limits::Place,
+        connection_limits::ConnectionPermit,
         server::{Server, one_request},
     },
     process::channel::Sender,
@@ -35,7 +35,7 @@ const GLANCE: usize = REQUEST.len() + MAX_DIGITS + 1;
 
 /// The rooms that can be reached now, and what was brought to them.
 #[derive(Clone, Default)]
-pub(crate) struct Doors(Arc<Inner>);
+pub(crate) struct GatewayRoutes(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
@@ -44,7 +44,7 @@ struct Inner {
     relayed: AtomicU64,
 }
 
-impl Doors {
+impl GatewayRoutes {
     pub fn open(&self, room: RoomId, sender: Sender) {
         self.0.rooms.write().expect("nobody panics while holding this").insert(room, sender);
     }
@@ -69,27 +69,27 @@ impl Doors {
 
 /// Where connections to the public port come in.
 #[derive(Clone)]
-pub(crate) struct Front {
+pub(crate) struct Gateway {
     pub server: Server,
-    pub doors: Doors,
+    pub routes: GatewayRoutes,
     /// Off: everything is served here, and relayed.
     pub hand_off: bool,
 }
 
-impl Front {
-    pub async fn receive(self, stream: TcpStream, place: Place) {
+impl Gateway {
+    pub async fn receive(self, stream: TcpStream, place: ConnectionPermit) {
         // Looked at here, and not while accepting: nobody waits for a client that says nothing.
         let room = async { if self.hand_off { room_of(&stream).await } else { None } };
         let Ok(room) = timeout(self.server.header_timeout, room).await else {
             return;
         };
-        let door = room.and_then(|room| Some((self.doors.find(&room)?, room)));
+        let door = room.and_then(|room| Some((self.routes.find(&room)?, room)));
         let Some((door, room)) = door else {
             return self.server.serve_tcp(stream, place).await;
         };
         match door.send_socket(&stream).await {
             Ok(()) => {
-                self.doors.0.handed_off.fetch_add(1, Relaxed);
+                self.routes.0.handed_off.fetch_add(1, Relaxed);
                 let peer = stream.peer_addr().ok().map(tracing::field::display);
                 debug!(%room, peer, "handed off");
             }
@@ -112,9 +112,9 @@ async fn room_of(stream: &TcpStream) -> Option<RoomId> {
             let (count, _) = recv(stream, &mut bytes[..], RecvFlags::PEEK)?;
             match glance(&bytes[..count]) {
                 // Woken again by the next byte, and not before.
-                Glance::TooShort if count > 0 => Err(io::ErrorKind::WouldBlock.into()),
-                Glance::Room(room) => Ok(Some(room)),
-                Glance::TooShort | Glance::Other => Ok(None),
+                Peeked::TooShort if count > 0 => Err(io::ErrorKind::WouldBlock.into()),
+                Peeked::Room(room) => Ok(Some(room)),
+                Peeked::TooShort | Peeked::Other => Ok(None),
             }
         });
         match looked {
@@ -126,7 +126,7 @@ async fn room_of(stream: &TcpStream) -> Option<RoomId> {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Glance {
+pub(crate) enum Peeked {
     /// May still become anything.
     TooShort,
     Room(RoomId),
@@ -134,19 +134,19 @@ pub(crate) enum Glance {
 }
 
 /// Looks at how a request begins.
-pub(crate) fn glance(bytes: &[u8]) -> Glance {
+pub(crate) fn glance(bytes: &[u8]) -> Peeked {
     let known = bytes.len().min(REQUEST.len());
     if bytes[..known] != REQUEST[..known] {
-        return Glance::Other;
+        return Peeked::Other;
     }
     let rest = &bytes[known..];
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     match (digits, rest.get(digits)) {
-        (0..=MAX_DIGITS, None) => Glance::TooShort,
+        (0..=MAX_DIGITS, None) => Peeked::TooShort,
         (1..=MAX_DIGITS, Some(b'/')) => {
-            Glance::Room(RoomId(String::from_utf8_lossy(&rest[..digits]).into_owned()))
+            Peeked::Room(RoomId(String::from_utf8_lossy(&rest[..digits]).into_owned()))
         }
-        _ => Glance::Other,
+        _ => Peeked::Other,
     }
 }
 
@@ -159,10 +159,10 @@ mod tests {
         let request = b"GET /rooms/42/socket.io/?EIO=4 HTTP/1.1\r\n";
         let end = b"GET /rooms/42/".len();
         for count in 0..end {
-            assert_eq!(glance(&request[..count]), Glance::TooShort, "{count}");
+            assert_eq!(glance(&request[..count]), Peeked::TooShort, "{count}");
         }
         for count in end..request.len() {
-            assert_eq!(glance(&request[..count]), Glance::Room(RoomId("42".into())), "{count}");
+            assert_eq!(glance(&request[..count]), Peeked::Room(RoomId("42".into())), "{count}");
         }
     }
 
@@ -184,14 +184,14 @@ mod tests {
             b"\x16\x03\x01",
             b"PRI * HTTP/2.0",
         ] {
-            assert_eq!(glance(other), Glance::Other, "{}", other.escape_ascii());
+            assert_eq!(glance(other), Peeked::Other, "{}", other.escape_ascii());
         }
     }
 
     #[test]
     fn a_glance_is_long_enough() {
         let longest = [REQUEST, &[b'9'; MAX_DIGITS], b"/"].concat();
-        assert!(matches!(glance(&longest), Glance::Room(_)));
+        assert!(matches!(glance(&longest), Peeked::Room(_)));
         assert_eq!(longest.len(), GLANCE);
     }
 }

@@ -21,7 +21,7 @@ use tokio::{
 use tracing::debug;
 
 use crate::{
-    http::server::MAX_HEADER_BYTES, process::channel::Sender, routing::gateway::Doors,
+    http::server::MAX_HEADER_BYTES, process::channel::Sender, routing::gateway::GatewayRoutes,
     runtime::clock::timeout, types::RoomId,
 };
 
@@ -29,21 +29,21 @@ use crate::{
 /// default, it takes a busy room to count as hung.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// When one side has hung up, what the other is still saying may take so long.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// How much is copied in one go.
 const CHUNK: usize = 8 * 1024;
 
 /// Where rooms are found on this server.
-pub(crate) fn routes(doors: Doors) -> Router {
-    Router::new().route("/rooms/{room}/{*rest}", get(to_room).with_state(doors))
+pub(crate) fn routes(routes: GatewayRoutes) -> Router {
+    Router::new().route("/rooms/{room}/{*rest}", get(to_room).with_state(routes))
 }
 
 async fn to_room(
-    State(doors): State<Doors>,
+    State(routes): State<GatewayRoutes>,
     Path((room, _)): Path<(RoomId, String)>,
     mut request: Request,
 ) -> Response {
-    let Some(door) = doors.find(&room) else {
+    let Some(door) = routes.find(&room) else {
         return (StatusCode::NOT_FOUND, "there is no such room\n").into_response();
     };
     if !request.headers().contains_key(UPGRADE) {
@@ -57,7 +57,7 @@ async fn to_room(
     let Ok(socket) = enter(&door).await else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
-    doors.count_relayed();
+    routes.count_relayed();
     debug!(%room, "relayed");
     match timeout(PATIENCE, ask(socket, request)).await {
         Ok(Ok(mut answer)) => {
@@ -103,8 +103,8 @@ async fn copy(browser: upgrade::OnUpgrade, room: upgrade::OnUpgrade) {
     let mut there = std::pin::pin!(one_way(&mut from_browser, &mut to_room));
     let mut back = std::pin::pin!(one_way(&mut from_room, &mut to_browser));
     tokio::select! {
-        () = &mut there => drop(timeout(LAST_WORDS, back).await),
-        () = &mut back => drop(timeout(LAST_WORDS, there).await),
+        () = &mut there => drop(timeout(DRAIN_TIMEOUT, back).await),
+        () = &mut back => drop(timeout(DRAIN_TIMEOUT, there).await),
     }
 }
 

@@ -5,7 +5,7 @@
 //! Nobody is told of a pause, so something looks at the clock in every [`TICK`]. If nobody has looked for longer than
 //! [`PAUSE`], the process did not run, and the time counts as one tick: a starved process loses time, but never all.
 //!
-//! All deadlines are by this clock. Rates (`token_bucket.rs`) are not: what a client sends during a pause is sent.
+//! All deadlines are by this clock. KeyedRateLimiter (`token_bucket.rs`) are not: what a client sends during a pause is sent.
 
 use std::{
     pin::pin,

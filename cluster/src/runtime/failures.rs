@@ -1,4 +1,4 @@
-//! Wrong tokens and wrong tickets, counted: one is a mistake, a thousand are somebody who guesses.
+//! Wrong tokens and wrong tickets, counted: one is a mistake, a thousand are somebody who code_attempts.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

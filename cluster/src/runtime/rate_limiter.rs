@@ -4,27 +4,27 @@ use std::{collections::HashMap, hash::Hash};
 
 use tokio::time::Instant;
 
-use crate::runtime::token_bucket::{Budget, Rate};
+use crate::runtime::token_bucket::{Quota, TokenBucket};
 
 /// Who has done nothing lately is forgotten; looked for when there are more than so many.
 const REMEMBERED: usize = 1024;
 
 #[derive(Debug)]
-pub(crate) struct Rates<K> {
-    rate: Rate,
-    budgets: HashMap<K, Budget>,
+pub(crate) struct KeyedRateLimiter<K> {
+    rate: Quota,
+    buckets: HashMap<K, TokenBucket>,
     /// When to forget next.
     full: usize,
 }
 
-impl<K: Eq + Hash + Clone> Rates<K> {
-    pub fn new(rate: Rate) -> Self {
-        Rates { rate, budgets: HashMap::new(), full: REMEMBERED }
+impl<K: Eq + Hash + Clone> KeyedRateLimiter<K> {
+    pub fn new(rate: Quota) -> Self {
+        KeyedRateLimiter { rate, buckets: HashMap::new(), full: REMEMBERED }
     }
 
     /// Whether once more would be allowed.
     pub fn would_allow(&self, who: &K, now: Instant) -> bool {
-        self.budgets.get(who).is_none_or(|budget| budget.has(1, now))
+        self.buckets.get(who).is_none_or(|bucket| bucket.has(1, now))
     }
 
     /// Counts, if it is allowed.
@@ -32,16 +32,16 @@ impl<K: Eq + Hash + Clone> Rates<K> {
         if !self.would_allow(who, now) {
             return false;
         }
-        let budget = self.budgets.entry(who.clone());
-        budget.or_insert_with(|| Budget::new(self.rate, now)).spend(1, now);
+        let bucket = self.buckets.entry(who.clone());
+        bucket.or_insert_with(|| TokenBucket::new(self.rate, now)).take(1, now);
         self.forget(now);
         true
     }
 
     fn forget(&mut self, now: Instant) {
-        if self.budgets.len() > self.full {
-            self.budgets.retain(|_, budget| budget.left(now) < self.rate.at_once);
-            self.full = REMEMBERED.max(2 * self.budgets.len());
+        if self.buckets.len() > self.full {
+            self.buckets.retain(|_, bucket| bucket.tokens(now) < self.rate.burst);
+            self.full = REMEMBERED.max(2 * self.buckets.len());
         }
     }
 }
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn so_many_at_once_and_then_so_many_a_second() {
-        let mut rates = Rates::new(Rate::new(2, 10));
+        let mut rates = KeyedRateLimiter::new(Quota::new(2, 10));
         let start = Instant::now();
         let at = |seconds: f64| start + Duration::from_secs_f64(seconds);
         assert_eq!((0..30).filter(|_| rates.allow(&"Ann", start)).count(), 20);
@@ -67,11 +67,11 @@ mod tests {
 
     #[test]
     fn those_who_have_done_nothing_lately_are_forgotten() {
-        let mut rates = Rates::new(Rate::new(1, 1));
+        let mut rates = KeyedRateLimiter::new(Quota::new(1, 1));
         let start = Instant::now();
         for n in 0..100_000_u32 {
             rates.allow(&n, start + Duration::from_millis(n.into()));
         }
-        assert!(rates.budgets.len() < 3 * REMEMBERED, "{}", rates.budgets.len());
+        assert!(rates.buckets.len() < 3 * REMEMBERED, "{}", rates.buckets.len());
     }
 }

@@ -31,10 +31,10 @@ const AGAIN: Duration = Duration::from_millis(50);
 
 /// What a connection brings to the loop. `A` is what `admit` found out about it.
 pub(crate) enum FromClient<A> {
-    Come(Conn, A),
-    Says(ConnId, Message),
+    Connected(Conn, A),
+    Message(ConnId, Message),
     /// `asked`: by a Socket.IO disconnect, and not by a lost connection.
-    Gone {
+    Disconnected {
         conn: ConnId,
         asked: bool,
     },
@@ -52,11 +52,11 @@ pub(crate) struct Conn {
 /// One event from a browser, not parsed yet.
 pub(crate) struct Message {
     pub event: RawEvent,
-    pub answer: Answerer,
+    pub answer: Responder,
 }
 
 /// Where a message's answer goes.
-pub(crate) struct Answerer {
+pub(crate) struct Responder {
     pub(super) event: String,
     pub(super) conn: Conn,
     pub(super) ack: Option<AckSender>,
@@ -148,7 +148,7 @@ impl Message {
     }
 }
 
-impl Answerer {
+impl Responder {
     /// `{ ok }` or `{ error }` where the browser waits for it; a refusal that nobody waits for is told
     /// as `refused { event, code, message }`.
     pub fn send(self, answer: Result<Value, Refusal>) {

@@ -9,11 +9,12 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    config::limits::Limits, runtime::rate_limiter::Rates, socketio::packet::ConnId, types::PlayerId,
+    config::limits::Limits, runtime::rate_limiter::KeyedRateLimiter, socketio::packet::ConnId,
+    types::PlayerId,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Who {
+pub(crate) enum LimitKey {
     Player(PlayerId),
     /// Somebody who did not say who he is when he connected; what he says counts for this connection, also
     /// when he has registered.
@@ -22,32 +23,32 @@ pub(crate) enum Who {
 
 /// Everyone's pace.
 #[derive(Clone)]
-pub(crate) struct Paces(Arc<Mutex<Counts>>);
+pub(crate) struct EventLimiter(Arc<Mutex<Counts>>);
 
 struct Counts {
-    each: Rates<Who>,
+    each: KeyedRateLimiter<LimitKey>,
     /// In the lobby, where anybody may connect. A room knows its players, and may be full of some who share one.
-    addresses: Option<Rates<IpAddr>>,
+    addresses: Option<KeyedRateLimiter<IpAddr>>,
 }
 
-impl Paces {
+impl EventLimiter {
     pub fn of_lobby(limits: &Limits) -> Self {
         let rate = limits.events_per_address();
-        Self::new(limits, Some(Rates::new(rate)))
+        Self::new(limits, Some(KeyedRateLimiter::new(rate)))
     }
 
     pub fn of_room(limits: &Limits) -> Self {
         Self::new(limits, None)
     }
 
-    fn new(limits: &Limits, addresses: Option<Rates<IpAddr>>) -> Self {
+    fn new(limits: &Limits, addresses: Option<KeyedRateLimiter<IpAddr>>) -> Self {
         let rate = limits.events();
-        let counts = Counts { each: Rates::new(rate), addresses };
-        Paces(Arc::new(Mutex::new(counts)))
+        let counts = Counts { each: KeyedRateLimiter::new(rate), addresses };
+        EventLimiter(Arc::new(Mutex::new(counts)))
     }
 
     /// Counts one more event; whether it is not one too many.
-    pub fn allow(&self, who: &Who, address: Option<IpAddr>, now: Instant) -> bool {
+    pub fn allow(&self, who: &LimitKey, address: Option<IpAddr>, now: Instant) -> bool {
         let mut counts = self.0.lock().expect("nobody panics while holding this");
         counts.each.allow(who, now)
             && match (&mut counts.addresses, address) {

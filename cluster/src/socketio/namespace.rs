@@ -20,10 +20,10 @@ use tokio::{
 
 use crate::{
     config::limits::Limits,
-    http::connection_limits::Guests,
+    http::connection_limits::ConnectionLimiter,
     socketio::{
-        connection::{Answerer, Conn, FromClient, Message, address_of},
-        event_limits::{Paces, Who},
+        connection::{Conn, FromClient, Message, Responder, address_of},
+        event_limits::{EventLimiter, LimitKey},
         packet::{ConnId, RawEvent},
     },
     types::{PlayerId, Refusal},
@@ -41,42 +41,43 @@ const PLACE: usize = 4 * 1024;
 /// it is known that there are too many.
 const READ_AT_ONCE: usize = 1024;
 /// Socket.IO at `path`. `admit` looks at a connection's `auth` before it is answered and may refuse
-/// it, and says which player it is, if it is known; it must not wait, because a browser that vanishes
+/// it, and on_event which player it is, if it is known; it must not wait, because a browser that vanishes
 /// meanwhile would be admitted all the same.
 pub(crate) fn serve<A: Clone + Send + Sync + 'static>(
     path: &str,
     limits: &Limits,
-    guests: &Guests,
-    paces: Paces,
+    limiter: &ConnectionLimiter,
+    event_limiter: EventLimiter,
     inbox: mpsc::UnboundedSender<FromClient<A>>,
     admit: impl Fn(&Value) -> Result<(A, Option<PlayerId>), Refusal> + Clone + Send + Sync + 'static,
 ) -> SocketIoLayer {
     let (layer, io) = build(path, limits);
-    let (limits, guests) = (Arc::new(limits.clone()), guests.clone());
+    let (limits, limiter) = (Arc::new(limits.clone()), limiter.clone());
 
     // Handlers are put in place here, before the connection is answered: put in place afterwards,
     // they would miss what a quick client sends at once.
     let prepare = async move |socket: SocketRef, TryData(auth): TryData<Value>| {
-        if !guests.may_connect(address_of(&socket)) {
+        if !limiter.may_connect(address_of(&socket)) {
             return Err(Refusal::TOO_FAST.code().to_owned());
         }
         let (admitted, player) =
             admit(&auth.unwrap_or_default()).map_err(|refusal| refusal.code().to_owned())?;
         // None of these closures may hold the socket, which holds them.
-        let line = Line::new(inbox.clone(), player, limits.clone(), paces.clone());
+        let line =
+            ConnectionState::new(inbox.clone(), player, limits.clone(), event_limiter.clone());
         let (on_event, on_gone) = (line.clone(), line.clone());
         socket.on_fallback(move |socket: SocketRef, event: RawEvent, ack: AckSender| {
-            on_event.says(socket, event, ack);
+            on_event.on_event(socket, event, ack);
             std::future::ready(())
         });
         socket.on_disconnect(move |reason: DisconnectReason| {
             let asked = reason == DisconnectReason::ClientNSDisconnect;
-            on_gone.push(FromClient::Gone { conn: on_gone.id, asked });
+            on_gone.push(FromClient::Disconnected { conn: on_gone.id, asked });
             std::future::ready(())
         });
         socket.extensions.insert(OnConnect(Arc::new(move |socket| {
             let conn = Conn { id: line.id, socket, cut: line.cut.clone() };
-            line.open(FromClient::Come(conn, admitted.clone()));
+            line.open(FromClient::Connected(conn, admitted.clone()));
         })));
         Ok::<(), String>(())
     };
@@ -113,36 +114,36 @@ fn build(path: &str, limits: &Limits) -> (SocketIoLayer, SocketIo) {
 #[derive(Clone)]
 struct OnConnect(Arc<dyn Fn(SocketRef) + Send + Sync>);
 
-/// The reading side of a connection, which sees to it that `Come` is the first thing the loop gets.
-struct Line<A> {
+/// The reading side of a connection, which sees to it that `Connected` is the first thing the loop gets.
+struct ConnectionState<A> {
     id: ConnId,
     inbox: mpsc::UnboundedSender<FromClient<A>>,
-    /// What came before `Come`; `None` once that is through.
+    /// What came before `Connected`; `None` once that is through.
     early: Mutex<Option<Vec<FromClient<A>>>>,
     waiting: Arc<Semaphore>,
     limits: Arc<Limits>,
-    who: Who,
-    paces: Paces,
+    who: LimitKey,
+    event_limiter: EventLimiter,
     cut: Arc<AtomicBool>,
 }
 
-impl<A> Line<A> {
+impl<A> ConnectionState<A> {
     fn new(
         inbox: mpsc::UnboundedSender<FromClient<A>>,
         player: Option<PlayerId>,
         limits: Arc<Limits>,
-        paces: Paces,
+        event_limiter: EventLimiter,
     ) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = NEXT.fetch_add(1, Relaxed);
-        Arc::new(Line {
+        Arc::new(ConnectionState {
             id,
             inbox,
             early: Mutex::new(Some(Vec::new())),
             waiting: Arc::new(Semaphore::new(limits.max_waiting.get() as usize)),
             limits,
-            who: player.map_or(Who::Visitor(id), Who::Player),
-            paces,
+            who: player.map_or(LimitKey::Visitor(id), LimitKey::Player),
+            event_limiter,
             cut: Arc::default(),
         })
     }
@@ -163,7 +164,7 @@ impl<A> Line<A> {
         }
     }
 
-    fn says(&self, socket: SocketRef, event: RawEvent, ack: AckSender) {
+    fn on_event(&self, socket: SocketRef, event: RawEvent, ack: AckSender) {
         if self.cut.load(Relaxed) {
             return;
         }
@@ -173,16 +174,16 @@ impl<A> Line<A> {
         let waiting = self.waiting.clone().try_acquire_many_owned(places as u32).ok();
         let full = waiting.is_none();
         let (name, to) = (event.name.clone(), conn.clone());
-        let answer = Answerer { event: name, conn: to, ack, _waiting: waiting };
+        let answer = Responder { event: name, conn: to, ack, _waiting: waiting };
         if full {
             answer.send(Err(Refusal::TOO_FAST));
             conn.hang_up();
-        } else if !self.paces.allow(&self.who, conn.address(), Instant::now()) {
+        } else if !self.event_limiter.allow(&self.who, conn.address(), Instant::now()) {
             answer.send(Err(Refusal::TOO_FAST));
         } else if event.bytes > self.limits.max_message.bytes() {
             answer.send(Err(Refusal::too_large(self.limits.max_message.0)));
         } else {
-            self.push(FromClient::Says(self.id, Message { event, answer }));
+            self.push(FromClient::Message(self.id, Message { event, answer }));
         }
     }
 }

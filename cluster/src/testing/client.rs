@@ -300,7 +300,7 @@ async fn carry(
     packets: mpsc::UnboundedSender<Packet>,
 ) {
     loop {
-        // A line that cannot be written to may still hold something to be read.
+        // A line that cannot be written to may still reserve something to be read.
         let _ = tokio::select! {
             order = orders.recv() => match order {
                 Some(Order::Send(text)) => connection.send(text).await,

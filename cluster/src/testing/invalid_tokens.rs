@@ -65,7 +65,7 @@ fn a_token_is_good_at_its_time_alone() {
         let token = signed(HEADER, &claims.to_string());
         assert_eq!(lobby.verify_at(&token, NOW), Err(Refusal::BAD_TOKEN), "{name}");
     }
-    assert_eq!(lobby.wrong.count(), 0, "these are nobody's guesses");
+    assert_eq!(lobby.wrong.count(), 0, "these are nobody's code_attempts");
 }
 
 fn lobby() -> Tokens {

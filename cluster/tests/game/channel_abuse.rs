@@ -27,7 +27,7 @@ impl ChannelAbuse {
             ChannelAbuse::Deaf => {
                 thread::spawn(|| {
                     loop {
-                        say(b"\"beat\"\n");
+                        say(b"\"heartbeat\"\n");
                         thread::sleep(Duration::from_millis(200));
                     }
                 });

@@ -42,12 +42,12 @@ pub fn run(how: &str) -> ExitCode {
         // One write a frame: signs of life come from another thread.
         let _ = (&lobby).write_all(format!("{frame}\n").as_bytes());
     };
-    say(json!({ "warm": { "version": 6, "build": "hostile", "port": null } }));
+    say(json!("warm"));
     let beats = lobby.try_clone().expect("a descriptor");
     // Whoever falls silent in the middle of a line does so for good.
     let silent = how == "channel: half";
     thread::spawn(move || {
-        while !silent && (&beats).write_all(b"\"beat\"\n").is_ok() {
+        while !silent && (&beats).write_all(b"\"heartbeat\"\n").is_ok() {
             thread::sleep(Duration::from_millis(200));
         }
     });
@@ -62,15 +62,15 @@ pub fn run(how: &str) -> ExitCode {
             if let Some(open) = frame.get("open") {
                 title = open["options"]["title"].clone();
                 say(json!("ready"));
-            } else if frame.get("hold").is_some() && misbehave(&lobby, how) {
+            } else if frame.get("reserve").is_some() && misbehave(&lobby, how) {
                 thread::park();
-            } else if let Some(hold) = frame.get("hold")
+            } else if let Some(reserve) = frame.get("reserve")
                 && title != "mute"
             {
                 if title == "thief" {
                     steal(&say);
                 }
-                say(json!({ "held": { "join": hold["join"] } }));
+                say(json!({ "reserved": { "join": reserve["join"] } }));
             }
         }
         if let Some(socket) = socket {
@@ -84,8 +84,8 @@ pub fn run(how: &str) -> ExitCode {
 /// Speaks for joins and seats that are not its own.
 fn steal(say: &impl Fn(Value)) {
     for n in 1..100 {
-        say(json!({ "held": { "join": n } }));
-        say(json!({ "hold_refused": { "join": n, "refusal": { "code": "x", "message": "" } } }));
+        say(json!({ "reserved": { "join": n } }));
+        say(json!({ "reserve_refused": { "join": n, "refusal": { "code": "x", "message": "" } } }));
         say(json!({ "joined": { "seat": n } }));
         say(json!({ "dropped": { "seat": n } }));
         say(json!({ "send_on": { "seat": n, "room": "1" } }));
@@ -101,7 +101,7 @@ fn misbehave(mut lobby: &UnixStream, how: &str) -> bool {
     let text = match how {
         "garbage" => b"\0\xff nonsense\n".to_vec(),
         "unknown" => b"{\"dance\":{}}\n".to_vec(),
-        "half" => b"{\"held\":{\"jo".to_vec(),
+        "half" => b"{\"reserved\":{\"jo".to_vec(),
         "oversized" => format!("{{\"message\":\"{}\"}}\n", "x".repeat(70_000)).into_bytes(),
         "endless" => "x".repeat(1 << 20).into_bytes(),
         "end" => {

@@ -9,8 +9,8 @@ use std::{cell::RefCell, ops::Deref};
 use crate::{
     auth::token::Tokens,
     config::settings::Settings,
-    lobby::{context::kinds::Kind, hooks::Lobby, sessions::People},
-    rooms::{Rooms, code_attempts::Guesses},
+    lobby::{context::kinds::Kind, hooks::Lobby, sessions::Sessions},
+    rooms::{Rooms, code_attempts::CodeAttempts},
     runtime::scheduler::Scheduler,
     socketio::events,
     types::{PlayerId, Refusal, short},
@@ -22,8 +22,8 @@ pub struct LobbyContext<L> {
     pub(crate) settings: Settings,
     pub(crate) tokens: std::sync::Arc<Tokens>,
     pub(crate) rooms: RefCell<Rooms>,
-    pub(crate) people: RefCell<People>,
-    pub(crate) guesses: RefCell<Guesses>,
+    pub(crate) sessions: RefCell<Sessions>,
+    pub(crate) code_attempts: RefCell<CodeAttempts>,
     pub(crate) scheduler: Scheduler<L, LobbyContext<L>>,
 }
 
@@ -41,7 +41,7 @@ impl<L: Lobby> LobbyContext<L> {
 
     /// Whether a player is in the lobby.
     pub fn is_here(&self, player: impl AsRef<PlayerId>) -> bool {
-        self.people.borrow().is_present(player.as_ref())
+        self.sessions.borrow().is_present(player.as_ref())
     }
 
     /// Puts a player out of his room, or out of the lobby: his page shows the reason. From the lobby it
@@ -54,18 +54,18 @@ impl<L: Lobby> LobbyContext<L> {
     /// registers anew is somebody else, unless your `on_register` knows better.
     pub fn ban(&self, player: impl AsRef<PlayerId>, reason: &str) {
         let player = player.as_ref();
-        self.people.borrow_mut().ban(player.clone(), short(reason));
+        self.sessions.borrow_mut().ban(player.clone(), short(reason));
         self.put_out(player, reason, Refusal::banned(reason));
     }
 
     /// Lets a player in again.
     pub fn unban(&self, player: impl AsRef<PlayerId>) {
-        self.people.borrow_mut().unban(player.as_ref());
+        self.sessions.borrow_mut().unban(player.as_ref());
     }
 
     fn put_out(&self, player: &PlayerId, reason: &str, refusal: Refusal) {
         self.rooms.borrow_mut().release(player, Some(reason));
-        if let Some(conn) = self.people.borrow().conn_of(player) {
+        if let Some(conn) = self.sessions.borrow().conn_of(player) {
             conn.dismiss(&refusal);
         }
     }
@@ -74,7 +74,7 @@ impl<L: Lobby> LobbyContext<L> {
     /// (`--max-unsent`).
     pub fn send(&self, to: impl AsRef<PlayerId>, event: L::Event) {
         if let (Some(conn), Some(event)) =
-            (self.people.borrow().conn_of(to.as_ref()), encode(&event))
+            (self.sessions.borrow().conn_of(to.as_ref()), encode(&event))
         {
             // One who cannot be reached is gone, and the loop hears of it.
             let _ = conn.emit(&event);
@@ -85,7 +85,7 @@ impl<L: Lobby> LobbyContext<L> {
     /// way from there, do not hear it.
     pub fn broadcast(&self, event: L::Event) {
         if let Some(event) = encode(&event) {
-            for conn in self.people.borrow().everyone() {
+            for conn in self.sessions.borrow().everyone() {
                 let _ = conn.emit(&event);
             }
         }

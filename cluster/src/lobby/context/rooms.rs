@@ -64,7 +64,7 @@ impl<L: Lobby> LobbyContext<L> {
         let kind = self.kind_of::<R>()?.name;
         let host = host.map(|host| Host {
             player: host.id.clone(),
-            address: self.people.borrow().address_of(&host.id),
+            address: self.sessions.borrow().address_of(&host.id),
         });
         let room = self.rooms.borrow_mut().create(kind, host, private, capacity, options)?;
         let deadline = room.clone();
@@ -102,10 +102,10 @@ impl<L: Lobby> LobbyContext<L> {
     pub fn join_by_code(&self, who: impl AsRef<[Player]>, code: &str) -> Answer {
         let who = who.as_ref();
         let asker = &who.first().ok_or(Refusal::NO_SUCH_ROOM)?.id;
-        let address = self.people.borrow().address_of(asker);
-        self.guesses.borrow().check(asker, address)?;
+        let address = self.sessions.borrow().address_of(asker);
+        self.code_attempts.borrow().check(asker, address)?;
         let Some(room) = self.rooms.borrow().find_code(code) else {
-            self.guesses.borrow_mut().count(asker, address);
+            self.code_attempts.borrow_mut().count(asker, address);
             return Err(Refusal::NO_SUCH_ROOM);
         };
         self.go(who, &room)
@@ -129,7 +129,7 @@ impl<L: Lobby> LobbyContext<L> {
         // In a statement of its own: those who are told are looked up among the rooms.
         let joined = self.rooms.borrow_mut().join(&who, false, room);
         if let Err(refusal) = &joined {
-            who.iter().for_each(|player| self.tell_refused(&player.id, refusal));
+            who.iter().for_each(|player| self.notify_refused(&player.id, refusal));
         }
         let sent = async { joined?.await.unwrap_or(Err(Refusal::ROOM_GONE)).map(drop) };
         self.scheduler.spawn(sent, done);
@@ -146,7 +146,7 @@ impl<L: Lobby> LobbyContext<L> {
         let (tell, answer) = oneshot::channel();
         self.scheduler.spawn(ready(()), move |lobby, context, ()| {
             if let Err(Err(refusal)) = tell.send(context.play_kind(lobby, kind, &player)) {
-                context.tell_refused(&player.id, &refusal);
+                context.notify_refused(&player.id, &refusal);
             }
         });
         deferred(async {
@@ -162,7 +162,7 @@ impl<L: Lobby> LobbyContext<L> {
         let kind =
             self.kinds.iter().find(|known| known.name == kind).ok_or(Refusal::NO_SUCH_KIND)?;
         // They may have been banned, or have left, since a hook asked for them.
-        self.people.borrow().admit(&player.id)?;
+        self.sessions.borrow().admit(&player.id)?;
         let seat = self.seat_of(player);
         if seat.is_none() && !self.is_here(player) {
             return Err(Refusal::NOT_REGISTERED);
@@ -297,10 +297,10 @@ impl<L: Lobby> LobbyContext<L> {
     }
 
     /// Tells a player, wherever he is, that he was not given a seat.
-    pub(crate) fn tell_refused(&self, player: &PlayerId, refusal: &Refusal) {
-        match self.people.borrow().newest_conn_of(player) {
+    pub(crate) fn notify_refused(&self, player: &PlayerId, refusal: &Refusal) {
+        match self.sessions.borrow().newest_conn_of(player) {
             Some(conn) => drop(conn.tell("refused", &refused("reroute", refusal))),
-            None => self.rooms.borrow().tell_refused(player, refusal),
+            None => self.rooms.borrow().notify_refused(player, refusal),
         }
     }
 }

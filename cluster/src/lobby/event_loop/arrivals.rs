@@ -1,4 +1,4 @@
-//! How people come into the lobby, become players, and leave it.
+//! How sessions come into the lobby, become players, and leave it.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
     },
     runtime::{clock, scheduler::contained_future},
     socketio::{
-        connection::{Answerer, Conn},
+        connection::{Conn, Responder},
         packet::ConnId,
     },
     types::{Player, Refusal, RoomId},
@@ -28,7 +28,7 @@ const VERDICT: Duration = Duration::from_millis(250);
 impl<L: Lobby> LobbyLoop<L> {
     /// A browser has connected.
     pub(super) fn come(&mut self, conn: Conn, auth: Auth) {
-        self.cluster.people.borrow_mut().add(conn.clone());
+        self.cluster.sessions.borrow_mut().add(conn.clone());
         match auth {
             Ok(None) => welcome(&conn, None, None, Ok(None)),
             Err(refusal) => welcome(&conn, None, None, Err(&refusal)),
@@ -39,17 +39,17 @@ impl<L: Lobby> LobbyLoop<L> {
             }
             Ok(Some(login)) => {
                 let player = login.player.clone();
-                if let Err(refusal) = self.cluster.people.borrow().admit(&player.id) {
+                if let Err(refusal) = self.cluster.sessions.borrow().admit(&player.id) {
                     return conn.dismiss(&refusal);
                 }
                 self.enter(conn.id, login);
                 // His room may have died a moment ago: its verdict is the true reason for his return.
-                let mut people = self.cluster.people.borrow_mut();
+                let mut sessions = self.cluster.sessions.borrow_mut();
                 let away = self.cluster.rooms.borrow().is_away(&player.id);
-                if away && !people.has_news(&player.id) {
-                    people.wait(conn.id, clock::now() + VERDICT);
+                if away && !sessions.has_exit_notice(&player.id) {
+                    sessions.wait(conn.id, clock::now() + VERDICT);
                 } else {
-                    drop(people);
+                    drop(sessions);
                     self.arrive(conn.id, &player);
                 }
             }
@@ -59,7 +59,7 @@ impl<L: Lobby> LobbyLoop<L> {
     /// The connection is this player's from now on. His newest one wins.
     pub(super) fn enter(&mut self, conn: ConnId, login: Login) {
         let player = login.player.clone();
-        let replaced = self.cluster.people.borrow_mut().enter(conn, login);
+        let replaced = self.cluster.sessions.borrow_mut().enter(conn, login);
         if let Some((old, had_arrived)) = replaced {
             old.dismiss(&Refusal::REPLACED);
             if had_arrived {
@@ -70,13 +70,13 @@ impl<L: Lobby> LobbyLoop<L> {
 
     /// A player who was known already is in the lobby.
     pub(super) fn arrive(&mut self, conn: ConnId, player: &Player) {
-        let mut people = self.cluster.people.borrow_mut();
-        let returned = people.recall(&player.id);
-        let token = people.take_token(conn);
-        if let Some(conn) = people.conn(conn) {
+        let mut sessions = self.cluster.sessions.borrow_mut();
+        let returned = sessions.take_exit_notice(&player.id);
+        let token = sessions.take_token(conn);
+        if let Some(conn) = sessions.conn(conn) {
             welcome(&conn, Some(player), returned.as_ref(), Ok(token));
         }
-        drop(people);
+        drop(sessions);
         let how = match returned {
             Some((room, reason)) => {
                 info!(player = %player.name, id = %player.id, %room, reason, "back in the lobby");
@@ -92,7 +92,7 @@ impl<L: Lobby> LobbyLoop<L> {
 
     /// The verdict is here, or does not come in time.
     pub(super) fn stop_waiting(&mut self, conn: ConnId) {
-        let waited = self.cluster.people.borrow_mut().stop_waiting(conn);
+        let waited = self.cluster.sessions.borrow_mut().stop_waiting(conn);
         if let Some((player, messages)) = waited {
             self.arrive(conn, &player);
             messages.into_iter().for_each(|message| self.says(conn, message));
@@ -101,7 +101,7 @@ impl<L: Lobby> LobbyLoop<L> {
 
     /// A browser has disconnected.
     pub(super) fn gone(&mut self, conn: ConnId) {
-        let player = self.cluster.people.borrow_mut().remove(conn);
+        let player = self.cluster.sessions.borrow_mut().remove(conn);
         if let Some(player) = player {
             info!(player = %player.name, id = %player.id, "left the lobby");
             self.hook("on_leave", |lobby, cluster| lobby.on_leave(cluster, &player));
@@ -109,12 +109,12 @@ impl<L: Lobby> LobbyLoop<L> {
     }
 
     /// Somebody wants to be a player.
-    pub(super) fn register(&mut self, conn: ConnId, data: Option<&RawValue>, to: Answerer) {
+    pub(super) fn register(&mut self, conn: ConnId, data: Option<&RawValue>, to: Responder) {
         let form = match form::<Registration>(data) {
             Ok(form) => form,
             Err(refusal) => return to.send(Err(refusal)),
         };
-        if !self.cluster.people.borrow_mut().begins_to_register(conn) {
+        if !self.cluster.sessions.borrow_mut().begins_to_register(conn) {
             return to.send(Err(Refusal::TOO_FAST));
         }
         let identity = contained_future("on_register", L::on_register(form));
@@ -126,18 +126,18 @@ impl<L: Lobby> LobbyLoop<L> {
     pub(super) fn registered(
         &mut self,
         conn: ConnId,
-        to: Answerer,
+        to: Responder,
         identity: Result<Identity, Refusal>,
     ) {
-        if !self.cluster.people.borrow_mut().ends_to_register(conn) {
+        if !self.cluster.sessions.borrow_mut().ends_to_register(conn) {
             // He has hung up meanwhile, and would never be seen to leave.
             return;
         }
-        let known = self.cluster.people.borrow().player(conn).is_some();
+        let known = self.cluster.sessions.borrow().player(conn).is_some();
         let registered = identity.and_then(|identity| {
             identity.check()?;
             let Identity { id, name } = identity;
-            self.cluster.people.borrow().admit(&id)?;
+            self.cluster.sessions.borrow().admit(&id)?;
             let login = self.cluster.tokens.issue(Player { id, name }).map_err(|error| {
                 error!(%error, "cannot make a token");
                 Refusal::INTERNAL
@@ -159,7 +159,7 @@ impl<L: Lobby> LobbyLoop<L> {
     }
 
     /// Whoever has a token may end its login. He may be a stranger: his page has forgotten who it was.
-    pub(super) fn log_out(&mut self, data: Option<&RawValue>, to: Answerer) {
+    pub(super) fn log_out(&mut self, data: Option<&RawValue>, to: Responder) {
         let verified = form(data).and_then(|Logout { token }| self.cluster.tokens.verify(&token));
         match verified {
             Err(refusal) => to.send(Err(refusal)),
@@ -167,7 +167,7 @@ impl<L: Lobby> LobbyLoop<L> {
                 info!(player = %login.player.name, id = %login.player.id, "logged out");
                 self.logouts.add(&login.sid);
                 to.send(Ok(json!({})));
-                if let Some(conn) = self.cluster.people.borrow().conn_of_login(&login) {
+                if let Some(conn) = self.cluster.sessions.borrow().conn_of_login(&login) {
                     conn.dismiss(&Refusal::LOGGED_OUT);
                 }
             }

@@ -1,5 +1,5 @@
 //! The lobby's loop: takes what happens, one thing after the other, and calls the hook for it.
-//! How people come and go stands in `arrivals.rs`.
+//! How sessions come and go stands in `arrivals.rs`.
 
 mod arrivals;
 mod requests;
@@ -20,13 +20,13 @@ use crate::{
         context::LobbyContext,
         hooks::{Identity, Lobby},
     },
-    process::supervisor::FromProcess,
+    process::supervisor::ProcessEvent,
     runtime::{
         clock,
         scheduler::{Task, contained, sleep_until},
     },
     socketio::{
-        connection::{Answerer, FromClient},
+        connection::{FromClient, Responder},
         packet::ConnId,
     },
     types::{Exit, Refusal, RoomId},
@@ -40,15 +40,15 @@ pub(crate) type Auth = Result<Option<Login>, Refusal>;
 /// Where what happens comes from.
 pub(crate) struct Inboxes {
     pub clients: mpsc::UnboundedReceiver<FromClient<Auth>>,
-    pub processes: mpsc::UnboundedReceiver<FromProcess>,
+    pub processes: mpsc::UnboundedReceiver<ProcessEvent>,
     /// Rooms that somebody wants killed, in development.
     pub kills: mpsc::UnboundedReceiver<RoomId>,
 }
 
 /// An answer that was not ready at once.
-type Later = Pin<Box<dyn Future<Output = (Answerer, Result<Value, Refusal>)>>>;
+type Later = Pin<Box<dyn Future<Output = (Responder, Result<Value, Refusal>)>>>;
 /// Somebody who is being registered.
-type Registering = Pin<Box<dyn Future<Output = (ConnId, Answerer, Result<Identity, Refusal>)>>>;
+type Registering = Pin<Box<dyn Future<Output = (ConnId, Responder, Result<Identity, Refusal>)>>>;
 
 pub(crate) struct LobbyLoop<L: Lobby> {
     lobby: L,
@@ -89,13 +89,13 @@ impl<L: Lobby> LobbyLoop<L> {
             let deadline = self.deadline();
             tokio::select! {
                 Some(item) = inboxes.clients.recv() => match item {
-                    FromClient::Come(conn, auth) => self.come(conn, auth),
-                    FromClient::Says(conn, message) => self.says(conn, message),
-                    FromClient::Gone { conn, .. } => self.gone(conn),
+                    FromClient::Connected(conn, auth) => self.come(conn, auth),
+                    FromClient::Message(conn, message) => self.says(conn, message),
+                    FromClient::Disconnected { conn, .. } => self.gone(conn),
                 },
                 Some(news) = inboxes.processes.recv() => {
-                    let happenings = self.cluster.rooms.borrow_mut().process(news);
-                    happenings.into_iter().for_each(|happening| self.happened(happening));
+                    let notices = self.cluster.rooms.borrow_mut().process(news);
+                    notices.into_iter().for_each(|notice| self.on_notice(notice));
                 }
                 Some(call) = tasks.next(), if !tasks.is_empty() => {
                     self.hook("spawn", |lobby, cluster| call(lobby, cluster));
@@ -130,7 +130,7 @@ impl<L: Lobby> LobbyLoop<L> {
 
     /// When [`LobbyLoop::advance`] has something to do next.
     fn deadline(&self) -> Option<Instant> {
-        let waiting = self.cluster.people.borrow().waiting().map(|(_, until)| until).min();
+        let waiting = self.cluster.sessions.borrow().waiting().map(|(_, until)| until).min();
         let timer = self.cluster.scheduler.deadline();
         let all = [timer, waiting, self.refill_at, self.show_rooms_at, self.stop_at];
         all.into_iter().flatten().min()
@@ -141,9 +141,9 @@ impl<L: Lobby> LobbyLoop<L> {
         while let Some(call) = self.cluster.scheduler.pop_due(now) {
             self.hook("timer", |lobby, cluster| call(lobby, cluster));
         }
-        let people = self.cluster.people.borrow();
-        let due: Vec<_> = people.waiting().filter(|(_, until)| *until <= now).collect();
-        drop(people);
+        let sessions = self.cluster.sessions.borrow();
+        let due: Vec<_> = sessions.waiting().filter(|(_, until)| *until <= now).collect();
+        drop(sessions);
         due.into_iter().for_each(|(conn, _)| self.stop_waiting(conn));
 
         let mut rooms = self.cluster.rooms.borrow_mut();
@@ -158,7 +158,7 @@ impl<L: Lobby> LobbyLoop<L> {
             self.show_rooms_at = None;
             let list = json!(rooms.public());
             if list != self.shown_rooms {
-                for conn in self.cluster.people.borrow().watchers() {
+                for conn in self.cluster.sessions.borrow().watchers() {
                     let _ = conn.tell("rooms", &list);
                 }
                 self.shown_rooms = list;

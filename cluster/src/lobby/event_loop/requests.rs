@@ -16,8 +16,8 @@ impl<L: Lobby> LobbyLoop<L> {
         if message.is_cut() {
             return;
         }
-        self.cluster.people.borrow_mut().is_here(conn);
-        let message = self.cluster.people.borrow_mut().keep_waiting(conn, message);
+        self.cluster.sessions.borrow_mut().is_here(conn);
+        let message = self.cluster.sessions.borrow_mut().keep_waiting(conn, message);
         let Some(Message { event, answer: to, .. }) = message else {
             return;
         };
@@ -26,14 +26,14 @@ impl<L: Lobby> LobbyLoop<L> {
             ("register", Ok(data)) => return self.register(conn, data.as_deref(), to),
             ("logout", Ok(data)) => return self.log_out(data.as_deref(), to),
             // Who watches already has the list, which is the work of a moment to make.
-            ("watch_rooms", Ok(_)) if self.cluster.people.borrow().is_watching(conn) => ok(),
+            ("watch_rooms", Ok(_)) if self.cluster.sessions.borrow().is_watching(conn) => ok(),
             ("watch_rooms", Ok(_)) => {
                 let list = json!(self.cluster.rooms.borrow().public());
-                self.cluster.people.borrow_mut().watch(conn, &list);
+                self.cluster.sessions.borrow_mut().watch(conn, &list);
                 ok()
             }
             ("unwatch_rooms", Ok(_)) => {
-                self.cluster.people.borrow_mut().unwatch(conn);
+                self.cluster.sessions.borrow_mut().unwatch(conn);
                 ok()
             }
             ("leave_room", Ok(_)) => self.leave_room(conn),
@@ -52,7 +52,7 @@ impl<L: Lobby> LobbyLoop<L> {
     }
 
     fn request(&mut self, conn: ConnId, name: &str, data: Option<&RawValue>) -> Answer {
-        let player = self.cluster.people.borrow().player(conn).ok_or(Refusal::NOT_REGISTERED)?;
+        let player = self.cluster.sessions.borrow().player(conn).ok_or(Refusal::NOT_REGISTERED)?;
         let request = events::decode(name, data)?;
         self.hook("on_request", |lobby, cluster| lobby.on_request(cluster, &player, request))
             .unwrap_or(Err(Refusal::INTERNAL))
@@ -61,7 +61,7 @@ impl<L: Lobby> LobbyLoop<L> {
 
     /// A player wants to be in a room of some kind.
     fn play(&mut self, conn: ConnId, data: Option<&RawValue>) -> Answer {
-        let player = self.cluster.people.borrow().player(conn).ok_or(Refusal::NOT_REGISTERED)?;
+        let player = self.cluster.sessions.borrow().player(conn).ok_or(Refusal::NOT_REGISTERED)?;
         let Play { kind } = form(data)?;
         let kind = kind.unwrap_or_else(|| self.cluster.kinds[0].name.to_owned());
         self.hook("pick", |lobby, cluster| cluster.play_kind(lobby, &kind, &player))
@@ -70,7 +70,7 @@ impl<L: Lobby> LobbyLoop<L> {
 
     /// A player wants to be in this room.
     fn join(&self, conn: ConnId, data: Option<&RawValue>) -> Answer {
-        let player = self.cluster.people.borrow().player(conn).ok_or(Refusal::NOT_REGISTERED)?;
+        let player = self.cluster.sessions.borrow().player(conn).ok_or(Refusal::NOT_REGISTERED)?;
         match form(data)? {
             Join { room: Some(room), .. } => self.cluster.join(&player, &room),
             Join { code: Some(code), .. } => self.cluster.join_by_code(&player, &code),
@@ -80,7 +80,7 @@ impl<L: Lobby> LobbyLoop<L> {
 
     /// A player does not want the seat that waits for them.
     fn leave_room(&self, conn: ConnId) -> Answer {
-        let player = self.cluster.people.borrow().player(conn).ok_or(Refusal::NOT_REGISTERED)?;
+        let player = self.cluster.sessions.borrow().player(conn).ok_or(Refusal::NOT_REGISTERED)?;
         self.cluster.rooms.borrow_mut().release(&player.id, None);
         ok()
     }

@@ -5,43 +5,43 @@ use tracing::{info, warn};
 
 use crate::{
     lobby::{event_loop::LobbyLoop, hooks::Lobby},
-    rooms::{Happening, Rerouted, Waiter},
+    rooms::{Placement, Requester, RoomNotice},
     runtime::clock,
     types::{Exit, Leave, Player, Refusal, RoomId},
 };
 
 impl<L: Lobby> LobbyLoop<L> {
     /// A room said something, or ended.
-    pub(super) fn happened(&mut self, happening: Happening) {
-        match happening {
-            Happening::Ready(room) => {
+    pub(super) fn on_notice(&mut self, notice: RoomNotice) {
+        match notice {
+            RoomNotice::Ready(room) => {
                 let on_room_ready = self.cluster.kind(room.kind).on_room_ready;
                 self.hook("on_room_ready", |lobby, cluster| on_room_ready(lobby, cluster, room));
             }
-            Happening::Reroute { players, room, gone, waiters } => {
+            RoomNotice::Reroute { players, room, gone, requesters } => {
                 let answer = match gone {
                     true => Err(Refusal::ROOM_GONE),
                     false => Ok(json!({ "room": room })),
                 };
-                let asked = answer_all(waiters, &answer);
+                let asked = answer_all(requesters, &answer);
                 players.into_iter().for_each(|rerouted| self.reroute(rerouted, asked));
             }
-            Happening::Refused { first, players, refusal, waiters } => {
+            RoomNotice::Refused { first, players, refusal, requesters } => {
                 // The first of them may have asked, and waits for the answer; the others are told.
-                let asked = answer_all(waiters, &Err(refusal.clone()));
+                let asked = answer_all(requesters, &Err(refusal.clone()));
                 let asker = first.filter(|_| asked);
                 for player in players.iter().filter(|player| Some(&player.id) != asker.as_ref()) {
-                    self.cluster.tell_refused(&player.id, &refusal);
+                    self.cluster.notify_refused(&player.id, &refusal);
                 }
             }
-            Happening::SendOn(player, room) => self.cluster.reroute(&player, &room),
-            Happening::Joined(player) => {
-                let mut people = self.cluster.people.borrow_mut();
-                people.recall(&player);
-                people.leave_behind(&player);
+            RoomNotice::SendOn(player, room) => self.cluster.reroute(&player, &room),
+            RoomNotice::Joined(player) => {
+                let mut sessions = self.cluster.sessions.borrow_mut();
+                sessions.take_exit_notice(&player);
+                sessions.mark_stale(&player);
             }
-            Happening::Out { player, room, reason, sent } => self.out(player, room, reason, sent),
-            Happening::Message(room, message) => {
+            RoomNotice::Out { player, room, reason, sent } => self.out(player, room, reason, sent),
+            RoomNotice::Message(room, message) => {
                 let on_room_message = self.cluster.kind(room.kind).on_room_message;
                 let id = room.id.clone();
                 let read = self.hook("on_room_message", |lobby, cluster| {
@@ -52,7 +52,7 @@ impl<L: Lobby> LobbyLoop<L> {
                     let _ = self.cluster.rooms.borrow_mut().kill(&id, Exit::Crashed(what));
                 }
             }
-            Happening::Exited(room, exit) => {
+            RoomNotice::Exited(room, exit) => {
                 let on_room_exit = self.cluster.kind(room.kind).on_room_exit;
                 self.hook("on_room_exit", |lobby, cluster| {
                     on_room_exit(lobby, cluster, room, exit);
@@ -63,34 +63,34 @@ impl<L: Lobby> LobbyLoop<L> {
 
     /// A player is out of a room, or on the way back to it.
     fn out(&mut self, player: Player, room: RoomId, reason: String, sent: bool) {
-        let mut people = self.cluster.people.borrow_mut();
-        let conn = people.conn_of(&player.id).map(|conn| conn.id);
+        let mut sessions = self.cluster.sessions.borrow_mut();
+        let conn = sessions.conn_of(&player.id).map(|conn| conn.id);
         // One who is on his way from there to another room is not back.
         let back = self.cluster.seat_of(&player).is_none_or(|seat| seat == room);
         // Where he was before is no news either, if the room that he moved to has died since.
-        let moved = reason == Leave::Moved.to_string() && people.has_news(&player.id);
+        let moved = reason == Leave::Moved.to_string() && sessions.has_exit_notice(&player.id);
         if sent && back && !moved {
-            people.remember(player.id, room, reason);
+            sessions.add_exit_notice(player.id, room, reason);
         }
-        drop(people);
+        drop(sessions);
         if let Some(conn) = conn {
             self.stop_waiting(conn);
         }
     }
 
     /// Sends a player on his way, from here or from the room in which he is.
-    fn reroute(&mut self, Rerouted { player, first, to, from }: Rerouted, asked: bool) {
-        if !asked && !self.cluster.people.borrow_mut().may_hop(&player.id, clock::now()) {
+    fn reroute(&mut self, Placement { player, first, to, from }: Placement, asked: bool) {
+        if !asked && !self.cluster.sessions.borrow_mut().allow_redirect(&player.id, clock::now()) {
             warn!(player = %player.name, id = %player.id, "goes round in circles; stopped");
-            self.cluster.rooms.borrow_mut().take_back(&player.id, from);
-            return self.cluster.tell_refused(&player.id, &Refusal::REROUTE_LOOP);
+            self.cluster.rooms.borrow_mut().revert(&player.id, from);
+            return self.cluster.notify_refused(&player.id, &Refusal::REROUTE_LOOP);
         }
         let rooms = self.cluster.rooms.borrow();
-        let people = self.cluster.people.borrow();
+        let sessions = self.cluster.sessions.borrow();
         // Who has asked did so here.
         let conn = match &from {
-            Some(_) if !(asked && first) => people.newest_conn_of(&player.id),
-            _ => people.conn_of(&player.id),
+            Some(_) if !(asked && first) => sessions.newest_conn_of(&player.id),
+            _ => sessions.conn_of(&player.id),
         };
         info!(player = %player.name, id = %player.id, room = %to.room, "rerouted");
         match (conn, from) {
@@ -107,8 +107,8 @@ impl<L: Lobby> LobbyLoop<L> {
 }
 
 /// Tells those who wait; whether one of them has asked.
-fn answer_all(waiters: Vec<Waiter>, answer: &Result<Value, Refusal>) -> bool {
-    let told = waiters.into_iter().map(|Waiter { tell, asked }| {
+fn answer_all(requesters: Vec<Requester>, answer: &Result<Value, Refusal>) -> bool {
+    let told = requesters.into_iter().map(|Requester { tell, asked }| {
         let heard = tell.send(answer.clone()).is_ok();
         asked && heard
     });

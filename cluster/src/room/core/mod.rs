@@ -1,5 +1,5 @@
 //! A room without processes, sockets or clocks: who has a seat (`seats.rs`), which hook is called when, and what
-//! goes out (`outbox.rs`). `event_loop.rs` feeds it what happened and carries out the effects.
+//! goes out (`outbox.rs`). `event_loop.rs` feeds it what on_notice and carries out the effects.
 
 mod outbox;
 mod seats;

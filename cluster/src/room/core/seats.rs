@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::{
-    process::channel::{FromRoom, HeldSeat},
+    process::channel::{FromRoom, ReservedSeat},
     room::{
         core::{Core, Effect},
         hooks::Room,
@@ -18,7 +18,7 @@ use crate::{
 };
 
 pub(super) struct Seat {
-    /// As the lobby numbers it; a newer hold for the same player has a higher one.
+    /// As the lobby numbers it; a newer reserve for the same player has a higher one.
     pub number: u64,
     pub player: Player,
     pub place: Place,
@@ -30,7 +30,7 @@ pub(super) struct Seat {
 
 pub(super) enum Place {
     /// Waits for its player to show the ticket.
-    Held {
+    Reserved {
         until: Instant,
     },
     Here(ConnId),
@@ -43,12 +43,12 @@ pub(super) enum Place {
 impl<R: Room> Core<R> {
     /// The lobby gives seats to players who come together: all of them, or none. One who has a seat
     /// already keeps it.
-    pub fn hold(&mut self, join: u64, seats: Vec<HeldSeat>) {
+    pub fn reserve(&mut self, join: u64, seats: Vec<ReservedSeat>) {
         let mut new = Vec::new();
-        for held in &seats {
-            match self.seats.get_mut(&held.player.id) {
-                Some(seat) => seat.number = held.seat,
-                None => new.push((held.seat, held.player.clone())),
+        for reserved in &seats {
+            match self.seats.get_mut(&reserved.player.id) {
+                Some(seat) => seat.number = reserved.seat,
+                None => new.push((reserved.seat, reserved.player.clone())),
             }
         }
         let admitted = self.has_room_for(new.len());
@@ -57,20 +57,20 @@ impl<R: Room> Core<R> {
             for (seat, _) in new {
                 self.frame(FromRoom::Left { seat, reason: refusal.code().to_owned() });
             }
-            return self.frame(FromRoom::HoldRefused { join, refusal });
+            return self.frame(FromRoom::ReserveRefused { join, refusal });
         }
         let now = self.now();
         let until = now + self.ticket_ttl;
         for (number, player) in new {
-            let place = Place::Held { until };
+            let place = Place::Reserved { until };
             let seat = Seat { number, player, place, joined: None, again: None };
             self.seats.insert(seat.player.id.clone(), seat);
             self.empty_since = None;
         }
-        for HeldSeat { ticket, player, .. } in seats {
+        for ReservedSeat { ticket, player, .. } in seats {
             if let Some(seat) = self.seats.get_mut(&player.id) {
                 match &mut seat.place {
-                    Place::Held { until: old } | Place::Away { until: old } => {
+                    Place::Reserved { until: old } | Place::Away { until: old } => {
                         *old = until.max(*old);
                     }
                     Place::Here(_) => seat.again = Some(until),
@@ -79,7 +79,7 @@ impl<R: Room> Core<R> {
             self.tickets.add(ticket, player.id, now, until);
         }
         self.update_expected();
-        self.frame(FromRoom::Held { join });
+        self.frame(FromRoom::Reserved { join });
     }
 
     /// The lobby has looked already; but this room may have been locked a moment ago.
@@ -110,7 +110,7 @@ impl<R: Room> Core<R> {
         let player = seat.player.clone();
         let number = seat.number;
         let before = std::mem::replace(&mut seat.place, Place::Here(conn));
-        // A hold may have overtaken him: he has shown the ticket before that one, and may come again.
+        // A reserve may have overtaken him: he has shown the ticket before that one, and may come again.
         seat.again = self.tickets.until(id);
         self.conns.insert(conn, id.clone());
         self.room.set_away(id, false);
@@ -119,7 +119,7 @@ impl<R: Room> Core<R> {
             self.conns.remove(&old);
             self.effects.push(Effect::Dismiss(old, Refusal::REPLACED));
         }
-        if let Place::Held { .. } = before {
+        if let Place::Reserved { .. } = before {
             let order = self.seats.values().filter_map(|seat| seat.joined).max().unwrap_or(0) + 1;
             self.seats.entry(id.clone()).and_modify(|seat| seat.joined = Some(order));
             self.update_players();
@@ -208,7 +208,7 @@ impl<R: Room> Core<R> {
         let goes = matches!(why, Leave::Left | Leave::Dropped);
         if let Some(until) = again.filter(|until| goes && *until > self.now()) {
             // The lobby has sent him here again before this was known: he goes, and comes again.
-            let place = Place::Held { until };
+            let place = Place::Reserved { until };
             let seat = Seat { number, player: player.clone(), place, joined: None, again: None };
             self.seats.insert(id.clone(), seat);
             self.update_expected();
@@ -257,7 +257,7 @@ impl<R: Room> Core<R> {
         let all_here = self.conns.len() == self.seats.len();
         let seats = (!all_here).then_some(&self.seats).into_iter().flatten();
         seats.filter_map(|(id, seat)| match seat.place {
-            Place::Held { until } => Some((id, until, Leave::Expired)),
+            Place::Reserved { until } => Some((id, until, Leave::Expired)),
             Place::Away { until } => Some((id, until, Leave::Dropped)),
             Place::Here(_) => None,
         })
@@ -275,8 +275,9 @@ impl<R: Room> Core<R> {
     }
 
     pub(super) fn update_expected(&mut self) {
-        let held = self.seats.values().filter(|seat| matches!(seat.place, Place::Held { .. }));
-        self.room.set_expected(held.map(|seat| seat.player.clone()).collect());
+        let reserved =
+            self.seats.values().filter(|seat| matches!(seat.place, Place::Reserved { .. }));
+        self.room.set_expected(reserved.map(|seat| seat.player.clone()).collect());
     }
 }
 
@@ -318,13 +319,13 @@ mod tests {
         let tickets = Arc::new(Tickets::default());
         let mut core = Core::new(Game, room, tickets.clone(), Duration::from_secs(15), None);
         let ann = Player { id: PlayerId("ann".into()), name: "Ann".into() };
-        let held = |seat, ticket: &str| {
-            vec![HeldSeat { seat, ticket: ticket.to_owned(), player: ann.clone() }]
+        let reserved = |seat, ticket: &str| {
+            vec![ReservedSeat { seat, ticket: ticket.to_owned(), player: ann.clone() }]
         };
-        core.hold(1, held(1, "first"));
+        core.reserve(1, reserved(1, "first"));
         let now = Instant::now();
         tickets.redeem("first", now).unwrap();
-        core.hold(2, held(2, "second"));
+        core.reserve(2, reserved(2, "second"));
         core.come(1, &ann.id);
         core.gone(1, true);
         assert!(core.handle().players().is_empty());

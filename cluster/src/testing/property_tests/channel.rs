@@ -8,7 +8,9 @@ use tokio::{io::AsyncWriteExt as _, net::UnixStream};
 
 use crate::{
     config::settings::Settings,
-    process::channel::{self, CHUNK, FromRoom, HeldSeat, MAX_FRAME, RoomAbout, ToRoom, VERSION},
+    process::channel::{
+        self, CHUNK, FromRoom, MAX_FRAME, ReservedSeat, RoomAbout, ToRoom, VERSION,
+    },
     testing::property_tests::{RUNTIME, config, mutated},
     types::{Player, PlayerId, Refusal, RoomId, Route},
 };
@@ -60,9 +62,9 @@ fn frames_from_room() -> Vec<String> {
         FromRoom::Ready,
         FromRoom::Failed(refusal.clone()),
         FromRoom::Crashed { what: "on_tick panicked".into() },
-        FromRoom::Beat,
-        FromRoom::Held { join: u64::MAX },
-        FromRoom::HoldRefused { join: 1, refusal },
+        FromRoom::Heartbeat,
+        FromRoom::Reserved { join: u64::MAX },
+        FromRoom::ReserveRefused { join: 1, refusal },
         FromRoom::Joined { seat },
         FromRoom::Dropped { seat },
         FromRoom::Left { seat, reason: "left".into() },
@@ -89,7 +91,10 @@ fn frames_to_room() -> Vec<String> {
     lines(&[
         ToRoom::Setup { version: VERSION, room: RoomId("1".into()), settings: settings.into() },
         ToRoom::Open { options: raw(), about },
-        ToRoom::Hold { join: 1, seats: vec![HeldSeat { seat: 1, ticket: "t".into(), player }] },
+        ToRoom::Reserve {
+            join: 1,
+            seats: vec![ReservedSeat { seat: 1, ticket: "t".into(), player }],
+        },
         ToRoom::Release { seat: 1, reason: Some("out".into()) },
         ToRoom::Move { seat: 1, to: Some(route) },
         ToRoom::Refused { seat: 1, refusal: Refusal::ROOM_FULL },
@@ -144,7 +149,11 @@ fn hear<T: DeserializeOwned + Serialize>(
             let mut heard = Vec::new();
             loop {
                 let frame = receiver.recv::<T>().await;
-                prop_assert!(receiver.held() <= 2 * (MAX_FRAME + CHUNK), "{}", receiver.held());
+                prop_assert!(
+                    receiver.reserved() <= 2 * (MAX_FRAME + CHUNK),
+                    "{}",
+                    receiver.reserved()
+                );
                 match frame {
                     Ok(Some(frame)) => heard.push(text(&frame)),
                     Ok(None) => break prop_assert!(!is_broken, "it passed what is no frame"),

@@ -11,7 +11,7 @@ use proptest::{prelude::*, sample::select};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
-    routing::gateway::{Glance, glance},
+    routing::gateway::{Peeked, glance},
     testing::property_tests::{RUNTIME, config, mutated},
 };
 
@@ -28,9 +28,9 @@ proptest! {
         let last = glance(&bytes);
         for end in 0..bytes.len() {
             let early = glance(&bytes[..end]);
-            prop_assert!(early == Glance::TooShort || early == last, "{early:?} after {end} bytes");
+            prop_assert!(early == Peeked::TooShort || early == last, "{early:?} after {end} bytes");
         }
-        if let (Glance::Room(room), Some(path)) = (&last, path_of(&bytes)) {
+        if let (Peeked::Room(room), Some(path)) = (&last, path_of(&bytes)) {
             prop_assert!(path.starts_with(&format!("GET /rooms/{room}/")), "{room}: {path}");
         }
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     process::{
-        channel::{FromRoom, HeldSeat},
+        channel::{FromRoom, ReservedSeat},
         supervisor::verdict,
     },
     room::{
@@ -37,7 +37,7 @@ impl<R: Room> TestRoom<R> {
     }
 
     /// Keeps a seat for a player, as the lobby has it done; the ticket.
-    pub(super) fn hold(&mut self, player: &Player) -> Result<String, Refusal> {
+    pub(super) fn ticket_for(&mut self, player: &Player) -> Result<String, Refusal> {
         if self.is_over() {
             return Err(Refusal::NO_SUCH_ROOM);
         }
@@ -46,8 +46,8 @@ impl<R: Room> TestRoom<R> {
         }
         let join = self.number();
         let ticket = join.to_string();
-        let held = HeldSeat { seat: join, ticket: ticket.clone(), player: player.clone() };
-        self.run(|core| core.hold(join, vec![held]));
+        let reserved = ReservedSeat { seat: join, ticket: ticket.clone(), player: player.clone() };
+        self.run(|core| core.reserve(join, vec![reserved]));
         if let Some(refusal) = self.hold_refused.take() {
             return Err(refusal);
         }
@@ -134,7 +134,7 @@ impl<R: Room> TestRoom<R> {
         let result = call(core);
         core.advance(now);
         let is_ending = core.is_ending();
-        self.carry_out();
+        self.apply();
         if is_ending {
             drop(entered);
             self.end();
@@ -147,7 +147,7 @@ impl<R: Room> TestRoom<R> {
         if let Life::Open(core) = &mut self.life {
             core.finish();
         }
-        self.carry_out();
+        self.apply();
         if let Life::Open(core) = std::mem::replace(&mut self.life, Life::Ending) {
             let (ended, room) = self.runtime.block_on(core.dispose());
             let verdict = verdict(&ended).expect("it has ended");
@@ -156,7 +156,7 @@ impl<R: Room> TestRoom<R> {
         }
     }
 
-    pub(super) fn carry_out(&mut self) {
+    pub(super) fn apply(&mut self) {
         let Life::Open(core) = &mut self.life else { return };
         self.tasks.extend(core.handle().scheduler.take_tasks());
         for effect in core.take_effects() {
@@ -169,7 +169,7 @@ impl<R: Room> TestRoom<R> {
                 }
                 Effect::SendOn(conn, route) => self.note_own(conn, "reroute", reroute(&route)),
                 Effect::Frame(FromRoom::Message(raw)) => self.to_lobby.push(raw),
-                Effect::Frame(FromRoom::HoldRefused { refusal, .. }) => {
+                Effect::Frame(FromRoom::ReserveRefused { refusal, .. }) => {
                     self.hold_refused = Some(refusal);
                 }
                 Effect::Frame(FromRoom::SendOn { seat, room }) => {

@@ -11,7 +11,7 @@
 //!   `on_open` always does.
 //! - **A message** that cannot be serialized, is over 60 KiB or does not read back fails the test. A real
 //!   lobby refuses to send it, or the room crashes.
-//! - **Rate limits and queues** are absent: nobody is refused with `too_fast`, and volatile events are
+//! - **Quota limits and queues** are absent: nobody is refused with `too_fast`, and volatile events are
 //!   never lost.
 //! - **A refusal** of the room's is the value that the hook made. A lobby gets its code and its text.
 //! - **The lobby** is absent, with its locks, its bans and other rooms. [`TestRoom::sent_on`] tells who
@@ -176,7 +176,7 @@ impl<R: Room> TestRoom<R> {
 
     /// This player comes, or comes back: within the grace, or from another window.
     pub fn join_as(&mut self, player: &Player) -> Result<(), Refusal> {
-        let ticket = self.hold(player)?;
+        let ticket = self.ticket_for(player)?;
         self.tickets.redeem(&ticket, self.now)?;
         let conn = self.number();
         self.conns.insert(conn, player.id.clone());
@@ -186,7 +186,7 @@ impl<R: Room> TestRoom<R> {
 
     /// Gives a player a seat who has yet to come: they are `expected` for 15 s, or until `join_as`.
     pub fn reserve(&mut self, player: &Player) -> Result<(), Refusal> {
-        self.hold(player).map(drop)
+        self.ticket_for(player).map(drop)
     }
 
     /// A player's page emits an event and wants an answer: the answer, or the refusal. What is not of the right
