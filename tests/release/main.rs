@@ -1,6 +1,6 @@
 //! What is different in a release build: powers for development are off unless asked for, and a lobby
-//! opens no rooms of another build than its own. Builds the programs as they are deployed, which takes
-//! minutes the first time.
+//! opens no rooms of another build than its own. Builds the programs with `--release`, which takes minutes the first time;
+//! CI does so without the slow optimizations.
 
 use std::{
     env, fs,
