@@ -80,7 +80,8 @@ CLUSTER_ROOM_PORTS=31000-31999 cargo test --workspace --locked --test cluster --
 step "the wire"
 cargo test --locked --test wire
 step "browsers and proxies"
-cargo test --locked --test browser
+# A browser computes more.
+RUST_TEST_THREADS=$(($(nproc) * 2)) cargo test --locked --test browser
 
 step "release builds"
 cargo test --locked --test release
