@@ -321,8 +321,12 @@ export class Cluster {
 
   /** The network is back, or the page. A connection that is dead would not tell for eight seconds. */
   #awake() {
-    // It does not wait longer now; but a thousand pages may be told this at the same moment.
-    if (this.state === "connecting") return this.#later(JITTER * Math.random(), () => this.#enterLobby());
+    if (this.state === "connecting") {
+      // An attempt that has begun goes on: the lobby may have answered already, and tells once why the player is back.
+      if (this.lobby.socket) return;
+      // It does not wait longer now; but a thousand pages may be told this at the same moment.
+      return this.#later(JITTER * Math.random(), () => this.#enterLobby());
+    }
     const connection = this.state === "room" ? this.room : this.lobby;
     const { socket } = connection;
     // No enum has an event of this name, so nobody's hook is called: the answer is that there is none.

@@ -1,6 +1,6 @@
 //! What is different in a release build: powers for development are off unless asked for, and a lobby
-//! opens no rooms of another build than its own. Builds the programs as they are deployed, which takes
-//! minutes the first time.
+//! opens no rooms of another build than its own. Builds the programs with `--release`, which takes minutes the first time;
+//! CI does so without the slow optimizations.
 
 use std::{
     env, fs,
@@ -74,7 +74,7 @@ async fn a_lobby_whose_program_was_built_again_opens_no_rooms_and_all_else_goes_
     let program = folder.path().join("cluster");
     fs::copy(release().join("game"), &program).expect("a copy");
     let lobby = TestLobby::start(&program, &["--pool", "1"]).await;
-    let mut ann = lobby.player("Ann").await.enter("play", json!({})).await;
+    let mut ann = lobby.player("Ann").await.enter("create", json!({})).await;
     ann.event("joined").await;
     let warm = || (lobby.processes().len() == 2).then_some(());
     eventually("a warm room", warm).await;
@@ -83,11 +83,11 @@ async fn a_lobby_whose_program_was_built_again_opens_no_rooms_and_all_else_goes_
     fs::copy(release().join("game"), folder.path().join("new")).expect("a copy");
     fs::rename(folder.path().join("new"), &program).expect("our folder");
     // The one that is warm is of this lobby's build still.
-    let mut bob = lobby.player("Bob").await.enter("play", json!({})).await;
+    let mut bob = lobby.player("Bob").await.enter("create", json!({})).await;
     let room = bob.event("joined").await["room"].take();
     let mut cem = lobby.player("Cem").await;
     for _ in 0..3 {
-        assert_eq!(cem.ask("play", json!({})).await, Err("no_room".into()));
+        assert_eq!(cem.ask("create", json!({})).await, Err("no_room".into()));
     }
     let refused = lobby.logged("cannot create a room").await;
     assert_eq!(refused["error"], "the program was built again; start the lobby again");

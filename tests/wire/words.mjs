@@ -354,6 +354,10 @@ const checks = {
       for (const part of [0.25, 0.75]) {
         Math.random = () => part;
         const count = sockets.length;
+        // An attempt that has begun goes on: the lobby may have answered it.
+        page.tell("online");
+        assert.deepEqual([sockets.at(-1).cut, sockets.length], [false, count]);
+        sockets.at(-1).lost();
         for (const event of ["online", "visibilitychange"]) {
           page.tell(event);
           assert.deepEqual([sockets.length, timers.at(-1).ms], [count, 500 * part]);

@@ -45,7 +45,7 @@ async fn main() -> anyhow::Result<()> {
         match &enter {
             Some((event, data)) => rooms::measure(&program, event, data).await,
             None => {
-                rooms::measure(&program, "play", &Value::Null).await?;
+                rooms::measure(&program, "create", &Value::Null).await?;
                 routing::measure(&program).await
             }
         }

@@ -82,8 +82,8 @@ impl Route {
     pub async fn open(program: &Path, way: Way, players: usize) -> anyhow::Result<Route> {
         let lobby = lobby::start(program, way.flags()).await;
         // Enough for all who come and go.
-        let play = json!({ "capacity": 1000 });
-        let (first, reroute) = rerouted(&lobby, "play", play).await?;
+        let room = json!({ "capacity": 1000 });
+        let (first, reroute) = rerouted(&lobby, "create", room).await?;
         let spawned = lobby.logged("spawned").await;
         let room = reroute["room"].clone();
         ensure!(spawned["room"] == room, "another room was started");

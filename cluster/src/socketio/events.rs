@@ -44,10 +44,8 @@ pub(crate) enum Encoded {
     Binary(Bytes),
 }
 
-/// Writes an enum's variant as an event.
-///
-/// serde_json writes a variant as `"name"` or as `{"name":data}`, without spaces, and the name of a
-/// Rust variant needs no escapes: taking that text apart avoids a second pass over the data.
+/// Writes an enum's variant as an event. serde_json writes it as `"name"` or `{"name":data}`, without spaces
+/// or escapes in the name: taking that text apart avoids a second pass over the data.
 pub(crate) fn encode(event: &impl Serialize) -> anyhow::Result<Encoded> {
     let text = serde_json::to_string(event).context("an event cannot be written as JSON")?;
     let (name, data) = if let Some(rest) = text.strip_prefix("{\"") {
@@ -84,8 +82,7 @@ pub(crate) fn names<T: DeserializeOwned>() -> Option<&'static [&'static str]> {
     names
 }
 
-/// Refuses an enum that uses a reserved name, or one of `taken`, and what is no enum. One without variants is fine: where
-/// nobody asks anything.
+/// Refuses an enum that uses a reserved name, or one of `taken`, and what is no enum. It may be empty.
 pub(crate) fn check_names<T: DeserializeOwned>(taken: &[&str]) -> anyhow::Result<()> {
     let kind = std::any::type_name::<T>();
     let names = names::<T>();
