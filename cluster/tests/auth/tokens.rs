@@ -104,7 +104,7 @@ async fn a_token_that_gets_old_is_replaced_for_as_long_as_its_player_comes() {
             token = new.to_owned();
             tokens += 1;
         }
-        // Nobody may connect much more often.
+        // How often to look whether the token is replaced.
         tokio::time::sleep(Duration::from_millis(400)).await;
     }
     assert!(is_refused(&cluster, &json!(first)).await);

@@ -38,8 +38,7 @@ async fn whatever_happens_to_the_lobby_it_goes_on_or_begins_again() {
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
     ];
     let port = free_port();
-    // In development new rooms are of the newest build.
-    let flags = flags(&["--port", &port, "--dev"]);
+    let flags = flags(&["--port", &port]);
     let cluster = environment
         .iter()
         .fold(builder(&program), |builder, (name, value)| builder.env(name, value))
@@ -156,6 +155,7 @@ async fn descriptors(storm: &mut Storm) {
 }
 
 async fn built_again(storm: &mut Storm, program: &Path) {
+    // In a debug build; in a release build there are no new rooms.
     let must = "the program is built again: rooms go on, and new ones are of the new build";
     let inject = async |storm: &mut Storm| {
         let new = program.with_extension("new");
