@@ -1,15 +1,14 @@
-//! What is different in a release build: powers for development are off unless asked for, and a lobby
-//! opens no rooms of another build than its own. Builds the programs with `--release`, which takes minutes the first time;
-//! CI does so without the slow optimizations.
+//! In a release build the development endpoints are off by default. Builds the programs with `--release`, which takes
+//! minutes the first time; CI does so without the slow optimizations.
 
 use std::{
-    env, fs,
+    env,
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
 };
 
-use cluster::testing::{TestFolder, TestLobby, eventually};
+use cluster::testing::TestLobby;
 use serde_json::{Value, json};
 
 /// The folder of the programs, built with `--release` into the target folder that this test is in.
@@ -29,7 +28,7 @@ fn release() -> &'static Path {
 }
 
 #[tokio::test]
-async fn nobody_kills_rooms_or_reads_the_log() {
+async fn the_development_endpoints_are_off() {
     // With a default room of each program.
     for program in ["server", "game"] {
         let lobby = TestLobby::start(release().join(program), &[]).await;
@@ -51,7 +50,7 @@ async fn nobody_kills_rooms_or_reads_the_log() {
 }
 
 #[tokio::test]
-async fn who_wants_these_powers_asks_for_them() {
+async fn the_flag_dev_turns_the_development_endpoints_on() {
     let lobby = TestLobby::start(release().join("server"), &["--dev"]).await;
     lobby.logged("development: anyone may kill a room and read this log").await;
     let (_, answer) = lobby.http("GET", "/dev").await;
@@ -66,37 +65,4 @@ async fn who_wants_these_powers_asks_for_them() {
 
 fn kill(room: &Value) -> String {
     format!("/dev/rooms/{}/kill", room.as_str().expect("an id"))
-}
-
-#[tokio::test]
-async fn a_lobby_whose_program_was_built_again_opens_no_rooms_and_all_else_goes_on() {
-    let folder = TestFolder::new();
-    let program = folder.path().join("cluster");
-    fs::copy(release().join("game"), &program).expect("a copy");
-    let lobby = TestLobby::start(&program, &["--pool", "1"]).await;
-    let mut ann = lobby.player("Ann").await.enter("create", json!({})).await;
-    ann.event("joined").await;
-    let warm = || (lobby.processes().len() == 2).then_some(());
-    eventually("a warm room", warm).await;
-
-    // As `cp` to a new name and `mv` do it, for a running program cannot be written to.
-    fs::copy(release().join("game"), folder.path().join("new")).expect("a copy");
-    fs::rename(folder.path().join("new"), &program).expect("our folder");
-    // The one that is warm is of this lobby's build still.
-    let mut bob = lobby.player("Bob").await.enter("create", json!({})).await;
-    let room = bob.event("joined").await["room"].take();
-    let mut cem = lobby.player("Cem").await;
-    for _ in 0..3 {
-        assert_eq!(cem.ask("create", json!({})).await, Err("no_room".into()));
-    }
-    let refused = lobby.logged("cannot create a room").await;
-    assert_eq!(refused["error"], "the program was built again; start the lobby again");
-    // Nor does it try to start warm ones again and again.
-    assert!(lobby.count("cannot start a warm room") <= 1);
-    assert_eq!(lobby.processes().len(), 2);
-
-    for client in [&mut ann, &mut bob] {
-        assert_eq!(client.ask("echo", json!({ "n": 7 })).await, Ok(json!(7)));
-    }
-    cem.enter("join", json!({ "room": room })).await.event("joined").await;
 }

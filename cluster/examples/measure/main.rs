@@ -1,5 +1,5 @@
-//! Measures what a room costs, next to the cheapest process there is, and what it costs to reach one,
-//! next to a room with a port of its own. What is compared is measured in turns, in the same run:
+//! Measures what a room costs, compared with the cheapest process there is, and what it costs to reach one, compared
+//! with a bare Socket.IO server. What is compared is measured in turns, in the same run:
 //!
 //! ```sh
 //! cargo build --release -p cluster --features testing --bin game
@@ -7,15 +7,16 @@
 //! cargo run --release -p cluster --example measure -- target/release/server --enter 'create {"title":"x"}'
 //! ```
 //!
-//! With `--enter` only what a room costs: no program but the game of the tests has rooms that only echo.
+//! With `--enter` only what a room costs: it takes the game of the tests, whose rooms echo, to measure the rest.
 
-use std::{path::PathBuf, time::Duration};
+use std::{env, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use clap::Parser;
 use serde_json::Value;
 use tokio::time::timeout;
 
+mod bare;
 mod figures;
 mod lobby;
 mod rooms;
@@ -23,8 +24,8 @@ mod route;
 mod routing;
 mod seat;
 
-/// Several times what it takes: whatever hangs, this ends.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// Several times what it takes.
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Measures what a room costs, and what it costs to reach one.
 #[derive(Debug, Parser)]
@@ -32,7 +33,7 @@ struct Measure {
     /// A release build of the game of the tests, or of yours.
     program: PathBuf,
 
-    /// With what a player of yours opens a room and goes there, such as 'create {"title":"x"}'.
+    /// The request with which a player of yours opens a room and joins it, such as 'create {"title":"x"}'.
     #[arg(long, value_parser = event)]
     enter: Option<(String, Value)>,
 }
@@ -40,6 +41,9 @@ struct Measure {
 // One thread: the load must leave the other processors to what is measured.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
+    if env::args().nth(1).as_deref() == Some(bare::ARGUMENT) {
+        return bare::serve().await;
+    }
     let Measure { program, enter } = Measure::parse();
     let measured = async {
         match &enter {
@@ -50,7 +54,7 @@ async fn main() -> anyhow::Result<()> {
             }
         }
     };
-    timeout(PATIENCE, measured).await.context("too late")?
+    timeout(TIMEOUT, measured).await.context("not done in time")?
 }
 
 /// `play`, or `create {"title":"x"}`.

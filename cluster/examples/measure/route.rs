@@ -1,4 +1,4 @@
-//! A lobby with one room, which is reached in one of three ways; and the loads that are put on it.
+//! A room that is reached in one of two ways, or a bare server instead; and the loads that are put on it.
 
 use std::{array, path::Path, time::Duration};
 
@@ -13,6 +13,7 @@ use tokio::{
 };
 
 use crate::{
+    bare::Bare,
     figures::{machine_time, processor_time},
     lobby,
     seat::{Crowd, Seat},
@@ -20,38 +21,27 @@ use crate::{
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    OwnPort,
+    /// No lobby: the players connect to a Socket.IO server.
+    Bare,
     Handoff,
     Relay,
 }
 
 impl Way {
-    pub const ALL: [Way; 3] = [Way::OwnPort, Way::Handoff, Way::Relay];
+    pub const ALL: [Way; 3] = [Way::Bare, Way::Handoff, Way::Relay];
 
     pub fn name(self) -> &'static str {
         match self {
-            Way::OwnPort => "a port per room",
+            Way::Bare => "bare server",
             Way::Handoff => "handoff",
             Way::Relay => "relay",
-        }
-    }
-
-    fn flags(self) -> &'static [&'static str] {
-        match self {
-            // Below the ports that the kernel gives to clients.
-            Way::OwnPort => &["--pool", "0", "--room-ports", "21000-21999"],
-            Way::Handoff => &["--pool", "0"],
-            Way::Relay => &["--pool", "0", "--relay"],
         }
     }
 }
 
 pub struct Route {
     pub way: Way,
-    lobby: TestLobby,
-    room: Value,
-    room_pid: u64,
-    /// Where the room is reached.
+    server: Server,
     url: String,
     path: String,
     crowd: Crowd,
@@ -59,15 +49,21 @@ pub struct Route {
     connections: u64,
 }
 
-/// What was done in one turn, and what it took: the time, and the processors' time.
+enum Server {
+    Bare(Bare),
+    Cluster { lobby: TestLobby, room: Value, room_pid: u64 },
+}
+
+/// What was done in one turn, the time it took, and the processor time that was spent.
 pub struct Turn {
     pub done: u64,
     pub time: Duration,
     pub lobby: Duration,
+    /// By the room, or by the bare server.
     pub room: Duration,
-    /// By the one who measures.
+    /// By this process.
     pub load: Duration,
-    /// By what is no part of the measurement.
+    /// By all other processes of this machine.
     pub others: Duration,
 }
 
@@ -77,52 +73,58 @@ impl Turn {
     }
 }
 
+/// A player's seat, and how long it took to `joined`.
+pub struct Join {
+    seat: Seat,
+    /// Since the player asked the lobby, which decides at once.
+    pub since_asked: Duration,
+    /// Since the player received `reroute`.
+    pub since_sent: Duration,
+}
+
 impl Route {
-    /// Starts a lobby, and a room in which so many players stay.
+    /// Starts a lobby and a room, or a bare server, with this many players.
     pub async fn open(program: &Path, way: Way, players: usize) -> anyhow::Result<Route> {
-        let lobby = lobby::start(program, way.flags()).await;
-        // Enough for all who come and go.
-        let room = json!({ "capacity": 1000 });
-        let (first, reroute) = rerouted(&lobby, "create", room).await?;
-        let spawned = lobby.logged("spawned").await;
-        let room = reroute["room"].clone();
-        ensure!(spawned["room"] == room, "another room was started");
-        let mut route = Route {
-            way,
-            room,
-            room_pid: spawned["pid"].as_u64().context("no pid")?,
-            url: match reroute["url"].as_str().context("no url")? {
-                "" => lobby.url.clone(),
-                url => url.to_owned(),
-            },
-            path: reroute["path"].as_str().context("no path")?.to_owned(),
-            lobby,
-            crowd: Crowd::new(vec![]),
-            connections: 0,
+        let (server, url, path) = match way {
+            Way::Bare => {
+                let bare = Bare::start()?;
+                let url = bare.url.clone();
+                (Server::Bare(bare), url, "/socket.io".to_owned())
+            }
+            Way::Handoff => open_room(program, &["--pool", "0"]).await?,
+            Way::Relay => open_room(program, &["--pool", "0", "--relay"]).await?,
         };
-        let mut seats = vec![route.enter(&reroute).await?];
-        drop(first);
-        for _ in 1..players {
-            let (_in_the_lobby, reroute) = route.send_one().await?;
-            seats.push(route.enter(&reroute).await?);
+        let crowd = Crowd::new(vec![]);
+        let mut route = Route { way, server, url, path, crowd, connections: 0 };
+        let mut seats = Vec::new();
+        for _ in 0..players {
+            seats.push(route.join().await?.seat);
         }
         route.crowd = Crowd::new(seats);
         Ok(route)
     }
 
-    /// A new player is sent to the room. How long it takes him to `joined`: since he has asked, upon
-    /// which the lobby decides at once, and since he has heard `reroute`.
-    pub async fn join(&mut self) -> anyhow::Result<[Duration; 2]> {
-        let mut player = registered(&self.lobby).await?;
-        let asked = Instant::now();
-        player.emit("join", json!({ "room": self.room }));
-        let reroute = player.event("reroute").await;
+    /// A new player joins. A bare server has no lobby to be asked: its players only connect.
+    pub async fn join(&mut self) -> anyhow::Result<Join> {
+        let (player, asked, reroute) = match &self.server {
+            Server::Bare(_) => (None, Instant::now(), json!({ "path": self.path })),
+            Server::Cluster { lobby, room, .. } => {
+                let mut player = registered(lobby).await?;
+                let asked = Instant::now();
+                player.emit("join", json!({ "room": room }));
+                let reroute = player.event("reroute").await;
+                (Some(player), asked, reroute)
+            }
+        };
         let sent = Instant::now();
-        let _seat = self.enter(&reroute).await?;
-        Ok([asked.elapsed(), sent.elapsed()])
+        self.connections += 1;
+        let seat = Seat::take(&self.url, &reroute).await?;
+        let join = Join { seat, since_asked: asked.elapsed(), since_sent: sent.elapsed() };
+        drop(player);
+        Ok(join)
     }
 
-    /// The players ask the room for so long, each with one request on its way.
+    /// The players send requests for this long, each one at a time.
     pub async fn echo(&mut self, time: Duration) -> anyhow::Result<Turn> {
         let before = self.processor_times()?;
         let start = Instant::now();
@@ -130,7 +132,7 @@ impl Route {
         self.turn(done, start, before)
     }
 
-    /// So many connections to the room are made and dropped, `at_once` of them at a time.
+    /// Makes and drops `count` connections to the room, `at_once` of them at a time.
     pub async fn knock(&mut self, count: u64, at_once: u64) -> anyhow::Result<Turn> {
         let before = self.processor_times()?;
         let host = self.url.trim_start_matches("http://").to_owned();
@@ -160,41 +162,33 @@ impl Route {
         self.turn(done, start, before)
     }
 
-    /// Stops the lobby, whose own count tells how each connection really came to the room.
-    pub async fn close(self) -> anyhow::Result<String> {
-        let name = self.way.name();
-        let counts = lobby::stop(self.lobby).await?;
-        let (handed_off, relayed) = counts;
-        let right = match self.way {
-            Way::OwnPort => (0, 0),
-            Way::Handoff => (self.connections, 0),
+    /// Stops the lobby and checks by its own count that each connection came to the room in this way.
+    pub async fn close(self) -> anyhow::Result<()> {
+        let Server::Cluster { lobby, .. } = self.server else { return Ok(()) };
+        let counts = lobby::stop(lobby).await?;
+        let expected = match self.way {
             Way::Relay => (0, self.connections),
+            _ => (self.connections, 0),
         };
-        let said = format!("{name}: handed_off={handed_off} relayed={relayed}");
-        ensure!(self.connections > 0 && counts == right, "{said}, and not {right:?}");
-        Ok(format!("{said}, of {} connections", self.connections))
-    }
-
-    /// A new player, still in the lobby, who was told to go to the room.
-    async fn send_one(&self) -> anyhow::Result<(Client, Value)> {
-        rerouted(&self.lobby, "join", json!({ "room": self.room })).await
-    }
-
-    async fn enter(&mut self, reroute: &Value) -> anyhow::Result<Seat> {
-        self.connections += 1;
-        Seat::take(&self.url, reroute).await
+        let name = self.way.name();
+        ensure!(
+            counts == expected,
+            "{name}: (handed off, relayed) is {counts:?} instead of {expected:?}"
+        );
+        println!("{name}: {} connections, as the lobby counts", self.connections);
+        Ok(())
     }
 
     /// Of the lobby, the room, this process and the whole machine.
     fn processor_times(&self) -> anyhow::Result<[Duration; 4]> {
-        let time = processor_time;
-        let this = std::process::id().into();
-        Ok([
-            time(self.lobby.pid().as_raw_nonzero().get() as u64)?,
-            time(self.room_pid)?,
-            time(this)?,
-            machine_time()?,
-        ])
+        let (lobby, room) = match &self.server {
+            Server::Bare(bare) => (Duration::ZERO, processor_time(bare.pid())?),
+            Server::Cluster { lobby, room_pid, .. } => {
+                let lobby = lobby.pid().as_raw_nonzero().get() as u64;
+                (processor_time(lobby)?, processor_time(*room_pid)?)
+            }
+        };
+        Ok([lobby, room, processor_time(std::process::id().into())?, machine_time()?])
     }
 
     fn turn(&self, done: u64, start: Instant, before: [Duration; 4]) -> anyhow::Result<Turn> {
@@ -213,15 +207,21 @@ async fn registered(lobby: &TestLobby) -> anyhow::Result<Client> {
     Ok(client)
 }
 
-/// A new player asks the lobby for a seat.
-async fn rerouted(lobby: &TestLobby, event: &str, data: Value) -> anyhow::Result<(Client, Value)> {
-    let mut client = registered(lobby).await?;
-    client.emit(event, data);
-    let reroute = client.event("reroute").await;
-    Ok((client, reroute))
+/// Starts a lobby and opens a room. Returns also where the room is reached.
+async fn open_room(program: &Path, flags: &[&str]) -> anyhow::Result<(Server, String, String)> {
+    let lobby = lobby::start(program, flags).await;
+    let mut client = registered(&lobby).await?;
+    // Enough for all who come and go.
+    let room = client.ask("open", json!({ "capacity": 1000 })).await.map_err(Error::msg)?;
+    let spawned = lobby.logged("spawned").await;
+    ensure!(spawned["room"] == room, "another room was started");
+    let room_pid = spawned["pid"].as_u64().context("no pid")?;
+    let path = format!("/rooms/{}/socket.io", room.as_str().context("no id")?);
+    let url = lobby.url.clone();
+    Ok((Server::Cluster { lobby, room, room_pid }, url, path))
 }
 
-/// Connects, becomes a websocket, hears the room's first word, and hangs up.
+/// Connects, upgrades to a websocket, waits for the first packet, and hangs up.
 async fn knock(host: &str, request: &str) -> anyhow::Result<()> {
     let mut stream = TcpStream::connect(host).await?;
     stream.write_all(request.as_bytes()).await?;
@@ -229,9 +229,9 @@ async fn knock(host: &str, request: &str) -> anyhow::Result<()> {
     let mut length = 0;
     loop {
         let count = stream.read(&mut answer[length..]).await?;
-        ensure!(count > 0, "the room has hung up");
+        ensure!(count > 0, "the connection was closed");
         length += count;
-        ensure!(answer.starts_with(&b"HTTP/1.1 101 "[..length.min(13)]), "not let in");
+        ensure!(answer.starts_with(&b"HTTP/1.1 101 "[..length.min(13)]), "not upgraded");
         let head = answer[..length].windows(4).position(|bytes| bytes == b"\r\n\r\n");
         if head.is_some_and(|head| head + 4 < length) {
             return Ok(());

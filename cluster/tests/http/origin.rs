@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::{
     common::{
         raw::{Raw, http, status, websocket},
-        start_game, start_game_with,
+        start_game,
     },
     routing::relay::handing_off,
 };
@@ -38,7 +38,7 @@ async fn websockets_are_answered(cluster: TestLobby, cases: &[Case]) {
 }
 
 /// The same in lobby and rooms, on whatever way.
-const ALWAYS: [Case; 11] = [
+const ALWAYS: [Case; 12] = [
     (&[], 101, 101),
     (&[("Host", "HERE"), ("Origin", "http://OURS")], 101, 101),
     (&[("Host", "localhost"), ("Origin", "http://localhost")], 101, 101),
@@ -50,29 +50,17 @@ const ALWAYS: [Case; 11] = [
     (&[("Host", "evil.example")], 403, 403),
     (&[("Host", "evil.example"), ("Origin", "http://evil.example")], 403, 403),
     (&[("Host", "HERE"), ("Host", "evil.example")], 403, 403),
+    (&[("Host", "HERE"), ("Origin", "http://127.0.0.1:1")], 403, 403),
 ];
 
-const ANOTHER_PORT: &[(&str, &str)] = &[("Host", "HERE"), ("Origin", "http://127.0.0.1:1")];
-
 #[tokio::test]
-async fn other_sites_and_other_names_are_refused_by_the_lobby_and_by_rooms_that_get_the_socket() {
-    let cases = [&ALWAYS[..], &[(ANOTHER_PORT, 403, 403)]].concat();
-    websockets_are_answered(handing_off(&[]).await, &cases).await;
+async fn other_sites_and_other_names_are_refused_by_the_lobby_and_by_rooms_after_a_handoff() {
+    websockets_are_answered(handing_off(&[]).await, &ALWAYS).await;
 }
 
 #[tokio::test]
 async fn other_sites_and_other_names_are_refused_where_rooms_are_relayed_to() {
-    let cases = [&ALWAYS[..], &[(ANOTHER_PORT, 403, 403)]].concat();
-    let cluster = start_game_with(&["--relay"], &[("CLUSTER_ROOM_PORTS", "")]).await;
-    websockets_are_answered(cluster, &cases).await;
-}
-
-#[tokio::test]
-async fn other_sites_and_other_names_are_refused_by_rooms_with_ports_of_their_own() {
-    // Their pages come from the lobby's port.
-    let cases = [&ALWAYS[..], &[(ANOTHER_PORT, 403, 101)]].concat();
-    let cluster = start_game(&["--room-ports", "20000-29999"]).await;
-    websockets_are_answered(cluster, &cases).await;
+    websockets_are_answered(start_game(&["--relay"]).await, &ALWAYS).await;
 }
 
 #[tokio::test]

@@ -9,14 +9,13 @@ use serde_json::{Value, json};
 
 use crate::{
     common::raw::{Raw, http, status},
-    routing::relay::{counts, handing_off, take, upgrade},
+    routing::relay::{counts, handing_off, upgrade},
 };
 
-/// A room with a player in it: its id, and his connection.
+/// Opens a room with one player. Returns its id and the player's connection.
 async fn room(cluster: &TestLobby) -> (Value, Client) {
-    let mut ann = cluster.player("Ann").await;
-    let seat = ann.seat("create", json!({})).await;
-    (seat["room"].clone(), take(cluster, &seat).await)
+    let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
+    (client.event("joined").await["room"].take(), client)
 }
 
 /// The first line of the request for its websocket.

@@ -1,7 +1,7 @@
 //! Relayed connections: where the lobby's HTTP server owns the connection already, as behind a proxy
 //! that keeps its own for reuse, and where nothing can be handed off.
 
-use cluster::testing::{Client, TestLobby, eventually};
+use cluster::testing::{TestLobby, eventually};
 use futures_util::future::join_all;
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
@@ -14,16 +14,9 @@ use crate::common::{
 
 const PAGE: &str = "GET /dev HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// A cluster that hands off, whatever else is chosen for these tests.
+/// Starts the game with handoff, also where all other tests are relayed.
 pub async fn handing_off(flags: &[&str]) -> TestLobby {
-    start_game_with(flags, &[("CLUSTER_RELAY", ""), ("CLUSTER_ROOM_PORTS", "")]).await
-}
-
-/// Takes the seat at the public port, whether or not rooms have ports of their own.
-pub async fn take(cluster: &TestLobby, seat: &Value) -> Client {
-    let ticket = json!({ "ticket": seat["ticket"] });
-    let taken = Client::connect_at(&cluster.url, &path_of(&seat["room"]), ticket).await;
-    taken.expect("a good ticket")
+    start_game_with(flags, &[("CLUSTER_RELAY", "")]).await
 }
 
 /// The request for the room's websocket.
@@ -44,9 +37,7 @@ pub async fn counts(mut cluster: TestLobby) -> (u64, u64) {
 async fn relayed_messages_arrive_whole_and_in_order_both_ways() {
     let flags = [&["--relay", "--stop-timeout", "100ms"], &NO_RATE_LIMITS[..]].concat();
     let cluster = start_game(&flags).await;
-    let mut ann = cluster.player("Ann").await;
-    let seat = ann.seat("create", json!({})).await;
-    let mut anns = take(&cluster, &seat).await;
+    let mut anns = cluster.player("Ann").await.enter("create", json!({})).await;
     for n in 0..900 {
         anns.emit("log", json!({ "n": n }));
     }
@@ -96,11 +87,9 @@ async fn what_is_no_websocket_or_has_no_room_is_refused_and_the_connection_lives
 async fn a_relayed_connection_ends_with_its_room_and_with_its_browser() {
     let cluster = start_game(&["--relay"]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
-    let anns_seat = ann.seat("create", json!({})).await;
-    let room = &anns_seat["room"];
-    let bobs_seat = bob.seat("join", json!({ "room": room })).await;
-    let mut anns = take(&cluster, &anns_seat).await;
-    let bobs = take(&cluster, &bobs_seat).await;
+    let mut anns = ann.enter("create", json!({})).await;
+    let room = &anns.event("joined").await["room"];
+    let bobs = bob.enter("join", json!({ "room": room })).await;
     anns.event("player_joined").await;
     drop(bobs);
     assert_eq!(anns.event("player_left").await, json!({ "player": bob.you, "reason": "dropped" }));
