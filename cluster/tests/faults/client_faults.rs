@@ -21,7 +21,7 @@ use crate::{
 const GHOST: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_a_client_does_harms_nobody_else() {
+async fn faults_of_a_client_harm_nobody_else() {
     let _turn = ONE_AT_A_TIME.lock().await;
     changing_weather(&["--ticket-ttl", "6s"], async |storm| {
         silence(storm).await;

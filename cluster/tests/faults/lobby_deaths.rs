@@ -26,7 +26,7 @@ use crate::{
 const KILLS: usize = 200;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_lobby_leaves_no_room_behind_two_hundred_times_of_two_hundred() {
+async fn a_killed_lobby_leaves_no_room_behind_in_two_hundred_runs() {
     let _turn = ONE_AT_A_TIME.lock().await;
     let mut times = Vec::new();
     for _ in 0..KILLS {
@@ -116,7 +116,7 @@ async fn ctrl_c_in_a_terminal_reaches_the_lobby_and_the_rooms_are_drained() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lobby_whose_log_nobody_takes_any_more_goes_on() {
+async fn a_lobby_survives_a_closed_log() {
     let _turn = ONE_AT_A_TIME.lock().await;
     let folder = TestFolder::new();
     let program = folder.path().join("program");

@@ -21,7 +21,7 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_happens_to_the_lobby_it_goes_on_or_begins_again() {
+async fn the_lobby_survives_faults_and_restarts() {
     let _turn = ONE_AT_A_TIME.lock().await;
     let folder = TestFolder::new();
     // A copy that can be replaced.

@@ -13,7 +13,7 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_a_room_does_harms_no_other() {
+async fn faults_of_a_room_harm_no_other_room() {
     let _turn = ONE_AT_A_TIME.lock().await;
     changing_weather(&["--room-memory", "256m"], async |storm| {
         die(storm).await;

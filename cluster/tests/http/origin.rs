@@ -54,17 +54,17 @@ const ALWAYS: [Case; 12] = [
 ];
 
 #[tokio::test]
-async fn other_sites_and_other_names_are_refused_by_the_lobby_and_by_rooms_after_a_handoff() {
+async fn other_origins_and_hosts_are_refused_by_the_lobby_and_by_rooms_after_a_handoff() {
     websockets_are_answered(handing_off(&[]).await, &ALWAYS).await;
 }
 
 #[tokio::test]
-async fn other_sites_and_other_names_are_refused_where_rooms_are_relayed_to() {
+async fn other_origins_and_hosts_are_refused_over_relayed_connections() {
     websockets_are_answered(start_game(&["--relay"]).await, &ALWAYS).await;
 }
 
 #[tokio::test]
-async fn pages_that_are_allowed_may_connect_to_lobby_and_rooms_and_show_them_in_a_frame() {
+async fn allowed_origins_may_connect_to_lobby_and_rooms_and_frame_the_page() {
     let flags = ["--allow-origin", "https://example.org,http://friend.example.com:8080"];
     let cluster = handing_off(&flags).await;
     let (_, answer) = http(&cluster.url, "GET", "/", &[]).await;
@@ -82,7 +82,7 @@ async fn pages_that_are_allowed_may_connect_to_lobby_and_rooms_and_show_them_in_
 }
 
 #[tokio::test]
-async fn who_is_refused_is_told_why_and_what_to_do() {
+async fn a_refusal_says_why_and_what_to_do() {
     let cluster = start_game(&[]).await;
     let ask = async |request: &str| {
         let mut raw = Raw::connect(&cluster.url).await;

@@ -45,7 +45,7 @@ fn policy(answer: &str) -> &str {
 }
 
 #[tokio::test]
-async fn the_page_may_load_what_it_needs_from_us_and_nothing_else() {
+async fn the_content_security_policy_allows_only_what_the_page_needs() {
     let page = page();
     install_the_other_library(&page);
     let cluster = cluster_of(&page, &[]).await;
@@ -108,7 +108,7 @@ async fn client_libraries_come_from_here_or_from_the_cdn() {
 }
 
 #[tokio::test]
-async fn the_structures_part_of_the_page_is_not_in_its_folder_and_cannot_be_replaced_there() {
+async fn the_cluster_scripts_are_embedded_and_cannot_be_overridden_in_the_static_folder() {
     let page = page();
     put(&page, "static/cluster/cluster.js", "// our own");
     put(&page, "static/cluster/other.js", "// our own");
@@ -156,7 +156,7 @@ async fn the_structures_part_of_the_page_is_not_in_its_folder_and_cannot_be_repl
 }
 
 #[tokio::test]
-async fn behind_a_proxy_the_public_name_is_ours_and_rooms_are_reached_there() {
+async fn behind_a_proxy_the_public_url_is_allowed_and_rooms_are_reached_there() {
     // The log names only the public address: we must choose the port.
     let free = TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr()).expect("a port");
     let (port, here) = (free.port().to_string(), format!("http://{free}"));
@@ -176,7 +176,7 @@ async fn behind_a_proxy_the_public_name_is_ours_and_rooms_are_reached_there() {
 }
 
 #[tokio::test]
-async fn powers_for_development_can_be_taken_away() {
+async fn the_development_endpoints_can_be_turned_off() {
     let cluster = start_game_with(&[], &[("CLUSTER_DEV", "false")]).await;
     let (_, answer) = http(&cluster.url, "GET", "/dev", &[]).await;
     assert!(answer.ends_with("off"), "{answer}");
@@ -190,7 +190,7 @@ async fn powers_for_development_can_be_taken_away() {
 }
 
 #[tokio::test]
-async fn the_log_is_told_at_once_and_each_line_once() {
+async fn the_development_log_returns_each_line_once() {
     let cluster = start_game_with(&[], &[("CLUSTER_DEV", "true")]).await;
     let log = async |query: &str| {
         let path = format!("/dev/log{query}");
@@ -220,7 +220,7 @@ async fn the_log_is_told_at_once_and_each_line_once() {
 }
 
 #[tokio::test]
-async fn in_development_anyone_may_kill_a_room_and_other_sites_may_not() {
+async fn in_development_any_client_may_kill_a_room_but_other_sites_may_not() {
     let cluster = start_game_with(&[], &[("CLUSTER_DEV", "true")]).await;
     let (_, answer) = http(&cluster.url, "GET", "/dev", &[]).await;
     assert!(answer.ends_with("on"), "{answer}");

@@ -19,7 +19,7 @@ async fn dies(player: &mut TestPlayer) {
 
 /// The pause is longer than the test: on a busy machine three deaths may take seconds.
 #[tokio::test]
-async fn after_so_many_rooms_that_die_at_their_start_none_are_opened_for_a_while() {
+async fn repeated_failed_starts_open_the_circuit_breaker() {
     let cluster = start_game(&["--failed-starts", "3", "--failed-starts-pause", "10m"]).await;
     let mut ann = cluster.player("Ann").await;
     for _ in 0..3 {
@@ -39,7 +39,7 @@ async fn after_so_many_rooms_that_die_at_their_start_none_are_opened_for_a_while
 
 /// One death is enough here: there is no time in which it could be forgotten.
 #[tokio::test]
-async fn after_a_while_rooms_are_started_again() {
+async fn after_the_cooldown_rooms_are_started_again() {
     let cluster = start_game(&["--failed-starts", "1", "--failed-starts-pause", "2s"]).await;
     let mut ann = cluster.player("Ann").await;
     dies(&mut ann).await;
@@ -50,7 +50,7 @@ async fn after_a_while_rooms_are_started_again() {
 }
 
 #[tokio::test]
-async fn warm_rooms_that_die_count_as_well_and_none_are_started_meanwhile() {
+async fn warm_rooms_that_die_count_and_none_are_started_during_the_cooldown() {
     let flags = ["--pool", "2", "--failed-starts", "4", "--failed-starts-pause", "60s"];
     let cluster = start_game_with(&flags, &[("HOSTILE", "stillborn")]).await;
     cluster.logged(TRIPPED).await;
@@ -63,7 +63,7 @@ async fn warm_rooms_that_die_count_as_well_and_none_are_started_meanwhile() {
 }
 
 #[tokio::test]
-async fn a_refusal_and_a_room_that_was_closed_are_no_failures() {
+async fn refusals_and_closed_rooms_are_not_failed_starts() {
     let flags = ["--failed-starts", "3", "--failed-starts-pause", "60s", "--stop-timeout", "300ms"];
     let cluster = start_game(&flags).await;
     let mut ann = cluster.player("Ann").await;
@@ -83,7 +83,7 @@ async fn a_refusal_and_a_room_that_was_closed_are_no_failures() {
 }
 
 #[tokio::test]
-async fn one_player_whose_rooms_die_stops_himself_and_nobody_else() {
+async fn a_player_whose_rooms_die_stops_only_themselves() {
     let flags = ["--failed-starts", "5", "--failed-starts-pause", "60s"];
     let cluster = start_game(&flags).await;
     let mut eve = cluster.player("Eve").await;

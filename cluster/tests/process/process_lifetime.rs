@@ -54,7 +54,7 @@ async fn a_killed_lobby_leaves_no_room_behind_whatever_it_was_doing() {
 }
 
 #[tokio::test]
-async fn what_a_room_has_started_ends_with_it() {
+async fn child_processes_of_a_room_end_with_it() {
     let cluster = start_game(&[]).await;
     let mut boss = cluster.player("Boss").await;
     let finish = ("finish", json!({ "winner": "Ann" }));
@@ -69,7 +69,7 @@ async fn what_a_room_has_started_ends_with_it() {
 }
 
 #[tokio::test]
-async fn a_process_that_leaves_its_rooms_group_outlives_it_and_holds_nothing_of_the_lobby() {
+async fn a_process_that_leaves_its_rooms_process_group_outlives_it_and_delays_nothing() {
     let cluster = start_game(&["--pool", "0"]).await;
     let mut boss = cluster.player("Boss").await;
     let mut anns = cluster.player("Ann").await.enter("create", json!({})).await;
@@ -95,7 +95,7 @@ async fn a_process_that_leaves_its_rooms_group_outlives_it_and_holds_nothing_of_
 }
 
 #[tokio::test]
-async fn a_process_that_holds_its_rooms_channel_does_not_hold_up_the_rooms_end() {
+async fn a_process_that_inherits_the_channel_does_not_delay_the_end_of_its_room() {
     let environment = [("HOSTILE", "channel: daemon"), ("HOSTILE_ROOM", "1")];
     let cluster = start_game_with(&["--pool", "0"], &environment).await;
     let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
@@ -116,7 +116,7 @@ async fn a_process_that_holds_its_rooms_channel_does_not_hold_up_the_rooms_end()
 }
 
 #[tokio::test]
-async fn a_killed_lobby_leaves_nothing_behind_that_its_rooms_have_started() {
+async fn a_killed_lobby_leaves_no_child_process_of_a_room_behind() {
     for state in ["fine", "busy", "stopped"] {
         let mut cluster = start_game(&[]).await;
         let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
@@ -136,7 +136,7 @@ async fn a_killed_lobby_leaves_nothing_behind_that_its_rooms_have_started() {
 }
 
 #[tokio::test]
-async fn a_lobby_that_is_asked_to_stop_sends_everyone_home_and_leaves_nothing() {
+async fn a_graceful_shutdown_disconnects_everyone_and_leaves_no_process() {
     let stops = async |signal| {
         let mut cluster = start_game(&["--stop-timeout", "1s", "--pool", "2"]).await;
         let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
@@ -157,7 +157,7 @@ async fn a_lobby_that_is_asked_to_stop_sends_everyone_home_and_leaves_nothing() 
 }
 
 #[tokio::test]
-async fn a_lobby_that_stops_does_not_wait_for_a_room_that_hangs() {
+async fn a_stopping_lobby_does_not_wait_for_a_hung_room() {
     let mut cluster = start_game(&["--stop-timeout", "300ms"]).await;
     let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
     let forked = pid(&client.ask("fork", json!({})).await.expect("a process"));
@@ -169,7 +169,7 @@ async fn a_lobby_that_stops_does_not_wait_for_a_room_that_hangs() {
 }
 
 #[tokio::test]
-async fn a_lobby_that_stops_does_not_wait_for_its_computations() {
+async fn a_stopping_lobby_does_not_wait_for_its_computations() {
     let mut cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     ann.ask("compute", json!({ "ms": 60_000 })).await.expect("given away");
@@ -178,7 +178,7 @@ async fn a_lobby_that_stops_does_not_wait_for_its_computations() {
 }
 
 #[tokio::test]
-async fn a_lobby_that_stops_opens_no_room() {
+async fn a_stopping_lobby_opens_no_room() {
     let cluster = start_game(&["--stop-timeout", "20s"]).await;
     let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
     let mut boss = cluster.player("Boss").await;
@@ -248,7 +248,7 @@ async fn fifty_rooms_come_and_go_and_nothing_is_left_of_them() {
 }
 
 #[tokio::test]
-async fn a_room_gets_none_of_the_lobbys_descriptors() {
+async fn a_room_inherits_no_descriptors_of_the_lobby() {
     let cluster = start_game(&["--pool", "0"]).await;
     let mut guests = Vec::new();
     for _ in 0..10 {

@@ -22,7 +22,7 @@ async fn sent_away(room: &mut Client, why: &str) {
 }
 
 #[tokio::test]
-async fn the_lobby_kicks_from_the_lobby_and_he_may_come_again() {
+async fn a_player_kicked_from_the_lobby_may_return() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let kick = json!({ "player": bob.you["id"], "reason": "Too loud, \"Bob\"." });
@@ -35,7 +35,7 @@ async fn the_lobby_kicks_from_the_lobby_and_he_may_come_again() {
 }
 
 #[tokio::test]
-async fn the_lobby_kicks_from_a_room_and_he_may_come_again() {
+async fn a_player_kicked_from_a_room_may_return() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut bobs = bob.enter("create", json!({})).await;
@@ -50,7 +50,7 @@ async fn the_lobby_kicks_from_a_room_and_he_may_come_again() {
 }
 
 #[tokio::test]
-async fn one_with_a_ticket_in_his_hand_is_kicked_as_well() {
+async fn a_player_with_an_unused_ticket_can_be_kicked() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let seat = bob.seat("create", json!({})).await;
@@ -68,7 +68,7 @@ async fn one_with_a_ticket_in_his_hand_is_kicked_as_well() {
 }
 
 #[tokio::test]
-async fn one_who_is_kicked_while_he_moves_is_in_neither_room() {
+async fn a_player_kicked_during_a_transfer_is_in_neither_room() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut bobs = bob.enter("create", json!({})).await;
@@ -93,7 +93,7 @@ async fn one_who_is_kicked_while_he_moves_is_in_neither_room() {
 }
 
 #[tokio::test]
-async fn who_is_banned_is_out_until_he_is_unbanned() {
+async fn a_ban_lasts_until_the_player_is_unbanned() {
     let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let form = json!({ "name": "Bob", "id": "bob" });
@@ -152,7 +152,7 @@ async fn a_room_kicks_and_bans_for_itself_alone() {
 }
 
 #[tokio::test]
-async fn a_room_is_closed_with_a_reason_that_its_players_hear() {
+async fn a_closed_room_tells_its_players_the_reason() {
     let cluster = start_game(&["--stop-timeout", "300ms"]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut bobs = bob.enter("create", json!({})).await;
@@ -167,7 +167,7 @@ async fn a_room_is_closed_with_a_reason_that_its_players_hear() {
 }
 
 #[tokio::test]
-async fn a_room_that_is_closed_before_it_is_ready_ends_as_well() {
+async fn a_room_can_be_closed_before_it_is_ready() {
     let cluster = start_game(&["--ready-timeout", "500ms", "--stop-timeout", "100ms"]).await;
     let mut ann = cluster.player("Ann").await;
     let never = json!({ "options": { "opening": "never" } });
@@ -177,7 +177,7 @@ async fn a_room_that_is_closed_before_it_is_ready_ends_as_well() {
 }
 
 #[tokio::test]
-async fn a_room_that_does_not_end_when_it_is_closed_is_killed() {
+async fn a_room_that_ignores_close_is_killed() {
     let cluster = start_game(&["--stop-timeout", "100ms"]).await;
     let mut ann = cluster.player("Ann").await;
     let room = ann.ask("open", json!({ "options": { "clings": true } })).await.expect("a room");
@@ -187,7 +187,7 @@ async fn a_room_that_does_not_end_when_it_is_closed_is_killed() {
 }
 
 #[tokio::test]
-async fn a_room_that_is_closed_again_and_again_ends_no_later() {
+async fn repeated_closes_do_not_extend_the_deadline() {
     let cluster = start_game(&["--stop-timeout", "2s"]).await;
     let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
     let mut room = ann.enter("create", json!({})).await;
@@ -248,7 +248,7 @@ async fn a_reason_of_any_length_harms_nobody() {
 }
 
 #[tokio::test]
-async fn a_lock_of_the_lobby_lets_those_in_who_have_a_seat() {
+async fn a_lobby_lock_lets_players_with_a_seat_in() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let room = ann.ask("open", json!({})).await.expect("a room");
@@ -263,7 +263,7 @@ async fn a_lock_of_the_lobby_lets_those_in_who_have_a_seat() {
 }
 
 #[tokio::test]
-async fn a_room_opens_when_both_the_lobby_and_the_room_have_opened_it() {
+async fn a_room_is_unlocked_when_neither_lobby_nor_room_locks_it() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut bobs = bob.enter("create", json!({})).await;
@@ -281,7 +281,7 @@ async fn a_room_opens_when_both_the_lobby_and_the_room_have_opened_it() {
 }
 
 #[tokio::test]
-async fn all_rooms_are_told_at_once() {
+async fn a_message_can_be_sent_to_all_rooms() {
     let cluster = start_game(&[]).await;
     let mut boss = cluster.player("Boss").await;
     let mut rooms = Vec::new();

@@ -48,7 +48,7 @@ async fn relayed_messages_arrive_whole_and_in_order_both_ways() {
 }
 
 #[tokio::test]
-async fn a_connection_that_the_lobby_has_served_already_is_relayed() {
+async fn a_connection_already_served_by_the_lobby_is_relayed() {
     let cluster = handing_off(&["--stop-timeout", "100ms"]).await;
     let room = open_room(&cluster).await;
     let mut raw = Raw::connect(&cluster.url).await;
@@ -65,7 +65,7 @@ async fn a_connection_that_the_lobby_has_served_already_is_relayed() {
 }
 
 #[tokio::test]
-async fn what_is_no_websocket_or_has_no_room_is_refused_and_the_connection_lives_on() {
+async fn invalid_upgrades_are_refused_and_the_connection_stays_open() {
     let cluster = start_game(&["--relay"]).await;
     let room = open_room(&cluster).await;
     let mut raw = Raw::connect(&cluster.url).await;
@@ -84,7 +84,7 @@ async fn what_is_no_websocket_or_has_no_room_is_refused_and_the_connection_lives
 }
 
 #[tokio::test]
-async fn a_relayed_connection_ends_with_its_room_and_with_its_browser() {
+async fn a_relayed_connection_ends_with_its_room_and_with_its_client() {
     let cluster = start_game(&["--relay"]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut anns = ann.enter("create", json!({})).await;
@@ -99,7 +99,7 @@ async fn a_relayed_connection_ends_with_its_room_and_with_its_browser() {
 }
 
 #[tokio::test]
-async fn a_websocket_that_announces_a_body_is_refused() {
+async fn an_upgrade_request_with_a_body_is_refused() {
     let cluster = start_game(&["--relay"]).await;
     let room = open_room(&cluster).await;
     for body in ["Content-Length: 1", "Transfer-Encoding: chunked"] {
@@ -110,7 +110,7 @@ async fn a_websocket_that_announces_a_body_is_refused() {
 }
 
 #[tokio::test]
-async fn a_room_that_hangs_before_it_answers_is_told_to_the_browser() {
+async fn a_hung_room_is_reported_to_the_client_as_bad_gateway() {
     let cluster = start_game(&["--relay"]).await;
     let room = open_room(&cluster).await;
     kill_process(cluster.process_of(&room).await, Signal::STOP).expect("it runs");
@@ -121,7 +121,7 @@ async fn a_room_that_hangs_before_it_answers_is_told_to_the_browser() {
 }
 
 #[tokio::test]
-async fn whatever_a_room_answers_the_browser_hears_in_time_and_nothing_is_left() {
+async fn bad_answers_of_a_room_reach_the_client_as_errors_and_leave_nothing() {
     let ways = ["silence", "half", "garbage", "endless", "large", "end"];
     join_all(ways.map(async |how| {
         let cluster = hostile(how).await;
@@ -138,7 +138,7 @@ async fn whatever_a_room_answers_the_browser_hears_in_time_and_nothing_is_left()
 }
 
 #[tokio::test]
-async fn a_room_that_does_not_read_does_not_keep_a_browser_that_is_gone() {
+async fn a_room_that_does_not_read_does_not_keep_a_closed_connection() {
     let cluster = hostile("deaf").await;
     let room = open_room(&cluster).await;
     let before = cluster.descriptors();
