@@ -11,7 +11,7 @@ async fn play_fills_the_fullest_open_room_and_opens_another_when_it_is_full() {
     let mut cid = lobby.player("Cid").await;
     ann.ask("open", json!({ "capacity": 2 })).await.expect("an empty room");
     let mut anns = ann.enter("create", json!({ "capacity": 2 })).await;
-    let mut bobs = bob.enter("play", json!({ "kind": "unruly" })).await;
+    let mut bobs = bob.enter("play", json!({ "kind": "game" })).await;
     let room = anns.event("joined").await["room"].take();
     assert_eq!(bobs.event("joined").await["room"], room, "where somebody is already");
     let cids = cid.ask("play", json!({})).await.expect("a room");
@@ -58,7 +58,7 @@ async fn malformed_or_unknown_rooms_and_codes_are_refused() {
     for (event, data, code) in [
         ("play", json!({ "kind": "chess" }), "no_such_kind"),
         ("play", json!({ "kind": 7 }), "bad_message"),
-        ("play", json!("unruly"), "bad_message"),
+        ("play", json!("game"), "bad_message"),
         ("join", json!({}), "bad_message"),
         ("join", json!({ "room": 1 }), "bad_message"),
         ("join", json!({ "room": "999" }), "no_such_room"),

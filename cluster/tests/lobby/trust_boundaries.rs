@@ -41,7 +41,7 @@ async fn an_identity_too_large_for_a_frame_is_refused_and_harms_no_room() {
 
 #[tokio::test]
 async fn a_room_cannot_affect_the_players_of_another() {
-    let cluster = start_game_with(&[], &[("HOSTILE", "silence")]).await;
+    let cluster = start_game_with(&[], &[("FAULTY", "silence")]).await;
     let mut players = join_all((0..3).map(async |_| cluster.player("Ann").await)).await;
     let first = players[0].ask("open", json!({})).await.expect("a room");
     players[0].seat("join", json!({ "room": first })).await;

@@ -52,7 +52,7 @@ async fn after_the_cooldown_rooms_are_started_again() {
 #[tokio::test]
 async fn warm_rooms_that_die_count_and_none_are_started_during_the_cooldown() {
     let flags = ["--pool", "2", "--failed-starts", "4", "--failed-starts-pause", "60s"];
-    let cluster = start_game_with(&flags, &[("HOSTILE", "stillborn")]).await;
+    let cluster = start_game_with(&flags, &[("FAULTY", "stillborn")]).await;
     cluster.logged(TRIPPED).await;
     let mut ann = cluster.player("Ann").await;
     assert_eq!(ann.ask("create", json!({})).await, Err("no_room".into()));

@@ -107,7 +107,7 @@ async fn invalid_frames_on_its_channel_end_only_the_room_itself() {
         ("end", "crashed"),
     ] {
         let fault = format!("channel: {fault}");
-        let environment = [("HOSTILE", &*fault), ("HOSTILE_ROOM", "1")];
+        let environment = [("FAULTY", &*fault), ("FAULTY_ROOM", "1")];
         let flags = ["--pool", "0", "--heartbeat", "500ms", "--heartbeat-timeout", "2s"];
         let cluster = start_game_with(&flags, &environment).await;
         let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);

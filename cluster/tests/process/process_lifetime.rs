@@ -96,7 +96,7 @@ async fn a_process_that_leaves_its_rooms_process_group_outlives_it_and_delays_no
 
 #[tokio::test]
 async fn a_process_that_inherits_the_channel_does_not_delay_the_end_of_its_room() {
-    let environment = [("HOSTILE", "channel: daemon"), ("HOSTILE_ROOM", "1")];
+    let environment = [("FAULTY", "channel: daemon"), ("FAULTY_ROOM", "1")];
     let cluster = start_game_with(&["--pool", "0"], &environment).await;
     let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
     let before = cluster.descriptors();

@@ -90,7 +90,7 @@ async fn a_burst_of_lines_is_logged_completely() {
 
 #[tokio::test]
 async fn a_room_that_sends_endlessly_is_throttled_and_not_hung() {
-    let environment = [("HOSTILE", "channel: flood"), ("HOSTILE_ROOM", "1")];
+    let environment = [("FAULTY", "channel: flood"), ("FAULTY_ROOM", "1")];
     let flags = ["--pool", "0", "--heartbeat", "500ms", "--heartbeat-timeout", "2s"];
     let cluster = start_game_with(&flags, &environment).await;
     let mut boss = cluster.player("Boss").await;

@@ -124,7 +124,7 @@ async fn a_hung_room_is_reported_to_the_client_as_bad_gateway() {
 async fn bad_answers_of_a_room_reach_the_client_as_errors_and_leave_nothing() {
     let ways = ["silence", "half", "garbage", "endless", "large", "end"];
     join_all(ways.map(async |how| {
-        let cluster = hostile(how).await;
+        let cluster = faulty(how).await;
         let room = open_room(&cluster).await;
         let before = cluster.descriptors();
         let mut raw = Raw::connect(&cluster.url).await;
@@ -139,7 +139,7 @@ async fn bad_answers_of_a_room_reach_the_client_as_errors_and_leave_nothing() {
 
 #[tokio::test]
 async fn a_room_that_does_not_read_does_not_keep_a_closed_connection() {
-    let cluster = hostile("deaf").await;
+    let cluster = faulty("deaf").await;
     let room = open_room(&cluster).await;
     let before = cluster.descriptors();
     let mut raw = Raw::connect(&cluster.url).await;
@@ -152,8 +152,8 @@ async fn a_room_that_does_not_read_does_not_keep_a_closed_connection() {
 }
 
 /// A cluster whose rooms answer browsers in a bad way.
-async fn hostile(how: &str) -> TestLobby {
-    start_game_with(&["--relay", "--pool", "0"], &[("HOSTILE", how)]).await
+async fn faulty(how: &str) -> TestLobby {
+    start_game_with(&["--relay", "--pool", "0"], &[("FAULTY", how)]).await
 }
 
 async fn open_room(cluster: &TestLobby) -> Value {
