@@ -140,7 +140,11 @@ async fn a_client_that_does_not_answer_pings_is_disconnected() {
     // The client sends nothing more, not even pongs.
     assert_eq!(anns.event("player_left").await["player"], bob.you);
     raw.rest().await;
-    assert_eq!(anns.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)), "a client that answers stays");
+    assert_eq!(
+        anns.ask("echo", json!({ "n": 1 })).await,
+        Ok(json!(1)),
+        "a client that answers stays"
+    );
 }
 
 #[tokio::test]

@@ -167,7 +167,8 @@ async fn every_lobby_hook_is_called_once_per_event() {
     let mut boss = cluster.player("Boss").await;
     let mut ann = cluster.player("Ann").await;
     let anns = ann.enter("create", json!({})).await;
-    eventually("the player has left", || (cluster.count("left the lobby") == 1).then_some(())).await;
+    eventually("the player has left", || (cluster.count("left the lobby") == 1).then_some(()))
+        .await;
     anns.leave().await;
     ann.back().await;
     ann.lobby.take().expect("in the lobby").leave().await;

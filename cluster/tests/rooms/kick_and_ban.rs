@@ -100,7 +100,9 @@ async fn a_ban_lasts_until_the_player_is_unbanned() {
     let mut bob = cluster.player_as(form.clone()).await;
     let mut bobs = bob.enter("create", json!({})).await;
     bobs.event("joined").await;
-    ann.ask("ban", json!({ "player": "bob", "reason": "Cheating." })).await.expect("any player may");
+    ann.ask("ban", json!({ "player": "bob", "reason": "Cheating." }))
+        .await
+        .expect("any player may");
     sent_away(&mut bobs, "Cheating.").await;
     // The token is valid but the player is banned, also if they register again.
     for _ in 0..2 {
@@ -157,7 +159,9 @@ async fn a_closed_room_tells_its_players_the_reason() {
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut bobs = bob.enter("create", json!({})).await;
     let room = bobs.event("joined").await["room"].take();
-    ann.ask("close", json!({ "room": room, "reason": "maintenance" })).await.expect("any player may");
+    ann.ask("close", json!({ "room": room, "reason": "maintenance" }))
+        .await
+        .expect("any player may");
     cluster.logged("on_drain").await;
     sent_away(&mut bobs, "maintenance").await;
     assert_eq!(bob.back().await["returned"], json!({ "room": room, "reason": "maintenance" }));

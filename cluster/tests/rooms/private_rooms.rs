@@ -26,7 +26,11 @@ async fn a_private_room_is_joined_by_its_code() {
     let sloppy = format!(" {} ", code.to_lowercase());
     let mut bobs = bob.enter("join_by_code", json!({ "code": sloppy })).await;
     let joined = bobs.event("joined").await;
-    assert_eq!((&joined["room"], &joined["code"]), (&room, &json!(code)), "players can share the code");
+    assert_eq!(
+        (&joined["room"], &joined["code"]),
+        (&room, &json!(code)),
+        "players can share the code"
+    );
 }
 
 #[tokio::test]

@@ -56,7 +56,11 @@ async fn a_refused_websocket_is_closed() {
         let body = request("POST", "/", &[("Content-Length", "5")]) + "x";
         assert_eq!(refused(body + &websocket("/socket.io", &[])).await, 405);
         // None of them has used the ticket.
-        ann.take(&seat).await.ask("echo", json!({ "n": 1 })).await.expect("the seat is still theirs");
+        ann.take(&seat)
+            .await
+            .ask("echo", json!({ "n": 1 }))
+            .await
+            .expect("the seat is still theirs");
     }
 }
 
