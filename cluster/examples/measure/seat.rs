@@ -1,4 +1,5 @@
-//! A player's connection to a room. It costs this process as little as possible: frames are not parsed.
+//! A player's connection to a room. It costs this process as little as possible: frames are not
+//! parsed.
 
 use anyhow::{Context as _, Error};
 use cluster::testing::{Connection, Packet};
@@ -85,7 +86,7 @@ async fn sit(
                 }
                 Err(_) => return,
             },
-            // Between two turns there are pings to answer.
+            // Pings are answered between two turns.
             frame = seat.next() => match frame {
                 Ok(_) => continue,
                 Err(error) => Err(error),
