@@ -35,8 +35,7 @@ async fn faults_of_a_client_harm_nobody_else() {
 }
 
 async fn silence(test: &mut FaultTest) {
-    let must =
-        "half a header, or a websocket, and then silence: cut off, and delays nobody";
+    let must = "half a header, or a websocket, and then silence: cut off, and delays nobody";
     let inject = async |test: &mut FaultTest| {
         let room = path_of(&test.group().room);
         let mut silent = Vec::new();
@@ -69,8 +68,7 @@ async fn silence(test: &mut FaultTest) {
 }
 
 async fn floods(test: &mut FaultTest) {
-    let must =
-        "a client that floods is throttled and soon disconnected, and others are answered";
+    let must = "a client that floods is throttled and soon disconnected, and others are answered";
     let inject = async |test: &mut FaultTest| {
         let mut ann = test.cluster.player("Ann").await;
         (0..20_000).for_each(|_| ann.lobby().emit("list", json!({})));

@@ -222,7 +222,8 @@ impl FaultTest {
             group.players.iter().map(|guest| guest.you["id"].to_string()).collect();
         let mut last = begun;
         while !missing.is_empty() {
-            let back = soon("the victims are back", self.back.recv()).await.expect("their tasks run");
+            let back =
+                soon("the victims are back", self.back.recv()).await.expect("their tasks run");
             assert!(missing.remove(&back.id.to_string()), "one of the victims: {back:?}");
             assert_eq!(back.returned, json!({ "room": group.room, "reason": reason }));
             last = back.at;

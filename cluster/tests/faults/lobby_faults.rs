@@ -50,7 +50,8 @@ async fn the_lobby_survives_faults_and_restarts() {
     clock_jumps(&mut test, &clock).await;
     descriptors(&mut test).await;
     program_replaced(&mut test, &program).await;
-    let must = "the lobby is killed with all rooms and restarted: everyone returns with their token";
+    let must =
+        "the lobby is killed with all rooms and restarted: everyone returns with their token";
     let test = restart(test, Signal::KILL, must).await;
     let must =
         "the lobby stops gracefully and is restarted: everyone was told `closed` and returns";
@@ -116,7 +117,8 @@ async fn clock_jumps(test: &mut FaultTest, clock: &Path) {
 }
 
 async fn descriptors(test: &mut FaultTest) {
-    let must = "without free descriptors no connection is accepted and players play on; with them all are";
+    let must =
+        "without free descriptors no connection is accepted and players play on; with them all are";
     let inject = async |test: &mut FaultTest| {
         let before = getrlimit(Resource::Nofile);
         let few = test.cluster.descriptors() as u64 + 3;

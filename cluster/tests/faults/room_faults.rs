@@ -115,13 +115,17 @@ async fn hang(test: &mut FaultTest) {
 async fn begin(test: &mut FaultTest) {
     for (opening, outcome, must) in [
         (json!("never"), "no_room", "players waiting for a room that is never ready are refused"),
-        (json!("spin"), "room_gone", "players waiting for a room that hangs in on_open are refused"),
-        (json!("panic"), "room_gone", "players waiting for a room that panics in on_open are refused"),
         (
-            json!({ "late": { "ms": 1000 } }),
-            "",
-            "players waiting for a slow room join late",
+            json!("spin"),
+            "room_gone",
+            "players waiting for a room that hangs in on_open are refused",
         ),
+        (
+            json!("panic"),
+            "room_gone",
+            "players waiting for a room that panics in on_open are refused",
+        ),
+        (json!({ "late": { "ms": 1000 } }), "", "players waiting for a slow room join late"),
     ] {
         let inject = async |test: &mut FaultTest| {
             let mut ann = test.cluster.player("Ann").await;

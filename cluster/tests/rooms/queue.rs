@@ -129,7 +129,7 @@ async fn the_queue_survives_while_no_room_can_be_opened() {
     for player in [&mut ann, &mut bob, &mut cid, &mut dan] {
         queue(player, "duel").await;
     }
-    let tries = "those who wait still wait";
+    let tries = "cannot open a room for the queue; trying again";
     // Each new player causes an attempt, and two more follow.
     eventually("tries", || (cluster.count(tries) >= 3 + 2).then_some(())).await;
     // Sent when it changed and not at each attempt: one, two, three, four players.

@@ -1,9 +1,10 @@
-//! A queue that fills rooms: players wait until enough of them are there, and go to a new room together.
-//! It is built from what every hook can do.
+//! A matchmaking queue: players wait until there are enough of them, and join a new room together.
+//! It is built from the public API alone.
 //!
-//! `server.rs` keeps a [`Queue`] in its state, implements [`Queued`], and calls `self.enqueue(…)` and
-//! `self.dequeue(…)` in its hooks; the second one also in `on_leave`: who has left the lobby does not
-//! wait any more. Nor does one whose room could not let him in: he is told, as `refused { event: "reroute" }`.
+//! `server.rs` keeps a [`Queue`] in its state, implements [`Queued`], and calls `self.enqueue(…)`
+//! and `self.dequeue(…)` in its hooks; the latter also in `on_leave`, as a player who leaves the
+//! lobby leaves the queue. A player whom the room refuses leaves it, too, and is told by `refused {
+//! event: "reroute" }`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,28 +14,28 @@ use std::{
 use cluster::{Answer, LobbyContext, Player, Room, RoomManager, Timer, ok};
 use tracing::warn;
 
-/// When no room can be opened, those who wait try again after this.
+/// The delay before the next attempt when no room can be opened.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// A lobby with a queue, or with one for each kind of game.
 pub trait Queued<R: Room>: RoomManager<R> {
-    /// What players wait for: a mode, a map, a language. `()` if there is one queue.
+    /// What players queue for: a mode, a map, a language. `()` if there is one queue.
     type Kind: Ord + Clone + 'static;
 
-    /// Where the lobby keeps it.
+    /// The queue in the lobby's state.
     fn queue(&mut self) -> &mut Queue<Self::Kind>;
 
-    /// How many go together.
+    /// How many players join a room together.
     fn rules(&self, kind: &Self::Kind) -> Rules;
 
-    /// The room for these players.
+    /// The options of the room for these players.
     fn options(&self, kind: &Self::Kind, players: &[Player]) -> R::Options;
 
-    /// Tells a player his place, from 1, and how many wait, whenever that changes.
+    /// The event that tells a player their place, from 1, and how many wait, whenever that changes.
     fn place(&self, place: usize, waiting: usize) -> Self::Event;
 
-    /// A player waits from now on, or goes on waiting, and in no other queue any more. Answers `{}`;
-    /// `place` is told.
+    /// Adds a player to this queue, or keeps them in it, and removes them from any other. Answers
+    /// `{}` and sends `place`.
     fn enqueue(&mut self, lobby: &LobbyContext<Self>, player: &Player, kind: Self::Kind) -> Answer {
         if self.queue().find(player).is_some_and(|(waits_for, _)| waits_for == kind) {
             self.tell_places(lobby, &kind);
@@ -50,7 +51,7 @@ pub trait Queued<R: Room>: RoomManager<R> {
         ok()
     }
 
-    /// A player does not wait any more, if he did.
+    /// Removes a player from the queue, if they wait.
     fn dequeue(&mut self, lobby: &LobbyContext<Self>, player: &Player) {
         if let Some((kind, at)) = self.queue().find(player) {
             let line = self.queue().lines.entry(kind.clone()).or_default();
@@ -75,16 +76,16 @@ pub trait Queued<R: Room>: RoomManager<R> {
         }
     }
 
-    /// Opens rooms for those who can go; whether there were any.
+    /// Opens rooms for players who are enough. Returns whether there were any.
     #[doc(hidden)]
     fn fill(&mut self, lobby: &LobbyContext<Self>, kind: &Self::Kind) -> bool {
         let mut some_went = false;
         let rules = self.rules(kind);
         while let Some(players) = self.queue().first(kind, &rules) {
             let room = lobby.create::<R>(None, rules.size, self.options(kind, &players));
-            let Ok(room) = room.inspect_err(|error| warn!(%error, "those who wait still wait"))
+            let Ok(room) = room.inspect_err(|error| warn!(%error, "cannot open a room for the queue; trying again"))
             else {
-                // One at a time, however many come meanwhile.
+                // One retry at a time, however many players arrive meanwhile.
                 if self.queue().retrying.insert(kind.clone()) {
                     let kind = kind.clone();
                     lobby.after(RETRY, move |server, lobby| {
@@ -97,7 +98,7 @@ pub trait Queued<R: Room>: RoomManager<R> {
             let line = self.queue().lines.entry(kind.clone()).or_default();
             line.drain(..players.len()).for_each(|gone| lobby.cancel(gone.timer));
             self.queue().lines.retain(|_, line| !line.is_empty());
-            // Should they be refused, they are told so, and wait no more.
+            // If the room refuses them, they are told, and wait no more.
             let opened = room.clone();
             lobby.reroute_then(&players, &room, move |_, lobby, sent| {
                 if sent.is_err() {
@@ -122,18 +123,18 @@ pub trait Queued<R: Room>: RoomManager<R> {
 /// How many players go to a room together.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
-    /// So many, as soon as they are there: the seats of the room. At most 32.
+    /// The number of seats: as soon as this many wait, they join. At most 32.
     pub size: usize,
-    /// Or, once somebody has waited for `patience`, all who are there if they are at least so many.
+    /// Once a player has waited for `patience`, this many are enough.
     pub fewest: usize,
     pub patience: Duration,
 }
 
-/// Who waits, in the order in which they came; everyone once at most.
+/// The players who wait, in order of arrival, each at most once.
 #[derive(Debug)]
 pub struct Queue<Kind> {
     lines: BTreeMap<Kind, Vec<Waiting>>,
-    /// For these no room could be opened; they try again soon.
+    /// Kinds whose next attempt to open a room is scheduled.
     retrying: BTreeSet<Kind>,
 }
 
@@ -151,7 +152,7 @@ impl<Kind> Default for Queue<Kind> {
 }
 
 impl<Kind: Ord + Clone> Queue<Kind> {
-    /// For what a player waits, and how many do so longer than he.
+    /// The kind that a player queues for, and how many are ahead of them.
     pub fn find(&self, player: &Player) -> Option<(Kind, usize)> {
         self.lines.iter().find_map(|(kind, line)| {
             let at = line.iter().position(|waiting| waiting.player.id == player.id)?;
@@ -159,7 +160,7 @@ impl<Kind: Ord + Clone> Queue<Kind> {
         })
     }
 
-    /// Those who can go now.
+    /// The players who can join a room now.
     fn first(&self, kind: &Kind, rules: &Rules) -> Option<Vec<Player>> {
         let line = self.lines.get(kind)?;
         let impatient = line.iter().any(|waiting| !waiting.patient);
