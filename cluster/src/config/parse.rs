@@ -3,9 +3,8 @@
 use std::{fmt, str::FromStr, time::Duration};
 
 use anyhow::{Context as _, bail, ensure};
+use axum::http::uri::Authority;
 use serde::{Deserialize, Serialize};
-
-use crate::config::authority::Authority;
 
 /// An http or https address without a trailing slash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +15,11 @@ impl PublicUrl {
     /// The address as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The address without a path: `https://play.example.org:8443`.
+    pub(crate) fn origin(&self) -> String {
+        format!("{}://{}", self.scheme(), self.authority())
     }
 
     /// `play.example.org` or `play.example.org:8443`.
@@ -36,12 +40,8 @@ impl FromStr for PublicUrl {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let url = PublicUrl(text.trim_end_matches('/').to_owned());
         ensure!(
-            matches!(url.scheme(), "http" | "https") && !url.authority().is_empty(),
+            matches!(url.scheme(), "http" | "https") && authority(url.authority()).is_some(),
             "expected an address such as https://play.example.org"
-        );
-        ensure!(
-            Authority::parse(url.authority()).is_some(),
-            "expected a host name or an address, and perhaps a port"
         );
         ensure!(
             url.0.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'<>;,".contains(&byte)),
@@ -49,6 +49,16 @@ impl FromStr for PublicUrl {
         );
         Ok(url)
     }
+}
+
+/// A host and perhaps a port, in lower case. Nothing else: no user, no empty port.
+pub(crate) fn authority(text: &str) -> Option<Authority> {
+    let authority: Authority = text.to_ascii_lowercase().parse().ok()?;
+    let plain = match authority.port_u16() {
+        Some(port) => format!("{}:{port}", authority.host()),
+        None => authority.host().to_owned(),
+    };
+    (authority.as_str() == plain).then_some(authority)
 }
 
 pub(super) fn positive(text: &str) -> anyhow::Result<usize> {

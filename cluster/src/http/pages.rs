@@ -20,6 +20,7 @@ use axum::{
             CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
             X_CONTENT_TYPE_OPTIONS,
         },
+        uri::Authority,
     },
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -30,7 +31,7 @@ use tokio::sync::mpsc;
 use tower_http::services::ServeDir;
 
 use crate::{
-    config::{authority::Authority, settings::Settings},
+    config::{parse::PublicUrl, settings::Settings},
     http::{
         assets::{assets, libraries_installed},
         origin::Origins,
@@ -92,17 +93,16 @@ fn is_hidden(path: &str) -> bool {
 fn content_security_policy(settings: &Settings, here: &Authority) -> String {
     let cdn = match libraries_installed(settings) {
         true => String::new(),
-        false => format!(" {}://{}", settings.cdn.scheme(), settings.cdn.authority()),
+        false => format!(" {}", settings.cdn.origin()),
     };
-    // A proxy in front may have put another name into `Host` than the browser's.
-    let public = settings.public_url.as_ref().and_then(|url| Authority::parse(url.authority()));
-    let mut sockets = websockets(here);
-    if let Some(public) = public.filter(|public| public != here) {
-        sockets += &websockets(&public);
+    // A proxy in front may have replaced the `Host` that the browser sent.
+    let public = settings.public_url.as_ref().map(PublicUrl::authority);
+    let mut sockets = websockets(here.as_str());
+    if let Some(public) = public.filter(|public| *here != **public) {
+        sockets += &websockets(public);
     }
-    let frames = settings.allow_origin.iter();
-    let frames: String =
-        frames.map(|url| format!(" {}://{}", url.scheme(), url.authority())).collect();
+    let allowed = settings.allow_origin.iter();
+    let frames: String = allowed.map(|url| format!(" {}", url.origin())).collect();
     format!(
         "default-src 'none'; script-src 'self'{cdn}; style-src 'self'; img-src 'self' data:; \
          font-src 'self'; media-src 'self'; connect-src 'self'{sockets}; base-uri 'none'; \
@@ -110,12 +110,11 @@ fn content_security_policy(settings: &Settings, here: &Authority) -> String {
     )
 }
 
-/// Not every browser counts a websocket to here as `'self'`. A policy cannot name an IPv6 address.
-fn websockets(Authority { host, port }: &Authority) -> String {
-    let port = port.map(|port| format!(":{port}")).unwrap_or_default();
-    match host.starts_with('[') {
+/// Some browsers do not count a websocket as `'self'`. A policy cannot name an IPv6 address.
+fn websockets(authority: &str) -> String {
+    match authority.starts_with('[') {
         true => String::new(),
-        false => format!(" ws://{host}{port} wss://{host}{port}"),
+        false => format!(" ws://{authority} wss://{authority}"),
     }
 }
 
@@ -143,7 +142,7 @@ async fn log(RawQuery(query): RawQuery) -> Response {
 
 /// Refuses requests that were not meant for this server or that another site's page makes. What
 /// answers all others has the place that they were sent to as an [`Authority`].
-pub(crate) fn only_ours(app: Router, origins: Origins) -> Router {
+pub(crate) fn check_origin(app: Router, origins: Origins) -> Router {
     let check = async |State(origins): State<Arc<Origins>>, mut request: Request, next: Next| {
         let mut response = match origins.check(&request) {
             Ok(here) => {

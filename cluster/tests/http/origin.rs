@@ -105,7 +105,7 @@ async fn who_is_refused_is_told_why_and_what_to_do() {
         ("GET / HTTP/1.1\r\nHost: play.example.org\r\n\r\n", "--public-url or --allow-origin"),
         (
             "GET / HTTP/1.1\r\nHost: localhost\r\nOrigin: https://example.org\r\n\r\n",
-            "a page of another site may not connect here: --allow-origin",
+            "pages of other sites may not connect: start the lobby with --allow-origin",
         ),
         ("GET / HTTP/1.0\r\n\r\n", "a Host header is needed"),
         ("GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", "may come once"),
