@@ -149,11 +149,8 @@ impl ConnectionLimiter {
         let Ok(_permit) = self.0.rejections.try_acquire() else {
             return;
         };
-        let length = TOO_MANY.len();
-        let response = format!(
-            "HTTP/1.1 429 Too Many Requests\r\nConnection: close\r\nContent-Type: text/plain\r\n\
-             Content-Length: {length}\r\n\r\n{TOO_MANY}"
-        );
+        let response =
+            format!("HTTP/1.1 429 Too Many Requests\r\nConnection: close\r\n\r\n{TOO_MANY}");
         let respond = async {
             stream.write_all(response.as_bytes()).await?;
             stream.shutdown().await?;

@@ -3,7 +3,6 @@
 
 use std::{
     convert::Infallible,
-    net::SocketAddr,
     os::fd::OwnedFd,
     sync::{Arc, Mutex},
     time::Duration,
@@ -16,8 +15,7 @@ use axum::{
         HeaderValue, Request, StatusCode,
         header::{CONNECTION, UPGRADE},
     },
-    middleware,
-    response::{IntoResponse as _, Response},
+    response::IntoResponse as _,
 };
 use hyper::{
     body::{Body as _, Incoming},
@@ -34,7 +32,7 @@ use rustix::net::AddressFamily;
 use rustix::net::sockopt;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpSocket, TcpStream, UnixStream},
+    net::{TcpListener, TcpStream, UnixStream},
 };
 
 use crate::{
@@ -53,23 +51,8 @@ pub(crate) const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// quarter of an hour, and the client's writer would wait.
 #[cfg(target_os = "linux")]
 const USER_TIMEOUT: Duration = Duration::from_secs(4);
-/// Connections that wait to be accepted. The players of a room that died come back all at once, and the
-/// kernel retries a connection for which there is no place only after a second.
-const BACKLOG: u32 = 1024;
 /// How long to wait when accepting fails, as it does without free descriptors.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
-
-/// Listens on an address; port 0 takes a free one.
-pub(crate) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let listen = || {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        // A port is free again as soon as its server has stopped.
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        socket.listen(BACKLOG)
-    };
-    listen().with_context(|| format!("cannot listen on {address}"))
-}
 
 /// Accepts connections for ever, and calls `serve` for each. At the limit of all connections, further
 /// ones wait in the backlog.
@@ -107,21 +90,21 @@ impl Server {
         Server { app, header_timeout: limits.header_timeout, frames: limits.frames() }
     }
 
-    /// A server with the same limits for another app.
-    pub fn with(self, app: Router) -> Self {
-        Server { app, ..self }
+    pub async fn serve_accepted(self, stream: TcpStream, permit: ConnectionPermit) {
+        self.serve_tcp(stream, permit, true).await;
     }
 
-    pub async fn serve_tcp(self, stream: TcpStream, permit: ConnectionPermit) {
+    async fn serve_tcp(self, stream: TcpStream, permit: ConnectionPermit, keep_alive: bool) {
         // Both only tune the connection; on one that is gone they fail, and serving ends at once.
         let _ = stream.set_nodelay(true);
         #[cfg(target_os = "linux")]
         let _ = sockopt::set_tcp_user_timeout(&stream, USER_TIMEOUT.as_millis() as u32);
-        self.serve(stream, permit).await;
+        self.serve(stream, permit, keep_alive).await;
     }
 
-    /// Serves a socket that the lobby handed to this room: a browser's, or the end of a relay. Over the
-    /// limit it is rejected: if it waited, the lobby would not notice and hand off ever more.
+    /// Serves a socket that the lobby handed to this room: a browser's, or the end of a relay. It serves one
+    /// request: the next may be for the lobby. Over the limit it is rejected: if it waited, the lobby would
+    /// not notice and hand off ever more.
     pub async fn serve_handed_off(
         self,
         socket: OwnedFd,
@@ -130,11 +113,11 @@ impl Server {
         if rustix::net::getsockname(&socket)?.address_family() == AddressFamily::UNIX {
             let stream = UnixStream::from_std(socket.into())?;
             let permit = limiter.try_admit(None).ok().context("too many connections")?;
-            self.serve(stream, permit).await;
+            self.serve(stream, permit, false).await;
         } else {
             let stream = TcpStream::from_std(socket.into())?;
             match limiter.try_admit(Some(stream.peer_addr()?.ip())) {
-                Ok(permit) => self.serve_tcp(stream, permit).await,
+                Ok(permit) => self.serve_tcp(stream, permit, false).await,
                 Err(LimitReached) => limiter.reject(stream).await,
             }
         }
@@ -145,6 +128,7 @@ impl Server {
         self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         permit: ConnectionPermit,
+        keep_alive: bool,
     ) {
         let app = TowerToHyperService::new(self.app);
         let client = permit.client.clone();
@@ -158,8 +142,7 @@ impl Server {
             let frames = frames.clone();
             // HTTP/1.0 has no upgrades. A body could pass for frames.
             let upgrade = request.extensions().get::<OnUpgrade>().is_some();
-            let in_sync =
-                frames.lock().expect("nobody panics while holding this").serve(upgrade);
+            let in_sync = frames.lock().expect("nobody panics while holding this").serve(upgrade);
             let allowed = upgrade && in_sync && request.body().is_end_stream();
             let refused = request.headers().contains_key(UPGRADE) && !allowed;
             // Refused before the app sees it: hyper upgrades a connection that the app has taken,
@@ -172,8 +155,8 @@ impl Server {
                 };
                 let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
                 let mut frames = frames.lock().expect("nobody panics while holding this");
-                if refused || !upgraded && !frames.refuse() {
-                    close_after(&mut response);
+                if refused || !upgraded && !(frames.refuse() && keep_alive) {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 Ok::<_, Infallible>(response)
             }
@@ -187,18 +170,4 @@ impl Server {
         // An error here is a client that went away or spoke no HTTP.
         let _ = connection.await;
     }
-}
-
-/// Answers one request per connection, and closes it unless it was upgraded.
-pub(crate) fn one_request(app: Router) -> Router {
-    app.layer(middleware::map_response(async |mut response: Response| {
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            close_after(&mut response);
-        }
-        response
-    }))
-}
-
-fn close_after(response: &mut Response) {
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
 }

@@ -10,11 +10,12 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::maybe_done;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep},
 };
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     http::{connection_limits::ConnectionPermit, frame_counter::FrameCounter},
@@ -41,9 +42,9 @@ pub(crate) struct ThrottledStream<S> {
     write_blocked: bool,
     /// Woken when writes go on.
     blocked_reader: Option<Waker>,
-    hangup: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// Runs from the hang-up on.
-    close_timeout: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    hangup: Hangup,
+    /// Is ready [`CLOSE_TIMEOUT`] after the hang-up.
+    closed: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 /// Ends a connection from elsewhere: what the client sends from now on is discarded, and it has
@@ -66,6 +67,11 @@ impl<S> ThrottledStream<S> {
         frames: Arc<Mutex<FrameCounter>>,
         hangup: Hangup,
     ) -> Self {
+        let token = hangup.0.clone();
+        let closed = async move {
+            token.cancelled().await;
+            clock::sleep_until(clock::now() + CLOSE_TIMEOUT).await;
+        };
         ThrottledStream {
             stream,
             _permit: permit,
@@ -74,8 +80,8 @@ impl<S> ThrottledStream<S> {
             pause: Box::pin(sleep(Duration::ZERO)),
             write_blocked: false,
             blocked_reader: None,
-            hangup: Box::pin(hangup.0.cancelled_owned()),
-            close_timeout: None,
+            hangup,
+            closed: Box::pin(maybe_done(closed)),
         }
     }
 
@@ -89,41 +95,32 @@ impl<S> ThrottledStream<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> ThrottledStream<S> {
-    /// Discards what comes until the client closes or its time is up: both read as the end of the stream.
-    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let timeout = || Box::pin(clock::sleep_until(clock::now() + CLOSE_TIMEOUT)) as _;
-        let timeout = self.close_timeout.get_or_insert_with(timeout);
-        while timeout.as_mut().poll(cx).is_pending() {
-            let mut discarded = [0; 1024];
-            let mut discarded = ReadBuf::new(&mut discarded);
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut discarded))?;
-            if discarded.filled().is_empty() {
-                break;
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
 impl<S: AsyncRead + Unpin> AsyncRead for ThrottledStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.hangup.as_mut().poll(cx).is_ready() {
-            return self.poll_close(cx);
-        }
-        if self.write_blocked {
-            self.blocked_reader = Some(cx.waker().clone());
-            return Poll::Pending;
-        }
-        ready!(self.pause.as_mut().poll(cx));
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        self.throttle(&buffer.filled()[before..]);
-        Poll::Ready(Ok(()))
+        loop {
+            if self.closed.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            let hung_up = self.hangup.0.is_cancelled();
+            if !hung_up {
+                if self.write_blocked {
+                    self.blocked_reader = Some(cx.waker().clone());
+                    return Poll::Pending;
+                }
+                ready!(self.pause.as_mut().poll(cx));
+            }
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+            if !hung_up || buffer.filled().len() == before {
+                self.throttle(&buffer.filled()[before..]);
+                return Poll::Ready(Ok(()));
+            }
+            buffer.set_filled(before);
+        }
     }
 }
 

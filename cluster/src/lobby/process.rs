@@ -5,7 +5,7 @@ use std::{
     cell::RefCell,
     net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
     process::ExitCode,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -75,7 +75,9 @@ pub(crate) fn main<L: Lobby>(settings: Settings, kinds: Vec<Kind<L>>) -> anyhow:
     let connections = fit_descriptors(&settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
-        let listener = server::bind(settings.address())?;
+        let address = settings.address();
+        let listener = TcpListener::bind(address).await;
+        let listener = listener.with_context(|| format!("cannot listen on {address}"))?;
         run(listener, connections, settings, kinds, stop_signal()?).await
     });
     // Dropping it would wait for computations; they end with the process.
@@ -98,7 +100,7 @@ pub(crate) async fn run<L: Lobby>(
     let (kill, kills) = mpsc::unbounded_channel();
     let Settings { name, key_file, old_key_file, token_ttl, .. } = &settings;
     let tokens = Arc::new(Tokens::open(name, key_file, old_key_file, *token_ttl)?);
-    let routes = GatewayRoutes::default();
+    let routes = Arc::new(GatewayRoutes::default());
     let rooms = Rooms::new(settings.clone(), from_processes, routes.clone())?;
     #[cfg(debug_assertions)]
     if settings.dev {
@@ -124,16 +126,16 @@ pub(crate) async fn run<L: Lobby>(
     let app = connection_limits::enforce_limits(pages::check_origin(app, origins));
     let server = server::Server::new(app, &settings.limits);
     let hand_off = cfg!(target_os = "linux") && !settings.relay;
-    let front = Gateway { server, routes: routes.clone(), hand_off };
+    let gateway = Gateway { server, routes: routes.clone(), hand_off };
     let address = listener.local_addr()?;
-    let receive = move |stream, place| front.clone().receive(stream, place);
+    let receive = move |stream, permit| gateway.clone().receive(stream, permit);
     let accepting = tokio::spawn(server::accept(listener, limiter, receive));
     announce(settings, address);
 
     let inboxes = Inboxes { clients, processes, kills };
     LobbyLoop::new(lobby, cluster).run(inboxes, shutdown).await;
     accepting.abort();
-    let (handed_off, relayed) = routes.counts();
+    let (handed_off, relayed) = (routes.handed_off.load(Relaxed), routes.relayed.load(Relaxed));
     info!(handed_off, relayed, "lobby stopped");
     Ok(())
 }

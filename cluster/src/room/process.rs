@@ -247,6 +247,5 @@ fn app(
         namespace::serve(&path_of(room), &settings.limits, limiter, event_limiter, inbox, admit);
     let app = Router::new().layer(sockets);
     let origins = Origins::new(settings.public_url.as_ref(), &settings.allow_origin);
-    // The next request may be for the lobby, whose connection it was.
-    server::one_request(enforce_limits(check_origin(app, origins)))
+    enforce_limits(check_origin(app, origins))
 }

@@ -8,7 +8,7 @@ mod creation;
 mod process_events;
 mod seats;
 
-use std::{any::Any, collections::HashMap, net::IpAddr, rc::Rc, time::Duration};
+use std::{any::Any, collections::HashMap, net::IpAddr, rc::Rc, sync::Arc, time::Duration};
 
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
@@ -81,7 +81,7 @@ impl<Options> RoomInfo<Options> {
 pub struct Rooms {
     settings: Settings,
     /// Open for the rooms that are ready.
-    routes: GatewayRoutes,
+    routes: Arc<GatewayRoutes>,
     rooms: HashMap<RoomId, Entry>,
     pool: Pool,
     breaker: Breaker,
@@ -131,7 +131,7 @@ impl Rooms {
     pub(crate) fn new(
         settings: Settings,
         inbox: mpsc::UnboundedSender<ProcessEvent>,
-        routes: GatewayRoutes,
+        routes: Arc<GatewayRoutes>,
     ) -> anyhow::Result<Self> {
         Ok(Rooms {
             pool: Pool::new(settings.clone(), inbox)?,
