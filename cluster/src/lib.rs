@@ -46,8 +46,8 @@ pub use crate::{
         scheduler::{Scheduler, Timer},
     },
     types::{
-        Answer, Exit, Leave, Message, Nothing, Player, PlayerId, Refusal, Reply, RoomId, deferred,
-        ok, refuse, reply,
+        Answer, Exit, LeaveReason, Message, Nothing, Player, PlayerId, Refusal, Reply, RoomId,
+        deferred, ok, refuse, reply,
     },
 };
 

@@ -193,12 +193,12 @@ const checks = {
     assert.deepEqual(players, [you, him]);
     assert.deepEqual(await seat.event("player_joined"), { player: him });
     his.socket.io.engine.close();
-    assert.deepEqual(await seat.event("player_left"), { player: him, reason: "dropped" });
+    assert.deepEqual(await seat.event("player_left"), { player: him, reason: { code: "dropped" } });
   },
 
   "who leaves is told so on his return, once": async () => {
     seat.close();
-    for (const returned of [{ room: at.room, reason: "left" }, null]) {
+    for (const returned of [{ room: at.room, reason: { code: "left" } }, null]) {
       ann.close();
       ann = lobby({ token });
       assert.deepEqual(await ann.event("welcome"), { version: 1, you, token: null, returned, refused: null });
@@ -238,7 +238,7 @@ const checks = {
     ann.close();
     ann = lobby({ token });
     const { returned } = await ann.event("welcome");
-    assert.deepEqual(returned, { room: at.room, reason: "crashed" });
+    assert.deepEqual(returned, { room: at.room, reason: { code: "crashed" } });
   },
 
   "a stranger who has the token ends the login": async () => {

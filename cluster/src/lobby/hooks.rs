@@ -9,7 +9,7 @@ use crate::{
     lobby::context::LobbyContext,
     room::hooks::Room,
     rooms::RoomInfo,
-    types::{Answer, Exit, Message, Player, PlayerId, Refusal, RoomId},
+    types::{Answer, Exit, LeaveReason, Message, Player, PlayerId, Refusal, RoomId},
 };
 
 /// What a browser sends to register.
@@ -87,8 +87,8 @@ pub enum Arrival {
     Returned {
         /// The room that they were in.
         room: RoomId,
-        /// Why they left it, such as `crashed`.
-        reason: String,
+        /// Why they left it.
+        reason: LeaveReason,
     },
 }
 

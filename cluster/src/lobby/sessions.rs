@@ -17,7 +17,7 @@ use crate::{
         connection::{Conn, Message},
         packet::ConnId,
     },
-    types::{Player, PlayerId, Refusal, RoomId},
+    types::{LeaveReason, Player, PlayerId, Refusal, RoomId},
 };
 
 /// Server-initiated reroutes of one player: one per second, ten at once. More is a redirect loop.
@@ -38,7 +38,7 @@ pub(crate) struct Sessions {
     /// Connections for which `on_register` is at work.
     registering: HashSet<ConnId>,
     watching: HashSet<ConnId>,
-    exit_notices: HashMap<PlayerId, (RoomId, String, Instant)>,
+    exit_notices: HashMap<PlayerId, (RoomId, LeaveReason, Instant)>,
     /// When there are so many of these, those who have not come back in time are forgotten.
     forget_at: usize,
     /// Reroutes that nobody asked for.
@@ -207,7 +207,7 @@ impl Sessions {
     }
 
     /// Remembers what to tell a player when he is back.
-    pub fn add_exit_notice(&mut self, player: PlayerId, room: RoomId, reason: String) {
+    pub fn add_exit_notice(&mut self, player: PlayerId, room: RoomId, reason: LeaveReason) {
         // Looked through seldom: with many who leave for good, each one who does would cost all of them.
         if self.exit_notices.len() >= self.forget_at {
             self.exit_notices.retain(|_, (_, _, since)| clock::now() - *since < REMEMBERED);
@@ -217,7 +217,7 @@ impl Sessions {
     }
 
     /// From which room a player is back, and why. Told once.
-    pub fn take_exit_notice(&mut self, player: &PlayerId) -> Option<(RoomId, String)> {
+    pub fn take_exit_notice(&mut self, player: &PlayerId) -> Option<(RoomId, LeaveReason)> {
         let (room, reason, since) = self.exit_notices.remove(player)?;
         (clock::now() - since < REMEMBERED).then_some((room, reason))
     }

@@ -36,7 +36,7 @@ use tokio::{
 use crate::{
     config::settings::RoomSettings,
     runtime::clock,
-    types::{Player, PlayerId, Refusal, RoomId, Route},
+    types::{LeaveReason, Player, PlayerId, Refusal, RoomId, Route},
 };
 
 /// Raised whenever a frame changes its meaning; lobby and room must agree.
@@ -67,9 +67,8 @@ pub(crate) enum ToRoom {
     /// Keep seats for players who come together: for all of them, or for none. Answered `Reserved` or
     /// `ReserveRefused`.
     Reserve { join: u64, seats: Vec<ReservedSeat> },
-    /// Send the player of this seat to the lobby, if it is still his: put out for a reason, or because
-    /// he wants to.
-    Release { seat: u64, reason: Option<String> },
+    /// Take this seat back, if it has not been given again, and send its player to the lobby.
+    Release { seat: u64, reason: LeaveReason },
     /// The player of this seat has one in another room: there he goes, unless he goes from the lobby.
     Move { seat: u64, to: Option<Route> },
     /// Tell the player of this seat that he was refused another one.
@@ -132,7 +131,7 @@ pub(crate) enum FromRoom {
     },
     Left {
         seat: u64,
-        reason: String,
+        reason: LeaveReason,
     },
     /// The player of this seat wants to be, or is to be, in another room.
     SendOn {

@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     Bytes,
     room::context::RoomContext,
-    types::{Answer, Leave, Message, Player, Refusal},
+    types::{Answer, LeaveReason, Message, Player, Refusal},
 };
 
 /// One room: its state, and what it does when something happens.
@@ -85,7 +85,7 @@ pub trait Room: Sized + 'static {
 
     /// A player is out of the room for good, and not among its `players` any more: exactly once for each
     /// `on_join`, also for all who are there when the room ends. Default: nothing.
-    fn on_leave(&mut self, room: &RoomContext<Self>, player: &Player, why: Leave) {}
+    fn on_leave(&mut self, room: &RoomContext<Self>, player: &Player, why: LeaveReason) {}
 
     /// Called at the rate set with [`RoomContext::tick_rate`]; `dt` is the time since the last tick, measured.
     /// A room that was busy makes up for two ticks at most and skips the others; [`RoomContext::tick_delay`]

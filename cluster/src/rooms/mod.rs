@@ -243,7 +243,7 @@ impl Rooms {
         self.stopping = true;
         self.pool.close();
         for room in self.rooms.keys().cloned().collect::<Vec<_>>() {
-            let _ = self.close(&room, "closed");
+            let _ = self.close(&room, "The server is stopping.");
         }
     }
 

@@ -10,7 +10,7 @@ use crate::{
         AnyRoom, Entry, Rooms, State,
         seats::{Placement, Requester, Reservation, Seat},
     },
-    types::{Exit, Player, PlayerId, Refusal, RoomId},
+    types::{Exit, LeaveReason, Player, PlayerId, Refusal, RoomId},
 };
 
 /// What the lobby's loop has to do, after a room said something or ended.
@@ -38,7 +38,7 @@ pub(crate) enum RoomNotice {
     Out {
         player: Player,
         room: RoomId,
-        reason: String,
+        reason: LeaveReason,
         sent: bool,
     },
     Message(AnyRoom, Box<RawValue>),
@@ -81,11 +81,11 @@ impl Rooms {
             }
             FromRoom::Dropped { seat } => {
                 let seat = entry.seats.values().find(|reserved| reserved.number == seat);
-                seat.map(|seat| out(seat, room, "dropped")).into_iter().collect()
+                seat.map(|seat| out(seat, room, LeaveReason::Dropped)).into_iter().collect()
             }
             FromRoom::Left { seat, reason } => {
                 let seat = self.vacate(room, seat);
-                seat.map(|seat| out(&seat, room, &reason)).into_iter().collect()
+                seat.map(|seat| out(&seat, room, reason)).into_iter().collect()
             }
             FromRoom::SendOn { seat, room: to } => {
                 let player = entry.player_in(seat).cloned();
@@ -142,14 +142,14 @@ impl Rooms {
         let mut notices = Vec::new();
         for seat in std::mem::take(&mut entry.seats).into_values() {
             self.unseat(&seat, room);
-            notices.push(out(&seat, room, exit.reason()));
+            notices.push(out(&seat, room, exit.leave_reason()));
         }
         notices.extend(match &exit {
             Exit::NeverReady(why) => self.fail_joins(room, &Refusal::no_room(why)),
             _ => self.fail_joins(room, &Refusal::ROOM_GONE),
         });
         match &exit {
-            Exit::Finished | Exit::Closed => info!(%room, how = exit.reason(), "room ended"),
+            Exit::Finished | Exit::Closed => info!(%room, %exit, "room ended"),
             Exit::Crashed(what) => warn!(%room, what, "room crashed"),
             Exit::Hung => warn!(%room, "room hung and was killed"),
             Exit::NeverReady(why) => warn!(%room, why, "room never became ready"),
@@ -159,9 +159,9 @@ impl Rooms {
     }
 }
 
-fn out(seat: &Seat, room: &RoomId, reason: &str) -> RoomNotice {
+fn out(seat: &Seat, room: &RoomId, reason: LeaveReason) -> RoomNotice {
     let (player, room) = (seat.player.clone(), room.clone());
-    RoomNotice::Out { player, room, reason: reason.to_owned(), sent: seat.sent }
+    RoomNotice::Out { player, room, reason, sent: seat.sent }
 }
 
 pub(super) fn refused(join: Reservation, refusal: Refusal) -> RoomNotice {

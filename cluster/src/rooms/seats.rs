@@ -13,7 +13,7 @@ use crate::{
         Rooms,
         process_events::{RoomNotice, refused},
     },
-    types::{Player, PlayerId, Refusal, RoomId, Route, short},
+    types::{LeaveReason, Player, PlayerId, Refusal, RoomId, Route},
 };
 
 /// Those who may go to a room together: as many fit into one frame.
@@ -194,10 +194,10 @@ impl Rooms {
         self.send_about(room, player, |seat| ToRoom::Move { seat, to });
     }
 
-    /// Puts a player out of his room; without a reason because he wants to.
-    pub fn release(&mut self, player: &PlayerId, reason: Option<&str>) {
+    /// Takes a player's seats back: the player was kicked, or asked to leave.
+    pub fn release(&mut self, player: &PlayerId, reason: &LeaveReason) {
         for room in self.rooms_of(player) {
-            let reason = reason.map(short);
+            let reason = reason.clone();
             self.send_about(room, player, |seat| ToRoom::Release { seat, reason });
         }
         // From now on, though the room has yet to hear of it: he is not sent back there, nor told twice.
@@ -209,7 +209,7 @@ impl Rooms {
         let Some(room) = self.seated.get(player).cloned() else {
             return;
         };
-        let reason = Some(Refusal::REROUTE_LOOP.code().to_owned());
+        let reason = LeaveReason::Expired;
         self.send_about(&room, player, |seat| ToRoom::Release { seat, reason });
         // When the room has heard of it he has the seat again from which he came, if that is still there.
         let seat = self.rooms.get_mut(&room).and_then(|entry| entry.seats.get_mut(player));

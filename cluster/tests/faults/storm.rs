@@ -217,7 +217,7 @@ impl Storm {
         while !missing.is_empty() {
             let back = soon("the victims are back", self.back.recv()).await.expect("they live");
             assert!(missing.remove(&back.id.to_string()), "one of the victims: {back:?}");
-            assert_eq!(back.returned, json!({ "room": crew.room, "reason": reason }));
+            assert_eq!(back.returned, json!({ "room": crew.room, "reason": { "code": reason } }));
             last = back.at;
         }
         self.notes.push(format!("all back after {:.2?}", last.duration_since(begun)));

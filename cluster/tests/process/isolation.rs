@@ -30,7 +30,7 @@ impl Story {
     async fn crashes(&mut self) -> String {
         let exited = json!({ "room": self.room, "how": "crashed", "winner": null });
         assert_eq!(self.boss.lobby().event("exited").await, exited);
-        let returned = json!({ "room": self.room, "reason": "crashed" });
+        let returned = json!({ "room": self.room, "reason": { "code": "crashed" } });
         assert_eq!(self.ann.back().await["returned"], returned);
         self.others_play().await;
         let line = self.cluster.logged("room crashed").await;

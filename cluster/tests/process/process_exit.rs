@@ -35,7 +35,7 @@ impl Story {
     /// The line is cut, she is back and told why, her seat and the room are gone, others can play.
     async fn ends(mut self, how: &str) {
         assert!(!self.client.end().await, "no room says that it dies");
-        let returned = json!({ "room": self.room, "reason": how });
+        let returned = json!({ "room": self.room, "reason": { "code": how } });
         assert_eq!(self.ann.back().await["returned"], returned);
         assert_eq!(self.ann.ask("seat_of", json!({})).await, Ok(Value::Null));
         let exited = json!({ "room": self.room, "how": how, "winner": null });

@@ -125,10 +125,10 @@ async fn a_panic_in_any_hook_ends_the_room_and_everybody_knows_why() {
     for hook in HOOKS {
         let mut story = Story::begin(hook, &[]).await;
         story.provoke(hook).await;
-        let reroute = json!({ "to": "lobby", "reason": "crashed" });
+        let reroute = json!({ "to": "lobby", "reason": { "code": "crashed" } });
         assert_eq!(story.anns.event("reroute").await, reroute, "{hook}");
         assert!(story.anns.end().await, "the room hangs up in order");
-        let returned = json!({ "room": story.room, "reason": "crashed" });
+        let returned = json!({ "room": story.room, "reason": { "code": "crashed" } });
         assert_eq!(story.ann.back().await["returned"], returned, "{hook}");
         let exited = json!({ "room": story.room, "how": "crashed", "winner": null });
         assert_eq!(story.boss.lobby().event("exited").await, exited);

@@ -103,10 +103,16 @@ async fn a_relayed_connection_ends_with_its_room_and_with_its_browser() {
     let bobs = take(&cluster, &bobs_seat).await;
     anns.event("player_joined").await;
     drop(bobs);
-    assert_eq!(anns.event("player_left").await, json!({ "player": bob.you, "reason": "dropped" }));
+    assert_eq!(
+        anns.event("player_left").await,
+        json!({ "player": bob.you, "reason": { "code": "dropped" } })
+    );
     kill_process(cluster.process_of(room).await, Signal::KILL).expect("it runs");
     anns.end().await;
-    assert_eq!(ann.back().await["returned"], json!({ "room": room, "reason": "crashed" }));
+    assert_eq!(
+        ann.back().await["returned"],
+        json!({ "room": room, "reason": { "code": "crashed" } })
+    );
 }
 
 #[tokio::test]

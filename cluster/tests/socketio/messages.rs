@@ -34,7 +34,7 @@ async fn the_last_words_of_one_who_leaves_arrive_however_much_is_said_to_him() {
         (0..500).for_each(|n| anns.emit("echo", json!({ "n": n })));
         (0..100).for_each(|n| bobs.emit("log", json!({ "n": round * 100 + n })));
         bobs.leave().await;
-        assert_eq!(anns.event("player_left").await["reason"], "left");
+        assert_eq!(anns.event("player_left").await["reason"], json!({ "code": "left" }));
         anns.ask("later", json!({ "n": 0 })).await.expect("still there");
     }
     let logged = anns.ask("logged", json!({})).await.expect("the numbers");

@@ -13,7 +13,7 @@ use crate::{
     rooms::{Rooms, code_attempts::CodeAttempts},
     runtime::scheduler::Scheduler,
     socketio::events,
-    types::{PlayerId, Refusal, short},
+    types::{LeaveReason, PlayerId, Refusal, short},
 };
 
 /// The handle that every hook of the lobby gets.
@@ -64,7 +64,7 @@ impl<L: Lobby> LobbyContext<L> {
     }
 
     fn put_out(&self, player: &PlayerId, reason: &str, refusal: Refusal) {
-        self.rooms.borrow_mut().release(player, Some(reason));
+        self.rooms.borrow_mut().release(player, &LeaveReason::Kicked(short(reason)));
         if let Some(conn) = self.sessions.borrow().conn_of(player) {
             conn.dismiss(&refusal);
         }

@@ -17,7 +17,7 @@ use crate::{
         connection::{Conn, Responder},
         packet::ConnId,
     },
-    types::{Player, Refusal, RoomId},
+    types::{LeaveReason, Player, Refusal, RoomId},
 };
 
 /// Of the wire contract, told in `welcome`.
@@ -79,7 +79,7 @@ impl<L: Lobby> LobbyLoop<L> {
         drop(sessions);
         let how = match returned {
             Some((room, reason)) => {
-                info!(player = %player.name, id = %player.id, %room, reason, "back in the lobby");
+                info!(player = %player.name, id = %player.id, %room, %reason, "back in the lobby");
                 Arrival::Returned { room, reason }
             }
             None => {
@@ -184,7 +184,7 @@ struct Logout {
 fn welcome(
     conn: &Conn,
     you: Option<&Player>,
-    returned: Option<&(RoomId, String)>,
+    returned: Option<&(RoomId, LeaveReason)>,
     token: Result<Option<String>, &Refusal>,
 ) {
     let returned = returned.map(|(room, reason)| json!({ "room": room, "reason": reason }));

@@ -7,7 +7,7 @@ use crate::{
     lobby::{event_loop::LobbyLoop, hooks::Lobby},
     runtime::scheduler::contained_future,
     socketio::{connection::Message, events, packet::ConnId},
-    types::{Answer, Refusal, Reply, RoomId, ok},
+    types::{Answer, LeaveReason, Refusal, Reply, RoomId, ok},
 };
 
 impl<L: Lobby> LobbyLoop<L> {
@@ -81,7 +81,7 @@ impl<L: Lobby> LobbyLoop<L> {
     /// A player does not want the seat that waits for them.
     fn leave_room(&self, conn: ConnId) -> Answer {
         let player = self.cluster.sessions.borrow().player(conn).ok_or(Refusal::NOT_REGISTERED)?;
-        self.cluster.rooms.borrow_mut().release(&player.id, None);
+        self.cluster.rooms.borrow_mut().release(&player.id, &LeaveReason::Left);
         ok()
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     lobby::{event_loop::LobbyLoop, hooks::Lobby},
     rooms::{Placement, Requester, RoomNotice},
     runtime::clock,
-    types::{Exit, Leave, Player, Refusal, RoomId},
+    types::{Exit, LeaveReason, Player, Refusal, RoomId},
 };
 
 impl<L: Lobby> LobbyLoop<L> {
@@ -62,13 +62,13 @@ impl<L: Lobby> LobbyLoop<L> {
     }
 
     /// A player is out of a room, or on the way back to it.
-    fn out(&mut self, player: Player, room: RoomId, reason: String, sent: bool) {
+    fn out(&mut self, player: Player, room: RoomId, reason: LeaveReason, sent: bool) {
         let mut sessions = self.cluster.sessions.borrow_mut();
         let conn = sessions.conn_of(&player.id).map(|conn| conn.id);
         // One who is on his way from there to another room is not back.
         let back = self.cluster.seat_of(&player).is_none_or(|seat| seat == room);
         // Where he was before is no news either, if the room that he moved to has died since.
-        let moved = reason == Leave::Moved.to_string() && sessions.has_exit_notice(&player.id);
+        let moved = reason == LeaveReason::Moved && sessions.has_exit_notice(&player.id);
         if sent && back && !moved {
             sessions.add_exit_notice(player.id, room, reason);
         }

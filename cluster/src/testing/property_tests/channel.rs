@@ -12,7 +12,7 @@ use crate::{
         self, CHUNK, FromRoom, MAX_FRAME, ReservedSeat, RoomAbout, ToRoom, VERSION,
     },
     testing::property_tests::{RUNTIME, config, mutated},
-    types::{Player, PlayerId, Refusal, RoomId, Route},
+    types::{LeaveReason, Player, PlayerId, Refusal, RoomId, Route},
 };
 
 proptest! {
@@ -67,7 +67,7 @@ fn frames_from_room() -> Vec<String> {
         FromRoom::ReserveRefused { join: 1, refusal },
         FromRoom::Joined { seat },
         FromRoom::Dropped { seat },
-        FromRoom::Left { seat, reason: "left".into() },
+        FromRoom::Left { seat, reason: LeaveReason::Left },
         FromRoom::SendOn { seat, room: RoomId("2".into()) },
         FromRoom::Message(raw()),
         FromRoom::Locked(true),
@@ -95,7 +95,7 @@ fn frames_to_room() -> Vec<String> {
             join: 1,
             seats: vec![ReservedSeat { seat: 1, ticket: "t".into(), player }],
         },
-        ToRoom::Release { seat: 1, reason: Some("out".into()) },
+        ToRoom::Release { seat: 1, reason: LeaveReason::Kicked("out".into()) },
         ToRoom::Move { seat: 1, to: Some(route) },
         ToRoom::Refused { seat: 1, refusal: Refusal::ROOM_FULL },
         ToRoom::Message(raw()),

@@ -109,7 +109,7 @@ fn a_panic_does_what_the_setting_says_where_the_test_wants_that() {
     assert_eq!(room.emit(&ann, "panic", json!({})), Err(Refusal::INTERNAL));
     let crashed = Exit::Crashed("on_message panicked: as asked".to_owned());
     assert_eq!(room.exit(), Some(crashed));
-    let reroute = json!({ "to": "lobby", "reason": "crashed" });
+    let reroute = json!({ "to": "lobby", "reason": { "code": "crashed" } });
     assert_eq!(room.last(&ann, "reroute"), Some(&reroute));
 }
 
