@@ -67,36 +67,3 @@ async fn who_wants_these_powers_asks_for_them() {
 fn kill(room: &Value) -> String {
     format!("/dev/rooms/{}/kill", room.as_str().expect("an id"))
 }
-
-#[tokio::test]
-async fn a_lobby_whose_program_was_built_again_opens_no_rooms_and_all_else_goes_on() {
-    let folder = TestFolder::new();
-    let program = folder.path().join("cluster");
-    fs::copy(release().join("game"), &program).expect("a copy");
-    let lobby = TestLobby::start(&program, &["--pool", "1"]).await;
-    let mut ann = lobby.player("Ann").await.enter("create", json!({})).await;
-    ann.event("joined").await;
-    let warm = || (lobby.processes().len() == 2).then_some(());
-    eventually("a warm room", warm).await;
-
-    // As `cp` to a new name and `mv` do it, for a running program cannot be written to.
-    fs::copy(release().join("game"), folder.path().join("new")).expect("a copy");
-    fs::rename(folder.path().join("new"), &program).expect("our folder");
-    // The one that is warm is of this lobby's build still.
-    let mut bob = lobby.player("Bob").await.enter("create", json!({})).await;
-    let room = bob.event("joined").await["room"].take();
-    let mut cem = lobby.player("Cem").await;
-    for _ in 0..3 {
-        assert_eq!(cem.ask("create", json!({})).await, Err("no_room".into()));
-    }
-    let refused = lobby.logged("cannot create a room").await;
-    assert_eq!(refused["error"], "the program was built again; start the lobby again");
-    // Nor does it try to start warm ones again and again.
-    assert!(lobby.count("cannot start a warm room") <= 1);
-    assert_eq!(lobby.processes().len(), 2);
-
-    for client in [&mut ann, &mut bob] {
-        assert_eq!(client.ask("echo", json!({ "n": 7 })).await, Ok(json!(7)));
-    }
-    cem.enter("join", json!({ "room": room })).await.event("joined").await;
-}

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::{
     common::{
         raw::{Raw, http, status, websocket},
-        start_game, start_game_with,
+        start_game,
     },
     routing::relay::handing_off,
 };
@@ -63,15 +63,7 @@ async fn other_sites_and_other_names_are_refused_by_the_lobby_and_by_rooms_that_
 #[tokio::test]
 async fn other_sites_and_other_names_are_refused_where_rooms_are_relayed_to() {
     let cases = [&ALWAYS[..], &[(ANOTHER_PORT, 403, 403)]].concat();
-    let cluster = start_game_with(&["--relay"], &[("CLUSTER_ROOM_PORTS", "")]).await;
-    websockets_are_answered(cluster, &cases).await;
-}
-
-#[tokio::test]
-async fn other_sites_and_other_names_are_refused_by_rooms_with_ports_of_their_own() {
-    // Their pages come from the lobby's port.
-    let cases = [&ALWAYS[..], &[(ANOTHER_PORT, 403, 101)]].concat();
-    let cluster = start_game(&["--room-ports", "20000-29999"]).await;
+    let cluster = start_game(&["--relay"]).await;
     websockets_are_answered(cluster, &cases).await;
 }
 

@@ -1,11 +1,8 @@
-//! Limits: of rooms, ports and sizes. What is beyond one is refused, and nothing else suffers.
+//! Limits: of rooms and sizes. What is beyond one is refused, and nothing else suffers.
 
-use std::{
-    net::{TcpListener, TcpStream},
-    time::Duration,
-};
+use std::time::Duration;
 
-use cluster::testing::{TestPlayer, eventually, soon};
+use cluster::testing::{TestPlayer, soon};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -25,50 +22,6 @@ async fn one_room_more_than_allowed_is_refused() {
     ann.ask("close", json!({ "room": room })).await.expect("its room");
     ann.lobby().event("exited").await;
     ann.ask("open", json!({})).await.expect("there is a place again");
-}
-
-#[tokio::test]
-async fn rooms_take_the_free_ports_of_their_range_and_then_there_are_none() {
-    let (taken, low) = three_ports(0);
-    let range = format!("{low}-{}", low + 2);
-    let cluster = start_game(&["--room-ports", &range, "--pool", "0"]).await;
-    let mut ports: Vec<u16> = Vec::new();
-    for name in ["Ann", "Bob"] {
-        let mut player = cluster.player(name).await;
-        let reroute = player.seat("create", json!({})).await;
-        let port = reroute["url"].as_str().and_then(|url| url.rsplit(':').next()?.parse().ok());
-        ports.push(port.expect("a port"));
-    }
-    assert_eq!(ports, [low + 1, low + 2], "the first is taken by somebody else");
-    let mut cid = cluster.player("Cid").await;
-    assert_eq!(cid.ask("create", json!({})).await, Err("no_room".into()));
-    cluster.logged(&format!("error: no free port in {range}")).await;
-    assert_eq!(cid.ask("seat_of", json!({})).await, Ok(Value::Null));
-    drop(taken);
-    cid.enter("create", json!({})).await;
-}
-
-#[tokio::test]
-async fn who_comes_to_a_warm_room_is_not_kept_waiting() {
-    let (taken, low) = three_ports(1);
-    drop(taken);
-    let range = format!("{low}-{low}");
-    let cluster = start_game(&["--room-ports", &range, "--pool", "1"]).await;
-    let at = ("127.0.0.1", low);
-    eventually("a warm room that listens", || TcpStream::connect(at).ok()).await;
-    let mut raw = Raw::connect(&format!("http://127.0.0.1:{low}")).await;
-    raw.send(&websocket("/rooms/0/socket.io", &[])).await;
-    assert_eq!(raw.rest().await, "");
-    cluster.player("Ann").await.enter("create", json!({})).await;
-}
-
-/// Three ports in a row of which the first is taken by us and the others are free; for each test others.
-fn three_ports(test: u16) -> (TcpListener, u16) {
-    // Below those that the system gives out by itself.
-    let bind = |port| TcpListener::bind(("127.0.0.1", port)).ok();
-    let start = 20_000 + (std::process::id() % 1000) as u16 * 10 + test * 5;
-    let found = (start..).find_map(|low| Some((bind(low)?, bind(low + 1)?, bind(low + 2)?, low)));
-    found.map(|(taken, _, _, low)| (taken, low)).expect("free ports")
 }
 
 #[tokio::test]

@@ -47,7 +47,6 @@ fn a_bad_flag_or_variable_is_refused() {
     refuses(&["--room-memory", "512"], &[], "at least 16m");
     refuses(&["--max-message", "1023"], &[], "at least 1k");
     refuses(&["--pool", "18446744073709551615"], &[], "open files are too few");
-    refuses(&["--room-ports", "9-1"], &[], "LOW must be from 1 to HIGH");
     refuses(&["--ready-timeout", "5"], &[], "--ready-timeout");
     refuses(&["--public-url", "play.example.org"], &[], "https://play.example.org");
     refuses(&["--heartbeat", "5s"], &[], "at least twice");
@@ -95,7 +94,7 @@ fn help_names_every_setting_and_its_variable() {
     let output = run(&["--help"], &[]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success());
-    for setting in ["--port", "CLUSTER_PORT", "--room-ports", "CLUSTER_POOL", "--static-dir"] {
+    for setting in ["--port", "CLUSTER_PORT", "--pool", "CLUSTER_POOL", "--static-dir"] {
         assert!(text.contains(setting), "{setting}: {text}");
     }
 }

@@ -16,10 +16,10 @@ const PAGE: &str = "GET /dev HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// A cluster that hands off, whatever else is chosen for these tests.
 pub async fn handing_off(flags: &[&str]) -> TestLobby {
-    start_game_with(flags, &[("CLUSTER_RELAY", ""), ("CLUSTER_ROOM_PORTS", "")]).await
+    start_game_with(flags, &[("CLUSTER_RELAY", "")]).await
 }
 
-/// Takes the seat at the public port, whether or not rooms have ports of their own.
+/// Takes a seat.
 pub async fn take(cluster: &TestLobby, seat: &Value) -> Client {
     let ticket = json!({ "ticket": seat["ticket"] });
     let taken = Client::connect_at(&cluster.url, &path_of(&seat["room"]), ticket).await;
