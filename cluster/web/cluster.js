@@ -16,7 +16,7 @@ import { TokenCache, cookieStorage } from "./storage.js";
 export { cookieStorage, webStorage } from "./storage.js";
 
 /**
- * @import { AnyMessages, FromLobby, FromRoom, Hooks, Joined, Options, Player, Refusal, Reroute, State,
+ * @import { AnyMessages, FromLobby, FromRoom, Hooks, Joined, Options, Player, Reason, Refusal, Reroute, State,
  *   ToLobby, ToRoom, Watcher, Welcome } from "./types.d.ts"
  */
 
@@ -32,8 +32,19 @@ const GREETING = 10_000;
 const PAUSE = 8000;
 /** Reroutes that may fail, one after the other, before the seat is given up. */
 const MISSES = 5;
-/** A page that is refused its connection like this stays put, or two would fight for the place. */
+/** A page whose connection is refused with one of these does not reconnect: two windows would replace each other. */
 const FOR_GOOD = ["replaced", "kicked", "banned", "logged_out"];
+/** What a player reads for a reason that comes without a message. @type {Record<string, string>} */
+const SENTENCES = {
+  left: "You left the room.",
+  dropped: "You were away for too long.",
+  expired: "Your seat in the room was given up, since you did not come in time.",
+  finished: "The game is over.",
+  moved: "You went to another room.",
+  crashed: "The room crashed.",
+  hung: "The room stopped responding.",
+  never_ready: "The room could not be started.",
+};
 
 /** `M`: what is said, as in the page's `messages.d.ts`. @template {AnyMessages} [M=AnyMessages] */
 export class Cluster {
@@ -187,7 +198,7 @@ export class Cluster {
 
   /**
    * The one place that reconnects: out of wherever the player is, and to the lobby.
-   * @param {string} why
+   * @param {string | Partial<Reason>} why a code of this file's, or a reason of the room's
    */
   #backToLobby(why) {
     if (this.state === "stopped") return;
@@ -199,7 +210,7 @@ export class Cluster {
     this.#later(wait, () => this.#enterLobby());
     this.#watch(`back to the lobby in ${Math.round(wait)} ms`, { why });
     this.#setState("connecting");
-    if (lost) this.#call("roomLost", why);
+    if (lost) this.#call("roomLost", complete(typeof why === "string" ? { code: why } : why));
   }
 
   /**
@@ -213,12 +224,12 @@ export class Cluster {
     const socket = safely(() => io(origin, {
       path, auth, timeout: TIMEOUT, transports: ["websocket"], reconnection: false, forceNew: true,
     }));
-    if (!socket) return this.#later(0, () => this.#lost(connection, "no socket"));
+    if (!socket) return this.#later(0, () => this.#lost(connection, "no_socket"));
     connection.socket = socket;
     socket.on("connect_error", ({ message }) => this.#lost(connection, message));
-    socket.on("disconnect", () => this.#lost(connection, "connection lost"));
+    socket.on("disconnect", () => this.#lost(connection, "connection_lost"));
     socket.onAny((event, data) => this.#heard(connection, event, data));
-    this.#later(GREETING, () => this.#lost(connection, "no answer"));
+    this.#later(GREETING, () => this.#lost(connection, "no_answer"));
   }
 
   /** @param {Connection<any, any>} connection @param {string} why */
@@ -276,6 +287,8 @@ export class Cluster {
     if (welcome.token) this.#token.set(welcome.token);
     this.#logOut();
     this.#setState("lobby");
+    const { returned } = welcome;
+    if (returned) returned.reason = complete(returned.reason);
     this.#call("lobbyEntered", welcome);
   }
 
@@ -331,7 +344,7 @@ export class Cluster {
     const { socket } = connection;
     // No enum has an event of this name, so nobody's hook is called: the answer is that there is none.
     const answer = socket?.timeout(TIMEOUT).emitWithAck("welcome");
-    answer?.catch(() => socket === connection.socket && this.#lost(connection, "no answer"));
+    answer?.catch(() => socket === connection.socket && this.#lost(connection, "no_answer"));
   }
 
   /** Listens to nobody any more, and waits for nothing. */
@@ -365,6 +378,12 @@ export class Cluster {
   #watch(what, detail) {
     for (const call of [...this.#watchers]) safely(() => call(what, detail));
   }
+}
+
+/** A reason with a message for the player. @param {Partial<Reason> | null} [reason] @returns {Reason} */
+function complete(reason) {
+  const { code = "connection_lost", message = SENTENCES[code] } = reason ?? {};
+  return { code, message: message ?? "The connection to the room was lost." };
 }
 
 /** The client library, where a page has loaded it. */

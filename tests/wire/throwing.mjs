@@ -54,7 +54,7 @@ async function playsAndReturns(cluster) {
   await next(cluster, "room: state");
   await after(cluster, "room: refused", () => cluster.room.send("steer", { x: "fast" }));
   const { you, returned } = await after(cluster, "lobby: welcome", () => cluster.leave());
-  assert.deepEqual([you?.id, returned], [id, { room, reason: "left" }]);
+  assert.deepEqual([you?.id, returned], [id, { room, reason: { code: "left", message: "You left the room." } }]);
   assert.equal(cluster.state, "lobby");
 }
 

@@ -258,9 +258,23 @@ const checks = {
 
   "sent to the lobby with a reason": async () => {
     const { cluster, told, last } = await inRoom();
-    last().says("reroute", { to: "lobby", reason: "too loud" });
-    assert.deepEqual([cluster.state, told], ["connecting", [["roomLost", "too loud"]]]);
+    last().says("reroute", { to: "lobby", reason: { code: "sent", message: "Too loud." } });
+    assert.deepEqual([cluster.state, told], ["connecting", [["roomLost", { code: "sent", message: "Too loud." }]]]);
     cluster.stop();
+  },
+
+  "a reason without a message gets a sentence; so does one that nobody knows, or none": async () => {
+    for (const [reason, code, message] of [
+      [{ code: "crashed" }, "crashed", "The room crashed."],
+      [{ code: "never_heard_of" }, "never_heard_of", "The connection to the room was lost."],
+      [undefined, "connection_lost", "The connection to the room was lost."],
+      [null, "connection_lost", "The connection to the room was lost."],
+    ]) {
+      const { cluster, told, last } = await inRoom();
+      last().says("reroute", { to: "lobby", reason });
+      assert.deepEqual(told, [["roomLost", { code, message }]]);
+      cluster.stop();
+    }
   },
 
   "a reroute leads to the lobby's host, or where the options say": async () => {

@@ -105,7 +105,7 @@ impl Room for Duel {
         } else if self.game.has_begun() {
             self.finish(room);
         } else {
-            players.iter().for_each(|player| room.send_to_lobby(player, "no_opponent"));
+            players.iter().for_each(|player| room.send_to_lobby(player, "Nobody came."));
         }
     }
 }

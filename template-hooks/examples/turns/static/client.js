@@ -12,7 +12,7 @@ const cluster = new Cluster({
   // HOOK: in the lobby, for the first time or again.
   lobbyEntered({ you, returned }) {
     show("lobby");
-    notice(returned ? (WHY_BACK[returned.reason] ?? `You are back from the room: ${returned.reason}.`) : "");
+    notice(returned ? `${returned.reason.message} You are back in the lobby.` : "");
     if (you) chooseGame(you);
     else enterName();
   },
@@ -44,7 +44,7 @@ const cluster = new Cluster({
   playersChanged: (players) => board.showPlayers(players),
 
   // HOOK: out of the room.
-  roomLost: (reason) => notice(`Out of the room (${reason}); going back to the lobby …`),
+  roomLost: ({ message }) => notice(`${message} Going back to the lobby …`),
 
   // HOOK: something was not granted; also why this page must stay put.
   refused({ event, message }) {
@@ -56,14 +56,6 @@ const cluster = new Cluster({
   stateChanged(state) {
     if (state === "stopped") show("stopped");
   },
-});
-
-/** What a player reads who comes from a room. */
-const WHY_BACK = /** @type {Record<string, string>} */ ({
-  left: "You have left the game.",
-  finished: "The game is over.",
-  dropped: "You were away for too long.",
-  no_opponent: "Nobody came. Try again.",
 });
 
 /** @param {string} id @returns {any} */

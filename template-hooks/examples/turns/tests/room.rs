@@ -176,7 +176,7 @@ fn an_opponent_who_never_comes_is_not_waited_for() {
     let mut room = open();
     let ann = room.join("Ann").expect("a seat");
     room.advance(PATIENCE * SECOND);
-    let goodbye = json!({ "to": "lobby", "reason": "no_opponent" });
+    let goodbye = json!({ "to": "lobby", "reason": { "code": "sent", "message": "Nobody came." } });
     assert_eq!(room.last(&ann, "reroute"), Some(&goodbye));
     assert_eq!(room.exit(), Some(Exit::Closed));
 }
