@@ -22,7 +22,9 @@ async fn leaving_and_losing_the_connection_are_told_apart() -> Result<()> {
     let browser = Browser::start().await?;
     let page = browser.open(&lobby.url).await?;
     register(&page, "Ann").await?;
-    for (button, reason) in [("#leave", "You left the room."), ("#drop", "You were away for too long.")] {
+    for (button, reason) in
+        [("#leave", "You left the room."), ("#drop", "You were away for too long.")]
+    {
         page.forget_notices().await?;
         play(&page).await?;
         page.click(button).await?;
