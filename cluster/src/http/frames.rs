@@ -1,82 +1,66 @@
-//! Counts what a client says on its websocket, frame by frame (RFC 6455, section 5.2), while it is read. Socket.IO
-//! tells of events only; a ping, an answer or another namespace costs as much as one.
+//! Counts the websocket frames that a client sends (RFC 6455, section 5.2). Socket.IO reports events only, but a
+//! ping or a packet of another namespace costs as much as an event.
 
-/// The opcodes of what an event begins with, and of the attachment that may come with it and counts with it. A second
-/// one counts for itself.
-const TEXT: u8 = 1;
-const ATTACHMENT: u8 = 2;
-/// So many bytes count like one more.
-const MUCH: usize = 4 * 1024;
+use httparse::{EMPTY_HEADER, Status};
 
-/// What is being read on a connection.
+/// The largest request line and headers together; browsers with many cookies send a few KiB.
+pub(crate) const MAX_HEADER_BYTES: usize = 16 * 1024;
+/// As many as hyper accepts.
+const MAX_HEADERS: usize = 100;
+/// Each 4 KiB of frames count like one more frame.
+const FRAME_SHARE: usize = 4 * 1024;
+
+/// What a connection is reading.
 pub(crate) enum FrameCounter {
-    /// The head of a request; what its last byte was.
-    Head(Last),
-    /// A whole head, which the server has not acted on yet.
-    Request,
-    /// Data came before the server had acted on the request: it is unknown where the next request or frame begins.
-    Desynchronised,
+    /// The head of a request, as far as it has arrived.
+    Head(Vec<u8>),
     Frames(Frames),
+    /// Data arrived before the upgrade response; frame boundaries are unknown.
+    Desynchronised,
 }
 
-/// Where in the lines of a head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Last {
-    /// Before the first one. Empty lines may stand there.
-    Nothing,
-    Text,
-    /// The end of a line, or of one and the `\r` of the next.
-    End,
-}
-
-/// Frames that are read in pieces of any size.
+/// Frames that arrive in pieces of any size.
 #[derive(Default, PartialEq, Eq)]
 pub(crate) struct Frames {
-    /// The beginning of one, up to its length.
+    /// The beginning of a frame, up to its length.
     head: [u8; 10],
-    have: usize,
-    /// The rest of it, which nobody looks at here.
+    head_len: usize,
+    /// Bytes of the frame that are still to come.
     rest: u64,
-    /// A text has come, and no attachment yet.
-    alone: bool,
-    /// What has not been counted yet.
+    /// Bytes that have not been counted yet.
     bytes: usize,
 }
 
 impl FrameCounter {
     pub fn new() -> Self {
-        FrameCounter::Head(Last::Nothing)
+        FrameCounter::Head(Vec::new())
     }
 
-    /// Counts the frames whose heads end in this, and what is large.
+    /// How many frames these bytes count as.
     pub fn read(&mut self, bytes: &[u8]) -> usize {
-        if let FrameCounter::Frames(frames) = self {
-            return frames.read(bytes);
-        }
-        for byte in bytes {
-            *self = match self {
-                FrameCounter::Head(last) => {
-                    last.and(*byte).map_or(FrameCounter::Request, FrameCounter::Head)
-                }
-                _ => FrameCounter::Desynchronised,
-            };
+        match self {
+            FrameCounter::Frames(frames) => return frames.read(bytes),
+            FrameCounter::Head(head) if head.len() + bytes.len() <= MAX_HEADER_BYTES => {
+                head.extend_from_slice(bytes);
+            }
+            _ => *self = FrameCounter::Desynchronised,
         }
         0
     }
 
-    /// The server acts on a request: what follows are frames if it asks for a websocket, and another request if not.
-    /// False: nobody knows what follows, and a websocket must be refused.
+    /// The server acts on a request: frames follow if it asks for a websocket, otherwise another request.
+    /// False: it is unknown what follows, and a websocket must be refused.
     pub fn serve(&mut self, websocket: bool) -> bool {
-        let known = matches!(self, FrameCounter::Request);
-        *self = match (known, websocket) {
+        let in_sync = matches!(self, FrameCounter::Head(head) if is_one_head(head));
+        *self = match (in_sync, websocket) {
             (true, true) => FrameCounter::Frames(Frames::default()),
             (true, false) => FrameCounter::new(),
             (false, _) => FrameCounter::Desynchronised,
         };
-        known
+        in_sync
     }
 
-    /// The websocket that was asked for is refused, and another request may follow. False: data came meanwhile.
+    /// The websocket is refused, and another request may follow. False: data arrived meanwhile.
     pub fn refuse(&mut self) -> bool {
         let untouched =
             matches!(self, FrameCounter::Frames(frames) if *frames == Frames::default());
@@ -85,23 +69,17 @@ impl FrameCounter {
     }
 }
 
-impl Last {
-    /// After one more byte; `None` if the head ends with it, as it does with an empty line, also one without `\r`.
-    fn and(self, byte: u8) -> Option<Last> {
-        match (self, byte) {
-            (Last::Nothing, b'\r' | b'\n') => Some(Last::Nothing),
-            (Last::End, b'\n') => None,
-            (Last::End, b'\r') | (_, b'\n') => Some(Last::End),
-            _ => Some(Last::Text),
-        }
-    }
+/// Whether this is the head of a request and nothing more. hyper parses with the same crate.
+fn is_one_head(bytes: &[u8]) -> bool {
+    let mut headers = [EMPTY_HEADER; MAX_HEADERS];
+    httparse::Request::new(&mut headers).parse(bytes) == Ok(Status::Complete(bytes.len()))
 }
 
 impl Frames {
     fn read(&mut self, mut bytes: &[u8]) -> usize {
         self.bytes += bytes.len();
-        let mut count = self.bytes / MUCH;
-        self.bytes %= MUCH;
+        let mut count = self.bytes / FRAME_SHARE;
+        self.bytes %= FRAME_SHARE;
         loop {
             let skipped = bytes.len().min(usize::try_from(self.rest).unwrap_or(usize::MAX));
             self.rest -= skipped as u64;
@@ -109,30 +87,20 @@ impl Frames {
                 return count;
             };
             bytes = rest;
-            self.head[self.have] = *byte;
-            self.have += 1;
+            self.head[self.head_len] = *byte;
+            self.head_len += 1;
             if let Some(length) = self.length() {
-                count += usize::from(self.counts(self.head[0] & 0xf));
-                // A client's frames have a mask of four bytes; who sends one without is not read any further.
+                count += 1;
+                // A client's frames have a mask of four bytes; one without ends the connection.
                 self.rest = length.saturating_add(4);
-                self.have = 0;
+                self.head_len = 0;
             }
         }
     }
 
-    fn counts(&mut self, opcode: u8) -> bool {
-        match opcode {
-            ATTACHMENT => !std::mem::take(&mut self.alone),
-            _ => {
-                self.alone |= opcode == TEXT;
-                true
-            }
-        }
-    }
-
-    /// How long it is, if that has been read.
+    /// The length of the frame, once it has been read.
     fn length(&self) -> Option<u64> {
-        let head = &self.head[..self.have];
+        let head = &self.head[..self.head_len];
         match head.get(1)? & 0x7f {
             126 => Some(u16::from_be_bytes(head.get(2..4)?.try_into().ok()?).into()),
             127 => Some(u64::from_be_bytes(head.get(2..10)?.try_into().ok()?)),
@@ -183,27 +151,8 @@ mod tests {
             let mut reading = upgraded();
             let bytes: Vec<u8> = frames.iter().flat_map(|(code, length)| frame(*code, *length)).collect();
             let counted: usize = bytes.chunks(piece).map(|piece| reading.read(piece)).sum();
-            let mut alone = false;
-            let counts = frames.iter().filter(|(code, _)| {
-                let free = *code == ATTACHMENT && alone;
-                alone = *code == TEXT || (alone && *code != ATTACHMENT);
-                !free
-            });
-            prop_assert_eq!(counted, counts.count() + bytes.len() / MUCH);
+            prop_assert_eq!(counted, frames.len() + bytes.len() / FRAME_SHARE);
         }
-    }
-
-    #[test]
-    fn one_attachment_of_an_event_counts_for_nothing() {
-        let count = |codes: &[u8]| {
-            let bytes: Vec<u8> = codes.iter().flat_map(|code| frame(*code, 20)).collect();
-            upgraded().read(&bytes)
-        };
-        assert_eq!(count(&[TEXT, ATTACHMENT, TEXT, ATTACHMENT, TEXT]), 3);
-        // With a ping in between.
-        assert_eq!(count(&[TEXT, 9, ATTACHMENT]), 2);
-        assert_eq!(count(&[TEXT, ATTACHMENT, ATTACHMENT, ATTACHMENT]), 3);
-        assert_eq!(count(&[ATTACHMENT, ATTACHMENT]), 2);
     }
 
     #[test]
@@ -219,11 +168,9 @@ mod tests {
         let mut reading = FrameCounter::new();
         for head in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\r\n\r\nGET / HTTP/1.1\nA: b\n\n", ASKED] {
             for piece in head.chunks(3) {
-                assert!(matches!(reading, FrameCounter::Head(_)));
                 assert_eq!(reading.read(piece), 0);
             }
-            assert!(matches!(reading, FrameCounter::Request), "{head:?}");
-            assert!(reading.serve(false));
+            assert!(reading.serve(false), "{head:?}");
         }
         assert_eq!(reading.read(ASKED), 0);
         assert!(reading.serve(true));

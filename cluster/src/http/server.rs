@@ -38,14 +38,12 @@ use crate::{
     config::limits::Limits,
     http::{
         connection_limits::{ConnectionLimiter, ConnectionPermit, LimitReached},
-        frames::FrameCounter,
+        frames::{FrameCounter, MAX_HEADER_BYTES},
         throttled_stream::{Hangup, ThrottledStream},
     },
     runtime::{clock, token_bucket::Quota},
 };
 
-/// The largest request line and headers together; browsers with many cookies send a few KiB.
-pub(crate) const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// A client that does not acknowledge what was sent is gone after this. Without it one that stopped
 /// reading would block its writer until the kernel gives up, after a quarter of an hour.
 #[cfg(target_os = "linux")]

@@ -1,5 +1,5 @@
-//! What a room prints becomes lines of the lobby's log, with the room's id: so many that a log can be read, and
-//! no faster than a disk takes it, however much a room prints.
+//! What a room prints becomes lines of the lobby's log, with the room's id. However much a room prints, the log stays
+//! readable and is written no faster than a disk takes it.
 
 use std::{
     str::FromStr as _,
@@ -8,7 +8,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _},
+    io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader},
     task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
@@ -19,52 +19,47 @@ use crate::{
     types::RoomId,
 };
 
-/// Longer lines are cut into pieces of this size.
+/// Longer lines are split.
 const MAX_LINE: usize = 8 * 1024;
-/// What one stream of a room may have in the log in a second, and at once. Every `SHARE` bytes of a line count as
-/// a line, so that this is also 50 KB and 500 KB.
+/// Lines of one stream that reach the log: 200 a second, bursts of 2,000. Each `LINE_SHARE` bytes of a line count as
+/// one more line, so this is also 50 KB a second and bursts of 500 KB.
 const LINES: Quota = Quota { per_second: 200.0, burst: 2000.0 };
-const SHARE: usize = 256;
-/// Bytes that are read in a second, and at once; a room that prints more waits when its pipe is full.
+const LINE_SHARE: usize = 256;
+/// Bytes that are read in a second. A room that prints more blocks when its pipe is full.
 const BYTES: Quota = Quota::new(1 << 20, 1);
-/// How long lines may be missing without a word about it.
-const SILENCE: Duration = Duration::from_secs(1);
+/// How long skipped lines may go unreported.
+const REPORT_AFTER: Duration = Duration::from_secs(1);
 
-/// The task that repeats one stream. It ends when nobody holds the stream's other end, or at the latest with this.
+/// The task that logs one stream. It ends when all writers have closed the stream, or when this is dropped.
 pub(crate) struct Output {
     task: JoinHandle<()>,
-    last: Arc<Mutex<String>>,
+    last_line: Arc<Mutex<String>>,
 }
 
 impl Output {
-    /// Repeats what a room writes there. Lines without a level get `level`.
-    pub fn repeat(
+    /// Logs what a room writes. Lines without a level get `level`.
+    pub fn log(
         room: RoomId,
         stream: impl AsyncRead + Unpin + Send + 'static,
         level: Level,
     ) -> Self {
-        let last = Arc::new(Mutex::default());
-        let lines = Lines {
-            room,
-            level,
-            last: last.clone(),
-            budget: TokenBucket::new(LINES, Instant::now()),
-            skipped: 0,
-        };
-        Output { task: tokio::spawn(lines.repeat(stream)), last }
+        let last_line = Arc::new(Mutex::default());
+        let budget = TokenBucket::new(LINES, Instant::now());
+        let lines = Lines { room, level, last_line: last_line.clone(), budget, skipped: 0 };
+        Output { task: tokio::spawn(lines.log(stream)), last_line }
     }
 
-    /// Waits until all is repeated, which may never be: a process that has left the room's group may
-    /// hold the stream.
+    /// Waits for the end of the stream, which may never come: a process that has left the room's process group may
+    /// keep it open.
     pub async fn end(&mut self) {
         if !self.task.is_finished() {
             let _ = (&mut self.task).await;
         }
     }
 
-    /// The last line so far that says something.
+    /// The last line so far that is neither empty nor part of a backtrace.
     pub fn last_line(&self) -> String {
-        self.last.lock().map(|last| last.clone()).unwrap_or_default()
+        self.last_line.lock().map(|line| line.clone()).unwrap_or_default()
     }
 }
 
@@ -77,77 +72,57 @@ impl Drop for Output {
 struct Lines {
     room: RoomId,
     level: Level,
-    last: Arc<Mutex<String>>,
+    last_line: Arc<Mutex<String>>,
     budget: TokenBucket,
-    /// Lines that are not in the log, since the last word about it.
+    /// Lines that were not logged and not reported yet.
     skipped: u64,
 }
 
 impl Lines {
-    async fn repeat(mut self, mut stream: impl AsyncRead + Unpin) {
+    async fn log(mut self, stream: impl AsyncRead + Unpin) {
+        let mut stream = BufReader::new(stream);
         let mut reading = TokenBucket::new(BYTES, Instant::now());
-        let mut chunk = [0; MAX_LINE];
         let mut line = Vec::new();
         loop {
-            let patience = if self.skipped > 0 { SILENCE } else { Duration::MAX };
-            let read = match timeout(patience, stream.read(&mut chunk)).await {
-                Ok(Ok(count @ 1..)) => count,
+            let mut rest = (&mut stream).take((MAX_LINE - line.len()) as u64);
+            let patience = if self.skipped > 0 { REPORT_AFTER } else { Duration::MAX };
+            match timeout(patience, rest.read_until(b'\n', &mut line)).await {
+                Ok(Ok(1..)) => {}
                 Ok(_) => break,
                 Err(_) => {
-                    self.confess();
+                    self.report_skipped();
                     continue;
                 }
-            };
-            for piece in chunk[..read].split_inclusive(|byte| *byte == b'\n') {
-                if line.len() + piece.len() > MAX_LINE {
-                    self.line(&line);
-                    line.clear();
-                }
-                line.extend_from_slice(piece);
-                if piece.ends_with(b"\n") {
-                    self.line(&line);
-                    line.clear();
-                }
             }
-            sleep(reading.take(read, Instant::now())).await;
+            let pause = reading.take(line.len(), Instant::now());
+            self.line(&String::from_utf8_lossy(&line));
+            line.clear();
+            sleep(pause).await;
         }
-        if !line.is_empty() {
-            self.line(&line);
-        }
-        self.confess();
+        self.report_skipped();
     }
 
-    fn line(&mut self, line: &[u8]) {
+    fn line(&mut self, line: &str) {
         let now = Instant::now();
-        // Once there was too much, it goes on when a second's worth may be said again: not in single lines
-        // with a gap before each.
+        // After skipping, resume with a second's worth of lines instead of single lines with gaps between them.
         let wanted = if self.skipped > 0 { LINES.per_second as usize } else { 1 };
         if !self.budget.has(wanted, now) {
             self.skipped += 1;
             return;
         }
-        self.budget.take(1 + line.len() / SHARE, now);
-        self.confess();
-        let text = String::from_utf8_lossy(line);
-        let text = text.trim_end();
-        // What a backtrace consists of follows the line that says what has on_notice.
-        let what = !text.is_empty() && !text.starts_with([' ', '\t']);
-        if what
-            && !["note: ", "stack backtrace:", "skipping backtrace"]
-                .iter()
-                .any(|start| text.starts_with(start))
-            && let Ok(mut last) = self.last.lock()
+        self.budget.take(1 + line.len() / LINE_SHARE, now);
+        self.report_skipped();
+        let line = line.trim_end();
+        if !is_backtrace(line)
+            && let Ok(mut last_line) = self.last_line.lock()
         {
-            text.clone_into(&mut last);
+            line.clone_into(&mut last_line);
         }
-        let (level, text) = match text.trim_start().split_once(' ') {
-            Some((word, rest)) if word.chars().all(|c| c.is_ascii_uppercase()) => {
-                Level::from_str(word).map_or((self.level, text), |level| (level, rest))
-            }
-            _ => (self.level, text),
-        };
+        let level = line.trim_start().split_once(' ');
+        let level = level.and_then(|(word, rest)| Some((Level::from_str(word).ok()?, rest)));
+        let (level, text) = level.unwrap_or((self.level, line));
         let room = &self.room;
-        // The macros want a level that is known when the program is built.
+        // The macros need a constant level.
         match level {
             Level::ERROR => tracing::error!(%room, "{text}"),
             Level::WARN => tracing::warn!(%room, "{text}"),
@@ -157,10 +132,16 @@ impl Lines {
         }
     }
 
-    fn confess(&mut self) {
+    fn report_skipped(&mut self) {
         let lines = std::mem::take(&mut self.skipped);
         if lines > 0 {
             tracing::warn!(room = %self.room, "… {lines} lines skipped: the room prints too much");
         }
     }
+}
+
+/// Lines that say nothing by themselves: a backtrace follows the line that says what happened.
+fn is_backtrace(line: &str) -> bool {
+    let starts = [" ", "\t", "note: ", "stack backtrace:", "skipping backtrace"];
+    line.is_empty() || starts.iter().any(|start| line.starts_with(start))
 }

@@ -20,7 +20,7 @@ use tracing_subscriber::{
 
 use crate::{
     config::settings::LogFormat,
-    logging::writer::{self, LastLines},
+    logging::writer::{self, FlushGuard},
 };
 
 /// Lines that are kept for pages, which ask every second; one that is further behind misses some.
@@ -52,7 +52,7 @@ fn filter() -> anyhow::Result<Targets> {
 }
 
 /// For the lobby; with `recent`, its last lines can be read with [`recent_lines`]. Keep what it returns until the end.
-pub(crate) fn init_lobby(format: LogFormat, recent: bool) -> anyhow::Result<LastLines> {
+pub(crate) fn init_lobby(format: LogFormat, recent: bool) -> anyhow::Result<FlushGuard> {
     let (stdout, last_lines) = writer::start()?;
     let human = (format == LogFormat::Human).then(|| {
         let color = io::stdout().is_terminal();

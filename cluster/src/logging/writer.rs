@@ -1,14 +1,13 @@
-//! The way of the lobby's log to stdout: a queue, and a thread that writes. Whoever logs never waits for
-//! the one who reads: a pipe that nobody empties, a terminal that is stopped, a full disk lose lines, and nothing
-//! else.
+//! The lobby's log goes to stdout through a bounded queue and a thread that writes. Logging never blocks: while stdout
+//! is a stopped terminal, a pipe that nobody reads or a full disk, lines are lost and counted.
 
 use std::{
     io,
     os::fd::{AsFd as _, BorrowedFd},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-        mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel},
+        atomic::{AtomicU64, Ordering::SeqCst},
+        mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
     time::{Duration, Instant},
@@ -20,101 +19,81 @@ use rustix::{
 };
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Lines that may wait to be written; a burst of a second. At 8 KiB, the longest lines of rooms, 16 MiB.
-const MAX_WAITING: usize = 2048;
-/// How long the lobby waits at its end until the last lines are written.
-const LAST_LINES: Duration = Duration::from_secs(1);
+/// Lines in the queue; a burst of a second. At 8 KiB, the longest lines of rooms, 16 MiB.
+const MAX_QUEUED: u64 = 2048;
+/// How long the lobby waits at its end for the queue to be written.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-enum Job {
-    Line(Vec<u8>),
-    /// Dropped when all lines before it are written.
-    Flush(SyncSender<()>),
-}
-
-/// Where lines go in. Each is written as a whole, or lost as a whole.
+/// The formatter's end of the queue. Each line is queued whole, or lost whole.
 #[derive(Clone)]
 pub(crate) struct LogWriter {
-    queue: SyncSender<Job>,
-    lost: Arc<AtomicU64>,
+    lines: SyncSender<Vec<u8>>,
+    counts: Arc<Counts>,
 }
 
-/// Dropping this waits a moment until all lines are written.
-pub(crate) struct LastLines(LogWriter);
+#[derive(Default)]
+struct Counts {
+    /// Lines that are not written yet.
+    queued: AtomicU64,
+    /// Lines that were lost since this was last logged.
+    lost: AtomicU64,
+}
+
+/// Waits a moment for the queue to be written when it is dropped.
+pub(crate) struct FlushGuard(Arc<Counts>);
 
 /// Starts the thread that writes.
-pub(crate) fn start() -> io::Result<(LogWriter, LastLines)> {
-    let (queue, jobs) = sync_channel(MAX_WAITING);
-    let lost = Arc::new(AtomicU64::new(0));
-    let writer = LogWriter { queue, lost: lost.clone() };
-    thread::Builder::new().name("log".into()).spawn(move || write_lines(&jobs, &lost))?;
-    Ok((writer.clone(), LastLines(writer)))
+pub(crate) fn start() -> io::Result<(LogWriter, FlushGuard)> {
+    let (lines, queue) = sync_channel(MAX_QUEUED as usize);
+    let counts = Arc::new(Counts::default());
+    let writer = LogWriter { lines, counts: counts.clone() };
+    let guard = FlushGuard(counts.clone());
+    thread::Builder::new().name("log".into()).spawn(move || write_lines(&queue, &counts))?;
+    Ok((writer, guard))
 }
 
-fn write_lines(jobs: &Receiver<Job>, lost: &AtomicU64) {
+fn write_lines(queue: &Receiver<Vec<u8>>, counts: &Counts) {
     let stdout = io::stdout();
-    let (mut cut, mut works, mut flush) = (false, true, None);
-    loop {
-        let job = match jobs.try_recv() {
-            // Now there is a place for this as well; as long as nothing can be written, it could not be either.
-            Err(TryRecvError::Empty) if works && lost.load(Relaxed) > 0 => {
-                let lines = lost.swap(0, Relaxed);
-                tracing::error!(lines, "lines of this log are lost: it was not taken in time");
-                continue;
-            }
-            Err(TryRecvError::Empty) => {
-                drop(flush.take());
-                jobs.recv().ok()
-            }
-            other => other.ok(),
-        };
-        let line = match job {
-            Some(Job::Line(line)) => line,
-            Some(Job::Flush(done)) => {
-                flush = Some(done);
-                continue;
-            }
-            None => return,
-        };
-        // What follows a line that was cut in the middle begins a new one.
-        let line = if cut { [b"\n", &*line].concat() } else { line };
+    for line in queue {
         let written = write_all(stdout.as_fd(), &line);
-        works = written.is_ok();
-        match written {
-            Ok(()) => cut = false,
-            Err(written) => {
-                cut |= written > 0;
-                lost.fetch_add(1, Relaxed);
+        if written.is_err() {
+            counts.lost.fetch_add(1, SeqCst);
+        }
+        let empty = counts.queued.fetch_sub(1, SeqCst) == 1;
+        // An empty queue has a place for this line as well.
+        if empty && written.is_ok() {
+            let lines = counts.lost.swap(0, SeqCst);
+            if lines > 0 {
+                tracing::error!(lines, "log lines were lost: stdout was not read in time");
             }
         }
     }
 }
 
-/// `Err`: so many bytes were written before it failed. The standard library would keep what it could not write.
-fn write_all(out: BorrowedFd, line: &[u8]) -> Result<(), usize> {
-    let mut written = 0;
-    while written < line.len() {
-        match write(out, &line[written..]) {
-            Ok(count) => written += count,
+/// Unlike the standard library's stdout, keeps nothing that could not be written.
+fn write_all(out: BorrowedFd, mut line: &[u8]) -> Result<(), Errno> {
+    while !line.is_empty() {
+        match write(out, line) {
+            Ok(count) => line = &line[count..],
             Err(Errno::INTR) => {}
-            // Whoever started the lobby shares this terminal or pipe, and wants it so.
+            // The lobby's parent shares this terminal or pipe and has made it non-blocking.
             Err(Errno::AGAIN) => {
                 let _ = poll(&mut [PollFd::from_borrowed_fd(out, PollFlags::OUT)], None);
             }
-            Err(_) => return Err(written),
+            Err(error) => return Err(error),
         }
     }
     Ok(())
 }
 
-/// What is logged may hold what a player has written. A line within it is indented, as those of a backtrace: it
-/// is no line of the log's own.
+/// Indents all lines but the first: a logged value may hold a player's text, which must not forge a line.
 pub(crate) fn indented(line: &[u8]) -> Vec<u8> {
     let (text, end) = line.strip_suffix(b"\n").map_or((line, &b""[..]), |text| (text, b"\n"));
     let mut indented = Vec::with_capacity(line.len());
     for byte in text {
         match byte {
             b'\n' => indented.extend(b"\n    "),
-            // A terminal would begin the same line again.
+            // A terminal would overwrite the line.
             b'\r' => indented.push(b' '),
             other => indented.push(*other),
         }
@@ -134,8 +113,10 @@ impl<'a> MakeWriter<'a> for LogWriter {
 impl io::Write for &LogWriter {
     /// The formatter writes a whole line at once.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.queue.try_send(Job::Line(indented(line))).is_err() {
-            self.lost.fetch_add(1, Relaxed);
+        self.counts.queued.fetch_add(1, SeqCst);
+        if self.lines.try_send(indented(line)).is_err() {
+            self.counts.queued.fetch_sub(1, SeqCst);
+            self.counts.lost.fetch_add(1, SeqCst);
         }
         Ok(line.len())
     }
@@ -145,20 +126,12 @@ impl io::Write for &LogWriter {
     }
 }
 
-impl Drop for LastLines {
+impl Drop for FlushGuard {
     fn drop(&mut self) {
-        let until = Instant::now() + LAST_LINES;
-        let (done, written) = sync_channel(0);
-        let mut job = Job::Flush(done);
-        while let Err(error) = self.0.queue.try_send(job) {
-            let (TrySendError::Full(again) | TrySendError::Disconnected(again)) = error;
-            if Instant::now() >= until {
-                return;
-            }
-            job = again;
-            thread::sleep(Duration::from_millis(5));
+        let begun = Instant::now();
+        while self.0.queued.load(SeqCst) > 0 && begun.elapsed() < FLUSH_TIMEOUT {
+            thread::sleep(Duration::from_millis(1));
         }
-        let _ = written.recv_timeout(until.saturating_duration_since(Instant::now()));
     }
 }
 
@@ -167,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_writes_a_line_of_his_own_into_the_log() {
+    fn a_line_break_in_a_message_starts_no_line_of_the_log() {
         for (line, written) in [
             ("INFO hello\n", "INFO hello\n"),
             ("INFO x\nERROR forged\n", "INFO x\n    ERROR forged\n"),

@@ -115,8 +115,8 @@ pub(crate) fn start(
     let (kill, killed) = watch::channel(None);
     tracing::debug!(%room, pid = child.id(), "spawned");
     let watched = Watched {
-        stdout: Output::repeat(room.clone(), stdout, Level::INFO),
-        stderr: Output::repeat(room.clone(), stderr, Level::WARN),
+        stdout: Output::log(room.clone(), stdout, Level::INFO),
+        stderr: Output::log(room.clone(), stderr, Level::WARN),
         frames: TokenBucket::new(FRAMES, Instant::now()),
         room,
         child,

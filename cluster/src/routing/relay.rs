@@ -21,7 +21,7 @@ use tokio::{
 use tracing::debug;
 
 use crate::{
-    http::server::MAX_HEADER_BYTES, process::channel::Sender, routing::gateway::GatewayRoutes,
+    http::frames::MAX_HEADER_BYTES, process::channel::Sender, routing::gateway::GatewayRoutes,
     runtime::clock::timeout, types::RoomId,
 };
 
