@@ -97,7 +97,9 @@ impl Lines {
             let pause = reading.take(line.len(), Instant::now());
             self.line(&String::from_utf8_lossy(&line));
             line.clear();
-            sleep(pause).await;
+            if !pause.is_zero() {
+                sleep(pause).await;
+            }
         }
         self.report_skipped();
     }
@@ -118,9 +120,12 @@ impl Lines {
         {
             line.clone_into(&mut last_line);
         }
-        let level = line.trim_start().split_once(' ');
-        let level = level.and_then(|(word, rest)| Some((Level::from_str(word).ok()?, rest)));
-        let (level, text) = level.unwrap_or((self.level, line));
+        let (level, text) = match line.trim_start().split_once(' ') {
+            Some((word @ ("ERROR" | "WARN" | "INFO" | "DEBUG" | "TRACE"), rest)) => {
+                (Level::from_str(word).unwrap_or(self.level), rest)
+            }
+            _ => (self.level, line),
+        };
         let room = &self.room;
         // The macros need a constant level.
         match level {
