@@ -1,4 +1,5 @@
-//! A bare Socket.IO server: what a room costs is compared with this. No lobby, no tickets, no limits.
+//! A bare Socket.IO server: what a room costs is compared with this. No lobby, no tickets, no
+//! limits.
 
 use std::{
     io::{BufRead as _, BufReader},

@@ -1,5 +1,6 @@
-//! Measures what a room costs, compared with the cheapest process there is, and what it costs to reach one,
-//! compared with a bare Socket.IO server. What is compared is measured in alternating rounds of one run:
+//! Measures what a room costs, compared with the cheapest process there is, and what it costs to
+//! reach one, compared with a bare Socket.IO server. What is compared is measured in alternating
+//! rounds of one run:
 //!
 //! ```sh
 //! cargo build --release -p cluster --features testing --bin game

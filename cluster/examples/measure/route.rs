@@ -1,4 +1,5 @@
-//! A room that is reached by handoff or by relay, or a bare server; and the loads that are put on it.
+//! A room that is reached by handoff or by relay, or a bare server; and the loads that are put on
+//! it.
 
 use std::{array, path::Path, time::Duration};
 
@@ -128,8 +129,8 @@ impl Route {
         })
     }
 
-    /// A new player joins. How long it takes until `joined`: from the request for a seat, and from `reroute`,
-    /// which a bare server does without.
+    /// A new player joins. How long it takes until `joined`: from the request for a seat, and from
+    /// `reroute`, which a bare server does without.
     pub async fn join(&mut self) -> anyhow::Result<[Duration; 2]> {
         let player = match &self.server {
             Server::Bare { .. } => None,

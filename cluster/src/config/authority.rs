@@ -1,8 +1,10 @@
-//! Where something is reached: a host and perhaps a port.
+//! A host with an optional port.
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 
-/// A host and perhaps a port, as in `localhost:3000`, `[::1]` or `play.example.org`.
+use axum::http::uri;
+
+/// A host with an optional port, as in `localhost:3000`, `[::1]` or `play.example.org`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Authority {
     /// In lower case.
@@ -11,23 +13,28 @@ pub(crate) struct Authority {
 }
 
 impl Authority {
-    /// Strict: nothing but a host and a port.
+    /// Stricter than [`uri::Authority`]: no user, no empty port, letters, digits and `-._` alone in names.
     pub fn parse(text: &str) -> Option<Authority> {
-        let (host, port) = match text.rsplit_once(':') {
-            // The last colon of an IPv6 address is in its brackets.
-            Some((host, port)) if !port.ends_with(']') => {
-                let digits = port.bytes().all(|byte| byte.is_ascii_digit());
-                (host, Some(port.parse().ok().filter(|_| digits)?))
-            }
-            _ => (text, None),
-        };
+        let uri: uri::Authority = text.parse().ok()?;
+        let authority = Authority { host: uri.host().to_ascii_lowercase(), port: uri.port_u16() };
+        let host = &authority.host;
         let name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-        let good = !host.is_empty() && (host.bytes().all(name) || is_ip(host));
-        good.then(|| Authority { host: host.to_ascii_lowercase(), port })
+        let strict = host.bytes().all(name) || is_ip(host);
+        let whole = authority.to_string().eq_ignore_ascii_case(text);
+        (strict && whole).then_some(authority)
     }
 }
 
-/// IPv6 has brackets here.
+impl fmt::Display for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            Some(port) => write!(f, "{}:{port}", self.host),
+            None => f.write_str(&self.host),
+        }
+    }
+}
+
+/// Whether a host is an IPv4 address, or an IPv6 address in brackets.
 pub(crate) fn is_ip(host: &str) -> bool {
     let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     match (inside.unwrap_or(host).parse(), inside) {

@@ -1,5 +1,5 @@
-//! What is under `/cluster/`: the structure's part of the page, embedded in this program, and the client
-//! libraries, from node_modules or from a CDN. The page's folder can put nothing there.
+//! `/cluster/`: the structure's part of the page, embedded in this program, and the client
+//! libraries, from node_modules or from a CDN.
 
 use std::path::PathBuf;
 
@@ -31,7 +31,7 @@ const FILES: [(&str, &str); 5] =
 const LIBRARIES: [(&str, &str); 2] =
     [("socket.io-client", "dist/socket.io.min.js"), ("js-cookie", "dist/js.cookie.min.js")];
 
-/// Has their versions; `libraries.js` beside it has a hash of each.
+/// Their versions; `libraries.js` has the hashes.
 const PACKAGE: &str = include_str!("../../web/package.json");
 
 pub(super) fn assets(settings: &Settings) -> Router {
@@ -47,7 +47,7 @@ pub(super) fn assets(settings: &Settings) -> Router {
     for ((name, file), installed) in LIBRARIES.into_iter().zip(installed(settings)) {
         let version = package["dependencies"][name].as_str().expect("an exact version");
         let elsewhere = format!("{}/{name}@{version}/{file}", settings.cdn.as_str());
-        // Looked for at each request: after `npm ci` a reload is enough.
+        // Checked at each request: after `npm ci` a reload is enough.
         let library = async move |request: Request| {
             if !installed.is_file() {
                 return Redirect::temporary(&elsewhere).into_response();
@@ -65,12 +65,12 @@ pub(super) fn assets(settings: &Settings) -> Router {
     router
 }
 
-/// Whether no page needs the CDN.
+/// Whether the libraries are in node_modules.
 pub(super) fn libraries_installed(settings: &Settings) -> bool {
     installed(settings).iter().all(|library| library.is_file())
 }
 
-/// Where `npm ci` puts the libraries: `node_modules` stands beside the page's folder.
+/// Where `npm ci` puts the libraries: in `node_modules` beside the static folder.
 fn installed(settings: &Settings) -> [PathBuf; 2] {
     let node_modules = settings.static_dir.join("../node_modules");
     LIBRARIES.map(|(name, file)| node_modules.join(name).join(file))
@@ -85,7 +85,7 @@ fn embedded(text: &'static str, tag: &str, headers: &HeaderMap) -> Response {
     ([(CONTENT_TYPE, "text/javascript"), (ETAG, tag)], text).into_response()
 }
 
-/// Changes with the text, so that browsers ask again and are mostly told that nothing has changed.
+/// An entity tag, so that browsers revalidate cheaply.
 fn tag(text: &str) -> String {
     let hash = Sha256::digest(text);
     format!("\"{}\"", hash[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>())

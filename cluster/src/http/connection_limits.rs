@@ -1,5 +1,5 @@
-//! Where connections come from, and how many of them there may be: in all, and from one address. In this
-//! process; what was handed to a room counts there.
+//! Limits how many connections this process serves, in all and by client address. A connection that
+//! was handed to a room counts there.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -31,26 +31,28 @@ use crate::{
     },
 };
 
-/// What one connection too many is told.
+/// The body of a 429 response.
 const TOO_MANY: &str = "too many connections\n";
-/// How long those who are turned away may take to hear it, and how many may do so at the same time.
-const CLOSE_TIMEOUT: (Duration, usize) = (Duration::from_secs(1), 64);
-/// A page is so many connections, with all that it loads, for one of Socket.IO.
-const PAGE: f64 = 10.0;
-/// What one player, or one address, may connect in so many seconds, he may at once: a page that lost its
-/// room, or its network.
-pub(crate) const CONNECTS_AT_ONCE: u32 = 10;
+/// How long a rejected client may take to read the response, and how many may do so at the same
+/// time.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+const MAX_REJECTING: usize = 64;
+/// Connections of any kind for each one of Socket.IO: a page loads its files, too.
+const CONNECTIONS_PER_CONNECT: f64 = 10.0;
+/// Seconds' worth of connects that may come in a burst: a page that lost its room or its network
+/// reconnects.
+pub(crate) const CONNECT_BURST: u32 = 10;
 
 /// All connections of this process.
 #[derive(Clone)]
 pub(crate) struct ConnectionLimiter(Arc<Inner>);
 
 struct Inner {
-    free: Arc<Semaphore>,
-    most: u32,
-    goodbyes: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
+    max: u32,
+    rejecting: Arc<Semaphore>,
     max_per_address: u32,
-    /// From a proxy that we trust.
+    /// The header in which a trusted proxy forwards the client's address.
     header: Option<HeaderName>,
     counts: Mutex<HashMap<IpAddr, u32>>,
     connects: Mutex<KeyedRateLimiter<IpAddr>>,
@@ -58,27 +60,27 @@ struct Inner {
     requests: Mutex<KeyedRateLimiter<IpAddr>>,
 }
 
-/// There is no place for one more.
+/// A limit is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LimitReached;
 
-/// A connection's place, taken until this is dropped.
+/// Counts a connection until it is dropped.
 pub(crate) struct ConnectionPermit {
-    pub guest: ClientConnection,
-    _free: OwnedSemaphorePermit,
+    pub client: ClientConnection,
+    _permit: OwnedSemaphorePermit,
 }
 
-/// Whose connection it is. Behind a proxy each request says it anew.
+/// The client of a connection. Behind a proxy each request names its client.
 #[derive(Clone)]
 pub(crate) struct ClientConnection {
-    all: ConnectionLimiter,
+    limiter: ConnectionLimiter,
     peer: Option<IpAddr>,
     counted: Arc<Mutex<Option<AddressPermit>>>,
 }
 
-/// One connection of this address.
+/// Counts one connection of this address until it is dropped.
 struct AddressPermit {
-    all: ConnectionLimiter,
+    limiter: ConnectionLimiter,
     address: IpAddr,
 }
 
@@ -91,31 +93,31 @@ const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 static MALFORMED: Wrong =
     Wrong::new("malformed --client-address-header: these clients count as one address");
 
-/// Stands in a request's extensions: whose it is. Not there for this machine itself, and for a relay.
+/// The client's address, in a request's extensions. Absent for 127.0.0.1 and for a relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ClientAddress(pub IpAddr);
 
 impl ConnectionLimiter {
-    /// For so many connections in all.
-    pub fn new(limits: &Limits, most: u32) -> anyhow::Result<Self> {
+    /// For at most `max` connections.
+    pub fn new(limits: &Limits, max: u32) -> anyhow::Result<Self> {
         let header = limits.client_address_header.as_deref().map(HeaderName::from_str);
-        let rate = Quota::new(limits.connects_per_second_per_address.get(), CONNECTS_AT_ONCE);
+        let rate = Quota::new(limits.connects_per_second_per_address.get(), CONNECT_BURST);
         Ok(ConnectionLimiter(Arc::new(Inner {
-            free: Arc::new(Semaphore::new(most as usize)),
-            most,
-            goodbyes: Arc::new(Semaphore::new(CLOSE_TIMEOUT.1)),
+            permits: Arc::new(Semaphore::new(max as usize)),
+            max,
+            rejecting: Arc::new(Semaphore::new(MAX_REJECTING)),
             max_per_address: limits.max_connections_per_address.get(),
-            header: header.transpose().context("--client-address-header is no header's name")?,
+            header: header.transpose().context("--client-address-header: invalid header name")?,
             counts: Mutex::default(),
             connects: Mutex::new(KeyedRateLimiter::new(rate)),
-            requests: Mutex::new(KeyedRateLimiter::new(rate.times(PAGE))),
+            requests: Mutex::new(KeyedRateLimiter::new(rate.times(CONNECTIONS_PER_CONNECT))),
         })))
     }
 
-    /// Whose connection this is, if its address has no more than it may.
+    /// Counts a connection of this address, unless it is over a limit.
     pub fn admit(&self, peer: Option<IpAddr>) -> Result<ClientConnection, LimitReached> {
         let peer = peer.and_then(limited);
-        // With a proxy in front the requests say whose they are.
+        // Behind a proxy the requests name their clients.
         let limited = peer.filter(|_| self.0.header.is_none());
         let mut requests = self.0.requests.lock().expect("nobody panics while holding this");
         if limited.is_some_and(|peer| !requests.allow(&peer, Instant::now())) {
@@ -124,30 +126,30 @@ impl ConnectionLimiter {
         drop(requests);
         let counted = limited.map(|peer| self.count(peer));
         let counted = Arc::new(Mutex::new(counted.transpose()?));
-        Ok(ClientConnection { all: self.clone(), peer, counted })
+        Ok(ClientConnection { limiter: self.clone(), peer, counted })
     }
 
-    /// A place for it, as soon as there is one.
-    pub async fn place(&self, guest: ClientConnection) -> ConnectionPermit {
-        let free = self.0.free.clone().acquire_owned().await;
-        ConnectionPermit { guest, _free: free.expect("nobody closes this semaphore") }
+    /// Waits for a free permit.
+    pub async fn permit(&self, client: ClientConnection) -> ConnectionPermit {
+        let permit = self.0.permits.clone().acquire_owned().await;
+        ConnectionPermit { client, _permit: permit.expect("nobody closes this semaphore") }
     }
 
-    /// A place for it, if there is one now.
-    pub fn place_now(&self, guest: ClientConnection) -> Result<ConnectionPermit, LimitReached> {
-        let free = self.0.free.clone().try_acquire_owned().map_err(|_| LimitReached)?;
-        Ok(ConnectionPermit { guest, _free: free })
+    /// A permit, if one is free now.
+    pub fn try_permit(&self, client: ClientConnection) -> Result<ConnectionPermit, LimitReached> {
+        let permit = self.0.permits.clone().try_acquire_owned().map_err(|_| LimitReached)?;
+        Ok(ConnectionPermit { client, _permit: permit })
     }
 
-    /// Waits until all have hung up.
-    pub async fn all_gone(&self) {
-        let _ = self.0.free.acquire_many(self.0.most).await;
+    /// Waits until all connections have ended.
+    pub async fn all_closed(&self) {
+        let _ = self.0.permits.acquire_many(self.0.max).await;
     }
 
-    /// Tells a client that it has too many connections. Its request is not looked at; but what is not read
-    /// when a connection is closed takes back what was said on it.
+    /// Responds 429. The request is read and ignored: closing a connection with unread data resets
+    /// it, and the response would be lost.
     pub async fn reject(self, mut stream: TcpStream) {
-        let Ok(_few) = self.0.goodbyes.try_acquire() else {
+        let Ok(_permit) = self.0.rejecting.try_acquire() else {
             return;
         };
         let length = TOO_MANY.len();
@@ -155,16 +157,16 @@ impl ConnectionLimiter {
             "HTTP/1.1 429 Too Many Requests\r\nConnection: close\r\nContent-Type: text/plain\r\n\
              Content-Length: {length}\r\n\r\n{TOO_MANY}"
         );
-        let goodbye = async {
+        let rejecting = async {
             stream.write_all(answer.as_bytes()).await?;
             stream.shutdown().await?;
             while stream.read(&mut [0; 1024]).await? > 0 {}
             std::io::Result::Ok(())
         };
-        let _ = timeout(CLOSE_TIMEOUT.0, goodbye).await;
+        let _ = timeout(CLOSE_TIMEOUT, rejecting).await;
     }
 
-    /// Counts a new Socket.IO connection of this address; whether it is not too many in too short a time.
+    /// Counts a new Socket.IO connection of this address. False: it is over the rate.
     pub fn may_connect(&self, address: Option<ClientAddress>) -> bool {
         let mut connects = self.0.connects.lock().expect("nobody panics while holding this");
         address.is_none_or(|ClientAddress(address)| connects.allow(&address, Instant::now()))
@@ -177,13 +179,13 @@ impl ConnectionLimiter {
             return Err(LimitReached);
         }
         *count += 1;
-        Ok(AddressPermit { all: self.clone(), address })
+        Ok(AddressPermit { limiter: self.clone(), address })
     }
 }
 
 impl Drop for AddressPermit {
     fn drop(&mut self) {
-        let mut counts = self.all.0.counts.lock().expect("nobody panics while holding this");
+        let mut counts = self.limiter.0.counts.lock().expect("nobody panics while holding this");
         if let Entry::Occupied(mut count) = counts.entry(self.address) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
@@ -194,25 +196,26 @@ impl Drop for AddressPermit {
 }
 
 impl ClientConnection {
-    /// Whose request this is. One connection of a proxy counts for whoever speaks on it.
-    fn asks(&self, headers: &HeaderMap) -> Result<Option<ClientAddress>, LimitReached> {
-        let Some(header) = &self.all.0.header else {
+    /// The client of a request. A proxy's connection counts for the client of its latest request.
+    fn client_of(&self, headers: &HeaderMap) -> Result<Option<ClientAddress>, LimitReached> {
+        let Some(header) = &self.limiter.0.header else {
             return Ok(self.peer.map(ClientAddress));
         };
         let address = client_address(self.peer, forwarded_for(headers, header));
         let mut counted = self.counted.lock().expect("nobody panics while holding this");
         *counted = None;
-        *counted = address.map(|address| self.all.count(address)).transpose()?;
+        *counted = address.map(|address| self.limiter.count(address)).transpose()?;
         Ok(address.map(ClientAddress))
     }
 }
 
-/// Answers only those who have no more connections than they may, and notes whose request it is.
+/// Responds 429 to clients with too many connections; puts the [`ClientAddress`] into other
+/// requests.
 pub(crate) fn enforce_limits(app: Router) -> Router {
     app.layer(middleware::from_fn(async |mut request: Request, next: Next| -> Response {
-        // Taken out: a websocket keeps what it finds here, and would count for longer than it lives.
-        if let Some(guest) = request.extensions_mut().remove::<ClientConnection>() {
-            match guest.asks(request.headers()) {
+        // Removed: a websocket keeps its extensions, and would count for longer than it lives.
+        if let Some(client) = request.extensions_mut().remove::<ClientConnection>() {
+            match client.client_of(request.headers()) {
                 Ok(Some(address)) => drop(request.extensions_mut().insert(address)),
                 Ok(None) => {}
                 Err(LimitReached) => {
@@ -224,13 +227,13 @@ pub(crate) fn enforce_limits(app: Router) -> Router {
     }))
 }
 
-/// The address to be limited. What the header says wrongly is never better than saying nothing.
+/// The address to be limited. A malformed header must not be an advantage.
 fn client_address(
     peer: Option<IpAddr>,
     forwarded_for: Option<Result<IpAddr, Malformed>>,
 ) -> Option<IpAddr> {
     match forwarded_for {
-        // The client came past the proxy.
+        // The client bypassed the proxy.
         None => peer,
         Some(Ok(address)) => limited(address).or(peer),
         Some(Err(Malformed)) => {
@@ -240,8 +243,8 @@ fn client_address(
     }
 }
 
-/// The last address in the last of these headers: the one that the nearest proxy has added. What stands before it may
-/// be anybody's. `None`: there is no such header.
+/// The last address in the last of these headers, which the nearest proxy has added; clients can
+/// forge the others. `None`: there is no such header.
 fn forwarded_for(headers: &HeaderMap, name: &HeaderName) -> Option<Result<IpAddr, Malformed>> {
     let value = headers.get_all(name).iter().next_back()?.as_bytes();
     let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default();
@@ -251,8 +254,9 @@ fn forwarded_for(headers: &HeaderMap, name: &HeaderName) -> Option<Result<IpAddr
     Some(address.map_err(|_| Malformed))
 }
 
-/// What counts as one address: of IPv6 the network, of which one customer gets at least one. `None` is this
-/// machine itself, or a proxy on it that does not say for whom it speaks: it has no limit.
+/// What counts as one address; for IPv6 the /64 network, since a customer gets at least one.
+/// `None`, without limits, is this machine itself, or a proxy on it that does not forward
+/// addresses.
 fn limited(address: IpAddr) -> Option<IpAddr> {
     match address.to_canonical() {
         IpAddr::V4(Ipv4Addr::LOCALHOST) | IpAddr::V6(Ipv6Addr::LOCALHOST) => None,

@@ -1,5 +1,5 @@
-//! Counts the websocket frames that a client sends (RFC 6455, section 5.2). Socket.IO reports events only, but a
-//! ping or a packet of another namespace costs as much as an event.
+//! Counts the websocket frames that a client sends (RFC 6455, section 5.2). Socket.IO reports
+//! events only, but a ping or a packet of another namespace costs as much as an event.
 
 use httparse::{EMPTY_HEADER, Status};
 
@@ -48,8 +48,8 @@ impl FrameCounter {
         0
     }
 
-    /// The server acts on a request: frames follow if it asks for a websocket, otherwise another request.
-    /// False: it is unknown what follows, and a websocket must be refused.
+    /// The server acts on a request: frames follow if it asks for a websocket, otherwise another
+    /// request. False: it is unknown what follows, and a websocket must be refused.
     pub fn serve(&mut self, websocket: bool) -> bool {
         let in_sync = matches!(self, FrameCounter::Head(head) if is_one_head(head));
         *self = match (in_sync, websocket) {

@@ -1,8 +1,7 @@
-//! Which requests are meant for this server, and which pages may make them: the check of `Host` and
-//! `Origin`, which both roles make on every request.
+//! The checks of `Host` and `Origin` on every request, in the lobby and in rooms.
 //!
-//! A browser sends `Origin` with each websocket, and no page can change it. A client without one is no
-//! browser, and passes: it could send what it likes.
+//! A browser sends `Origin` with each websocket, and no page can change it. A client without
+//! `Origin` is not a browser and passes: it could send any header.
 
 use axum::{
     extract::Request,
@@ -17,14 +16,13 @@ use crate::config::{
     parse::PublicUrl,
 };
 
-/// The addresses at which browsers come here, and those whose pages may connect.
+/// The origins whose pages may connect: those of `--public-url` and `--allow-origin`.
 #[derive(Debug, Clone)]
 pub(crate) struct Origins {
-    /// The public URL, and what is allowed besides.
     known: Vec<Origin>,
 }
 
-/// `http` or `https`, and where.
+/// An `http` or `https` origin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Origin {
     scheme: String,
@@ -38,24 +36,22 @@ impl Origins {
         Origins { known: public_url.into_iter().chain(allowed).filter_map(parse).collect() }
     }
 
-    /// Where the request was sent, or why it is refused. A name that leads here and that we do not know
-    /// may belong to a page that plays with its own DNS, so it is refused even without an `Origin`.
+    /// The request's `Host`, or why the request is refused. An unknown host name may be DNS
+    /// rebinding, so it is refused even without an `Origin`.
     pub fn check(&self, request: &Request) -> Result<Authority, &'static str> {
-        let host = the_one(request.headers(), HOST)?.ok_or("a Host header is needed")?;
+        let host = single(request.headers(), HOST)?.ok_or("a Host header is needed")?;
         let Some(here) = Authority::parse(host).filter(|here| self.knows(&here.host)) else {
-            return Err(
-                "this host name is not ours: start the lobby with --public-url or --allow-origin",
-            );
+            return Err("unknown host name: start the lobby with --public-url or --allow-origin");
         };
-        // `GET http://localhost/ HTTP/1.1`: who says it twice must say the same.
+        // `GET http://localhost/ HTTP/1.1` names the host twice.
         let target = request.uri().authority();
         if target.is_some_and(|target| !target.as_str().eq_ignore_ascii_case(host)) {
-            return Err("the request is for another host than its Host header says");
+            return Err("the request's target and its Host header differ");
         }
-        match the_one(request.headers(), ORIGIN)? {
-            Some(origin) if !self.may_connect(origin, &here) => Err(
-                "a page of another site may not connect here: --allow-origin of the lobby lets it",
-            ),
+        match single(request.headers(), ORIGIN)? {
+            Some(origin) if !self.may_connect(origin, &here) => {
+                Err("pages of this origin may not connect: start the lobby with --allow-origin")
+            }
             Some(_) | None => Ok(here),
         }
     }
@@ -67,9 +63,10 @@ impl Origins {
 
     fn may_connect(&self, origin: &str, here: &Authority) -> bool {
         let Some(origin) = Origin::parse(origin) else {
-            return false; // such as `null`, the origin of a file or of a frame without rights
+            return false; // such as `null`, the origin of a file or of a sandboxed frame
         };
-        // What ends TLS in front does not say so: the port that `Host` leaves out is the page's.
+        // A TLS proxy is not visible here: a `Host` without a port means the default port of the
+        // page's scheme.
         let same_port = here.port.unwrap_or(origin.default_port()) == origin.port();
         let same_host = origin.authority.host == here.host;
         same_host && same_port || self.known.iter().any(|known| known.is_same(&origin))
@@ -98,14 +95,14 @@ impl Origin {
     }
 }
 
-/// A header that may come once. Of two, whoever is in front may have looked at the other one.
-fn the_one(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, &'static str> {
+/// A header that may occur once. Of two, a proxy in front may have checked the other one.
+fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, &'static str> {
     let mut values = headers.get_all(name).iter();
     match (values.next().map(HeaderValue::to_str), values.next()) {
         (None, _) => Ok(None),
         (Some(Ok(value)), None) => Ok(Some(value)),
-        (Some(Ok(_)), Some(_)) => Err("Host and Origin may come once"),
-        (Some(Err(_)), _) => Err("Host and Origin are plain text"),
+        (Some(Ok(_)), Some(_)) => Err("Host and Origin may occur once"),
+        (Some(Err(_)), _) => Err("Host and Origin must be ASCII"),
     }
 }
 

@@ -1,10 +1,8 @@
-//! What the lobby serves besides Socket.IO: the page, `/cluster/` (`assets.rs`), and in development the
-//! log and the power to kill a room; each request is answered at once. And what both roles do with
-//! every request: refuse what is not for us (`origin.rs`), and tell browsers what they may make of
-//! the answer.
+//! What the lobby serves besides Socket.IO: static files, `/cluster/` (`assets.rs`), and the
+//! development endpoints. For lobby and rooms: the checks of `origin.rs` and the security headers.
 //!
-//! The page's files come from its folder and from nowhere else, except where a symbolic link leads: whoever
-//! may put one there could put a copy there as well. Hidden ones (`.env`, `.git`) are not served.
+//! Hidden files (`.env`, `.git`) are not served. Symbolic links are followed: whoever can make one
+//! in the folder can also put a copy there.
 
 use std::{
     io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound},
@@ -39,12 +37,12 @@ use crate::{
     types::RoomId,
 };
 
-/// The lobby's pages. `kill` gets the rooms that somebody wants killed, in development.
+/// The lobby's pages. `kill` receives the rooms to kill, in development.
 pub(crate) fn pages(settings: &Settings, kill: mpsc::UnboundedSender<RoomId>) -> Router {
     let files = ServeDir::new(&settings.static_dir);
     let file = async move |request: Request| match files.clone().try_call(request).await {
         Ok(file) => file.into_response(),
-        // The last two: a name that holds a NUL, or is too long.
+        // The last two: a name that contains NUL, or is too long.
         Err(error) => match error.kind() {
             NotFound | NotADirectory | InvalidInput | InvalidFilename => StatusCode::NOT_FOUND,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
@@ -68,9 +66,9 @@ async fn as_page(State(settings): State<Arc<Settings>>, request: Request, next: 
     let here = request.extensions().get::<Authority>().cloned();
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    // Ask again each time, so that an edited page is seen at the next reload.
+    // Browsers revalidate each time, so that an edited page shows at the next reload.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    // No setting that was accepted holds what is no header's.
+    // Settings are checked to be valid in a header.
     if let Some(here) = here
         && let Ok(policy) = content_security_policy(&settings, &here).try_into()
     {
@@ -79,22 +77,22 @@ async fn as_page(State(settings): State<Arc<Settings>>, request: Request, next: 
     response
 }
 
-/// Hidden files; and `//name`, which a redirect to `//name/` would send to another host. Looked at as it
-/// is decoded later.
+/// Hidden files, percent-encoded or not; and `//name`, since a redirect to `//name/` would lead to
+/// another host.
 fn is_hidden(path: &str) -> bool {
     let path = path.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/");
     let hidden = |part: &str| part.starts_with('.') && part != ".well-known";
     path.starts_with("//") || path.split('/').any(hidden)
 }
 
-/// What the page may load and do: nothing but what is listed here. A page that needs more, such as
-/// WebAssembly (`'wasm-unsafe-eval'` among the scripts), adds it here.
+/// What a page may load. For more, such as WebAssembly (`'wasm-unsafe-eval'` in `script-src`), edit
+/// this.
 fn content_security_policy(settings: &Settings, here: &Authority) -> String {
     let cdn = match libraries_installed(settings) {
         true => String::new(),
         false => format!(" {}://{}", settings.cdn.scheme(), settings.cdn.authority()),
     };
-    // A proxy in front may have put another name into `Host` than the browser's.
+    // A proxy in front may have replaced the browser's `Host`.
     let public = settings.public_url.as_ref().and_then(|url| Authority::parse(url.authority()));
     let mut sockets = websockets(here);
     if let Some(public) = public.filter(|public| public != here) {
@@ -110,13 +108,9 @@ fn content_security_policy(settings: &Settings, here: &Authority) -> String {
     )
 }
 
-/// Not every browser counts a websocket to here as `'self'`. A policy cannot name an IPv6 address.
-fn websockets(Authority { host, port }: &Authority) -> String {
-    let port = port.map(|port| format!(":{port}")).unwrap_or_default();
-    match host.starts_with('[') {
-        true => String::new(),
-        false => format!(" ws://{host}{port} wss://{host}{port}"),
-    }
+/// Some browsers do not count a websocket as `'self'`. A policy cannot name an IPv6 address.
+fn websockets(to: &Authority) -> String {
+    if to.host.starts_with('[') { String::new() } else { format!(" ws://{to} wss://{to}") }
 }
 
 async fn kill_room(
@@ -129,8 +123,9 @@ async fn kill_room(
     }
 }
 
-/// `GET /dev/log?after=NUMBER`: the log's lines after that of this number, or all that are kept, and the last one's
-/// number. It answers at once: a browser has six connections to a host, for all of its tabs.
+/// `GET /dev/log?after=NUMBER`: the lines after the one with this number, or all that are kept, and
+/// the number of the last one. Polled: an open request in each tab would use up the six connections
+/// of a browser to a host.
 async fn log(RawQuery(query): RawQuery) -> Response {
     let after = query.as_deref().and_then(|query| query.strip_prefix("after="));
     let after = after.and_then(|number| number.parse().ok()).unwrap_or(0);
@@ -141,9 +136,9 @@ async fn log(RawQuery(query): RawQuery) -> Response {
     ([(CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-/// Refuses requests that were not meant for this server or that another site's page makes. What
-/// answers all others has the place that they were sent to as an [`Authority`].
-pub(crate) fn only_ours(app: Router, origins: Origins) -> Router {
+/// Responds 403 to requests that fail the checks of [`Origins`], and puts the request's
+/// [`Authority`] into others.
+pub(crate) fn check_origin(app: Router, origins: Origins) -> Router {
     let check = async |State(origins): State<Arc<Origins>>, mut request: Request, next: Next| {
         let mut response = match origins.check(&request) {
             Ok(here) => {
@@ -155,7 +150,7 @@ pub(crate) fn only_ours(app: Router, origins: Origins) -> Router {
         let headers = response.headers_mut();
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-        // What is no page does nothing at all.
+        // Responses that are not pages may load nothing.
         headers
             .entry(CONTENT_SECURITY_POLICY)
             .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));

@@ -1,5 +1,5 @@
-//! Listening and serving HTTP, for the lobby and for rooms alike: one place for limits of time,
-//! size and number, whichever way a connection came.
+//! The HTTP server of the lobby and of rooms: one place for timeouts and limits, whichever way a
+//! connection arrives.
 
 use std::{
     convert::Infallible,
@@ -44,21 +44,21 @@ use crate::{
     runtime::{clock, token_bucket::Quota},
 };
 
-/// A client that does not acknowledge what was sent is gone after this. Without it one that stopped
-/// reading would block its writer until the kernel gives up, after a quarter of an hour.
+/// TCP user timeout: a client that does not acknowledge data for so long is disconnected. The
+/// kernel's default is a quarter of an hour.
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED: Duration = Duration::from_secs(4);
-/// Connections that wait to be accepted. A room's players come back all at once when it dies, and
-/// whoever finds no place here tries again only after a second.
+/// Connections that wait to be accepted. When a room dies, its players reconnect all at once, and
+/// the kernel retries one that finds the backlog full only after a second.
 const BACKLOG: u32 = 1024;
-/// How long to wait when accepting fails, as it does without free descriptors.
+/// The pause after accepting fails, as it does without free file descriptors.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
 /// Listens on an address; port 0 takes a free one.
 pub(crate) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let listen = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        // A port is free again as soon as its server has stopped.
+        // A restarted server gets its port back at once.
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         socket.listen(BACKLOG)
@@ -66,8 +66,8 @@ pub(crate) fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     listen().with_context(|| format!("cannot listen on {address}"))
 }
 
-/// Accepts for ever, and gives each connection to `serve` together with its place, which is taken
-/// until it is dropped. Without a free one the next connection waits, and those after it with it.
+/// Accepts connections for ever and passes each to `serve` with its permit. Without a free permit
+/// the next connection waits, and the others stay in the backlog.
 pub(crate) async fn accept<Served: Future<Output = ()> + Send + 'static>(
     listener: TcpListener,
     limiter: ConnectionLimiter,
@@ -76,7 +76,7 @@ pub(crate) async fn accept<Served: Future<Output = ()> + Send + 'static>(
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => match limiter.admit(Some(peer.ip())) {
-                Ok(guest) => drop(tokio::spawn(serve(stream, limiter.place(guest).await))),
+                Ok(client) => drop(tokio::spawn(serve(stream, limiter.permit(client).await))),
                 Err(LimitReached) => drop(tokio::spawn(limiter.clone().reject(stream))),
             },
             Err(error) => {
@@ -87,13 +87,13 @@ pub(crate) async fn accept<Served: Future<Output = ()> + Send + 'static>(
     }
 }
 
-/// How connections are served, by the lobby and by rooms alike.
+/// How connections are served.
 #[derive(Clone)]
 pub(crate) struct Server {
     app: Router,
-    /// How long a client may take for the head of a request.
+    /// How long a client may take for a request's head.
     pub header_timeout: Duration,
-    /// From one websocket, before it is read more slowly.
+    /// Frames of one websocket; beyond this it is throttled.
     frames: Quota,
 }
 
@@ -102,36 +102,37 @@ impl Server {
         Server { app, header_timeout: limits.header_timeout, frames: limits.frames() }
     }
 
-    /// The same for something else.
+    /// The same server for another application.
     pub fn with(self, app: Router) -> Self {
         Server { app, ..self }
     }
 
-    pub async fn serve_tcp(self, stream: TcpStream, place: ConnectionPermit) {
-        // Both only tune the connection; one that is gone already fails here and ends below.
+    pub async fn serve_tcp(self, stream: TcpStream, permit: ConnectionPermit) {
+        // On a connection that has ended these fail, and serving ends at once.
         let _ = stream.set_nodelay(true);
         #[cfg(target_os = "linux")]
         let _ = sockopt::set_tcp_user_timeout(&stream, UNACKNOWLEDGED.as_millis() as u32);
-        self.serve(stream, place).await;
+        self.serve(stream, permit).await;
     }
 
-    /// Serves a socket that the lobby has given to this room: a browser's, or the end of a relay, if
-    /// there is a place for it.
+    /// Serves a socket that the lobby handed to this room: a client's connection, or one end of a
+    /// relay.
     pub async fn serve_given(
         self,
         socket: OwnedFd,
         limiter: ConnectionLimiter,
     ) -> anyhow::Result<()> {
-        // Nobody waits for a place here: the lobby would not know, and hand over ever more.
-        let place = |peer| limiter.place_now(limiter.admit(peer)?);
+        // Sockets must not wait for a permit here: the lobby would not know and hand over ever
+        // more.
+        let permit = |peer| limiter.try_permit(limiter.admit(peer)?);
         if rustix::net::getsockname(&socket)?.address_family() == AddressFamily::UNIX {
             let stream = UnixStream::from_std(socket.into())?;
-            let place = place(None).ok().context("too many connections")?;
-            self.serve(stream, place).await;
+            let permit = permit(None).ok().context("too many connections")?;
+            self.serve(stream, permit).await;
         } else {
             let stream = TcpStream::from_std(socket.into())?;
-            match place(Some(stream.peer_addr()?.ip())) {
-                Ok(place) => self.serve_tcp(stream, place).await,
+            match permit(Some(stream.peer_addr()?.ip())) {
+                Ok(permit) => self.serve_tcp(stream, permit).await,
                 Err(LimitReached) => limiter.reject(stream).await,
             }
         }
@@ -141,35 +142,35 @@ impl Server {
     async fn serve(
         self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        place: ConnectionPermit,
+        permit: ConnectionPermit,
     ) {
         let app = TowerToHyperService::new(self.app);
-        let guest = place.guest.clone();
-        let reading = Arc::new(Mutex::new(FrameCounter::new()));
+        let client = permit.client.clone();
+        let counter = Arc::new(Mutex::new(FrameCounter::new()));
         let hangup = Hangup::default();
         let stream =
-            ThrottledStream::new(stream, place, self.frames, reading.clone(), hangup.clone());
+            ThrottledStream::new(stream, permit, self.frames, counter.clone(), hangup.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(guest.clone());
+            request.extensions_mut().insert(client.clone());
             request.extensions_mut().insert(hangup.clone());
             let upgrade = request.extensions().get::<OnUpgrade>().is_some();
-            // The rest of a body could pass for a request, or for frames.
+            // The rest of a body would be read as a request or as frames.
             let body = !request.body().is_end_stream();
-            let reading = reading.clone();
-            let known = reading.lock().expect("nobody panics while holding this").serve(upgrade);
-            // Refused before the application sees it: once that has taken a connection, hyper upgrades it whatever
-            // the status of the response is.
-            let answer = (!upgrade || (known && !body)).then(|| app.call(request));
+            let counter = counter.clone();
+            let in_sync = counter.lock().expect("nobody panics while holding this").serve(upgrade);
+            // Refused before the application sees it: hyper upgrades a connection that the
+            // application has taken, whatever the status of the response.
+            let answer = (!upgrade || (in_sync && !body)).then(|| app.call(request));
             async move {
                 let mut response = match answer {
                     Some(answer) => answer.await?,
                     None => StatusCode::BAD_REQUEST.into_response(),
                 };
                 let websocket = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-                let mut reading = reading.lock().expect("nobody panics while holding this");
+                let mut counter = counter.lock().expect("nobody panics while holding this");
                 let ends = match (upgrade, websocket) {
                     (true, true) => false,
-                    (true, false) => !reading.refuse() || body,
+                    (true, false) => !counter.refuse() || body,
                     // HTTP/1.0 has no upgrades.
                     (false, true) => {
                         response = StatusCode::BAD_REQUEST.into_response();
@@ -189,12 +190,12 @@ impl Server {
             .max_buf_size(MAX_HEADER_BYTES)
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
-        // An error here is a client that went away or spoke no HTTP.
+        // An error is a client that disconnected or does not speak HTTP.
         let _ = connection.await;
     }
 }
 
-/// Lets the HTTP server's time limits go by our clock.
+/// Makes the HTTP server's timeouts use our clock, which does not count pauses of this process.
 #[derive(Clone)]
 struct RunningTime;
 
@@ -224,7 +225,7 @@ impl Future for Sleeping {
     }
 }
 
-/// Answers one request a connection, and closes it unless it was upgraded.
+/// Closes each connection after one response, unless it was upgraded.
 pub(crate) fn one_request(app: Router) -> Router {
     app.layer(middleware::map_response(async |mut response: Response| {
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {

@@ -1,5 +1,4 @@
-//! A connection, from the first byte to the last: it holds a place, and is read no faster than its client takes what
-//! he is told and than he may speak.
+//! A client's connection: holds its permit, and throttles reads by back-pressure and by rate.
 
 use std::{
     io,
@@ -26,30 +25,31 @@ use crate::{
     },
 };
 
-/// How long a client may take to close a connection that was hung up: a slow one has yet to read what it was told.
+/// How long a client may take to close a connection after `hang_up`: a slow one has yet to read
+/// what was sent.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Holds its place until it is closed, also after its upgrade to a websocket. Who does not take what he is told is
-/// not listened to either: a websocket answers each ping, and the answers would pile up. Who says too much waits
-/// in his own socket, where it costs nobody anything.
+/// Holds its permit until it is closed, also as a websocket. Reads stop while a write is blocked;
+/// otherwise pongs would pile up. A client over its rate is read later: its data waits in its own
+/// socket.
 pub(crate) struct ThrottledStream<S> {
     stream: S,
-    _place: ConnectionPermit,
-    reading: Arc<Mutex<FrameCounter>>,
+    _permit: ConnectionPermit,
+    counter: Arc<Mutex<FrameCounter>>,
     frames: TokenBucket,
-    /// Nothing is read before this is over.
+    /// Reads stop until this is over.
     pause: Option<Pin<Box<Sleep>>>,
-    /// The last write found no room.
-    full: bool,
-    /// Wants to read when there is room again.
+    /// The last write was blocked.
+    blocked: bool,
+    /// Wants to read when writes are possible again.
     reader: Option<Waker>,
     hangup: Hangup,
-    /// The end, once that has on_notice.
+    /// The deadline to close, after `hang_up`.
     closing: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
-/// Ends a connection from elsewhere: what the client says from now on is discarded, and it has [`CLOSE_TIMEOUT`] to read
-/// what it was told and to close. Stands in the extensions of each request.
+/// Ends a connection from elsewhere: data that arrives from now on is discarded, and the client has
+/// [`CLOSE_TIMEOUT`] to read what was sent and to close. In the extensions of each request.
 #[derive(Clone, Default)]
 pub(crate) struct Hangup(Arc<(AtomicBool, AtomicWaker)>);
 
@@ -59,7 +59,7 @@ impl Hangup {
         self.0.1.wake();
     }
 
-    /// Whether that has on_notice. If not, the reader is woken when it does.
+    /// Whether `hang_up` was called. If not, wakes the reader when it is.
     fn poll(&self, cx: &Context<'_>) -> bool {
         self.0.1.register(cx.waker());
         self.0.0.load(SeqCst)
@@ -67,29 +67,29 @@ impl Hangup {
 }
 
 impl<S> ThrottledStream<S> {
-    /// `frames`: how many a websocket may send. `reading` is told which requests are served.
+    /// `frames`: the rate of a websocket. The server tells `counter` which requests it serves.
     pub fn new(
         stream: S,
-        place: ConnectionPermit,
+        permit: ConnectionPermit,
         frames: Quota,
-        reading: Arc<Mutex<FrameCounter>>,
+        counter: Arc<Mutex<FrameCounter>>,
         hangup: Hangup,
     ) -> Self {
         ThrottledStream {
             hangup,
             closing: None,
             stream,
-            _place: place,
-            reading,
+            _permit: permit,
+            counter,
             frames: TokenBucket::new(frames, Instant::now()),
             pause: None,
-            full: false,
+            blocked: false,
             reader: None,
         }
     }
 
     fn wrote(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        self.full = written.is_pending();
+        self.blocked = written.is_pending();
         if let Some(reader) = self.reader.take_if(|_| written.is_ready()) {
             reader.wake();
         }
@@ -97,8 +97,8 @@ impl<S> ThrottledStream<S> {
     }
 
     fn read(&mut self, bytes: &[u8]) {
-        let mut reading = self.reading.lock().expect("nobody panics while holding this");
-        let count = reading.read(bytes);
+        let mut counter = self.counter.lock().expect("nobody panics while holding this");
+        let count = counter.read(bytes);
         if count > 0 {
             let wait = self.frames.take(count, Instant::now());
             self.pause = (!wait.is_zero()).then(|| Box::pin(sleep(wait)));
@@ -107,7 +107,7 @@ impl<S> ThrottledStream<S> {
 }
 
 impl<S: AsyncRead + Unpin> ThrottledStream<S> {
-    /// Discards what comes until the client closes, or has had the time to: both read as the end of the stream.
+    /// Discards data until the client closes or its time is up; both read as the end of the stream.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let until = || clock::sleep_until(clock::now() + CLOSE_TIMEOUT);
         let closing = self.closing.get_or_insert_with(|| Box::pin(until()));
@@ -132,7 +132,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for ThrottledStream<S> {
         if self.hangup.poll(cx) {
             return self.poll_close(cx);
         }
-        if self.full {
+        if self.blocked {
             self.reader = Some(cx.waker().clone());
             return Poll::Pending;
         }

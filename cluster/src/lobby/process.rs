@@ -26,7 +26,7 @@ use crate::{
     auth::token::Tokens,
     config::settings::Settings,
     http::{
-        connection_limits::{self, CONNECTS_AT_ONCE, ConnectionLimiter},
+        connection_limits::{self, CONNECT_BURST, ConnectionLimiter},
         origin::Origins,
         pages, server,
     },
@@ -121,12 +121,12 @@ pub(crate) async fn run<L: Lobby>(
     let sockets = sockets(settings, &limiter, tokens, from_clients);
     let app = pages::pages(settings, kill).merge(relay::routes(routes.clone())).layer(sockets);
     let origins = Origins::new(settings.public_url.as_ref(), &settings.allow_origin);
-    let app = connection_limits::enforce_limits(pages::only_ours(app, origins));
+    let app = connection_limits::enforce_limits(pages::check_origin(app, origins));
     let server = server::Server::new(app, &settings.limits);
     let hand_off = cfg!(target_os = "linux") && !settings.relay;
     let front = Gateway { server, routes: routes.clone(), hand_off };
     let address = listener.local_addr()?;
-    let receive = move |stream, place| front.clone().receive(stream, place);
+    let receive = move |stream, permit| front.clone().receive(stream, permit);
     let accepting = tokio::spawn(server::accept(listener, limiter, receive));
     announce(settings, address);
 
@@ -146,7 +146,7 @@ fn sockets(
     inbox: mpsc::UnboundedSender<FromClient<Auth>>,
 ) -> SocketIoLayer {
     let limits = &settings.limits;
-    let per_player = Quota::new(limits.connects_per_second.get(), CONNECTS_AT_ONCE);
+    let per_player = Quota::new(limits.connects_per_second.get(), CONNECT_BURST);
     let connects = Arc::new(Mutex::new(KeyedRateLimiter::new(per_player)));
     let admit = move |auth: &Value| {
         let who = authenticate(&tokens, auth);

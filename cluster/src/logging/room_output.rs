@@ -1,5 +1,5 @@
-//! What a room prints becomes lines of the lobby's log, with the room's id. However much a room prints, the log stays
-//! readable and is written no faster than a disk takes it.
+//! What a room prints becomes lines of the lobby's log, with the room's id. However much a room
+//! prints, the log stays readable and is written no faster than a disk takes it.
 
 use std::{
     str::FromStr as _,
@@ -21,8 +21,8 @@ use crate::{
 
 /// Longer lines are split.
 const MAX_LINE: usize = 8 * 1024;
-/// Lines of one stream that reach the log: 200 a second, bursts of 2,000. Each `LINE_SHARE` bytes of a line count as
-/// one more line, so this is also 50 KB a second and bursts of 500 KB.
+/// Lines of one stream that reach the log: 200 a second, bursts of 2,000. Each `LINE_SHARE` bytes
+/// of a line count as one more line, so this is also 50 KB a second and bursts of 500 KB.
 const LINES: Quota = Quota { per_second: 200.0, burst: 2000.0 };
 const LINE_SHARE: usize = 256;
 /// Bytes that are read in a second. A room that prints more blocks when its pipe is full.
@@ -30,7 +30,8 @@ const BYTES: Quota = Quota::new(1 << 20, 1);
 /// How long skipped lines may go unreported.
 const REPORT_AFTER: Duration = Duration::from_secs(1);
 
-/// The task that logs one stream. It ends when all writers have closed the stream, or when this is dropped.
+/// The task that logs one stream. It ends when all writers have closed the stream, or when this is
+/// dropped.
 pub(crate) struct Output {
     task: JoinHandle<()>,
     last_line: Arc<Mutex<String>>,
@@ -49,8 +50,8 @@ impl Output {
         Output { task: tokio::spawn(lines.log(stream)), last_line }
     }
 
-    /// Waits for the end of the stream, which may never come: a process that has left the room's process group may
-    /// keep it open.
+    /// Waits for the end of the stream, which may never come: a process that has left the room's
+    /// process group may keep it open.
     pub async fn end(&mut self) {
         if !self.task.is_finished() {
             let _ = (&mut self.task).await;
@@ -106,7 +107,8 @@ impl Lines {
 
     fn line(&mut self, line: &str) {
         let now = Instant::now();
-        // After skipping, resume with a second's worth of lines instead of single lines with gaps between them.
+        // After skipping, resume with a second's worth of lines instead of single lines with gaps
+        // between them.
         let wanted = if self.skipped > 0 { LINES.per_second as usize } else { 1 };
         if !self.budget.has(wanted, now) {
             self.skipped += 1;

@@ -1,6 +1,6 @@
-//! Logs: one line per event of a player's or a room's life. The lobby writes to stdout (`writer.rs`), in
-//! one format for all; a room writes plain lines to its stderr, which the lobby repeats with the room's id
-//! (`room_output.rs`).
+//! Logs: one line per event of a player's or a room's life. The lobby writes to stdout
+//! (`writer.rs`), in one format for all; a room writes plain lines to its stderr, which the lobby
+//! repeats with the room's id (`room_output.rs`).
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
@@ -32,8 +32,8 @@ static RECENT: OnceLock<Mutex<RecentLines>> = OnceLock::new();
 /// The last lines. Each has a number, one more than the line before it.
 struct RecentLines {
     lines: VecDeque<String>,
-    /// The number before the first line's: microseconds since 1970, so that those of a lobby that ran before are
-    /// lower.
+    /// The number before the first line's: microseconds since 1970, so that those of a lobby that
+    /// ran before are lower.
     start: u64,
     /// The newest line's number.
     last: u64,
@@ -51,7 +51,8 @@ fn filter() -> anyhow::Result<Targets> {
     }
 }
 
-/// For the lobby; with `recent`, its last lines can be read with [`recent_lines`]. Keep what it returns until the end.
+/// For the lobby; with `recent`, its last lines can be read with [`recent_lines`]. Keep what it
+/// returns until the end.
 pub(crate) fn init_lobby(format: LogFormat, recent: bool) -> anyhow::Result<FlushGuard> {
     let (stdout, last_lines) = writer::start()?;
     let human = (format == LogFormat::Human).then(|| {
@@ -78,7 +79,8 @@ pub(crate) fn init_lobby(format: LogFormat, recent: bool) -> anyhow::Result<Flus
     Ok(last_lines)
 }
 
-/// Panics are lines of the log: stderr may be a terminal that is stopped, and writing there would wait for it.
+/// Panics are lines of the log: stderr may be a terminal that is stopped, and writing there would
+/// wait for it.
 fn log_panic(panic: &panic::PanicHookInfo) {
     let backtrace = Backtrace::capture();
     let captured = backtrace.status() == BacktraceStatus::Captured;
@@ -96,8 +98,8 @@ pub(crate) fn init_room() -> anyhow::Result<()> {
         .context("logging was set up already")
 }
 
-/// The lines after that of this number, as far as they are kept, and the last line's number. All that are kept
-/// for 0, and for a number of another lobby's. `None` outside development.
+/// The lines after that of this number, as far as they are kept, and the last line's number. All
+/// that are kept for 0, and for a number of another lobby's. `None` outside development.
 pub(crate) fn recent_lines(after: u64) -> Option<(Vec<String>, u64)> {
     let recent = RECENT.get()?.lock().ok()?;
     Some((recent.after(after), recent.last))

@@ -1,5 +1,6 @@
-//! The lobby's log goes to stdout through a bounded queue and a thread that writes. Logging never blocks: while stdout
-//! is a stopped terminal, a pipe that nobody reads or a full disk, lines are lost and counted.
+//! The lobby's log goes to stdout through a bounded queue and a thread that writes. Logging never
+//! blocks: while stdout is a stopped terminal, a pipe that nobody reads or a full disk, lines are
+//! lost and counted.
 
 use std::{
     io,
@@ -86,7 +87,8 @@ fn write_all(out: BorrowedFd, mut line: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Indents all lines but the first: a logged value may hold a player's text, which must not forge a line.
+/// Indents all lines but the first: a logged value may hold a player's text, which must not forge a
+/// line.
 pub(crate) fn indented(line: &[u8]) -> Vec<u8> {
     let (text, end) = line.strip_suffix(b"\n").map_or((line, &b""[..]), |text| (text, b"\n"));
     let mut indented = Vec::with_capacity(line.len());

@@ -23,7 +23,7 @@ use crate::{
     http::{
         connection_limits::{ConnectionLimiter, enforce_limits},
         origin::Origins,
-        pages::only_ours,
+        pages::check_origin,
         server,
     },
     logging::subscriber,
@@ -216,7 +216,7 @@ async fn play<R: Room>(opened: Opened<'_>) -> anyhow::Result<()> {
     room.play(items, from_lobby, &handoff).await?;
     room.dispose().await?;
     // Browsers hang up when they have read where to go next.
-    let _ = clock::timeout(CLOSE_TIMEOUT, limiter.all_gone()).await;
+    let _ = clock::timeout(CLOSE_TIMEOUT, limiter.all_closed()).await;
     Ok(())
 }
 
@@ -248,5 +248,5 @@ fn app(
     let app = Router::new().layer(sockets);
     let origins = Origins::new(settings.public_url.as_ref(), &settings.allow_origin);
     // The next request may be for the lobby, whose connection it was.
-    server::one_request(enforce_limits(only_ours(app, origins)))
+    server::one_request(enforce_limits(check_origin(app, origins)))
 }

@@ -1,6 +1,9 @@
-//! The one public port. A connection that begins with a request for a room is handed to the room's
-//! process, the socket itself, before a byte of it is read: the lobby is out of the way. All others are
-//! served here; `relay.rs` is for those of them that turn to a room later.
+//! The one public port. The lobby peeks at the first bytes of a connection, without taking them. If
+//! they begin a request for a room, it hands the socket itself to the room's process
+//! (`SCM_RIGHTS`), which reads the request from its first byte; the lobby carries none of the
+//! traffic. Proxying every message would cost the lobby two copies and two wakeups each. The lobby
+//! serves all other connections; if one of them asks for a room later, it is relayed (`relay.rs`),
+//! because bytes of it have been read here.
 
 use std::{
     collections::HashMap,
@@ -26,14 +29,14 @@ use crate::{
     types::RoomId,
 };
 
-/// What the request for a room begins with. Websockets begin with GET.
+/// How a request for a room begins. Websockets begin with GET.
 const REQUEST: &[u8] = b"GET /rooms/";
-/// The digits of the highest room there can be.
+/// Digits of the highest room number.
 const MAX_DIGITS: usize = 20;
-/// Enough of a request to see whose it is: the above, and what ends the room's number.
-const GLANCE: usize = REQUEST.len() + MAX_DIGITS + 1;
+/// The bytes to peek at: up to the slash after the room's number.
+const PEEK_LEN: usize = REQUEST.len() + MAX_DIGITS + 1;
 
-/// The rooms that can be reached now, and what was brought to them.
+/// The rooms that take connections, and how many they got.
 #[derive(Clone, Default)]
 pub(crate) struct GatewayRoutes(Arc<Inner>);
 
@@ -67,27 +70,27 @@ impl GatewayRoutes {
     }
 }
 
-/// Where connections to the public port come in.
+/// Receives the connections of the public port.
 #[derive(Clone)]
 pub(crate) struct Gateway {
     pub server: Server,
     pub routes: GatewayRoutes,
-    /// Off: everything is served here, and relayed.
+    /// Off: connections to rooms are relayed.
     pub hand_off: bool,
 }
 
 impl Gateway {
-    pub async fn receive(self, stream: TcpStream, place: ConnectionPermit) {
-        // Looked at here, and not while accepting: nobody waits for a client that says nothing.
+    pub async fn receive(self, stream: TcpStream, permit: ConnectionPermit) {
+        // In the connection's own task: a silent client holds up nobody else.
         let room = async { if self.hand_off { room_of(&stream).await } else { None } };
         let Ok(room) = timeout(self.server.header_timeout, room).await else {
             return;
         };
-        let door = room.and_then(|room| Some((self.routes.find(&room)?, room)));
-        let Some((door, room)) = door else {
-            return self.server.serve_tcp(stream, place).await;
+        let route = room.and_then(|room| Some((self.routes.find(&room)?, room)));
+        let Some((sender, room)) = route else {
+            return self.server.serve_tcp(stream, permit).await;
         };
-        match door.send_socket(&stream).await {
+        match sender.send_socket(&stream).await {
             Ok(()) => {
                 self.routes.0.handed_off.fetch_add(1, Relaxed);
                 let peer = stream.peer_addr().ok().map(tracing::field::display);
@@ -96,45 +99,45 @@ impl Gateway {
             Err(error) => {
                 debug!(%room, error = format!("{error:#}"), "not handed off");
                 let app = one_request(Router::new().fallback(StatusCode::SERVICE_UNAVAILABLE));
-                self.server.with(app).serve_tcp(stream, place).await;
+                self.server.with(app).serve_tcp(stream, permit).await;
             }
         }
     }
 }
 
-/// The room that the first request is for, without taking a byte of it. `None` for any other, and for
-/// a client that has hung up: whatever it is then, the server has an answer to it.
+/// The room that the first request is for, without taking a byte. `None` for any other request and
+/// for a client that has disconnected: the HTTP server handles those.
 async fn room_of(stream: &TcpStream) -> Option<RoomId> {
     loop {
         let ready = stream.ready(Interest::READABLE).await.ok()?;
-        let looked = stream.try_io(Interest::READABLE, || {
-            let mut bytes = [0; GLANCE];
+        let peeked = stream.try_io(Interest::READABLE, || {
+            let mut bytes = [0; PEEK_LEN];
             let (count, _) = recv(stream, &mut bytes[..], RecvFlags::PEEK)?;
-            match glance(&bytes[..count]) {
-                // Woken again by the next byte, and not before.
+            match peek(&bytes[..count]) {
+                // The next byte wakes this task, and nothing before it.
                 Peeked::TooShort if count > 0 => Err(io::ErrorKind::WouldBlock.into()),
                 Peeked::Room(room) => Ok(Some(room)),
                 Peeked::TooShort | Peeked::Other => Ok(None),
             }
         });
-        match looked {
-            // A closed end stays ready to be read for ever.
+        match peeked {
+            // A closed connection stays readable for ever.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && !ready.is_read_closed() => {}
-            looked => return looked.ok().flatten(),
+            peeked => return peeked.ok().flatten(),
         }
     }
 }
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Peeked {
-    /// May still become anything.
+    /// More bytes are needed.
     TooShort,
     Room(RoomId),
     Other,
 }
 
-/// Looks at how a request begins.
-pub(crate) fn glance(bytes: &[u8]) -> Peeked {
+/// Parses how a request begins.
+pub(crate) fn peek(bytes: &[u8]) -> Peeked {
     let known = bytes.len().min(REQUEST.len());
     if bytes[..known] != REQUEST[..known] {
         return Peeked::Other;
@@ -155,19 +158,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_glance_knows_a_room_as_soon_as_its_number_has_ended() {
+    fn a_room_is_known_as_soon_as_its_number_has_ended() {
         let request = b"GET /rooms/42/socket.io/?EIO=4 HTTP/1.1\r\n";
         let end = b"GET /rooms/42/".len();
         for count in 0..end {
-            assert_eq!(glance(&request[..count]), Peeked::TooShort, "{count}");
+            assert_eq!(peek(&request[..count]), Peeked::TooShort, "{count}");
         }
         for count in end..request.len() {
-            assert_eq!(glance(&request[..count]), Peeked::Room(RoomId("42".into())), "{count}");
+            assert_eq!(peek(&request[..count]), Peeked::Room(RoomId("42".into())), "{count}");
         }
     }
 
     #[test]
-    fn whatever_is_no_room_is_not_waited_for() {
+    fn other_requests_are_recognised_at_once() {
         for other in [
             &b"G3"[..],
             b"POST /rooms/42/",
@@ -184,14 +187,14 @@ mod tests {
             b"\x16\x03\x01",
             b"PRI * HTTP/2.0",
         ] {
-            assert_eq!(glance(other), Peeked::Other, "{}", other.escape_ascii());
+            assert_eq!(peek(other), Peeked::Other, "{}", other.escape_ascii());
         }
     }
 
     #[test]
-    fn a_glance_is_long_enough() {
+    fn the_longest_room_number_fits() {
         let longest = [REQUEST, &[b'9'; MAX_DIGITS], b"/"].concat();
-        assert!(matches!(glance(&longest), Peeked::Room(_)));
-        assert_eq!(longest.len(), GLANCE);
+        assert!(matches!(peek(&longest), Peeked::Room(_)));
+        assert_eq!(longest.len(), PEEK_LEN);
     }
 }

@@ -1,5 +1,5 @@
-//! Requests for a room on a connection that is served here already, as a proxy in front makes them that
-//! keeps connections to reuse: the room gets one end of a fresh socket pair, and the lobby copies.
+//! Requests for a room on a connection that the lobby's HTTP server has read from, as behind a
+//! proxy that reuses connections: the room gets one end of a new socket pair, and the lobby copies.
 
 use std::time::Duration;
 
@@ -25,12 +25,12 @@ use crate::{
     runtime::clock::timeout, types::RoomId,
 };
 
-/// How long a room may take to answer, and either side to take what the other says: longer than, by
-/// default, it takes a busy room to count as hung.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// When one side has hung up, what the other is still saying may take so long.
+/// How long a room may take to respond, and either side to accept data: longer than the default
+/// `--heartbeat-timeout`.
+const IO_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long data of one side is copied after the other has closed.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
-/// How much is copied in one go.
+/// Bytes that are copied at a time.
 const CHUNK: usize = 8 * 1024;
 
 /// Where rooms are found on this server.
@@ -43,23 +43,23 @@ async fn to_room(
     Path((room, _)): Path<(RoomId, String)>,
     mut request: Request,
 ) -> Response {
-    let Some(door) = routes.find(&room) else {
+    let Some(room_channel) = routes.find(&room) else {
         return (StatusCode::NOT_FOUND, "there is no such room\n").into_response();
     };
     if !request.headers().contains_key(UPGRADE) {
-        return (StatusCode::UPGRADE_REQUIRED, "a room speaks websocket\n").into_response();
+        return (StatusCode::UPGRADE_REQUIRED, "rooms accept websockets only\n").into_response();
     }
     if !request.body().is_end_stream() {
-        // The upgrade would wait for its end, however long that takes.
-        return (StatusCode::BAD_REQUEST, "a websocket begins without a body\n").into_response();
+        // The upgrade would wait for the end of the body.
+        return (StatusCode::BAD_REQUEST, "a websocket request has no body\n").into_response();
     }
     let browser = upgrade::on(&mut request);
-    let Ok(socket) = enter(&door).await else {
+    let Ok(socket) = connect(&room_channel).await else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
     routes.count_relayed();
     debug!(%room, "relayed");
-    match timeout(PATIENCE, ask(socket, request)).await {
+    match timeout(IO_TIMEOUT, ask(socket, request)).await {
         Ok(Ok(mut answer)) => {
             if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
                 tokio::spawn(copy(browser, upgrade::on(&mut answer)));
@@ -75,25 +75,26 @@ async fn to_room(
 }
 
 /// A connection to the room.
-async fn enter(door: &Sender) -> anyhow::Result<UnixStream> {
+async fn connect(room: &Sender) -> anyhow::Result<UnixStream> {
     let (ours, theirs) = UnixStream::pair()?;
-    door.send_socket(&theirs).await?;
+    room.send_socket(&theirs).await?;
     Ok(ours)
 }
 
 async fn ask(room: UnixStream, request: Request) -> anyhow::Result<Response> {
     let (mut sender, connection) =
         http1::Builder::new().max_buf_size(MAX_HEADER_BYTES).handshake(TokioIo::new(room)).await?;
-    // It ends with the answer, or lives on as what the answer was upgraded to.
+    // Ends with the response, or goes on as a websocket.
     tokio::spawn(connection.with_upgrades());
     let answer = sender.send_request(request).await.context("no answer")?;
-    // A refusal is short; who says it bit by bit would keep the browser's connection open.
+    // Bounded, and within the timeout: a room must not keep the client waiting with an endless
+    // body.
     let (head, body) = answer.into_parts();
     let body = to_bytes(Body::new(body), MAX_HEADER_BYTES).await?;
     Ok(Response::from_parts(head, body.into()))
 }
 
-/// Copies both ways until both have hung up, or one of them a moment ago.
+/// Copies both ways until both sides have closed, or `DRAIN_TIMEOUT` after one has.
 async fn copy(browser: upgrade::OnUpgrade, room: upgrade::OnUpgrade) {
     let Ok((browser, room)) = tokio::try_join!(browser, room) else {
         return;
@@ -111,11 +112,10 @@ async fn copy(browser: upgrade::OnUpgrade, room: upgrade::OnUpgrade) {
 async fn one_way(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) {
     let mut chunk = vec![0; CHUNK];
     while let Ok(count @ 1..) = from.read(&mut chunk).await {
-        // Whoever does not read would never be found gone either.
-        let Ok(Ok(())) = timeout(PATIENCE, to.write_all(&chunk[..count])).await else {
+        // A side that does not read would never be noticed to be gone.
+        let Ok(Ok(())) = timeout(IO_TIMEOUT, to.write_all(&chunk[..count])).await else {
             break;
         };
     }
-    // The other side hears that it is over.
     let _ = to.shutdown().await;
 }

@@ -97,10 +97,10 @@ async fn who_is_refused_is_told_why_and_what_to_do() {
         ("GET / HTTP/1.1\r\nHost: play.example.org\r\n\r\n", "--public-url or --allow-origin"),
         (
             "GET / HTTP/1.1\r\nHost: localhost\r\nOrigin: https://example.org\r\n\r\n",
-            "a page of another site may not connect here: --allow-origin",
+            "pages of this origin may not connect: start the lobby with --allow-origin",
         ),
         ("GET / HTTP/1.0\r\n\r\n", "a Host header is needed"),
-        ("GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", "may come once"),
+        ("GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", "may occur once"),
         ("GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n\r\n", "for another host"),
     ];
     for (request, why) in refusals {

@@ -11,7 +11,7 @@ use proptest::{prelude::*, sample::select};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
-    routing::gateway::{Peeked, glance},
+    routing::gateway::{Peeked, peek},
     testing::property_tests::{RUNTIME, config, mutated},
 };
 
@@ -19,15 +19,15 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn a_glance_at_a_request_never_changes_its_mind_and_never_errs(
+    fn more_bytes_never_change_what_was_peeked(
         bytes in prop_oneof![
             request().prop_map(String::into_bytes),
             mutated(request().prop_map(String::into_bytes)),
         ],
     ) {
-        let last = glance(&bytes);
+        let last = peek(&bytes);
         for end in 0..bytes.len() {
-            let early = glance(&bytes[..end]);
+            let early = peek(&bytes[..end]);
             prop_assert!(early == Peeked::TooShort || early == last, "{early:?} after {end} bytes");
         }
         if let (Peeked::Room(room), Some(path)) = (&last, path_of(&bytes)) {
