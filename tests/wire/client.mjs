@@ -206,7 +206,7 @@ const checks = {
     };
     await ann.cluster.lobby.request("play");
     assert.equal((await ann.next("roomLost")).code, "bad_ticket");
-    // The lobby still keeps his seat.
+    // The lobby still keeps the seat.
     await ann.next("roomEntered");
     ann.cluster.leave();
     await ann.next("lobbyEntered");
@@ -287,7 +287,7 @@ const checks = {
     await second.until("stopped");
   },
 
-  "who logs out in a room is a stranger in the lobby, and copies of his token are of no use": async () => {
+  "a player who logs out in a room is a stranger in the lobby, and copies of the token are invalid": async () => {
     const copied = memory();
     copied.set(ann.storage.get());
     await play(ann);

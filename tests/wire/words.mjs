@@ -75,7 +75,7 @@ async function inRoom(code) {
 }
 
 const checks = {
-  "from the lobby to a room: the lobby's line is cut when the room has him": async () => {
+  "from the lobby to a room: the lobby's connection is closed after `joined`": async () => {
     const { sockets, cluster } = await inRoom("K7QX");
     assert.deepEqual(sockets.map(({ path, cut }) => [path, cut]), [["/socket.io", true], ["/rooms/1/socket.io", false]]);
     assert.deepEqual(sockets[1].auth, { ticket: "for 1" });
@@ -83,7 +83,7 @@ const checks = {
     cluster.stop();
   },
 
-  "from room to room: the room that let him go counts as no loss, listeners stay": async () => {
+  "from room to room: leaving the first is no loss, listeners stay": async () => {
     const { cluster, sockets, told, names, last } = await inRoom("K7QX");
     const heard = [];
     const off = cluster.room.on("news", (data) => heard.push(data));
@@ -312,7 +312,7 @@ const checks = {
       assert.equal(sockets.length, follows ? 2 : 1, `${lobby} ${url} ${path}`);
       if (follows) assert.equal(sockets[1].url, url || lobby);
       else {
-        // He stays in the lobby, which is told that he does not want the seat.
+        // The player stays in the lobby and gives up the seat.
         assert.deepEqual([cluster.state, sockets[0].emitted, sockets[0].cut], ["lobby", [["leave_room"]], false]);
         const [[, { event, code, message }]] = told.filter(([name]) => name === "refused");
         assert.deepEqual([event, code], ["reroute", "bad_reroute"]);
@@ -322,7 +322,7 @@ const checks = {
     }
   },
 
-  "a room that sends a player to nowhere: he is in the lobby, which does so once more and not again": async () => {
+  "a room that sends a player to nowhere: they are in the lobby, which does so once more and not again": async () => {
     const { cluster, sockets, told, last } = await inRoom();
     const reroute = { ...ticket("2"), url: "https://evil.example" };
     last().says("reroute", reroute);

@@ -50,7 +50,8 @@ async fn whatever_happens_to_the_lobby_it_goes_on_or_begins_again() {
     clock_jumps(&mut storm, &clock).await;
     descriptors(&mut storm).await;
     program_replaced(&mut storm, &program).await;
-    let must = "the lobby is killed, and all rooms with it; it is started again: everyone comes by his old token";
+    let must =
+        "the lobby and all rooms are killed; after a restart everyone is back with their old token";
     let storm = restart(storm, Signal::KILL, must).await;
     let must =
         "the lobby is asked to stop: everyone is told `closed`, it ends in order, and the same";
@@ -181,7 +182,7 @@ async fn restart(mut storm: Storm, signal: Signal, must: &str) -> Storm {
     eventually("all rooms are gone", || members(&rooms).is_empty().then_some(())).await;
     let ended = begun.elapsed();
     let mut storm = storm.start_again().await;
-    // Each has looked whether he is himself.
+    // Each player has checked their id.
     let told = storm.everyone_is_back().await;
     if signal == Signal::TERM {
         assert_eq!(status.code(), Some(0));

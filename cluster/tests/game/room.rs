@@ -67,7 +67,8 @@ cluster::messages! {
         },
         /// The numbers that were kept.
         Logged,
-        /// One more than he said last, the first time 1; else it counts as out of order.
+        /// One more than the player's last number, at first 1; anything else counts as out of
+        /// order.
         Next {
             n: u64,
         },
@@ -95,7 +96,7 @@ cluster::messages! {
         LockRoom {
             locked: bool,
         },
-        /// On to another room: himself, or somebody else.
+        /// On to another room: the player who asks, or another one.
         SendToRoom {
             room: RoomId,
             player: Option<PlayerId>,
@@ -122,7 +123,8 @@ cluster::messages! {
         EmptyTimeout {
             ms: Option<u64>,
         },
-        /// Send so many bytes to the one who asks, to everyone, and to everyone who is quick enough.
+        /// Send so many bytes to the one who asks, to everyone, and to everyone who is quick
+        /// enough.
         Bytes {
             n: usize,
         },

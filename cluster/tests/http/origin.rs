@@ -14,8 +14,9 @@ use crate::{
 /// Headers of a request, and the status of the answer by the lobby and by a room.
 type Case = (&'static [(&'static str, &'static str)], u16, u16);
 
-/// Asks for a websocket with each of these headers, in the lobby and in a room, at the place to which a
-/// player is sent. `OURS` stands for the lobby's authority, `HERE` for the one that is asked.
+/// Asks for a websocket with each of these headers, in the lobby and in a room, at the place to
+/// which a player is sent. `OURS` stands for the lobby's authority, `HERE` for the one that is
+/// asked.
 async fn websockets_are_answered(cluster: TestLobby, cases: &[Case]) {
     let seat = cluster.player("Ann").await.seat("create", json!({})).await;
     let text = |field: &str| seat[field].as_str().expect("text").to_owned();
@@ -101,7 +102,10 @@ async fn who_is_refused_is_told_why_and_what_to_do() {
         ),
         ("GET / HTTP/1.0\r\n\r\n", "a Host header is needed"),
         ("GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", "may occur once"),
-        ("GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n\r\n", "for another host"),
+        (
+            "GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            "target and its Host header differ",
+        ),
     ];
     for (request, why) in refusals {
         let answer = ask(request).await;

@@ -55,7 +55,7 @@ async fn who_tries_codes_is_stopped_also_when_he_finds_one() {
     let cluster = start_game(&["--wrong-codes-per-minute", "5"]).await;
     let mut boss = cluster.player("Boss").await;
     let room = boss.ask("open", json!({ "private": true })).await.expect("a room");
-    let code = boss.ask("about", json!({ "room": room })).await.expect("his room")["code"].take();
+    let code = boss.ask("about", json!({ "room": room })).await.expect("the room")["code"].take();
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     for _ in 0..5 {
         let guess = json!({ "code": "AAAAAA" });
@@ -89,7 +89,8 @@ async fn who_wants_answers_and_reads_none_is_not_listened_to_and_gone() {
     flood.send(&websocket("/socket.io", &[])).await;
     assert_eq!(status(&flood.head().await), 101);
     flood.send_frame("40").await;
-    // A websocket's pings, each of which is to be answered, and now and then Engine.IO's answer to its own.
+    // A websocket's pings, each of which is to be answered, and now and then Engine.IO's answer to
+    // its own.
     let ping = [&[0x89, 0x80 | 125, 0, 0, 0, 0][..], &[b'x'; 125]].concat();
     let alive = [0x81, 0x80 | 1, 0, 0, 0, 0, b'3'];
     // More than any socket's buffers hold.
@@ -136,7 +137,7 @@ async fn a_browser_that_does_not_answer_is_gone() {
     let mut bob = cluster.player("Bob").await;
     let mut raw = join_in_silence(&mut bob, &room).await;
     assert_eq!(anns.event("player_joined").await["player"], bob.you);
-    // He says nothing more, not even that he lives.
+    // Silent from now on, pongs included.
     assert_eq!(anns.event("player_left").await["player"], bob.you);
     raw.rest().await;
     assert_eq!(anns.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)), "who answers stays");
@@ -206,5 +207,5 @@ async fn who_does_not_read_is_gone_when_too_much_waits_for_him() {
             return assert_eq!(anns.event("player_left").await["player"], bob.you);
         }
     }
-    panic!("he is still there");
+    panic!("the player is still there");
 }

@@ -164,7 +164,7 @@ async fn who_is_kicked_while_he_comes_and_goes_leaves_no_seat_behind() {
             let kick = json!({ "player": guest.you["id"], "reason": "out" });
             boss.ask("kick", kick).await.expect("she may");
             let mut lobby = guest.lobby.take().expect("in the lobby");
-            // After what became of his requests.
+            // After the answers to the player's requests.
             while lobby.event("refused").await["code"] != "kicked" {}
         }
     }

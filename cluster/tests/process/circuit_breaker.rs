@@ -12,7 +12,7 @@ fn opening(how: &str) -> Value {
     json!({ "options": { "opening": how } })
 }
 
-/// He asks for a room that dies at its start.
+/// Asks for a room that dies at its start.
 async fn dies(player: &mut TestPlayer) {
     assert_eq!(player.ask("create", opening("panic")).await, Err("room_gone".into()));
 }

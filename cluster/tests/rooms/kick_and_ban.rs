@@ -23,7 +23,7 @@ async fn sent_away(room: &mut Client, code: &str, why: &str) {
 }
 
 #[tokio::test]
-async fn the_lobby_kicks_from_the_lobby_and_he_may_come_again() {
+async fn a_player_kicked_from_the_lobby_may_return() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let kick = json!({ "player": bob.you["id"], "reason": "Too loud, \"Bob\"." });
@@ -36,7 +36,7 @@ async fn the_lobby_kicks_from_the_lobby_and_he_may_come_again() {
 }
 
 #[tokio::test]
-async fn the_lobby_kicks_from_a_room_and_he_may_come_again() {
+async fn a_player_kicked_by_the_lobby_from_a_room_may_return() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut bobs = bob.enter("create", json!({})).await;
@@ -52,7 +52,7 @@ async fn the_lobby_kicks_from_a_room_and_he_may_come_again() {
 }
 
 #[tokio::test]
-async fn one_with_a_ticket_in_his_hand_is_kicked_as_well() {
+async fn a_player_who_has_only_a_ticket_is_kicked_too() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let seat = bob.seat("create", json!({})).await;
@@ -70,7 +70,7 @@ async fn one_with_a_ticket_in_his_hand_is_kicked_as_well() {
 }
 
 #[tokio::test]
-async fn one_who_is_kicked_while_he_moves_is_in_neither_room() {
+async fn a_player_kicked_during_a_transfer_is_in_neither_room() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut bobs = bob.enter("create", json!({})).await;
@@ -95,7 +95,7 @@ async fn one_who_is_kicked_while_he_moves_is_in_neither_room() {
 }
 
 #[tokio::test]
-async fn who_is_banned_is_out_until_he_is_unbanned() {
+async fn a_banned_player_is_out_until_unbanned() {
     let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let form = json!({ "name": "Bob", "id": "bob" });
@@ -104,7 +104,7 @@ async fn who_is_banned_is_out_until_he_is_unbanned() {
     bobs.event("joined").await;
     ann.ask("ban", json!({ "player": "bob", "reason": "Cheating." })).await.expect("she may");
     sent_away(&mut bobs, "kicked", "Cheating.").await;
-    // His token is good, but he is not welcome; nor is he under his name.
+    // A valid token does not help, nor does registering under the same id.
     for _ in 0..2 {
         let auth = json!({ "token": bob.token });
         let lobby = Client::connect(&cluster.url, auth).await.expect("anyone may connect");

@@ -116,7 +116,7 @@ async fn who_is_sent_to_his_room_again_just_before_he_leaves_it_can_come() {
     let (_, mut anns, bobs) = both_in(&mut ann, &mut bob, json!({})).await;
     bob.back().await;
     let reroute = bob.rerouted().await;
-    // His first window goes; his second has a good ticket.
+    // The first window closes; the second has a valid ticket.
     bobs.leave().await;
     assert_eq!(
         anns.event("player_left").await,
@@ -228,7 +228,7 @@ async fn who_does_not_want_the_seat_that_waits_for_him_gives_it_up() {
     anns.event("player_dropped").await;
     bob.back().await;
     let reroute = bob.rerouted().await;
-    bob.ask("leave_room", json!({})).await.expect("his seat is his to give up");
+    bob.ask("leave_room", json!({})).await.expect("the seat is given up");
     assert_eq!(
         anns.event("player_left").await,
         json!({ "player": bob.you, "reason": { "code": "left" } })
@@ -277,7 +277,7 @@ async fn who_changes_his_mind_all_the_time_kills_no_room_that_is_busy() {
         let room = anns.event("joined").await["room"].take();
         eve.seat("join", json!({ "room": room })).await;
         cluster.signal_room(&room, Signal::STOP).await;
-        // More than may wait for a room that does not read; he may be cut off before.
+        // More than is queued for a room that does not read; the client may be disconnected before.
         for _ in 0..50 {
             (0..200).for_each(|_| eve.lobby().emit(asked, json!({ "room": room })));
             if eve.lobby().try_ask("seat_of", json!({})).await.is_none() {

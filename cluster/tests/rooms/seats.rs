@@ -144,7 +144,7 @@ async fn a_ticket_is_good_for_one_connection_to_one_room() {
     let mut client = Client::redeem(&seat).await.expect("a good ticket");
     client.event("joined").await;
     assert_eq!(Client::redeem(&seat).await.err().as_deref(), Some("bad_ticket"), "used");
-    assert_eq!(client.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)), "he is still there");
+    assert_eq!(client.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)), "still there");
     Client::redeem(&elsewhere).await.expect("still good in its own room");
 }
 

@@ -262,8 +262,8 @@ async fn rooms_that_send_a_player_round_in_circles_are_stopped() {
 #[tokio::test]
 async fn who_has_just_left_the_lobby_behind_is_sent_on_where_he_is() {
     let mut story = Story::begin(&[], json!({})).await;
-    story.bobs.ask("pass_on", json!({ "room": story.there })).await.expect("his room will");
-    // He is in the room before the lobby hears that his page has hung up there.
+    story.bobs.ask("pass_on", json!({ "room": story.there })).await.expect("passed on");
+    // The player is in the room before the lobby sees that the page has disconnected from it.
     let mut cid = story.cluster.player("Cid").await;
     let seat = cid.seat("join", json!({ "room": story.here })).await;
     let mut room = Client::redeem(&seat).await.expect("a good ticket");
@@ -304,7 +304,8 @@ async fn what_a_room_says_of_one_who_has_gone_on_does_not_count() {
     let mut story = Story::begin(&[], json!({})).await;
     let third = story.boss.ask("open", json!({})).await.expect("a room");
     while story.boss.lobby().event("ready").await["room"] != third {}
-    // Her room is busy while she goes elsewhere in another window; then it sends her to a third one.
+    // Her room is busy while she goes elsewhere in another window; then it sends her to a third
+    // one.
     story.ann.back().await;
     story.ann.rerouted().await;
     story.cluster.signal_room(&story.here, Signal::STOP).await;

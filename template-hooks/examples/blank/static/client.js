@@ -69,7 +69,7 @@ const cluster = new Cluster({
     notice(refusal.message);
   },
 
-  // HOOK: where the player is. Stopped: another window took over, or he was sent away.
+  // HOOK: where the player is. Stopped: another window took over, or the player was kicked.
   stateChanged(state) {
     console.info("stateChanged", state);
     if (state === "stopped") show("stopped");

@@ -49,10 +49,10 @@ const cluster = new Cluster({
   // HOOK: something was not granted; also why this page must stay put.
   refused({ event, message }) {
     notice(message);
-    if (event === "reroute") showPlace(null); // The queue has sent him, but the room did not let him in.
+    if (event === "reroute") showPlace(null); // Rerouted by the queue, but not admitted by the room.
   },
 
-  // HOOK: where the player is. Stopped: another window took over, or he was sent away.
+  // HOOK: where the player is. Stopped: another window took over, or the player was kicked.
   stateChanged(state) {
     if (state === "stopped") show("stopped");
   },
@@ -79,7 +79,7 @@ function chooseGame({ name }) {
   showPlace(null);
 }
 
-/** @param {{ place: number, waiting: number } | null} at  null: he does not wait */
+/** @param {{ place: number, waiting: number } | null} at  null: not in the queue */
 function showPlace(at) {
   $("place").textContent = at ? `Waiting for an opponent. Your place: ${at.place} of ${at.waiting}.` : "";
   [$("find").hidden, $("stop").hidden] = [at !== null, at === null];

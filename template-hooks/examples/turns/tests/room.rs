@@ -1,5 +1,5 @@
-//! Your room by itself: no processes, no sockets, and a clock that only these tests move. Edit these
-//! along with `src/room.rs`.
+//! Your room by itself: no processes, no sockets, and a clock that only these tests move. Edit
+//! these along with `src/room.rs`.
 
 use std::time::Duration;
 
@@ -127,7 +127,7 @@ fn who_does_not_return_in_time_has_lost() {
     table.room.advance(30 * SECOND);
     let end = json!({ "winner": 1, "why": "away", "cells": [] });
     assert_eq!(table.room.last(&bob, "game").expect("news")["end"], end);
-    // He may look at it for a moment.
+    // The player may look at it for a moment.
     table.room.advance(10 * SECOND);
     table.ends_with([("Bob", 1), ("Ann", 0)]);
 }
