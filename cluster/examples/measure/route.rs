@@ -41,7 +41,7 @@ impl Way {
             // Below the ports that the kernel gives to clients.
             Way::OwnPort => &["--pool", "0", "--room-ports", "21000-21999"],
             Way::Handoff => &["--pool", "0"],
-            Way::Relay => &["--pool", "0", "--relay"],
+            Way::Relay => &["--pool", "0", "--no-handoff"],
         }
     }
 }

@@ -99,7 +99,7 @@ impl ConnectionLimiter {
     /// For so many connections in all.
     pub fn new(limits: &Limits, most: u32) -> anyhow::Result<Self> {
         let header = limits.client_address_header.as_deref().map(HeaderName::from_str);
-        let rate = Quota::new(limits.connects_per_second_per_address.get(), CONNECTS_AT_ONCE);
+        let rate = Quota::new(limits.max_connects_per_second_per_address.get(), CONNECTS_AT_ONCE);
         Ok(ConnectionLimiter(Arc::new(Inner {
             free: Arc::new(Semaphore::new(most as usize)),
             most,

@@ -103,7 +103,7 @@ fn build(path: &str, limits: &Limits) -> (SocketIoLayer, SocketIo) {
         .ws_max_message_size(most)
         .ws_max_frame_size(most)
         .ws_read_buffer_size(READ_AT_ONCE)
-        .max_buffer_size(limits.max_unsent.get() as usize)
+        .max_buffer_size(limits.max_outbound_packets.get() as usize)
         .ping_interval(limits.ping_interval)
         .ping_timeout(limits.ping_timeout)
         .connect_timeout(limits.connect_timeout)
@@ -140,7 +140,7 @@ impl<A> ConnectionState<A> {
             id,
             inbox,
             early: Mutex::new(Some(Vec::new())),
-            waiting: Arc::new(Semaphore::new(limits.max_waiting.get() as usize)),
+            waiting: Arc::new(Semaphore::new(limits.max_queued_events.get() as usize)),
             limits,
             who: player.map_or(LimitKey::Visitor(id), LimitKey::Player),
             event_limiter,
@@ -170,7 +170,7 @@ impl<A> ConnectionState<A> {
         }
         let conn = Conn { id: self.id, socket, cut: self.cut.clone() };
         let ack = event.wants_ack.then_some(ack);
-        let places = (1 + event.bytes / PLACE).min(self.limits.max_waiting.get() as usize);
+        let places = (1 + event.bytes / PLACE).min(self.limits.max_queued_events.get() as usize);
         let waiting = self.waiting.clone().try_acquire_many_owned(places as u32).ok();
         let full = waiting.is_none();
         let (name, to) = (event.name.clone(), conn.clone());
