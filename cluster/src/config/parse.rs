@@ -2,7 +2,7 @@
 
 use std::{str::FromStr, time::Duration};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::config::authority::Authority;
@@ -78,16 +78,10 @@ impl FromStr for Size {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, unit) = text.split_at(digits);
+        let units = [("k", 10), ("m", 20), ("g", 30)];
+        let with_unit = |(unit, shift)| Some((text.strip_suffix(unit)?, shift));
+        let (number, shift) = units.into_iter().find_map(with_unit).unwrap_or((text, 0));
         let number: u64 = number.parse().context("expected a size such as 64k, 512m or 1g")?;
-        let shift = match unit {
-            "" => 0,
-            "k" => 10,
-            "m" => 20,
-            "g" => 30,
-            _ => bail!("expected one of the units k, m and g"),
-        };
         let bytes = number.checked_mul(1 << shift).filter(|bytes| *bytes > 0);
         bytes.map(Size).context("expected more than zero and less than 16 EiB")
     }

@@ -33,12 +33,13 @@ const LOGGING: &str = "Logging and development";
 /// A lobby that starts rooms as processes and routes players between them.
 ///
 /// Each flag can also be set by an environment variable, which `--help` names: `CLUSTER_PORT` is
-/// `--port`.
-#[derive(Debug, Clone, Parser)]
+/// `--port`. The lobby passes all settings to its rooms, so a secret has no place here.
+#[derive(Debug, Clone, Parser, Serialize, Deserialize)]
 #[command(long_about = None)]
 pub struct Settings {
     /// The issuer of the tokens: [`Defaults::name`].
     #[arg(skip)]
+    #[serde(skip)]
     pub name: &'static str,
 
     /// Port of the lobby; 0 picks a free one.
@@ -178,25 +179,12 @@ pub struct Settings {
 }
 
 /// Format of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum LogFormat {
     /// Readable text.
     Human,
     /// One JSON object per line.
     Json,
-}
-
-/// The settings that a room gets. None is secret.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct RoomSettings {
-    pub public_url: Option<PublicUrl>,
-    pub allow_origin: Vec<PublicUrl>,
-    pub limits: Limits,
-    pub memory: Size,
-    pub panic: RoomPanic,
-    pub heartbeat: Duration,
-    pub ticket_ttl: Duration,
-    pub empty_timeout: Duration,
 }
 
 impl Settings {
@@ -241,18 +229,5 @@ impl Settings {
             self.static_dir
         );
         Ok(())
-    }
-
-    pub(crate) fn for_rooms(&self) -> RoomSettings {
-        RoomSettings {
-            public_url: self.public_url.clone(),
-            allow_origin: self.allow_origin.clone(),
-            limits: self.limits.clone(),
-            memory: self.room_memory,
-            panic: self.on_room_panic,
-            heartbeat: self.heartbeat,
-            ticket_ttl: self.ticket_ttl,
-            empty_timeout: self.empty_timeout,
-        }
     }
 }

@@ -19,7 +19,7 @@ use tracing_subscriber::{
 
 use crate::{
     config::settings::LogFormat,
-    logging::writer::{self, FlushGuard},
+    logging::writer::{self, EntryWriter, FlushGuard},
 };
 
 /// Lines kept for the page's log, which asks every second.
@@ -38,9 +38,6 @@ struct RecentLines {
     last: u64,
 }
 
-/// Where the formatter writes lines for the page.
-struct RecentWriter;
-
 /// `RUST_LOG`, such as `debug` or `info,app=trace`; `info` by default.
 fn filter() -> anyhow::Result<Targets> {
     match std::env::var("RUST_LOG") {
@@ -54,8 +51,11 @@ fn filter() -> anyhow::Result<Targets> {
 /// Sets up logging in the lobby; with `recent`, [`recent_lines`] has its last lines. Keep the guard
 /// until the process ends.
 pub(crate) fn init_lobby(format: LogFormat, recent: bool) -> anyhow::Result<FlushGuard> {
-    let (writer, guard) = writer::start()?;
-    let stdout = fmt::layer().log_internal_errors(false).with_writer(writer);
+    let (log, guard) = writer::start()?;
+    let stdout = fmt::layer().log_internal_errors(false).with_writer(move || {
+        let log = log.clone();
+        EntryWriter(move |entry| log.push(entry))
+    });
     let stdout = match format {
         LogFormat::Human => stdout.with_target(false).with_ansi(io::stdout().is_terminal()).boxed(),
         LogFormat::Json => stdout.json().flatten_event(true).boxed(),
@@ -63,7 +63,7 @@ pub(crate) fn init_lobby(format: LogFormat, recent: bool) -> anyhow::Result<Flus
     let recent = recent.then(|| {
         RECENT.get_or_init(|| Mutex::new(RecentLines::new()));
         let layer = fmt::layer().with_target(false).with_ansi(false);
-        layer.log_internal_errors(false).with_writer(|| RecentWriter)
+        layer.log_internal_errors(false).with_writer(|| EntryWriter(push_recent))
     });
     tracing_subscriber::registry()
         .with(stdout)
@@ -125,17 +125,9 @@ impl RecentLines {
     }
 }
 
-impl io::Write for RecentWriter {
-    /// The formatter writes a whole line at once.
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if let Some(Ok(mut recent)) = RECENT.get().map(Mutex::lock) {
-            recent.push(writer::one_entry(line));
-        }
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+fn push_recent(entry: String) {
+    if let Some(Ok(mut recent)) = RECENT.get().map(Mutex::lock) {
+        recent.push(entry);
     }
 }
 

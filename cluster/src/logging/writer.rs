@@ -15,7 +15,6 @@ use std::{
 };
 
 use rustix::event::{PollFd, PollFlags, poll};
-use tracing_subscriber::fmt::MakeWriter;
 
 /// Lines that wait to be written; the next one is dropped. A burst of a second, at most 16 MiB: a
 /// room's line has up to 8 KiB.
@@ -23,7 +22,7 @@ const MAX_QUEUED: usize = 2048;
 /// How long the lobby waits at its end for the last lines to be written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The queue's input.
+/// The sending end of the queue.
 #[derive(Clone)]
 pub(crate) struct LogWriter {
     queue: SyncSender<String>,
@@ -36,6 +35,9 @@ struct Counts {
     /// Since the last report.
     dropped: AtomicUsize,
 }
+
+/// Where the formatter writes: passes on one entry of the log at a time.
+pub(crate) struct EntryWriter<F>(pub F);
 
 /// Dropping this waits until all lines are written, up to `FLUSH_TIMEOUT`.
 pub(crate) struct FlushGuard(Arc<Counts>);
@@ -72,28 +74,26 @@ fn write(lines: &Receiver<String>, mut stdout: File, counts: &Counts) {
 
 /// The formatter's line without its end. Line breaks within, as players may send them, are indented
 /// or removed, so that nobody can forge a line of the log.
-pub(crate) fn one_entry(line: &[u8]) -> String {
+fn one_entry(line: &[u8]) -> String {
     let line = String::from_utf8_lossy(line);
     let text = line.strip_suffix('\n').unwrap_or(&line);
     text.replace('\r', " ").replace('\n', "\n    ")
 }
 
-impl<'a> MakeWriter<'a> for LogWriter {
-    type Writer = &'a LogWriter;
-
-    fn make_writer(&'a self) -> Self::Writer {
-        self
-    }
-}
-
-impl io::Write for &LogWriter {
-    /// The formatter writes a whole line at once.
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+impl LogWriter {
+    pub fn push(&self, entry: String) {
         self.counts.queued.fetch_add(1, Relaxed);
-        if self.queue.try_send(one_entry(line) + "\n").is_err() {
+        if self.queue.try_send(entry + "\n").is_err() {
             self.counts.queued.fetch_sub(1, Relaxed);
             self.counts.dropped.fetch_add(1, Relaxed);
         }
+    }
+}
+
+impl<F: FnMut(String)> io::Write for EntryWriter<F> {
+    /// The formatter writes a whole line at once.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        (self.0)(one_entry(line));
         Ok(line.len())
     }
 

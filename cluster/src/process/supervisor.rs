@@ -106,11 +106,10 @@ pub(crate) fn start(
     let stdout = child.stdout.take().context("no stdout")?;
     let stderr = child.stderr.take().context("no stderr")?;
     let (sender, receiver) = channel::open(UnixStream::from_std(ours)?);
-    let settings_for_room = Box::new(settings.for_rooms());
     sender.send(&ToRoom::Setup {
         version: VERSION,
         room: room.clone(),
-        settings: settings_for_room,
+        settings: Box::new(settings.clone()),
     })?;
     let (kill, killed) = watch::channel(None);
     tracing::debug!(%room, pid = child.id(), "spawned");
