@@ -1,5 +1,5 @@
-//! HMAC-SHA-256, the only algorithm that signs tokens. The cryptography that comes with `jsonwebtoken`
-//! would add some 50 crates for algorithms that are never used here.
+//! HMAC-SHA-256, the only algorithm that signs tokens. The cryptography that comes with
+//! `jsonwebtoken` would add some 50 crates for algorithms that are never used here.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jsonwebtoken::{

@@ -1,8 +1,8 @@
-//! The lobby's secret: 32 random bytes in a file that only its owner can read. Tokens are signed with
-//! it. It never reaches a room or the log.
+//! The lobby's secret: 32 random bytes in a file that only its owner can read. Tokens are signed
+//! with it. It never reaches a room or the log.
 //!
-//! Key rotation: `mv lobby.key lobby.key.old` and restart the lobby, which makes a new key. Delete the
-//! old one after `--token-ttl`.
+//! Key rotation: `mv lobby.key lobby.key.old` and restart the lobby, which makes a new key. Delete
+//! the old one after `--token-ttl`.
 
 use std::{
     fs,
@@ -37,7 +37,7 @@ pub(crate) fn load(path: &Path) -> anyhow::Result<Option<Key>> {
     }
     let key = bytes.try_into().map_err(|bytes: Vec<u8>| {
         anyhow!(
-            "the key file {name} holds {} bytes instead of 32: restore it, or delete it for a new key",
+            "{name} holds {} bytes instead of 32: restore it, or delete it for a new key",
             bytes.len()
         )
     });

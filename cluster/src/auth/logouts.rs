@@ -1,5 +1,5 @@
-//! Sessions that were logged out before their tokens expire. In memory only: a restarted lobby accepts
-//! their tokens again.
+//! Sessions that were logged out before their tokens expire. In memory only: a restarted lobby
+//! accepts their tokens again.
 
 use std::{
     collections::{HashSet, VecDeque},

@@ -1,5 +1,5 @@
-//! The token: a JWT that identifies a player to the lobby for days. Rooms see neither tokens nor the
-//! key.
+//! The token: a JWT that identifies a player to the lobby for days. Rooms see neither tokens nor
+//! the key.
 
 use std::{
     path::Path,
@@ -74,8 +74,8 @@ impl Tokens {
         // Fails if another lobby in this process has installed it.
         let _ = HS256_ONLY.install_default();
         let mut validation = Validation::new(Algorithm::HS256);
-        // The library checks the signature only: it would accept claims that are missing, of another
-        // type, or one of a list. `verify_at` and `read` check them.
+        // The library checks the signature only: it would accept claims that are missing, of
+        // another type, or one of a list. `verify_at` and `read` check them.
         validation.required_spec_claims.clear();
         validation.validate_exp = false;
         Tokens {
@@ -95,7 +95,8 @@ impl Tokens {
         Ok(Login { player, sid, token: Some(token) })
     }
 
-    /// Sliding expiration: a token past half of its lifetime, or signed with the old key, is renewed.
+    /// Sliding expiration: a token past half of its lifetime, or signed with the old key, is
+    /// renewed.
     pub fn verify(&self, token: &str) -> Result<Login, Refusal> {
         self.verify_at(token, now())
     }

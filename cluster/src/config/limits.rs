@@ -15,8 +15,8 @@ use crate::{
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
 #[command(next_help_heading = "Limits, for the lobby and for each room")]
 pub struct Limits {
-    /// Maximum concurrent connections, fewer if open files are short. The lobby leaves further ones in
-    /// the backlog; a room answers 429.
+    /// Maximum concurrent connections, fewer if open files are short. The lobby leaves further ones
+    /// in the backlog; a room answers 429.
     #[arg(long, default_value = "10000")]
     pub max_connections: NonZeroU32,
 
@@ -29,13 +29,13 @@ pub struct Limits {
     #[arg(long, default_value = "2")]
     pub max_connects_per_second: NonZeroU32,
 
-    /// New Socket.IO connections per second and address, to the lobby and to each room; bursts of ten
-    /// seconds' worth. The default lets a school return whose room has crashed.
+    /// New Socket.IO connections per second and address, to the lobby and to each room; bursts of
+    /// ten seconds' worth. The default lets a whole school reconnect after a crash.
     #[arg(long, default_value = "50")]
     pub max_connects_per_second_per_address: NonZeroU32,
 
-    /// Events per second and player; bursts of three seconds' worth. The default allows an input per
-    /// frame at 60 Hz. A client that goes on beyond it is throttled.
+    /// Events per second and player; bursts of three seconds' worth. The default allows an input
+    /// per frame at 60 Hz. A client that goes on beyond it is throttled.
     #[arg(long, default_value = "100")]
     pub events_per_second: NonZeroU32,
 
@@ -43,8 +43,8 @@ pub struct Limits {
     #[arg(long, default_value = "2000")]
     pub events_per_second_per_address: NonZeroU32,
 
-    /// Maximum size of an event from a browser. A larger one is refused; one of more than four times
-    /// this size closes the connection.
+    /// Maximum size of an event from a browser. A larger one is refused; one of more than four
+    /// times this size closes the connection.
     #[arg(long, default_value = "64k")]
     pub max_message: Size,
 
@@ -57,8 +57,8 @@ pub struct Limits {
     #[arg(long, default_value = "1024")]
     pub max_outbound_packets: NonZeroU32,
 
-    /// Time for the first line of a request, and again for its headers. A connection without a request
-    /// is closed after this time as well.
+    /// Time for the first line of a request, and again for its headers. A connection without a
+    /// request is closed after this time as well.
     #[arg(long, default_value = "10s", value_parser = duration)]
     pub header_timeout: Duration,
 
@@ -74,8 +74,8 @@ pub struct Limits {
     #[arg(long, default_value = "4s", value_parser = duration)]
     pub ping_timeout: Duration,
 
-    /// Header with the client's address, set by a proxy, such as `x-forwarded-for`; its last address
-    /// counts. Only use it if clients cannot bypass the proxy.
+    /// Header with the client's address, set by a proxy, such as `x-forwarded-for`; its last
+    /// address counts. Only use it if clients cannot bypass the proxy.
     #[arg(long, value_name = "NAME")]
     pub client_address_header: Option<String>,
 }

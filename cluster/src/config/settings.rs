@@ -66,8 +66,8 @@ pub struct Settings {
     #[arg(long, default_value_t = 1)]
     pub pool: usize,
 
-    /// Further origins, separated by commas. They are accepted as the lobby's own, and their pages may
-    /// connect to it and embed it in a frame.
+    /// Further origins, separated by commas. They are accepted as the lobby's own, and their pages
+    /// may connect to it and embed it in a frame.
     #[arg(long, value_delimiter = ',', help_heading = NETWORK)]
     pub allow_origin: Vec<PublicUrl>,
 
@@ -126,8 +126,8 @@ pub struct Settings {
     #[arg(long, default_value = "1s", value_parser = duration, help_heading = ROOMS)]
     pub heartbeat: Duration,
 
-    /// A room without a heartbeat for this long is killed as hung. On Linux, time in which it waited
-    /// for a processor does not count.
+    /// A room without a heartbeat for this long is killed as hung. On Linux, time in which it
+    /// waited for a processor does not count.
     #[arg(long, default_value = "3s", value_parser = duration, help_heading = ROOMS)]
     pub heartbeat_timeout: Duration,
 
@@ -160,8 +160,8 @@ pub struct Settings {
     #[arg(long, value_enum, default_value_t = LogFormat::Human, help_heading = LOGGING)]
     pub log_format: LogFormat,
 
-    /// Development endpoints: anyone may read the log and kill rooms. On by default in debug builds;
-    /// `--dev=false` turns it off.
+    /// Development endpoints: anyone may read the log and kill rooms. On by default in debug
+    /// builds; `--dev=false` turns it off.
     #[arg(
         long,
         default_value_t = cfg!(debug_assertions),
@@ -213,7 +213,7 @@ impl Settings {
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         ensure!(
             self.heartbeat_timeout >= 2 * self.heartbeat,
-            "--heartbeat-timeout must be at least twice --heartbeat, or one late heartbeat kills a room"
+            "--heartbeat-timeout must be at least twice --heartbeat: one may be late"
         );
         ensure!(
             self.room_memory >= MIN_ROOM_MEMORY,

@@ -1,5 +1,5 @@
-//! Copies what a room prints into the lobby's log, line by line, with the room's id. The log takes a
-//! limited number of lines, and reading is limited in bytes: a room that prints without end waits
+//! Copies what a room prints into the lobby's log, line by line, with the room's id. The log takes
+//! a limited number of lines, and reading is limited in bytes: a room that prints without end waits
 //! at its own full pipe, and costs the lobby little.
 
 use std::{
@@ -21,8 +21,8 @@ use crate::{
 
 /// A longer line is split, in bytes.
 const MAX_LINE: usize = 8 * 1024;
-/// Lines that one stream of a room may log. Each `BYTES_PER_LINE` bytes of a line count as one more,
-/// which also limits it to 50 KB per second and 500 KB at once.
+/// Lines that one stream of a room may log. Each `BYTES_PER_LINE` bytes of a line count as one
+/// more, which also limits it to 50 KB per second and 500 KB at once.
 const LINES: Quota = Quota { per_second: 200.0, burst: 2000.0 };
 const BYTES_PER_LINE: usize = 256;
 /// Bytes that are read from one stream.

@@ -1,5 +1,5 @@
-//! One log for the cluster. The lobby writes to stdout (`writer.rs`). A room writes plain lines to its
-//! stderr, which the lobby copies with the room's id (`room_output.rs`).
+//! One log for the cluster. The lobby writes to stdout (`writer.rs`). A room writes plain lines to
+//! its stderr, which the lobby copies with the room's id (`room_output.rs`).
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
@@ -75,7 +75,8 @@ pub(crate) fn init_lobby(format: LogFormat, recent: bool) -> anyhow::Result<Flus
     Ok(guard)
 }
 
-/// Logs a panic instead of printing it: a write to stderr would block if that is a stopped terminal.
+/// Logs a panic instead of printing it: a write to stderr would block if that is a stopped
+/// terminal.
 fn log_panic(panic: &panic::PanicHookInfo) {
     let backtrace = Backtrace::capture();
     let captured = backtrace.status() == BacktraceStatus::Captured;

@@ -1,5 +1,5 @@
-//! A Socket.IO connection as the event loops of the lobby and of a room see it. `Connected` is first,
-//! `Disconnected` is last, messages between them keep their order, and none is lost.
+//! A Socket.IO connection as the event loops of the lobby and of a room see it. `Connected` is
+//! first, `Disconnected` is last, messages between them keep their order, and none is lost.
 
 use std::{
     net::IpAddr,
@@ -108,16 +108,16 @@ impl Conn {
         let _ = self.tell("reroute", &reroute(to));
     }
 
-    /// Closes the connection with a reason, after which the page does not reconnect. For a player in two
-    /// windows, in the lobby and in rooms, the newest one wins: the older one is `replaced`.
+    /// Closes the connection with a reason, after which the page does not reconnect. For a player
+    /// in two windows, in the lobby and in rooms, the newest one wins: the older one is `replaced`.
     pub fn dismiss(&self, why: &Refusal) {
         let _ = self.tell("refused", &refused("connect", why));
         self.hang_up();
     }
 
-    /// Closes the connection; all that the loop still gets is `Disconnected`. A Socket.IO disconnect
-    /// alone would leave the websocket open for another connect. [`Hangup`] closes that as well, also
-    /// if the client does not read and the disconnect packet cannot be queued.
+    /// Closes the connection; all that the loop still gets is `Disconnected`. A Socket.IO
+    /// disconnect alone would leave the websocket open for another connect. [`Hangup`] closes that
+    /// as well, also if the client does not read and the disconnect packet cannot be queued.
     pub fn hang_up(&self) -> Unreachable {
         if !self.cut.swap(true, Relaxed) {
             if let Some(connection) = self.socket.req_parts().extensions.get::<Hangup>() {
@@ -137,8 +137,8 @@ impl Message {
 }
 
 impl Responder {
-    /// Sends `{ ok }` or `{ error }` if the client asked for an acknowledgement. Otherwise a refusal is
-    /// sent as the event `refused { event, code, message }`.
+    /// Sends `{ ok }` or `{ error }` if the client asked for an acknowledgement. Otherwise a
+    /// refusal is sent as the event `refused { event, code, message }`.
     pub fn send(self, answer: Result<Value, Refusal>) {
         if self.conn.cut.load(Relaxed) {
             return;

@@ -1,5 +1,5 @@
-//! The rate limits for events. A player's limit holds across reconnects. A client that goes on beyond
-//! it is throttled to [`Limits::frames`].
+//! The rate limits for events. A player's limit holds across reconnects. A client that goes on
+//! beyond it is throttled to [`Limits::frames`].
 
 use std::{
     hash::Hash,

@@ -32,17 +32,17 @@ use crate::{
 /// A message above the limit is refused. One that is larger by this factor is not read, and closes
 /// the connection.
 pub(crate) const MAX_EXCESS: usize = 4;
-/// Attachments of one packet, which are kept until the last has arrived. No event has more than one.
+/// Attachments of one packet, kept until the last has arrived. No event has more than one.
 const MAX_ATTACHMENTS: usize = 16;
 /// Each of these bytes of an event takes one more place in the queue: memory runs out first.
 const BYTES_PER_PLACE: usize = 4 * 1024;
-/// Bytes per read, some thirty small events: then it is another connection's turn, and the excess of
-/// a flood is still unread.
+/// Bytes per read, some thirty small events: then it is another connection's turn, and the excess
+/// of a flood is still unread.
 const READ_BUFFER: usize = 1024;
 
-/// Serves Socket.IO at `path`. `admit` sees the `auth` of a connection before that is accepted. It
-/// refuses the connection, or returns a value for [`FromClient::Connected`] and the player, if known.
-/// It must not wait: a client that disconnects meanwhile would be admitted all the same.
+/// Serves Socket.IO at `path`. For each new connection, `admit` gets its `auth`. It refuses the
+/// connection, or returns the value for [`FromClient::Connected`], and the player if known. It must
+/// not wait: a client that disconnects meanwhile would be admitted all the same.
 pub(crate) fn serve<A: Clone + Send + Sync + 'static>(
     path: &str,
     limits: &Limits,
@@ -123,7 +123,7 @@ fn build(path: &str, limits: &Limits) -> (SocketIoLayer, SocketIo) {
 struct ConnectionState<A> {
     id: ConnId,
     inbox: mpsc::UnboundedSender<FromClient<A>>,
-    /// What arrived before `Connected`, which is the first thing that the loop gets. `None` after it.
+    /// Holds back what arrives before `Connected`; `None` once the loop has got that.
     early: Mutex<Option<Vec<FromClient<A>>>>,
     /// A permit for each event that waits for its answer.
     queue: Arc<Semaphore>,
