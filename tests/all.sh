@@ -73,7 +73,7 @@ has cargo-generate || CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --debug c
 # Those that see how players reach rooms, and how they are cut off.
 routed=(routing:: rooms:: socketio:: http:: lobby::limits lobby::trust room::hook_panics process::isolation process::process_exit)
 step "the structure's tests again, relayed as elsewhere than on Linux"
-CLUSTER_RELAY=true cargo test --workspace --locked --test cluster -- "${routed[@]}"
+CLUSTER_NO_HANDOFF=true cargo test --workspace --locked --test cluster -- "${routed[@]}"
 
 step "the wire"
 cargo test --locked --test wire

@@ -41,7 +41,7 @@ impl Way {
     fn flags(self) -> &'static [&'static str] {
         match self {
             Way::Bare | Way::Handoff => &["--pool", "0"],
-            Way::Relay => &["--pool", "0", "--relay"],
+            Way::Relay => &["--pool", "0", "--no-handoff"],
         }
     }
 }

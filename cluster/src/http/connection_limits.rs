@@ -101,7 +101,7 @@ impl ConnectionLimiter {
     /// For at most `max` connections.
     pub fn new(limits: &Limits, max: u32) -> anyhow::Result<Self> {
         let header = limits.client_address_header.as_deref().map(HeaderName::from_str);
-        let rate = Quota::new(limits.connects_per_second_per_address.get(), CONNECT_BURST);
+        let rate = Quota::new(limits.max_connects_per_second_per_address.get(), CONNECT_BURST);
         Ok(ConnectionLimiter(Arc::new(Inner {
             permits: Arc::new(Semaphore::new(max as usize)),
             max,

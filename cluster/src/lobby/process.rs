@@ -108,7 +108,7 @@ pub(crate) async fn run<L: Lobby>(
         kinds,
         rooms: RefCell::new(rooms),
         sessions: RefCell::new(Sessions::default()),
-        code_attempts: RefCell::new(CodeAttempts::new(settings.wrong_codes_per_minute)),
+        code_attempts: RefCell::new(CodeAttempts::new(settings.max_code_attempts_per_minute)),
         scheduler: Scheduler::new(),
         tokens: tokens.clone(),
         settings,
@@ -123,7 +123,7 @@ pub(crate) async fn run<L: Lobby>(
     let origins = Origins::new(settings.public_url.as_ref(), &settings.allow_origin);
     let app = connection_limits::enforce_limits(pages::check_origin(app, origins));
     let server = server::Server::new(app, &settings.limits);
-    let hand_off = cfg!(target_os = "linux") && !settings.relay;
+    let hand_off = cfg!(target_os = "linux") && !settings.no_handoff;
     let front = Gateway { server, routes: routes.clone(), hand_off };
     let address = listener.local_addr()?;
     let receive = move |stream, permit| front.clone().receive(stream, permit);
@@ -146,7 +146,7 @@ fn sockets(
     inbox: mpsc::UnboundedSender<FromClient<Auth>>,
 ) -> SocketIoLayer {
     let limits = &settings.limits;
-    let per_player = Quota::new(limits.connects_per_second.get(), CONNECT_BURST);
+    let per_player = Quota::new(limits.max_connects_per_second.get(), CONNECT_BURST);
     let connects = Arc::new(Mutex::new(KeyedRateLimiter::new(per_player)));
     let admit = move |auth: &Value| {
         let who = authenticate(&tokens, auth);

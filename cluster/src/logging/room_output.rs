@@ -1,15 +1,15 @@
-//! What a room prints becomes lines of the lobby's log, with the room's id. However much a room
-//! prints, the log stays readable and is written no faster than a disk takes it.
+//! Copies what a room prints into the lobby's log, line by line, with the room's id. The log takes
+//! a limited number of lines, and reading is limited in bytes: a room that prints without end waits
+//! at its own full pipe, and costs the lobby little.
 
 use std::{
-    str::FromStr as _,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader},
-    task::JoinHandle,
+    task::JoinSet,
     time::{Instant, sleep, timeout},
 };
 use tracing::Level;
@@ -19,123 +19,113 @@ use crate::{
     types::RoomId,
 };
 
-/// Longer lines are split.
+/// A longer line is split, in bytes.
 const MAX_LINE: usize = 8 * 1024;
-/// Lines of one stream that reach the log: 200 a second, bursts of 2,000. Each `LINE_SHARE` bytes
-/// of a line count as one more line, so this is also 50 KB a second and bursts of 500 KB.
+/// Lines that one stream of a room may log. Each `BYTES_PER_LINE` bytes of a line count as one
+/// more, which also limits it to 50 KB per second and 500 KB at once.
 const LINES: Quota = Quota { per_second: 200.0, burst: 2000.0 };
-const LINE_SHARE: usize = 256;
-/// Bytes that are read in a second. A room that prints more blocks when its pipe is full.
+const BYTES_PER_LINE: usize = 256;
+/// Bytes that are read from one stream.
 const BYTES: Quota = Quota::new(1 << 20, 1);
-/// How long skipped lines may go unreported.
+/// Skipped lines are reported after this time without output.
 const REPORT_AFTER: Duration = Duration::from_secs(1);
 
-/// The task that logs one stream. It ends when all writers have closed the stream, or when this is
-/// dropped.
+/// The task that copies one stream. It ends when the stream is closed or this is dropped.
 pub(crate) struct Output {
-    task: JoinHandle<()>,
+    /// One task; a set aborts it on drop.
+    task: JoinSet<()>,
     last_line: Arc<Mutex<String>>,
 }
 
 impl Output {
-    /// Logs what a room writes. Lines without a level get `level`.
-    pub fn log(
+    /// Copies this stream into the log; `level` is for lines that name none.
+    pub fn repeat(
         room: RoomId,
         stream: impl AsyncRead + Unpin + Send + 'static,
         level: Level,
     ) -> Self {
-        let last_line = Arc::new(Mutex::default());
-        let budget = TokenBucket::new(LINES, Instant::now());
-        let lines = Lines { room, level, last_line: last_line.clone(), budget, skipped: 0 };
-        Output { task: tokio::spawn(lines.log(stream)), last_line }
+        let last_line = Arc::default();
+        let lines = TokenBucket::new(LINES, Instant::now());
+        let copier =
+            LineCopier { room, level, last_line: Arc::clone(&last_line), lines, skipped: 0 };
+        let mut task = JoinSet::new();
+        task.spawn(copier.run(stream));
+        Output { task, last_line }
     }
 
-    /// Waits for the end of the stream, which may never come: a process that has left the room's
-    /// process group may keep it open.
+    /// Waits for the end of the stream. Use a timeout: a process that has left the room's group may
+    /// keep the stream open.
     pub async fn end(&mut self) {
-        if !self.task.is_finished() {
-            let _ = (&mut self.task).await;
-        }
+        self.task.join_next().await;
     }
 
-    /// The last line so far that is neither empty nor part of a backtrace.
+    /// The last line so far that is not part of a backtrace.
     pub fn last_line(&self) -> String {
         self.last_line.lock().map(|line| line.clone()).unwrap_or_default()
     }
 }
 
-impl Drop for Output {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-struct Lines {
+struct LineCopier {
     room: RoomId,
     level: Level,
     last_line: Arc<Mutex<String>>,
-    budget: TokenBucket,
-    /// Lines that were not logged and not reported yet.
+    lines: TokenBucket,
+    /// Lines skipped since the last report.
     skipped: u64,
 }
 
-impl Lines {
-    async fn log(mut self, stream: impl AsyncRead + Unpin) {
-        let mut stream = BufReader::new(stream);
-        let mut reading = TokenBucket::new(BYTES, Instant::now());
+impl LineCopier {
+    async fn run(mut self, stream: impl AsyncRead + Unpin) {
+        let mut stream = BufReader::with_capacity(MAX_LINE, stream);
+        let mut bytes = TokenBucket::new(BYTES, Instant::now());
         let mut line = Vec::new();
         loop {
-            let mut rest = (&mut stream).take((MAX_LINE - line.len()) as u64);
-            let patience = if self.skipped > 0 { REPORT_AFTER } else { Duration::MAX };
-            match timeout(patience, rest.read_until(b'\n', &mut line)).await {
-                Ok(Ok(1..)) => {}
-                Ok(_) => break,
-                Err(_) => {
-                    self.report_skipped();
-                    continue;
+            let report_after = if self.skipped > 0 { REPORT_AFTER } else { Duration::MAX };
+            // After a timeout, `line` keeps what was read so far.
+            let mut limited = (&mut stream).take((MAX_LINE - line.len()) as u64);
+            match timeout(report_after, limited.read_until(b'\n', &mut line)).await {
+                Ok(Ok(_)) if !line.is_empty() => {
+                    let now = Instant::now();
+                    self.line(&line, now);
+                    let pause = bytes.take(line.len(), now);
+                    line.clear();
+                    if !pause.is_zero() {
+                        sleep(pause).await;
+                    }
                 }
-            }
-            let pause = reading.take(line.len(), Instant::now());
-            self.line(&String::from_utf8_lossy(&line));
-            line.clear();
-            if !pause.is_zero() {
-                sleep(pause).await;
+                Ok(_) => break,
+                Err(_) => self.report_skipped(),
             }
         }
         self.report_skipped();
     }
 
-    fn line(&mut self, line: &str) {
-        let now = Instant::now();
-        // After skipping, resume with a second's worth of lines instead of single lines with gaps
-        // between them.
-        let wanted = if self.skipped > 0 { LINES.per_second as usize } else { 1 };
-        if !self.budget.has(wanted, now) {
+    fn line(&mut self, line: &[u8], now: Instant) {
+        // After a skip, wait for a second's worth of lines: single lines between gaps help nobody.
+        let needed = if self.skipped > 0 { LINES.per_second as usize } else { 1 };
+        if !self.lines.has(needed, now) {
             self.skipped += 1;
             return;
         }
-        self.budget.take(1 + line.len() / LINE_SHARE, now);
+        self.lines.take(1 + line.len() / BYTES_PER_LINE, now);
         self.report_skipped();
-        let line = line.trim_end();
-        if !is_backtrace(line)
+        let text = String::from_utf8_lossy(line);
+        let text = text.trim_end();
+        if !is_backtrace(text)
             && let Ok(mut last_line) = self.last_line.lock()
         {
-            line.clone_into(&mut last_line);
+            text.clone_into(&mut last_line);
         }
-        let (level, text) = match line.trim_start().split_once(' ') {
-            Some((word @ ("ERROR" | "WARN" | "INFO" | "DEBUG" | "TRACE"), rest)) => {
-                (Level::from_str(word).unwrap_or(self.level), rest)
-            }
-            _ => (self.level, line),
-        };
         let room = &self.room;
-        // The macros need a constant level.
-        match level {
-            Level::ERROR => tracing::error!(%room, "{text}"),
-            Level::WARN => tracing::warn!(%room, "{text}"),
-            Level::INFO => tracing::info!(%room, "{text}"),
-            Level::DEBUG => tracing::debug!(%room, "{text}"),
-            Level::TRACE => tracing::trace!(%room, "{text}"),
+        // The room's own log lines begin with their level, right-aligned.
+        match text.trim_start().split_once(' ') {
+            Some(("ERROR", text)) => tracing::error!(%room, "{text}"),
+            Some(("WARN", text)) => tracing::warn!(%room, "{text}"),
+            Some(("INFO", text)) => tracing::info!(%room, "{text}"),
+            Some(("DEBUG", text)) => tracing::debug!(%room, "{text}"),
+            Some(("TRACE", text)) => tracing::trace!(%room, "{text}"),
+            _ if self.level == Level::WARN => tracing::warn!(%room, "{text}"),
+            _ => tracing::info!(%room, "{text}"),
         }
     }
 
@@ -147,7 +137,7 @@ impl Lines {
     }
 }
 
-/// Lines that say nothing by themselves: a backtrace follows the line that says what happened.
+/// Whether this line only accompanies a panic's message: frames of a backtrace are indented.
 fn is_backtrace(line: &str) -> bool {
     let starts = [" ", "\t", "note: ", "stack backtrace:", "skipping backtrace"];
     line.is_empty() || starts.iter().any(|start| line.starts_with(start))

@@ -1,125 +1,99 @@
-//! The lobby's log goes to stdout through a bounded queue and a thread that writes. Logging never
-//! blocks: while stdout is a stopped terminal, a pipe that nobody reads or a full disk, lines are
-//! lost and counted.
+//! The lobby's log on its way to stdout: a bounded queue, and a thread that writes. Logging never
+//! blocks. If stdout is not read, or the disk is full, lines are dropped and counted.
 
 use std::{
-    io,
-    os::fd::{AsFd as _, BorrowedFd},
+    fs::File,
+    io::{self, Write as _},
+    os::fd::AsFd as _,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::SeqCst},
+        atomic::{AtomicUsize, Ordering::Relaxed},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
     time::{Duration, Instant},
 };
 
-use rustix::{
-    event::{PollFd, PollFlags, poll},
-    io::{Errno, write},
-};
-use tracing_subscriber::fmt::MakeWriter;
+use rustix::event::{PollFd, PollFlags, poll};
 
-/// Lines in the queue; a burst of a second. At 8 KiB, the longest lines of rooms, 16 MiB.
-const MAX_QUEUED: u64 = 2048;
-/// How long the lobby waits at its end for the queue to be written.
+/// Lines that wait to be written; the next one is dropped. A burst of a second, at most 16 MiB: a
+/// room's line has up to 8 KiB.
+const MAX_QUEUED: usize = 2048;
+/// How long the lobby waits at its end for the last lines to be written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The formatter's end of the queue. Each line is queued whole, or lost whole.
+/// The sending end of the queue.
 #[derive(Clone)]
 pub(crate) struct LogWriter {
-    lines: SyncSender<Vec<u8>>,
+    queue: SyncSender<String>,
     counts: Arc<Counts>,
 }
 
 #[derive(Default)]
 struct Counts {
-    /// Lines that are not written yet.
-    queued: AtomicU64,
-    /// Lines that were lost since this was last logged.
-    lost: AtomicU64,
+    queued: AtomicUsize,
+    /// Since the last report.
+    dropped: AtomicUsize,
 }
 
-/// Waits a moment for the queue to be written when it is dropped.
+/// Where the formatter writes: passes on one entry of the log at a time.
+pub(crate) struct EntryWriter<F>(pub F);
+
+/// Dropping this waits until all lines are written, up to `FLUSH_TIMEOUT`.
 pub(crate) struct FlushGuard(Arc<Counts>);
 
 /// Starts the thread that writes.
 pub(crate) fn start() -> io::Result<(LogWriter, FlushGuard)> {
-    let (lines, queue) = sync_channel(MAX_QUEUED as usize);
+    let (queue, lines) = sync_channel(MAX_QUEUED);
     let counts = Arc::new(Counts::default());
-    let writer = LogWriter { lines, counts: counts.clone() };
+    let writer = LogWriter { queue, counts: counts.clone() };
     let guard = FlushGuard(counts.clone());
-    thread::Builder::new().name("log".into()).spawn(move || write_lines(&queue, &counts))?;
+    // Unbuffered: the standard library's handle would keep part of a line that it could not write.
+    let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    thread::Builder::new().name("log".into()).spawn(move || write(&lines, stdout, &counts))?;
     Ok((writer, guard))
 }
 
-fn write_lines(queue: &Receiver<Vec<u8>>, counts: &Counts) {
-    let stdout = io::stdout();
-    for line in queue {
-        let written = write_all(stdout.as_fd(), &line);
+fn write(lines: &Receiver<String>, mut stdout: File, counts: &Counts) {
+    for line in lines {
+        // A parent that shares stdout may have made it non-blocking.
+        let _ = poll(&mut [PollFd::new(&stdout, PollFlags::OUT)], None);
+        let written = stdout.write_all(line.as_bytes());
+        let is_drained = counts.queued.fetch_sub(1, Relaxed) == 1;
         if written.is_err() {
-            counts.lost.fetch_add(1, SeqCst);
-        }
-        let empty = counts.queued.fetch_sub(1, SeqCst) == 1;
-        // An empty queue has a place for this line as well.
-        if empty && written.is_ok() {
-            let lines = counts.lost.swap(0, SeqCst);
+            counts.dropped.fetch_add(1, Relaxed);
+        } else if is_drained {
+            // Reported only now: in a full queue the report would be dropped as well.
+            let lines = counts.dropped.swap(0, Relaxed);
             if lines > 0 {
-                tracing::error!(lines, "log lines were lost: stdout was not read in time");
+                tracing::error!(lines, "log lines were dropped: stdout did not take them in time");
             }
         }
     }
 }
 
-/// Unlike the standard library's stdout, keeps nothing that could not be written.
-fn write_all(out: BorrowedFd, mut line: &[u8]) -> Result<(), Errno> {
-    while !line.is_empty() {
-        match write(out, line) {
-            Ok(count) => line = &line[count..],
-            Err(Errno::INTR) => {}
-            // The lobby's parent shares this terminal or pipe and has made it non-blocking.
-            Err(Errno::AGAIN) => {
-                let _ = poll(&mut [PollFd::from_borrowed_fd(out, PollFlags::OUT)], None);
-            }
-            Err(error) => return Err(error),
+/// The formatter's line without its end. Line breaks within, as players may send them, are indented
+/// or removed, so that nobody can forge a line of the log.
+fn one_entry(line: &[u8]) -> String {
+    let line = String::from_utf8_lossy(line);
+    let text = line.strip_suffix('\n').unwrap_or(&line);
+    text.replace('\r', " ").replace('\n', "\n    ")
+}
+
+impl LogWriter {
+    pub fn push(&self, entry: String) {
+        self.counts.queued.fetch_add(1, Relaxed);
+        if self.queue.try_send(entry + "\n").is_err() {
+            self.counts.queued.fetch_sub(1, Relaxed);
+            self.counts.dropped.fetch_add(1, Relaxed);
         }
     }
-    Ok(())
 }
 
-/// Indents all lines but the first: a logged value may hold a player's text, which must not forge a
-/// line.
-pub(crate) fn indented(line: &[u8]) -> Vec<u8> {
-    let (text, end) = line.strip_suffix(b"\n").map_or((line, &b""[..]), |text| (text, b"\n"));
-    let mut indented = Vec::with_capacity(line.len());
-    for byte in text {
-        match byte {
-            b'\n' => indented.extend(b"\n    "),
-            // A terminal would overwrite the line.
-            b'\r' => indented.push(b' '),
-            other => indented.push(*other),
-        }
-    }
-    indented.extend(end);
-    indented
-}
-
-impl<'a> MakeWriter<'a> for LogWriter {
-    type Writer = &'a LogWriter;
-
-    fn make_writer(&'a self) -> Self::Writer {
-        self
-    }
-}
-
-impl io::Write for &LogWriter {
+impl<F: FnMut(String)> io::Write for EntryWriter<F> {
     /// The formatter writes a whole line at once.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.counts.queued.fetch_add(1, SeqCst);
-        if self.lines.try_send(indented(line)).is_err() {
-            self.counts.queued.fetch_sub(1, SeqCst);
-            self.counts.lost.fetch_add(1, SeqCst);
-        }
+        (self.0)(one_entry(line));
         Ok(line.len())
     }
 
@@ -130,9 +104,9 @@ impl io::Write for &LogWriter {
 
 impl Drop for FlushGuard {
     fn drop(&mut self) {
-        let begun = Instant::now();
-        while self.0.queued.load(SeqCst) > 0 && begun.elapsed() < FLUSH_TIMEOUT {
-            thread::sleep(Duration::from_millis(1));
+        let deadline = Instant::now() + FLUSH_TIMEOUT;
+        while self.0.queued.load(Relaxed) > 0 && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
         }
     }
 }
@@ -142,15 +116,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_break_in_a_message_starts_no_line_of_the_log() {
+    fn line_breaks_within_a_line_cannot_forge_another() {
         for (line, written) in [
-            ("INFO hello\n", "INFO hello\n"),
-            ("INFO x\nERROR forged\n", "INFO x\n    ERROR forged\n"),
-            ("INFO x\rERROR forged\r\n", "INFO x ERROR forged \n"),
-            ("INFO x\n\n", "INFO x\n    \n"),
+            ("INFO hello\n", "INFO hello"),
+            ("INFO x\nERROR forged\n", "INFO x\n    ERROR forged"),
+            ("INFO x\rERROR forged\r\n", "INFO x ERROR forged "),
+            ("INFO x\n\n", "INFO x\n    "),
             ("", ""),
         ] {
-            assert_eq!(String::from_utf8_lossy(&indented(line.as_bytes())), written, "{line:?}");
+            assert_eq!(one_entry(line.as_bytes()), written, "{line:?}");
         }
     }
 }

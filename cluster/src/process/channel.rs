@@ -34,7 +34,7 @@ use tokio::{
 };
 
 use crate::{
-    config::settings::RoomSettings,
+    config::settings::Settings,
     runtime::clock,
     types::{LeaveReason, Player, PlayerId, Refusal, RoomId, Route},
 };
@@ -61,7 +61,7 @@ const RECEIVE: RecvFlags = RecvFlags::empty();
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ToRoom {
     /// First frame: who the room is, and where it listens.
-    Setup { version: u32, room: RoomId, settings: Box<RoomSettings> },
+    Setup { version: u32, room: RoomId, settings: Box<Settings> },
     /// Become ready for this task.
     Open { options: Box<RawValue>, about: RoomAbout },
     /// Keep seats for players who come together: for all of them, or for none. Answered `Reserved` or

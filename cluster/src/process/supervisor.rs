@@ -106,17 +106,16 @@ pub(crate) fn start(
     let stdout = child.stdout.take().context("no stdout")?;
     let stderr = child.stderr.take().context("no stderr")?;
     let (sender, receiver) = channel::open(UnixStream::from_std(ours)?);
-    let settings_for_room = Box::new(settings.for_rooms());
     sender.send(&ToRoom::Setup {
         version: VERSION,
         room: room.clone(),
-        settings: settings_for_room,
+        settings: Box::new(settings.clone()),
     })?;
     let (kill, killed) = watch::channel(None);
     tracing::debug!(%room, pid = child.id(), "spawned");
     let watched = Watched {
-        stdout: Output::log(room.clone(), stdout, Level::INFO),
-        stderr: Output::log(room.clone(), stderr, Level::WARN),
+        stdout: Output::repeat(room.clone(), stdout, Level::INFO),
+        stderr: Output::repeat(room.clone(), stderr, Level::WARN),
         frames: TokenBucket::new(FRAMES, Instant::now()),
         room,
         child,

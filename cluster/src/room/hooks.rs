@@ -15,7 +15,7 @@ use crate::{
 /// Hooks are called one at a time, in the order in which things on_notice, by the task that owns the
 /// state. A hook must not wait: give work away with [`RoomContext::spawn`] (futures) or [`RoomContext::compute`] (heavy
 /// work). A hook that takes longer than the heartbeat timeout gets its room killed as hung; one that
-/// panics ends the room, and no other, or with `--room-panic ends-hook` not even that: who has asked is
+/// panics ends the room, and no other, or with `--on-room-panic continue` not even that: who has asked is
 /// refused with `internal`.
 ///
 /// What a room prints is in the lobby's log: 2,000 lines at once and 200 in a second; the others are counted. It

@@ -120,7 +120,8 @@ impl Rooms {
 
     pub(super) fn died_at_start(&mut self, host: Option<PlayerId>) {
         if self.breaker.died(host, clock::now()) {
-            let (deaths, pause) = (self.settings.failed_starts, self.settings.failed_starts_pause);
+            let (deaths, pause) =
+                (self.settings.start_failure_limit, self.settings.start_failure_cooldown);
             error!(deaths, ?pause, "too many rooms die at their start; starting none for a while");
         }
     }

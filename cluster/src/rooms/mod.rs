@@ -135,7 +135,7 @@ impl Rooms {
     ) -> anyhow::Result<Self> {
         Ok(Rooms {
             pool: Pool::new(settings.clone(), inbox)?,
-            breaker: Breaker::new(settings.failed_starts, settings.failed_starts_pause),
+            breaker: Breaker::new(settings.start_failure_limit, settings.start_failure_cooldown),
             settings,
             routes,
             rooms: HashMap::new(),

@@ -64,7 +64,7 @@ async fn other_sites_and_other_names_are_refused_by_the_lobby_and_by_rooms_that_
 #[tokio::test]
 async fn other_sites_and_other_names_are_refused_where_rooms_are_relayed_to() {
     let cases = [&ALWAYS[..], &[(ANOTHER_PORT, 403, 403)]].concat();
-    let cluster = start_game(&["--relay"]).await;
+    let cluster = start_game(&["--no-handoff"]).await;
     websockets_are_answered(cluster, &cases).await;
 }
 

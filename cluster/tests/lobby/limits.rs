@@ -52,7 +52,7 @@ async fn a_message_that_is_too_large_is_refused_and_a_huge_one_ends_its_own_conn
 
 #[tokio::test]
 async fn who_tries_codes_is_stopped_also_when_he_finds_one() {
-    let cluster = start_game(&["--wrong-codes-per-minute", "5"]).await;
+    let cluster = start_game(&["--max-code-attempts-per-minute", "5"]).await;
     let mut boss = cluster.player("Boss").await;
     let room = boss.ask("open", json!({ "private": true })).await.expect("a room");
     let code = boss.ask("about", json!({ "room": room })).await.expect("the room")["code"].take();
@@ -101,7 +101,7 @@ async fn who_wants_answers_and_reads_none_is_not_listened_to_and_gone() {
 
 #[tokio::test]
 async fn a_browser_for_which_too_much_waits_is_cut_although_there_is_no_place_to_say_so() {
-    let cluster = start_game(&["--max-unsent", "3"]).await;
+    let cluster = start_game(&["--max-outbound-packets", "3"]).await;
     for _ in 0..5 {
         let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
         client.event("joined").await;
@@ -145,7 +145,7 @@ async fn a_browser_that_does_not_answer_is_gone() {
 
 #[tokio::test]
 async fn who_says_more_than_may_wait_is_told_and_cut() {
-    let flags = ["--max-waiting", "100", "--events-per-second", "1000"];
+    let flags = ["--max-queued-events", "100", "--events-per-second", "1000"];
     let cluster = start_game(&flags).await;
     let mut ann = cluster.player("Ann").await;
     ann.lobby().emit("block", json!({ "ms": 3000 }));
@@ -194,7 +194,7 @@ async fn however_many_connect_rooms_find_open_files() {
 
 #[tokio::test]
 async fn who_does_not_read_is_gone_when_too_much_waits_for_him() {
-    let cluster = start_game(&["--max-unsent", "10", "--ping-timeout", "1m"]).await;
+    let cluster = start_game(&["--max-outbound-packets", "10", "--ping-timeout", "1m"]).await;
     let mut anns = cluster.player("Ann").await.enter("create", json!({})).await;
     let room = anns.event("joined").await["room"].take();
     let mut bob = cluster.player("Bob").await;

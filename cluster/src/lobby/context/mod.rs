@@ -71,7 +71,7 @@ impl<L: Lobby> LobbyContext<L> {
     }
 
     /// Sends an event to a player, if he is in the lobby. A browser that does not read counts as gone
-    /// (`--max-unsent`).
+    /// (`--max-outbound-packets`).
     pub fn send(&self, to: impl AsRef<PlayerId>, event: L::Event) {
         if let (Some(conn), Some(event)) =
             (self.sessions.borrow().conn_of(to.as_ref()), encode(&event))

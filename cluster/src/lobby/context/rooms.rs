@@ -98,7 +98,7 @@ impl<L: Lobby> LobbyContext<L> {
     }
 
     /// Joins the private room with this code, in capitals or not. Who has tried too many wrong ones
-    /// (`--wrong-codes-per-minute`) is refused with `too_many_guesses`.
+    /// (`--max-code-attempts-per-minute`) is refused with `too_many_guesses`.
     pub fn join_by_code(&self, who: impl AsRef<[Player]>, code: &str) -> Answer {
         let who = who.as_ref();
         let asker = &who.first().ok_or(Refusal::NO_SUCH_ROOM)?.id;

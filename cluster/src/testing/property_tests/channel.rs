@@ -77,7 +77,7 @@ fn frames_from_room() -> Vec<String> {
 }
 
 fn frames_to_room() -> Vec<String> {
-    let settings = Settings::try_parse_from(["lobby"]).expect("the defaults").for_rooms();
+    let settings = Settings::try_parse_from(["lobby"]).expect("the defaults");
     let raw = || RawValue::from_string(r#"{"title":"ä"}"#.to_owned()).expect("JSON");
     let player = Player { id: PlayerId("p1".into()), name: "Ann".into() };
     let about = RoomAbout {
