@@ -1,10 +1,7 @@
 //! The token: a JWT that identifies a player to the lobby for days. Rooms see neither tokens nor
 //! the key.
 
-use std::{
-    path::Path,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
@@ -14,6 +11,7 @@ use crate::{
         hs256::HS256_ONLY,
         key::{self, Key},
     },
+    config::settings::Settings,
     runtime::failures::Wrong,
     types::{Player, PlayerId, Refusal},
 };
@@ -60,14 +58,10 @@ pub(crate) struct Tokens {
 
 impl Tokens {
     /// Loads the keys. The current one is created at the first start; the old one may be missing.
-    pub fn open(
-        issuer: &'static str,
-        key_file: &Path,
-        old_key_file: &Path,
-        ttl: Duration,
-    ) -> anyhow::Result<Self> {
-        let (key, old) = (key::load_or_create(key_file)?, key::load(old_key_file)?);
-        Ok(Self::new(issuer, &key, old.as_ref(), ttl))
+    pub fn open(settings: &Settings) -> anyhow::Result<Self> {
+        let key = key::load_or_create(&settings.key_file)?;
+        let old_key = key::load(&settings.old_key_file)?;
+        Ok(Self::new(settings.name, &key, old_key.as_ref(), settings.token_ttl))
     }
 
     pub(crate) fn new(issuer: &'static str, key: &Key, old: Option<&Key>, ttl: Duration) -> Self {

@@ -96,8 +96,7 @@ pub(crate) async fn run<L: Lobby>(
     let (from_processes, processes) = mpsc::unbounded_channel();
     let (from_clients, clients) = mpsc::unbounded_channel();
     let (kill, kills) = mpsc::unbounded_channel();
-    let Settings { name, key_file, old_key_file, token_ttl, .. } = &settings;
-    let tokens = Arc::new(Tokens::open(name, key_file, old_key_file, *token_ttl)?);
+    let tokens = Arc::new(Tokens::open(&settings)?);
     let routes = GatewayRoutes::default();
     let rooms = Rooms::new(settings.clone(), from_processes, routes.clone())?;
     #[cfg(debug_assertions)]

@@ -6,7 +6,6 @@ use std::{
     collections::VecDeque,
     io::{self, IsTerminal as _},
     panic,
-    str::FromStr as _,
     sync::{Mutex, OnceLock},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -41,7 +40,7 @@ struct RecentLines {
 /// `RUST_LOG`, such as `debug` or `info,app=trace`; `info` by default.
 fn filter() -> anyhow::Result<Targets> {
     match std::env::var("RUST_LOG") {
-        Ok(text) if !text.is_empty() => Targets::from_str(&text).with_context(|| {
+        Ok(text) if !text.is_empty() => text.parse::<Targets>().with_context(|| {
             format!("RUST_LOG={text}: expected a filter such as info,cluster=debug")
         }),
         _ => Ok(Targets::new().with_default(Level::INFO)),
