@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
+use tracing::error;
 
 use crate::{
     auth::token::random_id,
@@ -47,12 +48,10 @@ impl Identity {
 
     /// Checks what the user's own `on_register` returned.
     pub(crate) fn check(&self) -> Result<(), Refusal> {
-        for (what, text) in [("id", &self.id.0), ("name", &self.name)] {
+        for text in [&self.id.0, &self.name] {
             if text.is_empty() || text.len() > MAX_IDENTITY || text.chars().any(char::is_control) {
-                let bytes = text.len();
-                tracing::error!(
-                    what,
-                    bytes,
+                error!(
+                    bytes = text.len(),
                     "on_register: an id or a name has 1 to {MAX_IDENTITY} bytes and no control characters"
                 );
                 return Err(Refusal::INTERNAL);

@@ -29,8 +29,8 @@ pub(crate) struct Sessions {
     exit_notices: HashMap<PlayerId, (RoomId, LeaveReason, Instant)>,
     /// At this many exit notices, those that have expired are removed.
     sweep_at: usize,
-    /// In memory only: a lobby that restarts has forgotten them.
-    banned: HashMap<PlayerId, String>,
+    /// Players who are refused, and why; until the lobby restarts.
+    pub banned: HashMap<PlayerId, String>,
     pub logouts: Logouts,
 }
 
@@ -53,15 +53,6 @@ enum State {
     Pending(Login, Vec<Message>),
     /// A player, after `on_arrive`.
     Arrived(Login),
-}
-
-/// A session whose player has just arrived.
-pub(crate) struct Arrived {
-    pub conn: Conn,
-    pub player: Player,
-    /// The new token to send them, if any.
-    pub token: Option<String>,
-    pub queued: Vec<Message>,
 }
 
 impl Session {
@@ -112,14 +103,14 @@ impl Sessions {
         Some((replaced.conn.clone(), matches!(state, State::Arrived(_))))
     }
 
-    /// The player of a pending session arrives; `None` if the session is not pending.
-    pub fn arrive(&mut self, conn: ConnId) -> Option<Arrived> {
+    /// Ends the pending state: the player arrives. Returns what they asked meanwhile; `None` if the
+    /// session is not pending.
+    pub fn arrive(&mut self, conn: ConnId) -> Option<(Conn, Login, Vec<Message>)> {
         let session = self.sessions.get_mut(&conn)?;
         let State::Pending(login, queued) = &mut session.state else { return None };
-        let (player, token) = (login.player.clone(), login.token.take());
         let (login, queued) = (login.clone(), std::mem::take(queued));
-        session.state = State::Arrived(login);
-        Some(Arrived { conn: session.conn.clone(), player, token, queued })
+        session.state = State::Arrived(login.clone());
+        Some((session.conn.clone(), login, queued))
     }
 
     /// Takes in a message: gives it back to be handled now, or queues it while the session is pending.
@@ -211,14 +202,6 @@ impl Sessions {
 
     pub fn has_exit_notice(&self, player: &PlayerId) -> bool {
         self.exit_notices.contains_key(player)
-    }
-
-    pub fn ban(&mut self, player: PlayerId, reason: String) {
-        self.banned.insert(player, reason);
-    }
-
-    pub fn unban(&mut self, player: &PlayerId) {
-        self.banned.remove(player);
     }
 
     /// Refuses a player who is banned.

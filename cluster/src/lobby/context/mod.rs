@@ -59,13 +59,13 @@ impl<L: Lobby> LobbyContext<L> {
     /// registers again has another id, unless your `on_register` returns the same one.
     pub fn ban(&self, player: impl AsRef<PlayerId>, reason: &str) {
         let player = player.as_ref();
-        self.sessions.borrow_mut().ban(player.clone(), short(reason));
+        self.sessions.borrow_mut().banned.insert(player.clone(), short(reason));
         self.expel(player, reason, &Refusal::banned(reason));
     }
 
     /// Lifts a ban.
     pub fn unban(&self, player: impl AsRef<PlayerId>) {
-        self.sessions.borrow_mut().unban(player.as_ref());
+        self.sessions.borrow_mut().banned.remove(player.as_ref());
     }
 
     fn expel(&self, player: &PlayerId, reason: &str, refusal: &Refusal) {

@@ -8,7 +8,7 @@ use tracing::error;
 use crate::{
     lobby::{
         context::{LobbyContext, kinds::Kind},
-        hooks::{Lobby, RoomManager},
+        hooks::Lobby,
     },
     room::hooks::Room,
     rooms::{AnyRoom, Host, RoomInfo},
@@ -31,10 +31,7 @@ impl<L: Lobby> LobbyContext<L> {
         host: impl Into<Option<&'a Player>>,
         capacity: usize,
         options: R::Options,
-    ) -> Result<RoomId, Refusal>
-    where
-        L: RoomManager<R>,
-    {
+    ) -> Result<RoomId, Refusal> {
         self.open::<R>(host.into(), false, capacity, options)
     }
 
@@ -50,10 +47,7 @@ impl<L: Lobby> LobbyContext<L> {
         host: impl Into<Option<&'a Player>>,
         capacity: usize,
         options: R::Options,
-    ) -> Result<RoomId, Refusal>
-    where
-        L: RoomManager<R>,
-    {
+    ) -> Result<RoomId, Refusal> {
         self.open::<R>(host.into(), true, capacity, options)
     }
 
@@ -162,13 +156,10 @@ impl<L: Lobby> LobbyContext<L> {
         players.iter().filter(goes).cloned().collect()
     }
 
-    /// Sends a player to the room that the [`RoomManager`] of this kind picks, as the page's `play` does.
+    /// Sends a player to the room that [`pick`](crate::RoomManager::pick) picks, as the page's `play` does.
     /// `pick` is called after the current hook. Answers and refuses as [`join`](Self::join). If you drop
     /// the answer, a refusal is sent to the player as `refused`.
-    pub fn play<R: Room>(&self, player: &Player) -> Answer
-    where
-        L: RoomManager<R>,
-    {
+    pub fn play<R: Room>(&self, player: &Player) -> Answer {
         let (kind, player) = (self.kind_of::<R>()?.name, player.clone());
         let (tell, answer) = oneshot::channel();
         self.scheduler.spawn(ready(()), move |lobby, context, ()| {
@@ -207,34 +198,22 @@ impl<L: Lobby> LobbyContext<L> {
     }
 
     /// All rooms of this kind, oldest first, including private ones.
-    pub fn rooms<R: Room>(&self) -> Vec<RoomInfo<R::Options>>
-    where
-        L: RoomManager<R>,
-    {
+    pub fn rooms<R: Room>(&self) -> Vec<RoomInfo<R::Options>> {
         self.of_kind::<R>(self.rooms.borrow().list())
     }
 
     /// The public rooms of this kind that this many more players can join.
-    pub fn open_rooms<R: Room>(&self, players: usize) -> Vec<RoomInfo<R::Options>>
-    where
-        L: RoomManager<R>,
-    {
+    pub fn open_rooms<R: Room>(&self, players: usize) -> Vec<RoomInfo<R::Options>> {
         self.of_kind::<R>(self.rooms.borrow().joinable(players))
     }
 
     /// Of the public rooms of this kind with a free seat, the one with the most players.
-    pub fn fullest<R: Room>(&self) -> Option<RoomInfo<R::Options>>
-    where
-        L: RoomManager<R>,
-    {
+    pub fn fullest<R: Room>(&self) -> Option<RoomInfo<R::Options>> {
         self.open_rooms::<R>(1).into_iter().max_by_key(|room| room.players)
     }
 
     /// The room with this number; `None` if there is none of this kind.
-    pub fn room<R: Room>(&self, room: &RoomId) -> Option<RoomInfo<R::Options>>
-    where
-        L: RoomManager<R>,
-    {
+    pub fn room<R: Room>(&self, room: &RoomId) -> Option<RoomInfo<R::Options>> {
         self.of_kind::<R>(self.rooms.borrow().find(room)).pop()
     }
 
@@ -273,18 +252,12 @@ impl<L: Lobby> LobbyContext<L> {
 
     /// Sends a message to a room's `on_lobby_message`. A room that is not ready gets it when it is; a room
     /// that is ending may not get it. Refuses with `no_such_room` if there is none of this kind.
-    pub fn tell<R: Room>(&self, room: &RoomId, message: R::FromLobby) -> Result<(), Refusal>
-    where
-        L: RoomManager<R>,
-    {
+    pub fn tell<R: Room>(&self, room: &RoomId, message: R::FromLobby) -> Result<(), Refusal> {
         self.rooms.borrow().tell(self.kind_of::<R>()?.name, room, &message)
     }
 
     /// Sends a message to `on_lobby_message` of every room of this kind.
-    pub fn tell_all<R: Room>(&self, message: R::FromLobby) -> Result<(), Refusal>
-    where
-        L: RoomManager<R>,
-    {
+    pub fn tell_all<R: Room>(&self, message: R::FromLobby) -> Result<(), Refusal> {
         self.rooms.borrow().tell_all(self.kind_of::<R>()?.name, &message)
     }
 

@@ -11,7 +11,6 @@ use crate::{
     lobby::{
         event_loop::{Auth, EventHandler, requests::parse},
         hooks::{Arrival, Identity, Lobby, Registration},
-        sessions::Arrived,
     },
     runtime::{clock, scheduler::contained_future},
     socketio::{
@@ -48,27 +47,23 @@ impl Welcome {
 impl<L: Lobby> EventHandler<'_, L> {
     pub(super) fn connected(&mut self, conn: Conn, auth: Auth) {
         self.context.sessions.borrow_mut().add(conn.clone());
-        match auth.and_then(|login| self.check_logouts(login)) {
+        match auth {
             Ok(None) => Welcome::default().send(&conn),
-            Err(refusal) => Welcome { refused: Some(refusal), ..Welcome::default() }.send(&conn),
             Ok(Some(login)) => self.resume(&conn, login),
+            Err(refusal) => Welcome { refused: Some(refusal), ..Welcome::default() }.send(&conn),
         }
     }
 
-    /// Refuses a login that was ended. Checked here and not with the token, because the loop handles
-    /// logouts: none can come in between.
-    fn check_logouts(&self, login: Option<Login>) -> Auth {
-        let sessions = self.context.sessions.borrow();
-        if login.as_ref().is_some_and(|login| sessions.logouts.contains(&login.sid)) {
-            self.context.tokens.wrong.add();
-            return Err(Refusal::BAD_TOKEN);
-        }
-        Ok(login)
-    }
-
-    /// A player connects with their token.
+    /// A player connects with a valid token.
     fn resume(&mut self, conn: &Conn, login: Login) {
         let player = login.player.id.clone();
+        // Checked here and not with the token: logouts are handled by this loop, and none can come
+        // between this check and what follows.
+        if self.context.sessions.borrow().logouts.contains(&login.sid) {
+            self.context.tokens.wrong.add();
+            let refused = Some(Refusal::BAD_TOKEN);
+            return Welcome { refused, ..Welcome::default() }.send(conn);
+        }
         if let Err(refusal) = self.context.sessions.borrow().admit(&player) {
             return conn.dismiss(&refusal);
         }
@@ -102,7 +97,7 @@ impl<L: Lobby> EventHandler<'_, L> {
     /// nothing if they have arrived already.
     pub(super) fn arrive(&mut self, conn: ConnId) {
         let arrived = self.context.sessions.borrow_mut().arrive(conn);
-        let Some(Arrived { conn, player, token, queued }) = arrived else { return };
+        let Some((conn, Login { player, token, .. }, queued)) = arrived else { return };
         let notice = self.context.sessions.borrow_mut().take_exit_notice(&player.id);
         let returned =
             notice.as_ref().map(|(room, reason)| json!({ "room": room, "reason": reason }));
@@ -154,9 +149,9 @@ impl<L: Lobby> EventHandler<'_, L> {
         match identity.and_then(|identity| self.issue(identity)) {
             Err(refusal) => to.send(Err(refusal)),
             Ok(login) => {
+                let Login { player, token, .. } = login.clone();
                 self.enter(conn, login);
-                let arrived = self.context.sessions.borrow_mut().arrive(conn);
-                let Some(Arrived { player, token, .. }) = arrived else { return };
+                self.context.sessions.borrow_mut().arrive(conn);
                 info!(player = %player.name, id = %player.id, "registered");
                 to.send(Ok(json!({ "token": token, "you": player })));
                 self.hook("on_arrive", |lobby, context| {
