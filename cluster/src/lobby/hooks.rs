@@ -1,5 +1,5 @@
-//! The hooks of the lobby: [`Lobby`] for players, implemented in `src/server.rs`, and [`RoomManager`] for
-//! rooms, in `src/room_manager.rs`. `event_loop/` calls them.
+//! The hooks of the lobby: [`Lobby`] for players, implemented in `src/server.rs`, and
+//! [`RoomManager`] for rooms, in `src/room_manager.rs`. `event_loop/` calls them.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
@@ -37,8 +37,8 @@ pub struct Identity {
 const MAX_IDENTITY: usize = 256;
 
 impl Identity {
-    /// A new player with a random id. Refuses, with `bad_name`, a name that is empty, has control or
-    /// invisible characters, or is longer than 24 characters.
+    /// A new player with a random id. Refuses, with `bad_name`, a name that is empty, has control
+    /// or invisible characters, or is longer than 24 characters.
     pub fn new(name: &str) -> Result<Self, Refusal> {
         let name = name.trim();
         let good = (1..=24).contains(&name.chars().count()) && !name.chars().any(is_invisible);
@@ -61,8 +61,8 @@ impl Identity {
     }
 }
 
-/// Characters that are not visible, or change the direction of others: with them, one player could take
-/// the name of another.
+/// Characters that are not visible, or change the direction of others: with them, one player could
+/// take the name of another.
 fn is_invisible(c: char) -> bool {
     let formats =
         matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
@@ -88,9 +88,10 @@ pub enum Arrival {
 
 /// The hooks for players in the lobby: who may enter, and what they may ask.
 ///
-/// Hooks are called one at a time, in the order of events, by the task that owns the state. A hook must
-/// not block: run async work with [`LobbyContext::spawn`] and heavy work with [`LobbyContext::compute`];
-/// the result is delivered as a later call. If a hook panics, the panic is logged and the lobby goes on.
+/// Hooks are called one at a time, in the order of events, by the task that owns the state. A hook
+/// must not block: run async work with [`LobbyContext::spawn`] and heavy work with
+/// [`LobbyContext::compute`]; the result is delivered as a later call. If a hook panics, the panic
+/// is logged and the lobby goes on.
 #[allow(unused_variables, reason = "defaults name their arguments for those who copy them")]
 pub trait Lobby: Default + 'static {
     /// Messages from browser to lobby: an enum. A variant's name in snake_case is the event's name.
@@ -98,7 +99,8 @@ pub trait Lobby: Default + 'static {
     /// Messages from lobby to browser: an enum as above.
     type Event: Serialize + Message;
 
-    /// Called once, before the lobby accepts connections. A refusal ends the program. Default: nothing.
+    /// Called once, before the lobby accepts connections. A refusal ends the program. Default:
+    /// nothing.
     fn on_start(
         &mut self,
         lobby: &LobbyContext<Self>,
@@ -106,8 +108,8 @@ pub trait Lobby: Default + 'static {
         async { Ok(()) }
     }
 
-    /// Authenticates a registration, for example by a database or an identity provider. Several may run
-    /// at the same time. Default: [`Identity::new`], a new player for each registration.
+    /// Authenticates a registration, for example by a database or an identity provider. Several may
+    /// run at the same time. Default: [`Identity::new`], a new player for each registration.
     fn on_register(form: Registration) -> impl Future<Output = Result<Identity, Refusal>> {
         async move { Identity::new(&form.name) }
     }
@@ -123,30 +125,30 @@ pub trait Lobby: Default + 'static {
         Err(Refusal::unknown_event(""))
     }
 
-    /// A player has entered the lobby. Default: [`LobbyContext::send_back`], which reroutes them to the
-    /// room that keeps a seat for them, if any.
+    /// A player has entered the lobby. Default: [`LobbyContext::send_back`], which reroutes them to
+    /// the room that keeps a seat for them, if any.
     fn on_arrive(&mut self, lobby: &LobbyContext<Self>, player: &Player, how: Arrival) {
         lobby.send_back(player);
     }
 
-    /// A player has left the lobby; called once for each `on_arrive`. If [`LobbyContext::seat_of`] finds a
-    /// room, they are in it or on the way; otherwise they have disconnected, or reload the page.
-    /// Default: nothing.
+    /// A player has left the lobby; called once for each `on_arrive`. If [`LobbyContext::seat_of`]
+    /// finds a room, they are in it or on the way; otherwise they have disconnected, or reload the
+    /// page. Default: nothing.
     fn on_leave(&mut self, lobby: &LobbyContext<Self>, player: &Player) {}
 
     /// The lobby is about to stop. After this call its rooms are told to drain. Default: nothing.
     fn on_stop(&mut self, lobby: &LobbyContext<Self>) {}
 }
 
-/// The hooks for rooms of one kind: which one a player gets, and what the rooms report. Implemented for
-/// the lobby's state, once for each kind of room that `main.rs` registers. Called like the hooks of
-/// [`Lobby`].
+/// The hooks for rooms of one kind: which one a player gets, and what the rooms report. Implemented
+/// for the lobby's state, once for each kind of room that `main.rs` registers. Called like the
+/// hooks of [`Lobby`].
 #[allow(unused_variables, reason = "defaults name their arguments for those who copy them")]
 pub trait RoomManager<R: Room>: Lobby {
-    /// Picks the room for a player who asked to `play`: an open one, or one that this creates. Not called
-    /// for a player who has a seat in a room of this kind: they are sent there. If the room refuses the
-    /// player, in `on_admit` for example, they are told so; `pick` is not called again. Default: the
-    /// fullest open room, so that players meet, or a new one with default options.
+    /// Picks the room for a player who asked to `play`: an open one, or one that this creates. Not
+    /// called for a player who has a seat in a room of this kind: they are sent there. If the room
+    /// refuses the player, in `on_admit` for example, they are told so; `pick` is not called again.
+    /// Default: the fullest open room, so that players meet, or a new one with default options.
     fn pick(&mut self, lobby: &LobbyContext<Self>, player: &Player) -> Result<RoomId, Refusal> {
         match lobby.fullest::<R>() {
             Some(room) => Ok(room.id),
@@ -166,10 +168,10 @@ pub trait RoomManager<R: Room>: Lobby {
     ) {
     }
 
-    /// A room has ended and its process has exited. Called once for each room that was created, after all
-    /// messages of the room; not called for rooms that outlive a stopping lobby's deadline, twice
-    /// `--stop-timeout`. The room's players are in the lobby or on the way. Default: nothing; a room is
-    /// not restarted.
+    /// A room has ended and its process has exited. Called once for each room that was created,
+    /// after all messages of the room; not called for rooms that outlive a stopping lobby's
+    /// deadline, twice `--stop-timeout`. The room's players are in the lobby or on the way.
+    /// Default: nothing; a room is not restarted.
     fn on_room_exit(
         &mut self,
         lobby: &LobbyContext<Self>,

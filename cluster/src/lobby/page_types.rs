@@ -1,5 +1,5 @@
-//! Writes `static/messages.d.ts`, the message types in TypeScript, for editors and `npm run check`. A
-//! development lobby writes the file at its start if the messages have changed.
+//! Writes `static/messages.d.ts`, the message types in TypeScript, for editors and `npm run check`.
+//! A development lobby writes the file at its start if the messages have changed.
 
 use std::{fs, path::Path};
 

@@ -1,6 +1,6 @@
-//! The lobby's process: from the settings to a server that runs until it is told to stop. The event loop
-//! runs on the main thread and starts the rooms from there, because a room's parent-death signal (Linux)
-//! is bound to the thread that started the room.
+//! The lobby's process: from the settings to a server that runs until it is told to stop. The event
+//! loop runs on the main thread and starts the rooms from there, because a room's parent-death
+//! signal (Linux) is bound to the thread that started the room.
 
 use std::{
     cell::RefCell,
@@ -74,7 +74,7 @@ pub(crate) fn main<L: Lobby>(settings: Settings, kinds: Vec<Kind<L>>) -> anyhow:
             clock::now();
         }
     })?;
-    let _last_lines = subscriber::init_lobby(settings.log_format, settings.dev)?;
+    let _flush_log = subscriber::init_lobby(settings.log_format, settings.dev)?;
     let connections = raise_file_limit(&settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
@@ -142,8 +142,8 @@ async fn run<L: Lobby>(
     Ok(())
 }
 
-/// The lobby's Socket.IO. Verifies the token of each connection, on the thread that accepts it, and limits
-/// the connections of each player.
+/// The lobby's Socket.IO. Verifies the token of each connection, on the thread that accepts it, and
+/// limits the connections of each player.
 fn sockets(
     settings: &Settings,
     limiter: &ConnectionLimiter,
@@ -190,8 +190,8 @@ fn own_address() -> Option<IpAddr> {
     Some(socket.local_addr().ok()?.ip())
 }
 
-/// Raises the limit on open files as far as allowed. Returns how many connections it leaves room for
-/// beside the rooms; further ones wait in the backlog. Fails if it is too low for the rooms.
+/// Raises the limit on open files as far as allowed. Returns how many connections it leaves room
+/// for beside the rooms; further ones wait in the backlog. Fails if it is too low for the rooms.
 fn raise_file_limit(settings: &Settings) -> anyhow::Result<u32> {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);

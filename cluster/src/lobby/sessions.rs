@@ -1,5 +1,5 @@
-//! The lobby's sessions: one for each connection, with the player behind it once they are known. Also what
-//! outlives a connection: bans, logouts, and why a player's last room ended.
+//! The lobby's sessions: one for each connection, with the player behind it once they are known.
+//! Also what outlives a connection: bans, logouts, and why a player's last room ended.
 
 use std::{collections::HashMap, net::IpAddr, time::Duration};
 
@@ -15,7 +15,8 @@ use crate::{
     types::{LeaveReason, Player, PlayerId, Refusal, RoomId},
 };
 
-/// Players who do not return to the lobby within this time are not told any more why their room ended.
+/// Players who do not return to the lobby within this time are not told any more why their room
+/// ended.
 const EXIT_NOTICE_TTL: Duration = Duration::from_secs(600);
 /// Fewer exit notices than this are never swept.
 const SWEEP_ABOVE: usize = 1000;
@@ -56,10 +57,6 @@ enum State {
 }
 
 impl Session {
-    pub fn player(&self) -> Option<&Player> {
-        Some(&self.login()?.player)
-    }
-
     fn login(&self) -> Option<&Login> {
         match &self.state {
             State::Pending(login, _) | State::Arrived(login) => Some(login),
@@ -113,7 +110,8 @@ impl Sessions {
         Some((session.conn.clone(), login, queued))
     }
 
-    /// Takes in a message: gives it back to be handled now, or queues it while the session is pending.
+    /// Takes in a message: gives it back to be handled now, or queues it while the session is
+    /// pending.
     pub fn receive(&mut self, conn: ConnId, message: Message) -> Option<Message> {
         let session = self.sessions.get_mut(&conn)?;
         session.stale = false;
@@ -127,15 +125,16 @@ impl Sessions {
     /// Removes a connection. Returns its player if they had arrived with it.
     pub fn remove(&mut self, conn: ConnId) -> Option<Player> {
         let session = self.sessions.remove(&conn)?;
-        self.by_player.remove(&session.player()?.id);
+        self.by_player.remove(&session.login()?.player.id);
         match session.state {
             State::Arrived(login) => Some(login.player),
             _ => None,
         }
     }
 
-    pub fn get(&self, conn: ConnId) -> Option<&Session> {
-        self.sessions.get(&conn)
+    /// The player of a connection; `None` before they are registered.
+    pub fn player(&self, conn: ConnId) -> Option<Player> {
+        Some(self.sessions.get(&conn)?.login()?.player.clone())
     }
 
     pub fn get_mut(&mut self, conn: ConnId) -> Option<&mut Session> {
@@ -164,7 +163,8 @@ impl Sessions {
         Some(session.conn.clone())
     }
 
-    /// The player has joined a room: requests to reroute them go there, unless they send something here.
+    /// The player has joined a room: requests to reroute them go there, unless they send something
+    /// here.
     pub fn mark_stale(&mut self, player: &PlayerId) {
         let conn = self.by_player.get(player);
         if let Some(session) = conn.and_then(|conn| self.sessions.get_mut(conn)) {

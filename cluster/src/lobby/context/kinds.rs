@@ -1,5 +1,5 @@
-//! The registered kinds of rooms. Type erasure: the event loop and the registry of rooms know a kind by
-//! its name and are not generic over the room's type.
+//! The registered kinds of rooms. Type erasure: the event loop and the registry of rooms know a
+//! kind by its name and are not generic over the room's type.
 
 use std::any::TypeId;
 

@@ -1,5 +1,5 @@
-//! The lobby's context: what its hooks can do besides changing their own state. `rooms.rs` has what they
-//! do with rooms.
+//! The lobby's context: what its hooks can do besides changing their own state. `rooms.rs` has what
+//! they do with rooms.
 
 pub(crate) mod kinds;
 mod rooms;
@@ -49,14 +49,14 @@ impl<L: Lobby> LobbyContext<L> {
         self.sessions.borrow().is_present(player.as_ref())
     }
 
-    /// Removes a player from their room, or disconnects them from the lobby. Their page shows the reason.
-    /// A page that is disconnected from the lobby does not reconnect until it is reloaded.
+    /// Removes a player from their room, or disconnects them from the lobby. Their page shows the
+    /// reason. A page that is disconnected from the lobby does not reconnect until it is reloaded.
     pub fn kick(&self, player: impl AsRef<PlayerId>, reason: &str) {
         self.expel(player.as_ref(), reason, &Refusal::kicked(reason));
     }
 
-    /// Kicks a player and refuses them until the lobby restarts. The ban holds for their id: a person who
-    /// registers again has another id, unless your `on_register` returns the same one.
+    /// Kicks a player and refuses them until the lobby restarts. The ban holds for their id: a
+    /// person who registers again has another id, unless your `on_register` returns the same one.
     pub fn ban(&self, player: impl AsRef<PlayerId>, reason: &str) {
         let player = player.as_ref();
         self.sessions.borrow_mut().banned.insert(player.clone(), short(reason));
@@ -75,16 +75,16 @@ impl<L: Lobby> LobbyContext<L> {
         }
     }
 
-    /// Sends an event to a player who is in the lobby; does nothing for one who is not. A client that does
-    /// not read is disconnected when its queue is full (`--max-unsent`).
+    /// Sends an event to a player who is in the lobby; does nothing for one who is not. A client
+    /// that does not read is disconnected when its queue is full (`--max-unsent`).
     pub fn send(&self, to: impl AsRef<PlayerId>, event: L::Event) {
         if let Some(conn) = self.sessions.borrow().conn_of(to.as_ref()) {
             emit(&event, [&conn]);
         }
     }
 
-    /// Sends an event to everyone in the lobby, registered or not. Players in rooms, or on the way to or
-    /// from one, do not get it.
+    /// Sends an event to everyone in the lobby, registered or not. Players in rooms, or on the way
+    /// to or from one, do not get it.
     pub fn broadcast(&self, event: L::Event) {
         emit(&event, self.sessions.borrow().all().map(|session| &session.conn));
     }

@@ -1,4 +1,5 @@
-//! What hooks of the lobby do with rooms: create, find, message and close them, and send players there.
+//! What hooks of the lobby do with rooms: create, find, message and close them, and send players
+//! there.
 
 use std::{any::TypeId, future::ready};
 
@@ -17,10 +18,11 @@ use crate::{
 };
 
 impl<L: Lobby> LobbyContext<L> {
-    /// Creates a public room with this many seats, for a player (its host) or for nobody (`None`). Players
-    /// can join at once and wait until it is ready. It is in the list of rooms, and the page's `join` takes
-    /// its number. To keep players out, use [`create_private`](Self::create_private),
-    /// [`lock`](Self::lock), or the room's `on_admit`; a room that only computes has 0 seats.
+    /// Creates a public room with this many seats, for a player (its host) or for nobody (`None`).
+    /// Players can join at once and wait until it is ready. It is in the list of rooms, and the
+    /// page's `join` takes its number. To keep players out, use
+    /// [`create_private`](Self::create_private), [`lock`](Self::lock), or the room's `on_admit`; a
+    /// room that only computes has 0 seats.
     ///
     /// # Errors
     /// - `no_room`: no process can be started
@@ -35,10 +37,10 @@ impl<L: Lobby> LobbyContext<L> {
         self.open::<R>(host.into(), false, capacity, options)
     }
 
-    /// Creates a private room: like [`create`](Self::create), but it is in no list, and players join with
-    /// its code of six letters ([`RoomInfo::code`]). The room's `joined` tells the code to everyone in it.
-    /// The room counts towards its host's limit until it closes, even after the host has left: see
-    /// [`RoomContext::empty_timeout`].
+    /// Creates a private room: like [`create`](Self::create), but it is in no list, and players
+    /// join with its code of six letters ([`RoomInfo::code`]). The room's `joined` tells the code
+    /// to everyone in it. The room counts towards its host's limit until it closes, even after the
+    /// host has left: see [`RoomContext::empty_timeout`].
     ///
     /// [`RoomInfo::code`]: crate::rooms::RoomInfo
     /// [`RoomContext::empty_timeout`]: crate::room::context::RoomContext::empty_timeout
@@ -71,16 +73,17 @@ impl<L: Lobby> LobbyContext<L> {
         Ok(room)
     }
 
-    /// Reserves a seat in a room for a player and reroutes them there, from the lobby or from another room.
-    /// Answers `{ room }` when the player is on the way. A player who has a seat in the room keeps it. A
-    /// seat in another room is released when they go.
+    /// Reserves a seat in a room for a player and reroutes them there, from the lobby or from
+    /// another room. Answers `{ room }` when the player is on the way. A player who has a seat in
+    /// the room keeps it. A seat in another room is released when they go.
     ///
-    /// Takes a party as well: a slice of at most 32 players, of whom the first is the one who asks. All of
-    /// them get seats, or none. If one of them loses their connection meanwhile, their seat is kept for
-    /// `--ticket-ttl`, and they are sent there when they return.
+    /// Takes a party as well: a slice of at most 32 players, of whom the first is the one who asks.
+    /// All of them get seats, or none. If one of them loses their connection meanwhile, their seat
+    /// is kept for `--ticket-ttl`, and they are sent there when they return.
     ///
     /// # Errors
-    /// - `no_such_room`: also for a private room, unless one of the players is its host or has a seat there
+    /// - `no_such_room`: also for a private room, unless one of the players is its host or has a
+    ///   seat there
     /// - `room_full`, `room_locked`, `party_too_large`
     /// - `room_gone`: the room ended before the players were on the way
     /// - `no_room`: the room did not become ready
@@ -103,7 +106,8 @@ impl<L: Lobby> LobbyContext<L> {
     }
 
     /// Joins the private room with this code, in upper or lower case. After too many wrong codes
-    /// (`--wrong-codes-per-minute`), refuses with `too_many_guesses`; otherwise as [`join`](Self::join).
+    /// (`--wrong-codes-per-minute`), refuses with `too_many_guesses`; otherwise as
+    /// [`join`](Self::join).
     pub fn join_by_code(&self, players: impl AsRef<[Player]>, code: &str) -> Answer {
         let players = players.as_ref();
         let asker = &players.first().ok_or(Refusal::NO_SUCH_ROOM)?.id;
@@ -123,16 +127,16 @@ impl<L: Lobby> LobbyContext<L> {
         deferred(async { placed.await.unwrap_or(Err(Refusal::ROOM_GONE)) })
     }
 
-    /// Joins players to a room without their request, a private one as well. A refusal is sent to the
-    /// players as `refused`. Players who are in the room stay there. A player who is rerouted more than
-    /// ten times at once, or more than once a second, stays where they are and is refused with
-    /// `reroute_loop`.
+    /// Joins players to a room without their request, a private one as well. A refusal is sent to
+    /// the players as `refused`. Players who are in the room stay there. Each player can be
+    /// rerouted ten times at once and once a second; above that limit they stay where they are and
+    /// are refused with `reroute_loop`.
     pub fn reroute(&self, players: impl AsRef<[Player]>, room: &RoomId) {
         self.reroute_then(players, room, |_, _, _| {});
     }
 
-    /// Like [`reroute`](Self::reroute), and calls `done` when all players are on the way, or with the
-    /// refusal that holds for all of them.
+    /// Like [`reroute`](Self::reroute), and calls `done` when all players are on the way, or with
+    /// the refusal that holds for all of them.
     pub fn reroute_then(
         &self,
         players: impl AsRef<[Player]>,
@@ -149,16 +153,16 @@ impl<L: Lobby> LobbyContext<L> {
         self.scheduler.spawn(placed, done);
     }
 
-    /// The players without those who are in the room, or on the way there, and not back in the lobby.
+    /// Leaves out players who are in the room or on the way there, unless they are back in the lobby.
     fn not_yet_sent(&self, players: &[Player], room: &RoomId) -> Vec<Player> {
         let rooms = self.rooms.borrow();
         let goes = |player: &&Player| self.is_here(player) || !rooms.is_sent_to(&player.id, room);
         players.iter().filter(goes).cloned().collect()
     }
 
-    /// Sends a player to the room that [`pick`](crate::RoomManager::pick) picks, as the page's `play` does.
-    /// `pick` is called after the current hook. Answers and refuses as [`join`](Self::join). If you drop
-    /// the answer, a refusal is sent to the player as `refused`.
+    /// Sends a player to the room that [`pick`](crate::RoomManager::pick) picks, as the page's
+    /// `play` does. `pick` is called after the current hook. Answers and refuses as
+    /// [`join`](Self::join). If you drop the answer, a refusal is sent to the player as `refused`.
     pub fn play<R: Room>(&self, player: &Player) -> Answer {
         let (kind, player) = (self.kind_of::<R>()?.name, player.clone());
         let (tell, answer) = oneshot::channel();
@@ -250,8 +254,9 @@ impl<L: Lobby> LobbyContext<L> {
         self.rooms.borrow().seat_of(player.as_ref())
     }
 
-    /// Sends a message to a room's `on_lobby_message`. A room that is not ready gets it when it is; a room
-    /// that is ending may not get it. Refuses with `no_such_room` if there is none of this kind.
+    /// Sends a message to a room's `on_lobby_message`. A room that is not ready gets it when it is;
+    /// a room that is ending may not get it. Refuses with `no_such_room` if there is none of this
+    /// kind.
     pub fn tell<R: Room>(&self, room: &RoomId, message: R::FromLobby) -> Result<(), Refusal> {
         self.rooms.borrow().tell(self.kind_of::<R>()?.name, room, &message)
     }
@@ -261,15 +266,15 @@ impl<L: Lobby> LobbyContext<L> {
         self.rooms.borrow().tell_all(self.kind_of::<R>()?.name, &message)
     }
 
-    /// Locks a room, so that it takes no more players, or unlocks it. Players with a seat keep it. A room
-    /// that has locked itself stays locked. Refuses with `no_such_room`.
+    /// Locks a room, so that it takes no more players, or unlocks it. Players with a seat keep it.
+    /// A room that has locked itself stays locked. Refuses with `no_such_room`.
     pub fn lock(&self, room: &RoomId, locked: bool) -> Result<(), Refusal> {
         self.rooms.borrow_mut().lock(room, locked)
     }
 
-    /// Asks a room to end: calls its `on_drain`. The room closes after `--stop-timeout` at the latest;
-    /// players who are still in it return to the lobby with this reason. A room that has not ended after
-    /// twice that time is killed as hung. Refuses with `no_such_room`.
+    /// Asks a room to end: calls its `on_drain`. The room closes after `--stop-timeout` at the
+    /// latest; players who are still in it return to the lobby with this reason. A room that has
+    /// not ended after twice that time is killed as hung. Refuses with `no_such_room`.
     pub fn close(&self, room: &RoomId, reason: &str) -> Result<(), Refusal> {
         self.rooms.borrow_mut().close(room, reason)?;
         let closing = room.clone();

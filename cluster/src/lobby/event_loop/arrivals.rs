@@ -1,4 +1,5 @@
-//! How a session begins and ends: connect, register or present a token, arrive, log out, disconnect.
+//! How a session begins and ends: connect, register or present a token, arrive, log out,
+//! disconnect.
 
 use std::time::Duration;
 
@@ -68,8 +69,8 @@ impl<L: Lobby> EventHandler<'_, L> {
             return conn.dismiss(&refusal);
         }
         self.enter(conn.id, login);
-        // A room that crashes closes its connections first: the players are back before its exit is
-        // reported. They wait for it, so that `welcome` has the reason.
+        // Ordering: a room that crashes loses its connections before its exit is reported, so its
+        // players are back first. They wait for the report, so that `welcome` has the reason.
         let is_away = self.context.rooms.borrow().is_away(&player);
         if is_away && !self.context.sessions.borrow().has_exit_notice(&player) {
             let (conn, wait) = (conn.id, clock::sleep_until(clock::now() + EXIT_WAIT));
@@ -93,8 +94,8 @@ impl<L: Lobby> EventHandler<'_, L> {
         }
     }
 
-    /// Lets the player of a pending session into the lobby, and handles what they asked meanwhile. Does
-    /// nothing if they have arrived already.
+    /// Lets the player of a pending session into the lobby, and handles what they asked meanwhile.
+    /// Does nothing if they have arrived already.
     pub(super) fn arrive(&mut self, conn: ConnId) {
         let arrived = self.context.sessions.borrow_mut().arrive(conn);
         let Some((conn, Login { player, token, .. }, queued)) = arrived else { return };
@@ -144,7 +145,7 @@ impl<L: Lobby> EventHandler<'_, L> {
     /// `on_register` has answered.
     fn registered(&mut self, conn: ConnId, to: Responder, identity: Result<Identity, Refusal>) {
         if !self.context.sessions.borrow_mut().end_registration(conn) {
-            return;
+            return; // Entering now would be an arrival that no disconnect follows.
         }
         match identity.and_then(|identity| self.issue(identity)) {
             Err(refusal) => to.send(Err(refusal)),
@@ -171,8 +172,8 @@ impl<L: Lobby> EventHandler<'_, L> {
         })
     }
 
-    /// The request `logout`: ends the login of the token that it brings. The connection need not be the
-    /// player's, because a page that logs out has already forgotten them.
+    /// The request `logout`: ends the login that a token belongs to. Any connection may send it: a page
+    /// that logs out has already forgotten its player.
     pub(super) fn log_out(&mut self, data: Option<&RawValue>, to: Responder) {
         let verified = parse(data).and_then(|Logout { token }| self.context.tokens.verify(&token));
         match verified {

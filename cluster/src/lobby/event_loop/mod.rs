@@ -1,5 +1,8 @@
-//! The lobby's event loop: takes one event at a time and calls the hooks for it. A browser's message goes from
-//! [`FromClient`] to `requests.rs`, from there to a hook, and the hook's answer to the message's `Responder`.
+//! The lobby's event loop: handles one event at a time and calls the hooks for it.
+//!
+//! A request comes as [`FromClient::Message`]. `requests.rs` calls the hook, which returns an
+//! `Answer`; the message's `Responder` sends it to the browser. Timers, and the results of async
+//! work, come as calls of the scheduler: one more kind of event.
 
 mod arrivals;
 mod requests;
@@ -37,8 +40,8 @@ pub(crate) struct Inboxes {
     pub kills: mpsc::UnboundedReceiver<RoomId>,
 }
 
-/// Runs until `shutdown`, and then until all rooms have ended, for at most twice `--stop-timeout`: rooms
-/// drain during the first half and close during the second.
+/// Runs until `shutdown`, and then until all rooms have ended, for at most twice `--stop-timeout`:
+/// rooms drain during the first half and close during the second.
 pub(crate) async fn run<L: Lobby>(
     mut lobby: L,
     context: LobbyContext<L>,

@@ -42,7 +42,7 @@ impl<L: Lobby> EventHandler<'_, L> {
     fn watch_rooms(&self, conn: ConnId, watch: bool) -> Answer {
         let mut sessions = self.context.sessions.borrow_mut();
         let session = sessions.get_mut(conn).ok_or(Refusal::INTERNAL)?;
-        // The list takes time to make, so that asking again sends nothing.
+        // Not for one who watches already: they have the list, and it takes time to make.
         if watch && !session.watching {
             let _ = session.conn.tell("rooms", &json!(self.context.rooms.borrow().public()));
         }
@@ -52,10 +52,7 @@ impl<L: Lobby> EventHandler<'_, L> {
 
     /// A request that only a player may make.
     fn player_request(&mut self, conn: ConnId, name: &str, data: Option<&RawValue>) -> Answer {
-        let sessions = self.context.sessions.borrow();
-        let player = sessions.get(conn).and_then(|session| session.player().cloned());
-        let player = player.ok_or(Refusal::NOT_REGISTERED)?;
-        drop(sessions);
+        let player = self.context.sessions.borrow().player(conn).ok_or(Refusal::NOT_REGISTERED)?;
         match name {
             "play" => {
                 let Play { kind } = parse(data)?;
