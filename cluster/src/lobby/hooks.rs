@@ -89,9 +89,9 @@ pub enum Arrival {
 /// The hooks for players in the lobby: who may enter, and what they may ask.
 ///
 /// Hooks are called one at a time, in the order of events, by the task that owns the state. A hook
-/// must not block: run async work with [`LobbyContext::spawn`] and heavy work with
-/// [`LobbyContext::compute`]; the result is delivered as a later call. If a hook panics, the panic
-/// is logged and the lobby goes on.
+/// must not block: run async work with [`spawn`](crate::Scheduler::spawn) and heavy work with
+/// [`compute`](crate::Scheduler::compute); the result is delivered as a later call. If a hook
+/// panics, the panic is logged and the lobby goes on.
 #[allow(unused_variables, reason = "defaults name their arguments for those who copy them")]
 pub trait Lobby: Default + 'static {
     /// Messages from browser to lobby: an enum. A variant's name in snake_case is the event's name.

@@ -126,35 +126,40 @@ impl<L: Lobby> EventHandler<'_, L> {
     }
 
     /// The request `register`: asks `on_register`.
-    pub(super) fn register(&mut self, conn: ConnId, data: Option<&RawValue>, to: Responder) {
+    pub(super) fn register(&mut self, conn: ConnId, data: Option<&RawValue>, responder: Responder) {
         let form = parse::<Registration>(data).and_then(|form| {
             self.context.sessions.borrow_mut().begin_registration(conn)?;
             Ok(form)
         });
         let form = match form {
             Ok(form) => form,
-            Err(refusal) => return to.send(Err(refusal)),
+            Err(refusal) => return responder.send(Err(refusal)),
         };
         let identity = contained_future("on_register", L::on_register(form));
         self.context.scheduler.spawn(identity, move |lobby, context, identity| {
             let identity = identity.unwrap_or(Err(Refusal::INTERNAL));
-            EventHandler { lobby, context }.registered(conn, to, identity);
+            EventHandler { lobby, context }.registered(conn, responder, identity);
         });
     }
 
     /// `on_register` has answered.
-    fn registered(&mut self, conn: ConnId, to: Responder, identity: Result<Identity, Refusal>) {
+    fn registered(
+        &mut self,
+        conn: ConnId,
+        responder: Responder,
+        identity: Result<Identity, Refusal>,
+    ) {
         if !self.context.sessions.borrow_mut().end_registration(conn) {
             return; // Entering now would be an arrival that no disconnect follows.
         }
         match identity.and_then(|identity| self.issue(identity)) {
-            Err(refusal) => to.send(Err(refusal)),
+            Err(refusal) => responder.send(Err(refusal)),
             Ok(login) => {
                 let Login { player, token, .. } = login.clone();
                 self.enter(conn, login);
                 self.context.sessions.borrow_mut().arrive(conn);
                 info!(player = %player.name, id = %player.id, "registered");
-                to.send(Ok(json!({ "token": token, "you": player })));
+                responder.send(Ok(json!({ "token": token, "you": player })));
                 self.hook("on_arrive", |lobby, context| {
                     lobby.on_arrive(context, &player, Arrival::New);
                 });
@@ -174,13 +179,13 @@ impl<L: Lobby> EventHandler<'_, L> {
 
     /// The request `logout`: ends the login that a token belongs to. Any connection may send it: a page
     /// that logs out has already forgotten its player.
-    pub(super) fn log_out(&mut self, data: Option<&RawValue>, to: Responder) {
+    pub(super) fn log_out(&mut self, data: Option<&RawValue>, responder: Responder) {
         let verified = parse(data).and_then(|Logout { token }| self.context.tokens.verify(&token));
         match verified {
-            Err(refusal) => to.send(Err(refusal)),
+            Err(refusal) => responder.send(Err(refusal)),
             Ok(login) => {
                 info!(player = %login.player.name, id = %login.player.id, "logged out");
-                to.send(Ok(json!({})));
+                responder.send(Ok(json!({})));
                 if let Some(conn) = self.context.sessions.borrow_mut().log_out(&login) {
                     conn.dismiss(&Refusal::LOGGED_OUT);
                 }

@@ -17,24 +17,24 @@ impl<L: Lobby> EventHandler<'_, L> {
             return;
         }
         let message = self.context.sessions.borrow_mut().receive(conn, message);
-        let Some(Message { event, answer: to }) = message else { return };
+        let Some(Message { event, answer: responder }) = message else { return };
         let answer = match (event.name.as_str(), event.data) {
             (_, Err(refusal)) => Err(refusal),
-            ("register", Ok(data)) => return self.register(conn, data.as_deref(), to),
-            ("logout", Ok(data)) => return self.log_out(data.as_deref(), to),
+            ("register", Ok(data)) => return self.register(conn, data.as_deref(), responder),
+            ("logout", Ok(data)) => return self.log_out(data.as_deref(), responder),
             ("watch_rooms", Ok(_)) => self.watch_rooms(conn, true),
             ("unwatch_rooms", Ok(_)) => self.watch_rooms(conn, false),
             (name, Ok(data)) => self.player_request(conn, name, data.as_deref()),
         };
         match answer {
-            Ok(Reply::Now(value)) => to.send(Ok(value)),
+            Ok(Reply::Now(value)) => responder.send(Ok(value)),
             Ok(Reply::Later(value)) => {
                 let answer = contained_future("deferred", value);
                 self.context.scheduler.spawn(answer, |_, _, answer| {
-                    to.send(answer.unwrap_or(Err(Refusal::INTERNAL)));
+                    responder.send(answer.unwrap_or(Err(Refusal::INTERNAL)));
                 });
             }
-            Err(refusal) => to.send(Err(refusal)),
+            Err(refusal) => responder.send(Err(refusal)),
         }
     }
 
