@@ -92,8 +92,6 @@ pub struct Rooms {
     next_seat: u64,
     next_join: u64,
     stopping: bool,
-    /// Something that the list of rooms shows is different.
-    changed: bool,
 }
 
 struct Entry {
@@ -144,7 +142,6 @@ impl Rooms {
             next_seat: 1,
             next_join: 1,
             stopping: false,
-            changed: false,
         })
     }
 
@@ -202,7 +199,6 @@ impl Rooms {
     /// Takes no more players in this room, or takes them again.
     pub fn lock(&mut self, room: &RoomId, locked: bool) -> Result<(), Refusal> {
         self.rooms.get_mut(room).ok_or(Refusal::NO_SUCH_ROOM)?.locked = locked;
-        self.changed = true;
         Ok(())
     }
 
@@ -216,7 +212,6 @@ impl Rooms {
         }
         let left_ms = self.settings.stop_timeout.as_millis() as u64;
         entry.send(&ToRoom::Drain { left_ms, reason: short(reason) });
-        self.changed = true;
         Ok(())
     }
 
@@ -249,11 +244,6 @@ impl Rooms {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.rooms.is_empty()
-    }
-
-    /// Whether the list of rooms may have changed since this was asked last.
-    pub(crate) fn take_changed(&mut self) -> bool {
-        std::mem::take(&mut self.changed)
     }
 
     /// When warm rooms are to be started.

@@ -118,13 +118,14 @@ impl<L: Lobby> EventHandler<'_, L> {
 impl<L: Lobby> LobbyContext<L> {
     /// Sends the list of rooms to those who watch it, if it is not the one that was published last.
     fn publish_rooms(&self, published: &mut Value) {
-        let mut rooms = self.rooms.borrow_mut();
-        if !rooms.take_changed() {
+        let sessions = self.sessions.borrow();
+        let watching: Vec<_> = sessions.all().filter(|session| session.watching).collect();
+        if watching.is_empty() {
             return;
         }
-        let list = json!(rooms.public());
+        let list = json!(self.rooms.borrow().public());
         if list != *published {
-            for session in self.sessions.borrow().all().filter(|session| session.watching) {
+            for session in watching {
                 let _ = session.conn.tell("rooms", &list);
             }
             *published = list;
