@@ -64,10 +64,11 @@ pub struct RoomInfo<Options> {
 pub(crate) type AnyRoom = RoomInfo<Rc<dyn Any>>;
 
 impl AnyRoom {
-    /// With the options of its kind; `None`: these are of another one.
-    pub(crate) fn typed<Options: Clone + 'static>(self) -> Option<RoomInfo<Options>> {
-        let options = self.options.downcast_ref::<Options>()?.clone();
-        Some(self.with(options))
+    /// With the options of its kind, which the caller knows.
+    pub(crate) fn typed<Options: Clone + 'static>(self) -> RoomInfo<Options> {
+        let options = self.options.downcast_ref::<Options>();
+        let options = options.expect("a room has the options of its kind").clone();
+        self.with(options)
     }
 }
 

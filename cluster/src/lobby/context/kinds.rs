@@ -40,22 +40,14 @@ impl<L: Lobby> Kind<L> {
             name,
             room: TypeId::of::<R>(),
             pick: L::pick,
-            on_room_ready: |lobby, context, room| {
-                if let Some(room) = room.typed() {
-                    lobby.on_room_ready(context, &room);
-                }
-            },
+            on_room_ready: |lobby, context, room| lobby.on_room_ready(context, &room.typed()),
             on_room_message: |lobby, context, room, message| {
                 let message = from_raw(message)?;
-                if let Some(room) = room.typed() {
-                    lobby.on_room_message(context, &room, message);
-                }
+                lobby.on_room_message(context, &room.typed(), message);
                 Ok(())
             },
             on_room_exit: |lobby, context, room, exit| {
-                if let Some(room) = room.typed() {
-                    lobby.on_room_exit(context, &room, exit);
-                }
+                lobby.on_room_exit(context, &room.typed(), exit);
             },
             process: process::Kind::of::<R>(name),
             #[cfg(debug_assertions)]

@@ -194,10 +194,6 @@ impl<L: Lobby> LobbyContext<L> {
             return self.admit(player.as_ref(), &room);
         }
         let room = (kind.pick)(lobby, self, player)?;
-        if self.rooms.borrow().find(&room).is_some_and(|found| found.kind != kind.name) {
-            error!(%room, kind = kind.name, "pick: this room is of another kind");
-            return Err(Refusal::INTERNAL);
-        }
         self.admit(player.as_ref(), &room)
     }
 
@@ -227,7 +223,7 @@ impl<L: Lobby> LobbyContext<L> {
     ) -> Vec<RoomInfo<R::Options>> {
         let Ok(kind) = self.kind_of::<R>() else { return Vec::new() };
         let rooms = rooms.into_iter().filter(|room| room.kind == kind.name);
-        rooms.filter_map(AnyRoom::typed).collect()
+        rooms.map(AnyRoom::typed).collect()
     }
 
     fn kind_of<R: Room>(&self) -> Result<&Kind<L>, Refusal> {
