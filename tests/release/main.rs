@@ -46,14 +46,14 @@ async fn nobody_kills_rooms_or_reads_the_log() {
         // It lives: its answer is a refusal.
         assert_eq!(ann.ask("welcome", json!({})).await, Err("unknown_event".into()));
         assert_eq!(lobby.count("room crashed"), 0);
-        assert_eq!(lobby.count("development: anyone may kill a room and read this log"), 0);
+        assert_eq!(lobby.count("development mode: anyone can kill rooms and read this log"), 0);
     }
 }
 
 #[tokio::test]
 async fn who_wants_these_powers_asks_for_them() {
     let lobby = TestLobby::start(release().join("server"), &["--dev"]).await;
-    lobby.logged("development: anyone may kill a room and read this log").await;
+    lobby.logged("development mode: anyone can kill rooms and read this log").await;
     let (_, answer) = lobby.http("GET", "/dev").await;
     assert!(answer.ends_with("\r\n\r\non"), "{answer}");
     assert_eq!(lobby.http("GET", "/dev/log").await.0, 200);

@@ -83,7 +83,6 @@ impl Rooms {
             seats: HashMap::new(),
         };
         self.rooms.insert(id.clone(), entry);
-        self.changed = true;
         Ok(id)
     }
 

@@ -64,10 +64,11 @@ pub struct RoomInfo<Options> {
 pub(crate) type AnyRoom = RoomInfo<Rc<dyn Any>>;
 
 impl AnyRoom {
-    /// With the options of its kind; `None`: these are of another one.
-    pub(crate) fn typed<Options: Clone + 'static>(self) -> Option<RoomInfo<Options>> {
-        let options = self.options.downcast_ref::<Options>()?.clone();
-        Some(self.with(options))
+    /// With the options of its kind, which the caller knows.
+    pub(crate) fn typed<Options: Clone + 'static>(self) -> RoomInfo<Options> {
+        let options = self.options.downcast_ref::<Options>();
+        let options = options.expect("a room has the options of its kind").clone();
+        self.with(options)
     }
 }
 
@@ -92,8 +93,6 @@ pub struct Rooms {
     next_seat: u64,
     next_join: u64,
     stopping: bool,
-    /// Something that the list of rooms shows is different.
-    changed: bool,
 }
 
 struct Entry {
@@ -144,7 +143,6 @@ impl Rooms {
             next_seat: 1,
             next_join: 1,
             stopping: false,
-            changed: false,
         })
     }
 
@@ -202,7 +200,6 @@ impl Rooms {
     /// Takes no more players in this room, or takes them again.
     pub fn lock(&mut self, room: &RoomId, locked: bool) -> Result<(), Refusal> {
         self.rooms.get_mut(room).ok_or(Refusal::NO_SUCH_ROOM)?.locked = locked;
-        self.changed = true;
         Ok(())
     }
 
@@ -216,7 +213,6 @@ impl Rooms {
         }
         let left_ms = self.settings.stop_timeout.as_millis() as u64;
         entry.send(&ToRoom::Drain { left_ms, reason: short(reason) });
-        self.changed = true;
         Ok(())
     }
 
@@ -249,11 +245,6 @@ impl Rooms {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.rooms.is_empty()
-    }
-
-    /// Whether the list of rooms may have changed since this was asked last.
-    pub(crate) fn take_changed(&mut self) -> bool {
-        std::mem::take(&mut self.changed)
     }
 
     /// When warm rooms are to be started.

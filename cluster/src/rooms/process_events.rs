@@ -48,7 +48,6 @@ pub(crate) enum RoomNotice {
 impl Rooms {
     /// Takes in what a room's process said, or that it ended.
     pub(crate) fn process(&mut self, news: ProcessEvent) -> Vec<RoomNotice> {
-        self.changed = true;
         match news {
             ProcessEvent::Said(room, frame, _permit) => self.said(&room, frame),
             ProcessEvent::Ended(room, exit) => self.ended(&room, exit),

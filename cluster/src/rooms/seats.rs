@@ -139,7 +139,6 @@ impl Rooms {
             join,
             Reservation { room: room.clone(), first, players: players.clone(), requesters },
         );
-        self.changed = true;
         for (player, origin) in players.iter().zip(origins) {
             if let Some(given_up) = origin.given_up {
                 self.move_on(&given_up, &player.id, None);

@@ -4,19 +4,19 @@ use serde_json::{Value, json};
 use tracing::{info, warn};
 
 use crate::{
-    lobby::{event_loop::LobbyLoop, hooks::Lobby},
+    lobby::{event_loop::EventHandler, hooks::Lobby},
     rooms::{Placement, Requester, RoomNotice},
     runtime::clock,
     types::{Exit, LeaveReason, Player, Refusal, RoomId},
 };
 
-impl<L: Lobby> LobbyLoop<L> {
+impl<L: Lobby> EventHandler<'_, L> {
     /// A room said something, or ended.
     pub(super) fn on_notice(&mut self, notice: RoomNotice) {
         match notice {
             RoomNotice::Ready(room) => {
-                let on_room_ready = self.cluster.kind(room.kind).on_room_ready;
-                self.hook("on_room_ready", |lobby, cluster| on_room_ready(lobby, cluster, room));
+                let on_room_ready = self.context.kind(room.kind).on_room_ready;
+                self.hook("on_room_ready", |lobby, context| on_room_ready(lobby, context, room));
             }
             RoomNotice::Reroute { players, room, gone, requesters } => {
                 let answer = match gone {
@@ -31,31 +31,31 @@ impl<L: Lobby> LobbyLoop<L> {
                 let asked = answer_all(requesters, &Err(refusal.clone()));
                 let asker = first.filter(|_| asked);
                 for player in players.iter().filter(|player| Some(&player.id) != asker.as_ref()) {
-                    self.cluster.notify_refused(&player.id, &refusal);
+                    self.context.notify_refused(&player.id, &refusal);
                 }
             }
-            RoomNotice::SendOn(player, room) => self.cluster.reroute(&player, &room),
+            RoomNotice::SendOn(player, room) => self.context.reroute(&player, &room),
             RoomNotice::Joined(player) => {
-                let mut sessions = self.cluster.sessions.borrow_mut();
+                let mut sessions = self.context.sessions.borrow_mut();
                 sessions.take_exit_notice(&player);
                 sessions.mark_stale(&player);
             }
             RoomNotice::Out { player, room, reason, sent } => self.out(player, room, reason, sent),
             RoomNotice::Message(room, message) => {
-                let on_room_message = self.cluster.kind(room.kind).on_room_message;
+                let on_room_message = self.context.kind(room.kind).on_room_message;
                 let id = room.id.clone();
-                let read = self.hook("on_room_message", |lobby, cluster| {
-                    on_room_message(lobby, cluster, room, &message)
+                let read = self.hook("on_room_message", |lobby, context| {
+                    on_room_message(lobby, context, room, &message)
                 });
                 if let Some(Err(error)) = read {
                     let what = format!("said nonsense: {error}");
-                    let _ = self.cluster.rooms.borrow_mut().kill(&id, Exit::Crashed(what));
+                    let _ = self.context.rooms.borrow_mut().kill(&id, Exit::Crashed(what));
                 }
             }
             RoomNotice::Exited(room, exit) => {
-                let on_room_exit = self.cluster.kind(room.kind).on_room_exit;
-                self.hook("on_room_exit", |lobby, cluster| {
-                    on_room_exit(lobby, cluster, room, exit);
+                let on_room_exit = self.context.kind(room.kind).on_room_exit;
+                self.hook("on_room_exit", |lobby, context| {
+                    on_room_exit(lobby, context, room, exit);
                 });
             }
         }
@@ -63,10 +63,10 @@ impl<L: Lobby> LobbyLoop<L> {
 
     /// A player is out of a room, or on the way back to it.
     fn out(&mut self, player: Player, room: RoomId, reason: LeaveReason, sent: bool) {
-        let mut sessions = self.cluster.sessions.borrow_mut();
+        let mut sessions = self.context.sessions.borrow_mut();
         let conn = sessions.conn_of(&player.id).map(|conn| conn.id);
         // One who is on his way from there to another room is not back.
-        let back = self.cluster.seat_of(&player).is_none_or(|seat| seat == room);
+        let back = self.context.seat_of(&player).is_none_or(|seat| seat == room);
         // Where he was before is no news either, if the room that he moved to has died since.
         let moved = reason == LeaveReason::Moved && sessions.has_exit_notice(&player.id);
         if sent && back && !moved {
@@ -74,19 +74,19 @@ impl<L: Lobby> LobbyLoop<L> {
         }
         drop(sessions);
         if let Some(conn) = conn {
-            self.stop_waiting(conn);
+            self.arrive(conn);
         }
     }
 
     /// Sends a player on his way, from here or from the room in which he is.
     fn reroute(&mut self, Placement { player, first, to, from }: Placement, asked: bool) {
-        if !asked && !self.cluster.sessions.borrow_mut().allow_redirect(&player.id, clock::now()) {
+        if !asked && !self.context.redirects.borrow_mut().allow(&player.id, clock::now()) {
             warn!(player = %player.name, id = %player.id, "goes round in circles; stopped");
-            self.cluster.rooms.borrow_mut().revert(&player.id, from);
-            return self.cluster.notify_refused(&player.id, &Refusal::REROUTE_LOOP);
+            self.context.rooms.borrow_mut().revert(&player.id, from);
+            return self.context.notify_refused(&player.id, &Refusal::REROUTE_LOOP);
         }
-        let rooms = self.cluster.rooms.borrow();
-        let sessions = self.cluster.sessions.borrow();
+        let rooms = self.context.rooms.borrow();
+        let sessions = self.context.sessions.borrow();
         // Who has asked did so here.
         let conn = match &from {
             Some(_) if !(asked && first) => sessions.newest_conn_of(&player.id),
