@@ -208,7 +208,7 @@ impl Watched {
 
     /// Waits if the room says too much. It is not the room that is late then.
     async fn pace(&mut self) {
-        let pause = self.frames.take(1 + self.receiver.last_size() / SHARE, Instant::now());
+        let pause = self.frames.take(1 + self.receiver.last_size / SHARE, Instant::now());
         if pause > SHORT {
             sleep(pause).await;
         }

@@ -62,7 +62,7 @@ pub(crate) fn main(kinds: &[Kind]) -> anyhow::Result<ExitCode> {
     let life = || {
         runtime.block_on(async {
             let (to_lobby, from_lobby) = channel::open(UnixStream::from_std(socket)?);
-            let result = live(kinds, &to_lobby, from_lobby.taking_sockets()).await;
+            let result = live(kinds, &to_lobby, from_lobby.accepting_sockets()).await;
             to_lobby.flush(CLOSE_TIMEOUT).await;
             result
         })
