@@ -50,8 +50,8 @@ impl Rooms {
     pub(crate) fn process(&mut self, news: ProcessEvent) -> Vec<RoomNotice> {
         self.changed = true;
         match news {
-            ProcessEvent::Said(room, frame, _permit) => self.said(&room, frame),
-            ProcessEvent::Ended(room, exit) => self.ended(&room, exit),
+            ProcessEvent::Frame(room, frame, _permit) => self.said(&room, frame),
+            ProcessEvent::Exited(room, exit) => self.ended(&room, exit),
         }
     }
 
