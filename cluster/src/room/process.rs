@@ -131,7 +131,7 @@ async fn live(kinds: &[Kind], to_lobby: &Sender, mut from_lobby: Receiver) -> an
     };
     fit_descriptors(&mut settings);
     ensure!(version == VERSION, "the lobby speaks version {version}, this room {VERSION}");
-    memory::confine(settings.memory);
+    memory::limit(settings.memory);
     to_lobby.send(&FromRoom::Warm)?;
     // Said before `on_open` may take the thread.
     to_lobby.flush(CLOSE_TIMEOUT).await;

@@ -127,7 +127,7 @@ impl Rooms {
     }
 
     fn ended(&mut self, room: &RoomId, exit: Exit) -> Vec<RoomNotice> {
-        if self.pool.ended(room) {
+        if self.pool.remove(room) {
             warn!(%room, ?exit, "a warm room ended");
             self.died_at_start(None);
             return vec![];
