@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::{
     auth::token::Login,
-    runtime::{clock, rate_limiter::KeyedRateLimiter, token_bucket::Quota},
+    runtime::clock,
     socketio::{
         connection::{Conn, Message},
         packet::ConnId,
@@ -20,8 +20,6 @@ use crate::{
     types::{LeaveReason, Player, PlayerId, Refusal, RoomId},
 };
 
-/// Server-initiated reroutes of one player: one per second, ten at once. More is a redirect loop.
-const REDIRECTS: Quota = Quota::new(1, 10);
 /// Who does not come back within this is not told any more why his room ended.
 const REMEMBERED: Duration = Duration::from_secs(600);
 /// So few of them are never looked through.
@@ -41,8 +39,6 @@ pub(crate) struct Sessions {
     exit_notices: HashMap<PlayerId, (RoomId, LeaveReason, Instant)>,
     /// When there are so many of these, those who have not come back in time are forgotten.
     forget_at: usize,
-    /// Reroutes that nobody asked for.
-    redirects: KeyedRateLimiter<PlayerId>,
     /// Until the lobby restarts: nothing is kept on disk.
     banned: HashMap<PlayerId, String>,
 }
@@ -65,7 +61,6 @@ impl Default for Sessions {
             watching: HashSet::new(),
             exit_notices: HashMap::new(),
             forget_at: 0,
-            redirects: KeyedRateLimiter::new(REDIRECTS),
             banned: HashMap::new(),
         }
     }
@@ -220,11 +215,6 @@ impl Sessions {
     pub fn take_exit_notice(&mut self, player: &PlayerId) -> Option<(RoomId, LeaveReason)> {
         let (room, reason, since) = self.exit_notices.remove(player)?;
         (clock::now() - since < REMEMBERED).then_some((room, reason))
-    }
-
-    /// Counts a server-initiated reroute. False: too many, so this is a redirect loop.
-    pub fn allow_redirect(&mut self, player: &PlayerId, now: Instant) -> bool {
-        self.redirects.allow(player, now)
     }
 
     pub fn ban(&mut self, player: PlayerId, reason: String) {

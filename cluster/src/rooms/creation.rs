@@ -103,18 +103,17 @@ impl Rooms {
         if self.breaker.closes(now) {
             info!("rooms are started again");
         }
-        let Some(left) = self.breaker.left(now) else {
-            return Ok(());
-        };
-        let seconds = left.as_secs_f64().ceil();
-        let text = format!("too many have died at their start; try again in {seconds} s");
-        Err(Refusal::no_room(text))
+        self.breaker.left(now).map_or(Ok(()), |left| {
+            let seconds = left.as_secs_f64().ceil();
+            let why = format!("too many failed to start; try again in {seconds} s");
+            Err(Refusal::no_room(why))
+        })
     }
 
     pub(super) fn start_failed(&mut self, host: Option<PlayerId>) {
         if self.breaker.record_failure(host, clock::now()) {
-            let (deaths, pause) = (self.settings.failed_starts, self.settings.failed_starts_pause);
-            error!(deaths, ?pause, "too many rooms die at their start; starting none for a while");
+            let cooldown = self.settings.failed_starts_pause;
+            error!(?cooldown, "too many rooms failed to start; starting none for a while");
         }
     }
 

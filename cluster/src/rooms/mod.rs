@@ -18,7 +18,7 @@ use tracing::{error, warn};
 pub use crate::rooms::creation::Host;
 use crate::rooms::{
     circuit_breaker::Breaker,
-    seats::{PendingJoin, Seat},
+    seats::{PendingJoin, REDIRECTS, Seat},
 };
 pub(crate) use crate::rooms::{process_events::RoomNotice, seats::Placement};
 
@@ -30,7 +30,7 @@ use crate::{
         supervisor::{Process, ProcessEvent},
     },
     routing::gateway::GatewayRoutes,
-    runtime::clock,
+    runtime::{clock, rate_limiter::KeyedRateLimiter},
     types::{Exit, PlayerId, Refusal, RoomId, short, to_raw},
 };
 
@@ -46,7 +46,7 @@ pub struct RoomInfo<Options> {
     pub options: Options,
     /// The player for whom it was created; `None` if the lobby created it by itself.
     pub host: Option<PlayerId>,
-    /// The code with which players join a private room, which is in no list; `None` if it is public.
+    /// The code with which players join a private room, which is in no list; `None`: it is public.
     #[serde(skip)]
     pub code: Option<String>,
     /// Seats taken: by players in the room, disconnected within their grace period, or on the way.
@@ -85,6 +85,7 @@ pub struct Rooms {
     /// The room of each player's latest seat.
     seated: HashMap<PlayerId, RoomId>,
     joins: HashMap<u64, PendingJoin>,
+    redirects: KeyedRateLimiter<PlayerId>,
     /// The number of the latest seat or join.
     last_number: u64,
     /// Collected while an event is handled.
@@ -135,6 +136,7 @@ impl Rooms {
             rooms: HashMap::new(),
             seated: HashMap::new(),
             joins: HashMap::new(),
+            redirects: KeyedRateLimiter::new(REDIRECTS),
             last_number: 0,
             notices: Vec::new(),
             stopping: false,

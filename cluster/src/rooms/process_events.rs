@@ -60,13 +60,11 @@ impl Rooms {
                 for seat in std::mem::take(&mut entry.seats).into_values() {
                     self.unseat(&seat, room);
                 }
-                self.refuse_joins(room, &refusal);
+                self.refuse_joins(room, None, &refusal);
             }
             FromRoom::Reserved { join } => self.confirm_join(room, join),
             FromRoom::ReserveRefused { join, refusal } => {
-                if let Some(join) = self.take_join(room, join) {
-                    self.refuse_join(join, &refusal);
-                }
+                self.refuse_joins(room, Some(join), &refusal);
             }
             FromRoom::Joined { seat } => {
                 let joined = entry.seat(seat).map(|seat| seat.player.id.clone());
@@ -122,7 +120,7 @@ impl Rooms {
             Exit::NeverReady(why) => Refusal::no_room(why),
             _ => Refusal::ROOM_GONE,
         };
-        self.refuse_joins(room, &refusal);
+        self.refuse_joins(room, None, &refusal);
         match &exit {
             Exit::Finished | Exit::Closed => info!(%room, %exit, "room ended"),
             Exit::Crashed(what) => warn!(%room, what, "room crashed"),

@@ -7,16 +7,21 @@ use std::collections::{HashSet, hash_map::Entry::Occupied};
 
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
+use tracing::warn;
 
 use crate::{
     auth::token::random_ticket,
     process::channel::{ReservedSeat, ToRoom},
     rooms::{Rooms, process_events::RoomNotice},
+    runtime::{clock, token_bucket::Quota},
     types::{LeaveReason, Player, PlayerId, Refusal, RoomId, Route},
 };
 
 /// Players who may join together; more do not fit into one frame.
 const MAX_PARTY: usize = 32;
+/// Reroutes of a player that nobody asked for: one per second, ten at once. More are a redirect
+/// loop, for example of two rooms that send a player to each other.
+pub(super) const REDIRECTS: Quota = Quota::new(1, 10);
 
 pub(super) struct Seat {
     /// New for each reservation, so that a late frame about an earlier one has no effect.
@@ -57,7 +62,7 @@ impl PendingJoin {
     }
 }
 
-/// A confirmed seat, to which its player is to be rerouted.
+/// A reroute of a player to a confirmed seat.
 pub(crate) struct Placement {
     pub player: Player,
     pub to: Route,
@@ -180,20 +185,6 @@ impl Rooms {
         self.seated.remove(player);
     }
 
-    /// Releases the seat that was just confirmed: the player stays in the room `from`.
-    pub(crate) fn revert(&mut self, player: &PlayerId, from: Option<RoomId>) {
-        let Some(room) = self.seated.get(player).cloned() else {
-            return;
-        };
-        let reason = LeaveReason::Expired;
-        self.send_about(&room, player, |seat| ToRoom::Release { seat, reason });
-        // When the room confirms this, `unseat` gives the player the seat in `from` again.
-        let seat = self.rooms.get_mut(&room).and_then(|entry| entry.seats.get_mut(player));
-        if let (Some(seat), Some(_)) = (seat, &from) {
-            (seat.sent, seat.from) = (false, from);
-        }
-    }
-
     /// Tells a player who is in a room that a reroute was refused.
     pub(crate) fn notify_refused(&self, player: &PlayerId, refusal: &Refusal) {
         for room in self.rooms_of(player) {
@@ -220,8 +211,13 @@ impl Rooms {
 
     /// The room has confirmed the seats of a join. Reroutes those who have not gone elsewhere.
     pub(super) fn confirm_join(&mut self, room: &RoomId, join: u64) {
-        let Some(mut pending) = self.take_join(room, join) else { return };
         let Some(entry) = self.rooms.get_mut(room) else { return };
+        let Occupied(pending) = self.joins.entry(join) else { return };
+        // A room cannot confirm the joins of another.
+        if pending.get().room != *room {
+            return;
+        }
+        let mut pending = pending.remove();
         pending.players.retain(|player| self.seated.get(&player.id) == Some(room));
         let asker = pending.answer(&match pending.players.is_empty() {
             true => Err(Refusal::ROOM_GONE),
@@ -230,6 +226,14 @@ impl Rooms {
         for player in pending.players {
             let seat = entry.seats.get_mut(&player.id).filter(|seat| seat.join == join);
             let Some(seat) = seat else { continue };
+            // Their seat in the room they came from is kept, and `unseat` gives it back to them.
+            if asker.is_none() && !self.redirects.allow(&player.id, clock::now()) {
+                warn!(player = %player.name, id = %player.id, "redirect loop stopped");
+                let (seat, reason) = (seat.number, LeaveReason::Expired);
+                entry.send(&ToRoom::Release { seat, reason });
+                self.notices.push(RoomNotice::Refused(player.id, Refusal::REROUTE_LOOP));
+                continue;
+            }
             seat.sent = true;
             let to = Route { room: room.clone(), ticket: seat.ticket.clone() };
             let placement = Placement { player, to, from: seat.from.take(), asker: asker.clone() };
@@ -237,23 +241,19 @@ impl Rooms {
         }
     }
 
-    /// Removes a pending join, unless it is another room's.
-    pub(super) fn take_join(&mut self, room: &RoomId, join: u64) -> Option<PendingJoin> {
-        self.joins.get(&join).filter(|pending| pending.room == *room)?;
-        self.joins.remove(&join)
-    }
-
-    pub(super) fn refuse_joins(&mut self, room: &RoomId, refusal: &Refusal) {
-        let pending: Vec<_> =
-            self.joins.extract_if(|_, join| join.room == *room).map(|(_, join)| join).collect();
-        pending.into_iter().for_each(|join| self.refuse_join(join, refusal));
-    }
-
-    /// Answers the requesters, and notifies the other players.
-    pub(super) fn refuse_join(&mut self, mut join: PendingJoin, refusal: &Refusal) {
-        let asker = join.answer(&Err(refusal.clone()));
-        let others = join.players.into_iter().filter(|player| Some(&player.id) != asker.as_ref());
-        self.notices.extend(others.map(|player| RoomNotice::Refused(player.id, refusal.clone())));
+    /// Refuses this pending join of a room, or all of them (`None`): answers the requesters, and
+    /// notifies the other players.
+    pub(super) fn refuse_joins(&mut self, room: &RoomId, join: Option<u64>, refusal: &Refusal) {
+        let refused = self.joins.extract_if(|number, pending| {
+            pending.room == *room && join.is_none_or(|join| join == *number)
+        });
+        for (_, mut join) in refused {
+            let asker = join.answer(&Err(refusal.clone()));
+            let others =
+                join.players.into_iter().filter(|player| Some(&player.id) != asker.as_ref());
+            self.notices
+                .extend(others.map(|player| RoomNotice::Refused(player.id, refusal.clone())));
+        }
     }
 
     /// Frees a seat, unless it was reserved again.

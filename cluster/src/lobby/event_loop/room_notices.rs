@@ -1,12 +1,11 @@
 //! Handles what rooms reported: calls the hook for it, and tells the players concerned.
 
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::{
     lobby::{event_loop::LobbyLoop, hooks::Lobby},
     rooms::{Placement, RoomNotice},
-    runtime::clock,
-    types::{Exit, LeaveReason, Player, Refusal, RoomId},
+    types::{Exit, LeaveReason, Player, RoomId},
 };
 
 impl<L: Lobby> LobbyLoop<L> {
@@ -66,12 +65,6 @@ impl<L: Lobby> LobbyLoop<L> {
 
     /// Sends a player to a room, from the lobby or from the room they are in.
     fn reroute(&mut self, Placement { player, to, from, asker }: Placement) {
-        let now = clock::now();
-        if asker.is_none() && !self.cluster.sessions.borrow_mut().allow_redirect(&player.id, now) {
-            warn!(player = %player.name, id = %player.id, "redirect loop stopped");
-            self.cluster.rooms.borrow_mut().revert(&player.id, from);
-            return self.cluster.notify_refused(&player.id, &Refusal::REROUTE_LOOP);
-        }
         let rooms = self.cluster.rooms.borrow();
         let sessions = self.cluster.sessions.borrow();
         // The asker is in the lobby. Others may be in a room, and their lobby connection stale.
