@@ -60,8 +60,6 @@ const ROOM_FILES: u64 = 4;
 const MIN_CONNECTIONS: u32 = 16;
 /// How long work on other threads may go on when the lobby has stopped.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(100);
-/// Server-initiated reroutes of one player: one per second, ten at once. More is a redirect loop.
-const REDIRECTS: Quota = Quota::new(1, 10);
 
 /// Runs a lobby process, on the main thread, from start to end.
 pub(crate) fn main<L: Lobby>(settings: Settings, kinds: Vec<Kind<L>>) -> anyhow::Result<ExitCode> {
@@ -111,7 +109,6 @@ async fn run<L: Lobby>(
         rooms: RefCell::new(rooms),
         sessions: RefCell::default(),
         code_attempts: RefCell::new(CodeAttempts::new(settings.max_code_attempts_per_minute)),
-        redirects: RefCell::new(KeyedRateLimiter::new(REDIRECTS)),
         scheduler: Scheduler::new(),
         tokens: tokens.clone(),
         settings,

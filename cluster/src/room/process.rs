@@ -62,7 +62,7 @@ pub(crate) fn main(kinds: &[Kind]) -> anyhow::Result<ExitCode> {
     let life = || {
         runtime.block_on(async {
             let (to_lobby, from_lobby) = channel::open(UnixStream::from_std(socket)?);
-            let result = live(kinds, &to_lobby, from_lobby.taking_sockets()).await;
+            let result = live(kinds, &to_lobby, from_lobby.accepting_sockets()).await;
             to_lobby.flush(CLOSE_TIMEOUT).await;
             result
         })
@@ -131,7 +131,7 @@ async fn live(kinds: &[Kind], to_lobby: &Sender, mut from_lobby: Receiver) -> an
     };
     fit_descriptors(&mut settings);
     ensure!(version == VERSION, "the lobby speaks version {version}, this room {VERSION}");
-    memory::confine(settings.room_memory);
+    memory::limit(settings.room_memory);
     to_lobby.send(&FromRoom::Warm)?;
     // Said before `on_open` may take the thread.
     to_lobby.flush(CLOSE_TIMEOUT).await;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::common::{start_game, start_game_with};
 
-const TRIPPED: &str = "too many rooms die at their start; starting none for a while";
+const TRIPPED: &str = "too many rooms failed to start; starting none for a while";
 
 fn opening(how: &str) -> Value {
     json!({ "options": { "opening": how } })
@@ -31,7 +31,7 @@ async fn after_so_many_rooms_that_die_at_their_start_none_are_opened_for_a_while
     assert_eq!(answer["error"]["code"], "no_room");
     let text = answer["error"]["message"].as_str().expect("a text");
     assert!(
-        text.contains("too many have died at their start; try again in ") && text.ends_with(" s"),
+        text.contains("too many failed to start; try again in ") && text.ends_with(" s"),
         "{text}"
     );
     assert_eq!(cluster.logged(TRIPPED).await["level"], "ERROR");

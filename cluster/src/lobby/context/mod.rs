@@ -14,7 +14,7 @@ use crate::{
     config::settings::Settings,
     lobby::{context::kinds::Kind, hooks::Lobby, sessions::Sessions},
     rooms::{Rooms, code_attempts::CodeAttempts},
-    runtime::{rate_limiter::KeyedRateLimiter, scheduler::Scheduler},
+    runtime::scheduler::Scheduler,
     socketio::{connection::Conn, events},
     types::{LeaveReason, PlayerId, Refusal, short},
 };
@@ -27,8 +27,6 @@ pub struct LobbyContext<L> {
     pub(crate) rooms: RefCell<Rooms>,
     pub(crate) sessions: RefCell<Sessions>,
     pub(crate) code_attempts: RefCell<CodeAttempts>,
-    /// Reroutes of each player that no player asked for.
-    pub(crate) redirects: RefCell<KeyedRateLimiter<PlayerId>>,
     pub(crate) scheduler: Scheduler<L, LobbyContext<L>>,
 }
 

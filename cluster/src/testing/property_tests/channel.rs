@@ -131,7 +131,7 @@ fn hear<T: DeserializeOwned + Serialize>(
     RUNTIME.block_on(async {
         let (near, mut far) = UnixStream::pair().expect("a pair");
         let (_sender, receiver) = channel::open(near);
-        let mut receiver = receiver.taking_sockets();
+        let mut receiver = receiver.accepting_sockets();
         let say = async {
             let (mut rest, mut pieces) = (bytes, pieces.iter().cycle());
             while let (Some(piece), false) = (pieces.next(), rest.is_empty()) {
