@@ -50,7 +50,8 @@ enum State {
     Visitor,
     /// `on_register` is running.
     Registering,
-    /// A player, before `on_arrive`. Their requests are queued until then.
+    /// A player, before `on_arrive`. Their requests are queued until then; `--max-waiting` bounds
+    /// the queue.
     Pending(Login, Vec<Message>),
     /// A player, after `on_arrive`.
     Arrived(Login),
