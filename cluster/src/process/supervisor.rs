@@ -153,7 +153,7 @@ impl Supervisor {
         };
         drop(killed);
         if cause.is_some() {
-            group.kill();
+            let _ = self.child.start_kill();
         }
         let status = self.child.wait().await;
         // Kills what the room started. While one of them lives, no other group gets this number.
@@ -240,17 +240,11 @@ pub(crate) fn announced_exit(frame: &FromRoom) -> Option<Exit> {
 /// that stops drops its supervisors.
 struct ProcessGroup(Option<Pid>);
 
-impl ProcessGroup {
-    fn kill(&self) {
+impl Drop for ProcessGroup {
+    fn drop(&mut self) {
         if let Some(group) = self.0 {
             let _ = kill_process_group(group, Signal::KILL);
         }
-    }
-}
-
-impl Drop for ProcessGroup {
-    fn drop(&mut self) {
-        self.kill();
     }
 }
 

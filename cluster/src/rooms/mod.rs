@@ -297,7 +297,7 @@ impl Entry {
         if let Err(error) = self.process.sender.send(frame) {
             // Logged once, although more frames may fail until the process has exited.
             if self.process.kill(Exit::Hung) {
-                warn!(error = format!("{error:#}"), "a room does not take a message");
+                warn!(error = format!("{error:#}"), "a room does not read its channel");
             }
         }
     }

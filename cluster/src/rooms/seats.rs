@@ -68,8 +68,8 @@ pub(crate) struct Placement {
     pub to: Route,
     /// The room that the player leaves.
     pub from: Option<RoomId>,
-    /// The player of the party who asked, and was answered; `None` if the lobby reroutes by itself.
-    pub asker: Option<PlayerId>,
+    /// The player asked for this, and is in the lobby.
+    pub asked: bool,
 }
 
 impl Rooms {
@@ -235,8 +235,8 @@ impl Rooms {
             }
             seat.sent = true;
             let to = Route { room: room.clone(), ticket: seat.ticket.clone() };
-            let placement = Placement { player, to, from: seat.from.take(), asker: asker.clone() };
-            self.notices.push(RoomNotice::Reroute(placement));
+            let (from, asked) = (seat.from.take(), asker.as_ref() == Some(&player.id));
+            self.notices.push(RoomNotice::Reroute(Placement { player, to, from, asked }));
         }
     }
 

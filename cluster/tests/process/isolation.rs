@@ -133,7 +133,7 @@ async fn a_room_that_does_not_read_what_it_is_told_is_killed_before_too_much_wai
         let exited = json!({ "room": story.room, "how": "hung", "winner": null });
         assert_eq!(story.boss.lobby().event("exited").await, exited);
         story.cluster.logged("room hung and was killed").await;
-        assert_eq!(story.cluster.count("a room does not take a message"), 1, "said once");
+        assert_eq!(story.cluster.count("a room does not read its channel"), 1, "said once");
         story.others_play().await;
     }
 }
@@ -146,5 +146,5 @@ async fn a_room_that_reads_may_be_told_much_at_once() {
     let told = json!({ "room": room, "times": 100, "bytes": 60_000 });
     boss.ask("tell_much", told).await.expect("its room");
     ann.enter("join", json!({ "room": room })).await;
-    assert_eq!(cluster.count("a room does not take a message"), 0);
+    assert_eq!(cluster.count("a room does not read its channel"), 0);
 }

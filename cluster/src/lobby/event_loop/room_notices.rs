@@ -64,13 +64,13 @@ impl<L: Lobby> EventHandler<'_, L> {
     }
 
     /// Sends a player to a room, from the lobby or from the room they are in.
-    fn reroute(&mut self, Placement { player, to, from, asker }: Placement) {
+    fn reroute(&mut self, Placement { player, to, from, asked }: Placement) {
         let rooms = self.context.rooms.borrow();
         let sessions = self.context.sessions.borrow();
-        // The asker is in the lobby. Others may be in a room, and their lobby connection stale.
-        let conn = match &from {
-            Some(_) if asker.as_ref() != Some(&player.id) => sessions.newest_conn_of(&player.id),
-            _ => sessions.conn_of(&player.id),
+        // A player who did not ask may be in a room, with a stale connection to the lobby.
+        let conn = match from.is_some() && !asked {
+            true => sessions.newest_conn_of(&player.id),
+            false => sessions.conn_of(&player.id),
         };
         info!(player = %player.name, id = %player.id, room = %to.room, "rerouted");
         match (conn, from) {
