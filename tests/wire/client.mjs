@@ -291,7 +291,7 @@ const checks = {
     const copied = memory();
     copied.set(ann.storage.get());
     await play(ann);
-    await ann.cluster.forget();
+    await ann.cluster.logout();
     assert.equal(ann.storage.get(), undefined);
     const { you, returned, refused } = await ann.next("lobbyEntered");
     assert.deepEqual([you, returned, refused], [null, null, null]);
@@ -312,7 +312,7 @@ const checks = {
     second.cluster.start();
     assert.equal((await second.next("lobbyEntered")).you.name, "Ann");
     await became;
-    await ann.cluster.forget();
+    await ann.cluster.logout();
     ann.cluster.start();
     assert.equal((await ann.next("lobbyEntered")).you, null);
     assert.equal((await second.next("refused")).code, "logged_out");

@@ -64,7 +64,7 @@ async function wholeStory(cluster) {
   const { id } = await cluster.register("Ann");
   assert.equal(cluster.you.id, id);
   await playsAndReturns(cluster);
-  const stranger = await after(cluster, "lobby: welcome", () => cluster.forget());
+  const stranger = await after(cluster, "lobby: welcome", () => cluster.logout());
   assert.deepEqual([stranger.you, cluster.state], [null, "lobby"]);
   await cluster.register("Bob");
   assert.notEqual(cluster.you.id, id);

@@ -212,7 +212,7 @@ const checks = {
     storage.set("secret");
     last().says("welcome", welcome);
     assert.deepEqual(last().emitted, []);
-    await cluster.forget();
+    await cluster.logout();
     assert.deepEqual([storage.get(), cluster.you, sockets[0].emitted], [undefined, null, [["leave_room"]]]);
     for (const line of ["the first is lost", "the second answers", "the third hears nothing of it"]) {
       cluster.stop();
