@@ -43,7 +43,7 @@ impl RoomManager<Arena> for Server {
     fn on_room_exit(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<Options>, exit: Exit) {
         // Of a game that was won the room has told already.
         if exit != Exit::Finished {
-            let text = format!("{} is over ({})", room.options.title, exit.reason());
+            let text = format!("{} is over ({exit})", room.options.title);
             lobby.broadcast(LobbyEvent::News { text });
         }
     }

@@ -60,7 +60,7 @@ export const arena = {
   nameOf: (id) => names.get(id) ?? "?",
 };
 
-/** Everyone's color is made from his id. @param {string} id */
+/** A player's color, from the id. @param {string} id */
 const color = (id) => `hsl(${parseInt(id.slice(0, 6), 16) % 360} 65% 50%)`;
 
 /** @param {KeyboardEvent} event */

@@ -12,7 +12,7 @@ const cluster = new Cluster({
   // HOOK: in the lobby, for the first time or again.
   lobbyEntered({ you, returned }) {
     show("lobby");
-    notice(returned ? `You are back from room ${returned.room}: ${returned.reason}.` : "");
+    notice(returned ? `${returned.reason.message} You are back in the lobby.` : "");
     if (you) chooseRoom(you);
     else enterName();
   },
@@ -45,12 +45,12 @@ const cluster = new Cluster({
   playersChanged: (players) => arena.showPlayers(players),
 
   // HOOK: out of the room.
-  roomLost: (reason) => notice(`Out of the room (${reason}); going back to the lobby …`),
+  roomLost: ({ message }) => notice(`${message} Going back to the lobby …`),
 
   // HOOK: something was not granted; also why this page must stay put.
   refused: ({ message }) => notice(message),
 
-  // HOOK: where the player is. Stopped: another window took over, or he was sent away.
+  // HOOK: where the player is. Stopped: another window took over, or the player was kicked.
   stateChanged(state) {
     if (state === "stopped") show("stopped");
   },

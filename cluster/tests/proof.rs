@@ -1,5 +1,5 @@
-//! What is proved by numbers: seats, tickets, first words, and order, in so many repetitions that what happens
-//! once in ten thousand times would show. It takes minutes, and CI does it once.
+//! What is proved by numbers: seats, tickets, first words, and order, in so many repetitions that
+//! what happens once in ten thousand times would show. It takes minutes, and CI does it once.
 
 #[allow(dead_code, reason = "shared with the other tests, which need all of it")]
 mod common;
@@ -28,13 +28,13 @@ const ROOMS: usize = 16;
 #[derive(Clone, Copy)]
 enum Whim {
     TakeAndLeave,
-    /// His line is cut, and his seat kept for a moment.
+    /// The connection is cut, and the seat is kept for a moment.
     Drop,
-    /// His line is cut, and he is back at once.
+    /// The connection is cut, and the player is back at once.
     Return,
-    /// He comes again, in another window.
+    /// The player returns in another window.
     Replace,
-    /// He never comes.
+    /// The player never comes.
     Expire,
 }
 
@@ -67,7 +67,7 @@ async fn two_hundred_players_for_eight_seats_a_thousand_times_over() {
         (boss, looks)
     };
     let play = async {
-        // Until which round a player stays away, so that his seat expires.
+        // Until which round a player stays away, so that the seat expires.
         let mut resting = [0; PLAYERS];
         let mut given = 0;
         for round in 0..ROUNDS {
@@ -111,7 +111,7 @@ async fn two_hundred_players_for_eight_seats_a_thousand_times_over() {
     }
 }
 
-/// Asks for a seat, and does with it what he likes; whether he got one.
+/// Asks for a seat, and takes, drops or keeps it at random; whether there was one.
 async fn compete(player: &mut TestPlayer, room: &Value, whim: Whim) -> bool {
     match player.ask("join", json!({ "room": room })).await {
         Ok(_) => {}

@@ -5,8 +5,10 @@
 export type Player = { id: string; name: string };
 /** `away`: the connection is lost, and the room keeps the seat for a while. */
 export type PlayerHere = Player & { away: boolean };
+/** Why a player left a room: a code for the page's code, a message for the player. */
+export type Reason = { code: string; message: string };
 /** From which room a player is back, and why. */
-export type Returned = { room: string; reason: string };
+export type Returned = { room: string; reason: Reason };
 export type Refusal = { event?: string; code: string; message: string };
 /** `token`: a new one, to be kept instead of the one before; `refused`: the token was not accepted. */
 export type Welcome = {
@@ -40,7 +42,7 @@ export type Hooks<M extends AnyMessages = AnyMessages> = {
   /** Somebody came, left, is away or has returned. */
   playersChanged?(players: PlayerHere[]): void;
   /** Out of the room; the way back has begun. */
-  roomLost?(reason: string): void;
+  roomLost?(reason: Reason): void;
   /**
    * Something was not granted. If `state` is "stopped": another window took over or has logged out, the player
    * was kicked or banned, or the client libraries are missing; this page stays where it is until `start()`.

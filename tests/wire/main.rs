@@ -1,6 +1,6 @@
 //! The wire contract, told by the official client: `contract.mjs` drives the program with
 //! `socket.io-client` and says what differs; `client.mjs` does so with `cluster/web/cluster.js`, in Node, and
-//! `elsewhere.mjs` where rooms are at another host, `throwing.mjs` where the page's own code or storage
+//! `throwing.mjs` where the page's own code or storage
 //! fails; `words.mjs` says to it what no arena says.
 
 use std::{
@@ -14,13 +14,13 @@ const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 
 #[tokio::test]
 async fn the_official_client_finds_the_contract_kept() {
-    let lobby = start_lobby(&[]).await;
+    let lobby = start_lobby().await;
     run("contract.mjs", &[&lobby.url]);
 }
 
 #[tokio::test]
 async fn the_pages_client_plays_without_a_page_and_survives_every_kind_of_loss() {
-    let lobby = start_lobby(&[]).await;
+    let lobby = start_lobby().await;
     run("client.mjs", &[&lobby.url]);
 }
 
@@ -31,19 +31,13 @@ fn the_pages_client_understands_all_that_may_be_said() {
 
 #[tokio::test]
 async fn a_page_whose_hooks_watchers_listeners_or_storage_throw_does_not_stand_still() {
-    let lobby = start_lobby(&[]).await;
+    let lobby = start_lobby().await;
     run("throwing.mjs", &[&lobby.url]);
 }
 
-#[tokio::test]
-async fn the_pages_client_goes_to_rooms_at_the_lobbys_host_or_where_its_options_say() {
-    let lobby = start_lobby(&["--room-ports", "20000-29999"]).await;
-    run("elsewhere.mjs", &[&lobby.url]);
-}
-
-async fn start_lobby(flags: &[&str]) -> TestLobby {
+async fn start_lobby() -> TestLobby {
     let lobby = TestLobby::builder(env!("CARGO_BIN_EXE_server"));
-    lobby.flags(&["--dev", "--seats", "8"]).flags(flags).start().await
+    lobby.flags(&["--dev", "--seats", "8"]).start().await
 }
 
 fn run(script: &str, args: &[&str]) {

@@ -1,5 +1,5 @@
-//! What has happened to whom: each fault, each connection that was lost, and whether its player is back.
-//! What it means is judged in the end, when the log is complete.
+//! What has happened to whom: each fault, each connection that was lost, and whether its player is
+//! back. What it means is judged in the end, when the log is complete.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -42,22 +42,22 @@ pub enum Place {
     Gone,
 }
 
-/// A player is not where he was, without having wanted it.
+/// A player was moved without having asked for it.
 pub struct Loss {
     pub player: usize,
-    /// In which room he was, or to which he was sent; `None`: he was in the lobby.
+    /// The room that they were in or on the way to; `None`: the lobby.
     pub room: Option<String>,
     pub how: How,
     pub at: Instant,
-    /// When he heard `welcome`, and the reason that it told.
+    /// When `welcome` arrived, and its reason.
     pub back: Option<(Instant, Option<String>)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum How {
-    /// The room has sent him to the lobby, as hooks of it want.
+    /// A hook of the room has sent them to the lobby.
     Sent,
-    /// He was told to vanish.
+    /// The storm has cut their connection.
     Vanished,
     /// The line has ended, or was not let in, for this reason.
     Lost(String),
@@ -74,7 +74,8 @@ pub enum Cause {
     Mistake,
 }
 
-/// A lobby that is there again has accepted connections whose players may hear of it a little later.
+/// A lobby that is there again has accepted connections whose players may hear of it a little
+/// later.
 const AFTER_RESTART: Duration = Duration::from_secs(2);
 
 /// What a room is called here: each lobby counts its rooms from 1.

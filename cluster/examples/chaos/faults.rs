@@ -1,4 +1,5 @@
-//! The faults: which one comes next is drawn from the seed; where it hits depends on what runs then.
+//! The faults: which one comes next is drawn from the seed; where it hits depends on what runs
+//! then.
 
 use std::{
     path::PathBuf,
@@ -25,7 +26,7 @@ pub enum Fault {
     Room(&'static str, Signal),
     /// To the lobby's, which is then started again.
     Lobby(&'static str, Signal),
-    /// A player loses his connection.
+    /// A player loses the connection.
     Vanish,
     /// Somebody comes who does not mean well.
     Guest(Misdeed),
@@ -122,8 +123,8 @@ pub fn hit_room(world: &World, lobby: &Lobby, room: &str, kind: &'static str, si
     }
 }
 
-/// Rust's own handler of this signal looks for a stack overflow, finds none, and goes out of the way: only
-/// the next one is deadly.
+/// Rust's own handler of this signal looks for a stack overflow, finds none, and goes out of the
+/// way: only the next one is deadly.
 async fn insist(pid: Pid, program: PathBuf) {
     while signal_room(pid, &program, Signal::SEGV) {
         sleep(Duration::from_millis(2)).await;

@@ -1,5 +1,5 @@
-//! Guests who do not mean well. Each comes, does one thing that no page does, and is gone within seconds.
-//! What becomes of them is counted; the others must not notice.
+//! Guests who do not mean well. Each comes, does one thing that no page does, and is gone within
+//! seconds. What becomes of them is counted; the others must not notice.
 
 use std::{sync::Arc, time::Duration};
 
@@ -65,7 +65,7 @@ impl Misdeed {
         }
     }
 
-    /// How it ended, in a word or two. `Err`: he could not even begin.
+    /// How it ended, in a word or two. `Err`: they could not even connect.
     pub async fn commit(self, world: &Arc<World>) -> Result<&'static str, String> {
         match self {
             Misdeed::Flood => flood(world).await,
@@ -152,7 +152,8 @@ impl Guest {
         Ok(Guest { line, token })
     }
 
-    /// Asks for a room. The line to the lobby, and where to go; the line alone if there is no room for him.
+    /// Asks for a room. The connection to the lobby, and the reroute unless the request was
+    /// refused.
     async fn seat(mut self, world: &World) -> Result<(Connection, Value), Connection> {
         let (event, data) = &world.enter;
         let wait = Duration::from_secs(3);
@@ -171,7 +172,7 @@ impl Guest {
         }
     }
 
-    /// Into a room if there is one for him; else he is in the lobby.
+    /// Enters a room if there is a seat; otherwise stays in the lobby.
     async fn come(world: &World) -> Result<Guest, String> {
         let guest = Guest::come_to_lobby(world).await?;
         let token = guest.token.clone();
@@ -183,7 +184,7 @@ impl Guest {
     }
 }
 
-/// Takes the seat that he was sent to.
+/// Takes the seat of a reroute.
 pub async fn take(world: &World, to: &Value) -> Result<Connection, String> {
     let url = to["url"].as_str().filter(|url| !url.is_empty()).unwrap_or(&world.url);
     let path = to["path"].as_str().unwrap_or_default();
@@ -222,7 +223,7 @@ async fn raw(world: &World, text: &str) -> Result<&'static str, String> {
     Ok(if ended.is_ok() { "cut off" } else { "stayed" })
 }
 
-/// Hears until he is put out, or goes by himself.
+/// Stays until kicked, or leaves after a while.
 async fn end_of(mut line: Connection) -> &'static str {
     let ended = async { while line::hear(&mut line).await.is_ok() {} };
     match timeout(STAY, ended).await {

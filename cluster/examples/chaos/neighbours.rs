@@ -1,5 +1,5 @@
-//! Players beside 1,000 slow clients and 100 that flood, in the same rooms, and the same players without them: in
-//! turns, in the same run, so that what else the machine does disturbs both alike.
+//! Players beside 1,000 slow clients and 100 that flood, in the same rooms, and the same players
+//! without them: in turns, in the same run, so that what else the machine does disturbs both alike.
 
 use std::{
     fs,
@@ -36,14 +36,14 @@ const HALLS: usize = 10;
 const GOOD: usize = 100;
 const SLOW: usize = 1000;
 const FLOODERS: usize = 100;
-/// Who is slow looks this often at what he is told: just often enough to pass for alive.
+/// How often a slow client reads: just often enough to answer pings.
 const LOOK: Duration = Duration::from_secs(3);
 /// Events in a second from one who floods: ten times what is allowed by default.
 const FLOOD: usize = 1000;
 const TURNS: usize = 3;
 const TURN: Duration = Duration::from_secs(8);
-/// They do not come all at once: who never reads is cut off after eight seconds and comes again, and a thousand
-/// of them in step would be another fault.
+/// They do not come all at once: who never reads is cut off after eight seconds and comes again,
+/// and a thousand of them in step would be another fault.
 const SPREAD: Duration = Duration::from_secs(8);
 /// They come within this, or not at all.
 const ARRIVAL: Duration = Duration::from_secs(30);
@@ -64,8 +64,8 @@ enum Beside {
     Both,
     /// Both, in rooms of their own.
     Elsewhere,
-    /// Slow ones that never read. Each is cut off again and again and comes back at once, of which all in his room
-    /// are told twice: that is much, and there is no goal for it.
+    /// Clients that never read. Each is disconnected again and again and reconnects at once, of
+    /// which all in its room are told twice: that is much, and there is no goal for it.
     Deaf,
 }
 
@@ -193,7 +193,8 @@ pub async fn measure(seed: u64, lobby: &Lobby) -> anyhow::Result<bool> {
     Ok(good)
 }
 
-/// All are there, but for some that are always on their way back: who floods or never reads is cut off again and again.
+/// All are there, but for some that are always on their way back: who floods or never reads is cut
+/// off again and again.
 fn has_come(beside: Beside, here: usize) -> bool {
     match beside {
         Beside::Nobody => here == 0,
@@ -203,7 +204,8 @@ fn has_come(beside: Beside, here: usize) -> bool {
     }
 }
 
-/// Those who do not mean well, on a thread of their own: they are not to slow down those who measure.
+/// Those who do not mean well, on a thread of their own: they are not to slow down those who
+/// measure.
 fn crowd(
     worlds: &[Arc<World>],
     elsewhere: &[Arc<World>],
@@ -227,8 +229,8 @@ fn crowd(
     });
 }
 
-/// In life those are on other machines. Here they get what time nobody else wants: they are not to take what others
-/// need to answer them.
+/// In life those are on other machines. Here they get what time nobody else wants: they are not to
+/// take what others need to answer them.
 fn step_back() {
     let _ = setpriority_process(None, 19);
     if let Ok(me) = fs::read_link("/proc/thread-self")
@@ -239,7 +241,7 @@ fn step_back() {
     }
 }
 
-/// Comes when it is time, misbehaves, comes back as a page does when he was cut off, and goes when told to.
+/// Connects when told to, misbehaves, reconnects as a page does, and disconnects when told to.
 async fn live(
     (players, own): (Arc<World>, Arc<World>),
     floods: bool,

@@ -1,5 +1,6 @@
-//! A player who means well: he does what the page does (`cluster/web/cluster.js`), and writes down what happens
-//! to him. Whatever ends his connection, he is in the lobby again, after a random part of half a second.
+//! A well-behaved player: does what the page does (`cluster/web/cluster.js`) and records what
+//! happens. When a connection ends, the player reconnects to the lobby after a random delay of up
+//! to half a second.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -23,7 +24,7 @@ const JITTER: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(5);
 /// Reroutes that may fail, one after the other, before the seat is given up.
 const MISSES: u32 = 5;
-/// A person needs a moment until he presses the button; a seat that was kept leads to a room before that.
+/// A person takes a moment to press the button; a kept seat leads to a room before that.
 const PAUSE: Duration = Duration::from_millis(300);
 /// Who is still in the lobby asks again, after about so long.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -50,9 +51,9 @@ pub struct Player {
     /// Attempts to reach the lobby, and reroutes that have failed, since the last that has not.
     attempts: u32,
     misses: u32,
-    /// Where it is written down that he is on his way back.
+    /// Where returns are recorded.
     lost: Option<usize>,
-    /// Of the line that he has: questions that wait for their answers.
+    /// Requests on the present connection that wait for their answers.
     asked: HashMap<u64, (Instant, &'static str)>,
     beat_at: Instant,
 }
@@ -111,7 +112,8 @@ impl Player {
         self.world.book.open().places[self.number] = place;
     }
 
-    /// From `connect` to whatever ends it. `room`: in which one he is then, or to which he was on his way.
+    /// From `connect` to the end of the connection. `room`: the one that the player is in or on the
+    /// way to.
     async fn visit(&mut self, room: &mut Option<String>) -> Left {
         let mut lobby = match self.enter_lobby().await {
             Ok(lobby) => lobby,
@@ -175,7 +177,7 @@ impl Player {
         Ok(lobby)
     }
 
-    /// Goes where `to` says, and on to other rooms, until he is out of them.
+    /// Follows `to`, and further reroutes, until out of rooms.
     async fn follow(
         &mut self,
         lobby: &mut Option<Connection>,
@@ -274,7 +276,7 @@ impl Player {
         }
     }
 
-    /// One question whose answer takes the way that all answers take; and in a room, one thing of his own.
+    /// One request of the lobby or the room; in a room also one of the example's own.
     async fn beat(&mut self, line: &mut Connection, in_room: bool) -> Result<(), String> {
         let probe = line.ask(PROBE, &Value::Null).await?;
         self.asked.insert(probe, (Instant::now(), PROBE));

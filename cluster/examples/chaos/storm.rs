@@ -1,4 +1,5 @@
-//! The storm: players in rooms, faults for some minutes, calm; then everyone leaves, and nothing may be left.
+//! The storm: players in rooms, faults for some minutes, calm; then everyone leaves, and nothing
+//! may be left.
 
 use std::{
     sync::Arc,
@@ -24,9 +25,10 @@ use crate::{
 
 /// All find a room within this, or there are none for them.
 const GATHERING: Duration = Duration::from_secs(10);
-/// After the storm everyone is back within this, or he is lost.
+/// After the storm everyone must be back within this time.
 const CALM: Duration = Duration::from_secs(20);
-/// Seats that nobody took, and rooms without players, are gone within this: a ticket's time, and some more.
+/// Seats that nobody took, and rooms without players, are gone within this: a ticket's time, and
+/// some more.
 const TIDYING: Duration = Duration::from_secs(40);
 const NEWS: Duration = Duration::from_secs(10);
 
@@ -80,7 +82,8 @@ pub async fn run(storm: &Storm) -> anyhow::Result<bool> {
     Ok(report::show(storm, &world, &lobby, [at_first, everyone_in, after, all_gone]))
 }
 
-/// Starts players, and waits until they are in rooms or, where there are none for them, in the lobby.
+/// Starts players, and waits until they are in rooms or, where there are none for them, in the
+/// lobby.
 pub async fn gather(world: &Arc<World>, count: usize) -> Vec<UnboundedSender<Order>> {
     world.book.open().places = vec![Place::OnTheWay; count];
     let mut players = Vec::new();

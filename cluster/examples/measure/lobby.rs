@@ -9,7 +9,7 @@ pub async fn start(program: &Path, flags: &[&str]) -> TestLobby {
     TestLobby::builder(program)
         // A measure says more than a player may.
         .flags(&["--max-rooms", "1000", "--events-per-second", "1000000"])
-        .flags(&["--connects-per-second", "1000000"])
+        .flags(&["--max-connects-per-second", "1000000"])
         .flags(flags)
         // The log of every day, and which process a room is.
         .env("RUST_LOG", "info,cluster::process::supervisor=debug")

@@ -1,5 +1,6 @@
-//! Measures what a room costs, next to the cheapest process there is, and what it costs to reach one,
-//! next to a room with a port of its own. What is compared is measured in turns, in the same run:
+//! Measures what a room costs, compared with the cheapest process there is, and what it costs to
+//! reach one, compared with a bare Socket.IO server. What is compared is measured in alternating
+//! rounds of one run:
 //!
 //! ```sh
 //! cargo build --release -p cluster --features testing --bin game
@@ -7,7 +8,7 @@
 //! cargo run --release -p cluster --example measure -- target/release/server --enter 'create {"title":"x"}'
 //! ```
 //!
-//! With `--enter` only what a room costs: no program but the game of the tests has rooms that only echo.
+//! With `--enter` only what a room costs: only the tests' game has rooms that just echo.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -16,6 +17,7 @@ use clap::Parser;
 use serde_json::Value;
 use tokio::time::timeout;
 
+mod bare;
 mod figures;
 mod lobby;
 mod rooms;
@@ -23,24 +25,32 @@ mod route;
 mod routing;
 mod seat;
 
-/// Several times what it takes: whatever hangs, this ends.
+/// Several times as long as a run takes.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Measures what a room costs, and what it costs to reach one.
 #[derive(Debug, Parser)]
 struct Measure {
-    /// A release build of the game of the tests, or of yours.
-    program: PathBuf,
+    /// A release build of the tests' game, or of yours.
+    #[arg(required_unless_present = "bare")]
+    program: Option<PathBuf>,
 
-    /// With what a player of yours opens a room and goes there, such as 'create {"title":"x"}'.
+    /// Serves as the bare server instead.
+    #[arg(long, hide = true)]
+    bare: bool,
+
+    /// The request that opens a room in your program, such as 'create {"title":"x"}'.
     #[arg(long, value_parser = event)]
     enter: Option<(String, Value)>,
 }
 
-// One thread: the load must leave the other processors to what is measured.
+// One thread: the load leaves the other processors to what is measured.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    let Measure { program, enter } = Measure::parse();
+    let Measure { program, bare, enter } = Measure::parse();
+    let Some(program) = program.filter(|_| !bare) else {
+        return bare::serve().await;
+    };
     let measured = async {
         match &enter {
             Some((event, data)) => rooms::measure(&program, event, data).await,

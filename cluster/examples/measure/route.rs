@@ -1,4 +1,5 @@
-//! A lobby with one room, which is reached in one of three ways; and the loads that are put on it.
+//! A room that is reached by handoff or by relay, or a bare server; and the loads that are put on
+//! it.
 
 use std::{array, path::Path, time::Duration};
 
@@ -13,6 +14,7 @@ use tokio::{
 };
 
 use crate::{
+    bare::{self, Bare},
     figures::{machine_time, processor_time},
     lobby,
     seat::{Crowd, Seat},
@@ -20,17 +22,17 @@ use crate::{
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    OwnPort,
+    Bare,
     Handoff,
     Relay,
 }
 
 impl Way {
-    pub const ALL: [Way; 3] = [Way::OwnPort, Way::Handoff, Way::Relay];
+    pub const ALL: [Way; 3] = [Way::Bare, Way::Handoff, Way::Relay];
 
     pub fn name(self) -> &'static str {
         match self {
-            Way::OwnPort => "a port per room",
+            Way::Bare => "bare server",
             Way::Handoff => "handoff",
             Way::Relay => "relay",
         }
@@ -38,25 +40,27 @@ impl Way {
 
     fn flags(self) -> &'static [&'static str] {
         match self {
-            // Below the ports that the kernel gives to clients.
-            Way::OwnPort => &["--pool", "0", "--room-ports", "21000-21999"],
-            Way::Handoff => &["--pool", "0"],
-            Way::Relay => &["--pool", "0", "--relay"],
+            Way::Bare | Way::Handoff => &["--pool", "0"],
+            Way::Relay => &["--pool", "0", "--no-handoff"],
         }
     }
 }
 
 pub struct Route {
     pub way: Way,
-    lobby: TestLobby,
-    room: Value,
+    server: Server,
+    /// The process of the room, or of the bare server.
     room_pid: u64,
-    /// Where the room is reached.
     url: String,
     path: String,
     crowd: Crowd,
     /// Connections to the room so far.
     connections: u64,
+}
+
+enum Server {
+    Bare { _process: Bare },
+    Lobby { lobby: TestLobby, room: Value },
 }
 
 /// What was done in one turn, and what it took: the time, and the processors' time.
@@ -78,8 +82,34 @@ impl Turn {
 }
 
 impl Route {
-    /// Starts a lobby, and a room in which so many players stay.
+    /// Starts a lobby and a room, or a bare server, with so many players in it.
     pub async fn open(program: &Path, way: Way, players: usize) -> anyhow::Result<Route> {
+        let mut route = match way {
+            Way::Bare => Self::open_bare(Bare::start()?),
+            Way::Handoff | Way::Relay => Self::open_room(program, way).await?,
+        };
+        let mut seats = Vec::new();
+        for _ in 0..players {
+            let (_in_the_lobby, reroute) = route.reroute().await?;
+            seats.push(route.enter(&reroute).await?);
+        }
+        route.crowd = Crowd::new(seats);
+        Ok(route)
+    }
+
+    fn open_bare(bare: Bare) -> Route {
+        Route {
+            way: Way::Bare,
+            room_pid: bare.pid(),
+            url: bare.url.clone(),
+            path: bare::PATH.to_owned(),
+            server: Server::Bare { _process: bare },
+            crowd: Crowd::new(vec![]),
+            connections: 0,
+        }
+    }
+
+    async fn open_room(program: &Path, way: Way) -> anyhow::Result<Route> {
         let lobby = lobby::start(program, way.flags()).await;
         // Enough for all who come and go.
         let room = json!({ "capacity": 1000 });
@@ -87,38 +117,29 @@ impl Route {
         let spawned = lobby.logged("spawned").await;
         let room = reroute["room"].clone();
         ensure!(spawned["room"] == room, "another room was started");
-        let mut route = Route {
+        drop(first);
+        Ok(Route {
             way,
-            room,
             room_pid: spawned["pid"].as_u64().context("no pid")?,
-            url: match reroute["url"].as_str().context("no url")? {
-                "" => lobby.url.clone(),
-                url => url.to_owned(),
-            },
+            url: lobby.url.clone(),
             path: reroute["path"].as_str().context("no path")?.to_owned(),
-            lobby,
+            server: Server::Lobby { lobby, room },
             crowd: Crowd::new(vec![]),
             connections: 0,
-        };
-        let mut seats = vec![route.enter(&reroute).await?];
-        drop(first);
-        for _ in 1..players {
-            let (_in_the_lobby, reroute) = route.send_one().await?;
-            seats.push(route.enter(&reroute).await?);
-        }
-        route.crowd = Crowd::new(seats);
-        Ok(route)
+        })
     }
 
-    /// A new player is sent to the room. How long it takes him to `joined`: since he has asked, upon
-    /// which the lobby decides at once, and since he has heard `reroute`.
+    /// A new player joins. How long it takes until `joined`: from the request for a seat, and from
+    /// `reroute`, which a bare server does without.
     pub async fn join(&mut self) -> anyhow::Result<[Duration; 2]> {
-        let mut player = registered(&self.lobby).await?;
+        let player = match &self.server {
+            Server::Bare { .. } => None,
+            Server::Lobby { lobby, .. } => Some(registered(lobby).await?),
+        };
         let asked = Instant::now();
-        player.emit("join", json!({ "room": self.room }));
-        let reroute = player.event("reroute").await;
+        let reroute = self.ask_for_seat(player).await;
         let sent = Instant::now();
-        let _seat = self.enter(&reroute).await?;
+        let _seat = self.enter(&reroute.1).await?;
         Ok([asked.elapsed(), sent.elapsed()])
     }
 
@@ -160,24 +181,41 @@ impl Route {
         self.turn(done, start, before)
     }
 
-    /// Stops the lobby, whose own count tells how each connection really came to the room.
+    /// Stops the lobby, which has counted how each connection reached the room.
     pub async fn close(self) -> anyhow::Result<String> {
         let name = self.way.name();
-        let counts = lobby::stop(self.lobby).await?;
+        let Server::Lobby { lobby, .. } = self.server else {
+            return Ok(format!("{name}: {} connections", self.connections));
+        };
+        let counts = lobby::stop(lobby).await?;
         let (handed_off, relayed) = counts;
         let right = match self.way {
-            Way::OwnPort => (0, 0),
-            Way::Handoff => (self.connections, 0),
             Way::Relay => (0, self.connections),
+            _ => (self.connections, 0),
         };
         let said = format!("{name}: handed_off={handed_off} relayed={relayed}");
         ensure!(self.connections > 0 && counts == right, "{said}, and not {right:?}");
         Ok(format!("{said}, of {} connections", self.connections))
     }
 
-    /// A new player, still in the lobby, who was told to go to the room.
-    async fn send_one(&self) -> anyhow::Result<(Client, Value)> {
-        rerouted(&self.lobby, "join", json!({ "room": self.room })).await
+    /// A new player, still in the lobby, and where they were sent.
+    async fn reroute(&self) -> anyhow::Result<(Option<Client>, Value)> {
+        let player = match &self.server {
+            Server::Bare { .. } => None,
+            Server::Lobby { lobby, .. } => Some(registered(lobby).await?),
+        };
+        Ok(self.ask_for_seat(player).await)
+    }
+
+    async fn ask_for_seat(&self, player: Option<Client>) -> (Option<Client>, Value) {
+        match (&self.server, player) {
+            (Server::Lobby { room, .. }, Some(mut player)) => {
+                player.emit("join", json!({ "room": room }));
+                let reroute = player.event("reroute").await;
+                (Some(player), reroute)
+            }
+            _ => (None, json!({ "path": self.path })),
+        }
     }
 
     async fn enter(&mut self, reroute: &Value) -> anyhow::Result<Seat> {
@@ -189,12 +227,11 @@ impl Route {
     fn processor_times(&self) -> anyhow::Result<[Duration; 4]> {
         let time = processor_time;
         let this = std::process::id().into();
-        Ok([
-            time(self.lobby.pid().as_raw_nonzero().get() as u64)?,
-            time(self.room_pid)?,
-            time(this)?,
-            machine_time()?,
-        ])
+        let lobby = match &self.server {
+            Server::Bare { .. } => Duration::ZERO,
+            Server::Lobby { lobby, .. } => time(lobby.pid().as_raw_nonzero().get() as u64)?,
+        };
+        Ok([lobby, time(self.room_pid)?, time(this)?, machine_time()?])
     }
 
     fn turn(&self, done: u64, start: Instant, before: [Duration; 4]) -> anyhow::Result<Turn> {
@@ -221,7 +258,7 @@ async fn rerouted(lobby: &TestLobby, event: &str, data: Value) -> anyhow::Result
     Ok((client, reroute))
 }
 
-/// Connects, becomes a websocket, hears the room's first word, and hangs up.
+/// Connects, upgrades to a websocket, waits for the first frame, and disconnects.
 async fn knock(host: &str, request: &str) -> anyhow::Result<()> {
     let mut stream = TcpStream::connect(host).await?;
     stream.write_all(request.as_bytes()).await?;

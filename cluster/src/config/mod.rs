@@ -1,4 +1,4 @@
-//! Every setting, parsed once into types.
+//! Settings, parsed once into types.
 
 pub(crate) mod defaults;
 pub(crate) mod limits;

@@ -1,5 +1,5 @@
-//! Limits on connections to this process: in all, from one address, and new ones a second. A connection
-//! that was handed off to a room counts there.
+//! Limits on connections to this process: in all, from one address, and new ones a second. A
+//! connection that was handed off to a room counts there.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -39,7 +39,8 @@ const REJECT_TIMEOUT: Duration = Duration::from_secs(1);
 const MAX_REJECTIONS: usize = 64;
 /// HTTP connections for each Socket.IO connection: a page loads its files.
 const CONNECTIONS_PER_PAGE: f64 = 10.0;
-/// The burst of new connections, in seconds of their rate: a page that lost its room, or its network.
+/// The burst of new connections, in seconds of their rate: a page that lost its room, or its
+/// network.
 pub(crate) const CONNECT_BURST: u32 = 10;
 /// All clients of a local proxy whose header is malformed count as one address.
 const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
@@ -100,7 +101,7 @@ pub(crate) struct ClientAddress(pub IpAddr);
 impl ConnectionLimiter {
     pub fn new(limits: &Limits, max_connections: u32) -> anyhow::Result<Self> {
         let header = limits.client_address_header.as_deref().map(HeaderName::from_str);
-        let rate = Quota::new(limits.connects_per_second_per_address.get(), CONNECT_BURST);
+        let rate = Quota::new(limits.max_connects_per_second_per_address.get(), CONNECT_BURST);
         Ok(ConnectionLimiter(Arc::new(Inner {
             free: Arc::new(Semaphore::new(max_connections as usize)),
             max_connections,
@@ -113,7 +114,8 @@ impl ConnectionLimiter {
         })))
     }
 
-    /// Checks the limits of the client's address, and waits until the process may have one more connection.
+    /// Checks the limits of the client's address, and waits until the process may have one more
+    /// connection.
     pub async fn admit(&self, peer: Option<IpAddr>) -> Result<ConnectionPermit, LimitReached> {
         let client = self.client(peer)?;
         let permit = self.0.free.clone().acquire_owned().await;
@@ -143,8 +145,9 @@ impl ConnectionLimiter {
         let _ = self.0.free.acquire_many(self.0.max_connections).await;
     }
 
-    /// Answers 429 without reading the request. Unread data would reset the connection when it is closed,
-    /// and take the answer with it: so the client's data is discarded until the client closes.
+    /// Answers 429 without reading the request. Unread data would reset the connection when it is
+    /// closed, and take the answer with it: so the client's data is discarded until the client
+    /// closes.
     pub async fn reject(self, mut stream: TcpStream) {
         let Ok(_permit) = self.0.rejections.try_acquire() else {
             return;
@@ -193,7 +196,8 @@ impl Drop for AddressPermit {
 }
 
 impl ClientConnection {
-    /// The address that this request comes from. Behind a proxy, the connection counts for it from now on.
+    /// The address that this request comes from. Behind a proxy, the connection counts for it from
+    /// now on.
     fn address(&self, headers: &HeaderMap) -> Result<Option<ClientAddress>, LimitReached> {
         let Some(header) = &self.limiter.0.header else {
             return Ok(self.peer.map(ClientAddress));
@@ -239,8 +243,8 @@ fn client_address(
     }
 }
 
-/// The last address in the last of these headers, which the nearest proxy added; a client can forge what
-/// stands before it. `None`: there is no such header.
+/// The last address in the last of these headers, which the nearest proxy added; a client can forge
+/// what stands before it. `None`: there is no such header.
 fn forwarded_for(headers: &HeaderMap, name: &HeaderName) -> Option<Result<IpAddr, Malformed>> {
     let value = headers.get_all(name).iter().next_back()?.as_bytes();
     let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default();
@@ -250,8 +254,9 @@ fn forwarded_for(headers: &HeaderMap, name: &HeaderName) -> Option<Result<IpAddr
     Some(address.map_err(|_| Malformed))
 }
 
-/// What counts as one address: of IPv6 the /64 network, since a customer gets at least that. `None`: this
-/// machine itself has no limits, nor has a proxy on it that does not pass the client's address.
+/// What counts as one address: of IPv6 the /64 network, since a customer gets at least that.
+/// `None`: this machine itself has no limits, nor has a proxy on it that does not pass the client's
+/// address.
 fn limited(address: IpAddr) -> Option<IpAddr> {
     match address.to_canonical() {
         IpAddr::V4(Ipv4Addr::LOCALHOST) | IpAddr::V6(Ipv6Addr::LOCALHOST) => None,

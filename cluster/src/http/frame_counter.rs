@@ -1,10 +1,10 @@
-//! Counts the websocket frames (RFC 6455, section 5.2) that a client sends, as they are read. Socket.IO
-//! reports events only, but a ping or a packet for another namespace costs as much as an event, and a
-//! thousand of them fit into a few KiB.
+//! Counts the websocket frames (RFC 6455, section 5.2) that a client sends, as they are read.
+//! Socket.IO reports events only, but a ping or a packet for another namespace costs as much as an
+//! event, and a thousand of them fit into a few KiB.
 //!
-//! The counter has to know where the first frame begins: one that is off by a byte would take a flood
-//! of pings for the payload of a single frame. So it counts the ends of request heads. When the server
-//! acts on a request and no byte has followed its head, frames begin with the next byte.
+//! The counter has to know where the first frame begins: one that is off by a byte would take a
+//! flood of pings for the payload of a single frame. So it counts the ends of request heads. When
+//! the server acts on a request and no byte has followed its head, frames begin with the next byte.
 
 /// A frame counts once more for each of these many bytes.
 const BYTES_PER_FRAME: usize = 4 * 1024;
@@ -16,7 +16,8 @@ const MASK: usize = 4;
 pub(crate) struct FrameCounter {
     /// Requests that the server has acted on.
     served: usize,
-    /// Ends of heads that were read. Empty lines elsewhere count too, and then no websocket is accepted.
+    /// Ends of heads that were read. Empty lines elsewhere count too, and then no websocket is
+    /// accepted.
     heads: usize,
     /// The last four bytes of a head.
     last: u32,
@@ -48,8 +49,8 @@ impl FrameCounter {
         0
     }
 
-    /// Notes that the server acts on a request, for a websocket or not. False: the client has sent more
-    /// than the request's head, and a websocket must be refused.
+    /// Notes that the server acts on a request, for a websocket or not. False: the client has sent
+    /// more than the request's head, and a websocket must be refused.
     pub fn serve(&mut self, websocket: bool) -> bool {
         self.served += 1;
         let in_sync = self.served == self.heads && self.is_end_of_head();

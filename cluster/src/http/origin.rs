@@ -1,8 +1,8 @@
-//! Checks `Host` and `Origin` of every request, in the lobby and in rooms: is it meant for this server, and
-//! may the page that makes it connect?
+//! Checks `Host` and `Origin` of every request, in the lobby and in rooms: is it meant for this
+//! server, and may the page that makes it connect?
 //!
-//! A browser sends `Origin` with each websocket, and no page can change it. A client without one is not a
-//! browser and passes: it could send anything.
+//! A browser sends `Origin` with each websocket, and no page can change it. A client without one is
+//! not a browser and passes: it could send anything.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -17,8 +17,8 @@ use axum::{
 
 use crate::config::parse::{PublicUrl, authority};
 
-/// The origins whose pages may connect, apart from those on the host that the request is for: the public
-/// URL and the allowed ones.
+/// The origins whose pages may connect, apart from those on the host that the request is for: the
+/// public URL and the allowed ones.
 #[derive(Debug, Clone)]
 pub(crate) struct Origins(Vec<Origin>);
 
@@ -36,24 +36,23 @@ impl Origins {
         Origins(urls.filter_map(|url| Origin::parse(&url.origin())).collect())
     }
 
-    /// The host that the request was sent to, or why it is refused. An unknown name may belong to a page
-    /// that lets its own DNS name lead here (DNS rebinding), and is refused even without an `Origin`.
+    /// The host that the request was sent to, or why it is refused. An unknown name may belong to a
+    /// page that lets its own DNS name lead here (DNS rebinding), and is refused even without an
+    /// `Origin`.
     pub fn check(&self, request: &Request) -> Result<Authority, &'static str> {
         let host = single(request.headers(), HOST)?.ok_or("a Host header is needed")?;
         let Some(here) = authority(host).filter(|here| self.knows(here.host())) else {
-            return Err(
-                "unknown host name: start the lobby with --public-url or --allow-origin to allow it",
-            );
+            return Err("unknown host name: start the lobby with --public-url or --allow-origin");
         };
-        // `GET http://localhost/ HTTP/1.1`
+        // `GET http://localhost/ HTTP/1.1` names the host twice.
         let target = request.uri().authority();
         if target.is_some_and(|target| !target.as_str().eq_ignore_ascii_case(host)) {
-            return Err("the request is for another host than its Host header says");
+            return Err("the request's target and its Host header differ");
         }
         match single(request.headers(), ORIGIN)? {
-            Some(origin) if !self.may_connect(origin, &here) => Err(
-                "pages of other sites may not connect: start the lobby with --allow-origin to allow it",
-            ),
+            Some(origin) if !self.may_connect(origin, &here) => {
+                Err("pages of this origin may not connect: start the lobby with --allow-origin")
+            }
             Some(_) | None => Ok(here),
         }
     }
@@ -66,7 +65,8 @@ impl Origins {
         let Some(origin) = Origin::parse(origin) else {
             return false; // such as `null`, the origin of a file or of a sandboxed frame
         };
-        // A proxy that ends TLS does not tell the scheme: without a port in `Host`, it is the page's.
+        // A proxy that ends TLS does not tell the scheme: without a port in `Host`, it is the
+        // page's.
         let port = here.port_u16().unwrap_or(origin.default_port);
         origin.host == here.host() && origin.port == port || self.0.contains(&origin)
     }
@@ -99,7 +99,7 @@ fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, &'stati
     match (values.next().map(HeaderValue::to_str), values.next()) {
         (None, _) => Ok(None),
         (Some(Ok(value)), None) => Ok(Some(value)),
-        (Some(Ok(_)), Some(_)) => Err("Host and Origin may come once"),
+        (Some(Ok(_)), Some(_)) => Err("Host and Origin may occur once"),
         (Some(Err(_)), _) => Err("Host and Origin must be ASCII"),
     }
 }

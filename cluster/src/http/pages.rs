@@ -1,9 +1,9 @@
-//! Routes of the lobby besides Socket.IO: the page, `/cluster/` (`assets.rs`), and development endpoints
-//! that read the log and kill rooms. And what the lobby and rooms do with every request: the check of its
-//! origin (`origin.rs`), and security headers.
+//! Routes of the lobby besides Socket.IO: the page, `/cluster/` (`assets.rs`), and development
+//! endpoints that read the log and kill rooms. And what the lobby and rooms do with every request:
+//! the check of its origin (`origin.rs`), and security headers.
 //!
-//! Files are served only from the page's folder, and from where its symbolic links lead. Hidden ones
-//! (`.env`, `.git`) are not.
+//! Files are served only from the page's folder, and from where its symbolic links lead. Hidden
+//! ones (`.env`, `.git`) are not.
 
 use std::{
     io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound},
@@ -81,16 +81,16 @@ async fn page_headers(
     response
 }
 
-/// A hidden file, also percent-encoded; or `//name`, since the redirect to `//name/` would lead to another
-/// host.
+/// A hidden file, also percent-encoded; or `//name`, since the redirect to `//name/` would lead to
+/// another host.
 fn is_hidden(path: &str) -> bool {
     let path = path.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/");
     let hidden = |part: &str| part.starts_with('.') && part != ".well-known";
     path.starts_with("//") || path.split('/').any(hidden)
 }
 
-/// All that the page may load and do. If yours needs more, such as WebAssembly (`'wasm-unsafe-eval'` in
-/// `script-src`), add it here.
+/// All that the page may load and do. If yours needs more, such as WebAssembly
+/// (`'wasm-unsafe-eval'` in `script-src`), add it here.
 fn content_security_policy(settings: &Settings, here: &Authority) -> String {
     let cdn = match libraries_installed(settings) {
         true => String::new(),
@@ -128,8 +128,9 @@ async fn kill_room(
     StatusCode::ACCEPTED
 }
 
-/// `GET /dev/log?after=NUMBER`: the log's lines after this one, or all that are kept, and the last one's
-/// number. It answers at once: a request that waited would take one of the browser's six connections.
+/// `GET /dev/log?after=NUMBER`: the log's lines after this one, or all that are kept, and the last
+/// one's number. It answers at once: a request that waited would take one of the browser's six
+/// connections.
 async fn log(RawQuery(query): RawQuery) -> Response {
     let after = query.as_deref().and_then(|query| query.strip_prefix("after=")?.parse().ok());
     let Some((lines, last)) = subscriber::recent_lines(after.unwrap_or(0)) else {
@@ -139,8 +140,8 @@ async fn log(RawQuery(query): RawQuery) -> Response {
     ([(CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-/// Refuses requests for other hosts and from pages of other sites, and adds security headers. Others get
-/// their host as an [`Authority`] in their extensions.
+/// Refuses requests for other hosts and from pages of other sites, and adds security headers.
+/// Others get their host as an [`Authority`] in their extensions.
 pub(crate) fn check_origin(app: Router, origins: Origins) -> Router {
     let check = async |State(origins): State<Arc<Origins>>, mut request: Request, next: Next| {
         let mut response = match origins.check(&request) {

@@ -1,5 +1,5 @@
-//! Listens and serves HTTP/1.1, in the lobby and in rooms, with the same limits for accepted, handed-off
-//! and relayed connections.
+//! Listens and serves HTTP/1.1, in the lobby and in rooms, with the same limits for accepted,
+//! handed-off and relayed connections.
 
 use std::{
     convert::Infallible,
@@ -47,15 +47,15 @@ use crate::{
 
 /// The largest request line and headers together; browsers with many cookies send a few KiB.
 pub(crate) const MAX_HEADER_BYTES: usize = 16 * 1024;
-/// A client that acknowledges nothing for this long is gone. Without it the kernel would give up after a
-/// quarter of an hour, and the client's writer would wait.
+/// A client that acknowledges nothing for this long is gone. Without it the kernel would give up
+/// after a quarter of an hour, and the client's writer would wait.
 #[cfg(target_os = "linux")]
 const USER_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long to wait when accepting fails, as it does without free descriptors.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
-/// Accepts connections for ever, and calls `serve` for each. At the limit of all connections, further
-/// ones wait in the backlog.
+/// Accepts connections for ever, and calls `serve` for each. At the limit of all connections,
+/// further ones wait in the backlog.
 pub(crate) async fn accept<Served: Future<Output = ()> + Send + 'static>(
     listener: TcpListener,
     limiter: ConnectionLimiter,
@@ -102,9 +102,9 @@ impl Server {
         self.serve(stream, permit, keep_alive).await;
     }
 
-    /// Serves a socket that the lobby handed to this room: a browser's, or the end of a relay. It serves one
-    /// request: the next may be for the lobby. Over the limit it is rejected: if it waited, the lobby would
-    /// not notice and hand off ever more.
+    /// Serves a socket that the lobby handed to this room: a browser's, or the end of a relay. It
+    /// serves one request: the next may be for the lobby. Over the limit it is rejected: if it
+    /// waited, the lobby would not notice and hand off ever more.
     pub async fn serve_handed_off(
         self,
         socket: OwnedFd,

@@ -1,6 +1,6 @@
-//! A client's connection, from the first byte to the last. Back-pressure: it is read only as fast as the
-//! client may send and as the client takes what it is sent. The rest waits in the socket's buffers, where
-//! it costs others nothing.
+//! A client's connection, from the first byte to the last. Back-pressure: it is read only as fast
+//! as the client may send and as the client takes what it is sent. The rest waits in the socket's
+//! buffers, where it costs others nothing.
 
 use std::{
     io,
@@ -25,8 +25,8 @@ use crate::{
     },
 };
 
-/// How long a client may take to close a connection that was hung up: it may have to read what it was
-/// sent before.
+/// How long a client may take to close a connection that was hung up: it may have to read what it
+/// was sent before.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Holds its permit until it is closed, also after an upgrade to a websocket.
@@ -37,8 +37,8 @@ pub(crate) struct ThrottledStream<S> {
     rate: TokenBucket,
     /// Nothing is read before this is over.
     pause: Pin<Box<Sleep>>,
-    /// The last write found the socket full. Reads stop meanwhile: a websocket answers each ping, and the
-    /// answers would pile up.
+    /// The last write found the socket full. Reads stop meanwhile: a websocket answers each ping,
+    /// and the answers would pile up.
     write_blocked: bool,
     /// Woken when writes go on.
     blocked_reader: Option<Waker>,

@@ -21,7 +21,7 @@ use crate::{
     },
     runtime::scheduler::Scheduler,
     socketio::events::Encoded,
-    types::{Leave, Player, PlayerId, RoomId, short, to_raw},
+    types::{LeaveReason, Player, PlayerId, RoomId, short, to_raw},
 };
 
 /// The handle that every hook of a room gets.
@@ -194,7 +194,7 @@ impl<R: Room> RoomContext<R> {
     /// Sends a player back to the lobby; his page gets the reason, a code of your own such as `won`.
     pub fn send_to_lobby(&self, player: impl AsRef<PlayerId>, reason: impl Into<String>) {
         let player = player.as_ref().clone();
-        self.push(Output::SendToLobby { player, why: Leave::Sent(short(reason)) });
+        self.push(Output::SendToLobby { player, why: LeaveReason::Sent(short(reason)) });
     }
 
     /// Sends a player on to another room. He leaves this one when a seat is his there; if it has none
@@ -206,7 +206,7 @@ impl<R: Room> RoomContext<R> {
     /// Puts a player out; his page shows the reason. He may come again.
     pub fn kick(&self, player: impl AsRef<PlayerId>, reason: impl Into<String>) {
         let player = player.as_ref().clone();
-        self.push(Output::SendToLobby { player, why: Leave::Kicked(short(reason)) });
+        self.push(Output::SendToLobby { player, why: LeaveReason::Kicked(short(reason)) });
     }
 
     /// Puts a player out, and does not let him into this room again: he is refused with `banned`, and

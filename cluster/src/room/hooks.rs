@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     Bytes,
     room::context::RoomContext,
-    types::{Answer, Leave, Message, Player, Refusal},
+    types::{Answer, LeaveReason, Message, Player, Refusal},
 };
 
 /// One room: its state, and what it does when something happens.
@@ -15,7 +15,7 @@ use crate::{
 /// Hooks are called one at a time, in the order in which things on_notice, by the task that owns the
 /// state. A hook must not wait: give work away with [`RoomContext::spawn`] (futures) or [`RoomContext::compute`] (heavy
 /// work). A hook that takes longer than the heartbeat timeout gets its room killed as hung; one that
-/// panics ends the room, and no other, or with `--room-panic ends-hook` not even that: who has asked is
+/// panics ends the room, and no other, or with `--on-room-panic continue` not even that: who has asked is
 /// refused with `internal`.
 ///
 /// What a room prints is in the lobby's log: 2,000 lines at once and 200 in a second; the others are counted. It
@@ -85,7 +85,7 @@ pub trait Room: Sized + 'static {
 
     /// A player is out of the room for good, and not among its `players` any more: exactly once for each
     /// `on_join`, also for all who are there when the room ends. Default: nothing.
-    fn on_leave(&mut self, room: &RoomContext<Self>, player: &Player, why: Leave) {}
+    fn on_leave(&mut self, room: &RoomContext<Self>, player: &Player, why: LeaveReason) {}
 
     /// Called at the rate set with [`RoomContext::tick_rate`]; `dt` is the time since the last tick, measured.
     /// A room that was busy makes up for two ticks at most and skips the others; [`RoomContext::tick_delay`]

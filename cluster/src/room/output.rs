@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::{
     process::channel::FromRoom,
     socketio::events::{self, Encoded},
-    types::{Leave, PlayerId, RoomId},
+    types::{LeaveReason, PlayerId, RoomId},
 };
 
 /// What a hook queued.
@@ -13,7 +13,7 @@ pub(crate) enum Output {
     Send { to: PlayerId, event: Rc<Encoded> },
     Broadcast { event: Rc<Encoded>, except: Option<PlayerId>, volatile: bool },
     Sync,
-    SendToLobby { player: PlayerId, why: Leave },
+    SendToLobby { player: PlayerId, why: LeaveReason },
     SendToRoom { player: PlayerId, room: RoomId },
     Ban { player: PlayerId, reason: String },
     Frame(FromRoom),

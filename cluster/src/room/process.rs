@@ -19,7 +19,7 @@ use serde_json::{Value, value::RawValue};
 use tokio::{net::UnixStream, sync::mpsc, time::MissedTickBehavior};
 
 use crate::{
-    config::settings::RoomSettings,
+    config::settings::Settings,
     http::{
         connection_limits::{ConnectionLimiter, enforce_limits},
         origin::Origins,
@@ -62,7 +62,7 @@ pub(crate) fn main(kinds: &[Kind]) -> anyhow::Result<ExitCode> {
     let life = || {
         runtime.block_on(async {
             let (to_lobby, from_lobby) = channel::open(UnixStream::from_std(socket)?);
-            let result = live(kinds, &to_lobby, from_lobby.taking_sockets()).await;
+            let result = live(kinds, &to_lobby, from_lobby.accepting_sockets()).await;
             to_lobby.flush(CLOSE_TIMEOUT).await;
             result
         })
@@ -131,7 +131,7 @@ async fn live(kinds: &[Kind], to_lobby: &Sender, mut from_lobby: Receiver) -> an
     };
     fit_descriptors(&mut settings);
     ensure!(version == VERSION, "the lobby speaks version {version}, this room {VERSION}");
-    memory::confine(settings.memory);
+    memory::limit(settings.room_memory);
     to_lobby.send(&FromRoom::Warm)?;
     // Said before `on_open` may take the thread.
     to_lobby.flush(CLOSE_TIMEOUT).await;
@@ -187,7 +187,7 @@ struct Opened<'a> {
     room: RoomId,
     options: Box<RawValue>,
     about: RoomAbout,
-    settings: &'a RoomSettings,
+    settings: &'a Settings,
     to_lobby: &'a Sender,
     from_lobby: Receiver,
 }
@@ -206,7 +206,7 @@ async fn play<R: Room>(opened: Opened<'_>) -> anyhow::Result<()> {
     };
     let limiter = ConnectionLimiter::new(&settings.limits, settings.limits.max_connections.get())?;
     let tickets = Arc::new(Tickets::default());
-    let (ttl, on_panic) = (settings.ticket_ttl, Some(settings.panic));
+    let (ttl, on_panic) = (settings.ticket_ttl, Some(settings.on_room_panic));
     let core = Core::new(game, context, tickets.clone(), ttl, on_panic);
     let (inbox, items) = mpsc::unbounded_channel();
     let app = app(&room, settings, &limiter, inbox, tickets);
@@ -221,7 +221,7 @@ async fn play<R: Room>(opened: Opened<'_>) -> anyhow::Result<()> {
 }
 
 /// Allows as many connections as this process may have files open; each of them is one.
-fn fit_descriptors(settings: &mut RoomSettings) {
+fn fit_descriptors(settings: &mut Settings) {
     use rustix::process::{Resource, getrlimit};
     if let Some(have) = getrlimit(Resource::Nofile).current {
         let most = u32::try_from(have.saturating_sub(OTHER_FILES)).unwrap_or(u32::MAX);
@@ -233,7 +233,7 @@ fn fit_descriptors(settings: &mut RoomSettings) {
 /// Socket.IO for those who have a ticket.
 fn app(
     room: &RoomId,
-    settings: &RoomSettings,
+    settings: &Settings,
     limiter: &ConnectionLimiter,
     inbox: mpsc::UnboundedSender<FromClient<PlayerId>>,
     tickets: Arc<Tickets>,

@@ -1,5 +1,5 @@
-//! The public port. If a connection begins with a request for a room, the lobby hands the socket to the
-//! room's process before it has read a byte, and has no more to do with it. It serves all other
+//! The public port. If a connection begins with a request for a room, the lobby hands the socket to
+//! the room's process before it has read a byte, and has no more to do with it. It serves all other
 //! connections itself; `relay.rs` is for those that ask for a room later.
 
 use std::{
@@ -61,8 +61,8 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Serves a new connection or hands it off. It peeks here and not in the accept loop, where one silent
-    /// client would block all others.
+    /// Serves a new connection or hands it off. It peeks here and not in the accept loop, where one
+    /// silent client would block all others.
     pub async fn receive(self, stream: TcpStream, permit: ConnectionPermit) {
         let room = async { if self.hand_off { peek_room(&stream).await } else { None } };
         let Ok(room) = timeout(self.server.header_timeout, room).await else {
@@ -85,8 +85,8 @@ impl Gateway {
     }
 }
 
-/// The room that the first request is for, without reading a byte of it. `None` for any other request,
-/// and for a client that has hung up: the HTTP server handles both.
+/// The room that the first request is for, without reading a byte of it. `None` for any other
+/// request, and for a client that has hung up: the HTTP server handles both.
 async fn peek_room(stream: &TcpStream) -> Option<RoomId> {
     loop {
         let ready = stream.ready(Interest::READABLE).await.ok()?;

@@ -1,6 +1,6 @@
-//! Relays a websocket to a room when its connection cannot be handed off: the lobby has read requests from
-//! it before, as from a proxy in front that reuses connections. The room gets one end of a new socket pair,
-//! and the lobby copies.
+//! Relays a websocket to a room when its connection cannot be handed off: the lobby has read
+//! requests from it before, as from a proxy in front that reuses connections. The room gets one end
+//! of a new socket pair, and the lobby copies.
 
 use std::{
     pin::pin,
@@ -33,8 +33,8 @@ use crate::{
     runtime::clock::timeout, types::RoomId,
 };
 
-/// How long a room may take to answer, and either side to take what it is sent: longer than the default
-/// time after which a room counts as hung.
+/// How long a room may take to answer, and either side to take what it is sent: longer than the
+/// default time after which a room counts as hung.
 const IO_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the rest from one side may take after the other has closed.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -54,7 +54,7 @@ async fn relay(
         return (StatusCode::NOT_FOUND, "there is no such room\n").into_response();
     };
     if !request.headers().contains_key(UPGRADE) {
-        return (StatusCode::UPGRADE_REQUIRED, "a room speaks websocket\n").into_response();
+        return (StatusCode::UPGRADE_REQUIRED, "rooms accept websockets only\n").into_response();
     }
     let browser = upgrade::on(&mut request);
     let Ok(stream) = connect(&sender).await else {
@@ -110,8 +110,8 @@ async fn copy(browser: upgrade::OnUpgrade, room: upgrade::OnUpgrade) {
     }
 }
 
-/// `tokio::io::copy_bidirectional` has no timeout for writes. While a write to one side is blocked, nothing
-/// is read from the other, and it would never be found gone.
+/// `tokio::io::copy_bidirectional` has no timeout for writes. While a write to one side is blocked,
+/// nothing is read from the other, and it would never be found gone.
 async fn copy_one_way(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
     let mut buffer = vec![0; BUFFER_SIZE];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {

@@ -1,5 +1,5 @@
 //! A panic in a hook of a room: what it said, and what becomes of the room. In a room's process the
-//! setting `--room-panic` decides; in a `TestRoom` a panic goes on and fails the test, unless `TestRoom::on_panic` decides.
+//! setting `--on-room-panic` decides; in a `TestRoom` a panic goes on and fails the test, unless `TestRoom::on_panic` decides.
 
 use std::{
     any::Any,
@@ -53,8 +53,8 @@ impl Hooks {
     pub fn panicked(&mut self, hook: &'static str, panic: Panic) {
         match self.on_panic {
             None => resume_unwind(panic),
-            Some(RoomPanic::EndsHook) => survived(hook, &panic),
-            Some(RoomPanic::EndsRoom) => {
+            Some(RoomPanic::Continue) => survived(hook, &panic),
+            Some(RoomPanic::EndRoom) => {
                 self.crashed.get_or_insert(crash(hook, &panic));
             }
         }
@@ -84,11 +84,11 @@ fn text(panic: &Panic) -> &str {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a word")
 }
 
-/// What becomes of a room in which a hook panics.
+/// What happens to a room when one of its hooks panics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum RoomPanic {
-    /// Its state may be half changed: everyone is sent to the lobby.
-    EndsRoom,
-    /// The player who has asked is refused with `internal`, and the room goes on.
-    EndsHook,
+    /// End the room, since its state may be half changed. Its players return to the lobby.
+    EndRoom,
+    /// Refuse the request with `internal`, and keep the room running.
+    Continue,
 }

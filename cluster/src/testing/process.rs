@@ -14,11 +14,11 @@ use rustix::process::Pid;
 use serde_json::Value;
 
 /// A program that gets no settings but the test's. Only how connections come to rooms can be chosen for all tests:
-/// `CLUSTER_RELAY=true cargo test`, or `CLUSTER_ROOM_PORTS=31000-31999`.
+/// `CLUSTER_NO_HANDOFF=true cargo test`.
 pub fn command(program: impl AsRef<Path>) -> Command {
     let mut command = Command::new(program.as_ref());
     let ours = |name: &str| name.starts_with("CLUSTER_") || name == "RUST_LOG";
-    let routing = |name: &str| matches!(name, "CLUSTER_RELAY" | "CLUSTER_ROOM_PORTS");
+    let routing = |name: &str| name == "CLUSTER_NO_HANDOFF";
     let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     for name in names.filter(|name| ours(name) && !routing(name)) {
         command.env_remove(name);

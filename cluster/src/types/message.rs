@@ -32,10 +32,10 @@ impl Message for () {
 
 /// Declares message types: enums and structs without generics, with their attributes.
 ///
-/// Each gets `Debug`, `Clone`, serde's `Serialize` and `Deserialize`, and a TypeScript declaration in
-/// `static/messages.d.ts`. The variant of an enum, in snake_case, is the name of an event; what it
-/// holds is the event's data. A field of a type that has no declaration, such as one of another crate,
-/// says how TypeScript sees it: `#[cfg_attr(debug_assertions, ts(type = "string"))]`.
+/// Each gets `Debug`, `Clone`, serde's `Serialize` and `Deserialize`, and a TypeScript declaration
+/// in `static/messages.d.ts`. The variant of an enum, in snake_case, is the name of an event; what
+/// it holds is the event's data. A field of a type that has no declaration, such as one of another
+/// crate, says how TypeScript sees it: `#[cfg_attr(debug_assertions, ts(type = "string"))]`.
 ///
 /// ```
 /// cluster::messages! {

@@ -14,7 +14,7 @@ pub use self::{
     answer::{Answer, Reply, deferred, ok, reply},
     message::{Message, Nothing},
     player::{Player, PlayerId, RoomId},
-    reason::{Exit, Leave},
+    reason::{Exit, LeaveReason},
     refusal::{Refusal, refuse},
 };
 pub(crate) use self::{

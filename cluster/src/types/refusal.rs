@@ -15,7 +15,8 @@ pub struct Refusal {
     message: Cow<'static, str>,
 }
 
-/// A refusal with a code, in snake_case, and a text of your own: `Err(refuse("not_host", "Only the host starts."))`.
+/// A refusal with a code, in snake_case, and a text of your own: `Err(refuse("not_host", "Only the
+/// host starts."))`.
 pub fn refuse(
     code: impl Into<Cow<'static, str>>,
     message: impl Into<Cow<'static, str>>,

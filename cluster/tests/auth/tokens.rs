@@ -96,7 +96,7 @@ async fn a_token_that_gets_old_is_replaced_for_as_long_as_its_player_comes() {
     let TestPlayer { you, mut token, .. } = cluster.player("Ann").await;
     let first = token.clone();
     let mut tokens = 1;
-    // Three seconds from one to the next: with two of them he outlives the first.
+    // Three seconds from one to the next: two of them outlive the first.
     while tokens < 4 {
         let (_, welcome) = show_token(&cluster, &json!(token)).await;
         assert_eq!(welcome["you"], you, "{welcome}");
@@ -108,7 +108,7 @@ async fn a_token_that_gets_old_is_replaced_for_as_long_as_its_player_comes() {
         tokio::time::sleep(Duration::from_millis(400)).await;
     }
     assert!(is_refused(&cluster, &json!(first)).await);
-    assert!(!cluster.text().contains("wrong tokens"), "he has only come back late");
+    assert!(!cluster.text().contains("wrong tokens"), "an expired token is no wrong token");
 }
 
 #[tokio::test]
@@ -184,7 +184,7 @@ async fn who_logs_out_himself_hears_the_answer_and_one_who_plays_elsewhere_is_no
     bobs.event("joined").await;
     let token = json!({ "token": bob.token });
     cluster.visitor().await.ask("logout", token).await.expect("whoever has the token may");
-    assert_eq!(bobs.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)), "he plays on");
+    assert_eq!(bobs.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)), "Bob plays on");
     bobs.leave().await;
     assert_eq!(bob.back().await["refused"]["code"], "bad_token");
     // Nothing of this is on disk.

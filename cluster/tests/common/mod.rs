@@ -8,7 +8,7 @@ pub mod raw;
 
 /// For tests that say more, and come back more often, than a public game allows.
 pub const NO_RATE_LIMITS: [&str; 4] =
-    ["--events-per-second", "1000000", "--connects-per-second", "1000000"];
+    ["--events-per-second", "1000000", "--max-connects-per-second", "1000000"];
 
 /// Where the game's page is.
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/game");

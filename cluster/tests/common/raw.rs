@@ -76,7 +76,7 @@ impl Raw {
         raw.rest().await
     }
 
-    /// Who is gone already hears nothing; that shows in what he answers.
+    /// A write error shows as the end of the answer.
     pub async fn send(&mut self, text: &str) {
         self.send_bytes(text.as_bytes()).await;
     }
@@ -105,8 +105,8 @@ impl Raw {
         while let Ok(Ok(_)) = timeout(STUCK, stream.write(&chunk)).await {}
     }
 
-    /// Sends this again and again and reads nothing, until the other end has had enough, or this much. How much
-    /// was taken.
+    /// Sends this again and again and reads nothing, until the other end has had enough, or this
+    /// much. How much was taken.
     pub async fn send_for_ever(&mut self, bytes: &[u8], most: usize) -> usize {
         let mut taken = 0;
         let sending = async {

@@ -69,8 +69,7 @@ async fn silence(storm: &mut Storm) {
 }
 
 async fn floods(storm: &mut Storm) {
-    let must =
-        "who floods the lobby or his room is read slowly and soon gone, and others are answered";
+    let must = "a client that floods the lobby or its room is throttled and disconnected, and others are answered";
     let inject = async |storm: &mut Storm| {
         let mut ann = storm.cluster.player("Ann").await;
         (0..20_000).for_each(|_| ann.lobby().emit("list", json!({})));
@@ -135,7 +134,7 @@ async fn fall_silent(reroute: &Value) -> WebSocketStream<MaybeTlsStream<TcpStrea
 }
 
 async fn ghosts(storm: &mut Storm) {
-    let must = "who vanishes without a word, or stops reading what his room sends, is no ghost for ten seconds";
+    let must = "a client that vanishes or stops reading is disconnected within ten seconds";
     let inject = async |storm: &mut Storm| {
         let rooms = [storm.crew().room.clone(), storm.last_crew().room.clone()];
         let mut silent = Vec::new();
@@ -163,7 +162,7 @@ async fn ghosts(storm: &mut Storm) {
     storm.fault(must, inject).await;
 }
 
-/// How far he comes between `reroute` and `joined`.
+/// How far the client gets between `reroute` and `joined`.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Nowhere,
@@ -237,7 +236,7 @@ async fn twice(storm: &mut Storm) {
     let inject = async |storm: &mut Storm| {
         let mut ann = storm.cluster.player("Ann").await;
         let mut first = ann.enter("join", json!({ "room": storm.crew().room })).await;
-        // He is sent there, because he has a seat.
+        // Rerouted at once, because of the seat.
         ann.back().await;
         let reroute = ann.rerouted().await;
         let mut second = ann.take(&reroute).await;
@@ -258,7 +257,7 @@ async fn twice(storm: &mut Storm) {
             }
         }
         storm.notes.push(format!("{served} of 300 welcomed"));
-        // However often he was refused, that is over soon.
+        // However often they were refused, that ends soon.
         let again = async {
             loop {
                 let auth = json!({ "token": ann.token });

@@ -34,7 +34,7 @@ async fn a_thousand_players_whose_room_dies_are_all_in_the_lobby_again_and_told_
     println!("{CROWD} in one room after {:.1?}", begun.elapsed());
     let killed = Instant::now();
     cluster.signal_room(&room, Signal::KILL).await;
-    let returned = json!({ "room": room, "reason": "crashed" });
+    let returned = json!({ "room": room, "reason": { "code": "crashed" } });
     let back = crowd.into_iter().map(async |(ann, mut client)| {
         client.end().await;
         // As the page does, so that not all come at once.

@@ -1,5 +1,6 @@
-//! A player in the storm: he asks his room again and again, and says at once if that goes wrong. When he
-//! loses his connection he goes to the lobby, as a page does, and waits there for the next room.
+//! A player in the storm: sends requests to the room again and again and reports any failure at
+//! once. When the connection is lost, the player returns to the lobby, as a page does, and waits
+//! there for the next room.
 
 use std::{
     sync::{
@@ -16,8 +17,8 @@ use tokio::{
     time::sleep,
 };
 
-/// Between an answer and the next question. Two processors carry five hundred players who ask that often,
-/// in a debug build, and have time for the faults.
+/// Between an answer and the next question. Two processors carry five hundred players who ask that
+/// often, in a debug build, and have time for the faults.
 const STEP: Duration = Duration::from_millis(400);
 /// Who finds no lobby tries again; no page would wait less.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -51,7 +52,7 @@ pub struct Back {
     pub id: Value,
     /// As the lobby's `welcome` has it.
     pub returned: Value,
-    /// The reason for which his room said that it lets him go, if it did.
+    /// The reason with which the room sent the player away, if it did.
     pub told: Option<String>,
     /// Which one it is.
     pub lobby: u64,
@@ -67,7 +68,7 @@ pub struct Guest {
 #[derive(Default)]
 struct Life {
     answers: AtomicU64,
-    /// His room comes to harm: he may lose his connection.
+    /// The room is about to fail: the connection may be lost.
     may_fall: AtomicBool,
 }
 
@@ -101,15 +102,15 @@ impl Guest {
         self.order(Order::Emit(event.to_owned(), data));
     }
 
-    /// Asks his room.
+    /// Sends a request to the room.
     pub async fn ask(&self, event: &str, data: Value) -> Value {
         let (to, answer) = oneshot::channel();
         self.order(Order::Ask(event.to_owned(), data, to));
-        let answer = answer.await.expect("he is in a room");
+        let answer = answer.await.expect("in a room");
         answer.get("ok").unwrap_or_else(|| panic!("{event}: {answer}")).clone()
     }
 
-    /// How many good answers he has had.
+    /// How many good answers have arrived.
     pub fn answers(&self) -> u64 {
         self.life.answers.load(Relaxed)
     }
@@ -160,8 +161,9 @@ impl Body {
             }
             let told = client.try_event("reroute").await;
             drop(client);
-            lobby =
-                self.come_back(told.and_then(|told| Some(told["reason"].as_str()?.into()))).await;
+            lobby = self
+                .come_back(told.and_then(|told| Some(told["reason"]["code"].as_str()?.into())))
+                .await;
         }
     }
 
@@ -175,7 +177,7 @@ impl Body {
         Client::redeem(&reroute).await
     }
 
-    /// `None`: he is not needed any more. Else his connection has ended.
+    /// `None`: the test is over. Otherwise the connection has ended.
     async fn play(
         &self,
         client: &mut Client,
@@ -207,7 +209,7 @@ impl Body {
                             let _ = to.send(answer);
                         }
                     },
-                    // Noticed before he asks again.
+                    // Noticed before the next request.
                     () = client.ended() => return Some(()),
                 }
             }
@@ -215,7 +217,7 @@ impl Body {
         None
     }
 
-    /// Connects to the lobby with his token, as often as it takes.
+    /// Connects to the lobby with the token, as often as it takes.
     async fn come_back(&self, told: Option<String>) -> Client {
         loop {
             let auth = json!({ "token": self.token });
@@ -224,7 +226,7 @@ impl Body {
                 && let Some(welcome) = lobby.try_event("welcome").await
             {
                 if welcome["you"] != self.you {
-                    self.world.harmed(format!("{} is not himself: {welcome}", self.you));
+                    self.world.harmed(format!("{} is somebody else now: {welcome}", self.you));
                 }
                 let (id, returned) = (self.you["id"].clone(), welcome["returned"].clone());
                 let back = Back { id, returned, told, lobby: lobbies, at: Instant::now() };

@@ -1,4 +1,5 @@
-//! Five hundred players in fifty rooms, who play while faults are injected, and what must be so after each.
+//! Five hundred players in fifty rooms, who play while faults are injected, and what must be so
+//! after each.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -27,7 +28,8 @@ use crate::{
 const WARM: usize = 2;
 const ROOMS: usize = 50;
 const PLAYERS: usize = 10;
-/// What every storm's lobby is started with: rooms stay when they are empty, and one boss opens all.
+/// What every storm's lobby is started with: rooms stay when they are empty, and one boss opens
+/// all.
 const FLAGS: [&str; 14] = [
     "--max-rooms",
     "100",
@@ -61,11 +63,11 @@ pub struct Storm {
     pub notes: Vec<String>,
 }
 
-/// A lobby in which two storms pass without faults, so that its memory has grown as it does for so many
-/// players, and a third one with these: after that it holds what it held before.
+/// A lobby in which two storms pass without faults, so that its memory has grown as it does for so
+/// many players, and a third one with these: after that it holds what it held before.
 pub async fn changing_weather(more: &[&str], faults: impl AsyncFnOnce(&mut Storm)) {
-    // The log that is kept for the page would hold what the faults have written; and memory that many
-    // threads have each put aside for themselves is no leak.
+    // The log that is kept for the page would hold what the faults have written; and memory that
+    // many threads have each put aside for themselves is no leak.
     let flags = flags(&[&["--dev=false"], more].concat());
     let cluster = start_game_with(&flags, &[("MALLOC_ARENA_MAX", "1")]).await;
     let first = Baseline::of(&cluster, WARM).await;
@@ -208,7 +210,8 @@ impl Storm {
         crew
     }
 
-    /// All of them are in the lobby and were told this reason; they join a new room with these options.
+    /// All of them are in the lobby and were told this reason; they join a new room with these
+    /// options.
     pub async fn are_back(&mut self, crew: Crew, reason: &str, options: Value) {
         let begun = Instant::now();
         let mut missing: HashSet<String> =
@@ -217,7 +220,7 @@ impl Storm {
         while !missing.is_empty() {
             let back = soon("the victims are back", self.back.recv()).await.expect("they live");
             assert!(missing.remove(&back.id.to_string()), "one of the victims: {back:?}");
-            assert_eq!(back.returned, json!({ "room": crew.room, "reason": reason }));
+            assert_eq!(back.returned, json!({ "room": crew.room, "reason": { "code": reason } }));
             last = back.at;
         }
         self.notes.push(format!("all back after {:.2?}", last.duration_since(begun)));
@@ -236,7 +239,8 @@ impl Storm {
         self.crews.push(crew);
     }
 
-    /// All five hundred play, in the same lobby; it counts seats as the rooms do, and has no other rooms.
+    /// All five hundred play, in the same lobby; it counts seats as the rooms do, and has no other
+    /// rooms.
     pub async fn is_unharmed(&mut self) {
         let answers = |crew: &Crew| crew.guests.iter().map(Guest::answers).collect::<Vec<_>>();
         let before: Vec<_> = self.crews.iter().map(answers).collect();
@@ -247,7 +251,7 @@ impl Storm {
                 .all(|(now, before)| now.iter().zip(before).all(|(now, before)| *now >= before + 2))
         };
         eventually("everyone plays", || all_play().then_some(())).await;
-        // Who has just left is still on his way out.
+        // One who has just left may still be leaving.
         let count = async |crew: &Crew| while crew.count().await != (PLAYERS, PLAYERS as u64) {};
         soon("ten in each room", join_all(self.crews.iter().map(count))).await;
         let rooms: HashSet<String> = self.crews.iter().map(|crew| crew.room.to_string()).collect();
@@ -279,7 +283,7 @@ impl Storm {
         while arrived < ROOMS * PLAYERS {
             let back = soon("everyone is back", self.back.recv()).await.expect("they live");
             arrived += usize::from(back.lobby == newest);
-            // He may have been in the old one for a moment.
+            // The player may have been in the old one for a moment.
             told.entry(back.id.to_string()).or_insert(back.told);
         }
         told.into_values().collect()

@@ -302,7 +302,7 @@ impl Lobby for Obedient {
         let how = match how {
             Arrival::New => "new".to_owned(),
             Arrival::Resumed => "resumed".to_owned(),
-            Arrival::Returned { reason, .. } => reason,
+            Arrival::Returned { reason, .. } => reason.to_string(),
         };
         self.note(format!("on_arrive {} {how}", player.name));
         // As the default does.
@@ -353,11 +353,7 @@ impl RoomManager<Unruly> for Obedient {
 
     fn on_room_exit(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<Options>, exit: Exit) {
         let winner = self.winners.remove(&room.id);
-        lobby.broadcast(News::Exited {
-            room: room.id.clone(),
-            how: exit.reason().to_owned(),
-            winner,
-        });
+        lobby.broadcast(News::Exited { room: room.id.clone(), how: exit.to_string(), winner });
     }
 }
 

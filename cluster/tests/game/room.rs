@@ -8,8 +8,8 @@ use std::{
 };
 
 use cluster::{
-    Answer, Bytes, ComputeError, Job, Leave, Player, PlayerId, Refusal, Room, RoomContext, RoomId,
-    Timer, Work, deferred, ok, refuse, reply,
+    Answer, Bytes, ComputeError, Job, LeaveReason, Player, PlayerId, Refusal, Room, RoomContext,
+    RoomId, Timer, Work, deferred, ok, refuse, reply,
 };
 use rustix::process::{Signal, getpid, kill_process};
 use serde::Serialize;
@@ -67,7 +67,8 @@ cluster::messages! {
         },
         /// The numbers that were kept.
         Logged,
-        /// One more than he said last, the first time 1; else it counts as out of order.
+        /// One more than the player's last number, at first 1; anything else counts as out of
+        /// order.
         Next {
             n: u64,
         },
@@ -95,7 +96,7 @@ cluster::messages! {
         LockRoom {
             locked: bool,
         },
-        /// On to another room: himself, or somebody else.
+        /// On to another room: the player who asks, or another one.
         SendToRoom {
             room: RoomId,
             player: Option<PlayerId>,
@@ -122,7 +123,8 @@ cluster::messages! {
         EmptyTimeout {
             ms: Option<u64>,
         },
-        /// Send so many bytes to the one who asks, to everyone, and to everyone who is quick enough.
+        /// Send so many bytes to the one who asks, to everyone, and to everyone who is quick
+        /// enough.
         Bytes {
             n: usize,
         },
@@ -300,7 +302,7 @@ impl Room for Unruly {
         self.census.returns += 1;
     }
 
-    fn on_leave(&mut self, _: &RoomContext<Self>, player: &Player, why: Leave) {
+    fn on_leave(&mut self, _: &RoomContext<Self>, player: &Player, why: LeaveReason) {
         self.panic_in("on_leave", Some(player));
         *self.census.leaves.entry(why.to_string()).or_default() += 1;
         if !self.options.quiet {

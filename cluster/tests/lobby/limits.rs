@@ -1,11 +1,8 @@
-//! Limits: of rooms, ports and sizes. What is beyond one is refused, and nothing else suffers.
+//! Limits: of rooms and sizes. What is beyond one is refused, and nothing else suffers.
 
-use std::{
-    net::{TcpListener, TcpStream},
-    time::Duration,
-};
+use std::time::Duration;
 
-use cluster::testing::{TestPlayer, eventually, soon};
+use cluster::testing::{TestPlayer, soon};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -25,50 +22,6 @@ async fn one_room_more_than_allowed_is_refused() {
     ann.ask("close", json!({ "room": room })).await.expect("its room");
     ann.lobby().event("exited").await;
     ann.ask("open", json!({})).await.expect("there is a place again");
-}
-
-#[tokio::test]
-async fn rooms_take_the_free_ports_of_their_range_and_then_there_are_none() {
-    let (taken, low) = three_ports(0);
-    let range = format!("{low}-{}", low + 2);
-    let cluster = start_game(&["--room-ports", &range, "--pool", "0"]).await;
-    let mut ports: Vec<u16> = Vec::new();
-    for name in ["Ann", "Bob"] {
-        let mut player = cluster.player(name).await;
-        let reroute = player.seat("create", json!({})).await;
-        let port = reroute["url"].as_str().and_then(|url| url.rsplit(':').next()?.parse().ok());
-        ports.push(port.expect("a port"));
-    }
-    assert_eq!(ports, [low + 1, low + 2], "the first is taken by somebody else");
-    let mut cid = cluster.player("Cid").await;
-    assert_eq!(cid.ask("create", json!({})).await, Err("no_room".into()));
-    cluster.logged(&format!("error: no free port in {range}")).await;
-    assert_eq!(cid.ask("seat_of", json!({})).await, Ok(Value::Null));
-    drop(taken);
-    cid.enter("create", json!({})).await;
-}
-
-#[tokio::test]
-async fn who_comes_to_a_warm_room_is_not_kept_waiting() {
-    let (taken, low) = three_ports(1);
-    drop(taken);
-    let range = format!("{low}-{low}");
-    let cluster = start_game(&["--room-ports", &range, "--pool", "1"]).await;
-    let at = ("127.0.0.1", low);
-    eventually("a warm room that listens", || TcpStream::connect(at).ok()).await;
-    let mut raw = Raw::connect(&format!("http://127.0.0.1:{low}")).await;
-    raw.send(&websocket("/rooms/0/socket.io", &[])).await;
-    assert_eq!(raw.rest().await, "");
-    cluster.player("Ann").await.enter("create", json!({})).await;
-}
-
-/// Three ports in a row of which the first is taken by us and the others are free; for each test others.
-fn three_ports(test: u16) -> (TcpListener, u16) {
-    // Below those that the system gives out by itself.
-    let bind = |port| TcpListener::bind(("127.0.0.1", port)).ok();
-    let start = 20_000 + (std::process::id() % 1000) as u16 * 10 + test * 5;
-    let found = (start..).find_map(|low| Some((bind(low)?, bind(low + 1)?, bind(low + 2)?, low)));
-    found.map(|(taken, _, _, low)| (taken, low)).expect("free ports")
 }
 
 #[tokio::test]
@@ -99,10 +52,10 @@ async fn a_message_that_is_too_large_is_refused_and_a_huge_one_ends_its_own_conn
 
 #[tokio::test]
 async fn who_tries_codes_is_stopped_also_when_he_finds_one() {
-    let cluster = start_game(&["--wrong-codes-per-minute", "5"]).await;
+    let cluster = start_game(&["--max-code-attempts-per-minute", "5"]).await;
     let mut boss = cluster.player("Boss").await;
     let room = boss.ask("open", json!({ "private": true })).await.expect("a room");
-    let code = boss.ask("about", json!({ "room": room })).await.expect("his room")["code"].take();
+    let code = boss.ask("about", json!({ "room": room })).await.expect("the room")["code"].take();
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     for _ in 0..5 {
         let guess = json!({ "code": "AAAAAA" });
@@ -136,7 +89,8 @@ async fn who_wants_answers_and_reads_none_is_not_listened_to_and_gone() {
     flood.send(&websocket("/socket.io", &[])).await;
     assert_eq!(status(&flood.head().await), 101);
     flood.send_frame("40").await;
-    // A websocket's pings, each of which is to be answered, and now and then Engine.IO's answer to its own.
+    // A websocket's pings, each of which is to be answered, and now and then Engine.IO's answer to
+    // its own.
     let ping = [&[0x89, 0x80 | 125, 0, 0, 0, 0][..], &[b'x'; 125]].concat();
     let alive = [0x81, 0x80 | 1, 0, 0, 0, 0, b'3'];
     // More than any socket's buffers hold.
@@ -147,7 +101,7 @@ async fn who_wants_answers_and_reads_none_is_not_listened_to_and_gone() {
 
 #[tokio::test]
 async fn a_browser_for_which_too_much_waits_is_cut_although_there_is_no_place_to_say_so() {
-    let cluster = start_game(&["--max-unsent", "3"]).await;
+    let cluster = start_game(&["--max-outbound-packets", "3"]).await;
     for _ in 0..5 {
         let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
         client.event("joined").await;
@@ -183,7 +137,7 @@ async fn a_browser_that_does_not_answer_is_gone() {
     let mut bob = cluster.player("Bob").await;
     let mut raw = join_in_silence(&mut bob, &room).await;
     assert_eq!(anns.event("player_joined").await["player"], bob.you);
-    // He says nothing more, not even that he lives.
+    // Silent from now on, pongs included.
     assert_eq!(anns.event("player_left").await["player"], bob.you);
     raw.rest().await;
     assert_eq!(anns.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)), "who answers stays");
@@ -191,7 +145,7 @@ async fn a_browser_that_does_not_answer_is_gone() {
 
 #[tokio::test]
 async fn who_says_more_than_may_wait_is_told_and_cut() {
-    let flags = ["--max-waiting", "100", "--events-per-second", "1000"];
+    let flags = ["--max-queued-events", "100", "--events-per-second", "1000"];
     let cluster = start_game(&flags).await;
     let mut ann = cluster.player("Ann").await;
     ann.lobby().emit("block", json!({ "ms": 3000 }));
@@ -240,7 +194,7 @@ async fn however_many_connect_rooms_find_open_files() {
 
 #[tokio::test]
 async fn who_does_not_read_is_gone_when_too_much_waits_for_him() {
-    let cluster = start_game(&["--max-unsent", "10", "--ping-timeout", "1m"]).await;
+    let cluster = start_game(&["--max-outbound-packets", "10", "--ping-timeout", "1m"]).await;
     let mut anns = cluster.player("Ann").await.enter("create", json!({})).await;
     let room = anns.event("joined").await["room"].take();
     let mut bob = cluster.player("Bob").await;
@@ -253,5 +207,5 @@ async fn who_does_not_read_is_gone_when_too_much_waits_for_him() {
             return assert_eq!(anns.event("player_left").await["player"], bob.you);
         }
     }
-    panic!("he is still there");
+    panic!("the player is still there");
 }

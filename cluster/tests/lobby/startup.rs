@@ -47,8 +47,9 @@ fn a_bad_flag_or_variable_is_refused() {
     refuses(&["--room-memory", "512"], &[], "at least 16m");
     refuses(&["--max-message", "1023"], &[], "at least 1k");
     refuses(&["--pool", "18446744073709551615"], &[], "open files are too few");
-    refuses(&["--room-ports", "9-1"], &[], "LOW must be from 1 to HIGH");
     refuses(&["--ready-timeout", "5"], &[], "--ready-timeout");
+    refuses(&["--ready-timeout", "5"], &[], "time unit needed");
+    refuses(&["--ready-timeout", "0s"], &[], "more than zero");
     refuses(&["--public-url", "play.example.org"], &[], "https://play.example.org");
     refuses(&["--heartbeat", "5s"], &[], "at least twice");
     refuses(&[], &[("CLUSTER_PORT", "http")], "'http'");
@@ -72,7 +73,7 @@ fn a_key_file_that_is_no_key_is_refused() {
     let path = key.display().to_string();
     refuses(&["--port", "0", "--key-file", &path], &[], "9 bytes instead of 32");
     let nowhere = folder.path().join("missing/lobby.key").display().to_string();
-    refuses(&["--port", "0", "--key-file", &nowhere], &[], "missing/lobby.key is of no use");
+    refuses(&["--port", "0", "--key-file", &nowhere], &[], "missing/lobby.key: No such file");
     refuses(&["--port", "0", "--old-key-file", &path], &[], "9 bytes instead of 32");
 }
 
@@ -95,7 +96,8 @@ fn help_names_every_setting_and_its_variable() {
     let output = run(&["--help"], &[]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success());
-    for setting in ["--port", "CLUSTER_PORT", "--room-ports", "CLUSTER_POOL", "--static-dir"] {
+    for setting in ["--port", "CLUSTER_PORT", "CLUSTER_POOL", "CLUSTER_MAX_MESSAGE", "--static-dir"]
+    {
         assert!(text.contains(setting), "{setting}: {text}");
     }
 }

@@ -35,7 +35,7 @@ impl Story {
     /// The line is cut, she is back and told why, her seat and the room are gone, others can play.
     async fn ends(mut self, how: &str) {
         assert!(!self.client.end().await, "no room says that it dies");
-        let returned = json!({ "room": self.room, "reason": how });
+        let returned = json!({ "room": self.room, "reason": { "code": how } });
         assert_eq!(self.ann.back().await["returned"], returned);
         assert_eq!(self.ann.ask("seat_of", json!({})).await, Ok(Value::Null));
         let exited = json!({ "room": self.room, "how": how, "winner": null });
@@ -118,7 +118,7 @@ async fn opens(opening: &str, flags: &[&str]) -> (String, String) {
 #[tokio::test]
 async fn who_waits_for_a_room_that_never_becomes_ready_is_refused() {
     let (code, how) = opens("never", &["--ready-timeout", "500ms"]).await;
-    assert_eq!((&*code, &*how), ("no_room", "never_ready"));
+    assert_eq!((&*code, &*how), ("no_room", "never ready"));
 }
 
 #[tokio::test]
@@ -142,7 +142,7 @@ async fn who_waits_for_a_room_that_will_not_open_gets_its_own_refusal() {
     let options = json!({ "opening": "refuse" });
     let answer = ann.lobby().ask_raw(json!(["create", { "options": options }])).await;
     assert_eq!(answer, json!({ "error": { "code": "no_mood", "message": "Not today." } }));
-    assert_eq!(ann.lobby().event("exited").await["how"], "never_ready");
+    assert_eq!(ann.lobby().event("exited").await["how"], "never ready");
     // Where nobody waits for the answer, it is told.
     ann.lobby().emit("create", json!({ "options": options }));
     let refused = json!({ "event": "create", "code": "no_mood", "message": "Not today." });

@@ -1,4 +1,5 @@
-//! Every join has exactly one leave, whatever ends it: what a room says of it, and what the lobby does.
+//! Every join has exactly one leave, whatever ends it: what a room says of it, and what the lobby
+//! does.
 
 use cluster::testing::{Client, TestLobby, eventually, soon};
 use rustix::process::Signal;
@@ -51,7 +52,7 @@ async fn every_join_has_exactly_one_leave_whatever_ends_it() {
         let out = json!({ "player": guest.you["id"], "reason": "out" });
         let seat = guest.seat("join", json!({ "room": room })).await;
         if name == "expired" {
-            // He never comes: no join, and no leave.
+            // The player never comes: no join, and no leave.
             let about = json!({ "room": room });
             boss.ask_until("about", about.clone(), |room| room["players"] == 1).await;
             continue;
@@ -83,7 +84,7 @@ async fn every_join_has_exactly_one_leave_whatever_ends_it() {
             }
             "elsewhere" => {
                 guest.back().await;
-                // Back into the room, first of all; he wants to go elsewhere.
+                // First rerouted back to the room; then asks for another one.
                 guest.rerouted().await;
                 guest.enter("join", moved.clone()).await.event("joined").await;
                 assert_eq!(client.event("refused").await["code"], "replaced");
@@ -147,9 +148,10 @@ async fn a_room_that_is_closed_and_one_that_is_killed_free_all_their_seats() {
             let asked = json!({ "player": player.you["id"] });
             assert_eq!(boss.ask("seat_of", asked).await, Ok(Value::Null));
         }
-        // Whoever had been sent there hears why he is back.
+        // Players who had been rerouted there are told the reason.
         for player in [&mut here, &mut away] {
-            assert_eq!(player.back().await["returned"], json!({ "room": room, "reason": how }));
+            let returned = player.back().await["returned"].take();
+            assert_eq!((&returned["room"], &returned["reason"]["code"]), (&room, &json!(how)));
         }
         if how == "closed" {
             let mut told = told(&cluster, &room);

@@ -16,13 +16,14 @@ async fn dismissed(mut lobby: Client, code: &str, why: &str) {
 }
 
 /// Somebody in a room is sent to the lobby, and hears why.
-async fn sent_away(room: &mut Client, why: &str) {
-    assert_eq!(room.event("reroute").await, json!({ "to": "lobby", "reason": why }));
+async fn sent_away(room: &mut Client, code: &str, why: &str) {
+    let reason = json!({ "code": code, "message": why });
+    assert_eq!(room.event("reroute").await, json!({ "to": "lobby", "reason": reason }));
     assert!(room.end().await);
 }
 
 #[tokio::test]
-async fn the_lobby_kicks_from_the_lobby_and_he_may_come_again() {
+async fn a_player_kicked_from_the_lobby_may_return() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let kick = json!({ "player": bob.you["id"], "reason": "Too loud, \"Bob\"." });
@@ -35,22 +36,23 @@ async fn the_lobby_kicks_from_the_lobby_and_he_may_come_again() {
 }
 
 #[tokio::test]
-async fn the_lobby_kicks_from_a_room_and_he_may_come_again() {
+async fn a_player_kicked_by_the_lobby_from_a_room_may_return() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut bobs = bob.enter("create", json!({})).await;
     let room = bobs.event("joined").await["room"].take();
     let kick = json!({ "player": bob.you["id"], "reason": "Away from keys." });
     ann.ask("kick", kick).await.expect("she may");
-    sent_away(&mut bobs, "Away from keys.").await;
-    let returned = json!({ "room": room, "reason": "Away from keys." });
+    sent_away(&mut bobs, "kicked", "Away from keys.").await;
+    let returned =
+        json!({ "room": room, "reason": { "code": "kicked", "message": "Away from keys." } });
     assert_eq!(bob.back().await["returned"], returned);
     cluster.logged("on_leave Bob Away from keys.").await;
     bob.enter("join", json!({ "room": room })).await.event("joined").await;
 }
 
 #[tokio::test]
-async fn one_with_a_ticket_in_his_hand_is_kicked_as_well() {
+async fn a_player_who_has_only_a_ticket_is_kicked_too() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let seat = bob.seat("create", json!({})).await;
@@ -68,7 +70,7 @@ async fn one_with_a_ticket_in_his_hand_is_kicked_as_well() {
 }
 
 #[tokio::test]
-async fn one_who_is_kicked_while_he_moves_is_in_neither_room() {
+async fn a_player_kicked_during_a_transfer_is_in_neither_room() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut bobs = bob.enter("create", json!({})).await;
@@ -81,19 +83,19 @@ async fn one_who_is_kicked_while_he_moves_is_in_neither_room() {
     ann.ask_until("seat_of", seated.clone(), |room| *room == there).await;
     let kick = json!({ "player": bob.you["id"], "reason": "Enough." });
     ann.ask("kick", kick).await.expect("she may");
-    sent_away(&mut bobs, "Enough.").await;
+    sent_away(&mut bobs, "kicked", "Enough.").await;
     cluster.signal_room(&there, Signal::CONT).await;
     for room in [&here, &there] {
         let about = json!({ "room": room });
         ann.ask_until("about", about.clone(), |room| room["players"] == 0).await;
     }
     assert_eq!(ann.ask("seat_of", seated).await, Ok(Value::Null));
-    assert_eq!(bob.back().await["returned"]["reason"], "Enough.");
+    assert_eq!(bob.back().await["returned"]["reason"]["message"], "Enough.");
     assert_eq!(bob.ask("seat_of", json!({})).await, Ok(Value::Null));
 }
 
 #[tokio::test]
-async fn who_is_banned_is_out_until_he_is_unbanned() {
+async fn a_banned_player_is_out_until_unbanned() {
     let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let form = json!({ "name": "Bob", "id": "bob" });
@@ -101,8 +103,8 @@ async fn who_is_banned_is_out_until_he_is_unbanned() {
     let mut bobs = bob.enter("create", json!({})).await;
     bobs.event("joined").await;
     ann.ask("ban", json!({ "player": "bob", "reason": "Cheating." })).await.expect("she may");
-    sent_away(&mut bobs, "Cheating.").await;
-    // His token is good, but he is not welcome; nor is he under his name.
+    sent_away(&mut bobs, "kicked", "Cheating.").await;
+    // A valid token does not help, nor does registering under the same id.
     for _ in 0..2 {
         let auth = json!({ "token": bob.token });
         let lobby = Client::connect(&cluster.url, auth).await.expect("anyone may connect");
@@ -137,14 +139,14 @@ async fn a_room_kicks_and_bans_for_itself_alone() {
     bobs.event("joined").await;
     let out = |reason: &str| json!({ "player": bob.you["id"], "reason": reason });
     anns.ask("kick", out("First.")).await.expect("she may");
-    sent_away(&mut bobs, "First.").await;
-    let left = json!({ "player": bob.you, "reason": "First." });
+    sent_away(&mut bobs, "kicked", "First.").await;
+    let left = json!({ "player": bob.you, "reason": { "code": "kicked", "message": "First." } });
     assert_eq!(anns.event("player_left").await, left);
     let second = out("Second.");
     let mut bobs = bob.back_into("join", json!({ "room": room })).await;
     bobs.event("joined").await;
     anns.ask("ban", second).await.expect("she may");
-    sent_away(&mut bobs, "Second.").await;
+    sent_away(&mut bobs, "kicked", "Second.").await;
     bob.back().await;
     let answer = bob.lobby().ask_raw(json!(["join", { "room": room }])).await;
     assert_eq!(answer, json!({ "error": { "code": "banned", "message": "Second." } }));
@@ -159,8 +161,9 @@ async fn a_room_is_closed_with_a_reason_that_its_players_hear() {
     let room = bobs.event("joined").await["room"].take();
     ann.ask("close", json!({ "room": room, "reason": "maintenance" })).await.expect("she may");
     cluster.logged("on_drain").await;
-    sent_away(&mut bobs, "maintenance").await;
-    assert_eq!(bob.back().await["returned"], json!({ "room": room, "reason": "maintenance" }));
+    sent_away(&mut bobs, "closed", "maintenance").await;
+    let reason = json!({ "code": "closed", "message": "maintenance" });
+    assert_eq!(bob.back().await["returned"], json!({ "room": room, "reason": reason }));
     cluster.logged("on_leave Bob maintenance").await;
     let missing = json!({ "room": "99", "reason": "x" });
     assert_eq!(ann.ask("close", missing).await, Err("no_such_room".into()));
@@ -235,7 +238,7 @@ async fn a_reason_of_any_length_harms_nobody() {
             (false, "send_me_away") => bobs.emit(event, json!({ "reason": long })),
             (false, _) => drop(anns.ask(event, out).await.expect("the room may")),
         }
-        let reason = bobs.event("reroute").await["reason"].take();
+        let reason = bobs.event("reroute").await["reason"]["message"].take();
         let reason = reason.as_str().expect("a text");
         assert!(!reason.is_empty() && long.starts_with(reason) && reason.len() <= 1024);
         bobs.end().await;

@@ -26,7 +26,11 @@ async fn who_knows_the_code_of_a_private_room_joins_it() {
     let sloppy = format!(" {} ", code.to_lowercase());
     let mut bobs = bob.enter("join_by_code", json!({ "code": sloppy })).await;
     let joined = bobs.event("joined").await;
-    assert_eq!((&joined["room"], &joined["code"]), (&room, &json!(code)), "he may tell others");
+    assert_eq!(
+        (&joined["room"], &joined["code"]),
+        (&room, &json!(code)),
+        "the host can pass the code on"
+    );
 }
 
 #[tokio::test]
@@ -74,7 +78,7 @@ async fn one_player_opens_so_many_rooms_and_others_still_can() {
     open_private(&mut ann).await;
     assert_eq!(ann.ask("open", hosted.clone()).await, Err("too_many_rooms".into()));
     ann.ask("open", json!({})).await.expect("one that belongs to nobody");
-    bob.ask("open", hosted.clone()).await.expect("his first");
+    bob.ask("open", hosted.clone()).await.expect("the first");
     ann.ask("close", json!({ "room": first })).await.expect("her room");
     ann.lobby().event("exited").await;
     ann.ask("open", hosted).await.expect("there is a place again");

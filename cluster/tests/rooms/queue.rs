@@ -1,5 +1,5 @@
-//! The queue that fills rooms (`src/queue.rs`), with two kinds of games: for a duel two wait however
-//! long it takes; of a crowd of four, two may go when they have waited long enough.
+//! The queue that fills rooms (`src/queue.rs`), with two kinds of games: for a duel two wait
+//! however long it takes; of a crowd of four, two may go when they have waited long enough.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ async fn after_a_while_fewer_go_but_not_one_alone() {
     assert_eq!((place(&mut ann).await, place(&mut bob).await), ((1, 2), (2, 2)));
     let (room, title) = seated(&mut ann).await;
     assert_eq!((&seated(&mut bob).await.0, &title), (&room, &json!("Crowd of 2")));
-    // Alone he waits on, and the next one is enough.
+    // One player alone keeps waiting; the next one completes the pair.
     queue(&mut cid, "crowd").await;
     assert_eq!(place(&mut cid).await, (1, 1));
     let patience = tokio::time::timeout(Duration::from_millis(600), cid.rerouted()).await;

@@ -75,7 +75,7 @@ async fn a_room_sends_a_player_on_to_another() {
     let mut after = Client::redeem(&story.ann.route(reroute)).await.expect("a good ticket");
     let joined = after.event("joined").await;
     assert_eq!((&joined["room"], &joined["players"]), (&story.there, &json!([story.ann.you])));
-    let left = json!({ "player": story.ann.you, "reason": "moved" });
+    let left = json!({ "player": story.ann.you, "reason": { "code": "moved" } });
     assert_eq!(story.bobs.event("player_left").await, left);
     assert_eq!(story.seat().await, story.there);
     // And back again, sent by the lobby.
@@ -85,7 +85,11 @@ async fn a_room_sends_a_player_on_to_another() {
     assert_eq!(again.event("joined").await["room"], story.here);
     again.leave().await;
     let returned = story.ann.back().await["returned"].take();
-    assert_eq!(returned, json!({ "room": story.here, "reason": "left" }), "moves are no news");
+    assert_eq!(
+        returned,
+        json!({ "room": story.here, "reason": { "code": "left" } }),
+        "moves are no news"
+    );
 }
 
 #[tokio::test]
@@ -250,7 +254,7 @@ async fn rooms_that_send_a_player_round_in_circles_are_stopped() {
         boss.ask_until("about", about, |room| room["players"] == json!(count)).await;
     }
     room.leave().await;
-    assert_eq!(ann.back().await["returned"]["reason"], "left");
+    assert_eq!(ann.back().await["returned"]["reason"], json!({ "code": "left" }));
     let lobby = ann.ask("seat_of", json!({})).await;
     assert_eq!(lobby, Ok(Value::Null), "nothing of her is left anywhere");
 }
@@ -258,8 +262,8 @@ async fn rooms_that_send_a_player_round_in_circles_are_stopped() {
 #[tokio::test]
 async fn who_has_just_left_the_lobby_behind_is_sent_on_where_he_is() {
     let mut story = Story::begin(&[], json!({})).await;
-    story.bobs.ask("pass_on", json!({ "room": story.there })).await.expect("his room will");
-    // He is in the room before the lobby hears that his page has hung up there.
+    story.bobs.ask("pass_on", json!({ "room": story.there })).await.expect("passed on");
+    // The player is in the room before the lobby sees that the page has disconnected from it.
     let mut cid = story.cluster.player("Cid").await;
     let seat = cid.seat("join", json!({ "room": story.here })).await;
     let mut room = Client::redeem(&seat).await.expect("a good ticket");
@@ -278,7 +282,7 @@ async fn who_goes_elsewhere_in_another_window_is_replaced_in_the_first() {
     assert_eq!(after.event("joined").await["room"], story.there);
     let refused = story.anns.event("refused").await;
     assert_eq!((&refused["event"], &refused["code"]), (&json!("connect"), &json!("replaced")));
-    let left = json!({ "player": story.ann.you, "reason": "moved" });
+    let left = json!({ "player": story.ann.you, "reason": { "code": "moved" } });
     assert_eq!(story.bobs.event("player_left").await, left);
     assert_eq!(story.seat().await, story.there);
 }
@@ -300,7 +304,8 @@ async fn what_a_room_says_of_one_who_has_gone_on_does_not_count() {
     let mut story = Story::begin(&[], json!({})).await;
     let third = story.boss.ask("open", json!({})).await.expect("a room");
     while story.boss.lobby().event("ready").await["room"] != third {}
-    // Her room is busy while she goes elsewhere in another window; then it sends her to a third one.
+    // Her room is busy while she goes elsewhere in another window; then it sends her to a third
+    // one.
     story.ann.back().await;
     story.ann.rerouted().await;
     story.cluster.signal_room(&story.here, Signal::STOP).await;
@@ -331,7 +336,7 @@ async fn one_who_is_away_is_sent_on_when_he_is_back() {
     let there = cluster.player("Boss").await.ask("open", json!({})).await.expect("a room");
     let send = json!({ "room": there, "player": bob.you["id"] });
     anns.ask("send_to_room", send).await.expect("tried");
-    let left = json!({ "player": bob.you, "reason": "moved" });
+    let left = json!({ "player": bob.you, "reason": { "code": "moved" } });
     assert_eq!(anns.event("player_left").await, left);
     bob.back().await;
     let reroute = bob.rerouted().await;

@@ -1,5 +1,5 @@
-//! The public port: a connection that asks for a room becomes the room's own, and whatever else comes
-//! has an outcome too, holds nobody up, and leaves nothing behind.
+//! The public port: a connection that asks for a room becomes the room's own, and whatever else
+//! comes has an outcome too, holds nobody up, and leaves nothing behind.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ use crate::{
     routing::relay::{counts, handing_off, take, upgrade},
 };
 
-/// A room with a player in it: its id, and his connection.
+/// A room with a player in it: its id, and the player's connection.
 async fn room(cluster: &TestLobby) -> (Value, Client) {
     let mut ann = cluster.player("Ann").await;
     let seat = ann.seat("create", json!({})).await;
@@ -144,7 +144,7 @@ async fn a_handed_off_connection_is_for_one_request() {
     let (id, mut anns) = room(&cluster).await;
     let plain = line(&id) + "Host: localhost\r\n\r\n";
     let answers = Raw::ask(&cluster.url, &(plain + PAGE)).await;
-    assert_eq!(status(&answers), 400, "a room speaks websocket: {answers}");
+    assert_eq!(status(&answers), 400, "rooms accept websockets only: {answers}");
     assert_eq!(answers.matches("HTTP/1.1").count(), 1, "{answers}");
     assert!(answers.to_lowercase().contains("connection: close"), "{answers}");
 

@@ -16,10 +16,10 @@ const PAGE: &str = "GET /dev HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// A cluster that hands off, whatever else is chosen for these tests.
 pub async fn handing_off(flags: &[&str]) -> TestLobby {
-    start_game_with(flags, &[("CLUSTER_RELAY", ""), ("CLUSTER_ROOM_PORTS", "")]).await
+    start_game_with(flags, &[("CLUSTER_NO_HANDOFF", "")]).await
 }
 
-/// Takes the seat at the public port, whether or not rooms have ports of their own.
+/// Takes a seat.
 pub async fn take(cluster: &TestLobby, seat: &Value) -> Client {
     let ticket = json!({ "ticket": seat["ticket"] });
     let taken = Client::connect_at(&cluster.url, &path_of(&seat["room"]), ticket).await;
@@ -42,7 +42,7 @@ pub async fn counts(mut cluster: TestLobby) -> (u64, u64) {
 
 #[tokio::test]
 async fn relayed_messages_arrive_whole_and_in_order_both_ways() {
-    let flags = [&["--relay", "--stop-timeout", "100ms"], &NO_RATE_LIMITS[..]].concat();
+    let flags = [&["--no-handoff", "--stop-timeout", "100ms"], &NO_RATE_LIMITS[..]].concat();
     let cluster = start_game(&flags).await;
     let mut ann = cluster.player("Ann").await;
     let seat = ann.seat("create", json!({})).await;
@@ -75,7 +75,7 @@ async fn a_connection_that_the_lobby_has_served_already_is_relayed() {
 
 #[tokio::test]
 async fn what_is_no_websocket_or_has_no_room_is_refused_and_the_connection_lives_on() {
-    let cluster = start_game(&["--relay"]).await;
+    let cluster = start_game(&["--no-handoff"]).await;
     let room = open_room(&cluster).await;
     let mut raw = Raw::connect(&cluster.url).await;
     let nowhere = upgrade(&json!("999"));
@@ -94,7 +94,7 @@ async fn what_is_no_websocket_or_has_no_room_is_refused_and_the_connection_lives
 
 #[tokio::test]
 async fn a_relayed_connection_ends_with_its_room_and_with_its_browser() {
-    let cluster = start_game(&["--relay"]).await;
+    let cluster = start_game(&["--no-handoff"]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let anns_seat = ann.seat("create", json!({})).await;
     let room = &anns_seat["room"];
@@ -103,15 +103,21 @@ async fn a_relayed_connection_ends_with_its_room_and_with_its_browser() {
     let bobs = take(&cluster, &bobs_seat).await;
     anns.event("player_joined").await;
     drop(bobs);
-    assert_eq!(anns.event("player_left").await, json!({ "player": bob.you, "reason": "dropped" }));
+    assert_eq!(
+        anns.event("player_left").await,
+        json!({ "player": bob.you, "reason": { "code": "dropped" } })
+    );
     kill_process(cluster.process_of(room).await, Signal::KILL).expect("it runs");
     anns.end().await;
-    assert_eq!(ann.back().await["returned"], json!({ "room": room, "reason": "crashed" }));
+    assert_eq!(
+        ann.back().await["returned"],
+        json!({ "room": room, "reason": { "code": "crashed" } })
+    );
 }
 
 #[tokio::test]
 async fn a_websocket_that_announces_a_body_is_refused() {
-    let cluster = start_game(&["--relay"]).await;
+    let cluster = start_game(&["--no-handoff"]).await;
     let room = open_room(&cluster).await;
     for body in ["Content-Length: 1", "Transfer-Encoding: chunked"] {
         let mut raw = Raw::connect(&cluster.url).await;
@@ -122,7 +128,7 @@ async fn a_websocket_that_announces_a_body_is_refused() {
 
 #[tokio::test]
 async fn a_room_that_hangs_before_it_answers_is_told_to_the_browser() {
-    let cluster = start_game(&["--relay"]).await;
+    let cluster = start_game(&["--no-handoff"]).await;
     let room = open_room(&cluster).await;
     kill_process(cluster.process_of(&room).await, Signal::STOP).expect("it runs");
     let mut raw = Raw::connect(&cluster.url).await;
@@ -164,7 +170,7 @@ async fn a_room_that_does_not_read_does_not_keep_a_browser_that_is_gone() {
 
 /// A cluster whose rooms answer browsers in a bad way.
 async fn hostile(how: &str) -> TestLobby {
-    start_game_with(&["--relay", "--pool", "0"], &[("HOSTILE", how)]).await
+    start_game_with(&["--no-handoff", "--pool", "0"], &[("HOSTILE", how)]).await
 }
 
 async fn open_room(cluster: &TestLobby) -> Value {

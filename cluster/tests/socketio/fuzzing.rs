@@ -1,5 +1,5 @@
-//! Hundreds of connections that say what nobody would think of, to the lobby and to a room. The same every
-//! time: what they say follows from a seed, which a failure names.
+//! Hundreds of connections that say what nobody would think of, to the lobby and to a room. The
+//! same every time: what they say follows from a seed, which a failure names.
 
 use cluster::testing::{TestPlayer, descriptors, eventually, soon};
 use futures_util::{SinkExt as _, StreamExt as _, future::join_all};
@@ -95,7 +95,7 @@ async fn whatever_connections_say_others_play_on_and_nothing_is_left_of_them() {
 
 /// A seat that was given and not taken is given back.
 async fn give_up(guest: &mut TestPlayer) {
-    guest.ask("leave_room", json!({})).await.expect("he is in the lobby");
+    guest.ask("leave_room", json!({})).await.expect("in the lobby");
 }
 
 /// One connection, from its beginning to its end.

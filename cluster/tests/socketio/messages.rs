@@ -9,7 +9,8 @@ use crate::common::{NO_RATE_LIMITS, start_game};
 async fn ten_thousand_messages_arrive_in_the_order_in_which_they_were_sent() {
     let cluster = start_game(&NO_RATE_LIMITS).await;
     let mut room = cluster.player("Ann").await.enter("create", json!({})).await;
-    // A connection may be so many messages ahead of its room; who waits now and then stays below it.
+    // A connection may be so many messages ahead of its room; who waits now and then stays below
+    // it.
     for thousand in 0..10 {
         (0..1000).for_each(|n| room.emit("log", json!({ "n": thousand * 1000 + n })));
         room.ask("later", json!({ "n": 0 })).await.expect("still there");
@@ -30,11 +31,11 @@ async fn the_last_words_of_one_who_leaves_arrive_however_much_is_said_to_him() {
             None => bob.back_into("join", json!({ "room": room })).await,
         };
         anns.event("player_joined").await;
-        // The room has much to say to him when he is gone already.
+        // The room sends much to a player who has already left.
         (0..500).for_each(|n| anns.emit("echo", json!({ "n": n })));
         (0..100).for_each(|n| bobs.emit("log", json!({ "n": round * 100 + n })));
         bobs.leave().await;
-        assert_eq!(anns.event("player_left").await["reason"], "left");
+        assert_eq!(anns.event("player_left").await["reason"], json!({ "code": "left" }));
         anns.ask("later", json!({ "n": 0 })).await.expect("still there");
     }
     let logged = anns.ask("logged", json!({})).await.expect("the numbers");
@@ -75,7 +76,7 @@ async fn a_flood_harms_only_the_connection_that_it_comes_from() {
     assert_eq!(anns.event("player_left").await["player"], bob.you);
     assert_eq!(anns.ask("echo", json!({ "n": 2 })).await, Ok(json!(2)));
     bobs = bob.back_into("join", json!({ "room": room })).await;
-    // His flood still counts, for a moment.
+    // The flood still counts, for a moment.
     assert_eq!(bobs.ask_patiently("echo", json!({ "n": 3 })).await, Ok(json!(3)));
 }
 

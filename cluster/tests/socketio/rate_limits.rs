@@ -93,5 +93,9 @@ async fn what_one_says_is_his_and_not_his_connection_s() {
 async fn cluster() -> TestLobby {
     let flags = ["--events-per-second", EVENTS_PER_SECOND];
     // Much comes at once, and all of it is answered.
-    start_game(&[&flags[..], &["--max-waiting", "10000", "--max-unsent", "10000"]].concat()).await
+    start_game(
+        &[&flags[..], &["--max-queued-events", "10000", "--max-outbound-packets", "10000"]]
+            .concat(),
+    )
+    .await
 }

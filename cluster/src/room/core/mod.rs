@@ -28,7 +28,7 @@ use crate::{
         events::{self, Encoded},
         packet::ConnId,
     },
-    types::{Answer, Leave, PlayerId, Refusal, Route, from_raw},
+    types::{Answer, LeaveReason, PlayerId, Refusal, Route, from_raw},
 };
 
 /// What the loop has to do.
@@ -62,7 +62,7 @@ pub(crate) struct Core<R: Room> {
     /// Until when the room is to have ended, and the reason for it.
     draining: Option<(Instant, String)>,
     /// Set when the room is to end: what its players are told.
-    ending: Option<Leave>,
+    ending: Option<LeaveReason>,
     effects: Vec<Effect>,
 }
 
@@ -185,8 +185,11 @@ impl<R: Room> Core<R> {
         let drained = self.draining.as_ref().is_some_and(over);
         let deserted = self.empty_until().is_some_and(|until| until <= now);
         if (drained || deserted) && !self.is_ending() {
-            let reason = self.draining.take().map_or("closed".to_owned(), |(_, reason)| reason);
-            self.ending = Some(Leave::Closed(reason));
+            let reason = self
+                .draining
+                .take()
+                .map_or_else(|| "The room was empty.".to_owned(), |(_, reason)| reason);
+            self.ending = Some(LeaveReason::Closed(reason));
         }
     }
 
@@ -225,7 +228,7 @@ impl<R: Room> Core<R> {
     pub fn finish(&mut self) {
         let why = match &self.ending {
             Some(why) if self.crashed().is_none() => why.clone(),
-            _ => Leave::Closed("crashed".to_owned()),
+            _ => LeaveReason::Crashed,
         };
         for id in self.seats.keys().cloned().collect::<Vec<_>>() {
             self.leave(&id, why.clone());
@@ -244,7 +247,7 @@ impl<R: Room> Core<R> {
         let crashed = self.hooks.crashed().map(str::to_owned);
         let ended = match (crashed, self.ending) {
             (Some(what), _) => FromRoom::Crashed { what },
-            (None, Some(Leave::Finished)) => FromRoom::Finished,
+            (None, Some(LeaveReason::Finished)) => FromRoom::Finished,
             (None, _) => FromRoom::Closed,
         };
         (ended, self.room)

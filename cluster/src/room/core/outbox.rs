@@ -15,7 +15,7 @@ use crate::{
         output::{Output, encode},
     },
     socketio::{events::Encoded, packet::ConnId},
-    types::{Leave, Player, PlayerId, Refusal},
+    types::{LeaveReason, Player, PlayerId, Refusal},
 };
 
 /// A room's id is a number; a longer one may come from a browser, and not fit into a frame.
@@ -50,11 +50,11 @@ impl<R: Room> Core<R> {
                 }
                 Output::Ban { player, reason } => {
                     self.banned.insert(player.clone(), reason.clone());
-                    self.leave(&player, Leave::Kicked(reason));
+                    self.leave(&player, LeaveReason::Kicked(reason));
                 }
                 Output::Frame(frame) => self.frame(frame),
                 Output::Close => {
-                    self.ending.get_or_insert(Leave::Finished);
+                    self.ending.get_or_insert(LeaveReason::Finished);
                 }
             }
         }

@@ -14,7 +14,7 @@ use crate::{
     },
     runtime::clock::later,
     socketio::{connection::refused, packet::ConnId},
-    types::{Leave, Player, PlayerId, Refusal, Route},
+    types::{LeaveReason, Player, PlayerId, Refusal, Route},
 };
 
 pub(super) struct Seat {
@@ -55,7 +55,7 @@ impl<R: Room> Core<R> {
         let admitted = admitted.and_then(|()| new.iter().try_for_each(|(_, who)| self.admit(who)));
         if let Err(refusal) = admitted {
             for (seat, _) in new {
-                self.frame(FromRoom::Left { seat, reason: refusal.code().to_owned() });
+                self.frame(FromRoom::Left { seat, reason: LeaveReason::Expired });
             }
             return self.frame(FromRoom::ReserveRefused { join, refusal });
         }
@@ -143,12 +143,12 @@ impl<R: Room> Core<R> {
         };
         self.conns.remove(&conn);
         if asked {
-            return self.leave(&player.id, Leave::Left);
+            return self.leave(&player.id, LeaveReason::Left);
         }
         self.room.set_away(&player.id, true);
         let grace = self.hook("on_disconnect", |game, room| game.on_disconnect(room, &player));
         let Some(grace) = grace.flatten() else {
-            return self.leave(&player.id, Leave::Dropped);
+            return self.leave(&player.id, LeaveReason::Dropped);
         };
         let until = later(self.now(), grace);
         if let Some(seat) = self.seats.get_mut(&player.id) {
@@ -160,15 +160,15 @@ impl<R: Room> Core<R> {
         }
     }
 
-    /// The lobby puts a player out, for a reason or because he wants to.
-    pub fn release(&mut self, number: u64, reason: Option<String>) {
+    /// The lobby takes a seat back: the player was kicked, or asked in the lobby to leave.
+    pub fn release(&mut self, number: u64, reason: LeaveReason) {
         if let Some((id, conn)) = self.seat(number) {
-            // He has said so in the lobby: if he is here as well, it is in an older window.
-            if let (Some(conn), None) = (conn, &reason) {
+            // The player asked in the lobby; a connection that is still here is an older window.
+            if let (Some(conn), LeaveReason::Left) = (conn, &reason) {
                 self.effects.push(Effect::Dismiss(conn, Refusal::REPLACED));
             }
             self.seats.entry(id.clone()).and_modify(|seat| seat.again = None);
-            self.leave(&id, reason.map_or(Leave::Left, Leave::Kicked));
+            self.leave(&id, reason);
         }
     }
 
@@ -184,7 +184,7 @@ impl<R: Room> Core<R> {
                 None => Effect::Dismiss(conn, Refusal::REPLACED),
             });
         }
-        self.leave(&id, Leave::Moved);
+        self.leave(&id, LeaveReason::Moved);
     }
 
     /// The player was refused a seat in another room.
@@ -201,11 +201,11 @@ impl<R: Room> Core<R> {
     }
 
     /// A player is out for good, or never came.
-    pub(super) fn leave(&mut self, id: &PlayerId, why: Leave) {
+    pub(super) fn leave(&mut self, id: &PlayerId, why: LeaveReason) {
         let Some(Seat { number, player, place, joined, again }) = self.seats.remove(id) else {
             return;
         };
-        let goes = matches!(why, Leave::Left | Leave::Dropped);
+        let goes = matches!(why, LeaveReason::Left | LeaveReason::Dropped);
         if let Some(until) = again.filter(|until| goes && *until > self.now()) {
             // The lobby has sent him here again before this was known: he goes, and comes again.
             let place = Place::Reserved { until };
@@ -213,7 +213,7 @@ impl<R: Room> Core<R> {
             self.seats.insert(id.clone(), seat);
             self.update_expected();
         } else {
-            self.frame(FromRoom::Left { seat: number, reason: why.to_string() });
+            self.frame(FromRoom::Left { seat: number, reason: why.clone() });
             self.tickets.forget(id);
         }
         self.room.set_away(id, false);
@@ -221,7 +221,7 @@ impl<R: Room> Core<R> {
         if let Place::Here(conn) = place
             && self.conns.remove(&conn).is_some()
         {
-            if !matches!(why, Leave::Moved | Leave::Left) {
+            if !matches!(why, LeaveReason::Moved | LeaveReason::Left) {
                 self.tell(conn, "reroute", json!({ "to": "lobby", "reason": why }));
             }
             self.effects.push(Effect::HangUp(conn));
@@ -252,18 +252,18 @@ impl<R: Room> Core<R> {
     }
 
     /// Seats without a connection: until when they are kept, and what it is called when they are not.
-    pub(super) fn waiting(&self) -> impl Iterator<Item = (&PlayerId, Instant, Leave)> {
+    pub(super) fn waiting(&self) -> impl Iterator<Item = (&PlayerId, Instant, LeaveReason)> {
         // Most of the time every seat has a connection, and this need not look at them.
         let all_here = self.conns.len() == self.seats.len();
         let seats = (!all_here).then_some(&self.seats).into_iter().flatten();
         seats.filter_map(|(id, seat)| match seat.place {
-            Place::Reserved { until } => Some((id, until, Leave::Expired)),
-            Place::Away { until } => Some((id, until, Leave::Dropped)),
+            Place::Reserved { until } => Some((id, until, LeaveReason::Expired)),
+            Place::Away { until } => Some((id, until, LeaveReason::Dropped)),
             Place::Here(_) => None,
         })
     }
 
-    pub(super) fn overdue(&self, now: Instant) -> Vec<(PlayerId, Leave)> {
+    pub(super) fn overdue(&self, now: Instant) -> Vec<(PlayerId, LeaveReason)> {
         let overdue = self.waiting().filter(|(_, until, _)| *until <= now);
         overdue.map(|(id, _, why)| (id.clone(), why)).collect()
     }

@@ -60,7 +60,7 @@ use crate::{
     room::{context::RoomContext, core::Core, hooks::Room, tickets::Tickets},
     runtime::{panics::RoomPanic, scheduler::Task},
     socketio::{events::BINARY, packet::ConnId},
-    types::{Exit, Player, PlayerId, Refusal, RoomId, Route, from_raw, short, to_raw},
+    types::{Exit, LeaveReason, Player, PlayerId, Refusal, RoomId, Route, from_raw, short, to_raw},
 };
 
 /// As the settings have it by default.
@@ -159,7 +159,7 @@ impl<R: Room> TestRoom<R> {
         Ok(test)
     }
 
-    /// From now on a panic in a hook does what the setting `--room-panic` says: it ends the room, or only
+    /// From now on a panic in a hook does what the setting `--on-room-panic` says: it ends the room, or only
     /// the hook. Without this it fails the test.
     pub fn on_panic(&mut self, what: RoomPanic) {
         if let Life::Open(core) = &mut self.life {
@@ -220,13 +220,15 @@ impl<R: Room> TestRoom<R> {
     pub fn leave(&mut self, player: &Player) {
         match self.conn_of(player) {
             Ok(_) => self.hang_up(player, true),
-            Err(_) => self.about_seat(player, |core, seat| core.release(seat, None)),
+            Err(_) => self.about_seat(player, |core, seat| core.release(seat, LeaveReason::Left)),
         }
     }
 
     /// The lobby puts a player out, with its `kick`.
     pub fn kick(&mut self, player: &Player, reason: &str) {
-        self.about_seat(player, |core, seat| core.release(seat, Some(short(reason))));
+        self.about_seat(player, |core, seat| {
+            core.release(seat, LeaveReason::Kicked(short(reason)))
+        });
     }
 
     /// Whom the room has sent to another room, with `send_to_room`, since this was asked last. They stay until

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use cluster::{Answer, Bytes, Leave, Player, Refusal, Room, RoomContext, ok};
+use cluster::{Answer, Bytes, LeaveReason, Player, Refusal, Room, RoomContext, ok};
 use tracing::{debug, info};
 
 use crate::messages::{Options, RoomEvent, RoomRequest, ToLobby, ToRoom};
@@ -79,7 +79,7 @@ impl Room for Game {
     }
 
     // HOOK: a player has left for good: once for each `on_join`. Default: nothing.
-    fn on_leave(&mut self, _room: &RoomContext<Self>, player: &Player, why: Leave) {
+    fn on_leave(&mut self, _room: &RoomContext<Self>, player: &Player, why: LeaveReason) {
         info!(player = %player.name, %why, "on_leave");
     }
 

@@ -13,7 +13,7 @@ const cluster = new Cluster({
   lobbyEntered({ you, returned }) {
     console.info("lobbyEntered", you, returned);
     show("lobby");
-    notice(returned ? `You are back from room ${returned.room}: ${returned.reason}.` : "");
+    notice(returned ? `${returned.reason.message} You are back in the lobby.` : "");
     if (you) welcome(you);
     else enterName();
   },
@@ -60,7 +60,7 @@ const cluster = new Cluster({
   // HOOK: out of the room; the way back has begun.
   roomLost(reason) {
     console.info("roomLost", reason);
-    notice(`Out of the room (${reason}); going back to the lobby …`);
+    notice(`${reason.message} Going back to the lobby …`);
   },
 
   // HOOK: something was not granted; also why this page must stay put.
@@ -69,7 +69,7 @@ const cluster = new Cluster({
     notice(refusal.message);
   },
 
-  // HOOK: where the player is. Stopped: another window took over, or he was sent away.
+  // HOOK: where the player is. Stopped: another window took over, or the player was kicked.
   stateChanged(state) {
     console.info("stateChanged", state);
     if (state === "stopped") show("stopped");

@@ -36,7 +36,7 @@ const cluster = new Cluster({
   // HOOK: something was not granted; also why this page must stay put.
   refused: ({ message }) => notice(message),
 
-  // HOOK: where the player is. Stopped: another window took over, or he was sent away.
+  // HOOK: where the player is. Stopped: another window took over, or the player was kicked.
   stateChanged: (state) => ($("stopped").hidden = state !== "stopped"),
 });
 

@@ -1,9 +1,10 @@
-//! A queue that fills rooms: players wait until enough of them are there, and go to a new room together.
-//! It is built from what every hook can do.
+//! A queue that fills rooms: players wait until enough of them are there, and go to a new room
+//! together. It is built from what every hook can do.
 //!
-//! `server.rs` keeps a [`Queue`] in its state, implements [`Queued`], and calls `self.enqueue(…)` and
-//! `self.dequeue(…)` in its hooks; the second one also in `on_leave`: who has left the lobby does not
-//! wait any more. Nor does one whose room could not let him in: he is told, as `refused { event: "reroute" }`.
+//! `server.rs` keeps a [`Queue`] in its state, implements [`Queued`], and calls `self.enqueue(…)`
+//! and `self.dequeue(…)` in its hooks; the second one also in `on_leave`: who has left the lobby
+//! does not wait any more. Nor does one whom the room did not admit: the page is told, by `refused
+//! { event: "reroute" }`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,11 +31,11 @@ pub trait Queued<R: Room>: RoomManager<R> {
     /// The room for these players.
     fn options(&self, kind: &Self::Kind, players: &[Player]) -> R::Options;
 
-    /// Tells a player his place, from 1, and how many wait, whenever that changes.
+    /// Tells a player their place, from 1, and how many wait, whenever that changes.
     fn place(&self, place: usize, waiting: usize) -> Self::Event;
 
-    /// A player waits from now on, or goes on waiting, and in no other queue any more. Answers `{}`;
-    /// `place` is told.
+    /// A player waits from now on, or goes on waiting, and in no other queue any more. Answers
+    /// `{}`; `place` is told.
     fn enqueue(&mut self, lobby: &LobbyContext<Self>, player: &Player, kind: Self::Kind) -> Answer {
         if self.queue().find(player).is_some_and(|(waits_for, _)| waits_for == kind) {
             self.tell_places(lobby, &kind);
@@ -50,7 +51,7 @@ pub trait Queued<R: Room>: RoomManager<R> {
         ok()
     }
 
-    /// A player does not wait any more, if he did.
+    /// Removes a player from the queue.
     fn dequeue(&mut self, lobby: &LobbyContext<Self>, player: &Player) {
         if let Some((kind, at)) = self.queue().find(player) {
             let line = self.queue().lines.entry(kind.clone()).or_default();
@@ -151,7 +152,7 @@ impl<Kind> Default for Queue<Kind> {
 }
 
 impl<Kind: Ord + Clone> Queue<Kind> {
-    /// For what a player waits, and how many do so longer than he.
+    /// What a player waits for, and how many are ahead of them.
     pub fn find(&self, player: &Player) -> Option<(Kind, usize)> {
         self.lines.iter().find_map(|(kind, line)| {
             let at = line.iter().position(|waiting| waiting.player.id == player.id)?;

@@ -6,7 +6,7 @@ pub mod game;
 
 use std::time::Duration;
 
-use cluster::{Answer, Leave, Player, Refusal, Room, RoomContext, ok, refuse};
+use cluster::{Answer, LeaveReason, Player, Refusal, Room, RoomContext, ok, refuse};
 use rand::RngExt as _;
 
 use self::game::{FAREWELL, Game, Why};
@@ -71,11 +71,11 @@ impl Room for Duel {
     }
 
     // HOOK: a player has left.
-    fn on_leave(&mut self, room: &RoomContext<Self>, player: &Player, why: Leave) {
+    fn on_leave(&mut self, room: &RoomContext<Self>, player: &Player, why: LeaveReason) {
         let why = match why {
             // Both leave, because the room ends.
-            Leave::Finished | Leave::Closed(_) => return,
-            Leave::Dropped => Why::Away,
+            LeaveReason::Finished | LeaveReason::Closed(_) => return,
+            LeaveReason::Dropped => Why::Away,
             _ => Why::Left,
         };
         if !self.game.has_begun() {
@@ -105,7 +105,7 @@ impl Room for Duel {
         } else if self.game.has_begun() {
             self.finish(room);
         } else {
-            players.iter().for_each(|player| room.send_to_lobby(player, "no_opponent"));
+            players.iter().for_each(|player| room.send_to_lobby(player, "Nobody came."));
         }
     }
 }

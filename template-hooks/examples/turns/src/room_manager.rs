@@ -41,7 +41,7 @@ impl RoomManager<Duel> for Server {
         if !matches!(exit, Exit::Finished | Exit::Closed) {
             self.announce(
                 lobby,
-                format!("The game in room {} is over ({})", room.id, exit.reason()),
+                format!("The game in room {} is over ({exit})", room.id),
             );
         }
     }

@@ -12,7 +12,7 @@ const cluster = new Cluster({
   // HOOK: in the lobby, for the first time or again.
   lobbyEntered({ you, returned }) {
     show("lobby");
-    notice(returned ? (WHY_BACK[returned.reason] ?? `You are back from the room: ${returned.reason}.`) : "");
+    notice(returned ? `${returned.reason.message} You are back in the lobby.` : "");
     if (you) chooseGame(you);
     else enterName();
   },
@@ -44,26 +44,18 @@ const cluster = new Cluster({
   playersChanged: (players) => board.showPlayers(players),
 
   // HOOK: out of the room.
-  roomLost: (reason) => notice(`Out of the room (${reason}); going back to the lobby …`),
+  roomLost: ({ message }) => notice(`${message} Going back to the lobby …`),
 
   // HOOK: something was not granted; also why this page must stay put.
   refused({ event, message }) {
     notice(message);
-    if (event === "reroute") showPlace(null); // The queue has sent him, but the room did not let him in.
+    if (event === "reroute") showPlace(null); // Rerouted by the queue, but not admitted by the room.
   },
 
-  // HOOK: where the player is. Stopped: another window took over, or he was sent away.
+  // HOOK: where the player is. Stopped: another window took over, or the player was kicked.
   stateChanged(state) {
     if (state === "stopped") show("stopped");
   },
-});
-
-/** What a player reads who comes from a room. */
-const WHY_BACK = /** @type {Record<string, string>} */ ({
-  left: "You have left the game.",
-  finished: "The game is over.",
-  dropped: "You were away for too long.",
-  no_opponent: "Nobody came. Try again.",
 });
 
 /** @param {string} id @returns {any} */
@@ -87,7 +79,7 @@ function chooseGame({ name }) {
   showPlace(null);
 }
 
-/** @param {{ place: number, waiting: number } | null} at  null: he does not wait */
+/** @param {{ place: number, waiting: number } | null} at  null: not in the queue */
 function showPlace(at) {
   $("place").textContent = at ? `Waiting for an opponent. Your place: ${at.place} of ${at.waiting}.` : "";
   [$("find").hidden, $("stop").hidden] = [at !== null, at === null];

@@ -1,5 +1,5 @@
-//! Who computes what: pictures in bands of rows, and the workers that have them. It knows of no process
-//! and of no page; the hooks in `server.rs` tell it what happens.
+//! Who computes what: pictures in bands of rows, and the workers that have them. It knows of no
+//! process and of no page; the hooks in `server.rs` tell it what happens.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -12,7 +12,8 @@ use crate::messages::View;
 
 /// Rows that a worker is given at once: few, so that a slow one does not hold up the picture.
 const BAND: usize = 8;
-/// A picture that loses so many bands with no row in between is given up: it may be what kills workers.
+/// A picture that loses so many bands with no row in between is given up: it may be what kills
+/// workers.
 const MAX_LOSSES: u32 = 5;
 
 #[derive(Default)]
@@ -84,8 +85,8 @@ impl Board {
         Some((view, rows))
     }
 
-    /// A worker has computed a row: who waits for it, and whether his picture is complete. `None`: nobody
-    /// waits any more.
+    /// A worker has computed a row: who waits for it, and whether their picture is complete.
+    /// `None`: nobody waits any more.
     pub fn row(&mut self, worker: &RoomId, row: u32) -> Option<(PlayerId, bool)> {
         // A worker reports its rows in order; what it says besides is no row of this picture.
         let band = self.workers.get_mut(worker)?.as_mut()?;
@@ -124,7 +125,8 @@ impl Board {
         hopeless.map(|picture| picture.player.clone()).collect()
     }
 
-    /// Takes this player's picture away; the workers that are at it. `None`: he waits for none.
+    /// Removes this player's picture and returns the workers that compute it. `None`: there is
+    /// none.
     pub fn end(&mut self, player: &PlayerId) -> Option<Vec<RoomId>> {
         let at = self.pictures.iter().position(|picture| picture.player == *player)?;
         let number = self.pictures.remove(at)?.number;
