@@ -83,28 +83,28 @@ pub(crate) struct Server {
     pub header_timeout: Duration,
     /// Frames of one websocket; it is throttled beyond that.
     frames: Quota,
+    /// Whether a connection may make further requests. In a room it may not: they may be for the
+    /// lobby.
+    keep_alive: bool,
 }
 
 impl Server {
-    pub fn new(app: Router, limits: &Limits) -> Self {
-        Server { app, header_timeout: limits.header_timeout, frames: limits.frames() }
+    pub fn new(app: Router, limits: &Limits, keep_alive: bool) -> Self {
+        let header_timeout = limits.header_timeout;
+        Server { app, header_timeout, frames: limits.frames(), keep_alive }
     }
 
-    pub async fn serve_accepted(self, stream: TcpStream, permit: ConnectionPermit) {
-        self.serve_tcp(stream, permit, true).await;
-    }
-
-    async fn serve_tcp(self, stream: TcpStream, permit: ConnectionPermit, keep_alive: bool) {
+    pub async fn serve_tcp(self, stream: TcpStream, permit: ConnectionPermit) {
         // Both only tune the connection; on one that is gone they fail, and serving ends at once.
         let _ = stream.set_nodelay(true);
         #[cfg(target_os = "linux")]
         let _ = sockopt::set_tcp_user_timeout(&stream, USER_TIMEOUT.as_millis() as u32);
-        self.serve(stream, permit, keep_alive).await;
+        self.serve(stream, permit).await;
     }
 
-    /// Serves a socket that the lobby handed to this room: a browser's, or the end of a relay. It
-    /// serves one request: the next may be for the lobby. Over the limit it is rejected: if it
-    /// waited, the lobby would not notice and hand off ever more.
+    /// Serves a socket that the lobby handed to this room: a client's connection, or one end of a
+    /// relay. Over the limit it is rejected: if it waited, the lobby would not know and hand over ever
+    /// more.
     pub async fn serve_handed_off(
         self,
         socket: OwnedFd,
@@ -113,11 +113,11 @@ impl Server {
         if rustix::net::getsockname(&socket)?.address_family() == AddressFamily::UNIX {
             let stream = UnixStream::from_std(socket.into())?;
             let permit = limiter.try_admit(None).ok().context("too many connections")?;
-            self.serve(stream, permit, false).await;
+            self.serve(stream, permit).await;
         } else {
             let stream = TcpStream::from_std(socket.into())?;
             match limiter.try_admit(Some(stream.peer_addr()?.ip())) {
-                Ok(permit) => self.serve_tcp(stream, permit, false).await,
+                Ok(permit) => self.serve_tcp(stream, permit).await,
                 Err(LimitReached) => limiter.reject(stream).await,
             }
         }
@@ -128,14 +128,13 @@ impl Server {
         self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         permit: ConnectionPermit,
-        keep_alive: bool,
     ) {
-        let app = TowerToHyperService::new(self.app);
+        let Server { app, keep_alive, frames: rate, header_timeout } = self;
+        let app = TowerToHyperService::new(app);
         let client = permit.client.clone();
         let frames = Arc::<Mutex<FrameCounter>>::default();
         let hangup = Hangup::default();
-        let stream =
-            ThrottledStream::new(stream, permit, self.frames, frames.clone(), hangup.clone());
+        let stream = ThrottledStream::new(stream, permit, rate, frames.clone(), hangup.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(client.clone());
             request.extensions_mut().insert(hangup.clone());
@@ -163,7 +162,7 @@ impl Server {
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.header_timeout)
+            .header_read_timeout(header_timeout)
             .max_buf_size(MAX_HEADER_BYTES)
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();

@@ -124,7 +124,7 @@ async fn run<L: Lobby>(
     let app = pages::pages(settings, kill).merge(relay::routes(routes.clone())).layer(sockets);
     let origins = Origins::new(settings.public_url.as_ref(), &settings.allow_origin);
     let app = connection_limits::enforce_limits(pages::check_origin(app, origins));
-    let server = server::Server::new(app, &settings.limits);
+    let server = server::Server::new(app, &settings.limits, true);
     let hand_off = cfg!(target_os = "linux") && !settings.no_handoff;
     let gateway = Gateway { server, routes: routes.clone(), hand_off };
     let address = listener.local_addr()?;

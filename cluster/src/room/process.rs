@@ -210,7 +210,7 @@ async fn play<R: Room>(opened: Opened<'_>) -> anyhow::Result<()> {
     let core = Core::new(game, context, tickets.clone(), ttl, on_panic);
     let (inbox, items) = mpsc::unbounded_channel();
     let app = app(&room, settings, &limiter, inbox, tickets);
-    let server = server::Server::new(app, &settings.limits);
+    let server = server::Server::new(app, &settings.limits, false);
     let handoff = HandoffReceiver { server, limiter: limiter.clone() };
     let mut room = RoomLoop { core, conns: HashMap::new(), to_lobby };
     room.play(items, from_lobby, &handoff).await?;

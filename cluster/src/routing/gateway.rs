@@ -81,7 +81,7 @@ impl Gateway {
                 Err(error) => debug!(%room, error = format!("{error:#}"), "not handed off"),
             }
         }
-        self.server.serve_accepted(stream, permit).await;
+        self.server.serve_tcp(stream, permit).await;
     }
 }
 
