@@ -1,6 +1,5 @@
-//! People: the pictures that they ask for. The lobby calls the hooks one at a time. The hooks for
-//! the workers, rooms without players, are in `room_manager.rs`; the schedule is in
-//! `server/board.rs`.
+//! People: the pictures that they ask for. The lobby calls the hooks one at a time. The workers'
+//! hooks are in `room_manager.rs`, the schedule is in `server/board.rs`.
 
 mod board;
 
