@@ -118,7 +118,7 @@ async fn opens(opening: &str, flags: &[&str]) -> (String, String) {
 #[tokio::test]
 async fn who_waits_for_a_room_that_never_becomes_ready_is_refused() {
     let (code, how) = opens("never", &["--ready-timeout", "500ms"]).await;
-    assert_eq!((&*code, &*how), ("no_room", "never ready"));
+    assert_eq!((&*code, &*how), ("no_room", "was never ready"));
 }
 
 #[tokio::test]
@@ -142,7 +142,7 @@ async fn who_waits_for_a_room_that_will_not_open_gets_its_own_refusal() {
     let options = json!({ "opening": "refuse" });
     let answer = ann.lobby().ask_raw(json!(["create", { "options": options }])).await;
     assert_eq!(answer, json!({ "error": { "code": "no_mood", "message": "Not today." } }));
-    assert_eq!(ann.lobby().event("exited").await["how"], "never ready");
+    assert_eq!(ann.lobby().event("exited").await["how"], "was never ready");
     // Where nobody waits for the answer, it is told.
     ann.lobby().emit("create", json!({ "options": options }));
     let refused = json!({ "event": "create", "code": "no_mood", "message": "Not today." });

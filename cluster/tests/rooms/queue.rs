@@ -129,7 +129,7 @@ async fn while_no_room_can_be_opened_they_wait_in_peace() {
     for player in [&mut ann, &mut bob, &mut cid, &mut dan] {
         queue(player, "duel").await;
     }
-    let tries = "those who wait still wait";
+    let tries = "the queue cannot open a room";
     // Each new one is a reason to try, and then there are two more tries.
     eventually("tries", || (cluster.count(tries) >= 3 + 2).then_some(())).await;
     // Told when it changed, and not with each try: there were one, two, three, four of them.

@@ -1,10 +1,9 @@
-//! A queue that fills rooms: players wait until enough of them are there, and go to a new room
-//! together. It is built from what every hook can do.
+//! A matchmaking queue: players wait until there are enough of them, and go to a new room together.
+//! It uses only what every hook can do.
 //!
 //! `server.rs` keeps a [`Queue`] in its state, implements [`Queued`], and calls `self.enqueue(…)`
-//! and `self.dequeue(…)` in its hooks; the second one also in `on_leave`: who has left the lobby
-//! does not wait any more. Nor does one whom the room did not admit: the page is told, by `refused
-//! { event: "reroute" }`.
+//! and `self.dequeue(…)` in its hooks, the latter also in `on_leave`. A player whom the room does
+//! not admit leaves the queue, too: the page gets `refused { event: "reroute" }`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,28 +13,28 @@ use std::{
 use cluster::{Answer, LobbyContext, Player, Room, RoomManager, Timer, ok};
 use tracing::warn;
 
-/// When no room can be opened, those who wait try again after this.
+/// Delay before the next attempt, if no room can be opened.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// A lobby with a queue, or with one for each kind of game.
+/// A lobby with a queue, or one for each kind of game.
 pub trait Queued<R: Room>: RoomManager<R> {
     /// What players wait for: a mode, a map, a language. `()` if there is one queue.
     type Kind: Ord + Clone + 'static;
 
-    /// Where the lobby keeps it.
+    /// The queue in the lobby's state.
     fn queue(&mut self) -> &mut Queue<Self::Kind>;
 
-    /// How many go together.
+    /// The number of players in a room.
     fn rules(&self, kind: &Self::Kind) -> Rules;
 
-    /// The room for these players.
+    /// The options of a room for these players.
     fn options(&self, kind: &Self::Kind, players: &[Player]) -> R::Options;
 
-    /// Tells a player their place, from 1, and how many wait, whenever that changes.
+    /// The event for a player whose place, from 1, or the number of waiting players has changed.
     fn place(&self, place: usize, waiting: usize) -> Self::Event;
 
-    /// A player waits from now on, or goes on waiting, and in no other queue any more. Answers
-    /// `{}`; `place` is told.
+    /// Adds a player to this queue and removes them from any other. Keeps their place if they are
+    /// in it already. Answers `{}`, and sends `place`.
     fn enqueue(&mut self, lobby: &LobbyContext<Self>, player: &Player, kind: Self::Kind) -> Answer {
         if self.queue().find(player).is_some_and(|(waits_for, _)| waits_for == kind) {
             self.tell_places(lobby, &kind);
@@ -76,16 +75,16 @@ pub trait Queued<R: Room>: RoomManager<R> {
         }
     }
 
-    /// Opens rooms for those who can go; whether there were any.
+    /// Opens rooms while there are enough players. Returns whether it opened any.
     #[doc(hidden)]
     fn fill(&mut self, lobby: &LobbyContext<Self>, kind: &Self::Kind) -> bool {
         let mut some_went = false;
         let rules = self.rules(kind);
         while let Some(players) = self.queue().first(kind, &rules) {
             let room = lobby.create::<R>(None, rules.size, self.options(kind, &players));
-            let Ok(room) = room.inspect_err(|error| warn!(%error, "those who wait still wait"))
+            let Ok(room) = room.inspect_err(|error| warn!(%error, "the queue cannot open a room"))
             else {
-                // One at a time, however many come meanwhile.
+                // One retry at a time, however many players join the queue meanwhile.
                 if self.queue().retrying.insert(kind.clone()) {
                     let kind = kind.clone();
                     lobby.after(RETRY, move |server, lobby| {
@@ -98,7 +97,7 @@ pub trait Queued<R: Room>: RoomManager<R> {
             let line = self.queue().lines.entry(kind.clone()).or_default();
             line.drain(..players.len()).for_each(|gone| lobby.cancel(gone.timer));
             self.queue().lines.retain(|_, line| !line.is_empty());
-            // Should they be refused, they are told so, and wait no more.
+            // If the room refuses them, their pages are told, and they are not queued again.
             let opened = room.clone();
             lobby.reroute_then(&players, &room, move |_, lobby, sent| {
                 if sent.is_err() {
@@ -120,21 +119,21 @@ pub trait Queued<R: Room>: RoomManager<R> {
     }
 }
 
-/// How many players go to a room together.
+/// The number of players in a room.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
-    /// So many, as soon as they are there: the seats of the room. At most 32.
+    /// The seats of a room, which opens as soon as this many wait. At most 32.
     pub size: usize,
-    /// Or, once somebody has waited for `patience`, all who are there if they are at least so many.
+    /// Enough players once somebody has waited for `patience`.
     pub fewest: usize,
     pub patience: Duration,
 }
 
-/// Who waits, in the order in which they came; everyone once at most.
+/// The waiting players, in the order of arrival; each at most once.
 #[derive(Debug)]
 pub struct Queue<Kind> {
     lines: BTreeMap<Kind, Vec<Waiting>>,
-    /// For these no room could be opened; they try again soon.
+    /// Kinds with a retry scheduled.
     retrying: BTreeSet<Kind>,
 }
 
@@ -160,7 +159,7 @@ impl<Kind: Ord + Clone> Queue<Kind> {
         })
     }
 
-    /// Those who can go now.
+    /// The players for the next room, if there are enough.
     fn first(&self, kind: &Kind, rules: &Rules) -> Option<Vec<Player>> {
         let line = self.lines.get(kind)?;
         let impatient = line.iter().any(|waiting| !waiting.patient);

@@ -1,5 +1,5 @@
-//! One room: two players and four in a row. The room calls the hooks one at a time. `room/game.rs` keeps
-//! the state of the game, `room/board.rs` knows the rules.
+//! One room: two players and four in a row. The room calls the hooks one at a time. `room/game.rs`
+//! has the state of the game, `room/board.rs` the rules.
 
 pub mod board;
 pub mod game;
@@ -25,19 +25,19 @@ impl Room for Duel {
 
     // HOOK: the room opens.
     async fn on_open(options: Options, room: &RoomContext<Self>) -> Result<Self, Refusal> {
-        // Each tick counts the seconds down.
+        // The countdown, in seconds.
         room.tick_rate(1);
         Ok(Duel { game: Game { seconds: options.patience, ..Game::default() } })
     }
 
-    // HOOK: the room as a player sees it who joins or reconnects.
+    // HOOK: the state of the room, for a player who joins or reconnects.
     fn snapshot(&self, _: &RoomContext<Self>, _: &Player) -> Option<RoomEvent> {
         Some(RoomEvent::Game(self.game.clone()))
     }
 
     // HOOK: a player has joined.
     fn on_join(&mut self, room: &RoomContext<Self>, player: &Player) {
-        // A code is worth nothing once the player who waits has left.
+        // Once the waiting player leaves, a private room's code must not work any more.
         room.empty_timeout(Some(Duration::ZERO));
         self.game.add(player);
         if self.game.has_begun() {
@@ -66,14 +66,14 @@ impl Room for Duel {
 
     // HOOK: a player lost the connection.
     fn on_disconnect(&mut self, _: &RoomContext<Self>, _: &Player) -> Option<Duration> {
-        // When nobody returns within this, the other one wins.
+        // The opponent wins if the player does not reconnect in time.
         Some(Duration::from_secs(30))
     }
 
     // HOOK: a player has left.
     fn on_leave(&mut self, room: &RoomContext<Self>, player: &Player, why: LeaveReason) {
         let why = match why {
-            // Both leave, because the room ends.
+            // The room ends.
             LeaveReason::Finished | LeaveReason::Closed(_) => return,
             LeaveReason::Dropped => Why::Away,
             _ => Why::Left,
@@ -111,7 +111,7 @@ impl Room for Duel {
 }
 
 impl Duel {
-    /// Tells the lobby the scores, and ends the room.
+    /// Reports the scores to the lobby and closes the room.
     fn finish(&self, room: &RoomContext<Self>) {
         room.tell_lobby(ToLobby::Scores(self.game.scores()));
         room.close();
