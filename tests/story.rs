@@ -25,7 +25,7 @@ async fn two_players_meet_and_see_each_other_move() {
 }
 
 #[tokio::test]
-async fn who_reaches_the_coin_scores_and_the_lobby_hears_of_it() {
+async fn a_player_who_reaches_the_coin_scores_and_the_lobby_is_told() {
     let lobby = start(&[]).await;
     let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
     let mut room = ann.enter("create", json!({ "title": "Ann's" })).await;
@@ -84,7 +84,10 @@ async fn a_killed_room_sends_its_players_back_and_makes_news() {
         ann.back().await["returned"],
         json!({ "room": id, "reason": { "code": "crashed" } })
     );
-    assert_eq!(bob.lobby().event("news").await, json!({ "text": "Ann's is over: the room crashed." }));
+    assert_eq!(
+        bob.lobby().event("news").await,
+        json!({ "text": "Ann's is over: the room crashed." })
+    );
 }
 
 /// `examples/bot.rs` knows nothing but the wire.

@@ -50,7 +50,7 @@ enum State {
     Visitor,
     /// `on_register` is running.
     Registering,
-    /// A player, before `on_arrive`. Their requests are queued until then; `--max-waiting` bounds
+    /// A player, before `on_arrive`. Their requests are queued until then; `--max-queued-events` bounds
     /// the queue.
     Pending(Login, Vec<Message>),
     /// A player, after `on_arrive`.

@@ -19,14 +19,14 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn a_lobby_survives_whatever_a_room_says(
+    fn a_lobby_survives_any_frames_of_a_room(
         bytes in stream(frames_from_room()), pieces in vec(1..20_000_usize, 1..8),
     ) {
         hear::<FromRoom>(&bytes, &pieces)?;
     }
 
     #[test]
-    fn a_room_survives_whatever_a_lobby_says(
+    fn a_room_survives_any_frames_of_the_lobby(
         bytes in stream(frames_to_room()), pieces in vec(1..20_000_usize, 1..8),
     ) {
         hear::<ToRoom>(&bytes, &pieces)?;

@@ -19,7 +19,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn peeking_at_more_bytes_never_changes_the_answer(
+    fn peeking_at_a_request_is_consistent_and_never_wrong(
         bytes in prop_oneof![
             request().prop_map(String::into_bytes),
             mutated(request().prop_map(String::into_bytes)),
