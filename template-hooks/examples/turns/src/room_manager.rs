@@ -39,10 +39,7 @@ impl RoomManager<Duel> for Server {
     fn on_room_exit(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<Options>, exit: Exit) {
         // `on_room_message` has announced a finished game; in a closed room nobody has played.
         if !matches!(exit, Exit::Finished | Exit::Closed) {
-            self.announce(
-                lobby,
-                format!("The game in room {} is over: the room {exit}.", room.id),
-            );
+            self.announce(lobby, format!("The game in room {} is over: the room {exit}.", room.id));
         }
     }
 }

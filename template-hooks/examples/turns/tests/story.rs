@@ -129,7 +129,10 @@ async fn a_killed_room_sends_its_players_back_and_makes_news() {
     let id = anns.event("joined").await["room"].take();
     lobby.signal_room(&id, Signal::KILL).await;
     assert!(!anns.end().await);
-    assert_eq!(ann.back().await["returned"], json!({ "room": id, "reason": { "code": "crashed" } }));
+    assert_eq!(
+        ann.back().await["returned"],
+        json!({ "room": id, "reason": { "code": "crashed" } })
+    );
     let room = id.as_str().expect("an id");
     let news = json!({ "lines": [format!("The game in room {room} is over: the room crashed.")] });
     while cem.lobby().event("news").await != news {}
