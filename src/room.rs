@@ -55,7 +55,7 @@ impl Room for Arena {
     }
 
     // HOOK: a player has left.
-    fn on_leave(&mut self, _: &RoomContext<Self>, player: &Player, _why: LeaveReason) {
+    fn on_leave(&mut self, _: &RoomContext<Self>, player: &Player, _reason: LeaveReason) {
         self.dots.remove(&player.id);
     }
 

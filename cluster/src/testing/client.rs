@@ -1,5 +1,5 @@
-//! A Socket.IO client for stories: it remembers what comes while something else is waited for, and answers pings
-//! whatever the test does. What does not come within 20 seconds fails the test.
+//! A Socket.IO client for stories: it remembers what comes while something else is waited for, and
+//! answers pings whatever the test does. What does not come within 20 seconds fails the test.
 
 use std::{collections::VecDeque, net::Ipv4Addr, time::Duration};
 
@@ -13,8 +13,9 @@ use crate::testing::{
 
 /// A connection to the lobby or to a room. Dropping it cuts the line, as a lost network does.
 ///
-/// Requests and events are waited for at most 20 seconds; then, and when the connection ends before they come, the
-/// test panics. Only the methods that begin with `try_` say `None` instead at the end.
+/// Requests and events are waited for at most 20 seconds; then, and when the connection ends before
+/// they come, the test panics. Only the methods that begin with `try_` say `None` instead at the
+/// end.
 pub struct Client {
     orders: mpsc::UnboundedSender<Order>,
     packets: mpsc::UnboundedReceiver<Packet>,
@@ -30,8 +31,8 @@ enum Order {
 }
 
 impl Client {
-    /// Connects to the lobby at `url` (http://…) with this `auth`: `{}`, or `{ token }`. `Err`: the text of
-    /// `connect_error`.
+    /// Connects to the lobby at `url` (http://…) with this `auth`: `{}`, or `{ token }`. `Err`: the
+    /// text of `connect_error`.
     pub async fn connect(url: &str, auth: Value) -> Result<Client, String> {
         Self::connect_at(url, "/socket.io", auth).await
     }
@@ -277,7 +278,8 @@ impl Client {
         self.try_wait(name, named).await
     }
 
-    /// The events that came and were not waited for, as `[name, data]`, oldest first; bytes are a list.
+    /// The events that came and were not waited for, as `[name, data]`, oldest first; bytes are a
+    /// list.
     pub fn take_events(&mut self) -> Vec<Value> {
         let events = self.seen.drain(..).filter_map(|packet| match packet {
             Packet::Event(name, data) => Some(json!([name, data.value()])),

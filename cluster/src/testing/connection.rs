@@ -1,5 +1,6 @@
-//! One Socket.IO connection. It speaks the protocol itself, so that a test can do what the official client never
-//! does, and parses only what is looked at, so that one thread carries a thousand of them.
+//! One Socket.IO connection. It speaks the protocol itself, so that a test can do what the official
+//! client never does, and parses only what is looked at, so that one thread carries a thousand of
+//! them.
 
 use std::{io, net::Ipv4Addr, time::Duration};
 
@@ -17,8 +18,8 @@ use tokio_tungstenite::{
 /// How long a server may take for its next step.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection that its owner reads. Whatever goes wrong is an `Err` with the reason, and its end. Dropping it cuts
-/// the line, as a lost network does. Most tests want a [`Client`](super::Client).
+/// A connection that its owner reads. Whatever goes wrong is an `Err` with the reason, and its end.
+/// Dropping it cuts the line, as a lost network does. Most tests want a [`Client`](super::Client).
 pub struct Connection {
     stream: WebSocketStream<TcpStream>,
     asked: u64,
@@ -68,7 +69,8 @@ impl Payload {
 }
 
 impl Connection {
-    /// Opens a websocket to whoever serves Socket.IO at this path. [`Connection::introduce`] is the next step.
+    /// Opens a websocket to whoever serves Socket.IO at this path. [`Connection::introduce`] is the
+    /// next step.
     pub async fn open(url: &str, path: &str) -> Result<Connection, String> {
         Self::open_from(Ipv4Addr::LOCALHOST, url, path).await
     }
@@ -83,7 +85,8 @@ impl Connection {
         Ok(Connection { stream, asked: 0, owes_pong: false })
     }
 
-    /// Says who the client is, and waits to be let in. `Err`: why not, where the server says so its code.
+    /// Says who the client is, and waits to be let in. `Err`: why not, where the server says so its
+    /// code.
     pub async fn introduce(&mut self, auth: &Value) -> Result<(), String> {
         self.send(format!("40{auth}")).await?;
         loop {
@@ -137,7 +140,8 @@ impl Connection {
         timeout(STEP_TIMEOUT, answer).await.map_err(|_| format!("no answer to {event}"))?
     }
 
-    /// The data of the next event of this name, at most 10 seconds later. What comes before it is dropped.
+    /// The data of the next event of this name, at most 10 seconds later. What comes before it is
+    /// dropped.
     pub async fn event(&mut self, name: &str) -> Result<Value, String> {
         let event = async {
             loop {
@@ -182,7 +186,8 @@ impl Connection {
         }
     }
 
-    /// Says goodbye, as a page does that is closed on purpose. [`Connection::next`] then runs into the end.
+    /// Says goodbye, as a page does that is closed on purpose. [`Connection::next`] then runs into
+    /// the end.
     pub async fn hang_up(&mut self) {
         let _ = self.send("41").await;
         let _ = self.stream.close(None).await;

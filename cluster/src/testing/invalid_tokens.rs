@@ -1,5 +1,6 @@
-//! Tokens with which nobody gets in, each with a name: what the library would pass by itself is here as
-//! well. All are signed with the lobby's own key unless they say otherwise: a forger has less.
+//! Tokens with which nobody gets in, each with a name: what the library would pass by itself is
+//! here as well. All are signed with the lobby's own key unless they say otherwise: a forger has
+//! less.
 
 use std::time::Duration;
 

@@ -25,7 +25,8 @@ use crate::testing::{
 
 /// A program that runs as a lobby, on a free port and with a key of its own.
 ///
-/// Dropping it kills it, and checks that its rooms end with it. If the test has failed, it prints the log.
+/// Dropping it kills it, and checks that its rooms end with it. If the test has failed, it prints
+/// the log.
 ///
 /// ```no_run
 /// # use cluster::testing::TestLobby;
@@ -65,7 +66,8 @@ pub struct LobbyBuilder {
 }
 
 impl LobbyBuilder {
-    /// Adds flags. They count more than what a test lobby has by default: any free port, a log as JSON.
+    /// Adds flags. They count more than what a test lobby has by default: any free port, a log as
+    /// JSON.
     pub fn flags<S: AsRef<str>>(mut self, flags: &[S]) -> Self {
         self.flags.extend(flags.iter().map(|flag| flag.as_ref().to_owned()));
         self
@@ -178,7 +180,8 @@ impl TestLobby {
         }
     }
 
-    /// Starts it again with the same command and so the same key, killing it first if it still runs.
+    /// Starts it again with the same command and so the same key, killing it first if it still
+    /// runs.
     pub async fn again(self) -> TestLobby {
         self.again_with(&[]).await
     }

@@ -13,8 +13,8 @@ use std::{
 use rustix::process::Pid;
 use serde_json::Value;
 
-/// A command without the environment's settings, except for `CLUSTER_NO_HANDOFF`: with `CLUSTER_NO_HANDOFF=true cargo test`
-/// the tests run over relayed connections.
+/// A command without the environment's settings, except for `CLUSTER_NO_HANDOFF`: with
+/// `CLUSTER_NO_HANDOFF=true cargo test` the tests run over relayed connections.
 pub fn command(program: impl AsRef<Path>) -> Command {
     let mut command = Command::new(program.as_ref());
     for (name, _) in env::vars_os() {
@@ -85,7 +85,8 @@ pub fn is_room(pid: Pid) -> bool {
     line.split(|byte| *byte == 0).nth(1) == Some(b"room")
 }
 
-/// What the open descriptors of a process are. Empty where the system has no such list of another process.
+/// What the open descriptors of a process are. Empty where the system has no such list of another
+/// process.
 pub fn descriptors(process: Pid) -> Vec<String> {
     if !cfg!(target_os = "linux") {
         return vec![];

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-/// Longer than anything takes on a machine that is busy with something else. A test that waits so long has failed.
+/// Longer than anything takes on a machine that is busy with something else. A test that waits so
+/// long has failed.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Waits for this, at most 20 seconds. `what` names it in the failure.
 ///
 /// # Panics
-/// If it has not on_notice by then.
+/// If it has not happened by then.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     let result = tokio::time::timeout(DEADLINE, future).await;
     result.unwrap_or_else(|_| panic!("{what}: not within {DEADLINE:?}"))

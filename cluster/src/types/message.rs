@@ -12,7 +12,7 @@ pub trait Message: Sized + 'static {
     fn declare(types: &mut crate::types::typescript::Declarations) -> String;
 }
 
-/// The messages of a hook that has none: an enum without variants.
+/// The message type of a hook that has no messages: an enum without variants.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub enum Nothing {}
 
@@ -100,7 +100,7 @@ macro_rules! __message {
     };
 }
 
-/// Fills in the associated types that a lobby or a room has no use for.
+/// Fills in the associated types that a lobby or a room does not use.
 ///
 /// ```
 /// # #[derive(Default)] struct MyLobby;

@@ -1,4 +1,4 @@
-//! What every part speaks of: players, refusals, answers, reasons, and how messages are written.
+//! Types that all parts share: players, refusals, answers, reasons, message types.
 
 mod answer;
 mod message;

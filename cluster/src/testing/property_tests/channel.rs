@@ -109,8 +109,8 @@ fn lines(frames: &[impl Serialize]) -> Vec<String> {
     frames.iter().map(line).collect()
 }
 
-/// Sends the bytes in these pieces: the other end hears each line as it would alone, up to the first
-/// that is no frame, and holds no more memory than for one.
+/// Sends the bytes in these pieces: the other end hears each line as it would alone, up to the
+/// first that is no frame, and holds no more memory than for one.
 fn hear<T: DeserializeOwned + Serialize>(
     bytes: &[u8],
     pieces: &[usize],

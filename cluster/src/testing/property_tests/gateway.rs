@@ -1,4 +1,5 @@
-//! Asked at the public port: what the look at the first bytes says, and what the HTTP server makes of it.
+//! Asked at the public port: what the look at the first bytes says, and what the HTTP server makes
+//! of it.
 
 use std::{
     convert::Infallible,

@@ -1,5 +1,5 @@
-//! What nobody would think of, said to all that listens. `PROPTEST_CASES=1000000 cargo test --release --lib
-//! fuzz` says a million things to each; without that it is a few hundred.
+//! What nobody would think of, said to all that listens. `PROPTEST_CASES=1000000 cargo test
+//! --release --lib fuzz` says a million things to each; without that it is a few hundred.
 
 mod browser;
 mod channel;

@@ -67,7 +67,7 @@ impl<R: Room> TestRoom<R> {
     pub(super) fn hang_up(&mut self, player: &Player, asked: bool) {
         if let Ok(conn) = self.conn_of(player) {
             self.conns.remove(&conn);
-            self.run(|core| core.gone(conn, asked));
+            self.run(|core| core.disconnected(conn, asked));
         }
     }
 
@@ -99,7 +99,8 @@ impl<R: Room> TestRoom<R> {
             Reply::Now(value) => return Ok(value),
             Reply::Later(value) => Box::pin(caught(value)),
         };
-        // It may come from what a hook gave away. Whoever is out by then hears none, but it may still panic.
+        // It may come from what a hook gave away. Whoever is out by then hears none, but it may
+        // still panic.
         while !self.is_over() {
             let is_out = !self.conns.contains_key(&conn);
             let tasks = &mut self.tasks;

@@ -1,21 +1,22 @@
-//! One room without processes, sockets or a real clock: the same core as in a room's process, driven by a
-//! test. Hooks are called, events are sent and the room ends as with a lobby and a process, in the same
-//! order; `cluster/tests/room/test_room_agrees.rs` compares the two.
+//! One room without processes, sockets or a real clock: the same core as in a room's process,
+//! driven by a test. Hooks are called, events are sent and the room ends as with a lobby and a
+//! process, in the same order; `cluster/tests/room/test_room_agrees.rs` compares the two.
 //!
 //! What differs, and why:
 //!
-//! - **Time** moves only in [`TestRoom::advance`], so no answer can wait for a timer. A hook that never
-//!   returns blocks the test; a real room is killed as hung. Ticks are never late or skipped.
+//! - **Time** moves only in [`TestRoom::advance`], so no answer can wait for a timer. A hook that
+//!   never returns blocks the test; a real room is killed as hung. Ticks are never late or skipped.
 //! - **Spawned work** runs only in [`TestRoom::settle`], or while an answer is waited for.
 //! - **A panic** in a hook fails the test, unless [`TestRoom::on_panic`] says what it does. One in
 //!   `on_open` always does.
-//! - **A message** that cannot be serialized, is over 60 KiB or does not read back fails the test. A real
-//!   lobby refuses to send it, or the room crashes.
-//! - **Quota limits and queues** are absent: nobody is refused with `too_fast`, and volatile events are
-//!   never lost.
-//! - **A refusal** of the room's is the value that the hook made. A lobby gets its code and its text.
-//! - **The lobby** is absent, with its locks, its bans and other rooms. [`TestRoom::sent_on`] tells who
-//!   would be sent to another room. The room's id is `test`, and it has no code.
+//! - **A message** that cannot be serialized, is over 60 KiB or does not read back fails the test.
+//!   A real lobby refuses to send it, or the room crashes.
+//! - **Quota limits and queues** are absent: nobody is refused with `too_fast`, and volatile events
+//!   are never lost.
+//! - **A refusal** of the room's is the value that the hook made. A lobby gets its code and its
+//!   text.
+//! - **The lobby** is absent, with its locks, its bans and other rooms. [`TestRoom::sent_on`] tells
+//!   who would be sent to another room. The room's id is `test`, and it has no code.
 //!
 //! ```
 //! # use cluster::{Answer, Player, Refusal, Room, RoomContext, testing::TestRoom, ok};
@@ -97,8 +98,8 @@ pub struct TestRoom<R: Room> {
     /// The lobby wants the room to end, and lets nobody in any more.
     draining: bool,
     next: u64,
-    /// For futures and computations that hooks give away; see [`TestRoom::settle`]. The last field: dropping
-    /// it waits for computations, which see by then that nobody wants their results.
+    /// For futures and computations that hooks give away; see [`TestRoom::settle`]. The last field:
+    /// dropping it waits for computations, which see by then that nobody wants their results.
     runtime: Runtime,
 }
 
@@ -110,8 +111,8 @@ enum Life<R: Room> {
 }
 
 impl<R: Room> TestRoom<R> {
-    /// Opens a room with so many seats. The same seed gives the same random numbers. `Err`: `on_open`
-    /// has refused, or the options cannot be written as JSON of at most 60 KiB.
+    /// Opens a room with so many seats. The same seed gives the same random numbers. `Err`:
+    /// `on_open` has refused, or the options cannot be written as JSON of at most 60 KiB.
     pub fn open(options: R::Options, seats: usize, seed: u64) -> Result<Self, Refusal> {
         Self::open_for(None, options, seats, seed)
     }
@@ -159,15 +160,16 @@ impl<R: Room> TestRoom<R> {
         Ok(test)
     }
 
-    /// From now on a panic in a hook does what the setting `--on-room-panic` says: it ends the room, or only
-    /// the hook. Without this it fails the test.
+    /// From now on a panic in a hook does what the setting `--on-room-panic` says: it ends the
+    /// room, or only the hook. Without this it fails the test.
     pub fn on_panic(&mut self, what: RoomPanic) {
         if let Life::Open(core) = &mut self.life {
             core.set_on_panic(what);
         }
     }
 
-    /// A new player comes, and is in the room. `Err`: it is full or locked, or `on_admit` has refused.
+    /// A new player comes, and is in the room. `Err`: it is full or locked, or `on_admit` has
+    /// refused.
     pub fn join(&mut self, name: &str) -> Result<Player, Refusal> {
         let player = player(name);
         self.join_as(&player)?;
@@ -180,7 +182,7 @@ impl<R: Room> TestRoom<R> {
         self.tickets.redeem(&ticket, self.now)?;
         let conn = self.number();
         self.conns.insert(conn, player.id.clone());
-        self.run(|core| core.come(conn, &player.id));
+        self.run(|core| core.connected(conn, &player.id));
         Ok(())
     }
 
@@ -189,15 +191,16 @@ impl<R: Room> TestRoom<R> {
         self.ticket_for(player).map(drop)
     }
 
-    /// A player's page emits an event and wants an answer: the answer, or the refusal. What is not of the right
-    /// form or too large is refused before it reaches a hook, as on the wire; what is far too large ends the
-    /// connection. `room_gone`: the connection has ended, and the answer is lost.
+    /// A player's page emits an event and wants an answer: the answer, or the refusal. What is not
+    /// of the right form or too large is refused before it reaches a hook, as on the wire; what is
+    /// far too large ends the connection. `room_gone`: the connection has ended, and the answer is
+    /// lost.
     pub fn emit(&mut self, from: &Player, event: &str, data: Value) -> Result<Value, Refusal> {
         let conn = self.conn_of(from)?;
         let size = json!([event, data]).to_string().len();
         self.check_size(from, size, size)?;
         let data = to_raw_value(&data).map_err(Refusal::bad_message)?;
-        let answer = self.run(|core| core.says(conn, event, Some(&*data)))?;
+        let answer = self.run(|core| core.message(conn, event, Some(&*data)))?;
         self.await_answer(conn, answer)
     }
 
@@ -207,7 +210,7 @@ impl<R: Room> TestRoom<R> {
         let data = data.into();
         let beside = json!([BINARY, { "_placeholder": true, "num": 0 }]).to_string();
         self.check_size(from, beside.len() + data.len(), data.len())?;
-        let answer = self.run(|core| core.says_binary(conn, data))?;
+        let answer = self.run(|core| core.binary(conn, data))?;
         self.await_answer(conn, answer)
     }
 
@@ -216,7 +219,8 @@ impl<R: Room> TestRoom<R> {
         self.hang_up(player, false);
     }
 
-    /// A player leaves because they want to; one who is not connected gives up their seat in the lobby.
+    /// A player leaves because they want to; one who is not connected gives up their seat in the
+    /// lobby.
     pub fn leave(&mut self, player: &Player) {
         match self.conn_of(player) {
             Ok(_) => self.hang_up(player, true),
@@ -231,7 +235,8 @@ impl<R: Room> TestRoom<R> {
         });
     }
 
-    /// Whom the room has sent to another room, with `send_to_room`, since this was asked last. They stay until
+    /// Whom the room has sent to another room, with `send_to_room`, since this was asked last. They
+    /// stay until
     /// [`TestRoom::move_on`], or until [`TestRoom::refuse_move`].
     pub fn sent_on(&mut self) -> Vec<(PlayerId, RoomId)> {
         std::mem::take(&mut self.sent_on)
@@ -241,7 +246,7 @@ impl<R: Room> TestRoom<R> {
     pub fn move_on(&mut self, player: &Player, room: &RoomId) {
         let ticket = self.number().to_string();
         let to = Route { room: room.clone(), ticket };
-        self.about_seat(player, |core, seat| core.move_on(seat, Some(to)));
+        self.about_seat(player, |core, seat| core.transfer(seat, Some(to)));
     }
 
     /// A player was refused a seat in another room, and stays.
@@ -259,7 +264,8 @@ impl<R: Room> TestRoom<R> {
         self.run(|core| core.lobby_message(&raw)).expect("it reads what it has written");
     }
 
-    /// The lobby wants the room to end within `left`, with the reason `closed`, and lets nobody in any more.
+    /// The lobby wants the room to end within `left`, with the reason `closed`, and lets nobody in
+    /// any more.
     pub fn drain(&mut self, left: Duration) {
         if self.is_over() {
             return;
@@ -283,13 +289,14 @@ impl<R: Room> TestRoom<R> {
         }
     }
 
-    /// Waits, in real time, until all that hooks gave away with `spawn` and `compute` is done and its
-    /// calls were made. Until then nothing of it happens, whatever [`TestRoom::advance`] does.
+    /// Waits, in real time, until all that hooks gave away with `spawn` and `compute` is done and
+    /// its calls were made. Until then nothing of it happens, whatever [`TestRoom::advance`] does.
     pub fn settle(&mut self) {
         while self.settle_one() {}
     }
 
-    /// Waits for the next call only, such as one report of a computation. False: there is none left.
+    /// Waits for the next call only, such as one report of a computation. False: there is none
+    /// left.
     pub fn settle_one(&mut self) -> bool {
         if self.is_over() {
             return false;
@@ -299,13 +306,14 @@ impl<R: Room> TestRoom<R> {
         called.is_some()
     }
 
-    /// What the player was sent since this was asked last, with the cluster's own events such as `joined`
-    /// and `player_left`.
+    /// What the player was sent since this was asked last, with the cluster's own events such as
+    /// `joined` and `player_left`.
     pub fn sent(&mut self, to: &Player) -> Vec<Sent> {
         self.sent.remove(&to.id).unwrap_or_default()
     }
 
-    /// The data of the last event of this name that the player was sent and that has not been taken.
+    /// The data of the last event of this name that the player was sent and that has not been
+    /// taken.
     pub fn last(&self, to: &Player, event: &str) -> Option<&Value> {
         let sent = self.sent.get(&to.id)?;
         Some(&sent.iter().rev().find(|sent| sent.event == event)?.data)
@@ -334,7 +342,8 @@ impl<R: Room> TestRoom<R> {
         }
     }
 
-    /// How the room has ended, as `on_room_exit` would hear it; `None`: it has not. Its `on_dispose` was called.
+    /// How the room has ended, as `on_room_exit` would hear it; `None`: it has not. Its
+    /// `on_dispose` was called.
     pub fn exit(&self) -> Option<Exit> {
         match &self.life {
             Life::Over(_, verdict) => Some(verdict.clone()),
