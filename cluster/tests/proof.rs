@@ -28,13 +28,13 @@ const ROOMS: usize = 16;
 #[derive(Clone, Copy)]
 enum Whim {
     TakeAndLeave,
-    /// Disconnects; the seat is kept for a moment.
+    /// The connection is cut, and the seat is kept for a moment.
     Drop,
-    /// Disconnects and returns at once.
+    /// The connection is cut, and the player is back at once.
     Return,
-    /// Joins again in another window.
+    /// The player returns in another window.
     Replace,
-    /// Never joins.
+    /// The player never comes.
     Expire,
 }
 
@@ -67,7 +67,7 @@ async fn two_hundred_players_compete_for_eight_seats_in_a_thousand_rounds() {
         (boss, looks)
     };
     let play = async {
-        // Until which round a player stays away, so that their seat expires.
+        // Until which round a player stays away, so that the seat expires.
         let mut resting = [0; PLAYERS];
         let mut given = 0;
         for round in 0..ROUNDS {
@@ -111,7 +111,7 @@ async fn two_hundred_players_compete_for_eight_seats_in_a_thousand_rounds() {
     }
 }
 
-/// Asks for a seat and uses it by this whim. Returns whether there was one.
+/// Asks for a seat, and takes, drops or keeps it at random; whether there was one.
 async fn compete(player: &mut TestPlayer, room: &Value, whim: Whim) -> bool {
     match player.ask("join", json!({ "room": room })).await {
         Ok(_) => {}

@@ -170,7 +170,7 @@ impl Player {
         }
         let mut record = self.shared.record.lock();
         if let Some(lost) = self.lost.take() {
-            let reason = welcome["returned"]["reason"].as_str();
+            let reason = welcome["returned"]["reason"]["code"].as_str();
             record.is_back(lost, reason.map(str::to_owned));
         }
         record.places[self.number] = Place::Lobby;

@@ -13,13 +13,13 @@ use std::{
 use rustix::process::Pid;
 use serde_json::Value;
 
-/// A command without the environment's settings, except for `CLUSTER_RELAY`: with
-/// `CLUSTER_RELAY=true cargo test` the tests run over relayed connections.
+/// A command without the environment's settings, except for `CLUSTER_NO_HANDOFF`: with
+/// `CLUSTER_NO_HANDOFF=true cargo test` the tests run over relayed connections.
 pub fn command(program: impl AsRef<Path>) -> Command {
     let mut command = Command::new(program.as_ref());
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
-        if text == "RUST_LOG" || text.starts_with("CLUSTER_") && text != "CLUSTER_RELAY" {
+        if text == "RUST_LOG" || text.starts_with("CLUSTER_") && text != "CLUSTER_NO_HANDOFF" {
             command.env_remove(&name);
         }
     }

@@ -8,7 +8,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 /// Waits for a future, at most 20 seconds. `what` names it in the failure.
 ///
 /// # Panics
-/// If it is not ready by then.
+/// If it has not happened by then.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     let result = tokio::time::timeout(DEADLINE, future).await;
     result.unwrap_or_else(|_| panic!("{what}: not within {DEADLINE:?}"))

@@ -25,7 +25,7 @@ async fn a_player_registers_and_returns_with_their_token() {
     let expected =
         json!({ "version": 1, "you": ann.you, "token": null, "returned": null, "refused": null });
     assert_eq!(welcome, expected);
-    assert_eq!(ann.ask("seat_of", json!({})).await, Ok(Value::Null), "they are registered");
+    assert_eq!(ann.ask("seat_of", json!({})).await, Ok(Value::Null), "Ann is registered");
 }
 
 #[tokio::test]

@@ -96,7 +96,7 @@ async fn the_token_of_an_active_player_is_renewed_before_it_expires() {
     let TestPlayer { you, mut token, .. } = cluster.player("Ann").await;
     let first = token.clone();
     let mut tokens = 1;
-    // A token is renewed after three seconds; the second renewal comes after the first has expired.
+    // Three seconds from one to the next: two of them outlive the first.
     while tokens < 4 {
         let (_, welcome) = show_token(&cluster, &json!(token)).await;
         assert_eq!(welcome["you"], you, "{welcome}");
@@ -108,7 +108,7 @@ async fn the_token_of_an_active_player_is_renewed_before_it_expires() {
         tokio::time::sleep(Duration::from_millis(400)).await;
     }
     assert!(is_refused(&cluster, &json!(first)).await);
-    assert!(!cluster.text().contains("wrong tokens"), "the player only returned late");
+    assert!(!cluster.text().contains("wrong tokens"), "an expired token is no wrong token");
 }
 
 #[tokio::test]
@@ -184,7 +184,7 @@ async fn a_player_who_logs_out_is_answered_and_other_players_are_not_affected() 
     bobs.event("joined").await;
     let token = json!({ "token": bob.token });
     cluster.visitor().await.ask("logout", token).await.expect("whoever has the token may");
-    assert_eq!(bobs.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)), "they play on");
+    assert_eq!(bobs.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)), "Bob plays on");
     bobs.leave().await;
     assert_eq!(bob.back().await["refused"]["code"], "bad_token");
     // None of this is on disk.

@@ -76,7 +76,7 @@ impl Raw {
         raw.rest().await
     }
 
-    /// Ignores errors: a closed connection shows in what is read.
+    /// A write error shows as the end of the answer.
     pub async fn send(&mut self, text: &str) {
         self.send_bytes(text.as_bytes()).await;
     }

@@ -161,7 +161,7 @@ async fn ghosts(test: &mut FaultTest) {
     test.fault(must, inject).await;
 }
 
-/// How far a client comes between `reroute` and `joined`.
+/// How far the client gets between `reroute` and `joined`.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Nowhere,

@@ -289,7 +289,7 @@ impl FaultTest {
         while arrived < ROOMS * PLAYERS {
             let back = soon("everyone is back", self.back.recv()).await.expect("their tasks run");
             arrived += usize::from(back.lobby == newest);
-            // They may have been in the old lobby for a moment.
+            // The player may have been in the old one for a moment.
             told.entry(back.id.to_string()).or_insert(back.told);
         }
         told.into_values().collect()

@@ -89,7 +89,7 @@ fn steal(say: &impl Fn(Value)) {
         say(json!({ "joined": { "seat": n } }));
         say(json!({ "dropped": { "seat": n } }));
         say(json!({ "send_on": { "seat": n, "room": "1" } }));
-        say(json!({ "left": { "seat": n, "reason": "stolen" } }));
+        say(json!({ "left": { "seat": n, "reason": { "code": "left" } } }));
     }
 }
 
@@ -149,7 +149,7 @@ fn receive(lobby: &UnixStream, text: &mut String) -> Option<OwnedFd> {
 
 fn answer(mut browser: &UnixStream, how: &str) {
     browser.set_nonblocking(false).expect("a good socket");
-    // Reads the request first: an answer before it would only be noise.
+    // Frames before the setup are garbage.
     let mut request = BufReader::new(browser).lines().map_while(Result::ok);
     request.find(|line| line.is_empty());
     let answer = match how {

@@ -8,8 +8,8 @@ use std::{
 };
 
 use cluster::{
-    Answer, Bytes, ComputeError, Job, Leave, Player, PlayerId, Refusal, Room, RoomContext, RoomId,
-    Timer, Work, deferred, ok, refuse, reply,
+    Answer, Bytes, ComputeError, Job, LeaveReason, Player, PlayerId, Refusal, Room, RoomContext,
+    RoomId, Timer, Work, deferred, ok, refuse, reply,
 };
 use rustix::process::{Signal, getpid, kill_process};
 use serde::Serialize;
@@ -67,7 +67,7 @@ cluster::messages! {
         },
         /// The numbers that were kept.
         Logged,
-        /// The player's previous number plus one, starting with 1; otherwise it counts as out of
+        /// One more than the player's last number, at first 1; anything else counts as out of
         /// order.
         Next {
             n: u64,
@@ -96,7 +96,7 @@ cluster::messages! {
         LockRoom {
             locked: bool,
         },
-        /// Transfer the requester or another player to another room.
+        /// On to another room: the player who asks, or another one.
         SendToRoom {
             room: RoomId,
             player: Option<PlayerId>,
@@ -301,7 +301,7 @@ impl Room for GameRoom {
         self.census.returns += 1;
     }
 
-    fn on_leave(&mut self, _: &RoomContext<Self>, player: &Player, why: Leave) {
+    fn on_leave(&mut self, _: &RoomContext<Self>, player: &Player, why: LeaveReason) {
         self.panic_in("on_leave", Some(player));
         *self.census.leaves.entry(why.to_string()).or_default() += 1;
         if !self.options.quiet {

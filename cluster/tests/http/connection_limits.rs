@@ -75,7 +75,7 @@ async fn a_room_counts_handed_off_connections() {
 async fn the_client_address_header_counts_only_when_configured() {
     let flags = ["--max-connections-per-address", "2"];
     let plain = start_game(&flags).await;
-    // Whatever the header says.
+    // Whatever address the client claims.
     let says = |address| [("X-Forwarded-For", address)];
     let (first, second) = (
         asks(GUEST, &plain.url, &says("192.0.2.1")).await,
@@ -151,8 +151,14 @@ async fn a_wrong_client_address_header_lifts_no_limit() {
 
 #[tokio::test]
 async fn an_address_that_connects_too_often_is_refused_for_a_while() {
-    let flags =
-        ["--connects-per-second", "1", "--connects-per-second-per-address", "2", "--pool", "0"];
+    let flags = [
+        "--max-connects-per-second",
+        "1",
+        "--max-connects-per-second-per-address",
+        "2",
+        "--pool",
+        "0",
+    ];
     let cluster = start_game(&flags).await;
     let ann = cluster.player("Ann").await;
     let connect = async |auth: Value| Client::connect(&cluster.url, auth).await.err();
@@ -200,7 +206,7 @@ async fn the_room_limit_of_an_address_covers_all_its_players() {
 
 #[tokio::test]
 async fn code_attempts_from_one_address_are_counted_together() {
-    let cluster = start_game(&["--wrong-codes-per-minute", "2"]).await;
+    let cluster = start_game(&["--max-code-attempts-per-minute", "2"]).await;
     let mut refused = Vec::new();
     // Two attempts of each player; ten times two in all.
     for n in 0..12 {
@@ -233,13 +239,13 @@ async fn lobby_events_from_one_address_are_counted_together() {
     let refused = answers.iter().filter(|answer| **answer == Err("too_fast".into())).count();
     assert!((5..=10).contains(&refused), "30 at once: {answers:?}");
     visitor(OTHER).await.ask("watch_rooms", json!({})).await.expect("others may");
-    // In a room each player has their own limit.
+    // In a room each has their own.
     let again = async {
         while bob.ask("register", json!({ "name": "Bob" })).await.is_err() {
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
     };
-    soon("the player's turn", again).await;
+    soon("Bob's turn", again).await;
     let mut boss = cluster.player("Boss").await;
     let seat = boss.seat("create", json!({})).await;
     let (url, path) =
@@ -247,13 +253,13 @@ async fn lobby_events_from_one_address_are_counted_together() {
     let ticket = json!({ "ticket": seat["ticket"] });
     let mut room = Client::connect_from(GUEST, url, path, ticket).await.expect("a good ticket");
     for n in 0..100 {
-        room.ask("echo", json!({ "n": n })).await.expect("no limit in a room");
+        room.ask("echo", json!({ "n": n })).await.expect("no limit");
     }
 }
 
 #[tokio::test]
 async fn an_address_that_never_stops_connecting_is_refused_for_a_while() {
-    let cluster = start_game(&["--connects-per-second-per-address", "1"]).await;
+    let cluster = start_game(&["--max-connects-per-second-per-address", "1"]).await;
     let mut statuses = Vec::new();
     for _ in 0..150 {
         statuses.push(asks(GUEST, &cluster.url, &[("Connection", "close")]).await.0);

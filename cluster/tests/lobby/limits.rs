@@ -1,5 +1,4 @@
-//! Limits on rooms, sizes, queues and open files. What exceeds one is refused and nothing else
-//! suffers.
+//! Limits: of rooms and sizes. What is beyond one is refused, and nothing else suffers.
 
 use std::time::Duration;
 
@@ -53,10 +52,10 @@ async fn a_message_over_the_limit_is_refused_and_a_huge_one_ends_its_connection(
 
 #[tokio::test]
 async fn guessing_codes_is_stopped_even_after_a_correct_guess() {
-    let cluster = start_game(&["--wrong-codes-per-minute", "5"]).await;
+    let cluster = start_game(&["--max-code-attempts-per-minute", "5"]).await;
     let mut boss = cluster.player("Boss").await;
     let room = boss.ask("open", json!({ "private": true })).await.expect("a room");
-    let code = boss.ask("about", json!({ "room": room })).await.expect("their room")["code"].take();
+    let code = boss.ask("about", json!({ "room": room })).await.expect("the room")["code"].take();
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     for _ in 0..5 {
         let guess = json!({ "code": "AAAAAA" });
@@ -101,7 +100,7 @@ async fn reads_stop_while_a_client_does_not_read_and_it_is_disconnected() {
 
 #[tokio::test]
 async fn a_client_with_a_full_outbound_queue_is_disconnected_without_notice() {
-    let cluster = start_game(&["--max-unsent", "3"]).await;
+    let cluster = start_game(&["--max-outbound-packets", "3"]).await;
     for _ in 0..5 {
         let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
         client.event("joined").await;
@@ -137,7 +136,7 @@ async fn a_client_that_does_not_answer_pings_is_disconnected() {
     let mut bob = cluster.player("Bob").await;
     let mut raw = join_in_silence(&mut bob, &room).await;
     assert_eq!(anns.event("player_joined").await["player"], bob.you);
-    // The client sends nothing more, not even pongs.
+    // Silent from now on, pongs included.
     assert_eq!(anns.event("player_left").await["player"], bob.you);
     raw.rest().await;
     assert_eq!(
@@ -149,7 +148,7 @@ async fn a_client_that_does_not_answer_pings_is_disconnected() {
 
 #[tokio::test]
 async fn a_client_that_overflows_its_event_queue_is_told_and_disconnected() {
-    let flags = ["--max-waiting", "100", "--events-per-second", "1000"];
+    let flags = ["--max-queued-events", "100", "--events-per-second", "1000"];
     let cluster = start_game(&flags).await;
     let mut ann = cluster.player("Ann").await;
     ann.lobby().emit("block", json!({ "ms": 3000 }));
@@ -198,7 +197,7 @@ async fn connections_never_use_up_the_open_files_of_rooms() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_is_disconnected_when_its_queue_is_full() {
-    let cluster = start_game(&["--max-unsent", "10", "--ping-timeout", "1m"]).await;
+    let cluster = start_game(&["--max-outbound-packets", "10", "--ping-timeout", "1m"]).await;
     let mut anns = cluster.player("Ann").await.enter("create", json!({})).await;
     let room = anns.event("joined").await["room"].take();
     let mut bob = cluster.player("Bob").await;
@@ -211,5 +210,5 @@ async fn a_client_that_does_not_read_is_disconnected_when_its_queue_is_full() {
             return assert_eq!(anns.event("player_left").await["player"], bob.you);
         }
     }
-    panic!("the client is still connected");
+    panic!("the player is still there");
 }

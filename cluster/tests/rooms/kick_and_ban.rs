@@ -16,8 +16,9 @@ async fn dismissed(mut lobby: Client, code: &str, why: &str) {
 }
 
 /// Expects that a player in a room is sent to the lobby and told why.
-async fn sent_away(room: &mut Client, why: &str) {
-    assert_eq!(room.event("reroute").await, json!({ "to": "lobby", "reason": why }));
+async fn sent_away(room: &mut Client, code: &str, why: &str) {
+    let reason = json!({ "code": code, "message": why });
+    assert_eq!(room.event("reroute").await, json!({ "to": "lobby", "reason": reason }));
     assert!(room.end().await);
 }
 
@@ -42,8 +43,9 @@ async fn a_player_kicked_from_a_room_may_return() {
     let room = bobs.event("joined").await["room"].take();
     let kick = json!({ "player": bob.you["id"], "reason": "Away from keys." });
     ann.ask("kick", kick).await.expect("any player may");
-    sent_away(&mut bobs, "Away from keys.").await;
-    let returned = json!({ "room": room, "reason": "Away from keys." });
+    sent_away(&mut bobs, "kicked", "Away from keys.").await;
+    let returned =
+        json!({ "room": room, "reason": { "code": "kicked", "message": "Away from keys." } });
     assert_eq!(bob.back().await["returned"], returned);
     cluster.logged("on_leave Bob Away from keys.").await;
     bob.enter("join", json!({ "room": room })).await.event("joined").await;
@@ -81,14 +83,14 @@ async fn a_player_kicked_during_a_transfer_is_in_neither_room() {
     ann.ask_until("seat_of", seated.clone(), |room| *room == there).await;
     let kick = json!({ "player": bob.you["id"], "reason": "Enough." });
     ann.ask("kick", kick).await.expect("any player may");
-    sent_away(&mut bobs, "Enough.").await;
+    sent_away(&mut bobs, "kicked", "Enough.").await;
     cluster.signal_room(&there, Signal::CONT).await;
     for room in [&here, &there] {
         let about = json!({ "room": room });
         ann.ask_until("about", about.clone(), |room| room["players"] == 0).await;
     }
     assert_eq!(ann.ask("seat_of", seated).await, Ok(Value::Null));
-    assert_eq!(bob.back().await["returned"]["reason"], "Enough.");
+    assert_eq!(bob.back().await["returned"]["reason"]["message"], "Enough.");
     assert_eq!(bob.ask("seat_of", json!({})).await, Ok(Value::Null));
 }
 
@@ -103,8 +105,8 @@ async fn a_ban_lasts_until_the_player_is_unbanned() {
     ann.ask("ban", json!({ "player": "bob", "reason": "Cheating." }))
         .await
         .expect("any player may");
-    sent_away(&mut bobs, "Cheating.").await;
-    // The token is valid but the player is banned, also if they register again.
+    sent_away(&mut bobs, "kicked", "Cheating.").await;
+    // A valid token does not help, nor does registering under the same id.
     for _ in 0..2 {
         let auth = json!({ "token": bob.token });
         let lobby = Client::connect(&cluster.url, auth).await.expect("anyone may connect");
@@ -139,14 +141,14 @@ async fn a_room_kicks_and_bans_for_itself_alone() {
     bobs.event("joined").await;
     let out = |reason: &str| json!({ "player": bob.you["id"], "reason": reason });
     anns.ask("kick", out("First.")).await.expect("any player may");
-    sent_away(&mut bobs, "First.").await;
-    let left = json!({ "player": bob.you, "reason": "First." });
+    sent_away(&mut bobs, "kicked", "First.").await;
+    let left = json!({ "player": bob.you, "reason": { "code": "kicked", "message": "First." } });
     assert_eq!(anns.event("player_left").await, left);
     let second = out("Second.");
     let mut bobs = bob.back_into("join", json!({ "room": room })).await;
     bobs.event("joined").await;
     anns.ask("ban", second).await.expect("any player may");
-    sent_away(&mut bobs, "Second.").await;
+    sent_away(&mut bobs, "kicked", "Second.").await;
     bob.back().await;
     let answer = bob.lobby().ask_raw(json!(["join", { "room": room }])).await;
     assert_eq!(answer, json!({ "error": { "code": "banned", "message": "Second." } }));
@@ -163,8 +165,9 @@ async fn a_closed_room_tells_its_players_the_reason() {
         .await
         .expect("any player may");
     cluster.logged("on_drain").await;
-    sent_away(&mut bobs, "maintenance").await;
-    assert_eq!(bob.back().await["returned"], json!({ "room": room, "reason": "maintenance" }));
+    sent_away(&mut bobs, "closed", "maintenance").await;
+    let reason = json!({ "code": "closed", "message": "maintenance" });
+    assert_eq!(bob.back().await["returned"], json!({ "room": room, "reason": reason }));
     cluster.logged("on_leave Bob maintenance").await;
     let missing = json!({ "room": "99", "reason": "x" });
     assert_eq!(ann.ask("close", missing).await, Err("no_such_room".into()));
@@ -239,7 +242,7 @@ async fn a_reason_of_any_length_harms_nobody() {
             (false, "send_me_away") => bobs.emit(event, json!({ "reason": long })),
             (false, _) => drop(anns.ask(event, out).await.expect("the room may")),
         }
-        let reason = bobs.event("reroute").await["reason"].take();
+        let reason = bobs.event("reroute").await["reason"]["message"].take();
         let reason = reason.as_str().expect("a text");
         assert!(!reason.is_empty() && long.starts_with(reason) && reason.len() <= 1024);
         bobs.end().await;

@@ -29,7 +29,7 @@ async fn a_private_room_is_joined_by_its_code() {
     assert_eq!(
         (&joined["room"], &joined["code"]),
         (&room, &json!(code)),
-        "players can share the code"
+        "the host can pass the code on"
     );
 }
 
@@ -78,7 +78,7 @@ async fn the_room_limit_of_a_player_does_not_affect_others() {
     open_private(&mut ann).await;
     assert_eq!(ann.ask("open", hosted.clone()).await, Err("too_many_rooms".into()));
     ann.ask("open", json!({})).await.expect("one that belongs to nobody");
-    bob.ask("open", hosted.clone()).await.expect("the first of this player");
+    bob.ask("open", hosted.clone()).await.expect("the first");
     ann.ask("close", json!({ "room": first })).await.expect("their room");
     ann.lobby().event("exited").await;
     ann.ask("open", hosted).await.expect("there is a place again");

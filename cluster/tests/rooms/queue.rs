@@ -60,7 +60,7 @@ async fn after_a_while_a_smaller_group_is_matched_but_never_one_player() {
     assert_eq!((place(&mut ann).await, place(&mut bob).await), ((1, 2), (2, 2)));
     let (room, title) = seated(&mut ann).await;
     assert_eq!((&seated(&mut bob).await.0, &title), (&room, &json!("Crowd of 2")));
-    // One player alone keeps waiting, and a second one is enough.
+    // One player alone keeps waiting; the next one completes the pair.
     queue(&mut cid, "crowd").await;
     assert_eq!(place(&mut cid).await, (1, 1));
     let patience = tokio::time::timeout(Duration::from_millis(600), cid.rerouted()).await;
@@ -129,7 +129,7 @@ async fn the_queue_survives_while_no_room_can_be_opened() {
     for player in [&mut ann, &mut bob, &mut cid, &mut dan] {
         queue(player, "duel").await;
     }
-    let tries = "cannot open a room for the queue; trying again";
+    let tries = "the queue cannot open a room";
     // Each new player causes an attempt, and two more follow.
     eventually("tries", || (cluster.count(tries) >= 3 + 2).then_some(())).await;
     // Sent when it changed and not at each attempt: one, two, three, four players.

@@ -77,7 +77,7 @@ async fn seat_as_soon_as_it_is_free(player: &mut TestPlayer, room: &Value) -> Cl
             match player.ask("join", json!({ "room": room })).await {
                 Ok(_) => {
                     let seat = player.rerouted().await;
-                    // On a busy machine this player's own ticket may expire.
+                    // On a busy machine the player's own ticket may be late.
                     if let Ok(client) = Client::redeem(&seat).await {
                         return client;
                     }

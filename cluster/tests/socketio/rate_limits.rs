@@ -93,5 +93,9 @@ async fn the_rate_limit_belongs_to_the_player_not_the_connection() {
 async fn cluster() -> TestLobby {
     let flags = ["--events-per-second", EVENTS_PER_SECOND];
     // A large queue, as the whole burst is answered.
-    start_game(&[&flags[..], &["--max-waiting", "10000", "--max-unsent", "10000"]].concat()).await
+    start_game(
+        &[&flags[..], &["--max-queued-events", "10000", "--max-outbound-packets", "10000"]]
+            .concat(),
+    )
+    .await
 }

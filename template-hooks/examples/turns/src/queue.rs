@@ -1,10 +1,9 @@
-//! A matchmaking queue: players wait until there are enough of them, and join a new room together.
-//! It is built from the public API alone.
+//! A matchmaking queue: players wait until there are enough of them, and go to a new room together.
+//! It uses only what every hook can do.
 //!
 //! `server.rs` keeps a [`Queue`] in its state, implements [`Queued`], and calls `self.enqueue(…)`
-//! and `self.dequeue(…)` in its hooks; the latter also in `on_leave`, as a player who leaves the
-//! lobby leaves the queue. A player whom the room refuses leaves it, too, and is told by `refused {
-//! event: "reroute" }`.
+//! and `self.dequeue(…)` in its hooks, the latter also in `on_leave`. A player whom the room does
+//! not admit leaves the queue, too: the page gets `refused { event: "reroute" }`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,10 +13,10 @@ use std::{
 use cluster::{Answer, LobbyContext, Player, Room, RoomManager, Timer, ok};
 use tracing::warn;
 
-/// The delay before the next attempt when no room can be opened.
+/// Delay before the next attempt, if no room can be opened.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// A lobby with a queue, or with one for each kind of game.
+/// A lobby with a queue, or one for each kind of game.
 pub trait Queued<R: Room>: RoomManager<R> {
     /// What players queue for: a mode, a map, a language. `()` if there is one queue.
     type Kind: Ord + Clone + 'static;
@@ -25,17 +24,17 @@ pub trait Queued<R: Room>: RoomManager<R> {
     /// The queue in the lobby's state.
     fn queue(&mut self) -> &mut Queue<Self::Kind>;
 
-    /// How many players join a room together.
+    /// The number of players in a room.
     fn rules(&self, kind: &Self::Kind) -> Rules;
 
-    /// The options of the room for these players.
+    /// The options of a room for these players.
     fn options(&self, kind: &Self::Kind, players: &[Player]) -> R::Options;
 
-    /// The event that tells a player their place, from 1, and how many wait, whenever that changes.
+    /// The event for a player whose place, from 1, or the number of waiting players has changed.
     fn place(&self, place: usize, waiting: usize) -> Self::Event;
 
-    /// Adds a player to this queue, or keeps them in it, and removes them from any other. Answers
-    /// `{}` and sends `place`.
+    /// Adds a player to this queue and removes them from any other. Keeps their place if they are
+    /// in it already. Answers `{}`, and sends `place`.
     fn enqueue(&mut self, lobby: &LobbyContext<Self>, player: &Player, kind: Self::Kind) -> Answer {
         if self.queue().find(player).is_some_and(|(waits_for, _)| waits_for == kind) {
             self.tell_places(lobby, &kind);
@@ -51,7 +50,7 @@ pub trait Queued<R: Room>: RoomManager<R> {
         ok()
     }
 
-    /// Removes a player from the queue, if they wait.
+    /// Removes a player from the queue.
     fn dequeue(&mut self, lobby: &LobbyContext<Self>, player: &Player) {
         if let Some((kind, at)) = self.queue().find(player) {
             let line = self.queue().lines.entry(kind.clone()).or_default();
@@ -76,16 +75,16 @@ pub trait Queued<R: Room>: RoomManager<R> {
         }
     }
 
-    /// Opens rooms for players who are enough. Returns whether there were any.
+    /// Opens rooms while there are enough players. Returns whether it opened any.
     #[doc(hidden)]
     fn fill(&mut self, lobby: &LobbyContext<Self>, kind: &Self::Kind) -> bool {
         let mut some_went = false;
         let rules = self.rules(kind);
         while let Some(players) = self.queue().first(kind, &rules) {
             let room = lobby.create::<R>(None, rules.size, self.options(kind, &players));
-            let Ok(room) = room.inspect_err(|error| warn!(%error, "cannot open a room for the queue; trying again"))
+            let Ok(room) = room.inspect_err(|error| warn!(%error, "the queue cannot open a room"))
             else {
-                // One retry at a time, however many players arrive meanwhile.
+                // One retry at a time, however many players join the queue meanwhile.
                 if self.queue().retrying.insert(kind.clone()) {
                     let kind = kind.clone();
                     lobby.after(RETRY, move |server, lobby| {
@@ -98,7 +97,7 @@ pub trait Queued<R: Room>: RoomManager<R> {
             let line = self.queue().lines.entry(kind.clone()).or_default();
             line.drain(..players.len()).for_each(|gone| lobby.cancel(gone.timer));
             self.queue().lines.retain(|_, line| !line.is_empty());
-            // If the room refuses them, they are told, and wait no more.
+            // If the room refuses them, their pages are told, and they are not queued again.
             let opened = room.clone();
             lobby.reroute_then(&players, &room, move |_, lobby, sent| {
                 if sent.is_err() {
@@ -120,21 +119,21 @@ pub trait Queued<R: Room>: RoomManager<R> {
     }
 }
 
-/// How many players go to a room together.
+/// The number of players in a room.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
-    /// The number of seats: as soon as this many wait, they join. At most 32.
+    /// The seats of a room, which opens as soon as this many wait. At most 32.
     pub size: usize,
-    /// Once a player has waited for `patience`, this many are enough.
+    /// Enough players once somebody has waited for `patience`.
     pub fewest: usize,
     pub patience: Duration,
 }
 
-/// The players who wait, in order of arrival, each at most once.
+/// The waiting players, in the order of arrival; each at most once.
 #[derive(Debug)]
 pub struct Queue<Kind> {
     lines: BTreeMap<Kind, Vec<Waiting>>,
-    /// Kinds whose next attempt to open a room is scheduled.
+    /// Kinds with a retry scheduled.
     retrying: BTreeSet<Kind>,
 }
 
@@ -152,7 +151,7 @@ impl<Kind> Default for Queue<Kind> {
 }
 
 impl<Kind: Ord + Clone> Queue<Kind> {
-    /// The kind that a player queues for, and how many are ahead of them.
+    /// What a player waits for, and how many are ahead of them.
     pub fn find(&self, player: &Player) -> Option<(Kind, usize)> {
         self.lines.iter().find_map(|(kind, line)| {
             let at = line.iter().position(|waiting| waiting.player.id == player.id)?;
@@ -160,7 +159,7 @@ impl<Kind: Ord + Clone> Queue<Kind> {
         })
     }
 
-    /// The players who can join a room now.
+    /// The players for the next room, if there are enough.
     fn first(&self, kind: &Kind, rules: &Rules) -> Option<Vec<Player>> {
         let line = self.lines.get(kind)?;
         let impatient = line.iter().any(|waiting| !waiting.patient);
