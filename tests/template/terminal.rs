@@ -54,7 +54,7 @@ struct Conversation {
     script: Child,
     input: ChildStdin,
     output: Receiver<Vec<u8>>,
-    /// What was said, and not heard yet.
+    /// Output that was not expected yet.
     said: String,
 }
 

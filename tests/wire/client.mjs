@@ -1,15 +1,15 @@
-// cluster/web/cluster.js as a program of Node uses it, without a page: `node client.mjs URL`. It plays in a
-// real lobby, through a line that can be cut, frozen and mended. Ends at the first thing that differs.
+// cluster/web/cluster.js in Node, without a page: `node client.mjs URL`. Plays in a real lobby,
+// through a proxy that can cut and freeze connections. Exits at the first difference.
 import assert from "node:assert/strict";
 import net from "node:net";
 import { io } from "socket.io-client";
 import { Cluster } from "../../cluster/web/cluster.js";
 
 const lobby = new URL(process.argv[2]);
-/** Generous: only what is broken takes so long, in ms. */
-const PATIENCE = 20_000;
+/** In ms; longer than anything takes that works. */
+const TIMEOUT = 20_000;
 
-/** A line to the lobby. While it is frozen it takes what comes, and passes nothing on. */
+/** A proxy to the lobby. While it is frozen it accepts connections and forwards nothing. */
 const line = {
   pairs: new Set(),
   frozen: false,
@@ -30,7 +30,7 @@ await line.listen(0);
 const { port } = line.server.address();
 const url = `http://127.0.0.1:${port}`;
 
-/** A client that remembers what happened to it, in order. */
+/** A client that records its events, in order. */
 function client(storage = memory()) {
   const heard = [];
   let wake = () => {};
@@ -41,9 +41,9 @@ function client(storage = memory()) {
   const names = ["lobbyEntered", "reroute", "roomEntered", "roomLost", "refused", "stateChanged"];
   const hooks = Object.fromEntries(names.map((name) => [name, hear(name)]));
   const cluster = new Cluster(hooks, { url, io, storage });
-  /** The next thing of this name, and of this kind; what comes before it is dropped. */
+  /** The next event of this name and kind; drops those before it. */
   async function next(name, wanted = () => true) {
-    const deadline = Date.now() + PATIENCE;
+    const deadline = Date.now() + TIMEOUT;
     for (;;) {
       while (heard.length > 0) {
         const [what, ...details] = heard.shift();
@@ -66,13 +66,13 @@ function memory() {
   return { get: () => token, set: (its) => (token = its), remove: () => (token = undefined) };
 }
 
-/** Back in the lobby, from a room and with this reason. */
+/** Waits until the player is back in the lobby with this reason. */
 const back = async (who, room, code) => {
   const { returned } = await who.next("lobbyEntered");
   assert.deepEqual([returned?.room, returned?.reason.code], [room, code]);
 };
 
-/** Asks for a room, and is in it. */
+/** Asks for a room and joins it. */
 async function play(who) {
   await who.cluster.lobby.request("play");
   return who.next("roomEntered");
@@ -82,28 +82,28 @@ const ann = client();
 let states = 0;
 
 const checks = {
-  "nothing of a page is needed": async () => {
+  "no page is needed": async () => {
     assert.equal(typeof globalThis.window, "undefined");
     assert.equal(ann.cluster.state, "stopped");
     ann.cluster.start();
     assert.equal((await ann.next("lobbyEntered")).you, null);
   },
 
-  "what is refused rejects with event, code and message": async () => {
+  "a refusal rejects with event, code and message": async () => {
     const refused = { event: "play", code: "not_registered", message: "Register first." };
     await assert.rejects(ann.cluster.lobby.request("play"), refused);
     await assert.rejects(ann.cluster.register(""), { event: "register", code: "bad_name" });
     await assert.rejects(ann.cluster.room.request("steer", { x: 0, y: 0 }), { code: "not_connected" });
   },
 
-  "registers with a form, and the token is kept where it was said": async () => {
+  "registers with a form and keeps the token in the given storage": async () => {
     const you = await ann.cluster.register({ name: "Ann" });
     assert.equal(you.name, "Ann");
     assert.deepEqual(ann.cluster.you, you);
     assert.match(await ann.storage.get(), /^[\w-]+\.[\w-]+\.[\w-]+$/);
   },
 
-  "listeners hear the lobby until they are taken away": async () => {
+  "listeners receive the lobby's events until they are removed": async () => {
     const off = ann.cluster.lobby.on("rooms", ann.hear("rooms"));
     await ann.cluster.lobby.request("watch_rooms");
     assert.ok(Array.isArray(await ann.next("rooms")));
@@ -119,7 +119,7 @@ const checks = {
     await ann.cluster.lobby.request("play");
     const { room } = await ann.next("reroute");
     assert.deepEqual([ann.cluster.state, ann.cluster.room.id], ["rerouting", room]);
-    // An answer of the lobby later, it is still waiting.
+    // After another answer of the lobby it is still waiting.
     await ann.cluster.lobby.request("unwatch_rooms");
     assert.deepEqual([ann.cluster.state, ann.heardSince("roomEntered")], ["rerouting", 0]);
     ann.cluster.hooks.reroute = reroute;
@@ -130,7 +130,7 @@ const checks = {
     assert.deepEqual(ann.cluster.room.players, [{ id, name, away: false }]);
   },
 
-  "what is said in the room is heard, and answered": async () => {
+  "requests to the room are answered, and its events arrive": async () => {
     ann.cluster.room.on("state", ({ dots }) => ann.hear("dots")(dots.length, ++states));
     await ann.next("dots");
     assert.deepEqual(await ann.cluster.room.request("steer", { x: 1, y: 0 }), {});
@@ -139,7 +139,7 @@ const checks = {
     assert.deepEqual([event, code], ["steer", "bad_message"]);
   },
 
-  "who leaves is back in the lobby": async () => {
+  "a player who leaves is back in the lobby": async () => {
     const { id } = ann.cluster.room;
     ann.cluster.leave();
     assert.equal((await ann.next("roomLost")).code, "left");
@@ -147,7 +147,7 @@ const checks = {
     assert.deepEqual([ann.cluster.room.id, ann.cluster.room.players], [null, []]);
   },
 
-  "who drops is back in the lobby, and listeners survive it": async () => {
+  "a disconnected player is back in the lobby, and listeners survive it": async () => {
     const { room } = await play(ann);
     await ann.next("dots");
     ann.cluster.drop();
@@ -170,7 +170,7 @@ const checks = {
     assert.equal((await ann.next("lobbyEntered")).you.name, "Ann");
   },
 
-  "a line that is cut, in the lobby and in a room": async () => {
+  "a connection that is cut, in the lobby and in a room": async () => {
     line.cut();
     await ann.until("connecting");
     await ann.next("lobbyEntered");
@@ -180,7 +180,7 @@ const checks = {
     await back(ann, room, "dropped");
   },
 
-  "nobody listens for a while, or takes calls and says nothing": async () => {
+  "a server that refuses connections for a while, or accepts them and is silent": async () => {
     line.cut();
     line.server.close();
     await ann.until("connecting");
@@ -198,7 +198,7 @@ const checks = {
     assert.equal((await ann.next("lobbyEntered")).you.name, "Ann");
   },
 
-  "a ticket that is not taken": async () => {
+  "a ticket that is refused": async () => {
     const { reroute } = ann.hooks;
     ann.cluster.hooks.reroute = (to) => {
       to.ticket = "0".repeat(32);
@@ -212,7 +212,7 @@ const checks = {
     await ann.next("lobbyEntered");
   },
 
-  "a page that cannot show the reroute goes all the same": async () => {
+  "a page that cannot show the reroute follows it all the same": async () => {
     const { reroute } = ann.hooks;
     const { error } = console;
     const errors = [];
@@ -229,9 +229,9 @@ const checks = {
     await ann.next("lobbyEntered");
   },
 
-  "the network is back: a connection that lives stays, and one that does not is left": async () => {
+  "after the network returns, a live connection stays and a dead one is replaced": async () => {
     ann.cluster.stop();
-    // As a browser says it.
+    // As browsers report it.
     const page = new EventTarget();
     globalThis.addEventListener = page.addEventListener.bind(page);
     const bob = client();
@@ -240,7 +240,7 @@ const checks = {
     await bob.next("lobbyEntered");
     await bob.cluster.register("Bob");
     online();
-    // Answers come in the order of the questions: this one's comes after the other's.
+    // Answers come in order: this one after the other.
     await bob.cluster.lobby.request("watch_rooms");
     assert.equal(bob.cluster.state, "lobby");
     await play(bob);
@@ -257,12 +257,12 @@ const checks = {
       assert.ok(Date.now() - started < 8000, "it took as long as without being told");
       line.frozen = false;
       line.cut();
-      // While it waits for the next attempt, this makes it come at once.
+      // While it waits for the next attempt, this triggers it at once.
       online();
       await bob.next("lobbyEntered");
     }
 
-    // A page that slept.
+    // A page that was suspended.
     page.dispatchEvent(Object.assign(new Event("pageshow"), { persisted: true }));
     await bob.until("connecting");
     await bob.next("lobbyEntered");
@@ -272,7 +272,7 @@ const checks = {
     await ann.next("lobbyEntered");
   },
 
-  "a player's newest window wins, and the other stays away until it is told": async () => {
+  "a player's newest window wins, and the other does not reconnect by itself": async () => {
     const second = client(ann.storage);
     const became = ann.until("stopped");
     second.cluster.start();
@@ -287,7 +287,7 @@ const checks = {
     await second.until("stopped");
   },
 
-  "a player who logs out in a room is a stranger in the lobby, and copies of the token are invalid": async () => {
+  "a player who logs out in a room is unregistered in the lobby, and copies of the token are invalid": async () => {
     const copied = memory();
     copied.set(ann.storage.get());
     await play(ann);
@@ -305,7 +305,7 @@ const checks = {
     assert.equal(ann.cluster.state, "lobby");
   },
 
-  "who logs out in one window is logged out in the other, which stays put": async () => {
+  "a logout in one window logs out the other, which does not reconnect": async () => {
     await ann.cluster.register("Ann");
     const second = client(ann.storage);
     const became = ann.until("stopped");
@@ -334,6 +334,6 @@ for (const [what, check] of Object.entries(checks)) {
     process.exit(1);
   }
 }
-// Nothing of it is left that would keep this process from ending.
+// Nothing is left that keeps this process running.
 line.server.close();
 line.cut();

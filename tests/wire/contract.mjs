@@ -1,14 +1,14 @@
-// The wire contract, check by check: `node contract.mjs URL`. Ends at the first thing that differs.
+// The wire contract, check by check: `node contract.mjs URL`. Exits at the first difference.
 import assert from "node:assert/strict";
 import { io } from "socket.io-client";
 
 const url = process.argv[2];
-/** Generous: only a contract that is broken takes so long, in ms. */
-const PATIENCE = 20_000;
-/** Everything that was ever connected, to be closed at the end. */
+/** In ms; longer than anything takes that works. */
+const TIMEOUT = 20_000;
+/** All connections, to be closed at the end. */
 const sockets = [];
 
-/** A client that remembers what it hears, in order. */
+/** A client that records its events, in order. */
 function connect(to, path, auth) {
   const socket = io(to, { path, auth, transports: ["websocket"], reconnection: false, forceNew: true });
   const heard = [];
@@ -22,9 +22,9 @@ function connect(to, path, auth) {
   socket.on("disconnect", (reason) => hear("disconnect", reason));
   sockets.push(socket);
 
-  /** The next thing heard that `wanted` accepts; what comes before it is dropped. */
+  /** The next event that `wanted` accepts; drops those before it. */
   async function next(wanted) {
-    const deadline = Date.now() + PATIENCE;
+    const deadline = Date.now() + TIMEOUT;
     for (;;) {
       while (heard.length > 0) {
         const item = heard.shift();
@@ -43,7 +43,7 @@ function connect(to, path, auth) {
     first: () => next(() => true),
     event: async (name) => (await next((event) => event === name)).data,
     next: async (name, wanted) => (await next((event, data) => event === name && wanted(data))).data,
-    ask: (event, ...data) => socket.timeout(PATIENCE).emitWithAck(event, ...data),
+    ask: (event, ...data) => socket.timeout(TIMEOUT).emitWithAck(event, ...data),
     say: (event, ...data) => socket.emit(event, ...data),
     forget: () => (heard.length = 0),
     close: () => socket.disconnect(),
@@ -71,7 +71,7 @@ const checks = {
     assert.deepEqual(data, { version: 1, you: null, token: null, returned: null, refused: null });
   },
 
-  "who is not registered is refused": async () => {
+  "an unregistered client is refused": async () => {
     refused(await ann.ask("play"), "not_registered");
   },
 
@@ -90,7 +90,7 @@ const checks = {
     assert.equal(you.name, "Ann");
   },
 
-  "nobody registers twice": async () => {
+  "a second registration is refused": async () => {
     refused(await ann.ask("register", { name: "Ann" }), "already_registered");
   },
 
@@ -102,7 +102,7 @@ const checks = {
     assert.deepEqual(data, { version: 1, you, token: null, returned: null, refused: null });
   },
 
-  "a bad token is told in welcome, and the visitor may register": async () => {
+  "a bad token is reported in welcome, and the client may register": async () => {
     const visitor = lobby({ token: `${token}x` });
     const { event, data } = await visitor.first();
     assert.equal(event, "welcome");
@@ -114,7 +114,7 @@ const checks = {
     visitor.close();
   },
 
-  "an unknown event is refused, and a message of the wrong form": async () => {
+  "an unknown event and a malformed message are refused": async () => {
     refused(await ann.ask("no_such_event", {}), "unknown_event");
     refused(await ann.ask("join", { room: 7 }), "bad_message");
     refused(await ann.ask("join", { room: "7" }), "no_such_room");
@@ -134,7 +134,7 @@ const checks = {
   },
 
   "absent data, null and {} are the same; play leads to reroute": async () => {
-    // One after the other: each newer seat in the same room replaces the ticket before.
+    // One after the other, as each newer seat in the same room replaces the previous ticket.
     const answers = [await ann.ask("play"), await ann.ask("play", null), await ann.ask("play", {})];
     for (const { ok } of answers) keys(ok, "room");
     assert.equal(new Set(answers.map(({ ok }) => ok.room)).size, 1, "the same room");
@@ -147,12 +147,12 @@ const checks = {
     }
   },
 
-  "a ticket that is none is a connect_error": async () => {
+  "an invalid ticket is a connect_error": async () => {
     const { event, data } = await room(at, "0".repeat(32)).first();
     assert.deepEqual([event, data], ["connect_error", "bad_ticket"]);
   },
 
-  "the room says joined first, then its own events": async () => {
+  "the room sends joined first, then its own events": async () => {
     seat = room(at);
     const { event, data } = await seat.first();
     assert.equal(event, "joined");
@@ -162,12 +162,12 @@ const checks = {
     assert.deepEqual(dots.map(({ id }) => id), [you.id]);
   },
 
-  "a ticket is good once": async () => {
+  "a ticket is valid once": async () => {
     const { event, data } = await room(at).first();
     assert.deepEqual([event, data], ["connect_error", "bad_ticket"]);
   },
 
-  "those who watch see who is in the room": async () => {
+  "watchers see who is in the room": async () => {
     bob = lobby();
     await bob.event("welcome");
     await bob.ask("register", { name: "Bob" });
@@ -186,7 +186,7 @@ const checks = {
     keys(await seat.event("refused"), "event", "code", "message");
   },
 
-  "the room tells who comes and who goes, and why": async () => {
+  "the room sends who joins and who leaves, and why": async () => {
     await bob.ask("join", { room: at.room });
     const bobsSeat = room(await bob.event("reroute"));
     const { you: bobAsPlayer, players } = await bobsSeat.event("joined");
@@ -209,7 +209,7 @@ const checks = {
     await ann.ask("watch_rooms");
     await ann.event("rooms");
     assert.deepEqual(await ann.ask("unwatch_rooms"), { ok: {} });
-    // What came before the answer was still watched; now Bob sees a new room, and Ann does not.
+    // Changes before the answer were still sent. Now Bob sees a new room, and Ann does not.
     ann.forget();
     await bob.ask("create", { title: "Bob's" });
     await bob.next("rooms", (rooms) => rooms.length === 2);
@@ -228,7 +228,7 @@ const checks = {
     await before.event("disconnect");
   },
 
-  "a killed room is told as crashed": async () => {
+  "a killed room is reported as crashed": async () => {
     await ann.ask("play");
     at = await ann.event("reroute");
     seat = room(at);
@@ -241,7 +241,7 @@ const checks = {
     assert.deepEqual(returned, { room: at.room, reason: { code: "crashed" } });
   },
 
-  "a stranger who has the token ends the login": async () => {
+  "anyone with the token can end the login": async () => {
     const stranger = lobby();
     await stranger.event("welcome");
     refused(await stranger.ask("logout"), "bad_message");

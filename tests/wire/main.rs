@@ -1,6 +1,6 @@
 //! The wire contract. `contract.mjs` checks it with `socket.io-client`. `client.mjs` plays with
-//! `cluster/web/cluster.js` in Node; in `throwing.mjs` the page's own code or storage fails. `words.mjs` tests that
-//! client without a server.
+//! `cluster/web/cluster.js` in Node; in `throwing.mjs` the page's own code or storage fails.
+//! `messages.mjs` tests that client without a server.
 
 use std::{
     path::Path,
@@ -25,7 +25,7 @@ async fn cluster_js_plays_in_node_and_survives_every_kind_of_disconnect() {
 
 #[test]
 fn cluster_js_handles_every_message() {
-    run("words.mjs", &[]);
+    run("messages.mjs", &[]);
 }
 
 #[tokio::test]

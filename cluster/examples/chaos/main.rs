@@ -9,11 +9,11 @@
 //! | file | idea |
 //! |---|---|
 //! | `run` | the run, from the first player to the last |
-//! | `faults`, `misbehaving_clients` | faults of rooms, lobby and players; clients that break the rules |
+//! | `faults`, `misbehaving_clients` | faults; clients that break the rules |
 //! | `player`, `connection` | a player who behaves as the page does; connections |
 //! | `lobby`, `log`, `kernel` | the lobby's process, its log, its resources |
 //! | `record`, `report` | what happened, and what it means |
-//! | `figures`, `neighbours` | measurements: how soon everyone is back, and whether others are slowed down |
+//! | `figures`, `neighbours` | measurements: recovery times, effects of noisy clients |
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 

@@ -4,7 +4,8 @@
 //! ```sh
 //! cargo build --release -p cluster --features testing --bin game
 //! cargo run --release -p cluster --example measure -- target/release/game
-//! cargo run --release -p cluster --example measure -- target/release/server --enter 'create {"title":"x"}'
+//! cargo run --release -p cluster --example measure -- target/release/server \
+//!   --enter 'create {"title":"x"}'
 //! ```
 //!
 //! With `--enter` only the cost of a room: the rest needs the game of the tests, whose rooms echo.

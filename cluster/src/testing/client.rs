@@ -86,11 +86,8 @@ impl Client {
 
     /// Emits the event `binary` with these bytes, and waits for the answer.
     pub async fn ask_binary(&mut self, bytes: &[u8]) -> Value {
-        let id = self.next_ack;
-        self.next_ack += 1;
-        self.send(format!(r#"451-{id}["binary",{{"_placeholder":true,"num":0}}]"#));
-        self.send_bytes(bytes);
-        self.answer(id, "the bytes").await
+        let answer = self.try_ask_binary(bytes).await;
+        self.expect("an answer to the bytes", answer)
     }
 
     /// The bytes of the next event `binary`.
@@ -142,58 +139,52 @@ impl Client {
 
     /// Emits `[name, data …]` and returns the whole answer.
     pub async fn ask_raw(&mut self, event: Value) -> Value {
-        let id = self.next_ack;
-        self.next_ack += 1;
-        self.send(format!("42{id}{event}"));
-        self.answer(id, &event.to_string()).await
+        let answer = self.try_ask_raw(&event).await;
+        self.expect(&format!("an answer to {event}"), answer)
     }
 
     /// The same for a client that may be disconnected.
     pub async fn try_ask(&mut self, event: &str, data: Value) -> Option<Value> {
-        let id = self.next_ack;
-        self.next_ack += 1;
-        self.send(format!("42{id}{}", json!([event, data])));
-        self.try_answer(id, event).await
+        self.try_ask_raw(&json!([event, data])).await
+    }
+
+    async fn try_ask_raw(&mut self, event: &Value) -> Option<Value> {
+        let id = self.next_id();
+        self.send(format!("42{id}{event}"));
+        self.try_answer(id, &event.to_string()).await
     }
 
     /// The same with bytes.
     pub async fn try_ask_binary(&mut self, bytes: &[u8]) -> Option<Value> {
-        let id = self.next_ack;
-        self.next_ack += 1;
+        let id = self.next_id();
         self.send(format!(r#"451-{id}["binary",{{"_placeholder":true,"num":0}}]"#));
         self.send_bytes(bytes);
         self.try_answer(id, "the bytes").await
     }
 
-    async fn try_answer(&mut self, id: u64, to: &str) -> Option<Value> {
-        let answer = async {
-            loop {
-                match self.packets.recv().await? {
-                    Packet::Answer(to, answer) if to == id => return Some(answer.value()),
-                    Packet::Disconnected => return None,
-                    other => self.seen.push_back(other),
-                }
-            }
-        };
-        soon(to, answer).await
+    fn next_id(&mut self) -> u64 {
+        self.next_ack += 1;
+        self.next_ack - 1
     }
 
-    /// Waits for the answer with this acknowledgement id.
-    pub async fn answer(&mut self, id: u64, to: &str) -> Value {
+    async fn try_answer(&mut self, id: u64, to: &str) -> Option<Value> {
         let answer = |packet: &Packet| match packet {
             Packet::Answer(to, answer) if *to == id => Some(answer.value()),
             _ => None,
         };
-        self.wait(&format!("an answer to {to}"), answer).await
+        self.try_wait(&format!("an answer to {to}"), answer).await
+    }
+
+    /// Waits for the answer with this acknowledgement id.
+    pub async fn answer(&mut self, id: u64, to: &str) -> Value {
+        let answer = self.try_answer(id, to).await;
+        self.expect(&format!("an answer to {to}"), answer)
     }
 
     /// The data of the next event of this name.
     pub async fn event(&mut self, name: &str) -> Value {
-        let named = |packet: &Packet| match packet {
-            Packet::Event(event, data) if event == name => Some(data.value()),
-            _ => None,
-        };
-        self.wait(name, named).await
+        let data = self.try_event(name).await;
+        self.expect(name, data)
     }
 
     /// The data of the next event of this name that is as wanted. Drops those before it.
@@ -247,7 +238,11 @@ impl Client {
 
     async fn wait<T>(&mut self, what: &str, pick: impl Fn(&Packet) -> Option<T>) -> T {
         let found = self.try_wait(what, pick).await;
-        found.unwrap_or_else(|| panic!("no {what}, but the end; {:?}", self.seen))
+        self.expect(what, found)
+    }
+
+    fn expect<T>(&self, what: &str, found: Option<T>) -> T {
+        found.unwrap_or_else(|| panic!("the connection ended before {what}; {:?}", self.seen))
     }
 
     /// `None`: the connection ended first.

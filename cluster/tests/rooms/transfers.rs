@@ -32,7 +32,7 @@ impl Story {
         Story { cluster, boss, ann, anns, bobs, here, there }
     }
 
-    /// Ann asks the room to transfer her to the other one.
+    /// Ann asks the room to transfer Ann to the other one.
     async fn wants_to_go(&mut self) {
         self.anns.ask("send_to_room", json!({ "room": self.there })).await.expect("the room tries");
     }
@@ -186,7 +186,7 @@ async fn a_player_who_asks_for_two_rooms_joins_only_the_second() {
     assert_eq!(reroute["room"], quick);
     let mut room = Client::redeem(&reroute).await.expect("a good ticket");
     room.event("joined").await;
-    // Ann is in the lobby as well; the late answer of the slow room must not reroute her.
+    // Ann is in the lobby as well; the late answer of the slow room must not reroute Ann.
     cluster.signal_room(&slow, Signal::CONT).await;
     assert_eq!(ann.lobby().event("refused").await["event"], "join");
     boss.ask_until("about", json!({ "room": slow }), |room| room["players"] == 0).await;
@@ -304,7 +304,7 @@ async fn notices_of_a_room_about_a_player_who_moved_on_are_ignored() {
     let mut story = Story::begin(&[], json!({})).await;
     let third = story.boss.ask("open", json!({})).await.expect("a room");
     while story.boss.lobby().event("ready").await["room"] != third {}
-    // Ann's room is busy while another window of hers joins another room; then it transfers her to
+    // Ann's room is busy while another window joins another room; then it transfers Ann to
     // a third.
     story.ann.back().await;
     story.ann.rerouted().await;

@@ -30,7 +30,8 @@
 //! #     type Event = Said;
 //! #     cluster::unused!(Options, FromLobby, ToLobby);
 //! #     async fn on_open(_: (), _: &RoomContext<Self>) -> Result<Self, Refusal> { Ok(Echo) }
-//! #     fn on_message(&mut self, room: &RoomContext<Self>, _: &Player, Say::Text(text): Say) -> Answer {
+//! #     fn on_message(&mut self, room: &RoomContext<Self>, _: &Player, say: Say) -> Answer {
+//! #         let Say::Text(text) = say;
 //! #         room.broadcast(Said::Text(text));
 //! #         ok()
 //! #     }

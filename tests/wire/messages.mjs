@@ -1,5 +1,5 @@
-// What a lobby or a room may say and no test of ours makes it say, said to cluster/web/cluster.js by a
-// socket that is none. Ends at the first thing that differs.
+// Messages that a lobby or a room may send but does not in other tests, sent to
+// cluster/web/cluster.js by a mock socket. Exits at the first difference.
 import assert from "node:assert/strict";
 import { Cluster } from "../../cluster/web/cluster.js";
 
@@ -9,7 +9,7 @@ const welcome = { version: 1, you: ann, token: null, returned: null, refused: nu
 const ticket = (room) => ({ to: "room", room, url: "", path: `/rooms/${room}/socket.io`, ticket: `for ${room}` });
 const joined = (room, code = null) => ({ room, code, host: null, you: ann, players: [ann], away: [] });
 
-/** The lines that a client has, newest last, and what its hooks were told. */
+/** The sockets of a client, newest last, and the calls of its hooks. */
 function client(options = {}) {
   const sockets = [], told = [];
   const io = (url, { path, auth }) => {
@@ -45,10 +45,10 @@ function client(options = {}) {
   return { cluster, storage, sockets, told, names: () => told.map(([name]) => name), last: () => sockets.at(-1) };
 }
 
-/** Until all promises that can be kept are. */
+/** Waits until all promises that can settle have. */
 const settled = () => new Promise(setImmediate);
 
-/** The browser's part of a page: what listens to it, and a way to tell them. */
+/** A mock of the browser: its event listeners, and a way to call them. */
 function browser() {
   const target = new EventTarget();
   const it = { listeners: 0, tell: (event, more) => target.dispatchEvent(Object.assign(new Event(event), more)) };
@@ -62,7 +62,7 @@ function browser() {
   return it;
 }
 
-/** In room 1, with what was told until then forgotten. */
+/** A client in room 1, without the calls so far. */
 async function inRoom(code) {
   const it = client();
   it.last().says("welcome", welcome);
@@ -107,7 +107,7 @@ const checks = {
     cluster.stop();
   },
 
-  "a newer reroute takes the place of the one that the page still shows": async () => {
+  "a newer reroute replaces the one that the page still shows": async () => {
     const { cluster, sockets } = client();
     const [lobby] = sockets;
     lobby.says("welcome", welcome);
@@ -121,7 +121,7 @@ const checks = {
     cluster.stop();
   },
 
-  "who leaves while a reroute is shown does not go": async () => {
+  "a player who leaves while a reroute is shown does not follow it": async () => {
     const { cluster, sockets } = client();
     sockets[0].says("welcome", welcome);
     let go;
@@ -134,7 +134,7 @@ const checks = {
     cluster.stop();
   },
 
-  "a new token takes the place of the one before, and a refused one goes": async () => {
+  "a new token replaces the previous one, and a refused one is removed": async () => {
     const { cluster, storage, last } = client();
     storage.set("old");
     last().says("welcome", welcome);
@@ -182,7 +182,7 @@ const checks = {
     cluster.stop();
   },
 
-  "a page that leaves when it is told of a reroute comes back": async () => {
+  "a page that leaves in its reroute hook comes back": async () => {
     const { cluster, sockets } = client();
     sockets[0].says("welcome", welcome);
     cluster.hooks.stateChanged = (state) => state === "rerouting" && cluster.leave();
@@ -193,7 +193,7 @@ const checks = {
     cluster.stop();
   },
 
-  "a listener that adds another is not called for ever": async () => {
+  "a listener that adds another is not called forever": async () => {
     const { cluster, last } = await inRoom();
     let calls = 0;
     const again = () => {
@@ -207,7 +207,7 @@ const checks = {
     cluster.stop();
   },
 
-  "a logout is said at every welcome until it is answered": async () => {
+  "a logout is sent at every welcome until it is answered": async () => {
     const { cluster, storage, sockets, last, told } = client();
     storage.set("secret");
     last().says("welcome", welcome);
@@ -228,7 +228,7 @@ const checks = {
     cluster.stop();
   },
 
-  "replaced, kicked, banned or logged out, in the lobby or in a room: this page stays put": async () => {
+  "replaced, kicked, banned or logged out, in the lobby or in a room: this page does not reconnect": async () => {
     for (const code of ["replaced", "kicked", "banned", "logged_out"]) {
       for (const it of [client(), await inRoom()]) {
         const refusal = { event: "connect", code, message: "Because." };
@@ -248,7 +248,7 @@ const checks = {
     }
   },
 
-  "any other refusal is told, and nothing else happens": async () => {
+  "any other refusal calls the hook, and nothing else happens": async () => {
     const { cluster, told, last } = await inRoom();
     const refusal = { event: "steer", code: "kicked", message: "No." };
     last().says("refused", refusal);
@@ -322,7 +322,7 @@ const checks = {
     }
   },
 
-  "a room that sends a player to nowhere: they are in the lobby, which does so once more and not again": async () => {
+  "a room that reroutes a player to an invalid URL: they are in the lobby, and follow no second such reroute": async () => {
     const { cluster, sockets, told, last } = await inRoom();
     const reroute = { ...ticket("2"), url: "https://evil.example" };
     last().says("reroute", reroute);
@@ -336,7 +336,7 @@ const checks = {
     cluster.stop();
   },
 
-  "who is stopped listens to nothing in the page, and hears it again when started": async () => {
+  "a stopped client has no listeners in the page, and adds them again when started": async () => {
     const page = browser();
     const { cluster, sockets } = client();
     for (let round = 1; round <= 3; round++) {
@@ -357,7 +357,7 @@ const checks = {
     page.leave();
   },
 
-  "pages that are told at the same moment that the network is back do not all come at that moment": async () => {
+  "pages reconnect with jitter when the network returns": async () => {
     const { setTimeout: real } = globalThis;
     const { random } = Math;
     const page = browser();
@@ -387,7 +387,7 @@ const checks = {
     page.leave();
   },
 
-  "bytes stay bytes, both ways": async () => {
+  "bytes stay bytes in both directions": async () => {
     const { cluster, told, last } = await inRoom();
     const heard = [];
     cluster.room.on("binary", (bytes) => heard.push(bytes));
@@ -400,7 +400,7 @@ const checks = {
     cluster.stop();
   },
 
-  "players come, are away, return and leave; other events may begin like these": async () => {
+  "players join, disconnect, return and leave; other events may begin like these": async () => {
     const { cluster, told, last } = await inRoom();
     const [here, away] = [{ ...bob, away: false }, { ...bob, away: true }];
     const me = { ...ann, away: false };
