@@ -2,6 +2,7 @@
 
 use std::{fs, os::unix::ffi::OsStrExt as _, path::Path};
 
+use cluster::testing::ProcessStat;
 use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
 
 /// The resources of a process.
@@ -15,8 +16,8 @@ pub struct Holds {
 }
 
 pub fn holds(pid: Pid) -> Holds {
-    let children = children(pid);
-    let zombies = children.iter().filter(|state| **state == 'Z').count();
+    let children = ProcessStat::children(pid);
+    let zombies = children.iter().filter(|stat| stat.state == 'Z').count();
     let pid = pid.as_raw_nonzero();
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     // Private memory: without the program's text, which it shares with its rooms.
@@ -25,20 +26,6 @@ pub fn holds(pid: Pid) -> Holds {
     let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
     let children = children.len() - zombies;
     Holds { memory_kib: memory.unwrap_or(0), descriptors, children, zombies }
-}
-
-/// The states of a process's children.
-fn children(parent: Pid) -> Vec<char> {
-    let parent = parent.as_raw_nonzero().to_string();
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let states = entries.filter_map(|entry| {
-        let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
-        // After the name in parentheses: the state and the parent.
-        let mut fields = stat.rsplit_once(") ")?.1.split(' ');
-        let (state, of) = (fields.next()?, fields.next()?);
-        if of == parent { state.chars().next() } else { None }
-    });
-    states.collect()
 }
 
 /// Whether this is still a room's process of this program, as process ids are reused.

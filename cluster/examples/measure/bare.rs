@@ -8,6 +8,7 @@ use std::{
     thread,
 };
 
+use cluster::testing::Pid;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::json;
@@ -38,8 +39,8 @@ impl Bare {
         Ok(Bare { process, url: url.trim_end().to_owned() })
     }
 
-    pub fn pid(&self) -> u64 {
-        self.process.id().into()
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.process)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{fs, time::Duration};
 
 use anyhow::Context as _;
+use cluster::testing::{Pid, ProcessStat};
 
 /// The unit of times in `/proc`: a hundredth of a second on all supported platforms.
 const TICK: Duration = Duration::from_millis(10);
@@ -16,13 +17,8 @@ pub fn private_kib(pid: u64) -> anyhow::Result<u64> {
 }
 
 /// The processor time of a process so far: all threads, user and system.
-pub fn processor_time(pid: u64) -> anyhow::Result<Duration> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // After the name in parentheses: the state, ten other fields, and the two times.
-    let (_, fields) = text.rsplit_once(") ").context("no name in /proc/PID/stat")?;
-    let times = fields.split(' ').skip(11).take(2);
-    let ticks = times.map(str::parse::<u32>).sum::<Result<u32, _>>()?;
-    Ok(TICK * ticks)
+pub fn processor_time(pid: Pid) -> anyhow::Result<Duration> {
+    ProcessStat::of(pid).map(|stat| stat.processor_time).context("no such process")
 }
 
 /// The processor time of the whole machine so far.

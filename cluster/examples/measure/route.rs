@@ -3,7 +3,8 @@
 use std::{array, path::Path, time::Duration};
 
 use anyhow::{Context as _, Error, ensure};
-use cluster::testing::{Client, TestLobby};
+use cluster::testing::{Client, Pid, TestLobby, pid};
+use rustix::process::getpid;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -51,7 +52,7 @@ pub struct Route {
 
 enum Server {
     Bare(Bare),
-    Cluster { lobby: TestLobby, room: Value, room_pid: u64 },
+    Cluster { lobby: TestLobby, room: Value, room_pid: Pid },
 }
 
 /// What was done in one turn, the time it took, and the processor time that was spent.
@@ -185,11 +186,10 @@ impl Route {
         let (lobby, room) = match &self.server {
             Server::Bare(bare) => (Duration::ZERO, processor_time(bare.pid())?),
             Server::Cluster { lobby, room_pid, .. } => {
-                let lobby = lobby.pid().as_raw_nonzero().get() as u64;
-                (processor_time(lobby)?, processor_time(*room_pid)?)
+                (processor_time(lobby.pid())?, processor_time(*room_pid)?)
             }
         };
-        Ok([lobby, room, processor_time(std::process::id().into())?, machine_time()?])
+        Ok([lobby, room, processor_time(getpid())?, machine_time()?])
     }
 
     fn turn(&self, done: u64, start: Instant, before: [Duration; 4]) -> anyhow::Result<Turn> {
@@ -216,7 +216,7 @@ async fn open_room(program: &Path, flags: &[&str]) -> anyhow::Result<(Server, St
     let room = client.ask("open", json!({ "capacity": 1000 })).await.map_err(Error::msg)?;
     let spawned = lobby.logged("spawned").await;
     ensure!(spawned["room"] == room, "another room was started");
-    let room_pid = spawned["pid"].as_u64().context("no pid")?;
+    let room_pid = pid(&spawned["pid"]);
     let path = format!("/rooms/{}/socket.io", room.as_str().context("no id")?);
     let url = lobby.url.clone();
     Ok((Server::Cluster { lobby, room, room_pid }, url, path))

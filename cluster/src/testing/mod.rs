@@ -24,7 +24,7 @@ pub use self::{
     connection::{Connection, Packet, Payload, tcp},
     lobby::{LobbyBuilder, TestLobby},
     player::TestPlayer,
-    process::{TestFolder, command, descriptors, is_alive, is_room, pid},
+    process::{ProcessStat, TestFolder, command, descriptors, is_alive, is_room, pid},
     test_room::{Sent, TestRoom, player},
     wait::{eventually, soon},
 };

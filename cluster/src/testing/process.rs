@@ -8,6 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use rustix::process::Pid;
@@ -56,12 +57,61 @@ impl Drop for TestFolder {
         // A process that was just killed may still create a file.
         for _ in 0..100 {
             match fs::remove_dir_all(&self.0) {
-                Err(_) if self.0.exists() => {
-                    std::thread::sleep(std::time::Duration::from_millis(5))
-                }
+                Err(_) if self.0.exists() => std::thread::sleep(Duration::from_millis(5)),
                 _ => return,
             }
         }
+    }
+}
+
+/// A process as Linux describes it in `/proc/PID/stat`.
+#[derive(Debug, Clone, Copy)]
+pub struct ProcessStat {
+    /// Its id.
+    pub pid: Pid,
+    /// Such as `R` or `S`; `Z` if it has ended and is not reaped.
+    pub state: char,
+    /// The id of its parent.
+    pub parent: i32,
+    /// The id of its process group.
+    pub group: i32,
+    /// Of all its threads, user and system.
+    pub processor_time: Duration,
+}
+
+impl ProcessStat {
+    /// `None`: there is no such process.
+    pub fn of(pid: Pid) -> Option<ProcessStat> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+        // The name in parentheses may hold anything.
+        let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
+        let ticks: u32 =
+            fields.get(11)?.parse::<u32>().ok()? + fields.get(12)?.parse::<u32>().ok()?;
+        Some(ProcessStat {
+            pid,
+            state: fields[0].chars().next()?,
+            parent: fields[1].parse().ok()?,
+            group: fields[2].parse().ok()?,
+            processor_time: Duration::from_millis(10) * ticks,
+        })
+    }
+
+    /// All processes.
+    pub fn all() -> impl Iterator<Item = ProcessStat> {
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids =
+            entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
+        pids.filter_map(ProcessStat::of)
+    }
+
+    /// The child processes of a process.
+    pub fn children(parent: Pid) -> Vec<ProcessStat> {
+        Self::all().filter(|stat| stat.parent == parent.as_raw_nonzero().get()).collect()
+    }
+
+    /// Whether it runs. A zombie does not.
+    pub fn is_alive(&self) -> bool {
+        !['Z', 'X'].contains(&self.state)
     }
 }
 
@@ -70,10 +120,7 @@ pub fn is_alive(pid: Pid) -> bool {
     if !cfg!(target_os = "linux") {
         return rustix::process::test_kill_process(pid).is_ok();
     }
-    // After the name in parentheses: the state.
-    let stat =
-        fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    ProcessStat::of(pid).is_some_and(|stat| stat.is_alive())
 }
 
 /// Whether this is still the process of a room, as process ids are reused.

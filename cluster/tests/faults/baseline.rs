@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use cluster::testing::{TestLobby, eventually};
+use cluster::testing::{ProcessStat, TestLobby, eventually};
 use rustix::process::Pid;
 
 #[derive(Debug)]
@@ -16,8 +16,8 @@ impl Baseline {
     /// Waits until only the warm rooms are left.
     pub async fn of(cluster: &TestLobby, warm: usize) -> Baseline {
         let quiet = || {
-            let children = children(cluster.pid());
-            let ready = children.len() == warm && children.iter().all(|(_, state)| *state != 'Z');
+            let children = ProcessStat::children(cluster.pid());
+            let ready = children.len() == warm && children.iter().all(|stat| stat.state != 'Z');
             ready.then_some(())
         };
         eventually("only warm rooms, and no zombie", quiet).await;
@@ -31,46 +31,12 @@ impl Baseline {
     }
 }
 
-/// The child processes of this one, and their states.
-pub fn children(parent: Pid) -> Vec<(Pid, char)> {
-    let all = stats().into_iter();
-    all.filter(|stat| stat.parent == parent.as_raw_nonzero().get())
-        .map(|stat| (stat.pid, stat.state))
-        .collect()
-}
-
 /// The live processes of these process groups.
 pub fn members(groups: &[Pid]) -> Vec<Pid> {
-    let all = stats().into_iter();
-    let is_member = |group: i32| groups.iter().any(|pid| pid.as_raw_nonzero().get() == group);
-    all.filter(|stat| is_member(stat.group) && !['Z', 'X'].contains(&stat.state))
-        .map(|stat| stat.pid)
-        .collect()
-}
-
-struct Stat {
-    pid: Pid,
-    state: char,
-    parent: i32,
-    group: i32,
-}
-
-fn stats() -> Vec<Stat> {
-    let entries = fs::read_dir("/proc").expect("proc").flatten();
-    let pids = entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
-    let stat = |pid: Pid| {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-        // After the name in parentheses.
-        let mut fields = stat.rsplit_once(") ")?.1.split(' ');
-        let state = fields.next()?.chars().next()?;
-        Some(Stat {
-            pid,
-            state,
-            parent: fields.next()?.parse().ok()?,
-            group: fields.next()?.parse().ok()?,
-        })
-    };
-    pids.filter_map(stat).collect()
+    let is_member =
+        |stat: &ProcessStat| groups.iter().any(|pid| pid.as_raw_nonzero().get() == stat.group);
+    let members = ProcessStat::all().filter(|stat| is_member(stat) && stat.is_alive());
+    members.map(|stat| stat.pid).collect()
 }
 
 /// The private memory of a process in KiB, without the pages of its program.

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cluster::testing::{TestFolder, TestPlayer, eventually, is_alive, soon};
+use cluster::testing::{ProcessStat, TestFolder, TestPlayer, eventually, is_alive, soon};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ use crate::{
     ONE_AT_A_TIME,
     common::{builder, command, game, start_game},
     faults::{
-        baseline::{children, members},
+        baseline::members,
         fault_test::{FaultTest, flags},
     },
 };
@@ -146,7 +146,7 @@ async fn a_lobby_survives_a_closed_log() {
     };
     test.fault(must, inject).await;
     let mut cluster = test.end().await;
-    let rooms: Vec<_> = children(cluster.pid()).into_iter().map(|(pid, _)| pid).collect();
+    let rooms: Vec<_> = ProcessStat::children(cluster.pid()).iter().map(|stat| stat.pid).collect();
     cluster.signal(Signal::TERM);
     assert_eq!(cluster.ended().await.code(), Some(0));
     assert_eq!(members(&rooms), []);

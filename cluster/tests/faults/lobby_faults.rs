@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use cluster::testing::{TestFolder, eventually};
+use cluster::testing::{ProcessStat, TestFolder, eventually};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit};
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ use crate::{
     ONE_AT_A_TIME,
     common::{builder, game, raw::http},
     faults::{
-        baseline::{children, members},
+        baseline::members,
         fault_test::{FaultTest, flags},
     },
 };
@@ -178,7 +178,8 @@ async fn program_replaced(test: &mut FaultTest, program: &Path) {
 async fn restart(mut test: FaultTest, signal: Signal, must: &str) -> FaultTest {
     let begun = Instant::now();
     test.everyone_may_disconnect();
-    let rooms: Vec<_> = children(test.cluster.pid()).into_iter().map(|(pid, _)| pid).collect();
+    let rooms: Vec<_> =
+        ProcessStat::children(test.cluster.pid()).iter().map(|stat| stat.pid).collect();
     test.cluster.signal(signal);
     let status = test.cluster.ended().await;
     eventually("all rooms are gone", || members(&rooms).is_empty().then_some(())).await;

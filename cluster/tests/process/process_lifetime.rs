@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use cluster::testing::{TestFolder, descriptors, eventually, is_alive, pid};
+use cluster::testing::{ProcessStat, TestFolder, descriptors, eventually, is_alive, pid};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -11,14 +11,7 @@ use crate::common::{NO_RATE_LIMITS, builder, game, start_game, start_game_with};
 
 /// The child processes of this one that are not reaped.
 fn children(parent: Pid) -> Vec<Pid> {
-    let pids = fs::read_dir("/proc").expect("proc").flatten();
-    let pids = pids.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
-    // After the name in parentheses: the state, then the parent.
-    let parent_of = |pid: Pid| {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-        stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
-    };
-    pids.filter(|pid| parent_of(*pid) == Some(parent.as_raw_nonzero().get())).collect()
+    ProcessStat::children(parent).iter().map(|stat| stat.pid).collect()
 }
 
 async fn are_gone(processes: &[Pid]) {

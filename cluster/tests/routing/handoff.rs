@@ -1,9 +1,9 @@
 //! Handoff at the public port: a connection for a room is passed to its process. Incomplete and
 //! invalid requests end without delaying others or leaking descriptors.
 
-use std::fs;
+use std::{fs, time::Duration};
 
-use cluster::testing::{Client, TestLobby, descriptors, eventually, soon};
+use cluster::testing::{Client, ProcessStat, TestLobby, descriptors, eventually, soon};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -108,20 +108,14 @@ async fn an_incomplete_request_is_cut_off_and_delays_nobody() {
 async fn waiting_for_the_rest_of_a_line_costs_no_processor_time() {
     let cluster = handing_off(&["--header-timeout", "2s"]).await;
     let (id, _anns) = room(&cluster).await;
-    let before = processor_time(cluster.pid());
+    let processor_time =
+        || ProcessStat::of(cluster.pid()).expect("a process that runs").processor_time;
+    let before = processor_time();
     let mut half = Raw::connect(&cluster.url).await;
     half.send(&line(&id)[..12]).await;
     half.rest().await;
-    let spent = processor_time(cluster.pid()) - before;
-    assert!(spent < 20, "{spent} hundredths of a second, of 200 that passed");
-}
-
-/// In hundredths of a second.
-fn processor_time(process: Pid) -> u64 {
-    let path = format!("/proc/{}/stat", process.as_raw_nonzero());
-    let stat = fs::read_to_string(path).expect("a process that runs");
-    let (_, fields) = stat.rsplit_once(") ").expect("its name is in parentheses");
-    fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number")).sum()
+    let spent = processor_time() - before;
+    assert!(spent < Duration::from_millis(200), "{spent:?} of the 2 seconds that passed");
 }
 
 #[tokio::test]
