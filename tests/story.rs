@@ -1,4 +1,5 @@
-//! Your own lobby and rooms, as they come: dots that race for coins. Edit these along with your hooks.
+//! Your own lobby and rooms, as they come: dots that race for coins. Edit these along with your
+//! hooks.
 
 use std::process::{Child, Command, Stdio};
 

@@ -1,6 +1,6 @@
-//! The structure, seen from outside: real processes, real sockets, a free port each. A test starts a lobby of its own,
-//! waits for what must happen, and never for a fixed time. The folders are those of `src`; what runs is `game`, whose
-//! lobby and rooms do what they are told.
+//! The structure, seen from outside: real processes, real sockets, a free port each. A test starts
+//! a lobby of its own, waits for what must happen, and never for a fixed time. The folders are
+//! those of `src`; what runs is `game`, whose lobby and rooms do what they are told.
 
 mod common;
 mod game {

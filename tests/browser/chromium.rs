@@ -1,5 +1,5 @@
-//! Headless Chromium, and as much of its DevTools protocol as a player needs: eyes, keys, a mouse, a
-//! finger. What the browser complains about is kept, for tests that want it to be silent.
+//! Headless Chromium, and as much of its DevTools protocol as a player needs: eyes, keys, a mouse,
+//! a finger. What the browser complains about is kept, for tests that want it to be silent.
 
 use std::{
     collections::HashMap,
@@ -27,8 +27,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a condition is looked at.
 pub const LOOK: Duration = Duration::from_millis(40);
 
-/// Runs in each page before its own scripts: what comes and goes must not be missed between two looks.
-/// Notices; what the page's policy has forbidden; elements that no page of ours makes.
+/// Runs in each page before its own scripts: what comes and goes must not be missed between two
+/// looks. Notices; what the page's policy has forbidden; elements that no page of ours makes.
 const REMEMBER: &str = "window.notices = [];
 addEventListener('DOMContentLoaded', () => {
   const notice = document.getElementById('notice');
@@ -344,7 +344,8 @@ impl Page {
         events.iter().filter(|event| event.session == self.session).filter_map(of).collect()
     }
 
-    /// Fails if something has become an element that is a text, or the policy has forbidden something.
+    /// Fails if something has become an element that is a text, or the policy has forbidden
+    /// something.
     pub async fn is_safe(&self) -> Result<()> {
         let seen = self.eval("[...made, ...forbidden]").await?;
         ensure!(seen == json!([]), "made or forbidden: {seen}");

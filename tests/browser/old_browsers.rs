@@ -9,7 +9,8 @@ use super::{
     story::register,
 };
 
-/// What came after Chrome 90, Firefox 90 and Safari 15, as far as a page might be tempted to use it.
+/// What came after Chrome 90, Firefox 90 and Safari 15, as far as a page might be tempted to use
+/// it.
 const TAKE_AWAY_WHAT_IS_NEWER: &str = "
 for (const [owner, names] of [
   [URL, 'canParse parse'],

@@ -50,8 +50,8 @@ impl Project {
         lobby.on_line(|line| println!("{line}")).start().await
     }
 
-    /// A new project, made as a user makes one from this example, and built where the template's tests build: only
-    /// the first time takes long.
+    /// A new project, made as a user makes one from this example, and built where the template's
+    /// tests build: only the first time takes long.
     fn generated(example: &str) -> Result<Project> {
         let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("browser-{example}"));
         fs::create_dir_all(&place)?;

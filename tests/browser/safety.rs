@@ -168,8 +168,8 @@ async fn register(page: &Page, name: &str) -> Result<()> {
     page.until_shows("#hop-you", name).await
 }
 
-/// The logs tell of both, and nothing of it has become more than text. Nor has the page tried what its
-/// policy forbids; its icon, which no browser without a window asks for, is no exception.
+/// The logs tell of both, and nothing of it has become more than text. Nor has the page tried what
+/// its policy forbids; its icon, which no browser without a window asks for, is no exception.
 async fn all_is_text(pages: [&Page; 2]) -> Result<()> {
     for page in pages {
         for name in [NAME, OTHER] {

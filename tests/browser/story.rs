@@ -84,7 +84,8 @@ pub async fn register(page: &Page, name: &str) -> Result<()> {
     page.until("document.getElementById('join-any').checkVisibility()").await
 }
 
-/// One pair of players in a hundred cannot be told apart by their colors, which are made of their ids.
+/// One pair of players in a hundred cannot be told apart by their colors, which are made of their
+/// ids.
 const COLORS_ARE_ALIKE: &str = r##"(() => {
   const rows = [...document.querySelectorAll("#players li")];
   const color = (row) => getComputedStyle(row, "::before").backgroundColor.match(/\d+/g);
@@ -92,7 +93,8 @@ const COLORS_ARE_ALIKE: &str = r##"(() => {
   return one.every((part, i) => Math.abs(part - other[i]) < 4);
 })()"##;
 
-/// Whether the arena shows a player's color where a dot at its right border is; dots begin away from it.
+/// Whether the arena shows a player's color where a dot at its right border is; dots begin away
+/// from it.
 pub fn at_right_edge(name: &str) -> String {
     format!(
         r##"(() => {{

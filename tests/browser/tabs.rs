@@ -35,7 +35,8 @@ async fn a_tab_in_the_background_does_not_ask_for_the_log_and_misses_nothing() -
     behind
         .eval("void Object.defineProperty(document, 'hidden', { get: () => (asked += 1, hides) })")
         .await?;
-    // It has looked whether it is hidden: what it had asked before is answered, or is at the next look.
+    // It has looked whether it is hidden: what it had asked before is answered, or is at the next
+    // look.
     behind.until("asked >= 2").await?;
 
     let front = browser.open(&format!("{}/?as=2", lobby.url)).await?;

@@ -64,7 +64,7 @@ async fn a_players_newest_window_wins_in_the_lobby_and_in_a_room() -> Result<()>
         page.is_content()?;
     }
 
-    // Who wants to go on there says so.
+    // `start()` takes over again.
     first.click("#resume").await?;
     first.until_at("lobby").await?;
     first.until_shows("#greeting", "Welcome, Ann").await?;

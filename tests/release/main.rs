@@ -1,5 +1,5 @@
-//! In a release build the development endpoints are off by default. Builds the programs with `--release`, which takes
-//! minutes the first time; CI does so without the slow optimizations.
+//! In a release build the development endpoints are off by default. Builds the programs with
+//! `--release`, which takes minutes the first time; CI does so without the slow optimizations.
 
 use std::{
     env,

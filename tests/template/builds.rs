@@ -1,5 +1,5 @@
-//! Generated projects are formatted, free of warnings, and pass their own tests: the first run takes long, later
-//! ones build only what has changed.
+//! Generated projects are formatted, free of warnings, and pass their own tests: the first run
+//! takes long, later ones build only what has changed.
 
 use std::{
     io::{Write as _, stderr},

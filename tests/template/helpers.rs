@@ -201,8 +201,9 @@ pub fn read(folder: &Path, path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"))
 }
 
-/// Where generated projects are built, one at a time. Both its folders are kept, and of a project only what differs
-/// from the one before is written: the structure is the same in all, and built once.
+/// Where generated projects are built, one at a time. Both its folders are kept, and of a project
+/// only what differs from the one before is written: the structure is the same in all, and built
+/// once.
 pub struct Workshop {
     pub project: PathBuf,
     pub target: PathBuf,
@@ -232,8 +233,8 @@ impl Workshop {
 
     pub fn cargo(&self, args: &[&str]) -> Command {
         let mut cargo = cargo(&self.project);
-        // The crates that all depend on are built already, for this repository; only its programs, which have the same
-        // names, lie elsewhere.
+        // The crates that all depend on are built already, for this repository; only its programs,
+        // which have the same names, lie elsewhere.
         let built = self.target.parent().unwrap();
         cargo.env("CARGO_TARGET_DIR", &self.target).env("CARGO_BUILD_BUILD_DIR", built).args(args);
         cargo

@@ -73,7 +73,8 @@ fn init_with_a_bad_number_leaves_nothing_behind() {
     assert_eq!(folder.names(), [""; 0]);
 }
 
-/// cargo-generate would rewrite the other's manifest, and Cargo refuses a workspace within a workspace.
+/// cargo-generate would rewrite the other's manifest, and Cargo refuses a workspace within a
+/// workspace.
 #[test]
 fn in_a_workspace_a_project_is_refused_without_no_workspace() {
     let (template, folder) = (Template::new(), outer_workspace());

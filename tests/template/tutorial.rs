@@ -1,5 +1,5 @@
-//! The tutorial is done here as it is written: each `diff` block, in the file that the paragraph before
-//! it names.
+//! The tutorial is done here as it is written: each `diff` block, in the file that the paragraph
+//! before it names.
 
 use std::{fs, path::Path};
 

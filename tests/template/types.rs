@@ -1,4 +1,5 @@
-//! The page's types follow the messages: a field that has another name is noticed in Rust and in the page.
+//! The page's types follow the messages: a field that has another name is noticed in Rust and in
+//! the page.
 
 use std::fs;
 

@@ -1,6 +1,6 @@
 //! The wire contract. `contract.mjs` checks it with `socket.io-client`. `client.mjs` plays with
-//! `cluster/web/cluster.js` in Node; in `throwing.mjs` the page's own code or storage fails. `words.mjs` tests that
-//! client without a server.
+//! `cluster/web/cluster.js` in Node; in `throwing.mjs` the page's own code or storage fails.
+//! `words.mjs` tests that client without a server.
 
 use std::{
     path::Path,

@@ -1,5 +1,5 @@
-//! Goal figures: how soon everyone is back when a room dies or hangs, and whether others notice clients that
-//! are slow or that flood. For the game of the tests, whose rooms do as they are told.
+//! Goal figures: how soon everyone is back when a room dies or hangs, and whether others notice
+//! clients that are slow or that flood. For the game of the tests, whose rooms do as they are told.
 
 use std::{
     collections::BTreeMap,

@@ -41,8 +41,8 @@ fn children(parent: Pid) -> Vec<char> {
     states.collect()
 }
 
-/// Whether this is still a process of a room of this program: numbers are given again, maybe to a room of
-/// somebody else's.
+/// Whether this is still a process of a room of this program: numbers are given again, maybe to a
+/// room of somebody else's.
 pub fn is_room(pid: Pid, program: &Path) -> bool {
     let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
     line == [program.as_os_str().as_bytes(), b"room", b""].join(&0)

@@ -65,8 +65,8 @@ impl Lobby {
         holds(self.pid())
     }
 
-    /// Ends it with this signal; its rooms must end with it. Returns how it ended, and how many rooms did
-    /// not.
+    /// Ends it with this signal; its rooms must end with it. Returns how it ended, and how many
+    /// rooms did not.
     pub async fn end(&mut self, signal: Signal) -> anyhow::Result<(ExitStatus, usize)> {
         kill_process(self.pid(), signal).context("the lobby was gone already")?;
         let status = until(PATIENCE, || self.lobby.has_ended()).await;

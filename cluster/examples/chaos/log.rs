@@ -1,5 +1,5 @@
-//! The lobby's log, read while it is written: which process each room is, how rooms have ended, and what
-//! panicked. All of it is kept in a file as well.
+//! The lobby's log, read while it is written: which process each room is, how rooms have ended, and
+//! what panicked. All of it is kept in a file as well.
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -1,4 +1,5 @@
-//! Random faults for a lobby and its rooms, beside players who mean well, and a report of what came of it:
+//! Random faults for a lobby and its rooms, beside players who mean well, and a report of what came
+//! of it:
 //!
 //! ```sh
 //! cargo run --release -p cluster --example chaos -- target/release/server --minutes 1
@@ -44,16 +45,18 @@ pub struct Storm {
     /// The program to test, such as target/release/server.
     program: PathBuf,
 
-    /// Measures instead how soon players are back. The program must be the game of the structure's tests.
+    /// Measures instead how soon players are back. The program must be the game of the structure's
+    /// tests.
     #[arg(long)]
     figures: bool,
 
-    /// How players get into a room: an event of yours that they send to the lobby, and its data, such as
-    /// 'play' or 'create {"title":"x"}'.
+    /// How players get into a room: an event of yours that they send to the lobby, and its data,
+    /// such as 'play' or 'create {"title":"x"}'.
     #[arg(long, env = "CHAOS_ENTER", default_value = "play", value_parser = event)]
     enter: (String, Value),
 
-    /// What they say in a room, once a second each: an event of yours and its data. Several: one of them.
+    /// What they say in a room, once a second each: an event of yours and its data. Several: one of
+    /// them.
     #[arg(long, env = "CHAOS_SAY", value_delimiter = '\n', value_parser = event)]
     say: Vec<(String, Value)>,
 
@@ -69,8 +72,8 @@ pub struct Storm {
     #[arg(long, default_value_t = 60.0)]
     faults_per_minute: f64,
 
-    /// The same seed brings the same faults in the same order, though not at the same rooms and moments;
-    /// by default a random one.
+    /// The same seed brings the same faults in the same order, though not at the same rooms and
+    /// moments; by default a random one.
     #[arg(long, default_value_t = rand::random_range(0..1_000_000), hide_default_value = true)]
     seed: u64,
 

@@ -54,7 +54,7 @@ const BACK: Duration = Duration::from_millis(500);
 /// The others' p99 must stay under so many times what it was.
 const GOAL: f64 = 2.0;
 
-/// Who is there beside the players.
+/// The clients beside the players.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Beside {
     Nobody,

@@ -26,9 +26,10 @@ const LONGEST: Duration = Duration::from_secs(5);
 const MISSES: u32 = 5;
 /// A person takes a moment to press the button; a kept seat leads to a room before that.
 const PAUSE: Duration = Duration::from_millis(300);
-/// Who is still in the lobby asks again, after about so long.
+/// A player who is still in the lobby asks again after about so long.
 const AGAIN: Duration = Duration::from_secs(5);
-/// Who has had no answer for so long counts as cut off; a room that hangs is killed before that.
+/// Without an answer for so long, a player counts as disconnected; a room that hangs is killed
+/// before that.
 const ANSWER: Duration = Duration::from_secs(15);
 /// A question that no hook ever hears: a request with a name of the cluster's own.
 const PROBE: &str = "welcome";

@@ -1,4 +1,5 @@
-//! The server that rooms are compared with: Socket.IO alone, without lobby, tickets and limits, in a process of its own.
+//! The server that rooms are compared with: Socket.IO alone, without lobby, tickets and limits, in
+//! a process of its own.
 
 use std::{
     env,

@@ -1,5 +1,6 @@
-//! Measures what a room costs, compared with the cheapest process there is, and what it costs to reach one, compared
-//! with a bare Socket.IO server. What is compared is measured in turns, in the same run:
+//! Measures what a room costs, compared with the cheapest process there is, and what it costs to
+//! reach one, compared with a bare Socket.IO server. What is compared is measured in turns, in the
+//! same run:
 //!
 //! ```sh
 //! cargo build --release -p cluster --features testing --bin game
@@ -7,7 +8,8 @@
 //! cargo run --release -p cluster --example measure -- target/release/server --enter 'create {"title":"x"}'
 //! ```
 //!
-//! With `--enter` only what a room costs: it takes the game of the tests, whose rooms echo, to measure the rest.
+//! With `--enter` only what a room costs: it takes the game of the tests, whose rooms echo, to
+//! measure the rest.
 
 use std::{env, path::PathBuf, time::Duration};
 
@@ -33,7 +35,8 @@ struct Measure {
     /// A release build of the game of the tests, or of yours.
     program: PathBuf,
 
-    /// The request with which a player of yours opens a room and joins it, such as 'create {"title":"x"}'.
+    /// The request with which a player of yours opens a room and joins it, such as 'create
+    /// {"title":"x"}'.
     #[arg(long, value_parser = event)]
     enter: Option<(String, Value)>,
 }

@@ -1,4 +1,5 @@
-//! A room that is reached in one of two ways, or a bare server instead; and the loads that are put on it.
+//! A room that is reached in one of two ways, or a bare server instead; and the loads that are put
+//! on it.
 
 use std::{array, path::Path, time::Duration};
 
@@ -162,7 +163,8 @@ impl Route {
         self.turn(done, start, before)
     }
 
-    /// Stops the lobby and checks by its own count that each connection came to the room in this way.
+    /// Stops the lobby and checks by its own count that each connection came to the room in this
+    /// way.
     pub async fn close(self) -> anyhow::Result<()> {
         let Server::Cluster { lobby, .. } = self.server else { return Ok(()) };
         let counts = lobby::stop(lobby).await?;

@@ -1,5 +1,5 @@
-//! What it costs to reach a room by handoff and by relay, compared with a bare server, in turns. A busy machine slows
-//! all three down alike, so the ratios of one round say more than the numbers.
+//! What it costs to reach a room by handoff and by relay, compared with a bare server, in turns. A
+//! busy machine slows all three down alike, so the ratios of one round say more than the numbers.
 
 use std::{path::Path, time::Duration};
 
@@ -13,8 +13,8 @@ const PLAYERS: usize = 64;
 /// Each order of the three ways comes as often as the others.
 const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 2, 1], [2, 1, 0], [1, 0, 2]];
 const ROUNDS: usize = 4 * ORDERS.len();
-/// Long enough for hundreds of requests of each player; short, so that what disturbs one way of a round
-/// disturbs the others too.
+/// Long enough for hundreds of requests of each player; short, so that what disturbs one way of a
+/// round disturbs the others too.
 const ECHO: Duration = Duration::from_millis(500);
 const JOINS: usize = 50 * ORDERS.len();
 /// Connections in a turn, and how many of them at a time.
@@ -101,7 +101,8 @@ fn show_turns(turns: &Ways<Turn>) {
     );
 }
 
-/// The processor's time in all turns together: the kernel counts it in steps as long as a short turn.
+/// The processor's time in all turns together: the kernel counts it in steps as long as a short
+/// turn.
 fn processor(turns: &[Turn], of: impl Fn(&Turn) -> Duration) -> String {
     let sum: f64 = turns.iter().map(|turn| of(turn).as_secs_f64()).sum();
     let done: u64 = turns.iter().map(|turn| turn.done).sum();

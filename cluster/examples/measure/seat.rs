@@ -1,4 +1,5 @@
-//! A player's connection to a room. It costs this process as little as possible: frames are not parsed.
+//! A player's connection to a room. It costs this process as little as possible: frames are not
+//! parsed.
 
 use anyhow::{Context as _, Error};
 use cluster::testing::{Connection, Packet};

@@ -1,4 +1,4 @@
-//! Who is who in the lobby: names, tokens, and the one connection that counts.
+//! Registration: names, tokens, and the one connection of a player.
 
 use cluster::testing::Client;
 use serde_json::{Value, json};

@@ -1,5 +1,6 @@
-//! A player in the test: he asks his room again and again, and says at once if that goes wrong. When he
-//! loses his connection he goes to the lobby, as a page does, and waits there for the next room.
+//! A player in the background: sends requests to the room again and again and reports any failure
+//! at once. When the connection is lost, the player returns to the lobby, as a page does, and waits
+//! there for the next room.
 
 use std::{
     sync::{
@@ -16,8 +17,8 @@ use tokio::{
     time::sleep,
 };
 
-/// Between an answer and the next question. Two processors carry five hundred players who ask that often,
-/// in a debug build, and have time for the faults.
+/// Between an answer and the next question. Two processors carry five hundred players who ask that
+/// often, in a debug build, and have time for the faults.
 const REQUEST_INTERVAL: Duration = Duration::from_millis(400);
 /// Who finds no lobby tries again; no page would wait less.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
@@ -27,7 +28,7 @@ pub struct Shared {
     pub url: String,
     /// What went wrong first, of all that must not.
     pub failure: watch::Sender<Option<String>>,
-    /// Who is in the lobby again.
+    /// Players who are back in the lobby.
     pub back: mpsc::UnboundedSender<BackInLobby>,
     /// How many lobbies have been started.
     pub lobbies: AtomicU64,
@@ -67,7 +68,7 @@ pub struct BackgroundPlayer {
 #[derive(Default)]
 struct Status {
     answers: AtomicU64,
-    /// His room comes to failure: he may lose his connection.
+    /// The room is about to fail: the connection may be lost.
     may_disconnect: AtomicBool,
 }
 
@@ -225,7 +226,7 @@ impl PlayerTask {
                 && let Some(welcome) = lobby.try_event("welcome").await
             {
                 if welcome["you"] != self.you {
-                    self.shared.fail(format!("{} is not himself: {welcome}", self.you));
+                    self.shared.fail(format!("{} is somebody else now: {welcome}", self.you));
                 }
                 let (id, returned) = (self.you["id"].clone(), welcome["returned"].clone());
                 let back = BackInLobby { id, returned, told, lobby: lobbies, at: Instant::now() };

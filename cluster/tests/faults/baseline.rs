@@ -73,7 +73,8 @@ fn stats() -> Vec<Stat> {
     pids.filter_map(stat).collect()
 }
 
-/// What it has written to and nobody else has, in KiB: not the pages of its program that it has come to use.
+/// What it has written to and nobody else has, in KiB: not the pages of its program that it has
+/// come to use.
 pub fn memory(process: Pid) -> u64 {
     let path = format!("/proc/{}/smaps_rollup", process.as_raw_nonzero());
     let text = fs::read_to_string(path).expect("a process that runs");

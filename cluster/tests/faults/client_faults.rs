@@ -69,8 +69,7 @@ async fn silence(test: &mut FaultTest) {
 }
 
 async fn floods(test: &mut FaultTest) {
-    let must =
-        "who floods the lobby or his room is read slowly and soon gone, and others are answered";
+    let must = "a client that floods the lobby or its room is throttled and disconnected, and others are answered";
     let inject = async |test: &mut FaultTest| {
         let mut ann = test.cluster.player("Ann").await;
         (0..20_000).for_each(|_| ann.lobby().emit("list", json!({})));
@@ -135,7 +134,7 @@ async fn fall_silent(reroute: &Value) -> WebSocketStream<MaybeTlsStream<TcpStrea
 }
 
 async fn ghosts(test: &mut FaultTest) {
-    let must = "who vanishes without a word, or stops reading what his room sends, is no ghost for ten seconds";
+    let must = "a client that vanishes or stops reading is disconnected within ten seconds";
     let inject = async |test: &mut FaultTest| {
         let rooms = [test.group().room.clone(), test.last_group().room.clone()];
         let mut silent = Vec::new();
@@ -237,7 +236,7 @@ async fn twice(test: &mut FaultTest) {
     let inject = async |test: &mut FaultTest| {
         let mut ann = test.cluster.player("Ann").await;
         let mut first = ann.enter("join", json!({ "room": test.group().room })).await;
-        // He is sent there, because he has a seat.
+        // Rerouted at once, because of the seat.
         ann.back().await;
         let reroute = ann.rerouted().await;
         let mut second = ann.take(&reroute).await;
@@ -258,7 +257,7 @@ async fn twice(test: &mut FaultTest) {
             }
         }
         test.notes.push(format!("{served} of 300 welcomed"));
-        // However often he was refused, that is over soon.
+        // However often they were refused, that ends soon.
         let again = async {
             loop {
                 let auth = json!({ "token": ann.token });

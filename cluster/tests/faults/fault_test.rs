@@ -62,11 +62,11 @@ pub struct FaultTest {
     pub notes: Vec<String>,
 }
 
-/// A lobby in which two storms pass without faults, so that its memory has grown as it does for so many
-/// players, and a third one with these: after that it holds what it held before.
+/// A lobby in which two storms pass without faults, so that its memory has grown as it does for so
+/// many players, and a third one with these: after that it holds what it held before.
 pub async fn run_with_faults(more: &[&str], faults: impl AsyncFnOnce(&mut FaultTest)) {
-    // The log that is kept for the page would hold what the faults have written; and memory that many
-    // threads have each put aside for themselves is no leak.
+    // The log that is kept for the page would hold what the faults have written; and memory that
+    // many threads have each put aside for themselves is no leak.
     let flags = flags(&[&["--dev=false"], more].concat());
     let cluster = start_game_with(&flags, &[("MALLOC_ARENA_MAX", "1")]).await;
     let first = Baseline::of(&cluster, WARM).await;
@@ -214,7 +214,8 @@ impl FaultTest {
         group
     }
 
-    /// All of them are in the lobby and were told this reason; they join a new room with these options.
+    /// All of them are in the lobby and were told this reason; they join a new room with these
+    /// options.
     pub async fn are_back(&mut self, group: Group, reason: &str, options: Value) {
         let begun = Instant::now();
         let mut missing: HashSet<String> =
@@ -242,7 +243,8 @@ impl FaultTest {
         self.groups.push(group);
     }
 
-    /// All five hundred play, in the same lobby; it counts seats as the rooms do, and has no other rooms.
+    /// All five hundred play, in the same lobby; it counts seats as the rooms do, and has no other
+    /// rooms.
     pub async fn everyone_plays(&mut self) {
         let answers =
             |group: &Group| group.players.iter().map(BackgroundPlayer::answers).collect::<Vec<_>>();
@@ -254,7 +256,7 @@ impl FaultTest {
                 .all(|(now, before)| now.iter().zip(before).all(|(now, before)| *now >= before + 2))
         };
         eventually("everyone plays", || all_play().then_some(())).await;
-        // Who has just left is still on his way out.
+        // One who has just left may still be leaving.
         let count = async |group: &Group| while group.count().await != (PLAYERS, PLAYERS as u64) {};
         soon("ten in each room", join_all(self.groups.iter().map(count))).await;
         let rooms: HashSet<String> =

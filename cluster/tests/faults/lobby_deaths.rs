@@ -40,8 +40,8 @@ async fn a_killed_lobby_leaves_no_room_behind_in_two_hundred_runs() {
     );
 }
 
-/// Kills a lobby with a room that is fine, one that computes for ever, and one that is stopped. Returns how
-/// long it took until they and what they had started were gone.
+/// Kills a lobby with a room that is fine, one that computes for ever, and one that is stopped.
+/// Returns how long it took until they and what they had started were gone.
 async fn kill() -> Duration {
     let mut cluster = start_game(&["--pool", "3"]).await;
     let mut boss = cluster.player("Boss").await;
@@ -76,7 +76,8 @@ async fn ctrl_c_in_a_terminal_reaches_the_lobby_and_the_rooms_are_drained() {
         game().display(),
         key.display()
     );
-    // It gives a program a terminal, and ends with its status; `exec`, since some shells would end with their own.
+    // It gives a program a terminal, and ends with its status; `exec`, since some shells would end
+    // with their own.
     let mut script = command("script")
         .args(["--quiet", "--return", "--command", &lobby, "/dev/null"])
         .env("TERM", "xterm")
@@ -123,7 +124,7 @@ async fn a_lobby_survives_a_closed_log() {
     let _turn = ONE_AT_A_TIME.lock().await;
     let folder = TestFolder::new();
     let program = folder.path().join("program");
-    // Who reads the log goes away as soon as the lobby is ready.
+    // The reader of the log exits as soon as the lobby is ready.
     let text = format!(
         "#!/bin/bash\nexec '{}' \"$@\" > >(exec sed -u '/lobby ready/q') 2>&1\n",
         game().display()

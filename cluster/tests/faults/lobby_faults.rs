@@ -50,7 +50,7 @@ async fn the_lobby_survives_faults_and_restarts() {
     clock_jumps(&mut test, &clock).await;
     descriptors(&mut test).await;
     program_replaced(&mut test, &program).await;
-    let must = "the lobby is killed, and all rooms with it; it is started again: everyone comes by his old token";
+    let must = "the lobby is killed, and all rooms with it; it is started again: everyone is back with their old token";
     let test = restart(test, Signal::KILL, must).await;
     let must =
         "the lobby is asked to stop: everyone is told `closed`, it ends in order, and the same";
@@ -181,7 +181,7 @@ async fn restart(mut test: FaultTest, signal: Signal, must: &str) -> FaultTest {
     eventually("all rooms are gone", || members(&rooms).is_empty().then_some(())).await;
     let ended = begun.elapsed();
     let mut test = test.start_again().await;
-    // Each has looked whether he is himself.
+    // Each player has checked their id.
     let told = test.everyone_is_back().await;
     if signal == Signal::TERM {
         assert_eq!(status.code(), Some(0));

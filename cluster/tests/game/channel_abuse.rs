@@ -1,4 +1,5 @@
-//! What a room's process does on demand below its hooks: to the channel that it shares with its lobby.
+//! What a room's process does on demand below its hooks: to the channel that it shares with its
+//! lobby.
 
 use std::{io::Write as _, thread, time::Duration};
 

@@ -165,6 +165,6 @@ fn answer(mut browser: &UnixStream, how: &str) {
         "end" => return browser.shutdown(Shutdown::Both).expect("a good socket"),
         _ => panic!("nobody has said how to do {how:?}"),
     };
-    // Who is gone already, or takes no more, has no claim to the rest.
+    // A lobby that is gone or does not read gets no more.
     let _ = browser.write_all(answer.as_bytes());
 }

@@ -1,6 +1,7 @@
-//! The game of the tests: a lobby that does what it is told. Its rooms are in `room.rs`, what those do on demand below
-//! their hooks in `channel_abuse.rs`, and those that keep to no rules in `faulty_room.rs`. With `SCRIPTED` in its
-//! environment it is another lobby with other rooms, those of `scripted.rs`.
+//! The game of the tests: a lobby that does what it is told. Its rooms are in `room.rs`, what those
+//! do on demand below their hooks in `channel_abuse.rs`, and those that keep to no rules in
+//! `faulty_room.rs`. With `SCRIPTED` in its environment it is another lobby with other rooms, those
+//! of `scripted.rs`.
 
 use std::{collections::HashMap, env, process::ExitCode, thread, time::Duration};
 
@@ -192,7 +193,7 @@ impl Lobby for GameLobby {
         Ok(())
     }
 
-    /// Who says an id is believed, whatever the name. Some are never answered.
+    /// A given id is accepted, whatever the name. Some registrations are never answered.
     async fn on_register(form: Registration) -> Result<Identity, Refusal> {
         if form.more.contains_key("never") {
             return std::future::pending().await;

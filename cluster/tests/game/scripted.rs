@@ -1,5 +1,5 @@
-//! A room whose hooks do what a script says, and tell the lobby that they were called; and its lobby. Both are part of
-//! the game, where `SCRIPTED` is set, and of `test_room_agrees.rs`.
+//! A room whose hooks do what a script says, and tell the lobby that they were called; and its
+//! lobby. Both are part of the game, where `SCRIPTED` is set, and of `test_room_agrees.rs`.
 
 use std::{cell::RefCell, collections::HashMap, time::Duration};
 

@@ -35,7 +35,7 @@ async fn a_connection_over_the_address_limit_is_refused_and_other_addresses_are_
     let (status, mut refused) = asks(GUEST, &cluster.url, &[]).await;
     assert_eq!(status, 429);
     assert_eq!(refused.rest().await, "too many connections\n");
-    // Who says nothing is told as well.
+    // A silent client gets the response, too.
     assert!(Raw::connect_from(GUEST, &cluster.url).await.rest().await.contains(" 429 "));
     for from in [OTHER, Ipv4Addr::LOCALHOST] {
         for _ in 0..3 {

@@ -1,4 +1,5 @@
-//! What stops the program before it starts: one clear line on stderr, and a status that is not zero.
+//! What stops the program before it starts: one clear line on stderr, and a status that is not
+//! zero.
 
 use std::{
     fs,

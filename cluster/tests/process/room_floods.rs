@@ -1,4 +1,5 @@
-//! Rooms that print without end, or say things to the lobby without end: they cost no more than they may.
+//! Rooms that print without end, or say things to the lobby without end: they cost no more than
+//! they may.
 
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,8 @@ fn skipped(text: &str) -> Option<usize> {
     count.parse().ok()
 }
 
-/// Waits until the log has said three times that lines are missing, and sees that it holds few of them.
+/// Waits until the log has said three times that lines are missing, and sees that it holds few of
+/// them.
 async fn is_cut_short(cluster: &TestLobby, room: &Value, began: Instant) {
     let three_times = || {
         let texts = printed(cluster, room);
@@ -36,7 +38,8 @@ async fn is_cut_short(cluster: &TestLobby, room: &Value, began: Instant) {
     };
     let texts = eventually("lines are skipped", three_times).await;
     let bytes: usize = texts.iter().map(String::len).sum();
-    // Two streams, each with 2,000 at once and 200 in a second; a line counts once more for each 256 bytes.
+    // Two streams, each with 2,000 at once and 200 in a second; a line counts once more for each
+    // 256 bytes.
     let seconds = began.elapsed().as_secs() as usize + 1;
     assert!(texts.len() < 5_000 + 400 * seconds, "{} lines in {seconds} s", texts.len());
     assert!(bytes < (5_000 + 400 * seconds) * 256, "{bytes} bytes in {seconds} s");

@@ -1,5 +1,5 @@
-//! Pauses and busy machines: a timeout counts no time in which the one who measures it, or the one who is waited for,
-//! could not run. A room that can run and does nothing is found all the same.
+//! Pauses and busy machines: a timeout counts no time in which the one who measures it, or the one
+//! who is waited for, could not run. A room that can run and does nothing is found all the same.
 #![cfg(target_os = "linux")]
 
 use std::{
@@ -50,7 +50,8 @@ async fn pause(processes: &[Pid], time: Duration) {
     all(Signal::CONT);
 }
 
-/// Stops a room for good, and waits until it is found hung: by then all rooms have been given the same time.
+/// Stops a room for good, and waits until it is found hung: by then all rooms have been given the
+/// same time.
 async fn is_found_hung(cluster: &TestLobby, hangs: &mut InRoom) {
     cluster.signal_room(&hangs.room, Signal::STOP).await;
     hangs.player.back().await;

@@ -1,9 +1,10 @@
-//! `TestRoom` and the real thing agree: the same script, played in the test room and then with a lobby, a room's
-//! process and connections, leads to the same events for each player, the same answers, the same messages to the
-//! lobby in the same order, and the same end.
+//! `TestRoom` and the real thing agree: the same script, played in the test room and then with a
+//! lobby, a room's process and connections, leads to the same events for each player, the same
+//! answers, the same messages to the lobby in the same order, and the same end.
 //!
-//! A script is a list of steps. Each step ends when all that follows from it has happened, so that what is unordered
-//! between two connections cannot differ. `PROPTEST_CASES` sets how many scripts are played.
+//! A script is a list of steps. Each step ends when all that follows from it has happened, so that
+//! what is unordered between two connections cannot differ. `PROPTEST_CASES` sets how many scripts
+//! are played.
 
 use std::{cell::RefCell, time::Duration};
 
@@ -424,7 +425,8 @@ impl Play<'_> {
                 self.players[*at].back().await;
                 let mut answer = self.players[*at].lobby().ask_raw(json!(["join", room])).await;
                 if expected.answer == NO_ANSWER {
-                    // The room ends while it decides. There is no seat, whatever the lobby has heard by now.
+                    // The room ends while it decides. There is no seat, whatever the lobby has
+                    // heard by now.
                     answer = json!(NO_ANSWER);
                 } else if answer.get("ok").is_some() {
                     answer = json!({ "ok": "ok" });
@@ -649,7 +651,7 @@ fn request() -> impl Strategy<Value = Step> {
     ];
     let at = || 0..PLAYERS.len();
     let at_once = (at(), vec(act(), 0..4), how).prop_map(|(at, acts, how)| Step::Do(at, acts, how));
-    // Who goes and comes in the meantime might end an empty room before it comes.
+    // A player who leaves and returns meanwhile might find the empty room closed.
     let later = (at(), vec(calm(), 0..3), later()).prop_map(|(at, mut acts, later)| {
         acts.push(later);
         Step::Do(at, acts, How::Done)

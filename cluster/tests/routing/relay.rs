@@ -1,5 +1,5 @@
-//! Relayed connections: where the lobby's HTTP server owns the connection already, as behind a proxy
-//! that keeps its own for reuse, and where nothing can be handed off.
+//! Relayed connections: where the lobby's HTTP server owns the connection already, as behind a
+//! proxy that keeps its own for reuse, and where nothing can be handed off.
 
 use cluster::testing::{TestLobby, eventually};
 use futures_util::future::join_all;

@@ -80,7 +80,7 @@ async fn random_connections_disturb_nobody_and_leave_nothing_behind() {
             }
         };
         tokio::join!(join_all(speak), play);
-        // Who has said what is no Socket.IO may still have a ticket.
+        // A client that sent invalid Socket.IO may still have a ticket.
         join_all(guests.iter_mut().map(async |guest| give_up(guest).await)).await;
     }
 

@@ -1,4 +1,5 @@
-//! Who says too much in a second is refused; who goes on all the same is read more slowly, and nobody else suffers.
+//! Requests over the rate are refused. A client that goes on is throttled, and nobody else is
+//! affected.
 
 use std::time::{Duration, Instant};
 

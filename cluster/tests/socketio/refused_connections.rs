@@ -8,8 +8,8 @@ use crate::common::{
     start_game,
 };
 
-/// Sends this, is refused with a status, and goes on as if it had a websocket. The status, after the server has closed
-/// the connection without another word.
+/// Sends this, is refused with a status, and goes on as if it had a websocket. The status, after
+/// the server has closed the connection without another word.
 async fn refused(cluster: &TestLobby, said: &str, ticket: &Value) -> u16 {
     let mut raw = Raw::connect(&cluster.url).await;
     raw.send(said).await;

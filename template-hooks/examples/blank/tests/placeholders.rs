@@ -1,5 +1,5 @@
-//! The placeholders of this example: a hello, and hooks that say in the log that they were called. Delete this file
-//! with them.
+//! The placeholders of this example: a hello, and hooks that say in the log that they were called.
+//! Delete this file with them.
 
 use app::{
     messages::{Options, ToLobby, ToRoom},

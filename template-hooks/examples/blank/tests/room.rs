@@ -1,5 +1,5 @@
-//! Your room by itself: no processes, no sockets, and a clock that only these tests move. Edit these
-//! along with `src/room.rs`.
+//! Your room by itself: no processes, no sockets, and a clock that only these tests move. Edit
+//! these along with `src/room.rs`.
 
 use std::time::Duration;
 

@@ -64,7 +64,7 @@ async fn cancel_ends_a_picture_and_the_rooms_are_free_for_the_next() {
     row(&mut ann).await;
     ann.ask("cancel", json!({})).await.expect("never refused");
     assert_eq!(ann.lobby().event("ended").await, json!({ "how": "cancelled" }));
-    // Who has nothing to cancel may do so.
+    // Cancelling nothing is no error.
     ann.ask("cancel", json!({})).await.expect("never refused");
     while ann.lobby().unheard().contains(&"row") {
         ann.lobby().event("row").await;

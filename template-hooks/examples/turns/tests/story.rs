@@ -115,7 +115,7 @@ async fn a_lost_connection_loses_no_game_and_the_winner_is_news() {
     bobs.leave().await;
     let news = json!({ "lines": [format!("{} has beaten {}, 1 : 0", winner[0], winner[1])] });
     while cem.lobby().event("news").await != news {}
-    // Who comes later is told as well.
+    // A player who comes later is told, too.
     ann.back().await;
     while ann.lobby().event("news").await != news {}
 }
