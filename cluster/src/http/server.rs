@@ -131,7 +131,8 @@ impl Server {
                 };
                 let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
                 let mut frames = frames.lock().expect("nobody panics while holding this");
-                if refused || !upgraded && !(frames.refuse() && keep_alive) {
+                let stays_open = upgraded || keep_alive && frames.refuse();
+                if refused || !stays_open {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 Ok::<_, Infallible>(response)
