@@ -1,4 +1,4 @@
-//! Your own lobby and rooms, as they come: dots that race for coins. Edit these along with your hooks.
+//! Your lobby and rooms, end to end: dots that race for coins. Edit these along with your hooks.
 
 use std::process::{Child, Command, Stdio};
 
@@ -25,7 +25,7 @@ async fn two_players_meet_and_see_each_other_move() {
 }
 
 #[tokio::test]
-async fn who_reaches_the_coin_scores_and_the_lobby_hears_of_it() {
+async fn a_player_who_reaches_the_coin_scores_and_the_lobby_is_told() {
     let lobby = start(&[]).await;
     let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
     let mut room = ann.enter("create", json!({ "title": "Ann's" })).await;
@@ -84,10 +84,13 @@ async fn a_killed_room_sends_its_players_back_and_makes_news() {
         ann.back().await["returned"],
         json!({ "room": id, "reason": { "code": "crashed" } })
     );
-    assert_eq!(bob.lobby().event("news").await, json!({ "text": "Ann's is over: the room crashed." }));
+    assert_eq!(
+        bob.lobby().event("news").await,
+        json!({ "text": "Ann's is over: the room crashed." })
+    );
 }
 
-/// `examples/bot.rs` knows nothing but the wire.
+/// `examples/bot.rs` uses only the wire contract.
 #[tokio::test]
 async fn a_bot_plays_and_scores() {
     let lobby = start(&[]).await;
@@ -96,7 +99,7 @@ async fn a_bot_plays_and_scores() {
     let score = json!({ "text": "Bot 1 has 1 in Bot 1's arena" });
     assert_eq!(bob.lobby().event("news").await, score);
 
-    // Whatever ends the room, it plays on in the next one.
+    // However the room ends, the bot continues in the next one.
     let room = lobby.logged("room created").await["room"].take();
     lobby.signal_room(&room, Signal::KILL).await;
     let over = json!({ "text": "Bot 1's arena is over: the room crashed." });
@@ -111,7 +114,7 @@ async fn the_page_is_served() {
     assert_eq!(lobby.http("GET", "/missing").await.0, 404);
 }
 
-/// Gone when dropped.
+/// Ends when dropped.
 struct Bot(Child);
 
 impl Bot {
@@ -124,13 +127,13 @@ impl Bot {
 
 impl Drop for Bot {
     fn drop(&mut self) {
-        // Cargo has become the bot.
+        // Cargo replaces itself with the bot.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// This player's dot, the next time the room shows it.
+/// This player's dot in the next state of the room.
 async fn dot(room: &mut Client, you: &Value) -> Value {
     loop {
         if let Some(dot) = find(&room.event("state").await, you) {

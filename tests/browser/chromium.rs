@@ -27,8 +27,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// How often a condition is polled.
 pub const LOOK: Duration = Duration::from_millis(40);
 
-/// Runs in each page before its own scripts, and records what polling could miss: notices, violations
-/// of the page's policy, elements that no page of ours creates.
+/// Runs in each page before its own scripts, and records what polling could miss: notices, policy
+/// violations, elements that no page of ours creates.
 const REMEMBER: &str = "window.notices = [];
 addEventListener('DOMContentLoaded', () => {
   const notice = document.getElementById('notice');

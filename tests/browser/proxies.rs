@@ -1,5 +1,5 @@
-//! Reverse proxies with TLS. With the files in `deploy/` the lobby hands off every room's connection;
-//! behind a proxy that reuses connections it relays, with the same result for players.
+//! Reverse proxies with TLS. With the files in `deploy/` the lobby hands off every room's
+//! connection; behind a proxy that reuses connections it relays, with the same result for players.
 
 use anyhow::{Context as _, Result, ensure};
 use cluster::testing::Signal;

@@ -1,5 +1,5 @@
-//! Every example shows players' texts as text, and the page complies with its Content-Security-Policy:
-//! markup creates no element, and no script of a player runs.
+//! Every example shows players' texts as text, and the page complies with its
+//! Content-Security-Policy: markup creates no element, and no script of a player runs.
 
 use anyhow::{Result, ensure};
 
@@ -168,8 +168,8 @@ async fn register(page: &Page, name: &str) -> Result<()> {
     page.until_shows("#hop-you", name).await
 }
 
-/// The logs show both names as text only, and the page has not violated its policy. The icon is loaded
-/// here: a headless browser does not request it.
+/// The logs show both names as text only, and the page has not violated its policy. The icon is
+/// loaded here: a headless browser does not request it.
 async fn all_is_text(pages: [&Page; 2]) -> Result<()> {
     for page in pages {
         for name in [NAME, OTHER] {
