@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Passes all tests of this repository. Begins with `cargo test --workspace`; what follows needs cargo-generate, a browser
-# and proxies, and gets what is missing: cargo-generate from its registry, Debian's packages unpacked into target/tools.
+# Runs all tests of this repository. `cargo test --workspace` comes first; the rest needs cargo-generate, a browser and
+# proxies. Missing programs are fetched: cargo-generate from its registry, Debian's packages into target/tools.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=$PWD/target/tools
 export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$tools/bin:$PATH:/usr/sbin" # Debian has servers in the last one
 
-# These wait more than they compute.
+# The tests wait more than they compute.
 export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) * 3))}
 # A release build whose optimization takes seconds instead of minutes.
 export CARGO_PROFILE_RELEASE_{LTO=off,CODEGEN_UNITS=16,OPT_LEVEL=1}
 
 has() { command -v "$1" >/dev/null; }
 times='' name='' begun=0
-# Ends the step before, whose time is told, and begins the next one.
+# Ends the previous step, prints its time, and begins the next one.
 step() {
   if [ "$name" ]; then
     times+=$(printf '%5d s  %s' $((SECONDS - begun)) "$name")$'\n'
@@ -24,8 +24,7 @@ step() {
 }
 trap 'step ""; printf "\n%s%5d s  in all\n" "$times" $SECONDS' EXIT
 
-# Unpacks Debian's packages, and what they need and the machine does not have. Nothing of the machine is changed: no
-# package is installed or upgraded, no server started.
+# Unpacks Debian's packages and their missing dependencies into target/tools. Installs, upgrades and starts nothing.
 unpack_debian() {
   if ! has apt-get || [ "$(id -u)" != 0 ]; then
     echo "Please install first: $*" >&2
@@ -36,7 +35,7 @@ unpack_debian() {
   apt-get install -y -q --download-only --no-install-recommends -o "Dir::Cache::archives=$tools/packages" "$@"
   for package in "$tools"/packages/*.deb; do dpkg -x "$package" "$tools"; done
   libraries=$(find "$tools" -name '*.so*' -printf '%h\n' | sort -u | paste -sd:)
-  # Debian's /usr/bin/chromium knows only the place where it is installed.
+  # Debian's /usr/bin/chromium works only where it is installed.
   for program in "$tools"/usr/{sbin/nginx,sbin/haproxy,bin/caddy,lib/chromium/chromium}; do
     [ ! -x "$program" ] || cat >"$tools/bin/${program##*/}" <<END
 #!/bin/sh
@@ -54,11 +53,11 @@ cargo test --workspace --locked
 step "formatting and lints"
 cargo fmt --all --check
 cargo clippy --workspace --all-targets --locked -- -D warnings
-cargo clippy --workspace --test '*' --locked -- -D warnings # those that run only when named
+cargo clippy --workspace --test '*' --locked -- -D warnings # also tests with `test = false`
 template-hooks/twins.sh --check
 npm run check
 
-step "what is missing"
+step "missing programs"
 missing=()
 has chromium || missing+=(chromium fonts-dejavu-core)
 for program in nginx caddy haproxy; do has $program || missing+=($program); done
@@ -67,27 +66,25 @@ faketime() { ls {,"$tools"}/usr/lib/*/faketime/libfaketimeMT.so.1 2>/dev/null | 
 [ ${#missing[@]} = 0 ] || unpack_debian "${missing[@]}"
 LIBFAKETIME=$(faketime || true)
 export LIBFAKETIME
-# This version builds with older Rust too; a debug build is quick to make and quick enough.
+# This version builds with older Rust too. A debug build compiles quickly and is fast enough.
 has cargo-generate || CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --debug cargo-generate --version 0.23.14
 
-# Those that see how players reach rooms, and how they are cut off.
-routed=(routing:: rooms:: socketio:: http:: lobby::limits lobby::trust room::hook_panics process::isolation process::process_exit)
-step "the structure's tests again, relayed as elsewhere than on Linux"
-CLUSTER_NO_HANDOFF=true cargo test --workspace --locked --test cluster -- "${routed[@]}"
+step "the structure's tests of connections again, relayed as on systems without handoff"
+CLUSTER_NO_HANDOFF=true cargo test --workspace --locked --test cluster -- routing:: rooms:: socketio:: http:: \
+  lobby::limits lobby::trust room::hook_panics process::isolation process::process_exit
 
 step "the wire"
 cargo test --locked --test wire
 step "browsers and proxies"
-# A browser computes more.
+# A browser computes more than it waits.
 RUST_TEST_THREADS=$(($(nproc) * 2)) cargo test --locked --test browser
 
 step "release builds"
 cargo test --locked --test release
-cargo test --locked --release -p cluster --test proof --no-run
-cargo test --workspace --locked --test faults --no-run
+cargo test --locked --release -p cluster --test faults --test proof --no-run
 step "templates, and at the same time faults and proofs by numbers"
-RUST_TEST_THREADS=2 sh -c 'cargo test --workspace --locked --test faults &&
-  cargo test --locked --release -p cluster --test proof' >target/faults.log 2>&1 &
+RUST_TEST_THREADS=2 cargo test --locked --release -p cluster --test faults --test proof \
+  >target/faults.log 2>&1 &
 failed=0
 cargo test --locked --test template || failed=$?
 wait $! || failed=$?

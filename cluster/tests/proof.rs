@@ -42,7 +42,7 @@ const WHIMS: [Whim; 5] =
     [Whim::TakeAndLeave, Whim::Drop, Whim::Return, Whim::Replace, Whim::Expire];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_hundred_players_for_eight_seats_a_thousand_times_over() {
+async fn two_hundred_players_compete_for_eight_seats_in_a_thousand_rounds() {
     let flags =
         [&["--ticket-ttl", "500ms", "--empty-timeout", "10m"], &NO_RATE_LIMITS[..]].concat();
     let cluster = start_game(&flags).await;
@@ -145,7 +145,7 @@ async fn compete(player: &mut TestPlayer, room: &Value, whim: Whim) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_joins_that_speak_at_once_lose_no_first_word() {
+async fn ten_thousand_joins_lose_no_first_event() {
     let cluster = start_game(&NO_RATE_LIMITS).await;
     let mut boss = cluster.player("Boss").await;
     let new = json!({ "capacity": 101, "options": { "quiet": true } });

@@ -1,15 +1,14 @@
-//! What is different in a release build: powers for development are off unless asked for, and a lobby
-//! opens no rooms of another build than its own. Builds the programs with `--release`, which takes minutes the first time;
-//! CI does so without the slow optimizations.
+//! In a release build the development endpoints are off by default. Builds the programs with `--release`, which takes
+//! minutes the first time; CI does so without the slow optimizations.
 
 use std::{
-    env, fs,
+    env,
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
 };
 
-use cluster::testing::{TestFolder, TestLobby, eventually};
+use cluster::testing::TestLobby;
 use serde_json::{Value, json};
 
 /// The folder of the programs, built with `--release` into the target folder that this test is in.
@@ -29,7 +28,7 @@ fn release() -> &'static Path {
 }
 
 #[tokio::test]
-async fn nobody_kills_rooms_or_reads_the_log() {
+async fn the_development_endpoints_are_off() {
     // With a default room of each program.
     for program in ["server", "game"] {
         let lobby = TestLobby::start(release().join(program), &[]).await;
@@ -46,14 +45,14 @@ async fn nobody_kills_rooms_or_reads_the_log() {
         // It lives: its answer is a refusal.
         assert_eq!(ann.ask("welcome", json!({})).await, Err("unknown_event".into()));
         assert_eq!(lobby.count("room crashed"), 0);
-        assert_eq!(lobby.count("development: anyone may kill a room and read this log"), 0);
+        assert_eq!(lobby.count("development mode: anyone can kill rooms and read this log"), 0);
     }
 }
 
 #[tokio::test]
-async fn who_wants_these_powers_asks_for_them() {
+async fn the_flag_dev_turns_the_development_endpoints_on() {
     let lobby = TestLobby::start(release().join("server"), &["--dev"]).await;
-    lobby.logged("development: anyone may kill a room and read this log").await;
+    lobby.logged("development mode: anyone can kill rooms and read this log").await;
     let (_, answer) = lobby.http("GET", "/dev").await;
     assert!(answer.ends_with("\r\n\r\non"), "{answer}");
     assert_eq!(lobby.http("GET", "/dev/log").await.0, 200);

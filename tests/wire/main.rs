@@ -1,7 +1,6 @@
-//! The wire contract, told by the official client: `contract.mjs` drives the program with
-//! `socket.io-client` and says what differs; `client.mjs` does so with `cluster/web/cluster.js`, in Node, and
-//! `throwing.mjs` where the page's own code or storage
-//! fails; `words.mjs` says to it what no arena says.
+//! The wire contract. `contract.mjs` checks it with `socket.io-client`. `client.mjs` plays with
+//! `cluster/web/cluster.js` in Node; in `throwing.mjs` the page's own code or storage fails. `words.mjs` tests that
+//! client without a server.
 
 use std::{
     path::Path,
@@ -13,24 +12,24 @@ use cluster::testing::TestLobby;
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 
 #[tokio::test]
-async fn the_official_client_finds_the_contract_kept() {
+async fn the_official_client_confirms_the_wire_contract() {
     let lobby = start_lobby().await;
     run("contract.mjs", &[&lobby.url]);
 }
 
 #[tokio::test]
-async fn the_pages_client_plays_without_a_page_and_survives_every_kind_of_loss() {
+async fn cluster_js_plays_in_node_and_survives_every_kind_of_disconnect() {
     let lobby = start_lobby().await;
     run("client.mjs", &[&lobby.url]);
 }
 
 #[test]
-fn the_pages_client_understands_all_that_may_be_said() {
+fn cluster_js_handles_every_message() {
     run("words.mjs", &[]);
 }
 
 #[tokio::test]
-async fn a_page_whose_hooks_watchers_listeners_or_storage_throw_does_not_stand_still() {
+async fn cluster_js_survives_exceptions_in_hooks_watchers_listeners_and_storage() {
     let lobby = start_lobby().await;
     run("throwing.mjs", &[&lobby.url]);
 }

@@ -1,15 +1,14 @@
-//! A bare Socket.IO server: what a room costs is compared with this. No lobby, no tickets, no
-//! limits.
+//! The server that rooms are compared with: Socket.IO alone, without lobby, tickets and limits, in a process of its own.
 
 use std::{
-    io::{BufRead as _, BufReader},
-    process::{Child, Command, Stdio},
+    env,
+    io::{self, BufRead as _, BufReader, Read as _},
+    process::{Child, Command, Stdio, exit},
+    thread,
 };
 
-use anyhow::Context as _;
-use axum::Router;
 use hyper::server::conn::http1;
-use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use hyper_util::rt::TokioIo;
 use serde_json::json;
 use socketioxide::{
     SocketIo,
@@ -17,11 +16,47 @@ use socketioxide::{
 };
 use tokio::net::TcpListener;
 
-pub const PATH: &str = "/socket.io";
+/// The argument with which this program is that server.
+pub const ARGUMENT: &str = "bare-server";
 
-/// Serves until the process is killed. Prints its address.
+/// The server's process.
+pub struct Bare {
+    process: Child,
+    pub url: String,
+}
+
+impl Bare {
+    pub fn start() -> anyhow::Result<Bare> {
+        let mut process = Command::new(env::current_exe()?)
+            .arg(ARGUMENT)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut url = String::new();
+        BufReader::new(process.stdout.take().expect("piped")).read_line(&mut url)?;
+        Ok(Bare { process, url: url.trim_end().to_owned() })
+    }
+
+    pub fn pid(&self) -> u64 {
+        self.process.id().into()
+    }
+}
+
+impl Drop for Bare {
+    fn drop(&mut self) {
+        // It ends with its standard input.
+        drop(self.process.stdin.take());
+        let _ = self.process.wait();
+    }
+}
+
+/// Serves until standard input ends, and prints where. Answers a request as the game's rooms do.
 pub async fn serve() -> anyhow::Result<()> {
-    let (layer, io) = SocketIo::new_layer();
+    thread::spawn(|| {
+        let _ = io::stdin().read_to_end(&mut Vec::new());
+        exit(0);
+    });
+    let (service, io) = SocketIo::new_svc();
     io.ns("/", async |socket: SocketRef| {
         socket.on("logged", async |ack: AckSender| {
             let _ = ack.send(&json!({ "ok": [] }));
@@ -29,43 +64,12 @@ pub async fn serve() -> anyhow::Result<()> {
         let _ = socket.emit("joined", &json!({}));
     });
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    println!("{}", listener.local_addr()?);
-    let service = TowerToHyperService::new(Router::new().layer(layer));
+    println!("http://{}", listener.local_addr()?);
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
         let connection =
             http1::Builder::new().serve_connection(TokioIo::new(stream), service.clone());
         tokio::spawn(connection.with_upgrades());
-    }
-}
-
-/// Ends when it is dropped.
-pub struct Bare {
-    pub url: String,
-    child: Child,
-}
-
-impl Bare {
-    /// Starts this program again, as the server.
-    pub fn start() -> anyhow::Result<Bare> {
-        let mut command = Command::new(std::env::current_exe()?);
-        let mut child = command.arg("--bare").stdout(Stdio::piped()).spawn()?;
-        let stdout = child.stdout.take().context("no stdout")?;
-        let mut bare = Bare { url: "http://".to_owned(), child };
-        BufReader::new(stdout).read_line(&mut bare.url)?;
-        bare.url.truncate(bare.url.trim_end().len());
-        Ok(bare)
-    }
-
-    pub fn pid(&self) -> u64 {
-        self.child.id().into()
-    }
-}
-
-impl Drop for Bare {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

@@ -1,6 +1,5 @@
-//! Measures what a room costs, compared with the cheapest process there is, and what it costs to
-//! reach one, compared with a bare Socket.IO server. What is compared is measured in alternating
-//! rounds of one run:
+//! Measures what a room costs, compared with the cheapest process there is, and what it costs to reach one, compared
+//! with a bare Socket.IO server. What is compared is measured in turns, in the same run:
 //!
 //! ```sh
 //! cargo build --release -p cluster --features testing --bin game
@@ -8,9 +7,9 @@
 //! cargo run --release -p cluster --example measure -- target/release/server --enter 'create {"title":"x"}'
 //! ```
 //!
-//! With `--enter` only what a room costs: only the tests' game has rooms that just echo.
+//! With `--enter` only what a room costs: it takes the game of the tests, whose rooms echo, to measure the rest.
 
-use std::{path::PathBuf, time::Duration};
+use std::{env, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -25,32 +24,27 @@ mod route;
 mod routing;
 mod seat;
 
-/// Several times as long as a run takes.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// Several times what it takes.
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Measures what a room costs, and what it costs to reach one.
 #[derive(Debug, Parser)]
 struct Measure {
-    /// A release build of the tests' game, or of yours.
-    #[arg(required_unless_present = "bare")]
-    program: Option<PathBuf>,
+    /// A release build of the game of the tests, or of yours.
+    program: PathBuf,
 
-    /// Serves as the bare server instead.
-    #[arg(long, hide = true)]
-    bare: bool,
-
-    /// The request that opens a room in your program, such as 'create {"title":"x"}'.
+    /// The request with which a player of yours opens a room and joins it, such as 'create {"title":"x"}'.
     #[arg(long, value_parser = event)]
     enter: Option<(String, Value)>,
 }
 
-// One thread: the load leaves the other processors to what is measured.
+// One thread: the load must leave the other processors to what is measured.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    let Measure { program, bare, enter } = Measure::parse();
-    let Some(program) = program.filter(|_| !bare) else {
+    if env::args().nth(1).as_deref() == Some(bare::ARGUMENT) {
         return bare::serve().await;
-    };
+    }
+    let Measure { program, enter } = Measure::parse();
     let measured = async {
         match &enter {
             Some((event, data)) => rooms::measure(&program, event, data).await,
@@ -60,7 +54,7 @@ async fn main() -> anyhow::Result<()> {
             }
         }
     };
-    timeout(PATIENCE, measured).await.context("too late")?
+    timeout(TIMEOUT, measured).await.context("not done in time")?
 }
 
 /// `play`, or `create {"title":"x"}`.

@@ -1,5 +1,4 @@
-//! A room that is reached by handoff or by relay, or a bare server; and the loads that are put on
-//! it.
+//! A room that is reached in one of two ways, or a bare server instead; and the loads that are put on it.
 
 use std::{array, path::Path, time::Duration};
 
@@ -14,7 +13,7 @@ use tokio::{
 };
 
 use crate::{
-    bare::{self, Bare},
+    bare::Bare,
     figures::{machine_time, processor_time},
     lobby,
     seat::{Crowd, Seat},
@@ -22,6 +21,7 @@ use crate::{
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
+    /// No lobby: the players connect to a Socket.IO server.
     Bare,
     Handoff,
     Relay,
@@ -37,20 +37,11 @@ impl Way {
             Way::Relay => "relay",
         }
     }
-
-    fn flags(self) -> &'static [&'static str] {
-        match self {
-            Way::Bare | Way::Handoff => &["--pool", "0"],
-            Way::Relay => &["--pool", "0", "--no-handoff"],
-        }
-    }
 }
 
 pub struct Route {
     pub way: Way,
     server: Server,
-    /// The process of the room, or of the bare server.
-    room_pid: u64,
     url: String,
     path: String,
     crowd: Crowd,
@@ -59,19 +50,20 @@ pub struct Route {
 }
 
 enum Server {
-    Bare { _process: Bare },
-    Lobby { lobby: TestLobby, room: Value },
+    Bare(Bare),
+    Cluster { lobby: TestLobby, room: Value, room_pid: u64 },
 }
 
-/// What was done in one turn, and what it took: the time, and the processors' time.
+/// What was done in one turn, the time it took, and the processor time that was spent.
 pub struct Turn {
     pub done: u64,
     pub time: Duration,
     pub lobby: Duration,
+    /// By the room, or by the bare server.
     pub room: Duration,
-    /// By the one who measures.
+    /// By this process.
     pub load: Duration,
-    /// By what is no part of the measurement.
+    /// By all other processes of this machine.
     pub others: Duration,
 }
 
@@ -81,69 +73,58 @@ impl Turn {
     }
 }
 
+/// A player's seat, and how long it took to `joined`.
+pub struct Join {
+    seat: Seat,
+    /// Since the player asked the lobby, which decides at once.
+    pub since_asked: Duration,
+    /// Since the player received `reroute`.
+    pub since_sent: Duration,
+}
+
 impl Route {
-    /// Starts a lobby and a room, or a bare server, with so many players in it.
+    /// Starts a lobby and a room, or a bare server, with this many players.
     pub async fn open(program: &Path, way: Way, players: usize) -> anyhow::Result<Route> {
-        let mut route = match way {
-            Way::Bare => Self::open_bare(Bare::start()?),
-            Way::Handoff | Way::Relay => Self::open_room(program, way).await?,
+        let (server, url, path) = match way {
+            Way::Bare => {
+                let bare = Bare::start()?;
+                let url = bare.url.clone();
+                (Server::Bare(bare), url, "/socket.io".to_owned())
+            }
+            Way::Handoff => open_room(program, &["--pool", "0"]).await?,
+            Way::Relay => open_room(program, &["--pool", "0", "--no-handoff"]).await?,
         };
+        let crowd = Crowd::new(vec![]);
+        let mut route = Route { way, server, url, path, crowd, connections: 0 };
         let mut seats = Vec::new();
         for _ in 0..players {
-            let (_in_the_lobby, reroute) = route.reroute().await?;
-            seats.push(route.enter(&reroute).await?);
+            seats.push(route.join().await?.seat);
         }
         route.crowd = Crowd::new(seats);
         Ok(route)
     }
 
-    fn open_bare(bare: Bare) -> Route {
-        Route {
-            way: Way::Bare,
-            room_pid: bare.pid(),
-            url: bare.url.clone(),
-            path: bare::PATH.to_owned(),
-            server: Server::Bare { _process: bare },
-            crowd: Crowd::new(vec![]),
-            connections: 0,
-        }
-    }
-
-    async fn open_room(program: &Path, way: Way) -> anyhow::Result<Route> {
-        let lobby = lobby::start(program, way.flags()).await;
-        // Enough for all who come and go.
-        let room = json!({ "capacity": 1000 });
-        let (first, reroute) = rerouted(&lobby, "create", room).await?;
-        let spawned = lobby.logged("spawned").await;
-        let room = reroute["room"].clone();
-        ensure!(spawned["room"] == room, "another room was started");
-        drop(first);
-        Ok(Route {
-            way,
-            room_pid: spawned["pid"].as_u64().context("no pid")?,
-            url: lobby.url.clone(),
-            path: reroute["path"].as_str().context("no path")?.to_owned(),
-            server: Server::Lobby { lobby, room },
-            crowd: Crowd::new(vec![]),
-            connections: 0,
-        })
-    }
-
-    /// A new player joins. How long it takes until `joined`: from the request for a seat, and from
-    /// `reroute`, which a bare server does without.
-    pub async fn join(&mut self) -> anyhow::Result<[Duration; 2]> {
-        let player = match &self.server {
-            Server::Bare { .. } => None,
-            Server::Lobby { lobby, .. } => Some(registered(lobby).await?),
+    /// A new player joins. A bare server has no lobby to be asked: its players only connect.
+    pub async fn join(&mut self) -> anyhow::Result<Join> {
+        let (player, asked, reroute) = match &self.server {
+            Server::Bare(_) => (None, Instant::now(), json!({ "path": self.path })),
+            Server::Cluster { lobby, room, .. } => {
+                let mut player = registered(lobby).await?;
+                let asked = Instant::now();
+                player.emit("join", json!({ "room": room }));
+                let reroute = player.event("reroute").await;
+                (Some(player), asked, reroute)
+            }
         };
-        let asked = Instant::now();
-        let reroute = self.ask_for_seat(player).await;
         let sent = Instant::now();
-        let _seat = self.enter(&reroute.1).await?;
-        Ok([asked.elapsed(), sent.elapsed()])
+        self.connections += 1;
+        let seat = Seat::take(&self.url, &reroute).await?;
+        let join = Join { seat, since_asked: asked.elapsed(), since_sent: sent.elapsed() };
+        drop(player);
+        Ok(join)
     }
 
-    /// The players ask the room for so long, each with one request on its way.
+    /// The players send requests for this long, each one at a time.
     pub async fn echo(&mut self, time: Duration) -> anyhow::Result<Turn> {
         let before = self.processor_times()?;
         let start = Instant::now();
@@ -151,7 +132,7 @@ impl Route {
         self.turn(done, start, before)
     }
 
-    /// So many connections to the room are made and dropped, `at_once` of them at a time.
+    /// Makes and drops `count` connections to the room, `at_once` of them at a time.
     pub async fn knock(&mut self, count: u64, at_once: u64) -> anyhow::Result<Turn> {
         let before = self.processor_times()?;
         let host = self.url.trim_start_matches("http://").to_owned();
@@ -181,57 +162,33 @@ impl Route {
         self.turn(done, start, before)
     }
 
-    /// Stops the lobby, which has counted how each connection reached the room.
-    pub async fn close(self) -> anyhow::Result<String> {
-        let name = self.way.name();
-        let Server::Lobby { lobby, .. } = self.server else {
-            return Ok(format!("{name}: {} connections", self.connections));
-        };
+    /// Stops the lobby and checks by its own count that each connection came to the room in this way.
+    pub async fn close(self) -> anyhow::Result<()> {
+        let Server::Cluster { lobby, .. } = self.server else { return Ok(()) };
         let counts = lobby::stop(lobby).await?;
-        let (handed_off, relayed) = counts;
-        let right = match self.way {
+        let expected = match self.way {
             Way::Relay => (0, self.connections),
             _ => (self.connections, 0),
         };
-        let said = format!("{name}: handed_off={handed_off} relayed={relayed}");
-        ensure!(self.connections > 0 && counts == right, "{said}, and not {right:?}");
-        Ok(format!("{said}, of {} connections", self.connections))
-    }
-
-    /// A new player, still in the lobby, and where they were sent.
-    async fn reroute(&self) -> anyhow::Result<(Option<Client>, Value)> {
-        let player = match &self.server {
-            Server::Bare { .. } => None,
-            Server::Lobby { lobby, .. } => Some(registered(lobby).await?),
-        };
-        Ok(self.ask_for_seat(player).await)
-    }
-
-    async fn ask_for_seat(&self, player: Option<Client>) -> (Option<Client>, Value) {
-        match (&self.server, player) {
-            (Server::Lobby { room, .. }, Some(mut player)) => {
-                player.emit("join", json!({ "room": room }));
-                let reroute = player.event("reroute").await;
-                (Some(player), reroute)
-            }
-            _ => (None, json!({ "path": self.path })),
-        }
-    }
-
-    async fn enter(&mut self, reroute: &Value) -> anyhow::Result<Seat> {
-        self.connections += 1;
-        Seat::take(&self.url, reroute).await
+        let name = self.way.name();
+        ensure!(
+            counts == expected,
+            "{name}: (handed off, relayed) is {counts:?} instead of {expected:?}"
+        );
+        println!("{name}: {} connections, as the lobby counts", self.connections);
+        Ok(())
     }
 
     /// Of the lobby, the room, this process and the whole machine.
     fn processor_times(&self) -> anyhow::Result<[Duration; 4]> {
-        let time = processor_time;
-        let this = std::process::id().into();
-        let lobby = match &self.server {
-            Server::Bare { .. } => Duration::ZERO,
-            Server::Lobby { lobby, .. } => time(lobby.pid().as_raw_nonzero().get() as u64)?,
+        let (lobby, room) = match &self.server {
+            Server::Bare(bare) => (Duration::ZERO, processor_time(bare.pid())?),
+            Server::Cluster { lobby, room_pid, .. } => {
+                let lobby = lobby.pid().as_raw_nonzero().get() as u64;
+                (processor_time(lobby)?, processor_time(*room_pid)?)
+            }
         };
-        Ok([lobby, time(self.room_pid)?, time(this)?, machine_time()?])
+        Ok([lobby, room, processor_time(std::process::id().into())?, machine_time()?])
     }
 
     fn turn(&self, done: u64, start: Instant, before: [Duration; 4]) -> anyhow::Result<Turn> {
@@ -250,15 +207,21 @@ async fn registered(lobby: &TestLobby) -> anyhow::Result<Client> {
     Ok(client)
 }
 
-/// A new player asks the lobby for a seat.
-async fn rerouted(lobby: &TestLobby, event: &str, data: Value) -> anyhow::Result<(Client, Value)> {
-    let mut client = registered(lobby).await?;
-    client.emit(event, data);
-    let reroute = client.event("reroute").await;
-    Ok((client, reroute))
+/// Starts a lobby and opens a room. Returns also where the room is reached.
+async fn open_room(program: &Path, flags: &[&str]) -> anyhow::Result<(Server, String, String)> {
+    let lobby = lobby::start(program, flags).await;
+    let mut client = registered(&lobby).await?;
+    // Enough for all who come and go.
+    let room = client.ask("open", json!({ "capacity": 1000 })).await.map_err(Error::msg)?;
+    let spawned = lobby.logged("spawned").await;
+    ensure!(spawned["room"] == room, "another room was started");
+    let room_pid = spawned["pid"].as_u64().context("no pid")?;
+    let path = format!("/rooms/{}/socket.io", room.as_str().context("no id")?);
+    let url = lobby.url.clone();
+    Ok((Server::Cluster { lobby, room, room_pid }, url, path))
 }
 
-/// Connects, upgrades to a websocket, waits for the first frame, and disconnects.
+/// Connects, upgrades to a websocket, waits for the first packet, and hangs up.
 async fn knock(host: &str, request: &str) -> anyhow::Result<()> {
     let mut stream = TcpStream::connect(host).await?;
     stream.write_all(request.as_bytes()).await?;
@@ -266,9 +229,9 @@ async fn knock(host: &str, request: &str) -> anyhow::Result<()> {
     let mut length = 0;
     loop {
         let count = stream.read(&mut answer[length..]).await?;
-        ensure!(count > 0, "the room has hung up");
+        ensure!(count > 0, "the connection was closed");
         length += count;
-        ensure!(answer.starts_with(&b"HTTP/1.1 101 "[..length.min(13)]), "not let in");
+        ensure!(answer.starts_with(&b"HTTP/1.1 101 "[..length.min(13)]), "not upgraded");
         let head = answer[..length].windows(4).position(|bytes| bytes == b"\r\n\r\n");
         if head.is_some_and(|head| head + 4 < length) {
             return Ok(());

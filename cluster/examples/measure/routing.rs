@@ -1,6 +1,5 @@
-//! What it costs to reach a room by handoff and by relay, compared with a bare Socket.IO server, in
-//! alternating rounds. A busy machine slows all three down alike, so the ratios of one round say
-//! more than the numbers.
+//! What it costs to reach a room by handoff and by relay, compared with a bare server, in turns. A busy machine slows
+//! all three down alike, so the ratios of one round say more than the numbers.
 
 use std::{path::Path, time::Duration};
 
@@ -11,11 +10,11 @@ use crate::{
 
 /// Players in each room.
 const PLAYERS: usize = 64;
-/// Each order of the three is as frequent as the others.
+/// Each order of the three ways comes as often as the others.
 const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 2, 1], [2, 1, 0], [1, 0, 2]];
 const ROUNDS: usize = 4 * ORDERS.len();
-/// Long enough for hundreds of requests of each player; short, so that a disturbance hits all three
-/// of a round.
+/// Long enough for hundreds of requests of each player; short, so that what disturbs one way of a round
+/// disturbs the others too.
 const ECHO: Duration = Duration::from_millis(500);
 const JOINS: usize = 50 * ORDERS.len();
 /// Connections in a turn, and how many of them at a time.
@@ -29,15 +28,15 @@ pub async fn measure(program: &Path) -> anyhow::Result<()> {
     for way in Way::ALL {
         routes.push(Route::open(program, way, PLAYERS).await?);
     }
-    println!("\nA room with {PLAYERS} players; ratios to a bare Socket.IO server:");
+    println!("\nA room with {PLAYERS} players by handoff and by relay; ratios to a bare server:");
 
     let (mut asked, mut sent) = (Ways::default(), Ways::default());
     for at in in_turns(JOINS) {
-        let times = routes[at].join().await?;
-        asked[at].push(times[0]);
-        sent[at].push(times[1]);
+        let join = routes[at].join().await?;
+        asked[at].push(join.since_asked);
+        sent[at].push(join.since_sent);
     }
-    show_joins("asked for a seat, which a bare server does without,", asked);
+    show_joins("asked for a seat (the lobby decides at once)", asked);
     show_joins("`reroute` received", sent);
 
     let mut knocks = Ways::default();
@@ -57,9 +56,8 @@ pub async fn measure(program: &Path) -> anyhow::Result<()> {
     println!("echo round trips, {ROUNDS} times {ECHO:?}, one request of each player on its way");
     show_turns(&echoes);
 
-    println!("how connections came to the room, by the lobby's own count");
     for route in routes {
-        println!("  {}", route.close().await?);
+        route.close().await?;
     }
     Ok(())
 }
@@ -103,8 +101,7 @@ fn show_turns(turns: &Ways<Turn>) {
     );
 }
 
-/// The processor's time in all turns together: the kernel counts it in steps as long as a short
-/// turn.
+/// The processor's time in all turns together: the kernel counts it in steps as long as a short turn.
 fn processor(turns: &[Turn], of: impl Fn(&Turn) -> Duration) -> String {
     let sum: f64 = turns.iter().map(|turn| of(turn).as_secs_f64()).sum();
     let done: u64 = turns.iter().map(|turn| turn.done).sum();

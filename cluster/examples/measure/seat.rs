@@ -1,5 +1,4 @@
-//! A player's connection to a room that costs the one who measures as little as can be: frames are
-//! looked at and never parsed.
+//! A player's connection to a room. It costs this process as little as possible: frames are not parsed.
 
 use anyhow::{Context as _, Error};
 use cluster::testing::{Connection, Packet};
@@ -9,14 +8,14 @@ use tokio::{
     time::Instant,
 };
 
-/// The request, for which the room sends nothing but the answer; 0 is the answer's number.
+/// A request that the room only answers, with acknowledgement id 0.
 const REQUEST: &str = r#"420["logged"]"#;
 const ANSWER: &str = r#"[{"ok""#;
 
 pub struct Seat(Connection);
 
 impl Seat {
-    /// Connects to where `reroute` says, and joins. `url`: where its `path` is.
+    /// Connects to the path of `reroute` at this URL, and joins.
     pub async fn take(url: &str, reroute: &Value) -> anyhow::Result<Seat> {
         let path = reroute["path"].as_str().context("no path")?;
         let mut seat = Seat(Connection::open(url, path).await.map_err(Error::msg)?);
@@ -26,7 +25,7 @@ impl Seat {
         Ok(seat)
     }
 
-    /// One request after the other, for as long as told. How many were answered.
+    /// Sends one request after the other. Returns how many were answered.
     async fn ask_until(&mut self, end: Instant) -> anyhow::Result<u64> {
         let mut answered = 0;
         while Instant::now() < end {
@@ -43,7 +42,7 @@ impl Seat {
     }
 }
 
-/// Players who sit in their room for the whole measurement, and all ask at once when told to.
+/// The players who stay in the room for the whole measurement.
 pub struct Crowd {
     ends: watch::Sender<Instant>,
     answers: mpsc::UnboundedReceiver<anyhow::Result<u64>>,
@@ -61,7 +60,7 @@ impl Crowd {
         Crowd { ends, answers, size }
     }
 
-    /// Each asks one thing after the other. How many answers they got together.
+    /// Each sends one request after the other. Returns how many were answered in all.
     pub async fn ask_until(&mut self, end: Instant) -> anyhow::Result<u64> {
         self.ends.send(end)?;
         let mut sum = 0;

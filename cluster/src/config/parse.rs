@@ -3,9 +3,8 @@
 use std::{str::FromStr, time::Duration};
 
 use anyhow::{Context as _, ensure};
+use axum::http::uri::Authority;
 use serde::{Deserialize, Serialize};
-
-use crate::config::authority::Authority;
 
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
@@ -18,6 +17,11 @@ impl PublicUrl {
     /// The URL as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The address without a path: `https://play.example.org:8443`.
+    pub(crate) fn origin(&self) -> String {
+        format!("{}://{}", self.scheme(), self.authority())
     }
 
     /// `play.example.org` or `play.example.org:8443`.
@@ -40,11 +44,21 @@ impl FromStr for PublicUrl {
         // It becomes part of a header, the content security policy.
         let is_safe = |byte: u8| byte.is_ascii_graphic() && !b"\"'<>;,".contains(&byte);
         let is_valid = matches!(url.scheme(), "http" | "https")
-            && Authority::parse(url.authority()).is_some()
+            && authority(url.authority()).is_some()
             && url.0.bytes().all(is_safe);
         ensure!(is_valid, "expected a URL such as https://play.example.org");
         Ok(url)
     }
+}
+
+/// A host and perhaps a port, in lower case. Nothing else: no user, no empty port.
+pub(crate) fn authority(text: &str) -> Option<Authority> {
+    let authority: Authority = text.to_ascii_lowercase().parse().ok()?;
+    let plain = match authority.port_u16() {
+        Some(port) => format!("{}:{port}", authority.host()),
+        None => authority.host().to_owned(),
+    };
+    (authority.as_str() == plain).then_some(authority)
 }
 
 pub(super) fn positive(text: &str) -> anyhow::Result<usize> {

@@ -1,5 +1,5 @@
-//! Limits how many connections this process serves, in all and by client address. A connection that
-//! was handed to a room counts there.
+//! Limits on connections to this process: in all, from one address, and new ones a second. A
+//! connection that was handed off to a room counts there.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -18,7 +18,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::AsyncWriteExt as _,
     net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
@@ -31,54 +31,60 @@ use crate::{
     },
 };
 
-/// The body of a 429 response.
+/// The response to a connection over the limit.
 const TOO_MANY: &str = "too many connections\n";
-/// How long a rejected client may take to read the response, and how many may do so at the same
-/// time.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-const MAX_REJECTING: usize = 64;
-/// Connections of any kind for each one of Socket.IO: a page loads its files, too.
-const CONNECTIONS_PER_CONNECT: f64 = 10.0;
-/// Seconds' worth of connects that may come in a burst: a page that lost its room or its network
-/// reconnects.
+/// How long a rejected client may take to read it.
+const REJECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Rejected clients that get it at the same time. Further ones are closed without it.
+const MAX_REJECTIONS: usize = 64;
+/// HTTP connections for each Socket.IO connection: a page loads its files.
+const CONNECTIONS_PER_PAGE: f64 = 10.0;
+/// The burst of new connections, in seconds of their rate: a page that lost its room, or its
+/// network.
 pub(crate) const CONNECT_BURST: u32 = 10;
+/// All clients of a local proxy whose header is malformed count as one address.
+const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+static MALFORMED: Wrong =
+    Wrong::new("malformed --client-address-header: these clients count as one address");
 
 /// All connections of this process.
 #[derive(Clone)]
 pub(crate) struct ConnectionLimiter(Arc<Inner>);
 
 struct Inner {
-    permits: Arc<Semaphore>,
-    max: u32,
-    rejecting: Arc<Semaphore>,
+    free: Arc<Semaphore>,
+    max_connections: u32,
+    rejections: Semaphore,
     max_per_address: u32,
-    /// The header in which a trusted proxy forwards the client's address.
+    /// The header in which a trusted proxy passes the client's address.
     header: Option<HeaderName>,
+    /// Open connections by address.
     counts: Mutex<HashMap<IpAddr, u32>>,
+    /// New Socket.IO connections.
     connects: Mutex<KeyedRateLimiter<IpAddr>>,
-    /// Connections of any kind.
-    requests: Mutex<KeyedRateLimiter<IpAddr>>,
+    /// New connections of any kind.
+    accepts: Mutex<KeyedRateLimiter<IpAddr>>,
 }
 
-/// A limit is reached.
+/// The process or the address has as many connections as are allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LimitReached;
 
-/// Counts a connection until it is dropped.
+/// One of the process's connections. Dropping it makes room for another.
 pub(crate) struct ConnectionPermit {
     pub client: ClientConnection,
     _permit: OwnedSemaphorePermit,
 }
 
-/// The client of a connection. Behind a proxy each request names its client.
+/// The address that a connection counts for. Behind a proxy, each request may change it.
 #[derive(Clone)]
 pub(crate) struct ClientConnection {
     limiter: ConnectionLimiter,
     peer: Option<IpAddr>,
-    counted: Arc<Mutex<Option<AddressPermit>>>,
+    permit: Arc<Mutex<Option<AddressPermit>>>,
 }
 
-/// Counts one connection of this address until it is dropped.
+/// One of an address's connections.
 struct AddressPermit {
     limiter: ConnectionLimiter,
     address: IpAddr,
@@ -88,88 +94,77 @@ struct AddressPermit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Malformed;
 
-/// All clients of a proxy whose header is malformed count as one address.
-const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-static MALFORMED: Wrong =
-    Wrong::new("malformed --client-address-header: these clients count as one address");
-
-/// The client's address, in a request's extensions. Absent for 127.0.0.1 and for a relay.
+/// The client's address, in the extensions of a request. Absent if the client is on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ClientAddress(pub IpAddr);
 
 impl ConnectionLimiter {
-    /// For at most `max` connections.
-    pub fn new(limits: &Limits, max: u32) -> anyhow::Result<Self> {
+    pub fn new(limits: &Limits, max_connections: u32) -> anyhow::Result<Self> {
         let header = limits.client_address_header.as_deref().map(HeaderName::from_str);
         let rate = Quota::new(limits.max_connects_per_second_per_address.get(), CONNECT_BURST);
         Ok(ConnectionLimiter(Arc::new(Inner {
-            permits: Arc::new(Semaphore::new(max as usize)),
-            max,
-            rejecting: Arc::new(Semaphore::new(MAX_REJECTING)),
+            free: Arc::new(Semaphore::new(max_connections as usize)),
+            max_connections,
+            rejections: Semaphore::new(MAX_REJECTIONS),
             max_per_address: limits.max_connections_per_address.get(),
-            header: header.transpose().context("--client-address-header: invalid header name")?,
+            header: header.transpose().context("--client-address-header is not a header name")?,
             counts: Mutex::default(),
             connects: Mutex::new(KeyedRateLimiter::new(rate)),
-            requests: Mutex::new(KeyedRateLimiter::new(rate.times(CONNECTIONS_PER_CONNECT))),
+            accepts: Mutex::new(KeyedRateLimiter::new(rate.times(CONNECTIONS_PER_PAGE))),
         })))
     }
 
-    /// Counts a connection of this address, unless it is over a limit.
-    pub fn admit(&self, peer: Option<IpAddr>) -> Result<ClientConnection, LimitReached> {
-        let peer = peer.and_then(limited);
-        // Behind a proxy the requests name their clients.
-        let limited = peer.filter(|_| self.0.header.is_none());
-        let mut requests = self.0.requests.lock().expect("nobody panics while holding this");
-        if limited.is_some_and(|peer| !requests.allow(&peer, Instant::now())) {
-            return Err(LimitReached);
-        }
-        drop(requests);
-        let counted = limited.map(|peer| self.count(peer));
-        let counted = Arc::new(Mutex::new(counted.transpose()?));
-        Ok(ClientConnection { limiter: self.clone(), peer, counted })
+    /// Checks the limits of the client's address, and waits until the process may have one more
+    /// connection.
+    pub async fn admit(&self, peer: Option<IpAddr>) -> Result<ConnectionPermit, LimitReached> {
+        let client = self.client(peer)?;
+        let permit = self.0.free.clone().acquire_owned().await;
+        Ok(ConnectionPermit { client, _permit: permit.expect("nobody closes this semaphore") })
     }
 
-    /// Waits for a free permit.
-    pub async fn permit(&self, client: ClientConnection) -> ConnectionPermit {
-        let permit = self.0.permits.clone().acquire_owned().await;
-        ConnectionPermit { client, _permit: permit.expect("nobody closes this semaphore") }
-    }
-
-    /// A permit, if one is free now.
-    pub fn try_permit(&self, client: ClientConnection) -> Result<ConnectionPermit, LimitReached> {
-        let permit = self.0.permits.clone().try_acquire_owned().map_err(|_| LimitReached)?;
+    /// The same, but does not wait.
+    pub fn try_admit(&self, peer: Option<IpAddr>) -> Result<ConnectionPermit, LimitReached> {
+        let client = self.client(peer)?;
+        let permit = self.0.free.clone().try_acquire_owned().map_err(|_| LimitReached)?;
         Ok(ConnectionPermit { client, _permit: permit })
     }
 
-    /// Waits until all connections have ended.
-    pub async fn all_closed(&self) {
-        let _ = self.0.permits.acquire_many(self.0.max).await;
+    fn client(&self, peer: Option<IpAddr>) -> Result<ClientConnection, LimitReached> {
+        let peer = peer.and_then(limited);
+        // Behind a proxy, the requests tell the address.
+        let address = peer.filter(|_| self.0.header.is_none());
+        if !allow(&self.0.accepts, address) {
+            return Err(LimitReached);
+        }
+        let permit = address.map(|address| self.count(address)).transpose()?;
+        Ok(ClientConnection { limiter: self.clone(), peer, permit: Arc::new(Mutex::new(permit)) })
     }
 
-    /// Responds 429. The request is read and ignored: closing a connection with unread data resets
-    /// it, and the response would be lost.
+    /// Waits until all connections are closed.
+    pub async fn all_closed(&self) {
+        let _ = self.0.free.acquire_many(self.0.max_connections).await;
+    }
+
+    /// Answers 429 without reading the request. Unread data would reset the connection when it is
+    /// closed, and take the answer with it: so the client's data is discarded until the client
+    /// closes.
     pub async fn reject(self, mut stream: TcpStream) {
-        let Ok(_permit) = self.0.rejecting.try_acquire() else {
+        let Ok(_permit) = self.0.rejections.try_acquire() else {
             return;
         };
-        let length = TOO_MANY.len();
-        let answer = format!(
-            "HTTP/1.1 429 Too Many Requests\r\nConnection: close\r\nContent-Type: text/plain\r\n\
-             Content-Length: {length}\r\n\r\n{TOO_MANY}"
-        );
-        let rejecting = async {
-            stream.write_all(answer.as_bytes()).await?;
+        let response =
+            format!("HTTP/1.1 429 Too Many Requests\r\nConnection: close\r\n\r\n{TOO_MANY}");
+        let respond = async {
+            stream.write_all(response.as_bytes()).await?;
             stream.shutdown().await?;
-            while stream.read(&mut [0; 1024]).await? > 0 {}
-            std::io::Result::Ok(())
+            tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
         };
-        let _ = timeout(CLOSE_TIMEOUT, rejecting).await;
+        let _ = timeout(REJECT_TIMEOUT, respond).await;
     }
 
-    /// Counts a new Socket.IO connection of this address. False: it is over the rate.
+    /// Counts a new Socket.IO connection, if its address may make one more now.
     pub fn may_connect(&self, address: Option<ClientAddress>) -> bool {
-        let mut connects = self.0.connects.lock().expect("nobody panics while holding this");
-        address.is_none_or(|ClientAddress(address)| connects.allow(&address, Instant::now()))
+        allow(&self.0.connects, address.map(|ClientAddress(address)| address))
     }
 
     fn count(&self, address: IpAddr) -> Result<AddressPermit, LimitReached> {
@@ -181,6 +176,11 @@ impl ConnectionLimiter {
         *count += 1;
         Ok(AddressPermit { limiter: self.clone(), address })
     }
+}
+
+fn allow(limiter: &Mutex<KeyedRateLimiter<IpAddr>>, address: Option<IpAddr>) -> bool {
+    let mut limiter = limiter.lock().expect("nobody panics while holding this");
+    address.is_none_or(|address| limiter.allow(&address, Instant::now()))
 }
 
 impl Drop for AddressPermit {
@@ -196,26 +196,26 @@ impl Drop for AddressPermit {
 }
 
 impl ClientConnection {
-    /// The client of a request. A proxy's connection counts for the client of its latest request.
-    fn client_of(&self, headers: &HeaderMap) -> Result<Option<ClientAddress>, LimitReached> {
+    /// The address that this request comes from. Behind a proxy, the connection counts for it from
+    /// now on.
+    fn address(&self, headers: &HeaderMap) -> Result<Option<ClientAddress>, LimitReached> {
         let Some(header) = &self.limiter.0.header else {
             return Ok(self.peer.map(ClientAddress));
         };
         let address = client_address(self.peer, forwarded_for(headers, header));
-        let mut counted = self.counted.lock().expect("nobody panics while holding this");
-        *counted = None;
-        *counted = address.map(|address| self.limiter.count(address)).transpose()?;
+        let mut permit = self.permit.lock().expect("nobody panics while holding this");
+        *permit = None;
+        *permit = address.map(|address| self.limiter.count(address)).transpose()?;
         Ok(address.map(ClientAddress))
     }
 }
 
-/// Responds 429 to clients with too many connections; puts the [`ClientAddress`] into other
-/// requests.
+/// Adds the [`ClientAddress`] to each request, or answers 429 if it has too many connections.
 pub(crate) fn enforce_limits(app: Router) -> Router {
     app.layer(middleware::from_fn(async |mut request: Request, next: Next| -> Response {
-        // Removed: a websocket keeps its extensions, and would count for longer than it lives.
+        // Removed: a websocket keeps the extensions, and its connection would count for too long.
         if let Some(client) = request.extensions_mut().remove::<ClientConnection>() {
-            match client.client_of(request.headers()) {
+            match client.address(request.headers()) {
                 Ok(Some(address)) => drop(request.extensions_mut().insert(address)),
                 Ok(None) => {}
                 Err(LimitReached) => {
@@ -227,7 +227,7 @@ pub(crate) fn enforce_limits(app: Router) -> Router {
     }))
 }
 
-/// The address to be limited. A malformed header must not be an advantage.
+/// The address whose limits apply. A malformed header must not lift a limit.
 fn client_address(
     peer: Option<IpAddr>,
     forwarded_for: Option<Result<IpAddr, Malformed>>,
@@ -243,8 +243,8 @@ fn client_address(
     }
 }
 
-/// The last address in the last of these headers, which the nearest proxy has added; clients can
-/// forge the others. `None`: there is no such header.
+/// The last address in the last of these headers, which the nearest proxy added; a client can forge
+/// what stands before it. `None`: there is no such header.
 fn forwarded_for(headers: &HeaderMap, name: &HeaderName) -> Option<Result<IpAddr, Malformed>> {
     let value = headers.get_all(name).iter().next_back()?.as_bytes();
     let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default();
@@ -254,9 +254,9 @@ fn forwarded_for(headers: &HeaderMap, name: &HeaderName) -> Option<Result<IpAddr
     Some(address.map_err(|_| Malformed))
 }
 
-/// What counts as one address; for IPv6 the /64 network, since a customer gets at least one.
-/// `None`, without limits, is this machine itself, or a proxy on it that does not forward
-/// addresses.
+/// What counts as one address: of IPv6 the /64 network, since a customer gets at least that.
+/// `None`: this machine itself has no limits, nor has a proxy on it that does not pass the client's
+/// address.
 fn limited(address: IpAddr) -> Option<IpAddr> {
     match address.to_canonical() {
         IpAddr::V4(Ipv4Addr::LOCALHOST) | IpAddr::V6(Ipv6Addr::LOCALHOST) => None,
@@ -275,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_proxy_says_whose_request_it_is() {
+    fn the_nearest_proxy_tells_the_client_s_address() {
         let name = HeaderName::from_static("x-forwarded-for");
         let said = |values: &[&[u8]]| {
             let mut headers = HeaderMap::new();
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_header_is_never_better_than_none() {
+    fn a_malformed_header_lifts_no_limit() {
         let peer: IpAddr = "192.0.2.1".parse().unwrap();
         assert_eq!(client_address(Some(peer), Some(Err(Malformed))), Some(peer));
         assert_eq!(client_address(None, Some(Err(Malformed))), Some(UNKNOWN), "one limit for all");
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn one_network_counts_as_one_address_and_this_machine_as_none() {
+    fn an_ipv6_network_counts_as_one_address_and_this_machine_as_none() {
         let limited = |text: &str| limited(text.parse().unwrap()).map(|it| it.to_string());
         assert_eq!(limited("127.0.0.1"), None);
         assert_eq!(limited("::1"), None);

@@ -44,7 +44,7 @@ pub(super) struct HandoffReceiver {
 
 impl HandoffReceiver {
     fn admit(&self, socket: OwnedFd) {
-        let serving = self.server.clone().serve_given(socket, self.limiter.clone());
+        let serving = self.server.clone().serve_handed_off(socket, self.limiter.clone());
         tokio::spawn(async {
             if let Err(error) = serving.await {
                 debug!(%error, "the lobby gave a socket that is not served");

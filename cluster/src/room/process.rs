@@ -62,7 +62,7 @@ pub(crate) fn main(kinds: &[Kind]) -> anyhow::Result<ExitCode> {
     let life = || {
         runtime.block_on(async {
             let (to_lobby, from_lobby) = channel::open(UnixStream::from_std(socket)?);
-            let result = live(kinds, &to_lobby, from_lobby.taking_sockets()).await;
+            let result = live(kinds, &to_lobby, from_lobby.accepting_sockets()).await;
             to_lobby.flush(CLOSE_TIMEOUT).await;
             result
         })
@@ -131,7 +131,7 @@ async fn live(kinds: &[Kind], to_lobby: &Sender, mut from_lobby: Receiver) -> an
     };
     fit_descriptors(&mut settings);
     ensure!(version == VERSION, "the lobby speaks version {version}, this room {VERSION}");
-    memory::confine(settings.room_memory);
+    memory::limit(settings.room_memory);
     to_lobby.send(&FromRoom::Warm)?;
     // Said before `on_open` may take the thread.
     to_lobby.flush(CLOSE_TIMEOUT).await;
@@ -210,7 +210,7 @@ async fn play<R: Room>(opened: Opened<'_>) -> anyhow::Result<()> {
     let core = Core::new(game, context, tickets.clone(), ttl, on_panic);
     let (inbox, items) = mpsc::unbounded_channel();
     let app = app(&room, settings, &limiter, inbox, tickets);
-    let server = server::Server::new(app, &settings.limits);
+    let server = server::Server::new(app, &settings.limits, false);
     let handoff = HandoffReceiver { server, limiter: limiter.clone() };
     let mut room = RoomLoop { core, conns: HashMap::new(), to_lobby };
     room.play(items, from_lobby, &handoff).await?;
@@ -247,6 +247,5 @@ fn app(
         namespace::serve(&path_of(room), &settings.limits, limiter, event_limiter, inbox, admit);
     let app = Router::new().layer(sockets);
     let origins = Origins::new(settings.public_url.as_ref(), &settings.allow_origin);
-    // The next request may be for the lobby, whose connection it was.
-    server::one_request(enforce_limits(check_origin(app, origins)))
+    enforce_limits(check_origin(app, origins))
 }

@@ -1,9 +1,6 @@
-//! The one public port. The lobby peeks at the first bytes of a connection, without taking them. If
-//! they begin a request for a room, it hands the socket itself to the room's process
-//! (`SCM_RIGHTS`), which reads the request from its first byte; the lobby carries none of the
-//! traffic. Proxying every message would cost the lobby two copies and two wakeups each. The lobby
-//! serves all other connections; if one of them asks for a room later, it is relayed (`relay.rs`),
-//! because bytes of it have been read here.
+//! The public port. If a connection begins with a request for a room, the lobby hands the socket to
+//! the room's process before it has read a byte, and has no more to do with it. It serves all other
+//! connections itself; `relay.rs` is for those that ask for a room later.
 
 use std::{
     collections::HashMap,
@@ -14,132 +11,115 @@ use std::{
     },
 };
 
-use axum::{Router, http::StatusCode};
 use rustix::net::{RecvFlags, recv};
 use tokio::{io::Interest, net::TcpStream};
 use tracing::debug;
 
 use crate::{
-    http::{
-        connection_limits::ConnectionPermit,
-        server::{Server, one_request},
-    },
+    http::{connection_limits::ConnectionPermit, server::Server},
     process::channel::Sender,
     runtime::clock::timeout,
     types::RoomId,
 };
 
 /// How a request for a room begins. Websockets begin with GET.
-const REQUEST: &[u8] = b"GET /rooms/";
-/// Digits of the highest room number.
+const PREFIX: &[u8] = b"GET /rooms/";
+/// The digits of the largest room number.
 const MAX_DIGITS: usize = 20;
-/// The bytes to peek at: up to the slash after the room's number.
-const PEEK_LEN: usize = REQUEST.len() + MAX_DIGITS + 1;
+/// The bytes that tell which room a request is for: these, and the one after the number.
+const PEEK_SIZE: usize = PREFIX.len() + MAX_DIGITS + 1;
 
-/// The rooms that take connections, and how many they got.
-#[derive(Clone, Default)]
-pub(crate) struct GatewayRoutes(Arc<Inner>);
-
+/// The rooms that can be reached now, and how many connections went to rooms.
 #[derive(Default)]
-struct Inner {
+pub(crate) struct GatewayRoutes {
     rooms: RwLock<HashMap<RoomId, Sender>>,
-    handed_off: AtomicU64,
-    relayed: AtomicU64,
+    pub handed_off: AtomicU64,
+    pub relayed: AtomicU64,
 }
 
 impl GatewayRoutes {
     pub fn open(&self, room: RoomId, sender: Sender) {
-        self.0.rooms.write().expect("nobody panics while holding this").insert(room, sender);
+        self.rooms.write().expect("nobody panics while holding this").insert(room, sender);
     }
 
     pub fn close(&self, room: &RoomId) {
-        self.0.rooms.write().expect("nobody panics while holding this").remove(room);
+        self.rooms.write().expect("nobody panics while holding this").remove(room);
     }
 
     pub fn find(&self, room: &RoomId) -> Option<Sender> {
-        self.0.rooms.read().expect("nobody panics while holding this").get(room).cloned()
-    }
-
-    pub fn count_relayed(&self) {
-        self.0.relayed.fetch_add(1, Relaxed);
-    }
-
-    /// How many connections were handed off, and how many relayed.
-    pub fn counts(&self) -> (u64, u64) {
-        (self.0.handed_off.load(Relaxed), self.0.relayed.load(Relaxed))
+        self.rooms.read().expect("nobody panics while holding this").get(room).cloned()
     }
 }
 
-/// Receives the connections of the public port.
+/// Decides where each new connection goes.
 #[derive(Clone)]
 pub(crate) struct Gateway {
     pub server: Server,
-    pub routes: GatewayRoutes,
-    /// Off: connections to rooms are relayed.
+    pub routes: Arc<GatewayRoutes>,
+    /// False: the lobby serves all connections and relays those to rooms.
     pub hand_off: bool,
 }
 
 impl Gateway {
+    /// Serves a new connection or hands it off. It peeks here and not in the accept loop, where one
+    /// silent client would block all others.
     pub async fn receive(self, stream: TcpStream, permit: ConnectionPermit) {
-        // In the connection's own task: a silent client holds up nobody else.
-        let room = async { if self.hand_off { room_of(&stream).await } else { None } };
+        let room = async { if self.hand_off { peek_room(&stream).await } else { None } };
         let Ok(room) = timeout(self.server.header_timeout, room).await else {
             return;
         };
-        let route = room.and_then(|room| Some((self.routes.find(&room)?, room)));
-        let Some((sender, room)) = route else {
-            return self.server.serve_tcp(stream, permit).await;
-        };
-        match sender.send_socket(&stream).await {
-            Ok(()) => {
-                self.routes.0.handed_off.fetch_add(1, Relaxed);
-                let peer = stream.peer_addr().ok().map(tracing::field::display);
-                debug!(%room, peer, "handed off");
-            }
-            Err(error) => {
-                debug!(%room, error = format!("{error:#}"), "not handed off");
-                let app = one_request(Router::new().fallback(StatusCode::SERVICE_UNAVAILABLE));
-                self.server.with(app).serve_tcp(stream, permit).await;
+        if let Some(room) = room
+            && let Some(sender) = self.routes.find(&room)
+        {
+            match sender.send_socket(&stream).await {
+                Ok(()) => {
+                    self.routes.handed_off.fetch_add(1, Relaxed);
+                    let peer = stream.peer_addr().ok().map(tracing::field::display);
+                    return debug!(%room, peer, "handed off");
+                }
+                // The relay tries once more, and answers if it fails.
+                Err(error) => debug!(%room, error = format!("{error:#}"), "not handed off"),
             }
         }
+        self.server.serve_tcp(stream, permit).await;
     }
 }
 
-/// The room that the first request is for, without taking a byte. `None` for any other request and
-/// for a client that has disconnected: the HTTP server handles those.
-async fn room_of(stream: &TcpStream) -> Option<RoomId> {
+/// The room that the first request is for, without reading a byte of it. `None` for any other
+/// request, and for a client that has hung up: the HTTP server handles both.
+async fn peek_room(stream: &TcpStream) -> Option<RoomId> {
     loop {
         let ready = stream.ready(Interest::READABLE).await.ok()?;
         let peeked = stream.try_io(Interest::READABLE, || {
-            let mut bytes = [0; PEEK_LEN];
+            let mut bytes = [0; PEEK_SIZE];
             let (count, _) = recv(stream, &mut bytes[..], RecvFlags::PEEK)?;
             match peek(&bytes[..count]) {
-                // The next byte wakes this task, and nothing before it.
+                // Clears the readiness, so that the next byte wakes this task, and nothing before.
                 Peeked::TooShort if count > 0 => Err(io::ErrorKind::WouldBlock.into()),
                 Peeked::Room(room) => Ok(Some(room)),
                 Peeked::TooShort | Peeked::Other => Ok(None),
             }
         });
         match peeked {
-            // A closed connection stays readable for ever.
+            // A stream that was closed stays readable: waiting for more would spin.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && !ready.is_read_closed() => {}
             peeked => return peeked.ok().flatten(),
         }
     }
 }
 
+/// What the first bytes of a connection are.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Peeked {
-    /// More bytes are needed.
+    /// Too few to tell.
     TooShort,
     Room(RoomId),
     Other,
 }
 
-/// Parses how a request begins.
 pub(crate) fn peek(bytes: &[u8]) -> Peeked {
-    let known = bytes.len().min(REQUEST.len());
-    if bytes[..known] != REQUEST[..known] {
+    let known = bytes.len().min(PREFIX.len());
+    if bytes[..known] != PREFIX[..known] {
         return Peeked::Other;
     }
     let rest = &bytes[known..];
@@ -170,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn other_requests_are_recognised_at_once() {
+    fn other_requests_are_known_at_once() {
         for other in [
             &b"G3"[..],
             b"POST /rooms/42/",
@@ -192,9 +172,9 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_room_number_fits() {
-        let longest = [REQUEST, &[b'9'; MAX_DIGITS], b"/"].concat();
+    fn the_largest_room_number_fits() {
+        let longest = [PREFIX, &[b'9'; MAX_DIGITS], b"/"].concat();
         assert!(matches!(peek(&longest), Peeked::Room(_)));
-        assert_eq!(longest.len(), PEEK_LEN);
+        assert_eq!(longest.len(), PEEK_SIZE);
     }
 }

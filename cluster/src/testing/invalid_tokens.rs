@@ -23,7 +23,7 @@ const NUMBERS: [&str; 2] = ["iat", "exp"];
 type Named = (String, String);
 
 #[test]
-fn whatever_the_lobby_has_not_made_is_refused() {
+fn any_token_the_lobby_did_not_issue_is_refused() {
     let lobby = lobby();
     assert!(lobby.verify_at(&good(), NOW).is_ok(), "what follows differs from this in one thing");
     let forged = [headers(), claims(), keys(), texts()].concat();

@@ -13,15 +13,15 @@ use std::{
 use rustix::process::Pid;
 use serde_json::Value;
 
-/// A program that gets no settings but the test's. Only how connections come to rooms can be chosen for all tests:
-/// `CLUSTER_NO_HANDOFF=true cargo test`.
+/// A command without the environment's settings, except for `CLUSTER_NO_HANDOFF`: with `CLUSTER_NO_HANDOFF=true cargo test`
+/// the tests run over relayed connections.
 pub fn command(program: impl AsRef<Path>) -> Command {
     let mut command = Command::new(program.as_ref());
-    let ours = |name: &str| name.starts_with("CLUSTER_") || name == "RUST_LOG";
-    let routing = |name: &str| name == "CLUSTER_NO_HANDOFF";
-    let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    for name in names.filter(|name| ours(name) && !routing(name)) {
-        command.env_remove(name);
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if text == "RUST_LOG" || text.starts_with("CLUSTER_") && text != "CLUSTER_NO_HANDOFF" {
+            command.env_remove(&name);
+        }
     }
     command.stdin(Stdio::null());
     command

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::common::{NO_RATE_LIMITS, start_game};
 
 #[tokio::test]
-async fn the_first_thing_that_anyone_hears_is_welcome() {
+async fn the_first_event_of_a_connection_is_welcome() {
     let cluster = start_game(&[]).await;
     let mut visitor = cluster.visitor().await;
     let welcome =
@@ -16,7 +16,7 @@ async fn the_first_thing_that_anyone_hears_is_welcome() {
 }
 
 #[tokio::test]
-async fn a_player_registers_and_his_token_brings_him_back() {
+async fn a_player_registers_and_returns_with_their_token() {
     let cluster = start_game(&[]).await;
     let mut ann = cluster.player("  Ann 🦀 ").await;
     assert_eq!(ann.you["name"], "Ann 🦀");
@@ -39,7 +39,7 @@ async fn a_token_outlives_the_lobby() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_refused_is_told_and_he_can_register() {
+async fn a_refused_token_is_reported_and_the_player_can_register() {
     let cluster = start_game(&[]).await;
     let foreign = start_game(&[]).await.player("Ann").await.token;
     for bad in [json!("garbage"), json!(""), json!(5), json!(foreign), json!("x".repeat(5000))] {
@@ -88,7 +88,7 @@ async fn bad_names_are_refused_with_a_code() {
 }
 
 #[tokio::test]
-async fn one_who_is_registered_cannot_register_again() {
+async fn a_registered_player_cannot_register_again() {
     let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let refused = ann.ask("register", json!({ "name": "Bob" })).await;
@@ -108,7 +108,7 @@ async fn the_newest_of_two_connections_wins() {
 }
 
 #[tokio::test]
-async fn who_hangs_up_while_he_registers_has_left_as_often_as_he_has_arrived() {
+async fn a_player_who_disconnects_while_registering_leaves_as_often_as_they_arrive() {
     let cluster = start_game(&[]).await;
     for _ in 0..40 {
         let visitor = cluster.visitor().await;
@@ -124,7 +124,7 @@ async fn who_hangs_up_while_he_registers_has_left_as_often_as_he_has_arrived() {
 }
 
 #[tokio::test]
-async fn one_registers_once_at_a_time_and_holds_up_nobody_else() {
+async fn a_connection_registers_once_at_a_time_and_delays_no_other() {
     let cluster = start_game(&[]).await;
     let mut visitor = cluster.visitor().await;
     visitor.emit("register", json!({ "name": "Ann", "never": true }));

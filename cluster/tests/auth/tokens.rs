@@ -25,7 +25,7 @@ async fn is_refused(cluster: &TestLobby, token: &Value) -> bool {
 }
 
 #[tokio::test]
-async fn a_hundred_forged_tokens_are_refused_and_counted_and_the_lobby_goes_on() {
+async fn a_hundred_invalid_tokens_are_refused_and_counted() {
     let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let ticket = ann.seat("create", json!({})).await["ticket"].take();
@@ -91,7 +91,7 @@ async fn a_hundred_forged_tokens_are_refused_and_counted_and_the_lobby_goes_on()
 }
 
 #[tokio::test]
-async fn a_token_that_gets_old_is_replaced_for_as_long_as_its_player_comes() {
+async fn the_token_of_an_active_player_is_renewed_before_it_expires() {
     let cluster = start_game(&[&["--token-ttl", "6s"], &NO_RATE_LIMITS[..]].concat()).await;
     let TestPlayer { you, mut token, .. } = cluster.player("Ann").await;
     let first = token.clone();
@@ -170,7 +170,7 @@ async fn a_logout_ends_a_login_with_all_its_tokens_and_no_other() {
 }
 
 #[tokio::test]
-async fn who_logs_out_himself_hears_the_answer_and_one_who_plays_elsewhere_is_not_touched() {
+async fn a_player_who_logs_out_is_answered_and_other_players_are_not_affected() {
     let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let mut bob = cluster.player("Bob").await;

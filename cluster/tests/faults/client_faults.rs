@@ -12,39 +12,39 @@ use crate::{
     ONE_AT_A_TIME,
     common::raw::{Raw, path_of, status, websocket},
     faults::{
+        fault_test::{FaultTest, run_with_faults},
         socket_faults,
-        storm::{Storm, changing_weather},
     },
 };
 
 /// A client that does not show that it lives is gone after this.
-const GHOST: Duration = Duration::from_secs(10);
+const GHOST_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_a_client_does_harms_nobody_else() {
+async fn faults_of_a_client_harm_nobody_else() {
     let _turn = ONE_AT_A_TIME.lock().await;
-    changing_weather(&["--ticket-ttl", "6s"], async |storm| {
-        silence(storm).await;
-        floods(storm).await;
-        ghosts(storm).await;
-        drops_on_the_way(storm).await;
-        twice(storm).await;
-        socket_faults::all(storm).await;
+    run_with_faults(&["--ticket-ttl", "6s"], async |test| {
+        silence(test).await;
+        floods(test).await;
+        ghosts(test).await;
+        drops_on_the_way(test).await;
+        twice(test).await;
+        socket_faults::all(test).await;
     })
     .await;
 }
 
-async fn silence(storm: &mut Storm) {
+async fn silence(test: &mut FaultTest) {
     let must =
         "half a header, or a websocket, and then silence: cut in the end, and holds nobody up";
-    let inject = async |storm: &mut Storm| {
-        let room = path_of(&storm.crew().room);
+    let inject = async |test: &mut FaultTest| {
+        let room = path_of(&test.group().room);
         let mut silent = Vec::new();
         for path in ["/socket.io", &room] {
             let whole = websocket(path, &[]);
             for part in ["", "GET /roo", &whole[..30], &whole[..whole.len() - 4], &whole] {
                 for _ in 0..10 {
-                    let mut raw = Raw::connect(&storm.cluster.url).await;
+                    let mut raw = Raw::connect(&test.cluster.url).await;
                     raw.send(part).await;
                     silent.push(raw);
                 }
@@ -56,27 +56,28 @@ async fn silence(storm: &mut Storm) {
             assert!([0, 101, 408].contains(&status(&said)), "{said}");
         }
     };
-    storm.fault(must, inject).await;
+    test.fault(must, inject).await;
     let must = "who connects and never registers may do so, and gets nothing else";
-    let inject = async |storm: &mut Storm| {
-        let mut visitors = join_all((0..100).map(async |_| storm.cluster.visitor().await)).await;
+    let inject = async |test: &mut FaultTest| {
+        let mut visitors = join_all((0..100).map(async |_| test.cluster.visitor().await)).await;
         let asked = visitors.iter_mut().map(async |visitor| visitor.ask("list", json!({})).await);
         for answer in join_all(asked).await {
             assert_eq!(answer, Err("not_registered".into()));
         }
     };
-    storm.fault(must, inject).await;
+    test.fault(must, inject).await;
 }
 
-async fn floods(storm: &mut Storm) {
-    let must = "a client that floods the lobby or its room is throttled and disconnected, and others are answered";
-    let inject = async |storm: &mut Storm| {
-        let mut ann = storm.cluster.player("Ann").await;
+async fn floods(test: &mut FaultTest) {
+    let must =
+        "who floods the lobby or his room is read slowly and soon gone, and others are answered";
+    let inject = async |test: &mut FaultTest| {
+        let mut ann = test.cluster.player("Ann").await;
         (0..20_000).for_each(|_| ann.lobby().emit("list", json!({})));
-        let mut bob = storm.cluster.player("Bob").await;
-        let mut bobs = bob.enter("join", json!({ "room": storm.crew().room })).await;
+        let mut bob = test.cluster.player("Bob").await;
+        let mut bobs = bob.enter("join", json!({ "room": test.group().room })).await;
         (0..20_000).for_each(|n| bobs.emit("later", json!({ "n": n })));
-        storm.boss.ask("list", json!({})).await.expect("the rooms");
+        test.boss.ask("list", json!({})).await.expect("the rooms");
         // In the end both can come again.
         ann.lobby().end().await;
         bobs.end().await;
@@ -85,13 +86,13 @@ async fn floods(storm: &mut Storm) {
             player.ask("list", json!({})).await.expect("the rooms");
         }
     };
-    storm.fault(must, inject).await;
+    test.fault(must, inject).await;
     let must = "a message of 70 kB is refused; one of 60 MB ends its own connection";
-    let inject = async |storm: &mut Storm| {
+    let inject = async |test: &mut FaultTest| {
         let text = "x".repeat(70_000);
-        let mut ann = storm.cluster.player("Ann").await;
-        let mut visitor = storm.cluster.visitor().await;
-        let room = storm.crew().room.clone();
+        let mut ann = test.cluster.player("Ann").await;
+        let mut visitor = test.cluster.visitor().await;
+        let room = test.group().room.clone();
         let mut anns = ann.enter("join", json!({ "room": room })).await;
         for (client, event) in [(&mut visitor, "register"), (&mut anns, "print")] {
             let data = json!({ "name": text, "text": text });
@@ -100,7 +101,7 @@ async fn floods(storm: &mut Storm) {
         drop(anns);
         ann.back().await;
         for path in ["/socket.io", &path_of(&room)] {
-            let mut raw = Raw::connect(&storm.cluster.url).await;
+            let mut raw = Raw::connect(&test.cluster.url).await;
             raw.send(&websocket(path, &[])).await;
             assert_eq!(status(&raw.head().await), 101);
             // A masked text frame of this length.
@@ -110,10 +111,10 @@ async fn floods(storm: &mut Storm) {
             raw.rest().await;
         }
     };
-    storm.fault(must, inject).await;
+    test.fault(must, inject).await;
 }
 
-/// Takes the seat, and shows no sign of life any more.
+/// Takes the seat, and shows no sign of status any more.
 async fn fall_silent(reroute: &Value) -> WebSocketStream<MaybeTlsStream<TcpStream>> {
     let url = reroute["url"].as_str().expect("a url").trim_start_matches("http");
     let path = reroute["path"].as_str().expect("a path");
@@ -133,13 +134,13 @@ async fn fall_silent(reroute: &Value) -> WebSocketStream<MaybeTlsStream<TcpStrea
     stream
 }
 
-async fn ghosts(storm: &mut Storm) {
-    let must = "a client that vanishes or stops reading is disconnected within ten seconds";
-    let inject = async |storm: &mut Storm| {
-        let rooms = [storm.crew().room.clone(), storm.last_crew().room.clone()];
+async fn ghosts(test: &mut FaultTest) {
+    let must = "who vanishes without a word, or stops reading what his room sends, is no ghost for ten seconds";
+    let inject = async |test: &mut FaultTest| {
+        let rooms = [test.group().room.clone(), test.last_group().room.clone()];
         let mut silent = Vec::new();
         for room in &rooms {
-            let mut ann = storm.cluster.player("Ann").await;
+            let mut ann = test.cluster.player("Ann").await;
             let reroute = ann.seat("join", json!({ "room": room })).await;
             silent.push(fall_silent(&reroute).await);
         }
@@ -147,19 +148,19 @@ async fn ghosts(storm: &mut Storm) {
         let mut left = rooms.to_vec();
         while !left.is_empty() {
             // Far more than the kernel keeps for one who does not read.
-            storm.crew().emit("bytes", json!({ "n": 50_000 }));
+            test.group().emit("bytes", json!({ "n": 50_000 }));
             sleep(Duration::from_millis(50)).await;
             for room in std::mem::take(&mut left) {
-                let about = storm.boss.ask("about", json!({ "room": room })).await;
+                let about = test.boss.ask("about", json!({ "room": room })).await;
                 match about.expect("its room")["players"].as_u64() {
-                    Some(10) => storm.notes.push(format!("one gone after {:.1?}", since.elapsed())),
+                    Some(10) => test.notes.push(format!("one gone after {:.1?}", since.elapsed())),
                     _ => left.push(room),
                 }
             }
-            assert!(since.elapsed() < GHOST, "a ghost in {left:?}");
+            assert!(since.elapsed() < GHOST_TIMEOUT, "a ghost in {left:?}");
         }
     };
-    storm.fault(must, inject).await;
+    test.fault(must, inject).await;
 }
 
 /// How far the client gets between `reroute` and `joined`.
@@ -174,15 +175,15 @@ enum Step {
     ShownTicket,
 }
 
-async fn drops_on_the_way(storm: &mut Storm) {
+async fn drops_on_the_way(test: &mut FaultTest) {
     use Step::{Asked, Connected, HalfAsked, Nowhere, Opened, ShownTicket, Upgraded};
     let must = "who is lost at any step between reroute and joined leaves no seat taken";
-    let inject = async |storm: &mut Storm| {
+    let inject = async |test: &mut FaultTest| {
         let new = json!({ "capacity": 70, "options": { "quiet": true } });
-        let room = storm.boss.ask("open", new).await.expect("a room");
+        let room = test.boss.ask("open", new).await.expect("a room");
         let steps = [Nowhere, Connected, HalfAsked, Asked, Upgraded, Opened, ShownTicket];
         let lose = async |step| {
-            let mut ann = storm.cluster.player("Ann").await;
+            let mut ann = test.cluster.player("Ann").await;
             let reroute = ann.seat("join", json!({ "room": room })).await;
             drop(ann.lobby.take());
             go_as_far_as(step, &reroute).await;
@@ -190,11 +191,11 @@ async fn drops_on_the_way(storm: &mut Storm) {
         join_all(steps.into_iter().cycle().take(70).map(lose)).await;
         let since = Instant::now();
         let about = json!({ "room": room });
-        storm.boss.ask_until("about", about, |about| about["players"] == 0).await;
-        storm.notes.push(format!("70 seats free after {:.1?}", since.elapsed()));
-        storm.boss.ask("close", json!({ "room": room })).await.expect("its room");
+        test.boss.ask_until("about", about, |about| about["players"] == 0).await;
+        test.notes.push(format!("70 seats free after {:.1?}", since.elapsed()));
+        test.boss.ask("close", json!({ "room": room })).await.expect("its room");
     };
-    storm.fault(must, inject).await;
+    test.fault(must, inject).await;
 }
 
 async fn go_as_far_as(step: Step, reroute: &Value) {
@@ -231,12 +232,12 @@ fn frame(text: &str) -> Vec<u8> {
     [&head, text.as_bytes()].concat()
 }
 
-async fn twice(storm: &mut Storm) {
+async fn twice(test: &mut FaultTest) {
     let must = "of one player's two tabs the newer one plays, and the older one is told";
-    let inject = async |storm: &mut Storm| {
-        let mut ann = storm.cluster.player("Ann").await;
-        let mut first = ann.enter("join", json!({ "room": storm.crew().room })).await;
-        // Rerouted at once, because of the seat.
+    let inject = async |test: &mut FaultTest| {
+        let mut ann = test.cluster.player("Ann").await;
+        let mut first = ann.enter("join", json!({ "room": test.group().room })).await;
+        // He is sent there, because he has a seat.
         ann.back().await;
         let reroute = ann.rerouted().await;
         let mut second = ann.take(&reroute).await;
@@ -245,23 +246,23 @@ async fn twice(storm: &mut Storm) {
         assert_eq!(second.ask("later", json!({ "n": 1 })).await, Ok(json!(1)));
         second.leave().await;
     };
-    storm.fault(must, inject).await;
+    test.fault(must, inject).await;
     let must = "who connects again and again is refused or served, and is one player all the time";
-    let inject = async |storm: &mut Storm| {
-        let mut ann = storm.cluster.player("Ann").await;
+    let inject = async |test: &mut FaultTest| {
+        let mut ann = test.cluster.player("Ann").await;
         let mut served = 0;
         for _ in 0..300 {
             let auth = json!({ "token": ann.token });
-            if let Ok(mut client) = Client::connect(&storm.cluster.url, auth).await {
+            if let Ok(mut client) = Client::connect(&test.cluster.url, auth).await {
                 served += usize::from(client.try_event("welcome").await.is_some());
             }
         }
-        storm.notes.push(format!("{served} of 300 welcomed"));
-        // However often they were refused, that ends soon.
+        test.notes.push(format!("{served} of 300 welcomed"));
+        // However often he was refused, that is over soon.
         let again = async {
             loop {
                 let auth = json!({ "token": ann.token });
-                match Client::connect(&storm.cluster.url, auth).await {
+                match Client::connect(&test.cluster.url, auth).await {
                     Ok(mut client) => return client.event("welcome").await,
                     Err(_) => sleep(Duration::from_millis(100)).await,
                 }
@@ -270,5 +271,5 @@ async fn twice(storm: &mut Storm) {
         assert_eq!(soon("a welcome", again).await["you"], ann.you);
         drop(ann.lobby.take());
     };
-    storm.fault(must, inject).await;
+    test.fault(must, inject).await;
 }

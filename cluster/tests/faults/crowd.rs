@@ -15,7 +15,7 @@ const CROWD: usize = 1000;
 const GROUP: usize = 20;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_players_whose_room_dies_are_all_in_the_lobby_again_and_told_why() {
+async fn a_thousand_players_return_to_the_lobby_when_their_room_dies() {
     let _turn = ONE_AT_A_TIME.lock().await;
     let cluster = start_game(&[]).await;
     let mut boss = cluster.player("Boss").await;

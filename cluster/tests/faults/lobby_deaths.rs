@@ -19,14 +19,14 @@ use crate::{
     common::{builder, command, game, start_game},
     faults::{
         baseline::{children, members},
-        storm::{Storm, flags},
+        fault_test::{FaultTest, flags},
     },
 };
 
 const KILLS: usize = 200;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_lobby_leaves_no_room_behind_two_hundred_times_of_two_hundred() {
+async fn a_killed_lobby_leaves_no_room_behind_in_two_hundred_runs() {
     let _turn = ONE_AT_A_TIME.lock().await;
     let mut times = Vec::new();
     for _ in 0..KILLS {
@@ -119,7 +119,7 @@ async fn ctrl_c_in_a_terminal_reaches_the_lobby_and_the_rooms_are_drained() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lobby_whose_log_nobody_takes_any_more_goes_on() {
+async fn a_lobby_survives_a_closed_log() {
     let _turn = ONE_AT_A_TIME.lock().await;
     let folder = TestFolder::new();
     let program = folder.path().join("program");
@@ -131,20 +131,20 @@ async fn a_lobby_whose_log_nobody_takes_any_more_goes_on() {
     fs::write(&program, text).expect("a script");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).expect("our own file");
     let cluster = builder(&program).flags(&flags(&[])).folder(&folder).start().await;
-    let mut storm = Storm::begin(cluster).await;
+    let mut test = FaultTest::begin(cluster).await;
     let must = "a lobby whose log nobody takes goes on, and so do its rooms, also those that write";
-    let inject = async |storm: &mut Storm| {
-        let crew = storm.victims();
+    let inject = async |test: &mut FaultTest| {
+        let group = test.victims();
         for n in 0..100 {
-            crew.emit("print", json!({ "text": format!("line {n}") }));
+            group.emit("print", json!({ "text": format!("line {n}") }));
         }
-        storm.go_on(crew);
-        let crew = storm.victims();
-        crew.emit("panic", json!({}));
-        storm.are_back(crew, "crashed", json!({})).await;
+        test.go_on(group);
+        let group = test.victims();
+        group.emit("panic", json!({}));
+        test.are_back(group, "crashed", json!({})).await;
     };
-    storm.fault(must, inject).await;
-    let mut cluster = storm.end().await;
+    test.fault(must, inject).await;
+    let mut cluster = test.end().await;
     let rooms: Vec<_> = children(cluster.pid()).into_iter().map(|(pid, _)| pid).collect();
     cluster.signal(Signal::TERM);
     assert_eq!(cluster.ended().await.code(), Some(0));

@@ -16,15 +16,15 @@ use crate::{
     common::{builder, game, raw::http},
     faults::{
         baseline::{children, members},
-        storm::{Storm, flags},
+        fault_test::{FaultTest, flags},
     },
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_happens_to_the_lobby_it_goes_on_or_begins_again() {
+async fn the_lobby_survives_faults_and_restarts() {
     let _turn = ONE_AT_A_TIME.lock().await;
     let folder = TestFolder::new();
-    // A copy, which can be replaced.
+    // A copy that can be replaced.
     let program = folder.path().join("program");
     fs::copy(game(), &program).expect("a copy");
     let clock = folder.path().join("clock");
@@ -46,17 +46,16 @@ async fn whatever_happens_to_the_lobby_it_goes_on_or_begins_again() {
         .folder(&folder)
         .start()
         .await;
-    let mut storm = Storm::begin(cluster).await;
-    clock_jumps(&mut storm, &clock).await;
-    descriptors(&mut storm).await;
-    program_replaced(&mut storm, &program).await;
-    let must =
-        "the lobby and all rooms are killed; after a restart everyone is back with their old token";
-    let storm = restart(storm, Signal::KILL, must).await;
+    let mut test = FaultTest::begin(cluster).await;
+    clock_jumps(&mut test, &clock).await;
+    descriptors(&mut test).await;
+    program_replaced(&mut test, &program).await;
+    let must = "the lobby is killed, and all rooms with it; it is started again: everyone comes by his old token";
+    let test = restart(test, Signal::KILL, must).await;
     let must =
         "the lobby is asked to stop: everyone is told `closed`, it ends in order, and the same";
-    let storm = restart(storm, Signal::TERM, must).await;
-    storm.end().await;
+    let test = restart(test, Signal::TERM, must).await;
+    test.end().await;
 }
 
 /// What lets a program's clock go as a file says: where `LIBFAKETIME` says it is, or Debian has it.
@@ -82,21 +81,21 @@ fn minutes(line: &Value) -> i64 {
     part(11) * 60 + part(14)
 }
 
-async fn clock_jumps(storm: &mut Storm, clock: &Path) {
-    let mut early = storm.cluster.player("Before").await;
+async fn clock_jumps(test: &mut FaultTest, clock: &Path) {
+    let mut early = test.cluster.player("Before").await;
     let mut late = Vec::new();
     for (jump, must) in [
         ("+3600", "the clock jumps ahead by an hour: nobody is cut, tokens and tickets are good"),
         ("-3600", "the clock jumps back by two hours: the same, for tokens of the future as well"),
         ("+0", "the clock is right again: the same"),
     ] {
-        let inject = async |storm: &mut Storm| {
+        let inject = async |test: &mut FaultTest| {
             fs::write(clock, jump).expect("written");
-            let now = storm.cluster.player(&format!("At {jump}")).await;
+            let now = test.cluster.player(&format!("At {jump}")).await;
             let of = |name: &str| {
                 let is_it =
                     |line: &Value| line["message"] == "registered" && line["player"] == *name;
-                storm.cluster.lines().into_iter().find(is_it)
+                test.cluster.lines().into_iter().find(is_it)
             };
             let line = eventually("its line", || of(&format!("At {jump}"))).await;
             let before = of("Before").expect("its line");
@@ -106,89 +105,89 @@ async fn clock_jumps(storm: &mut Storm, clock: &Path) {
             late.push(now);
             for player in late.iter_mut().chain([&mut early]) {
                 assert_eq!(player.back().await["you"], player.you, "the token is good");
-                let seat = json!({ "room": storm.crew().room });
+                let seat = json!({ "room": test.group().room });
                 player.enter("join", seat).await.leave().await;
                 player.back().await;
             }
         };
-        storm.fault(must, inject).await;
+        test.fault(must, inject).await;
     }
 }
 
-async fn descriptors(storm: &mut Storm) {
+async fn descriptors(test: &mut FaultTest) {
     let must = "without open files the lobby takes nobody new, those in place play on, and with them it takes all again";
-    let inject = async |storm: &mut Storm| {
+    let inject = async |test: &mut FaultTest| {
         let before = getrlimit(Resource::Nofile);
-        let few = storm.cluster.descriptors() as u64 + 3;
-        let lobby = Some(storm.cluster.pid());
+        let few = test.cluster.descriptors() as u64 + 3;
+        let lobby = Some(test.cluster.pid());
         let low = Rlimit { current: Some(few), maximum: before.maximum };
         let was = prlimit(lobby, Resource::Nofile, low).expect("our child");
         // The rooms that wait are used up, and then there is none.
         let mut rooms = Vec::new();
         let refused = loop {
-            match storm.boss.ask("open", json!({})).await {
+            match test.boss.ask("open", json!({})).await {
                 Ok(room) => rooms.push(room),
                 Err(code) => break code,
             }
         };
         assert_eq!(refused, "no_room");
-        let url = storm.cluster.url.clone();
+        let url = test.cluster.url.clone();
         let waiting = (0..20).map(|_| {
             let url = url.clone();
             tokio::spawn(async move { http(&url, "GET", "/dev", &[]).await.0 })
         });
         let waiting: Vec<_> = waiting.collect();
-        storm.cluster.logged("cannot accept a connection; trying again").await;
+        test.cluster.logged("cannot accept a connection; trying again").await;
         for _ in 0..20 {
-            assert_eq!(storm.crew().ask("later", json!({ "n": 7 })).await, json!(7));
-            storm.boss.ask("seat_of", json!({})).await.expect("an answer");
+            assert_eq!(test.group().ask("later", json!({ "n": 7 })).await, json!(7));
+            test.boss.ask("seat_of", json!({})).await.expect("an answer");
         }
         prlimit(lobby, Resource::Nofile, was).expect("our child");
         for answer in waiting {
             assert_eq!(answer.await.expect("an answer"), 200, "who waited is served");
         }
-        rooms.push(storm.boss.ask("open", json!({})).await.expect("a room"));
+        rooms.push(test.boss.ask("open", json!({})).await.expect("a room"));
         for room in rooms {
-            storm.boss.ask("close", json!({ "room": room })).await.expect("its room");
+            test.boss.ask("close", json!({ "room": room })).await.expect("its room");
         }
     };
-    storm.fault(must, inject).await;
+    test.fault(must, inject).await;
 }
 
-async fn program_replaced(storm: &mut Storm, program: &Path) {
-    let must =
-        "the program's file is replaced: rooms go on, and new ones run the lobby's own build";
-    let inject = async |storm: &mut Storm| {
+async fn program_replaced(test: &mut FaultTest, program: &Path) {
+    let must = "the program is replaced: rooms go on, and new ones are of the lobby's own build";
+    let inject = async |test: &mut FaultTest| {
         let new = program.with_extension("new");
         fs::copy(game(), &new).expect("a copy");
         // As Cargo does.
         fs::rename(&new, program).expect("our own file");
-        let crew = storm.victims_in(json!({})).await;
-        let path = format!("/proc/{}/exe", crew.process().await.as_raw_nonzero());
-        let runs = fs::read_link(path).expect("it runs").display().to_string();
-        assert_eq!(runs, format!("{} (deleted)", program.display()));
-        storm.go_on(crew);
+        let group = test.victims_in(json!({})).await;
+        let path = format!("/proc/{}/exe", group.process().await.as_raw_nonzero());
+        let runs = fs::read_link(path).expect("it runs");
+        let own = format!("{} (deleted)", program.display());
+        assert_eq!(runs.display().to_string(), own, "and not the file that is there now");
+        test.go_on(group);
     };
-    storm.fault(must, inject).await;
+    test.fault(must, inject).await;
 }
 
 /// The lobby ends in this way, and is started again by the same command.
-async fn restart(mut storm: Storm, signal: Signal, must: &str) -> Storm {
+async fn restart(mut test: FaultTest, signal: Signal, must: &str) -> FaultTest {
     let begun = Instant::now();
-    storm.everyone_may_fall();
-    let rooms: Vec<_> = children(storm.cluster.pid()).into_iter().map(|(pid, _)| pid).collect();
-    storm.cluster.signal(signal);
-    let status = storm.cluster.ended().await;
+    test.everyone_may_disconnect();
+    let rooms: Vec<_> = children(test.cluster.pid()).into_iter().map(|(pid, _)| pid).collect();
+    test.cluster.signal(signal);
+    let status = test.cluster.ended().await;
     eventually("all rooms are gone", || members(&rooms).is_empty().then_some(())).await;
     let ended = begun.elapsed();
-    let mut storm = storm.start_again().await;
-    // Each player has checked their id.
-    let told = storm.everyone_is_back().await;
+    let mut test = test.start_again().await;
+    // Each has looked whether he is himself.
+    let told = test.everyone_is_back().await;
     if signal == Signal::TERM {
         assert_eq!(status.code(), Some(0));
         assert!(told.iter().all(|told| told.as_deref() == Some("closed")), "{told:?}");
     }
-    storm.everyone_joins_again().await;
+    test.everyone_joins_again().await;
     println!("{:>5.1} s  {must} (gone after {ended:.2?})", begun.elapsed().as_secs_f64());
-    storm
+    test
 }

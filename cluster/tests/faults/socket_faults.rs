@@ -5,62 +5,62 @@ use serde_json::json;
 
 use crate::{
     common::raw::{Raw, http, path_of, status, websocket},
-    faults::storm::Storm,
+    faults::fault_test::FaultTest,
 };
 
 const PAGE: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-pub async fn all(storm: &mut Storm) {
+pub async fn all(test: &mut FaultTest) {
     let must = "whose room dies between handoff and upgrade is not kept waiting";
-    let inject = async |storm: &mut Storm| {
-        let crew = storm.victims();
-        let request = websocket(&path_of(&crew.room), &[]);
+    let inject = async |test: &mut FaultTest| {
+        let group = test.victims();
+        let request = websocket(&path_of(&group.room), &[]);
         let mut half = Vec::new();
         for _ in 0..20 {
-            let mut raw = Raw::connect(&storm.cluster.url).await;
+            let mut raw = Raw::connect(&test.cluster.url).await;
             raw.send(&request[..60]).await;
             half.push(raw);
         }
         // The room has answered something that was sent after these.
-        let process = crew.process().await;
+        let process = group.process().await;
         kill_process(process, Signal::KILL).expect("it runs");
         for mut raw in half {
             raw.send(&request[60..]).await;
             let answer = raw.rest().await;
             assert!([0, 404, 503].contains(&status(&answer)), "{answer}");
         }
-        storm.are_back(crew, "crashed", json!({})).await;
+        test.are_back(group, "crashed", json!({})).await;
     };
-    storm.fault(must, inject).await;
+    test.fault(must, inject).await;
 
     let must = "a request line in pieces is put together, wherever it is cut";
-    let inject = async |storm: &mut Storm| {
-        let request = websocket(&path_of(&storm.crew().room), &[]);
+    let inject = async |test: &mut FaultTest| {
+        let request = websocket(&path_of(&test.group().room), &[]);
         let line = request.find('\r').expect("a line");
         for cut in 1..=line {
-            let mut raw = Raw::connect(&storm.cluster.url).await;
+            let mut raw = Raw::connect(&test.cluster.url).await;
             raw.send(&request[..cut]).await;
             tokio::task::yield_now().await;
             raw.send(&request[cut..]).await;
             assert_eq!(status(&raw.head().await), 101, "cut at {cut}");
         }
     };
-    storm.fault(must, inject).await;
+    test.fault(must, inject).await;
 
     let must = "what is sent after a request for a room is no second request, and ends the first";
-    let inject = async |storm: &mut Storm| {
-        let request = websocket(&path_of(&storm.crew().room), &[]);
+    let inject = async |test: &mut FaultTest| {
+        let request = websocket(&path_of(&test.group().room), &[]);
         for pipelined in [format!("{request}{PAGE}"), format!("{request}{request}")] {
-            let answers = Raw::ask(&storm.cluster.url, &pipelined).await;
+            let answers = Raw::ask(&test.cluster.url, &pipelined).await;
             assert_eq!(status(&answers), 400, "{answers}");
             assert_eq!(answers.matches("HTTP/1.1").count(), 1, "{answers}");
         }
     };
-    storm.fault(must, inject).await;
+    test.fault(must, inject).await;
 
     let must = "a request that is too long is refused, by the lobby and by a room";
-    let inject = async |storm: &mut Storm| {
-        let path = path_of(&storm.crew().room);
+    let inject = async |test: &mut FaultTest| {
+        let path = path_of(&test.group().room);
         let long = "x".repeat(1 << 20);
         for request in [
             websocket(&format!("{path}/{long}"), &[]),
@@ -68,15 +68,15 @@ pub async fn all(storm: &mut Storm) {
             websocket("/socket.io", &[("Cookie", &long)]),
             format!("GET /{long}"),
         ] {
-            let answer = Raw::ask(&storm.cluster.url, &request).await;
+            let answer = Raw::ask(&test.cluster.url, &request).await;
             assert!([0, 400, 431].contains(&status(&answer)), "{answer}");
         }
     };
-    storm.fault(must, inject).await;
+    test.fault(must, inject).await;
 
     let must = "a path that names no room is not found, and plain HTTP to a room's path is refused";
-    let inject = async |storm: &mut Storm| {
-        let room = path_of(&storm.crew().room);
+    let inject = async |test: &mut FaultTest| {
+        let room = path_of(&test.group().room);
         for (path, expected) in [
             ("/rooms/9999/socket.io/", 404),
             ("/rooms/x/socket.io/", 404),
@@ -84,9 +84,9 @@ pub async fn all(storm: &mut Storm) {
             (&*format!("{room}/"), 400),
             (&*format!("{room}/?EIO=4&transport=polling"), 400),
         ] {
-            let (status, answer) = http(&storm.cluster.url, "GET", path, &[]).await;
+            let (status, answer) = http(&test.cluster.url, "GET", path, &[]).await;
             assert_eq!(status, expected, "{path}: {answer}");
         }
     };
-    storm.fault(must, inject).await;
+    test.fault(must, inject).await;
 }

@@ -1,5 +1,5 @@
 //! The game of the tests: a lobby that does what it is told. Its rooms are in `room.rs`, what those do on demand below
-//! their hooks in `channel_abuse.rs`, and those that keep to no rules in `hostile_room.rs`. With `SCRIPTED` in its
+//! their hooks in `channel_abuse.rs`, and those that keep to no rules in `faulty_room.rs`. With `SCRIPTED` in its
 //! environment it is another lobby with other rooms, those of `scripted.rs`.
 
 use std::{collections::HashMap, env, process::ExitCode, thread, time::Duration};
@@ -9,13 +9,13 @@ use cluster::{
     RoomId, RoomInfo, RoomManager, deferred, ok, reply,
 };
 use queue::{Queue, Queued, Rules};
-use room::{Options, Unruly};
+use room::{GameRoom, Options};
 use scripted::Scripted;
 use serde_json::{Value, json};
 use tracing::info;
 
 mod channel_abuse;
-mod hostile_room;
+mod faulty_room;
 mod queue;
 mod room;
 mod scripted;
@@ -24,12 +24,12 @@ const DEFAULTS: cluster::Defaults = cluster::Defaults { name: "game", port: 0, s
 
 fn main() -> ExitCode {
     let is_room = env::args().nth(1).as_deref() == Some("room");
-    match env::var("HOSTILE") {
-        Ok(how) if is_room && hostile_room::is_meant() => hostile_room::run(&how),
+    match env::var("FAULTY") {
+        Ok(how) if is_room && faulty_room::is_meant() => faulty_room::run(&how),
         _ if env::var_os("SCRIPTED").is_some() => {
             cluster::lobby::<scripted::Director>(DEFAULTS).room::<Scripted>("scripted").run()
         }
-        _ => cluster::lobby::<Obedient>(DEFAULTS).room::<Unruly>("unruly").run(),
+        _ => cluster::lobby::<GameLobby>(DEFAULTS).room::<GameRoom>("game").run(),
     }
 }
 
@@ -174,7 +174,7 @@ impl Default for NewRoom {
 }
 
 #[derive(Default)]
-struct Obedient {
+struct GameLobby {
     queue: Queue<Kind>,
     flooded: u64,
     hooks: Vec<String>,
@@ -183,7 +183,7 @@ struct Obedient {
     panics_in_pick: bool,
 }
 
-impl Lobby for Obedient {
+impl Lobby for GameLobby {
     type Request = Ask;
     type Event = News;
 
@@ -211,11 +211,11 @@ impl Lobby for Obedient {
                 if let Some(room) = lobby.seat_of(from) {
                     return lobby.join(from, &room);
                 }
-                let open = lobby.open_rooms::<Unruly>(1).into_iter();
+                let open = lobby.open_rooms::<GameRoom>(1).into_iter();
                 let fitting = open.filter(|room| room.options.title == new.options.title);
                 let room = match fitting.max_by_key(|room| room.players) {
                     Some(room) => room.id,
-                    None => lobby.create::<Unruly>(from, new.capacity, new.options)?,
+                    None => lobby.create::<GameRoom>(from, new.capacity, new.options)?,
                 };
                 lobby.join(from, &room)
             }
@@ -225,13 +225,14 @@ impl Lobby for Obedient {
                 lobby.reroute(players, &room);
                 ok()
             }
-            Ask::Tell { room, text } => lobby.tell::<Unruly>(&room, text).and_then(|()| ok()),
+            Ask::Tell { room, text } => lobby.tell::<GameRoom>(&room, text).and_then(|()| ok()),
             Ask::TellMuch { room, times, bytes } => {
-                let mut tells = (0..times).map(|_| lobby.tell::<Unruly>(&room, "x".repeat(bytes)));
+                let mut tells =
+                    (0..times).map(|_| lobby.tell::<GameRoom>(&room, "x".repeat(bytes)));
                 tells.try_for_each(|told| told).and_then(|()| ok())
             }
             Ask::Flooded => reply(self.flooded),
-            Ask::TellAll { text } => lobby.tell_all::<Unruly>(text).and_then(|()| ok()),
+            Ask::TellAll { text } => lobby.tell_all::<GameRoom>(text).and_then(|()| ok()),
             Ask::Lock { room, locked } => lobby.lock(&room, locked).and_then(|()| ok()),
             Ask::Close { room, reason } => lobby.close(&room, &reason).and_then(|()| ok()),
             Ask::Kick { player, reason } => {
@@ -251,9 +252,9 @@ impl Lobby for Obedient {
                 self.dequeue(lobby, from);
                 ok()
             }
-            Ask::List => reply(lobby.rooms::<Unruly>()),
+            Ask::List => reply(lobby.rooms::<GameRoom>()),
             Ask::About { room } => {
-                let room = lobby.room::<Unruly>(&room).ok_or(Refusal::NO_SUCH_ROOM)?;
+                let room = lobby.room::<GameRoom>(&room).ok_or(Refusal::NO_SUCH_ROOM)?;
                 reply(json!({
                     "host": room.host, "code": room.code, "players": room.players,
                     "locked": room.locked,
@@ -273,13 +274,13 @@ impl Lobby for Obedient {
                 square(lobby, from, n);
                 ok()
             }
-            Ask::PlayForMe => lobby.play::<Unruly>(from),
+            Ask::PlayForMe => lobby.play::<GameRoom>(from),
             Ask::PlayUnasked => {
-                drop(lobby.play::<Unruly>(from));
+                drop(lobby.play::<GameRoom>(from));
                 ok()
             }
             Ask::PlayAndBan => {
-                drop(lobby.play::<Unruly>(from));
+                drop(lobby.play::<GameRoom>(from));
                 lobby.ban(from, "not you");
                 ok()
             }
@@ -321,13 +322,13 @@ impl Lobby for Obedient {
     }
 }
 
-impl RoomManager<Unruly> for Obedient {
+impl RoomManager<GameRoom> for GameLobby {
     fn pick(&mut self, lobby: &LobbyContext<Self>, player: &Player) -> Result<RoomId, Refusal> {
         assert!(!self.panics_in_pick, "as asked");
         // As the default does.
-        match lobby.fullest::<Unruly>() {
+        match lobby.fullest::<GameRoom>() {
             Some(room) => Ok(room.id),
-            None => lobby.create::<Unruly>(player, lobby.settings().seats, Options::default()),
+            None => lobby.create::<GameRoom>(player, lobby.settings().seats, Options::default()),
         }
     }
 
@@ -357,7 +358,7 @@ impl RoomManager<Unruly> for Obedient {
     }
 }
 
-impl Obedient {
+impl GameLobby {
     /// Not for ever: tests also look at the lobby's memory.
     fn note(&mut self, hook: String) {
         if self.hooks.len() < 1000 {
@@ -366,7 +367,7 @@ impl Obedient {
     }
 }
 
-impl Queued<Unruly> for Obedient {
+impl Queued<GameRoom> for GameLobby {
     type Kind = Kind;
 
     fn queue(&mut self) -> &mut Queue<Kind> {
@@ -390,20 +391,20 @@ impl Queued<Unruly> for Obedient {
     }
 }
 
-fn open(lobby: &LobbyContext<Obedient>, from: &Player, new: NewRoom) -> Result<RoomId, Refusal> {
+fn open(lobby: &LobbyContext<GameLobby>, from: &Player, new: NewRoom) -> Result<RoomId, Refusal> {
     let host = new.hosted.then_some(from);
     let room = match new.private {
-        true => lobby.create_private::<Unruly>(host, new.capacity, new.options)?,
-        false => lobby.create::<Unruly>(host, new.capacity, new.options)?,
+        true => lobby.create_private::<GameRoom>(host, new.capacity, new.options)?,
+        false => lobby.create::<GameRoom>(host, new.capacity, new.options)?,
     };
-    new.tell.into_iter().try_for_each(|text| lobby.tell::<Unruly>(&room, text))?;
+    new.tell.into_iter().try_for_each(|text| lobby.tell::<GameRoom>(&room, text))?;
     Ok(room)
 }
 
-fn square(lobby: &LobbyContext<Obedient>, from: &Player, n: u64) {
+fn square(lobby: &LobbyContext<GameLobby>, from: &Player, n: u64) {
     let tell = |how: &'static str| {
         let from = from.clone();
-        move |lobby: &LobbyContext<Obedient>, n| {
+        move |lobby: &LobbyContext<GameLobby>, n| {
             lobby.send(&from, News::Squared { how: how.to_owned(), n })
         }
     };

@@ -219,7 +219,7 @@ cluster::messages! {
 }
 
 #[derive(Default)]
-pub struct Unruly {
+pub struct GameRoom {
     options: Options,
     numbers: Vec<u64>,
     told: Vec<String>,
@@ -243,7 +243,7 @@ struct Census {
     out_of_order: u64,
 }
 
-impl Room for Unruly {
+impl Room for GameRoom {
     type Options = Options;
     type Request = Request;
     type Event = Event;
@@ -255,14 +255,14 @@ impl Room for Unruly {
             drop(Command::new("sleep").arg("60").spawn());
         }
         match options.opening {
-            Opening::Fine => Ok(Unruly { options, ..Unruly::default() }),
+            Opening::Fine => Ok(GameRoom { options, ..GameRoom::default() }),
             Opening::Never => std::future::pending().await,
             Opening::Spin => spin(),
             Opening::Refuse => Err(refuse("no_mood", "Not today.")),
             Opening::Panic => panic!("as asked"),
             Opening::Late { ms } => {
                 tokio::time::sleep(Duration::from_millis(ms)).await;
-                Ok(Unruly { options, ..Unruly::default() })
+                Ok(GameRoom { options, ..GameRoom::default() })
             }
         }
     }
@@ -517,7 +517,7 @@ impl Room for Unruly {
     }
 }
 
-impl Unruly {
+impl GameRoom {
     fn panic_in(&self, hook: &str, because_of: Option<&Player>) {
         let eve = because_of.is_none_or(|player| player.name == "Eve");
         assert!(!eve || self.options.panics.as_deref() != Some(hook), "as asked");
@@ -531,7 +531,7 @@ impl Unruly {
     }
 }
 
-fn over(room: &RoomContext<Unruly>, sum: Result<u64, ComputeError>) {
+fn over(room: &RoomContext<GameRoom>, sum: Result<u64, ComputeError>) {
     let why = sum.err().map(|error| error.to_string());
     room.broadcast(Event::Over { sum: sum.ok(), why });
 }

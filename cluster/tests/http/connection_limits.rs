@@ -24,7 +24,7 @@ async fn asks(from: Ipv4Addr, url: &str, headers: &[(&str, &str)]) -> (u16, Raw)
 }
 
 #[tokio::test]
-async fn one_connection_too_many_from_one_address_is_told_so_and_others_are_welcome() {
+async fn a_connection_over_the_address_limit_is_refused_and_other_addresses_are_not() {
     let cluster = start_game(&["--max-connections-per-address", "3"]).await;
     let mut guests = Vec::new();
     for _ in 0..3 {
@@ -51,7 +51,7 @@ async fn one_connection_too_many_from_one_address_is_told_so_and_others_are_welc
 }
 
 #[tokio::test]
-async fn a_room_counts_the_connections_that_it_was_handed() {
+async fn a_room_counts_handed_off_connections() {
     let cluster = start_game(&["--max-connections-per-address", "2"]).await;
     let mut ann = cluster.player("Ann").await;
     let seat = ann.seat("create", json!({})).await;
@@ -72,7 +72,7 @@ async fn a_room_counts_the_connections_that_it_was_handed() {
 }
 
 #[tokio::test]
-async fn behind_a_proxy_the_header_counts_only_when_told_so() {
+async fn the_client_address_header_counts_only_when_configured() {
     let flags = ["--max-connections-per-address", "2"];
     let plain = start_game(&flags).await;
     // Whatever address the client claims.
@@ -150,7 +150,7 @@ async fn a_wrong_client_address_header_lifts_no_limit() {
 }
 
 #[tokio::test]
-async fn who_connects_too_often_is_refused_for_a_while() {
+async fn an_address_that_connects_too_often_is_refused_for_a_while() {
     let flags = [
         "--max-connects-per-second",
         "1",
@@ -182,7 +182,7 @@ async fn who_connects_too_often_is_refused_for_a_while() {
 }
 
 #[tokio::test]
-async fn players_from_one_address_open_so_many_rooms_together() {
+async fn the_room_limit_of_an_address_covers_all_its_players() {
     let flags = ["--max-rooms-per-address", "3", "--max-rooms-per-player", "2"];
     let cluster = start_game(&flags).await;
     let player = async |from, name: &str| {
@@ -205,7 +205,7 @@ async fn players_from_one_address_open_so_many_rooms_together() {
 }
 
 #[tokio::test]
-async fn wrong_codes_from_one_address_count_together() {
+async fn code_attempts_from_one_address_are_counted_together() {
     let cluster = start_game(&["--max-code-attempts-per-minute", "2"]).await;
     let mut refused = Vec::new();
     // Each of them two; ten times two in all.
@@ -224,7 +224,7 @@ async fn wrong_codes_from_one_address_count_together() {
 }
 
 #[tokio::test]
-async fn what_all_from_one_address_say_in_the_lobby_counts_together() {
+async fn lobby_events_from_one_address_are_counted_together() {
     let cluster = start_game(&["--events-per-second-per-address", "10"]).await;
     let visitor = async |from| {
         let client = Client::connect_from(from, &cluster.url, "/socket.io", json!({})).await;
@@ -258,7 +258,7 @@ async fn what_all_from_one_address_say_in_the_lobby_counts_together() {
 }
 
 #[tokio::test]
-async fn who_connects_without_end_is_turned_away_for_a_while() {
+async fn an_address_that_never_stops_connecting_is_refused_for_a_while() {
     let cluster = start_game(&["--max-connects-per-second-per-address", "1"]).await;
     let mut statuses = Vec::new();
     for _ in 0..150 {

@@ -5,10 +5,7 @@ use std::{fs, net::TcpListener, sync::Arc};
 use cluster::testing::{Client, TestFolder, TestLobby};
 use serde_json::{Value, json};
 
-use crate::{
-    common::{raw::http, start_game, start_game_with},
-    routing::relay::handing_off,
-};
+use crate::common::{raw::http, start_game, start_game_with};
 
 /// A page of our own beside a secret, with one of the two client libraries.
 pub fn page() -> Arc<TestFolder> {
@@ -31,10 +28,10 @@ fn install_the_other_library(page: &TestFolder) {
     put(page, "node_modules/socket.io-client/dist/socket.io.min.js", "// the other library");
 }
 
-/// A lobby that serves this page.
+/// Starts the game with this page.
 pub async fn cluster_of(page: &TestFolder, flags: &[&str]) -> TestLobby {
     let folder = page.path().join("static").display().to_string();
-    handing_off(&[&["--static-dir", &*folder], flags].concat()).await
+    start_game(&[&["--static-dir", &*folder], flags].concat()).await
 }
 
 /// What browsers are told to make of an answer.
@@ -48,7 +45,7 @@ fn policy(answer: &str) -> &str {
 }
 
 #[tokio::test]
-async fn the_page_may_load_what_it_needs_from_us_and_nothing_else() {
+async fn the_content_security_policy_allows_only_what_the_page_needs() {
     let page = page();
     install_the_other_library(&page);
     let cluster = cluster_of(&page, &[]).await;
@@ -111,7 +108,7 @@ async fn client_libraries_come_from_here_or_from_the_cdn() {
 }
 
 #[tokio::test]
-async fn the_structures_part_of_the_page_is_not_in_its_folder_and_cannot_be_replaced_there() {
+async fn the_cluster_scripts_are_embedded_and_cannot_be_overridden_in_the_static_folder() {
     let page = page();
     put(&page, "static/cluster/cluster.js", "// our own");
     put(&page, "static/cluster/other.js", "// our own");
@@ -159,30 +156,27 @@ async fn the_structures_part_of_the_page_is_not_in_its_folder_and_cannot_be_repl
 }
 
 #[tokio::test]
-async fn behind_a_proxy_the_public_name_is_ours() {
+async fn behind_a_proxy_the_public_url_is_allowed_and_rooms_are_reached_there() {
     // The log names only the public address: we must choose the port.
     let free = TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr()).expect("a port");
     let (port, here) = (free.port().to_string(), format!("http://{free}"));
-    let flags = ["--port", &port, "--public-url", "http://play.example.org"];
-    let _cluster = start_game(&flags).await;
+    let _cluster = start_game(&["--port", &port, "--public-url", "http://play.example.org"]).await;
     let public = [("Host", "play.example.org"), ("Origin", "http://play.example.org")];
     let (status, answer) = http(&here, "GET", "/", &public).await;
     let sockets = "connect-src 'self' ws://play.example.org wss://play.example.org;";
     assert!(status == 200 && policy(&answer).contains(sockets), "{answer}");
     // A proxy that passes no `Host` on.
     let (status, answer) = http(&here, "GET", "/", &public[1..]).await;
-    let sockets = "ws://play.example.org wss://play.example.org;";
-    let ours = format!("connect-src 'self' ws://127.0.0.1 wss://127.0.0.1 {sockets}");
-    assert!(status == 200 && policy(&answer).contains(&ours), "{answer}");
+    let sockets = "'self' ws://127.0.0.1 wss://127.0.0.1 ws://play.example.org wss://play";
+    assert!(status == 200 && policy(&answer).contains(sockets), "{answer}");
     let mut ann = Client::connect(&here, json!({})).await.expect("anyone may connect");
     ann.ask("register", json!({ "name": "Ann" })).await.expect("a good name");
     ann.ask("create", json!({})).await.expect("a seat");
-    let reroute = ann.event("reroute").await;
-    assert_eq!(reroute["url"], "", "the origin at which the browser reached the lobby");
+    assert_eq!(ann.event("reroute").await["url"], "", "the origin where the lobby was reached");
 }
 
 #[tokio::test]
-async fn powers_for_development_can_be_taken_away() {
+async fn the_development_endpoints_can_be_turned_off() {
     let cluster = start_game_with(&[], &[("CLUSTER_DEV", "false")]).await;
     let (_, answer) = http(&cluster.url, "GET", "/dev", &[]).await;
     assert!(answer.ends_with("off"), "{answer}");
@@ -196,7 +190,7 @@ async fn powers_for_development_can_be_taken_away() {
 }
 
 #[tokio::test]
-async fn the_log_is_told_at_once_and_each_line_once() {
+async fn the_development_log_returns_each_line_once() {
     let cluster = start_game_with(&[], &[("CLUSTER_DEV", "true")]).await;
     let log = async |query: &str| {
         let path = format!("/dev/log{query}");
@@ -226,7 +220,7 @@ async fn the_log_is_told_at_once_and_each_line_once() {
 }
 
 #[tokio::test]
-async fn in_development_anyone_may_kill_a_room_and_other_sites_may_not() {
+async fn in_development_any_client_may_kill_a_room_but_other_sites_may_not() {
     let cluster = start_game_with(&[], &[("CLUSTER_DEV", "true")]).await;
     let (_, answer) = http(&cluster.url, "GET", "/dev", &[]).await;
     assert!(answer.ends_with("on"), "{answer}");

@@ -8,7 +8,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn the_page_is_served_and_nothing_beside_it() {
+async fn only_files_inside_the_static_folder_are_served() {
     let page = page();
     put(&page, "static/.env", "our secret");
     put(&page, "static/.git/config", "our secret");
@@ -78,7 +78,7 @@ async fn the_page_is_served_and_nothing_beside_it() {
 }
 
 #[tokio::test]
-async fn a_folder_leads_to_its_page_and_never_to_another_host() {
+async fn a_folder_redirects_to_its_index_and_never_to_another_host() {
     let page = page();
     put(&page, "static/evil.example/index.html", "a folder");
     let cluster = cluster_of(&page, &[]).await;
@@ -122,7 +122,7 @@ async fn a_symbolic_link_in_the_folder_is_followed() {
 }
 
 #[tokio::test]
-async fn files_are_read_and_nothing_else_can_be_done_to_them() {
+async fn static_files_can_only_be_read() {
     let page = page();
     let cluster = cluster_of(&page, &[]).await;
     for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "get"] {
@@ -156,7 +156,7 @@ async fn files_are_read_and_nothing_else_can_be_done_to_them() {
 }
 
 #[tokio::test]
-async fn parts_and_conditions_have_sane_answers() {
+async fn range_and_conditional_requests_are_answered() {
     let page = page();
     put(&page, "static/digits.txt", "0123456789");
     let cluster = cluster_of(&page, &[]).await;

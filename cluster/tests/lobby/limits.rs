@@ -13,7 +13,7 @@ use crate::common::{
 };
 
 #[tokio::test]
-async fn one_room_more_than_allowed_is_refused() {
+async fn a_room_over_the_limit_is_refused() {
     let cluster = start_game(&["--max-rooms", "2"]).await;
     let mut ann = cluster.player("Ann").await;
     let room = ann.ask("open", json!({})).await.expect("the first");
@@ -25,7 +25,7 @@ async fn one_room_more_than_allowed_is_refused() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_too_large_is_refused_and_a_huge_one_ends_its_own_connection() {
+async fn a_message_over_the_limit_is_refused_and_a_huge_one_ends_its_connection() {
     for (flags, kib) in [(&[][..], 64), (&["--max-message", "2k"], 2)] {
         let cluster = start_game(flags).await;
         let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
@@ -51,7 +51,7 @@ async fn a_message_that_is_too_large_is_refused_and_a_huge_one_ends_its_own_conn
 }
 
 #[tokio::test]
-async fn who_tries_codes_is_stopped_also_when_he_finds_one() {
+async fn guessing_codes_is_stopped_even_after_a_correct_guess() {
     let cluster = start_game(&["--max-code-attempts-per-minute", "5"]).await;
     let mut boss = cluster.player("Boss").await;
     let room = boss.ask("open", json!({ "private": true })).await.expect("a room");
@@ -67,7 +67,7 @@ async fn who_tries_codes_is_stopped_also_when_he_finds_one() {
 }
 
 #[tokio::test]
-async fn a_websocket_that_does_not_say_who_it_is_is_closed() {
+async fn a_websocket_without_a_socketio_handshake_is_closed() {
     let cluster = start_game(&["--connect-timeout", "300ms", "--header-timeout", "1m"]).await;
     let mut ann = cluster.player("Ann").await;
     let seat = ann.seat("create", json!({})).await;
@@ -82,7 +82,7 @@ async fn a_websocket_that_does_not_say_who_it_is_is_closed() {
 }
 
 #[tokio::test]
-async fn who_wants_answers_and_reads_none_is_not_listened_to_and_gone() {
+async fn reads_stop_while_a_client_does_not_read_and_it_is_disconnected() {
     let quick = ["--ping-interval", "200ms", "--ping-timeout", "500ms"];
     let cluster = start_game(&[&quick[..], &NO_RATE_LIMITS].concat()).await;
     let mut flood = Raw::connect(&cluster.url).await;
@@ -100,7 +100,7 @@ async fn who_wants_answers_and_reads_none_is_not_listened_to_and_gone() {
 }
 
 #[tokio::test]
-async fn a_browser_for_which_too_much_waits_is_cut_although_there_is_no_place_to_say_so() {
+async fn a_client_with_a_full_outbound_queue_is_disconnected_without_notice() {
     let cluster = start_game(&["--max-outbound-packets", "3"]).await;
     for _ in 0..5 {
         let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
@@ -128,7 +128,7 @@ async fn join_in_silence(player: &mut TestPlayer, room: &Value) -> Raw {
 }
 
 #[tokio::test]
-async fn a_browser_that_does_not_answer_is_gone() {
+async fn a_client_that_does_not_answer_pings_is_disconnected() {
     let flags = ["--ping-interval", "200ms", "--ping-timeout", "300ms", "--connect-timeout", "1m"];
     let cluster = start_game(&flags).await;
     let mut ann = cluster.player("Ann").await;
@@ -144,7 +144,7 @@ async fn a_browser_that_does_not_answer_is_gone() {
 }
 
 #[tokio::test]
-async fn who_says_more_than_may_wait_is_told_and_cut() {
+async fn a_client_that_overflows_its_event_queue_is_told_and_disconnected() {
     let flags = ["--max-queued-events", "100", "--events-per-second", "1000"];
     let cluster = start_game(&flags).await;
     let mut ann = cluster.player("Ann").await;
@@ -163,7 +163,7 @@ async fn who_says_more_than_may_wait_is_told_and_cut() {
 }
 
 #[tokio::test]
-async fn one_connection_more_than_allowed_waits_until_another_ends() {
+async fn a_connection_over_the_limit_waits_until_another_ends() {
     let cluster = start_game(&["--max-connections", "2", "--header-timeout", "1m"]).await;
     let silent = [Raw::connect(&cluster.url).await, Raw::connect(&cluster.url).await];
     let mut third = Raw::connect(&cluster.url).await;
@@ -175,7 +175,7 @@ async fn one_connection_more_than_allowed_waits_until_another_ends() {
 }
 
 #[tokio::test]
-async fn however_many_connect_rooms_find_open_files() {
+async fn connections_never_use_up_the_open_files_of_rooms() {
     // The least with which it starts.
     let cluster = start_game_with_open_files(84, &["--max-rooms", "4"]).await;
     let mut ann = cluster.player("Ann").await;
@@ -193,7 +193,7 @@ async fn however_many_connect_rooms_find_open_files() {
 }
 
 #[tokio::test]
-async fn who_does_not_read_is_gone_when_too_much_waits_for_him() {
+async fn a_client_that_does_not_read_is_disconnected_when_its_queue_is_full() {
     let cluster = start_game(&["--max-outbound-packets", "10", "--ping-timeout", "1m"]).await;
     let mut anns = cluster.player("Ann").await.enter("create", json!({})).await;
     let room = anns.event("joined").await["room"].take();

@@ -78,7 +78,7 @@ impl Drop for Silent {
 }
 
 #[tokio::test]
-async fn with_its_log_closed_the_lobby_serves_and_ends_in_order() {
+async fn with_its_log_closed_the_lobby_serves_and_stops_gracefully() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     let stderr = writer.try_clone().expect("a descriptor");
@@ -88,7 +88,7 @@ async fn with_its_log_closed_the_lobby_serves_and_ends_in_order() {
 }
 
 #[tokio::test]
-async fn with_stdout_and_stderr_closed_the_lobby_serves_and_ends_in_order() {
+async fn with_stdout_and_stderr_closed_the_lobby_serves_and_stops_gracefully() {
     let lobby = Silent::start(">&- 2>&-", Stdio::null(), Stdio::null()).await;
     lobby.serves().await;
     lobby.stops().await;
@@ -96,7 +96,7 @@ async fn with_stdout_and_stderr_closed_the_lobby_serves_and_ends_in_order() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn with_a_full_disk_the_lobby_serves_and_ends_in_order() {
+async fn with_a_full_disk_the_lobby_serves_and_stops_gracefully() {
     let full = || File::options().write(true).open("/dev/full").expect("a device");
     let lobby = Silent::start("", full().into(), full().into()).await;
     lobby.serves().await;
@@ -104,7 +104,7 @@ async fn with_a_full_disk_the_lobby_serves_and_ends_in_order() {
 }
 
 #[tokio::test]
-async fn with_a_log_that_nobody_reads_the_lobby_serves_and_ends_in_order() {
+async fn with_a_log_that_nobody_reads_the_lobby_serves_and_stops_gracefully() {
     // Both, as in a terminal that is stopped.
     let (_reader, writer) = std::io::pipe().expect("a pipe");
     let stderr = writer.try_clone().expect("a descriptor");
@@ -114,7 +114,7 @@ async fn with_a_log_that_nobody_reads_the_lobby_serves_and_ends_in_order() {
 }
 
 #[tokio::test]
-async fn a_log_that_is_read_again_says_how_much_is_missing() {
+async fn the_log_reports_how_many_lines_were_dropped() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     let lobby = Silent::start("", writer.into(), Stdio::null()).await;
     lobby.serves().await;

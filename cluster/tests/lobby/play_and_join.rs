@@ -11,7 +11,7 @@ async fn play_fills_the_fullest_open_room_and_opens_another_when_it_is_full() {
     let mut cid = lobby.player("Cid").await;
     ann.ask("open", json!({ "capacity": 2 })).await.expect("an empty room");
     let mut anns = ann.enter("create", json!({ "capacity": 2 })).await;
-    let mut bobs = bob.enter("play", json!({ "kind": "unruly" })).await;
+    let mut bobs = bob.enter("play", json!({ "kind": "game" })).await;
     let room = anns.event("joined").await["room"].take();
     assert_eq!(bobs.event("joined").await["room"], room, "where somebody is already");
     let cids = cid.ask("play", json!({})).await.expect("a room");
@@ -28,7 +28,7 @@ async fn a_player_who_asks_to_play_again_keeps_their_seat() {
 }
 
 #[tokio::test]
-async fn a_hook_lets_a_player_play() {
+async fn a_hook_can_call_play_for_a_player() {
     let lobby = start_game(&[]).await;
     let mut ann = lobby.player("Ann").await;
     let room = ann.ask("play_for_me", json!({})).await.expect("a room");
@@ -36,7 +36,7 @@ async fn a_hook_lets_a_player_play() {
 }
 
 #[tokio::test]
-async fn join_takes_a_room_of_the_list_or_a_code() {
+async fn join_takes_a_room_id_or_a_code() {
     let lobby = start_game(&[]).await;
     let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
     let mut cid = lobby.player("Cid").await;
@@ -52,13 +52,13 @@ async fn join_takes_a_room_of_the_list_or_a_code() {
 }
 
 #[tokio::test]
-async fn what_play_and_join_cannot_read_or_find_is_refused() {
+async fn malformed_or_unknown_rooms_and_codes_are_refused() {
     let lobby = start_game(&[]).await;
     let mut ann = lobby.player("Ann").await;
     for (event, data, code) in [
         ("play", json!({ "kind": "chess" }), "no_such_kind"),
         ("play", json!({ "kind": 7 }), "bad_message"),
-        ("play", json!("unruly"), "bad_message"),
+        ("play", json!("game"), "bad_message"),
         ("join", json!({}), "bad_message"),
         ("join", json!({ "room": 1 }), "bad_message"),
         ("join", json!({ "room": "999" }), "no_such_room"),
@@ -73,7 +73,7 @@ async fn what_play_and_join_cannot_read_or_find_is_refused() {
 }
 
 #[tokio::test]
-async fn a_pick_that_panics_is_told_as_internal_and_the_lobby_goes_on() {
+async fn a_panic_in_pick_is_answered_with_internal_and_the_lobby_goes_on() {
     let lobby = start_game(&[]).await;
     let mut eve = lobby.player("Eve").await;
     eve.ask("panic_in_pick", json!({})).await.expect("from now on");
@@ -84,7 +84,7 @@ async fn a_pick_that_panics_is_told_as_internal_and_the_lobby_goes_on() {
 }
 
 #[tokio::test]
-async fn a_refusal_for_whose_answer_nobody_waits_is_told() {
+async fn a_refusal_that_answers_no_request_is_sent_as_an_event() {
     let lobby = start_game(&["--max-rooms-per-player", "1"]).await;
     let mut ann = lobby.player("Ann").await;
     ann.ask("open", json!({ "hosted": true, "capacity": 0 })).await.expect("a room");
@@ -94,7 +94,7 @@ async fn a_refusal_for_whose_answer_nobody_waits_is_told() {
 }
 
 #[tokio::test]
-async fn a_player_who_was_banned_meanwhile_is_given_no_room() {
+async fn a_player_who_is_banned_meanwhile_gets_no_room() {
     let lobby = start_game(&[]).await;
     let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
     ann.lobby().emit("play_and_ban", json!({}));
@@ -103,7 +103,7 @@ async fn a_player_who_was_banned_meanwhile_is_given_no_room() {
 }
 
 #[tokio::test]
-async fn who_has_a_seat_in_a_room_that_is_ending_plays_in_another() {
+async fn play_leads_out_of_a_room_that_is_ending() {
     let lobby = start_game(&["--stop-timeout", "10m"]).await;
     let mut ann = lobby.player("Ann").await;
     let options = json!({ "options": { "grace_ms": 600_000 } });

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::common::{NO_RATE_LIMITS, start_game, start_game_with};
 
 #[tokio::test]
-async fn an_identity_that_fits_into_no_frame_is_refused_and_harms_no_room() {
+async fn an_identity_too_large_for_a_frame_is_refused_and_harms_no_room() {
     let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let room = ann.ask("open", json!({})).await.expect("a room");
@@ -40,8 +40,8 @@ async fn an_identity_that_fits_into_no_frame_is_refused_and_harms_no_room() {
 }
 
 #[tokio::test]
-async fn a_room_has_no_say_about_the_players_of_another() {
-    let cluster = start_game_with(&[], &[("HOSTILE", "silence")]).await;
+async fn a_room_cannot_affect_the_players_of_another() {
+    let cluster = start_game_with(&[], &[("FAULTY", "silence")]).await;
     let mut players = join_all((0..3).map(async |_| cluster.player("Ann").await)).await;
     let first = players[0].ask("open", json!({})).await.expect("a room");
     players[0].seat("join", json!({ "room": first })).await;
@@ -67,7 +67,7 @@ async fn a_room_has_no_say_about_the_players_of_another() {
 }
 
 #[tokio::test]
-async fn parties_that_go_to_a_room_that_dies_lose_nothing() {
+async fn a_party_sent_to_a_room_that_dies_loses_nothing() {
     let cluster = start_game(&[]).await;
     let mut boss = cluster.player("Boss").await;
     let mut party = join_all((0..8).map(async |n| cluster.player(&format!("P{n}")).await)).await;
@@ -104,7 +104,7 @@ async fn parties_that_go_to_a_room_that_dies_lose_nothing() {
 }
 
 #[tokio::test]
-async fn players_who_move_into_a_room_that_dies_stay_or_are_in_the_lobby() {
+async fn a_player_moving_to_a_room_that_dies_stays_or_returns_to_the_lobby() {
     let cluster = start_game(&[]).await;
     let mut boss = cluster.player("Boss").await;
     let here = boss.ask("open", json!({ "capacity": 100 })).await.expect("a room");
@@ -143,7 +143,7 @@ async fn players_who_move_into_a_room_that_dies_stay_or_are_in_the_lobby() {
 }
 
 #[tokio::test]
-async fn who_is_kicked_while_he_comes_and_goes_leaves_no_seat_behind() {
+async fn a_player_kicked_while_joining_leaves_no_seat_behind() {
     let cluster = start_game(&NO_RATE_LIMITS).await;
     let mut boss = cluster.player("Boss").await;
     let mut rooms = Vec::new();
@@ -179,7 +179,7 @@ async fn who_is_kicked_while_he_comes_and_goes_leaves_no_seat_behind() {
 }
 
 #[tokio::test]
-async fn a_lobby_that_stops_refuses_everyone() {
+async fn a_stopping_lobby_refuses_all_requests() {
     let cluster = start_game(&["--stop-timeout", "5s"]).await;
     let mut ann = cluster.player("Ann").await;
     let mut bobs = cluster.player("Bob").await.enter("create", json!({})).await;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::common::{start_game, start_game_with};
 
-const TRIPPED: &str = "too many rooms die at their start; starting none for a while";
+const TRIPPED: &str = "too many rooms failed to start; starting none for a while";
 
 fn opening(how: &str) -> Value {
     json!({ "options": { "opening": how } })
@@ -19,7 +19,7 @@ async fn dies(player: &mut TestPlayer) {
 
 /// The pause is longer than the test: on a busy machine three deaths may take seconds.
 #[tokio::test]
-async fn after_so_many_rooms_that_die_at_their_start_none_are_opened_for_a_while() {
+async fn repeated_failed_starts_open_the_circuit_breaker() {
     let cluster =
         start_game(&["--start-failure-limit", "3", "--start-failure-cooldown", "10m"]).await;
     let mut ann = cluster.player("Ann").await;
@@ -31,7 +31,7 @@ async fn after_so_many_rooms_that_die_at_their_start_none_are_opened_for_a_while
     assert_eq!(answer["error"]["code"], "no_room");
     let text = answer["error"]["message"].as_str().expect("a text");
     assert!(
-        text.contains("too many have died at their start; try again in ") && text.ends_with(" s"),
+        text.contains("too many failed to start; try again in ") && text.ends_with(" s"),
         "{text}"
     );
     assert_eq!(cluster.logged(TRIPPED).await["level"], "ERROR");
@@ -40,7 +40,7 @@ async fn after_so_many_rooms_that_die_at_their_start_none_are_opened_for_a_while
 
 /// One death is enough here: there is no time in which it could be forgotten.
 #[tokio::test]
-async fn after_a_while_rooms_are_started_again() {
+async fn after_the_cooldown_rooms_are_started_again() {
     let cluster =
         start_game(&["--start-failure-limit", "1", "--start-failure-cooldown", "2s"]).await;
     let mut ann = cluster.player("Ann").await;
@@ -52,9 +52,9 @@ async fn after_a_while_rooms_are_started_again() {
 }
 
 #[tokio::test]
-async fn warm_rooms_that_die_count_as_well_and_none_are_started_meanwhile() {
+async fn warm_rooms_that_die_count_and_none_are_started_during_the_cooldown() {
     let flags = ["--pool", "2", "--start-failure-limit", "4", "--start-failure-cooldown", "60s"];
-    let cluster = start_game_with(&flags, &[("HOSTILE", "stillborn")]).await;
+    let cluster = start_game_with(&flags, &[("FAULTY", "stillborn")]).await;
     cluster.logged(TRIPPED).await;
     let mut ann = cluster.player("Ann").await;
     assert_eq!(ann.ask("create", json!({})).await, Err("no_room".into()));
@@ -65,7 +65,7 @@ async fn warm_rooms_that_die_count_as_well_and_none_are_started_meanwhile() {
 }
 
 #[tokio::test]
-async fn a_refusal_and_a_room_that_was_closed_are_no_failures() {
+async fn refusals_and_closed_rooms_are_not_failed_starts() {
     let flags = [
         "--start-failure-limit",
         "3",
@@ -92,7 +92,7 @@ async fn a_refusal_and_a_room_that_was_closed_are_no_failures() {
 }
 
 #[tokio::test]
-async fn one_player_whose_rooms_die_stops_himself_and_nobody_else() {
+async fn a_player_whose_rooms_die_stops_only_themselves() {
     let flags = ["--start-failure-limit", "5", "--start-failure-cooldown", "60s"];
     let cluster = start_game(&flags).await;
     let mut eve = cluster.player("Eve").await;

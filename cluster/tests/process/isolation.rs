@@ -45,7 +45,7 @@ impl Story {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_room_that_wants_too_much_memory_dies_and_the_others_play_on() {
+async fn a_room_over_its_memory_limit_crashes_alone() {
     // Taking it is work, and must not look as if the room hung.
     let flags = ["--room-memory", "128m", "--heartbeat-timeout", "60s"];
     let mut story = Story::begin(&flags).await;
@@ -56,7 +56,7 @@ async fn a_room_that_wants_too_much_memory_dies_and_the_others_play_on() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn what_a_room_has_started_has_its_limit_and_goes_before_the_lobby_as_well() {
+async fn child_processes_of_a_room_inherit_its_memory_limit_and_oom_score() {
     let mut story = Story::begin(&["--room-memory", "128m"]).await;
     let limits = story.anns.ask("limits_of_others", json!({})).await.expect("a shell");
     assert_eq!(limits, "131072\n500\n");
@@ -70,14 +70,14 @@ async fn a_room_that_aborts_crashes_alone() {
 }
 
 #[tokio::test]
-async fn a_room_with_a_bad_access_to_memory_crashes_alone() {
+async fn a_room_that_segfaults_crashes_alone() {
     let mut story = Story::begin(&[]).await;
     story.anns.emit("segfault", json!({}));
     assert_eq!(story.crashes().await, "killed by signal 11");
 }
 
 #[tokio::test]
-async fn a_room_that_calls_itself_too_often_crashes_alone() {
+async fn a_room_that_overflows_its_stack_crashes_alone() {
     let mut story = Story::begin(&[]).await;
     story.anns.emit("overflow", json!({}));
     let what = story.crashes().await;
@@ -85,7 +85,7 @@ async fn a_room_that_calls_itself_too_often_crashes_alone() {
 }
 
 #[tokio::test]
-async fn a_room_that_is_ready_too_late_is_killed_and_one_just_in_time_is_not() {
+async fn a_room_that_misses_the_ready_timeout_is_killed_and_a_slow_one_is_not() {
     let cluster = start_game(&["--ready-timeout", "2s"]).await;
     let mut ann = cluster.player("Ann").await;
     let late = json!({ "options": { "opening": { "late": { "ms": 3_000 } } } });
@@ -97,7 +97,7 @@ async fn a_room_that_is_ready_too_late_is_killed_and_one_just_in_time_is_not() {
 }
 
 #[tokio::test]
-async fn whatever_a_room_says_on_its_channel_ends_only_itself() {
+async fn invalid_frames_on_its_channel_end_only_the_room_itself() {
     for (fault, how) in [
         ("garbage", "crashed"),
         ("unknown", "crashed"),
@@ -107,7 +107,7 @@ async fn whatever_a_room_says_on_its_channel_ends_only_itself() {
         ("end", "crashed"),
     ] {
         let fault = format!("channel: {fault}");
-        let environment = [("HOSTILE", &*fault), ("HOSTILE_ROOM", "1")];
+        let environment = [("FAULTY", &*fault), ("FAULTY_ROOM", "1")];
         let flags = ["--pool", "0", "--heartbeat", "500ms", "--heartbeat-timeout", "2s"];
         let cluster = start_game_with(&flags, &environment).await;
         let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
@@ -122,7 +122,7 @@ async fn whatever_a_room_says_on_its_channel_ends_only_itself() {
 }
 
 #[tokio::test]
-async fn a_room_that_does_not_read_what_it_is_told_is_killed_before_too_much_waits_for_it() {
+async fn a_room_that_does_not_read_its_channel_is_killed_when_its_queue_is_full() {
     // So that it is not the missing sign of life that tells.
     let patient = ["--heartbeat-timeout", "60s"];
     for (times, bytes) in [(5_000, 10), (160, 60_000)] {
@@ -133,18 +133,18 @@ async fn a_room_that_does_not_read_what_it_is_told_is_killed_before_too_much_wai
         let exited = json!({ "room": story.room, "how": "hung", "winner": null });
         assert_eq!(story.boss.lobby().event("exited").await, exited);
         story.cluster.logged("room hung and was killed").await;
-        assert_eq!(story.cluster.count("a room does not take a message"), 1, "said once");
+        assert_eq!(story.cluster.count("a room does not read its channel"), 1, "said once");
         story.others_play().await;
     }
 }
 
 #[tokio::test]
-async fn a_room_that_reads_may_be_told_much_at_once() {
+async fn a_room_that_reads_its_channel_receives_large_bursts() {
     let cluster = start_game(&["--heartbeat-timeout", "60s"]).await;
     let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
     let room = boss.ask("open", json!({})).await.expect("a room");
     let told = json!({ "room": room, "times": 100, "bytes": 60_000 });
     boss.ask("tell_much", told).await.expect("its room");
     ann.enter("join", json!({ "room": room })).await;
-    assert_eq!(cluster.count("a room does not take a message"), 0);
+    assert_eq!(cluster.count("a room does not read its channel"), 0);
 }

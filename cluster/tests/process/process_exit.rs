@@ -53,14 +53,14 @@ async fn a_killed_room_has_crashed() {
 }
 
 #[tokio::test]
-async fn a_room_that_just_exits_has_crashed() {
+async fn a_room_that_exits_by_itself_has_crashed() {
     let story = Story::begin(&[]).await;
     story.client.emit("exit", json!({}));
     story.ends("crashed").await;
 }
 
 #[tokio::test]
-async fn a_room_that_computes_for_ever_is_hung() {
+async fn a_room_in_an_endless_loop_is_hung() {
     let story = Story::begin(&QUICK).await;
     story.client.emit("spin", json!({}));
     story.ends("hung").await;
@@ -74,7 +74,7 @@ async fn a_room_that_is_stopped_is_hung() {
 }
 
 #[tokio::test]
-async fn a_room_with_much_to_do_is_not_hung() {
+async fn a_busy_room_is_not_hung() {
     let mut story = Story::begin(&QUICK).await;
     // Longer than the heartbeat's timeout, but no hook alone is.
     (0..120).for_each(|_| story.client.emit("block", json!({ "ms": 30 })));
@@ -95,7 +95,7 @@ async fn a_room_that_dies_harms_no_other() {
 }
 
 #[tokio::test]
-async fn a_computation_that_goes_on_does_not_hold_up_the_end_of_its_room() {
+async fn a_running_computation_does_not_delay_the_end_of_its_room() {
     let mut story = Story::begin(&[]).await;
     story.client.ask("compute", json!({ "n": 1, "ms": 60_000 })).await.expect("given away");
     story.client.emit("finish", json!({ "winner": "Ann" }));
@@ -116,13 +116,13 @@ async fn opens(opening: &str, flags: &[&str]) -> (String, String) {
 }
 
 #[tokio::test]
-async fn who_waits_for_a_room_that_never_becomes_ready_is_refused() {
+async fn a_request_for_a_room_that_never_becomes_ready_is_refused() {
     let (code, how) = opens("never", &["--ready-timeout", "500ms"]).await;
     assert_eq!((&*code, &*how), ("no_room", "was never ready"));
 }
 
 #[tokio::test]
-async fn who_waits_for_a_room_that_hangs_while_it_opens_is_refused() {
+async fn a_request_for_a_room_that_hangs_in_on_open_is_refused() {
     // So that it is the missing heartbeat that tells.
     let flags = [&QUICK[..], &["--ready-timeout", "20s"]].concat();
     let (code, how) = opens("spin", &flags).await;
@@ -130,13 +130,13 @@ async fn who_waits_for_a_room_that_hangs_while_it_opens_is_refused() {
 }
 
 #[tokio::test]
-async fn who_waits_for_a_room_that_panics_while_it_opens_is_refused() {
+async fn a_request_for_a_room_that_panics_in_on_open_is_refused() {
     let (code, how) = opens("panic", &[]).await;
     assert_eq!((&*code, &*how), ("room_gone", "crashed"));
 }
 
 #[tokio::test]
-async fn who_waits_for_a_room_that_will_not_open_gets_its_own_refusal() {
+async fn a_request_for_a_room_that_refuses_to_open_gets_its_refusal() {
     let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let options = json!({ "opening": "refuse" });

@@ -54,7 +54,7 @@ async fn a_killed_lobby_leaves_no_room_behind_whatever_it_was_doing() {
 }
 
 #[tokio::test]
-async fn what_a_room_has_started_ends_with_it() {
+async fn child_processes_of_a_room_end_with_it() {
     let cluster = start_game(&[]).await;
     let mut boss = cluster.player("Boss").await;
     let finish = ("finish", json!({ "winner": "Ann" }));
@@ -69,7 +69,7 @@ async fn what_a_room_has_started_ends_with_it() {
 }
 
 #[tokio::test]
-async fn a_process_that_leaves_its_rooms_group_outlives_it_and_holds_nothing_of_the_lobby() {
+async fn a_process_that_leaves_its_rooms_process_group_outlives_it_and_delays_nothing() {
     let cluster = start_game(&["--pool", "0"]).await;
     let mut boss = cluster.player("Boss").await;
     let mut anns = cluster.player("Ann").await.enter("create", json!({})).await;
@@ -95,8 +95,8 @@ async fn a_process_that_leaves_its_rooms_group_outlives_it_and_holds_nothing_of_
 }
 
 #[tokio::test]
-async fn a_process_that_holds_its_rooms_channel_does_not_hold_up_the_rooms_end() {
-    let environment = [("HOSTILE", "channel: daemon"), ("HOSTILE_ROOM", "1")];
+async fn a_process_that_inherits_the_channel_does_not_delay_the_end_of_its_room() {
+    let environment = [("FAULTY", "channel: daemon"), ("FAULTY_ROOM", "1")];
     let cluster = start_game_with(&["--pool", "0"], &environment).await;
     let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
     let before = cluster.descriptors();
@@ -116,7 +116,7 @@ async fn a_process_that_holds_its_rooms_channel_does_not_hold_up_the_rooms_end()
 }
 
 #[tokio::test]
-async fn a_killed_lobby_leaves_nothing_behind_that_its_rooms_have_started() {
+async fn a_killed_lobby_leaves_no_child_process_of_a_room_behind() {
     for state in ["fine", "busy", "stopped"] {
         let mut cluster = start_game(&[]).await;
         let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
@@ -136,7 +136,7 @@ async fn a_killed_lobby_leaves_nothing_behind_that_its_rooms_have_started() {
 }
 
 #[tokio::test]
-async fn a_lobby_that_is_asked_to_stop_sends_everyone_home_and_leaves_nothing() {
+async fn a_graceful_shutdown_disconnects_everyone_and_leaves_no_process() {
     let stops = async |signal| {
         let mut cluster = start_game(&["--stop-timeout", "1s", "--pool", "2"]).await;
         let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
@@ -160,7 +160,7 @@ async fn a_lobby_that_is_asked_to_stop_sends_everyone_home_and_leaves_nothing() 
 }
 
 #[tokio::test]
-async fn a_lobby_that_stops_does_not_wait_for_a_room_that_hangs() {
+async fn a_stopping_lobby_does_not_wait_for_a_hung_room() {
     let mut cluster = start_game(&["--stop-timeout", "300ms"]).await;
     let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
     let forked = pid(&client.ask("fork", json!({})).await.expect("a process"));
@@ -172,7 +172,7 @@ async fn a_lobby_that_stops_does_not_wait_for_a_room_that_hangs() {
 }
 
 #[tokio::test]
-async fn a_lobby_that_stops_does_not_wait_for_its_computations() {
+async fn a_stopping_lobby_does_not_wait_for_its_computations() {
     let mut cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     ann.ask("compute", json!({ "ms": 60_000 })).await.expect("given away");
@@ -181,7 +181,7 @@ async fn a_lobby_that_stops_does_not_wait_for_its_computations() {
 }
 
 #[tokio::test]
-async fn a_lobby_that_stops_opens_no_room() {
+async fn a_stopping_lobby_opens_no_room() {
     let cluster = start_game(&["--stop-timeout", "20s"]).await;
     let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
     let mut boss = cluster.player("Boss").await;
@@ -251,7 +251,7 @@ async fn fifty_rooms_come_and_go_and_nothing_is_left_of_them() {
 }
 
 #[tokio::test]
-async fn a_room_gets_none_of_the_lobbys_descriptors() {
+async fn a_room_inherits_no_descriptors_of_the_lobby() {
     let cluster = start_game(&["--pool", "0"]).await;
     let mut guests = Vec::new();
     for _ in 0..10 {
@@ -274,25 +274,24 @@ fn sockets(process: Pid) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_room_runs_the_lobbys_own_build_after_the_program_file_is_replaced() {
+async fn new_rooms_are_of_the_lobbys_own_build_after_the_program_is_replaced() {
     let folder = TestFolder::new();
     let program = folder.path().join("cluster");
     fs::copy(game(), &program).expect("a copy");
     let cluster = builder(&program).flags(&["--pool", "0"]).start().await;
     let mut ann = cluster.player("Ann").await.enter("create", json!({})).await;
     let room = ann.event("joined").await["room"].take();
-    // As Cargo does: a new file in the place of the old one.
-    fs::copy(game(), folder.path().join("new")).expect("a copy");
+
+    // As Cargo does: a new file in the place of the old one, here one that cannot run.
+    fs::write(folder.path().join("new"), "another build").expect("our folder");
     fs::rename(folder.path().join("new"), &program).expect("our folder");
     let mut bob = cluster.player("Bob").await.enter("create", json!({})).await;
     let next = bob.event("joined").await["room"].take();
-    let runs = async |room: &Value| {
+    for room in [&room, &next] {
         let process = cluster.process_of(room).await.as_raw_nonzero();
         let file = fs::read_link(format!("/proc/{process}/exe")).expect("it runs");
-        file.display().to_string()
-    };
-    for room in [&room, &next] {
-        assert_eq!(runs(room).await, format!("{} (deleted)", program.display()));
+        assert_eq!(file.display().to_string(), format!("{} (deleted)", program.display()));
     }
     assert_eq!(ann.ask("echo", json!({ "n": 7 })).await, Ok(json!(7)));
+    assert_eq!(bob.ask("echo", json!({ "n": 7 })).await, Ok(json!(7)));
 }

@@ -81,7 +81,7 @@ async fn a_lobby_that_was_stopped_for_longer_than_the_heartbeat_timeout_keeps_it
 }
 
 #[tokio::test]
-async fn a_lobby_that_is_frozen_with_its_rooms_keeps_rooms_seats_and_tickets() {
+async fn a_lobby_frozen_with_its_rooms_keeps_rooms_seats_and_tickets() {
     let flags = [&FLAGS[..], &["--ticket-ttl", "3s", "--empty-timeout", "3s"]].concat();
     let cluster = start_game(&flags).await;
     let mut rooms = rooms(&cluster, &["Ann", "Bob", "Cid", "Eve"]).await;
@@ -131,7 +131,7 @@ impl Drop for BusyLoops {
 }
 
 #[tokio::test]
-async fn a_room_that_gets_no_processor_is_not_hung_and_one_that_does_not_use_its_own_is() {
+async fn a_starved_room_is_not_hung_and_an_idle_one_is() {
     let cluster = start_game(&FLAGS).await;
     let mut rooms = rooms(&cluster, &["Ann", "Bob", "Cid", "Dan"]).await;
     let mut eve = InRoom::new(&cluster, "Eve").await;

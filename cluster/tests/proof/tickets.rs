@@ -18,7 +18,7 @@ const AT_ONCE: usize = 100;
 const GUESSES: usize = 5_000;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_ten_thousand_simultaneous_uses_of_a_ticket_one_gets_in() {
+async fn one_of_ten_thousand_simultaneous_uses_of_a_ticket_is_accepted() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit).expect("up to the maximum everyone may");
@@ -107,7 +107,7 @@ async fn show(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn five_thousand_guesses_find_no_ticket_and_are_counted() {
+async fn five_thousand_guessed_tickets_are_refused_and_counted() {
     let cluster = start_game(&["--ticket-ttl", "10m"]).await;
     let mut ann = cluster.player("Ann").await;
     let seat = ann.seat("create", json!({})).await;

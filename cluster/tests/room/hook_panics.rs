@@ -102,7 +102,7 @@ fn in_the_log(hook: &str) -> &str {
 }
 
 #[tokio::test]
-async fn a_panic_in_any_hook_may_end_only_the_hook() {
+async fn by_setting_a_panic_ends_only_its_hook() {
     for hook in HOOKS {
         let mut story = Story::begin(hook, &["--on-room-panic", "continue"]).await;
         let answer = story.provoke(hook).await;
@@ -121,7 +121,7 @@ async fn a_panic_in_any_hook_may_end_only_the_hook() {
 }
 
 #[tokio::test]
-async fn a_panic_in_any_hook_ends_the_room_and_everybody_knows_why() {
+async fn a_panic_ends_the_room_and_players_are_told_why() {
     for hook in HOOKS {
         let mut story = Story::begin(hook, &[]).await;
         story.provoke(hook).await;
@@ -139,7 +139,7 @@ async fn a_panic_in_any_hook_ends_the_room_and_everybody_knows_why() {
 }
 
 #[tokio::test]
-async fn a_panic_in_the_last_hook_is_a_crash_or_none() {
+async fn a_panic_in_on_dispose_is_a_crash_or_ignored_by_setting() {
     for (flags, how) in [(&[][..], "crashed"), (&["--on-room-panic", "continue"][..], "finished")] {
         let mut story = Story::begin("on_dispose", flags).await;
         story.anns.emit("finish", json!({ "winner": "Ann" }));
@@ -148,7 +148,7 @@ async fn a_panic_in_the_last_hook_is_a_crash_or_none() {
 }
 
 #[tokio::test]
-async fn a_panic_counts_also_while_a_computation_goes_on() {
+async fn a_panic_ends_the_room_during_a_computation() {
     let mut story = Story::begin("", &[]).await;
     story.anns.emit("compute", json!({ "n": 1, "ms": 60_000 }));
     story.anns.emit("panic", json!({}));
@@ -156,7 +156,7 @@ async fn a_panic_counts_also_while_a_computation_goes_on() {
 }
 
 #[tokio::test]
-async fn why_a_room_could_not_open_is_in_the_log() {
+async fn the_reason_a_room_could_not_open_is_logged() {
     let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let refused = ann.ask("create", json!({ "options": { "opening": "panic" } })).await;
@@ -166,7 +166,7 @@ async fn why_a_room_could_not_open_is_in_the_log() {
 }
 
 #[tokio::test]
-async fn a_future_of_the_lobby_that_panics_harms_nobody() {
+async fn a_panic_in_a_future_of_the_lobby_harms_nobody() {
     let mut cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     ann.ask("panic_later", json!({ "from": "future" })).await.expect("given away");

@@ -31,7 +31,7 @@ async fn a_computation_reports_in_order_and_before_its_result() {
 }
 
 #[tokio::test]
-async fn a_computation_that_is_cancelled_says_so_and_nothing_after() {
+async fn a_cancelled_computation_reports_its_cancellation_last() {
     let cluster = start_game(&[]).await;
     let mut room = room(&cluster).await;
     room.ask("endless", json!({})).await.expect("given away");
@@ -50,7 +50,7 @@ async fn a_computation_that_is_cancelled_says_so_and_nothing_after() {
 }
 
 #[tokio::test]
-async fn more_computations_than_processors_take_turns_and_the_room_lives_on() {
+async fn computations_take_turns_on_the_processors_and_the_room_stays_responsive() {
     let processors = std::thread::available_parallelism().map_or(1, |count| count.get());
     let cluster = start_game(&["--heartbeat", "200ms", "--heartbeat-timeout", "2s"]).await;
     let mut room = room(&cluster).await;
@@ -69,7 +69,7 @@ async fn more_computations_than_processors_take_turns_and_the_room_lives_on() {
 }
 
 #[tokio::test]
-async fn a_computation_that_waits_for_a_processor_can_be_cancelled() {
+async fn a_queued_computation_can_be_cancelled() {
     let processors = std::thread::available_parallelism().map_or(1, |count| count.get());
     let cluster = start_game(&[]).await;
     let mut room = room(&cluster).await;
@@ -84,7 +84,7 @@ async fn a_computation_that_waits_for_a_processor_can_be_cancelled() {
 }
 
 #[tokio::test]
-async fn a_timer_that_repeats_does_so_until_it_is_cancelled() {
+async fn an_interval_timer_repeats_until_it_is_cancelled() {
     let cluster = start_game(&[]).await;
     let mut room = room(&cluster).await;
     room.ask("every", json!({ "ms": 5 })).await.expect("a timer");
@@ -121,7 +121,7 @@ async fn the_tick_rate_changes_while_the_room_runs() {
 }
 
 #[tokio::test]
-async fn a_room_decides_for_how_long_it_stays_open_while_it_is_empty() {
+async fn a_room_sets_its_empty_timeout() {
     let cluster = start_game(&["--empty-timeout", "300ms"]).await;
     let mut boss = cluster.player("Boss").await;
     let mut rooms = Vec::new();
@@ -143,7 +143,7 @@ async fn a_room_decides_for_how_long_it_stays_open_while_it_is_empty() {
 }
 
 #[tokio::test]
-async fn the_lobby_gives_work_away_too() {
+async fn the_lobby_spawns_and_computes_too() {
     let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     ann.ask("square", json!({ "n": 7 })).await.expect("given away");

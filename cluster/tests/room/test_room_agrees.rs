@@ -81,17 +81,17 @@ struct Seen {
 }
 
 #[test]
-fn the_test_room_and_a_room_s_process_agree() {
+fn the_test_room_and_a_real_room_agree() {
     agree(RoomPanic::EndRoom, "end-room");
 }
 
 #[test]
-fn the_test_room_and_a_room_s_process_agree_where_a_panic_ends_only_its_hook() {
+fn the_test_room_and_a_real_room_agree_when_a_panic_ends_only_its_hook() {
     agree(RoomPanic::Continue, "continue");
 }
 
 #[test]
-fn the_last_message_of_a_room_is_not_lost_though_it_is_null() {
+fn the_last_message_of_a_room_arrives_even_if_it_is_null() {
     let script = Script { seats: 2, plans: None, steps: vec![], outcome: Value::Null };
     let finished = Some(json!({ "exit": "finished", "disposed": true }));
     for seen in [both(&script), both(&Script { steps: vec![Step::Join(0)], ..script })] {
@@ -102,7 +102,7 @@ fn the_last_message_of_a_room_is_not_lost_though_it_is_null() {
 }
 
 #[test]
-fn whatever_is_null_arrives_as_null() {
+fn null_arrives_as_null() {
     let act = |act| Step::Do(0, vec![act], How::Now(Value::Null));
     let steps = vec![
         Step::Join(0),

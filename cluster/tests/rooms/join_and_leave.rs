@@ -21,7 +21,7 @@ async fn disposed(cluster: &TestLobby, room: &Value) {
 }
 
 #[tokio::test]
-async fn every_join_has_exactly_one_leave_whatever_ends_it() {
+async fn every_join_has_exactly_one_leave_however_it_ends() {
     let flags = [&["--stop-timeout", "300ms", "--ticket-ttl", "2s"], &NO_RATE_LIMITS[..]].concat();
     let cluster = start_game(&flags).await;
     let mut boss = cluster.player("Boss").await;
@@ -123,7 +123,7 @@ async fn every_join_has_exactly_one_leave_whatever_ends_it() {
 }
 
 #[tokio::test]
-async fn a_room_that_is_closed_and_one_that_is_killed_free_all_their_seats() {
+async fn closed_and_killed_rooms_free_all_their_seats() {
     let cluster = start_game(&["--stop-timeout", "200ms"]).await;
     let mut boss = cluster.player("Boss").await;
     for how in ["closed", "crashed"] {
@@ -164,7 +164,7 @@ async fn a_room_that_is_closed_and_one_that_is_killed_free_all_their_seats() {
 }
 
 #[tokio::test]
-async fn every_hook_of_the_lobby_is_called_once_for_what_happens() {
+async fn every_lobby_hook_is_called_once_per_event() {
     let cluster = start_game(&[]).await;
     let mut boss = cluster.player("Boss").await;
     let mut ann = cluster.player("Ann").await;

@@ -36,7 +36,7 @@ async fn a_player_kicked_from_the_lobby_may_return() {
 }
 
 #[tokio::test]
-async fn a_player_kicked_by_the_lobby_from_a_room_may_return() {
+async fn a_player_kicked_from_a_room_may_return() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut bobs = bob.enter("create", json!({})).await;
@@ -52,7 +52,7 @@ async fn a_player_kicked_by_the_lobby_from_a_room_may_return() {
 }
 
 #[tokio::test]
-async fn a_player_who_has_only_a_ticket_is_kicked_too() {
+async fn a_player_with_an_unused_ticket_can_be_kicked() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let seat = bob.seat("create", json!({})).await;
@@ -95,7 +95,7 @@ async fn a_player_kicked_during_a_transfer_is_in_neither_room() {
 }
 
 #[tokio::test]
-async fn a_banned_player_is_out_until_unbanned() {
+async fn a_ban_lasts_until_the_player_is_unbanned() {
     let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let form = json!({ "name": "Bob", "id": "bob" });
@@ -154,7 +154,7 @@ async fn a_room_kicks_and_bans_for_itself_alone() {
 }
 
 #[tokio::test]
-async fn a_room_is_closed_with_a_reason_that_its_players_hear() {
+async fn a_closed_room_tells_its_players_the_reason() {
     let cluster = start_game(&["--stop-timeout", "300ms"]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut bobs = bob.enter("create", json!({})).await;
@@ -170,7 +170,7 @@ async fn a_room_is_closed_with_a_reason_that_its_players_hear() {
 }
 
 #[tokio::test]
-async fn a_room_that_is_closed_before_it_is_ready_ends_as_well() {
+async fn a_room_can_be_closed_before_it_is_ready() {
     let cluster = start_game(&["--ready-timeout", "500ms", "--stop-timeout", "100ms"]).await;
     let mut ann = cluster.player("Ann").await;
     let never = json!({ "options": { "opening": "never" } });
@@ -180,7 +180,7 @@ async fn a_room_that_is_closed_before_it_is_ready_ends_as_well() {
 }
 
 #[tokio::test]
-async fn a_room_that_does_not_end_when_it_is_closed_is_killed() {
+async fn a_room_that_ignores_close_is_killed() {
     let cluster = start_game(&["--stop-timeout", "100ms"]).await;
     let mut ann = cluster.player("Ann").await;
     let room = ann.ask("open", json!({ "options": { "clings": true } })).await.expect("a room");
@@ -190,7 +190,7 @@ async fn a_room_that_does_not_end_when_it_is_closed_is_killed() {
 }
 
 #[tokio::test]
-async fn a_room_that_is_closed_again_and_again_ends_no_later() {
+async fn repeated_closes_do_not_extend_the_deadline() {
     let cluster = start_game(&["--stop-timeout", "2s"]).await;
     let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
     let mut room = ann.enter("create", json!({})).await;
@@ -251,7 +251,7 @@ async fn a_reason_of_any_length_harms_nobody() {
 }
 
 #[tokio::test]
-async fn a_lock_of_the_lobby_lets_those_in_who_have_a_seat() {
+async fn a_lobby_lock_lets_players_with_a_seat_in() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let room = ann.ask("open", json!({})).await.expect("a room");
@@ -266,7 +266,7 @@ async fn a_lock_of_the_lobby_lets_those_in_who_have_a_seat() {
 }
 
 #[tokio::test]
-async fn a_room_opens_when_both_the_lobby_and_the_room_have_opened_it() {
+async fn a_room_is_unlocked_when_neither_lobby_nor_room_locks_it() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut bobs = bob.enter("create", json!({})).await;
@@ -284,7 +284,7 @@ async fn a_room_opens_when_both_the_lobby_and_the_room_have_opened_it() {
 }
 
 #[tokio::test]
-async fn all_rooms_are_told_at_once() {
+async fn a_message_can_be_sent_to_all_rooms() {
     let cluster = start_game(&[]).await;
     let mut boss = cluster.player("Boss").await;
     let mut rooms = Vec::new();

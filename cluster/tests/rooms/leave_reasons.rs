@@ -21,7 +21,7 @@ async fn both_in(
 }
 
 #[tokio::test]
-async fn one_who_leaves_is_back_with_the_reason_left() {
+async fn a_player_who_leaves_returns_with_the_reason_left() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let (room, mut anns, bobs) = both_in(&mut ann, &mut bob, json!({})).await;
@@ -36,7 +36,7 @@ async fn one_who_leaves_is_back_with_the_reason_left() {
 }
 
 #[tokio::test]
-async fn one_whose_line_is_cut_is_back_with_the_reason_dropped() {
+async fn a_disconnected_player_returns_with_the_reason_dropped() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let (room, mut anns, bobs) = both_in(&mut ann, &mut bob, json!({})).await;
@@ -53,7 +53,7 @@ async fn one_whose_line_is_cut_is_back_with_the_reason_dropped() {
 }
 
 #[tokio::test]
-async fn within_the_grace_the_lobby_sends_him_back_by_itself() {
+async fn within_the_grace_period_the_lobby_reroutes_a_returning_player() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let (room, mut anns, bobs) = both_in(&mut ann, &mut bob, json!({ "grace_ms": 60_000 })).await;
@@ -74,7 +74,7 @@ async fn within_the_grace_the_lobby_sends_him_back_by_itself() {
 }
 
 #[tokio::test]
-async fn when_the_grace_is_over_his_seat_is_free() {
+async fn after_the_grace_period_the_seat_is_free() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut visitor = cluster.visitor().await;
@@ -110,7 +110,7 @@ async fn a_second_connection_to_the_same_seat_replaces_the_first() {
 }
 
 #[tokio::test]
-async fn who_is_sent_to_his_room_again_just_before_he_leaves_it_can_come() {
+async fn a_player_rerouted_to_their_room_just_before_leaving_it_can_join() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let (_, mut anns, bobs) = both_in(&mut ann, &mut bob, json!({})).await;
@@ -130,7 +130,7 @@ async fn who_is_sent_to_his_room_again_just_before_he_leaves_it_can_come() {
 }
 
 #[tokio::test]
-async fn a_room_sends_a_player_away_for_a_reason_of_its_own() {
+async fn a_room_kicks_a_player_with_its_own_reason() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let (room, mut anns, mut bobs) = both_in(&mut ann, &mut bob, json!({})).await;
@@ -143,7 +143,7 @@ async fn a_room_sends_a_player_away_for_a_reason_of_its_own() {
 }
 
 #[tokio::test]
-async fn when_a_room_finishes_everyone_is_back_and_the_lobby_has_the_outcome() {
+async fn when_a_room_finishes_everyone_returns_and_the_lobby_has_the_outcome() {
     let cluster = start_game(&[]).await;
     let mut boss = cluster.player("Boss").await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
@@ -164,7 +164,7 @@ async fn when_a_room_finishes_everyone_is_back_and_the_lobby_has_the_outcome() {
 }
 
 #[tokio::test]
-async fn a_room_that_the_lobby_closes_lets_its_players_stay_until_time_is_up() {
+async fn a_draining_room_keeps_its_players_until_the_deadline() {
     let cluster = start_game(&["--stop-timeout", "300ms"]).await;
     let mut boss = cluster.player("Boss").await;
     let mut ann = cluster.player("Ann").await;
@@ -182,7 +182,7 @@ async fn a_room_that_the_lobby_closes_lets_its_players_stay_until_time_is_up() {
 }
 
 #[tokio::test]
-async fn a_deserted_room_closes_itself() {
+async fn an_empty_room_closes_itself() {
     let cluster = start_game(&["--empty-timeout", "200ms"]).await;
     let mut ann = cluster.player("Ann").await;
     let room = ann.ask("open", json!({})).await.expect("a room");
@@ -220,7 +220,7 @@ async fn every_join_has_exactly_one_leave() {
 }
 
 #[tokio::test]
-async fn who_does_not_want_the_seat_that_waits_for_him_gives_it_up() {
+async fn a_player_in_the_lobby_can_give_up_their_seat() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let (_, mut anns, bobs) = both_in(&mut ann, &mut bob, json!({ "grace_ms": u64::MAX })).await;
@@ -237,7 +237,7 @@ async fn who_does_not_want_the_seat_that_waits_for_him_gives_it_up() {
 }
 
 #[tokio::test]
-async fn who_gives_up_his_seat_in_one_window_is_out_of_the_room_in_the_other() {
+async fn giving_up_a_seat_in_one_window_ends_the_game_in_the_other() {
     let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let mut room = ann.enter("create", json!({})).await;
@@ -251,7 +251,7 @@ async fn who_gives_up_his_seat_in_one_window_is_out_of_the_room_in_the_other() {
 }
 
 #[tokio::test]
-async fn who_has_left_a_slow_room_is_not_sent_back_there() {
+async fn a_player_who_left_a_slow_room_is_not_sent_back() {
     let cluster = start_game(&["--heartbeat-timeout", "20s"]).await;
     let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
     let room = boss.ask("open", json!({})).await.expect("a room");
@@ -268,7 +268,7 @@ async fn who_has_left_a_slow_room_is_not_sent_back_there() {
 }
 
 #[tokio::test]
-async fn who_changes_his_mind_all_the_time_kills_no_room_that_is_busy() {
+async fn repeated_joins_and_leaves_do_not_kill_a_busy_room() {
     for asked in ["leave_room", "join"] {
         let flags = [&["--heartbeat-timeout", "20s"], &NO_RATE_LIMITS[..]].concat();
         let cluster = start_game(&flags).await;

@@ -18,7 +18,7 @@ fn together(room: &Value, party: &[TestPlayer]) -> Value {
 }
 
 #[tokio::test]
-async fn a_party_goes_together() {
+async fn a_party_joins_together() {
     let cluster = start_game(&[]).await;
     let mut party = players(&cluster, 3).await;
     let room = party[0].ask("open", json!({ "capacity": 3 })).await.expect("a room");
@@ -31,7 +31,7 @@ async fn a_party_goes_together() {
 }
 
 #[tokio::test]
-async fn a_party_with_one_player_too_many_gets_no_seat() {
+async fn a_party_larger_than_the_free_seats_gets_none() {
     let cluster = start_game(&[]).await;
     let mut party = players(&cluster, 4).await;
     let room = party[0].ask("open", json!({ "capacity": 4 })).await.expect("a room");
@@ -49,7 +49,7 @@ async fn a_party_with_one_player_too_many_gets_no_seat() {
 }
 
 #[tokio::test]
-async fn if_a_room_refuses_one_of_them_all_stay_and_hear_why() {
+async fn if_a_room_refuses_one_member_the_whole_party_stays_and_is_told_why() {
     let cluster = start_game(&[]).await;
     let mut party = players(&cluster, 3).await;
     let new = json!({ "capacity": 3, "options": { "banned": "P1" } });
@@ -74,7 +74,7 @@ async fn if_a_room_refuses_one_of_them_all_stay_and_hear_why() {
 }
 
 #[tokio::test]
-async fn who_is_twice_in_a_party_gets_one_seat() {
+async fn a_player_listed_twice_in_a_party_gets_one_seat() {
     let cluster = start_game(&[]).await;
     let mut party = players(&cluster, 2).await;
     let room = party[0].ask("open", json!({ "capacity": 2 })).await.expect("a room");
@@ -104,7 +104,7 @@ async fn a_party_has_32_players_at_most() {
 }
 
 #[tokio::test]
-async fn of_a_party_whose_room_dies_the_first_is_answered_and_the_others_are_told() {
+async fn if_the_room_dies_the_requester_is_answered_and_the_party_is_told() {
     let cluster = start_game(&["--ready-timeout", "500ms"]).await;
     let mut party = players(&cluster, 3).await;
     let new = json!({ "options": { "opening": "never" } });
@@ -118,7 +118,7 @@ async fn of_a_party_whose_room_dies_the_first_is_answered_and_the_others_are_tol
 }
 
 #[tokio::test]
-async fn one_who_is_in_another_room_goes_with_his_party() {
+async fn a_party_member_in_another_room_goes_along() {
     let cluster = start_game(&[]).await;
     let mut party = players(&cluster, 2).await;
     let mut before = party[1].enter("create", json!({})).await;
@@ -132,7 +132,7 @@ async fn one_who_is_in_another_room_goes_with_his_party() {
 }
 
 #[tokio::test]
-async fn who_leaves_the_lobby_while_his_party_waits_loses_nothing_but_the_way() {
+async fn a_party_member_who_leaves_the_lobby_misses_only_the_reroute() {
     let cluster = start_game(&["--ticket-ttl", "300ms"]).await;
     let mut party = players(&cluster, 3).await;
     let room = party[0].ask("open", json!({ "capacity": 3 })).await.expect("a room");
@@ -158,7 +158,7 @@ async fn who_leaves_the_lobby_while_his_party_waits_loses_nothing_but_the_way() 
 }
 
 #[tokio::test]
-async fn who_goes_with_one_who_has_asked_again_is_told_of_a_refusal() {
+async fn a_party_member_is_told_of_a_refusal_after_the_requester_asks_again() {
     let cluster = start_game(&["--ready-timeout", "500ms"]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let never = json!({ "options": { "opening": "never" } });

@@ -15,7 +15,7 @@ async fn open_private(host: &mut TestPlayer) -> (Value, String) {
 }
 
 #[tokio::test]
-async fn who_knows_the_code_of_a_private_room_joins_it() {
+async fn a_private_room_is_joined_by_its_code() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let (room, code) = open_private(&mut ann).await;
@@ -34,7 +34,7 @@ async fn who_knows_the_code_of_a_private_room_joins_it() {
 }
 
 #[tokio::test]
-async fn who_does_not_know_the_code_cannot_tell_that_the_room_exists() {
+async fn a_private_room_is_hidden_without_its_code() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     bob.ask("watch_rooms", json!({})).await.expect("anyone may watch");
@@ -60,7 +60,7 @@ async fn who_does_not_know_the_code_cannot_tell_that_the_room_exists() {
 }
 
 #[tokio::test]
-async fn who_has_a_seat_in_a_private_room_is_let_in_again_by_its_id() {
+async fn a_player_with_a_seat_rejoins_a_private_room_by_its_id() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let (room, code) = open_private(&mut ann).await;
@@ -70,7 +70,7 @@ async fn who_has_a_seat_in_a_private_room_is_let_in_again_by_its_id() {
 }
 
 #[tokio::test]
-async fn one_player_opens_so_many_rooms_and_others_still_can() {
+async fn the_room_limit_of_a_player_does_not_affect_others() {
     let cluster = start_game(&["--max-rooms-per-player", "2"]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let hosted = json!({ "hosted": true });
@@ -104,7 +104,7 @@ async fn a_room_knows_its_host_its_code_and_its_age() {
 }
 
 #[tokio::test]
-async fn the_best_room_is_joined_and_a_new_one_where_none_will_do() {
+async fn the_best_room_is_joined_or_a_new_one_opened() {
     let cluster = start_game(&[]).await;
     let mut players = Vec::new();
     for name in ["Ann", "Bob", "Cid", "Dan"] {

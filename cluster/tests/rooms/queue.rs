@@ -36,7 +36,7 @@ async fn seated(player: &mut TestPlayer) -> (Value, Value) {
 }
 
 #[tokio::test]
-async fn those_who_wait_know_their_place_and_go_together_when_they_are_enough() {
+async fn queued_players_know_their_place_and_join_together() {
     let cluster = start_game(&[]).await;
     let [mut ann, mut bob, mut cid] = players(&cluster).await;
     queue(&mut ann, "duel").await;
@@ -51,7 +51,7 @@ async fn those_who_wait_know_their_place_and_go_together_when_they_are_enough() 
 }
 
 #[tokio::test]
-async fn after_a_while_fewer_go_but_not_one_alone() {
+async fn after_a_while_a_smaller_group_is_matched_but_never_one_player() {
     let cluster = start_game(&[]).await;
     let [mut ann, mut bob, mut cid] = players(&cluster).await;
     queue(&mut ann, "crowd").await;
@@ -71,7 +71,7 @@ async fn after_a_while_fewer_go_but_not_one_alone() {
 }
 
 #[tokio::test]
-async fn a_player_waits_in_one_queue_and_once() {
+async fn a_player_is_in_one_queue_only_once() {
     let cluster = start_game(&[]).await;
     let [mut ann, mut bob, mut cid] = players(&cluster).await;
     queue(&mut ann, "duel").await;
@@ -88,7 +88,7 @@ async fn a_player_waits_in_one_queue_and_once() {
 }
 
 #[tokio::test]
-async fn who_leaves_the_queue_or_the_lobby_does_not_wait() {
+async fn leaving_the_queue_or_the_lobby_ends_the_wait() {
     let cluster = start_game(&[]).await;
     let [mut ann, mut bob, mut cid, mut dan] = players(&cluster).await;
     queue(&mut ann, "duel").await;
@@ -107,7 +107,7 @@ async fn who_leaves_the_queue_or_the_lobby_does_not_wait() {
 }
 
 #[tokio::test]
-async fn who_is_replaced_by_another_window_waits_there_if_he_asks_again() {
+async fn a_player_replaced_by_another_window_can_queue_again_there() {
     let cluster = start_game(&[]).await;
     let [mut ann, mut bob] = players(&cluster).await;
     queue(&mut ann, "duel").await;
@@ -121,7 +121,7 @@ async fn who_is_replaced_by_another_window_waits_there_if_he_asks_again() {
 }
 
 #[tokio::test]
-async fn while_no_room_can_be_opened_they_wait_in_peace() {
+async fn the_queue_survives_while_no_room_can_be_opened() {
     let cluster = start_game(&["--max-rooms", "1", "--stop-timeout", "100ms"]).await;
     let mut boss = cluster.player("Boss").await;
     let room = boss.ask("open", json!({})).await.expect("the only one");

@@ -88,7 +88,7 @@ async fn a_room_may_refuse_a_player_and_others_still_come() {
 }
 
 #[tokio::test]
-async fn fifty_players_for_four_seats_give_four() {
+async fn fifty_players_competing_for_four_seats_fill_four() {
     let cluster = start_game(&[]).await;
     let mut players = join_all((0..50).map(|n| cluster.player(["Ann", "Bob"][n % 2]))).await;
     let room = players[0].ask("open", json!({ "capacity": 4 })).await.expect("a room");
@@ -100,7 +100,7 @@ async fn fifty_players_for_four_seats_give_four() {
 }
 
 #[tokio::test]
-async fn a_seat_that_was_left_is_free_again() {
+async fn a_seat_is_free_again_after_its_player_leaves() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut anns = ann.enter("create", json!({ "capacity": 1 })).await;
@@ -131,7 +131,7 @@ async fn a_player_who_joins_another_room_leaves_the_first() {
 }
 
 #[tokio::test]
-async fn a_ticket_is_good_for_one_connection_to_one_room() {
+async fn a_ticket_is_valid_for_one_connection_to_one_room() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let seat = ann.seat("create", json!({})).await;
@@ -162,7 +162,7 @@ async fn a_seat_whose_ticket_is_not_used_in_time_is_free_again() {
 }
 
 #[tokio::test]
-async fn two_hundred_players_who_speak_at_once_lose_no_first_word() {
+async fn two_hundred_players_lose_no_first_event() {
     let cluster = start_game(&[]).await;
     let mut boss = cluster.player("Boss").await;
     let mut bosses = boss.enter("create", json!({ "capacity": 201 })).await;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::common::start_game;
 
 #[tokio::test]
-async fn guesses_are_refused_and_counted_in_the_rooms_log() {
+async fn guessed_tickets_are_refused_and_counted_in_the_rooms_log() {
     let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let seat = ann.seat("create", json!({})).await;
@@ -50,7 +50,7 @@ async fn guesses_are_refused_and_counted_in_the_rooms_log() {
 }
 
 #[tokio::test]
-async fn a_ticket_that_is_late_takes_nobodys_place() {
+async fn an_expired_ticket_takes_no_seat() {
     let cluster = start_game(&["--ticket-ttl", "300ms"]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let room = ann.ask("open", json!({ "capacity": 1 })).await.expect("a room");

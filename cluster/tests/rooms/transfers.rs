@@ -65,7 +65,7 @@ impl Story {
 }
 
 #[tokio::test]
-async fn a_room_sends_a_player_on_to_another() {
+async fn a_room_transfers_a_player_to_another() {
     let mut story = Story::begin(&[], json!({})).await;
     story.wants_to_go().await;
     let reroute = story.anns.event("reroute").await;
@@ -93,7 +93,7 @@ async fn a_room_sends_a_player_on_to_another() {
 }
 
 #[tokio::test]
-async fn if_the_other_room_is_full_she_stays() {
+async fn if_the_other_room_is_full_the_player_stays() {
     let mut story = Story::begin(&[], json!({ "capacity": 1 })).await;
     let mut cid = story.cluster.player("Cid").await;
     cid.seat("join", json!({ "room": story.there })).await;
@@ -102,7 +102,7 @@ async fn if_the_other_room_is_full_she_stays() {
 }
 
 #[tokio::test]
-async fn if_the_other_room_is_locked_she_stays() {
+async fn if_the_other_room_is_locked_the_player_stays() {
     let mut story = Story::begin(&[], json!({})).await;
     let lock = json!({ "room": story.there, "locked": true });
     story.boss.ask("lock", lock).await.expect("a room");
@@ -111,7 +111,7 @@ async fn if_the_other_room_is_locked_she_stays() {
 }
 
 #[tokio::test]
-async fn if_there_is_no_other_room_she_stays() {
+async fn if_the_other_room_does_not_exist_the_player_stays() {
     let mut story = Story::begin(&[], json!({})).await;
     story.there = json!("99");
     story.wants_to_go().await;
@@ -123,7 +123,7 @@ async fn if_there_is_no_other_room_she_stays() {
 }
 
 #[tokio::test]
-async fn if_the_other_room_does_not_want_her_she_stays() {
+async fn if_the_other_room_refuses_the_player_stays() {
     let mut story = Story::begin(&[], json!({ "options": { "banned": "Ann" } })).await;
     story.wants_to_go().await;
     story.stays("banned").await;
@@ -131,7 +131,7 @@ async fn if_the_other_room_does_not_want_her_she_stays() {
 }
 
 #[tokio::test]
-async fn if_the_other_room_dies_before_it_has_answered_she_stays() {
+async fn if_the_other_room_dies_before_answering_the_player_stays() {
     let mut story = Story::begin(&[], json!({})).await;
     story.cluster.signal_room(&story.there, Signal::STOP).await;
     story.wants_to_go().await;
@@ -141,7 +141,7 @@ async fn if_the_other_room_dies_before_it_has_answered_she_stays() {
 }
 
 #[tokio::test]
-async fn if_her_room_dies_while_she_waits_for_the_other_she_goes_there_from_the_lobby() {
+async fn if_their_room_dies_during_a_transfer_the_player_goes_on_from_the_lobby() {
     let mut story = Story::begin(&[], json!({})).await;
     story.cluster.signal_room(&story.there, Signal::STOP).await;
     story.wants_to_go().await;
@@ -158,7 +158,7 @@ async fn if_her_room_dies_while_she_waits_for_the_other_she_goes_there_from_the_
 }
 
 #[tokio::test]
-async fn who_is_called_back_before_the_other_room_has_answered_stays() {
+async fn a_cancelled_transfer_leaves_the_player_in_place() {
     let mut story = Story::begin(&[], json!({})).await;
     story.cluster.signal_room(&story.there, Signal::STOP).await;
     story.wants_to_go().await;
@@ -173,7 +173,7 @@ async fn who_is_called_back_before_the_other_room_has_answered_stays() {
 }
 
 #[tokio::test]
-async fn who_asks_for_two_rooms_goes_to_the_second_alone() {
+async fn a_player_who_asks_for_two_rooms_joins_only_the_second() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
     let slow = boss.ask("open", json!({})).await.expect("a room");
@@ -196,7 +196,7 @@ async fn who_asks_for_two_rooms_goes_to_the_second_alone() {
 }
 
 #[tokio::test]
-async fn who_asks_twice_for_one_room_is_not_refused() {
+async fn asking_twice_for_one_room_is_not_refused() {
     let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let room = ann.ask("open", json!({ "capacity": 1 })).await.expect("a room");
@@ -213,7 +213,7 @@ async fn who_asks_twice_for_one_room_is_not_refused() {
 }
 
 #[tokio::test]
-async fn rooms_that_send_a_player_round_in_circles_are_stopped() {
+async fn a_redirect_loop_between_rooms_is_stopped() {
     let cluster = start_game(&[]).await;
     let mut boss = cluster.player("Boss").await;
     let mut ann = cluster.player("Ann").await;
@@ -260,7 +260,7 @@ async fn rooms_that_send_a_player_round_in_circles_are_stopped() {
 }
 
 #[tokio::test]
-async fn who_has_just_left_the_lobby_behind_is_sent_on_where_he_is() {
+async fn a_player_who_has_just_joined_is_transferred_from_their_room() {
     let mut story = Story::begin(&[], json!({})).await;
     story.bobs.ask("pass_on", json!({ "room": story.there })).await.expect("passed on");
     // The player is in the room before the lobby sees that the page has disconnected from it.
@@ -273,7 +273,7 @@ async fn who_has_just_left_the_lobby_behind_is_sent_on_where_he_is() {
 }
 
 #[tokio::test]
-async fn who_goes_elsewhere_in_another_window_is_replaced_in_the_first() {
+async fn joining_in_another_window_replaces_the_first() {
     let mut story = Story::begin(&[], json!({})).await;
     // The lobby sends this window into her room; it goes elsewhere instead.
     story.ann.back().await;
@@ -288,7 +288,7 @@ async fn who_goes_elsewhere_in_another_window_is_replaced_in_the_first() {
 }
 
 #[tokio::test]
-async fn two_windows_that_register_as_one_are_one() {
+async fn two_windows_that_register_as_the_same_player_are_one() {
     let cluster = start_game(&[]).await;
     let form = json!({ "name": "Ann", "id": "ann" });
     let mut first = cluster.player_as(form.clone()).await;
@@ -300,7 +300,7 @@ async fn two_windows_that_register_as_one_are_one() {
 }
 
 #[tokio::test]
-async fn what_a_room_says_of_one_who_has_gone_on_does_not_count() {
+async fn notices_of_a_room_about_a_player_who_moved_on_are_ignored() {
     let mut story = Story::begin(&[], json!({})).await;
     let third = story.boss.ask("open", json!({})).await.expect("a room");
     while story.boss.lobby().event("ready").await["room"] != third {}
@@ -321,7 +321,7 @@ async fn what_a_room_says_of_one_who_has_gone_on_does_not_count() {
 }
 
 #[tokio::test]
-async fn one_who_is_away_is_sent_on_when_he_is_back() {
+async fn an_absent_player_is_transferred_when_they_return() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let options = json!({ "options": { "grace_ms": 60_000 } });
@@ -345,7 +345,7 @@ async fn one_who_is_away_is_sent_on_when_he_is_back() {
 }
 
 #[tokio::test]
-async fn who_is_sent_to_where_she_is_stays_and_may_leave() {
+async fn a_player_transferred_to_their_own_room_stays_and_may_leave() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
     let mut room = ann.enter("create", json!({})).await;

@@ -9,14 +9,13 @@ use serde_json::{Value, json};
 
 use crate::{
     common::raw::{Raw, http, status},
-    routing::relay::{counts, handing_off, take, upgrade},
+    routing::relay::{counts, handing_off, upgrade},
 };
 
-/// A room with a player in it: its id, and the player's connection.
+/// Opens a room with one player. Returns its id and the player's connection.
 async fn room(cluster: &TestLobby) -> (Value, Client) {
-    let mut ann = cluster.player("Ann").await;
-    let seat = ann.seat("create", json!({})).await;
-    (seat["room"].clone(), take(cluster, &seat).await)
+    let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
+    (client.event("joined").await["room"].take(), client)
 }
 
 /// The first line of the request for its websocket.
@@ -69,7 +68,7 @@ fn holds(process: Pid, inode: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_request_line_may_come_in_pieces() {
+async fn a_request_line_may_arrive_in_pieces() {
     let cluster = handing_off(&["--stop-timeout", "100ms"]).await;
     let (id, _anns) = room(&cluster).await;
     let mut raw = Raw::connect(&cluster.url).await;
@@ -86,7 +85,7 @@ async fn a_request_line_may_come_in_pieces() {
 }
 
 #[tokio::test]
-async fn who_says_nothing_or_half_a_line_or_half_a_header_is_cut_and_holds_nobody_up() {
+async fn an_incomplete_request_is_cut_off_and_delays_nobody() {
     let cluster = handing_off(&["--header-timeout", "1s"]).await;
     let (id, mut anns) = room(&cluster).await;
     let line = line(&id);
@@ -126,7 +125,7 @@ fn processor_time(process: Pid) -> u64 {
 }
 
 #[tokio::test]
-async fn who_hangs_up_in_the_middle_is_forgotten_at_once() {
+async fn a_connection_closed_in_mid_request_is_dropped_at_once() {
     // Longer than the test waits.
     let cluster = handing_off(&["--header-timeout", "1m"]).await;
     let (id, _anns) = room(&cluster).await;
@@ -155,7 +154,7 @@ async fn a_handed_off_connection_is_for_one_request() {
 }
 
 #[tokio::test]
-async fn what_is_too_long_is_refused_by_lobby_and_room_alike() {
+async fn requests_that_are_too_long_are_refused_by_lobby_and_room() {
     let cluster = handing_off(&[]).await;
     let (id, mut anns) = room(&cluster).await;
     let long = "x".repeat(64 * 1024);
@@ -175,7 +174,7 @@ async fn what_is_too_long_is_refused_by_lobby_and_room_alike() {
 }
 
 #[tokio::test]
-async fn garbage_is_refused() {
+async fn malformed_requests_are_refused() {
     let cluster = handing_off(&[]).await;
     for garbage in [
         "\r\n\r\n\r\n\r\n",
@@ -224,7 +223,7 @@ async fn a_path_that_names_no_room_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_room_that_has_just_died_answers_nobody_and_keeps_nobody_waiting() {
+async fn connections_to_a_dead_room_are_refused_at_once() {
     let cluster = handing_off(&[]).await;
     let (id, _anns) = room(&cluster).await;
     let process = cluster.process_of(&id).await;
@@ -242,7 +241,7 @@ async fn a_room_that_has_just_died_answers_nobody_and_keeps_nobody_waiting() {
 }
 
 #[tokio::test]
-async fn a_room_that_does_not_read_its_channel_holds_nobody_up() {
+async fn a_room_that_does_not_read_its_channel_delays_nobody() {
     let cluster = handing_off(&["--heartbeat-timeout", "4s"]).await;
     let (stopped, _anns) = room(&cluster).await;
     let (_, mut bobs) = room(&cluster).await;
@@ -270,7 +269,7 @@ async fn a_room_that_does_not_read_its_channel_holds_nobody_up() {
 }
 
 #[tokio::test]
-async fn a_room_takes_no_more_connections_than_allowed() {
+async fn a_room_refuses_connections_over_its_limit() {
     let cluster = handing_off(&["--max-connections", "5"]).await;
     let (id, _anns) = room(&cluster).await;
     let mut others = Vec::new();
@@ -288,7 +287,7 @@ async fn a_room_takes_no_more_connections_than_allowed() {
 }
 
 #[tokio::test]
-async fn nothing_is_left_of_connections_that_misbehave() {
+async fn misbehaving_connections_leave_no_descriptors() {
     let cluster = handing_off(&["--header-timeout", "200ms"]).await;
     let (id, mut anns) = room(&cluster).await;
     let process = cluster.process_of(&id).await;

@@ -1,7 +1,7 @@
 //! Relayed connections: where the lobby's HTTP server owns the connection already, as behind a proxy
 //! that keeps its own for reuse, and where nothing can be handed off.
 
-use cluster::testing::{Client, TestLobby, eventually};
+use cluster::testing::{TestLobby, eventually};
 use futures_util::future::join_all;
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
@@ -14,16 +14,9 @@ use crate::common::{
 
 const PAGE: &str = "GET /dev HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// A cluster that hands off, whatever else is chosen for these tests.
+/// Starts the game with handoff, also where all other tests are relayed.
 pub async fn handing_off(flags: &[&str]) -> TestLobby {
     start_game_with(flags, &[("CLUSTER_NO_HANDOFF", "")]).await
-}
-
-/// Takes a seat.
-pub async fn take(cluster: &TestLobby, seat: &Value) -> Client {
-    let ticket = json!({ "ticket": seat["ticket"] });
-    let taken = Client::connect_at(&cluster.url, &path_of(&seat["room"]), ticket).await;
-    taken.expect("a good ticket")
 }
 
 /// The request for the room's websocket.
@@ -44,9 +37,7 @@ pub async fn counts(mut cluster: TestLobby) -> (u64, u64) {
 async fn relayed_messages_arrive_whole_and_in_order_both_ways() {
     let flags = [&["--no-handoff", "--stop-timeout", "100ms"], &NO_RATE_LIMITS[..]].concat();
     let cluster = start_game(&flags).await;
-    let mut ann = cluster.player("Ann").await;
-    let seat = ann.seat("create", json!({})).await;
-    let mut anns = take(&cluster, &seat).await;
+    let mut anns = cluster.player("Ann").await.enter("create", json!({})).await;
     for n in 0..900 {
         anns.emit("log", json!({ "n": n }));
     }
@@ -57,7 +48,7 @@ async fn relayed_messages_arrive_whole_and_in_order_both_ways() {
 }
 
 #[tokio::test]
-async fn a_connection_that_the_lobby_has_served_already_is_relayed() {
+async fn a_connection_already_served_by_the_lobby_is_relayed() {
     let cluster = handing_off(&["--stop-timeout", "100ms"]).await;
     let room = open_room(&cluster).await;
     let mut raw = Raw::connect(&cluster.url).await;
@@ -74,7 +65,7 @@ async fn a_connection_that_the_lobby_has_served_already_is_relayed() {
 }
 
 #[tokio::test]
-async fn what_is_no_websocket_or_has_no_room_is_refused_and_the_connection_lives_on() {
+async fn invalid_upgrades_are_refused_and_the_connection_stays_open() {
     let cluster = start_game(&["--no-handoff"]).await;
     let room = open_room(&cluster).await;
     let mut raw = Raw::connect(&cluster.url).await;
@@ -93,14 +84,12 @@ async fn what_is_no_websocket_or_has_no_room_is_refused_and_the_connection_lives
 }
 
 #[tokio::test]
-async fn a_relayed_connection_ends_with_its_room_and_with_its_browser() {
+async fn a_relayed_connection_ends_with_its_room_and_with_its_client() {
     let cluster = start_game(&["--no-handoff"]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
-    let anns_seat = ann.seat("create", json!({})).await;
-    let room = &anns_seat["room"];
-    let bobs_seat = bob.seat("join", json!({ "room": room })).await;
-    let mut anns = take(&cluster, &anns_seat).await;
-    let bobs = take(&cluster, &bobs_seat).await;
+    let mut anns = ann.enter("create", json!({})).await;
+    let room = &anns.event("joined").await["room"];
+    let bobs = bob.enter("join", json!({ "room": room })).await;
     anns.event("player_joined").await;
     drop(bobs);
     assert_eq!(
@@ -116,7 +105,7 @@ async fn a_relayed_connection_ends_with_its_room_and_with_its_browser() {
 }
 
 #[tokio::test]
-async fn a_websocket_that_announces_a_body_is_refused() {
+async fn an_upgrade_request_with_a_body_is_refused() {
     let cluster = start_game(&["--no-handoff"]).await;
     let room = open_room(&cluster).await;
     for body in ["Content-Length: 1", "Transfer-Encoding: chunked"] {
@@ -127,7 +116,7 @@ async fn a_websocket_that_announces_a_body_is_refused() {
 }
 
 #[tokio::test]
-async fn a_room_that_hangs_before_it_answers_is_told_to_the_browser() {
+async fn a_hung_room_is_reported_to_the_client_as_bad_gateway() {
     let cluster = start_game(&["--no-handoff"]).await;
     let room = open_room(&cluster).await;
     kill_process(cluster.process_of(&room).await, Signal::STOP).expect("it runs");
@@ -138,10 +127,10 @@ async fn a_room_that_hangs_before_it_answers_is_told_to_the_browser() {
 }
 
 #[tokio::test]
-async fn whatever_a_room_answers_the_browser_hears_in_time_and_nothing_is_left() {
+async fn bad_answers_of_a_room_reach_the_client_as_errors_and_leave_nothing() {
     let ways = ["silence", "half", "garbage", "endless", "large", "end"];
     join_all(ways.map(async |how| {
-        let cluster = hostile(how).await;
+        let cluster = faulty(how).await;
         let room = open_room(&cluster).await;
         let before = cluster.descriptors();
         let mut raw = Raw::connect(&cluster.url).await;
@@ -155,8 +144,8 @@ async fn whatever_a_room_answers_the_browser_hears_in_time_and_nothing_is_left()
 }
 
 #[tokio::test]
-async fn a_room_that_does_not_read_does_not_keep_a_browser_that_is_gone() {
-    let cluster = hostile("deaf").await;
+async fn a_room_that_does_not_read_does_not_keep_a_closed_connection() {
+    let cluster = faulty("deaf").await;
     let room = open_room(&cluster).await;
     let before = cluster.descriptors();
     let mut raw = Raw::connect(&cluster.url).await;
@@ -169,8 +158,8 @@ async fn a_room_that_does_not_read_does_not_keep_a_browser_that_is_gone() {
 }
 
 /// A cluster whose rooms answer browsers in a bad way.
-async fn hostile(how: &str) -> TestLobby {
-    start_game_with(&["--no-handoff", "--pool", "0"], &[("HOSTILE", how)]).await
+async fn faulty(how: &str) -> TestLobby {
+    start_game_with(&["--no-handoff", "--pool", "0"], &[("FAULTY", how)]).await
 }
 
 async fn open_room(cluster: &TestLobby) -> Value {

@@ -18,7 +18,7 @@ async fn two(cluster: &TestLobby) -> (Client, Client) {
 }
 
 #[tokio::test]
-async fn bytes_come_to_a_room_and_go_to_everyone_in_it() {
+async fn a_room_receives_and_broadcasts_bytes() {
     let cluster = start_game(&[]).await;
     let (mut anns, mut bobs) = two(&cluster).await;
     for bytes in [vec![], vec![0], (0..=255).collect::<Vec<u8>>(), vec![7; 60 * 1024]] {
@@ -29,7 +29,7 @@ async fn bytes_come_to_a_room_and_go_to_everyone_in_it() {
 }
 
 #[tokio::test]
-async fn a_room_sends_bytes_to_one_to_all_and_to_those_who_are_quick_enough() {
+async fn a_room_sends_bytes_to_one_player_to_all_and_volatile() {
     let cluster = start_game(&[]).await;
     let (mut anns, mut bobs) = two(&cluster).await;
     anns.ask("bytes", json!({ "n": 5 })).await.expect("sent");
@@ -51,7 +51,7 @@ async fn a_room_sends_bytes_to_one_to_all_and_to_those_who_are_quick_enough() {
 }
 
 #[tokio::test]
-async fn bytes_and_words_of_one_player_stay_in_order() {
+async fn binary_and_json_events_of_one_player_stay_in_order() {
     let cluster = start_game(&NO_RATE_LIMITS).await;
     let (mut anns, mut bobs) = two(&cluster).await;
     for n in 0..200_u8 {
@@ -67,7 +67,7 @@ async fn bytes_and_words_of_one_player_stay_in_order() {
 }
 
 #[tokio::test]
-async fn bytes_that_belong_to_no_event_or_to_another_are_refused() {
+async fn unexpected_attachments_are_refused() {
     let cluster = start_game(&[]).await;
     let (mut anns, mut bobs) = two(&cluster).await;
     // Without bytes it is an event like any other, and no enum has one of this name.
@@ -89,7 +89,7 @@ async fn bytes_that_belong_to_no_event_or_to_another_are_refused() {
 }
 
 #[tokio::test]
-async fn garbage_with_bytes_ends_at_most_the_connection_that_sent_it() {
+async fn invalid_binary_packets_end_at_most_their_own_connection() {
     let cluster = start_game(&[]).await;
     let mut boss = cluster.player("Boss").await;
     let mut stays = boss.enter("create", json!({})).await;
@@ -122,7 +122,7 @@ async fn garbage_with_bytes_ends_at_most_the_connection_that_sent_it() {
 }
 
 #[tokio::test]
-async fn bytes_that_wait_for_more_are_not_more_than_a_message_may_be() {
+async fn incomplete_binary_packets_are_bounded_by_the_message_limit() {
     let cluster = start_game(&[]).await;
     let parts = |count: usize| format!(r#"45{count}-["binary",{PLACEHOLDER}]"#);
     for (count, frames) in [(16, &[100_000, 100_000, 100_000][..]), (17, &[])] {
@@ -138,7 +138,7 @@ async fn bytes_that_wait_for_more_are_not_more_than_a_message_may_be() {
 }
 
 #[tokio::test]
-async fn the_lobby_takes_no_bytes() {
+async fn the_lobby_refuses_binary_events() {
     let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let answer = ann.lobby().ask_binary(&[1, 2, 3]).await;

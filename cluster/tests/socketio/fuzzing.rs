@@ -55,7 +55,7 @@ const PACKETS: &[&str] = &[
 ];
 
 #[tokio::test]
-async fn whatever_connections_say_others_play_on_and_nothing_is_left_of_them() {
+async fn random_connections_disturb_nobody_and_leave_nothing_behind() {
     let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let mut anns = ann.enter("create", json!({ "capacity": 1 + CROWD })).await;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::common::{NO_RATE_LIMITS, start_game};
 
 #[tokio::test]
-async fn ten_thousand_messages_arrive_in_the_order_in_which_they_were_sent() {
+async fn ten_thousand_messages_arrive_in_order() {
     let cluster = start_game(&NO_RATE_LIMITS).await;
     let mut room = cluster.player("Ann").await.enter("create", json!({})).await;
     // A connection may be so many messages ahead of its room; who waits now and then stays below
@@ -20,7 +20,7 @@ async fn ten_thousand_messages_arrive_in_the_order_in_which_they_were_sent() {
 }
 
 #[tokio::test]
-async fn the_last_words_of_one_who_leaves_arrive_however_much_is_said_to_him() {
+async fn the_last_events_of_a_leaving_player_arrive_despite_heavy_outbound_traffic() {
     let cluster = start_game(&NO_RATE_LIMITS).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut anns = ann.enter("create", json!({})).await;
@@ -43,7 +43,7 @@ async fn the_last_words_of_one_who_leaves_arrive_however_much_is_said_to_him() {
 }
 
 #[tokio::test]
-async fn two_players_messages_do_not_mix_up_either_ones_order() {
+async fn the_messages_of_each_of_two_players_stay_in_order() {
     let cluster = start_game(&NO_RATE_LIMITS).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut anns = ann.enter("create", json!({})).await;
@@ -81,7 +81,7 @@ async fn a_flood_harms_only_the_connection_that_it_comes_from() {
 }
 
 #[tokio::test]
-async fn a_room_is_told_also_what_was_said_before_it_was_ready() {
+async fn messages_to_a_room_that_is_not_ready_are_delivered_later() {
     let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let mut boss = cluster.player("Boss").await;
@@ -95,7 +95,7 @@ async fn a_room_is_told_also_what_was_said_before_it_was_ready() {
 }
 
 #[tokio::test]
-async fn the_lobby_hears_what_a_room_says_in_order() {
+async fn messages_of_a_room_reach_the_lobby_in_order() {
     let cluster = start_game(&NO_RATE_LIMITS).await;
     let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
     let mut client = ann.enter("create", json!({})).await;
@@ -109,7 +109,7 @@ async fn the_lobby_hears_what_a_room_says_in_order() {
 }
 
 #[tokio::test]
-async fn what_is_too_large_for_the_lobby_is_not_sent_and_harms_nobody() {
+async fn a_message_too_large_for_the_channel_is_not_sent_and_harms_nobody() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
     let mut client = ann.enter("create", json!({})).await;
@@ -124,7 +124,7 @@ async fn what_is_too_large_for_the_lobby_is_not_sent_and_harms_nobody() {
 }
 
 #[tokio::test]
-async fn what_a_room_prints_is_in_the_lobbys_log_with_its_id() {
+async fn the_output_of_a_room_is_in_the_lobbys_log_with_its_id() {
     let cluster = start_game(&[]).await;
     let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
     let room = client.event("joined").await["room"].take();
@@ -136,7 +136,7 @@ async fn what_a_room_prints_is_in_the_lobbys_log_with_its_id() {
 }
 
 #[tokio::test]
-async fn why_a_room_panicked_is_in_the_log() {
+async fn the_panic_message_of_a_room_is_logged() {
     let cluster = start_game(&[]).await;
     let client = cluster.player("Ann").await.enter("create", json!({})).await;
     client.emit("panic", json!({}));

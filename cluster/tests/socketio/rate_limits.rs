@@ -24,7 +24,7 @@ fn a_second_of(length: usize) -> usize {
 }
 
 #[tokio::test]
-async fn who_says_too_much_in_a_second_is_refused_and_then_heard_more_slowly() {
+async fn a_client_over_its_rate_is_refused_and_then_throttled() {
     let cluster = cluster().await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut anns = ann.enter("create", json!({})).await;
@@ -55,7 +55,7 @@ async fn hears_of_it(flood: &mut Client, (event, data): (&str, Value), neighbour
 }
 
 #[tokio::test]
-async fn what_is_no_event_counts_as_well() {
+async fn packets_that_are_no_events_count_against_the_rate() {
     let ping = [0x89, 0x80, 0, 0, 0, 0];
     let alive = [0x81, 0x80 | 1, 0, 0, 0, 0, b'3'];
     let other_namespace = [&[0x81, 0x80 | 5, 0, 0, 0, 0][..], b"40/x,"].concat();
@@ -76,7 +76,7 @@ async fn what_is_no_event_counts_as_well() {
 }
 
 #[tokio::test]
-async fn what_one_says_is_his_and_not_his_connection_s() {
+async fn the_rate_limit_belongs_to_the_player_not_the_connection() {
     let cluster = start_game(&["--events-per-second", "1"]).await;
     let mut ann = cluster.player("Ann").await;
     ann.back().await;

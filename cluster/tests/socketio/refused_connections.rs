@@ -23,7 +23,7 @@ async fn refused(cluster: &TestLobby, said: &str, ticket: &Value) -> u16 {
 }
 
 #[tokio::test]
-async fn a_websocket_that_is_refused_does_not_live_on() {
+async fn a_refused_websocket_is_closed() {
     let text_frame = "\u{1}\u{0}";
     for flags in [&[][..], &["--no-handoff"]] {
         let cluster = start_game(flags).await;
@@ -61,7 +61,7 @@ async fn a_websocket_that_is_refused_does_not_live_on() {
 }
 
 #[tokio::test]
-async fn a_player_who_was_replaced_cannot_go_on_over_the_same_connection() {
+async fn a_replaced_player_cannot_continue_over_the_same_connection() {
     let cluster = start_game(&[]).await;
     let ann = cluster.player("Ann").await;
     let auth = json!({ "token": ann.token });

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::common::start_game;
 
 #[tokio::test]
-async fn one_who_is_not_registered_is_refused() {
+async fn an_unregistered_client_is_refused() {
     let cluster = start_game(&[]).await;
     let mut visitor = cluster.visitor().await;
     for (event, data) in [("list", json!({})), ("join", json!({ "room": "1" })), ("no", json!({}))]
@@ -20,7 +20,7 @@ async fn one_who_is_not_registered_is_refused() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_understood_is_refused_with_and_without_an_ack() {
+async fn malformed_events_are_refused_with_and_without_an_ack() {
     let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     cannot_understand(ann.lobby(), "join").await;
@@ -59,7 +59,7 @@ async fn no_data_and_null_and_an_empty_object_are_the_same() {
 }
 
 #[tokio::test]
-async fn an_answer_can_be_a_value_or_come_later() {
+async fn an_answer_can_be_immediate_or_deferred() {
     let cluster = start_game(&[]).await;
     let mut room = cluster.player("Ann").await.enter("create", json!({})).await;
     assert_eq!(room.ask("echo", json!({ "n": 7 })).await, Ok(json!(7)));
@@ -69,7 +69,7 @@ async fn an_answer_can_be_a_value_or_come_later() {
 }
 
 #[tokio::test]
-async fn timers_and_computations_come_back_and_one_that_panics_says_so() {
+async fn timers_and_computations_call_back_and_panics_are_reported() {
     let cluster = start_game(&[]).await;
     let mut room = cluster.player("Ann").await.enter("create", json!({})).await;
     room.ask("after", json!({ "n": 1, "ms": 20 })).await.expect("a timer");
@@ -81,7 +81,7 @@ async fn timers_and_computations_come_back_and_one_that_panics_says_so() {
 }
 
 #[tokio::test]
-async fn a_hook_of_the_lobby_that_panics_harms_nobody() {
+async fn a_panic_in_a_lobby_hook_harms_nobody() {
     let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     assert_eq!(ann.ask("panic", json!({})).await, Err("internal".into()));
@@ -89,7 +89,7 @@ async fn a_hook_of_the_lobby_that_panics_harms_nobody() {
 }
 
 #[tokio::test]
-async fn garbage_ends_at_most_the_connection_that_sent_it() {
+async fn invalid_packets_end_at_most_their_own_connection() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let garbage =
@@ -111,7 +111,7 @@ async fn garbage_ends_at_most_the_connection_that_sent_it() {
 }
 
 #[tokio::test]
-async fn those_who_watch_the_rooms_hear_of_changes() {
+async fn watchers_of_the_room_list_are_told_of_changes() {
     let cluster = start_game(&["--stop-timeout", "300ms"]).await;
     let (mut ann, mut visitor) = (cluster.player("Ann").await, cluster.visitor().await);
     visitor.ask("watch_rooms", json!({})).await.expect("anyone may watch");

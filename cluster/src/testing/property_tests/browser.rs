@@ -36,7 +36,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn whatever_a_browser_says_is_a_request_or_a_refusal(text in packet()) {
+    fn any_packet_is_a_request_or_a_refusal(text in packet()) {
         let RawEvent { name, data, .. } = RawEvent::parse(&text, None, true);
         match data {
             Ok(data) => {

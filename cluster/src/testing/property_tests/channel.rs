@@ -19,14 +19,14 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn a_lobby_survives_whatever_a_room_says(
+    fn a_lobby_survives_any_frames_of_a_room(
         bytes in stream(frames_from_room()), pieces in vec(1..20_000_usize, 1..8),
     ) {
         hear::<FromRoom>(&bytes, &pieces)?;
     }
 
     #[test]
-    fn a_room_survives_whatever_a_lobby_says(
+    fn a_room_survives_any_frames_of_the_lobby(
         bytes in stream(frames_to_room()), pieces in vec(1..20_000_usize, 1..8),
     ) {
         hear::<ToRoom>(&bytes, &pieces)?;
@@ -131,7 +131,7 @@ fn hear<T: DeserializeOwned + Serialize>(
     RUNTIME.block_on(async {
         let (near, mut far) = UnixStream::pair().expect("a pair");
         let (_sender, receiver) = channel::open(near);
-        let mut receiver = receiver.taking_sockets();
+        let mut receiver = receiver.accepting_sockets();
         let say = async {
             let (mut rest, mut pieces) = (bytes, pieces.iter().cycle());
             while let (Some(piece), false) = (pieces.next(), rest.is_empty()) {

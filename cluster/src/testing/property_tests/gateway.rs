@@ -19,7 +19,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn more_bytes_never_change_what_was_peeked(
+    fn peeking_at_a_request_is_consistent_and_never_wrong(
         bytes in prop_oneof![
             request().prop_map(String::into_bytes),
             mutated(request().prop_map(String::into_bytes)),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     process::{
         channel::{FromRoom, ReservedSeat},
-        supervisor::verdict,
+        supervisor::announced_exit,
     },
     room::{
         core::{Core, Effect},
@@ -150,8 +150,8 @@ impl<R: Room> TestRoom<R> {
         self.apply();
         if let Life::Open(core) = std::mem::replace(&mut self.life, Life::Ending) {
             let (ended, room) = self.runtime.block_on(core.dispose());
-            let verdict = verdict(&ended).expect("it has ended");
-            self.life = Life::Over(Box::new(room), verdict);
+            let exit = announced_exit(&ended).expect("it has ended");
+            self.life = Life::Over(Box::new(room), exit);
             self.tasks = SelectAll::new();
         }
     }

@@ -1,6 +1,5 @@
-//! A player in the storm: sends requests to the room again and again and reports any failure at
-//! once. When the connection is lost, the player returns to the lobby, as a page does, and waits
-//! there for the next room.
+//! A player in the test: he asks his room again and again, and says at once if that goes wrong. When he
+//! loses his connection he goes to the lobby, as a page does, and waits there for the next room.
 
 use std::{
     sync::{
@@ -17,30 +16,30 @@ use tokio::{
     time::sleep,
 };
 
-/// Between an answer and the next question. Two processors carry five hundred players who ask that
-/// often, in a debug build, and have time for the faults.
-const STEP: Duration = Duration::from_millis(400);
+/// Between an answer and the next question. Two processors carry five hundred players who ask that often,
+/// in a debug build, and have time for the faults.
+const REQUEST_INTERVAL: Duration = Duration::from_millis(400);
 /// Who finds no lobby tries again; no page would wait less.
-const AGAIN: Duration = Duration::from_millis(100);
+const RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// What all guests share.
-pub struct World {
+/// What all players share.
+pub struct Shared {
     pub url: String,
     /// What went wrong first, of all that must not.
-    pub harm: watch::Sender<Option<String>>,
+    pub failure: watch::Sender<Option<String>>,
     /// Who is in the lobby again.
-    pub back: mpsc::UnboundedSender<Back>,
+    pub back: mpsc::UnboundedSender<BackInLobby>,
     /// How many lobbies have been started.
     pub lobbies: AtomicU64,
     /// How long answers took.
-    pub trips: Mutex<Vec<Duration>>,
+    pub round_trips: Mutex<Vec<Duration>>,
 }
 
-impl World {
-    pub fn harmed(&self, what: String) {
-        self.harm.send_if_modified(|harm| {
-            let first = harm.is_none();
-            harm.get_or_insert(what);
+impl Shared {
+    pub fn fail(&self, what: String) {
+        self.failure.send_if_modified(|failure| {
+            let first = failure.is_none();
+            failure.get_or_insert(what);
             first
         });
     }
@@ -48,7 +47,7 @@ impl World {
 
 /// Somebody is in the lobby again.
 #[derive(Debug)]
-pub struct Back {
+pub struct BackInLobby {
     pub id: Value,
     /// As the lobby's `welcome` has it.
     pub returned: Value,
@@ -59,17 +58,17 @@ pub struct Back {
     pub at: Instant,
 }
 
-pub struct Guest {
+pub struct BackgroundPlayer {
     pub you: Value,
     orders: mpsc::UnboundedSender<Order>,
-    life: Arc<Life>,
+    status: Arc<Status>,
 }
 
 #[derive(Default)]
-struct Life {
+struct Status {
     answers: AtomicU64,
-    /// The room is about to fail: the connection may be lost.
-    may_fall: AtomicBool,
+    /// His room comes to failure: he may lose his connection.
+    may_disconnect: AtomicBool,
 }
 
 enum Order {
@@ -78,24 +77,24 @@ enum Order {
     Ask(String, Value, oneshot::Sender<Value>),
 }
 
-impl Guest {
+impl BackgroundPlayer {
     /// A new player, who waits in the lobby.
-    pub async fn register(world: Arc<World>, name: &str) -> Guest {
-        let TestPlayer { you, token, lobby, .. } = TestPlayer::register(&world.url, name).await;
+    pub async fn register(shared: Arc<Shared>, name: &str) -> BackgroundPlayer {
+        let TestPlayer { you, token, lobby, .. } = TestPlayer::register(&shared.url, name).await;
         let (orders, ordered) = mpsc::unbounded_channel();
-        let life = Arc::new(Life::default());
-        let body = Body { world, you: you.clone(), token, life: life.clone() };
+        let status = Arc::new(Status::default());
+        let body = PlayerTask { shared, you: you.clone(), token, status: status.clone() };
         tokio::spawn(body.live(lobby.expect("in the lobby"), ordered));
-        Guest { you, orders, life }
+        BackgroundPlayer { you, orders, status }
     }
 
     pub fn join(&self, room: &Value) {
-        self.may_fall(false);
+        self.may_disconnect(false);
         self.order(Order::Join(room.clone()));
     }
 
-    pub fn may_fall(&self, whether: bool) {
-        self.life.may_fall.store(whether, Relaxed);
+    pub fn may_disconnect(&self, whether: bool) {
+        self.status.may_disconnect.store(whether, Relaxed);
     }
 
     pub fn emit(&self, event: &str, data: Value) {
@@ -112,7 +111,7 @@ impl Guest {
 
     /// How many good answers have arrived.
     pub fn answers(&self) -> u64 {
-        self.life.answers.load(Relaxed)
+        self.status.answers.load(Relaxed)
     }
 
     fn order(&self, order: Order) {
@@ -121,14 +120,14 @@ impl Guest {
 }
 
 /// What the guest's task has.
-struct Body {
-    world: Arc<World>,
+struct PlayerTask {
+    shared: Arc<Shared>,
     you: Value,
     token: String,
-    life: Arc<Life>,
+    status: Arc<Status>,
 }
 
-impl Body {
+impl PlayerTask {
     /// Until nobody gives orders any more.
     async fn live(self, mut lobby: Client, mut orders: mpsc::UnboundedReceiver<Order>) {
         loop {
@@ -147,7 +146,7 @@ impl Body {
             let mut client = match self.enter(&mut lobby, &room).await {
                 Ok(client) => client,
                 Err(why) => {
-                    self.world.harmed(format!("{} cannot join room {room}: {why}", self.you));
+                    self.shared.fail(format!("{} cannot join room {room}: {why}", self.you));
                     continue;
                 }
             };
@@ -155,9 +154,9 @@ impl Body {
             if self.play(&mut client, &mut orders).await.is_none() {
                 return client.leave().await;
             }
-            if !self.life.may_fall.load(Relaxed) {
+            if !self.status.may_disconnect.load(Relaxed) {
                 let unheard = client.unheard();
-                self.world.harmed(format!("{} lost room {room}: {unheard:?}", self.you));
+                self.shared.fail(format!("{} lost room {room}: {unheard:?}", self.you));
             }
             let told = client.try_event("reroute").await;
             drop(client);
@@ -172,7 +171,7 @@ impl Body {
         answer.get("ok").ok_or_else(|| answer.to_string())?;
         let mut reroute = lobby.event_where("reroute", |reroute| reroute["room"] == *room).await;
         if reroute["url"] == "" {
-            reroute["url"] = json!(self.world.url);
+            reroute["url"] = json!(self.shared.url);
         }
         Client::redeem(&reroute).await
     }
@@ -189,17 +188,17 @@ impl Body {
                 return Some(());
             };
             if answer != json!({ "ok": n }) {
-                self.world.harmed(format!("{} asked for {n} and got {answer}", self.you));
+                self.shared.fail(format!("{} asked for {n} and got {answer}", self.you));
             }
-            self.world.trips.lock().unwrap().push(asked.elapsed());
-            self.life.answers.fetch_add(1, Relaxed);
-            let mut pause = std::pin::pin!(sleep(STEP));
+            self.shared.round_trips.lock().unwrap().push(asked.elapsed());
+            self.status.answers.fetch_add(1, Relaxed);
+            let mut pause = std::pin::pin!(sleep(REQUEST_INTERVAL));
             loop {
                 tokio::select! {
                     () = &mut pause => break,
                     order = orders.recv() => match order? {
                         Order::Join(room) => {
-                            self.world.harmed(format!("{} is sent to {room} as well", self.you));
+                            self.shared.fail(format!("{} is sent to {room} as well", self.you));
                         }
                         Order::Emit(event, data) => client.emit(&event, data),
                         Order::Ask(event, data, to) => {
@@ -221,19 +220,19 @@ impl Body {
     async fn come_back(&self, told: Option<String>) -> Client {
         loop {
             let auth = json!({ "token": self.token });
-            let lobbies = self.world.lobbies.load(Relaxed);
-            if let Ok(mut lobby) = Client::connect(&self.world.url, auth).await
+            let lobbies = self.shared.lobbies.load(Relaxed);
+            if let Ok(mut lobby) = Client::connect(&self.shared.url, auth).await
                 && let Some(welcome) = lobby.try_event("welcome").await
             {
                 if welcome["you"] != self.you {
-                    self.world.harmed(format!("{} is somebody else now: {welcome}", self.you));
+                    self.shared.fail(format!("{} is not himself: {welcome}", self.you));
                 }
                 let (id, returned) = (self.you["id"].clone(), welcome["returned"].clone());
-                let back = Back { id, returned, told, lobby: lobbies, at: Instant::now() };
-                let _ = self.world.back.send(back);
+                let back = BackInLobby { id, returned, told, lobby: lobbies, at: Instant::now() };
+                let _ = self.shared.back.send(back);
                 return lobby;
             }
-            sleep(AGAIN).await;
+            sleep(RETRY_DELAY).await;
         }
     }
 }

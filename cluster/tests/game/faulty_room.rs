@@ -21,9 +21,9 @@ use rustix::{
 };
 use serde_json::{Value, json};
 
-/// Whether this room is the hostile one. `HOSTILE_ROOM` says which is, if not all are.
+/// Whether this room is the hostile one. `FAULTY_ROOM` says which is, if not all are.
 pub fn is_meant() -> bool {
-    let Ok(number) = std::env::var("HOSTILE_ROOM") else {
+    let Ok(number) = std::env::var("FAULTY_ROOM") else {
         return true;
     };
     // A look at the first frame: a room that is not meant reads it again.
