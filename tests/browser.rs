@@ -1,6 +1,5 @@
-//! The page in a real browser: headless Chromium, driven as a person would, against the program of
-//! a freshly generated project. A test starts a lobby and a browser of its own, waits for what must
-//! be seen, and never for a fixed time.
+//! The page in a real browser, headless Chromium, with the program of a freshly generated project.
+//! Each test starts its own lobby and browser, and waits for conditions, never for a fixed time.
 //!
 //! `CLUSTER_PROJECT=FOLDER cargo test --test browser` tests the project in that folder instead; `.`
 //! is this one. Screenshots are kept in `target/screenshots`.
