@@ -1,8 +1,9 @@
-//! Bots that play the arena, for who writes a client in another language: nothing here comes from the
-//! crate. All they know is the wire (cluster/docs/wire.md); Socket.IO is some digits before JSON.
+//! Bots that play the arena, for who writes a client in another language: nothing here comes from
+//! the crate. All they know is the wire (cluster/docs/wire.md); Socket.IO is some digits before
+//! JSON.
 //!
-//! `cargo run --example bot [URL [HOW_MANY]]`: the lobby, by default http://127.0.0.1:3000, and how many
-//! bots play, by default one. Ctrl-C ends them.
+//! `cargo run --example bot [URL [HOW_MANY]]`: the lobby, by default http://127.0.0.1:3000, and how
+//! many bots play, by default one. Ctrl-C ends them.
 
 use std::{env, error::Error, time::Duration};
 
@@ -32,7 +33,7 @@ async fn live(url: &str, name: String) {
     loop {
         match hop(url, &name, &mut token).await {
             Ok(reason) => println!("{name} is out of the room: {reason}"),
-            Err(error) => println!("{name} is on his way back: {error}"),
+            Err(error) => println!("{name} reconnects: {error}"),
         }
         // 6. Back to the lobby, but not everyone at once.
         time::sleep(Duration::from_millis(rand::random_range(0..JITTER))).await;
@@ -83,7 +84,8 @@ async fn in_the_lobby(url: &str, name: &str, token: &mut Option<String>) -> Resu
 
 /// Until the room lets the bot go: for what reason.
 async fn in_the_room(url: &str, name: &str, reroute: &Value) -> Result<String> {
-    // 5. An empty url is the lobby's own. The lobby's connection has ended by now: one at a time will do.
+    // 5. An empty url is the lobby's own. The lobby's connection has ended by now: one at a time
+    //    will do.
     let at = reroute["url"].as_str().filter(|at| !at.is_empty()).unwrap_or(url);
     let path = reroute["path"].as_str().unwrap_or_default();
     let mut room = Line::connect(at, path, json!({ "ticket": reroute["ticket"] })).await?;
@@ -119,7 +121,8 @@ struct Line {
 
 enum Heard {
     Event(String, Value),
-    /// To what was asked: here one thing after the other, so there is no need to look at its number.
+    /// To what was asked: here one thing after the other, so there is no need to look at its
+    /// number.
     Answer(Value),
 }
 

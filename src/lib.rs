@@ -1,5 +1,6 @@
-//! Your lobby and your rooms: `server.rs` (people), `room_manager.rs` (which room a player gets), `room.rs`
-//! (one room), `messages.rs` (message types), and `static/client.js` (the page). `rg HOOK` shows the places.
+//! Your lobby and your rooms: `server.rs` (people), `room_manager.rs` (which room a player gets),
+//! `room.rs` (one room), `messages.rs` (message types), and `static/client.js` (the page). `rg HOOK`
+//! finds every hook.
 
 pub mod defaults;
 pub mod messages;

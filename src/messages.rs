@@ -1,7 +1,7 @@
-//! Message types: browser and lobby, browser and room, lobby and room. The variant of an enum, in
-//! snake_case, is the name of an event; what it holds is the event's data.
+//! Message types: browser and lobby, browser and room, lobby and room. A variant, in snake_case, is
+//! the name of an event; its fields are the event's data.
 //!
-//! A lobby in development writes them to `static/messages.d.ts`, against which `npm run check` holds
+//! A lobby in development writes them to `static/messages.d.ts`, with which `npm run check` checks
 //! the page.
 
 use cluster::PlayerId;

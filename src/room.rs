@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use cluster::{Answer, Leave, Player, PlayerId, Refusal, Room, RoomContext, ok};
+use cluster::{Answer, LeaveReason, Player, PlayerId, Refusal, Room, RoomContext, ok};
 use rand::RngExt as _;
 
 use crate::messages::{Dot, Options, RoomEvent, RoomRequest, ToLobby};
@@ -55,7 +55,7 @@ impl Room for Arena {
     }
 
     // HOOK: a player has left.
-    fn on_leave(&mut self, _: &RoomContext<Self>, player: &Player, _why: Leave) {
+    fn on_leave(&mut self, _: &RoomContext<Self>, player: &Player, _reason: LeaveReason) {
         self.dots.remove(&player.id);
     }
 

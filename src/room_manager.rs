@@ -41,9 +41,9 @@ impl RoomManager<Arena> for Server {
 
     // HOOK: a room has ended.
     fn on_room_exit(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<Options>, exit: Exit) {
-        // Of a game that was won the room has told already.
+        // `on_room_message` has announced a game that was won.
         if exit != Exit::Finished {
-            let text = format!("{} is over ({})", room.options.title, exit.reason());
+            let text = format!("{} is over: the room {exit}.", room.options.title);
             lobby.broadcast(LobbyEvent::News { text });
         }
     }

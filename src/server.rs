@@ -1,5 +1,5 @@
-//! People: who may enter the lobby, and what they ask there. The lobby calls the hooks one at a time.
-//! The hooks for rooms are in `room_manager.rs`.
+//! People: who may enter the lobby, and what they ask there. The lobby calls the hooks one at a
+//! time. The hooks for rooms are in `room_manager.rs`.
 
 use cluster::{Answer, Lobby, LobbyContext, Player, refuse};
 
@@ -21,7 +21,7 @@ impl Lobby for Server {
     type Request = LobbyRequest;
     type Event = LobbyEvent;
 
-    // HOOK: a request of a player. `play` and `join` are answered already.
+    // HOOK: a request of a player. The structure answers `play` and `join`.
     fn on_request(
         &mut self,
         lobby: &LobbyContext<Self>,

@@ -1,5 +1,5 @@
 // @ts-check
-/** The arena: draws what the room says, and turns keys and touches into a way to go. */
+/** The arena: draws the room's state, and turns keys and touches into a direction. */
 
 /** @import { Dot } from "./messages.d.ts" */
 /** @import { PlayerHere } from "/cluster/types.d.ts" */
@@ -12,18 +12,18 @@ const LEFT = [-1, 0], RIGHT = [1, 0], UP = [0, -1], DOWN = [0, 1];
 const KEYS = /** @type {Record<string, number[]>} */ ({
   ArrowLeft: LEFT, ArrowRight: RIGHT, ArrowUp: UP, ArrowDown: DOWN, a: LEFT, d: RIGHT, w: UP, s: DOWN,
 });
-/** Pixels of the screen around the arena, for dots at its border and their names. */
+/** Margin in pixels, for dots at the border and their names. */
 const INSET = 34;
-/** Nearer than this to the finger, in fractions of the arena, a dot rests. */
+/** A dot this near to the finger stops; a fraction of the arena. */
 const NEAR = 0.015;
-/** How far a dot moves towards its new place with each frame: hides that the room ticks slower. */
+/** Fraction of the way to its new place that a dot moves in each frame: interpolates between ticks. */
 const SMOOTH = 0.35;
 
 let you = "";
 let steer = /** @type {(x: number, y: number) => void} */ (() => {});
 let dots = /** @type {Dot[]} */ ([]);
 let coin = [0.5, 0.5];
-/** Where the finger is. */
+/** The finger's position. */
 let target = /** @type {{ x: number, y: number } | null} */ (null);
 let names = /** @type {Map<string, string>} */ (new Map());
 const shown = /** @type {Map<string, Dot>} */ (new Map());
@@ -60,7 +60,7 @@ export const arena = {
   nameOf: (id) => names.get(id) ?? "?",
 };
 
-/** Everyone's color is made from his id. @param {string} id */
+/** A player's color, from the id. @param {string} id */
 const color = (id) => `hsl(${parseInt(id.slice(0, 6), 16) % 360} 65% 50%)`;
 
 /** @param {KeyboardEvent} event */
@@ -92,7 +92,7 @@ canvas.onpointerup = canvas.onpointercancel = () => {
   target = null;
 };
 
-/** Towards the finger, and no farther; once for each picture from the room, however often the finger moves. */
+/** Steers towards the finger, once for each state of the room, however often the finger moves. */
 function follow() {
   const me = dots.find(({ id }) => id === you);
   if (!target || !me) return;
@@ -104,7 +104,7 @@ function follow() {
 
 function draw() {
   requestAnimationFrame(draw);
-  // As many pixels as the screen has: sharp, and dots of the same size on a phone.
+  // Device pixels: a sharp picture, and dots of the same size on a phone.
   const zoom = devicePixelRatio;
   const [width, height] = [canvas.clientWidth * zoom, canvas.clientHeight * zoom].map(Math.round);
   if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];

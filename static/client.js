@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * What the page does in the lobby, on a reroute, in a room, and on the way back. Edit the hooks;
- * `cluster.js` calls them, `arena.js` draws the room, `dev-panel.js` shows what happens behind it all.
+ * The page: in the lobby, on a reroute, in a room, and on return. Edit the hooks; `cluster.js` calls
+ * them, `arena.js` draws the room, `dev-panel.js` shows the logs.
  */
 import { arena } from "./arena.js";
 import { Cluster } from "/cluster/cluster.js";
@@ -9,48 +9,48 @@ import { devPanel, notice, show } from "/cluster/dev-panel.js";
 
 /** @type {Cluster<import("./messages.d.ts").Messages>} */
 const cluster = new Cluster({
-  // HOOK: in the lobby, for the first time or again.
+  // HOOK: the player is in the lobby: first, again, or back from a room.
   lobbyEntered({ you, returned }) {
     show("lobby");
-    notice(returned ? `You are back from room ${returned.room}: ${returned.reason}.` : "");
+    notice(returned ? `${returned.reason.message} You are back in the lobby.` : "");
     if (you) chooseRoom(you);
     else enterName();
   },
 
-  // HOOK: the lobby says something.
+  // HOOK: an event of the lobby.
   lobbyEvent(event, data) {
     if (event === "rooms") showRooms(data);
     if (event === "news") $("news").textContent = data.text;
   },
 
-  // HOOK: about to go to a room. A promise is waited for: a countdown, an animation.
+  // HOOK: before a reroute to a room. A promise delays it: a countdown, an animation.
   reroute({ room }) {
     notice(`On the way to room ${room} …`);
   },
 
-  // HOOK: in the room.
+  // HOOK: the player has joined a room.
   roomEntered({ room, code, you }) {
     show("room");
     notice(`You are in room ${code ?? room}. Steer with the arrow keys or a finger, and take the coins.`);
     arena.enter(you, (x, y) => cluster.room.send("steer", { x, y }));
   },
 
-  // HOOK: the room says something.
+  // HOOK: an event of the room.
   roomEvent(event, data) {
     if (event === "state") arena.update(data.dots, data.coin);
     if (event === "scored") notice(`${arena.nameOf(data.player)} has ${data.score}.`);
   },
 
-  // HOOK: somebody came or left, or is away for a moment.
+  // HOOK: a player joined, left, disconnected or reconnected.
   playersChanged: (players) => arena.showPlayers(players),
 
-  // HOOK: out of the room.
-  roomLost: (reason) => notice(`Out of the room (${reason}); going back to the lobby …`),
+  // HOOK: the player is out of the room, and the client returns to the lobby.
+  roomLost: ({ message }) => notice(`${message} Going back to the lobby …`),
 
-  // HOOK: something was not granted; also why this page must stay put.
+  // HOOK: a request or the connection was refused.
   refused: ({ message }) => notice(message),
 
-  // HOOK: where the player is. Stopped: another window took over, or he was sent away.
+  // HOOK: where the player is. Stopped: another window took over, or the player was kicked.
   stateChanged(state) {
     if (state === "stopped") show("stopped");
   },
@@ -59,7 +59,7 @@ const cluster = new Cluster({
 /** @param {string} id @returns {any} */
 const $ = (id) => document.getElementById(id);
 
-/** Shows why something was refused. @param {Promise<any>} promise */
+/** Shows the message of a refusal. @param {Promise<any>} promise */
 const attempt = (promise) => promise.catch(({ message }) => notice(message));
 
 function enterName() {
@@ -81,7 +81,7 @@ const rows = /** @type {Map<string, any>} */ (new Map());
 
 /** @param {import("/cluster/types.d.ts").RoomInfo<import("./messages.d.ts").Options>[]} rooms */
 function showRooms(rooms) {
-  // Rows stay in place while their text changes, or a click would be lost now and then.
+  // Rows are updated in place: replacing one during a click would lose the click.
   const ids = new Set(rooms.map(({ room }) => room));
   for (const [id, row] of rows) if (!ids.has(id) && rows.delete(id)) row.remove();
   for (const { room, options, players, capacity, locked } of rooms) {

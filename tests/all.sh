@@ -70,7 +70,7 @@ export LIBFAKETIME
 has cargo-generate || CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --debug cargo-generate --version 0.23.14
 
 step "the structure's tests of connections again, relayed as on systems without handoff"
-CLUSTER_RELAY=true cargo test --workspace --locked --test cluster -- routing:: rooms:: socketio:: http:: \
+CLUSTER_NO_HANDOFF=true cargo test --workspace --locked --test cluster -- routing:: rooms:: socketio:: http:: \
   lobby::limits lobby::trust room::hook_panics process::isolation process::process_exit
 
 step "the wire"

@@ -52,7 +52,7 @@ fn the_first_player_with_enough_coins_wins_and_the_room_ends() {
     assert_eq!(arena.told_lobby().last(), Some(&ann_won));
     let heard: Vec<_> = arena.sent(&bob).into_iter().filter(|sent| !sent.volatile).collect();
     assert!(heard.iter().any(|sent| sent.data == json!({ "player": ann.id, "score": 1 })));
-    let goodbye = json!({ "to": "lobby", "reason": "finished" });
+    let goodbye = json!({ "to": "lobby", "reason": { "code": "finished" } });
     assert_eq!(heard.last().map(|sent| &sent.data), Some(&goodbye));
 }
 

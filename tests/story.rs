@@ -80,8 +80,14 @@ async fn a_killed_room_sends_its_players_back_and_makes_news() {
     let id = room.event("joined").await["room"].take();
     lobby.signal_room(&id, Signal::KILL).await;
     assert!(!room.end().await);
-    assert_eq!(ann.back().await["returned"], json!({ "room": id, "reason": "crashed" }));
-    assert_eq!(bob.lobby().event("news").await, json!({ "text": "Ann's is over (crashed)" }));
+    assert_eq!(
+        ann.back().await["returned"],
+        json!({ "room": id, "reason": { "code": "crashed" } })
+    );
+    assert_eq!(
+        bob.lobby().event("news").await,
+        json!({ "text": "Ann's is over: the room crashed." })
+    );
 }
 
 /// `examples/bot.rs` knows nothing but the wire.
@@ -96,7 +102,7 @@ async fn a_bot_plays_and_scores() {
     // Whatever ends the room, it plays on in the next one.
     let room = lobby.logged("room created").await["room"].take();
     lobby.signal_room(&room, Signal::KILL).await;
-    let over = json!({ "text": "Bot 1's arena is over (crashed)" });
+    let over = json!({ "text": "Bot 1's arena is over: the room crashed." });
     while bob.lobby().event("news").await != over {}
     assert_eq!(bob.lobby().event("news").await, score);
 }

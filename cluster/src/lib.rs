@@ -46,8 +46,8 @@ pub use crate::{
         scheduler::{Scheduler, Timer},
     },
     types::{
-        Answer, Exit, Leave, Message, Nothing, Player, PlayerId, Refusal, Reply, RoomId, deferred,
-        ok, refuse, reply,
+        Answer, Exit, LeaveReason, Message, Nothing, Player, PlayerId, Refusal, Reply, RoomId,
+        deferred, ok, refuse, reply,
     },
 };
 
@@ -138,8 +138,8 @@ impl<L: Lobby> Program<L> {
         self
     }
 
-    /// Runs this process in its role: the lobby, or one of the rooms that a lobby starts. An error is
-    /// one line on stderr and an exit status other than 0.
+    /// Runs this process in its role: the lobby, or one of the rooms that a lobby starts. An error
+    /// is printed to stderr, and the exit status is not 0.
     ///
     /// # Panics
     /// If no kind of room is registered.
@@ -151,8 +151,7 @@ impl<L: Lobby> Program<L> {
                 let kinds: Vec<_> = self.kinds.iter().map(|kind| kind.process).collect();
                 room::process::main(&kinds)
             }
-            _ => Settings::read(self.defaults)
-                .and_then(|settings| lobby::process::main(settings, self.kinds)),
+            _ => lobby::process::main(Settings::read(self.defaults), self.kinds),
         };
         result.unwrap_or_else(|error| {
             // Where nobody reads it, it is lost; `eprintln` would panic.

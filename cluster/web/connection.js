@@ -1,14 +1,14 @@
 // @ts-check
 /**
- * Structure, as `cluster.js`, which connects these again and again: the connections to the lobby and to
- * a room. What the page asks and says goes out through them, and comes in.
+ * Structure: the connections to the lobby and to a room, for requests and events. `cluster.js` gives
+ * them a new socket at each connect; listeners stay.
  */
 
 /** @import { Socket } from "socket.io-client" */
 /** @import { Args, DataOf, Names, PlayerHere, Reroute, Watcher } from "./types.d.ts" */
 
 /**
- * Calls code of the page's. What it throws, now or as a promise, is told on the console and goes no further.
+ * Calls the page's code. Logs what it throws, also asynchronously, and continues.
  * @template Result @param {() => Result} call @returns {Result | undefined}
  */
 export function safely(call) {
@@ -21,17 +21,14 @@ export function safely(call) {
   }
 }
 
-/** An answer that takes longer, in ms, does not come any more. */
-const PATIENCE = 30_000;
+/** Timeout in ms for the answer to a request. */
+const ANSWER_TIMEOUT = 30_000;
 
-/**
- * The connection to the lobby: listeners stay when sockets come and go.
- * @template Asked @template Heard
- */
+/** The connection to the lobby. @template Requests @template Events */
 export class Connection {
   /** @type {Socket | null} */ socket = null;
   /** @type {Map<string, Set<(data: any) => void>>} */ #listeners = new Map();
-  /** Answers that have not come yet. @type {Set<Promise<any>>} */ #asked = new Set();
+  /** Answers still to come. @type {Set<Promise<any>>} */ #pending = new Set();
   #watch;
 
   /** @param {"lobby" | "room"} name @param {Watcher} watch */
@@ -41,24 +38,24 @@ export class Connection {
   }
 
   /**
-   * Asks, and waits for the answer. Rejects with a {@link Refusal}, which is an Error.
-   * @template {Names<Asked>} Name @param {Name} event @param {Args<Asked, Name>} data
+   * Sends a request and waits for the answer. Rejects with an Error that is a {@link Refusal}.
+   * @template {Names<Requests>} Name @param {Name} event @param {Args<Requests, Name>} data
    * @returns {Promise<any>}
    */
   async request(event, ...data) {
     this.#watch(`asking: ${event}`, data[0]);
-    const answering = this.#ask(event, data[0] === undefined ? {} : data[0]);
-    this.#asked.add(answering);
-    const { ok, error } = await answering;
-    this.#asked.delete(answering);
+    const answer = this.#ask(event, data[0] === undefined ? {} : data[0]);
+    this.#pending.add(answer);
+    const { ok, error } = await answer;
+    this.#pending.delete(answer);
     this.#watch(`answer: ${event}`, error ? { error } : { ok });
     if (error) throw Object.assign(new Error(error.message), { event, code: error.code });
     return ok;
   }
 
   /**
-   * Says something, and does not wait. A refusal goes to the hook `refused`.
-   * @template {Names<Asked>} Name @param {Name} event @param {Args<Asked, Name>} data
+   * Sends a request and does not wait. A refusal goes to the hook `refused`.
+   * @template {Names<Requests>} Name @param {Name} event @param {Args<Requests, Name>} data
    */
   send(event, ...data) {
     this.#watch(`to ${this.name}: ${event}`, data[0]);
@@ -66,8 +63,9 @@ export class Connection {
   }
 
   /**
-   * Listens, also after a reroute or a lost connection. Returns a function that ends it.
-   * @template {Names<Heard>} Name @param {Name} event @param {(data: DataOf<Heard, Name>) => void} call
+   * Adds a listener, which stays across reroutes and reconnects. Returns a function that removes it.
+   * @template {Names<Events>} Name @param {Name} event
+   * @param {(data: DataOf<Events, Name>) => void} call
    */
   on(event, call) {
     const calls = this.#listeners.get(event) ?? new Set();
@@ -75,24 +73,24 @@ export class Connection {
     return () => void calls.delete(call);
   }
 
-  /** For the cluster: tells the listeners. @param {string} event @param {any} data */
-  heard(event, data) {
+  /** For cluster.js: calls the listeners. @param {string} event @param {any} data */
+  dispatch(event, data) {
     for (const call of [...this.#listeners.get(event) ?? []]) safely(() => call(data));
   }
 
-  /** For the cluster: cuts the connection. A room that keeps seats for a while keeps this one. */
+  /** For cluster.js: closes the connection. It counts as lost, so a room may keep the seat. */
   close() {
-    this.#fallSilent()?.io.engine?.close();
+    this.#detach()?.io.engine?.close();
   }
 
-  /** For the cluster: the same, but not before what was asked is answered. */
+  /** For cluster.js: the same, after all pending answers have come. */
   async finish() {
-    const socket = this.#fallSilent();
-    await Promise.all(this.#asked);
+    const socket = this.#detach();
+    await Promise.all(this.#pending);
     socket?.io.engine?.close();
   }
 
-  #fallSilent() {
+  #detach() {
     const socket = this.socket;
     this.socket = null;
     return socket?.off().offAny();
@@ -100,18 +98,18 @@ export class Connection {
 
   /** @param {string} event @param {unknown} data */
   async #ask(event, data) {
-    const gone = { error: { code: "not_connected", message: "There is no connection right now." } };
-    if (!this.socket?.connected) return gone;
-    return this.socket.timeout(PATIENCE).emitWithAck(event, data).catch(() => gone);
+    const failed = { error: { code: "not_connected", message: "There is no connection right now." } };
+    if (!this.socket?.connected) return failed;
+    return this.socket.timeout(ANSWER_TIMEOUT).emitWithAck(event, data).catch(() => failed);
   }
 }
 
-/** The connection to a room. @template Asked @template Heard @extends {Connection<Asked, Heard>} */
+/** The connection to a room. @template Requests @template Events @extends {Connection<Requests, Events>} */
 export class RoomConnection extends Connection {
-  /** The room that the player is in, or on the way to. @type {string | null} */ id = null;
-  /** What others need to join this private room. @type {string | null} */ code = null;
-  /** The id of the player for whom it was opened. @type {string | null} */ host = null;
-  /** Who is in the room. @type {PlayerHere[]} */ players = [];
+  /** The room, from the reroute on. @type {string | null} */ id = null;
+  /** A private room's code, with which others join. @type {string | null} */ code = null;
+  /** The id of the player who asked for the room. @type {string | null} */ host = null;
+  /** The players in the room. @type {PlayerHere[]} */ players = [];
 
   close() {
     super.close();
@@ -121,19 +119,19 @@ export class RoomConnection extends Connection {
 }
 
 /**
- * Whether a room may be there: at the lobby's host, on any port, or where the page's options say.
- * @param {Reroute} to @param {string} home the lobby's @param {string[]} [origins]
+ * Whether a reroute leads to the lobby's host, on any port, or to one of these origins.
+ * @param {Reroute} to @param {string} home the lobby's origin @param {string[]} [origins]
  */
-export function mayLeadTo({ url, path }, home, origins = []) {
+export function isAllowedReroute({ url, path }, home, origins = []) {
   if (!String(path).startsWith("/rooms/")) return false;
   if (!url) return true;
   const [room, lobby] = [parseUrl(url), parseUrl(home)];
   if (!room || !lobby) return false;
-  const noLessSafe = room.protocol === lobby.protocol || room.protocol === "https:";
-  return (room.hostname === lobby.hostname && noLessSafe) || origins.includes(room.origin);
+  const noDowngrade = room.protocol === lobby.protocol || room.protocol === "https:";
+  return (room.hostname === lobby.hostname && noDowngrade) || origins.includes(room.origin);
 }
 
-/** As `URL.parse`, which is newer than our browsers. @param {string} text @param {string} [base] */
+/** `URL.parse`, which older browsers do not have. @param {string} text @param {string} [base] */
 export function parseUrl(text, base) {
   try {
     return new URL(text, base);

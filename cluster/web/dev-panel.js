@@ -1,24 +1,24 @@
 // @ts-check
 /**
- * Shows how the system works: where the player is, this connection's details, and two logs with one
- * clock, the page's and (in development) the server's. A finished game may do without: delete its parts
- * of `index.html`, and what `client.js` imports from here.
+ * The development panel: where the player is, the connection's details, and the logs of the page and
+ * (in development) of the server, with one clock. A finished game can remove it: delete its parts of
+ * `index.html`, and the imports in `client.js`.
  */
 
 import { parseUrl } from "./connection.js";
 
 /** @param {string} id @returns {any} */
 const $ = (id) => document.getElementById(id);
-/** Lines that a log pane keeps. */
-const LINES = 300;
-/** Characters of an event's data that a line shows. */
-const LENGTH = 240;
-/** How long the page waits, in ms, before it asks for the server's log again. */
-const PAUSE = 1000;
-/** A request that takes longer, in ms, is given up. */
-const TIMEOUT = 5000;
+/** Lines kept in each log. */
+const MAX_LINES = 300;
+/** Characters of an event's data shown in a line. */
+const MAX_DATA = 240;
+/** How often the server's log is polled, in ms. */
+const POLL_INTERVAL = 1000;
+/** Timeout of such a request, in ms. */
+const POLL_TIMEOUT = 5000;
 
-/** Tells the player something. @param {string} text */
+/** Shows a message to the player. @param {string} text */
 export function notice(text) {
   $("notice").textContent = text;
 }
@@ -28,8 +28,8 @@ export function show(part) {
   for (const id of ["lobby", "room", "stopped"]) if ($(id)) $(id).hidden = id !== part;
 }
 
-/** A page may do without some of its buttons. @param {string} id @param {() => void} call */
-function on(id, call) {
+/** Handles clicks on a button, if the page has it. @param {string} id @param {() => void} call */
+function onClick(id, call) {
   if ($(id)) $(id).onclick = call;
 }
 
@@ -37,15 +37,15 @@ function on(id, call) {
 export function devPanel(cluster) {
   const as = Number(new URLSearchParams(location.search).get("as") ?? 1);
   if ($("another")) $("another").href = `?as=${as + 1}`;
-  on("drop", () => cluster.drop());
-  on("kill", () => fetch(`/dev/rooms/${cluster.room.id}/kill`, { method: "POST" }));
-  let last = "", row = 0;
+  onClick("drop", () => cluster.drop());
+  onClick("kill", () => fetch(`/dev/rooms/${cluster.room.id}/kill`, { method: "POST" }));
+  let last = "", repeats = 0;
   cluster.watch((what, detail) => {
-    // Of what comes many times a second, one line tells enough.
-    row = what === last ? row + 1 : 1;
+    // An event that comes many times a second gets two lines.
+    repeats = what === last ? repeats + 1 : 0;
     last = what;
-    if (row === 1) log("client-log", new Date(), what, detail);
-    if (row === 2) log("client-log", new Date(), `… and more of: ${what}`);
+    if (repeats === 0) log("client-log", new Date(), what, detail);
+    if (repeats === 1) log("client-log", new Date(), `… and more of: ${what}`);
     refresh(cluster, what === "lobby: reroute" ? detail : null);
   });
   watchServer();
@@ -55,7 +55,9 @@ export function devPanel(cluster) {
 function refresh(cluster, reroute) {
   const { state, you, room: { id: room } } = cluster;
   document.body.dataset.state = state;
-  const hop = { connecting: "you", lobby: "lobby", rerouting: "lobby", room: "room", stopped: "you" }[state];
+  const hop = {
+    connecting: "you", lobby: "lobby", rerouting: "lobby", room: "room", stopped: "you",
+  }[state];
   for (const item of document.querySelectorAll("[data-hop]")) {
     if (item.getAttribute("data-hop") === hop) item.setAttribute("aria-current", "step");
     else item.removeAttribute("aria-current");
@@ -75,26 +77,27 @@ function refresh(cluster, reroute) {
 }
 
 /**
- * In development the lobby tells what it and the rooms log. The page asks again and again: an answer without an
- * end would hold one of the six connections that a browser has to a host, and the seventh tab would not load.
+ * Polls the log of lobby and rooms, which the lobby serves in development. A streamed response would
+ * hold one of the browser's six connections to a host, and a seventh tab would not load.
  */
 async function watchServer() {
-  const development = await ask("/dev").then((answer) => answer.text());
+  const development = await get("/dev").then((answer) => answer.text());
   if (development !== "on") return;
   for (const part of document.querySelectorAll(".dev")) /** @type {any} */ (part).hidden = false;
-  for (let last = 0; ; await new Promise((resolve) => setTimeout(resolve, PAUSE))) {
+  for (let last = 0; ; await new Promise((resolve) => setTimeout(resolve, POLL_INTERVAL))) {
     if (document.hidden) continue;
-    // If the lobby is not there, the browser says so on the console.
-    const news = await ask(`/dev/log?after=${last}`).then((answer) => answer.json()).catch(() => null);
+    // The browser logs a failed request to the console.
+    const answer = await get(`/dev/log?after=${last}`).catch(() => null);
+    const news = await answer?.json().catch(() => null);
     for (const line of news?.lines ?? []) logLine(line);
     last = news?.last ?? last;
   }
 }
 
-/** A request that ends, whatever becomes of the lobby. @param {string} path */
-function ask(path) {
+/** A request with a timeout. @param {string} path */
+function get(path) {
   const controller = new AbortController();
-  setTimeout(() => controller.abort(), TIMEOUT);
+  setTimeout(() => controller.abort(), POLL_TIMEOUT);
   return fetch(path, { signal: controller.signal });
 }
 
@@ -105,7 +108,8 @@ function logLine(line) {
 }
 
 /**
- * @param {string} pane @param {Date} time @param {string} what @param {any} [detail] @param {string} [level]
+ * @param {string} pane @param {Date} time @param {string} what @param {any} [detail]
+ * @param {string} [level]
  */
 function log(pane, time, what, detail, level = "INFO") {
   const list = $(pane);
@@ -113,20 +117,20 @@ function log(pane, time, what, detail, level = "INFO") {
   const row = document.createElement("li");
   const clock = document.createElement("time");
   clock.textContent = time.toTimeString().slice(0, 8) + "." + String(time.getMilliseconds()).padStart(3, "0");
-  const data = inWords(detail);
-  const hidden = data.replace(/("(?:token|ticket)":")[^"]+/g, "$1…");
-  row.append(clock, ` ${what} ${hidden.length > LENGTH ? `${hidden.slice(0, LENGTH)} …` : hidden}`);
+  const data = format(detail).replace(/("(?:token|ticket)":")[^"]+/g, "$1…");
+  row.append(clock, ` ${what} ${data.length > MAX_DATA ? `${data.slice(0, MAX_DATA)} …` : data}`);
   row.dataset.level = level;
   list.append(row);
-  while (list.childElementCount > LINES) list.firstElementChild.remove();
+  while (list.childElementCount > MAX_LINES) list.firstElementChild.remove();
   if (atEnd) list.scrollTop = list.scrollHeight;
 }
 
 /** @param {any} detail */
-function inWords(detail) {
-  if (detail instanceof ArrayBuffer || ArrayBuffer.isView(detail)) return `${detail.byteLength} bytes`;
-  return detail && Object.keys(detail).length > 0 ? JSON.stringify(detail, short) : "";
+function format(detail) {
+  const isBinary = detail instanceof ArrayBuffer || ArrayBuffer.isView(detail);
+  if (isBinary) return `${detail.byteLength} bytes`;
+  return detail && Object.keys(detail).length > 0 ? JSON.stringify(detail, rounded) : "";
 }
 
-/** Three digits are enough to follow a number. @param {string} _ @param {any} value */
-const short = (_, value) => (typeof value === "number" ? Math.round(value * 1000) / 1000 : value);
+/** Rounds numbers to three decimals. @param {string} _ @param {any} value */
+const rounded = (_, value) => (typeof value === "number" ? Math.round(value * 1000) / 1000 : value);

@@ -1,12 +1,12 @@
 // @ts-check
 /**
  * The client libraries that a page needs: `io` and `Cookies`, as globals. The lobby serves them from
- * node_modules (`npm ci`), or leads to a CDN, which is not trusted: what has another hash does not run.
+ * node_modules (`npm ci`), or redirects to a CDN, whose files are checked against the hashes below.
  * The versions are in package.json; a new version needs a new hash here:
  * `openssl dgst -sha384 -binary FILE | base64`.
  */
 
-/** By the names of the globals. */
+/** By global name. */
 const LIBRARIES = {
   io: {
     file: "socket.io.min.js",
@@ -18,24 +18,23 @@ const LIBRARIES = {
   },
 };
 
-const HERE = import.meta.url;
-
 /** @typedef {keyof typeof LIBRARIES} Library */
 
-/** What neither the options nor the page have. @param {import("./types.d.ts").Options} options */
+/** The libraries that neither the options nor the page provide. @param {import("./types.d.ts").Options} options */
 export function missingLibraries({ io, storage }) {
   const needed = /** @type {Library[]} */ ([!io && "io", !storage && "Cookies"].filter(Boolean));
   return needed.filter((name) => !(name in globalThis));
 }
 
-/** Loads them into the page; rejects if one cannot be had. @param {Library[]} names */
+/** Loads them into the page; rejects if one cannot be loaded. @param {Library[]} names */
 export const loadLibraries = (names) => Promise.all(names.map(load));
 
 /** @param {Library} name */
 async function load(name) {
   const { file, integrity } = LIBRARIES[name];
-  const src = new URL(`libraries/${file}`, HERE).href;
-  const script = Object.assign(document.createElement("script"), { src, integrity, crossOrigin: "anonymous" });
+  const src = new URL(`libraries/${file}`, import.meta.url).href;
+  const script = document.createElement("script");
+  Object.assign(script, { src, integrity, crossOrigin: "anonymous" });
   await new Promise((resolve, reject) => {
     [script.onload, script.onerror] = [resolve, reject];
     document.head.append(script);

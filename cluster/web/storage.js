@@ -1,19 +1,18 @@
 // @ts-check
 /**
- * Structure, as `cluster.js`: the player's token. The page has it in memory, and a storage keeps it for the
- * next visit. A storage may be full, blocked or silent: whatever it does, the player stays the same player
- * until the page is closed.
+ * Structure: the player's token. The page has it in memory, and a storage keeps it for the next
+ * visit. If the storage fails, the player keeps their identity until the page is closed.
  */
 
 /** @import { Cookies, TokenStorage } from "./types.d.ts" */
 
-/** A storage that takes longer, in ms, is not waited for. */
+/** Timeout in ms for a call of the storage. */
 const TIMEOUT = 3000;
 
-/** The token in memory, in front of a storage. Nothing here throws or rejects; the console is told instead. */
+/** The token in memory, in front of a storage. Errors go to the console; nothing throws or rejects. */
 export class TokenCache {
   /** @type {string | undefined} */ #token;
-  /** Whether the storage works. One that has not taken the last change may have an old token: it is not read. */ #stored = true;
+  /** False after a failed change: the storage may have an old token, and is not read. */ #stored = true;
   #storage;
 
   /** @param {TokenStorage} storage */
@@ -21,11 +20,11 @@ export class TokenCache {
     this.#storage = storage;
   }
 
-  /** The storage's token, for another tab may have a newer one; or this page's. */
+  /** The storage's token, since another tab may have a newer one; else this page's. */
   async get() {
     const before = this.#token;
     const token = this.#stored ? await this.#ask("get") : undefined;
-    // Meanwhile the player may have registered, or logged out.
+    // The player may have registered or logged out meanwhile.
     if (this.#token !== before || !this.#stored) return this.#token;
     this.#stored = token !== undefined || !before;
     return (this.#token = token || before);
@@ -40,7 +39,7 @@ export class TokenCache {
     await this.#change("remove");
   }
 
-  /** Forgets it in this page alone: the storage may have another tab's already. */
+  /** Removes it from this page alone: the storage may have another tab's token. */
   drop() {
     this.#token = undefined;
   }
@@ -50,13 +49,13 @@ export class TokenCache {
     this.#token = token;
     this.#stored = false;
     if ((await this.#ask(what, token)) === undefined) return;
-    // Blocked cookies do not throw: they are just not there afterwards.
+    // Setting a blocked cookie does not throw, so read it back.
     this.#stored = (await this.#ask("get")) === (this.#token ?? "");
   }
 
   /**
-   * Calls the storage, before this returns, and resolves to what it answers: the token, "" for none, or
-   * `undefined` if the storage has failed.
+   * Calls the storage synchronously. Resolves to the token, to "" if there is none, or to
+   * `undefined` if the storage failed.
    * @param {keyof TokenStorage} what @param {string} [token] @returns {Promise<string | undefined>}
    */
   async #ask(what, token = "") {
@@ -64,7 +63,7 @@ export class TokenCache {
     answer.catch(console.error);
     /** @type {ReturnType<typeof setTimeout> | undefined} */ let timer;
     const late = new Promise((_, reject) => (timer = setTimeout(reject, TIMEOUT)));
-    late.catch(() => console.error(new Error(`The token's storage does not answer: ${what}.`)));
+    late.catch(() => console.error(new Error(`The token's storage timed out: ${what}.`)));
     try {
       const text = await Promise.race([answer, late]);
       return typeof text === "string" ? text : "";
@@ -77,8 +76,8 @@ export class TokenCache {
 }
 
 /**
- * The token in a cookie, for a year. Cookies are shared by all ports of a host, hence the port in the
- * name; `?as=2` in the address makes a second player in the same browser.
+ * The token in a cookie, for a year. All ports of a host share cookies, so the name has the port.
+ * `?as=2` in the address makes a second player in the same browser.
  * @param {Cookies} [jar]  js-cookie; default: the global one @returns {TokenStorage}
  */
 export function cookieStorage(jar) {
@@ -86,7 +85,7 @@ export function cookieStorage(jar) {
   const name = ["token", location.port, as].filter(Boolean).join("-");
   const secure = location.protocol === "https:";
   const globals = /** @type {{ Cookies: Cookies }} */ (/** @type {unknown} */ (globalThis));
-  // Looked for at each use: the page may load it later.
+  // Looked up at each use: the page may load it later.
   const there = () => jar ?? globals.Cookies;
   return {
     get: () => there().get(name),
@@ -96,11 +95,11 @@ export function cookieStorage(jar) {
 }
 
 /**
- * The token in `localStorage`, or in `sessionStorage`: for frames of other sites, which get no cookies.
+ * The token in `localStorage` or `sessionStorage`: for frames of other sites, which get no cookies.
  * @param {Storage} [store] @returns {TokenStorage}
  */
 export function webStorage(store) {
-  // Looked for at each use: where it is blocked, that alone throws.
+  // Looked up at each use: where it is blocked, reading the global throws.
   const there = () => store ?? localStorage;
   return {
     get: () => there().getItem("token") ?? undefined,

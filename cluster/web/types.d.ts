@@ -1,19 +1,22 @@
 /**
- * The types of the client: what the cluster says, what the page may do. `M` and `Options` are the page's own
- * messages, from its `messages.d.ts`. Nothing of this is there when the page runs.
+ * The types of the client, for editors and `npm run check`. `M` and `RoomInfo`'s `Options` are from
+ * the page's `messages.d.ts`.
  */
 export type Player = { id: string; name: string };
 /** `away`: the connection is lost, and the room keeps the seat for a while. */
 export type PlayerHere = Player & { away: boolean };
+/** Why a player left a room: a code for the page's code, a message for the player. */
+export type Reason = { code: string; message: string };
 /** From which room a player is back, and why. */
-export type Returned = { room: string; reason: string };
+export type Returned = { room: string; reason: Reason };
 export type Refusal = { event?: string; code: string; message: string };
-/** `token`: a new one, to be kept instead of the one before; `refused`: the token was not accepted. */
+/** `token` replaces the stored one; `refused`: the token was not accepted. */
 export type Welcome = {
-  version: number; you: Player | null; token: string | null; returned: Returned | null; refused: Refusal | null;
+  version: number; you: Player | null; token: string | null;
+  returned: Returned | null; refused: Refusal | null;
 };
 export type Reroute = { to: "room"; room: string; url: string; path: string; ticket: string };
-/** `host`: the id of the player for whom the lobby opened the room; `away`: the ids of those who dropped. */
+/** `host`: the id of the player who asked for the room; `away`: the ids of disconnected players. */
 export type Joined = {
   room: string; code: string | null; host: string | null; you: Player; players: Player[]; away: string[];
 };
@@ -25,28 +28,29 @@ export type RoomInfo<Options = any> = {
 
 export type State = "connecting" | "lobby" | "rerouting" | "room" | "stopped";
 
-/** What the page does; each is optional. What a hook throws is told on the console, and stops nothing. */
+/** The page's hooks, all optional. What a hook throws is logged to the console. */
 export type Hooks<M extends AnyMessages = AnyMessages> = {
-  /** In the lobby: first, again, or back from a room. */
+  /** In the lobby: for the first time, after a reconnect, or back from a room. */
   lobbyEntered?(welcome: Welcome): void;
-  /** The lobby says something. */
-  lobbyEvent?(...said: Said<FromLobby<M>>): void;
-  /** About to go to a room. A promise is waited for, at most 8 s. */
+  /** An event of the lobby. */
+  lobbyEvent?(...event: EventArgs<FromLobby<M>>): void;
+  /** Before a reroute to a room. A promise delays it, by 8 s at most. */
   reroute?(to: Reroute): void | Promise<unknown>;
-  /** In the room. */
+  /** The player has joined the room. */
   roomEntered?(joined: Joined): void;
-  /** The room says something. */
-  roomEvent?(...said: Said<FromRoom<M>>): void;
-  /** Somebody came, left, is away or has returned. */
+  /** An event of the room. */
+  roomEvent?(...event: EventArgs<FromRoom<M>>): void;
+  /** A player joined, left, disconnected or reconnected. */
   playersChanged?(players: PlayerHere[]): void;
-  /** Out of the room; the way back has begun. */
-  roomLost?(reason: string): void;
+  /** The player is out of the room, and the client reconnects to the lobby. */
+  roomLost?(reason: Reason): void;
   /**
-   * Something was not granted. If `state` is "stopped": another window took over or has logged out, the player
-   * was kicked or banned, or the client libraries are missing; this page stays where it is until `start()`.
+   * A request or the connection was refused. If `state` is "stopped", another window took over or
+   * logged out, the player was kicked or banned, or the client libraries are missing; the page does
+   * not reconnect until `start()`.
    */
   refused?(refusal: Refusal): void;
-  /** Where the player is. */
+  /** `state` has changed. */
   stateChanged?(state: State): void;
 };
 
@@ -54,19 +58,19 @@ export type Options = {
   /** The lobby's origin. Default: the page's. */
   url?: string;
   /**
-   * Where rooms may be besides the lobby's host (there on any port), such as `https://rooms.example.org`. A
-   * reroute to anywhere else is not followed: `refused` with the code `bad_reroute`.
+   * Origins of rooms besides the lobby's host (any port), such as `https://rooms.example.org`. A
+   * reroute to any other is refused with the code `bad_reroute`.
    */
   origins?: string[];
-  /** Default: the global one, which is loaded if it is not there. */
+  /** Socket.IO. Default: the global one, which is loaded if it is missing. */
   io?: typeof import("socket.io-client").io;
-  /** Default: a cookie. */
+  /** Where the token is stored. Default: a cookie. */
   storage?: TokenStorage;
 };
 
 /**
- * Where the token is kept for the next visit. Promises will do as well. It may fail: the console is told, and
- * the page itself knows the token until it is closed.
+ * Stores the token for the next visit; may be asynchronous. What it throws is logged to the console,
+ * and the page keeps the token in memory.
  */
 export type TokenStorage = {
   get(): string | undefined | Promise<string | undefined>;
@@ -74,7 +78,7 @@ export type TokenStorage = {
   remove(): unknown;
 };
 
-/** As much of js-cookie as is used. */
+/** The part of js-cookie that is used. */
 export type Cookies = {
   get(name: string): string | undefined;
   set(name: string, value: string, more: object): unknown;
@@ -83,7 +87,7 @@ export type Cookies = {
 
 export type Watcher = (what: string, detail: any) => void;
 
-// What is said: yours, and the cluster's own. An enum of Rust is a union of its events here, such as
+// Messages: the project's and the cluster's. A Rust enum is a union of its events, such as
 // `"play" | { join: { room: string } }`.
 export type AnyMessages = {
   lobbyRequest: any; lobbyEvent: any; roomRequest: any; roomEvent: any; options: any;
@@ -100,9 +104,9 @@ export type Names<Enum> = Enum extends string ? Enum : keyof Enum & string;
 /** The data of one event: of "join", `{ room: string }`. */
 export type DataOf<Enum, Name extends string> =
   Enum extends Name ? {} : Enum extends Record<Name, infer Data> ? Data : never;
-/** The same as an argument, which may be left out where there is no data. */
+/** The data as an argument, optional if the event has none. */
 export type Args<Enum, Name extends string> =
   Enum extends Name ? [data?: {} | null] : Enum extends Record<Name, infer Data> ? [data: Data] : never;
 /** All events, each as name and data. */
-export type Said<Enum> =
+export type EventArgs<Enum> =
   Enum extends string ? [event: Enum, data: {}] : { [Name in keyof Enum]: [event: Name, data: Enum[Name]] }[keyof Enum];

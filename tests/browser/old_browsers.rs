@@ -66,7 +66,7 @@ async fn play_leads_into_a_room_where_url_can_parse_and_other_newer_things_are_m
     bob.click("#leave").await?;
     page.until("!document.getElementById('players').innerText.includes('Bob')").await?;
     page.eval("document.getElementById('leave').click()").await?;
-    page.until_notice("You are back from room 1: left.").await?;
+    page.until_notice("You left the room. You are back in the lobby.").await?;
     page.is_content()
 }
 
@@ -113,7 +113,7 @@ async fn plays_until_the_room_dies(page: &Page, room: &str) -> Result<()> {
     page.click("#join-any").await?;
     page.until_at(&format!("room {room}")).await?;
     page.click("#kill").await?;
-    page.until_notice(&format!("You are back from room {room}: crashed.")).await?;
+    page.until_notice("The room crashed. You are back in the lobby.").await?;
     page.until_at("lobby").await?;
     page.until_shows("#greeting", "Welcome, Ann").await?;
     let after = page.eval(id).await?;

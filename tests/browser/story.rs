@@ -53,7 +53,7 @@ pub async fn play_together(browser: &Browser, url: &str) -> Result<[Page; 2]> {
     // The room dies, and nobody is lost.
     bob.click("#kill").await?;
     for page in [&ann, &bob] {
-        page.until_notice("You are back from room 1: crashed.").await?;
+        page.until_notice("The room crashed. You are back in the lobby.").await?;
         page.until_at("lobby").await?;
     }
 
@@ -65,7 +65,7 @@ pub async fn play_together(browser: &Browser, url: &str) -> Result<[Page; 2]> {
 
     // Bob's page still tells it all, step by step.
     let page_said =
-        ["asking: register", "lobby: reroute", "room: joined", "\"reason\":\"crashed\""];
+        ["asking: register", "lobby: reroute", "room: joined", "\"reason\":{\"code\":\"crashed\"}"];
     follows(&bob, "client-log", &page_said).await?;
     let server_said = ["registered", "rerouted", "joined", "room crashed", "back in the lobby"];
     follows(&bob, "server-log", &server_said).await?;

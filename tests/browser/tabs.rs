@@ -16,7 +16,7 @@ async fn the_seventh_tab_of_a_development_page_loads_and_its_kill_button_works()
     last.click("#join-any").await?;
     last.until_at("room 1").await?;
     last.click("#kill").await?;
-    last.until_notice("You are back from room 1: crashed.").await?;
+    last.until_notice("The room crashed. You are back in the lobby.").await?;
     for page in &pages {
         page.until_at("lobby").await?;
         page.until_shows("#server-log", "registered player=Ann").await?;

@@ -41,7 +41,7 @@ async fn two_from_the_queue_play_until_one_has_won_and_want_a_rematch() -> Resul
     }
     ann.until("document.activeElement.matches('#board button:nth-child(4)')").await?;
 
-    // Each drops into a column of his own, until somebody has four.
+    // Each drops into a column of their own, until one has four.
     let anns_turn = async || -> Result<bool> {
         ann.until("/(Your|’s) turn/.test(document.getElementById('turn').textContent)").await?;
         Ok(ann.eval("document.getElementById('turn').textContent === 'Your turn'").await? == true)

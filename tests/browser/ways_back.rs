@@ -22,11 +22,13 @@ async fn leaving_and_losing_the_connection_are_told_apart() -> Result<()> {
     let browser = Browser::start().await?;
     let page = browser.open(&lobby.url).await?;
     register(&page, "Ann").await?;
-    for (button, reason) in [("#leave", "left"), ("#drop", "dropped")] {
+    for (button, reason) in
+        [("#leave", "You left the room."), ("#drop", "You were away for too long.")]
+    {
         page.forget_notices().await?;
         play(&page).await?;
         page.click(button).await?;
-        page.until_notice(&format!("You are back from room 1: {reason}.")).await?;
+        page.until_notice(&format!("{reason} You are back in the lobby.")).await?;
         page.until_at("lobby").await?;
     }
     page.is_content()
@@ -49,7 +51,7 @@ async fn a_players_newest_window_wins_in_the_lobby_and_in_a_room() -> Result<()>
     third.until_at("room 1").await?;
     is_replaced(&second).await?;
     third.click("#leave").await?;
-    third.until_notice("You are back from room 1: left.").await?;
+    third.until_notice("You left the room. You are back in the lobby.").await?;
 
     for page in [&first, &second] {
         is_replaced(page).await?;
@@ -123,7 +125,7 @@ async fn a_page_that_was_asleep_or_left_in_history_is_in_the_lobby_again() -> Re
     let wake = "void dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))";
     play(&page).await?;
     page.eval(wake).await?;
-    page.until_notice("You are back from room 1").await?;
+    page.until_notice("You are back in the lobby.").await?;
     page.until_at("lobby").await?;
 
     // The lobby's connection is not believed either.
@@ -141,7 +143,7 @@ async fn a_page_that_was_asleep_or_left_in_history_is_in_the_lobby_again() -> Re
     page.until("document.documentElement.nodeName === 'svg'").await?;
     page.eval("void history.back()").await?;
     page.until("document.documentElement.nodeName === 'HTML'").await?;
-    page.until_notice("You are back from room 1").await?;
+    page.until_notice("You are back in the lobby.").await?;
     page.until_at("lobby").await
 }
 
@@ -160,7 +162,7 @@ async fn a_page_whose_network_is_gone_is_in_the_lobby_again_when_it_is_back() ->
         offline(&page, false).await?;
         page.until_at("lobby").await?;
     }
-    page.until_notice("You are back from room 1: dropped.").await
+    page.until_notice("You were away for too long. You are back in the lobby.").await
 }
 
 async fn offline(page: &Page, offline: bool) -> Result<()> {
@@ -186,7 +188,7 @@ async fn a_connection_that_nobody_answers_is_not_believed_when_network_or_page_a
         page.eval("void document.getElementById('client-log').replaceChildren()").await?;
         lobby.signal(Signal::STOP);
         page.eval(sign).await?;
-        page.until_shows("#client-log", "\"why\":\"no answer\"").await?;
+        page.until_shows("#client-log", "\"why\":\"no_answer\"").await?;
         // The next attempt is in vain, too.
         page.until_shows("#client-log", "\"why\":\"timeout\"").await?;
 

@@ -45,14 +45,14 @@ async fn the_development_endpoints_are_off() {
         // The room runs on: it answers with a refusal.
         assert_eq!(ann.ask("welcome", json!({})).await, Err("unknown_event".into()));
         assert_eq!(lobby.count("room crashed"), 0);
-        assert_eq!(lobby.count("development: anyone may kill a room and read this log"), 0);
+        assert_eq!(lobby.count("development mode: anyone can kill rooms and read this log"), 0);
     }
 }
 
 #[tokio::test]
 async fn the_flag_dev_turns_the_development_endpoints_on() {
     let lobby = TestLobby::start(release().join("server"), &["--dev"]).await;
-    lobby.logged("development: anyone may kill a room and read this log").await;
+    lobby.logged("development mode: anyone can kill rooms and read this log").await;
     let (_, answer) = lobby.http("GET", "/dev").await;
     assert!(answer.ends_with("\r\n\r\non"), "{answer}");
     assert_eq!(lobby.http("GET", "/dev/log").await.0, 200);

@@ -188,17 +188,17 @@ const checks = {
 
   "the room tells who comes and who goes, and why": async () => {
     await bob.ask("join", { room: at.room });
-    const his = room(await bob.event("reroute"));
-    const { you: him, players } = await his.event("joined");
-    assert.deepEqual(players, [you, him]);
-    assert.deepEqual(await seat.event("player_joined"), { player: him });
-    his.socket.io.engine.close();
-    assert.deepEqual(await seat.event("player_left"), { player: him, reason: "dropped" });
+    const bobsSeat = room(await bob.event("reroute"));
+    const { you: bobAsPlayer, players } = await bobsSeat.event("joined");
+    assert.deepEqual(players, [you, bobAsPlayer]);
+    assert.deepEqual(await seat.event("player_joined"), { player: bobAsPlayer });
+    bobsSeat.socket.io.engine.close();
+    assert.deepEqual(await seat.event("player_left"), { player: bobAsPlayer, reason: { code: "dropped" } });
   },
 
-  "who leaves is told so on his return, once": async () => {
+  "a player who left is told so on return, once": async () => {
     seat.close();
-    for (const returned of [{ room: at.room, reason: "left" }, null]) {
+    for (const returned of [{ room: at.room, reason: { code: "left" } }, null]) {
       ann.close();
       ann = lobby({ token });
       assert.deepEqual(await ann.event("welcome"), { version: 1, you, token: null, returned, refused: null });
@@ -238,7 +238,7 @@ const checks = {
     ann.close();
     ann = lobby({ token });
     const { returned } = await ann.event("welcome");
-    assert.deepEqual(returned, { room: at.room, reason: "crashed" });
+    assert.deepEqual(returned, { room: at.room, reason: { code: "crashed" } });
   },
 
   "a stranger who has the token ends the login": async () => {

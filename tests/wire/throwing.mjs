@@ -54,7 +54,7 @@ async function playsAndReturns(cluster) {
   await next(cluster, "room: state");
   await after(cluster, "room: refused", () => cluster.room.send("steer", { x: "fast" }));
   const { you, returned } = await after(cluster, "lobby: welcome", () => cluster.leave());
-  assert.deepEqual([you?.id, returned], [id, { room, reason: "left" }]);
+  assert.deepEqual([you?.id, returned], [id, { room, reason: { code: "left", message: "You left the room." } }]);
   assert.equal(cluster.state, "lobby");
 }
 
@@ -64,7 +64,7 @@ async function wholeStory(cluster) {
   const { id } = await cluster.register("Ann");
   assert.equal(cluster.you.id, id);
   await playsAndReturns(cluster);
-  const stranger = await after(cluster, "lobby: welcome", () => cluster.forget());
+  const stranger = await after(cluster, "lobby: welcome", () => cluster.logout());
   assert.deepEqual([stranger.you, cluster.state], [null, "lobby"]);
   await cluster.register("Bob");
   assert.notEqual(cluster.you.id, id);

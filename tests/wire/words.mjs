@@ -75,7 +75,7 @@ async function inRoom(code) {
 }
 
 const checks = {
-  "from the lobby to a room: the lobby's line is cut when the room has him": async () => {
+  "from the lobby to a room: the lobby's connection is closed after `joined`": async () => {
     const { sockets, cluster } = await inRoom("K7QX");
     assert.deepEqual(sockets.map(({ path, cut }) => [path, cut]), [["/socket.io", true], ["/rooms/1/socket.io", false]]);
     assert.deepEqual(sockets[1].auth, { ticket: "for 1" });
@@ -83,7 +83,7 @@ const checks = {
     cluster.stop();
   },
 
-  "from room to room: the room that let him go counts as no loss, listeners stay": async () => {
+  "from room to room: leaving the first is no loss, listeners stay": async () => {
     const { cluster, sockets, told, names, last } = await inRoom("K7QX");
     const heard = [];
     const off = cluster.room.on("news", (data) => heard.push(data));
@@ -212,7 +212,7 @@ const checks = {
     storage.set("secret");
     last().says("welcome", welcome);
     assert.deepEqual(last().emitted, []);
-    await cluster.forget();
+    await cluster.logout();
     assert.deepEqual([storage.get(), cluster.you, sockets[0].emitted], [undefined, null, [["leave_room"]]]);
     for (const line of ["the first is lost", "the second answers", "the third hears nothing of it"]) {
       cluster.stop();
@@ -258,9 +258,23 @@ const checks = {
 
   "sent to the lobby with a reason": async () => {
     const { cluster, told, last } = await inRoom();
-    last().says("reroute", { to: "lobby", reason: "too loud" });
-    assert.deepEqual([cluster.state, told], ["connecting", [["roomLost", "too loud"]]]);
+    last().says("reroute", { to: "lobby", reason: { code: "sent", message: "Too loud." } });
+    assert.deepEqual([cluster.state, told], ["connecting", [["roomLost", { code: "sent", message: "Too loud." }]]]);
     cluster.stop();
+  },
+
+  "a reason without a message gets a sentence; so does one that nobody knows, or none": async () => {
+    for (const [reason, code, message] of [
+      [{ code: "crashed" }, "crashed", "The room crashed."],
+      [{ code: "never_heard_of" }, "never_heard_of", "The connection to the room was lost."],
+      [undefined, "connection_lost", "The connection to the room was lost."],
+      [null, "connection_lost", "The connection to the room was lost."],
+    ]) {
+      const { cluster, told, last } = await inRoom();
+      last().says("reroute", { to: "lobby", reason });
+      assert.deepEqual(told, [["roomLost", { code, message }]]);
+      cluster.stop();
+    }
   },
 
   "a reroute leads to the lobby's host, or where the options say": async () => {
@@ -298,7 +312,7 @@ const checks = {
       assert.equal(sockets.length, follows ? 2 : 1, `${lobby} ${url} ${path}`);
       if (follows) assert.equal(sockets[1].url, url || lobby);
       else {
-        // He stays in the lobby, which is told that he does not want the seat.
+        // The player stays in the lobby and gives up the seat.
         assert.deepEqual([cluster.state, sockets[0].emitted, sockets[0].cut], ["lobby", [["leave_room"]], false]);
         const [[, { event, code, message }]] = told.filter(([name]) => name === "refused");
         assert.deepEqual([event, code], ["reroute", "bad_reroute"]);
@@ -308,7 +322,7 @@ const checks = {
     }
   },
 
-  "a room that sends a player to nowhere: he is in the lobby, which does so once more and not again": async () => {
+  "a room that sends a player to nowhere: they are in the lobby, which does so once more and not again": async () => {
     const { cluster, sockets, told, last } = await inRoom();
     const reroute = { ...ticket("2"), url: "https://evil.example" };
     last().says("reroute", reroute);

@@ -9,7 +9,7 @@ pub async fn start(program: &Path, flags: &[&str]) -> TestLobby {
     TestLobby::builder(program)
         // The load exceeds the default rate limits.
         .flags(&["--max-rooms", "1000", "--events-per-second", "1000000"])
-        .flags(&["--connects-per-second", "1000000"])
+        .flags(&["--max-connects-per-second", "1000000"])
         .flags(flags)
         // The usual log, and the process of each room.
         .env("RUST_LOG", "info,cluster::process::supervisor=debug")

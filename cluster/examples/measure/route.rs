@@ -92,7 +92,7 @@ impl Route {
                 (Server::Bare(bare), url, "/socket.io".to_owned())
             }
             Way::Handoff => open_room(program, &["--pool", "0"]).await?,
-            Way::Relay => open_room(program, &["--pool", "0", "--relay"]).await?,
+            Way::Relay => open_room(program, &["--pool", "0", "--no-handoff"]).await?,
         };
         let crowd = Crowd::new(vec![]);
         let mut route = Route { way, server, url, path, crowd, connections: 0 };

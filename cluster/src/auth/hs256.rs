@@ -1,5 +1,5 @@
-//! HMAC-SHA-256, the one algorithm with which tokens are signed. With its own choice of cryptography
-//! `jsonwebtoken` would pull in some 50 crates for algorithms that are never used here.
+//! HMAC-SHA-256, the only algorithm that signs tokens. The cryptography that comes with
+//! `jsonwebtoken` would add some 50 crates for algorithms that are never used here.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jsonwebtoken::{
@@ -10,7 +10,7 @@ use jsonwebtoken::{
 };
 use sha2::Sha256;
 
-/// To be installed before the first token is made or read.
+/// Install this before the first token is signed or read.
 pub(crate) static HS256_ONLY: CryptoProvider = CryptoProvider {
     signer_factory: |algorithm, key| Ok(Box::new(Hs256::new(algorithm, key.as_bytes())?)),
     verifier_factory: |algorithm, key| {
@@ -29,21 +29,21 @@ impl Hs256 {
         Hmac::new_from_slice(key).map(Hs256).map_err(|_| ErrorKind::InvalidKeyFormat.into())
     }
 
-    fn over(&self, message: &[u8]) -> Hmac<Sha256> {
+    fn mac(&self, message: &[u8]) -> Hmac<Sha256> {
         self.0.clone().chain_update(message)
     }
 }
 
 impl Signer<Vec<u8>> for Hs256 {
     fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, SignatureError> {
-        Ok(self.over(message).finalize().into_bytes().to_vec())
+        Ok(self.mac(message).finalize().into_bytes().to_vec())
     }
 }
 
 impl Verifier<Vec<u8>> for Hs256 {
     /// In constant time.
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), SignatureError> {
-        self.over(message).verify_slice(signature).map_err(|_| SignatureError::new())
+        self.mac(message).verify_slice(signature).map_err(|_| SignatureError::new())
     }
 }
 

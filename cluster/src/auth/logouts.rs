@@ -1,33 +1,33 @@
-//! Logins that were ended before their tokens expire. In memory only: a lobby that starts again knows
-//! nothing of them.
+//! Sessions that were logged out before their tokens expire. In memory only: a restarted lobby
+//! accepts their tokens again.
 
 use std::{
     collections::{HashSet, VecDeque},
     rc::Rc,
 };
 
-/// So many are remembered, some ten megabytes; for one more the oldest is forgotten.
-const MOST: usize = 100_000;
+/// Sessions that are remembered, some ten megabytes. One more replaces the oldest.
+const MAX_LOGOUTS: usize = 100_000;
 
 #[derive(Default)]
 pub(crate) struct Logouts {
-    logins: HashSet<Rc<str>>,
+    sessions: HashSet<Rc<str>>,
     in_order: VecDeque<Rc<str>>,
 }
 
 impl Logouts {
-    /// This login has ended: no token of it is good any more.
-    pub fn add(&mut self, login: &str) {
-        let login: Rc<str> = login.into();
-        if self.logins.insert(login.clone()) {
-            self.in_order.push_back(login);
-            let oldest = self.in_order.pop_front_if(|_| self.logins.len() > MOST);
-            oldest.map(|oldest| self.logins.remove(&oldest));
+    /// Revokes all tokens of this session.
+    pub fn add(&mut self, sid: &str) {
+        let sid: Rc<str> = sid.into();
+        if self.sessions.insert(sid.clone()) {
+            self.in_order.push_back(sid);
+            let oldest = self.in_order.pop_front_if(|_| self.sessions.len() > MAX_LOGOUTS);
+            oldest.map(|oldest| self.sessions.remove(&oldest));
         }
     }
 
-    pub fn contains(&self, login: &str) -> bool {
-        self.logins.contains(login)
+    pub fn contains(&self, sid: &str) -> bool {
+        self.sessions.contains(sid)
     }
 }
 
@@ -38,13 +38,13 @@ mod tests {
     #[test]
     fn a_hundred_thousand_logouts_are_remembered_and_then_the_oldest_is_forgotten() {
         let mut logouts = Logouts::default();
-        for n in 0..MOST {
+        for n in 0..MAX_LOGOUTS {
             logouts.add(&n.to_string());
             logouts.add("0");
         }
-        assert!(logouts.contains("0") && logouts.contains(&(MOST - 1).to_string()));
+        assert!(logouts.contains("0") && logouts.contains(&(MAX_LOGOUTS - 1).to_string()));
         logouts.add("one more");
         assert!(!logouts.contains("0") && logouts.contains("1") && logouts.contains("one more"));
-        assert_eq!((logouts.logins.len(), logouts.in_order.len()), (MOST, MOST));
+        assert_eq!((logouts.sessions.len(), logouts.in_order.len()), (MAX_LOGOUTS, MAX_LOGOUTS));
     }
 }

@@ -1,4 +1,4 @@
-//! Tokens: who a player is, for days.
+//! Authentication of players by tokens.
 
 pub(crate) mod hs256;
 pub(crate) mod key;

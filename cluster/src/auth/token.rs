@@ -1,10 +1,7 @@
-//! The token: proves to the lobby who a player is, for days. A JWT that only the lobby makes and
-//! reads; rooms never see it, nor the key.
+//! The token: a JWT that identifies a player to the lobby for days. Rooms see neither tokens nor
+//! the key.
 
-use std::{
-    path::Path,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
@@ -14,21 +11,21 @@ use crate::{
         hs256::HS256_ONLY,
         key::{self, Key},
     },
+    config::settings::Settings,
     runtime::failures::Wrong,
     types::{Player, PlayerId, Refusal},
 };
 
 pub(crate) const KIND: &str = "player";
-/// A token of ours is some 300 bytes, and with the longest name and id 1,700; longer ones are not worth
-/// decoding.
+/// Longer tokens are not decoded. The lobby's own have some 300 bytes, at most 1,700.
 pub(crate) const MAX_TOKEN_BYTES: usize = 2048;
-/// Tokens may come from the future, for so many seconds: the system's clock may have been put back.
-pub(crate) const CLOCK_PUT_BACK: u64 = 24 * 60 * 60;
+/// Seconds that a token may come from the future: the system's clock may have been set back.
+pub(crate) const MAX_CLOCK_SKEW: u64 = 24 * 60 * 60;
 
 #[derive(Serialize, Deserialize)]
 struct Claims {
     iss: String,
-    /// What this token is for, should the key ever sign tokens of another kind.
+    /// The purpose, should the key ever sign tokens of another kind.
     kind: String,
     sid: String,
     sub: PlayerId,
@@ -37,110 +34,103 @@ struct Claims {
     exp: u64,
 }
 
-/// Who somebody is, as his token proves it.
+/// A player's identity, proved by a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Login {
     pub player: Player,
-    /// One registration, the same in all tokens that follow from it; what a logout ends.
+    /// The session: one registration with all tokens that were renewed from it. A logout ends it.
     pub sid: String,
-    /// The token to keep from now on, where it is a new one.
+    /// A new token, which replaces the one that was shown.
     pub token: Option<String>,
 }
 
-/// Makes and checks tokens.
+/// Issues and verifies tokens.
 pub(crate) struct Tokens {
     issuer: &'static str,
-    encoding: EncodingKey,
-    decoding: DecodingKey,
-    /// Of the key before this one.
-    old: Option<DecodingKey>,
+    signing_key: EncodingKey,
+    /// The current key and, during key rotation, the previous one.
+    keys: Vec<DecodingKey>,
     validation: Validation,
     ttl: Duration,
-    /// Those that this lobby has not made.
+    /// Tokens that this lobby has not issued.
     pub wrong: Wrong,
 }
 
 impl Tokens {
-    /// Reads the key, or makes one at the first start, and the key before it, if there is one.
-    pub fn open(
-        issuer: &'static str,
-        key_file: &Path,
-        old_key_file: &Path,
-        ttl: Duration,
-    ) -> anyhow::Result<Self> {
-        Ok(Self::new(
-            issuer,
-            &key::read_or_make(key_file)?,
-            key::read_if_there(old_key_file)?.as_ref(),
-            ttl,
-        ))
+    /// Loads the keys. The current one is created at the first start; the old one may be missing.
+    pub fn open(settings: &Settings) -> anyhow::Result<Self> {
+        let key = key::load_or_create(&settings.key_file)?;
+        let old_key = key::load(&settings.old_key_file)?;
+        Ok(Self::new(settings.name, &key, old_key.as_ref(), settings.token_ttl))
     }
 
     pub(crate) fn new(issuer: &'static str, key: &Key, old: Option<&Key>, ttl: Duration) -> Self {
-        // Once a process; a second lobby in the same process finds it installed.
+        // Fails if another lobby in this process has installed it.
         let _ = HS256_ONLY.install_default();
         let mut validation = Validation::new(Algorithm::HS256);
-        // The library is to look at the signature. Of the claims it would pass many that are missing, of
-        // another type, or not alone in a list: they are looked at here.
+        // The library checks the signature only: it would accept claims that are missing, of
+        // another type, or one of a list. `verify_at` and `read` check them.
         validation.required_spec_claims.clear();
         validation.validate_exp = false;
         Tokens {
             issuer,
-            encoding: EncodingKey::from_secret(key),
-            decoding: DecodingKey::from_secret(key),
-            old: old.map(|old| DecodingKey::from_secret(old)),
+            signing_key: EncodingKey::from_secret(key),
+            keys: [key].into_iter().chain(old).map(|key| DecodingKey::from_secret(key)).collect(),
             validation,
             ttl,
             wrong: Wrong::new("wrong tokens"),
         }
     }
 
-    /// A new login.
+    /// Starts a session.
     pub fn issue(&self, player: Player) -> anyhow::Result<Login> {
         let sid = random_id();
         let token = self.sign(&player, &sid, now())?;
         Ok(Login { player, sid, token: Some(token) })
     }
 
-    /// Who has this token. He is given a new one after half of its life, or if an older key has signed it.
+    /// Sliding expiration: a token past half of its lifetime, or signed with the old key, is
+    /// renewed.
     pub fn verify(&self, token: &str) -> Result<Login, Refusal> {
         self.verify_at(token, now())
     }
 
     pub(crate) fn verify_at(&self, token: &str, now: u64) -> Result<Login, Refusal> {
-        let Some((claims, by_old_key)) = self.read(token) else {
+        let Some((claims, is_old_key)) = self.read(token) else {
             self.wrong.add();
             return Err(Refusal::BAD_TOKEN);
         };
         let Claims { sid, sub: id, name, iat, exp, .. } = claims;
-        // A shorter life than when it was made counts as well.
-        let end = exp.min(iat.saturating_add(self.life()));
-        if end <= now || iat > now.saturating_add(CLOCK_PUT_BACK) {
+        // A lowered `--token-ttl` applies to tokens issued before.
+        let end = exp.min(iat.saturating_add(self.ttl.as_secs()));
+        if end <= now || iat > now.saturating_add(MAX_CLOCK_SKEW) {
             return Err(Refusal::BAD_TOKEN);
         }
         let player = Player { id, name };
-        let old = now.saturating_sub(iat).saturating_mul(2) > end.saturating_sub(iat);
-        let token = (old || by_old_key).then(|| self.sign(&player, &sid, now));
+        let is_past_half = now.saturating_sub(iat).saturating_mul(2) > end.saturating_sub(iat);
+        let token = (is_past_half || is_old_key).then(|| self.sign(&player, &sid, now));
         let token = token.transpose().unwrap_or_else(|error| {
-            tracing::error!(%error, "cannot make a token; the one before lasts");
+            tracing::error!(%error, "cannot renew a token; the old one stays valid");
             None
         });
         Ok(Login { player, sid, token })
     }
 
-    /// What a token says that was made here, and whether it was signed with the key before this one.
+    /// The claims of a token of this lobby, and whether the old key has signed it.
     fn read(&self, token: &str) -> Option<(Claims, bool)> {
         if token.len() > MAX_TOKEN_BYTES {
             return None;
         }
-        let with = |key| jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok();
-        let by_this = || Some((with(&self.decoding)?, false));
-        let by_old = || Some((with(self.old.as_ref()?)?, true));
-        let (read, by_old_key) = by_this().or_else(by_old)?;
-        let Claims { iss, kind, sid, sub, name, .. } = &read.claims;
-        let ours = read.header == header() && iss == self.issuer && kind == KIND;
-        let whole = !sid.is_empty() && !sub.0.is_empty() && !name.is_empty();
-        (ours && whole).then_some((read.claims, by_old_key))
+        let decode = |key| jsonwebtoken::decode(token, key, &self.validation).ok();
+        let mut decoded = self.keys.iter().map(decode).enumerate();
+        let (index, data) = decoded.find_map(|(index, data)| Some((index, data?)))?;
+        let claims: Claims = data.claims;
+        let is_ours = data.header == Header::new(Algorithm::HS256)
+            && claims.iss == self.issuer
+            && claims.kind == KIND;
+        let is_complete =
+            !claims.sid.is_empty() && !claims.sub.0.is_empty() && !claims.name.is_empty();
+        (is_ours && is_complete).then_some((claims, index > 0))
     }
 
     pub(crate) fn sign(&self, player: &Player, sid: &str, now: u64) -> anyhow::Result<String> {
@@ -151,32 +141,23 @@ impl Tokens {
             sub: player.id.clone(),
             name: player.name.clone(),
             iat: now,
-            exp: now.saturating_add(self.life()),
+            exp: now.saturating_add(self.ttl.as_secs()),
         };
-        Ok(jsonwebtoken::encode(&header(), &claims, &self.encoding)?)
-    }
-
-    /// In seconds.
-    fn life(&self) -> u64 {
-        self.ttl.as_secs()
+        Ok(jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.signing_key)?)
     }
 }
 
-fn header() -> Header {
-    Header::new(Algorithm::HS256)
-}
-
-/// Seconds since 1970. A clock that stands before that is wrong, and no reason to panic.
+/// Seconds since 1970; 0 if the clock is set before that.
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// 128 random bits as text, not to be guessed: a ticket.
+/// A ticket: 128 random bits as text.
 pub(crate) fn random_ticket() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 
-/// 64 random bits as text, different from all others: the id of a new player, or of a login.
+/// A unique id for a player or a session: 64 random bits as text.
 pub(crate) fn random_id() -> String {
     format!("{:016x}", rand::random::<u64>())
 }
@@ -197,8 +178,8 @@ mod tests {
         Player { id: PlayerId("p1".into()), name: "Ann".into() }
     }
 
-    /// Made at this time; for the login "s".
-    fn made(tokens: &Tokens, at: u64) -> String {
+    /// Issued at this time, in session "s".
+    fn issued_at(tokens: &Tokens, at: u64) -> String {
         tokens.sign(&ann(), "s", at).unwrap()
     }
 
@@ -208,19 +189,19 @@ mod tests {
         let login = ours.issue(ann()).unwrap();
         let verified = ours.verify(login.token.as_ref().unwrap()).unwrap();
         assert_eq!(verified, Login { token: None, ..login });
-        let token = made(&ours, NOW);
+        let token = issued_at(&ours, NOW);
         assert_eq!(ours.verify_at(&token, NOW).unwrap().player, ann());
         assert_eq!(ours.verify_at(&token, NOW + 100 * HOUR - 1).unwrap().player, ann());
         for late in [NOW + 100 * HOUR, NOW + 101 * HOUR, u64::MAX] {
             assert_eq!(ours.verify_at(&token, late), Err(Refusal::BAD_TOKEN), "{late}");
         }
-        assert_eq!(ours.wrong.count(), 0, "people come back after months");
+        assert_eq!(ours.wrong.count(), 0, "an expired token is not a forged one");
     }
 
     #[test]
-    fn after_half_of_its_life_a_token_is_replaced_within_the_same_login() {
+    fn after_half_of_its_lifetime_a_token_is_renewed_within_its_session() {
         let ours = tokens(1, None);
-        let token = made(&ours, NOW);
+        let token = issued_at(&ours, NOW);
         assert_eq!(ours.verify_at(&token, NOW + 50 * HOUR).unwrap().token, None);
         let login = ours.verify_at(&token, NOW + 50 * HOUR + 1).unwrap();
         assert_eq!((login.player, &*login.sid), (ann(), "s"));
@@ -231,8 +212,8 @@ mod tests {
     }
 
     #[test]
-    fn tokens_of_the_key_before_are_good_and_replaced_until_that_key_is_deleted() {
-        let token = made(&tokens(1, None), NOW);
+    fn tokens_of_the_old_key_are_renewed_until_that_key_is_deleted() {
+        let token = issued_at(&tokens(1, None), NOW);
         let both = tokens(2, Some(1));
         let login = both.verify_at(&token, NOW).unwrap();
         assert_eq!((login.player, &*login.sid), (ann(), "s"));
@@ -245,30 +226,30 @@ mod tests {
     }
 
     #[test]
-    fn a_shorter_life_counts_for_older_tokens_too_and_a_longer_one_does_not() {
+    fn a_lowered_ttl_applies_to_older_tokens_and_a_raised_one_does_not() {
         let (long, short) = (tokens(1, None), tokens(1, None));
         let short = Tokens { ttl: Duration::from_secs(10 * HOUR), ..short };
-        let token = made(&long, NOW);
+        let token = issued_at(&long, NOW);
         assert!(short.verify_at(&token, NOW + 10 * HOUR - 1).unwrap().token.is_some());
         assert_eq!(short.verify_at(&token, NOW + 10 * HOUR), Err(Refusal::BAD_TOKEN));
-        let token = made(&short, NOW);
+        let token = issued_at(&short, NOW);
         assert_eq!(long.verify_at(&token, NOW + 10 * HOUR), Err(Refusal::BAD_TOKEN));
     }
 
     #[test]
     fn a_clock_that_is_moved_logs_nobody_out() {
         let ours = tokens(1, None);
-        let token = made(&ours, NOW);
+        let token = issued_at(&ours, NOW);
         for moved in [NOW - HOUR, NOW + HOUR] {
             let login = ours.verify_at(&token, moved).unwrap();
             assert_eq!((login.player, login.token), (ann(), None));
         }
-        // One from next week comes from nowhere, and none makes the numbers too large.
+        // A token from next week is refused, and no time overflows.
         assert_eq!(ours.verify_at(&token, NOW - 7 * 24 * HOUR), Err(Refusal::BAD_TOKEN));
         let endless = Tokens { ttl: Duration::MAX, ..tokens(1, None) };
         for at in [0, NOW, u64::MAX - 1] {
             for now in [0, NOW, u64::MAX - 1, u64::MAX] {
-                let _ = endless.verify_at(&made(&endless, at), now);
+                let _ = endless.verify_at(&issued_at(&endless, at), now);
             }
         }
     }

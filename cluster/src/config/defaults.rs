@@ -1,9 +1,10 @@
-//! What a project says of itself.
+//! A project's own defaults.
 
-/// The answers given when the project was generated. Flags and environment override the numbers.
+/// The answers given when the project was generated. Flags and environment override port and seats.
 #[derive(Debug, Clone, Copy)]
 pub struct Defaults {
-    /// The issuer of the tokens. With another name every player is a stranger: it stays when the project is renamed.
+    /// The issuer of the tokens. Keep it when the project is renamed, or all
+    /// players' tokens become invalid.
     pub name: &'static str,
     /// The lobby's port.
     pub port: u16,

@@ -1,6 +1,5 @@
-//! Every setting, parsed once into types.
+//! Settings, parsed once into types.
 
-pub(crate) mod authority;
 pub(crate) mod defaults;
 pub(crate) mod limits;
 pub(crate) mod parse;

@@ -1,21 +1,27 @@
-//! What settings are made of: addresses, sizes and times, each parsed once.
+//! Parsers for the values of settings: URLs, sizes and durations.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{str::FromStr, time::Duration};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
+use axum::http::uri::Authority;
 use serde::{Deserialize, Serialize};
 
-use crate::config::authority::Authority;
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// An http or https address without a trailing slash.
+/// An http or https URL without a trailing slash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PublicUrl(String);
 
 impl PublicUrl {
-    /// The address as text.
+    /// The URL as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The address without a path: `https://play.example.org:8443`.
+    pub(crate) fn origin(&self) -> String {
+        format!("{}://{}", self.scheme(), self.authority())
     }
 
     /// `play.example.org` or `play.example.org:8443`.
@@ -35,20 +41,24 @@ impl FromStr for PublicUrl {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let url = PublicUrl(text.trim_end_matches('/').to_owned());
-        ensure!(
-            matches!(url.scheme(), "http" | "https") && !url.authority().is_empty(),
-            "expected an address such as https://play.example.org"
-        );
-        ensure!(
-            Authority::parse(url.authority()).is_some(),
-            "expected a host name or an address, and perhaps a port"
-        );
-        ensure!(
-            url.0.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'<>;,".contains(&byte)),
-            "an address holds no spaces, quotes, brackets or semicolons"
-        );
+        // It becomes part of a header, the content security policy.
+        let is_safe = |byte: u8| byte.is_ascii_graphic() && !b"\"'<>;,".contains(&byte);
+        let is_valid = matches!(url.scheme(), "http" | "https")
+            && authority(url.authority()).is_some()
+            && url.0.bytes().all(is_safe);
+        ensure!(is_valid, "expected a URL such as https://play.example.org");
         Ok(url)
     }
+}
+
+/// A host and perhaps a port, in lower case. Nothing else: no user, no empty port.
+pub(crate) fn authority(text: &str) -> Option<Authority> {
+    let authority: Authority = text.to_ascii_lowercase().parse().ok()?;
+    let plain = match authority.port_u16() {
+        Some(port) => format!("{}:{port}", authority.host()),
+        None => authority.host().to_owned(),
+    };
+    (authority.as_str() == plain).then_some(authority)
 }
 
 pub(super) fn positive(text: &str) -> anyhow::Result<usize> {
@@ -57,22 +67,13 @@ pub(super) fn positive(text: &str) -> anyhow::Result<usize> {
     Ok(number as usize)
 }
 
-/// `250ms`, `5s`, `10m`, `2h` or `30d`.
+/// A duration such as `250ms`, `5s`, `10m`, `2h` or `30d`.
 pub(super) fn duration(text: &str) -> anyhow::Result<Duration> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let number: u32 =
-        number.parse().context("expected a time such as 250ms, 5s, 10m, 2h or 30d")?;
-    let unit = match unit {
-        "ms" => Duration::from_millis(1),
-        "s" => Duration::from_secs(1),
-        "m" => Duration::from_secs(60),
-        "h" => Duration::from_secs(60 * 60),
-        "d" => Duration::from_secs(24 * 60 * 60),
-        _ => bail!("expected one of the units ms, s, m, h and d"),
-    };
-    ensure!(number > 0, "expected more than nothing");
-    Ok(number * unit)
+    let duration = humantime::parse_duration(text)?;
+    // Longer ones could overflow a point in time.
+    ensure!(duration <= CENTURY, "expected at most 100 years");
+    ensure!(!duration.is_zero(), "expected more than zero");
+    Ok(duration)
 }
 
 /// A number of bytes: `512`, `64k`, `512m` or `1g`.
@@ -81,7 +82,7 @@ pub(super) fn duration(text: &str) -> anyhow::Result<Duration> {
 pub struct Size(pub u64);
 
 impl Size {
-    /// For what lies in memory.
+    /// The size of something in memory.
     pub fn bytes(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }
@@ -91,24 +92,12 @@ impl FromStr for Size {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, unit) = text.split_at(digits);
+        let units = [("k", 10), ("m", 20), ("g", 30)];
+        let with_unit = |(unit, shift)| Some((text.strip_suffix(unit)?, shift));
+        let (number, shift) = units.into_iter().find_map(with_unit).unwrap_or((text, 0));
         let number: u64 = number.parse().context("expected a size such as 64k, 512m or 1g")?;
-        let shift = match unit {
-            "" => 0,
-            "k" => 10,
-            "m" => 20,
-            "g" => 30,
-            _ => bail!("expected one of the units k, m and g"),
-        };
         let bytes = number.checked_mul(1 << shift).filter(|bytes| *bytes > 0);
-        bytes.map(Size).context("expected more than nothing, and less than that")
-    }
-}
-
-impl fmt::Display for Size {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes", self.0)
+        bytes.map(Size).context("expected more than zero and less than 16 EiB")
     }
 }
 
@@ -120,8 +109,17 @@ mod tests {
     fn times_have_units() {
         assert_eq!(duration("250ms").unwrap(), Duration::from_millis(250));
         assert_eq!(duration("30d").unwrap(), Duration::from_secs(30 * 24 * 60 * 60));
-        for bad in ["", "5", "s", "5 s", "-1s", "0s", "1w"] {
-            assert!(duration(bad).is_err(), "{bad}");
+        assert_eq!(duration("1w").unwrap(), Duration::from_secs(7 * 24 * 60 * 60));
+        for (bad, error) in [
+            ("", "value was empty"),
+            ("5", "time unit needed"),
+            ("s", "expected number"),
+            ("-1s", "expected number"),
+            ("5 parsecs", "unknown time unit"),
+            ("0s", "more than zero"),
+            ("101years", "at most 100 years"),
+        ] {
+            assert!(duration(bad).unwrap_err().to_string().contains(error), "{bad}");
         }
     }
 

@@ -1,5 +1,5 @@
-//! What is under `/cluster/`: the structure's part of the page, embedded in this program, and the client
-//! libraries, from node_modules or from a CDN. The page's folder can put nothing there.
+//! Serves `/cluster/`: the structure's part of the page, embedded in this program, and the client
+//! libraries, from node_modules or a CDN. Files of the page's folder cannot replace them.
 
 use std::path::PathBuf;
 
@@ -27,11 +27,11 @@ macro_rules! embed {
 const FILES: [(&str, &str); 5] =
     embed!["cluster.js", "connection.js", "dev-panel.js", "libraries.js", "storage.js"];
 
-/// The client libraries: the npm package, and the file in it.
+/// The client libraries: the npm package, and the file in its folder `dist`.
 const LIBRARIES: [(&str, &str); 2] =
-    [("socket.io-client", "dist/socket.io.min.js"), ("js-cookie", "dist/js.cookie.min.js")];
+    [("socket.io-client", "socket.io.min.js"), ("js-cookie", "js.cookie.min.js")];
 
-/// Has their versions; `libraries.js` beside it has a hash of each.
+/// Holds their versions. `libraries.js` beside it holds their hashes.
 const PACKAGE: &str = include_str!("../../web/package.json");
 
 pub(super) fn assets(settings: &Settings) -> Router {
@@ -39,28 +39,30 @@ pub(super) fn assets(settings: &Settings) -> Router {
         .route("/cluster/", get(StatusCode::NOT_FOUND))
         .route("/cluster/{*path}", get(StatusCode::NOT_FOUND));
     for (name, text) in FILES {
-        let tag = tag(text);
-        let file = async move |headers: HeaderMap| embedded(text, &tag, &headers);
+        let etag = etag(text);
+        let file = async move |headers: HeaderMap| embedded(text, &etag, &headers);
         router = router.route(&format!("/cluster/{name}"), get(file));
     }
     let package: Value = serde_json::from_str(PACKAGE).expect("package.json is JSON");
+    let cdn = settings.cdn.as_str();
     for ((name, file), installed) in LIBRARIES.into_iter().zip(installed(settings)) {
         let version = package["dependencies"][name].as_str().expect("an exact version");
-        let elsewhere = format!("{}/{name}@{version}/{file}", settings.cdn.as_str());
-        // Looked for at each request: after `npm ci` a reload is enough.
+        let cdn_url = format!("{cdn}/{name}@{version}/dist/{file}");
+        // Checked at each request: after `npm ci` a reload is enough.
         let library = async move |request: Request| {
             if !installed.is_file() {
-                return Redirect::temporary(&elsewhere).into_response();
+                return Redirect::temporary(&cdn_url).into_response();
             }
             let file = ServeFile::new(&installed).try_call(request).await;
             file.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR).into_response()
         };
-        let file = file.rsplit('/').next().unwrap_or(file);
         router = router.route(&format!("/cluster/libraries/{file}"), get(library));
     }
     if !libraries_installed(settings) {
-        let from = settings.cdn.as_str();
-        tracing::info!(from, "client libraries (npm ci installs them here)");
+        tracing::info!(
+            cdn,
+            "pages load the client libraries from a CDN; npm ci installs them here"
+        );
     }
     router
 }
@@ -70,23 +72,23 @@ pub(super) fn libraries_installed(settings: &Settings) -> bool {
     installed(settings).iter().all(|library| library.is_file())
 }
 
-/// Where `npm ci` puts the libraries: `node_modules` stands beside the page's folder.
+/// Where `npm ci` puts the libraries: `node_modules` is beside the page's folder.
 fn installed(settings: &Settings) -> [PathBuf; 2] {
     let node_modules = settings.static_dir.join("../node_modules");
-    LIBRARIES.map(|(name, file)| node_modules.join(name).join(file))
+    LIBRARIES.map(|(name, file)| node_modules.join(name).join("dist").join(file))
 }
 
-fn embedded(text: &'static str, tag: &str, headers: &HeaderMap) -> Response {
+fn embedded(text: &'static str, etag: &str, headers: &HeaderMap) -> Response {
     let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|tags| tags.to_str().ok());
     let mut known = known.flat_map(|tags| tags.split(',')).map(str::trim);
-    if known.any(|known| known == "*" || known.trim_start_matches("W/") == tag) {
-        return (StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response();
+    if known.any(|known| known == "*" || known.trim_start_matches("W/") == etag) {
+        return (StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response();
     }
-    ([(CONTENT_TYPE, "text/javascript"), (ETAG, tag)], text).into_response()
+    ([(CONTENT_TYPE, "text/javascript"), (ETAG, etag)], text).into_response()
 }
 
-/// Changes with the text, so that browsers ask again and are mostly told that nothing has changed.
-fn tag(text: &str) -> String {
+/// A hash of the text: browsers ask again at each load, and are answered 304 unless it changed.
+fn etag(text: &str) -> String {
     let hash = Sha256::digest(text);
     format!("\"{}\"", hash[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>())
 }

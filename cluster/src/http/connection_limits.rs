@@ -1,5 +1,5 @@
-//! Where connections come from, and how many of them there may be: in all, and from one address. In this
-//! process; what was handed to a room counts there.
+//! Limits on connections to this process: in all, from one address, and new ones a second. A
+//! connection that was handed off to a room counts there.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -18,7 +18,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::AsyncWriteExt as _,
     net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
@@ -31,15 +31,21 @@ use crate::{
     },
 };
 
-/// What one connection too many is told.
+/// The response to a connection over the limit.
 const TOO_MANY: &str = "too many connections\n";
-/// How long those who are turned away may take to hear it, and how many may do so at the same time.
-const CLOSE_TIMEOUT: (Duration, usize) = (Duration::from_secs(1), 64);
-/// A page is so many connections, with all that it loads, for one of Socket.IO.
-const PAGE: f64 = 10.0;
-/// What one player, or one address, may connect in so many seconds, he may at once: a page that lost its
-/// room, or its network.
-pub(crate) const CONNECTS_AT_ONCE: u32 = 10;
+/// How long a rejected client may take to read it.
+const REJECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Rejected clients that get it at the same time. Further ones are closed without it.
+const MAX_REJECTIONS: usize = 64;
+/// HTTP connections for each Socket.IO connection: a page loads its files.
+const CONNECTIONS_PER_PAGE: f64 = 10.0;
+/// The burst of new connections, in seconds of their rate: a page that lost its room, or its
+/// network.
+pub(crate) const CONNECT_BURST: u32 = 10;
+/// All clients of a local proxy whose header is malformed count as one address.
+const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+static MALFORMED: Wrong =
+    Wrong::new("malformed --client-address-header: these clients count as one address");
 
 /// All connections of this process.
 #[derive(Clone)]
@@ -47,38 +53,40 @@ pub(crate) struct ConnectionLimiter(Arc<Inner>);
 
 struct Inner {
     free: Arc<Semaphore>,
-    most: u32,
-    goodbyes: Arc<Semaphore>,
+    max_connections: u32,
+    rejections: Semaphore,
     max_per_address: u32,
-    /// From a proxy that we trust.
+    /// The header in which a trusted proxy passes the client's address.
     header: Option<HeaderName>,
+    /// Open connections by address.
     counts: Mutex<HashMap<IpAddr, u32>>,
+    /// New Socket.IO connections.
     connects: Mutex<KeyedRateLimiter<IpAddr>>,
-    /// Connections of any kind.
-    requests: Mutex<KeyedRateLimiter<IpAddr>>,
+    /// New connections of any kind.
+    accepts: Mutex<KeyedRateLimiter<IpAddr>>,
 }
 
-/// There is no place for one more.
+/// The process or the address has as many connections as are allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LimitReached;
 
-/// A connection's place, taken until this is dropped.
+/// One of the process's connections. Dropping it makes room for another.
 pub(crate) struct ConnectionPermit {
-    pub guest: ClientConnection,
-    _free: OwnedSemaphorePermit,
+    pub client: ClientConnection,
+    _permit: OwnedSemaphorePermit,
 }
 
-/// Whose connection it is. Behind a proxy each request says it anew.
+/// The address that a connection counts for. Behind a proxy, each request may change it.
 #[derive(Clone)]
 pub(crate) struct ClientConnection {
-    all: ConnectionLimiter,
+    limiter: ConnectionLimiter,
     peer: Option<IpAddr>,
-    counted: Arc<Mutex<Option<AddressPermit>>>,
+    permit: Arc<Mutex<Option<AddressPermit>>>,
 }
 
-/// One connection of this address.
+/// One of an address's connections.
 struct AddressPermit {
-    all: ConnectionLimiter,
+    limiter: ConnectionLimiter,
     address: IpAddr,
 }
 
@@ -86,88 +94,77 @@ struct AddressPermit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Malformed;
 
-/// All clients of a proxy whose header is malformed count as one address.
-const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-static MALFORMED: Wrong =
-    Wrong::new("malformed --client-address-header: these clients count as one address");
-
-/// Stands in a request's extensions: whose it is. Not there for this machine itself, and for a relay.
+/// The client's address, in the extensions of a request. Absent if the client is on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ClientAddress(pub IpAddr);
 
 impl ConnectionLimiter {
-    /// For so many connections in all.
-    pub fn new(limits: &Limits, most: u32) -> anyhow::Result<Self> {
+    pub fn new(limits: &Limits, max_connections: u32) -> anyhow::Result<Self> {
         let header = limits.client_address_header.as_deref().map(HeaderName::from_str);
-        let rate = Quota::new(limits.connects_per_second_per_address.get(), CONNECTS_AT_ONCE);
+        let rate = Quota::new(limits.max_connects_per_second_per_address.get(), CONNECT_BURST);
         Ok(ConnectionLimiter(Arc::new(Inner {
-            free: Arc::new(Semaphore::new(most as usize)),
-            most,
-            goodbyes: Arc::new(Semaphore::new(CLOSE_TIMEOUT.1)),
+            free: Arc::new(Semaphore::new(max_connections as usize)),
+            max_connections,
+            rejections: Semaphore::new(MAX_REJECTIONS),
             max_per_address: limits.max_connections_per_address.get(),
-            header: header.transpose().context("--client-address-header is no header's name")?,
+            header: header.transpose().context("--client-address-header is not a header name")?,
             counts: Mutex::default(),
             connects: Mutex::new(KeyedRateLimiter::new(rate)),
-            requests: Mutex::new(KeyedRateLimiter::new(rate.times(PAGE))),
+            accepts: Mutex::new(KeyedRateLimiter::new(rate.times(CONNECTIONS_PER_PAGE))),
         })))
     }
 
-    /// Whose connection this is, if its address has no more than it may.
-    pub fn admit(&self, peer: Option<IpAddr>) -> Result<ClientConnection, LimitReached> {
+    /// Checks the limits of the client's address, and waits until the process may have one more
+    /// connection.
+    pub async fn admit(&self, peer: Option<IpAddr>) -> Result<ConnectionPermit, LimitReached> {
+        let client = self.client(peer)?;
+        let permit = self.0.free.clone().acquire_owned().await;
+        Ok(ConnectionPermit { client, _permit: permit.expect("nobody closes this semaphore") })
+    }
+
+    /// The same, but does not wait.
+    pub fn try_admit(&self, peer: Option<IpAddr>) -> Result<ConnectionPermit, LimitReached> {
+        let client = self.client(peer)?;
+        let permit = self.0.free.clone().try_acquire_owned().map_err(|_| LimitReached)?;
+        Ok(ConnectionPermit { client, _permit: permit })
+    }
+
+    fn client(&self, peer: Option<IpAddr>) -> Result<ClientConnection, LimitReached> {
         let peer = peer.and_then(limited);
-        // With a proxy in front the requests say whose they are.
-        let limited = peer.filter(|_| self.0.header.is_none());
-        let mut requests = self.0.requests.lock().expect("nobody panics while holding this");
-        if limited.is_some_and(|peer| !requests.allow(&peer, Instant::now())) {
+        // Behind a proxy, the requests tell the address.
+        let address = peer.filter(|_| self.0.header.is_none());
+        if !allow(&self.0.accepts, address) {
             return Err(LimitReached);
         }
-        drop(requests);
-        let counted = limited.map(|peer| self.count(peer));
-        let counted = Arc::new(Mutex::new(counted.transpose()?));
-        Ok(ClientConnection { all: self.clone(), peer, counted })
+        let permit = address.map(|address| self.count(address)).transpose()?;
+        Ok(ClientConnection { limiter: self.clone(), peer, permit: Arc::new(Mutex::new(permit)) })
     }
 
-    /// A place for it, as soon as there is one.
-    pub async fn place(&self, guest: ClientConnection) -> ConnectionPermit {
-        let free = self.0.free.clone().acquire_owned().await;
-        ConnectionPermit { guest, _free: free.expect("nobody closes this semaphore") }
+    /// Waits until all connections are closed.
+    pub async fn all_closed(&self) {
+        let _ = self.0.free.acquire_many(self.0.max_connections).await;
     }
 
-    /// A place for it, if there is one now.
-    pub fn place_now(&self, guest: ClientConnection) -> Result<ConnectionPermit, LimitReached> {
-        let free = self.0.free.clone().try_acquire_owned().map_err(|_| LimitReached)?;
-        Ok(ConnectionPermit { guest, _free: free })
-    }
-
-    /// Waits until all have hung up.
-    pub async fn all_gone(&self) {
-        let _ = self.0.free.acquire_many(self.0.most).await;
-    }
-
-    /// Tells a client that it has too many connections. Its request is not looked at; but what is not read
-    /// when a connection is closed takes back what was said on it.
+    /// Answers 429 without reading the request. Unread data would reset the connection when it is
+    /// closed, and take the answer with it: so the client's data is discarded until the client
+    /// closes.
     pub async fn reject(self, mut stream: TcpStream) {
-        let Ok(_few) = self.0.goodbyes.try_acquire() else {
+        let Ok(_permit) = self.0.rejections.try_acquire() else {
             return;
         };
-        let length = TOO_MANY.len();
-        let answer = format!(
-            "HTTP/1.1 429 Too Many Requests\r\nConnection: close\r\nContent-Type: text/plain\r\n\
-             Content-Length: {length}\r\n\r\n{TOO_MANY}"
-        );
-        let goodbye = async {
-            stream.write_all(answer.as_bytes()).await?;
+        let response =
+            format!("HTTP/1.1 429 Too Many Requests\r\nConnection: close\r\n\r\n{TOO_MANY}");
+        let respond = async {
+            stream.write_all(response.as_bytes()).await?;
             stream.shutdown().await?;
-            while stream.read(&mut [0; 1024]).await? > 0 {}
-            std::io::Result::Ok(())
+            tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
         };
-        let _ = timeout(CLOSE_TIMEOUT.0, goodbye).await;
+        let _ = timeout(REJECT_TIMEOUT, respond).await;
     }
 
-    /// Counts a new Socket.IO connection of this address; whether it is not too many in too short a time.
+    /// Counts a new Socket.IO connection, if its address may make one more now.
     pub fn may_connect(&self, address: Option<ClientAddress>) -> bool {
-        let mut connects = self.0.connects.lock().expect("nobody panics while holding this");
-        address.is_none_or(|ClientAddress(address)| connects.allow(&address, Instant::now()))
+        allow(&self.0.connects, address.map(|ClientAddress(address)| address))
     }
 
     fn count(&self, address: IpAddr) -> Result<AddressPermit, LimitReached> {
@@ -177,13 +174,18 @@ impl ConnectionLimiter {
             return Err(LimitReached);
         }
         *count += 1;
-        Ok(AddressPermit { all: self.clone(), address })
+        Ok(AddressPermit { limiter: self.clone(), address })
     }
+}
+
+fn allow(limiter: &Mutex<KeyedRateLimiter<IpAddr>>, address: Option<IpAddr>) -> bool {
+    let mut limiter = limiter.lock().expect("nobody panics while holding this");
+    address.is_none_or(|address| limiter.allow(&address, Instant::now()))
 }
 
 impl Drop for AddressPermit {
     fn drop(&mut self) {
-        let mut counts = self.all.0.counts.lock().expect("nobody panics while holding this");
+        let mut counts = self.limiter.0.counts.lock().expect("nobody panics while holding this");
         if let Entry::Occupied(mut count) = counts.entry(self.address) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
@@ -194,25 +196,26 @@ impl Drop for AddressPermit {
 }
 
 impl ClientConnection {
-    /// Whose request this is. One connection of a proxy counts for whoever speaks on it.
-    fn asks(&self, headers: &HeaderMap) -> Result<Option<ClientAddress>, LimitReached> {
-        let Some(header) = &self.all.0.header else {
+    /// The address that this request comes from. Behind a proxy, the connection counts for it from
+    /// now on.
+    fn address(&self, headers: &HeaderMap) -> Result<Option<ClientAddress>, LimitReached> {
+        let Some(header) = &self.limiter.0.header else {
             return Ok(self.peer.map(ClientAddress));
         };
         let address = client_address(self.peer, forwarded_for(headers, header));
-        let mut counted = self.counted.lock().expect("nobody panics while holding this");
-        *counted = None;
-        *counted = address.map(|address| self.all.count(address)).transpose()?;
+        let mut permit = self.permit.lock().expect("nobody panics while holding this");
+        *permit = None;
+        *permit = address.map(|address| self.limiter.count(address)).transpose()?;
         Ok(address.map(ClientAddress))
     }
 }
 
-/// Answers only those who have no more connections than they may, and notes whose request it is.
+/// Adds the [`ClientAddress`] to each request, or answers 429 if it has too many connections.
 pub(crate) fn enforce_limits(app: Router) -> Router {
     app.layer(middleware::from_fn(async |mut request: Request, next: Next| -> Response {
-        // Taken out: a websocket keeps what it finds here, and would count for longer than it lives.
-        if let Some(guest) = request.extensions_mut().remove::<ClientConnection>() {
-            match guest.asks(request.headers()) {
+        // Removed: a websocket keeps the extensions, and its connection would count for too long.
+        if let Some(client) = request.extensions_mut().remove::<ClientConnection>() {
+            match client.address(request.headers()) {
                 Ok(Some(address)) => drop(request.extensions_mut().insert(address)),
                 Ok(None) => {}
                 Err(LimitReached) => {
@@ -224,13 +227,13 @@ pub(crate) fn enforce_limits(app: Router) -> Router {
     }))
 }
 
-/// The address to be limited. What the header says wrongly is never better than saying nothing.
+/// The address whose limits apply. A malformed header must not lift a limit.
 fn client_address(
     peer: Option<IpAddr>,
     forwarded_for: Option<Result<IpAddr, Malformed>>,
 ) -> Option<IpAddr> {
     match forwarded_for {
-        // The client came past the proxy.
+        // The client bypassed the proxy.
         None => peer,
         Some(Ok(address)) => limited(address).or(peer),
         Some(Err(Malformed)) => {
@@ -240,8 +243,8 @@ fn client_address(
     }
 }
 
-/// The last address in the last of these headers: the one that the nearest proxy has added. What stands before it may
-/// be anybody's. `None`: there is no such header.
+/// The last address in the last of these headers, which the nearest proxy added; a client can forge
+/// what stands before it. `None`: there is no such header.
 fn forwarded_for(headers: &HeaderMap, name: &HeaderName) -> Option<Result<IpAddr, Malformed>> {
     let value = headers.get_all(name).iter().next_back()?.as_bytes();
     let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default();
@@ -251,8 +254,9 @@ fn forwarded_for(headers: &HeaderMap, name: &HeaderName) -> Option<Result<IpAddr
     Some(address.map_err(|_| Malformed))
 }
 
-/// What counts as one address: of IPv6 the network, of which one customer gets at least one. `None` is this
-/// machine itself, or a proxy on it that does not say for whom it speaks: it has no limit.
+/// What counts as one address: of IPv6 the /64 network, since a customer gets at least that.
+/// `None`: this machine itself has no limits, nor has a proxy on it that does not pass the client's
+/// address.
 fn limited(address: IpAddr) -> Option<IpAddr> {
     match address.to_canonical() {
         IpAddr::V4(Ipv4Addr::LOCALHOST) | IpAddr::V6(Ipv6Addr::LOCALHOST) => None,
@@ -271,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_proxy_says_whose_request_it_is() {
+    fn the_nearest_proxy_tells_the_client_s_address() {
         let name = HeaderName::from_static("x-forwarded-for");
         let said = |values: &[&[u8]]| {
             let mut headers = HeaderMap::new();
@@ -311,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_header_is_never_better_than_none() {
+    fn a_malformed_header_lifts_no_limit() {
         let peer: IpAddr = "192.0.2.1".parse().unwrap();
         assert_eq!(client_address(Some(peer), Some(Err(Malformed))), Some(peer));
         assert_eq!(client_address(None, Some(Err(Malformed))), Some(UNKNOWN), "one limit for all");
@@ -323,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn one_network_counts_as_one_address_and_this_machine_as_none() {
+    fn an_ipv6_network_counts_as_one_address_and_this_machine_as_none() {
         let limited = |text: &str| limited(text.parse().unwrap()).map(|it| it.to_string());
         assert_eq!(limited("127.0.0.1"), None);
         assert_eq!(limited("::1"), None);

@@ -2,7 +2,7 @@
 
 mod assets;
 pub(crate) mod connection_limits;
-pub(crate) mod frames;
+mod frame_counter;
 pub(crate) mod origin;
 pub(crate) mod pages;
 pub(crate) mod server;

@@ -1,111 +1,106 @@
-//! Which requests are meant for this server, and which pages may make them: the check of `Host` and
-//! `Origin`, which both roles make on every request.
+//! Checks `Host` and `Origin` of every request, in the lobby and in rooms: is it meant for this
+//! server, and may the page that makes it connect?
 //!
-//! A browser sends `Origin` with each websocket, and no page can change it. A client without one is no
-//! browser, and passes: it could send what it likes.
+//! A browser sends `Origin` with each websocket, and no page can change it. A client without one is
+//! not a browser and passes: it could send anything.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use axum::{
     extract::Request,
     http::{
         HeaderMap, HeaderName, HeaderValue,
         header::{HOST, ORIGIN},
+        uri::Authority,
     },
 };
 
-use crate::config::{
-    authority::{Authority, is_ip},
-    parse::PublicUrl,
-};
+use crate::config::parse::{PublicUrl, authority};
 
-/// The addresses at which browsers come here, and those whose pages may connect.
+/// The origins whose pages may connect, apart from those on the host that the request is for: the
+/// public URL and the allowed ones.
 #[derive(Debug, Clone)]
-pub(crate) struct Origins {
-    /// The public URL, and what is allowed besides.
-    known: Vec<Origin>,
-}
+pub(crate) struct Origins(Vec<Origin>);
 
-/// `http` or `https`, and where.
+/// The default port stands for the scheme.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Origin {
-    scheme: String,
-    authority: Authority,
+    default_port: u16,
+    host: String,
+    port: u16,
 }
 
 impl Origins {
     pub fn new(public_url: Option<&PublicUrl>, allowed: &[PublicUrl]) -> Origins {
-        let parse =
-            |url: &PublicUrl| Origin::parse(&format!("{}://{}", url.scheme(), url.authority()));
-        Origins { known: public_url.into_iter().chain(allowed).filter_map(parse).collect() }
+        let urls = public_url.into_iter().chain(allowed);
+        Origins(urls.filter_map(|url| Origin::parse(&url.origin())).collect())
     }
 
-    /// Where the request was sent, or why it is refused. A name that leads here and that we do not know
-    /// may belong to a page that plays with its own DNS, so it is refused even without an `Origin`.
+    /// The host that the request was sent to, or why it is refused. An unknown name may belong to a
+    /// page that lets its own DNS name lead here (DNS rebinding), and is refused even without an
+    /// `Origin`.
     pub fn check(&self, request: &Request) -> Result<Authority, &'static str> {
-        let host = the_one(request.headers(), HOST)?.ok_or("a Host header is needed")?;
-        let Some(here) = Authority::parse(host).filter(|here| self.knows(&here.host)) else {
-            return Err(
-                "this host name is not ours: start the lobby with --public-url or --allow-origin",
-            );
+        let host = single(request.headers(), HOST)?.ok_or("a Host header is needed")?;
+        let Some(here) = authority(host).filter(|here| self.knows(here.host())) else {
+            return Err("unknown host name: start the lobby with --public-url or --allow-origin");
         };
-        // `GET http://localhost/ HTTP/1.1`: who says it twice must say the same.
+        // `GET http://localhost/ HTTP/1.1` names the host twice.
         let target = request.uri().authority();
         if target.is_some_and(|target| !target.as_str().eq_ignore_ascii_case(host)) {
-            return Err("the request is for another host than its Host header says");
+            return Err("the request's target and its Host header differ");
         }
-        match the_one(request.headers(), ORIGIN)? {
-            Some(origin) if !self.may_connect(origin, &here) => Err(
-                "a page of another site may not connect here: --allow-origin of the lobby lets it",
-            ),
+        match single(request.headers(), ORIGIN)? {
+            Some(origin) if !self.may_connect(origin, &here) => {
+                Err("pages of this origin may not connect: start the lobby with --allow-origin")
+            }
             Some(_) | None => Ok(here),
         }
     }
 
     fn knows(&self, host: &str) -> bool {
-        let known = self.known.iter().any(|known| known.authority.host == host);
-        known || host == "localhost" || is_ip(host)
+        host == "localhost" || is_ip(host) || self.0.iter().any(|known| known.host == host)
     }
 
     fn may_connect(&self, origin: &str, here: &Authority) -> bool {
         let Some(origin) = Origin::parse(origin) else {
-            return false; // such as `null`, the origin of a file or of a frame without rights
+            return false; // such as `null`, the origin of a file or of a sandboxed frame
         };
-        // What ends TLS in front does not say so: the port that `Host` leaves out is the page's.
-        let same_port = here.port.unwrap_or(origin.default_port()) == origin.port();
-        let same_host = origin.authority.host == here.host;
-        same_host && same_port || self.known.iter().any(|known| known.is_same(&origin))
+        // A proxy that ends TLS does not tell the scheme: without a port in `Host`, it is the
+        // page's.
+        let port = here.port_u16().unwrap_or(origin.default_port);
+        origin.host == here.host() && origin.port == port || self.0.contains(&origin)
     }
 }
 
 impl Origin {
     fn parse(text: &str) -> Option<Origin> {
-        let (scheme, authority) = text.split_once("://")?;
-        let scheme = scheme.to_ascii_lowercase();
-        let authority = Authority::parse(authority)?;
-        matches!(&*scheme, "http" | "https").then_some(Origin { scheme, authority })
-    }
-
-    fn default_port(&self) -> u16 {
-        if self.scheme == "https" { 443 } else { 80 }
-    }
-
-    fn port(&self) -> u16 {
-        self.authority.port.unwrap_or(self.default_port())
-    }
-
-    fn is_same(&self, other: &Origin) -> bool {
-        let port = self.port() == other.port();
-        port && self.scheme == other.scheme && self.authority.host == other.authority.host
+        let (scheme, rest) = text.split_once("://")?;
+        let default_port = match scheme.to_ascii_lowercase().as_str() {
+            "http" => 80,
+            "https" => 443,
+            _ => return None,
+        };
+        let authority = authority(rest)?;
+        let port = authority.port_u16().unwrap_or(default_port);
+        Some(Origin { default_port, host: authority.host().to_owned(), port })
     }
 }
 
-/// A header that may come once. Of two, whoever is in front may have looked at the other one.
-fn the_one(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, &'static str> {
+fn is_ip(host: &str) -> bool {
+    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(v6) => v6.parse::<Ipv6Addr>().is_ok(),
+        None => host.parse::<Ipv4Addr>().is_ok(),
+    }
+}
+
+/// The value of a header that may come once. A proxy in front may have checked the other of two.
+fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, &'static str> {
     let mut values = headers.get_all(name).iter();
     match (values.next().map(HeaderValue::to_str), values.next()) {
         (None, _) => Ok(None),
         (Some(Ok(value)), None) => Ok(Some(value)),
-        (Some(Ok(_)), Some(_)) => Err("Host and Origin may come once"),
-        (Some(Err(_)), _) => Err("Host and Origin are plain text"),
+        (Some(Ok(_)), Some(_)) => Err("Host and Origin may occur once"),
+        (Some(Err(_)), _) => Err("Host and Origin must be ASCII"),
     }
 }
 
@@ -116,7 +111,7 @@ mod tests {
     use super::*;
 
     const LOCAL: &[&str] = &[];
-    /// The public URL, then what is allowed.
+    /// The public URL, then allowed origins.
     const PUBLIC: &[&str] = &["https://play.example.org", "http://Friend.example.com:8080"];
 
     fn origins(known: &[&str]) -> Origins {
@@ -142,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_ours_and_names_that_are_not() {
+    fn known_and_unknown_hosts() {
         for (known, host, ours) in [
             (LOCAL, "localhost", true),
             (LOCAL, "LocalHost:3000", true),
@@ -179,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_that_may_connect_and_pages_that_may_not() {
+    fn allowed_and_forbidden_origins() {
         for (known, host, origin, may) in [
             (LOCAL, "localhost:3000", "http://localhost:3000", true),
             (LOCAL, "localhost:3000", "HTTP://LOCALHOST:3000", true),
@@ -187,7 +182,7 @@ mod tests {
             (LOCAL, "192.168.1.7:3000", "http://192.168.1.7:3000", true),
             // As through `ssh -L 8080:localhost:3000`.
             (LOCAL, "localhost:8080", "http://localhost:8080", true),
-            // Ports that nobody writes.
+            // Default ports.
             (LOCAL, "localhost", "http://localhost", true),
             (LOCAL, "localhost:80", "http://localhost", true),
             (LOCAL, "localhost", "http://localhost:80", true),
@@ -208,7 +203,7 @@ mod tests {
             (LOCAL, "localhost:3000", "file://localhost:3000", false),
             (LOCAL, "localhost:3000", "null", false),
             (LOCAL, "localhost:3000", "http://", false),
-            // Whatever the proxy in front makes of `Host`.
+            // The proxy in front may change `Host`.
             (PUBLIC, "play.example.org", "https://play.example.org", true),
             (PUBLIC, "127.0.0.1:3000", "https://play.example.org", true),
             (PUBLIC, "127.0.0.1:3000", "https://play.example.org:443", true),
@@ -226,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_said_twice_or_not_at_all_is_refused() {
+    fn missing_repeated_and_conflicting_headers_are_refused() {
         let check = |target: &str, headers: &[(&str, &str)]| {
             origins(PUBLIC).check(&request(target, headers)).is_ok()
         };

@@ -1,60 +1,57 @@
-//! The hooks of the lobby: [`Lobby`] for sessions, implemented in `src/server.rs`, and [`RoomManager`] for
-//! rooms, in `src/room_manager.rs`. `event_loop/` calls them.
+//! The hooks of the lobby: [`Lobby`] for players, implemented in `src/server.rs`, and
+//! [`RoomManager`] for rooms, in `src/room_manager.rs`. `event_loop/` calls them.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
+use tracing::error;
 
 use crate::{
     auth::token::random_id,
     lobby::context::LobbyContext,
     room::hooks::Room,
     rooms::RoomInfo,
-    types::{Answer, Exit, Message, Player, PlayerId, Refusal, RoomId},
+    types::{Answer, Exit, LeaveReason, Message, Player, PlayerId, Refusal, RoomId},
 };
 
 /// What a browser sends to register.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Registration {
-    /// As typed; not checked yet.
+    /// The name as typed, unchecked.
     #[serde(default)]
     pub name: String,
-    /// Whatever else was sent, such as a password or another service's token.
+    /// All other fields, such as a password or another service's token.
     #[serde(flatten)]
     pub more: Map<String, Value>,
 }
 
-/// Who a person is from now on: a new player, or one that you know already.
+/// The player that a registration results in: a new one, or one that you know already.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// The same at each registration of this person, or a new one.
+    /// The player's id: a new one, or the same at each registration of this person. 1 to 256 bytes.
     pub id: PlayerId,
-    /// Shown to other players.
+    /// The name that other players see. 1 to 256 bytes.
     pub name: String,
 }
 
-/// Bytes of an id, and of a name: a party of 32 fits into one frame of 64 KiB.
+/// The longest id, and the longest name, in bytes: a party of 32 fits into one frame of 64 KiB.
 const MAX_IDENTITY: usize = 256;
 
 impl Identity {
-    /// A new player. Refuses a name without visible characters, with control characters, or longer than
-    /// 24 characters.
+    /// A new player with a random id. Refuses, with `bad_name`, a name that is empty, has control
+    /// or invisible characters, or is longer than 24 characters.
     pub fn new(name: &str) -> Result<Self, Refusal> {
         let name = name.trim();
         let good = (1..=24).contains(&name.chars().count()) && !name.chars().any(is_invisible);
         let id = PlayerId(random_id());
         if good { Ok(Identity { id, name: name.to_owned() }) } else { Err(Refusal::BAD_NAME) }
     }
-}
 
-impl Identity {
-    /// What your own `on_register` says must fit into a frame between lobby and room, beside others.
+    /// Checks what the user's own `on_register` returned.
     pub(crate) fn check(&self) -> Result<(), Refusal> {
-        for (what, text) in [("id", &self.id.0), ("name", &self.name)] {
+        for text in [&self.id.0, &self.name] {
             if text.is_empty() || text.len() > MAX_IDENTITY || text.chars().any(char::is_control) {
-                let bytes = text.len();
-                tracing::error!(
-                    what,
-                    bytes,
+                error!(
+                    bytes = text.len(),
                     "on_register: an id or a name has 1 to {MAX_IDENTITY} bytes and no control characters"
                 );
                 return Err(Refusal::INTERNAL);
@@ -64,48 +61,46 @@ impl Identity {
     }
 }
 
-/// Characters that show nothing or change how others are shown: one could pass for somebody else.
+/// Characters that are not visible, or change the direction of others: with them, one player could
+/// take the name of another.
 fn is_invisible(c: char) -> bool {
-    let formats = '\u{200b}'..='\u{200f}';
-    let directions = '\u{2028}'..='\u{202e}';
-    let joiners = '\u{2060}'..='\u{206f}';
-    c.is_control()
-        || formats.contains(&c)
-        || directions.contains(&c)
-        || joiners.contains(&c)
-        || matches!(c, '\u{ad}' | '\u{feff}')
+    let formats =
+        matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    let directions = matches!(c, '\u{2028}'..='\u{202e}');
+    c.is_control() || formats || directions
 }
 
-/// How a player came to be in the lobby.
+/// How a player came to the lobby.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Arrival {
-    /// Registered just now.
+    /// They have just registered.
     New,
-    /// Known by their token.
+    /// They connected with a token.
     Resumed,
-    /// From a room, and why; their page has been told the same.
+    /// They returned from a room. Their page is told the same.
     Returned {
         /// The room that they were in.
         room: RoomId,
-        /// Why they left it, such as `crashed`.
-        reason: String,
+        /// Why they left it.
+        reason: LeaveReason,
     },
 }
 
-/// The sessions in the lobby: who may enter, and what they ask.
+/// The hooks for players in the lobby: who may enter, and what they may ask.
 ///
-/// Hooks are called one at a time, in the order in which things on_notice, by the task that owns the
-/// state. A hook must not wait: spawn async work with [`LobbyContext::spawn`], heavy work with
-/// [`LobbyContext::compute`]; the result comes as a later call. A hook that panics is logged, and the
-/// lobby goes on.
+/// Hooks are called one at a time, in the order of events, by the task that owns the state. A hook
+/// must not block: run async work with [`spawn`](crate::Scheduler::spawn) and heavy work with
+/// [`compute`](crate::Scheduler::compute); the result is delivered as a later call. If a hook
+/// panics, the panic is logged and the lobby goes on.
 #[allow(unused_variables, reason = "defaults name their arguments for those who copy them")]
 pub trait Lobby: Default + 'static {
-    /// Browser to lobby: an enum; a variant's name in snake_case is the event's name.
+    /// Messages from browser to lobby: an enum. A variant's name in snake_case is the event's name.
     type Request: DeserializeOwned + Message;
-    /// Lobby to browser: an enum as above.
+    /// Messages from lobby to browser: an enum as above.
     type Event: Serialize + Message;
 
-    /// Called once, before anybody can connect. A refusal ends the program. Default: nothing.
+    /// Called once, before the lobby accepts connections. A refusal ends the program. Default:
+    /// nothing.
     fn on_start(
         &mut self,
         lobby: &LobbyContext<Self>,
@@ -113,14 +108,14 @@ pub trait Lobby: Default + 'static {
         async { Ok(()) }
     }
 
-    /// Authenticates a registration: the place for a database or an identity provider. Several of these
-    /// may run at the same time. Default: anyone with a proper name is a new player.
+    /// Authenticates a registration, for example by a database or an identity provider. Several may
+    /// run at the same time. Default: [`Identity::new`], a new player for each registration.
     fn on_register(form: Registration) -> impl Future<Output = Result<Identity, Refusal>> {
         async move { Identity::new(&form.name) }
     }
 
-    /// A request of a player. Those of one player come in the order in which they were sent. Default:
-    /// refused as unknown.
+    /// A player sent a request. Requests of one player arrive in the order in which they were sent.
+    /// Default: refused with `unknown_event`.
     fn on_request(
         &mut self,
         lobby: &LobbyContext<Self>,
@@ -130,28 +125,30 @@ pub trait Lobby: Default + 'static {
         Err(Refusal::unknown_event(""))
     }
 
-    /// A player is in the lobby now. Default: back into the room that keeps a seat for them, if any.
+    /// A player has entered the lobby. Default: [`LobbyContext::send_back`], which reroutes them to
+    /// the room that keeps a seat for them, if any.
     fn on_arrive(&mut self, lobby: &LobbyContext<Self>, player: &Player, how: Arrival) {
         lobby.send_back(player);
     }
 
-    /// A player is not in the lobby any more: once for each `on_arrive`. They are in a room, or on the
-    /// way to one, if `seat_of` finds it; otherwise they are gone, or are reloading the page. Default:
-    /// nothing.
+    /// A player has left the lobby; called once for each `on_arrive`. If [`LobbyContext::seat_of`]
+    /// finds a room, they are in it or on the way; otherwise they have disconnected, or reload the
+    /// page. Default: nothing.
     fn on_leave(&mut self, lobby: &LobbyContext<Self>, player: &Player) {}
 
-    /// The lobby is about to stop; its rooms are asked to finish after this. Default: nothing.
+    /// The lobby is about to stop. After this call its rooms are told to drain. Default: nothing.
     fn on_stop(&mut self, lobby: &LobbyContext<Self>) {}
 }
 
-/// The rooms of one kind: which one a player gets, and what rooms say. Implemented for the lobby's
-/// state, once for each kind of room that `main.rs` registers; called as the hooks of [`Lobby`].
+/// The hooks for rooms of one kind: which one a player gets, and what the rooms report. Implemented
+/// for the lobby's state, once for each kind of room that `main.rs` registers. Called like the
+/// hooks of [`Lobby`].
 #[allow(unused_variables, reason = "defaults name their arguments for those who copy them")]
 pub trait RoomManager<R: Room>: Lobby {
-    /// Which room a player gets who asked to `play`: an open one, or one that this creates. A player
-    /// who has a seat already goes there, and this is not called. Default: the fullest open room, so
-    /// that players meet; a new one with default options if there is none. What is picked is tried, and not
-    /// picked again: a player whom that room refuses, by `on_admit` or a ban, is told so.
+    /// Picks the room for a player who asked to `play`: an open one, or one that this creates. Not
+    /// called for a player who has a seat in a room of this kind: they are sent there. If the room
+    /// refuses the player, in `on_admit` for example, they are told so; `pick` is not called again.
+    /// Default: the fullest open room, so that players meet, or a new one with default options.
     fn pick(&mut self, lobby: &LobbyContext<Self>, player: &Player) -> Result<RoomId, Refusal> {
         match lobby.fullest::<R>() {
             Some(room) => Ok(room.id),
@@ -159,10 +156,10 @@ pub trait RoomManager<R: Room>: Lobby {
         }
     }
 
-    /// A room is open. Default: nothing.
+    /// A room is ready: its `on_open` has returned. Default: nothing.
     fn on_room_ready(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<R::Options>) {}
 
-    /// A message of a room's `tell_lobby`. Default: nothing.
+    /// A room sent a message with `tell_lobby`. Default: nothing.
     fn on_room_message(
         &mut self,
         lobby: &LobbyContext<Self>,
@@ -171,10 +168,10 @@ pub trait RoomManager<R: Room>: Lobby {
     ) {
     }
 
-    /// A room has ended, and its process is gone: exactly once for each room that was created, after all
-    /// that it told the lobby; not for those that are still there when a stopping lobby gives up on them, after
-    /// twice `--stop-timeout`. Its players are back, or on the way. Default: nothing; a room is not started
-    /// again.
+    /// A room has ended and its process has exited. Called once for each room that was created,
+    /// after all messages of the room; not called for rooms that outlive a stopping lobby's
+    /// deadline, twice `--stop-timeout`. The room's players are in the lobby or on the way.
+    /// Default: nothing; a room is not restarted.
     fn on_room_exit(
         &mut self,
         lobby: &LobbyContext<Self>,

@@ -1,4 +1,4 @@
-//! The lobby's side: its hooks, what they can do, its process and its event loop.
+//! The lobby's side: its hooks and their context, its process, its event loop and its sessions.
 
 pub(crate) mod context;
 pub(crate) mod event_loop;

@@ -1,8 +1,9 @@
-//! `static/messages.d.ts`: the messages as TypeScript types, against which editors and `npm run check`
-//! hold the page. A development lobby writes the file when it starts and the messages have changed.
+//! Writes `static/messages.d.ts`, the message types in TypeScript, for editors and `npm run check`.
+//! A development lobby writes the file at its start if the messages have changed.
 
-use std::{fs, io, path::Path};
+use std::{fs, path::Path};
 
+use anyhow::anyhow;
 use tracing::{info, warn};
 
 use crate::{
@@ -15,46 +16,38 @@ const HEAD: &str = "\
 // as `\"wave\" | { chat: string }`.
 ";
 
-/// Writes the file anew if the messages have changed. That it cannot be written is no reason not to start.
+/// Writes the file if the messages have changed. A failure is logged; the lobby starts without it.
 pub(crate) fn write<L: Lobby>(static_dir: &Path, kinds: &[Kind<L>]) {
     let file = static_dir.join("messages.d.ts");
-    let text = match declare(kinds) {
-        Ok(text) => text,
-        Err(name) => {
-            let file = file.display();
-            return warn!(%file, name, "not written: two types of messages have this name; rename one");
+    let written = declare(kinds).and_then(|text| {
+        let changed = fs::read_to_string(&file).ok().as_ref() != Some(&text);
+        if changed {
+            fs::write(&file, text)?;
         }
-    };
-    if fs::read_to_string(&file).is_ok_and(|current| current == text) {
-        return;
-    }
-    match replace(&file, &text) {
-        Ok(()) => info!(file = %file.display(), "written: the messages have changed"),
-        Err(error) => warn!(%error, file = %file.display(), "cannot write the messages' types"),
+        Ok(changed)
+    });
+    let file = file.display();
+    match written {
+        Ok(true) => info!(%file, "message types written: the messages have changed"),
+        Ok(false) => {}
+        Err(error) => warn!(%file, %error, "cannot write the message types"),
     }
 }
 
-/// In one step: several lobbies may start at once, and an editor may be reading.
-fn replace(file: &Path, text: &str) -> io::Result<()> {
-    let new = file.with_extension(format!("ts.{}", std::process::id()));
-    fs::write(&new, text)?;
-    fs::rename(&new, file).inspect_err(|_| drop(fs::remove_file(&new)))
-}
-
-fn declare<L: Lobby>(kinds: &[Kind<L>]) -> Result<String, String> {
+fn declare<L: Lobby>(kinds: &[Kind<L>]) -> anyhow::Result<String> {
     let mut types = Declarations::new();
     let request = L::Request::declare(&mut types);
     let event = L::Event::declare(&mut types);
     let rooms: Vec<_> = kinds.iter().map(|kind| (kind.declare)(&mut types)).collect();
-    // With several kinds of rooms, what any of them says or hears.
-    let union = |part: fn(&[String; 3]) -> &String| {
-        let mut names: Vec<_> = rooms.iter().map(part).cloned().collect();
+    // With several kinds of rooms, the union of their types.
+    let union = |part: usize| {
+        let mut names: Vec<_> = rooms.iter().map(|room| room[part].as_str()).collect();
         names.dedup();
         names.join(" | ")
     };
-    let (requests, events, options) =
-        (union(|room| &room[0]), union(|room| &room[1]), union(|room| &room[2]));
-    let types = types.text()?;
+    let (requests, events, options) = (union(0), union(1), union(2));
+    let types =
+        types.text().map_err(|name| anyhow!("two message types are named '{name}'; rename one"))?;
     Ok(format!(
         "{HEAD}\nexport type Messages = {{\n  lobbyRequest: {request},\n  lobbyEvent: {event},\n  \
          roomRequest: {requests},\n  roomEvent: {events},\n  options: {options},\n}};\n\n{types}",

@@ -1,157 +1,153 @@
-//! Who is in the lobby: connections, the players behind them, and what each is to be told when he is
-//! back from a room.
+//! The lobby's sessions: one for each connection, with the player behind it once they are known.
+//! Also what outlives a connection: bans, logouts, and why a player's last room ended.
 
-use std::{
-    collections::{HashMap, HashSet},
-    net::IpAddr,
-    time::Duration,
-};
+use std::{collections::HashMap, net::IpAddr, time::Duration};
 
-use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::{
-    auth::token::Login,
-    runtime::{clock, rate_limiter::KeyedRateLimiter, token_bucket::Quota},
+    auth::{logouts::Logouts, token::Login},
+    runtime::clock,
     socketio::{
         connection::{Conn, Message},
         packet::ConnId,
     },
-    types::{Player, PlayerId, Refusal, RoomId},
+    types::{LeaveReason, Player, PlayerId, Refusal, RoomId},
 };
 
-/// Server-initiated reroutes of one player: one per second, ten at once. More is a redirect loop.
-const REDIRECTS: Quota = Quota::new(1, 10);
-/// Who does not come back within this is not told any more why his room ended.
-const REMEMBERED: Duration = Duration::from_secs(600);
-/// So few of them are never looked through.
-const FEW: usize = 1000;
+/// Players who do not return to the lobby within this time are not told any more why their room
+/// ended.
+const EXIT_NOTICE_TTL: Duration = Duration::from_secs(600);
+/// Fewer exit notices than this are never swept.
+const SWEEP_ABOVE: usize = 1000;
 
+#[derive(Default)]
 pub(crate) struct Sessions {
-    /// Every connection, and who it belongs to, once registered.
-    connections: HashMap<ConnId, (Conn, Option<Login>)>,
-    /// The connection of each player who is in the lobby.
+    sessions: HashMap<ConnId, Session>,
+    /// The session of each player who is in the lobby. Their newest connection wins.
     by_player: HashMap<PlayerId, ConnId>,
-    /// Connections whose players have gone to a room since: their pages are about to hang up.
-    stale: HashSet<ConnId>,
-    pending: HashMap<ConnId, Pending>,
-    /// Connections for which `on_register` is at work.
-    registering: HashSet<ConnId>,
-    watching: HashSet<ConnId>,
-    exit_notices: HashMap<PlayerId, (RoomId, String, Instant)>,
-    /// When there are so many of these, those who have not come back in time are forgotten.
-    forget_at: usize,
-    /// Reroutes that nobody asked for.
-    redirects: KeyedRateLimiter<PlayerId>,
-    /// Until the lobby restarts: nothing is kept on disk.
-    banned: HashMap<PlayerId, String>,
+    /// What to tell players when they return: the room that they left, why, and when.
+    exit_notices: HashMap<PlayerId, (RoomId, LeaveReason, Instant)>,
+    /// At this many exit notices, those that have expired are removed.
+    sweep_at: usize,
+    /// Players who are refused, and why; until the lobby restarts.
+    pub banned: HashMap<PlayerId, String>,
+    pub logouts: Logouts,
 }
 
-/// Somebody whose room may be dying: until then, what he asks waits, so that he is told first why he
-/// is back.
-struct Pending {
-    until: Instant,
-    waiting: Vec<Message>,
+pub(crate) struct Session {
+    pub conn: Conn,
+    /// Gets the list of rooms whenever it changes.
+    pub watching: bool,
+    state: State,
+    /// The player has joined a room since, so this connection is about to close. A message from it
+    /// shows that they are still here.
+    stale: bool,
 }
 
-impl Default for Sessions {
-    fn default() -> Self {
-        Sessions {
-            connections: HashMap::new(),
-            by_player: HashMap::new(),
-            stale: HashSet::new(),
-            pending: HashMap::new(),
-            registering: HashSet::new(),
-            watching: HashSet::new(),
-            exit_notices: HashMap::new(),
-            forget_at: 0,
-            redirects: KeyedRateLimiter::new(REDIRECTS),
-            banned: HashMap::new(),
+enum State {
+    /// Not registered.
+    Visitor,
+    /// `on_register` is running.
+    Registering,
+    /// A player, before `on_arrive`. Their requests are queued until then; `--max-queued-events` bounds
+    /// the queue.
+    Pending(Login, Vec<Message>),
+    /// A player, after `on_arrive`.
+    Arrived(Login),
+}
+
+impl Session {
+    fn login(&self) -> Option<&Login> {
+        match &self.state {
+            State::Pending(login, _) | State::Arrived(login) => Some(login),
+            State::Visitor | State::Registering => None,
         }
     }
 }
 
 impl Sessions {
     pub fn add(&mut self, conn: Conn) {
-        self.connections.insert(conn.id, (conn, None));
+        let session = Session { conn, watching: false, state: State::Visitor, stale: false };
+        self.sessions.insert(session.conn.id, session);
     }
 
-    /// The connection is this player's from now on. Returns the one that it replaces, and whether the
-    /// player had arrived with it.
-    pub fn enter(&mut self, conn: ConnId, login: Login) -> Option<(Conn, bool)> {
-        let before = self.by_player.insert(login.player.id.clone(), conn);
-        if let Some((_, who)) = self.connections.get_mut(&conn) {
-            *who = Some(login);
+    /// Begins a registration, one at a time for each connection.
+    pub fn begin_registration(&mut self, conn: ConnId) -> Result<(), Refusal> {
+        let session = self.sessions.get_mut(&conn).ok_or(Refusal::INTERNAL)?;
+        match session.state {
+            State::Visitor => session.state = State::Registering,
+            State::Registering => return Err(Refusal::TOO_FAST),
+            State::Pending(..) | State::Arrived(_) => return Err(Refusal::ALREADY_REGISTERED),
         }
-        let before = before.filter(|before| *before != conn)?;
-        let (replaced, who) = self.connections.get_mut(&before)?;
-        *who = None;
-        Some((replaced.clone(), self.pending.remove(&before).is_none()))
+        Ok(())
     }
 
-    /// Forgets a connection; returns the player who is not in the lobby any more, if he had arrived.
+    /// Ends a registration, whatever its result. False: the connection has closed meanwhile.
+    pub fn end_registration(&mut self, conn: ConnId) -> bool {
+        let session = self.sessions.get_mut(&conn);
+        session.map(|session| session.state = State::Visitor).is_some()
+    }
+
+    /// Makes a connection this player's, and pending. Returns the connection that it replaces, and
+    /// whether the player had arrived with that one.
+    pub fn enter(&mut self, conn: ConnId, login: Login) -> Option<(Conn, bool)> {
+        let replaced = self.by_player.insert(login.player.id.clone(), conn);
+        if let Some(session) = self.sessions.get_mut(&conn) {
+            session.state = State::Pending(login, Vec::new());
+        }
+        let replaced = self.sessions.get_mut(&replaced?)?;
+        let state = std::mem::replace(&mut replaced.state, State::Visitor);
+        Some((replaced.conn.clone(), matches!(state, State::Arrived(_))))
+    }
+
+    /// Ends the pending state: the player arrives. Returns what they asked meanwhile; `None` if the
+    /// session is not pending.
+    pub fn arrive(&mut self, conn: ConnId) -> Option<(Conn, Login, Vec<Message>)> {
+        let session = self.sessions.get_mut(&conn)?;
+        let State::Pending(login, queued) = &mut session.state else { return None };
+        let (login, queued) = (login.clone(), std::mem::take(queued));
+        session.state = State::Arrived(login.clone());
+        Some((session.conn.clone(), login, queued))
+    }
+
+    /// Takes in a message: gives it back to be handled now, or queues it while the session is
+    /// pending.
+    pub fn receive(&mut self, conn: ConnId, message: Message) -> Option<Message> {
+        let session = self.sessions.get_mut(&conn)?;
+        session.stale = false;
+        if let State::Pending(_, queued) = &mut session.state {
+            queued.push(message);
+            return None;
+        }
+        Some(message)
+    }
+
+    /// Removes a connection. Returns its player if they had arrived with it.
     pub fn remove(&mut self, conn: ConnId) -> Option<Player> {
-        self.watching.remove(&conn);
-        self.registering.remove(&conn);
-        self.stale.remove(&conn);
-        let had_arrived = self.pending.remove(&conn).is_none();
-        let player = self.connections.remove(&conn)?.1?.player;
-        self.by_player.remove(&player.id);
-        had_arrived.then_some(player)
+        let session = self.sessions.remove(&conn)?;
+        self.by_player.remove(&session.login()?.player.id);
+        match session.state {
+            State::Arrived(login) => Some(login.player),
+            _ => None,
+        }
     }
 
-    /// Somebody wants to be a player. False: he does so already, and one at a time is enough.
-    pub fn begins_to_register(&mut self, conn: ConnId) -> bool {
-        self.registering.insert(conn)
-    }
-
-    /// It is known who he is. False: he is gone.
-    pub fn ends_to_register(&mut self, conn: ConnId) -> bool {
-        self.registering.remove(&conn)
-    }
-
-    /// Lets a connection wait for the verdict of its player's room.
-    pub fn wait(&mut self, conn: ConnId, until: Instant) {
-        self.pending.insert(conn, Pending { until, waiting: Vec::new() });
-    }
-
-    /// Ends the wait; returns what was asked meanwhile.
-    pub fn stop_waiting(&mut self, conn: ConnId) -> Option<(Player, Vec<Message>)> {
-        let waiting = self.pending.remove(&conn)?.waiting;
-        Some((self.player(conn)?, waiting))
-    }
-
-    /// Keeps a message of a connection that waits, or gives it back.
-    pub fn keep_waiting(&mut self, conn: ConnId, message: Message) -> Option<Message> {
-        let Some(pending) = self.pending.get_mut(&conn) else {
-            return Some(message);
-        };
-        pending.waiting.push(message);
-        None
-    }
-
-    /// The connections that wait, and until when.
-    pub fn waiting(&self) -> impl Iterator<Item = (ConnId, Instant)> {
-        self.pending.iter().map(|(conn, pending)| (*conn, pending.until))
-    }
-
-    pub fn conn(&self, conn: ConnId) -> Option<Conn> {
-        Some(self.connections.get(&conn)?.0.clone())
-    }
-
+    /// The player of a connection; `None` before they are registered.
     pub fn player(&self, conn: ConnId) -> Option<Player> {
-        Some(self.connections.get(&conn)?.1.as_ref()?.player.clone())
+        Some(self.sessions.get(&conn)?.login()?.player.clone())
     }
 
-    /// The new token that a connection is to be told of. Told once.
-    pub fn take_token(&mut self, conn: ConnId) -> Option<String> {
-        self.connections.get_mut(&conn)?.1.as_mut()?.token.take()
+    pub fn get_mut(&mut self, conn: ConnId) -> Option<&mut Session> {
+        self.sessions.get_mut(&conn)
     }
 
-    /// The connection that belongs to this login.
-    pub fn conn_of_login(&self, login: &Login) -> Option<Conn> {
-        let (conn, who) = self.connections.get(self.by_player.get(&login.player.id)?)?;
-        (who.as_ref()?.sid == login.sid).then(|| conn.clone())
+    pub fn all(&self) -> impl Iterator<Item = &Session> {
+        self.sessions.values()
+    }
+
+    fn session_of(&self, player: &PlayerId) -> Option<&Session> {
+        self.sessions.get(self.by_player.get(player)?)
     }
 
     pub fn is_present(&self, player: &PlayerId) -> bool {
@@ -159,89 +155,61 @@ impl Sessions {
     }
 
     pub fn conn_of(&self, player: &PlayerId) -> Option<Conn> {
-        self.conn(*self.by_player.get(player)?)
+        Some(self.session_of(player)?.conn.clone())
     }
 
-    /// Where a player in the lobby connects from; `None` for this machine itself.
-    pub fn address_of(&self, player: &PlayerId) -> Option<IpAddr> {
-        self.conn_of(player)?.address()
-    }
-
-    /// The connection with which a player can be sent somewhere: not the one that he has left behind.
+    /// The connection of the player, unless it is stale.
     pub fn newest_conn_of(&self, player: &PlayerId) -> Option<Conn> {
-        self.conn_of(player).filter(|conn| !self.stale.contains(&conn.id))
+        let session = self.session_of(player).filter(|session| !session.stale)?;
+        Some(session.conn.clone())
     }
 
-    /// The player is in a room now: from there he is sent on, unless he says something here.
+    /// The player has joined a room: requests to reroute them go there, unless they send something
+    /// here.
     pub fn mark_stale(&mut self, player: &PlayerId) {
-        self.stale.extend(self.by_player.get(player));
-    }
-
-    /// Somebody says something.
-    pub fn is_here(&mut self, conn: ConnId) {
-        self.stale.remove(&conn);
-    }
-
-    pub fn everyone(&self) -> impl Iterator<Item = &Conn> {
-        self.connections.values().map(|(conn, _)| conn)
-    }
-
-    /// Shows the list of rooms now and whenever it changes.
-    pub fn watch(&mut self, conn: ConnId, list: &Value) {
-        if let Some((visitor, _)) = self.connections.get(&conn) {
-            let _ = visitor.tell("rooms", list);
-            self.watching.insert(conn);
+        let conn = self.by_player.get(player);
+        if let Some(session) = conn.and_then(|conn| self.sessions.get_mut(conn)) {
+            session.stale = true;
         }
     }
 
-    pub fn is_watching(&self, conn: ConnId) -> bool {
-        self.watching.contains(&conn)
+    /// The address that a player in the lobby connects from; `None` for this machine itself.
+    pub fn address_of(&self, player: &PlayerId) -> Option<IpAddr> {
+        self.session_of(player)?.conn.address()
     }
 
-    pub fn unwatch(&mut self, conn: ConnId) {
-        self.watching.remove(&conn);
+    /// Ends a login: its tokens are not valid any more. Returns the connection that uses it.
+    pub fn log_out(&mut self, login: &Login) -> Option<Conn> {
+        self.logouts.add(&login.sid);
+        let session = self.session_of(&login.player.id)?;
+        (session.login()?.sid == login.sid).then(|| session.conn.clone())
     }
 
-    pub fn watchers(&self) -> impl Iterator<Item = &Conn> {
-        self.watching.iter().filter_map(|conn| Some(&self.connections.get(conn)?.0))
-    }
-
-    /// Remembers what to tell a player when he is back.
-    pub fn add_exit_notice(&mut self, player: PlayerId, room: RoomId, reason: String) {
-        // Looked through seldom: with many who leave for good, each one who does would cost all of them.
-        if self.exit_notices.len() >= self.forget_at {
-            self.exit_notices.retain(|_, (_, _, since)| clock::now() - *since < REMEMBERED);
-            self.forget_at = FEW.max(2 * self.exit_notices.len());
+    /// Remembers what to tell a player when they return to the lobby.
+    pub fn add_exit_notice(&mut self, player: PlayerId, room: RoomId, reason: LeaveReason) {
+        // Swept when their number has doubled: a sweep for each notice would look at all of them.
+        if self.exit_notices.len() >= self.sweep_at {
+            self.exit_notices.retain(|_, (_, _, since)| clock::now() - *since < EXIT_NOTICE_TTL);
+            self.sweep_at = SWEEP_ABOVE.max(2 * self.exit_notices.len());
         }
         self.exit_notices.insert(player, (room, reason, clock::now()));
     }
 
-    /// From which room a player is back, and why. Told once.
-    pub fn take_exit_notice(&mut self, player: &PlayerId) -> Option<(RoomId, String)> {
+    /// The room that a player returns from, and why they left it. Each notice is told once.
+    pub fn take_exit_notice(&mut self, player: &PlayerId) -> Option<(RoomId, LeaveReason)> {
         let (room, reason, since) = self.exit_notices.remove(player)?;
-        (clock::now() - since < REMEMBERED).then_some((room, reason))
-    }
-
-    /// Counts a server-initiated reroute. False: too many, so this is a redirect loop.
-    pub fn allow_redirect(&mut self, player: &PlayerId, now: Instant) -> bool {
-        self.redirects.allow(player, now)
-    }
-
-    pub fn ban(&mut self, player: PlayerId, reason: String) {
-        self.banned.insert(player, reason);
-    }
-
-    pub fn unban(&mut self, player: &PlayerId) {
-        self.banned.remove(player);
-    }
-
-    /// Whether a player may be here.
-    pub fn admit(&self, player: &PlayerId) -> Result<(), Refusal> {
-        let reason = self.banned.get(player);
-        reason.map_or(Ok(()), |reason| Err(Refusal::banned(reason)))
+        (clock::now() - since < EXIT_NOTICE_TTL).then_some((room, reason))
     }
 
     pub fn has_exit_notice(&self, player: &PlayerId) -> bool {
         self.exit_notices.contains_key(player)
+    }
+
+    /// Refuses a player who is banned.
+    pub fn admit(&self, player: &PlayerId) -> Result<(), Refusal> {
+        match self.banned.get(player) {
+            Some(reason) => Err(Refusal::banned(reason)),
+            None => Ok(()),
+        }
     }
 }

@@ -1,15 +1,15 @@
-//! What a room prints becomes lines of the lobby's log, with the room's id: so many that a log can be read, and
-//! no faster than a disk takes it, however much a room prints.
+//! Copies what a room prints into the lobby's log, line by line, with the room's id. The log takes
+//! a limited number of lines, and reading is limited in bytes: a room that prints without end waits
+//! at its own full pipe, and costs the lobby little.
 
 use std::{
-    str::FromStr as _,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _},
-    task::JoinHandle,
+    io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader},
+    task::JoinSet,
     time::{Instant, sleep, timeout},
 };
 use tracing::Level;
@@ -19,148 +19,126 @@ use crate::{
     types::RoomId,
 };
 
-/// Longer lines are cut into pieces of this size.
+/// A longer line is split, in bytes.
 const MAX_LINE: usize = 8 * 1024;
-/// What one stream of a room may have in the log in a second, and at once. Every `SHARE` bytes of a line count as
-/// a line, so that this is also 50 KB and 500 KB.
+/// Lines that one stream of a room may log. Each `BYTES_PER_LINE` bytes of a line count as one
+/// more, which also limits it to 50 KB per second and 500 KB at once.
 const LINES: Quota = Quota { per_second: 200.0, burst: 2000.0 };
-const SHARE: usize = 256;
-/// Bytes that are read in a second, and at once; a room that prints more waits when its pipe is full.
+const BYTES_PER_LINE: usize = 256;
+/// Bytes that are read from one stream.
 const BYTES: Quota = Quota::new(1 << 20, 1);
-/// How long lines may be missing without a word about it.
-const SILENCE: Duration = Duration::from_secs(1);
+/// Skipped lines are reported after this time without output.
+const REPORT_AFTER: Duration = Duration::from_secs(1);
 
-/// The task that repeats one stream. It ends when nobody holds the stream's other end, or at the latest with this.
+/// The task that copies one stream. It ends when the stream is closed or this is dropped.
 pub(crate) struct Output {
-    task: JoinHandle<()>,
-    last: Arc<Mutex<String>>,
+    /// One task; a set aborts it on drop.
+    task: JoinSet<()>,
+    last_line: Arc<Mutex<String>>,
 }
 
 impl Output {
-    /// Repeats what a room writes there. Lines without a level get `level`.
+    /// Copies this stream into the log; `level` is for lines that name none.
     pub fn repeat(
         room: RoomId,
         stream: impl AsyncRead + Unpin + Send + 'static,
         level: Level,
     ) -> Self {
-        let last = Arc::new(Mutex::default());
-        let lines = Lines {
-            room,
-            level,
-            last: last.clone(),
-            budget: TokenBucket::new(LINES, Instant::now()),
-            skipped: 0,
-        };
-        Output { task: tokio::spawn(lines.repeat(stream)), last }
+        let last_line = Arc::default();
+        let lines = TokenBucket::new(LINES, Instant::now());
+        let copier =
+            LineCopier { room, level, last_line: Arc::clone(&last_line), lines, skipped: 0 };
+        let mut task = JoinSet::new();
+        task.spawn(copier.run(stream));
+        Output { task, last_line }
     }
 
-    /// Waits until all is repeated, which may never be: a process that has left the room's group may
-    /// hold the stream.
+    /// Waits for the end of the stream. Use a timeout: a process that has left the room's group may
+    /// keep the stream open.
     pub async fn end(&mut self) {
-        if !self.task.is_finished() {
-            let _ = (&mut self.task).await;
-        }
+        self.task.join_next().await;
     }
 
-    /// The last line so far that says something.
+    /// The last line so far that is not part of a backtrace.
     pub fn last_line(&self) -> String {
-        self.last.lock().map(|last| last.clone()).unwrap_or_default()
+        self.last_line.lock().map(|line| line.clone()).unwrap_or_default()
     }
 }
 
-impl Drop for Output {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-struct Lines {
+struct LineCopier {
     room: RoomId,
     level: Level,
-    last: Arc<Mutex<String>>,
-    budget: TokenBucket,
-    /// Lines that are not in the log, since the last word about it.
+    last_line: Arc<Mutex<String>>,
+    lines: TokenBucket,
+    /// Lines skipped since the last report.
     skipped: u64,
 }
 
-impl Lines {
-    async fn repeat(mut self, mut stream: impl AsyncRead + Unpin) {
-        let mut reading = TokenBucket::new(BYTES, Instant::now());
-        let mut chunk = [0; MAX_LINE];
+impl LineCopier {
+    async fn run(mut self, stream: impl AsyncRead + Unpin) {
+        let mut stream = BufReader::with_capacity(MAX_LINE, stream);
+        let mut bytes = TokenBucket::new(BYTES, Instant::now());
         let mut line = Vec::new();
         loop {
-            let patience = if self.skipped > 0 { SILENCE } else { Duration::MAX };
-            let read = match timeout(patience, stream.read(&mut chunk)).await {
-                Ok(Ok(count @ 1..)) => count,
+            let report_after = if self.skipped > 0 { REPORT_AFTER } else { Duration::MAX };
+            // After a timeout, `line` keeps what was read so far.
+            let mut limited = (&mut stream).take((MAX_LINE - line.len()) as u64);
+            match timeout(report_after, limited.read_until(b'\n', &mut line)).await {
+                Ok(Ok(_)) if !line.is_empty() => {
+                    let now = Instant::now();
+                    self.line(&line, now);
+                    let pause = bytes.take(line.len(), now);
+                    line.clear();
+                    if !pause.is_zero() {
+                        sleep(pause).await;
+                    }
+                }
                 Ok(_) => break,
-                Err(_) => {
-                    self.confess();
-                    continue;
-                }
-            };
-            for piece in chunk[..read].split_inclusive(|byte| *byte == b'\n') {
-                if line.len() + piece.len() > MAX_LINE {
-                    self.line(&line);
-                    line.clear();
-                }
-                line.extend_from_slice(piece);
-                if piece.ends_with(b"\n") {
-                    self.line(&line);
-                    line.clear();
-                }
+                Err(_) => self.report_skipped(),
             }
-            sleep(reading.take(read, Instant::now())).await;
         }
-        if !line.is_empty() {
-            self.line(&line);
-        }
-        self.confess();
+        self.report_skipped();
     }
 
-    fn line(&mut self, line: &[u8]) {
-        let now = Instant::now();
-        // Once there was too much, it goes on when a second's worth may be said again: not in single lines
-        // with a gap before each.
-        let wanted = if self.skipped > 0 { LINES.per_second as usize } else { 1 };
-        if !self.budget.has(wanted, now) {
+    fn line(&mut self, line: &[u8], now: Instant) {
+        // After a skip, wait for a second's worth of lines: single lines between gaps help nobody.
+        let needed = if self.skipped > 0 { LINES.per_second as usize } else { 1 };
+        if !self.lines.has(needed, now) {
             self.skipped += 1;
             return;
         }
-        self.budget.take(1 + line.len() / SHARE, now);
-        self.confess();
+        self.lines.take(1 + line.len() / BYTES_PER_LINE, now);
+        self.report_skipped();
         let text = String::from_utf8_lossy(line);
         let text = text.trim_end();
-        // What a backtrace consists of follows the line that says what has on_notice.
-        let what = !text.is_empty() && !text.starts_with([' ', '\t']);
-        if what
-            && !["note: ", "stack backtrace:", "skipping backtrace"]
-                .iter()
-                .any(|start| text.starts_with(start))
-            && let Ok(mut last) = self.last.lock()
+        if !is_backtrace(text)
+            && let Ok(mut last_line) = self.last_line.lock()
         {
-            text.clone_into(&mut last);
+            text.clone_into(&mut last_line);
         }
-        let (level, text) = match text.trim_start().split_once(' ') {
-            Some((word, rest)) if word.chars().all(|c| c.is_ascii_uppercase()) => {
-                Level::from_str(word).map_or((self.level, text), |level| (level, rest))
-            }
-            _ => (self.level, text),
-        };
         let room = &self.room;
-        // The macros want a level that is known when the program is built.
-        match level {
-            Level::ERROR => tracing::error!(%room, "{text}"),
-            Level::WARN => tracing::warn!(%room, "{text}"),
-            Level::INFO => tracing::info!(%room, "{text}"),
-            Level::DEBUG => tracing::debug!(%room, "{text}"),
-            Level::TRACE => tracing::trace!(%room, "{text}"),
+        // The room's own log lines begin with their level, right-aligned.
+        match text.trim_start().split_once(' ') {
+            Some(("ERROR", text)) => tracing::error!(%room, "{text}"),
+            Some(("WARN", text)) => tracing::warn!(%room, "{text}"),
+            Some(("INFO", text)) => tracing::info!(%room, "{text}"),
+            Some(("DEBUG", text)) => tracing::debug!(%room, "{text}"),
+            Some(("TRACE", text)) => tracing::trace!(%room, "{text}"),
+            _ if self.level == Level::WARN => tracing::warn!(%room, "{text}"),
+            _ => tracing::info!(%room, "{text}"),
         }
     }
 
-    fn confess(&mut self) {
+    fn report_skipped(&mut self) {
         let lines = std::mem::take(&mut self.skipped);
         if lines > 0 {
             tracing::warn!(room = %self.room, "… {lines} lines skipped: the room prints too much");
         }
     }
+}
+
+/// Whether this line only accompanies a panic's message: frames of a backtrace are indented.
+fn is_backtrace(line: &str) -> bool {
+    let starts = [" ", "\t", "note: ", "stack backtrace:", "skipping backtrace"];
+    line.is_empty() || starts.iter().any(|start| line.starts_with(start))
 }

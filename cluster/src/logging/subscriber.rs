@@ -1,13 +1,11 @@
-//! Logs: one line per event of a player's or a room's life. The lobby writes to stdout (`writer.rs`), in
-//! one format for all; a room writes plain lines to its stderr, which the lobby repeats with the room's id
-//! (`room_output.rs`).
+//! One log for the cluster. The lobby writes to stdout (`writer.rs`). A room writes plain lines to
+//! its stderr, which the lobby copies with the room's id (`room_output.rs`).
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
     collections::VecDeque,
     io::{self, IsTerminal as _},
     panic,
-    str::FromStr as _,
     sync::{Mutex, OnceLock},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -20,65 +18,64 @@ use tracing_subscriber::{
 
 use crate::{
     config::settings::LogFormat,
-    logging::writer::{self, LastLines},
+    logging::writer::{self, EntryWriter, FlushGuard},
 };
 
-/// Lines that are kept for pages, which ask every second; one that is further behind misses some.
+/// Lines kept for the page's log, which asks every second.
 const MAX_RECENT: usize = 512;
 
-/// The lobby's last lines, for pages (development only).
+/// The lobby's last lines, in development only.
 static RECENT: OnceLock<Mutex<RecentLines>> = OnceLock::new();
 
-/// The last lines. Each has a number, one more than the line before it.
+/// The last lines, numbered consecutively.
 struct RecentLines {
     lines: VecDeque<String>,
-    /// The number before the first line's: microseconds since 1970, so that those of a lobby that ran before are
-    /// lower.
+    /// The number before the first line's: microseconds since 1970, so that a restarted lobby does
+    /// not use a number again.
     start: u64,
     /// The newest line's number.
     last: u64,
 }
 
-/// Where the formatter writes lines for pages.
-struct RecentWriter;
-
-/// `RUST_LOG` such as `debug` or `info,app=trace`; without it, `info`.
+/// `RUST_LOG`, such as `debug` or `info,app=trace`; `info` by default.
 fn filter() -> anyhow::Result<Targets> {
     match std::env::var("RUST_LOG") {
-        Ok(text) if !text.is_empty() => Targets::from_str(&text)
-            .with_context(|| format!("RUST_LOG={text}: expected such as info,cluster=debug")),
+        Ok(text) if !text.is_empty() => text.parse::<Targets>().with_context(|| {
+            format!("RUST_LOG={text}: expected a filter such as info,cluster=debug")
+        }),
         _ => Ok(Targets::new().with_default(Level::INFO)),
     }
 }
 
-/// For the lobby; with `recent`, its last lines can be read with [`recent_lines`]. Keep what it returns until the end.
-pub(crate) fn init_lobby(format: LogFormat, recent: bool) -> anyhow::Result<LastLines> {
-    let (stdout, last_lines) = writer::start()?;
-    let human = (format == LogFormat::Human).then(|| {
-        let color = io::stdout().is_terminal();
-        let layer = fmt::layer().with_target(false).with_ansi(color);
-        layer.log_internal_errors(false).with_writer(stdout.clone())
+/// Sets up logging in the lobby; with `recent`, [`recent_lines`] has its last lines. Keep the guard
+/// until the process ends.
+pub(crate) fn init_lobby(format: LogFormat, recent: bool) -> anyhow::Result<FlushGuard> {
+    let (log, guard) = writer::start()?;
+    let stdout = fmt::layer().log_internal_errors(false).with_writer(move || {
+        let log = log.clone();
+        EntryWriter(move |entry| log.push(entry))
     });
-    let json = (format == LogFormat::Json).then(|| {
-        let layer = fmt::layer().json().flatten_event(true);
-        layer.log_internal_errors(false).with_writer(stdout)
-    });
+    let stdout = match format {
+        LogFormat::Human => stdout.with_target(false).with_ansi(io::stdout().is_terminal()).boxed(),
+        LogFormat::Json => stdout.json().flatten_event(true).boxed(),
+    };
     let recent = recent.then(|| {
         RECENT.get_or_init(|| Mutex::new(RecentLines::new()));
         let layer = fmt::layer().with_target(false).with_ansi(false);
-        layer.log_internal_errors(false).with_writer(|| RecentWriter)
+        layer.log_internal_errors(false).with_writer(|| EntryWriter(push_recent))
     });
     tracing_subscriber::registry()
-        .with(human.with_filter(filter()?))
-        .with(json.with_filter(filter()?))
-        .with(recent.with_filter(filter()?))
+        .with(stdout)
+        .with(recent)
+        .with(filter()?)
         .try_init()
-        .context("logging was set up already")?;
+        .context("logging is already set up")?;
     panic::set_hook(Box::new(log_panic));
-    Ok(last_lines)
+    Ok(guard)
 }
 
-/// Panics are lines of the log: stderr may be a terminal that is stopped, and writing there would wait for it.
+/// Logs a panic instead of printing it: a write to stderr would block if that is a stopped
+/// terminal.
 fn log_panic(panic: &panic::PanicHookInfo) {
     let backtrace = Backtrace::capture();
     let captured = backtrace.status() == BacktraceStatus::Captured;
@@ -86,18 +83,18 @@ fn log_panic(panic: &panic::PanicHookInfo) {
     tracing::error!(backtrace, "{panic}");
 }
 
-/// For a room: the lobby adds the time and the room's id.
+/// Sets up logging in a room, on stderr. The lobby adds the time and the room's id.
 pub(crate) fn init_room() -> anyhow::Result<()> {
     let plain = fmt::layer().without_time().with_target(false).with_ansi(false);
-    let plain = plain.log_internal_errors(false).with_writer(io::stderr);
     tracing_subscriber::registry()
-        .with(plain.with_filter(filter()?))
+        .with(plain.log_internal_errors(false).with_writer(io::stderr))
+        .with(filter()?)
         .try_init()
-        .context("logging was set up already")
+        .context("logging is already set up")
 }
 
-/// The lines after that of this number, as far as they are kept, and the last line's number. All that are kept
-/// for 0, and for a number of another lobby's. `None` outside development.
+/// The kept lines after the one of this number, and the last line's number. All kept lines for 0,
+/// and for a number that this lobby has not given. `None` outside development.
 pub(crate) fn recent_lines(after: u64) -> Option<(Vec<String>, u64)> {
     let recent = RECENT.get()?.lock().ok()?;
     Some((recent.after(after), recent.last))
@@ -111,33 +108,26 @@ impl RecentLines {
     }
 
     fn push(&mut self, line: String) {
-        self.lines.truncate(MAX_RECENT - 1);
-        self.lines.push_front(line);
+        if self.lines.len() == MAX_RECENT {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(line);
         self.last += 1;
     }
 
     fn after(&self, number: u64) -> Vec<String> {
-        let is_ours = (self.start..=self.last).contains(&number);
-        let new = self.last - if is_ours { number } else { self.start };
-        let new = usize::try_from(new).unwrap_or(usize::MAX);
-        let kept = new.min(self.lines.len());
-        let missed = (is_ours && new > kept).then(|| format!("… {} lines missed …", new - kept));
-        missed.into_iter().chain(self.lines.iter().take(kept).rev().cloned()).collect()
+        let is_known = (self.start..=self.last).contains(&number);
+        let new = (self.last - if is_known { number } else { self.start }) as usize;
+        let missed = new.saturating_sub(self.lines.len());
+        let notice = (is_known && missed > 0).then(|| format!("… {missed} lines missed …"));
+        let unseen = self.lines.iter().skip(self.lines.len().saturating_sub(new));
+        notice.into_iter().chain(unseen.cloned()).collect()
     }
 }
 
-impl io::Write for RecentWriter {
-    /// The formatter writes a whole line at once.
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8_lossy(&writer::indented(line)).trim_end().to_owned();
-        if let Some(Ok(mut recent)) = RECENT.get().map(Mutex::lock) {
-            recent.push(text);
-        }
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+fn push_recent(entry: String) {
+    if let Some(Ok(mut recent)) = RECENT.get().map(Mutex::lock) {
+        recent.push(entry);
     }
 }
 
@@ -155,7 +145,7 @@ mod tests {
         assert_eq!(recent.after(0), ["one", "two"]);
         assert_eq!(recent.after(start + 1), ["two"]);
         assert_eq!(recent.after(start + 2), [""; 0]);
-        // Numbers of another lobby's.
+        // Numbers of another lobby.
         assert_eq!(recent.after(start - 1), ["one", "two"]);
         assert_eq!(recent.after(start + 3), ["one", "two"]);
         assert_eq!(recent.after(u64::MAX), ["one", "two"]);

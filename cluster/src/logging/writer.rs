@@ -1,142 +1,99 @@
-//! The way of the lobby's log to stdout: a queue, and a thread that writes. Whoever logs never waits for
-//! the one who reads: a pipe that nobody empties, a terminal that is stopped, a full disk lose lines, and nothing
-//! else.
+//! The lobby's log on its way to stdout: a bounded queue, and a thread that writes. Logging never
+//! blocks. If stdout is not read, or the disk is full, lines are dropped and counted.
 
 use std::{
-    io,
-    os::fd::{AsFd as _, BorrowedFd},
+    fs::File,
+    io::{self, Write as _},
+    os::fd::AsFd as _,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-        mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel},
+        atomic::{AtomicUsize, Ordering::Relaxed},
+        mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
     time::{Duration, Instant},
 };
 
-use rustix::{
-    event::{PollFd, PollFlags, poll},
-    io::{Errno, write},
-};
-use tracing_subscriber::fmt::MakeWriter;
+use rustix::event::{PollFd, PollFlags, poll};
 
-/// Lines that may wait to be written; a burst of a second. At 8 KiB, the longest lines of rooms, 16 MiB.
-const MAX_WAITING: usize = 2048;
-/// How long the lobby waits at its end until the last lines are written.
-const LAST_LINES: Duration = Duration::from_secs(1);
+/// Lines that wait to be written; the next one is dropped. A burst of a second, at most 16 MiB: a
+/// room's line has up to 8 KiB.
+const MAX_QUEUED: usize = 2048;
+/// How long the lobby waits at its end for the last lines to be written.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-enum Job {
-    Line(Vec<u8>),
-    /// Dropped when all lines before it are written.
-    Flush(SyncSender<()>),
-}
-
-/// Where lines go in. Each is written as a whole, or lost as a whole.
+/// The sending end of the queue.
 #[derive(Clone)]
 pub(crate) struct LogWriter {
-    queue: SyncSender<Job>,
-    lost: Arc<AtomicU64>,
+    queue: SyncSender<String>,
+    counts: Arc<Counts>,
 }
 
-/// Dropping this waits a moment until all lines are written.
-pub(crate) struct LastLines(LogWriter);
+#[derive(Default)]
+struct Counts {
+    queued: AtomicUsize,
+    /// Since the last report.
+    dropped: AtomicUsize,
+}
+
+/// Where the formatter writes: passes on one entry of the log at a time.
+pub(crate) struct EntryWriter<F>(pub F);
+
+/// Dropping this waits until all lines are written, up to `FLUSH_TIMEOUT`.
+pub(crate) struct FlushGuard(Arc<Counts>);
 
 /// Starts the thread that writes.
-pub(crate) fn start() -> io::Result<(LogWriter, LastLines)> {
-    let (queue, jobs) = sync_channel(MAX_WAITING);
-    let lost = Arc::new(AtomicU64::new(0));
-    let writer = LogWriter { queue, lost: lost.clone() };
-    thread::Builder::new().name("log".into()).spawn(move || write_lines(&jobs, &lost))?;
-    Ok((writer.clone(), LastLines(writer)))
+pub(crate) fn start() -> io::Result<(LogWriter, FlushGuard)> {
+    let (queue, lines) = sync_channel(MAX_QUEUED);
+    let counts = Arc::new(Counts::default());
+    let writer = LogWriter { queue, counts: counts.clone() };
+    let guard = FlushGuard(counts.clone());
+    // Unbuffered: the standard library's handle would keep part of a line that it could not write.
+    let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    thread::Builder::new().name("log".into()).spawn(move || write(&lines, stdout, &counts))?;
+    Ok((writer, guard))
 }
 
-fn write_lines(jobs: &Receiver<Job>, lost: &AtomicU64) {
-    let stdout = io::stdout();
-    let (mut cut, mut works, mut flush) = (false, true, None);
-    loop {
-        let job = match jobs.try_recv() {
-            // Now there is a place for this as well; as long as nothing can be written, it could not be either.
-            Err(TryRecvError::Empty) if works && lost.load(Relaxed) > 0 => {
-                let lines = lost.swap(0, Relaxed);
-                tracing::error!(lines, "lines of this log are lost: it was not taken in time");
-                continue;
-            }
-            Err(TryRecvError::Empty) => {
-                drop(flush.take());
-                jobs.recv().ok()
-            }
-            other => other.ok(),
-        };
-        let line = match job {
-            Some(Job::Line(line)) => line,
-            Some(Job::Flush(done)) => {
-                flush = Some(done);
-                continue;
-            }
-            None => return,
-        };
-        // What follows a line that was cut in the middle begins a new one.
-        let line = if cut { [b"\n", &*line].concat() } else { line };
-        let written = write_all(stdout.as_fd(), &line);
-        works = written.is_ok();
-        match written {
-            Ok(()) => cut = false,
-            Err(written) => {
-                cut |= written > 0;
-                lost.fetch_add(1, Relaxed);
+fn write(lines: &Receiver<String>, mut stdout: File, counts: &Counts) {
+    for line in lines {
+        // A parent that shares stdout may have made it non-blocking.
+        let _ = poll(&mut [PollFd::new(&stdout, PollFlags::OUT)], None);
+        let written = stdout.write_all(line.as_bytes());
+        let is_drained = counts.queued.fetch_sub(1, Relaxed) == 1;
+        if written.is_err() {
+            counts.dropped.fetch_add(1, Relaxed);
+        } else if is_drained {
+            // Reported only now: in a full queue the report would be dropped as well.
+            let lines = counts.dropped.swap(0, Relaxed);
+            if lines > 0 {
+                tracing::error!(lines, "log lines were dropped: stdout did not take them in time");
             }
         }
     }
 }
 
-/// `Err`: so many bytes were written before it failed. The standard library would keep what it could not write.
-fn write_all(out: BorrowedFd, line: &[u8]) -> Result<(), usize> {
-    let mut written = 0;
-    while written < line.len() {
-        match write(out, &line[written..]) {
-            Ok(count) => written += count,
-            Err(Errno::INTR) => {}
-            // Whoever started the lobby shares this terminal or pipe, and wants it so.
-            Err(Errno::AGAIN) => {
-                let _ = poll(&mut [PollFd::from_borrowed_fd(out, PollFlags::OUT)], None);
-            }
-            Err(_) => return Err(written),
+/// The formatter's line without its end. Line breaks within, as players may send them, are indented
+/// or removed, so that nobody can forge a line of the log.
+fn one_entry(line: &[u8]) -> String {
+    let line = String::from_utf8_lossy(line);
+    let text = line.strip_suffix('\n').unwrap_or(&line);
+    text.replace('\r', " ").replace('\n', "\n    ")
+}
+
+impl LogWriter {
+    pub fn push(&self, entry: String) {
+        self.counts.queued.fetch_add(1, Relaxed);
+        if self.queue.try_send(entry + "\n").is_err() {
+            self.counts.queued.fetch_sub(1, Relaxed);
+            self.counts.dropped.fetch_add(1, Relaxed);
         }
     }
-    Ok(())
 }
 
-/// What is logged may hold what a player has written. A line within it is indented, as those of a backtrace: it
-/// is no line of the log's own.
-pub(crate) fn indented(line: &[u8]) -> Vec<u8> {
-    let (text, end) = line.strip_suffix(b"\n").map_or((line, &b""[..]), |text| (text, b"\n"));
-    let mut indented = Vec::with_capacity(line.len());
-    for byte in text {
-        match byte {
-            b'\n' => indented.extend(b"\n    "),
-            // A terminal would begin the same line again.
-            b'\r' => indented.push(b' '),
-            other => indented.push(*other),
-        }
-    }
-    indented.extend(end);
-    indented
-}
-
-impl<'a> MakeWriter<'a> for LogWriter {
-    type Writer = &'a LogWriter;
-
-    fn make_writer(&'a self) -> Self::Writer {
-        self
-    }
-}
-
-impl io::Write for &LogWriter {
+impl<F: FnMut(String)> io::Write for EntryWriter<F> {
     /// The formatter writes a whole line at once.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.queue.try_send(Job::Line(indented(line))).is_err() {
-            self.lost.fetch_add(1, Relaxed);
-        }
+        (self.0)(one_entry(line));
         Ok(line.len())
     }
 
@@ -145,20 +102,12 @@ impl io::Write for &LogWriter {
     }
 }
 
-impl Drop for LastLines {
+impl Drop for FlushGuard {
     fn drop(&mut self) {
-        let until = Instant::now() + LAST_LINES;
-        let (done, written) = sync_channel(0);
-        let mut job = Job::Flush(done);
-        while let Err(error) = self.0.queue.try_send(job) {
-            let (TrySendError::Full(again) | TrySendError::Disconnected(again)) = error;
-            if Instant::now() >= until {
-                return;
-            }
-            job = again;
+        let deadline = Instant::now() + FLUSH_TIMEOUT;
+        while self.0.queued.load(Relaxed) > 0 && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(5));
         }
-        let _ = written.recv_timeout(until.saturating_duration_since(Instant::now()));
     }
 }
 
@@ -167,15 +116,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_writes_a_line_of_his_own_into_the_log() {
+    fn line_breaks_within_a_line_cannot_forge_another() {
         for (line, written) in [
-            ("INFO hello\n", "INFO hello\n"),
-            ("INFO x\nERROR forged\n", "INFO x\n    ERROR forged\n"),
-            ("INFO x\rERROR forged\r\n", "INFO x ERROR forged \n"),
-            ("INFO x\n\n", "INFO x\n    \n"),
+            ("INFO hello\n", "INFO hello"),
+            ("INFO x\nERROR forged\n", "INFO x\n    ERROR forged"),
+            ("INFO x\rERROR forged\r\n", "INFO x ERROR forged "),
+            ("INFO x\n\n", "INFO x\n    "),
             ("", ""),
         ] {
-            assert_eq!(String::from_utf8_lossy(&indented(line.as_bytes())), written, "{line:?}");
+            assert_eq!(one_entry(line.as_bytes()), written, "{line:?}");
         }
     }
 }

@@ -1,19 +1,21 @@
-//! What lobby and room say to each other, and the one socket pair on which they say it: a JSON
-//! value a line, at most 64 KiB each. Both ends treat a line that does not parse as the other's death.
-//! The lobby also sends sockets to the room, each with a line of its own.
+//! The control channel between lobby and room: one Unix socket pair, one JSON value a line.
+//!
+//! The lobby also hands browsers' connections to a room over it, as file descriptors (SCM_RIGHTS).
+//! The kernel attaches a descriptor to the bytes it was sent with, and a plain `read` of those
+//! bytes discards it. Therefore one `sendmsg` writes a line and its descriptor, and a room reads
+//! with `recvmsg` only.
+//!
+//! A line that does not parse or is too long counts as the death of the end that wrote it.
 
 use std::{
     io::{self, IoSlice, IoSliceMut},
     mem::MaybeUninit,
     os::fd::{AsFd, OwnedFd},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::Arc,
     time::Duration,
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use rustix::{
     cmsg_space,
     io::{FdFlags, fcntl_setfd},
@@ -30,62 +32,62 @@ use tokio::{
         UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::{Mutex, mpsc, oneshot},
+    sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc},
 };
 
 use crate::{
-    config::settings::RoomSettings,
+    config::settings::Settings,
     runtime::clock,
-    types::{Player, PlayerId, Refusal, RoomId, Route},
+    types::{LeaveReason, Player, PlayerId, Refusal, RoomId, Route},
 };
 
-/// Raised whenever a frame changes its meaning; lobby and room must agree.
+/// Raised whenever a frame changes its meaning. Lobby and room must agree on it.
 pub(crate) const VERSION: u32 = 7;
+/// The longest line, in bytes.
 pub(crate) const MAX_FRAME: usize = 64 * 1024;
-/// Frames that may wait for a room that does not read, and their bytes; one more, and it counts as hung.
-const MAX_WAITING: usize = 4096;
-const MAX_WAITING_BYTES: usize = 8 * 1024 * 1024;
-/// How long a room may take to make way for one more socket.
-const SOCKET_PATIENCE: Duration = Duration::from_secs(1);
-/// How much is read in one go.
+/// Bytes that are queued for an end that does not read. When the queue is full, the lobby kills the
+/// room as hung.
+const MAX_QUEUED: u32 = 8 * 1024 * 1024;
+/// A smaller frame counts as this many bytes, so that at most 4,096 frames are queued.
+const MIN_CHARGE: u32 = 2 * 1024;
+/// How long a handoff waits for space in the socket.
+const HANDOFF_TIMEOUT: Duration = Duration::from_secs(1);
+/// Bytes read at a time.
 pub(crate) const CHUNK: usize = 8 * 1024;
-/// What this process starts must not inherit the sockets that it gets. Elsewhere than on Linux they
-/// can only be marked a moment later.
+/// Processes started by a room must not inherit its connections. macOS lacks the flag.
 #[cfg(target_os = "linux")]
 const RECEIVE: RecvFlags = RecvFlags::CMSG_CLOEXEC;
 #[cfg(not(target_os = "linux"))]
 const RECEIVE: RecvFlags = RecvFlags::empty();
 
-/// Lobby to room, in this order: `Setup`, `Open`, then anything.
+/// Lobby to room: `Setup`, then `Open`, then the others in any order.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ToRoom {
-    /// First frame: who the room is, and where it listens.
-    Setup { version: u32, room: RoomId, settings: Box<RoomSettings> },
-    /// Become ready for this task.
+    /// First frame: the room's id and settings.
+    Setup { version: u32, room: RoomId, settings: Box<Settings> },
+    /// Turns a warm process into a room of this kind.
     Open { options: Box<RawValue>, about: RoomAbout },
-    /// Keep seats for players who come together: for all of them, or for none. Answered `Reserved` or
-    /// `ReserveRefused`.
+    /// Reserves all of these seats or none. Answered by `Reserved` or `ReserveRefused`.
     Reserve { join: u64, seats: Vec<ReservedSeat> },
-    /// Send the player of this seat to the lobby, if it is still his: put out for a reason, or because
-    /// he wants to.
-    Release { seat: u64, reason: Option<String> },
-    /// The player of this seat has one in another room: there he goes, unless he goes from the lobby.
+    /// Frees the seat, unless it was reserved again, and sends its player to the lobby.
+    Release { seat: u64, reason: LeaveReason },
+    /// Frees the seat of a player who moves to another room: by this route, or from the lobby.
     Move { seat: u64, to: Option<Route> },
-    /// Tell the player of this seat that he was refused another one.
+    /// Tells the player of this seat that a reroute was refused.
     Refused { seat: u64, refusal: Refusal },
     /// A message for `on_lobby_message`.
     Message(Box<RawValue>),
-    /// Finish within so many milliseconds; nobody new comes.
+    /// Admits nobody more, and closes within this many milliseconds.
     Drain { left_ms: u64, reason: String },
-    /// The socket that came with this line is a browser's connection: serve it.
+    /// A browser's connection comes with this line.
     Socket,
 }
 
-/// What a room knows of itself.
+/// What a room knows about itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct RoomAbout {
-    /// Which of the registered kinds of rooms it is.
+    /// The name of a registered kind of room.
     pub kind: String,
     pub capacity: usize,
     pub seed: u64,
@@ -93,7 +95,7 @@ pub(crate) struct RoomAbout {
     pub code: Option<String>,
 }
 
-/// A seat that waits for its player; who shows the ticket takes it.
+/// A seat reserved for a player, who takes it by showing the ticket.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ReservedSeat {
     pub seat: u64,
@@ -101,133 +103,105 @@ pub(crate) struct ReservedSeat {
     pub player: Player,
 }
 
-/// Room to lobby, in the order in which things on_notice.
+/// Room to lobby, in the order in which things happened.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum FromRoom {
-    /// First frame: runs, and has not been opened yet.
+    /// First frame: the process runs and waits for `Open`.
     Warm,
+    /// `on_open` has returned: players may come.
     Ready,
-    /// `on_open` refused, or a state of the room's own made it give up.
+    /// `on_open` refused, or the room closed before it was ready.
     Failed(Refusal),
-    /// A hook has panicked: this is why it ends. Only `Left` follows, unless it was while the room closed: then
-    /// this is the last frame.
-    Crashed {
-        what: String,
-    },
+    /// A hook panicked; only `Left` may follow.
+    Crashed { what: String },
+    /// The thread that runs the hooks is not blocked.
     Heartbeat,
-    Reserved {
-        join: u64,
-    },
-    ReserveRefused {
-        join: u64,
-        refusal: Refusal,
-    },
-    Joined {
-        seat: u64,
-    },
-    /// The connection is lost; the seat is kept for the grace that `on_disconnect` gave.
-    Dropped {
-        seat: u64,
-    },
-    Left {
-        seat: u64,
-        reason: String,
-    },
-    /// The player of this seat wants to be, or is to be, in another room.
-    SendOn {
-        seat: u64,
-        room: RoomId,
-    },
+    /// The seats of this join wait for their players.
+    Reserved { join: u64 },
+    /// The room gives none of the seats of this join.
+    ReserveRefused { join: u64, refusal: Refusal },
+    /// The player of this seat has connected.
+    Joined { seat: u64 },
+    /// The connection is lost; the seat is kept for the grace period of `on_disconnect`.
+    Dropped { seat: u64 },
+    /// The seat is free.
+    Left { seat: u64, reason: LeaveReason },
+    /// Asks the lobby to move the player of this seat to another room.
+    SendOn { seat: u64, room: RoomId },
     /// A message for `on_room_message`.
     Message(Box<RawValue>),
+    /// A hook locked or unlocked the room.
     Locked(bool),
     /// Last frame: a hook called `close`.
     Finished,
-    /// Last frame: empty for too long, or asked by the lobby.
+    /// Last frame: the room was empty for too long, or the lobby closed it.
     Closed,
 }
 
-/// The writing end. Cloning it is cheap; frames go out in the order in which they were sent.
+/// The writing end. Clones share one queue, which is written in order.
 #[derive(Clone, Debug)]
 pub(crate) struct Sender {
-    jobs: mpsc::Sender<Job>,
-    /// Bytes that wait.
-    waiting: Arc<AtomicUsize>,
-    /// Locked for as long as one line is written, so that no other begins in the middle of it.
+    queue: mpsc::UnboundedSender<(String, OwnedSemaphorePermit)>,
+    /// `MAX_QUEUED` permits. Each line holds as many as it has bytes until it is written.
+    space: Arc<Semaphore>,
+    /// Held while one line is written: another must not start in the middle of it.
     stream: Arc<Mutex<OwnedWriteHalf>>,
-}
-
-#[derive(Debug)]
-enum Job {
-    Line(String),
-    /// Answered when all lines before it are written.
-    Flush(oneshot::Sender<()>),
 }
 
 /// The reading end.
 pub(crate) struct Receiver {
     stream: OwnedReadHalf,
     buffer: Vec<u8>,
-    /// How much of the buffer was given out already.
-    start: usize,
-    last_size: usize,
-    /// What came with the lines so far, for one who takes sockets: a room does, a lobby does not.
-    sockets: Option<Vec<OwnedFd>>,
+    /// Bytes of the last frame.
+    pub last_size: usize,
+    accepts_sockets: bool,
+    sockets: Vec<OwnedFd>,
 }
 
-/// Takes the socket apart, and starts the task that writes to it.
+/// Splits the socket, and spawns the task that writes to it.
 pub(crate) fn open(stream: UnixStream) -> (Sender, Receiver) {
-    let (read, write) = stream.into_split();
-    let (jobs, queue) = mpsc::channel(MAX_WAITING);
-    let stream = Arc::new(Mutex::new(write));
-    let waiting = Arc::new(AtomicUsize::new(0));
-    tokio::spawn(write_lines(stream.clone(), queue, waiting.clone()));
-    let receiver =
-        Receiver { stream: read, buffer: Vec::new(), start: 0, last_size: 0, sockets: None };
-    (Sender { jobs, waiting, stream }, receiver)
-}
-
-async fn write_lines(
-    stream: Arc<Mutex<OwnedWriteHalf>>,
-    mut jobs: mpsc::Receiver<Job>,
-    waiting: Arc<AtomicUsize>,
-) {
-    while let Some(job) = jobs.recv().await {
-        match job {
-            Job::Line(line) => {
-                // The other end's death is noticed by the reader; here it only ends the writing.
-                if stream.lock().await.write_all(line.as_bytes()).await.is_err() {
-                    return;
-                }
-                waiting.fetch_sub(line.len(), Relaxed);
+    let (stream, write) = stream.into_split();
+    let (queue, mut lines) = mpsc::unbounded_channel::<(String, OwnedSemaphorePermit)>();
+    let space = Arc::new(Semaphore::new(MAX_QUEUED as usize));
+    let sender = Sender { queue, space, stream: Arc::new(Mutex::new(write)) };
+    let write = sender.stream.clone();
+    tokio::spawn(async move {
+        while let Some((line, _permit)) = lines.recv().await {
+            // The reader notices the death of the other end.
+            if write.lock().await.write_all(line.as_bytes()).await.is_err() {
+                return;
             }
-            Job::Flush(done) => drop(done.send(())),
         }
-    }
+    });
+    let (buffer, sockets) = (Vec::new(), Vec::new());
+    (sender, Receiver { stream, buffer, last_size: 0, accepts_sockets: false, sockets })
 }
 
 impl Sender {
-    /// Queues a frame. An error means that it is too large, or that the other end has stopped reading.
+    /// Queues a frame.
+    ///
+    /// # Errors
+    /// - The frame is longer than `MAX_FRAME`.
+    /// - The queue is full, because the other end does not read.
+    /// - The other end is gone.
     pub fn send(&self, frame: &impl Serialize) -> anyhow::Result<()> {
         let line = line(frame)?;
-        let size = line.len();
-        ensure!(
-            self.waiting.load(Relaxed) + size <= MAX_WAITING_BYTES,
-            "the other end does not read, and {MAX_WAITING_BYTES} bytes wait for it"
-        );
-        self.jobs.try_send(Job::Line(line)).context("the other end has stopped reading")?;
-        self.waiting.fetch_add(size, Relaxed);
-        Ok(())
+        let charge = MIN_CHARGE.max(line.len() as u32);
+        let permit = self.space.clone().try_acquire_many_owned(charge);
+        let permit = permit.context("the other end does not read, and its queue is full")?;
+        self.queue.send((line, permit)).ok().context("the other end is gone")
     }
 
-    /// Half of what may wait for the other end does: no time for what may as well come later.
+    /// Whether the queue is more than half full: what may come later should.
     pub fn is_busy(&self) -> bool {
-        self.jobs.capacity() < MAX_WAITING / 2 || self.waiting.load(Relaxed) > MAX_WAITING_BYTES / 2
+        self.space.available_permits() < MAX_QUEUED as usize / 2
     }
 
-    /// Gives a room a copy of the socket, ahead of the frames that still wait. On an error the room
-    /// has none: it is gone, or has not made way in time.
+    /// Hands a copy of a browser's connection to the room, ahead of the queued frames.
+    ///
+    /// # Errors
+    /// The room is gone, or made no space in time. It has not received the connection then.
     pub async fn send_socket(&self, socket: impl AsFd) -> anyhow::Result<()> {
         let line = line(&ToRoom::Socket)?;
         let send = |stream: &UnixStream| {
@@ -241,101 +215,84 @@ impl Sender {
         let sent = async {
             let stream = self.stream.lock().await;
             let stream: &UnixStream = (*stream).as_ref();
-            // A line as short as this is written whole or not at all.
+            // The kernel writes a line as short as this whole or not at all, so the descriptor
+            // cannot be sent twice.
             stream.async_io(Interest::WRITABLE, || send(stream)).await
         };
-        clock::timeout(SOCKET_PATIENCE, sent).await.context("too many wait")??;
+        clock::timeout(HANDOFF_TIMEOUT, sent).await.context("the room accepts no connection")??;
         Ok(())
     }
 
-    /// Waits until all that was queued is written, for at most `patience`.
-    pub async fn flush(&self, patience: Duration) {
-        let (done, written) = oneshot::channel();
-        if self.jobs.try_send(Job::Flush(done)).is_ok() {
-            let _ = clock::timeout(patience, written).await;
+    /// Waits until what is queued now is written, at most for `limit`.
+    pub async fn flush(&self, limit: Duration) {
+        // The permit of an empty line is free again when all lines before it are written.
+        let written = Arc::new(Semaphore::new(1));
+        if let Ok(permit) = written.clone().try_acquire_owned() {
+            let _ = self.queue.send((String::new(), permit));
         }
+        let _ = clock::timeout(limit, written.acquire()).await;
     }
 }
 
 fn line(frame: &impl Serialize) -> anyhow::Result<String> {
-    let mut line = serde_json::to_string(frame)?;
-    line.push('\n');
-    if line.len() > MAX_FRAME {
-        bail!("a message of {} bytes is over the limit of {MAX_FRAME}", line.len());
-    }
+    let line = serde_json::to_string(frame)? + "\n";
+    let size = line.len();
+    ensure!(size <= MAX_FRAME, "a message of {size} bytes is over the limit of {MAX_FRAME}");
     Ok(line)
 }
 
 impl Receiver {
-    /// From now on sockets are accepted. Without this the kernel closes what the other end sends.
-    pub fn taking_sockets(mut self) -> Self {
-        self.sockets = Some(Vec::new());
+    /// From now on sockets are accepted. A lobby accepts none: the kernel closes those it is sent.
+    pub fn accepting_sockets(mut self) -> Self {
+        self.accepts_sockets = true;
         self
     }
 
     /// The next frame; `None` when the other end is gone. Cancel safe.
     pub async fn recv<T: DeserializeOwned>(&mut self) -> anyhow::Result<Option<T>> {
         loop {
-            let rest = &self.buffer[self.start..];
-            let end = rest.iter().position(|&byte| byte == b'\n');
-            if end.unwrap_or(rest.len()) >= MAX_FRAME {
-                bail!("a frame over {MAX_FRAME} bytes");
-            }
-            if let Some(end) = end {
-                let frame = serde_json::from_slice(&rest[..end]);
-                self.start += end + 1;
-                self.last_size = end + 1;
+            let end = self.buffer.iter().position(|&byte| byte == b'\n');
+            let length = end.unwrap_or(self.buffer.len());
+            ensure!(length < MAX_FRAME, "a frame over {MAX_FRAME} bytes");
+            if end.is_some() {
+                self.last_size = length + 1;
+                let frame = serde_json::from_slice(&self.buffer[..length]);
+                self.buffer.drain(..=length);
                 return frame.map(Some).context("a frame that does not parse");
             }
-            self.buffer.drain(..self.start);
-            self.start = 0;
-            match self.fill().await {
-                Ok(0) | Err(_) => return Ok(None),
-                Ok(_) => {}
+            if !matches!(self.fill().await, Ok(1..)) {
+                return Ok(None);
             }
         }
     }
 
-    /// The bytes of the last frame.
-    pub fn last_size(&self) -> usize {
-        self.last_size
-    }
-
-    /// How much memory is reserved for what has not become a frame yet.
+    /// Bytes of memory held for an incomplete frame.
     #[cfg(test)]
     pub fn reserved(&self) -> usize {
         self.buffer.capacity()
     }
 
-    /// The sockets that came with the frames so far. Fewer than were sent, if this process has no
-    /// descriptors left.
+    /// The sockets received so far: fewer than were sent, if this process is out of descriptors.
     pub fn sockets(&mut self) -> impl Iterator<Item = OwnedFd> {
-        self.sockets.iter_mut().flat_map(|sockets| sockets.drain(..))
+        self.sockets.drain(..)
     }
 
-    /// Reads what is there. A plain read would discard the sockets that come with it.
+    /// Reads the bytes that are there, with their descriptors.
     async fn fill(&mut self) -> io::Result<usize> {
         let stream: &UnixStream = self.stream.as_ref();
         let receive = || {
             let mut chunk = [0; CHUNK];
             let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
-            let mut control = match self.sockets {
-                Some(_) => RecvAncillaryBuffer::new(&mut space),
-                None => RecvAncillaryBuffer::default(),
-            };
+            let space = if self.accepts_sockets { &mut space[..] } else { &mut [] };
+            let mut control = RecvAncillaryBuffer::new(space);
             let mut bytes = [IoSliceMut::new(&mut chunk)];
             let count = recvmsg(stream, &mut bytes, &mut control, RECEIVE)?.bytes;
             self.buffer.extend_from_slice(&chunk[..count]);
             for message in control.drain() {
-                if let (RecvAncillaryMessage::ScmRights(new), Some(sockets)) =
-                    (message, &mut self.sockets)
-                {
-                    for socket in new {
-                        if RECEIVE.is_empty() {
-                            fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
-                        }
-                        sockets.push(socket);
-                    }
+                let RecvAncillaryMessage::ScmRights(sockets) = message else { continue };
+                for socket in sockets {
+                    fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
+                    self.sockets.push(socket);
                 }
             }
             Ok(count)

@@ -1,4 +1,4 @@
-//! A room's process as the lobby sees it, and the channel between the two.
+//! Room processes, seen from the lobby, and the control channel to them.
 
 pub(crate) mod channel;
 pub(crate) mod memory;

@@ -1,5 +1,4 @@
-//! Processes of rooms: started when they are needed, or ahead, as warm rooms that know nothing of their
-//! task yet. An open then costs no process start.
+//! A pool of warm processes, started before a room is needed: opening one then costs no start.
 
 use std::{collections::VecDeque, path::PathBuf, time::Duration};
 
@@ -12,22 +11,21 @@ use crate::{
     types::RoomId,
 };
 
-/// The room that was taken from the pool gets the processor before the one that replaces it.
+/// A room just taken from the pool gets the CPU before the process that replaces it.
 const REFILL_DELAY: Duration = Duration::from_millis(15);
-/// A broken program would be started for ever.
-const DELAY_AFTER_DEATH: Duration = Duration::from_secs(1);
+/// A program that crashes at its start is not started in a busy loop.
+const DELAY_AFTER_CRASH: Duration = Duration::from_secs(1);
 
 pub(crate) struct Pool {
     settings: Settings,
-    /// This very program, also when another one stands at its path by now.
+    /// The lobby's own program, even if the file at its path was replaced.
     program: PathBuf,
     inbox: mpsc::UnboundedSender<ProcessEvent>,
     next_room: u64,
-    /// Warm or about to be, oldest first.
-    waiting: VecDeque<(RoomId, Process)>,
-    /// One of them died by itself.
-    died: bool,
-    closed: bool,
+    /// Warm or starting, oldest first.
+    warm: VecDeque<(RoomId, Process)>,
+    /// One of them crashed, or could not be started.
+    crashed: bool,
 }
 
 impl Pool {
@@ -37,30 +35,30 @@ impl Pool {
     ) -> anyhow::Result<Self> {
         let linux = cfg!(target_os = "linux");
         let program = if linux { "/proc/self/exe".into() } else { std::env::current_exe()? };
-        let (waiting, next_room) = (VecDeque::new(), 1);
-        Ok(Pool { settings, program, inbox, next_room, waiting, died: false, closed: false })
+        let (warm, next_room) = (VecDeque::new(), 1);
+        Ok(Pool { settings, program, inbox, next_room, warm, crashed: false })
     }
 
-    /// A process for a room: the oldest warm one, or a new one.
+    /// The oldest warm process, or a new one.
     pub fn take(&mut self) -> anyhow::Result<(RoomId, Process)> {
-        self.waiting.pop_front().map_or_else(|| self.start(), Ok)
+        self.warm.pop_front().map_or_else(|| self.start(), Ok)
     }
 
-    /// When it wants to be filled again.
+    /// When to call `refill`; `None` while the pool is full.
     pub fn refill_delay(&self) -> Option<Duration> {
-        let full = self.waiting.len() >= self.settings.pool;
-        (!full && !self.closed).then_some(if self.died { DELAY_AFTER_DEATH } else { REFILL_DELAY })
+        let delay = if self.crashed { DELAY_AFTER_CRASH } else { REFILL_DELAY };
+        (self.warm.len() < self.settings.pool).then_some(delay)
     }
 
-    /// Starts warm rooms until it is full; whether that was possible.
+    /// Starts processes until the pool is full. False: one could not be started.
     pub fn refill(&mut self) -> bool {
-        self.died = false;
-        while self.refill_delay().is_some() {
+        self.crashed = false;
+        while self.warm.len() < self.settings.pool {
             match self.start() {
-                Ok(warm) => self.waiting.push_back(warm),
+                Ok(warm) => self.warm.push_back(warm),
                 Err(error) => {
                     error!(error = format!("{error:#}"), "cannot start a warm room");
-                    self.died = true;
+                    self.crashed = true;
                     return false;
                 }
             }
@@ -68,23 +66,23 @@ impl Pool {
         true
     }
 
-    /// Ends all that wait, and starts none any more.
+    /// Kills the warm processes, and starts no more.
     pub fn close(&mut self) {
-        self.closed = true;
-        self.waiting.clear();
+        self.settings.pool = 0;
+        self.warm.clear();
     }
 
-    /// A process has ended; whether it was one of those that wait.
-    pub fn ended(&mut self, room: &RoomId) -> bool {
-        let at = self.waiting.iter().position(|(id, _)| id == room);
-        at.and_then(|at| self.waiting.remove(at)).inspect(|_| self.died = true).is_some()
+    /// Removes a process that has exited. False: it is not in the pool.
+    pub fn remove(&mut self, room: &RoomId) -> bool {
+        let at = self.warm.iter().position(|(id, _)| id == room);
+        at.and_then(|at| self.warm.remove(at)).inspect(|_| self.crashed = true).is_some()
     }
 
     fn start(&mut self) -> anyhow::Result<(RoomId, Process)> {
         let id = RoomId(self.next_room.to_string());
         self.next_room += 1;
-        let process =
-            supervisor::start(&self.program, id.clone(), &self.settings, self.inbox.clone())?;
+        let inbox = self.inbox.clone();
+        let process = supervisor::start(&self.program, id.clone(), &self.settings, inbox)?;
         Ok((id, process))
     }
 }

@@ -1,39 +1,41 @@
-//! Time limits for another process, such as a room that is to give signs of life. One that gets no processor, because
-//! the machine is busy, cannot: the time for which it waits for one does not count. One that has a processor and
-//! says nothing, or is stopped and wants none, is silent. (Linux; elsewhere all time counts.)
+//! Timeouts for another process, such as a room that must send heartbeats.
+//!
+//! On a busy machine a healthy process may send nothing because it gets no CPU time. The time it
+//! waits for a CPU therefore does not count. A process that runs or is stopped, and sends nothing,
+//! times out. Only Linux tells the two apart; elsewhere all time counts.
 
 use std::{fs, pin::pin, time::Duration};
 
 use crate::runtime::clock;
 
-/// A limit is looked at in so many parts.
-const PARTS: u32 = 16;
-/// So many times its limit, and a process that is starved counts as silent as well: nobody can use it.
-const MOST: u32 = 10;
+/// CPU usage is sampled this many times per limit.
+const SAMPLES: u32 = 16;
+/// A starved process times out after this many limits: its players have waited long enough.
+const MAX_LIMITS: u32 = 10;
 
-/// Waits for what this process is to do. `None`: its time is over.
+/// Waits for something that this process is to do; `None` on timeout.
 pub(crate) async fn timeout<F: Future>(
     process: Option<u32>,
     limit: Duration,
     future: F,
 ) -> Option<F::Output> {
     let mut future = pin!(future);
-    // Most of the time it is not that late, and nobody has to look.
+    // Usually the future is ready by then, and nothing has to be sampled.
     let half = limit / 2;
     if let Ok(output) = clock::timeout(half, &mut future).await {
         return Some(output);
     }
     let (mut counted, mut pauses, mut before) = (half, clock::pauses(), Usage::of(process));
-    for _ in 0..MOST * PARTS {
+    for _ in 0..MAX_LIMITS * SAMPLES {
         let began = clock::now();
-        if let Ok(output) = tokio::time::timeout(limit / PARTS, &mut future).await {
+        if let Ok(output) = tokio::time::timeout(limit / SAMPLES, &mut future).await {
             return Some(output);
         }
         let (passed, usage) = (clock::now() - began, Usage::of(process));
         counted += passed - waited(passed, before, usage);
         before = usage;
         if pauses != clock::pauses() {
-            // What was said meanwhile has yet to be read, and the process may have been paused as well.
+            // The lobby itself was paused, and perhaps the process with it: the limit starts anew.
             (counted, pauses) = (Duration::ZERO, clock::pauses());
         }
         if counted >= limit {
@@ -43,14 +45,14 @@ pub(crate) async fn timeout<F: Future>(
     None
 }
 
-/// What the main thread of a process has had so far.
+/// CPU usage of a process's main thread.
 #[derive(Debug, Clone, Copy)]
 struct Usage {
-    /// On a processor.
+    /// Time on a CPU.
     ran: Duration,
-    /// For one; without the wait that is not over yet.
+    /// Time in the run queue, without a wait that is not over yet.
     waited: Duration,
-    /// Runs, or waits for a processor.
+    /// On a CPU, or in the run queue.
     runnable: bool,
 }
 
@@ -59,22 +61,21 @@ impl Usage {
         let process = process.filter(|_| cfg!(target_os = "linux"))?;
         let read = |file| fs::read_to_string(format!("/proc/{process}/{file}")).ok();
         let times = read("schedstat")?;
-        let mut times =
-            times.split(' ').map(|nanos| Some(Duration::from_nanos(nanos.parse().ok()?)));
+        let mut times = times.split(' ').map(|nanos| nanos.parse().map(Duration::from_nanos).ok());
         let (ran, waited) = (times.next()??, times.next()??);
-        // After the name in parentheses: the state.
+        // The state follows the name, which is in parentheses.
         let runnable = read("stat")?.rsplit_once(") ")?.1.starts_with('R');
         Some(Usage { ran, waited, runnable })
     }
 }
 
-/// For how much of this time a process has waited for a processor.
+/// How much of this time the process has waited for a CPU.
 fn waited(passed: Duration, before: Option<Usage>, after: Option<Usage>) -> Duration {
     let (Some(before), Some(after)) = (before, after) else {
         return Duration::ZERO;
     };
     let waited = match after.runnable {
-        // A wait is added up when it is over, and this one may not be.
+        // The kernel adds a wait when it is over, and this one may not be.
         true => passed.saturating_sub(after.ran.saturating_sub(before.ran)),
         false => after.waited.saturating_sub(before.waited),
     };

@@ -1,5 +1,9 @@
-//! One room's process, seen from the lobby: started, listened to, and ended. Every process gets
-//! exactly one verdict, and leaves nothing behind.
+//! Supervises one room process for the lobby: starts it, forwards its frames, kills it when it
+//! hangs, and reaps it with everything that it started.
+//!
+//! A process can end in three ways, which may race: it exits, it stops sending heartbeats, or the
+//! lobby kills it. One task per process watches for all of them, so that exactly one
+//! [`ProcessEvent::Exited`] follows, after all frames.
 
 use std::{
     os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream, unix::process::ExitStatusExt as _},
@@ -17,7 +21,7 @@ use rustix::{
 use tokio::{
     net::UnixStream,
     process::{Child, Command},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::{Instant, sleep},
 };
 use tracing::Level;
@@ -36,54 +40,52 @@ use crate::{
     types::{Exit, RoomId, short},
 };
 
-/// Frames of one room that the lobby has not dealt with yet; a room that says more waits.
-const MAX_WAITING: usize = 256;
-/// After its process has ended, what a room said last is still read; a process that it left behind
-/// and that holds the socket open must not hold this up.
+/// Frames of one room that the lobby has not handled yet. A room that sends more waits.
+const MAX_QUEUED: usize = 256;
+/// How long the rest of the channel is read after the process has exited. A process that the room
+/// started may hold the socket open.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
-/// Then its last lines are waited for, so that its verdict comes after them, but no player waits for it long.
-const LAST_LINES: Duration = Duration::from_millis(100);
-/// After so long they are not read any more. A process that a room left behind may hold its stdout for ever.
-const NO_MORE_LINES: Duration = Duration::from_secs(1);
-/// Frames of one room that are read in a second, and at once: more than a room with a thousand players has to
-/// say when they all come or go. A room that says more is heard later, and the others meanwhile.
+/// How long the exit waits for the room's last output, so that the log shows it before the exit.
+const OUTPUT_BEFORE_EXIT: Duration = Duration::from_millis(100);
+/// How long output is read after the exit. A process that the room started may hold the pipe open.
+const OUTPUT_AFTER_EXIT: Duration = Duration::from_secs(1);
+/// Frames read from one room: 2,000 a second, 10,000 at once, more than a thousand players cause
+/// who all join or leave. A room that exceeds this is throttled; other rooms do not wait for it.
 const FRAMES: Quota = Quota::new(2_000, 5);
-/// So many bytes of a frame count as one more.
-const SHARE: usize = 4 * 1024;
-/// Too short a pause is not worth the timer.
-const SHORT: Duration = Duration::from_millis(10);
-
-/// A room that does not read absorbs at most some 60 sockets: each takes 768 bytes of this on Linux,
-/// which doubles it. Without this it would be some 280.
+/// A frame counts once more for each of these bytes.
+const FRAME_UNIT: usize = 4 * 1024;
+/// A shorter pause is not worth a timer.
+const MIN_PAUSE: Duration = Duration::from_millis(10);
+/// The lobby's send buffer in bytes, doubled by Linux. A queued connection takes 768 of them, so a
+/// room that does not read holds at most some 60 connections; with the default it would be 280.
 const SEND_BUFFER: usize = 24 * 1024;
 
-/// What a process brings to the lobby's loop.
+/// What a process reports to the lobby's event loop.
 pub(crate) enum ProcessEvent {
-    Said(RoomId, FromRoom, OwnedSemaphorePermit),
-    /// The process is gone and reaped; nothing follows.
-    Ended(RoomId, Exit),
+    /// A frame. The permit counts it in the room's queue until it is handled.
+    Frame(RoomId, FromRoom, OwnedSemaphorePermit),
+    /// The process is reaped. This is its last event.
+    Exited(RoomId, Exit),
 }
 
-/// A running room process. Dropping this kills it.
+/// A running room process, killed on drop.
 #[derive(Debug)]
 pub(crate) struct Process {
     pub sender: Sender,
-    kill: watch::Sender<Option<Exit>>,
+    kill: mpsc::Sender<Exit>,
 }
 
 impl Process {
-    /// Kills the process; the first verdict counts. Whether this was the first.
-    pub fn kill(&self, verdict: Exit) -> bool {
-        self.kill.send_if_modified(|current| {
-            let first = current.is_none();
-            current.get_or_insert(verdict);
-            first
-        })
+    /// Kills the process. Returns false if it was killed before: the first cause is reported.
+    pub fn kill(&self, cause: Exit) -> bool {
+        self.kill.try_send(cause).is_ok()
     }
 }
 
-/// Starts a room process. Must be called on a thread that lives as long as the lobby: on Linux its end
-/// is what wakes a stopped room, so that it can end as well.
+/// Starts a room process and its supervisor.
+///
+/// The calling thread must live as long as the lobby: on Linux a room is signalled when the thread
+/// that started it ends (`die_with_lobby` in `room/process.rs`).
 pub(crate) fn start(
     program: &Path,
     room: RoomId,
@@ -98,7 +100,7 @@ pub(crate) fn start(
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        // A group of its own: Ctrl-C in a terminal does not reach it, and it is killed as a whole.
+        // Ctrl-C in the lobby's terminal does not reach this group, and it is killed as a whole.
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
@@ -106,137 +108,125 @@ pub(crate) fn start(
     let stdout = child.stdout.take().context("no stdout")?;
     let stderr = child.stderr.take().context("no stderr")?;
     let (sender, receiver) = channel::open(UnixStream::from_std(ours)?);
-    let settings_for_room = Box::new(settings.for_rooms());
-    sender.send(&ToRoom::Setup {
-        version: VERSION,
-        room: room.clone(),
-        settings: settings_for_room,
-    })?;
-    let (kill, killed) = watch::channel(None);
+    let (version, room_settings) = (VERSION, Box::new(settings.clone()));
+    sender.send(&ToRoom::Setup { version, room: room.clone(), settings: room_settings })?;
+    // Holds the first cause only.
+    let (kill, killed) = mpsc::channel(1);
     tracing::debug!(%room, pid = child.id(), "spawned");
-    let watched = Watched {
+    let supervisor = Supervisor {
         stdout: Output::repeat(room.clone(), stdout, Level::INFO),
         stderr: Output::repeat(room.clone(), stderr, Level::WARN),
-        frames: TokenBucket::new(FRAMES, Instant::now()),
+        throttle: TokenBucket::new(FRAMES, Instant::now()),
         room,
         child,
         receiver,
         inbox,
-        waiting: Arc::new(Semaphore::new(MAX_WAITING)),
+        queue: Arc::new(Semaphore::new(MAX_QUEUED)),
         warm: false,
-        closed: None,
+        announced: None,
     };
-    tokio::spawn(watched.watch(killed, settings.ready_timeout, settings.heartbeat_timeout));
+    tokio::spawn(supervisor.run(killed, settings.ready_timeout, settings.heartbeat_timeout));
     Ok(Process { sender, kill })
 }
 
-struct Watched {
+struct Supervisor {
     room: RoomId,
     child: Child,
     receiver: Receiver,
     stdout: Output,
     stderr: Output,
-    frames: TokenBucket,
+    throttle: TokenBucket,
     inbox: mpsc::UnboundedSender<ProcessEvent>,
-    waiting: Arc<Semaphore>,
-    /// It has said that it runs.
+    queue: Arc<Semaphore>,
+    /// The process has sent its first frame.
     warm: bool,
-    /// What the room said of its own end.
-    closed: Option<Exit>,
+    /// The exit that the room announced.
+    announced: Option<Exit>,
 }
 
-impl Watched {
-    async fn watch(
-        mut self,
-        mut killed: watch::Receiver<Option<Exit>>,
-        ready_timeout: Duration,
-        heartbeat_timeout: Duration,
-    ) {
-        let group = Group(self.child.id().and_then(|id| Pid::from_raw(id as i32)));
-        let verdict = tokio::select! {
-            verdict = self.listen(ready_timeout, heartbeat_timeout) => verdict,
-            verdict = told(&mut killed) => Some(verdict),
+impl Supervisor {
+    async fn run(mut self, mut killed: mpsc::Receiver<Exit>, ready: Duration, heartbeat: Duration) {
+        let group = ProcessGroup(self.child.id().and_then(|id| Pid::from_raw(id as i32)));
+        let cause = tokio::select! {
+            cause = self.listen(ready, heartbeat) => cause,
+            cause = killed.recv() => Some(cause.unwrap_or(Exit::Closed)),
         };
-        if verdict.is_some() {
-            group.kill();
+        drop(killed);
+        if cause.is_some() {
+            let _ = self.child.start_kill();
         }
         let status = self.child.wait().await;
-        // What it started goes with it. Its number cannot belong to another process group while a
-        // member is alive; without members this finds nobody.
+        // Kills what the room started. While one of them lives, no other group gets this number.
         drop(group);
-        let last_words = self.last_words();
-        let _ = timeout(DRAIN_TIMEOUT, last_words).await;
-        let _ = timeout(LAST_LINES, self.last_lines()).await;
-        // A room that has said how it ends keeps that, also if it had to be killed in the end.
-        let verdict = self.closed.take().or(verdict).unwrap_or_else(|| {
+        // The room may have written frames and output before it died. Both come before its exit.
+        let _ = timeout(DRAIN_TIMEOUT, self.drain()).await;
+        let _ = timeout(OUTPUT_BEFORE_EXIT, self.output_ends()).await;
+        // A room that announced its exit keeps that one, even if it had to be killed afterwards.
+        let exit = self.announced.take().or(cause).unwrap_or_else(|| {
             let last_line = self.stderr.last_line();
             let what = status
                 .map_or_else(|error| error.to_string(), |status| describe(status, &last_line));
             if self.warm { Exit::Crashed(what) } else { Exit::NeverReady(what) }
         });
-        let _ = self.inbox.send(ProcessEvent::Ended(self.room.clone(), verdict));
-        let _ = timeout(NO_MORE_LINES, self.last_lines()).await;
+        let _ = self.inbox.send(ProcessEvent::Exited(self.room.clone(), exit));
+        let _ = timeout(OUTPUT_AFTER_EXIT, self.output_ends()).await;
     }
 
-    /// Passes on what the room says, until its process ends (`None`) or must be ended.
+    /// Forwards frames until the process exits (`None`) or must be killed (the cause). Any frame
+    /// counts as a heartbeat.
     async fn listen(&mut self, ready: Duration, heartbeat: Duration) -> Option<Exit> {
         let process = self.child.id();
         loop {
-            let patience = if self.warm { heartbeat } else { ready };
+            let limit = if self.warm { heartbeat } else { ready };
             let frame = tokio::select! {
-                frame = starvation::timeout(process, patience, self.receiver.recv()) => frame,
+                frame = starvation::timeout(process, limit, self.receiver.recv()) => frame,
                 _ = self.child.wait() => return None,
             };
             match frame {
-                Some(Ok(Some(frame))) => {
-                    self.pass_on(frame).await;
-                    self.pace().await;
-                }
-                // The socket is closed: the process is about to end, or it closed it on purpose.
+                Some(Ok(Some(frame))) => self.forward(frame).await,
+                // The socket is closed: the process is exiting, or has closed it on purpose.
                 Some(Ok(None)) => {
-                    let ended = starvation::timeout(process, heartbeat, self.child.wait()).await;
+                    let exited = starvation::timeout(process, heartbeat, self.child.wait()).await;
                     let closed = || Exit::Crashed("closed its channel".to_owned());
-                    return ended.is_none().then(closed);
+                    return exited.is_none().then(closed);
                 }
                 Some(Err(error)) => return Some(Exit::Crashed(format!("{error:#}"))),
                 None if self.warm => return Some(Exit::Hung),
                 None => return Some(Exit::NeverReady(format!("not warm within {ready:?}"))),
             }
             self.warm = true;
+            // The limit starts after this pause: a throttled room is not late.
+            let size = self.receiver.last_size;
+            let pause = self.throttle.take(1 + size / FRAME_UNIT, Instant::now());
+            if pause > MIN_PAUSE {
+                sleep(pause).await;
+            }
         }
     }
 
-    /// Waits if the room says too much. It is not the room that is late then.
-    async fn pace(&mut self) {
-        let pause = self.frames.take(1 + self.receiver.last_size() / SHARE, Instant::now());
-        if pause > SHORT {
-            sleep(pause).await;
-        }
-    }
-
-    async fn last_lines(&mut self) {
+    async fn output_ends(&mut self) {
         tokio::join!(self.stdout.end(), self.stderr.end());
     }
 
-    async fn last_words(&mut self) {
+    async fn drain(&mut self) {
         while let Ok(Some(frame)) = self.receiver.recv().await {
-            self.pass_on(frame).await;
+            self.forward(frame).await;
         }
     }
 
-    async fn pass_on(&mut self, frame: FromRoom) {
+    async fn forward(&mut self, frame: FromRoom) {
         if let FromRoom::Heartbeat = frame {
             return;
         }
-        self.closed = verdict(&frame).or(self.closed.take());
-        let permit = self.waiting.clone().acquire_owned().await;
-        let permit = permit.expect("nobody closes this semaphore");
-        let _ = self.inbox.send(ProcessEvent::Said(self.room.clone(), frame, permit));
+        self.announced = announced_exit(&frame).or(self.announced.take());
+        let permit = self.queue.clone().acquire_owned().await;
+        let permit = permit.expect("this semaphore is never closed");
+        let _ = self.inbox.send(ProcessEvent::Frame(self.room.clone(), frame, permit));
     }
 }
 
-/// How the room ends, if this says so.
-pub(crate) fn verdict(frame: &FromRoom) -> Option<Exit> {
+/// The exit that a room announces with this frame.
+pub(crate) fn announced_exit(frame: &FromRoom) -> Option<Exit> {
     match frame {
         FromRoom::Finished => Some(Exit::Finished),
         FromRoom::Closed => Some(Exit::Closed),
@@ -246,33 +236,21 @@ pub(crate) fn verdict(frame: &FromRoom) -> Option<Exit> {
     }
 }
 
-/// Waits for a verdict from outside; without anybody left to give one, the room is not needed.
-async fn told(killed: &mut watch::Receiver<Option<Exit>>) -> Exit {
-    let verdict = killed.wait_for(Option::is_some).await;
-    verdict.ok().and_then(|verdict| verdict.clone()).unwrap_or(Exit::Closed)
-}
+/// A room's process and all processes that it started. They are killed on drop, because a lobby
+/// that stops drops its supervisors.
+struct ProcessGroup(Option<Pid>);
 
-/// A room's process and all that it has started. They end when this is dropped: a lobby that stops
-/// waits for no room, and must leave none behind either.
-struct Group(Option<Pid>);
-
-impl Group {
-    fn kill(&self) {
+impl Drop for ProcessGroup {
+    fn drop(&mut self) {
         if let Some(group) = self.0 {
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
 }
 
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
 fn describe(status: ExitStatus, last_line: &str) -> String {
     match (status.signal(), status.code()) {
-        // It has given up, and has said why: there is no memory, or no more stack.
+        // Out of memory or stack: the runtime has printed which.
         (Some(signal), _) if signal == Signal::ABORT.as_raw() => {
             short(format!("aborted: {last_line}"))
         }

@@ -1,5 +1,4 @@
-//! The room's handle: all that a hook can do besides changing its own state. It only queues; what it
-//! queued goes out when the hook returns.
+//! The context of a room's hooks. It queues output, which goes out when the hook returns.
 
 use std::{
     cell::{Cell, RefCell, RefMut},
@@ -21,16 +20,17 @@ use crate::{
     },
     runtime::scheduler::Scheduler,
     socketio::events::Encoded,
-    types::{Leave, Player, PlayerId, RoomId, short, to_raw},
+    types::{LeaveReason, Player, PlayerId, RoomId, short, to_raw},
 };
 
-/// The handle that every hook of a room gets.
+/// What a hook of a room can do besides changing its own state. Output is queued and goes out when
+/// the hook returns.
 pub struct RoomContext<R: Room> {
     room: RoomId,
     about: RoomAbout,
     opened: Instant,
     players: RefCell<Rc<[Player]>>,
-    /// Those of them whose connection is lost.
+    /// Players whose connection is lost.
     away: RefCell<HashSet<PlayerId>>,
     expected: RefCell<Rc<[Player]>>,
     locked: Cell<bool>,
@@ -67,36 +67,36 @@ impl<R: Room> RoomContext<R> {
         &self.room
     }
 
-    /// The code that lets others in, if this room is private.
+    /// The code of a private room, with which others join.
     pub fn code(&self) -> Option<&str> {
         self.about.code.as_deref()
     }
 
-    /// The player for whom the lobby created this room; `None` if it did so on its own. It stays so when
-    /// he leaves: a room whose host may change keeps its own.
+    /// The player for whom the lobby created this room; `None` if for nobody. Does not change when
+    /// the host leaves.
     pub fn host(&self) -> Option<&PlayerId> {
         self.about.host.as_ref()
     }
 
-    /// For how long the room has been open.
+    /// The time since the room was opened.
     pub fn elapsed(&self) -> Duration {
         self.scheduler.now() - self.opened
     }
 
-    /// Who is in the room, in the order in which they joined; with those whose connection is lost but
-    /// whose seat is kept.
+    /// The players in the room, in the order in which they joined, including those whose connection
+    /// is lost and whose seat is kept.
     pub fn players(&self) -> Rc<[Player]> {
         self.players.borrow().clone()
     }
 
-    /// Whether the player is in the room, and his connection is not lost.
+    /// Whether the player is in the room and connected.
     pub fn is_here(&self, player: impl AsRef<PlayerId>) -> bool {
         let id = player.as_ref();
         self.players().iter().any(|player| player.id == *id) && !self.away.borrow().contains(id)
     }
 
-    /// Who has a seat and is on the way. One who does not come in time (the setting `--ticket-ttl`) is
-    /// not expected any more; no hook tells, since he was never here.
+    /// The players who have a seat and are on the way. One who does not come within `--ticket-ttl`
+    /// is removed; no hook is called.
     pub fn expected(&self) -> Rc<[Player]> {
         self.expected.borrow().clone()
     }
@@ -106,46 +106,47 @@ impl<R: Room> RoomContext<R> {
         self.about.capacity
     }
 
-    /// Whether as many players are in the room as there are seats.
+    /// Whether all seats are taken by players in the room.
     pub fn is_full(&self) -> bool {
         self.players.borrow().len() >= self.about.capacity
     }
 
-    /// Whether the room takes no more players.
+    /// Whether the room has locked itself.
     pub fn is_locked(&self) -> bool {
         self.locked.get()
     }
 
-    /// Takes no more players, or takes them again. Those who have a seat keep it, also those who are still
-    /// on the way ([`RoomContext::expected`]). What the lobby has locked stays locked.
+    /// Locks the room for new players, or unlocks it. Players with a seat keep it, also those who
+    /// are on the way ([`RoomContext::expected`]). A lock by the lobby is separate and stays.
     pub fn lock(&self, locked: bool) {
         if self.locked.replace(locked) != locked {
             self.push(Output::Frame(FromRoom::Locked(locked)));
         }
     }
 
-    /// Calls `on_tick` so many times a second, from now on; 0 stops it.
+    /// Calls `on_tick` so many times a second from now on; 0 stops it.
     pub fn tick_rate(&self, hz: u32) {
         self.tick.set((hz > 0).then(|| Duration::from_secs(1) / hz));
     }
 
-    /// How late the last tick was. More than a period: the room has too much to do.
+    /// How late the last tick was. More than a period means that the room is overloaded.
     pub fn tick_delay(&self) -> Duration {
         self.tick_delay.get()
     }
 
-    /// Closes the room when it has been empty for so long, counted from when the last player left, or from
-    /// the room's opening; `None`: never. Without this the setting `--empty-timeout` counts.
+    /// Closes the room when it has been empty for so long, since the last player left or the room
+    /// was opened; `None`: never. Default: `--empty-timeout`.
     pub fn empty_timeout(&self, timeout: Option<Duration>) {
         self.empty_timeout.set(timeout);
     }
 
-    /// The room's random numbers; a test that gives the same seed gets the same ones.
+    /// The room's random numbers. In tests the seed makes them reproducible.
     pub fn random(&self) -> RefMut<'_, StdRng> {
         self.random.borrow_mut()
     }
 
-    /// Sends an event to one player. One who is away gets a snapshot when he returns.
+    /// Sends an event to one player; does nothing for one who is away and gets a snapshot on
+    /// return.
     pub fn send(&self, to: impl AsRef<PlayerId>, event: R::Event) {
         if let Some(event) = encode(&event) {
             self.push(Output::Send { to: to.as_ref().clone(), event });
@@ -162,13 +163,13 @@ impl<R: Room> RoomContext<R> {
         self.broadcast_to(event, Some(except.as_ref().clone()), false);
     }
 
-    /// Sends an event that the next one replaces, such as positions: a slow browser skips some, and it
-    /// may overtake other events.
+    /// Sends an event that the next one replaces, such as positions. A slow browser skips some, and
+    /// it may overtake other events.
     pub fn broadcast_volatile(&self, event: R::Event) {
         self.broadcast_to(event, None, true);
     }
 
-    /// Sends bytes to one player: his page's event `binary`.
+    /// Sends bytes to one player: the page's event `binary`.
     pub fn send_binary(&self, to: impl AsRef<PlayerId>, data: impl Into<Bytes>) {
         let event = Rc::new(Encoded::Binary(data.into()));
         self.push(Output::Send { to: to.as_ref().clone(), event });
@@ -180,42 +181,43 @@ impl<R: Room> RoomContext<R> {
         self.push(Output::Broadcast { event, except: None, volatile: false });
     }
 
-    /// Sends bytes that the next ones replace.
+    /// Sends bytes that the next ones replace; see [`RoomContext::broadcast_volatile`].
     pub fn broadcast_binary_volatile(&self, data: impl Into<Bytes>) {
         let event = Rc::new(Encoded::Binary(data.into()));
         self.push(Output::Broadcast { event, except: None, volatile: true });
     }
 
-    /// Sends everyone his `snapshot`.
+    /// Sends everyone their [`snapshot`](Room::snapshot).
     pub fn sync(&self) {
         self.push(Output::Sync);
     }
 
-    /// Sends a player back to the lobby; his page gets the reason, a code of your own such as `won`.
-    pub fn send_to_lobby(&self, player: impl AsRef<PlayerId>, reason: impl Into<String>) {
+    /// Sends a player back to the lobby. The page shows the message, such as `You have won.`; at
+    /// most 1 KiB.
+    pub fn send_to_lobby(&self, player: impl AsRef<PlayerId>, message: impl Into<String>) {
         let player = player.as_ref().clone();
-        self.push(Output::SendToLobby { player, why: Leave::Sent(short(reason)) });
+        self.push(Output::SendToLobby { player, reason: LeaveReason::Sent(short(message)) });
     }
 
-    /// Sends a player on to another room. He leaves this one when a seat is his there; if it has none
-    /// for him he stays, and his page is told `refused`.
+    /// Sends a player to another room. They leave this room when the other has reserved a seat;
+    /// without one they stay, and their page is sent `refused`.
     pub fn send_to_room(&self, player: impl AsRef<PlayerId>, room: &RoomId) {
         self.push(Output::SendToRoom { player: player.as_ref().clone(), room: room.clone() });
     }
 
-    /// Puts a player out; his page shows the reason. He may come again.
-    pub fn kick(&self, player: impl AsRef<PlayerId>, reason: impl Into<String>) {
+    /// Sends a player to the lobby, where the page shows the message. They may join again.
+    pub fn kick(&self, player: impl AsRef<PlayerId>, message: impl Into<String>) {
         let player = player.as_ref().clone();
-        self.push(Output::SendToLobby { player, why: Leave::Kicked(short(reason)) });
+        self.push(Output::SendToLobby { player, reason: LeaveReason::Kicked(short(message)) });
     }
 
-    /// Puts a player out, and does not let him into this room again: he is refused with `banned`, and
-    /// the reason as the text.
-    pub fn ban(&self, player: impl AsRef<PlayerId>, reason: impl Into<String>) {
-        self.push(Output::Ban { player: player.as_ref().clone(), reason: short(reason) });
+    /// Kicks a player and refuses them from now on with `banned` and this message. For this room
+    /// alone.
+    pub fn ban(&self, player: impl AsRef<PlayerId>, message: impl Into<String>) {
+        self.push(Output::Ban { player: player.as_ref().clone(), message: short(message) });
     }
 
-    /// A message for the lobby's `on_room_message`.
+    /// Sends a message to the lobby's `on_room_message`; at most 60 KiB.
     pub fn tell_lobby(&self, message: R::ToLobby) {
         match to_raw(&message) {
             Ok(raw) => self.push(Output::Frame(FromRoom::Message(raw))),
@@ -223,7 +225,7 @@ impl<R: Room> RoomContext<R> {
         }
     }
 
-    /// Ends the room: everyone goes to the lobby. What was said with `tell_lobby` before arrives there
+    /// Ends the room and sends everyone to the lobby. Messages of `tell_lobby` before this arrive
     /// before `on_room_exit` is called with [`Exit::Finished`](crate::Exit::Finished).
     pub fn close(&self) {
         self.push(Output::Close);

@@ -1,4 +1,5 @@
-//! A room's loop: takes what happens, one thing after the other, and calls the hook for it, until the room ends.
+//! A room's event loop: handles one event at a time, calls the hook for it, and applies the output,
+//! until the room ends.
 
 use std::{collections::HashMap, os::fd::OwnedFd, pin::Pin, time::Duration};
 
@@ -31,12 +32,13 @@ use crate::{
     types::{PlayerId, Refusal, Reply},
 };
 
-/// A room that has much to do lets its sockets and its signs of life have the thread after so long. Without
-/// this, a hundred hooks of 30 ms each would look as if it had hung.
+/// A busy room yields the thread to its sockets and heartbeats after so long. Without this, a
+/// hundred hooks of 30 ms each would look like a hang.
 const YIELD_AFTER: Duration = Duration::from_millis(10);
-/// How long a room that ends waits for its last words to be written and its players to hang up.
+/// How long a room that ends waits for its last frames to be written and its players to disconnect.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Where the sockets that the lobby gives come in.
+
+/// Serves the sockets that the lobby hands off.
 pub(super) struct HandoffReceiver {
     pub server: server::Server,
     pub limiter: ConnectionLimiter,
@@ -44,17 +46,17 @@ pub(super) struct HandoffReceiver {
 
 impl HandoffReceiver {
     fn admit(&self, socket: OwnedFd) {
-        let serving = self.server.clone().serve_given(socket, self.limiter.clone());
+        let serving = self.server.clone().serve_handed_off(socket, self.limiter.clone());
         tokio::spawn(async {
             if let Err(error) = serving.await {
-                debug!(%error, "the lobby gave a socket that is not served");
+                debug!(%error, "a socket from the lobby is not served");
             }
         });
     }
 }
 
-/// An answer that was not ready at once.
-type Later = Pin<Box<dyn Future<Output = (Responder, Result<Result<Value, Refusal>, Panic>)>>>;
+/// A deferred answer.
+type Deferred = Pin<Box<dyn Future<Output = (Responder, Result<Result<Value, Refusal>, Panic>)>>>;
 
 pub(super) struct RoomLoop<'a, R: Room> {
     pub core: Core<R>,
@@ -63,15 +65,15 @@ pub(super) struct RoomLoop<'a, R: Room> {
 }
 
 impl<R: Room> RoomLoop<'_, R> {
-    /// What happens next, the hook for it, what the hook queued: in this order, again and again.
-    pub async fn play(
+    /// Handles events until the room is about to end.
+    pub async fn run(
         &mut self,
         mut inbox: mpsc::UnboundedReceiver<FromClient<PlayerId>>,
         mut from_lobby: Receiver,
         handoff: &HandoffReceiver,
     ) -> anyhow::Result<()> {
         let mut tasks: SelectAll<Task<R, RoomContext<R>>> = SelectAll::new();
-        let mut answers: FuturesUnordered<Later> = FuturesUnordered::new();
+        let mut answers: FuturesUnordered<Deferred> = FuturesUnordered::new();
         let mut turn = Instant::now();
         while !self.core.is_ending() {
             if turn.elapsed() > YIELD_AFTER {
@@ -80,10 +82,10 @@ impl<R: Room> RoomLoop<'_, R> {
             }
             self.apply()?;
             tasks.extend(self.core.handle().scheduler.take_tasks());
-            let on_notice = tokio::select! {
-                frame = from_lobby.recv() => Happened::Frame(frame?),
-                Some(item) = inbox.recv() => Happened::Client(item),
-                Some(call) = tasks.next(), if !tasks.is_empty() => Happened::Call(call),
+            let event = tokio::select! {
+                frame = from_lobby.recv() => Event::Frame(frame?),
+                Some(item) = inbox.recv() => Event::Client(item),
+                Some(call) = tasks.next(), if !tasks.is_empty() => Event::Call(call),
                 Some((to, answer)) = answers.next(), if !answers.is_empty() => match answer {
                     Ok(answer) => {
                         to.send(answer);
@@ -91,45 +93,45 @@ impl<R: Room> RoomLoop<'_, R> {
                     }
                     Err(panic) => {
                         to.send(Err(Refusal::INTERNAL));
-                        Happened::Panic(panic)
+                        Event::Panic(panic)
                     }
                 },
-                () = sleep_until(self.core.deadline()) => Happened::Nothing,
+                () = sleep_until(self.core.deadline()) => Event::Nothing,
             };
             let now = clock::now();
             self.core.set_now(now);
-            match on_notice {
-                Happened::Frame(Some(ToRoom::Socket)) => {
+            match event {
+                Event::Frame(Some(ToRoom::Socket)) => {
                     from_lobby.sockets().for_each(|new| handoff.admit(new));
                 }
-                Happened::Frame(Some(frame)) => self.handle_frame(frame)?,
-                Happened::Frame(None) => bail!("the lobby is gone"),
-                Happened::Client(FromClient::Connected(conn, player)) => {
+                Event::Frame(Some(frame)) => self.handle_frame(frame)?,
+                Event::Frame(None) => bail!("the lobby is gone"),
+                Event::Client(FromClient::Connected(conn, player)) => {
                     let id = conn.id;
                     self.conns.insert(id, conn);
-                    self.core.come(id, &player);
+                    self.core.connected(id, &player);
                 }
-                Happened::Client(FromClient::Message(conn, message)) => {
-                    answers.extend(self.says(conn, message));
+                Event::Client(FromClient::Message(conn, message)) => {
+                    answers.extend(self.handle_message(conn, message));
                 }
-                Happened::Client(FromClient::Disconnected { conn, asked }) => {
+                Event::Client(FromClient::Disconnected { conn, asked }) => {
                     self.conns.remove(&conn);
-                    self.core.gone(conn, asked);
+                    self.core.disconnected(conn, asked);
                 }
-                Happened::Call(call) => self.core.call(call),
-                Happened::Panic(panic) => self.core.panicked(panic),
-                Happened::Nothing => {}
+                Event::Call(call) => self.core.call(call),
+                Event::Panic(panic) => self.core.panicked(panic),
+                Event::Nothing => {}
             }
             self.core.advance(now);
         }
         self.apply()
     }
 
-    fn says(&mut self, conn: ConnId, message: Message) -> Option<Later> {
+    fn handle_message(&mut self, conn: ConnId, message: Message) -> Option<Deferred> {
         let RawEvent { name, data, binary, .. } = message.event;
         let answer = match (binary, data) {
-            (Some(bytes), _) => self.core.says_binary(conn, bytes),
-            (None, Ok(data)) => self.core.says(conn, &name, data.as_deref()),
+            (Some(bytes), _) => self.core.binary(conn, bytes),
+            (None, Ok(data)) => self.core.message(conn, &name, data.as_deref()),
             (None, Err(refusal)) => Err(refusal),
         };
         let to = message.answer;
@@ -145,21 +147,21 @@ impl<R: Room> RoomLoop<'_, R> {
         match frame {
             ToRoom::Reserve { join, seats } => self.core.reserve(join, seats),
             ToRoom::Release { seat, reason } => self.core.release(seat, reason),
-            ToRoom::Move { seat, to } => self.core.move_on(seat, to),
+            ToRoom::Move { seat, to } => self.core.transfer(seat, to),
             ToRoom::Refused { seat, refusal } => self.core.refused(seat, &refusal),
             ToRoom::Message(message) => self.core.lobby_message(&message)?,
             ToRoom::Drain { left_ms, reason } => {
                 self.core.drain(Duration::from_millis(left_ms), reason);
             }
             ToRoom::Setup { .. } | ToRoom::Open { .. } | ToRoom::Socket => {
-                bail!("the lobby says what has no place here")
+                bail!("unexpected frame from the lobby")
             }
         }
         Ok(())
     }
 
-    /// Carries out effects until there are no more: a browser that cannot be reached is gone, which
-    /// may call hooks again.
+    /// Applies effects until there are no more. A browser whose queue is full is disconnected,
+    /// which may call hooks again.
     fn apply(&mut self) -> anyhow::Result<()> {
         loop {
             let effects = self.core.take_effects();
@@ -169,7 +171,7 @@ impl<R: Room> RoomLoop<'_, R> {
             for effect in effects {
                 if let Some(unreachable) = self.apply_one(effect)? {
                     self.conns.remove(&unreachable);
-                    self.core.gone(unreachable, false);
+                    self.core.disconnected(unreachable, false);
                 }
             }
         }
@@ -200,7 +202,7 @@ impl<R: Room> RoomLoop<'_, R> {
         Ok(None)
     }
 
-    /// The end: everyone goes to the lobby, and then the last hook, unless one has panicked.
+    /// Sends everyone to the lobby, then calls the last hook, unless one has crashed.
     pub async fn dispose(mut self) -> anyhow::Result<()> {
         let crashed = self.core.crashed().map(str::to_owned);
         let has_crashed = crashed.is_some();
@@ -212,7 +214,7 @@ impl<R: Room> RoomLoop<'_, R> {
             let _ = self.apply_one(effect)?;
         }
         let (ended, _) = self.core.dispose().await;
-        // It was said before its players left.
+        // `Crashed` was sent before the players left.
         if !has_crashed {
             self.to_lobby.send(&ended)?;
         }
@@ -221,8 +223,8 @@ impl<R: Room> RoomLoop<'_, R> {
     }
 }
 
-/// What the loop has waited for.
-enum Happened<R: Room> {
+/// What the loop waits for.
+enum Event<R: Room> {
     Frame(Option<ToRoom>),
     Client(FromClient<PlayerId>),
     Call(Call<R, RoomContext<R>>),

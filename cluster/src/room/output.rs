@@ -1,21 +1,21 @@
-//! What hooks queue with the room's context; it goes out when the hook has returned.
+//! The output that hooks queue in the room's context.
 
 use std::rc::Rc;
 
 use crate::{
     process::channel::FromRoom,
     socketio::events::{self, Encoded},
-    types::{Leave, PlayerId, RoomId},
+    types::{LeaveReason, PlayerId, RoomId},
 };
 
-/// What a hook queued.
+/// Output of a hook, applied when the hook returns.
 pub(crate) enum Output {
     Send { to: PlayerId, event: Rc<Encoded> },
     Broadcast { event: Rc<Encoded>, except: Option<PlayerId>, volatile: bool },
     Sync,
-    SendToLobby { player: PlayerId, why: Leave },
+    SendToLobby { player: PlayerId, reason: LeaveReason },
     SendToRoom { player: PlayerId, room: RoomId },
-    Ban { player: PlayerId, reason: String },
+    Ban { player: PlayerId, message: String },
     Frame(FromRoom),
     Close,
 }

@@ -1,5 +1,5 @@
-//! A room's process, from its start to its end: it gets a socket to the lobby as its stdin, becomes warm, and is
-//! opened; then `event_loop.rs` plays.
+//! A room's process: it gets its socket to the lobby as stdin, becomes warm, is opened, and runs
+//! the event loop.
 
 use std::{
     collections::HashMap,
@@ -19,11 +19,11 @@ use serde_json::{Value, value::RawValue};
 use tokio::{net::UnixStream, sync::mpsc, time::MissedTickBehavior};
 
 use crate::{
-    config::settings::RoomSettings,
+    config::settings::Settings,
     http::{
         connection_limits::{ConnectionLimiter, enforce_limits},
         origin::Origins,
-        pages::only_ours,
+        pages::check_origin,
         server,
     },
     logging::subscriber,
@@ -46,30 +46,30 @@ use crate::{
     types::{PlayerId, RoomId, from_raw, path_of},
 };
 
-/// Open files of a room that are not for connections: the channel, the log, what hooks open.
+/// File descriptors that are not for connections: the channel, the log, files of hooks.
 const OTHER_FILES: u64 = 64;
 
-/// The whole life of a room process.
+/// Runs a room process from start to end.
 pub(crate) fn main(kinds: &[Kind]) -> anyhow::Result<ExitCode> {
-    let socket = take_stdin().context("a room is started by a lobby, never by hand")?;
+    let socket = take_stdin().context("rooms are started by a lobby, not by hand")?;
     die_with_lobby(&socket)?;
     let lobby = socket.try_clone()?;
     subscriber::init_room()?;
-    // One thread: a room's state need not be Send, and rooms are parallel to each other.
+    // One thread: a room's state need not be Send, and rooms run in parallel to each other.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    // Dropping it, also in a panic, would wait for computations; they end with the process.
+    // Never dropped: that would wait for computations, which end with the process.
     let runtime = std::mem::ManuallyDrop::new(runtime);
     let life = || {
         runtime.block_on(async {
             let (to_lobby, from_lobby) = channel::open(UnixStream::from_std(socket)?);
-            let result = live(kinds, &to_lobby, from_lobby.taking_sockets()).await;
+            let result = live(kinds, &to_lobby, from_lobby.accepting_sockets()).await;
             to_lobby.flush(CLOSE_TIMEOUT).await;
             result
         })
     };
     let result = catch_unwind(AssertUnwindSafe(life));
-    // The loop may notice sooner than the thread that watches; a hook that prints something even sooner
-    // than the socket shows it, by a panic.
+    // When the lobby dies, the loop may notice before the watching thread. A hook that prints
+    // panics even before the socket shows it.
     let seconds = if nobody_reads(rustix::stdio::stdout()) { 5 } else { 0 };
     end_without_lobby(&lobby, Some(&Timespec { tv_sec: seconds, tv_nsec: 0 }));
     match result {
@@ -85,10 +85,10 @@ fn nobody_reads(pipe: BorrowedFd) -> bool {
     polled.is_ok() && ends[0].revents().contains(PollFlags::ERR)
 }
 
-/// Moves the socket away from stdin, to a descriptor that nothing this process starts inherits.
+/// Moves the socket from stdin to a descriptor that child processes do not inherit.
 fn take_stdin() -> anyhow::Result<StdUnixStream> {
     let stdin = rustix::stdio::stdin();
-    rustix::net::getpeername(stdin).context("stdin is no socket")?;
+    rustix::net::getpeername(stdin).context("stdin is not a socket")?;
     let socket: OwnedFd = rustix::io::fcntl_dupfd_cloexec(stdin, 3)?;
     rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null")?)?;
     let socket = StdUnixStream::from(socket);
@@ -96,13 +96,13 @@ fn take_stdin() -> anyhow::Result<StdUnixStream> {
     Ok(socket)
 }
 
-/// Ends this process, and all that it started, when the lobby is gone, whatever a hook is doing.
+/// Ends this process and its process group when the lobby is gone, whatever a hook is doing.
 fn die_with_lobby(socket: &StdUnixStream) -> anyhow::Result<()> {
-    // Wakes a process that is stopped. It must not kill: what this one has started would live on.
+    // Wakes a stopped process. A kill signal would leave the child processes alive.
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::CONT))?;
     clock::start();
-    // A thread of its own works also while the runtime is blocked, and if the lobby died before this.
+    // A thread, since a hook may block the runtime; it also notices a lobby that died before this.
     let socket = socket.try_clone()?;
     std::thread::Builder::new().name("lobby-watch".into()).spawn(move || {
         while !end_without_lobby(&socket, Timespec::try_from(clock::TICK).ok().as_ref()) {
@@ -112,7 +112,8 @@ fn die_with_lobby(socket: &StdUnixStream) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits for so long, or for ever, and ends this process and all that it started if the lobby is gone.
+/// Waits for so long, or for ever, and ends this process and its process group if the lobby is
+/// gone.
 fn end_without_lobby(socket: &StdUnixStream, patience: Option<&Timespec>) -> bool {
     let mut ends = [PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::empty())];
     let polled = poll(&mut ends, patience);
@@ -124,19 +125,19 @@ fn end_without_lobby(socket: &StdUnixStream, patience: Option<&Timespec>) -> boo
     gone
 }
 
-/// Becomes warm, and plays what the lobby opens.
+/// Becomes warm, and runs the room that the lobby opens.
 async fn live(kinds: &[Kind], to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::Result<()> {
     let Some(ToRoom::Setup { version, room, mut settings }) = from_lobby.recv().await? else {
-        bail!("the lobby did not say who this room is");
+        bail!("no setup from the lobby");
     };
     fit_descriptors(&mut settings);
     ensure!(version == VERSION, "the lobby speaks version {version}, this room {VERSION}");
-    memory::confine(settings.memory);
+    memory::limit(settings.room_memory);
     to_lobby.send(&FromRoom::Warm)?;
-    // Said before `on_open` may take the thread.
+    // Written now, since `on_open` may block the thread.
     to_lobby.flush(CLOSE_TIMEOUT).await;
 
-    // Signs of life come from the thread that runs the hooks: one that hangs sends none.
+    // Heartbeats come from the thread that runs the hooks: a hook that hangs stops them.
     let beats = async {
         let mut beat = tokio::time::interval(settings.heartbeat);
         // After a pause one is enough.
@@ -149,12 +150,12 @@ async fn live(kinds: &[Kind], to_lobby: &Sender, mut from_lobby: Receiver) -> an
     let life = async {
         let (options, about) = match from_lobby.recv().await? {
             Some(ToRoom::Open { options, about }) => (options, about),
-            Some(_) => bail!("the lobby did not say what this room is for"),
-            // It has stopped, and this room was never needed.
+            Some(_) => bail!("unexpected frame from the lobby before the room was opened"),
+            // The lobby has stopped, and this warm room was never needed.
             None => return Ok(()),
         };
         let kind = kinds.iter().find(|kind| kind.name == about.kind);
-        let kind = kind.with_context(|| format!("no kind of room is called '{}'", about.kind))?;
+        let kind = kind.with_context(|| format!("unknown kind of room '{}'", about.kind))?;
         let settings = &settings;
         (kind.play)(Opened { room, options, about, settings, to_lobby, from_lobby }).await
     };
@@ -164,7 +165,7 @@ async fn live(kinds: &[Kind], to_lobby: &Sender, mut from_lobby: Receiver) -> an
     }
 }
 
-/// What a room process does that is special to one kind of room.
+/// The part of a room process that depends on the kind of room.
 #[derive(Clone, Copy)]
 pub(crate) struct Kind {
     pub name: &'static str,
@@ -187,7 +188,7 @@ struct Opened<'a> {
     room: RoomId,
     options: Box<RawValue>,
     about: RoomAbout,
-    settings: &'a RoomSettings,
+    settings: &'a Settings,
     to_lobby: &'a Sender,
     from_lobby: Receiver,
 }
@@ -206,22 +207,22 @@ async fn play<R: Room>(opened: Opened<'_>) -> anyhow::Result<()> {
     };
     let limiter = ConnectionLimiter::new(&settings.limits, settings.limits.max_connections.get())?;
     let tickets = Arc::new(Tickets::default());
-    let (ttl, on_panic) = (settings.ticket_ttl, Some(settings.panic));
+    let (ttl, on_panic) = (settings.ticket_ttl, Some(settings.on_room_panic));
     let core = Core::new(game, context, tickets.clone(), ttl, on_panic);
     let (inbox, items) = mpsc::unbounded_channel();
     let app = app(&room, settings, &limiter, inbox, tickets);
-    let server = server::Server::new(app, &settings.limits);
+    let server = server::Server::new(app, &settings.limits, false);
     let handoff = HandoffReceiver { server, limiter: limiter.clone() };
     let mut room = RoomLoop { core, conns: HashMap::new(), to_lobby };
-    room.play(items, from_lobby, &handoff).await?;
+    room.run(items, from_lobby, &handoff).await?;
     room.dispose().await?;
-    // Browsers hang up when they have read where to go next.
-    let _ = clock::timeout(CLOSE_TIMEOUT, limiter.all_gone()).await;
+    // Browsers disconnect when they have read their reroute.
+    let _ = clock::timeout(CLOSE_TIMEOUT, limiter.all_closed()).await;
     Ok(())
 }
 
-/// Allows as many connections as this process may have files open; each of them is one.
-fn fit_descriptors(settings: &mut RoomSettings) {
+/// Lowers `--max-connections` to what the limit of open files allows.
+fn fit_descriptors(settings: &mut Settings) {
     use rustix::process::{Resource, getrlimit};
     if let Some(have) = getrlimit(Resource::Nofile).current {
         let most = u32::try_from(have.saturating_sub(OTHER_FILES)).unwrap_or(u32::MAX);
@@ -230,10 +231,10 @@ fn fit_descriptors(settings: &mut RoomSettings) {
     }
 }
 
-/// Socket.IO for those who have a ticket.
+/// Socket.IO for clients with a ticket.
 fn app(
     room: &RoomId,
-    settings: &RoomSettings,
+    settings: &Settings,
     limiter: &ConnectionLimiter,
     inbox: mpsc::UnboundedSender<FromClient<PlayerId>>,
     tickets: Arc<Tickets>,
@@ -247,6 +248,5 @@ fn app(
         namespace::serve(&path_of(room), &settings.limits, limiter, event_limiter, inbox, admit);
     let app = Router::new().layer(sockets);
     let origins = Origins::new(settings.public_url.as_ref(), &settings.allow_origin);
-    // The next request may be for the lobby, whose connection it was.
-    server::one_request(enforce_limits(only_ours(app, origins)))
+    enforce_limits(check_origin(app, origins))
 }

@@ -1,4 +1,4 @@
-//! Who may come into a room: those who show a ticket that the lobby has told it of.
+//! The tickets that a room accepts.
 
 use std::{collections::HashMap, sync::Mutex};
 
@@ -9,8 +9,8 @@ use crate::{
     types::{PlayerId, Refusal},
 };
 
-/// Who may come: a ticket is taken out by the first connection that shows it, before that connection
-/// is answered. Shared with the connections' side; nothing else is.
+/// Each ticket is redeemed by the first connection that shows it, before that connection is
+/// answered. Shared between the event loop and the connections; nothing else is.
 pub(crate) struct Tickets {
     good: Mutex<HashMap<String, (PlayerId, Instant)>>,
     wrong: Wrong,
@@ -29,19 +29,19 @@ impl Tickets {
         tickets.insert(ticket, (player, until));
     }
 
-    /// Until when a ticket of this player waits for him.
+    /// Until when a ticket of this player is valid.
     pub fn until(&self, player: &PlayerId) -> Option<Instant> {
         let tickets = self.good.lock().expect("nobody panics while holding this");
         tickets.values().find(|(other, _)| other == player).map(|(_, until)| *until)
     }
 
-    /// The player has no seat any more.
+    /// Revokes the player's ticket.
     pub fn forget(&self, player: &PlayerId) {
         let mut tickets = self.good.lock().expect("nobody panics while holding this");
         tickets.retain(|_, (other, _)| other != player);
     }
 
-    /// The ticket's player, once and in time.
+    /// The ticket's player; once, and only while it is valid.
     pub fn redeem(&self, ticket: &str, now: Instant) -> Result<PlayerId, Refusal> {
         let mut tickets = self.good.lock().expect("nobody panics while holding this");
         match tickets.remove(ticket) {

@@ -1,7 +1,8 @@
-//! Rooms that die at their start, again and again: something is broken, and starting ever more processes makes
-//! it worse. So many in a while, and no new ones are started for as long.
+//! A circuit breaker for starting rooms. If many rooms fail at their start, something is broken,
+//! and starting more processes makes it worse: after `limit` failures within the cooldown, no room
+//! is started for as long.
 
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -9,48 +10,42 @@ use crate::types::PlayerId;
 
 pub(super) struct Breaker {
     limit: usize,
-    pause: Duration,
-    /// Those of the last while, oldest first: when, and whose rooms they were.
-    deaths: VecDeque<(Instant, Option<PlayerId>)>,
-    tripped_until: Option<Instant>,
+    cooldown: Duration,
+    /// The failures within the cooldown, oldest first, and the hosts of these rooms.
+    failures: Vec<(Instant, Option<PlayerId>)>,
+    open_until: Option<Instant>,
 }
 
 impl Breaker {
-    pub fn new(limit: usize, pause: Duration) -> Self {
-        Breaker { limit, pause, deaths: VecDeque::new(), tripped_until: None }
+    pub fn new(limit: usize, cooldown: Duration) -> Self {
+        Breaker { limit, cooldown, failures: Vec::new(), open_until: None }
     }
 
-    /// A room has died at its start, or could not even be started. Whether that was one too many.
-    pub fn died(&mut self, host: Option<PlayerId>, now: Instant) -> bool {
-        self.forget(now);
-        self.deaths.push_back((now, host));
-        let trips = self.tripped_until.is_none() && self.deaths.len() >= self.limit;
-        if trips {
-            self.tripped_until = Some(now + self.pause);
+    /// Records a room that failed at its start. Returns whether this opens the breaker.
+    pub fn record_failure(&mut self, host: Option<PlayerId>, now: Instant) -> bool {
+        self.failures.retain(|(at, _)| now < *at + self.cooldown);
+        self.failures.push((now, host));
+        let opens = self.open_until.is_none() && self.failures.len() >= self.limit;
+        if opens {
+            self.open_until = Some(now + self.cooldown);
         }
-        trips
+        opens
     }
 
-    /// How long no room is to be started.
+    /// How long it stays open; `None` if it is closed.
     pub fn left(&self, now: Instant) -> Option<Duration> {
-        self.tripped_until?.checked_duration_since(now).filter(|left| !left.is_zero())
+        self.open_until?.checked_duration_since(now).filter(|left| !left.is_zero())
     }
 
-    /// Whether the pause has ended since this was asked last.
-    pub fn recovers(&mut self, now: Instant) -> bool {
-        self.tripped_until.take_if(|until| *until <= now).is_some()
+    /// Closes it if its cooldown is over. Returns whether this closed it.
+    pub fn closes(&mut self, now: Instant) -> bool {
+        self.open_until.take_if(|until| *until <= now).is_some()
     }
 
-    /// How many rooms of this player have died at their start in the last while.
-    pub fn deaths_of(&self, host: &PlayerId, now: Instant) -> usize {
-        let recent = self.deaths.iter().filter(|(at, _)| now < *at + self.pause);
+    /// Failures of this player's rooms within the cooldown.
+    pub fn failures_of(&self, host: &PlayerId, now: Instant) -> usize {
+        let recent = self.failures.iter().filter(|(at, _)| now < *at + self.cooldown);
         recent.filter(|(_, whose)| whose.as_ref() == Some(host)).count()
-    }
-
-    fn forget(&mut self, now: Instant) {
-        while self.deaths.front().is_some_and(|(at, _)| *at + self.pause <= now) {
-            self.deaths.pop_front();
-        }
     }
 }
 
@@ -58,36 +53,36 @@ impl Breaker {
 mod tests {
     use super::*;
 
-    const PAUSE: Duration = Duration::from_secs(10);
+    const COOLDOWN: Duration = Duration::from_secs(10);
 
     #[test]
-    fn so_many_deaths_in_a_while_trip_it_once_and_time_heals() {
+    fn it_opens_once_at_the_limit_and_closes_after_the_cooldown() {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
-        let mut breaker = Breaker::new(3, PAUSE);
-        assert!(!breaker.died(None, after(0)) && !breaker.died(None, after(5)));
-        assert!(!breaker.died(None, after(10)), "the first is forgotten");
+        let mut breaker = Breaker::new(3, COOLDOWN);
+        assert!(!breaker.record_failure(None, after(0)) && !breaker.record_failure(None, after(5)));
+        assert!(!breaker.record_failure(None, after(10)), "the first is forgotten");
         assert!(breaker.left(after(10)).is_none());
-        assert!(breaker.died(None, after(11)), "one too many");
-        assert!(!breaker.died(None, after(12)), "it says so once");
+        assert!(breaker.record_failure(None, after(11)), "one too many");
+        assert!(!breaker.record_failure(None, after(12)), "it says so once");
         assert_eq!(breaker.left(after(12)), Some(Duration::from_secs(9)));
-        assert!(!breaker.recovers(after(20)) && breaker.left(after(20)).is_some());
+        assert!(!breaker.closes(after(20)) && breaker.left(after(20)).is_some());
         assert!(breaker.left(after(21)).is_none());
-        assert!(breaker.recovers(after(21)) && !breaker.recovers(after(21)), "it says so once");
-        assert!(!breaker.died(None, after(21)), "one that was on its way");
+        assert!(breaker.closes(after(21)) && !breaker.closes(after(21)), "it says so once");
+        assert!(!breaker.record_failure(None, after(21)), "one that was on its way");
     }
 
     #[test]
-    fn each_player_answers_for_his_own_rooms() {
+    fn failures_are_counted_per_player() {
         let start = Instant::now();
         let player = |name: &str| PlayerId(name.to_owned());
-        let mut breaker = Breaker::new(10, PAUSE);
-        breaker.died(Some(player("ann")), start);
-        breaker.died(Some(player("ann")), start + PAUSE / 2);
-        breaker.died(Some(player("bob")), start);
-        breaker.died(None, start);
-        let deaths_of = |name, now| breaker.deaths_of(&player(name), now);
-        assert_eq!((deaths_of("ann", start), deaths_of("bob", start)), (2, 1));
-        assert_eq!(deaths_of("ann", start + PAUSE), 1);
+        let mut breaker = Breaker::new(10, COOLDOWN);
+        breaker.record_failure(Some(player("ann")), start);
+        breaker.record_failure(Some(player("ann")), start + COOLDOWN / 2);
+        breaker.record_failure(Some(player("bob")), start);
+        breaker.record_failure(None, start);
+        let failures_of = |name, now| breaker.failures_of(&player(name), now);
+        assert_eq!((failures_of("ann", start), failures_of("bob", start)), (2, 1));
+        assert_eq!(failures_of("ann", start + COOLDOWN), 1);
     }
 }

@@ -1,5 +1,5 @@
-//! Wrong codes of private rooms: a person mistypes one now and then, a program tries them all. AddressPermit for
-//! each player, and for each address, because anyone can register again.
+//! A brute-force guard for the codes of private rooms. It limits wrong codes per player, and per
+//! address, because anyone can register again.
 
 use std::{net::IpAddr, num::NonZeroU32};
 
@@ -10,8 +10,8 @@ use crate::{
     types::{PlayerId, Refusal},
 };
 
-/// So many more from one address than from one player: a class that plays.
-const CLASS: f64 = 10.0;
+/// An address has ten times the attempts of a player: a school class shares one.
+const PLAYERS_PER_ADDRESS: f64 = 10.0;
 
 pub(crate) struct CodeAttempts {
     players: KeyedRateLimiter<PlayerId>,
@@ -23,22 +23,20 @@ impl CodeAttempts {
         let rate = Quota::per_minute(per_minute.get());
         CodeAttempts {
             players: KeyedRateLimiter::new(rate),
-            addresses: KeyedRateLimiter::new(rate.times(CLASS)),
+            addresses: KeyedRateLimiter::new(rate.times(PLAYERS_PER_ADDRESS)),
         }
     }
 
-    /// Whether he may try once more. Asked before the code is looked at: a right one does not count then
-    /// either.
+    /// Whether the player may try a code. Call this before the code is looked up: without attempts
+    /// left, the right code is refused too.
     pub fn check(&self, player: &PlayerId, address: Option<IpAddr>) -> Result<(), Refusal> {
         let now = Instant::now();
-        let address_may = address.is_none_or(|address| self.addresses.would_allow(&address, now));
-        match address_may && self.players.would_allow(player, now) {
-            true => Ok(()),
-            false => Err(Refusal::TOO_MANY_GUESSES),
-        }
+        let allowed = self.players.would_allow(player, now)
+            && address.is_none_or(|address| self.addresses.would_allow(&address, now));
+        if allowed { Ok(()) } else { Err(Refusal::TOO_MANY_GUESSES) }
     }
 
-    /// It was wrong.
+    /// Counts a wrong code.
     pub fn count(&mut self, player: &PlayerId, address: Option<IpAddr>) {
         let now = Instant::now();
         self.players.allow(player, now);

@@ -1,9 +1,8 @@
-//! Rooms are opened: by whom, how many, and with what code.
+//! Creates rooms, within the limits for their number, and makes the codes of private ones.
 
 use std::{collections::HashMap, net::IpAddr, rc::Rc};
 
 use serde::Serialize;
-
 use tracing::{error, info};
 
 use crate::{
@@ -13,21 +12,20 @@ use crate::{
     types::{PlayerId, Refusal, RoomId, to_raw},
 };
 
-/// For whom a room is created.
+/// The player for whom a room is created.
 pub struct Host {
     pub player: PlayerId,
-    /// Where he connects from, if it is not from this machine.
+    /// The player's address; `None` for this machine itself.
     pub address: Option<IpAddr>,
 }
 
-/// Letters of codes: consonants, so that they spell nothing.
+/// Codes consist of consonants, so that they spell no words.
 const LETTERS: &[u8] = b"BCDFGHJKLMPQRSTVWXZ";
-/// Letters in a code: 47 million codes, short enough to be told. `code_attempts.rs` keeps out programs that
-/// try them all.
+/// Six letters make 47 million codes; `code_attempts.rs` limits guesses.
 const CODE_LENGTH: usize = 6;
 
 impl Rooms {
-    /// Creates a room. It can be joined and told things at once; all that waits until it is ready.
+    /// Creates a room. Joins and messages may follow at once, and wait until it is ready.
     pub fn create(
         &mut self,
         kind: &'static str,
@@ -41,7 +39,7 @@ impl Rooms {
         }
         self.check_starts()?;
         if let Some(host) = &host {
-            self.may_open(host)?;
+            self.check_host(host)?;
         }
         if self.rooms.len() >= self.settings.max_rooms {
             return Err(Refusal::no_room(format!("all {} are in use", self.settings.max_rooms)));
@@ -50,13 +48,12 @@ impl Rooms {
             error!(error = format!("{error:#}"), "cannot create a room");
             Refusal::no_room("see the server's log")
         };
-        // The list of rooms is made of values: what cannot be one shows here.
         let shown = serde_json::to_value(&options).map_err(Into::into).map_err(no_room)?;
         let raw = to_raw(&shown).map_err(no_room)?;
         let (id, process) = match self.pool.take() {
             Ok(process) => process,
             Err(error) => {
-                self.died_at_start(host.map(|host| host.player));
+                self.start_failed(host.map(|host| host.player));
                 return Err(no_room(error));
             }
         };
@@ -65,67 +62,61 @@ impl Rooms {
         let about = RoomAbout { kind: kind.to_owned(), capacity, seed: rand::random(), host, code };
         let open = ToRoom::Open { options: raw, about: about.clone() };
         process.sender.send(&open).map_err(no_room)?;
-        let number = id.0.parse().unwrap_or(u64::MAX);
         info!(room = %id, kind, capacity, private, "room created");
         let entry = Entry {
-            number,
             kind,
             process,
-            state: State::Opening,
+            state: State::Running,
             opened: false,
             expected_exit: false,
             shown,
             options: Rc::new(options),
             about,
             host_address: address.flatten(),
-            locked: false,
-            locked_itself: false,
+            locked_by_lobby: false,
+            locked_by_room: false,
             seats: HashMap::new(),
         };
         self.rooms.insert(id.clone(), entry);
-        self.changed = true;
         Ok(id)
     }
 
-    /// Whether he has not opened as many rooms as he may, nor all of his address together.
-    fn may_open(&self, host: &Host) -> Result<(), Refusal> {
-        let count = |is_his: &dyn Fn(&Entry) -> bool| {
-            self.rooms.values().filter(|entry| is_his(entry)).count()
-        };
-        let his = count(&|entry| entry.about.host.as_ref() == Some(&host.player));
-        // What he has opened and what died of it counts for a while, or one alone could trip the breaker.
-        let his = his + self.breaker.deaths_of(&host.player, clock::now());
-        let theirs = count(&|entry| entry.host_address == host.address);
-        match his < self.settings.max_rooms_per_player
-            && (host.address.is_none() || theirs < self.settings.max_rooms_per_address)
+    /// Checks the limits for rooms of one player and of one address.
+    fn check_host(&self, Host { player, address }: &Host) -> Result<(), Refusal> {
+        let rooms = self.rooms.values();
+        let of_player = rooms.filter(|entry| entry.about.host.as_ref() == Some(player)).count();
+        // Rooms that failed to start count for a while: one player alone must not open the breaker.
+        let of_player = of_player + self.breaker.failures_of(player, clock::now());
+        let of_address = self.rooms.values().filter(|entry| entry.host_address == *address).count();
+        if of_player >= self.settings.max_rooms_per_player
+            || (address.is_some() && of_address >= self.settings.max_rooms_per_address)
         {
-            true => Ok(()),
-            false => Err(Refusal::TOO_MANY_ROOMS),
+            return Err(Refusal::TOO_MANY_ROOMS);
         }
+        Ok(())
     }
 
-    /// Refuses while too many rooms have died at their start.
+    /// Refuses while the circuit breaker is open.
     pub(super) fn check_starts(&mut self) -> Result<(), Refusal> {
         let now = clock::now();
-        if self.breaker.recovers(now) {
+        if self.breaker.closes(now) {
             info!("rooms are started again");
         }
-        let Some(left) = self.breaker.left(now) else {
-            return Ok(());
-        };
-        let seconds = left.as_secs_f64().ceil();
-        let text = format!("too many have died at their start; try again in {seconds} s");
-        Err(Refusal::no_room(text))
+        self.breaker.left(now).map_or(Ok(()), |left| {
+            let seconds = left.as_secs_f64().ceil();
+            let why = format!("too many failed to start; try again in {seconds} s");
+            Err(Refusal::no_room(why))
+        })
     }
 
-    pub(super) fn died_at_start(&mut self, host: Option<PlayerId>) {
-        if self.breaker.died(host, clock::now()) {
-            let (deaths, pause) = (self.settings.failed_starts, self.settings.failed_starts_pause);
-            error!(deaths, ?pause, "too many rooms die at their start; starting none for a while");
+    pub(super) fn start_failed(&mut self, host: Option<PlayerId>) {
+        if self.breaker.record_failure(host, clock::now()) {
+            let cooldown = self.settings.start_failure_cooldown;
+            error!(?cooldown, "too many rooms failed to start; starting none for a while");
         }
     }
 
-    /// The room with this code, in capitals or not.
+    /// The private room with this code, in upper or lower case.
     pub fn find_code(&self, code: &str) -> Option<RoomId> {
         let code = code.trim().to_ascii_uppercase();
         let mut rooms = self.rooms.iter();

@@ -1,6 +1,6 @@
-//! The registry of rooms: opens (`creation.rs`), finds, messages and closes rooms, and counts their seats (`seats.rs`);
-//! what rooms say reaches it in `process_events.rs`. The only place that starts or ends processes, and the only one that
-//! gives seats away.
+//! The registry of rooms: creates (`creation.rs`), finds, messages and closes them, gives their
+//! seats (`seats.rs`), and handles what their processes report (`process_events.rs`). Nothing else
+//! decides which processes start and end.
 
 mod circuit_breaker;
 pub(crate) mod code_attempts;
@@ -8,7 +8,7 @@ mod creation;
 mod process_events;
 mod seats;
 
-use std::{any::Any, collections::HashMap, net::IpAddr, rc::Rc, time::Duration};
+use std::{any::Any, collections::HashMap, net::IpAddr, rc::Rc, sync::Arc, time::Duration};
 
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
@@ -18,12 +18,9 @@ use tracing::{error, warn};
 pub use crate::rooms::creation::Host;
 use crate::rooms::{
     circuit_breaker::Breaker,
-    seats::{Reservation, Seat},
+    seats::{PendingJoin, REDIRECTS, Seat},
 };
-pub(crate) use crate::rooms::{
-    process_events::RoomNotice,
-    seats::{Placement, Requester},
-};
+pub(crate) use crate::rooms::{process_events::RoomNotice, seats::Placement};
 
 use crate::{
     config::settings::Settings,
@@ -33,11 +30,11 @@ use crate::{
         supervisor::{Process, ProcessEvent},
     },
     routing::gateway::GatewayRoutes,
-    runtime::clock,
-    types::{Exit, Player, PlayerId, Refusal, RoomId, short, to_raw},
+    runtime::{clock, rate_limiter::KeyedRateLimiter},
+    types::{Exit, PlayerId, Refusal, RoomId, short, to_raw},
 };
 
-/// What the lobby knows of a room.
+/// What the lobby knows about a room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RoomInfo<Options> {
     /// Its number, as text.
@@ -47,27 +44,28 @@ pub struct RoomInfo<Options> {
     pub kind: &'static str,
     /// What it was created with.
     pub options: Options,
-    /// For whom it was created; `None`: the lobby did so on its own.
+    /// The player for whom it was created; `None` if the lobby created it by itself.
     pub host: Option<PlayerId>,
-    /// What lets players into a private room, which is in no list; `None`: the room is public.
+    /// The code with which players join a private room, which is in no list; `None`: it is public.
     #[serde(skip)]
     pub code: Option<String>,
-    /// Seats taken: players in the room, away for a moment, or on their way.
+    /// Seats taken: by players in the room, disconnected within their grace period, or on the way.
     pub players: usize,
-    /// Seats in all.
+    /// All seats, taken or not.
     pub capacity: usize,
-    /// Takes no more players.
+    /// Accepts no more players.
     pub locked: bool,
 }
 
-/// A room of whatever kind.
+/// A room of any kind.
 pub(crate) type AnyRoom = RoomInfo<Rc<dyn Any>>;
 
 impl AnyRoom {
-    /// With the options of its kind; `None`: these are of another one.
-    pub(crate) fn typed<Options: Clone + 'static>(self) -> Option<RoomInfo<Options>> {
-        let options = self.options.downcast_ref::<Options>()?.clone();
-        Some(self.with(options))
+    /// The same with the options of its kind, which the caller knows.
+    pub(crate) fn typed<Options: Clone + 'static>(self) -> RoomInfo<Options> {
+        let options = self.options.downcast_ref::<Options>();
+        let options = options.expect("a room has the options of its kind").clone();
+        self.with(options)
     }
 }
 
@@ -80,50 +78,46 @@ impl<Options> RoomInfo<Options> {
 
 pub struct Rooms {
     settings: Settings,
-    /// Open for the rooms that are ready.
-    routes: GatewayRoutes,
+    /// The gateway's routes to the rooms that are ready.
+    routes: Arc<GatewayRoutes>,
     rooms: HashMap<RoomId, Entry>,
     pool: Pool,
     breaker: Breaker,
-    /// Where each player was given a seat last.
+    /// The room of each player's latest seat.
     seated: HashMap<PlayerId, RoomId>,
-    /// Seats that the rooms have not confirmed yet.
-    joins: HashMap<u64, Reservation>,
-    next_seat: u64,
-    next_join: u64,
+    joins: HashMap<u64, PendingJoin>,
+    redirects: KeyedRateLimiter<PlayerId>,
+    /// The number of the latest seat or join.
+    last_number: u64,
+    /// Collected while an event is handled.
+    notices: Vec<RoomNotice>,
     stopping: bool,
-    /// Something that the list of rooms shows is different.
-    changed: bool,
 }
 
 struct Entry {
-    number: u64,
     kind: &'static str,
     process: Process,
     state: State,
-    /// It has said that it is ready, or why it cannot be.
+    /// `on_open` has returned.
     opened: bool,
-    /// If it ends before that, it is for a good reason.
+    /// The lobby closed or killed it: an exit before `on_open` returns is no failed start.
     expected_exit: bool,
-    /// As the kind of room has them, and as the list of rooms shows them.
     options: Rc<dyn Any>,
+    /// The options as JSON, for the list of rooms.
     shown: Value,
     about: RoomAbout,
     host_address: Option<IpAddr>,
-    /// By the lobby.
-    locked: bool,
-    /// By itself.
-    locked_itself: bool,
+    locked_by_lobby: bool,
+    locked_by_room: bool,
     seats: HashMap<PlayerId, Seat>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    Opening,
-    Ready,
-    /// Takes nobody any more.
+    Running,
+    /// Accepts no more players.
     Ending,
-    /// Killed: what it still says does not count.
+    /// Its frames are ignored.
     Killed,
 }
 
@@ -131,29 +125,29 @@ impl Rooms {
     pub(crate) fn new(
         settings: Settings,
         inbox: mpsc::UnboundedSender<ProcessEvent>,
-        routes: GatewayRoutes,
+        routes: Arc<GatewayRoutes>,
     ) -> anyhow::Result<Self> {
         Ok(Rooms {
             pool: Pool::new(settings.clone(), inbox)?,
-            breaker: Breaker::new(settings.failed_starts, settings.failed_starts_pause),
+            breaker: Breaker::new(settings.start_failure_limit, settings.start_failure_cooldown),
             settings,
             routes,
             rooms: HashMap::new(),
             seated: HashMap::new(),
             joins: HashMap::new(),
-            next_seat: 1,
-            next_join: 1,
+            redirects: KeyedRateLimiter::new(REDIRECTS),
+            last_number: 0,
+            notices: Vec::new(),
             stopping: false,
-            changed: false,
         })
     }
 
-    /// The rooms, oldest first.
+    /// All rooms, oldest first.
     pub fn list(&self) -> Vec<AnyRoom> {
         self.oldest_first().map(|(id, entry)| entry.info(id)).collect()
     }
 
-    /// Those that everybody may know of, as browsers are told of them.
+    /// The public rooms, oldest first, as browsers see them.
     pub(crate) fn public(&self) -> Vec<RoomInfo<Value>> {
         let public = self.oldest_first().filter(|(_, entry)| entry.about.code.is_none());
         public.map(|(id, entry)| entry.info(id).with(entry.shown.clone())).collect()
@@ -161,11 +155,11 @@ impl Rooms {
 
     fn oldest_first(&self) -> impl Iterator<Item = (&RoomId, &Entry)> {
         let mut rooms: Vec<_> = self.rooms.iter().collect();
-        rooms.sort_by_key(|(_, entry)| entry.number);
+        rooms.sort_by_cached_key(|(id, _)| id.0.parse::<u64>().ok());
         rooms.into_iter()
     }
 
-    /// Whether there is such a room of this kind, and it is not about to end.
+    /// Whether this room exists, is of this kind, and is not ending.
     pub fn lasts(&self, room: &RoomId, kind: &str) -> bool {
         self.rooms.get(room).is_some_and(|entry| entry.kind == kind && !entry.is_ending())
     }
@@ -174,16 +168,14 @@ impl Rooms {
         Some(self.rooms.get(room)?.info(room))
     }
 
-    /// The public rooms that would take so many more players.
+    /// The public rooms that have this many free seats.
     pub fn joinable(&self, players: usize) -> impl Iterator<Item = AnyRoom> {
-        let open = self
-            .rooms
-            .iter()
-            .filter(move |(_, entry)| entry.about.code.is_none() && entry.check(players).is_ok());
+        let public = self.rooms.iter().filter(|(_, entry)| entry.about.code.is_none());
+        let open = public.filter(move |(_, entry)| entry.check(players).is_ok());
         open.map(|(id, entry)| entry.info(id))
     }
 
-    /// Sends a message to a room of this kind; one that is not ready yet gets it when it is.
+    /// Sends a message to a room of this kind, which gets it when it is ready.
     pub fn tell(&self, kind: &str, room: &RoomId, message: &impl Serialize) -> Result<(), Refusal> {
         let entry = self.rooms.get(room).filter(|entry| entry.kind == kind);
         let entry = entry.ok_or(Refusal::NO_SUCH_ROOM)?;
@@ -199,15 +191,14 @@ impl Rooms {
         Ok(())
     }
 
-    /// Takes no more players in this room, or takes them again.
+    /// Locks or unlocks a room for further players.
     pub fn lock(&mut self, room: &RoomId, locked: bool) -> Result<(), Refusal> {
-        self.rooms.get_mut(room).ok_or(Refusal::NO_SUCH_ROOM)?.locked = locked;
-        self.changed = true;
+        self.rooms.get_mut(room).ok_or(Refusal::NO_SUCH_ROOM)?.locked_by_lobby = locked;
         Ok(())
     }
 
-    /// Asks a room to end: it takes nobody any more, and closes after the stop timeout at the latest.
-    /// Who is still in it then is told the reason.
+    /// Drains a room: it accepts no more players, and closes within the stop timeout. Players who
+    /// are still in it then are told the reason.
     pub fn close(&mut self, room: &RoomId, reason: &str) -> Result<(), Refusal> {
         let entry = self.rooms.get_mut(room).ok_or(Refusal::NO_SUCH_ROOM)?;
         if entry.state != State::Killed {
@@ -216,7 +207,6 @@ impl Rooms {
         }
         let left_ms = self.settings.stop_timeout.as_millis() as u64;
         entry.send(&ToRoom::Drain { left_ms, reason: short(reason) });
-        self.changed = true;
         Ok(())
     }
 
@@ -224,26 +214,27 @@ impl Rooms {
     pub(crate) fn kill(&mut self, room: &RoomId, exit: Exit) -> Result<(), Refusal> {
         let entry = self.rooms.get_mut(room).ok_or(Refusal::NO_SUCH_ROOM)?;
         entry.expected_exit |= entry.state != State::Killed;
-        entry.kill(exit);
+        entry.state = State::Killed;
+        entry.process.kill(exit);
         Ok(())
     }
 
-    /// Kills a room that has not become ready by now.
+    /// Kills a room whose `on_open` has not returned by now, even if it is ending: it cannot have
+    /// heard of that.
     pub(crate) fn give_up(&mut self, room: &RoomId) {
-        // Also one that was asked to end meanwhile: it has not heard of it.
-        let opening = self.rooms.get_mut(room).filter(|entry| !entry.opened);
-        if let Some(entry) = opening {
+        if let Some(entry) = self.rooms.get_mut(room).filter(|entry| !entry.opened) {
             let why = format!("not ready within {:?}", self.settings.ready_timeout);
-            entry.kill(Exit::NeverReady(why));
+            entry.state = State::Killed;
+            entry.process.kill(Exit::NeverReady(why));
         }
     }
 
-    /// Asks all rooms to end, and starts none any more.
+    /// Drains all rooms, and starts no more.
     pub(crate) fn stop(&mut self) {
         self.stopping = true;
         self.pool.close();
         for room in self.rooms.keys().cloned().collect::<Vec<_>>() {
-            let _ = self.close(&room, "closed");
+            let _ = self.close(&room, "The server is stopping.");
         }
     }
 
@@ -251,20 +242,15 @@ impl Rooms {
         self.rooms.is_empty()
     }
 
-    /// Whether the list of rooms may have changed since this was asked last.
-    pub(crate) fn take_changed(&mut self) -> bool {
-        std::mem::take(&mut self.changed)
-    }
-
-    /// When warm rooms are to be started.
+    /// When to call `refill`; `None` while the pool is full.
     pub(crate) fn refill_delay(&self) -> Option<Duration> {
         self.breaker.left(clock::now()).or_else(|| self.pool.refill_delay())
     }
 
-    /// Starts warm rooms, unless too many have died.
+    /// Fills the pool of warm processes, unless the circuit breaker is open.
     pub(crate) fn refill(&mut self) {
         if self.check_starts().is_ok() && !self.pool.refill() {
-            self.died_at_start(None);
+            self.start_failed(None);
         }
     }
 }
@@ -283,15 +269,11 @@ impl Entry {
         }
     }
 
-    /// The player of the seat with this number.
-    fn player_in(&self, seat: u64) -> Option<&Player> {
-        self.seats
-            .values()
-            .find(|reserved| reserved.number == seat)
-            .map(|reserved| &reserved.player)
+    fn seat(&self, number: u64) -> Option<&Seat> {
+        self.seats.values().find(|seat| seat.number == number)
     }
 
-    /// Whether so many more players may come.
+    /// Whether this many more players may join.
     fn check(&self, players: usize) -> Result<(), Refusal> {
         if self.is_ending() || (self.is_locked() && players > 0) {
             Err(Refusal::ROOM_LOCKED)
@@ -303,24 +285,19 @@ impl Entry {
     }
 
     fn is_locked(&self) -> bool {
-        self.locked || self.locked_itself
+        self.locked_by_lobby || self.locked_by_room
     }
 
     fn is_ending(&self) -> bool {
         matches!(self.state, State::Ending | State::Killed)
     }
 
-    fn kill(&mut self, exit: Exit) {
-        self.state = State::Killed;
-        self.process.kill(exit);
-    }
-
-    /// A room that does not read what it is told counts as hung.
+    /// Sends a frame. A room whose queue is full counts as hung.
     fn send(&self, frame: &ToRoom) {
         if let Err(error) = self.process.sender.send(frame) {
-            // Once: it is told more until it is gone.
+            // Logged once, although more frames may fail until the process has exited.
             if self.process.kill(Exit::Hung) {
-                warn!(error = format!("{error:#}"), "a room does not take a message");
+                warn!(error = format!("{error:#}"), "a room does not read its channel");
             }
         }
     }

@@ -1,5 +1,5 @@
-//! What a room says, and that it has ended: what the manager makes of it, and what is left to do for the
-//! lobby's loop.
+//! Handles frames and exits of room processes: updates the registry, and leaves notices for the
+//! lobby's event loop.
 
 use serde_json::value::RawValue;
 use tracing::{info, warn};
@@ -8,163 +8,129 @@ use crate::{
     process::{channel::FromRoom, supervisor::ProcessEvent},
     rooms::{
         AnyRoom, Entry, Rooms, State,
-        seats::{Placement, Requester, Reservation, Seat},
+        seats::{Placement, Seat},
     },
-    types::{Exit, Player, PlayerId, Refusal, RoomId},
+    types::{Exit, LeaveReason, Player, PlayerId, Refusal, RoomId},
 };
 
-/// What the lobby's loop has to do, after a room said something or ended.
+/// What the lobby's event loop has to do after a room sent a frame or exited.
 pub(crate) enum RoomNotice {
+    /// Calls `on_room_ready`.
     Ready(AnyRoom),
-    /// The room waits for these players: tell them where it is.
-    Reroute {
-        players: Vec<Placement>,
-        room: RoomId,
-        /// Nobody waits for this room any more: they have been sent elsewhere since.
-        gone: bool,
-        requesters: Vec<Requester>,
-    },
-    /// The seats that these players, or one of them, asked for are not to be had.
-    Refused {
-        first: Option<PlayerId>,
-        players: Vec<Player>,
-        refusal: Refusal,
-        requesters: Vec<Requester>,
-    },
+    /// Sends a player to the room that has confirmed their seat.
+    Reroute(Placement),
+    /// Tells a player that a room refused them a seat.
+    Refused(PlayerId, Refusal),
+    /// The player has connected to the room.
     Joined(PlayerId),
-    /// A room sends a player on to another one.
+    /// Reroutes a player to another room, as the room they are in asks.
     SendOn(Player, RoomId),
-    /// A player is not in the room any more, or on his way back to it.
-    Out {
-        player: Player,
-        room: RoomId,
-        reason: String,
-        sent: bool,
-    },
+    /// The player is not in the room any more; `sent`: they were rerouted to it before.
+    Left { player: Player, room: RoomId, reason: LeaveReason, sent: bool },
+    /// Calls `on_room_message`.
     Message(AnyRoom, Box<RawValue>),
+    /// Calls `on_room_exit`.
     Exited(AnyRoom, Exit),
 }
 
 impl Rooms {
-    /// Takes in what a room's process said, or that it ended.
-    pub(crate) fn process(&mut self, news: ProcessEvent) -> Vec<RoomNotice> {
-        self.changed = true;
-        match news {
-            ProcessEvent::Said(room, frame, _permit) => self.said(&room, frame),
-            ProcessEvent::Ended(room, exit) => self.ended(&room, exit),
+    /// Handles an event of a room's process.
+    pub(crate) fn process(&mut self, event: ProcessEvent) -> Vec<RoomNotice> {
+        match event {
+            ProcessEvent::Frame(room, frame, _permit) => self.handle_frame(&room, frame),
+            ProcessEvent::Exited(room, exit) => self.handle_exit(&room, exit),
         }
+        std::mem::take(&mut self.notices)
     }
 
-    fn said(&mut self, room: &RoomId, frame: FromRoom) -> Vec<RoomNotice> {
+    fn handle_frame(&mut self, room: &RoomId, frame: FromRoom) {
         let alive = |entry: &&mut Entry| entry.state != State::Killed;
-        let Some(entry) = self.rooms.get_mut(room).filter(alive) else {
-            return vec![];
-        };
+        let Some(entry) = self.rooms.get_mut(room).filter(alive) else { return };
         match frame {
-            FromRoom::Ready if entry.opened => vec![],
-            FromRoom::Ready => self.ready(room).into_iter().collect(),
+            FromRoom::Ready if !entry.opened => {
+                info!(%room, "room ready");
+                entry.opened = true;
+                self.routes.open(room.clone(), entry.process.sender.clone());
+                self.notices.push(RoomNotice::Ready(entry.info(room)));
+            }
             FromRoom::Failed(refusal) => {
                 entry.state = State::Ending;
-                (entry.opened, entry.expected_exit) = (true, true);
-                let seats: Vec<u64> = entry.seats.values().map(|seat| seat.number).collect();
-                seats.into_iter().for_each(|seat| drop(self.vacate(room, seat)));
-                self.fail_joins(room, &refusal)
+                entry.opened = true;
+                for seat in std::mem::take(&mut entry.seats).into_values() {
+                    self.unseat(&seat, room);
+                }
+                self.refuse_joins(room, None, &refusal);
             }
-            FromRoom::Reserved { join } => self.reserved(room, join).into_iter().collect(),
+            FromRoom::Reserved { join } => self.confirm_join(room, join),
             FromRoom::ReserveRefused { join, refusal } => {
-                let join = self.take_join(room, join);
-                join.map(|join| refused(join, refusal)).into_iter().collect()
+                self.refuse_joins(room, Some(join), &refusal);
             }
             FromRoom::Joined { seat } => {
-                let player = entry.player_in(seat);
-                player.map(|player| RoomNotice::Joined(player.id.clone())).into_iter().collect()
+                let joined = entry.seat(seat).map(|seat| seat.player.id.clone());
+                self.notices.extend(joined.map(RoomNotice::Joined));
             }
             FromRoom::Dropped { seat } => {
-                let seat = entry.seats.values().find(|reserved| reserved.number == seat);
-                seat.map(|seat| out(seat, room, "dropped")).into_iter().collect()
+                let left = entry.seat(seat).map(|seat| left(seat, room, LeaveReason::Dropped));
+                self.notices.extend(left);
             }
             FromRoom::Left { seat, reason } => {
-                let seat = self.vacate(room, seat);
-                seat.map(|seat| out(&seat, room, &reason)).into_iter().collect()
+                let left = self.vacate(room, seat).map(|seat| left(&seat, room, reason));
+                self.notices.extend(left);
             }
             FromRoom::SendOn { seat, room: to } => {
-                let player = entry.player_in(seat).cloned();
+                let player = entry.seat(seat).map(|seat| seat.player.clone());
                 let player = player.filter(|player| self.is_in(&player.id, room));
-                player.map(|player| RoomNotice::SendOn(player, to)).into_iter().collect()
+                self.notices.extend(player.map(|player| RoomNotice::SendOn(player, to)));
             }
-            FromRoom::Message(message) => vec![RoomNotice::Message(entry.info(room), message)],
-            FromRoom::Locked(locked) => {
-                entry.locked_itself = locked;
-                vec![]
+            FromRoom::Message(message) => {
+                self.notices.push(RoomNotice::Message(entry.info(room), message));
             }
+            FromRoom::Locked(locked) => entry.locked_by_room = locked,
             FromRoom::Crashed { .. } | FromRoom::Finished | FromRoom::Closed => {
                 entry.state = State::Ending;
                 self.routes.close(room);
-                vec![]
             }
-            FromRoom::Warm | FromRoom::Heartbeat => vec![],
+            FromRoom::Ready | FromRoom::Warm | FromRoom::Heartbeat => {}
         }
     }
 
-    fn ready(&mut self, room: &RoomId) -> Option<RoomNotice> {
-        let entry = self.rooms.get_mut(room)?;
-        info!(%room, "room ready");
-        entry.opened = true;
-        if entry.state == State::Opening {
-            entry.state = State::Ready;
-        }
-        self.routes.open(room.clone(), entry.process.sender.clone());
-        Some(RoomNotice::Ready(entry.info(room)))
-    }
-
-    /// Whether this room may send the player on: not if they have gone elsewhere meanwhile.
+    /// Whether the player is in this room: they have no confirmed seat elsewhere.
     fn is_in(&self, player: &PlayerId, room: &RoomId) -> bool {
-        let is_here = |seated: &RoomId| {
-            let waits = || self.rooms.get(seated)?.seats.get(player)?.from.as_ref();
-            seated == room || waits() == Some(room)
-        };
-        self.seated.get(player).is_some_and(is_here)
+        let Some(seated) = self.seated.get(player) else { return false };
+        let leaves = || self.rooms.get(seated)?.seats.get(player)?.from.as_ref();
+        seated == room || leaves() == Some(room)
     }
 
-    fn ended(&mut self, room: &RoomId, exit: Exit) -> Vec<RoomNotice> {
-        if self.pool.ended(room) {
+    fn handle_exit(&mut self, room: &RoomId, exit: Exit) {
+        if self.pool.remove(room) {
             warn!(%room, ?exit, "a warm room ended");
-            self.died_at_start(None);
-            return vec![];
+            return self.start_failed(None);
         }
         self.routes.close(room);
-        let Some(mut entry) = self.rooms.remove(room) else {
-            return vec![];
-        };
+        let Some(mut entry) = self.rooms.remove(room) else { return };
         if !entry.opened && !entry.expected_exit {
-            self.died_at_start(entry.about.host.clone());
+            self.start_failed(entry.about.host.clone());
         }
-        let mut notices = Vec::new();
         for seat in std::mem::take(&mut entry.seats).into_values() {
             self.unseat(&seat, room);
-            notices.push(out(&seat, room, exit.reason()));
+            self.notices.push(left(&seat, room, exit.leave_reason()));
         }
-        notices.extend(match &exit {
-            Exit::NeverReady(why) => self.fail_joins(room, &Refusal::no_room(why)),
-            _ => self.fail_joins(room, &Refusal::ROOM_GONE),
-        });
+        let refusal = match &exit {
+            Exit::NeverReady(why) => Refusal::no_room(why),
+            _ => Refusal::ROOM_GONE,
+        };
+        self.refuse_joins(room, None, &refusal);
         match &exit {
-            Exit::Finished | Exit::Closed => info!(%room, how = exit.reason(), "room ended"),
+            Exit::Finished | Exit::Closed => info!(%room, %exit, "room ended"),
             Exit::Crashed(what) => warn!(%room, what, "room crashed"),
             Exit::Hung => warn!(%room, "room hung and was killed"),
             Exit::NeverReady(why) => warn!(%room, why, "room never became ready"),
         }
-        notices.push(RoomNotice::Exited(entry.info(room), exit));
-        notices
+        self.notices.push(RoomNotice::Exited(entry.info(room), exit));
     }
 }
 
-fn out(seat: &Seat, room: &RoomId, reason: &str) -> RoomNotice {
+fn left(seat: &Seat, room: &RoomId, reason: LeaveReason) -> RoomNotice {
     let (player, room) = (seat.player.clone(), room.clone());
-    RoomNotice::Out { player, room, reason: reason.to_owned(), sent: seat.sent }
-}
-
-pub(super) fn refused(join: Reservation, refusal: Refusal) -> RoomNotice {
-    let Reservation { first, players, requesters, .. } = join;
-    RoomNotice::Refused { first, players, refusal, requesters }
+    RoomNotice::Left { player, room, reason, sent: seat.sent }
 }

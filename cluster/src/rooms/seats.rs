@@ -1,93 +1,97 @@
-//! Who has a seat in which room: given, kept, moved, taken back. Players who go together get theirs
-//! together, or not at all.
+//! Seats: reserved, confirmed, moved and released. Only this file gives a seat away.
+//!
+//! A join reserves its seats here first, and is pending until the room confirms them. A player who
+//! moves keeps the old seat until then, so that a refusal leaves them where they are.
 
 use std::collections::{HashSet, hash_map::Entry::Occupied};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
+use tracing::warn;
 
 use crate::{
     auth::token::random_ticket,
     process::channel::{ReservedSeat, ToRoom},
-    rooms::{
-        Rooms,
-        process_events::{RoomNotice, refused},
-    },
-    types::{Player, PlayerId, Refusal, RoomId, Route, short},
+    rooms::{Rooms, process_events::RoomNotice},
+    runtime::{clock, token_bucket::Quota},
+    types::{LeaveReason, Player, PlayerId, Refusal, RoomId, Route},
 };
 
-/// Those who may go to a room together: as many fit into one frame.
+/// Players who may join together; more do not fit into one frame.
 const MAX_PARTY: usize = 32;
+/// Reroutes of a player that nobody asked for: one per second, ten at once. More are a redirect
+/// loop, for example of two rooms that send a player to each other.
+pub(super) const REDIRECTS: Quota = Quota::new(1, 10);
 
 pub(super) struct Seat {
-    /// Rises with each reserve, so that what a room says of an older one is not mistaken for news.
+    /// New for each reservation, so that a late frame about an earlier one has no effect.
     pub number: u64,
     pub player: Player,
-    pub ticket: String,
-    /// With which it was given, or given again.
-    pub join: u64,
-    /// The room in which its player has had a seat until now.
+    ticket: String,
+    /// The join that reserved it last.
+    join: u64,
+    /// The room that the player leaves when this seat is confirmed.
     pub from: Option<RoomId>,
-    /// Its player was sent on his way, and may be in the room.
+    /// The player was rerouted here, and may be in the room.
     pub sent: bool,
 }
 
-/// Players who go to a room together.
-pub(super) struct Reservation {
-    pub room: RoomId,
-    /// The first of them, who may have asked; he may be on his way elsewhere since.
-    pub first: Option<PlayerId>,
-    pub players: Vec<Player>,
-    pub requesters: Vec<Requester>,
+/// A join that the room has not confirmed yet.
+pub(super) struct PendingJoin {
+    room: RoomId,
+    players: Vec<Player>,
+    requesters: Vec<Requester>,
 }
 
-/// A player who has a seat now.
+/// Waits for the outcome of a join.
+struct Requester {
+    /// The player who asked; `None` if the lobby reroutes by itself.
+    asker: Option<PlayerId>,
+    answer: oneshot::Sender<Result<Value, Refusal>>,
+}
+
+impl PendingJoin {
+    /// Answers all requesters. Returns the player who asked, if they still wait for the answer.
+    fn answer(&mut self, answer: &Result<Value, Refusal>) -> Option<PlayerId> {
+        let mut asker = None;
+        for requester in self.requesters.drain(..) {
+            let heard = requester.answer.send(answer.clone()).is_ok();
+            asker = asker.or(requester.asker.filter(|_| heard));
+        }
+        asker
+    }
+}
+
+/// A reroute of a player to a confirmed seat.
 pub(crate) struct Placement {
     pub player: Player,
-    /// Of those who go together: the one who may have asked.
-    pub first: bool,
     pub to: Route,
-    /// The room in which he has a seat as well, until he is on his way.
+    /// The room that the player leaves.
     pub from: Option<RoomId>,
-}
-
-/// Who may wait to hear whether a seat was given, and whether it is the first of the players, who has
-/// asked for it.
-pub(crate) struct Requester {
-    pub tell: oneshot::Sender<Result<Value, Refusal>>,
+    /// The player asked for this, and is in the lobby.
     pub asked: bool,
 }
 
-/// Where a player is who is given a seat.
-#[derive(Default)]
-struct Origin {
-    /// The room in which he has a seat until he can go.
-    from: Option<RoomId>,
-    /// The room to which he was about to go.
-    given_up: Option<RoomId>,
-}
-
 impl Rooms {
-    /// In which room the player has a seat.
+    /// The room in which the player has a seat.
     pub fn seat_of(&self, player: &PlayerId) -> Option<RoomId> {
         self.seated.get(player).cloned()
     }
 
-    /// Whether the player is in a room or on his way to one, as far as is known here.
+    /// Whether the player is in a room or on the way to one, as far as the lobby knows.
     pub(crate) fn is_away(&self, player: &PlayerId) -> bool {
         let mut seats = self.rooms.values().filter_map(|entry| entry.seats.get(player));
         seats.any(|seat| seat.sent)
     }
 
-    /// Whether the player has a seat in this room, and was told so.
+    /// Whether the player has a seat in this room, and was rerouted to it.
     pub(crate) fn is_sent_to(&self, player: &PlayerId, room: &RoomId) -> bool {
         let seat = || self.rooms.get(room)?.seats.get(player);
         self.seated.get(player) == Some(room) && seat().is_some_and(|seat| seat.sent)
     }
 
-    /// Gives seats to players who go together, or lets them keep those that they have: all of them, or
-    /// none. The receiver hears when they were sent on their way, or why not. A seat in another room is
-    /// given back when they are.
+    /// Reserves seats for a party: for all of them, or for none. Seats that they have there are
+    /// kept. If `asked`, the first player has requested this. The receiver gets the outcome.
     pub(crate) fn join(
         &mut self,
         party: &[Player],
@@ -97,143 +101,105 @@ impl Rooms {
         if self.stopping {
             return Err(Refusal::STOPPING);
         }
-        let mut once = HashSet::new();
-        let players = party.iter().filter(|player| once.insert(&player.id));
+        let mut ids = HashSet::new();
+        let players = party.iter().filter(|player| ids.insert(&player.id));
         let players: Vec<Player> = players.cloned().collect();
         if players.len() > MAX_PARTY {
             return Err(Refusal::PARTY_TOO_LARGE);
         }
-        // Who is about to go elsewhere does not any more. Who is elsewhere stays until he can go.
-        let origins: Vec<_> = players.iter().map(|player| self.origin(&player.id, room)).collect();
         let entry = self.rooms.get(room).ok_or(Refusal::NO_SUCH_ROOM)?;
         let is_new = |player: &&Player| !entry.seats.contains_key(&player.id);
         entry.check(players.iter().filter(is_new).count())?;
-        // A room that reads slowly is not to be killed because its players ask quickly.
+        // A slow room must not be killed for a full queue because its players ask too often.
         if entry.process.sender.is_busy() {
             return Err(Refusal::TOO_FAST);
         }
-        // Reserve before replying, so that two players cannot take the last seat.
-        let join = self.next_join;
-        self.next_join += 1;
-        let (tell, answer) = oneshot::channel();
-        let mut requesters = vec![Requester { tell, asked }];
+        let join = self.next_number();
+        let (answer, outcome) = oneshot::channel();
+        let asker = players.first().filter(|_| asked).map(|player| player.id.clone());
+        let mut requesters = vec![Requester { asker, answer }];
         let mut seats = Vec::new();
-        for (player, origin) in players.iter().zip(&origins) {
-            let (reserved, kept) = self.reserve(join, player, origin, room);
-            seats.push(reserved);
-            // A player who asks again while waiting hears the same twice.
-            if let Some(kept) = kept
-                && let Occupied(mut before) = self.joins.entry(kept.join)
-            {
-                before.get_mut().players.retain(|other| other.id != kept.player.id);
-                if before.get().players.is_empty() {
-                    requesters.extend(before.remove().requesters);
-                }
-            }
+        // Reserved before the room is asked, so that two joins cannot take the last seat.
+        for player in &players {
+            seats.extend(self.reserve(join, player, room, &mut requesters));
         }
         if let Some(entry) = self.rooms.get(room) {
             entry.send(&ToRoom::Reserve { join, seats });
         }
-        let first = players.first().map(|player| player.id.clone());
-        self.joins.insert(
-            join,
-            Reservation { room: room.clone(), first, players: players.clone(), requesters },
-        );
-        self.changed = true;
-        for (player, origin) in players.iter().zip(origins) {
-            if let Some(given_up) = origin.given_up {
-                self.move_on(&given_up, &player.id, None);
-            }
-        }
-        Ok(answer)
+        self.joins.insert(join, PendingJoin { room: room.clone(), players, requesters });
+        Ok(outcome)
     }
 
-    /// Gives one player a seat, in place of the one that they have there; both are returned.
+    /// Reserves a seat for one player, in place of the one that they have in this room.
     fn reserve(
         &mut self,
         join: u64,
         player: &Player,
-        origin: &Origin,
         room: &RoomId,
-    ) -> (ReservedSeat, Option<Seat>) {
-        let (number, ticket) = (self.next_seat, random_ticket());
-        self.next_seat += 1;
-        self.seated.insert(player.id.clone(), room.clone());
+        requesters: &mut Vec<Requester>,
+    ) -> Option<ReservedSeat> {
+        let (number, ticket) = (self.next_number(), random_ticket());
+        let before = self.seated.insert(player.id.clone(), room.clone());
+        let seat = before.as_ref().and_then(|room| self.rooms.get(room)?.seats.get(&player.id));
+        let from = match (before, seat) {
+            (Some(before), Some(seat)) if before != *room && seat.sent => Some(before),
+            (Some(before), Some(seat)) => {
+                // They were about to go to another room, and do not any more.
+                if before != *room {
+                    self.transfer(&before, &player.id, None);
+                }
+                seat.from.clone().filter(|from| from != room)
+            }
+            _ => None,
+        };
         let reserved =
             ReservedSeat { seat: number, ticket: ticket.clone(), player: player.clone() };
-        let seats = self.rooms.get_mut(room).map(|entry| &mut entry.seats);
-        let kept = seats.and_then(|seats| {
-            let kept = seats.remove(&player.id);
-            let sent = kept.as_ref().is_some_and(|kept| kept.sent);
-            let (player, from) = (player.clone(), origin.from.clone());
-            seats.insert(player.id.clone(), Seat { number, player, ticket, join, from, sent });
-            kept
-        });
-        (reserved, kept)
-    }
-
-    /// Where a player is who is given a seat in this room.
-    fn origin(&self, player: &PlayerId, room: &RoomId) -> Origin {
-        let seat = |room: &RoomId| self.rooms.get(room)?.seats.get(player);
-        match self.seated.get(player).and_then(|before| Some((before, seat(before)?))) {
-            // In there, or on the way.
-            Some((before, seat)) if before != room && seat.sent => {
-                Origin { from: Some(before.clone()), given_up: None }
+        let seats = &mut self.rooms.get_mut(room)?.seats;
+        let sent = seats.get(&player.id).is_some_and(|kept| kept.sent);
+        let seat = Seat { number, player: player.clone(), ticket, join, from, sent };
+        // This join replaces an earlier one of the same players, and answers its requesters too.
+        if let Some(kept) = seats.insert(player.id.clone(), seat)
+            && let Occupied(mut pending) = self.joins.entry(kept.join)
+        {
+            pending.get_mut().players.retain(|other| other.id != player.id);
+            if pending.get().players.is_empty() {
+                requesters.extend(pending.remove().requesters);
             }
-            Some((before, seat)) => {
-                let given_up = (before != room).then(|| before.clone());
-                Origin { from: seat.from.clone().filter(|from| from != room), given_up }
-            }
-            None => Origin::default(),
         }
+        Some(reserved)
     }
 
-    /// The player's seat in this room is not needed any more: he has another, and goes there from the
-    /// lobby, or from here by this route.
-    pub(crate) fn move_on(&self, room: &RoomId, player: &PlayerId, to: Option<Route>) {
+    /// Frees a seat whose player goes to another room: from the lobby, or from here by this route.
+    pub(crate) fn transfer(&self, room: &RoomId, player: &PlayerId, to: Option<Route>) {
         self.send_about(room, player, |seat| ToRoom::Move { seat, to });
     }
 
-    /// Puts a player out of his room; without a reason because he wants to.
-    pub fn release(&mut self, player: &PlayerId, reason: Option<&str>) {
+    /// Releases a player's seats, because they were kicked or asked to leave.
+    pub fn release(&mut self, player: &PlayerId, reason: &LeaveReason) {
         for room in self.rooms_of(player) {
-            let reason = reason.map(short);
+            let reason = reason.clone();
             self.send_about(room, player, |seat| ToRoom::Release { seat, reason });
         }
-        // From now on, though the room has yet to hear of it: he is not sent back there, nor told twice.
+        // At once: a player who is back before the room has answered is not rerouted there.
         self.seated.remove(player);
     }
 
-    /// Takes back the seat that was just given to a player: he stays where he has one until now.
-    pub(crate) fn revert(&mut self, player: &PlayerId, from: Option<RoomId>) {
-        let Some(room) = self.seated.get(player).cloned() else {
-            return;
-        };
-        let reason = Some(Refusal::REROUTE_LOOP.code().to_owned());
-        self.send_about(&room, player, |seat| ToRoom::Release { seat, reason });
-        // When the room has heard of it he has the seat again from which he came, if that is still there.
-        let seat = self.rooms.get_mut(&room).and_then(|entry| entry.seats.get_mut(player));
-        if let (Some(seat), Some(_)) = (seat, &from) {
-            (seat.sent, seat.from) = (false, from);
-        }
-    }
-
-    /// Tells a player who is in a room that he was not given a seat in another.
+    /// Tells a player who is in a room that a reroute was refused.
     pub(crate) fn notify_refused(&self, player: &PlayerId, refusal: &Refusal) {
         for room in self.rooms_of(player) {
-            let told = |seat| ToRoom::Refused { seat, refusal: refusal.clone() };
-            self.send_about(room, player, told);
+            let frame = |seat| ToRoom::Refused { seat, refusal: refusal.clone() };
+            self.send_about(room, player, frame);
         }
     }
 
-    /// Where the player has a seat, and the room in which he still is until he can go there.
+    /// The room in which the player has a seat, and the one that they leave for it.
     fn rooms_of(&self, player: &PlayerId) -> impl Iterator<Item = &RoomId> {
         let room = self.seated.get(player);
         let seat = room.and_then(|room| self.rooms.get(room)?.seats.get(player));
         room.into_iter().chain(seat.and_then(|seat| seat.from.as_ref()))
     }
 
-    /// Sends a frame about a player's seat in this room, if he has one there.
+    /// Sends a frame about the player's seat in this room, if they have one.
     fn send_about(&self, room: &RoomId, player: &PlayerId, frame: impl FnOnce(u64) -> ToRoom) {
         if let Some(entry) = self.rooms.get(room)
             && let Some(seat) = entry.seats.get(player)
@@ -242,48 +208,63 @@ impl Rooms {
         }
     }
 
-    /// A room waits for players: those who have not been sent elsewhere since.
-    pub(super) fn reserved(&mut self, room: &RoomId, join: u64) -> Option<RoomNotice> {
-        let Reservation { first, players, requesters, .. } = self.take_join(room, join)?;
-        let entry = self.rooms.get_mut(room)?;
-        let seated = &self.seated;
-        let go = |player: Player| {
-            // A seat that was given up stands here until the room has heard of it.
-            seated.get(&player.id).filter(|seated| *seated == room)?;
-            let seat = entry.seats.get_mut(&player.id).filter(|seat| seat.join == join)?;
+    /// The room has confirmed the seats of a join. Reroutes those who have not gone elsewhere.
+    pub(super) fn confirm_join(&mut self, room: &RoomId, join: u64) {
+        let Some(entry) = self.rooms.get_mut(room) else { return };
+        let Occupied(pending) = self.joins.entry(join) else { return };
+        // A room cannot confirm the joins of another.
+        if pending.get().room != *room {
+            return;
+        }
+        let mut pending = pending.remove();
+        pending.players.retain(|player| self.seated.get(&player.id) == Some(room));
+        let asker = pending.answer(&match pending.players.is_empty() {
+            true => Err(Refusal::ROOM_GONE),
+            false => Ok(json!({ "room": room })),
+        });
+        for player in pending.players {
+            let seat = entry.seats.get_mut(&player.id).filter(|seat| seat.join == join);
+            let Some(seat) = seat else { continue };
+            // Their seat in the room they came from is kept, and `unseat` gives it back to them.
+            if asker.is_none() && !self.redirects.allow(&player.id, clock::now()) {
+                warn!(player = %player.name, id = %player.id, "redirect loop stopped");
+                let (seat, reason) = (seat.number, LeaveReason::Expired);
+                entry.send(&ToRoom::Release { seat, reason });
+                self.notices.push(RoomNotice::Refused(player.id, Refusal::REROUTE_LOOP));
+                continue;
+            }
             seat.sent = true;
             let to = Route { room: room.clone(), ticket: seat.ticket.clone() };
-            let first = first.as_ref() == Some(&player.id);
-            Some(Placement { player, first, to, from: seat.from.take() })
-        };
-        // Who has asked twice is sent once, and refused nothing.
-        let gone = !players.iter().any(|player| seated.get(&player.id) == Some(room));
-        let players = players.into_iter().filter_map(go).collect();
-        Some(RoomNotice::Reroute { players, room: room.clone(), gone, requesters })
+            let (from, asked) = (seat.from.take(), asker.as_ref() == Some(&player.id));
+            self.notices.push(RoomNotice::Reroute(Placement { player, to, from, asked }));
+        }
     }
 
-    pub(super) fn take_join(&mut self, room: &RoomId, join: u64) -> Option<Reservation> {
-        // A room has no say about another's.
-        self.joins.get(&join).filter(|join| join.room == *room)?;
-        self.joins.remove(&join)
+    /// Refuses this pending join of a room, or all of them (`None`): answers the requesters, and
+    /// notifies the other players.
+    pub(super) fn refuse_joins(&mut self, room: &RoomId, join: Option<u64>, refusal: &Refusal) {
+        let refused = self.joins.extract_if(|number, pending| {
+            pending.room == *room && join.is_none_or(|join| join == *number)
+        });
+        for (_, mut join) in refused {
+            let asker = join.answer(&Err(refusal.clone()));
+            let others =
+                join.players.into_iter().filter(|player| Some(&player.id) != asker.as_ref());
+            self.notices
+                .extend(others.map(|player| RoomNotice::Refused(player.id, refusal.clone())));
+        }
     }
 
-    pub(super) fn fail_joins(&mut self, room: &RoomId, refusal: &Refusal) -> Vec<RoomNotice> {
-        let joins = self.joins.extract_if(|_, join| join.room == *room);
-        joins.map(|(_, join)| refused(join, refusal.clone())).collect()
-    }
-
-    /// Frees a seat, unless it has been given again since.
+    /// Frees a seat, unless it was reserved again.
     pub(super) fn vacate(&mut self, room: &RoomId, number: u64) -> Option<Seat> {
         let entry = self.rooms.get_mut(room)?;
-        let seat = entry.seats.values().find(|seat| seat.number == number)?;
-        let id = seat.player.id.clone();
+        let id = entry.seat(number)?.player.id.clone();
         let seat = entry.seats.remove(&id)?;
         self.unseat(&seat, room);
         Some(seat)
     }
 
-    /// The player has no seat in this room any more; he may have one in another.
+    /// The player has no seat in this room any more, but may have one in another.
     pub(super) fn unseat(&mut self, seat: &Seat, room: &RoomId) {
         let id = &seat.player.id;
         if self.seated.get(id) != Some(room) {
@@ -295,5 +276,11 @@ impl Rooms {
             Some(from) => self.seated.insert(id.clone(), from.clone()),
             None => self.seated.remove(id),
         };
+    }
+
+    /// A number for a seat or a join.
+    fn next_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
     }
 }

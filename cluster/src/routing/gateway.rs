@@ -1,6 +1,6 @@
-//! The one public port. A connection that begins with a request for a room is handed to the room's
-//! process, the socket itself, before a byte of it is read: the lobby is out of the way. All others are
-//! served here; `relay.rs` is for those of them that turn to a room later.
+//! The public port. If a connection begins with a request for a room, the lobby hands the socket to
+//! the room's process before it has read a byte, and has no more to do with it. It serves all other
+//! connections itself; `relay.rs` is for those that ask for a room later.
 
 use std::{
     collections::HashMap,
@@ -11,132 +11,115 @@ use std::{
     },
 };
 
-use axum::{Router, http::StatusCode};
 use rustix::net::{RecvFlags, recv};
 use tokio::{io::Interest, net::TcpStream};
 use tracing::debug;
 
 use crate::{
-    http::{
-        connection_limits::ConnectionPermit,
-        server::{Server, one_request},
-    },
+    http::{connection_limits::ConnectionPermit, server::Server},
     process::channel::Sender,
     runtime::clock::timeout,
     types::RoomId,
 };
 
-/// What the request for a room begins with. Websockets begin with GET.
-const REQUEST: &[u8] = b"GET /rooms/";
-/// The digits of the highest room there can be.
+/// How a request for a room begins. Websockets begin with GET.
+const PREFIX: &[u8] = b"GET /rooms/";
+/// The digits of the largest room number.
 const MAX_DIGITS: usize = 20;
-/// Enough of a request to see whose it is: the above, and what ends the room's number.
-const GLANCE: usize = REQUEST.len() + MAX_DIGITS + 1;
+/// The bytes that tell which room a request is for: these, and the one after the number.
+const PEEK_SIZE: usize = PREFIX.len() + MAX_DIGITS + 1;
 
-/// The rooms that can be reached now, and what was brought to them.
-#[derive(Clone, Default)]
-pub(crate) struct GatewayRoutes(Arc<Inner>);
-
+/// The rooms that can be reached now, and how many connections went to rooms.
 #[derive(Default)]
-struct Inner {
+pub(crate) struct GatewayRoutes {
     rooms: RwLock<HashMap<RoomId, Sender>>,
-    handed_off: AtomicU64,
-    relayed: AtomicU64,
+    pub handed_off: AtomicU64,
+    pub relayed: AtomicU64,
 }
 
 impl GatewayRoutes {
     pub fn open(&self, room: RoomId, sender: Sender) {
-        self.0.rooms.write().expect("nobody panics while holding this").insert(room, sender);
+        self.rooms.write().expect("nobody panics while holding this").insert(room, sender);
     }
 
     pub fn close(&self, room: &RoomId) {
-        self.0.rooms.write().expect("nobody panics while holding this").remove(room);
+        self.rooms.write().expect("nobody panics while holding this").remove(room);
     }
 
     pub fn find(&self, room: &RoomId) -> Option<Sender> {
-        self.0.rooms.read().expect("nobody panics while holding this").get(room).cloned()
-    }
-
-    pub fn count_relayed(&self) {
-        self.0.relayed.fetch_add(1, Relaxed);
-    }
-
-    /// How many connections were handed off, and how many relayed.
-    pub fn counts(&self) -> (u64, u64) {
-        (self.0.handed_off.load(Relaxed), self.0.relayed.load(Relaxed))
+        self.rooms.read().expect("nobody panics while holding this").get(room).cloned()
     }
 }
 
-/// Where connections to the public port come in.
+/// Decides where each new connection goes.
 #[derive(Clone)]
 pub(crate) struct Gateway {
     pub server: Server,
-    pub routes: GatewayRoutes,
-    /// Off: everything is served here, and relayed.
+    pub routes: Arc<GatewayRoutes>,
+    /// False: the lobby serves all connections and relays those to rooms.
     pub hand_off: bool,
 }
 
 impl Gateway {
-    pub async fn receive(self, stream: TcpStream, place: ConnectionPermit) {
-        // Looked at here, and not while accepting: nobody waits for a client that says nothing.
-        let room = async { if self.hand_off { room_of(&stream).await } else { None } };
+    /// Serves a new connection or hands it off. It peeks here and not in the accept loop, where one
+    /// silent client would block all others.
+    pub async fn receive(self, stream: TcpStream, permit: ConnectionPermit) {
+        let room = async { if self.hand_off { peek_room(&stream).await } else { None } };
         let Ok(room) = timeout(self.server.header_timeout, room).await else {
             return;
         };
-        let door = room.and_then(|room| Some((self.routes.find(&room)?, room)));
-        let Some((door, room)) = door else {
-            return self.server.serve_tcp(stream, place).await;
-        };
-        match door.send_socket(&stream).await {
-            Ok(()) => {
-                self.routes.0.handed_off.fetch_add(1, Relaxed);
-                let peer = stream.peer_addr().ok().map(tracing::field::display);
-                debug!(%room, peer, "handed off");
-            }
-            Err(error) => {
-                debug!(%room, error = format!("{error:#}"), "not handed off");
-                let app = one_request(Router::new().fallback(StatusCode::SERVICE_UNAVAILABLE));
-                self.server.with(app).serve_tcp(stream, place).await;
+        if let Some(room) = room
+            && let Some(sender) = self.routes.find(&room)
+        {
+            match sender.send_socket(&stream).await {
+                Ok(()) => {
+                    self.routes.handed_off.fetch_add(1, Relaxed);
+                    let peer = stream.peer_addr().ok().map(tracing::field::display);
+                    return debug!(%room, peer, "handed off");
+                }
+                // The relay tries once more, and answers if it fails.
+                Err(error) => debug!(%room, error = format!("{error:#}"), "not handed off"),
             }
         }
+        self.server.serve_tcp(stream, permit).await;
     }
 }
 
-/// The room that the first request is for, without taking a byte of it. `None` for any other, and for
-/// a client that has hung up: whatever it is then, the server has an answer to it.
-async fn room_of(stream: &TcpStream) -> Option<RoomId> {
+/// The room that the first request is for, without reading a byte of it. `None` for any other
+/// request, and for a client that has hung up: the HTTP server handles both.
+async fn peek_room(stream: &TcpStream) -> Option<RoomId> {
     loop {
         let ready = stream.ready(Interest::READABLE).await.ok()?;
-        let looked = stream.try_io(Interest::READABLE, || {
-            let mut bytes = [0; GLANCE];
+        let peeked = stream.try_io(Interest::READABLE, || {
+            let mut bytes = [0; PEEK_SIZE];
             let (count, _) = recv(stream, &mut bytes[..], RecvFlags::PEEK)?;
-            match glance(&bytes[..count]) {
-                // Woken again by the next byte, and not before.
+            match peek(&bytes[..count]) {
+                // Clears the readiness, so that the next byte wakes this task, and nothing before.
                 Peeked::TooShort if count > 0 => Err(io::ErrorKind::WouldBlock.into()),
                 Peeked::Room(room) => Ok(Some(room)),
                 Peeked::TooShort | Peeked::Other => Ok(None),
             }
         });
-        match looked {
-            // A closed end stays ready to be read for ever.
+        match peeked {
+            // A stream that was closed stays readable: waiting for more would spin.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && !ready.is_read_closed() => {}
-            looked => return looked.ok().flatten(),
+            peeked => return peeked.ok().flatten(),
         }
     }
 }
 
+/// What the first bytes of a connection are.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Peeked {
-    /// May still become anything.
+    /// Too few to tell.
     TooShort,
     Room(RoomId),
     Other,
 }
 
-/// Looks at how a request begins.
-pub(crate) fn glance(bytes: &[u8]) -> Peeked {
-    let known = bytes.len().min(REQUEST.len());
-    if bytes[..known] != REQUEST[..known] {
+pub(crate) fn peek(bytes: &[u8]) -> Peeked {
+    let known = bytes.len().min(PREFIX.len());
+    if bytes[..known] != PREFIX[..known] {
         return Peeked::Other;
     }
     let rest = &bytes[known..];
@@ -155,19 +138,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_glance_knows_a_room_as_soon_as_its_number_has_ended() {
+    fn a_room_is_known_as_soon_as_its_number_has_ended() {
         let request = b"GET /rooms/42/socket.io/?EIO=4 HTTP/1.1\r\n";
         let end = b"GET /rooms/42/".len();
         for count in 0..end {
-            assert_eq!(glance(&request[..count]), Peeked::TooShort, "{count}");
+            assert_eq!(peek(&request[..count]), Peeked::TooShort, "{count}");
         }
         for count in end..request.len() {
-            assert_eq!(glance(&request[..count]), Peeked::Room(RoomId("42".into())), "{count}");
+            assert_eq!(peek(&request[..count]), Peeked::Room(RoomId("42".into())), "{count}");
         }
     }
 
     #[test]
-    fn whatever_is_no_room_is_not_waited_for() {
+    fn other_requests_are_known_at_once() {
         for other in [
             &b"G3"[..],
             b"POST /rooms/42/",
@@ -184,14 +167,14 @@ mod tests {
             b"\x16\x03\x01",
             b"PRI * HTTP/2.0",
         ] {
-            assert_eq!(glance(other), Peeked::Other, "{}", other.escape_ascii());
+            assert_eq!(peek(other), Peeked::Other, "{}", other.escape_ascii());
         }
     }
 
     #[test]
-    fn a_glance_is_long_enough() {
-        let longest = [REQUEST, &[b'9'; MAX_DIGITS], b"/"].concat();
-        assert!(matches!(glance(&longest), Peeked::Room(_)));
-        assert_eq!(longest.len(), GLANCE);
+    fn the_largest_room_number_fits() {
+        let longest = [PREFIX, &[b'9'; MAX_DIGITS], b"/"].concat();
+        assert!(matches!(peek(&longest), Peeked::Room(_)));
+        assert_eq!(longest.len(), PEEK_SIZE);
     }
 }

@@ -1,4 +1,4 @@
-//! How a connection comes to its room through the one public port: handed off, or relayed.
+//! How a connection to the public port reaches its room: handed off, or relayed.
 
 pub(crate) mod gateway;
 pub(crate) mod relay;

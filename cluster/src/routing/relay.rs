@@ -1,14 +1,22 @@
-//! Requests for a room on a connection that is served here already, as a proxy in front makes them that
-//! keeps connections to reuse: the room gets one end of a fresh socket pair, and the lobby copies.
+//! Relays a websocket to a room when its connection cannot be handed off: the lobby has read
+//! requests from it before, as from a proxy in front that reuses connections. The room gets one end
+//! of a new socket pair, and the lobby copies.
 
-use std::time::Duration;
+use std::{
+    pin::pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use axum::{
     Router,
-    body::{Body, HttpBody as _, to_bytes},
+    body::{Body, to_bytes},
     extract::{Path, Request, State},
-    http::{StatusCode, header::UPGRADE},
+    http::{
+        StatusCode,
+        header::{CONNECTION, UPGRADE},
+    },
     response::{IntoResponse as _, Response},
     routing::get,
 };
@@ -25,97 +33,91 @@ use crate::{
     runtime::clock::timeout, types::RoomId,
 };
 
-/// How long a room may take to answer, and either side to take what the other says: longer than, by
-/// default, it takes a busy room to count as hung.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// When one side has hung up, what the other is still saying may take so long.
+/// How long a room may take to answer, and either side to take what it is sent: longer than the
+/// default time after which a room counts as hung.
+const IO_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the rest from one side may take after the other has closed.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
-/// How much is copied in one go.
-const CHUNK: usize = 8 * 1024;
+const BUFFER_SIZE: usize = 8 * 1024;
 
-/// Where rooms are found on this server.
-pub(crate) fn routes(routes: GatewayRoutes) -> Router {
-    Router::new().route("/rooms/{room}/{*rest}", get(to_room).with_state(routes))
+/// The routes to rooms.
+pub(crate) fn routes(routes: Arc<GatewayRoutes>) -> Router {
+    Router::new().route("/rooms/{room}/{*rest}", get(relay).with_state(routes))
 }
 
-async fn to_room(
-    State(routes): State<GatewayRoutes>,
+async fn relay(
+    State(routes): State<Arc<GatewayRoutes>>,
     Path((room, _)): Path<(RoomId, String)>,
     mut request: Request,
 ) -> Response {
-    let Some(door) = routes.find(&room) else {
+    let Some(sender) = routes.find(&room) else {
         return (StatusCode::NOT_FOUND, "there is no such room\n").into_response();
     };
     if !request.headers().contains_key(UPGRADE) {
-        return (StatusCode::UPGRADE_REQUIRED, "a room speaks websocket\n").into_response();
-    }
-    if !request.body().is_end_stream() {
-        // The upgrade would wait for its end, however long that takes.
-        return (StatusCode::BAD_REQUEST, "a websocket begins without a body\n").into_response();
+        return (StatusCode::UPGRADE_REQUIRED, "rooms accept websockets only\n").into_response();
     }
     let browser = upgrade::on(&mut request);
-    let Ok(socket) = enter(&door).await else {
-        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    let Ok(stream) = connect(&sender).await else {
+        return (StatusCode::SERVICE_UNAVAILABLE, [(CONNECTION, "close")]).into_response();
     };
-    routes.count_relayed();
+    routes.relayed.fetch_add(1, Relaxed);
     debug!(%room, "relayed");
-    match timeout(PATIENCE, ask(socket, request)).await {
-        Ok(Ok(mut answer)) => {
-            if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
-                tokio::spawn(copy(browser, upgrade::on(&mut answer)));
+    match timeout(IO_TIMEOUT, forward(stream, request)).await {
+        Ok(Ok(mut response)) => {
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                tokio::spawn(copy(browser, upgrade::on(&mut response)));
             }
-            answer
+            response
         }
         Ok(Err(error)) => {
-            debug!(%room, error = format!("{error:#}"), "a room did not answer");
+            debug!(%room, error = format!("{error:#}"), "the room did not answer");
             StatusCode::BAD_GATEWAY.into_response()
         }
         Err(_) => StatusCode::GATEWAY_TIMEOUT.into_response(),
     }
 }
 
-/// A connection to the room.
-async fn enter(door: &Sender) -> anyhow::Result<UnixStream> {
+async fn connect(room: &Sender) -> anyhow::Result<UnixStream> {
     let (ours, theirs) = UnixStream::pair()?;
-    door.send_socket(&theirs).await?;
+    room.send_socket(&theirs).await?;
     Ok(ours)
 }
 
-async fn ask(room: UnixStream, request: Request) -> anyhow::Result<Response> {
+async fn forward(room: UnixStream, request: Request) -> anyhow::Result<Response> {
     let (mut sender, connection) =
         http1::Builder::new().max_buf_size(MAX_HEADER_BYTES).handshake(TokioIo::new(room)).await?;
-    // It ends with the answer, or lives on as what the answer was upgraded to.
+    // Ends with the response, or lives on as the websocket.
     tokio::spawn(connection.with_upgrades());
-    let answer = sender.send_request(request).await.context("no answer")?;
-    // A refusal is short; who says it bit by bit would keep the browser's connection open.
-    let (head, body) = answer.into_parts();
+    let response = sender.send_request(request).await.context("no answer")?;
+    // Read here, within the timeout: an endless body would keep the browser's connection open.
+    let (head, body) = response.into_parts();
     let body = to_bytes(Body::new(body), MAX_HEADER_BYTES).await?;
     Ok(Response::from_parts(head, body.into()))
 }
 
-/// Copies both ways until both have hung up, or one of them a moment ago.
+/// Copies both ways until both sides have closed, or for [`DRAIN_TIMEOUT`] after one has.
 async fn copy(browser: upgrade::OnUpgrade, room: upgrade::OnUpgrade) {
     let Ok((browser, room)) = tokio::try_join!(browser, room) else {
         return;
     };
-    let (mut from_browser, mut to_browser) = io::split(TokioIo::new(browser));
-    let (mut from_room, mut to_room) = io::split(TokioIo::new(room));
-    let mut there = std::pin::pin!(one_way(&mut from_browser, &mut to_room));
-    let mut back = std::pin::pin!(one_way(&mut from_room, &mut to_browser));
+    let (from_browser, to_browser) = io::split(TokioIo::new(browser));
+    let (from_room, to_room) = io::split(TokioIo::new(room));
+    let mut inward = pin!(copy_one_way(from_browser, to_room));
+    let mut outward = pin!(copy_one_way(from_room, to_browser));
     tokio::select! {
-        () = &mut there => drop(timeout(DRAIN_TIMEOUT, back).await),
-        () = &mut back => drop(timeout(DRAIN_TIMEOUT, there).await),
+        () = &mut inward => drop(timeout(DRAIN_TIMEOUT, outward).await),
+        () = &mut outward => drop(timeout(DRAIN_TIMEOUT, inward).await),
     }
 }
 
-async fn one_way(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) {
-    let mut chunk = vec![0; CHUNK];
-    while let Ok(count @ 1..) = from.read(&mut chunk).await {
-        // Whoever does not read would never be found gone either.
-        let Ok(Ok(())) = timeout(PATIENCE, to.write_all(&chunk[..count])).await else {
+/// `tokio::io::copy_bidirectional` has no timeout for writes. While a write to one side is blocked,
+/// nothing is read from the other, and it would never be found gone.
+async fn copy_one_way(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
+    let mut buffer = vec![0; BUFFER_SIZE];
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        let Ok(Ok(())) = timeout(IO_TIMEOUT, to.write_all(&buffer[..count])).await else {
             break;
         };
     }
-    // The other side hears that it is over.
     let _ = to.shutdown().await;
 }

@@ -1,11 +1,11 @@
-//! The time in which this process runs. A timeout by any other clock counts time in which the one who measures did not
-//! run: when a lobby is stopped for a few seconds (Ctrl-Z, a frozen container), all signs of life of its rooms wait in
-//! their sockets, and yet every timeout is over at its first look. This clock stands still instead.
+//! A clock that stands still while this process does not run. With the usual clock, a lobby that
+//! was stopped for a few seconds (Ctrl-Z, a frozen container) would find every timeout expired when
+//! it resumes, although the heartbeats of its rooms wait in their sockets.
 //!
-//! Nobody is told of a pause, so something looks at the clock in every [`TICK`]. If nobody has looked for longer than
-//! [`PAUSE`], the process did not run, and the time counts as one tick: a starved process loses time, but never all.
+//! The kernel does not report pauses, so something reads the clock in every [`TICK`]. If nothing
+//! has read it for longer than [`PAUSE`], the process did not run, and the time counts as one tick.
 //!
-//! All deadlines are by this clock. KeyedRateLimiter (`token_bucket.rs`) are not: what a client sends during a pause is sent.
+//! All deadlines use this clock. Rate limits do not: clients send during a pause, too.
 
 use std::{
     pin::pin,
@@ -15,21 +15,21 @@ use std::{
 
 use tokio::time::{Instant, error::Elapsed};
 
-/// How often something looks at the clock, at least.
+/// The clock is read at least this often.
 pub(crate) const TICK: Duration = Duration::from_millis(250);
-/// What is longer than this was a pause.
+/// A longer gap between two readings is a pause.
 const PAUSE: Duration = Duration::from_millis(500);
-/// When a timeout is over, what waits in the sockets is looked at once more: after a pause the runtime hears of timers
-/// first.
+/// After a timeout, sockets are polled once more for so long: after a pause the runtime handles
+/// timers first.
 const LAST_LOOK: Duration = Duration::from_millis(10);
 
-/// `None` where nobody ticks, as in tests: then it is the usual clock.
+/// `None` until `start`, as in tests: then it is the usual clock.
 static CLOCK: Mutex<Option<Clock>> = Mutex::new(None);
 
 struct Clock {
-    /// When it was looked at last.
+    /// The last reading of the usual clock.
     seen: Instant,
-    /// What did not count so far.
+    /// The time of all pauses so far.
     lost: Duration,
     pauses: u64,
 }
@@ -46,19 +46,19 @@ impl Clock {
     }
 }
 
-/// From now on pauses do not count. Whoever calls this sees to it that [`now`] is called in every [`TICK`], by a thread
-/// that waits for nothing else.
+/// From now on pauses do not count. The caller makes sure that a thread of its own calls [`now`] in
+/// every [`TICK`].
 pub(crate) fn start() {
     let clock = Clock { seen: Instant::now(), lost: Duration::ZERO, pauses: 0 };
     CLOCK.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(clock);
 }
 
-/// The time by this clock.
+/// The time of this clock.
 pub(crate) fn now() -> Instant {
     read().0
 }
 
-/// How often this process was paused so far.
+/// The number of pauses so far.
 pub(crate) fn pauses() -> u64 {
     read().1
 }
@@ -69,7 +69,7 @@ fn read() -> (Instant, u64) {
     clock.as_mut().map_or((real, 0), |clock| (clock.read(real), clock.pauses))
 }
 
-/// Sleeps until then by this clock.
+/// Sleeps until this time of this clock.
 pub(crate) async fn sleep_until(at: Instant) {
     let before = pauses();
     while let Some(left) = at.checked_duration_since(now()).filter(|left| !left.is_zero()) {
@@ -80,7 +80,7 @@ pub(crate) async fn sleep_until(at: Instant) {
     }
 }
 
-/// Waits for so long by this clock; after a pause once more for as long, since whoever is waited for may have been
+/// A timeout by this clock. After a pause it starts again once, since the other side may have been
 /// paused as well.
 pub(crate) async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
     let mut future = pin!(future);
@@ -98,7 +98,7 @@ pub(crate) async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::
     tokio::time::timeout(LAST_LOOK, future).await
 }
 
-/// So much later: never, as far as a program goes, if somebody has said `Duration::MAX`.
+/// `now + time`, limited to ten years, since adding `Duration::MAX` would panic.
 pub(crate) fn later(now: Instant, time: Duration) -> Instant {
     const YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
     now + time.min(YEARS)

@@ -1,5 +1,5 @@
-//! Heavy work on other threads: the hooks go on meanwhile, and so do the signs of life. It reports what
-//! it has so far, can be cancelled, and may panic.
+//! CPU-bound work on other threads, while hooks and heartbeats go on. It can report progress and be
+//! cancelled; a panic ends that job alone.
 
 use std::{
     sync::{
@@ -12,19 +12,19 @@ use std::{
 use futures_util::{Stream, stream};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
-/// Reports that wait for the hooks; work that is faster than they are waits for them.
+/// Reports that are queued for the event loop; a faster job blocks until there is room.
 const MAX_WAITING: usize = 64;
 
-/// As many at once as there are processors: more would only take turns, and keep their memory.
+/// One job for each processor: more would only share the processors and hold memory.
 static PROCESSORS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
     Arc::new(Semaphore::new(available_parallelism().map_or(1, |processors| processors.get())))
 });
 
-/// A computation, seen by the one who asked for it. Dropping this changes nothing.
+/// Cancels a computation. Dropping this does not.
 #[derive(Debug, Clone)]
 pub struct Job(Arc<Cancel>);
 
-/// A computation, seen by the closure that does it.
+/// The computation's side: reports progress, and sees whether it is cancelled.
 pub struct Work<P = ()> {
     cancel: Arc<Cancel>,
     reports: mpsc::Sender<P>,
@@ -33,10 +33,10 @@ pub struct Work<P = ()> {
 /// Why a computation has no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ComputeError {
-    /// Its text is in the log.
+    /// The panic message is in the log.
     #[error("the computation panicked")]
     Panicked,
-    /// Its job was cancelled or dropped.
+    /// The job was cancelled.
     #[error("the computation was cancelled")]
     Cancelled,
 }
@@ -48,8 +48,9 @@ struct Cancel {
 }
 
 impl Job {
-    /// Asks it to stop: it sees so in [`Work::is_cancelled`], or does not even begin. What it reports or
-    /// returns from now on is dropped, and its last callback gets [`ComputeError::Cancelled`].
+    /// Asks the work to stop, which sees it in [`Work::is_cancelled`]; work that waits for a
+    /// processor does not start. Later reports are dropped, and `done` gets
+    /// [`ComputeError::Cancelled`].
     pub fn cancel(&self) {
         self.0.cancelled.store(true, Relaxed);
         self.0.told.notify_one();
@@ -57,13 +58,13 @@ impl Job {
 }
 
 impl<P> Work<P> {
-    /// Whether nobody waits for the result any more: look now and then, and return early.
+    /// Whether the result is no longer needed. Check now and then, and return early.
     pub fn is_cancelled(&self) -> bool {
         self.cancel.cancelled.load(Relaxed) || self.reports.is_closed()
     }
 
-    /// Hands over what there is so far: progress, or a part of the result. Reports come in this order,
-    /// and before the result. Waits while many of them have not been dealt with yet.
+    /// Reports progress or a partial result. Reports are delivered in order, before the result.
+    /// Blocks while 64 of them are queued.
     pub fn report(&self, report: P) {
         let _ = self.reports.blocking_send(report);
     }

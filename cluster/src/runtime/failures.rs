@@ -1,9 +1,9 @@
-//! Wrong tokens and wrong tickets, counted: one is a mistake, a thousand are somebody who code_attempts.
+//! Counts invalid tokens and tickets: one is a mistake, a thousand are an attack.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 pub(crate) struct Wrong {
-    /// What the log calls them.
+    /// The log line.
     what: &'static str,
     count: AtomicU64,
 }
@@ -13,7 +13,7 @@ impl Wrong {
         Wrong { what, count: AtomicU64::new(0) }
     }
 
-    /// One more. The log is told of the 1st, the 10th, the 100th …, and never what was shown.
+    /// Counts one. Logs the 1st, 10th, 100th …, without the token or ticket itself.
     pub fn add(&self) {
         let count = self.count.fetch_add(1, Relaxed).saturating_add(1);
         if 10_u64.checked_pow(count.ilog10()) == Some(count) {

@@ -1,5 +1,5 @@
-//! A panic in a hook of a room: what it said, and what becomes of the room. In a room's process the
-//! setting `--room-panic` decides; in a `TestRoom` a panic goes on and fails the test, unless `TestRoom::on_panic` decides.
+//! Panics in hooks. In the lobby a panic ends the hook. In a room `--on-room-panic` decides. In a
+//! `TestRoom` it propagates and fails the test, unless `TestRoom::on_panic` is set.
 
 use std::{
     any::Any,
@@ -13,14 +13,14 @@ use tracing::error;
 
 use crate::types::short;
 
-/// What a panic leaves behind.
+/// The payload of a panic.
 pub(crate) type Panic = Box<dyn Any + Send>;
 
-/// Calls hooks, until one panics that is to end the room.
+/// Calls the hooks of a room, until one ends it by a panic.
 pub(crate) struct Hooks {
-    /// `None`: it goes on.
+    /// `None`: panics propagate.
     on_panic: Option<RoomPanic>,
-    /// Which hook has ended the room, and what it said.
+    /// The hook that has ended the room, and the panic message.
     crashed: Option<String>,
 }
 
@@ -34,13 +34,13 @@ impl Hooks {
         self.on_panic = Some(on_panic);
     }
 
-    /// Set when the room is to end.
+    /// Set when a panic ends the room.
     pub fn crashed(&self) -> Option<&str> {
         self.crashed.as_deref()
     }
 
-    /// `None`: it panicked, or was not called, because one before it has ended the room. Whatever it
-    /// has changed is half done.
+    /// `None`: the hook panicked and may have changed the state halfway, or an earlier one has
+    /// ended the room.
     pub fn call<T>(&mut self, hook: &'static str, call: impl FnOnce() -> T) -> Option<T> {
         if self.crashed.is_some() {
             return None;
@@ -49,46 +49,46 @@ impl Hooks {
         result.map_err(|panic| self.panicked(hook, panic)).ok()
     }
 
-    /// The same for what was caught elsewhere.
+    /// Handles a panic that was caught elsewhere.
     pub fn panicked(&mut self, hook: &'static str, panic: Panic) {
         match self.on_panic {
             None => resume_unwind(panic),
-            Some(RoomPanic::EndsHook) => survived(hook, &panic),
-            Some(RoomPanic::EndsRoom) => {
+            Some(RoomPanic::Continue) => survived(hook, &panic),
+            Some(RoomPanic::EndRoom) => {
                 self.crashed.get_or_insert(crash(hook, &panic));
             }
         }
     }
 }
 
-/// Logs why a room ends; the same for its verdict.
+/// Logs a panic that ends the room; returns the text for its exit.
 pub(crate) fn crash(hook: &'static str, panic: &Panic) -> String {
     let text = text(panic);
     error!(hook, panic = text, "a hook panicked; the room ends");
     short(format!("{hook} panicked: {text}"))
 }
 
-/// Logs that one hook less was called.
+/// Logs a panic that ends only the hook.
 pub(crate) fn survived(hook: &'static str, panic: &Panic) {
     error!(hook, panic = text(panic), "a hook panicked; going on without it");
 }
 
-/// Waits for a future that may panic.
+/// Awaits a future and catches its panic.
 pub(crate) async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Panic> {
     AssertUnwindSafe(future).catch_unwind().await
 }
 
-/// What it said; the place is in the line before, which the panic has written itself.
+/// The panic message. The panic hook has logged the location before.
 fn text(panic: &Panic) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a word")
 }
 
-/// What becomes of a room in which a hook panics.
+/// What happens to a room when one of its hooks panics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum RoomPanic {
-    /// Its state may be half changed: everyone is sent to the lobby.
-    EndsRoom,
-    /// The player who has asked is refused with `internal`, and the room goes on.
-    EndsHook,
+    /// End the room, since its state may be half changed. Its players return to the lobby.
+    EndRoom,
+    /// Refuse the request with `internal`, and keep the room running.
+    Continue,
 }

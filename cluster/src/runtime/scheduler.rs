@@ -1,5 +1,5 @@
-//! What waits, for the lobby and for rooms alike: timers, and work given away whose result comes
-//! back as one more call with `&mut` state. Nothing here runs a hook; the loops do, one at a time.
+//! Timers, spawned futures and computations of the lobby and of rooms. Each result becomes a
+//! callback with `&mut` state, which the event loop runs between hooks.
 
 use std::{
     cell::{Cell, RefCell},
@@ -19,9 +19,9 @@ use crate::runtime::{
     panics::{caught, survived},
 };
 
-/// A call that a hook asked for: the state, and the handle (`&RoomContext` or `&LobbyContext`).
+/// A callback with the state and the context (`&RoomContext` or `&LobbyContext`).
 pub(crate) type Call<S, H> = Box<dyn FnOnce(&mut S, &H)>;
-/// Work that leads to calls.
+/// Spawned work: a stream of callbacks.
 pub(crate) type Task<S, H> = Pin<Box<dyn Stream<Item = Call<S, H>>>>;
 
 type Repeat<S, H> = Rc<RefCell<dyn FnMut(&mut S, &H)>>;
@@ -35,11 +35,11 @@ pub(crate) enum Due<S, H> {
     Every(Duration, Repeat<S, H>),
 }
 
-/// Timers, spawned futures and computations of a lobby or a room: `S` is its state, `H` the context of
-/// its hooks. Results are delivered as later calls, between other hooks.
+/// Timers, spawned futures and computations of a lobby or a room: `S` is its state, `H` the context
+/// of its hooks. Results are delivered as later calls, between other hooks.
 pub struct Scheduler<S, H> {
-    /// Set by the loop before each turn, so that all that a hook does happens at one time, and a test
-    /// can say which.
+    /// Set by the event loop before each event: a hook sees one point in time, which a test can
+    /// choose.
     now: Cell<Instant>,
     timers: RefCell<BTreeMap<(Instant, Timer), Due<S, H>>>,
     tasks: RefCell<Vec<Task<S, H>>>,
@@ -64,7 +64,8 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
         self.now.set(now);
     }
 
-    /// Polls an async hook with the time of each poll: what it sets up after an `await` counts from then.
+    /// Runs an async hook and updates the time at each poll: timers that it starts after an `await`
+    /// count from then.
     pub(crate) async fn timed<T>(&self, hook: impl Future<Output = T>) -> T {
         let mut hook = std::pin::pin!(hook);
         std::future::poll_fn(|cx| {
@@ -79,34 +80,35 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
         self.add(later(self.now(), delay), Due::Once(Box::new(call)))
     }
 
-    /// Calls back again and again, first after `period`; less than a millisecond counts as one. Late calls
-    /// do not change the rate. Of the calls that a stall missed, one is made up for.
+    /// Calls back every `period`, at least 1 ms, first after one period. Late calls do not change
+    /// the rate; of the calls that a stall missed, one is made up for.
     pub fn every(&self, period: Duration, call: impl FnMut(&mut S, &H) + 'static) -> Timer {
-        // A period of nothing would be due for ever.
+        // Without a minimum, a period of zero would always be due.
         let period = period.max(Duration::from_millis(1));
         self.add(later(self.now(), period), Due::Every(period, Rc::new(RefCell::new(call))))
     }
 
-    /// Cancels a timer; one that has run already is no error.
+    /// Cancels a timer. Does nothing if it has run already.
     pub fn cancel(&self, timer: Timer) {
         self.timers.borrow_mut().retain(|(_, other), _| *other != timer);
     }
 
-    /// Waits for a future, and calls back with its result. Other hooks run meanwhile.
+    /// Spawns a future, and calls back with its result. Other hooks run meanwhile.
     pub fn spawn<T: 'static>(
         &self,
         work: impl Future<Output = T> + 'static,
         done: impl FnOnce(&mut S, &H, T) + 'static,
     ) {
         self.push(stream::once(async {
-            // A panic goes on where the result would be used: in a call, where panics are dealt with.
+            // A panic resumes in the callback, where panics of hooks are handled.
             let result = caught(work).await;
             let result = || result.unwrap_or_else(|panic| resume_unwind(panic));
             Box::new(move |state: &mut S, handle: &H| done(state, handle, result())) as Call<S, H>
         }));
     }
 
-    /// Does heavy work on another thread, and calls back with its result.
+    /// Runs CPU-bound work on another thread, and calls back with its result. At most one job runs
+    /// for each processor; further ones wait.
     pub fn compute<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Work) -> T + Send + 'static,
@@ -115,8 +117,8 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
         self.compute_in_parts(work, |_, _, ()| {}, done)
     }
 
-    /// The same for work that reports what it has so far. Each report is a call, too, and comes before the
-    /// result, which comes when the work has really ended, also if it was cancelled.
+    /// The same for work that reports progress or partial results. Each report is a callback.
+    /// `done` is called last, when the work has really ended, even if it was cancelled.
     ///
     /// ```no_run
     /// # use cluster::{Room, RoomContext};
@@ -160,7 +162,8 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
         self.timers.borrow().first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Takes the first timer if it is due; one that repeats is armed again, also if its call panics.
+    /// Takes the first timer if it is due. A repeating one is armed again first, so that a panic
+    /// does not stop it.
     pub(crate) fn pop_due(&self, now: Instant) -> Option<Call<S, H>> {
         let mut timers = self.timers.borrow_mut();
         let entry = timers.first_entry().filter(|entry| entry.key().0 <= now)?;
@@ -175,7 +178,7 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
         })
     }
 
-    /// Takes the work that hooks gave away since the last time.
+    /// Takes the work that was spawned since the last call.
     pub(crate) fn take_tasks(&self) -> Vec<Task<S, H>> {
         std::mem::take(&mut self.tasks.borrow_mut())
     }
@@ -192,15 +195,15 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
     }
 }
 
-/// When a timer that was due at `at` is due again: a period later, so that it keeps its rate however late its calls are.
-/// Of the calls that were missed in a stall one is made up for, and the others are skipped.
+/// When a timer that was due at `at` is due again: a period later, however late its call is. Of the
+/// calls that a stall missed, one is made up for and the others are skipped.
 fn next(at: Instant, period: Duration, now: Instant) -> Instant {
     let late = now.saturating_duration_since(at);
     let rest = (late.as_nanos() % period.as_nanos()) as u64; // no more than `late`, which is no 584 years
     later(at, period.max(late - Duration::from_nanos(rest)))
 }
 
-/// Sleeps until then, or for ever.
+/// Sleeps until the deadline, or for ever.
 pub(crate) async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(at) => clock::sleep_until(at).await,
@@ -208,7 +211,7 @@ pub(crate) async fn sleep_until(deadline: Option<Instant>) {
     }
 }
 
-/// Runs a hook of the lobby so that a panic in it ends only this call. `None`: it panicked, and the log says so.
+/// Calls a hook of the lobby. `None`: it panicked, which is logged.
 pub(crate) fn contained<T>(hook: &'static str, call: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(call)).inspect_err(|panic| survived(hook, panic)).ok()
 }
@@ -257,7 +260,8 @@ mod tests {
         assert!(scheduler.deadline() >= Some(start + wait + Duration::from_secs(5)));
     }
 
-    /// How often a timer of this period is called when the loop comes to it at these times, in microseconds.
+    /// How often a timer of this period is called when the loop comes to it at these times, in
+    /// microseconds.
     fn calls(period: Duration, times: impl IntoIterator<Item = u64>) -> u32 {
         let scheduler = Scheduler::<u32, ()>::new();
         let (mut state, start) = (0, scheduler.now());

@@ -1,23 +1,23 @@
-//! When a room ticks: at a rate that may change, and not in a burst after a slow moment.
+//! The ticks of a room, at a rate that may change, without a burst after a stall.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// So many missed ticks are made up for, and no more.
+/// Missed ticks that are made up for.
 const MAX_LATE_TICKS: u32 = 2;
 
 pub(crate) struct Ticker {
     last: Instant,
-    /// When the next tick is due, and for what period that was found out.
+    /// When the next tick is due, and the period for which that was computed.
     next: Option<(Instant, Duration)>,
 }
 
 /// A tick that is due.
 pub(crate) struct Tick {
-    /// Since the last one.
+    /// The time since the last tick.
     pub dt: Duration,
-    /// How late it is.
+    /// How late this tick is.
     pub delay: Duration,
 }
 
@@ -26,13 +26,13 @@ impl Ticker {
         Ticker { last: now, next: None }
     }
 
-    /// When the next tick is due; a rate that was changed counts from the last one.
+    /// When the next tick is due; a changed rate counts from the last tick.
     pub fn due(&self, period: Duration) -> Instant {
         let next = self.next.filter(|(_, found_for)| *found_for == period);
         next.map_or(self.last + period, |(due, _)| due)
     }
 
-    /// A tick, if one is due.
+    /// The next tick, if it is due.
     pub fn tick(&mut self, now: Instant, period: Duration) -> Option<Tick> {
         let due = self.due(period);
         if now < due {

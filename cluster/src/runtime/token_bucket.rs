@@ -1,11 +1,10 @@
-//! How much of something may be done in a second, in the mean, and how much at once (a token bucket). The clock is
-//! passed in.
+//! A token bucket: sustained rate and burst. The time is passed in.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What is allowed.
+/// A sustained rate and a burst.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Quota {
     pub per_second: f64,
@@ -13,12 +12,12 @@ pub(crate) struct Quota {
 }
 
 impl Quota {
-    /// So much a second, and what that makes in so many seconds at once.
+    /// So many a second, in bursts of `seconds` seconds' worth.
     pub const fn new(per_second: u32, seconds: u32) -> Quota {
         Quota { per_second: per_second as f64, burst: per_second as f64 * seconds as f64 }
     }
 
-    /// So much at once, and again in each minute.
+    /// So many a minute, in bursts of as many.
     pub fn per_minute(amount: u32) -> Quota {
         Quota { per_second: f64::from(amount) / 60.0, burst: amount.into() }
     }
@@ -28,11 +27,11 @@ impl Quota {
     }
 }
 
-/// What is tokens of it.
+/// A bucket that starts full.
 #[derive(Debug)]
 pub(crate) struct TokenBucket {
     rate: Quota,
-    /// Below nothing: so much was taken that waiting must make up for it.
+    /// Negative after taking more than there was.
     tokens: f64,
     refilled_at: Instant,
 }
@@ -42,18 +41,19 @@ impl TokenBucket {
         TokenBucket { rate, tokens: rate.burst, refilled_at: now }
     }
 
-    /// How much there is; below nothing, how much too much was taken.
+    /// The tokens at this time; negative after taking more than there was.
     pub fn tokens(&self, now: Instant) -> f64 {
         let passed = now.saturating_duration_since(self.refilled_at).as_secs_f64();
         (self.tokens + passed * self.rate.per_second).min(self.rate.burst)
     }
 
-    /// Whether there is so much.
+    /// Whether there are so many tokens.
     pub fn has(&self, amount: usize, now: Instant) -> bool {
         self.tokens(now) >= amount as f64
     }
 
-    /// Takes so much in any case; how long to wait before taking more.
+    /// Takes tokens, even more than there are. Returns how long to wait until the bucket is no
+    /// longer negative.
     pub fn take(&mut self, amount: usize, now: Instant) -> Duration {
         self.tokens = self.tokens(now) - amount as f64;
         self.refilled_at = now;
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_taken_comes_back_with_time_and_never_more_than_may_be_taken_at_once() {
+    fn a_bucket_refills_with_time_up_to_its_burst() {
         let start = Instant::now();
         let after = |ms| start + Duration::from_millis(ms);
         let mut bucket = TokenBucket::new(Quota { per_second: 10.0, burst: 20.0 }, start);
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn who_spends_more_than_there_is_waits_until_it_is_made_up_for() {
+    fn taking_more_than_there_is_means_waiting() {
         let start = Instant::now();
         let mut bucket = TokenBucket::new(Quota { per_second: 10.0, burst: 20.0 }, start);
         assert_eq!(bucket.take(20, start), Duration::ZERO);

@@ -1,5 +1,5 @@
-//! One Socket.IO connection, as the loops of the lobby and of a room see it: it has come, it says
-//! something, it is gone. In this order, nothing lost, whatever the runtime does.
+//! A Socket.IO connection as the event loops of the lobby and of a room see it. `Connected` is
+//! first, `Disconnected` is last, messages between them keep their order, and none is lost.
 
 use std::{
     net::IpAddr,
@@ -7,7 +7,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -15,25 +14,22 @@ use socketioxide::{
     SendError, SocketError,
     extract::{AckSender, SocketRef},
 };
-use tokio::{sync::OwnedSemaphorePermit, time::sleep};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     http::{connection_limits::ClientAddress, throttled_stream::Hangup},
     socketio::{
         events::{BINARY, Encoded},
-        packet::{Attached, ConnId, RawEvent},
+        packet::{ConnId, RawEvent},
     },
     types::{Refusal, Route, path_of, short},
 };
 
-/// How soon to try again to hang up.
-const AGAIN: Duration = Duration::from_millis(50);
-
-/// What a connection brings to the loop. `A` is what `admit` found out about it.
+/// An event for the loop. `A` is what `admit` has returned.
 pub(crate) enum FromClient<A> {
     Connected(Conn, A),
     Message(ConnId, Message),
-    /// `asked`: by a Socket.IO disconnect, and not by a lost connection.
+    /// `asked`: the client sent a Socket.IO disconnect, rather than losing the connection.
     Disconnected {
         conn: ConnId,
         asked: bool,
@@ -45,57 +41,57 @@ pub(crate) enum FromClient<A> {
 pub(crate) struct Conn {
     pub id: ConnId,
     pub(super) socket: SocketRef,
-    /// It was hung up, though its end has yet to come: nothing is told or heard any more.
+    /// Hung up: nothing is sent or read any more, though `Disconnected` is still to come.
     pub(super) cut: Arc<AtomicBool>,
 }
 
-/// One event from a browser, not parsed yet.
+/// An event from a client, before it is parsed.
 pub(crate) struct Message {
     pub event: RawEvent,
     pub answer: Responder,
 }
 
-/// Where a message's answer goes.
+/// Sends the answer to a message.
 pub(crate) struct Responder {
     pub(super) event: String,
     pub(super) conn: Conn,
     pub(super) ack: Option<AckSender>,
-    /// Its place among the messages that wait; given back with the answer.
-    pub(super) _waiting: Option<OwnedSemaphorePermit>,
+    /// The message's place in the queue, freed with the answer.
+    pub(super) _permit: Option<OwnedSemaphorePermit>,
 }
 
-/// The browser is gone, or does not read.
+/// The client is gone, or does not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unreachable;
 
 impl Conn {
-    /// Where it comes from; `None` for this machine itself.
+    /// The client's address; `None` for loopback addresses.
     pub fn address(&self) -> Option<IpAddr> {
         address_of(&self.socket).map(|ClientAddress(address)| address)
     }
 
-    /// Sends an event. What cannot be sent now is never skipped: the connection counts as gone.
+    /// Sends an event. If it cannot be queued, the connection is closed: no event is ever skipped.
     pub fn emit(&self, event: &Encoded) -> Result<(), Unreachable> {
         if self.cut.load(Relaxed) {
             return Ok(());
         }
         let sent = match event {
             Encoded::Json { name, data } => self.socket.emit(name, &**data),
-            Encoded::Binary(bytes) => self.socket.emit(BINARY, &Attached(bytes)),
+            Encoded::Binary(bytes) => self.socket.emit(BINARY, bytes),
         };
         match sent {
-            // He has hung up. That comes to the loop after all that he has said before.
+            // The loop gets `Disconnected` after the client's last messages.
             Err(SendError::Socket(SocketError::Closed)) => Ok(()),
             sent => sent.map_err(|_| self.hang_up()),
         }
     }
 
-    /// Sends an event that the next one replaces; it may be lost.
+    /// Sends an event that may be lost, such as a state that the next one replaces.
     pub fn emit_volatile(&self, event: &Encoded) {
         let volatile = self.socket.volatile();
         let _ = match event {
             Encoded::Json { name, data } => volatile.emit(name, &**data),
-            Encoded::Binary(bytes) => volatile.emit(BINARY, &Attached(bytes)),
+            Encoded::Binary(bytes) => volatile.emit(BINARY, bytes),
         };
     }
 
@@ -107,66 +103,63 @@ impl Conn {
         self.socket.emit(name, data).map_err(|_| self.hang_up())
     }
 
-    /// Sends its page to a room, at the address at which this browser has come here.
+    /// Sends the client to a room.
     pub fn reroute(&self, to: &Route) {
         let _ = self.tell("reroute", &reroute(to));
     }
 
-    /// Ends the connection, says why, and wants its page to stay where it is. This is the policy for one
-    /// player in two windows, in the lobby and in rooms: the newest one wins, the old one is `replaced`.
+    /// Closes the connection with a reason, after which the page does not reconnect. For a player
+    /// in two windows, in the lobby and in rooms, the newest one wins: the older one is `replaced`.
     pub fn dismiss(&self, why: &Refusal) {
         let _ = self.tell("refused", &refused("connect", why));
         self.hang_up();
     }
 
-    /// Ends the connection; the loop hears no more of it than that it is gone. A Socket.IO disconnect only ends the
-    /// namespace, which a client could enter again; the [`Hangup`] ends the connection below.
+    /// Closes the connection; all that the loop still gets is `Disconnected`. A Socket.IO
+    /// disconnect alone would leave the websocket open for another connect. [`Hangup`] closes that
+    /// as well, also if the client does not read and the disconnect packet cannot be queued.
     pub fn hang_up(&self) -> Unreachable {
-        if self.cut.swap(true, Relaxed) {
-            return Unreachable;
-        }
-        if let Some(connection) = self.socket.req_parts().extensions.get::<Hangup>() {
-            connection.hang_up();
-        }
-        if self.socket.clone().disconnect().is_err() {
-            // There is no room for that packet until the browser reads again, or is found gone.
-            let socket = self.socket.clone();
-            tokio::spawn(async move {
-                while socket.clone().disconnect().is_err() {
-                    sleep(AGAIN).await;
-                }
-            });
+        if !self.cut.swap(true, Relaxed) {
+            if let Some(connection) = self.socket.req_parts().extensions.get::<Hangup>() {
+                connection.hang_up();
+            }
+            let _ = self.socket.clone().disconnect();
         }
         Unreachable
     }
 }
 
 impl Message {
-    /// Whether its connection was ended since: nobody waits for an answer, and no hook is to hear it.
+    /// Whether its connection was hung up since: the message must be ignored.
     pub fn is_cut(&self) -> bool {
         self.answer.conn.cut.load(Relaxed)
     }
 }
 
 impl Responder {
-    /// `{ ok }` or `{ error }` where the browser waits for it; a refusal that nobody waits for is told
-    /// as `refused { event, code, message }`.
+    /// Sends `{ ok }` or `{ error }` if the client asked for an acknowledgement. Otherwise a
+    /// refusal is sent as the event `refused { event, code, message }`.
     pub fn send(self, answer: Result<Value, Refusal>) {
-        let _ = match (self.ack, answer) {
-            _ if self.conn.cut.load(Relaxed) => Ok(()),
-            (Some(ack), Ok(value)) => {
-                ack.send(&json!({ "ok": value })).map_err(|_| self.conn.hang_up())
+        if self.conn.cut.load(Relaxed) {
+            return;
+        }
+        let Some(ack) = self.ack else {
+            if let Err(refusal) = answer {
+                let _ = self.conn.tell("refused", &refused(&self.event, &refusal));
             }
-            (Some(ack), Err(error)) => {
-                ack.send(&json!({ "error": error })).map_err(|_| self.conn.hang_up())
-            }
-            (None, Ok(_)) => Ok(()),
-            (None, Err(error)) => self.conn.tell("refused", &refused(&self.event, &error)),
+            return;
         };
+        let answer = match answer {
+            Ok(value) => json!({ "ok": value }),
+            Err(refusal) => json!({ "error": refusal }),
+        };
+        if ack.send(&answer).is_err() {
+            self.conn.hang_up();
+        }
     }
 }
 
-/// The data of `reroute`: where the page finds a room.
+/// The data of `reroute`: the way to a room.
 pub(crate) fn reroute(to: &Route) -> Value {
     json!({
         "to": "room", "room": to.room, "url": "", "path": path_of(&to.room),
@@ -174,12 +167,12 @@ pub(crate) fn reroute(to: &Route) -> Value {
     })
 }
 
-/// The data of `refused`: which event was refused, and why.
+/// The data of `refused`.
 pub(crate) fn refused(event: &str, refusal: &Refusal) -> Value {
     json!({ "event": event, "code": refusal.code(), "message": short(refusal.message()) })
 }
 
-/// Where a connection comes from; `None` for this machine itself.
+/// The client's address; `None` for loopback addresses.
 pub(super) fn address_of(socket: &SocketRef) -> Option<ClientAddress> {
     socket.req_parts().extensions.get().copied()
 }

@@ -1,7 +1,8 @@
-//! How many events may come from one player; more are refused. The count is his, and goes on when he connects again.
-//! A client that goes on all the same is read no faster than [`Limits::frames`] says.
+//! The rate limits for events. A player's limit holds across reconnects. A client that goes on
+//! beyond it is throttled to [`Limits::frames`].
 
 use std::{
+    hash::Hash,
     net::IpAddr,
     sync::{Arc, Mutex},
 };
@@ -9,51 +10,51 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    config::limits::Limits, runtime::rate_limiter::KeyedRateLimiter, socketio::packet::ConnId,
+    config::limits::Limits,
+    runtime::{rate_limiter::KeyedRateLimiter, token_bucket::Quota},
+    socketio::packet::ConnId,
     types::PlayerId,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum LimitKey {
     Player(PlayerId),
-    /// Somebody who did not say who he is when he connected; what he says counts for this connection, also
-    /// when he has registered.
+    /// A connection without a token, also after it has registered.
     Visitor(ConnId),
 }
 
-/// Everyone's pace.
+/// The rate limiter for the events of all connections.
 #[derive(Clone)]
-pub(crate) struct EventLimiter(Arc<Mutex<Counts>>);
-
-struct Counts {
-    each: KeyedRateLimiter<LimitKey>,
-    /// In the lobby, where anybody may connect. A room knows its players, and may be full of some who share one.
-    addresses: Option<KeyedRateLimiter<IpAddr>>,
+pub(crate) struct EventLimiter {
+    clients: SharedLimiter<LimitKey>,
+    /// In the lobby only, where anybody may connect: the players of a room may share an address.
+    addresses: Option<SharedLimiter<IpAddr>>,
 }
+
+type SharedLimiter<K> = Arc<Mutex<KeyedRateLimiter<K>>>;
 
 impl EventLimiter {
     pub fn of_lobby(limits: &Limits) -> Self {
-        let rate = limits.events_per_address();
-        Self::new(limits, Some(KeyedRateLimiter::new(rate)))
+        let addresses = Some(limiter(limits.events_per_address()));
+        EventLimiter { addresses, ..Self::of_room(limits) }
     }
 
     pub fn of_room(limits: &Limits) -> Self {
-        Self::new(limits, None)
+        EventLimiter { clients: limiter(limits.events()), addresses: None }
     }
 
-    fn new(limits: &Limits, addresses: Option<KeyedRateLimiter<IpAddr>>) -> Self {
-        let rate = limits.events();
-        let counts = Counts { each: KeyedRateLimiter::new(rate), addresses };
-        EventLimiter(Arc::new(Mutex::new(counts)))
+    /// Counts one event; `false` if it exceeds a limit.
+    pub fn allow(&self, key: &LimitKey, address: Option<IpAddr>, now: Instant) -> bool {
+        let by_address = self.addresses.as_ref().zip(address);
+        allow(&self.clients, key, now)
+            && by_address.is_none_or(|(limiter, address)| allow(limiter, &address, now))
     }
+}
 
-    /// Counts one more event; whether it is not one too many.
-    pub fn allow(&self, who: &LimitKey, address: Option<IpAddr>, now: Instant) -> bool {
-        let mut counts = self.0.lock().expect("nobody panics while holding this");
-        counts.each.allow(who, now)
-            && match (&mut counts.addresses, address) {
-                (Some(addresses), Some(address)) => addresses.allow(&address, now),
-                _ => true,
-            }
-    }
+fn limiter<K: Eq + Hash + Clone>(quota: Quota) -> SharedLimiter<K> {
+    Arc::new(Mutex::new(KeyedRateLimiter::new(quota)))
+}
+
+fn allow<K: Eq + Hash + Clone>(limiter: &SharedLimiter<K>, key: &K, now: Instant) -> bool {
+    limiter.lock().expect("nobody panics while holding this").allow(key, now)
 }

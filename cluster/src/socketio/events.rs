@@ -1,18 +1,22 @@
-//! Plain serde enums as Socket.IO events: the variant, in snake_case, is the event's name, and what
-//! it holds is the event's data. No data, `null` and `{}` are the same to a variant that needs none, and no data
-//! and `null` are the same to all.
+//! Plain serde enums as Socket.IO events: the variant's name in snake_case is the event's name, the
+//! variant's content is its data. A unit variant accepts no data, `null` and `{}`; any other
+//! variant treats absent data as `null`, and `null` as `{}` where it needs an object.
+
+use std::fmt;
 
 use anyhow::{Context as _, bail, ensure};
 use serde::{
-    Deserializer, Serialize,
-    de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, VariantAccess, Visitor},
-    forward_to_deserialize_any,
+    Serialize,
+    de::{
+        self, DeserializeOwned,
+        value::{MapAccessDeserializer, MapDeserializer, StrDeserializer},
+    },
 };
 use serde_json::value::RawValue;
 
 use crate::{Bytes, types::Refusal};
 
-/// Events of Socket.IO and of the cluster: no enum of a user's may have a variant of such a name.
+/// Events of Socket.IO and of the cluster. An enum of the user's must not have such a variant.
 pub(crate) const RESERVED: &[&str] = &[
     BINARY,
     "connect",
@@ -30,24 +34,24 @@ pub(crate) const RESERVED: &[&str] = &[
     "welcome",
 ];
 
-/// Requests that the lobby answers itself, reserved in its requests alone.
+/// Requests that the cluster answers itself: reserved only in the lobby's requests.
 pub(crate) const LOBBY_REQUESTS: &[&str] =
     &["join", "leave_room", "logout", "play", "register", "unwatch_rooms", "watch_rooms"];
 
 /// The event that carries bytes.
 pub(crate) const BINARY: &str = "binary";
 
-/// One event, written once and sent to any number of connections.
+/// An event, serialized once and sent to any number of connections.
 #[derive(Debug)]
 pub(crate) enum Encoded {
     Json { name: String, data: Box<RawValue> },
     Binary(Bytes),
 }
 
-/// Writes an enum's variant as an event. serde_json writes it as `"name"` or `{"name":data}`, without spaces
-/// or escapes in the name: taking that text apart avoids a second pass over the data.
+/// Serializes an enum's variant as an event. serde_json writes it as `"name"` or `{"name":data}`,
+/// without spaces or escapes in the name: splitting that text avoids a second pass over the data.
 pub(crate) fn encode(event: &impl Serialize) -> anyhow::Result<Encoded> {
-    let text = serde_json::to_string(event).context("an event cannot be written as JSON")?;
+    let text = serde_json::to_string(event).context("cannot serialize an event as JSON")?;
     let (name, data) = if let Some(rest) = text.strip_prefix("{\"") {
         let (name, data) = rest.split_once("\":").context("an event must be an enum's variant")?;
         (name, &data[..data.len() - 1])
@@ -56,7 +60,7 @@ pub(crate) fn encode(event: &impl Serialize) -> anyhow::Result<Encoded> {
     } else {
         bail!("an event must be an enum's variant, and this is {text}");
     };
-    ensure!(!RESERVED.contains(&name), "the event name '{name}' is taken by the cluster");
+    ensure!(!RESERVED.contains(&name), "the cluster itself uses the event name '{name}'");
     Ok(Encoded::Json { name: name.to_owned(), data: RawValue::from_string(data.to_owned())? })
 }
 
@@ -65,8 +69,24 @@ pub(crate) fn decode<T: DeserializeOwned>(
     name: &str,
     data: Option<&RawValue>,
 ) -> Result<T, Refusal> {
-    let data = data.map_or("null", RawValue::get);
-    T::deserialize(Event { name, data }).map_err(|error| {
+    let data = data.unwrap_or(RawValue::NULL);
+    let is_null = data.get() == "null";
+    let is_empty_object = data.get().trim_matches(['{', '}', ' ', '\t', '\r', '\n']).is_empty();
+    // As a bare string, serde accepts a unit variant and no other.
+    if (is_null || is_empty_object)
+        && let Ok(unit) = T::deserialize(StrDeserializer::<serde_json::Error>::new(name))
+    {
+        return Ok(unit);
+    }
+    let as_map = |data: &RawValue| {
+        T::deserialize(MapAccessDeserializer::new(MapDeserializer::new([(name, data)].into_iter())))
+    };
+    // `null` comes before `{}`: to an `Option` and a `Value` it has a meaning.
+    let mut decoded = as_map(data);
+    if is_null && decoded.is_err() {
+        decoded = serde_json::from_str("{}").and_then(as_map);
+    }
+    decoded.map_err(|error| {
         if names::<T>().unwrap_or_default().contains(&name) {
             Refusal::bad_message(error)
         } else {
@@ -75,170 +95,37 @@ pub(crate) fn decode<T: DeserializeOwned>(
     })
 }
 
-/// The names of all variants of `T`; `None` if it is no enum.
+/// The names of all variants of `T`, from serde's error for a variant that does not exist. `None`
+/// if `T` is not an enum.
 pub(crate) fn names<T: DeserializeOwned>() -> Option<&'static [&'static str]> {
-    let mut names = None;
-    let _ = T::deserialize(Names(&mut names));
-    names
+    T::deserialize(StrDeserializer::<VariantNames>::new("")).err()?.0
 }
 
-/// Refuses an enum that uses a reserved name, or one of `taken`, and what is no enum. It may be empty.
+/// Refuses an enum with a variant whose name is reserved or in `taken`, and a type that is not an
+/// enum. An enum without variants is fine.
 pub(crate) fn check_names<T: DeserializeOwned>(taken: &[&str]) -> anyhow::Result<()> {
     let kind = std::any::type_name::<T>();
     let names = names::<T>();
     let names =
         names.with_context(|| format!("{kind} must be an enum with a variant for each event"))?;
     match names.iter().find(|name| RESERVED.contains(name) || taken.contains(name)) {
-        Some(name) => bail!("{kind}: the event name '{name}' is taken by the cluster"),
+        Some(name) => bail!("{kind}: the cluster itself uses the event name '{name}'"),
         None => Ok(()),
     }
 }
 
-struct Event<'a> {
-    name: &'a str,
-    data: &'a str,
-}
+/// A deserialization error that keeps the names of an enum's variants.
+#[derive(Debug, thiserror::Error)]
+#[error("not a variant")]
+struct VariantNames(Option<&'static [&'static str]>);
 
-impl<'de> Deserializer<'de> for Event<'de> {
-    type Error = serde_json::Error;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        visitor.visit_enum(self)
+impl de::Error for VariantNames {
+    fn custom<T: fmt::Display>(_: T) -> Self {
+        VariantNames(None)
     }
 
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit
-        unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
-    }
-}
-
-impl<'de> de::EnumAccess<'de> for Event<'de> {
-    type Error = serde_json::Error;
-    type Variant = Self;
-
-    fn variant_seed<V: DeserializeSeed<'de>>(
-        self,
-        seed: V,
-    ) -> Result<(V::Value, Self), Self::Error> {
-        let name: de::value::StrDeserializer<'_, Self::Error> = self.name.into_deserializer();
-        Ok((seed.deserialize(name)?, self))
-    }
-}
-
-impl<'de> VariantAccess<'de> for Event<'de> {
-    type Error = serde_json::Error;
-
-    fn unit_variant(self) -> Result<(), Self::Error> {
-        match serde_json::from_str::<Option<serde_json::Map<String, serde_json::Value>>>(self.data)
-        {
-            Ok(map) if map.as_ref().is_none_or(|map| map.is_empty()) => Ok(()),
-            _ => Err(de::Error::custom("this event carries no data")),
-        }
-    }
-
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(
-        self,
-        seed: T,
-    ) -> Result<T::Value, Self::Error> {
-        if self.data == "null" {
-            return seed.deserialize(NoData);
-        }
-        let mut json = serde_json::Deserializer::from_str(self.data);
-        let value = seed.deserialize(&mut json)?;
-        json.end()?;
-        Ok(value)
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Self::Error> {
-        serde_json::Deserializer::from_str(self.data).deserialize_seq(visitor)
-    }
-
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Self::Error> {
-        serde_json::Deserializer::from_str(self.or_empty()).deserialize_map(visitor)
-    }
-}
-
-impl<'a> Event<'a> {
-    /// For what has fields: no data is an object without any.
-    fn or_empty(&self) -> &'a str {
-        if self.data == "null" { "{}" } else { self.data }
-    }
-}
-
-/// No data, or `null`: an object without fields to what has fields, and `null` to all else, so that an `Option`
-/// or a `Value` is not mistaken for something.
-struct NoData;
-
-impl<'de> Deserializer<'de> for NoData {
-    type Error = serde_json::Error;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        serde_json::Deserializer::from_str("null").deserialize_any(visitor)
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        visitor.visit_none()
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Self::Error> {
-        // A `RawValue` is one by name only: serde_json knows it.
-        if name.starts_with('$') {
-            return serde_json::Deserializer::from_str("null")
-                .deserialize_newtype_struct(name, visitor);
-        }
-        visitor.visit_newtype_struct(self)
-    }
-
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        serde_json::Deserializer::from_str("{}").deserialize_map(visitor)
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Self::Error> {
-        self.deserialize_map(visitor)
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf unit
-        unit_struct seq tuple tuple_struct enum identifier ignored_any
-    }
-}
-
-/// Asks a type which variants it has, and reads nothing.
-struct Names<'a>(&'a mut Option<&'static [&'static str]>);
-
-impl<'de> Deserializer<'de> for Names<'_> {
-    type Error = de::value::Error;
-
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
-        Err(de::Error::custom("not an enum"))
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        variants: &'static [&'static str],
-        _: V,
-    ) -> Result<V::Value, Self::Error> {
-        *self.0 = Some(variants);
-        Err(de::Error::custom("only the names were asked for"))
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit
-        unit_struct newtype_struct seq tuple tuple_struct map struct identifier ignored_any
+    fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
+        VariantNames(Some(expected))
     }
 }
 

@@ -1,4 +1,4 @@
-//! One Socket.IO connection and its events, as the loops of the lobby and of a room see them.
+//! Socket.IO connections and events.
 
 pub(crate) mod connection;
 pub(crate) mod event_limits;

@@ -1,34 +1,24 @@
-//! An event as it comes over a browser's connection, not parsed yet, and bytes as they go out.
+//! An event as it arrives, before it is parsed.
 
 use std::{convert::Infallible, sync::Arc};
 
-use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use socketioxide::{adapter::LocalAdapter, handler::FromMessageParts, socket::Socket};
 
 use crate::{Bytes, socketio::events::BINARY, types::Refusal};
 
-/// Numbers connections of this process.
+/// The number of a connection, unique in this process.
 pub(crate) type ConnId = u64;
 
-/// Bytes that Socket.IO sends beside the event's text.
-pub(crate) struct Attached<'a>(pub &'a [u8]);
-
-impl Serialize for Attached<'_> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_bytes(self.0)
-    }
-}
-
-/// An event as it came: its name and its first argument, both as text.
+/// The name of an event, and its first argument as JSON.
 #[derive(Debug)]
 pub(crate) struct RawEvent {
     pub name: String,
-    /// `Err`: not JSON.
+    /// An error if the packet is not JSON.
     pub data: Result<Option<Box<RawValue>>, Refusal>,
-    /// What came beside the text, if it was the event for it.
+    /// The attachment of a binary event.
     pub binary: Option<Bytes>,
-    /// All that came, in bytes.
+    /// The size of text and attachments.
     pub bytes: usize,
     pub wants_ack: bool,
 }
@@ -52,23 +42,17 @@ impl FromMessageParts<LocalAdapter> for RawEvent {
 }
 
 impl RawEvent {
-    /// A packet is `["name", data, …]`; Socket.IO has read its name already.
-    pub fn parse(text: &str, attached: Option<Bytes>, wants_ack: bool) -> RawEvent {
-        match serde_json::from_str::<Vec<Box<RawValue>>>(text) {
+    /// Parses a packet's text: `["name", data, …]`.
+    pub fn parse(text: &str, attachment: Option<Bytes>, wants_ack: bool) -> RawEvent {
+        let (name, data) = match serde_json::from_str::<Vec<Box<RawValue>>>(text) {
             Ok(parts) => {
                 let mut parts = parts.into_iter();
                 let name = parts.next().and_then(|name| serde_json::from_str(name.get()).ok());
-                let name: String = name.unwrap_or_default();
-                let binary = attached.filter(|_| name == BINARY);
-                RawEvent { name, data: Ok(parts.next()), binary, bytes: text.len(), wants_ack }
+                (name.unwrap_or_default(), Ok(parts.next()))
             }
-            Err(error) => RawEvent {
-                name: String::new(),
-                data: Err(Refusal::bad_message(error)),
-                binary: None,
-                bytes: text.len(),
-                wants_ack,
-            },
-        }
+            Err(error) => (String::new(), Err(Refusal::bad_message(error))),
+        };
+        let binary = attachment.filter(|_| name == BINARY);
+        RawEvent { name, data, binary, bytes: text.len(), wants_ack }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sha2::{Sha256, Sha384, Sha512};
 
 use crate::{
-    auth::token::{CLOCK_PUT_BACK, KIND, MAX_TOKEN_BYTES, Tokens},
+    auth::token::{KIND, MAX_CLOCK_SKEW, MAX_TOKEN_BYTES, Tokens},
     types::Refusal,
 };
 
@@ -58,7 +58,7 @@ fn a_token_is_good_at_its_time_alone() {
         ("over before it began", NOW, NOW - 1),
         ("older than tokens get now", NOW - TTL, NOW + TTL),
         ("without an end, and old", NOW - TTL, u64::MAX),
-        ("from the day after tomorrow", NOW + 1 + CLOCK_PUT_BACK, NOW + 2 * CLOCK_PUT_BACK),
+        ("from the day after tomorrow", NOW + 1 + MAX_CLOCK_SKEW, NOW + 2 * MAX_CLOCK_SKEW),
         ("from the end of time", u64::MAX, u64::MAX),
     ] {
         (claims["iat"], claims["exp"]) = (json!(iat), json!(exp));

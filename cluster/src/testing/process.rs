@@ -19,7 +19,7 @@ pub fn command(program: impl AsRef<Path>) -> Command {
     let mut command = Command::new(program.as_ref());
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
-        if text == "RUST_LOG" || text.starts_with("CLUSTER_") && text != "CLUSTER_RELAY" {
+        if text == "RUST_LOG" || text.starts_with("CLUSTER_") && text != "CLUSTER_NO_HANDOFF" {
             command.env_remove(&name);
         }
     }

@@ -1,4 +1,4 @@
-//! What a hook answers to a request.
+//! The answer of a hook to a request.
 
 use std::pin::Pin;
 
@@ -7,15 +7,15 @@ use serde_json::Value;
 
 use crate::types::refusal::Refusal;
 
-/// What a hook answers to a request: `ok()`, `reply(value)`, `deferred(future)`, or a refusal.
+/// The answer of a hook to a request: `ok()`, `reply(value)`, `deferred(future)`, or a refusal.
 /// The player gets `{ ok: … }` or `{ error: { code, message } }`.
 pub type Answer = Result<Reply, Refusal>;
 
-/// The good half of an [`Answer`].
+/// The success of an [`Answer`].
 pub enum Reply {
     /// The answer.
     Now(Value),
-    /// The answer, once this has it.
+    /// The answer, when this future is done.
     Later(Pin<Box<dyn Future<Output = Result<Value, Refusal>>>>),
 }
 
@@ -29,7 +29,8 @@ pub fn reply(value: impl Serialize) -> Answer {
     to_value(value).map(Reply::Now)
 }
 
-/// Answers when the future is done. It does not borrow the state, and other hooks run meanwhile.
+/// Answers `{ ok: … }` when the future is done. Other hooks run meanwhile; the future does not
+/// borrow the state.
 pub fn deferred<T: Serialize>(
     future: impl Future<Output = Result<T, Refusal>> + 'static,
 ) -> Answer {

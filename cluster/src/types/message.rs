@@ -12,7 +12,7 @@ pub trait Message: Sized + 'static {
     fn declare(types: &mut crate::types::typescript::Declarations) -> String;
 }
 
-/// The messages of a hook that has none: an enum without variants.
+/// The message type of a hook that has no messages: an enum without variants.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub enum Nothing {}
 
@@ -32,10 +32,10 @@ impl Message for () {
 
 /// Declares message types: enums and structs without generics, with their attributes.
 ///
-/// Each gets `Debug`, `Clone`, serde's `Serialize` and `Deserialize`, and a TypeScript declaration in
-/// `static/messages.d.ts`. The variant of an enum, in snake_case, is the name of an event; what it
-/// holds is the event's data. A field of a type that has no declaration, such as one of another crate,
-/// says how TypeScript sees it: `#[cfg_attr(debug_assertions, ts(type = "string"))]`.
+/// Each gets `Debug`, `Clone`, serde's `Serialize` and `Deserialize`, and a TypeScript declaration
+/// in `static/messages.d.ts`. The variant of an enum, in snake_case, is the name of an event; what
+/// it holds is the event's data. A field of a type that has no declaration, such as one of another
+/// crate, says how TypeScript sees it: `#[cfg_attr(debug_assertions, ts(type = "string"))]`.
 ///
 /// ```
 /// cluster::messages! {
@@ -100,7 +100,7 @@ macro_rules! __message {
     };
 }
 
-/// Fills in the associated types that a lobby or a room has no use for.
+/// Fills in the associated types that a lobby or a room does not use.
 ///
 /// ```
 /// # #[derive(Default)] struct MyLobby;

@@ -1,4 +1,4 @@
-//! What every part speaks of: players, refusals, answers, reasons, and how messages are written.
+//! Types that all parts share: players, refusals, answers, reasons, message types.
 
 mod answer;
 mod message;
@@ -14,7 +14,7 @@ pub use self::{
     answer::{Answer, Reply, deferred, ok, reply},
     message::{Message, Nothing},
     player::{Player, PlayerId, RoomId},
-    reason::{Exit, Leave},
+    reason::{Exit, LeaveReason},
     refusal::{Refusal, refuse},
 };
 pub(crate) use self::{

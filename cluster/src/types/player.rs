@@ -1,4 +1,4 @@
-//! Players and rooms, by their ids.
+//! Players, and ids of players and rooms.
 
 use std::fmt;
 
@@ -20,21 +20,22 @@ macro_rules! text_id {
 }
 
 text_id!(
-    /// Who a player is, for days: the subject of the token. Never a socket id.
+    /// A player's id: the subject of the token, the same for as long as the token is renewed. Never
+    /// a socket id.
     PlayerId
 );
 text_id!(
-    /// One room: one process, one session of play or work.
+    /// A room's id. One room is one process.
     RoomId
 );
 
-/// A registered person, the same in the lobby and in rooms.
+/// A registered player, the same in the lobby and in rooms.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(debug_assertions, derive(ts_rs::TS))]
 pub struct Player {
-    /// The same for as long as their token lives.
+    /// The same for as long as the token is renewed.
     pub id: PlayerId,
-    /// As the person typed it, checked by `on_register`. Show it as text, never as HTML.
+    /// As typed by the player and checked by `on_register`. Show it as text, never as HTML.
     pub name: String,
 }
 
@@ -50,7 +51,7 @@ impl AsRef<PlayerId> for Player {
     }
 }
 
-/// A player is the smallest party.
+/// A player alone is a party of one.
 impl AsRef<[Player]> for Player {
     fn as_ref(&self) -> &[Player] {
         std::slice::from_ref(self)

@@ -2,72 +2,94 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-/// Why a player left a room for good. On the wire its text, which is the reason that his page gets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Leave {
-    /// He asked to.
+/// Why a player left a room for good. On the wire `{ code, message? }`, as in `{ "code": "left" }`
+/// and `{ "code": "kicked", "message": "Please be kind." }`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "code", content = "message", rename_all = "snake_case")]
+pub enum LeaveReason {
+    /// The player asked to leave.
     Left,
-    /// His connection was lost, and he did not return within the grace that `on_disconnect` gave.
+    /// The connection was lost, and the player did not return within the grace period of
+    /// `on_disconnect`.
     Dropped,
-    /// He had a seat and never came to take it.
+    /// The player never came to take the seat.
     Expired,
     /// The room called `close()`.
     Finished,
-    /// The room was empty for too long, or the lobby closed it for this reason.
+    /// The room was empty for too long, or the lobby closed it with this message.
     Closed(String),
-    /// He is on his way to another room.
+    /// The player went to another room.
     Moved,
-    /// A reason of your own, given to `send_to_lobby`.
+    /// The room called `send_to_lobby` with this message.
     Sent(String),
-    /// Put out by the room or the lobby, with `kick` or `ban`, for this reason.
+    /// The room or the lobby called `kick` or `ban` with this message.
     Kicked(String),
+    /// The room's process died, or broke the protocol.
+    Crashed,
+    /// The room sent no heartbeat for too long and was killed.
+    Hung,
+    /// The room did not start.
+    NeverReady,
 }
 
-impl fmt::Display for Leave {
+impl fmt::Display for LeaveReason {
+    /// The message; without one, the code.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Leave::Left => "left",
-            Leave::Dropped => "dropped",
-            Leave::Expired => "expired",
-            Leave::Finished => "finished",
-            Leave::Moved => "moved",
-            Leave::Closed(reason) | Leave::Sent(reason) | Leave::Kicked(reason) => reason,
+            LeaveReason::Left => "left",
+            LeaveReason::Dropped => "dropped",
+            LeaveReason::Expired => "expired",
+            LeaveReason::Finished => "finished",
+            LeaveReason::Moved => "moved",
+            LeaveReason::Crashed => "crashed",
+            LeaveReason::Hung => "hung",
+            LeaveReason::NeverReady => "never_ready",
+            LeaveReason::Closed(message)
+            | LeaveReason::Sent(message)
+            | LeaveReason::Kicked(message) => message,
         })
-    }
-}
-
-impl Serialize for Leave {
-    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
     }
 }
 
 /// How a room ended; `on_room_exit` gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exit {
-    /// The room called `close()`. What it told the lobby before has arrived.
+    /// The room called `close()`. All that it sent with `tell_lobby` before has arrived.
     Finished,
-    /// It was empty for too long, or the lobby closed it.
+    /// The room was empty for too long, or the lobby closed it.
     Closed,
     /// The process died, or broke the protocol. The text is for the log.
     Crashed(String),
-    /// It gave no sign of life for too long and was killed.
+    /// The room sent no heartbeat for too long and was killed.
     Hung,
-    /// It did not become ready in time, or said why it cannot.
+    /// The room did not become ready in time, or refused to open. The text is for the log.
     NeverReady(String),
 }
 
 impl Exit {
-    /// The reason that the room's players are told.
-    pub fn reason(&self) -> &'static str {
+    /// The reason that players who were in the room are told.
+    pub(crate) fn leave_reason(&self) -> LeaveReason {
         match self {
+            Exit::Finished => LeaveReason::Finished,
+            Exit::Closed => LeaveReason::Closed("The room was closed.".to_owned()),
+            Exit::Crashed(_) => LeaveReason::Crashed,
+            Exit::Hung => LeaveReason::Hung,
+            Exit::NeverReady(_) => LeaveReason::NeverReady,
+        }
+    }
+}
+
+impl fmt::Display for Exit {
+    /// Completes the sentence "The room …", such as `crashed`, without the text for the log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Exit::Finished => "finished",
             Exit::Closed => "closed",
             Exit::Crashed(_) => "crashed",
             Exit::Hung => "hung",
-            Exit::NeverReady(_) => "never_ready",
-        }
+            Exit::NeverReady(_) => "was never ready",
+        })
     }
 }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::types::raw::short;
 
-/// Why a request was refused: a code that a program can match, and a text for people. On the wire
-/// `{ code, message }`.
+/// Why a request was refused: a code for programs and a message for players. On the wire `{ code,
+/// message }`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     code: Cow<'static, str>,
@@ -15,7 +15,8 @@ pub struct Refusal {
     message: Cow<'static, str>,
 }
 
-/// A refusal with a code, in snake_case, and a text of your own: `Err(refuse("not_host", "Only the host starts."))`.
+/// A refusal of your own, with a code in snake_case: `Err(refuse("not_host", "Only the host can
+/// start."))`.
 pub fn refuse(
     code: impl Into<Cow<'static, str>>,
     message: impl Into<Cow<'static, str>>,
@@ -43,13 +44,13 @@ refusals! {
     /// The name is empty, too long, or cannot be shown.
     BAD_NAME = "bad_name", "A name has 1 to 24 visible characters.";
     /// The token is forged, expired, or its login was ended.
-    BAD_TOKEN = "bad_token", "This token is not valid any more; register again.";
+    BAD_TOKEN = "bad_token", "Your login is no longer valid; please register again.";
     /// The ticket was used before, has expired, or never existed.
-    BAD_TICKET = "bad_ticket", "This ticket is not valid any more.";
+    BAD_TICKET = "bad_ticket", "This ticket is no longer valid; ask for a room again.";
     /// The same player has connected in another window.
     REPLACED = "replaced", "You are connected in another window.";
     /// A rate limit was exceeded.
-    TOO_FAST = "too_fast", "Too many at once; try again in a moment.";
+    TOO_FAST = "too_fast", "Too many requests; try again in a moment.";
     /// Too many wrong codes of private rooms.
     TOO_MANY_GUESSES = "too_many_guesses", "Too many wrong codes; try again in a minute.";
     /// The login of this connection was ended.
@@ -63,17 +64,17 @@ refusals! {
     /// The room is locked, or about to end.
     ROOM_LOCKED = "room_locked", "The room takes no more players.";
     /// The room ended while the player was on the way.
-    ROOM_GONE = "room_gone", "The room ended before you were in it.";
+    ROOM_GONE = "room_gone", "The room ended before you joined; try another one.";
     /// The limit of rooms of one player, or of one address, is reached.
     TOO_MANY_ROOMS = "too_many_rooms", "Room limit reached for you or your network.";
     /// More than 32 players are to join together.
     PARTY_TOO_LARGE = "party_too_large", "At most 32 players can join together.";
-    /// Too many reroutes that nobody asked for.
-    REROUTE_LOOP = "reroute_loop", "Sent from room to room again and again; stopped here.";
+    /// Too many server-initiated reroutes.
+    REROUTE_LOOP = "reroute_loop", "You were sent from room to room too often, so you stay here.";
     /// The lobby is stopping.
-    STOPPING = "stopping", "The server is stopping.";
+    STOPPING = "stopping", "The server is stopping; come back in a moment.";
     /// A hook panicked.
-    INTERNAL = "internal", "Something went wrong here.";
+    INTERNAL = "internal", "Something went wrong on the server; try again.";
 }
 
 impl Refusal {
@@ -82,7 +83,7 @@ impl Refusal {
         &self.code
     }
 
-    /// The text for people.
+    /// The message for players.
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -92,32 +93,32 @@ impl Refusal {
         refuse("unknown_event", format!("There is no event '{}'.", start_of(name, 40)))
     }
 
-    /// The data of a request cannot be read, and why.
+    /// The data of a request does not parse.
     pub(crate) fn bad_message(why: impl fmt::Display) -> Self {
         refuse("bad_message", format!("Malformed message: {}", start_of(&why.to_string(), 200)))
     }
 
-    /// A message has more bytes than are allowed.
+    /// A message is larger than allowed.
     pub(crate) fn too_large(most: u64) -> Self {
         refuse("too_large", format!("A message has at most {most} bytes."))
     }
 
-    /// No room can be opened, and why.
+    /// No room can be opened.
     pub(crate) fn no_room(why: impl fmt::Display) -> Self {
         refuse("no_room", format!("No room can be opened now: {why}"))
     }
 
-    /// Put out of the room or the lobby, for this reason.
+    /// Kicked from the room or the lobby, with this message.
     pub(crate) fn kicked(reason: &str) -> Self {
         refuse("kicked", short(reason))
     }
 
-    /// Put out, and not let in again, for this reason.
+    /// Kicked and not admitted again, with this message.
     pub(crate) fn banned(reason: &str) -> Self {
         refuse("banned", short(reason))
     }
 
-    /// The default of a hook refuses an event without its name: this adds it.
+    /// Adds the event's name, which the default of a hook does not know.
     pub(crate) fn named(self, event: &str) -> Self {
         if self == Refusal::unknown_event("") { Refusal::unknown_event(event) } else { self }
     }
@@ -131,7 +132,7 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// What a browser sent may be long, and is not sent back as a whole.
+/// Cuts text of a browser that is sent back.
 fn start_of(text: &str, chars: usize) -> String {
     text.chars().take(chars).collect()
 }

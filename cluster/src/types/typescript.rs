@@ -1,20 +1,20 @@
-//! Messages as TypeScript declarations. ts-rs makes them, for development builds alone.
+//! TypeScript declarations of message types, by ts-rs, in development builds alone.
 
 use std::collections::BTreeMap;
 
 use ts_rs::{Config, TS, TypeVisitor};
 
-/// Declarations by name: of the types that were added, and of all that these mention.
+/// Declarations by name, with those of all types that they mention.
 pub struct Declarations {
     config: Config,
     found: BTreeMap<String, String>,
-    /// A name that two types have, or one of a type of ours.
+    /// A name that two types have, or that is reserved.
     conflict: Option<String>,
 }
 
 impl Declarations {
     pub(crate) fn new() -> Self {
-        // Browsers read numbers as numbers, also large ones.
+        // JSON.parse reads large integers as numbers, too.
         let config = Config::new().with_large_int("number");
         Declarations { config, found: BTreeMap::new(), conflict: None }
     }
@@ -34,7 +34,7 @@ impl Declarations {
 
 impl TypeVisitor for Declarations {
     fn visit<T: TS + 'static + ?Sized>(&mut self) {
-        // Numbers, text, lists: these are declared already.
+        // TypeScript has numbers, strings and lists.
         if T::output_path().is_none() {
             return T::visit_generics(self);
         }

@@ -8,7 +8,7 @@ pub mod raw;
 
 /// For tests that exceed the default rate limits.
 pub const NO_RATE_LIMITS: [&str; 4] =
-    ["--events-per-second", "1000000", "--connects-per-second", "1000000"];
+    ["--events-per-second", "1000000", "--max-connects-per-second", "1000000"];
 
 /// The folder of the game's page.
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/game");

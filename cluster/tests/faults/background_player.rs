@@ -226,6 +226,10 @@ impl PlayerTask {
                 if welcome["you"] != self.you {
                     self.shared.fail(format!("{} is another player: {welcome}", self.you));
                 }
+                if self.shared.lobbies.load(Relaxed) != lobbies {
+                    // The lobby was restarted meanwhile: it is not known which one this is.
+                    continue;
+                }
                 let (id, returned) = (self.you["id"].clone(), welcome["returned"].clone());
                 let back = BackInLobby { id, returned, told, lobby: lobbies, at: Instant::now() };
                 let _ = self.shared.back.send(back);

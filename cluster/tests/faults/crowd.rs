@@ -34,7 +34,7 @@ async fn a_thousand_players_return_to_the_lobby_when_their_room_dies() {
     println!("{CROWD} in one room after {:.1?}", begun.elapsed());
     let killed = Instant::now();
     cluster.signal_room(&room, Signal::KILL).await;
-    let returned = json!({ "room": room, "reason": "crashed" });
+    let returned = json!({ "room": room, "reason": { "code": "crashed" } });
     let back = crowd.into_iter().map(async |(ann, mut client)| {
         client.end().await;
         // Jitter, as in the page.

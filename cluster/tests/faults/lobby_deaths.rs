@@ -106,7 +106,10 @@ async fn ctrl_c_in_a_terminal_reaches_the_lobby_and_the_rooms_are_drained() {
     let mut anns = ann.enter("create", json!({})).await;
     let room = cluster::testing::pid(&anns.ask("pid", json!({})).await.expect("its id"));
     terminal.write_all(b"\x03").expect("a terminal");
-    assert_eq!(anns.event("reroute").await, json!({ "to": "lobby", "reason": "closed" }));
+    assert_eq!(
+        anns.event("reroute").await,
+        json!({ "to": "lobby", "reason": { "code": "closed", "message": "The server is stopping." } })
+    );
     assert!(anns.end().await, "the room ends the connection in order");
     hear("interrupted; stopping");
     hear("on_dispose");

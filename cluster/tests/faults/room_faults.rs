@@ -138,7 +138,8 @@ async fn begin(test: &mut FaultTest) {
                     let mut client = ann.take(&reroute).await;
                     assert_eq!(client.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
                     client.emit("finish", json!({ "winner": "Ann" }));
-                    let returned = json!({ "room": seat["room"], "reason": "finished" });
+                    let returned =
+                        json!({ "room": seat["room"], "reason": { "code": "finished" } });
                     client.end().await;
                     assert_eq!(ann.back().await["returned"], returned);
                 }

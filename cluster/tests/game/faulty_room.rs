@@ -89,7 +89,7 @@ fn steal(say: &impl Fn(Value)) {
         say(json!({ "joined": { "seat": n } }));
         say(json!({ "dropped": { "seat": n } }));
         say(json!({ "send_on": { "seat": n, "room": "1" } }));
-        say(json!({ "left": { "seat": n, "reason": "stolen" } }));
+        say(json!({ "left": { "seat": n, "reason": { "code": "left" } } }));
     }
 }
 

@@ -303,7 +303,7 @@ impl Lobby for GameLobby {
         let how = match how {
             Arrival::New => "new".to_owned(),
             Arrival::Resumed => "resumed".to_owned(),
-            Arrival::Returned { reason, .. } => reason,
+            Arrival::Returned { reason, .. } => reason.to_string(),
         };
         self.note(format!("on_arrive {} {how}", player.name));
         // As the default does.
@@ -354,11 +354,7 @@ impl RoomManager<GameRoom> for GameLobby {
 
     fn on_room_exit(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<Options>, exit: Exit) {
         let winner = self.winners.remove(&room.id);
-        lobby.broadcast(News::Exited {
-            room: room.id.clone(),
-            how: exit.reason().to_owned(),
-            winner,
-        });
+        lobby.broadcast(News::Exited { room: room.id.clone(), how: exit.to_string(), winner });
     }
 }
 

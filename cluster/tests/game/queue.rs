@@ -17,7 +17,7 @@ use tracing::warn;
 /// The delay before the next attempt when no room can be opened.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// A lobby with a queue, or with one for each kind of game.
+/// A lobby with a queue, or one for each kind of game.
 pub trait Queued<R: Room>: RoomManager<R> {
     /// What players queue for: a mode, a map, a language. `()` if there is one queue.
     type Kind: Ord + Clone + 'static;
@@ -121,7 +121,7 @@ pub trait Queued<R: Room>: RoomManager<R> {
     }
 }
 
-/// How many players go to a room together.
+/// The number of players in a room.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
     /// The number of seats: as soon as this many wait, they join. At most 32.

@@ -8,8 +8,8 @@ use std::{
 };
 
 use cluster::{
-    Answer, Bytes, ComputeError, Job, Leave, Player, PlayerId, Refusal, Room, RoomContext, RoomId,
-    Timer, Work, deferred, ok, refuse, reply,
+    Answer, Bytes, ComputeError, Job, LeaveReason, Player, PlayerId, Refusal, Room, RoomContext,
+    RoomId, Timer, Work, deferred, ok, refuse, reply,
 };
 use rustix::process::{Signal, getpid, kill_process};
 use serde::Serialize;
@@ -301,7 +301,7 @@ impl Room for GameRoom {
         self.census.returns += 1;
     }
 
-    fn on_leave(&mut self, _: &RoomContext<Self>, player: &Player, why: Leave) {
+    fn on_leave(&mut self, _: &RoomContext<Self>, player: &Player, why: LeaveReason) {
         self.panic_in("on_leave", Some(player));
         *self.census.leaves.entry(why.to_string()).or_default() += 1;
         if !self.options.quiet {

@@ -4,8 +4,9 @@
 use std::{cell::RefCell, collections::HashMap, time::Duration};
 
 use cluster::{
-    Answer, Arrival, Bytes, Exit, Identity, Leave, Lobby, LobbyContext, Player, PlayerId, Refusal,
-    Registration, Room, RoomContext, RoomId, RoomInfo, RoomManager, deferred, ok, refuse, reply,
+    Answer, Arrival, Bytes, Exit, Identity, LeaveReason, Lobby, LobbyContext, Player, PlayerId,
+    Refusal, Registration, Room, RoomContext, RoomId, RoomInfo, RoomManager, deferred, ok, refuse,
+    reply,
 };
 use serde_json::{Value, json};
 
@@ -132,7 +133,7 @@ impl Room for Scripted {
         let _ = self.hook(room, "on_reconnect", &player.name);
     }
 
-    fn on_leave(&mut self, room: &RoomContext<Self>, player: &Player, why: Leave) {
+    fn on_leave(&mut self, room: &RoomContext<Self>, player: &Player, why: LeaveReason) {
         let _ = self.hook(room, "on_leave", &format!("{} {why:?}", player.name));
     }
 
@@ -282,7 +283,7 @@ pub fn exit_value(exit: Exit) -> Value {
     match exit {
         Exit::Crashed(what) => json!({ "crashed": what }),
         Exit::NeverReady(why) => json!({ "never_ready": why }),
-        other => json!(other.reason()),
+        other => json!(other.to_string()),
     }
 }
 

@@ -151,8 +151,14 @@ async fn a_wrong_client_address_header_lifts_no_limit() {
 
 #[tokio::test]
 async fn an_address_that_connects_too_often_is_refused_for_a_while() {
-    let flags =
-        ["--connects-per-second", "1", "--connects-per-second-per-address", "2", "--pool", "0"];
+    let flags = [
+        "--max-connects-per-second",
+        "1",
+        "--max-connects-per-second-per-address",
+        "2",
+        "--pool",
+        "0",
+    ];
     let cluster = start_game(&flags).await;
     let ann = cluster.player("Ann").await;
     let connect = async |auth: Value| Client::connect(&cluster.url, auth).await.err();
@@ -200,7 +206,7 @@ async fn the_room_limit_of_an_address_covers_all_its_players() {
 
 #[tokio::test]
 async fn code_attempts_from_one_address_are_counted_together() {
-    let cluster = start_game(&["--wrong-codes-per-minute", "2"]).await;
+    let cluster = start_game(&["--max-code-attempts-per-minute", "2"]).await;
     let mut refused = Vec::new();
     // Two attempts of each player; ten times two in all.
     for n in 0..12 {
@@ -253,7 +259,7 @@ async fn lobby_events_from_one_address_are_counted_together() {
 
 #[tokio::test]
 async fn an_address_that_never_stops_connecting_is_refused_for_a_while() {
-    let cluster = start_game(&["--connects-per-second-per-address", "1"]).await;
+    let cluster = start_game(&["--max-connects-per-second-per-address", "1"]).await;
     let mut statuses = Vec::new();
     for _ in 0..150 {
         statuses.push(asks(GUEST, &cluster.url, &[("Connection", "close")]).await.0);

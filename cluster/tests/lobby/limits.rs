@@ -53,7 +53,7 @@ async fn a_message_over_the_limit_is_refused_and_a_huge_one_ends_its_connection(
 
 #[tokio::test]
 async fn guessing_codes_is_stopped_even_after_a_correct_guess() {
-    let cluster = start_game(&["--wrong-codes-per-minute", "5"]).await;
+    let cluster = start_game(&["--max-code-attempts-per-minute", "5"]).await;
     let mut boss = cluster.player("Boss").await;
     let room = boss.ask("open", json!({ "private": true })).await.expect("a room");
     let code = boss.ask("about", json!({ "room": room })).await.expect("their room")["code"].take();
@@ -101,7 +101,7 @@ async fn reads_stop_while_a_client_does_not_read_and_it_is_disconnected() {
 
 #[tokio::test]
 async fn a_client_with_a_full_outbound_queue_is_disconnected_without_notice() {
-    let cluster = start_game(&["--max-unsent", "3"]).await;
+    let cluster = start_game(&["--max-outbound-packets", "3"]).await;
     for _ in 0..5 {
         let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
         client.event("joined").await;
@@ -149,7 +149,7 @@ async fn a_client_that_does_not_answer_pings_is_disconnected() {
 
 #[tokio::test]
 async fn a_client_that_overflows_its_event_queue_is_told_and_disconnected() {
-    let flags = ["--max-waiting", "100", "--events-per-second", "1000"];
+    let flags = ["--max-queued-events", "100", "--events-per-second", "1000"];
     let cluster = start_game(&flags).await;
     let mut ann = cluster.player("Ann").await;
     ann.lobby().emit("block", json!({ "ms": 3000 }));
@@ -198,7 +198,7 @@ async fn connections_never_use_up_the_open_files_of_rooms() {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_is_disconnected_when_its_queue_is_full() {
-    let cluster = start_game(&["--max-unsent", "10", "--ping-timeout", "1m"]).await;
+    let cluster = start_game(&["--max-outbound-packets", "10", "--ping-timeout", "1m"]).await;
     let mut anns = cluster.player("Ann").await.enter("create", json!({})).await;
     let room = anns.event("joined").await["room"].take();
     let mut bob = cluster.player("Bob").await;

@@ -127,7 +127,7 @@ async fn the_log_reports_how_many_lines_were_dropped() {
     });
     let find =
         |message: &str| log.lock().unwrap().iter().find(|line| line["message"] == message).cloned();
-    let said = "lines of this log are lost: it was not taken in time";
+    let said = "log lines were dropped: stdout did not take them in time";
     let lost = eventually("a word about it", || find(said)).await;
     assert!(lost["lines"].as_u64().is_some_and(|lines| lines > 100), "{lost}");
     assert!(find("lobby ready").is_some(), "the first lines are there");

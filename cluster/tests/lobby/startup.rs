@@ -48,6 +48,8 @@ fn a_bad_flag_or_variable_is_refused() {
     refuses(&["--max-message", "1023"], &[], "at least 1k");
     refuses(&["--pool", "18446744073709551615"], &[], "open files are too few");
     refuses(&["--ready-timeout", "5"], &[], "--ready-timeout");
+    refuses(&["--ready-timeout", "5"], &[], "time unit needed");
+    refuses(&["--ready-timeout", "0s"], &[], "more than zero");
     refuses(&["--public-url", "play.example.org"], &[], "https://play.example.org");
     refuses(&["--heartbeat", "5s"], &[], "at least twice");
     refuses(&[], &[("CLUSTER_PORT", "http")], "'http'");
@@ -71,7 +73,7 @@ fn an_invalid_key_file_is_refused() {
     let path = key.display().to_string();
     refuses(&["--port", "0", "--key-file", &path], &[], "9 bytes instead of 32");
     let nowhere = folder.path().join("missing/lobby.key").display().to_string();
-    refuses(&["--port", "0", "--key-file", &nowhere], &[], "missing/lobby.key is of no use");
+    refuses(&["--port", "0", "--key-file", &nowhere], &[], "missing/lobby.key: No such file");
     refuses(&["--port", "0", "--old-key-file", &path], &[], "9 bytes instead of 32");
 }
 

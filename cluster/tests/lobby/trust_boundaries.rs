@@ -131,7 +131,7 @@ async fn a_player_moving_to_a_room_that_dies_stays_or_returns_to_the_lobby() {
             (_, reroute) => {
                 assert!(Client::redeem(&ann.route(reroute)).await.is_err(), "nobody is there");
                 let returned = ann.back().await["returned"].take();
-                assert_eq!(returned, json!({ "room": there, "reason": "crashed" }));
+                assert_eq!(returned, json!({ "room": there, "reason": { "code": "crashed" } }));
                 assert_eq!(ann.ask("seat_of", json!({})).await, Ok(Value::Null));
                 client = ann.enter("join", json!({ "room": here })).await;
                 client.event("joined").await;

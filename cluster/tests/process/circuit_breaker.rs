@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::common::{start_game, start_game_with};
 
-const TRIPPED: &str = "too many rooms die at their start; starting none for a while";
+const TRIPPED: &str = "too many rooms failed to start; starting none for a while";
 
 fn opening(how: &str) -> Value {
     json!({ "options": { "opening": how } })
@@ -20,7 +20,8 @@ async fn dies(player: &mut TestPlayer) {
 /// The cooldown is longer than the test: on a busy machine three failed starts may take seconds.
 #[tokio::test]
 async fn repeated_failed_starts_open_the_circuit_breaker() {
-    let cluster = start_game(&["--failed-starts", "3", "--failed-starts-pause", "10m"]).await;
+    let cluster =
+        start_game(&["--start-failure-limit", "3", "--start-failure-cooldown", "10m"]).await;
     let mut ann = cluster.player("Ann").await;
     for _ in 0..3 {
         assert_eq!(cluster.count(TRIPPED), 0);
@@ -30,7 +31,7 @@ async fn repeated_failed_starts_open_the_circuit_breaker() {
     assert_eq!(answer["error"]["code"], "no_room");
     let text = answer["error"]["message"].as_str().expect("a text");
     assert!(
-        text.contains("too many have died at their start; try again in ") && text.ends_with(" s"),
+        text.contains("too many failed to start; try again in ") && text.ends_with(" s"),
         "{text}"
     );
     assert_eq!(cluster.logged(TRIPPED).await["level"], "ERROR");
@@ -40,7 +41,8 @@ async fn repeated_failed_starts_open_the_circuit_breaker() {
 /// A limit of one failed start, so that no earlier one can expire meanwhile.
 #[tokio::test]
 async fn after_the_cooldown_rooms_are_started_again() {
-    let cluster = start_game(&["--failed-starts", "1", "--failed-starts-pause", "2s"]).await;
+    let cluster =
+        start_game(&["--start-failure-limit", "1", "--start-failure-cooldown", "2s"]).await;
     let mut ann = cluster.player("Ann").await;
     dies(&mut ann).await;
     assert_eq!(cluster.logged(TRIPPED).await["level"], "ERROR");
@@ -51,7 +53,7 @@ async fn after_the_cooldown_rooms_are_started_again() {
 
 #[tokio::test]
 async fn warm_rooms_that_die_count_and_none_are_started_during_the_cooldown() {
-    let flags = ["--pool", "2", "--failed-starts", "4", "--failed-starts-pause", "60s"];
+    let flags = ["--pool", "2", "--start-failure-limit", "4", "--start-failure-cooldown", "60s"];
     let cluster = start_game_with(&flags, &[("FAULTY", "stillborn")]).await;
     cluster.logged(TRIPPED).await;
     let mut ann = cluster.player("Ann").await;
@@ -64,7 +66,14 @@ async fn warm_rooms_that_die_count_and_none_are_started_during_the_cooldown() {
 
 #[tokio::test]
 async fn refusals_and_closed_rooms_are_not_failed_starts() {
-    let flags = ["--failed-starts", "3", "--failed-starts-pause", "60s", "--stop-timeout", "300ms"];
+    let flags = [
+        "--start-failure-limit",
+        "3",
+        "--start-failure-cooldown",
+        "60s",
+        "--stop-timeout",
+        "300ms",
+    ];
     let cluster = start_game(&flags).await;
     let mut ann = cluster.player("Ann").await;
     for _ in 0..4 {
@@ -84,7 +93,7 @@ async fn refusals_and_closed_rooms_are_not_failed_starts() {
 
 #[tokio::test]
 async fn a_player_whose_rooms_die_stops_only_themselves() {
-    let flags = ["--failed-starts", "5", "--failed-starts-pause", "60s"];
+    let flags = ["--start-failure-limit", "5", "--start-failure-cooldown", "60s"];
     let cluster = start_game(&flags).await;
     let mut eve = cluster.player("Eve").await;
     let mut asked = opening("panic");

@@ -30,7 +30,7 @@ impl Story {
     async fn crashes(&mut self) -> String {
         let exited = json!({ "room": self.room, "how": "crashed", "winner": null });
         assert_eq!(self.boss.lobby().event("exited").await, exited);
-        let returned = json!({ "room": self.room, "reason": "crashed" });
+        let returned = json!({ "room": self.room, "reason": { "code": "crashed" } });
         assert_eq!(self.ann.back().await["returned"], returned);
         self.others_play().await;
         let line = self.cluster.logged("room crashed").await;
@@ -90,7 +90,7 @@ async fn a_room_that_misses_the_ready_timeout_is_killed_and_a_slow_one_is_not() 
     let mut ann = cluster.player("Ann").await;
     let late = json!({ "options": { "opening": { "late": { "ms": 3_000 } } } });
     assert_eq!(ann.ask("create", late).await, Err("no_room".into()));
-    assert_eq!(ann.lobby().event("exited").await["how"], "never_ready");
+    assert_eq!(ann.lobby().event("exited").await["how"], "was never ready");
     assert_eq!(cluster.count("room ready"), 0);
     let in_time = json!({ "options": { "opening": { "late": { "ms": 500 } } } });
     ann.enter("create", in_time).await;
@@ -133,7 +133,7 @@ async fn a_room_that_does_not_read_its_channel_is_killed_when_its_queue_is_full(
         let exited = json!({ "room": story.room, "how": "hung", "winner": null });
         assert_eq!(story.boss.lobby().event("exited").await, exited);
         story.cluster.logged("room hung and was killed").await;
-        assert_eq!(story.cluster.count("a room does not take a message"), 1, "said once");
+        assert_eq!(story.cluster.count("a room does not read its channel"), 1, "said once");
         story.others_play().await;
     }
 }
@@ -146,5 +146,5 @@ async fn a_room_that_reads_its_channel_receives_large_bursts() {
     let told = json!({ "room": room, "times": 100, "bytes": 60_000 });
     boss.ask("tell_much", told).await.expect("its room");
     ann.enter("join", json!({ "room": room })).await;
-    assert_eq!(cluster.count("a room does not take a message"), 0);
+    assert_eq!(cluster.count("a room does not read its channel"), 0);
 }

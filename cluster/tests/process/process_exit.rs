@@ -34,7 +34,7 @@ impl Story {
     /// Ann is disconnected, returns and is told why; seat and room are gone, and others can play.
     async fn ends(mut self, how: &str) {
         assert!(!self.client.end().await, "no room says that it dies");
-        let returned = json!({ "room": self.room, "reason": how });
+        let returned = json!({ "room": self.room, "reason": { "code": how } });
         assert_eq!(self.ann.back().await["returned"], returned);
         assert_eq!(self.ann.ask("seat_of", json!({})).await, Ok(Value::Null));
         let exited = json!({ "room": self.room, "how": how, "winner": null });
@@ -117,7 +117,7 @@ async fn opens(opening: &str, flags: &[&str]) -> (String, String) {
 #[tokio::test]
 async fn a_request_for_a_room_that_never_becomes_ready_is_refused() {
     let (code, how) = opens("never", &["--ready-timeout", "500ms"]).await;
-    assert_eq!((&*code, &*how), ("no_room", "never_ready"));
+    assert_eq!((&*code, &*how), ("no_room", "was never ready"));
 }
 
 #[tokio::test]

@@ -143,7 +143,10 @@ async fn a_graceful_shutdown_disconnects_everyone_and_leaves_no_process() {
         let mut boss = cluster.player("Boss").await;
         boss.ask("open", json!({})).await.expect("an empty room");
         cluster.signal(signal);
-        assert_eq!(client.event("reroute").await, json!({ "to": "lobby", "reason": "closed" }));
+        assert_eq!(
+            client.event("reroute").await,
+            json!({ "to": "lobby", "reason": { "code": "closed", "message": "The server is stopping." } })
+        );
         assert!(client.end().await);
         assert_eq!(cluster.ended().await.code(), Some(0));
         are_gone(&cluster.processes()).await;

@@ -104,7 +104,7 @@ fn in_the_log(hook: &str) -> &str {
 #[tokio::test]
 async fn by_setting_a_panic_ends_only_its_hook() {
     for hook in HOOKS {
-        let mut story = Story::begin(hook, &["--room-panic", "ends-hook"]).await;
+        let mut story = Story::begin(hook, &["--on-room-panic", "continue"]).await;
         let answer = story.provoke(hook).await;
         if let Some(answer) = answer {
             assert_eq!(answer["error"]["code"], "internal", "{hook}");
@@ -125,10 +125,10 @@ async fn a_panic_ends_the_room_and_players_are_told_why() {
     for hook in HOOKS {
         let mut story = Story::begin(hook, &[]).await;
         story.provoke(hook).await;
-        let reroute = json!({ "to": "lobby", "reason": "crashed" });
+        let reroute = json!({ "to": "lobby", "reason": { "code": "crashed" } });
         assert_eq!(story.anns.event("reroute").await, reroute, "{hook}");
         assert!(story.anns.end().await, "the room hangs up in order");
-        let returned = json!({ "room": story.room, "reason": "crashed" });
+        let returned = json!({ "room": story.room, "reason": { "code": "crashed" } });
         assert_eq!(story.ann.back().await["returned"], returned, "{hook}");
         let exited = json!({ "room": story.room, "how": "crashed", "winner": null });
         assert_eq!(story.boss.lobby().event("exited").await, exited);
@@ -140,7 +140,7 @@ async fn a_panic_ends_the_room_and_players_are_told_why() {
 
 #[tokio::test]
 async fn a_panic_in_on_dispose_is_a_crash_or_ignored_by_setting() {
-    for (flags, how) in [(&[][..], "crashed"), (&["--room-panic", "ends-hook"][..], "finished")] {
+    for (flags, how) in [(&[][..], "crashed"), (&["--on-room-panic", "continue"][..], "finished")] {
         let mut story = Story::begin("on_dispose", flags).await;
         story.anns.emit("finish", json!({ "winner": "Ann" }));
         assert_eq!(story.boss.lobby().event("exited").await["how"], how);

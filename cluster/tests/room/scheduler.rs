@@ -80,7 +80,7 @@ async fn a_queued_computation_can_be_cancelled() {
     assert_eq!(over(&mut room).await, (Value::Null, json!("the computation was cancelled")));
     assert!(!room.unheard().contains(&"part"), "it has not begun");
     room.ask("finish", json!({ "winner": "Ann" })).await.expect("finished");
-    assert_eq!(room.event("reroute").await["reason"], "finished");
+    assert_eq!(room.event("reroute").await["reason"], json!({ "code": "finished" }));
 }
 
 #[tokio::test]

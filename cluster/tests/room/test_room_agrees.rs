@@ -20,7 +20,7 @@ use crate::{
     game::scripted::{Act, DISPOSED, How, Plan, Plans, Scripted, Told, exit_value},
 };
 
-/// Scripts in a normal run, for each of the two settings of `--room-panic`.
+/// Scripts in a normal run, for each of the two settings of `--on-room-panic`.
 const SCRIPTS: u32 = 16;
 const PLAYERS: [&str; 3] = ["ANN", "BOB", "EVE"];
 /// Stands for the id of another room, and for one that does not exist.
@@ -82,12 +82,12 @@ struct Seen {
 
 #[test]
 fn the_test_room_and_a_real_room_agree() {
-    agree(RoomPanic::EndsRoom, "ends-room");
+    agree(RoomPanic::EndRoom, "end-room");
 }
 
 #[test]
 fn the_test_room_and_a_real_room_agree_when_a_panic_ends_only_its_hook() {
-    agree(RoomPanic::EndsHook, "ends-hook");
+    agree(RoomPanic::Continue, "continue");
 }
 
 #[test]
@@ -144,10 +144,10 @@ fn a_room_that_closes_while_it_opens_is_over_on_both() {
 /// Runs one script in the test room and in a real room. Returns the outcome of each step, equal in
 /// both.
 fn both(script: &Script) -> Vec<Seen> {
-    let played = in_the_test_room(script, RoomPanic::EndsRoom);
+    let played = in_the_test_room(script, RoomPanic::EndRoom);
     let runtime = Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        let mut real = Real::start("ends-room").await;
+        let mut real = Real::start("end-room").await;
         real.play(script, &played).await.expect("the same as in the test room");
     });
     played.into_iter().map(|(_, seen)| seen).collect()
@@ -362,7 +362,7 @@ struct Play<'a> {
 impl Real {
     async fn start(panic: &str) -> Real {
         let flags = [
-            "--room-panic",
+            "--on-room-panic",
             panic,
             "--stop-timeout",
             "60s",

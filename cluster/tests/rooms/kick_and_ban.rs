@@ -88,7 +88,7 @@ async fn a_player_kicked_during_a_transfer_is_in_neither_room() {
         ann.ask_until("about", about.clone(), |room| room["players"] == 0).await;
     }
     assert_eq!(ann.ask("seat_of", seated).await, Ok(Value::Null));
-    assert_eq!(bob.back().await["returned"]["reason"], "Enough.");
+    assert_eq!(bob.back().await["returned"]["reason"]["message"], "Enough.");
     assert_eq!(bob.ask("seat_of", json!({})).await, Ok(Value::Null));
 }
 
@@ -163,8 +163,9 @@ async fn a_closed_room_tells_its_players_the_reason() {
         .await
         .expect("any player may");
     cluster.logged("on_drain").await;
-    sent_away(&mut bobs, "maintenance").await;
-    assert_eq!(bob.back().await["returned"], json!({ "room": room, "reason": "maintenance" }));
+    sent_away(&mut bobs, "closed", "maintenance").await;
+    let reason = json!({ "code": "closed", "message": "maintenance" });
+    assert_eq!(bob.back().await["returned"], json!({ "room": room, "reason": reason }));
     cluster.logged("on_leave Bob maintenance").await;
     let missing = json!({ "room": "99", "reason": "x" });
     assert_eq!(ann.ask("close", missing).await, Err("no_such_room".into()));
@@ -239,7 +240,7 @@ async fn a_reason_of_any_length_harms_nobody() {
             (false, "send_me_away") => bobs.emit(event, json!({ "reason": long })),
             (false, _) => drop(anns.ask(event, out).await.expect("the room may")),
         }
-        let reason = bobs.event("reroute").await["reason"].take();
+        let reason = bobs.event("reroute").await["reason"]["message"].take();
         let reason = reason.as_str().expect("a text");
         assert!(!reason.is_empty() && long.starts_with(reason) && reason.len() <= 1024);
         bobs.end().await;

@@ -26,8 +26,11 @@ async fn a_player_who_leaves_returns_with_the_reason_left() {
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let (room, mut anns, bobs) = both_in(&mut ann, &mut bob, json!({})).await;
     bobs.leave().await;
-    assert_eq!(anns.event("player_left").await, json!({ "player": bob.you, "reason": "left" }));
-    assert_eq!(bob.back().await["returned"], json!({ "room": room, "reason": "left" }));
+    assert_eq!(
+        anns.event("player_left").await,
+        json!({ "player": bob.you, "reason": { "code": "left" } })
+    );
+    assert_eq!(bob.back().await["returned"], json!({ "room": room, "reason": { "code": "left" } }));
     bob.lobby.take().expect("in the lobby").leave().await;
     assert_eq!(bob.back().await["returned"], Value::Null, "told once");
 }
@@ -38,8 +41,14 @@ async fn a_disconnected_player_returns_with_the_reason_dropped() {
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let (room, mut anns, bobs) = both_in(&mut ann, &mut bob, json!({})).await;
     drop(bobs);
-    assert_eq!(anns.event("player_left").await, json!({ "player": bob.you, "reason": "dropped" }));
-    assert_eq!(bob.back().await["returned"], json!({ "room": room, "reason": "dropped" }));
+    assert_eq!(
+        anns.event("player_left").await,
+        json!({ "player": bob.you, "reason": { "code": "dropped" } })
+    );
+    assert_eq!(
+        bob.back().await["returned"],
+        json!({ "room": room, "reason": { "code": "dropped" } })
+    );
     assert_eq!(bob.ask("seat_of", json!({})).await, Ok(Value::Null));
 }
 
@@ -50,7 +59,10 @@ async fn within_the_grace_period_the_lobby_reroutes_a_returning_player() {
     let (room, mut anns, bobs) = both_in(&mut ann, &mut bob, json!({ "grace_ms": 60_000 })).await;
     drop(bobs);
     assert_eq!(anns.event("player_dropped").await, json!({ "player": bob.you }));
-    assert_eq!(bob.back().await["returned"], json!({ "room": room, "reason": "dropped" }));
+    assert_eq!(
+        bob.back().await["returned"],
+        json!({ "room": room, "reason": { "code": "dropped" } })
+    );
     let reroute = bob.rerouted().await;
     assert_eq!(reroute["room"], room);
     let mut bobs = bob.take(&reroute).await;
@@ -70,9 +82,12 @@ async fn after_the_grace_period_the_seat_is_free() {
     visitor.ask("watch_rooms", json!({})).await.expect("anyone may watch");
     drop(bobs);
     anns.event("player_dropped").await;
-    assert_eq!(anns.event("player_left").await, json!({ "player": bob.you, "reason": "dropped" }));
+    assert_eq!(
+        anns.event("player_left").await,
+        json!({ "player": bob.you, "reason": { "code": "dropped" } })
+    );
     while visitor.event("rooms").await[0]["players"] != 1 {}
-    assert_eq!(bob.back().await["returned"]["reason"], "dropped");
+    assert_eq!(bob.back().await["returned"]["reason"], json!({ "code": "dropped" }));
     assert_eq!(bob.ask("seat_of", json!({})).await, Ok(Value::Null));
 }
 
@@ -103,7 +118,10 @@ async fn a_player_rerouted_to_their_room_just_before_leaving_it_can_join() {
     let reroute = bob.rerouted().await;
     // The first window closes; the second has a valid ticket.
     bobs.leave().await;
-    assert_eq!(anns.event("player_left").await, json!({ "player": bob.you, "reason": "left" }));
+    assert_eq!(
+        anns.event("player_left").await,
+        json!({ "player": bob.you, "reason": { "code": "left" } })
+    );
     let mut again = bob.take(&reroute).await;
     again.event("joined").await;
     assert_eq!(anns.event("player_joined").await, json!({ "player": bob.you }));
@@ -117,10 +135,11 @@ async fn a_room_kicks_a_player_with_its_own_reason() {
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let (room, mut anns, mut bobs) = both_in(&mut ann, &mut bob, json!({})).await;
     bobs.emit("send_me_away", json!({ "reason": "won" }));
-    assert_eq!(bobs.event("reroute").await, json!({ "to": "lobby", "reason": "won" }));
+    let won = json!({ "code": "sent", "message": "won" });
+    assert_eq!(bobs.event("reroute").await, json!({ "to": "lobby", "reason": won }));
     assert!(bobs.end().await);
-    assert_eq!(anns.event("player_left").await, json!({ "player": bob.you, "reason": "won" }));
-    assert_eq!(bob.back().await["returned"], json!({ "room": room, "reason": "won" }));
+    assert_eq!(anns.event("player_left").await, json!({ "player": bob.you, "reason": won }));
+    assert_eq!(bob.back().await["returned"], json!({ "room": room, "reason": won }));
 }
 
 #[tokio::test]
@@ -132,9 +151,12 @@ async fn when_a_room_finishes_everyone_returns_and_the_lobby_has_the_outcome() {
     assert_eq!(anns.ask("finish", json!({ "winner": "Ann" })).await, Ok(json!({})));
     for (player, room_client) in [(&mut ann, &mut anns), (&mut bob, &mut bobs)] {
         let reroute = room_client.event("reroute").await;
-        assert_eq!(reroute, json!({ "to": "lobby", "reason": "finished" }));
+        assert_eq!(reroute, json!({ "to": "lobby", "reason": { "code": "finished" } }));
         assert!(room_client.end().await);
-        assert_eq!(player.back().await["returned"], json!({ "room": room, "reason": "finished" }));
+        assert_eq!(
+            player.back().await["returned"],
+            json!({ "room": room, "reason": { "code": "finished" } })
+        );
     }
     let exited = json!({ "room": room, "how": "finished", "winner": "Ann" });
     assert_eq!(boss.lobby().event("exited").await, exited);
@@ -151,7 +173,10 @@ async fn a_draining_room_keeps_its_players_until_the_deadline() {
     boss.ask("close", json!({ "room": room })).await.expect("its room");
     assert_eq!(boss.ask("join", json!({ "room": room })).await, Err("room_locked".into()));
     assert_eq!(anns.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)), "still open");
-    assert_eq!(anns.event("reroute").await, json!({ "to": "lobby", "reason": "closed" }));
+    assert_eq!(
+        anns.event("reroute").await,
+        json!({ "to": "lobby", "reason": { "code": "closed", "message": "closed" } })
+    );
     let exited = json!({ "room": room, "how": "closed", "winner": null });
     assert_eq!(boss.lobby().event("exited").await, exited);
 }

@@ -43,7 +43,7 @@ async fn two_players_see_each_other_come_and_go() {
     assert_eq!(joined["players"], json!([ann.you, bob.you]), "in the order of joining");
     assert_eq!(anns.event("player_joined").await, json!({ "player": bob.you }));
     bobs.leave().await;
-    let left = json!({ "player": bob.you, "reason": "left" });
+    let left = json!({ "player": bob.you, "reason": { "code": "left" } });
     assert_eq!(anns.event("player_left").await, left);
     assert!(anns.unheard().iter().all(|name| *name == "told"), "{:?}", anns.unheard());
 }

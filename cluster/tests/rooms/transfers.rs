@@ -75,7 +75,7 @@ async fn a_room_transfers_a_player_to_another() {
     let mut after = Client::redeem(&story.ann.route(reroute)).await.expect("a good ticket");
     let joined = after.event("joined").await;
     assert_eq!((&joined["room"], &joined["players"]), (&story.there, &json!([story.ann.you])));
-    let left = json!({ "player": story.ann.you, "reason": "moved" });
+    let left = json!({ "player": story.ann.you, "reason": { "code": "moved" } });
     assert_eq!(story.bobs.event("player_left").await, left);
     assert_eq!(story.seat().await, story.there);
     // And back again, rerouted by the lobby.
@@ -85,7 +85,11 @@ async fn a_room_transfers_a_player_to_another() {
     assert_eq!(again.event("joined").await["room"], story.here);
     again.leave().await;
     let returned = story.ann.back().await["returned"].take();
-    assert_eq!(returned, json!({ "room": story.here, "reason": "left" }), "moves are no news");
+    assert_eq!(
+        returned,
+        json!({ "room": story.here, "reason": { "code": "left" } }),
+        "moves are no news"
+    );
 }
 
 #[tokio::test]
@@ -250,7 +254,7 @@ async fn a_redirect_loop_between_rooms_is_stopped() {
         boss.ask_until("about", about, |room| room["players"] == json!(count)).await;
     }
     room.leave().await;
-    assert_eq!(ann.back().await["returned"]["reason"], "left");
+    assert_eq!(ann.back().await["returned"]["reason"], json!({ "code": "left" }));
     let lobby = ann.ask("seat_of", json!({})).await;
     assert_eq!(lobby, Ok(Value::Null), "no seat is left");
 }
@@ -278,7 +282,7 @@ async fn joining_in_another_window_replaces_the_first() {
     assert_eq!(after.event("joined").await["room"], story.there);
     let refused = story.anns.event("refused").await;
     assert_eq!((&refused["event"], &refused["code"]), (&json!("connect"), &json!("replaced")));
-    let left = json!({ "player": story.ann.you, "reason": "moved" });
+    let left = json!({ "player": story.ann.you, "reason": { "code": "moved" } });
     assert_eq!(story.bobs.event("player_left").await, left);
     assert_eq!(story.seat().await, story.there);
 }
@@ -332,7 +336,7 @@ async fn an_absent_player_is_transferred_when_they_return() {
     let there = cluster.player("Boss").await.ask("open", json!({})).await.expect("a room");
     let send = json!({ "room": there, "player": bob.you["id"] });
     anns.ask("send_to_room", send).await.expect("tried");
-    let left = json!({ "player": bob.you, "reason": "moved" });
+    let left = json!({ "player": bob.you, "reason": { "code": "moved" } });
     assert_eq!(anns.event("player_left").await, left);
     bob.back().await;
     let reroute = bob.rerouted().await;

@@ -143,7 +143,7 @@ async fn a_handed_off_connection_is_for_one_request() {
     let (id, mut anns) = room(&cluster).await;
     let plain = line(&id) + "Host: localhost\r\n\r\n";
     let answers = Raw::ask(&cluster.url, &(plain + PAGE)).await;
-    assert_eq!(status(&answers), 400, "a room speaks websocket: {answers}");
+    assert_eq!(status(&answers), 400, "rooms accept websockets only: {answers}");
     assert_eq!(answers.matches("HTTP/1.1").count(), 1, "{answers}");
     assert!(answers.to_lowercase().contains("connection: close"), "{answers}");
 

@@ -16,7 +16,7 @@ const PAGE: &str = "GET /dev HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// Starts the game with handoff, also where all other tests are relayed.
 pub async fn handing_off(flags: &[&str]) -> TestLobby {
-    start_game_with(flags, &[("CLUSTER_RELAY", "")]).await
+    start_game_with(flags, &[("CLUSTER_NO_HANDOFF", "")]).await
 }
 
 /// The request for the room's websocket.
@@ -35,7 +35,7 @@ pub async fn counts(mut cluster: TestLobby) -> (u64, u64) {
 
 #[tokio::test]
 async fn relayed_messages_arrive_whole_and_in_order_both_ways() {
-    let flags = [&["--relay", "--stop-timeout", "100ms"], &NO_RATE_LIMITS[..]].concat();
+    let flags = [&["--no-handoff", "--stop-timeout", "100ms"], &NO_RATE_LIMITS[..]].concat();
     let cluster = start_game(&flags).await;
     let mut anns = cluster.player("Ann").await.enter("create", json!({})).await;
     for n in 0..900 {
@@ -66,7 +66,7 @@ async fn a_connection_already_served_by_the_lobby_is_relayed() {
 
 #[tokio::test]
 async fn invalid_upgrades_are_refused_and_the_connection_stays_open() {
-    let cluster = start_game(&["--relay"]).await;
+    let cluster = start_game(&["--no-handoff"]).await;
     let room = open_room(&cluster).await;
     let mut raw = Raw::connect(&cluster.url).await;
     let nowhere = upgrade(&json!("999"));
@@ -85,22 +85,28 @@ async fn invalid_upgrades_are_refused_and_the_connection_stays_open() {
 
 #[tokio::test]
 async fn a_relayed_connection_ends_with_its_room_and_with_its_client() {
-    let cluster = start_game(&["--relay"]).await;
+    let cluster = start_game(&["--no-handoff"]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut anns = ann.enter("create", json!({})).await;
     let room = &anns.event("joined").await["room"];
     let bobs = bob.enter("join", json!({ "room": room })).await;
     anns.event("player_joined").await;
     drop(bobs);
-    assert_eq!(anns.event("player_left").await, json!({ "player": bob.you, "reason": "dropped" }));
+    assert_eq!(
+        anns.event("player_left").await,
+        json!({ "player": bob.you, "reason": { "code": "dropped" } })
+    );
     kill_process(cluster.process_of(room).await, Signal::KILL).expect("it runs");
     anns.end().await;
-    assert_eq!(ann.back().await["returned"], json!({ "room": room, "reason": "crashed" }));
+    assert_eq!(
+        ann.back().await["returned"],
+        json!({ "room": room, "reason": { "code": "crashed" } })
+    );
 }
 
 #[tokio::test]
 async fn an_upgrade_request_with_a_body_is_refused() {
-    let cluster = start_game(&["--relay"]).await;
+    let cluster = start_game(&["--no-handoff"]).await;
     let room = open_room(&cluster).await;
     for body in ["Content-Length: 1", "Transfer-Encoding: chunked"] {
         let mut raw = Raw::connect(&cluster.url).await;
@@ -111,7 +117,7 @@ async fn an_upgrade_request_with_a_body_is_refused() {
 
 #[tokio::test]
 async fn a_hung_room_is_reported_to_the_client_as_bad_gateway() {
-    let cluster = start_game(&["--relay"]).await;
+    let cluster = start_game(&["--no-handoff"]).await;
     let room = open_room(&cluster).await;
     kill_process(cluster.process_of(&room).await, Signal::STOP).expect("it runs");
     let mut raw = Raw::connect(&cluster.url).await;
@@ -153,7 +159,7 @@ async fn a_room_that_does_not_read_does_not_keep_a_closed_connection() {
 
 /// A cluster whose rooms answer clients in this faulty way.
 async fn faulty(how: &str) -> TestLobby {
-    start_game_with(&["--relay", "--pool", "0"], &[("FAULTY", how)]).await
+    start_game_with(&["--no-handoff", "--pool", "0"], &[("FAULTY", how)]).await
 }
 
 async fn open_room(cluster: &TestLobby) -> Value {

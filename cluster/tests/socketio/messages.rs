@@ -34,7 +34,7 @@ async fn the_last_events_of_a_leaving_player_arrive_despite_heavy_outbound_traff
         (0..500).for_each(|n| anns.emit("echo", json!({ "n": n })));
         (0..100).for_each(|n| bobs.emit("log", json!({ "n": round * 100 + n })));
         bobs.leave().await;
-        assert_eq!(anns.event("player_left").await["reason"], "left");
+        assert_eq!(anns.event("player_left").await["reason"], json!({ "code": "left" }));
         anns.ask("later", json!({ "n": 0 })).await.expect("still there");
     }
     let logged = anns.ask("logged", json!({})).await.expect("the numbers");

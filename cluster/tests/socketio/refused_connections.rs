@@ -25,7 +25,7 @@ async fn refused(cluster: &TestLobby, said: &str, ticket: &Value) -> u16 {
 #[tokio::test]
 async fn a_refused_websocket_is_closed() {
     let text_frame = "\u{1}\u{0}";
-    for flags in [&[][..], &["--relay"]] {
+    for flags in [&[][..], &["--no-handoff"]] {
         let cluster = start_game(flags).await;
         let mut ann = cluster.player("Ann").await;
         let seat = ann.seat("create", json!({})).await;

@@ -1,5 +1,5 @@
-//! The kinds of rooms of a lobby. What is generic over the room's type ends here: the event loop and
-//! the registry know a kind by its name.
+//! The registered kinds of rooms. Type erasure: the event loop and the registry of rooms know a
+//! kind by its name and are not generic over the room's type.
 
 use std::any::TypeId;
 
@@ -21,12 +21,12 @@ pub(crate) struct Kind<L> {
     pub room: TypeId,
     pub pick: fn(&mut L, &LobbyContext<L>, &Player) -> Result<RoomId, Refusal>,
     pub on_room_ready: fn(&mut L, &LobbyContext<L>, AnyRoom),
-    /// Fails if the room sent what is no message of its kind.
+    /// Fails if the message cannot be parsed as one of this kind's.
     pub on_room_message: fn(&mut L, &LobbyContext<L>, AnyRoom, &RawValue) -> anyhow::Result<()>,
     pub on_room_exit: fn(&mut L, &LobbyContext<L>, AnyRoom, Exit),
-    /// How a room process plays this kind.
+    /// How a room's process runs this kind.
     pub process: process::Kind,
-    /// The TypeScript types of its requests, its events and its options.
+    /// Declares its requests, events and options as TypeScript types; returns their names.
     #[cfg(debug_assertions)]
     pub declare: fn(&mut crate::types::typescript::Declarations) -> [String; 3],
 }
@@ -40,22 +40,14 @@ impl<L: Lobby> Kind<L> {
             name,
             room: TypeId::of::<R>(),
             pick: L::pick,
-            on_room_ready: |lobby, context, room| {
-                if let Some(room) = room.typed() {
-                    lobby.on_room_ready(context, &room);
-                }
-            },
+            on_room_ready: |lobby, context, room| lobby.on_room_ready(context, &room.typed()),
             on_room_message: |lobby, context, room, message| {
                 let message = from_raw(message)?;
-                if let Some(room) = room.typed() {
-                    lobby.on_room_message(context, &room, message);
-                }
+                lobby.on_room_message(context, &room.typed(), message);
                 Ok(())
             },
             on_room_exit: |lobby, context, room, exit| {
-                if let Some(room) = room.typed() {
-                    lobby.on_room_exit(context, &room, exit);
-                }
+                lobby.on_room_exit(context, &room.typed(), exit);
             },
             process: process::Kind::of::<R>(name),
             #[cfg(debug_assertions)]

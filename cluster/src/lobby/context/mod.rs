@@ -1,10 +1,13 @@
-//! The lobby's context: what its hooks can do besides changing their own state. What they do with rooms
-//! is in `rooms.rs`.
+//! The lobby's context: what its hooks can do besides changing their own state. `rooms.rs` has what
+//! they do with rooms.
 
 pub(crate) mod kinds;
 mod rooms;
 
-use std::{cell::RefCell, ops::Deref};
+use std::{cell::RefCell, ops::Deref, sync::Arc};
+
+use serde::Serialize;
+use tracing::error;
 
 use crate::{
     auth::token::Tokens,
@@ -12,15 +15,15 @@ use crate::{
     lobby::{context::kinds::Kind, hooks::Lobby, sessions::Sessions},
     rooms::{Rooms, code_attempts::CodeAttempts},
     runtime::scheduler::Scheduler,
-    socketio::events,
-    types::{PlayerId, Refusal, short},
+    socketio::{connection::Conn, events},
+    types::{LeaveReason, PlayerId, Refusal, short},
 };
 
 /// The handle that every hook of the lobby gets.
 pub struct LobbyContext<L> {
     pub(crate) kinds: Vec<Kind<L>>,
     pub(crate) settings: Settings,
-    pub(crate) tokens: std::sync::Arc<Tokens>,
+    pub(crate) tokens: Arc<Tokens>,
     pub(crate) rooms: RefCell<Rooms>,
     pub(crate) sessions: RefCell<Sessions>,
     pub(crate) code_attempts: RefCell<CodeAttempts>,
@@ -33,62 +36,55 @@ impl<L: Lobby> LobbyContext<L> {
         &self.settings
     }
 
-    /// A kind that is registered: rooms are of no other.
+    /// The kind of a room that exists: it is a registered one.
     pub(crate) fn kind(&self, name: &str) -> &Kind<L> {
         let kind = self.kinds.iter().find(|kind| kind.name == name);
         kind.expect("rooms are of a registered kind")
     }
 
-    /// Whether a player is in the lobby.
+    /// Whether a player is connected to the lobby.
     pub fn is_here(&self, player: impl AsRef<PlayerId>) -> bool {
         self.sessions.borrow().is_present(player.as_ref())
     }
 
-    /// Puts a player out of his room, or out of the lobby: his page shows the reason. From the lobby it
-    /// does not come back by itself; he may reload it.
+    /// Removes a player from their room, or disconnects them from the lobby. Their page shows the
+    /// reason. A page that is disconnected from the lobby does not reconnect until it is reloaded.
     pub fn kick(&self, player: impl AsRef<PlayerId>, reason: &str) {
-        self.put_out(player.as_ref(), reason, Refusal::kicked(reason));
+        self.expel(player.as_ref(), reason, &Refusal::kicked(reason));
     }
 
-    /// Puts a player out, and does not let him in again, until the lobby restarts. A person who
-    /// registers anew is somebody else, unless your `on_register` knows better.
+    /// Kicks a player and refuses them until the lobby restarts. The ban holds for their id: a
+    /// person who registers again has another id, unless your `on_register` returns the same one.
     pub fn ban(&self, player: impl AsRef<PlayerId>, reason: &str) {
         let player = player.as_ref();
-        self.sessions.borrow_mut().ban(player.clone(), short(reason));
-        self.put_out(player, reason, Refusal::banned(reason));
+        self.sessions.borrow_mut().banned.insert(player.clone(), short(reason));
+        self.expel(player, reason, &Refusal::banned(reason));
     }
 
-    /// Lets a player in again.
+    /// Lifts a ban.
     pub fn unban(&self, player: impl AsRef<PlayerId>) {
-        self.sessions.borrow_mut().unban(player.as_ref());
+        self.sessions.borrow_mut().banned.remove(player.as_ref());
     }
 
-    fn put_out(&self, player: &PlayerId, reason: &str, refusal: Refusal) {
-        self.rooms.borrow_mut().release(player, Some(reason));
+    fn expel(&self, player: &PlayerId, reason: &str, refusal: &Refusal) {
+        self.rooms.borrow_mut().release(player, &LeaveReason::Kicked(short(reason)));
         if let Some(conn) = self.sessions.borrow().conn_of(player) {
-            conn.dismiss(&refusal);
+            conn.dismiss(refusal);
         }
     }
 
-    /// Sends an event to a player, if he is in the lobby. A browser that does not read counts as gone
-    /// (`--max-unsent`).
+    /// Sends an event to a player who is in the lobby; does nothing for one who is not. A client
+    /// that does not read is disconnected when its queue is full (`--max-outbound-packets`).
     pub fn send(&self, to: impl AsRef<PlayerId>, event: L::Event) {
-        if let (Some(conn), Some(event)) =
-            (self.sessions.borrow().conn_of(to.as_ref()), encode(&event))
-        {
-            // One who cannot be reached is gone, and the loop hears of it.
-            let _ = conn.emit(&event);
+        if let Some(conn) = self.sessions.borrow().conn_of(to.as_ref()) {
+            emit(&event, [&conn]);
         }
     }
 
-    /// Sends an event to everyone who is in the lobby, registered or not. Those who are in rooms, or on the
-    /// way from there, do not hear it.
+    /// Sends an event to everyone in the lobby, registered or not. Players in rooms, or on the way
+    /// to or from one, do not get it.
     pub fn broadcast(&self, event: L::Event) {
-        if let Some(event) = encode(&event) {
-            for conn in self.sessions.borrow().everyone() {
-                let _ = conn.emit(&event);
-            }
-        }
+        emit(&event, self.sessions.borrow().all().map(|session| &session.conn));
     }
 }
 
@@ -101,7 +97,13 @@ impl<L: Lobby> Deref for LobbyContext<L> {
     }
 }
 
-fn encode(event: &impl serde::Serialize) -> Option<events::Encoded> {
-    let encoded = events::encode(event);
-    encoded.inspect_err(|error| tracing::error!(%error, "an event was not sent")).ok()
+fn emit<'a>(event: &impl Serialize, to: impl IntoIterator<Item = &'a Conn>) {
+    let event = match events::encode(event) {
+        Ok(event) => event,
+        Err(error) => return error!(%error, "an event was not sent"),
+    };
+    for conn in to {
+        // A connection that fails is closed, and the loop is told.
+        let _ = conn.emit(&event);
+    }
 }

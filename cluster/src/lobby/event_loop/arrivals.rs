@@ -1,15 +1,16 @@
-//! How sessions come into the lobby, become players, and leave it.
+//! How a session begins and ends: connect, register or present a token, arrive, log out,
+//! disconnect.
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{json, value::RawValue};
 use tracing::{error, info};
 
 use crate::{
     auth::token::Login,
     lobby::{
-        event_loop::{Auth, LobbyLoop, requests::form},
+        event_loop::{Auth, EventHandler, requests::parse},
         hooks::{Arrival, Identity, Lobby, Registration},
     },
     runtime::{clock, scheduler::contained_future},
@@ -17,69 +18,94 @@ use crate::{
         connection::{Conn, Responder},
         packet::ConnId,
     },
-    types::{Player, Refusal, RoomId},
+    types::{Player, Refusal},
 };
 
-/// Of the wire contract, told in `welcome`.
+/// The version of the wire contract, sent in `welcome`.
 const WIRE_VERSION: u32 = 1;
-/// How long a player who is back waits to hear why: a dying room's verdict is on its way.
-const VERDICT: Duration = Duration::from_millis(250);
+/// How long a returning player waits for the exit of their room to be reported.
+const EXIT_WAIT: Duration = Duration::from_millis(250);
 
-impl<L: Lobby> LobbyLoop<L> {
-    /// A browser has connected.
-    pub(super) fn come(&mut self, conn: Conn, auth: Auth) {
-        self.cluster.sessions.borrow_mut().add(conn.clone());
+/// The first event of a connection.
+#[derive(Default, Serialize)]
+struct Welcome {
+    version: u32,
+    you: Option<Player>,
+    /// A new token, to be used from now on.
+    token: Option<String>,
+    /// The room that the player returns from, and why they left it.
+    returned: Option<serde_json::Value>,
+    /// Why the token that the browser sent is refused.
+    refused: Option<Refusal>,
+}
+
+impl Welcome {
+    fn send(self, conn: &Conn) {
+        let _ = conn.tell("welcome", &json!(Welcome { version: WIRE_VERSION, ..self }));
+    }
+}
+
+impl<L: Lobby> EventHandler<'_, L> {
+    pub(super) fn connected(&mut self, conn: Conn, auth: Auth) {
+        self.context.sessions.borrow_mut().add(conn.clone());
         match auth {
-            Ok(None) => welcome(&conn, None, None, Ok(None)),
-            Err(refusal) => welcome(&conn, None, None, Err(&refusal)),
-            // Looked up here, where logouts are one after the other with all else.
-            Ok(Some(login)) if self.logouts.contains(&login.sid) => {
-                self.cluster.tokens.wrong.add();
-                welcome(&conn, None, None, Err(&Refusal::BAD_TOKEN));
-            }
-            Ok(Some(login)) => {
-                let player = login.player.clone();
-                if let Err(refusal) = self.cluster.sessions.borrow().admit(&player.id) {
-                    return conn.dismiss(&refusal);
-                }
-                self.enter(conn.id, login);
-                // His room may have died a moment ago: its verdict is the true reason for his return.
-                let mut sessions = self.cluster.sessions.borrow_mut();
-                let away = self.cluster.rooms.borrow().is_away(&player.id);
-                if away && !sessions.has_exit_notice(&player.id) {
-                    sessions.wait(conn.id, clock::now() + VERDICT);
-                } else {
-                    drop(sessions);
-                    self.arrive(conn.id, &player);
-                }
-            }
+            Ok(None) => Welcome::default().send(&conn),
+            Ok(Some(login)) => self.resume(&conn, login),
+            Err(refusal) => Welcome { refused: Some(refusal), ..Welcome::default() }.send(&conn),
         }
     }
 
-    /// The connection is this player's from now on. His newest one wins.
-    pub(super) fn enter(&mut self, conn: ConnId, login: Login) {
+    /// A player connects with a valid token.
+    fn resume(&mut self, conn: &Conn, login: Login) {
+        let player = login.player.id.clone();
+        // Checked here and not with the token: logouts are handled by this loop, and none can come
+        // between this check and what follows.
+        if self.context.sessions.borrow().logouts.contains(&login.sid) {
+            self.context.tokens.wrong.add();
+            let refused = Some(Refusal::BAD_TOKEN);
+            return Welcome { refused, ..Welcome::default() }.send(conn);
+        }
+        if let Err(refusal) = self.context.sessions.borrow().admit(&player) {
+            return conn.dismiss(&refusal);
+        }
+        self.enter(conn.id, login);
+        // Ordering: a room that crashes loses its connections before its exit is reported, so its
+        // players are back first. They wait for the report, so that `welcome` has the reason.
+        let is_away = self.context.rooms.borrow().is_away(&player);
+        if is_away && !self.context.sessions.borrow().has_exit_notice(&player) {
+            let (conn, wait) = (conn.id, clock::sleep_until(clock::now() + EXIT_WAIT));
+            self.context.scheduler.spawn(wait, move |lobby, context, ()| {
+                EventHandler { lobby, context }.arrive(conn);
+            });
+        } else {
+            self.arrive(conn.id);
+        }
+    }
+
+    /// Makes a connection this player's, and closes the one that they had before.
+    fn enter(&mut self, conn: ConnId, login: Login) {
         let player = login.player.clone();
-        let replaced = self.cluster.sessions.borrow_mut().enter(conn, login);
+        let replaced = self.context.sessions.borrow_mut().enter(conn, login);
         if let Some((old, had_arrived)) = replaced {
             old.dismiss(&Refusal::REPLACED);
             if had_arrived {
-                self.hook("on_leave", |lobby, cluster| lobby.on_leave(cluster, &player));
+                self.hook("on_leave", |lobby, context| lobby.on_leave(context, &player));
             }
         }
     }
 
-    /// A player who was known already is in the lobby.
-    pub(super) fn arrive(&mut self, conn: ConnId, player: &Player) {
-        let mut sessions = self.cluster.sessions.borrow_mut();
-        let returned = sessions.take_exit_notice(&player.id);
-        let token = sessions.take_token(conn);
-        if let Some(conn) = sessions.conn(conn) {
-            welcome(&conn, Some(player), returned.as_ref(), Ok(token));
-        }
-        drop(sessions);
-        let how = match returned {
+    /// Lets the player of a pending session into the lobby, and handles what they asked meanwhile.
+    /// Does nothing if they have arrived already.
+    pub(super) fn arrive(&mut self, conn: ConnId) {
+        let arrived = self.context.sessions.borrow_mut().arrive(conn);
+        let Some((conn, Login { player, token, .. }, queued)) = arrived else { return };
+        let notice = self.context.sessions.borrow_mut().take_exit_notice(&player.id);
+        let returned =
+            notice.as_ref().map(|(room, reason)| json!({ "room": room, "reason": reason }));
+        Welcome { you: Some(player.clone()), token, returned, ..Welcome::default() }.send(&conn);
+        let how = match notice {
             Some((room, reason)) => {
-                info!(player = %player.name, id = %player.id, %room, reason, "back in the lobby");
+                info!(player = %player.name, id = %player.id, %room, %reason, "back in the lobby");
                 Arrival::Returned { room, reason }
             }
             None => {
@@ -87,87 +113,80 @@ impl<L: Lobby> LobbyLoop<L> {
                 Arrival::Resumed
             }
         };
-        self.hook("on_arrive", |lobby, cluster| lobby.on_arrive(cluster, player, how));
+        self.hook("on_arrive", |lobby, context| lobby.on_arrive(context, &player, how));
+        queued.into_iter().for_each(|message| self.handle_message(conn.id, message));
     }
 
-    /// The verdict is here, or does not come in time.
-    pub(super) fn stop_waiting(&mut self, conn: ConnId) {
-        let waited = self.cluster.sessions.borrow_mut().stop_waiting(conn);
-        if let Some((player, messages)) = waited {
-            self.arrive(conn, &player);
-            messages.into_iter().for_each(|message| self.says(conn, message));
-        }
-    }
-
-    /// A browser has disconnected.
-    pub(super) fn gone(&mut self, conn: ConnId) {
-        let player = self.cluster.sessions.borrow_mut().remove(conn);
+    pub(super) fn disconnected(&mut self, conn: ConnId) {
+        let player = self.context.sessions.borrow_mut().remove(conn);
         if let Some(player) = player {
             info!(player = %player.name, id = %player.id, "left the lobby");
-            self.hook("on_leave", |lobby, cluster| lobby.on_leave(cluster, &player));
+            self.hook("on_leave", |lobby, context| lobby.on_leave(context, &player));
         }
     }
 
-    /// Somebody wants to be a player.
-    pub(super) fn register(&mut self, conn: ConnId, data: Option<&RawValue>, to: Responder) {
-        let form = match form::<Registration>(data) {
+    /// The request `register`: asks `on_register`.
+    pub(super) fn register(&mut self, conn: ConnId, data: Option<&RawValue>, responder: Responder) {
+        let form = parse::<Registration>(data).and_then(|form| {
+            self.context.sessions.borrow_mut().begin_registration(conn)?;
+            Ok(form)
+        });
+        let form = match form {
             Ok(form) => form,
-            Err(refusal) => return to.send(Err(refusal)),
+            Err(refusal) => return responder.send(Err(refusal)),
         };
-        if !self.cluster.sessions.borrow_mut().begins_to_register(conn) {
-            return to.send(Err(Refusal::TOO_FAST));
-        }
         let identity = contained_future("on_register", L::on_register(form));
-        self.registering.push(Box::pin(async move {
-            (conn, to, identity.await.unwrap_or(Err(Refusal::INTERNAL)))
-        }));
+        self.context.scheduler.spawn(identity, move |lobby, context, identity| {
+            let identity = identity.unwrap_or(Err(Refusal::INTERNAL));
+            EventHandler { lobby, context }.registered(conn, responder, identity);
+        });
     }
 
-    pub(super) fn registered(
+    /// `on_register` has answered.
+    fn registered(
         &mut self,
         conn: ConnId,
-        to: Responder,
+        responder: Responder,
         identity: Result<Identity, Refusal>,
     ) {
-        if !self.cluster.sessions.borrow_mut().ends_to_register(conn) {
-            // He has hung up meanwhile, and would never be seen to leave.
-            return;
+        if !self.context.sessions.borrow_mut().end_registration(conn) {
+            return; // Entering now would be an arrival that no disconnect follows.
         }
-        let known = self.cluster.sessions.borrow().player(conn).is_some();
-        let registered = identity.and_then(|identity| {
-            identity.check()?;
-            let Identity { id, name } = identity;
-            self.cluster.sessions.borrow().admit(&id)?;
-            let login = self.cluster.tokens.issue(Player { id, name }).map_err(|error| {
-                error!(%error, "cannot make a token");
-                Refusal::INTERNAL
-            })?;
-            if known { Err(Refusal::ALREADY_REGISTERED) } else { Ok(login) }
-        });
-        match registered {
-            Err(refusal) => to.send(Err(refusal)),
-            Ok(mut login) => {
-                let (player, token) = (login.player.clone(), login.token.take());
+        match identity.and_then(|identity| self.issue(identity)) {
+            Err(refusal) => responder.send(Err(refusal)),
+            Ok(login) => {
+                let Login { player, token, .. } = login.clone();
                 self.enter(conn, login);
+                self.context.sessions.borrow_mut().arrive(conn);
                 info!(player = %player.name, id = %player.id, "registered");
-                to.send(Ok(json!({ "token": token, "you": player })));
-                self.hook("on_arrive", |lobby, cluster| {
-                    lobby.on_arrive(cluster, &player, Arrival::New);
+                responder.send(Ok(json!({ "token": token, "you": player })));
+                self.hook("on_arrive", |lobby, context| {
+                    lobby.on_arrive(context, &player, Arrival::New);
                 });
             }
         }
     }
 
-    /// Whoever has a token may end its login. He may be a stranger: his page has forgotten who it was.
-    pub(super) fn log_out(&mut self, data: Option<&RawValue>, to: Responder) {
-        let verified = form(data).and_then(|Logout { token }| self.cluster.tokens.verify(&token));
+    fn issue(&self, identity: Identity) -> Result<Login, Refusal> {
+        identity.check()?;
+        let Identity { id, name } = identity;
+        self.context.sessions.borrow().admit(&id)?;
+        self.context.tokens.issue(Player { id, name }).map_err(|error| {
+            error!(%error, "cannot issue a token");
+            Refusal::INTERNAL
+        })
+    }
+
+    /// The request `logout`: ends the login that a token belongs to. Any connection may send it: a page
+    /// that logs out has already forgotten its player.
+    pub(super) fn log_out(&mut self, data: Option<&RawValue>, responder: Responder) {
+        let verified = parse(data).and_then(|Logout { token }| self.context.tokens.verify(&token));
         match verified {
-            Err(refusal) => to.send(Err(refusal)),
+            Err(refusal) => responder.send(Err(refusal)),
             Ok(login) => {
                 info!(player = %login.player.name, id = %login.player.id, "logged out");
-                self.logouts.add(&login.sid);
-                to.send(Ok(json!({})));
-                if let Some(conn) = self.cluster.sessions.borrow().conn_of_login(&login) {
+                responder.send(Ok(json!({})));
+                if let Some(conn) = self.context.sessions.borrow_mut().log_out(&login) {
                     conn.dismiss(&Refusal::LOGGED_OUT);
                 }
             }
@@ -178,25 +197,4 @@ impl<L: Lobby> LobbyLoop<L> {
 #[derive(Deserialize)]
 struct Logout {
     token: String,
-}
-
-/// The first thing that a browser hears. `token`: a new one, or why the one that it has shown is refused.
-fn welcome(
-    conn: &Conn,
-    you: Option<&Player>,
-    returned: Option<&(RoomId, String)>,
-    token: Result<Option<String>, &Refusal>,
-) {
-    let returned = returned.map(|(room, reason)| json!({ "room": room, "reason": reason }));
-    let (token, refused) = match token {
-        Ok(token) => (token, None),
-        Err(refusal) => (None, Some(refusal)),
-    };
-    let _ = conn.tell(
-        "welcome",
-        &json!({
-            "version": WIRE_VERSION, "you": you, "token": token, "returned": returned,
-            "refused": refused,
-        }),
-    );
 }

@@ -1,181 +1,134 @@
-//! The lobby's loop: takes what happens, one thing after the other, and calls the hook for it.
-//! How sessions come and go stands in `arrivals.rs`.
+//! The lobby's event loop: handles one event at a time and calls the hooks for it.
+//!
+//! A request comes as [`FromClient::Message`]. `requests.rs` calls the hook, which returns an
+//! `Answer`; the message's `Responder` sends it to the browser. Timers, and the results of async
+//! work, come as calls of the scheduler: one more kind of event.
 
 mod arrivals;
 mod requests;
 mod room_notices;
 
-use std::{pin::Pin, time::Duration};
+use std::{pin::pin, time::Duration};
 
-use futures_util::{
-    StreamExt as _,
-    stream::{FuturesUnordered, SelectAll},
-};
+use futures_util::{StreamExt as _, stream::SelectAll};
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
-    auth::{logouts::Logouts, token::Login},
-    lobby::{
-        context::LobbyContext,
-        hooks::{Identity, Lobby},
-    },
+    auth::token::Login,
+    lobby::{context::LobbyContext, hooks::Lobby},
     process::supervisor::ProcessEvent,
     runtime::{
         clock,
         scheduler::{Task, contained, sleep_until},
     },
-    socketio::{
-        connection::{FromClient, Responder},
-        packet::ConnId,
-    },
+    socketio::connection::FromClient,
     types::{Exit, Refusal, RoomId},
 };
 
-/// Those who watch the rooms hear of changes at most this often.
+/// How often those who watch the list of rooms are sent a list that has changed.
 const ROOMS_PERIOD: Duration = Duration::from_millis(100);
-/// What was found out about a connection before it was answered.
+
+/// What a connection's token proves: a login, nothing if there is none, or why it is refused.
 pub(crate) type Auth = Result<Option<Login>, Refusal>;
 
-/// Where what happens comes from.
+/// Where events come from.
 pub(crate) struct Inboxes {
     pub clients: mpsc::UnboundedReceiver<FromClient<Auth>>,
     pub processes: mpsc::UnboundedReceiver<ProcessEvent>,
-    /// Rooms that somebody wants killed, in development.
+    /// Rooms to kill; development only.
     pub kills: mpsc::UnboundedReceiver<RoomId>,
 }
 
-/// An answer that was not ready at once.
-type Later = Pin<Box<dyn Future<Output = (Responder, Result<Value, Refusal>)>>>;
-/// Somebody who is being registered.
-type Registering = Pin<Box<dyn Future<Output = (ConnId, Responder, Result<Identity, Refusal>)>>>;
+/// Runs until `shutdown`, and then until all rooms have ended, for at most twice `--stop-timeout`:
+/// rooms drain during the first half and close during the second.
+pub(crate) async fn run<L: Lobby>(
+    mut lobby: L,
+    context: LobbyContext<L>,
+    mut inboxes: Inboxes,
+    shutdown: impl Future<Output = ()>,
+) {
+    let mut handler = EventHandler { lobby: &mut lobby, context: &context };
+    let mut tasks: SelectAll<Task<L, LobbyContext<L>>> = SelectAll::new();
+    let mut shutdown = pin!(shutdown);
+    let mut refill_at = Some(clock::now());
+    let mut stop_at: Option<Instant> = None;
+    let mut published = Value::Null;
+    context.scheduler.every(ROOMS_PERIOD, move |_, context| context.publish_rooms(&mut published));
 
-pub(crate) struct LobbyLoop<L: Lobby> {
-    lobby: L,
-    cluster: LobbyContext<L>,
-    logouts: Logouts,
-    answers: FuturesUnordered<Later>,
-    registering: FuturesUnordered<Registering>,
-    /// When to fill the pool.
-    refill_at: Option<Instant>,
-    /// When to show the rooms to those who watch; `None` while nothing has changed.
-    show_rooms_at: Option<Instant>,
-    shown_rooms: Value,
-    /// Set while stopping: when to go, whatever rooms are left.
-    stop_at: Option<Instant>,
-}
-
-impl<L: Lobby> LobbyLoop<L> {
-    pub fn new(lobby: L, cluster: LobbyContext<L>) -> Self {
-        LobbyLoop {
-            lobby,
-            cluster,
-            logouts: Logouts::default(),
-            answers: FuturesUnordered::new(),
-            registering: FuturesUnordered::new(),
-            refill_at: Some(clock::now()),
-            show_rooms_at: None,
-            shown_rooms: Value::Null,
-            stop_at: None,
-        }
-    }
-
-    /// What happens next, and the hook for it: again and again.
-    pub async fn run(mut self, mut inboxes: Inboxes, shutdown: impl Future<Output = ()>) {
-        let mut tasks: SelectAll<Task<L, LobbyContext<L>>> = SelectAll::new();
-        let mut shutdown = std::pin::pin!(shutdown);
-        while !self.is_over() {
-            tasks.extend(self.cluster.scheduler.take_tasks());
-            let deadline = self.deadline();
-            tokio::select! {
-                Some(item) = inboxes.clients.recv() => match item {
-                    FromClient::Connected(conn, auth) => self.come(conn, auth),
-                    FromClient::Message(conn, message) => self.says(conn, message),
-                    FromClient::Disconnected { conn, .. } => self.gone(conn),
-                },
-                Some(news) = inboxes.processes.recv() => {
-                    let notices = self.cluster.rooms.borrow_mut().process(news);
-                    notices.into_iter().for_each(|notice| self.on_notice(notice));
-                }
-                Some(call) = tasks.next(), if !tasks.is_empty() => {
-                    self.hook("spawn", |lobby, cluster| call(lobby, cluster));
-                }
-                Some((to, answer)) = self.answers.next(), if !self.answers.is_empty() => {
-                    to.send(answer);
-                }
-                Some((conn, to, identity)) = self.registering.next(),
-                    if !self.registering.is_empty() => self.registered(conn, to, identity),
-                Some(room) = inboxes.kills.recv() => {
-                    let verdict = Exit::Crashed("killed from the page".to_owned());
-                    let _ = self.cluster.rooms.borrow_mut().kill(&room, verdict);
-                }
-                () = sleep_until(deadline) => {}
-                () = &mut shutdown, if self.stop_at.is_none() => self.stop(),
+    let is_over = |at| at <= clock::now() || context.rooms.borrow().is_empty();
+    while !stop_at.is_some_and(is_over) {
+        tasks.extend(context.scheduler.take_tasks());
+        let deadline =
+            [context.scheduler.deadline(), refill_at, stop_at].into_iter().flatten().min();
+        tokio::select! {
+            Some(item) = inboxes.clients.recv() => match item {
+                FromClient::Connected(conn, auth) => handler.connected(conn, auth),
+                FromClient::Message(conn, message) => handler.handle_message(conn, message),
+                FromClient::Disconnected { conn, .. } => handler.disconnected(conn),
+            },
+            Some(event) = inboxes.processes.recv() => {
+                let notices = context.rooms.borrow_mut().process(event);
+                notices.into_iter().for_each(|notice| handler.on_notice(notice));
             }
-            self.advance(clock::now());
+            Some(call) = tasks.next(), if !tasks.is_empty() => {
+                handler.hook("spawn or compute", call);
+            }
+            Some(room) = inboxes.kills.recv() => {
+                let exit = Exit::Crashed("killed from the page".to_owned());
+                let _ = context.rooms.borrow_mut().kill(&room, exit);
+            }
+            () = sleep_until(deadline) => {}
+            () = &mut shutdown, if stop_at.is_none() => {
+                handler.hook("on_stop", |lobby, context| lobby.on_stop(context));
+                context.rooms.borrow_mut().stop();
+                stop_at = Some(clock::now() + 2 * context.settings.stop_timeout);
+            }
         }
-    }
-
-    fn stop(&mut self) {
-        self.hook("on_stop", |lobby, cluster| lobby.on_stop(cluster));
-        self.cluster.rooms.borrow_mut().stop();
-        // Twice the time that rooms are given: the second half is for their goodbyes.
-        self.stop_at = Some(clock::now() + 2 * self.cluster.settings.stop_timeout);
-    }
-
-    fn is_over(&self) -> bool {
-        let over = |at| at <= clock::now() || self.cluster.rooms.borrow().is_empty();
-        self.stop_at.is_some_and(over)
-    }
-
-    /// When [`LobbyLoop::advance`] has something to do next.
-    fn deadline(&self) -> Option<Instant> {
-        let waiting = self.cluster.sessions.borrow().waiting().map(|(_, until)| until).min();
-        let timer = self.cluster.scheduler.deadline();
-        let all = [timer, waiting, self.refill_at, self.show_rooms_at, self.stop_at];
-        all.into_iter().flatten().min()
-    }
-
-    /// Does what is due: timers, arrivals that have waited long enough, the pool, the list of rooms.
-    fn advance(&mut self, now: Instant) {
-        while let Some(call) = self.cluster.scheduler.pop_due(now) {
-            self.hook("timer", |lobby, cluster| call(lobby, cluster));
+        let now = clock::now();
+        while let Some(call) = context.scheduler.pop_due(now) {
+            handler.hook("timer", call);
         }
-        let sessions = self.cluster.sessions.borrow();
-        let due: Vec<_> = sessions.waiting().filter(|(_, until)| *until <= now).collect();
-        drop(sessions);
-        due.into_iter().for_each(|(conn, _)| self.stop_waiting(conn));
-
-        let mut rooms = self.cluster.rooms.borrow_mut();
-        if self.refill_at.is_some_and(|at| at <= now) {
-            self.refill_at = None;
+        let mut rooms = context.rooms.borrow_mut();
+        if refill_at.take_if(|at| *at <= now).is_some() {
             rooms.refill();
         }
-        if let Some(delay) = rooms.refill_delay() {
-            self.refill_at.get_or_insert(now + delay);
-        }
-        if self.show_rooms_at.is_some_and(|at| at <= now) {
-            self.show_rooms_at = None;
-            let list = json!(rooms.public());
-            if list != self.shown_rooms {
-                for conn in self.cluster.sessions.borrow().watchers() {
-                    let _ = conn.tell("rooms", &list);
-                }
-                self.shown_rooms = list;
-            }
-        }
-        if rooms.take_changed() {
-            self.show_rooms_at.get_or_insert(now + ROOMS_PERIOD);
-        }
+        refill_at = refill_at.or_else(|| Some(now + rooms.refill_delay()?));
     }
+}
 
+/// The lobby's state and its context, while an event is handled: in the loop, or in a later call.
+struct EventHandler<'a, L> {
+    lobby: &'a mut L,
+    context: &'a LobbyContext<L>,
+}
+
+impl<L: Lobby> EventHandler<'_, L> {
     /// Calls a hook; `None` if it panicked.
     fn hook<T>(
         &mut self,
         name: &'static str,
         call: impl FnOnce(&mut L, &LobbyContext<L>) -> T,
     ) -> Option<T> {
-        self.cluster.scheduler.set_now(clock::now());
-        contained(name, || call(&mut self.lobby, &self.cluster))
+        self.context.scheduler.set_now(clock::now());
+        contained(name, || call(self.lobby, self.context))
+    }
+}
+
+impl<L: Lobby> LobbyContext<L> {
+    /// Sends the list of rooms to those who watch it, if it is not the one that was published last.
+    fn publish_rooms(&self, published: &mut Value) {
+        let sessions = self.sessions.borrow();
+        let watching: Vec<_> = sessions.all().filter(|session| session.watching).collect();
+        if watching.is_empty() {
+            return;
+        }
+        let list = json!(self.rooms.borrow().public());
+        if list != *published {
+            for session in watching {
+                let _ = session.conn.tell("rooms", &list);
+            }
+            *published = list;
+        }
     }
 }

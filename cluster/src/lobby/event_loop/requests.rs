@@ -1,106 +1,101 @@
-//! Requests of browsers: those that the cluster answers itself, and the users' own.
+//! Requests of browsers: those that the structure answers itself, and those for `on_request`.
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{json, value::RawValue};
 
 use crate::{
-    lobby::{event_loop::LobbyLoop, hooks::Lobby},
+    lobby::{event_loop::EventHandler, hooks::Lobby},
     runtime::scheduler::contained_future,
     socketio::{connection::Message, events, packet::ConnId},
-    types::{Answer, Refusal, Reply, RoomId, ok},
+    types::{Answer, LeaveReason, Refusal, Reply, RoomId, ok},
 };
 
-impl<L: Lobby> LobbyLoop<L> {
-    /// A browser asks something.
-    pub(super) fn says(&mut self, conn: ConnId, message: Message) {
+impl<L: Lobby> EventHandler<'_, L> {
+    /// Handles a message and sends its answer, now or when a deferred one is ready.
+    pub(super) fn handle_message(&mut self, conn: ConnId, message: Message) {
         if message.is_cut() {
             return;
         }
-        self.cluster.sessions.borrow_mut().is_here(conn);
-        let message = self.cluster.sessions.borrow_mut().keep_waiting(conn, message);
-        let Some(Message { event, answer: to, .. }) = message else {
-            return;
-        };
+        let message = self.context.sessions.borrow_mut().receive(conn, message);
+        let Some(Message { event, answer: responder }) = message else { return };
         let answer = match (event.name.as_str(), event.data) {
             (_, Err(refusal)) => Err(refusal),
-            ("register", Ok(data)) => return self.register(conn, data.as_deref(), to),
-            ("logout", Ok(data)) => return self.log_out(data.as_deref(), to),
-            // Who watches already has the list, which is the work of a moment to make.
-            ("watch_rooms", Ok(_)) if self.cluster.sessions.borrow().is_watching(conn) => ok(),
-            ("watch_rooms", Ok(_)) => {
-                let list = json!(self.cluster.rooms.borrow().public());
-                self.cluster.sessions.borrow_mut().watch(conn, &list);
-                ok()
-            }
-            ("unwatch_rooms", Ok(_)) => {
-                self.cluster.sessions.borrow_mut().unwatch(conn);
-                ok()
-            }
-            ("leave_room", Ok(_)) => self.leave_room(conn),
-            ("play", Ok(data)) => self.play(conn, data.as_deref()),
-            ("join", Ok(data)) => self.join(conn, data.as_deref()),
-            (name, Ok(data)) => self.request(conn, name, data.as_deref()),
+            ("register", Ok(data)) => return self.register(conn, data.as_deref(), responder),
+            ("logout", Ok(data)) => return self.log_out(data.as_deref(), responder),
+            ("watch_rooms", Ok(_)) => self.watch_rooms(conn, true),
+            ("unwatch_rooms", Ok(_)) => self.watch_rooms(conn, false),
+            (name, Ok(data)) => self.player_request(conn, name, data.as_deref()),
         };
         match answer {
-            Ok(Reply::Now(value)) => to.send(Ok(value)),
-            Ok(Reply::Later(value)) => self.answers.push(Box::pin(async {
-                let answer = contained_future("later", value).await;
-                (to, answer.unwrap_or(Err(Refusal::INTERNAL)))
-            })),
-            Err(refusal) => to.send(Err(refusal)),
+            Ok(Reply::Now(value)) => responder.send(Ok(value)),
+            Ok(Reply::Later(value)) => {
+                let answer = contained_future("deferred", value);
+                self.context.scheduler.spawn(answer, |_, _, answer| {
+                    responder.send(answer.unwrap_or(Err(Refusal::INTERNAL)));
+                });
+            }
+            Err(refusal) => responder.send(Err(refusal)),
         }
     }
 
-    fn request(&mut self, conn: ConnId, name: &str, data: Option<&RawValue>) -> Answer {
-        let player = self.cluster.sessions.borrow().player(conn).ok_or(Refusal::NOT_REGISTERED)?;
-        let request = events::decode(name, data)?;
-        self.hook("on_request", |lobby, cluster| lobby.on_request(cluster, &player, request))
-            .unwrap_or(Err(Refusal::INTERNAL))
-            .map_err(|refusal| refusal.named(name))
-    }
-
-    /// A player wants to be in a room of some kind.
-    fn play(&mut self, conn: ConnId, data: Option<&RawValue>) -> Answer {
-        let player = self.cluster.sessions.borrow().player(conn).ok_or(Refusal::NOT_REGISTERED)?;
-        let Play { kind } = form(data)?;
-        let kind = kind.unwrap_or_else(|| self.cluster.kinds[0].name.to_owned());
-        self.hook("pick", |lobby, cluster| cluster.play_kind(lobby, &kind, &player))
-            .unwrap_or(Err(Refusal::INTERNAL))
-    }
-
-    /// A player wants to be in this room.
-    fn join(&self, conn: ConnId, data: Option<&RawValue>) -> Answer {
-        let player = self.cluster.sessions.borrow().player(conn).ok_or(Refusal::NOT_REGISTERED)?;
-        match form(data)? {
-            Join { room: Some(room), .. } => self.cluster.join(&player, &room),
-            Join { code: Some(code), .. } => self.cluster.join_by_code(&player, &code),
-            Join { .. } => Err(Refusal::bad_message("a room or a code is missing")),
+    /// Sends the list of rooms now and whenever it changes, or stops that.
+    fn watch_rooms(&self, conn: ConnId, watch: bool) -> Answer {
+        let mut sessions = self.context.sessions.borrow_mut();
+        let session = sessions.get_mut(conn).ok_or(Refusal::INTERNAL)?;
+        // Not for one who watches already: they have the list, and it takes time to make.
+        if watch && !session.watching {
+            let _ = session.conn.tell("rooms", &json!(self.context.rooms.borrow().public()));
         }
-    }
-
-    /// A player does not want the seat that waits for them.
-    fn leave_room(&self, conn: ConnId) -> Answer {
-        let player = self.cluster.sessions.borrow().player(conn).ok_or(Refusal::NOT_REGISTERED)?;
-        self.cluster.rooms.borrow_mut().release(&player.id, None);
+        session.watching = watch;
         ok()
+    }
+
+    /// A request that only a player may make.
+    fn player_request(&mut self, conn: ConnId, name: &str, data: Option<&RawValue>) -> Answer {
+        let player = self.context.sessions.borrow().player(conn).ok_or(Refusal::NOT_REGISTERED)?;
+        match name {
+            "play" => {
+                let Play { kind } = parse(data)?;
+                let kind = kind.unwrap_or_else(|| self.context.kinds[0].name.to_owned());
+                self.hook("pick", |lobby, context| context.play_kind(lobby, &kind, &player))
+                    .unwrap_or(Err(Refusal::INTERNAL))
+            }
+            "join" => match parse(data)? {
+                Join { room: Some(room), .. } => self.context.join(&player, &room),
+                Join { code: Some(code), .. } => self.context.join_by_code(&player, &code),
+                Join { .. } => Err(Refusal::bad_message("a room or a code is missing")),
+            },
+            "leave_room" => {
+                self.context.rooms.borrow_mut().release(&player.id, &LeaveReason::Left);
+                ok()
+            }
+            _ => {
+                let request = events::decode(name, data)?;
+                self.hook("on_request", |lobby, context| {
+                    lobby.on_request(context, &player, request)
+                })
+                .unwrap_or(Err(Refusal::INTERNAL))
+                .map_err(|refusal| refusal.named(name))
+            }
+        }
     }
 }
 
-/// The request `play`: of which kind the room is to be; without one, of the first that is registered.
+/// The request `play`: a kind of room; by default the one registered first.
 #[derive(Deserialize)]
 struct Play {
     kind: Option<String>,
 }
 
-/// The request `join`: a room of the list, or the code of a private one.
+/// The request `join`: the number of a public room, or the code of a private one.
 #[derive(Deserialize)]
 struct Join {
     room: Option<RoomId>,
     code: Option<String>,
 }
 
-/// Reads what comes with a request of the cluster's own.
-pub(super) fn form<T: DeserializeOwned>(data: Option<&RawValue>) -> Result<T, Refusal> {
+/// Parses the data of one of the structure's own requests. No data counts as `{}`.
+pub(super) fn parse<T: DeserializeOwned>(data: Option<&RawValue>) -> Result<T, Refusal> {
     let data = data.map(RawValue::get).filter(|text| *text != "null").unwrap_or("{}");
     serde_json::from_str(data).map_err(Refusal::bad_message)
 }

@@ -1,116 +1,87 @@
-//! What rooms said, and that they have ended: which hook is called, and who is told.
+//! Handles what rooms reported: calls the hook for it, and tells the players concerned.
 
-use serde_json::{Value, json};
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::{
-    lobby::{event_loop::LobbyLoop, hooks::Lobby},
-    rooms::{Placement, Requester, RoomNotice},
-    runtime::clock,
-    types::{Exit, Leave, Player, Refusal, RoomId},
+    lobby::{event_loop::EventHandler, hooks::Lobby},
+    rooms::{Placement, RoomNotice},
+    types::{Exit, LeaveReason, Player, RoomId},
 };
 
-impl<L: Lobby> LobbyLoop<L> {
-    /// A room said something, or ended.
+impl<L: Lobby> EventHandler<'_, L> {
     pub(super) fn on_notice(&mut self, notice: RoomNotice) {
         match notice {
             RoomNotice::Ready(room) => {
-                let on_room_ready = self.cluster.kind(room.kind).on_room_ready;
-                self.hook("on_room_ready", |lobby, cluster| on_room_ready(lobby, cluster, room));
+                let on_room_ready = self.context.kind(room.kind).on_room_ready;
+                self.hook("on_room_ready", |lobby, context| on_room_ready(lobby, context, room));
             }
-            RoomNotice::Reroute { players, room, gone, requesters } => {
-                let answer = match gone {
-                    true => Err(Refusal::ROOM_GONE),
-                    false => Ok(json!({ "room": room })),
-                };
-                let asked = answer_all(requesters, &answer);
-                players.into_iter().for_each(|rerouted| self.reroute(rerouted, asked));
-            }
-            RoomNotice::Refused { first, players, refusal, requesters } => {
-                // The first of them may have asked, and waits for the answer; the others are told.
-                let asked = answer_all(requesters, &Err(refusal.clone()));
-                let asker = first.filter(|_| asked);
-                for player in players.iter().filter(|player| Some(&player.id) != asker.as_ref()) {
-                    self.cluster.notify_refused(&player.id, &refusal);
-                }
-            }
-            RoomNotice::SendOn(player, room) => self.cluster.reroute(&player, &room),
+            RoomNotice::Reroute(placement) => self.reroute(placement),
+            RoomNotice::Refused(player, refusal) => self.context.notify_refused(&player, &refusal),
+            RoomNotice::SendOn(player, room) => self.context.reroute(&player, &room),
             RoomNotice::Joined(player) => {
-                let mut sessions = self.cluster.sessions.borrow_mut();
+                let mut sessions = self.context.sessions.borrow_mut();
                 sessions.take_exit_notice(&player);
                 sessions.mark_stale(&player);
             }
-            RoomNotice::Out { player, room, reason, sent } => self.out(player, room, reason, sent),
+            RoomNotice::Left { player, room, reason, sent } => {
+                self.left(player, room, reason, sent);
+            }
             RoomNotice::Message(room, message) => {
-                let on_room_message = self.cluster.kind(room.kind).on_room_message;
+                let on_room_message = self.context.kind(room.kind).on_room_message;
                 let id = room.id.clone();
-                let read = self.hook("on_room_message", |lobby, cluster| {
-                    on_room_message(lobby, cluster, room, &message)
+                let read = self.hook("on_room_message", |lobby, context| {
+                    on_room_message(lobby, context, room, &message)
                 });
                 if let Some(Err(error)) = read {
-                    let what = format!("said nonsense: {error}");
-                    let _ = self.cluster.rooms.borrow_mut().kill(&id, Exit::Crashed(what));
+                    let what = format!("sent a message that does not parse: {error}");
+                    let _ = self.context.rooms.borrow_mut().kill(&id, Exit::Crashed(what));
                 }
             }
             RoomNotice::Exited(room, exit) => {
-                let on_room_exit = self.cluster.kind(room.kind).on_room_exit;
-                self.hook("on_room_exit", |lobby, cluster| {
-                    on_room_exit(lobby, cluster, room, exit);
+                let on_room_exit = self.context.kind(room.kind).on_room_exit;
+                self.hook("on_room_exit", |lobby, context| {
+                    on_room_exit(lobby, context, room, exit);
                 });
             }
         }
     }
 
-    /// A player is out of a room, or on the way back to it.
-    fn out(&mut self, player: Player, room: RoomId, reason: String, sent: bool) {
-        let mut sessions = self.cluster.sessions.borrow_mut();
+    /// Keeps the reason for a player who is about to return to the lobby.
+    fn left(&mut self, player: Player, room: RoomId, reason: LeaveReason, sent: bool) {
+        let mut sessions = self.context.sessions.borrow_mut();
         let conn = sessions.conn_of(&player.id).map(|conn| conn.id);
-        // One who is on his way from there to another room is not back.
-        let back = self.cluster.seat_of(&player).is_none_or(|seat| seat == room);
-        // Where he was before is no news either, if the room that he moved to has died since.
-        let moved = reason == Leave::Moved.to_string() && sessions.has_exit_notice(&player.id);
-        if sent && back && !moved {
+        // A player on the way to another room does not return.
+        let returns = self.context.seat_of(&player).is_none_or(|seat| seat == room);
+        // The exit of the room that they moved to is the news, not that they moved there.
+        let moved = reason == LeaveReason::Moved && sessions.has_exit_notice(&player.id);
+        if sent && returns && !moved {
             sessions.add_exit_notice(player.id, room, reason);
         }
         drop(sessions);
         if let Some(conn) = conn {
-            self.stop_waiting(conn);
+            self.arrive(conn);
         }
     }
 
-    /// Sends a player on his way, from here or from the room in which he is.
-    fn reroute(&mut self, Placement { player, first, to, from }: Placement, asked: bool) {
-        if !asked && !self.cluster.sessions.borrow_mut().allow_redirect(&player.id, clock::now()) {
-            warn!(player = %player.name, id = %player.id, "goes round in circles; stopped");
-            self.cluster.rooms.borrow_mut().revert(&player.id, from);
-            return self.cluster.notify_refused(&player.id, &Refusal::REROUTE_LOOP);
-        }
-        let rooms = self.cluster.rooms.borrow();
-        let sessions = self.cluster.sessions.borrow();
-        // Who has asked did so here.
-        let conn = match &from {
-            Some(_) if !(asked && first) => sessions.newest_conn_of(&player.id),
-            _ => sessions.conn_of(&player.id),
+    /// Sends a player to a room, from the lobby or from the room they are in.
+    fn reroute(&mut self, Placement { player, to, from, asked }: Placement) {
+        let rooms = self.context.rooms.borrow();
+        let sessions = self.context.sessions.borrow();
+        // A player who did not ask may be in a room, with a stale connection to the lobby.
+        let conn = match from.is_some() && !asked {
+            true => sessions.newest_conn_of(&player.id),
+            false => sessions.conn_of(&player.id),
         };
         info!(player = %player.name, id = %player.id, room = %to.room, "rerouted");
         match (conn, from) {
             (Some(conn), from) => {
                 conn.reroute(&to);
                 if let Some(from) = from {
-                    rooms.move_on(&from, &player.id, None);
+                    rooms.transfer(&from, &player.id, None);
                 }
             }
-            (None, Some(from)) => rooms.move_on(&from, &player.id, Some(to)),
+            (None, Some(from)) => rooms.transfer(&from, &player.id, Some(to)),
             (None, None) => {}
         }
     }
-}
-
-/// Tells those who wait; whether one of them has asked.
-fn answer_all(requesters: Vec<Requester>, answer: &Result<Value, Refusal>) -> bool {
-    let told = requesters.into_iter().map(|Requester { tell, asked }| {
-        let heard = tell.send(answer.clone()).is_ok();
-        asked && heard
-    });
-    told.fold(false, |any, asked| any | asked)
 }

@@ -1,5 +1,6 @@
-//! A room without processes, sockets or clocks: who has a seat (`seats.rs`), which hook is called when, and what
-//! goes out (`outbox.rs`). `event_loop.rs` feeds it what on_notice and carries out the effects.
+//! A room without process, sockets and clock: its seats (`seats.rs`), the calls of its hooks, and
+//! its output (`outbox.rs`). The caller tells it what happens and when, and applies the
+//! [`Effect`]s: `event_loop.rs` in production, `testing/test_room` in tests.
 
 mod outbox;
 mod seats;
@@ -28,10 +29,10 @@ use crate::{
         events::{self, Encoded},
         packet::ConnId,
     },
-    types::{Answer, Leave, PlayerId, Refusal, Route, from_raw},
+    types::{Answer, LeaveReason, PlayerId, Refusal, Route, from_raw},
 };
 
-/// What the loop has to do.
+/// What the caller has to do.
 #[derive(Debug)]
 pub(crate) enum Effect {
     Emit {
@@ -40,9 +41,9 @@ pub(crate) enum Effect {
         volatile: bool,
     },
     HangUp(ConnId),
-    /// Its page is to stay where it is.
+    /// Disconnect; the page must not reconnect by itself.
     Dismiss(ConnId, Refusal),
-    /// Send the page on to another room.
+    /// Reroute the page to another room.
     SendOn(ConnId, Route),
     Frame(FromRoom),
 }
@@ -52,22 +53,22 @@ pub(crate) struct Core<R: Room> {
     room: RoomContext<R>,
     hooks: Hooks,
     seats: BTreeMap<PlayerId, Seat>,
-    /// In the order in which they came.
+    /// In the order in which they connected.
     conns: BTreeMap<ConnId, PlayerId>,
     tickets: Arc<Tickets>,
     ticket_ttl: Duration,
     banned: HashMap<PlayerId, String>,
     empty_since: Option<Instant>,
     ticker: Ticker,
-    /// Until when the room is to have ended, and the reason for it.
+    /// The deadline of a drain, and the message for players.
     draining: Option<(Instant, String)>,
-    /// Set when the room is to end: what its players are told.
-    ending: Option<Leave>,
+    /// Set when the room is about to end: the reason for its players.
+    ending: Option<LeaveReason>,
     effects: Vec<Effect>,
 }
 
 impl<R: Room> Core<R> {
-    /// `on_panic`: what a panic in a hook does; without it, it goes on.
+    /// `on_panic`: what a panic in a hook does; `None`: it propagates.
     pub fn new(
         game: R,
         room: RoomContext<R>,
@@ -95,7 +96,7 @@ impl<R: Room> Core<R> {
         core
     }
 
-    /// What a panic in a hook does from now on.
+    /// Sets what a panic in a hook does.
     #[cfg(any(test, feature = "testing"))]
     pub fn set_on_panic(&mut self, on_panic: RoomPanic) {
         self.hooks.set_on_panic(on_panic);
@@ -110,7 +111,7 @@ impl<R: Room> Core<R> {
         &self.game
     }
 
-    /// The time at which all that follows happens, until this is called again.
+    /// Sets the time for everything until the next call of this.
     pub fn set_now(&mut self, now: Instant) {
         self.room.scheduler.set_now(now);
     }
@@ -119,18 +120,18 @@ impl<R: Room> Core<R> {
         std::mem::take(&mut self.effects)
     }
 
-    /// Whether the room is to end.
+    /// Whether the room is about to end.
     pub fn is_ending(&self) -> bool {
         self.ending.is_some() || self.crashed().is_some()
     }
 
-    /// Which hook has ended the room by a panic, and what it said.
+    /// The hook whose panic ends the room, and the panic message.
     pub fn crashed(&self) -> Option<&str> {
         self.hooks.crashed()
     }
 
-    /// A player asks something.
-    pub fn says(&mut self, conn: ConnId, name: &str, data: Option<&RawValue>) -> Answer {
+    /// A player sent a request.
+    pub fn message(&mut self, conn: ConnId, name: &str, data: Option<&RawValue>) -> Answer {
         let player = self.player_of(conn).ok_or(Refusal::ROOM_GONE)?;
         let request = events::decode(name, data)?;
         self.hook("on_message", |game, room| game.on_message(room, &player, request))
@@ -138,8 +139,8 @@ impl<R: Room> Core<R> {
             .map_err(|refusal| refusal.named(name))
     }
 
-    /// A player sends bytes.
-    pub fn says_binary(&mut self, conn: ConnId, data: Bytes) -> Answer {
+    /// A player sent bytes.
+    pub fn binary(&mut self, conn: ConnId, data: Bytes) -> Answer {
         let player = self.player_of(conn).ok_or(Refusal::ROOM_GONE)?;
         self.hook("on_binary", |game, room| game.on_binary(room, &player, data))
             .unwrap_or(Err(Refusal::INTERNAL))
@@ -160,17 +161,17 @@ impl<R: Room> Core<R> {
         self.hook("on_drain", |game, room| game.on_drain(room, left));
     }
 
-    /// Work that a hook gave away is done.
+    /// Spawned work is done.
     pub fn call(&mut self, call: Call<R, RoomContext<R>>) {
         self.hook("spawn or compute", |game, room| call(game, room));
     }
 
-    /// An answer that came later has panicked instead.
+    /// A deferred answer has panicked.
     pub fn panicked(&mut self, panic: Panic) {
         self.hooks.panicked("later", panic);
     }
 
-    /// Does what is due: timers, a tick, seats whose time is up, the end of an empty room.
+    /// Does what is due: timers, ticks, expired seats, the end of an empty room.
     pub fn advance(&mut self, now: Instant) {
         while !self.is_ending()
             && let Some(call) = self.room.scheduler.pop_due(now)
@@ -178,15 +179,18 @@ impl<R: Room> Core<R> {
             self.hook("timer", |game, room| call(game, room));
         }
         self.tick(now);
-        for (id, why) in self.overdue(now) {
-            self.leave(&id, why);
+        for (id, reason) in self.overdue(now) {
+            self.leave(&id, reason);
         }
         let over = |(until, _): &(Instant, String)| *until <= now || self.seats.is_empty();
         let drained = self.draining.as_ref().is_some_and(over);
         let deserted = self.empty_until().is_some_and(|until| until <= now);
         if (drained || deserted) && !self.is_ending() {
-            let reason = self.draining.take().map_or("closed".to_owned(), |(_, reason)| reason);
-            self.ending = Some(Leave::Closed(reason));
+            let reason = self
+                .draining
+                .take()
+                .map_or_else(|| "The room was empty.".to_owned(), |(_, reason)| reason);
+            self.ending = Some(LeaveReason::Closed(reason));
         }
     }
 
@@ -220,20 +224,19 @@ impl<R: Room> Core<R> {
         [tick, self.empty_until(), seats, timer, drain].into_iter().flatten().min()
     }
 
-    /// Sends everyone to the lobby. Then only `on_dispose` is left to be called, and in a room that has crashed
-    /// no hook at all.
+    /// Sends everyone to the lobby. Only `on_dispose` is called after this, and no hook if one has
+    /// crashed.
     pub fn finish(&mut self) {
-        let why = match &self.ending {
-            Some(why) if self.crashed().is_none() => why.clone(),
-            _ => Leave::Closed("crashed".to_owned()),
+        let reason = match &self.ending {
+            Some(reason) if self.crashed().is_none() => reason.clone(),
+            _ => LeaveReason::Crashed,
         };
         for id in self.seats.keys().cloned().collect::<Vec<_>>() {
-            self.leave(&id, why.clone());
+            self.leave(&id, reason.clone());
         }
     }
 
-    /// Calls the last hook, unless one before it has ended the room; how the room has ended, and what is left
-    /// of it.
+    /// Calls the last hook, unless one has crashed. Returns how the room ended, and its context.
     pub async fn dispose(mut self) -> (FromRoom, RoomContext<R>) {
         if self.crashed().is_none() {
             let disposed = caught(async { self.game.on_dispose().await }).await;
@@ -244,14 +247,14 @@ impl<R: Room> Core<R> {
         let crashed = self.hooks.crashed().map(str::to_owned);
         let ended = match (crashed, self.ending) {
             (Some(what), _) => FromRoom::Crashed { what },
-            (None, Some(Leave::Finished)) => FromRoom::Finished,
+            (None, Some(LeaveReason::Finished)) => FromRoom::Finished,
             (None, _) => FromRoom::Closed,
         };
         (ended, self.room)
     }
 
-    /// Calls a hook, and turns what it queued into effects. `None`: it panicked, or one before it did and
-    /// the room ends.
+    /// Calls a hook and turns its output into effects. `None`: it panicked, or an earlier panic
+    /// ends the room.
     fn hook<T>(
         &mut self,
         name: &'static str,

@@ -1,4 +1,4 @@
-//! What hooks have queued, and what a room says by itself: turned into effects.
+//! Turns the output that hooks queued, and the room's own events, into effects.
 
 use std::rc::Rc;
 
@@ -15,15 +15,15 @@ use crate::{
         output::{Output, encode},
     },
     socketio::{events::Encoded, packet::ConnId},
-    types::{Leave, Player, PlayerId, Refusal},
+    types::{LeaveReason, Player, PlayerId, Refusal},
 };
 
-/// A room's id is a number; a longer one may come from a browser, and not fit into a frame.
+/// A room's id is a number. A longer text may come from a browser and not fit into a frame.
 const MAX_ROOM_ID: usize = 64;
 
 impl<R: Room> Core<R> {
     pub(super) fn flush(&mut self) {
-        // Leaving calls a hook, which may queue more: one output after the other.
+        // One at a time, since leaving calls a hook, which may queue more.
         for output in self.room.out.take() {
             match output {
                 Output::Send { to, event } => {
@@ -39,7 +39,7 @@ impl<R: Room> Core<R> {
                         self.snapshot(conn, &player);
                     }
                 }
-                Output::SendToLobby { player, why } => self.leave(&player, why),
+                Output::SendToLobby { player, reason } => self.leave(&player, reason),
                 Output::SendToRoom { player, room } => {
                     let seat = self.seats.get(&player).map(|seat| seat.number);
                     if let Some(seat) = seat.filter(|_| room.0.len() > MAX_ROOM_ID) {
@@ -48,13 +48,13 @@ impl<R: Room> Core<R> {
                         self.frame(FromRoom::SendOn { seat, room });
                     }
                 }
-                Output::Ban { player, reason } => {
-                    self.banned.insert(player.clone(), reason.clone());
-                    self.leave(&player, Leave::Kicked(reason));
+                Output::Ban { player, message } => {
+                    self.banned.insert(player.clone(), message.clone());
+                    self.leave(&player, LeaveReason::Kicked(message));
                 }
                 Output::Frame(frame) => self.frame(frame),
                 Output::Close => {
-                    self.ending.get_or_insert(Leave::Finished);
+                    self.ending.get_or_insert(LeaveReason::Finished);
                 }
             }
         }
@@ -110,7 +110,7 @@ impl<R: Room> Core<R> {
     }
 }
 
-/// One of the cluster's own events.
+/// An event of the cluster itself.
 fn own_event(name: &str, data: Value) -> Option<Rc<Encoded>> {
     let data = serde_json::value::to_raw_value(&data).ok()?;
     Some(Rc::new(Encoded::Json { name: name.to_owned(), data }))

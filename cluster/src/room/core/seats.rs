@@ -1,5 +1,5 @@
-//! Who has a seat in a room, and whether he is there: what the lobby gives and takes, what connections do, and which
-//! hook hears of it.
+//! The seats of a room: reserved and released by the lobby, taken and left by connections, with the
+//! hooks for each.
 
 use std::collections::BTreeMap;
 
@@ -14,35 +14,35 @@ use crate::{
     },
     runtime::clock::later,
     socketio::{connection::refused, packet::ConnId},
-    types::{Leave, Player, PlayerId, Refusal, Route},
+    types::{LeaveReason, Player, PlayerId, Refusal, Route},
 };
 
 pub(super) struct Seat {
-    /// As the lobby numbers it; a newer reserve for the same player has a higher one.
+    /// The lobby's number. A later reservation for the same player has a higher one.
     pub number: u64,
     pub player: Player,
     pub place: Place,
     /// The order of joining.
     pub joined: Option<u64>,
-    /// Given to him again while he was here: until when that ticket waits.
+    /// Reserved again while the player was here: until when that ticket is valid.
     pub again: Option<Instant>,
 }
 
 pub(super) enum Place {
-    /// Waits for its player to show the ticket.
+    /// Waits for the ticket.
     Reserved {
         until: Instant,
     },
     Here(ConnId),
-    /// Dropped, within the grace.
+    /// The connection is lost; the grace period runs.
     Away {
         until: Instant,
     },
 }
 
 impl<R: Room> Core<R> {
-    /// The lobby gives seats to players who come together: all of them, or none. One who has a seat
-    /// already keeps it.
+    /// The lobby reserves seats for players who join together: all or none. A player who has a seat
+    /// keeps it.
     pub fn reserve(&mut self, join: u64, seats: Vec<ReservedSeat>) {
         let mut new = Vec::new();
         for reserved in &seats {
@@ -55,7 +55,7 @@ impl<R: Room> Core<R> {
         let admitted = admitted.and_then(|()| new.iter().try_for_each(|(_, who)| self.admit(who)));
         if let Err(refusal) = admitted {
             for (seat, _) in new {
-                self.frame(FromRoom::Left { seat, reason: refusal.code().to_owned() });
+                self.frame(FromRoom::Left { seat, reason: LeaveReason::Expired });
             }
             return self.frame(FromRoom::ReserveRefused { join, refusal });
         }
@@ -82,7 +82,7 @@ impl<R: Room> Core<R> {
         self.frame(FromRoom::Reserved { join });
     }
 
-    /// The lobby has looked already; but this room may have been locked a moment ago.
+    /// The lobby has checked this, but the room may have locked itself since.
     pub(super) fn has_room_for(&self, new: usize) -> Result<(), Refusal> {
         if new > 0 && self.room.is_locked() {
             Err(Refusal::ROOM_LOCKED)
@@ -101,16 +101,16 @@ impl<R: Room> Core<R> {
             .unwrap_or(Err(Refusal::INTERNAL))
     }
 
-    /// A connection has redeemed its ticket: a player joins or returns.
-    pub fn come(&mut self, conn: ConnId, id: &PlayerId) {
+    /// A connection has redeemed its ticket: a player joins or reconnects.
+    pub fn connected(&mut self, conn: ConnId, id: &PlayerId) {
         let Some(seat) = self.seats.get_mut(id) else {
-            // The seat expired in the moment in which its ticket was shown.
+            // The seat expired just as its ticket was redeemed.
             return self.effects.push(Effect::HangUp(conn));
         };
         let player = seat.player.clone();
         let number = seat.number;
         let before = std::mem::replace(&mut seat.place, Place::Here(conn));
-        // A reserve may have overtaken him: he has shown the ticket before that one, and may come again.
+        // A later reservation may have overtaken this connection; its ticket stays valid.
         seat.again = self.tickets.until(id);
         self.conns.insert(conn, id.clone());
         self.room.set_away(id, false);
@@ -136,19 +136,19 @@ impl<R: Room> Core<R> {
         }
     }
 
-    /// A connection is gone: `asked` by the player, or lost.
-    pub fn gone(&mut self, conn: ConnId, asked: bool) {
+    /// A connection has ended: closed by the player (`asked`), or lost.
+    pub fn disconnected(&mut self, conn: ConnId, asked: bool) {
         let Some(player) = self.player_of(conn) else {
             return;
         };
         self.conns.remove(&conn);
         if asked {
-            return self.leave(&player.id, Leave::Left);
+            return self.leave(&player.id, LeaveReason::Left);
         }
         self.room.set_away(&player.id, true);
         let grace = self.hook("on_disconnect", |game, room| game.on_disconnect(room, &player));
         let Some(grace) = grace.flatten() else {
-            return self.leave(&player.id, Leave::Dropped);
+            return self.leave(&player.id, LeaveReason::Dropped);
         };
         let until = later(self.now(), grace);
         if let Some(seat) = self.seats.get_mut(&player.id) {
@@ -160,21 +160,21 @@ impl<R: Room> Core<R> {
         }
     }
 
-    /// The lobby puts a player out, for a reason or because he wants to.
-    pub fn release(&mut self, number: u64, reason: Option<String>) {
+    /// The lobby takes a seat back: the player was kicked, or asked in the lobby to leave.
+    pub fn release(&mut self, number: u64, reason: LeaveReason) {
         if let Some((id, conn)) = self.seat(number) {
-            // He has said so in the lobby: if he is here as well, it is in an older window.
-            if let (Some(conn), None) = (conn, &reason) {
+            // The player asked in the lobby; a connection that is still here is an older window.
+            if let (Some(conn), LeaveReason::Left) = (conn, &reason) {
                 self.effects.push(Effect::Dismiss(conn, Refusal::REPLACED));
             }
             self.seats.entry(id.clone()).and_modify(|seat| seat.again = None);
-            self.leave(&id, reason.map_or(Leave::Left, Leave::Kicked));
+            self.leave(&id, reason);
         }
     }
 
-    /// The player has a seat in another room. Without a route he goes there from the lobby: if he is
-    /// here as well, it is in an older window.
-    pub fn move_on(&mut self, number: u64, to: Option<Route>) {
+    /// The player has a seat in another room. Without a route they go there from the lobby, and a
+    /// connection that is still here is an older window.
+    pub fn transfer(&mut self, number: u64, to: Option<Route>) {
         let Some((id, conn)) = self.seat(number) else {
             return;
         };
@@ -184,7 +184,7 @@ impl<R: Room> Core<R> {
                 None => Effect::Dismiss(conn, Refusal::REPLACED),
             });
         }
-        self.leave(&id, Leave::Moved);
+        self.leave(&id, LeaveReason::Moved);
     }
 
     /// The player was refused a seat in another room.
@@ -200,41 +200,42 @@ impl<R: Room> Core<R> {
         Some((id.clone(), conn))
     }
 
-    /// A player is out for good, or never came.
-    pub(super) fn leave(&mut self, id: &PlayerId, why: Leave) {
+    /// Frees a seat: the player has left for good, or never came.
+    pub(super) fn leave(&mut self, id: &PlayerId, reason: LeaveReason) {
         let Some(Seat { number, player, place, joined, again }) = self.seats.remove(id) else {
             return;
         };
-        let goes = matches!(why, Leave::Left | Leave::Dropped);
-        if let Some(until) = again.filter(|until| goes && *until > self.now()) {
-            // The lobby has sent him here again before this was known: he goes, and comes again.
+        let left = matches!(reason, LeaveReason::Left | LeaveReason::Dropped);
+        if let Some(until) = again.filter(|until| left && *until > self.now()) {
+            // The lobby reserved the seat again before it knew of this: the player leaves and comes
+            // back.
             let place = Place::Reserved { until };
             let seat = Seat { number, player: player.clone(), place, joined: None, again: None };
             self.seats.insert(id.clone(), seat);
             self.update_expected();
         } else {
-            self.frame(FromRoom::Left { seat: number, reason: why.to_string() });
+            self.frame(FromRoom::Left { seat: number, reason: reason.clone() });
             self.tickets.forget(id);
         }
         self.room.set_away(id, false);
-        // Unless it is the connection that has ended.
+        // Unless the connection itself has ended.
         if let Place::Here(conn) = place
             && self.conns.remove(&conn).is_some()
         {
-            if !matches!(why, Leave::Moved | Leave::Left) {
-                self.tell(conn, "reroute", json!({ "to": "lobby", "reason": why }));
+            if !matches!(reason, LeaveReason::Moved | LeaveReason::Left) {
+                self.tell(conn, "reroute", json!({ "to": "lobby", "reason": reason }));
             }
             self.effects.push(Effect::HangUp(conn));
         }
         if joined.is_some() {
             self.update_players();
-            let news = json!({ "player": player, "reason": why });
+            let news = json!({ "player": player, "reason": reason });
             self.tell_others(id, "player_left", news);
-            tracing::info!(player = %player.name, id = %player.id, %why, "left");
-            self.hook("on_leave", |game, room| game.on_leave(room, &player, why));
+            tracing::info!(player = %player.name, id = %player.id, %reason, "left");
+            self.hook("on_leave", |game, room| game.on_leave(room, &player, reason));
         } else {
             self.update_expected();
-            tracing::info!(player = %player.name, id = %player.id, %why, "never came");
+            tracing::info!(player = %player.name, id = %player.id, %reason, "never came");
         }
         if self.seats.is_empty() {
             self.empty_since = Some(self.now());
@@ -251,21 +252,21 @@ impl<R: Room> Core<R> {
         conns.filter_map(|(conn, id)| Some((*conn, self.seats.get(id)?.player.clone()))).collect()
     }
 
-    /// Seats without a connection: until when they are kept, and what it is called when they are not.
-    pub(super) fn waiting(&self) -> impl Iterator<Item = (&PlayerId, Instant, Leave)> {
-        // Most of the time every seat has a connection, and this need not look at them.
+    /// Seats without a connection: when they expire, and the reason then.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = (&PlayerId, Instant, LeaveReason)> {
+        // The common case, without a look at each seat.
         let all_here = self.conns.len() == self.seats.len();
         let seats = (!all_here).then_some(&self.seats).into_iter().flatten();
         seats.filter_map(|(id, seat)| match seat.place {
-            Place::Reserved { until } => Some((id, until, Leave::Expired)),
-            Place::Away { until } => Some((id, until, Leave::Dropped)),
+            Place::Reserved { until } => Some((id, until, LeaveReason::Expired)),
+            Place::Away { until } => Some((id, until, LeaveReason::Dropped)),
             Place::Here(_) => None,
         })
     }
 
-    pub(super) fn overdue(&self, now: Instant) -> Vec<(PlayerId, Leave)> {
+    pub(super) fn overdue(&self, now: Instant) -> Vec<(PlayerId, LeaveReason)> {
         let overdue = self.waiting().filter(|(_, until, _)| *until <= now);
-        overdue.map(|(id, _, why)| (id.clone(), why)).collect()
+        overdue.map(|(id, _, reason)| (id.clone(), reason)).collect()
     }
 
     pub(super) fn update_players(&mut self) {
@@ -310,9 +311,9 @@ mod tests {
         }
     }
 
-    /// He has come and gone, and asked again, before the room hears of the first.
+    /// The player has joined, left and asked again before the room handles the first.
     #[test]
-    fn who_is_quicker_than_his_room_keeps_his_second_ticket() {
+    fn a_ticket_that_overtakes_its_predecessor_stays_valid() {
         let about =
             RoomAbout { kind: "test".to_owned(), capacity: 1, seed: 1, host: None, code: None };
         let room = RoomContext::<Game>::new(RoomId("1".into()), about, Duration::from_secs(30));
@@ -326,13 +327,13 @@ mod tests {
         let now = Instant::now();
         tickets.redeem("first", now).unwrap();
         core.reserve(2, reserved(2, "second"));
-        core.come(1, &ann.id);
-        core.gone(1, true);
+        core.connected(1, &ann.id);
+        core.disconnected(1, true);
         assert!(core.handle().players().is_empty());
         assert_eq!(tickets.redeem("second", now), Ok(ann.id.clone()));
-        core.come(2, &ann.id);
+        core.connected(2, &ann.id);
         assert_eq!(&*core.handle().players(), std::slice::from_ref(&ann));
-        core.gone(2, true);
-        assert_eq!(core.seats.len(), 0, "and then he is gone");
+        core.disconnected(2, true);
+        assert_eq!(core.seats.len(), 0, "and then the seat is free");
     }
 }

@@ -12,7 +12,7 @@ use crate::{
         self, CHUNK, FromRoom, MAX_FRAME, ReservedSeat, RoomAbout, ToRoom, VERSION,
     },
     testing::property_tests::{RUNTIME, config, mutated},
-    types::{Player, PlayerId, Refusal, RoomId, Route},
+    types::{LeaveReason, Player, PlayerId, Refusal, RoomId, Route},
 };
 
 proptest! {
@@ -67,7 +67,7 @@ fn frames_from_room() -> Vec<String> {
         FromRoom::ReserveRefused { join: 1, refusal },
         FromRoom::Joined { seat },
         FromRoom::Dropped { seat },
-        FromRoom::Left { seat, reason: "left".into() },
+        FromRoom::Left { seat, reason: LeaveReason::Left },
         FromRoom::SendOn { seat, room: RoomId("2".into()) },
         FromRoom::Message(raw()),
         FromRoom::Locked(true),
@@ -77,7 +77,7 @@ fn frames_from_room() -> Vec<String> {
 }
 
 fn frames_to_room() -> Vec<String> {
-    let settings = Settings::try_parse_from(["lobby"]).expect("the defaults").for_rooms();
+    let settings = Settings::try_parse_from(["lobby"]).expect("the defaults");
     let raw = || RawValue::from_string(r#"{"title":"ä"}"#.to_owned()).expect("JSON");
     let player = Player { id: PlayerId("p1".into()), name: "Ann".into() };
     let about = RoomAbout {
@@ -95,7 +95,7 @@ fn frames_to_room() -> Vec<String> {
             join: 1,
             seats: vec![ReservedSeat { seat: 1, ticket: "t".into(), player }],
         },
-        ToRoom::Release { seat: 1, reason: Some("out".into()) },
+        ToRoom::Release { seat: 1, reason: LeaveReason::Kicked("out".into()) },
         ToRoom::Move { seat: 1, to: Some(route) },
         ToRoom::Refused { seat: 1, refusal: Refusal::ROOM_FULL },
         ToRoom::Message(raw()),
@@ -131,7 +131,7 @@ fn hear<T: DeserializeOwned + Serialize>(
     RUNTIME.block_on(async {
         let (near, mut far) = UnixStream::pair().expect("a pair");
         let (_sender, receiver) = channel::open(near);
-        let mut receiver = receiver.taking_sockets();
+        let mut receiver = receiver.accepting_sockets();
         let say = async {
             let (mut rest, mut pieces) = (bytes, pieces.iter().cycle());
             while let (Some(piece), false) = (pieces.next(), rest.is_empty()) {

@@ -11,7 +11,7 @@ use proptest::{prelude::*, sample::select};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
-    routing::gateway::{Peeked, glance},
+    routing::gateway::{Peeked, peek},
     testing::property_tests::{RUNTIME, config, mutated},
 };
 
@@ -25,9 +25,9 @@ proptest! {
             mutated(request().prop_map(String::into_bytes)),
         ],
     ) {
-        let last = glance(&bytes);
+        let last = peek(&bytes);
         for end in 0..bytes.len() {
-            let early = glance(&bytes[..end]);
+            let early = peek(&bytes[..end]);
             prop_assert!(early == Peeked::TooShort || early == last, "{early:?} after {end} bytes");
         }
         if let (Peeked::Room(room), Some(path)) = (&last, path_of(&bytes)) {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     process::{
         channel::{FromRoom, ReservedSeat},
-        supervisor::verdict,
+        supervisor::announced_exit,
     },
     room::{
         core::{Core, Effect},
@@ -67,7 +67,7 @@ impl<R: Room> TestRoom<R> {
     pub(super) fn hang_up(&mut self, player: &Player, asked: bool) {
         if let Ok(conn) = self.conn_of(player) {
             self.conns.remove(&conn);
-            self.run(|core| core.gone(conn, asked));
+            self.run(|core| core.disconnected(conn, asked));
         }
     }
 
@@ -151,8 +151,8 @@ impl<R: Room> TestRoom<R> {
         self.apply();
         if let Life::Open(core) = std::mem::replace(&mut self.life, Life::Ending) {
             let (ended, room) = self.runtime.block_on(core.dispose());
-            let verdict = verdict(&ended).expect("it has ended");
-            self.life = Life::Over(Box::new(room), verdict);
+            let exit = announced_exit(&ended).expect("it has ended");
+            self.life = Life::Over(Box::new(room), exit);
             self.tasks = SelectAll::new();
         }
     }

@@ -61,7 +61,7 @@ use crate::{
     room::{context::RoomContext, core::Core, hooks::Room, tickets::Tickets},
     runtime::{panics::RoomPanic, scheduler::Task},
     socketio::{events::BINARY, packet::ConnId},
-    types::{Exit, Player, PlayerId, Refusal, RoomId, Route, from_raw, short, to_raw},
+    types::{Exit, LeaveReason, Player, PlayerId, Refusal, RoomId, Route, from_raw, short, to_raw},
 };
 
 /// The default of the setting.
@@ -181,7 +181,7 @@ impl<R: Room> TestRoom<R> {
         self.tickets.redeem(&ticket, self.now)?;
         let conn = self.number();
         self.conns.insert(conn, player.id.clone());
-        self.run(|core| core.come(conn, &player.id));
+        self.run(|core| core.connected(conn, &player.id));
         Ok(())
     }
 
@@ -200,7 +200,7 @@ impl<R: Room> TestRoom<R> {
         let size = json!([event, data]).to_string().len();
         self.check_size(from, size, size)?;
         let data = to_raw_value(&data).map_err(Refusal::bad_message)?;
-        let answer = self.run(|core| core.says(conn, event, Some(&*data)))?;
+        let answer = self.run(|core| core.message(conn, event, Some(&*data)))?;
         self.await_answer(conn, answer)
     }
 
@@ -210,7 +210,7 @@ impl<R: Room> TestRoom<R> {
         let data = data.into();
         let beside = json!([BINARY, { "_placeholder": true, "num": 0 }]).to_string();
         self.check_size(from, beside.len() + data.len(), data.len())?;
-        let answer = self.run(|core| core.says_binary(conn, data))?;
+        let answer = self.run(|core| core.binary(conn, data))?;
         self.await_answer(conn, answer)
     }
 
@@ -223,13 +223,15 @@ impl<R: Room> TestRoom<R> {
     pub fn leave(&mut self, player: &Player) {
         match self.conn_of(player) {
             Ok(_) => self.hang_up(player, true),
-            Err(_) => self.about_seat(player, |core, seat| core.release(seat, None)),
+            Err(_) => self.about_seat(player, |core, seat| core.release(seat, LeaveReason::Left)),
         }
     }
 
     /// The lobby kicks a player.
     pub fn kick(&mut self, player: &Player, reason: &str) {
-        self.about_seat(player, |core, seat| core.release(seat, Some(short(reason))));
+        self.about_seat(player, |core, seat| {
+            core.release(seat, LeaveReason::Kicked(short(reason)))
+        });
     }
 
     /// The players whom the room has transferred with `send_to_room` since the last call. They stay
@@ -242,7 +244,7 @@ impl<R: Room> TestRoom<R> {
     pub fn move_on(&mut self, player: &Player, room: &RoomId) {
         let ticket = self.number().to_string();
         let to = Route { room: room.clone(), ticket };
-        self.about_seat(player, |core, seat| core.move_on(seat, Some(to)));
+        self.about_seat(player, |core, seat| core.transfer(seat, Some(to)));
     }
 
     /// A player was refused a seat in another room, and stays.

@@ -1,9 +1,9 @@
-//! One room: the game logic. The room calls the hooks one at a time. What it logs or prints is in the
-//! lobby's log, with the room's id.
+//! One room: the game logic. The room calls the hooks one at a time. Its log and output appear in
+//! the lobby's log, with the room's id.
 
 use std::time::Duration;
 
-use cluster::{Answer, Bytes, Leave, Player, Refusal, Room, RoomContext, ok};
+use cluster::{Answer, Bytes, LeaveReason, Player, Refusal, Room, RoomContext, ok};
 use tracing::{debug, info};
 
 use crate::messages::{Options, RoomEvent, RoomRequest, ToLobby, ToRoom};
@@ -33,7 +33,7 @@ impl Room for Game {
         Ok(())
     }
 
-    // HOOK: the room as a player sees it who joins or reconnects. Default: nothing.
+    // HOOK: the state of the room, for a player who joins or reconnects. Default: nothing.
     fn snapshot(&self, _: &RoomContext<Self>, to: &Player) -> Option<RoomEvent> {
         info!(player = %to.name, "snapshot");
         None
@@ -61,29 +61,29 @@ impl Room for Game {
         ok()
     }
 
-    // HOOK: bytes of a player. Default: refused as unknown.
+    // HOOK: binary data of a player. Default: refused as unknown.
     fn on_binary(&mut self, _room: &RoomContext<Self>, from: &Player, data: Bytes) -> Answer {
         info!(player = %from.name, bytes = data.len(), "on_binary");
         Err(Refusal::unknown_event("binary"))
     }
 
-    // HOOK: a player lost the connection; `Some(grace)` keeps the seat so long. Default: they leave.
+    // HOOK: a player lost the connection. `Some(grace)` keeps the seat. Default: they leave.
     fn on_disconnect(&mut self, _room: &RoomContext<Self>, player: &Player) -> Option<Duration> {
         info!(player = %player.name, "on_disconnect");
         None
     }
 
-    // HOOK: a player is here again: after `on_disconnect`, or from another window. Default: nothing.
+    // HOOK: a player reconnected, or came from another window. Default: nothing.
     fn on_reconnect(&mut self, _room: &RoomContext<Self>, player: &Player) {
         info!(player = %player.name, "on_reconnect");
     }
 
     // HOOK: a player has left for good: once for each `on_join`. Default: nothing.
-    fn on_leave(&mut self, _room: &RoomContext<Self>, player: &Player, why: Leave) {
+    fn on_leave(&mut self, _room: &RoomContext<Self>, player: &Player, why: LeaveReason) {
         info!(player = %player.name, %why, "on_leave");
     }
 
-    // HOOK: a tick, as often as `tick_rate` says, above. Default: nothing.
+    // HOOK: a tick, at the rate set by `tick_rate`. Default: nothing.
     fn on_tick(&mut self, _room: &RoomContext<Self>, dt: Duration) {
         debug!(?dt, "on_tick"); // `RUST_LOG=debug` shows it
     }
@@ -93,13 +93,13 @@ impl Room for Game {
         info!(received = ?message, "on_lobby_message");
     }
 
-    // HOOK: the lobby wants the room to end. Default: wait until all have left, or the time is up.
+    // HOOK: a graceful shutdown. Default: wait until all have left, at most for `left`.
     fn on_drain(&mut self, _room: &RoomContext<Self>, left: Duration) {
         info!(?left, "on_drain");
-        // When the game can end: room.close();
+        // Once the game can end: room.close();
     }
 
-    // HOOK: the last one: everyone has left. Default: nothing.
+    // HOOK: everyone has left; the process ends. Default: nothing.
     async fn on_dispose(self) {
         info!("on_dispose");
     }

@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl RoomManager<Game> for Server {
-    // HOOK: which room does a player get who asks to play? Default: the fullest open one, or a new one.
+    // HOOK: which room does a player get? Default: the fullest open one, or a new one.
     fn pick(&mut self, lobby: &LobbyContext<Self>, player: &Player) -> Result<RoomId, Refusal> {
         info!(player = %player.name, "pick");
         match lobby.fullest::<Game>() {
@@ -35,11 +35,11 @@ impl RoomManager<Game> for Server {
         let ToLobby::Hello { from } = message;
         self.hellos += 1;
         lobby.broadcast(LobbyEvent::News { text: format!("{from} says hello in {}", room.id) });
-        // The room may have ended meanwhile.
+        // Fails if the room has ended.
         let _ = lobby.tell::<Game>(&room.id, ToRoom::Hellos(self.hellos));
     }
 
-    // HOOK: a room has ended; its players are back, or on the way. Default: nothing.
+    // HOOK: a room has ended; its players return to the lobby. Default: nothing.
     fn on_room_exit(&mut self, _lobby: &LobbyContext<Self>, room: &RoomInfo<Options>, exit: Exit) {
         info!(room = %room.id, ?exit, "on_room_exit");
     }

@@ -1,5 +1,5 @@
-//! People: who may enter the lobby, and what they ask there. The lobby calls the hooks one at a time.
-//! The hooks for rooms are in `room_manager.rs`.
+//! People: who may enter the lobby, and what they ask there. The lobby calls the hooks one at a
+//! time. The hooks for rooms are in `room_manager.rs`.
 
 use cluster::{Answer, Arrival, Identity, Lobby, LobbyContext, Player, Refusal, Registration, ok};
 use tracing::info;
@@ -16,7 +16,7 @@ impl Lobby for Server {
     type Request = LobbyRequest;
     type Event = LobbyEvent;
 
-    // HOOK: the lobby starts; nobody is connected yet. Default: nothing.
+    // HOOK: the lobby starts, before the first connection. Default: nothing.
     async fn on_start(&mut self, lobby: &LobbyContext<Self>) -> Result<(), Refusal> {
         info!(seats = lobby.settings().seats, "on_start");
         Ok(())
@@ -50,12 +50,12 @@ impl Lobby for Server {
         lobby.send_back(player);
     }
 
-    // HOOK: a player is not in the lobby any more: in a room, or gone. Default: nothing.
+    // HOOK: a player has left the lobby, for a room or altogether. Default: nothing.
     fn on_leave(&mut self, _lobby: &LobbyContext<Self>, player: &Player) {
         info!(player = %player.name, "on_leave");
     }
 
-    // HOOK: the lobby is about to stop; then its rooms are asked to finish. Default: nothing.
+    // HOOK: the lobby is about to stop, before its rooms drain. Default: nothing.
     fn on_stop(&mut self, _lobby: &LobbyContext<Self>) {
         info!("on_stop");
     }

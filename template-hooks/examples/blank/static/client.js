@@ -1,36 +1,35 @@
 // @ts-check
 /**
- * What the page does in the lobby, on a reroute, in a room, and on the way back. Edit the hooks;
- * `cluster.js` calls them, `dev-panel.js` shows what happens behind it all. The browser's console has one
- * line for each call.
+ * The page: in the lobby, on a reroute, in a room, and on return. Edit the hooks; `cluster.js` calls
+ * them, `dev-panel.js` shows the logs. The browser's console has a line for each call.
  */
 import { Cluster } from "/cluster/cluster.js";
 import { devPanel, notice, show } from "/cluster/dev-panel.js";
 
 /** @type {Cluster<import("./messages.d.ts").Messages>} */
 const cluster = new Cluster({
-  // HOOK: in the lobby: first, again, or back from a room.
+  // HOOK: the player is in the lobby: first, again, or back from a room.
   lobbyEntered({ you, returned }) {
     console.info("lobbyEntered", you, returned);
     show("lobby");
-    notice(returned ? `You are back from room ${returned.room}: ${returned.reason}.` : "");
+    notice(returned ? `${returned.reason.message} You are back in the lobby.` : "");
     if (you) welcome(you);
     else enterName();
   },
 
-  // HOOK: the lobby says something.
+  // HOOK: an event of the lobby.
   lobbyEvent(event, data) {
     console.info("lobbyEvent", event, data);
     if (event === "news") $("news").textContent = data.text;
   },
 
-  // HOOK: about to go to a room. A promise is waited for: a countdown, an animation.
+  // HOOK: before a reroute to a room. A promise delays it: a countdown, an animation.
   reroute({ room }) {
     console.info("reroute", room);
     notice(`On the way to room ${room} …`);
   },
 
-  // HOOK: in the room.
+  // HOOK: the player has joined a room.
   roomEntered({ room, you, players }) {
     console.info("roomEntered", room, you, players);
     show("room");
@@ -39,13 +38,13 @@ const cluster = new Cluster({
     $("hello").focus();
   },
 
-  // HOOK: the room says something.
+  // HOOK: an event of the room.
   roomEvent(event, data) {
     console.info("roomEvent", event, data);
     if (event === "greeting") $("greeting").textContent = data.text;
   },
 
-  // HOOK: somebody came, left, is away or has returned.
+  // HOOK: a player joined, left, disconnected or reconnected.
   playersChanged(players) {
     console.info("playersChanged", players);
     $("players").replaceChildren(...players.map(({ name, away }) => {
@@ -57,19 +56,19 @@ const cluster = new Cluster({
     }));
   },
 
-  // HOOK: out of the room; the way back has begun.
+  // HOOK: the player is out of the room, and the client returns to the lobby.
   roomLost(reason) {
     console.info("roomLost", reason);
-    notice(`Out of the room (${reason}); going back to the lobby …`);
+    notice(`${reason.message} Going back to the lobby …`);
   },
 
-  // HOOK: something was not granted; also why this page must stay put.
+  // HOOK: a request or the connection was refused.
   refused(refusal) {
     console.info("refused", refusal);
     notice(refusal.message);
   },
 
-  // HOOK: where the player is. Stopped: another window took over, or he was sent away.
+  // HOOK: where the player is. Stopped: another window took over, or the player was kicked.
   stateChanged(state) {
     console.info("stateChanged", state);
     if (state === "stopped") show("stopped");
@@ -79,7 +78,7 @@ const cluster = new Cluster({
 /** @param {string} id @returns {any} */
 const $ = (id) => document.getElementById(id);
 
-/** Shows why something was refused. @param {Promise<any>} promise */
+/** Shows the message of a refusal. @param {Promise<any>} promise */
 const attempt = (promise) => promise.catch(({ message }) => notice(message));
 
 function enterName() {

@@ -24,7 +24,7 @@ fn a_player_who_loses_the_connection_leaves_at_once() {
     let mut room = room();
     let (ann, bob) = (room.join("Ann").expect("a seat"), room.join("Bob").expect("a seat"));
     room.drop_player(&ann);
-    let left = json!({ "player": ann, "reason": "dropped" });
+    let left = json!({ "player": ann, "reason": { "code": "dropped" } });
     assert_eq!(room.last(&bob, "player_left"), Some(&left));
 }
 

@@ -25,7 +25,10 @@ async fn a_killed_room_sends_its_players_back() {
     let id = room.event("joined").await["room"].take();
     lobby.signal_room(&id, Signal::KILL).await;
     assert!(!room.end().await);
-    assert_eq!(ann.back().await["returned"], json!({ "room": id, "reason": "crashed" }));
+    assert_eq!(
+        ann.back().await["returned"],
+        json!({ "room": id, "reason": { "code": "crashed" } })
+    );
 }
 
 #[tokio::test]

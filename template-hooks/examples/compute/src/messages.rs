@@ -1,7 +1,7 @@
-//! Message types: browser and lobby, lobby and room. The variant of an enum, in snake_case, is the name
-//! of an event; what it holds is the event's data.
+//! Message types: browser and lobby, lobby and room. A variant, in snake_case, is the name of an
+//! event; its fields are the event's data.
 //!
-//! A lobby in development writes them to `static/messages.d.ts`, against which `npm run check` holds
+//! A lobby in development writes them to `static/messages.d.ts`, with which `npm run check` checks
 //! the page.
 
 use std::ops::Range;
@@ -11,7 +11,7 @@ use cluster::{Refusal, RoomId, refuse};
 cluster::messages! {
     // HOOK: what does the page ask of the lobby?
     pub enum LobbyRequest {
-        /// Draw this, instead of what is being drawn for me.
+        /// Draw this, instead of the player's current picture.
         Render(View),
         /// Stop drawing.
         Cancel,
@@ -19,25 +19,25 @@ cluster::messages! {
 
     // HOOK: what does the lobby send to the page?
     pub enum LobbyEvent {
-        /// A picture begins; all rows from now on are its rows.
+        /// A picture begins; all rows from now on belong to it.
         Begun(View),
-        /// One row of it, each once and in any order, and the room that computed it. Two letters a pixel.
+        /// A row, each once and in any order, and the room that computed it; two letters a pixel.
         Row { row: u32, shades: String, room: RoomId },
-        /// No more rows come.
+        /// The last event of a picture.
         Ended { how: How },
     }
 
-    /// A picture: which part of the plane, in how many pixels, and how much work each is at most.
+    /// A picture: its part of the plane, its size in pixels, and the most steps for a point.
     #[derive(PartialEq)]
     pub struct View {
-        /// Its middle.
+        /// The centre.
         pub x: f64,
         pub y: f64,
-        /// Its width in the plane.
+        /// The width in the plane.
         pub across: f64,
         pub columns: u32,
         pub rows: u32,
-        /// A point that has not escaped after this many steps counts as one that never does.
+        /// A point that has not escaped after this many steps counts as part of the set.
         pub depth: u32,
     }
 
@@ -46,14 +46,14 @@ cluster::messages! {
         /// All rows have come.
         Complete,
         Cancelled,
-        /// Its workers were lost again and again, or there are none.
+        /// No worker can be started, or its workers crash again and again.
         Failed,
     }
 
     // HOOK: the options of a room: given at creation, shown in the list of rooms.
     #[derive(Default)]
     pub struct Options {
-        /// A worker that has no work for this long ends.
+        /// An idle worker ends after this time.
         pub patience_ms: u64,
     }
 
@@ -67,21 +67,21 @@ cluster::messages! {
     #[derive(PartialEq)]
     pub enum ToLobby {
         Row { row: u32, shades: String },
-        /// After each `Compute`, whether all its rows were told or not: the worker wants more.
+        /// The worker is idle: after each `Compute`, finished or not.
         Free,
-        /// The last message of a worker: all that it has computed, and the time that it took.
+        /// The worker's last message: the rows that it has computed, and the time spent on them.
         Total { rows: u32, busy_ms: u64 },
     }
 }
 
 impl View {
-    /// Comparing with ranges also refuses what is not a number.
+    /// The ranges also refuse NaN.
     pub fn check(&self) -> Result<(), Refusal> {
         let View { x, y, across, columns, rows, depth } = self;
         let place = (-4.0..=4.0).contains(x) && (-4.0..=4.0).contains(y);
-        // Any narrower, and an f64 no longer tells neighbouring pixels apart.
+        // Narrower views exceed the precision of f64.
         let width = (1e-12..=8.0).contains(across);
-        // A row must fit into a message, and a page that is slow may have 1024 messages yet to come.
+        // A row must fit into a message, and 1024 of them into the queue of a slow page.
         let size = (1..=1280).contains(columns) && (1..=800).contains(rows);
         let good = place && width && size && (1..=10_000).contains(depth);
         good.then_some(())

@@ -35,14 +35,14 @@ impl RoomManager<Worker> for Server {
                 self.hand_out(lobby);
             }
             ToLobby::Total { rows, busy_ms } => {
-                info!(room = %room.id, rows, busy_ms, "a worker has nothing to do and ends");
+                info!(room = %room.id, rows, busy_ms, "idle worker ends");
             }
         }
     }
 
-    // HOOK: a worker has ended. What it had not finished goes to another one.
+    // HOOK: a worker has ended. Another one gets its unfinished rows.
     fn on_room_exit(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<Options>, exit: Exit) {
-        info!(room = %room.id, ?exit, "worker gone");
+        info!(room = %room.id, ?exit, "worker ended");
         self.board.lose(&room.id);
         self.hand_out(lobby);
     }

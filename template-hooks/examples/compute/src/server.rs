@@ -1,5 +1,5 @@
-//! People: what they want drawn. The lobby calls the hooks one at a time. What the workers do, in rooms
-//! without players, is in `room_manager.rs`; who computes what, in `server/board.rs`.
+//! People: the pictures that they ask for. The lobby calls the hooks one at a time. The workers'
+//! hooks are in `room_manager.rs`, the schedule is in `server/board.rs`.
 
 mod board;
 
@@ -14,7 +14,7 @@ use crate::{
 };
 use board::Board;
 
-/// Pictures at once: with more, none of them would get on.
+/// Concurrent pictures; with more, each would be too slow.
 const MAX_PICTURES: usize = 16;
 
 #[derive(Default)]
@@ -64,12 +64,12 @@ impl Server {
     pub fn end(&mut self, lobby: &LobbyContext<Self>, player: &PlayerId, how: How) {
         let Some(busy) = self.board.end(player) else { return };
         lobby.send(player, LobbyEvent::Ended { how });
-        // Each says `Free` when it has stopped. A worker that is gone hears nothing, here and below; then
-        // `on_room_exit` follows.
+        // Each sends `Free` when it has stopped. `tell` fails, here and below, if a worker has
+        // ended; `on_room_exit` follows.
         busy.iter().for_each(|worker| drop(lobby.tell::<Worker>(worker, ToRoom::Cancel)));
     }
 
-    /// Gives work to every worker that has none. The first that is free gets the next band.
+    /// Gives work to every idle worker, and starts more.
     pub fn hand_out(&mut self, lobby: &LobbyContext<Self>) {
         while self.board.has_bands()
             && let Some(worker) = self.board.free_worker().or_else(|| self.hire(lobby))
@@ -80,13 +80,13 @@ impl Server {
         self.board.hopeless().iter().for_each(|player| self.end(lobby, player, How::Failed));
     }
 
-    /// Opens one more room, without seats, if there is a processor for it.
+    /// Opens one more room, without seats, if a processor is free.
     fn hire(&self, lobby: &LobbyContext<Self>) -> Option<RoomId> {
         let processors = available_parallelism().map_or(1, NonZero::get);
         let patience_ms = lobby.settings().empty_timeout.as_millis() as u64;
         (self.board.workers() < processors)
             .then(|| lobby.create::<Worker>(None, 0, Options { patience_ms }))?
-            .inspect_err(|error| warn!(%error, "no worker can be hired"))
+            .inspect_err(|error| warn!(%error, "cannot start a worker"))
             .ok()
     }
 }

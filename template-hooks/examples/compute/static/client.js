@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * What the page does: it stays in the lobby, asks for a picture, and shows the rows as they come. Edit
- * the hooks; `cluster.js` calls them, `picture.js` draws, `workers.js` lists the rooms,
- * `dev-panel.js` shows what happens behind it all.
+ * The page: it stays in the lobby, asks for a picture, and shows the rows as they come. Edit the
+ * hooks; `cluster.js` calls them, `picture.js` draws, `workers.js` lists the rooms, `dev-panel.js`
+ * shows the logs.
  */
 import { Cluster } from "/cluster/cluster.js";
 import { devPanel, notice } from "/cluster/dev-panel.js";
@@ -13,7 +13,7 @@ import { workers } from "./workers.js";
 
 /** @type {Cluster<import("./messages.d.ts").Messages>} */
 const cluster = new Cluster({
-  // HOOK: in the lobby, for the first time or again.
+  // HOOK: the player is in the lobby, for the first time or again.
   lobbyEntered({ you }) {
     $("lobby").hidden = false;
     attempt(cluster.lobby.request("watch_rooms"));
@@ -21,7 +21,7 @@ const cluster = new Cluster({
     else enterName();
   },
 
-  // HOOK: the lobby says something.
+  // HOOK: an event of the lobby.
   lobbyEvent(event, data) {
     if (event === "rooms") workers.show(data.map(({ room }) => room));
     if (event === "begun") begin(data);
@@ -33,17 +33,17 @@ const cluster = new Cluster({
     if (event === "ended") end(data.how);
   },
 
-  // HOOK: something was not granted; also why this page must stay put.
+  // HOOK: a request or the connection was refused.
   refused: ({ message }) => notice(message),
 
-  // HOOK: where the player is. Stopped: another window took over, or he was sent away.
+  // HOOK: where the player is. Stopped: another window took over, or the player was kicked.
   stateChanged: (state) => ($("stopped").hidden = state !== "stopped"),
 });
 
 /** @param {string} id @returns {any} */
 const $ = (id) => document.getElementById(id);
 
-/** Shows why something was refused. @param {Promise<any>} promise */
+/** Shows the message of a refusal. @param {Promise<any>} promise */
 const attempt = (promise) => promise.catch(({ message }) => notice(message));
 
 let begun = 0;
@@ -55,7 +55,7 @@ function enterName() {
   $("register").elements.name.focus();
 }
 
-/** Whoever leaves the lobby, also for a moment, waits for no picture any more. */
+/** Draws again after a reconnect: the lobby cancels the picture of a player who leaves. */
 function enter() {
   $("register").hidden = true;
   $("play").hidden = false;

@@ -17,7 +17,7 @@ export type LobbyRequest = { "render": View } | "cancel";
 
 export type Options = { 
 /**
- * A worker that has no work for this long ends.
+ * An idle worker ends after this time.
  */
 patience_ms: number, };
 
@@ -27,18 +27,18 @@ patience_ms: number, };
 export type RoomId = string;
 
 /**
- * A picture: which part of the plane, in how many pixels, and how much work each is at most.
+ * A picture: its part of the plane, its size in pixels, and the most steps for a point.
  */
 export type View = { 
 /**
- * Its middle.
+ * The centre.
  */
 x: number, y: number, 
 /**
- * Its width in the plane.
+ * The width in the plane.
  */
 across: number, columns: number, rows: number, 
 /**
- * A point that has not escaped after this many steps counts as one that never does.
+ * A point that has not escaped after this many steps counts as part of the set.
  */
 depth: number, };

@@ -1,17 +1,17 @@
 // @ts-check
-/** The picture: colours the rows that come, and turns clicks and keys into the next view. */
+/** The picture: colours rows as they come, and turns clicks and keys into the next view. */
 
 /** @import { View } from "./messages.d.ts" */
 
 const canvas = /** @type {HTMLCanvasElement} */ (document.getElementById("picture"));
 const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
 
-/** As in `src/room.rs`: two of them are a shade. */
+/** As in `src/room.rs`: two letters are a shade. */
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 const SHADES = LETTERS.length ** 2;
-/** Pixels at the right that show by whom each row was computed. */
+/** Width in pixels of the strip that shows which room computed each row. */
 const MARGIN = 12;
-/** Around and around, with so many shades from one to the next. */
+/** A cyclic palette, with `BETWEEN` shades from one colour to the next. */
 const COLORS = [[16, 20, 84], [32, 107, 203], [224, 246, 255], [255, 176, 32], [122, 26, 46]];
 const BETWEEN = 300;
 const PAN = 0.25, ZOOM = 2.5;
@@ -19,14 +19,14 @@ const PAN = 0.25, ZOOM = 2.5;
 /** All of the Mandelbrot set. @type {View} */
 export const WHOLE = { x: -0.7, y: 0, across: 3.6, columns: 960, rows: 640, depth: 1000 };
 
-/** Each shade as the four bytes of a pixel. */
+/** The RGBA pixel of each shade. */
 const palette = new Uint32Array(
   Uint8ClampedArray.from(Array.from({ length: SHADES }, (_, shade) => colorOf(shade)).flat()).buffer,
 );
 const value = new Uint8Array(128);
 [...LETTERS].forEach((letter, at) => (value[letter.charCodeAt(0)] = at));
 
-/** What is shown. */
+/** The current view. */
 let view = WHOLE;
 
 export const picture = {
@@ -34,7 +34,7 @@ export const picture = {
     return view;
   },
 
-  /** A new picture: what is known of it already stays, pale. @param {View} next */
+  /** A new picture. The visible part of the last one stays as a pale preview. @param {View} next */
   begin(next) {
     const before = /** @type {HTMLCanvasElement} */ (canvas.cloneNode());
     before.getContext("2d")?.drawImage(canvas, 0, 0);
@@ -52,7 +52,7 @@ export const picture = {
     view = next;
   },
 
-  /** @param {number} row @param {string} shades @param {string} color of who has computed it */
+  /** @param {number} row @param {string} shades @param {string} color of the room */
   row(row, shades, color) {
     const image = context.createImageData(view.columns, 1);
     const pixels = new Uint32Array(image.data.buffer);
@@ -68,7 +68,7 @@ export const picture = {
   nearer: () => zoomed(ZOOM),
   farther: () => zoomed(1 / ZOOM),
 
-  /** Calls back when somebody wants to see something else. @param {(next: View) => void} call */
+  /** Calls back when the player moves or zooms. @param {(next: View) => void} call */
   onMove(call) {
     const height = () => (view.across * view.rows) / view.columns;
     canvas.onclick = ({ offsetX, offsetY, shiftKey }) => {
@@ -93,7 +93,7 @@ export const picture = {
   },
 };
 
-/** The same point stays at the same place. @param {number} zoom @returns {View} */
+/** Zooms; the given point stays in place. @param {number} zoom @returns {View} */
 const zoomed = (zoom, x = view.x, y = view.y) => ({
   ...view, x: x + (view.x - x) / zoom, y: y + (view.y - y) / zoom, across: view.across / zoom,
 });

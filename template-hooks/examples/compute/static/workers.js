@@ -1,9 +1,9 @@
 // @ts-check
-/** The rooms at work: how much of the picture each has computed, and in development a way to kill them. */
+/** The rooms at work: the rows that each has computed and, in development, buttons to kill them. */
 
 const list = /** @type {HTMLElement} */ (document.getElementById("workers"));
 const shown = /** @type {Map<string, HTMLElement>} */ (new Map());
-/** Rows of this picture that each room has computed; also rooms that are gone. */
+/** Rows of this picture by room, also by rooms that have ended. */
 const rows = /** @type {Map<string, number>} */ (new Map());
 
 export const workers = {
@@ -28,7 +28,7 @@ export const workers = {
   allRows: () => [...rows.values()].reduce((sum, some) => sum + some, 0),
   howMany: () => (rows.size === 1 ? "1 room" : `${rows.size} rooms`),
 
-  /** Neighbours look different. @param {string} room */
+  /** Distinct colours for consecutive ids. @param {string} room */
   colorOf: (room) => `hsl(${(Number(room) * 137) % 360} 70% 52%)`,
 
   killAll: () => shown.forEach((_, room) => kill(room)),
@@ -41,10 +41,10 @@ function add(room) {
   text.style.setProperty("--color", workers.colorOf(room));
   button.textContent = "Kill";
   button.setAttribute("aria-label", `Kill room ${room}`);
-  // Killing is for development: `dev-panel.js` shows what is marked so.
+  // `dev-panel.js` shows elements of class `dev` in development.
   button.className = "dev";
   button.hidden = /** @type {HTMLElement} */ (document.getElementById("kill")).hidden;
-  button.title = "Kills this room's process; another one computes what it has not done";
+  button.title = "Kills this room's process; another one computes the rest of its rows";
   button.onclick = () => kill(room);
   row.append(text, button);
   list.append(row);

@@ -1,4 +1,5 @@
-//! Your own lobby and rooms, as they come: pictures that rooms compute. Edit these along with your hooks.
+//! Your own lobby and rooms, as they come: pictures that rooms compute. Edit these along with your
+//! hooks.
 
 use std::collections::BTreeMap;
 
@@ -134,7 +135,7 @@ async fn bad_views_and_too_many_pictures_are_refused() {
         }
     };
     assert_eq!(refused, Err("busy".to_owned()));
-    // Whoever needs his picture no more makes room for another.
+    // A cancelled picture makes room for another.
     players[1].ask("cancel", json!({})).await.expect("never refused");
     ask(&mut players[0], &endless()).await.expect("a good view");
 }

@@ -1,5 +1,6 @@
-//! Your lobby and your rooms: `server.rs` (people), `room_manager.rs` (which room a player gets), `room.rs`
-//! (one room), `queue.rs` (waiting for an opponent), `messages.rs` (message types), and `static/client.js` (the page). `rg HOOK` shows the places.
+//! Your lobby and your rooms: `server.rs` (people), `room_manager.rs` (which room a player gets),
+//! `room.rs` (one room), `queue.rs` (the matchmaking queue), `messages.rs` (message types), and
+//! `static/client.js` (the page). `rg HOOK` finds every hook.
 
 pub mod defaults;
 pub mod messages;

@@ -1,7 +1,7 @@
-//! Message types: browser and lobby, browser and room, room and lobby. The variant of an enum, in
-//! snake_case, is the name of an event; what it holds is the event's data.
+//! Message types: browser and lobby, browser and room, room and lobby. A variant, in snake_case, is
+//! the name of an event; its fields are the event's data.
 //!
-//! A lobby in development writes them to `static/messages.d.ts`, against which `npm run check` holds
+//! A lobby in development writes them to `static/messages.d.ts`, with which `npm run check` checks
 //! the page.
 
 use crate::room::game::Game;
@@ -9,7 +9,7 @@ use crate::room::game::Game;
 cluster::messages! {
     // HOOK: what does the page ask of the lobby, besides `play` and `join`?
     pub enum LobbyRequest {
-        /// Wait in the queue for somebody else who does.
+        /// Join the matchmaking queue.
         FindOpponent,
         /// Leave the queue.
         StopWaiting,
@@ -31,27 +31,27 @@ cluster::messages! {
     pub enum RoomRequest {
         /// Drop a disc into this column: 0 to 6, from the left.
         Play { column: usize },
-        /// Another game; it begins when both want it.
+        /// Another game, if both players ask for it.
         Rematch,
     }
 
     // HOOK: what does a room send to the page?
     pub enum RoomEvent {
-        /// All there is to see, after each change.
+        /// The state of the game, after each change.
         Game(Game),
     }
 
     // HOOK: the options of a room: given at creation, shown in the list of rooms.
     #[derive(Default)]
     pub struct Options {
-        /// Seconds that the first player waits for the second.
+        /// Seconds to wait for an opponent.
         pub patience: u32,
     }
 
     // HOOK: what does a room tell the lobby?
     #[derive(PartialEq)]
     pub enum ToLobby {
-        /// The two names and how many games each has won, the winner's first.
+        /// Both names and the games that each has won, the better one first.
         Scores([(String, u32); 2]),
     }
 }

@@ -17,7 +17,7 @@ use tracing::warn;
 /// The delay before the next attempt when no room can be opened.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// A lobby with a queue, or with one for each kind of game.
+/// A lobby with a queue, or one for each kind of game.
 pub trait Queued<R: Room>: RoomManager<R> {
     /// What players queue for: a mode, a map, a language. `()` if there is one queue.
     type Kind: Ord + Clone + 'static;
@@ -83,8 +83,9 @@ pub trait Queued<R: Room>: RoomManager<R> {
         let rules = self.rules(kind);
         while let Some(players) = self.queue().first(kind, &rules) {
             let room = lobby.create::<R>(None, rules.size, self.options(kind, &players));
-            let Ok(room) = room.inspect_err(|error| warn!(%error, "cannot open a room for the queue; trying again"))
-            else {
+            let Ok(room) = room.inspect_err(
+                |error| warn!(%error, "cannot open a room for the queue; trying again"),
+            ) else {
                 // One retry at a time, however many players arrive meanwhile.
                 if self.queue().retrying.insert(kind.clone()) {
                     let kind = kind.clone();
@@ -120,7 +121,7 @@ pub trait Queued<R: Room>: RoomManager<R> {
     }
 }
 
-/// How many players go to a room together.
+/// The number of players in a room.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
     /// The number of seats: as soon as this many wait, they join. At most 32.

@@ -1,12 +1,12 @@
-//! One room: two players and four in a row. The room calls the hooks one at a time. `room/game.rs` keeps
-//! the state of the game, `room/board.rs` knows the rules.
+//! One room: two players and four in a row. The room calls the hooks one at a time. `room/game.rs`
+//! has the state of the game, `room/board.rs` the rules.
 
 pub mod board;
 pub mod game;
 
 use std::time::Duration;
 
-use cluster::{Answer, Leave, Player, Refusal, Room, RoomContext, ok, refuse};
+use cluster::{Answer, LeaveReason, Player, Refusal, Room, RoomContext, ok, refuse};
 use rand::RngExt as _;
 
 use self::game::{FAREWELL, Game, Why};
@@ -25,19 +25,19 @@ impl Room for Duel {
 
     // HOOK: the room opens.
     async fn on_open(options: Options, room: &RoomContext<Self>) -> Result<Self, Refusal> {
-        // Each tick counts the seconds down.
+        // The countdown, in seconds.
         room.tick_rate(1);
         Ok(Duel { game: Game { seconds: options.patience, ..Game::default() } })
     }
 
-    // HOOK: the room as a player sees it who joins or reconnects.
+    // HOOK: the state of the room, for a player who joins or reconnects.
     fn snapshot(&self, _: &RoomContext<Self>, _: &Player) -> Option<RoomEvent> {
         Some(RoomEvent::Game(self.game.clone()))
     }
 
     // HOOK: a player has joined.
     fn on_join(&mut self, room: &RoomContext<Self>, player: &Player) {
-        // A code is worth nothing once the player who waits has left.
+        // Once the waiting player leaves, a private room's code must not work any more.
         room.empty_timeout(Some(Duration::ZERO));
         self.game.add(player);
         if self.game.has_begun() {
@@ -66,16 +66,16 @@ impl Room for Duel {
 
     // HOOK: a player lost the connection.
     fn on_disconnect(&mut self, _: &RoomContext<Self>, _: &Player) -> Option<Duration> {
-        // When nobody returns within this, the other one wins.
+        // The opponent wins if the player does not reconnect in time.
         Some(Duration::from_secs(30))
     }
 
     // HOOK: a player has left.
-    fn on_leave(&mut self, room: &RoomContext<Self>, player: &Player, why: Leave) {
+    fn on_leave(&mut self, room: &RoomContext<Self>, player: &Player, why: LeaveReason) {
         let why = match why {
-            // Both leave, because the room ends.
-            Leave::Finished | Leave::Closed(_) => return,
-            Leave::Dropped => Why::Away,
+            // The room ends.
+            LeaveReason::Finished | LeaveReason::Closed(_) => return,
+            LeaveReason::Dropped => Why::Away,
             _ => Why::Left,
         };
         if !self.game.has_begun() {
@@ -105,13 +105,13 @@ impl Room for Duel {
         } else if self.game.has_begun() {
             self.finish(room);
         } else {
-            players.iter().for_each(|player| room.send_to_lobby(player, "no_opponent"));
+            players.iter().for_each(|player| room.send_to_lobby(player, "Nobody came."));
         }
     }
 }
 
 impl Duel {
-    /// Tells the lobby the scores, and ends the room.
+    /// Reports the scores to the lobby and closes the room.
     fn finish(&self, room: &RoomContext<Self>) {
         room.tell_lobby(ToLobby::Scores(self.game.scores()));
         room.close();

@@ -9,14 +9,14 @@ use crate::{
     server::{PAIR, Server},
 };
 
-/// Seconds that the first player of a room waits for a second one.
+/// Seconds to wait for an opponent.
 const PATIENCE: u32 = 60;
 
 impl RoomManager<Duel> for Server {
-    // HOOK: which room does a player get who wants no place in the queue?
+    // HOOK: which room does a player get who asks to `play` instead of queueing?
     fn pick(&mut self, lobby: &LobbyContext<Self>, player: &Player) -> Result<RoomId, Refusal> {
         self.dequeue(lobby, player);
-        // One in which somebody waits; else a new one, to wait there.
+        // A room where somebody waits, else a new one.
         match lobby.fullest::<Duel>() {
             Some(room) => Ok(room.id),
             None => lobby.create::<Duel>(player, PAIR, Options { patience: PATIENCE }),
@@ -37,12 +37,9 @@ impl RoomManager<Duel> for Server {
 
     // HOOK: a room has ended.
     fn on_room_exit(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<Options>, exit: Exit) {
-        // Of a finished game the room has told the scores; a closed room saw none.
+        // `on_room_message` has announced a finished game; in a closed room nobody has played.
         if !matches!(exit, Exit::Finished | Exit::Closed) {
-            self.announce(
-                lobby,
-                format!("The game in room {} is over ({})", room.id, exit.reason()),
-            );
+            self.announce(lobby, format!("The game in room {} is over: the room {exit}.", room.id));
         }
     }
 }

@@ -1,5 +1,5 @@
-//! People: who may enter the lobby, and what they ask there. The lobby calls the hooks one at a time.
-//! The hooks for rooms are in `room_manager.rs`, the queue is in `queue.rs`.
+//! People: who may enter the lobby, and what they ask there. The lobby calls the hooks one at a
+//! time. The hooks for rooms are in `room_manager.rs`, the queue is in `queue.rs`.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -13,9 +13,9 @@ use crate::{
 
 /// Players in a game.
 pub const PAIR: usize = 2;
-/// Seconds for the second of two from the queue: longer than a ticket is valid.
+/// Seconds to wait for the opponent from the queue: longer than a ticket is valid.
 const ARRIVAL: u32 = 20;
-/// Seconds for a friend, who has yet to be told the code.
+/// Seconds to wait for a friend, who needs the code first.
 const INVITATION: u32 = 600;
 /// Lines of news that a player is sent on arrival.
 const NEWS: usize = 5;
@@ -37,7 +37,7 @@ impl Lobby for Server {
         lobby.send_back(player);
     }
 
-    // HOOK: a player is not in the lobby any more.
+    // HOOK: a player has left the lobby.
     fn on_leave(&mut self, lobby: &LobbyContext<Self>, player: &Player) {
         self.dequeue(lobby, player);
     }
@@ -63,7 +63,7 @@ impl Lobby for Server {
             }
             LobbyRequest::JoinFriend { code } => {
                 let answer = lobby.join_by_code(from, &code)?;
-                // Not before: a wrong code costs nobody their place.
+                // Only now: a wrong code must not cost the place in the queue.
                 self.dequeue(lobby, from);
                 Ok(answer)
             }
@@ -92,7 +92,7 @@ impl Queued<Duel> for Server {
     }
 
     fn rules(&self, (): &()) -> Rules {
-        // Nobody goes alone, however long they have waited.
+        // Nobody plays alone, however long they have waited.
         Rules { size: PAIR, fewest: PAIR, patience: Duration::from_secs(60) }
     }
 

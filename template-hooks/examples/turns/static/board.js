@@ -1,5 +1,5 @@
 // @ts-check
-/** The board: draws the game as the room tells it, and turns clicks and keys into moves. */
+/** The board: draws the room's state, and turns clicks and keys into moves. */
 
 /** @import { Game } from "./messages.d.ts" */
 /** @import { Player, PlayerHere } from "/cluster/types.d.ts" */
@@ -30,7 +30,7 @@ const columns = Array.from({ length: COLUMNS }, (_, at) => {
   }
   column.append(slot, stack);
   column.onclick = () => mayPlay() && play(at);
-  // One stop for the tab key; arrows move on from there.
+  // One tab stop; arrow keys move between columns.
   column.onfocus = () => columns.forEach((other) => (other.tabIndex = other === column ? 0 : -1));
   column.tabIndex = at === 3 ? 0 : -1;
   return column;
@@ -65,7 +65,7 @@ export const board = {
   },
 };
 
-// The room tells how many seconds are left with each change, and the page counts on.
+// The room sends the seconds left with each change; the page counts down in between.
 setInterval(() => {
   if (!here.some(({ away }) => away)) seconds = Math.max(0, seconds - 1);
   drawClock();

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * What the page does in the lobby, on a reroute, in a room, and on the way back. Edit the hooks;
- * `cluster.js` calls them, `board.js` draws the game, `dev-panel.js` shows what happens behind it all.
+ * The page: in the lobby, on a reroute, in a room, and on return. Edit the hooks; `cluster.js` calls
+ * them, `board.js` draws the game, `dev-panel.js` shows the logs.
  */
 import { board } from "./board.js";
 import { Cluster } from "/cluster/cluster.js";
@@ -9,67 +9,59 @@ import { devPanel, notice, show } from "/cluster/dev-panel.js";
 
 /** @type {Cluster<import("./messages.d.ts").Messages>} */
 const cluster = new Cluster({
-  // HOOK: in the lobby, for the first time or again.
+  // HOOK: the player is in the lobby: first, again, or back from a room.
   lobbyEntered({ you, returned }) {
     show("lobby");
-    notice(returned ? (WHY_BACK[returned.reason] ?? `You are back from the room: ${returned.reason}.`) : "");
+    notice(returned ? `${returned.reason.message} You are back in the lobby.` : "");
     if (you) chooseGame(you);
     else enterName();
   },
 
-  // HOOK: the lobby says something.
+  // HOOK: an event of the lobby.
   lobbyEvent(event, data) {
     if (event === "place") showPlace(data);
     if (event === "news") showNews(data.lines);
   },
 
-  // HOOK: about to go to a room. A promise is waited for: a countdown, an animation.
+  // HOOK: before a reroute to a room. A promise delays it: a countdown, an animation.
   reroute({ room }) {
     notice(`On the way to room ${room} …`);
   },
 
-  // HOOK: in the room.
+  // HOOK: the player has joined a room.
   roomEntered({ code, you }) {
     show("room");
     notice("");
     board.enter(you, code, (column) => attempt(cluster.room.request("play", { column })));
   },
 
-  // HOOK: the room says something.
+  // HOOK: an event of the room.
   roomEvent(event, data) {
     if (event === "game") board.update(data);
   },
 
-  // HOOK: somebody came or left, or is away for a moment.
+  // HOOK: a player joined, left, disconnected or reconnected.
   playersChanged: (players) => board.showPlayers(players),
 
-  // HOOK: out of the room.
-  roomLost: (reason) => notice(`Out of the room (${reason}); going back to the lobby …`),
+  // HOOK: the player is out of the room, and the client returns to the lobby.
+  roomLost: ({ message }) => notice(`${message} Going back to the lobby …`),
 
-  // HOOK: something was not granted; also why this page must stay put.
+  // HOOK: a request or the connection was refused.
   refused({ event, message }) {
     notice(message);
-    if (event === "reroute") showPlace(null); // The queue has sent him, but the room did not let him in.
+    if (event === "reroute") showPlace(null); // The queue's room did not admit the player.
   },
 
-  // HOOK: where the player is. Stopped: another window took over, or he was sent away.
+  // HOOK: where the player is. Stopped: another window took over, or the player was kicked.
   stateChanged(state) {
     if (state === "stopped") show("stopped");
   },
 });
 
-/** What a player reads who comes from a room. */
-const WHY_BACK = /** @type {Record<string, string>} */ ({
-  left: "You have left the game.",
-  finished: "The game is over.",
-  dropped: "You were away for too long.",
-  no_opponent: "Nobody came. Try again.",
-});
-
 /** @param {string} id @returns {any} */
 const $ = (id) => document.getElementById(id);
 
-/** Shows why something was refused. @param {Promise<any>} promise */
+/** Shows the message of a refusal. @param {Promise<any>} promise */
 const attempt = (promise) => promise.then(() => notice(""), ({ message }) => notice(message));
 
 function enterName() {
@@ -87,7 +79,7 @@ function chooseGame({ name }) {
   showPlace(null);
 }
 
-/** @param {{ place: number, waiting: number } | null} at  null: he does not wait */
+/** @param {{ place: number, waiting: number } | null} at  null: not in the queue */
 function showPlace(at) {
   $("place").textContent = at ? `Waiting for an opponent. Your place: ${at.place} of ${at.waiting}.` : "";
   [$("find").hidden, $("stop").hidden] = [at !== null, at === null];

@@ -10,22 +10,22 @@ export type Messages = {
 };
 
 /**
- * Row by row from the top: the side, 0 or 1, whose disc is in this cell.
+ * The side, 0 or 1, whose disc is in each cell, row by row from the top.
  */
 export type Board = Array<number | null>;
 
 export type End = { 
 /**
- * None: a draw.
+ * `None` for a draw.
  */
 winner: number | null, why: Why, 
 /**
- * The winner's four in a row, or more.
+ * The cells of the winner's line.
  */
 cells: Array<number>, };
 
 /**
- * Sides are 0 and 1, in the order in which the players came.
+ * Sides are 0 and 1, in the order in which the players joined.
  */
 export type Game = { 
 /**
@@ -41,12 +41,12 @@ turn: number,
  */
 last: number | null, end: End | null, 
 /**
- * For the opponent to come, for this move, or until the room closes. The clock rests while a
- * player is away.
+ * Seconds left to wait for the opponent, for this move, or until the room closes. The
+ * clock stops while a player is away.
  */
 seconds: number, 
 /**
- * The game has begun when there are two; they stay here when they leave.
+ * One for each player, kept when they leave; the game begins with the second.
  */
 sides: Array<Side>, board: Board, };
 
@@ -56,7 +56,7 @@ export type LobbyRequest = "find_opponent" | "stop_waiting" | "invite_friend" | 
 
 export type Options = { 
 /**
- * Seconds that the first player waits for the second.
+ * Seconds to wait for an opponent.
  */
 patience: number, };
 
@@ -84,7 +84,7 @@ export type RoomRequest = { "play": { column: number, } } | "rematch";
 
 export type Side = { player: Player, wins: number, 
 /**
- * Wants another game.
+ * Asks for a rematch.
  */
 again: boolean, };
 

@@ -1,5 +1,5 @@
-//! Your room by itself: no processes, no sockets, and a clock that only these tests move. Edit these
-//! along with `src/room.rs`.
+//! Your room by itself: no processes, no sockets, and a clock that only these tests move. Edit
+//! these along with `src/room.rs`.
 
 use std::time::Duration;
 
@@ -127,7 +127,7 @@ fn who_does_not_return_in_time_has_lost() {
     table.room.advance(30 * SECOND);
     let end = json!({ "winner": 1, "why": "away", "cells": [] });
     assert_eq!(table.room.last(&bob, "game").expect("news")["end"], end);
-    // He may look at it for a moment.
+    // The player may look at it for a moment.
     table.room.advance(10 * SECOND);
     table.ends_with([("Bob", 1), ("Ann", 0)]);
 }
@@ -176,7 +176,7 @@ fn an_opponent_who_never_comes_is_not_waited_for() {
     let mut room = open();
     let ann = room.join("Ann").expect("a seat");
     room.advance(PATIENCE * SECOND);
-    let goodbye = json!({ "to": "lobby", "reason": "no_opponent" });
+    let goodbye = json!({ "to": "lobby", "reason": { "code": "sent", "message": "Nobody came." } });
     assert_eq!(room.last(&ann, "reroute"), Some(&goodbye));
     assert_eq!(room.exit(), Some(Exit::Closed));
 }

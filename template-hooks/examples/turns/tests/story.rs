@@ -1,5 +1,5 @@
-//! Your own lobby and rooms, as they come: four in a row, from the queue and by code. Edit these along
-//! with your hooks.
+//! Your own lobby and rooms, as they come: four in a row, from the queue and by code. Edit these
+//! along with your hooks.
 
 use cluster::testing::{Client, Signal, TestLobby, TestPlayer};
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ async fn who_waits_no_more_is_not_paired() {
     bob.ask("find_opponent", json!({})).await.expect("anyone may wait");
     assert_eq!(bob.lobby().event("place").await, json!({ "place": 1, "waiting": 1 }));
 
-    // Who closes his page does not wait either.
+    // A closed page leaves the queue, too.
     drop(bob);
     lobby.logged("left the lobby").await;
     let (mut cem, mut dan) = (lobby.player("Cem").await, lobby.player("Dan").await);
@@ -75,7 +75,7 @@ async fn who_goes_to_a_friend_does_not_wait_in_the_queue_any_more() {
     let lobby = start(&[]).await;
     let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
     ann.ask("find_opponent", json!({})).await.expect("anyone may wait");
-    // A code that is wrong costs nobody his place.
+    // A wrong code costs nobody their place.
     let wrong = ann.ask("join_friend", json!({ "code": "BCDFGH" })).await;
     assert_eq!(wrong, Err("no_such_room".into()));
     let waits = ann.lobby().event("place").await;
@@ -129,9 +129,12 @@ async fn a_killed_room_sends_its_players_back_and_makes_news() {
     let id = anns.event("joined").await["room"].take();
     lobby.signal_room(&id, Signal::KILL).await;
     assert!(!anns.end().await);
-    assert_eq!(ann.back().await["returned"], json!({ "room": id, "reason": "crashed" }));
+    assert_eq!(
+        ann.back().await["returned"],
+        json!({ "room": id, "reason": { "code": "crashed" } })
+    );
     let room = id.as_str().expect("an id");
-    let news = json!({ "lines": [format!("The game in room {room} is over (crashed)")] });
+    let news = json!({ "lines": [format!("The game in room {room} is over: the room crashed.")] });
     while cem.lobby().event("news").await != news {}
 }
 

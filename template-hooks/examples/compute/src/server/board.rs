@@ -1,5 +1,5 @@
-//! Who computes what: pictures in bands of rows, and the workers that have them. It knows of no process
-//! and of no page; the hooks in `server.rs` tell it what happens.
+//! The schedule: pictures in bands of rows, and the workers that compute them. It does no I/O; the
+//! hooks in `server.rs` and `room_manager.rs` call it.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -10,16 +10,16 @@ use cluster::{PlayerId, RoomId};
 
 use crate::messages::View;
 
-/// Rows that a worker is given at once: few, so that a slow one does not hold up the picture.
+/// Rows in a band: few, so that a slow worker does not delay the picture.
 const BAND: usize = 8;
-/// A picture that loses so many bands with no row in between is given up: it may be what kills workers.
+/// A picture fails after losing this many bands in a row, since it may be what crashes the workers.
 const MAX_LOSSES: u32 = 5;
 
 #[derive(Default)]
 pub struct Board {
-    /// One a player; the one whose turn it is comes first.
+    /// At most one for each player, in round-robin order.
     pictures: VecDeque<Picture>,
-    /// What each worker has yet to do; `None`: it is free.
+    /// The rest of each worker's band; `None` if it is idle.
     workers: BTreeMap<RoomId, Option<Band>>,
     begun: u64,
 }
@@ -28,7 +28,7 @@ struct Picture {
     number: u64,
     player: PlayerId,
     view: View,
-    /// Rows that no worker has, the next ones last.
+    /// Rows not assigned to a worker; the next band is the last.
     bands: Vec<Range<u32>>,
     missing: u32,
     losses: u32,
@@ -53,12 +53,12 @@ impl Board {
         });
     }
 
-    /// How many pictures are not complete.
+    /// The number of unfinished pictures.
     pub fn pictures(&self) -> usize {
         self.pictures.len()
     }
 
-    /// How many workers there are.
+    /// The number of workers.
     pub fn workers(&self) -> usize {
         self.workers.len()
     }
@@ -67,12 +67,12 @@ impl Board {
         self.workers.iter().find(|(_, band)| band.is_none()).map(|(worker, _)| worker.clone())
     }
 
-    /// Whether there are rows that no worker has.
+    /// Whether rows are waiting for a worker.
     pub fn has_bands(&self) -> bool {
         self.pictures.iter().any(|picture| !picture.bands.is_empty())
     }
 
-    /// Gives this worker, which is free or new, the next band of the picture whose turn it is.
+    /// Assigns the next band to this worker, which is idle or new.
     pub fn give(&mut self, worker: &RoomId) -> Option<(View, Range<u32>)> {
         let at = self.pictures.iter().position(|picture| !picture.bands.is_empty())?;
         let mut picture = self.pictures.remove(at)?;
@@ -84,10 +84,10 @@ impl Board {
         Some((view, rows))
     }
 
-    /// A worker has computed a row: who waits for it, and whether his picture is complete. `None`: nobody
-    /// waits any more.
+    /// A worker has computed a row: the player who waits for it, and whether their picture is
+    /// complete. `None` if nobody waits any more.
     pub fn row(&mut self, worker: &RoomId, row: u32) -> Option<(PlayerId, bool)> {
-        // A worker reports its rows in order; what it says besides is no row of this picture.
+        // A worker reports its rows in order; any other row is of a cancelled picture.
         let band = self.workers.get_mut(worker)?.as_mut()?;
         if row != band.rows.start || band.rows.is_empty() {
             return None;
@@ -100,13 +100,13 @@ impl Board {
         Some((picture.player.clone(), picture.missing == 0))
     }
 
-    /// A worker is free: it has done its band, or was told to stop, or has failed.
+    /// A worker is idle: its band is finished, cancelled or failed.
     pub fn free(&mut self, worker: &RoomId) {
         self.lose(worker);
         self.workers.insert(worker.clone(), None);
     }
 
-    /// A worker is gone. What it has not done goes back to the picture, for another one.
+    /// A worker has ended. The rest of its band goes back to the picture, for another one.
     pub fn lose(&mut self, worker: &RoomId) {
         let Some(Some(band)) = self.workers.remove(worker) else { return };
         let mut pictures = self.pictures.iter_mut();
@@ -117,14 +117,15 @@ impl Board {
         }
     }
 
-    /// Whose pictures will never be complete, unless more is done than to wait.
+    /// The players whose pictures fail.
     pub fn hopeless(&self) -> Vec<PlayerId> {
         let alone = self.workers.is_empty();
         let hopeless = self.pictures.iter().filter(|picture| alone || picture.losses >= MAX_LOSSES);
         hopeless.map(|picture| picture.player.clone()).collect()
     }
 
-    /// Takes this player's picture away; the workers that are at it. `None`: he waits for none.
+    /// Removes this player's picture and returns the workers that compute it. `None` if there is no
+    /// picture.
     pub fn end(&mut self, player: &PlayerId) -> Option<Vec<RoomId>> {
         let at = self.pictures.iter().position(|picture| picture.player == *player)?;
         let number = self.pictures.remove(at)?.number;

@@ -1,13 +1,13 @@
-//! The rules of the game: a disc falls to the lowest free cell of its column, and four in a line win.
-//! They know nothing of rooms.
+//! The rules of the game: a disc falls to the lowest free cell of its column, and four in a line
+//! win. Independent of rooms.
 
 pub const COLUMNS: usize = 7;
 pub const ROWS: usize = 6;
-/// To the right, down, and both diagonals, as columns and rows.
+/// Right, down and both diagonals, as (columns, rows).
 const WAYS: [(isize, isize); 4] = [(1, 0), (0, 1), (1, 1), (1, -1)];
 
 cluster::messages! {
-    /// Row by row from the top: the side, 0 or 1, whose disc is in this cell.
+    /// The side, 0 or 1, whose disc is in each cell, row by row from the top.
     pub struct Board(Vec<Option<usize>>);
 }
 
@@ -25,7 +25,7 @@ impl Default for Board {
 }
 
 impl Board {
-    /// Drops a disc; the cell in which it comes to rest.
+    /// Drops a disc and returns its cell.
     pub fn drop_disc(&mut self, column: usize, side: usize) -> Result<usize, Illegal> {
         if column >= COLUMNS {
             return Err(Illegal::NoSuchColumn);
@@ -37,7 +37,7 @@ impl Board {
         Ok(cell)
     }
 
-    /// The cells of all lines of four or more through this disc; none: nobody has won by it.
+    /// The cells of all lines of four or more through this disc. Empty if it does not win.
     pub fn four_through(&self, cell: usize) -> Vec<usize> {
         let mut four = vec![];
         for (right, down) in WAYS {
@@ -56,7 +56,7 @@ impl Board {
         self.0.iter().all(Option::is_some)
     }
 
-    /// The discs of the same side next to this one, as far as they go this way.
+    /// The adjacent discs of the same side in one direction.
     fn same_side(&self, cell: usize, right: isize, down: isize) -> Vec<usize> {
         let next = |cell: &usize| {
             let column = (cell % COLUMNS).checked_add_signed(right)?;

@@ -1,5 +1,5 @@
-//! The state of a game: sides, turns, seconds and how it ended. `room.rs` asks it, and shows it to both
-//! players as it is here.
+//! The state of a game: sides, turns, the countdown and how it ended. Both players see it as it is
+//! here; `room.rs` sends it.
 
 use std::cmp::Reverse;
 
@@ -8,13 +8,13 @@ use cluster::{Player, Refusal, refuse};
 
 /// Seconds for a move.
 pub const MOVE: u32 = 60;
-/// Seconds to look at the board when a game is over, and to want another one.
+/// Seconds to look at the board after a game, and to ask for a rematch.
 pub const REVIEW: u32 = 60;
-/// The same when the opponent is gone.
+/// The same after the opponent has left.
 pub const FAREWELL: u32 = 10;
 
 cluster::messages! {
-    /// Sides are 0 and 1, in the order in which the players came.
+    /// Sides are 0 and 1, in the order in which the players joined.
     #[derive(Default)]
     pub struct Game {
         /// The side that had the first turn.
@@ -24,10 +24,10 @@ cluster::messages! {
         /// The cell of the last move.
         pub last: Option<usize>,
         pub end: Option<End>,
-        /// For the opponent to come, for this move, or until the room closes. The clock rests while a
-        /// player is away.
+        /// Seconds left to wait for the opponent, for this move, or until the room closes. The
+        /// clock stops while a player is away.
         pub seconds: u32,
-        /// The game has begun when there are two; they stay here when they leave.
+        /// One for each player, kept when they leave; the game begins with the second.
         pub sides: Vec<Side>,
         pub board: Board,
     }
@@ -35,15 +35,15 @@ cluster::messages! {
     pub struct Side {
         pub player: Player,
         pub wins: u32,
-        /// Wants another game.
+        /// Asks for a rematch.
         pub again: bool,
     }
 
     pub struct End {
-        /// None: a draw.
+        /// `None` for a draw.
         pub winner: Option<usize>,
         pub why: Why,
-        /// The winner's four in a row, or more.
+        /// The cells of the winner's line.
         pub cells: Vec<usize>,
     }
 
@@ -54,7 +54,7 @@ cluster::messages! {
         BoardFull,
         /// The opponent has left.
         Left,
-        /// The opponent lost the connection, and did not come back in time.
+        /// The opponent lost the connection and did not reconnect in time.
         Away,
         /// The opponent did not move in time.
         TooSlow,
@@ -78,7 +78,7 @@ impl Game {
         self.sides.push(Side { player: player.clone(), wins: 0, again: false });
     }
 
-    /// An empty board; this side begins.
+    /// Clears the board. This side has the first turn.
     pub fn begin(&mut self, turn: usize) {
         let mut sides = std::mem::take(&mut self.sides);
         sides.iter_mut().for_each(|side| side.again = false);
@@ -110,14 +110,14 @@ impl Game {
         Ok(())
     }
 
-    /// A side loses, if the game is still on.
+    /// A side loses, unless the game is over.
     pub fn forfeit(&mut self, side: usize, why: Why) {
         if self.is_on() {
             self.finish(Some(1 - side), why, vec![]);
         }
     }
 
-    /// A side wants another game. The one who did not begin this one begins that.
+    /// A side asks for a rematch, in which the other side begins.
     pub fn rematch(&mut self, side: usize) -> Result<(), Refusal> {
         if self.end.is_none() {
             return Err(refuse("game_not_over", "This game is not over yet."));
@@ -129,7 +129,7 @@ impl Game {
         Ok(())
     }
 
-    /// The two names and how many games each has won, the winner's first.
+    /// Both names and the games that each has won, the better one first.
     pub fn scores(&self) -> [(String, u32); 2] {
         let score = |side: usize| (self.sides[side].player.name.clone(), self.sides[side].wins);
         let mut scores = [score(0), score(1)];
