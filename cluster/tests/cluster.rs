@@ -1,6 +1,6 @@
-//! The structure, seen from outside: real processes, real sockets, a free port each. A test starts
-//! a lobby of its own, waits for what must happen, and never for a fixed time. The folders are
-//! those of `src`; what runs is `game`, whose lobby and rooms do what they are told.
+//! The structure's tests over real processes and sockets. Each test starts a lobby of its own on a
+//! free port, and waits for events and never for a fixed time. The folders are those of `src`. The
+//! program is `game`, whose lobby and rooms do what a test asks.
 
 mod common;
 mod game {

@@ -1,7 +1,7 @@
-//! Whatever happens to one room, or to the lobby, or is done by a client: nobody else notices,
-//! everyone is in the lobby again and told why, and nothing is left behind. Each fault is injected
-//! through real processes while five hundred others play. One test at a time: they take a machine
-//! for themselves.
+//! Fault injection: faults of a room, of the lobby and of clients affect nobody else; players
+//! return to the lobby and are told why, and nothing is left behind. Each fault is injected into
+//! real processes while five hundred players play. The tests run one at a time, as each needs the
+//! whole machine.
 #![cfg(target_os = "linux")]
 
 #[allow(dead_code, reason = "shared with the other tests, which need all of it")]

@@ -1,5 +1,5 @@
-//! What is proved by numbers: seats, tickets, first words, and order, in so many repetitions that
-//! what happens once in ten thousand times would show. It takes minutes, and CI does it once.
+//! Seats, tickets, first events and message order under enough repetitions to find a fault that
+//! occurs once in ten thousand times. Takes minutes; CI runs it once.
 
 #[allow(dead_code, reason = "shared with the other tests, which need all of it")]
 mod common;
@@ -21,20 +21,20 @@ use crate::common::{NO_RATE_LIMITS, start_game};
 const ROUNDS: usize = 1000;
 const PLAYERS: usize = 200;
 const SEATS: u64 = 8;
-/// In turns, so that seats have time to expire.
+/// The players use the rooms in turn, so that seats have time to expire.
 const ROOMS: usize = 16;
 
 /// What a player does with a seat.
 #[derive(Clone, Copy)]
 enum Whim {
     TakeAndLeave,
-    /// The connection is cut, and the seat is kept for a moment.
+    /// Disconnects; the seat is kept for a moment.
     Drop,
-    /// The connection is cut, and the player is back at once.
+    /// Disconnects and returns at once.
     Return,
-    /// The player returns in another window.
+    /// Joins again in another window.
     Replace,
-    /// The player never comes.
+    /// Never joins.
     Expire,
 }
 
@@ -54,7 +54,7 @@ async fn two_hundred_players_compete_for_eight_seats_in_a_thousand_rounds() {
     }
     let mut players = join_all((0..PLAYERS).map(async |_| cluster.player("Ann").await)).await;
     let over = AtomicBool::new(false);
-    // By the lobby's own count, again and again while all this happens.
+    // Checks the lobby's own count all the time.
     let look = async {
         let mut looks = 0;
         while !over.load(Relaxed) {
@@ -67,7 +67,7 @@ async fn two_hundred_players_compete_for_eight_seats_in_a_thousand_rounds() {
         (boss, looks)
     };
     let play = async {
-        // Until which round a player stays away, so that the seat expires.
+        // Until which round a player stays away, so that their seat expires.
         let mut resting = [0; PLAYERS];
         let mut given = 0;
         for round in 0..ROUNDS {
@@ -92,7 +92,7 @@ async fn two_hundred_players_compete_for_eight_seats_in_a_thousand_rounds() {
     println!("{given} seats given in {ROUNDS} rounds; the lobby was asked {looks} times");
     assert!(given > ROUNDS, "there were seats to be had");
 
-    // Nobody holds a seat any more, and each room agrees with itself.
+    // No seats are taken, and each room's counts are consistent.
     for room in &rooms {
         let about = json!({ "room": room });
         boss.ask_until("about", about.clone(), |room| room["players"] == 0).await;
@@ -111,7 +111,7 @@ async fn two_hundred_players_compete_for_eight_seats_in_a_thousand_rounds() {
     }
 }
 
-/// Asks for a seat, and takes, drops or keeps it at random; whether there was one.
+/// Asks for a seat and uses it by this whim. Returns whether there was one.
 async fn compete(player: &mut TestPlayer, room: &Value, whim: Whim) -> bool {
     match player.ask("join", json!({ "room": room })).await {
         Ok(_) => {}
@@ -124,7 +124,7 @@ async fn compete(player: &mut TestPlayer, room: &Value, whim: Whim) -> bool {
     if matches!(whim, Whim::Expire) {
         return true;
     }
-    // A machine that is busy may let any ticket expire.
+    // On a busy machine any ticket may expire.
     let Ok(client) = Client::redeem(&seat).await else { return true };
     match whim {
         Whim::TakeAndLeave => client.leave().await,
@@ -161,7 +161,7 @@ async fn ten_thousand_joins_lose_no_first_event() {
         }
     };
     join_all((0..100).map(come_and_go)).await;
-    // What the last ones said is heard before they leave.
+    // The last players' events arrive before they leave.
     let alone = |about: &Value| about["players"].as_array().is_some_and(|all| all.len() == 1);
     bosses.ask_until("about", json!({}), alone).await;
     let logged = bosses.ask("logged", json!({})).await.expect("the numbers");
@@ -172,7 +172,7 @@ async fn ten_thousand_joins_lose_no_first_event() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_million_messages_of_a_hundred_players_arrive_in_order() {
-    // Whether a room in such a flood still has time for its signs of life is not the question here.
+    // Heartbeats of a flooded room are not under test here.
     let flags = [&["--heartbeat-timeout", "20s"], &NO_RATE_LIMITS[..]].concat();
     let cluster = start_game(&flags).await;
     let mut boss = cluster.player("Boss").await;
@@ -186,7 +186,7 @@ async fn a_million_messages_of_a_hundred_players_arrive_in_order() {
     let say = async |mut client: Client| {
         for chunk in 0..20 {
             (1..=500).for_each(|n| client.emit("next", json!({ "n": chunk * 500 + n })));
-            // Nobody may be much farther ahead of the room.
+            // No player may be further ahead of the room.
             client.ask("later", json!({ "n": 0 })).await.expect("still there");
         }
         client

@@ -11,7 +11,7 @@ use std::{
 use cluster::testing::TestLobby;
 use serde_json::{Value, json};
 
-/// The folder of the programs, built with `--release` into the target folder that this test is in.
+/// The folder of the programs, built with `--release` into this test's target folder.
 fn release() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
@@ -29,7 +29,7 @@ fn release() -> &'static Path {
 
 #[tokio::test]
 async fn the_development_endpoints_are_off() {
-    // With a default room of each program.
+    // A default room of each program.
     for program in ["server", "game"] {
         let lobby = TestLobby::start(release().join(program), &[]).await;
         let (_, answer) = lobby.http("GET", "/dev").await;
@@ -42,7 +42,7 @@ async fn the_development_endpoints_are_off() {
             let (status, answer) = lobby.http(method, &kill(&room)).await;
             assert!([404, 405].contains(&status), "{program}: {answer}");
         }
-        // It lives: its answer is a refusal.
+        // The room runs on: it answers with a refusal.
         assert_eq!(ann.ask("welcome", json!({})).await, Err("unknown_event".into()));
         assert_eq!(lobby.count("room crashed"), 0);
         assert_eq!(lobby.count("development mode: anyone can kill rooms and read this log"), 0);

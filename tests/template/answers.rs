@@ -1,4 +1,4 @@
-//! Answers: by default, on the command line, from a file, from the environment.
+//! Answers: defaults, command line, file and environment.
 
 use std::fs;
 

@@ -1,5 +1,5 @@
-//! Generated projects are formatted, free of warnings, and pass their own tests: the first run
-//! takes long, later ones build only what has changed.
+//! Generated projects are formatted, free of warnings, and pass their own tests. The first run
+//! takes long; later ones build only what has changed.
 
 use std::{
     io::{Write as _, stderr},
@@ -8,8 +8,8 @@ use std::{
 
 use crate::helpers::{Folder, Template, Workshop, read};
 
-/// Name, port, seats, and whether the project's own tests run: they do so with the answers that are
-/// furthest from the defaults.
+/// Name, port, seats, and whether the project's own tests run, as they do for the answers furthest
+/// from the defaults.
 const ANSWERS: [(&str, &str, &str, bool); 3] = [
     ("a-name-of-64-characters-which-is-as-long-as-a-projects-name-gets", "3000", "8", false),
     ("app", "80", "10000", false),
@@ -20,7 +20,7 @@ const ANSWERS: [(&str, &str, &str, bool); 3] = [
 fn every_combination_of_answers_is_formatted_linted_and_tested() {
     let template = Template::new();
     for example in examples(&template) {
-        // What the answers change is the same in all examples.
+        // The answers change the same files in all examples.
         let answers = if example == "arena" { &ANSWERS[..] } else { &ANSWERS[2..] };
         for &(name, port, seats, tested) in answers {
             let folder = Folder::new();
@@ -54,7 +54,7 @@ fn examples(template: &Template) -> Vec<String> {
     choices.split(',').map(|choice| choice.trim().trim_matches('"').to_owned()).collect()
 }
 
-/// Says it at once and always: what is printed would be shown only if the test failed.
+/// Prints at once and always: captured output is shown only if the test fails.
 fn tell(line: &str) {
     let _ = writeln!(stderr(), "{line}");
 }

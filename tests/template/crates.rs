@@ -1,5 +1,5 @@
-//! What a project is built of: licences that ask for nothing but their own text, no crate that must
-//! not be there, and Cargo's own registry.
+//! The dependencies of a project: permissive licences, no banned crate, and only Cargo's own
+//! registry.
 
 use std::{collections::BTreeSet, process::Command};
 
@@ -8,8 +8,7 @@ use serde_json::Value;
 use crate::helpers::{HOST, REPOSITORY};
 
 const LICENCES: [&str; 4] = ["MIT", "Apache-2.0", "BSD-3-Clause", "Unicode-3.0"];
-/// TLS ends at the proxy in front, so nothing needs a C library for it; the timing of `rsa` gives
-/// keys away.
+/// TLS ends at the proxy, so no C library for it is needed; `rsa` has a timing side channel.
 const BANNED: [&str; 3] = ["openssl-sys", "native-tls", "rsa"];
 
 #[test]
@@ -45,8 +44,8 @@ fn a_licence_is_allowed_if_one_of_its_choices_is() {
     }
 }
 
-/// Whether an SPDX expression leaves a choice of these licences only. AND joins no more than two
-/// levels in practice.
+/// Whether an SPDX expression can be satisfied by these licences. In practice AND nests no more
+/// than two levels.
 fn is_allowed(expression: &str) -> bool {
     let any = |part: &str| {
         let mut choices = part.split(" OR ").flat_map(|choice| choice.split('/'));

@@ -7,7 +7,7 @@ use crate::helpers::{Folder, REPOSITORY, Template, files, read};
 #[test]
 fn an_example_replaces_whole_files_and_adds_its_own() {
     let (template, folder) = (Template::new(), Folder::new());
-    // What looks like Liquid stays as it is: hook files are not rendered.
+    // What looks like Liquid is kept: hook files are not rendered.
     let room = "//! Another room: {{project-name}} {% raw %}\n";
     template.write("template-hooks/examples/chess/src/room.rs", room);
     template.write("template-hooks/examples/chess/static/client.js", "chess();\n");
@@ -33,7 +33,7 @@ fn an_example_replaces_whole_files_and_adds_its_own() {
     ] {
         assert_eq!(String::from_utf8_lossy(&chess.remove(path).expect(path)), content, "{path}");
     }
-    // Everything else is as in the other project, but for its name.
+    // Everything else is as in the other project, except for the name.
     for (path, content) in chess {
         let named = ["Cargo.toml", "Cargo.lock", "README.md", "src/defaults.rs"].contains(&&*path);
         assert!(named || content == arena[&path], "{path}");
@@ -61,7 +61,7 @@ fn each_example_has_a_chaos_of_its_own_and_only_the_first_one_bots() {
     }
 }
 
-/// The more there are, the longer a newcomer looks for their own.
+/// Each further folder makes it harder for a newcomer to find their own files.
 #[test]
 fn outside_the_structure_a_project_has_at_most_30_files() {
     let (template, folder) = (Template::new(), Folder::new());

@@ -1,4 +1,4 @@
-//! A copy of the template, and `cargo generate` with an environment that is the same everywhere.
+//! A copy of the template, and `cargo generate` with a fixed environment.
 
 use std::{
     collections::BTreeMap,
@@ -14,24 +14,24 @@ use std::{
     },
 };
 
-/// Where it is deployed: of other platforms nothing has been downloaded.
+/// The deployment target: crates of other platforms are not downloaded.
 pub const HOST: &str = "x86_64-unknown-linux-gnu";
 pub const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 
-/// What a project in the folder of another workspace wants.
+/// What a project in the folder of another workspace needs.
 pub const NO_WORKSPACE: [&str; 3] = ["--no-workspace", "-d", "no_workspace=true"];
 
-/// A file's path in its project, and what is in it.
+/// A file's path in its project, and its content.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
-/// A new folder; removed in the end.
+/// A temporary folder, deleted when dropped.
 pub struct Folder(PathBuf);
 
 impl Folder {
     pub fn new() -> Folder {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("template-test-{}-{}", process::id(), COUNT.fetch_add(1, Relaxed));
-        // Canonical, as the messages of cargo-generate have it.
+        // Canonical, as in the messages of cargo-generate.
         let folder = env::temp_dir().canonicalize().unwrap().join(name);
         fs::create_dir(&folder).unwrap();
         Folder(folder)
@@ -41,7 +41,7 @@ impl Folder {
         &self.0
     }
 
-    /// The names of what is in it.
+    /// The names of its entries.
     pub fn names(&self) -> Vec<String> {
         names(&self.0)
     }
@@ -53,7 +53,7 @@ impl Drop for Folder {
     }
 }
 
-/// A copy of the repository's files: those that Git knows or would add.
+/// A copy of the repository's files: those that Git tracks or would add.
 pub struct Template(Folder);
 
 impl Template {
@@ -61,7 +61,7 @@ impl Template {
         let template = Template(Folder::new());
         for (path, content) in repository() {
             template.write(&path, content);
-            // A script can be run there as well.
+            // Keeps scripts executable.
             let mode = fs::metadata(Path::new(REPOSITORY).join(&path)).unwrap().permissions();
             fs::set_permissions(template.path().join(&path), mode).unwrap();
         }
@@ -99,7 +99,7 @@ impl Generate {
         });
         let mut command = cargo(inside);
         command.arg("generate").arg(how).arg(template).arg("--config").arg(&*NO_CONFIG);
-        // cargo-generate wants to know who the author is, though this template does not.
+        // cargo-generate needs an author, though this template does not.
         command.envs([("USER", "somebody"), ("GIT_AUTHOR_NAME", "somebody")]);
         for (name, _) in env::vars().filter(|(name, _)| name.starts_with("CARGO_GENERATE_")) {
             command.env_remove(name);
@@ -117,14 +117,14 @@ impl Generate {
         self
     }
 
-    /// What it says; it must succeed.
+    /// Its output; it must succeed.
     pub fn succeed(mut self) -> String {
         let (success, said) = run(&mut self.command);
         assert!(success, "{:?} failed:\n{said}", self.command);
         said
     }
 
-    /// What it says; it must fail.
+    /// Its output; it must fail.
     pub fn fail(mut self) -> String {
         let (success, said) = run(&mut self.command);
         assert!(!success, "{:?} succeeded:\n{said}", self.command);
@@ -146,7 +146,7 @@ pub fn cargo(folder: &Path) -> Command {
     command
 }
 
-/// Whether it succeeded, and what it said.
+/// Whether it succeeded, and its output.
 pub fn run(command: &mut Command) -> (bool, String) {
     let output = command.stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -201,8 +201,8 @@ pub fn read(folder: &Path, path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"))
 }
 
-/// Where generated projects are built, one at a time. Both its folders are kept, and of a project
-/// only what differs from the one before is written: the structure is the same in all, and built
+/// Where generated projects are built, one at a time. Both its folders are kept, and only files
+/// that differ from the previous project are written: the structure is the same in all, and built
 /// once.
 pub struct Workshop {
     pub project: PathBuf,
@@ -211,7 +211,7 @@ pub struct Workshop {
 }
 
 impl Workshop {
-    /// Waits until nobody else works in it, and brings the project here.
+    /// Waits until no other test uses it, and copies the project here.
     pub fn take(generated: &Path) -> Workshop {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("template");
         let project = target.join("project");
@@ -233,26 +233,26 @@ impl Workshop {
 
     pub fn cargo(&self, args: &[&str]) -> Command {
         let mut cargo = cargo(&self.project);
-        // The crates that all depend on are built already, for this repository; only its programs,
-        // which have the same names, lie elsewhere.
+        // The dependencies are already built for this repository; only its programs, which have the
+        // same names, go elsewhere.
         let built = self.target.parent().unwrap();
         cargo.env("CARGO_TARGET_DIR", &self.target).env("CARGO_BUILD_BUILD_DIR", built).args(args);
         cargo
     }
 
-    /// The project is formatted and free of warnings.
+    /// Checks that the project is formatted and free of warnings.
     pub fn lint(&self) {
         must(&mut self.cargo(&["fmt", "--check"]));
         let clippy = ["clippy", "--quiet", "--all-targets", "--locked", "--", "-D", "warnings"];
         must(&mut self.cargo(&clippy));
     }
 
-    /// What `cargo test` says; it passes.
+    /// The output of `cargo test`, which must pass.
     pub fn test(&self) -> String {
         must(&mut self.cargo(&["test", "--locked"]))
     }
 
-    /// `npm run check`: `Err` is what it complains of.
+    /// Runs `npm run check`. `Err`: its output.
     pub fn check_types(&self) -> Result<(), String> {
         let libraries = Path::new(REPOSITORY).join("node_modules");
         assert!(

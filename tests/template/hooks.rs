@@ -1,10 +1,10 @@
-//! The blank example has every hook, so have the READMEs, and no example's own files are long.
+//! The blank example and the READMEs have every hook, and no example's own files are long.
 
 use std::path::Path;
 
 use crate::helpers::{REPOSITORY, read, repository};
 
-/// What a user edits.
+/// The files that a user edits.
 const YOURS: [&str; 5] =
     ["src/server.rs", "src/room_manager.rs", "src/room.rs", "src/messages.rs", "static/client.js"];
 
@@ -27,7 +27,7 @@ fn the_blank_example_has_every_hook_and_each_says_in_the_log_that_it_was_called(
         let path = format!("template-hooks/examples/blank/{example}");
         let own = block(&read(Path::new(REPOSITORY), &path), own).expect(&path);
         assert_eq!(sorted(hooks_in(&own)), sorted(expected.clone()), "{example}");
-        // One hook after the other, each with a line about it.
+        // Each hook has a line about it.
         for hook in own.split("  // HOOK: ").skip(1) {
             let (about, code) = hook.split_once('\n').unwrap();
             let [name] = &hooks_in(code)[..] else { panic!("one hook, not {hook}") };
@@ -89,7 +89,7 @@ fn the_readme_says_how_long_each_example_is() {
     }
 }
 
-/// What begins so, in whichever file of the structure.
+/// The item that begins like this, in any file of the structure.
 fn definition(start: &str) -> String {
     let structure = |path: &str| path.starts_with("cluster/src/") || path.ends_with(".d.ts");
     let mut files = repository().into_iter().filter(|(path, _)| structure(path));
@@ -97,7 +97,7 @@ fn definition(start: &str) -> String {
     found.unwrap_or_else(|| panic!("no {start}"))
 }
 
-/// From the line that has `start` in it to the next that begins with a brace.
+/// From the line that contains `start` to the next that begins with a brace.
 fn block(text: &str, start: &str) -> Option<String> {
     let (_, rest) = text.split_once(start)?;
     rest.split("\n}").next().map(str::to_owned)

@@ -1,5 +1,5 @@
-//! The template: what `cargo generate` makes of this repository. Each test works on a copy of the
-//! repository's files as they are now, committed or not, and in a folder of its own.
+//! The template: what `cargo generate` makes of this repository. Each test uses a copy of the
+//! repository's files as they are now, committed or not, in a folder of its own.
 //!
 //! Needs `cargo-generate`, Git, npm with what `npm ci` installs, and on Linux `script` (util-linux)
 //! for the questions on a terminal.

@@ -1,4 +1,4 @@
-//! What the browser's tests take from the template's.
+//! Helpers of the template's tests that the browser tests share.
 
 #[allow(dead_code, reason = "shared with the template's tests")]
 pub mod helpers;

@@ -1,4 +1,4 @@
-//! What is generated: the repository's own files, and nothing of the template.
+//! The generated files: the repository's own, and nothing of the template.
 
 use std::{path::Path, process::Command};
 
@@ -6,7 +6,7 @@ use crate::helpers::{
     Files, Folder, HOST, REPOSITORY, Template, cargo, files, must, read, repository, run,
 };
 
-/// What a generated project has no use for. Folders end with a slash.
+/// What a generated project does not need. Folders end with a slash.
 const TEMPLATE_ONLY: [&str; 11] = [
     ".ci/",
     ".npmrc",
@@ -44,7 +44,7 @@ fn the_default_answers_reproduce_the_repository() {
     let paths = |files: &Files| files.keys().cloned().collect::<Vec<_>>();
     assert_eq!(paths(&generated), paths(&own));
     for (path, content) in own {
-        // Without what only the repository's own tests need.
+        // Without what only the repository's tests need.
         let expected = match &*path {
             "Cargo.toml" => before(&content, "\n# Only in this repository"),
             "Cargo.lock" => packages_of_others(&content),
@@ -111,7 +111,7 @@ fn a_project_does_not_mention_its_template() {
     let mut words =
         vec!["room-clusters", "room_clusters", "cargo-generate", "cargo generate", "[LICENSE"];
     words.extend(TEMPLATE_ONLY);
-    // It may well have a licence of its own.
+    // A project may have a licence of its own.
     words.retain(|word| *word != "LICENSE");
     for (path, content) in files(&project) {
         let text = String::from_utf8_lossy(&content);
@@ -124,7 +124,7 @@ fn a_project_does_not_mention_its_template() {
     }
 }
 
-/// Which version of the template it came from; its own begins anew.
+/// A project records the version of the template; its own version starts anew.
 #[test]
 fn a_project_says_in_the_structures_manifest_which_version_it_has() {
     let (template, folder) = (Template::new(), Folder::new());
@@ -146,7 +146,7 @@ fn the_first_build_leaves_the_lock_file_as_it_is() {
         template.generate(folder.path()).args(&["--name", name, "--silent"]).succeed();
         let project = folder.path().join(name);
         let generated = read(&project, "Cargo.lock");
-        // Not `--locked`: what Cargo would change it does change.
+        // Not `--locked`: Cargo would then refuse instead of showing what it changes.
         let resolve = ["metadata", "--offline", "--format-version", "1", "--filter-platform", HOST];
         must(cargo(&project).args(resolve));
         assert!(read(&project, "Cargo.lock") == generated, "{name}");
@@ -185,7 +185,7 @@ fn the_proxies_know_the_lobbys_port() {
     }
 }
 
-/// `--path` copies a folder whole, with what Git leaves out.
+/// `--path` copies the whole folder, including what Git ignores.
 #[test]
 fn what_git_ignores_stays_behind() {
     let (template, folder) = (Template::new(), Folder::new());

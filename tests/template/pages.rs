@@ -1,8 +1,9 @@
-//! The pages of all examples keep to the lobby's Content-Security-Policy, and show texts as text.
+//! The pages of all examples comply with the lobby's Content-Security-Policy, and insert text as
+//! text.
 
 use crate::helpers::repository;
 
-/// What makes elements, scripts or styles of text.
+/// Functions that turn text into elements, scripts or styles.
 const FORBIDDEN: [&str; 12] = [
     "innerHTML",
     "outerHTML",
@@ -48,7 +49,7 @@ fn no_script_makes_elements_of_text() {
     assert!(scripts > 12, "{scripts} are not all");
 }
 
-/// A bundler can take the structure's part from its folder, and an update replaces the folder.
+/// A bundler can import the structure's scripts from their folder, which an update replaces.
 #[test]
 fn the_structures_part_of_the_page_imports_nothing_but_its_own_files() {
     let mut imports = 0;
@@ -85,7 +86,7 @@ fn what_is_within_a_page_is_found() {
     }
 }
 
-/// The tags that the policy would not let be what they are.
+/// Tags that the policy would block.
 fn inline(page: &str) -> Vec<String> {
     let mut text = page.to_ascii_lowercase();
     while let Some((before, rest)) = text.split_once("<!--") {
@@ -94,7 +95,7 @@ fn inline(page: &str) -> Vec<String> {
     let tags = text.split('<').skip(1).filter_map(|tag| Some(tag.split_once('>')?.0));
     let bad = |tag: &&str| {
         let (name, attributes) = tag.split_once(char::is_whitespace).unwrap_or((tag, ""));
-        // What stands in quotes is no attribute, but may be a script.
+        // Text in quotes is not an attribute, but may be a script.
         let outside: String = attributes.split('"').step_by(2).collect::<Vec<_>>().join("\"\"");
         let mut names = outside.split_whitespace().map(|part| part.split('=').next().unwrap());
         let script = name == "script" && !attributes.contains("src=");

@@ -1,4 +1,4 @@
-//! Where templates come from, and where projects go.
+//! Sources of the template, and destinations of projects.
 
 use std::{fs, path::Path, process::Command};
 
@@ -110,7 +110,7 @@ fn in_a_workspace_a_project_is_a_workspace_of_its_own_and_the_other_stays_as_it_
     assert!(after == before);
 }
 
-/// A workspace with one member, and a comment that would get lost.
+/// A workspace with one member, and a comment that a rewrite would lose.
 fn outer_workspace() -> Folder {
     let folder = Folder::new();
     fs::create_dir_all(folder.path().join("mine/src")).unwrap();

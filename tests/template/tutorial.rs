@@ -1,5 +1,4 @@
-//! The tutorial is done here as it is written: each `diff` block, in the file that the paragraph
-//! before it names.
+//! Follows the tutorial: applies each `diff` block to the file that the paragraph before it names.
 
 use std::{fs, path::Path};
 
@@ -24,11 +23,11 @@ fn the_tutorial_leads_to_a_working_feature_in_ten_lines() {
     workshop.lint();
     let said = workshop.test();
     assert!(said.contains("everyone_sees_the_clicks"), "{said}");
-    // The story's lobby has written the new types.
+    // The lobby of the test has written the new types.
     workshop.check_types().expect("the page is in order");
 }
 
-/// One block: these lines of a file become those. None become those at its end.
+/// One block: replaces the old lines by the new ones. Without old lines, appends.
 struct Step {
     file: String,
     old: String,

@@ -1,5 +1,4 @@
-//! The page's types follow the messages: a field that has another name is noticed in Rust and in
-//! the page.
+//! The page's types follow the messages: a renamed field is an error in Rust and in the page.
 
 use std::fs;
 
@@ -19,7 +18,7 @@ fn a_field_that_is_renamed_is_found_in_the_page() {
     assert_ne!(messages, changed);
     fs::write(project.join("src/messages.rs"), changed).unwrap();
 
-    // A lobby in development writes them.
+    // A development lobby writes them.
     must(&mut workshop.cargo(&["test", "--locked", "--test", "story", "the_page_is_served"]));
     assert!(read(project, "static/messages.d.ts").contains("\"steer\": { east: number"));
 

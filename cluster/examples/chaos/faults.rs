@@ -1,5 +1,4 @@
-//! The faults: which one comes next is drawn from the seed; where it hits depends on what runs
-//! then.
+//! The faults. The seed determines their order; where they hit depends on what runs then.
 
 use std::{
     path::PathBuf,
@@ -12,24 +11,24 @@ use rustix::process::{Pid, Signal};
 use tokio::{sync::mpsc::UnboundedSender, task::JoinSet, time::sleep};
 
 use crate::{
-    World,
-    book::{Place, VANISHES},
-    guests::Misdeed,
+    Shared,
     kernel::signal_room,
     lobby::Lobby,
+    misbehaving_clients::Misbehavior,
     player::Order,
+    record::{Place, VANISHES},
 };
 
 #[derive(Debug, Clone, Copy)]
 pub enum Fault {
-    /// To a room's process.
+    /// A signal to a room's process.
     Room(&'static str, Signal),
-    /// To the lobby's, which is then started again.
+    /// A signal to the lobby's process, which is then started again.
     Lobby(&'static str, Signal),
-    /// A player loses the connection.
+    /// A player loses their connection.
     Vanish,
-    /// Somebody comes who does not mean well.
-    Guest(Misdeed),
+    /// A misbehaving client connects.
+    Client(Misbehavior),
 }
 
 const ROOM: [Fault; 4] = [
@@ -42,54 +41,54 @@ const LOBBY: [Fault; 2] = [
     Fault::Lobby("lobby stopped (SIGTERM)", Signal::TERM),
     Fault::Lobby("lobby killed (SIGKILL)", Signal::KILL),
 ];
-/// It says nothing any more, and has not ended: this takes as long as the lobby's patience.
+/// The process is stopped: the lobby takes until its heartbeat timeout to notice.
 pub const STOPPED: &str = "room stopped (SIGSTOP)";
 
 impl Fault {
-    /// Half of them hit rooms, and of lobbies, if they may be hit at all, one in twenty.
+    /// Half of the faults hit rooms, and one in twenty the lobby if restarts are allowed.
     pub fn draw(random: &mut StdRng, restarts: bool) -> Fault {
         match random.random_range(0..20) {
             0 if restarts => LOBBY[random.random_range(0..LOBBY.len())],
             0..=9 => ROOM[random.random_range(0..ROOM.len())],
             10..=12 => Fault::Vanish,
-            _ => Fault::Guest(Misdeed::ALL[random.random_range(0..Misdeed::ALL.len())]),
+            _ => Fault::Client(Misbehavior::ALL[random.random_range(0..Misbehavior::ALL.len())]),
         }
     }
 
-    /// Whether there was anything to hit.
+    /// Returns whether there was anything to hit.
     pub async fn inject(
         self,
-        world: &Arc<World>,
+        shared: &Arc<Shared>,
         lobby: &mut Lobby,
         players: &[UnboundedSender<Order>],
-        guests: &mut JoinSet<()>,
+        clients: &mut JoinSet<()>,
         random: &mut StdRng,
     ) -> anyhow::Result<()> {
         match self {
             Fault::Room(kind, signal) => {
-                let room = any_room(world, lobby, random);
+                let room = any_room(shared, lobby, random);
                 if let Some(room) = room {
-                    hit_room(world, lobby, &room, kind, signal);
+                    hit_room(shared, lobby, &room, kind, signal);
                 }
             }
-            Fault::Lobby(kind, signal) => restart(world, lobby, kind, signal).await?,
+            Fault::Lobby(kind, signal) => restart(shared, lobby, kind, signal).await?,
             Fault::Vanish => {
-                let mut book = world.book.open();
-                let here = |player: &usize| matches!(book.places[*player], Place::Room(_));
+                let mut record = shared.record.lock();
+                let here = |player: &usize| matches!(record.places[*player], Place::Room(_));
                 let those: Vec<usize> = (0..players.len()).filter(here).collect();
                 if !those.is_empty() {
                     let player = those[random.random_range(0..those.len())];
                     let _ = players[player].send(Order::Vanish);
-                    book.fault(VANISHES);
+                    record.fault(VANISHES);
                 }
             }
-            Fault::Guest(misdeed) => {
-                world.book.open().fault(misdeed.name());
-                let world = world.clone();
-                guests.spawn(async move {
-                    let how = misdeed.commit(&world).await;
+            Fault::Client(misdeed) => {
+                shared.record.lock().fault(misdeed.name());
+                let shared = shared.clone();
+                clients.spawn(async move {
+                    let how = misdeed.commit(&shared).await;
                     let how = format!("{}: {}", misdeed.name(), how.unwrap_or("could not begin"));
-                    *world.book.open().guests.entry(how).or_default() += 1;
+                    *shared.record.lock().clients.entry(how).or_default() += 1;
                 });
             }
         }
@@ -97,34 +96,34 @@ impl Fault {
     }
 }
 
-/// One that runs and was not hit yet: most of the time one with players, if there are such rooms.
-fn any_room(world: &World, lobby: &Lobby, random: &mut StdRng) -> Option<String> {
-    let (seen, book) = (lobby.log.seen(), world.book.open());
+/// A running room that was not hit yet, mostly one with players.
+fn any_room(shared: &Shared, lobby: &Lobby, random: &mut StdRng) -> Option<String> {
+    let (seen, record) = (lobby.log.seen(), shared.record.lock());
     let rooms = seen.rooms.iter().filter(|(_, room)| room.ended.is_none());
-    let rooms = rooms.map(|(id, _)| id).filter(|id| !book.rooms.contains_key(*id));
+    let rooms = rooms.map(|(id, _)| id).filter(|id| !record.rooms.contains_key(*id));
     let (with_players, others): (Vec<_>, Vec<_>) =
-        rooms.partition(|id| book.places.contains(&Place::Room(id.to_string())));
+        rooms.partition(|id| record.places.contains(&Place::Room(id.to_string())));
     let players = others.is_empty() || !with_players.is_empty() && random.random_bool(0.9);
     let rooms = if players { with_players } else { others };
     (!rooms.is_empty()).then(|| rooms[random.random_range(0..rooms.len())].clone())
 }
 
-/// Sends a room's process a signal. What its players then lose was not lost by mistake.
-pub fn hit_room(world: &World, lobby: &Lobby, room: &str, kind: &'static str, signal: Signal) {
+/// Sends a signal to a room's process, and records it as the cause of its players' losses.
+pub fn hit_room(shared: &Shared, lobby: &Lobby, room: &str, kind: &'static str, signal: Signal) {
     let Some(pid) = lobby.log.seen().rooms.get(room).map(|room| room.pid) else { return };
-    let mut book = world.book.open();
+    let mut record = shared.record.lock();
     let at = Instant::now();
     if signal_room(pid, &lobby.program, signal) {
-        book.fault(kind);
-        book.rooms.insert(room.to_owned(), (kind, at));
+        record.fault(kind);
+        record.rooms.insert(room.to_owned(), (kind, at));
         if signal == Signal::SEGV {
             tokio::spawn(insist(pid, lobby.program.clone()));
         }
     }
 }
 
-/// Rust's own handler of this signal looks for a stack overflow, finds none, and goes out of the
-/// way: only the next one is deadly.
+/// Rust's own handler of the first signal looks for a stack overflow, finds none, and removes
+/// itself: only the second one kills.
 async fn insist(pid: Pid, program: PathBuf) {
     while signal_room(pid, &program, Signal::SEGV) {
         sleep(Duration::from_millis(2)).await;
@@ -132,18 +131,18 @@ async fn insist(pid: Pid, program: PathBuf) {
 }
 
 async fn restart(
-    world: &World,
+    shared: &Shared,
     lobby: &mut Lobby,
     kind: &'static str,
     signal: Signal,
 ) -> anyhow::Result<()> {
-    world.book.open().restarts.push((kind, Instant::now(), None));
-    world.book.open().fault(kind);
+    shared.record.lock().restarts.push((kind, Instant::now(), None));
+    shared.record.lock().fault(kind);
     let (status, orphans) = lobby.end(signal).await?;
-    world.book.open().lobby_ended(status, signal == Signal::TERM, orphans);
-    world.book.open().era += 1;
+    shared.record.lock().lobby_ended(status, signal == Signal::TERM, orphans);
+    shared.record.lock().era += 1;
     lobby.start_again().await;
-    if let Some((_, _, up)) = world.book.open().restarts.last_mut() {
+    if let Some((_, _, up)) = shared.record.lock().restarts.last_mut() {
         *up = Some(Instant::now());
     }
     Ok(())

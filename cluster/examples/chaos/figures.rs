@@ -1,5 +1,5 @@
-//! Goal figures: how soon everyone is back when a room dies or hangs, and whether others notice
-//! clients that are slow or that flood. For the game of the tests, whose rooms do as they are told.
+//! Goal figures: how soon everyone is back when a room dies or hangs, and whether slow and flooding
+//! clients slow down others. Needs the game of the tests.
 
 use std::{
     collections::BTreeMap,
@@ -13,24 +13,24 @@ use serde_json::{Value, json};
 use tokio::{sync::mpsc::UnboundedSender, time::sleep};
 
 use crate::{
-    Storm, World,
-    book::{Book, Place},
+    Options, Shared,
     faults::hit_room,
     lobby::{Lobby, until},
     neighbours,
     player::Order,
+    record::{Place, Record},
     report::percentiles,
-    storm::gather,
+    run::gather,
 };
 
 /// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What is done to a room.
 #[derive(Clone, Copy)]
 enum Harm {
     Signal(Signal),
-    /// A hook of it never returns.
+    /// A hook that never returns.
     Spin,
 }
 
@@ -73,44 +73,44 @@ const GOALS: [Goal; 4] = [
     },
 ];
 
-/// Whether all goals were reached.
-pub async fn measure(storm: &Storm) -> anyhow::Result<bool> {
-    let lobby = Lobby::start(&storm.program, &storm.flags, 100, &storm.log_file).await?;
+/// Returns whether all goals were reached.
+pub async fn measure(options: &Options) -> anyhow::Result<bool> {
+    let lobby = Lobby::start(&options.program, &options.flags, 100, &options.log_file).await?;
     println!(
         "room                   times      back   to welcome: p50    p99    max s   goal, p99"
     );
     let mut reached = true;
     for goal in &GOALS {
-        reached &= goal.measure(storm.seed, &lobby).await.context(goal.what)?;
+        reached &= goal.measure(options.seed, &lobby).await.context(goal.what)?;
     }
     drop(lobby);
-    let lobby = Lobby::start(&storm.program, &storm.flags, 100, &storm.log_file).await?;
-    Ok(reached & neighbours::measure(storm.seed, &lobby).await?)
+    let lobby = Lobby::start(&options.program, &options.flags, 100, &options.log_file).await?;
+    Ok(reached & neighbours::measure(options.seed, &lobby).await?)
 }
 
 impl Goal {
     async fn measure(&self, seed: u64, lobby: &Lobby) -> anyhow::Result<bool> {
-        let world = Arc::new(hall(seed, lobby, self.what, self.players));
-        let players = gather(&world, self.players).await;
+        let shared = Arc::new(hall(seed, lobby, self.what, self.players));
+        let players = gather(&shared, self.players).await;
         let (mut times, mut told, mut lost) = (Vec::new(), BTreeMap::<_, usize>::new(), 0);
         for _ in 0..self.times {
-            let room = until(PATIENCE, || together(&world)).await;
+            let room = until(TIMEOUT, || together(&shared)).await;
             let room = room.context("the players do not meet in one room")?;
-            // What joining has stirred up is over.
+            // Lets the load of joining subside.
             sleep(Duration::from_millis(200)).await;
-            let at = self.harm(&world, lobby, &room, &players);
-            let all_lost = || world.book.open().losses.len() == self.players;
-            let all_back = || (all_lost() && world.book.open().away() == 0).then_some(());
-            until(PATIENCE, all_back).await;
+            let at = self.harm(&shared, lobby, &room, &players);
+            let all_lost = || shared.record.lock().losses.len() == self.players;
+            let all_back = || (all_lost() && shared.record.lock().away() == 0).then_some(());
+            until(TIMEOUT, all_back).await;
             lost += self.players;
-            for loss in world.book.open().losses.drain(..) {
+            for loss in shared.record.lock().losses.drain(..) {
                 let Some((back, why)) = loss.back else { continue };
                 times.push(back - at);
                 *told.entry(why.unwrap_or("nothing".to_owned())).or_default() += 1;
             }
         }
         players.iter().for_each(|player| drop(player.send(Order::Quit)));
-        until(PATIENCE, || all_gone(&world)).await.context("the players do not leave")?;
+        until(TIMEOUT, || all_gone(&shared)).await.context("the players do not leave")?;
 
         let back = times.len();
         let [p50, p99, max] = percentiles(times);
@@ -130,48 +130,48 @@ impl Goal {
         Ok(good)
     }
 
-    /// Does it, and says when.
+    /// Harms the room, and returns when.
     fn harm(
         &self,
-        world: &World,
+        shared: &Shared,
         lobby: &Lobby,
         room: &str,
         players: &[UnboundedSender<Order>],
     ) -> Instant {
         match self.harm {
-            Harm::Signal(signal) => hit_room(world, lobby, room, self.what, signal),
+            Harm::Signal(signal) => hit_room(shared, lobby, room, self.what, signal),
             Harm::Spin => drop(players[0].send(Order::Say("spin".to_owned(), Value::Null))),
         }
         Instant::now()
     }
 }
 
-/// Players who meet in rooms of this name.
-pub fn hall(seed: u64, lobby: &Lobby, name: &str, capacity: usize) -> World {
+/// Options for players who join rooms of this name.
+pub fn hall(seed: u64, lobby: &Lobby, name: &str, capacity: usize) -> Shared {
     let options = json!({ "title": name, "quiet": true });
-    World {
+    Shared {
         url: lobby.url.clone(),
         seed,
         enter: ("best".to_owned(), json!({ "capacity": capacity, "options": options })),
         says: vec![],
         beat: Duration::from_millis(500),
-        book: Book::default(),
+        record: Record::default(),
     }
 }
 
 /// The room in which everyone is.
-fn together(world: &World) -> Option<String> {
-    let book = world.book.open();
-    let first = book.places.first()?;
+fn together(shared: &Shared) -> Option<String> {
+    let record = shared.record.lock();
+    let first = record.places.first()?;
     let Place::Room(room) = first else { return None };
-    book.places.iter().all(|place| place == first).then(|| room.clone())
+    record.places.iter().all(|place| place == first).then(|| room.clone())
 }
 
-pub fn all_gone(world: &World) -> Option<()> {
-    world.book.open().places.iter().all(|place| *place == Place::Gone).then_some(())
+pub fn all_gone(shared: &Shared) -> Option<()> {
+    shared.record.lock().places.iter().all(|place| *place == Place::Gone).then_some(())
 }
 
-/// Fails if there was nothing to compare.
+/// Fails without data to compare.
 pub fn ratio(one: Duration, other: Duration) -> anyhow::Result<f64> {
     ensure!(!one.is_zero() && !other.is_zero(), "nothing was measured");
     Ok(one.div_duration_f64(other))

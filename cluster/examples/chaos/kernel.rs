@@ -1,15 +1,15 @@
-//! What the kernel knows of the lobby and of its rooms, by `/proc`.
+//! Resources of the lobby and its rooms, from `/proc`.
 
 use std::{fs, os::unix::ffi::OsStrExt as _, path::Path};
 
 use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
 
-/// What a process holds.
+/// The resources of a process.
 #[derive(Debug, Clone, Copy)]
 pub struct Holds {
     pub memory_kib: u64,
     pub descriptors: usize,
-    /// Its rooms, and what has ended and was not reaped.
+    /// Child processes, and those of them that are not reaped.
     pub children: usize,
     pub zombies: usize,
 }
@@ -19,7 +19,7 @@ pub fn holds(pid: Pid) -> Holds {
     let zombies = children.iter().filter(|state| **state == 'Z').count();
     let pid = pid.as_raw_nonzero();
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    // Memory of its own: not the program's text, which it shares with its rooms.
+    // Private memory: without the program's text, which it shares with its rooms.
     let memory = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
     let memory = memory.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
     let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
@@ -27,13 +27,13 @@ pub fn holds(pid: Pid) -> Holds {
     Holds { memory_kib: memory.unwrap_or(0), descriptors, children, zombies }
 }
 
-/// The states of the processes that this one has started.
+/// The states of a process's children.
 fn children(parent: Pid) -> Vec<char> {
     let parent = parent.as_raw_nonzero().to_string();
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let states = entries.filter_map(|entry| {
         let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
-        // After the name, which may hold anything: the state and the parent.
+        // After the name in parentheses: the state and the parent.
         let mut fields = stat.rsplit_once(") ")?.1.split(' ');
         let (state, of) = (fields.next()?, fields.next()?);
         if of == parent { state.chars().next() } else { None }
@@ -41,19 +41,18 @@ fn children(parent: Pid) -> Vec<char> {
     states.collect()
 }
 
-/// Whether this is still a process of a room of this program: numbers are given again, maybe to a
-/// room of somebody else's.
+/// Whether this is still a room's process of this program, as process ids are reused.
 pub fn is_room(pid: Pid, program: &Path) -> bool {
     let line = fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
     line == [program.as_os_str().as_bytes(), b"room", b""].join(&0)
 }
 
-/// Sends a signal to a room's process; whether it was there.
+/// Sends a signal to a room's process. Returns whether it was there.
 pub fn signal_room(pid: Pid, program: &Path, signal: Signal) -> bool {
     is_room(pid, program) && kill_process(pid, signal).is_ok()
 }
 
-/// A thousand players are a thousand sockets.
+/// A thousand players need a thousand sockets.
 pub fn allow_many_files() {
     const ENOUGH: u64 = 20_000;
     let mut limit = getrlimit(Resource::Nofile);

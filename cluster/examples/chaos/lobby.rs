@@ -16,12 +16,12 @@ use crate::{
     log::Log,
 };
 
-/// Longer than it takes to stop, on a machine that is busy with something else.
+/// Longer than it takes to stop on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// When a lobby is gone, so are its rooms, within this. It takes milliseconds.
+/// When a lobby is gone, its rooms end within this time. It takes milliseconds.
 const ORPHANS: Duration = Duration::from_secs(2);
 
-/// Dropping it kills it, and with it its rooms.
+/// Dropping it kills the lobby and its rooms.
 pub struct Lobby {
     pub url: String,
     pub log: Log,
@@ -37,19 +37,19 @@ impl Lobby {
         most_rooms: usize,
         log_file: &Path,
     ) -> anyhow::Result<Lobby> {
-        // As the lobby itself calls it when it starts a room.
+        // The path that the lobby itself uses to start rooms.
         let program = program.canonicalize().context("no such program")?;
         let log = Log::new(log_file)?;
         let most_rooms = most_rooms.to_string();
         let kept = log.clone();
         let builder = TestLobby::builder(&program)
             .flags(flags)
-            // As many as the players may need; all come from this machine.
+            // As many as the players may need; all connect from this machine.
             .env("CLUSTER_MAX_ROOMS", &most_rooms)
             .env("CLUSTER_MAX_ROOMS_PER_ADDRESS", &most_rooms)
-            // So that the end of the run shows soon whether everything is given back.
+            // Short, so that the run soon shows whether everything is released.
             .env("CLUSTER_EMPTY_TIMEOUT", "2s")
-            // The log of every day, and which process a room is.
+            // The usual log, and the process of each room.
             .env("RUST_LOG", "info,cluster::process::supervisor=debug")
             .env("RUST_BACKTRACE", "0")
             .on_line(move |line| kept.seen().line(line));
@@ -65,8 +65,8 @@ impl Lobby {
         holds(self.pid())
     }
 
-    /// Ends it with this signal; its rooms must end with it. Returns how it ended, and how many
-    /// rooms did not.
+    /// Ends it with this signal; its rooms must end with it. Returns its exit status and how many
+    /// rooms did not end.
     pub async fn end(&mut self, signal: Signal) -> anyhow::Result<(ExitStatus, usize)> {
         kill_process(self.pid(), signal).context("the lobby was gone already")?;
         let status = until(PATIENCE, || self.lobby.has_ended()).await;
@@ -79,20 +79,20 @@ impl Lobby {
         Ok((status, none.map_or_else(alive, |()| 0)))
     }
 
-    /// Starts it again at the same port and with the same key.
+    /// Starts it again with the same port and key.
     pub async fn start_again(&mut self) {
         self.log.seen().forget_lobby();
         let port = self.lobby.port().to_string();
         self.lobby = self.builder.clone().env("CLUSTER_PORT", &port).start().await;
     }
 
-    /// How it has ended, if it has.
+    /// Its exit status, if it has ended.
     pub fn has_ended(&mut self) -> Option<ExitStatus> {
         self.lobby.has_ended()
     }
 }
 
-/// Looks again and again, but not for ever.
+/// Polls until `look` returns something or the time is over.
 pub async fn until<T>(patience: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + patience;
     loop {

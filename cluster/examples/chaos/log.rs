@@ -1,5 +1,5 @@
-//! The lobby's log, read while it is written: which process each room is, how rooms have ended, and
-//! what panicked. All of it is kept in a file as well.
+//! Reads the lobby's log while it is written: the process of each room, how rooms ended, and
+//! panics. Also keeps it in a file.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,20 +12,20 @@ use std::{
 use rustix::process::Pid;
 use serde_json::Value;
 
-use crate::book::key;
+use crate::record::key;
 
 #[derive(Clone)]
 pub struct Log(Arc<Mutex<Seen>>);
 
 #[derive(Default)]
 pub struct Seen {
-    /// By era and id, as in [`crate::book::key`]; those of a lobby before as well.
+    /// By era and id, as in [`crate::record::key`], including those of earlier lobbies.
     pub rooms: BTreeMap<String, Room>,
-    /// What panicked, and how often.
+    /// Panics, and how often.
     pub panics: BTreeMap<String, u64>,
     /// Other errors in the log.
     pub errors: BTreeMap<String, u64>,
-    /// A panic is told in two lines. By the room, or empty for the lobby.
+    /// The first line of a panic, by room; empty for the lobby.
     half_told: HashMap<String, String>,
     /// How many lobbies there were before this one: each counts its rooms from 1.
     era: usize,
@@ -35,7 +35,7 @@ pub struct Seen {
 pub struct Room {
     pub pid: Pid,
     pub ready: bool,
-    /// Why it ended, in the log's words.
+    /// Why it ended, as logged.
     pub ended: Option<String>,
 }
 
@@ -51,7 +51,7 @@ impl Log {
 }
 
 impl Seen {
-    /// The processes of rooms that were not seen to end.
+    /// The processes of rooms without a logged end.
     pub fn rooms_left(&self) -> Vec<Pid> {
         let rooms = self.rooms.values().filter(|room| room.ended.is_none());
         rooms.map(|room| room.pid).collect()
@@ -69,7 +69,7 @@ impl Seen {
         if let Some(file) = &mut self.file {
             let _ = writeln!(file, "{line}");
         }
-        // What the lobby writes to its stderr is no JSON.
+        // The lobby's stderr is not JSON.
         let Ok(line) = serde_json::from_str::<Value>(line) else {
             return self.may_panic("", line.trim());
         };
@@ -115,7 +115,7 @@ impl Seen {
     }
 
     fn may_fail(&mut self, line: &Value, message: &str) {
-        // The panic has been counted with its place.
+        // The panic is already counted with its location.
         if line["level"] == "ERROR" && line["hook"].is_null() {
             *self.errors.entry(message.to_owned()).or_default() += 1;
         }

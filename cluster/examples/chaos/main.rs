@@ -1,20 +1,19 @@
-//! Random faults for a lobby and its rooms, beside players who mean well, and a report of what came
-//! of it:
+//! Injects random faults into a lobby and its rooms while players play, and reports the effects:
 //!
 //! ```sh
 //! cargo run --release -p cluster --example chaos -- target/release/server --minutes 1
 //! ```
 //!
-//! `--help` says what else it can do.
+//! `--help` lists the options.
 //!
 //! | file | idea |
 //! |---|---|
-//! | `storm` | the run, from the first player to the last |
-//! | `faults`, `guests` | what is done to rooms, lobby and players; clients that do what no page does |
-//! | `player`, `line` | somebody who means well, as the page does; connections |
-//! | `lobby`, `log`, `kernel` | the lobby's process, what it says, what it holds |
-//! | `book`, `report` | what has happened, and what it means |
-//! | `figures`, `neighbours` | how soon everyone is back, and whether others notice: measured, not drawn |
+//! | `run` | the run, from the first player to the last |
+//! | `faults`, `misbehaving_clients` | faults of rooms, lobby and players; clients that break the rules |
+//! | `player`, `connection` | a player who behaves as the page does; connections |
+//! | `lobby`, `log`, `kernel` | the lobby's process, its log, its resources |
+//! | `record`, `report` | what happened, and what it means |
+//! | `figures`, `neighbours` | measurements: how soon everyone is back, and whether others are slowed down |
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
@@ -23,65 +22,64 @@ use clap::Parser;
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 
-mod book;
+mod connection;
 mod faults;
 mod figures;
-mod guests;
 mod kernel;
-mod line;
 mod lobby;
 mod log;
+mod misbehaving_clients;
 mod neighbours;
 mod player;
+mod record;
 mod report;
-mod storm;
+mod run;
 
-use book::Book;
 use lobby::Lobby;
+use record::Record;
 
-/// Injects random faults into a lobby and its rooms, and says whether everyone came back.
+/// Injects random faults into a lobby and its rooms, and reports whether everyone came back.
 #[derive(Debug, Parser)]
-pub struct Storm {
+pub struct Options {
     /// The program to test, such as target/release/server.
     program: PathBuf,
 
-    /// Measures instead how soon players are back. The program must be the game of the structure's
-    /// tests.
+    /// Measures instead how soon players are back. Needs the game of the structure's tests.
     #[arg(long)]
     figures: bool,
 
-    /// How players get into a room: an event of yours that they send to the lobby, and its data,
-    /// such as 'play' or 'create {"title":"x"}'.
+    /// The event and data with which players ask the lobby for a room, such as 'play' or 'create
+    /// {"title":"x"}'.
     #[arg(long, env = "CHAOS_ENTER", default_value = "play", value_parser = event)]
     enter: (String, Value),
 
-    /// What they say in a room, once a second each: an event of yours and its data. Several: one of
-    /// them.
+    /// An event and data that each player sends in a room once a second; one of them at random, if
+    /// several are given.
     #[arg(long, env = "CHAOS_SAY", value_delimiter = '\n', value_parser = event)]
     say: Vec<(String, Value)>,
 
-    /// Players who mean well.
+    /// Number of players.
     #[arg(long, env = "CHAOS_PLAYERS", default_value_t = 100)]
     players: usize,
 
-    /// How long, without the calm before and after.
+    /// Duration of the faults in minutes.
     #[arg(long, default_value_t = 1.0)]
     minutes: f64,
 
-    /// Each of them is drawn at random.
+    /// Average number of random faults per minute.
     #[arg(long, default_value_t = 60.0)]
     faults_per_minute: f64,
 
-    /// The same seed brings the same faults in the same order, though not at the same rooms and
-    /// moments; by default a random one.
+    /// Seed that determines the faults and their order, but not which rooms they hit and when.
+    /// Random by default.
     #[arg(long, default_value_t = rand::random_range(0..1_000_000), hide_default_value = true)]
     seed: u64,
 
-    /// Ends the lobby itself now and then, too, and starts it again with the same key.
+    /// Also kills or stops the lobby now and then, and starts it again with the same key.
     #[arg(long)]
     restarts: bool,
 
-    /// Where the lobby's log goes; by default into the target folder.
+    /// File for the lobby's log. By default in the target folder.
     #[arg(long, default_value_os_t = default_log_file(), hide_default_value = true)]
     log_file: PathBuf,
 
@@ -90,22 +88,22 @@ pub struct Storm {
     flags: Vec<String>,
 }
 
-/// What all players share.
-pub struct World {
+/// Shared by all players.
+pub struct Shared {
     url: String,
     seed: u64,
     enter: (String, Value),
     says: Vec<(String, Value)>,
-    /// How often each player says something.
+    /// How often each player sends something.
     beat: Duration,
-    book: Book,
+    record: Record,
 }
 
-// One thread: the load must leave the other processors to what is tested.
+// One thread: the load must leave the other processors to the cluster under test.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let storm = Storm::parse();
-    match run(&storm).await {
+    let options = Options::parse();
+    match run(&options).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -115,42 +113,42 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Whatever ends this ends the lobby, too, and with it the rooms.
-async fn run(storm: &Storm) -> anyhow::Result<bool> {
-    ensure!(cfg!(target_os = "linux"), "this looks into /proc, which only Linux has");
+/// However it ends, it ends the lobby and its rooms, too.
+async fn run(options: &Options) -> anyhow::Result<bool> {
+    ensure!(cfg!(target_os = "linux"), "chaos needs /proc, which only Linux has");
     kernel::allow_many_files();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;
     let running = async {
-        match storm.figures {
-            true => figures::measure(storm).await,
-            false => storm::run(storm).await,
+        match options.figures {
+            true => figures::measure(options).await,
+            false => run::run(options).await,
         }
     };
     tokio::select! {
         result = running => result,
         _ = interrupt.recv() => Err(anyhow::anyhow!("interrupted")),
         _ = terminate.recv() => Err(anyhow::anyhow!("asked to stop")),
-        _ = hang_up.recv() => Err(anyhow::anyhow!("the terminal is gone")),
+        _ = hang_up.recv() => Err(anyhow::anyhow!("the terminal was closed")),
     }
 }
 
-impl Storm {
+impl Options {
     async fn start_lobby(&self) -> anyhow::Result<Lobby> {
         let most_rooms = self.players.max(100);
         let lobby = Lobby::start(&self.program, &self.flags, most_rooms, &self.log_file).await;
         lobby.with_context(|| format!("see {}", self.log_file.display()))
     }
 
-    fn world(&self, lobby: &Lobby) -> World {
-        World {
+    fn shared(&self, lobby: &Lobby) -> Shared {
+        Shared {
             url: lobby.url.clone(),
             seed: self.seed,
             enter: self.enter.clone(),
             says: self.say.clone(),
             beat: Duration::from_secs(1),
-            book: Book::default(),
+            record: Record::default(),
         }
     }
 }
@@ -162,7 +160,7 @@ fn event(text: &str) -> anyhow::Result<(String, Value)> {
     Ok((name.to_owned(), data))
 }
 
-/// In the target folder, two above this program.
+/// `chaos.log` in the target folder.
 fn default_log_file() -> PathBuf {
     let program = std::env::current_exe().unwrap_or_default();
     program.ancestors().nth(3).map_or_else(PathBuf::new, |target| target.join("chaos.log"))

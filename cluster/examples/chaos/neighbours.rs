@@ -1,5 +1,6 @@
-//! Players beside 1,000 slow clients and 100 that flood, in the same rooms, and the same players
-//! without them: in turns, in the same run, so that what else the machine does disturbs both alike.
+//! Noisy neighbours: players with 1,000 slow and 100 flooding clients in the same rooms, and
+//! without them. Measured in turns in the same run, so that other load on the machine affects both
+//! alike.
 
 use std::{
     fs,
@@ -22,54 +23,53 @@ use tokio::{
 };
 
 use crate::{
-    World,
+    Shared, connection,
     figures::{all_gone, hall, ratio},
-    guests::take,
-    line,
     lobby::{Lobby, until},
+    misbehaving_clients::take,
     player::Order,
     report::percentiles,
-    storm::gather,
+    run::gather,
 };
 
 const HALLS: usize = 10;
 const GOOD: usize = 100;
 const SLOW: usize = 1000;
 const FLOODERS: usize = 100;
-/// How often a slow client reads: just often enough to answer pings.
+/// A slow client reads this often: just often enough to avoid the ping timeout.
 const LOOK: Duration = Duration::from_secs(3);
-/// Events in a second from one who floods: ten times what is allowed by default.
+/// Events per second of a flooding client: ten times the default limit.
 const FLOOD: usize = 1000;
 const TURNS: usize = 3;
 const TURN: Duration = Duration::from_secs(8);
-/// They do not come all at once: who never reads is cut off after eight seconds and comes again,
-/// and a thousand of them in step would be another fault.
+/// Clients connect over this time: those that never read are cut off after eight seconds and
+/// reconnect, and a thousand in step would be another fault.
 const SPREAD: Duration = Duration::from_secs(8);
-/// They come within this, or not at all.
+/// All clients connect within this time.
 const ARRIVAL: Duration = Duration::from_secs(30);
-/// What their coming has stirred up is over then.
+/// Lets the load of connecting subside.
 const SETTLING: Duration = Duration::from_secs(2);
-/// As a page that has lost its connection.
+/// The reconnect delay of a page.
 const BACK: Duration = Duration::from_millis(500);
-/// The others' p99 must stay under so many times what it was.
+/// The players' p99 must stay below this multiple of what it is without neighbours.
 const GOAL: f64 = 2.0;
 
-/// The clients beside the players.
+/// The neighbours of the players.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Beside {
     Nobody,
-    /// In the players' rooms, as the others of which nothing else is said.
+    /// In the players' rooms, like all others unless noted.
     Slow,
     Flooders,
     Both,
     /// Both, in rooms of their own.
     Elsewhere,
-    /// Clients that never read. Each is disconnected again and again and reconnects at once, of
-    /// which all in its room are told twice: that is much, and there is no goal for it.
+    /// Clients that never read. Each is cut off repeatedly and reconnects at once, and each time
+    /// all players in its room are told. There is no goal for this load.
     Deaf,
 }
 
-/// What one of them does.
+/// What one client does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Visit {
     manner: Manner,
@@ -105,7 +105,7 @@ impl Beside {
         }
     }
 
-    /// What one who floods, or one of the others, does now.
+    /// What a flooding or other client does now.
     fn visit(self, floods: bool) -> Option<Visit> {
         let (slow, flooder, with_players) = match self {
             Beside::Nobody => (None, None, true),
@@ -129,24 +129,24 @@ impl Beside {
     }
 }
 
-/// Whether the goal was reached.
+/// Returns whether the goal was reached.
 pub async fn measure(seed: u64, lobby: &Lobby) -> anyhow::Result<bool> {
     let capacity = 2 * (GOOD + SLOW + FLOODERS) / HALLS;
     let name = |at: usize| format!("hall {at}");
-    let worlds: Vec<Arc<World>> =
+    let worlds: Vec<Arc<Shared>> =
         (0..HALLS).map(|at| Arc::new(hall(seed, lobby, &name(at), capacity))).collect();
-    // One more in each talks, so that there is something that those who are slow do not read.
+    // One more player in each room sends, so that slow clients have something not to read.
     let talks = |at: usize| {
-        let mut world = hall(seed, lobby, &name(at), capacity);
-        world.says.push(("echo".to_owned(), json!({ "n": 1 })));
-        Arc::new(world)
+        let mut shared = hall(seed, lobby, &name(at), capacity);
+        shared.says.push(("echo".to_owned(), json!({ "n": 1 })));
+        Arc::new(shared)
     };
-    let talkers: Vec<Arc<World>> = (0..HALLS).map(talks).collect();
+    let talkers: Vec<Arc<Shared>> = (0..HALLS).map(talks).collect();
     let own = |at: usize| Arc::new(hall(seed, lobby, &format!("hall {at} of their own"), capacity));
-    let elsewhere: Vec<Arc<World>> = (0..HALLS).map(own).collect();
+    let elsewhere: Vec<Arc<Shared>> = (0..HALLS).map(own).collect();
     let mut players = Vec::new();
-    for (world, talker) in worlds.iter().zip(&talkers) {
-        players.extend(gather(world, GOOD / HALLS).await);
+    for (shared, talker) in worlds.iter().zip(&talkers) {
+        players.extend(gather(shared, GOOD / HALLS).await);
         players.extend(gather(talker, 1).await);
     }
     let (beside, here) = (watch::Sender::new(Beside::Nobody), Arc::new(AtomicUsize::new(0)));
@@ -163,17 +163,17 @@ pub async fn measure(seed: u64, lobby: &Lobby) -> anyhow::Result<bool> {
         let _ = beside.send(now);
         until(ARRIVAL, || has_come(now, here.load(Relaxed)).then_some(())).await;
         sleep(SETTLING).await;
-        worlds.iter().for_each(|world| world.book.open().trips.clear());
+        worlds.iter().for_each(|shared| shared.record.lock().trips.clear());
         sleep(TURN).await;
-        for world in &worlds {
-            trips[at].append(&mut world.book.open().trips);
+        for shared in &worlds {
+            trips[at].append(&mut shared.record.lock().trips);
         }
     }
     let _ = beside.send(Beside::Nobody);
-    let lost: usize = worlds.iter().map(|world| world.book.open().losses.len()).sum();
+    let lost: usize = worlds.iter().map(|shared| shared.record.lock().losses.len()).sum();
     players.iter().for_each(|player| drop(player.send(Order::Quit)));
-    for world in worlds.iter().chain(&talkers) {
-        until(ARRIVAL, || all_gone(world)).await;
+    for shared in worlds.iter().chain(&talkers) {
+        until(ARRIVAL, || all_gone(shared)).await;
     }
 
     println!("  beside them             trips      p50       p99       max   p99, times");
@@ -193,8 +193,8 @@ pub async fn measure(seed: u64, lobby: &Lobby) -> anyhow::Result<bool> {
     Ok(good)
 }
 
-/// All are there, but for some that are always on their way back: who floods or never reads is cut
-/// off again and again.
+/// Waits until all are connected, but for some that are reconnecting, as clients that flood or
+/// never read are cut off repeatedly.
 fn has_come(beside: Beside, here: usize) -> bool {
     match beside {
         Beside::Nobody => here == 0,
@@ -204,46 +204,46 @@ fn has_come(beside: Beside, here: usize) -> bool {
     }
 }
 
-/// Those who do not mean well, on a thread of their own: they are not to slow down those who
-/// measure.
+/// Runs the neighbours on a thread of their own, so that they do not slow down the measurement.
 fn crowd(
-    worlds: &[Arc<World>],
-    elsewhere: &[Arc<World>],
+    worlds: &[Arc<Shared>],
+    elsewhere: &[Arc<Shared>],
     beside: &watch::Sender<Beside>,
     here: &Arc<AtomicUsize>,
 ) {
     let both = worlds.iter().cloned().zip(elsewhere.iter().cloned());
-    let worlds: Vec<(Arc<World>, Arc<World>)> = both.collect();
+    let worlds: Vec<(Arc<Shared>, Arc<Shared>)> = both.collect();
     let (beside, here) = (beside.subscribe(), here.clone());
     thread::spawn(move || {
         step_back();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async move {
             for number in 0..SLOW + FLOODERS {
-                let world = worlds[number % HALLS].clone();
+                let shared = worlds[number % HALLS].clone();
                 let floods = number < FLOODERS;
-                tokio::spawn(live(world, floods, beside.clone(), here.clone()));
+                tokio::spawn(live(shared, floods, beside.clone(), here.clone()));
             }
             std::future::pending::<()>().await;
         });
     });
 }
 
-/// In life those are on other machines. Here they get what time nobody else wants: they are not to
-/// take what others need to answer them.
+/// In reality they run on other machines. Here they run at the lowest priority, so that they leave
+/// the processors to the cluster.
 fn step_back() {
     let _ = setpriority_process(None, 19);
     if let Ok(me) = fs::read_link("/proc/thread-self")
         && let Some(thread) = me.file_name()
     {
-        // Of Debian's util-linux. Without it, they are only nice.
+        // `chrt` is in Debian's util-linux. Without it, they only run with a higher nice value.
         let _ = Command::new("chrt").args(["--idle", "--pid", "0"]).arg(thread).status();
     }
 }
 
-/// Connects when told to, misbehaves, reconnects as a page does, and disconnects when told to.
+/// Connects in its turn, misbehaves, reconnects as a page does when it is cut off, and leaves when
+/// told to.
 async fn live(
-    (players, own): (Arc<World>, Arc<World>),
+    (players, own): (Arc<Shared>, Arc<Shared>),
     floods: bool,
     mut beside: watch::Receiver<Beside>,
     here: Arc<AtomicUsize>,
@@ -255,12 +255,12 @@ async fn live(
             Ok(now) => now.visit(floods).expect("waited for"),
             Err(_) => return,
         };
-        let world = if visit.with_players { &players } else { &own };
+        let shared = if visit.with_players { &players } else { &own };
         let wait = if before == Some(visit) { BACK } else { SPREAD };
         before = Some(visit);
         sleep(wait.mul_f64(rand::random())).await;
         let misbehave = async {
-            let mut room = enter(world, &mut token).await?;
+            let mut room = enter(shared, &mut token).await?;
             let _here = Here::new(&here);
             match visit.manner {
                 Manner::Slow => look_now_and_then(&mut room).await,
@@ -275,7 +275,7 @@ async fn live(
     }
 }
 
-/// One more as long as this lives.
+/// Counts one more until it is dropped.
 struct Here(Arc<AtomicUsize>);
 
 impl Here {
@@ -291,33 +291,33 @@ impl Drop for Here {
     }
 }
 
-/// Into the room in which the good ones of this world are.
-async fn enter(world: &World, token: &mut Option<String>) -> Result<Connection, String> {
+/// Joins a room of these players.
+async fn enter(shared: &Shared, token: &mut Option<String>) -> Result<Connection, String> {
     let auth = token.as_ref().map_or(json!({}), |token| json!({ "token": token }));
-    let mut lobby = line::connect(&world.url, "/socket.io", auth).await?;
+    let mut lobby = connection::connect(&shared.url, "/socket.io", auth).await?;
     lobby.event("welcome").await?;
     if token.is_none() {
-        let answer = lobby.answer("register", &json!({ "name": "Guest" })).await?;
+        let answer = lobby.answer("register", &json!({ "name": "Client" })).await?;
         *token = answer["ok"]["token"].as_str().map(str::to_owned);
     }
-    let (event, data) = &world.enter;
+    let (event, data) = &shared.enter;
     lobby.ask(event, data).await?;
     let to = lobby.event("reroute").await?;
-    take(world, &to).await
+    take(shared, &to).await
 }
 
-/// Says something, and reads what there is, each time that it looks.
+/// Sends a request and reads all that has arrived, at each interval.
 async fn look_now_and_then(room: &mut Connection) -> Result<(), String> {
     loop {
         sleep(LOOK).await;
         room.ask("welcome", &Value::Null).await?;
-        while let Some(heard) = line::hear(room).now_or_never() {
+        while let Some(heard) = connection::hear(room).now_or_never() {
             heard?;
         }
     }
 }
 
-/// Says something each second, and reads none of the answers.
+/// Sends a request each second and reads nothing.
 async fn never_read(room: &mut Connection) -> Result<(), String> {
     loop {
         room.ask("welcome", &Value::Null).await?;
@@ -327,12 +327,12 @@ async fn never_read(room: &mut Connection) -> Result<(), String> {
 
 async fn flood(room: &mut Connection) -> Result<(), String> {
     let mut clock = interval(Duration::from_millis(10));
-    // If this thread is late, the rest is not made up for.
+    // If this thread is late, it does not catch up.
     clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         tokio::select! {
             _ = clock.tick() => room.emit_many("welcome", FLOOD / 100).await?,
-            heard = line::hear(room) => drop(heard?),
+            heard = connection::hear(room) => drop(heard?),
         }
     }
 }

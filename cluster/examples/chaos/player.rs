@@ -1,6 +1,6 @@
-//! A well-behaved player: does what the page does (`cluster/web/cluster.js`) and records what
-//! happens. When a connection ends, the player reconnects to the lobby after a random delay of up
-//! to half a second.
+//! A well-behaved player. They do what the page does (`cluster/web/cluster.js`) and record what
+//! happens. Whatever ends their connection, they reconnect to the lobby after a random part of half
+//! a second.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -13,48 +13,46 @@ use tokio::{
 };
 
 use crate::{
-    World,
-    book::{How, Place, key},
-    line,
+    Shared, connection,
+    record::{How, Place, key},
 };
 
-/// Lost connections come in crowds: each waits a random part of this.
+/// Connections are lost in groups: each player waits a random part of this.
 const JITTER: Duration = Duration::from_millis(500);
 /// The longest wait between two attempts to reach the lobby.
 const LONGEST: Duration = Duration::from_secs(5);
-/// Reroutes that may fail, one after the other, before the seat is given up.
+/// Consecutive reroutes that may fail before the seat is given up.
 const MISSES: u32 = 5;
-/// A person takes a moment to press the button; a kept seat leads to a room before that.
+/// How long a person takes to press the button; with a kept seat they are rerouted earlier.
 const PAUSE: Duration = Duration::from_millis(300);
-/// A player who is still in the lobby asks again after about so long.
+/// A player in the lobby asks again after about this long.
 const AGAIN: Duration = Duration::from_secs(5);
-/// Without an answer for so long, a player counts as disconnected; a room that hangs is killed
-/// before that.
+/// Without an answer for this long the connection counts as lost; a hung room is killed earlier.
 const ANSWER: Duration = Duration::from_secs(15);
-/// A question that no hook ever hears: a request with a name of the cluster's own.
+/// A request that reaches no hook: its name belongs to the structure.
 const PROBE: &str = "welcome";
 
 pub enum Order {
-    /// Lose the connection, as a bad network does.
+    /// Drop the connection, as a bad network does.
     Vanish,
-    /// Say this once.
+    /// Send this once.
     Say(String, Value),
-    /// Leave for good, in order.
+    /// Leave for good, gracefully.
     Quit,
 }
 
 pub struct Player {
     number: usize,
-    world: Arc<World>,
+    shared: Arc<Shared>,
     orders: mpsc::UnboundedReceiver<Order>,
     random: StdRng,
     token: Option<String>,
-    /// Attempts to reach the lobby, and reroutes that have failed, since the last that has not.
+    /// Consecutive failed attempts to reach the lobby, and failed reroutes.
     attempts: u32,
     misses: u32,
-    /// Where returns are recorded.
+    /// The index of the loss, while they are on their way back.
     lost: Option<usize>,
-    /// Requests on the present connection that wait for their answers.
+    /// Requests of this connection that wait for answers.
     asked: HashMap<u64, (Instant, &'static str)>,
     beat_at: Instant,
 }
@@ -64,22 +62,22 @@ enum Left {
     Quit,
 }
 
-/// What happens next on a line.
+/// What happens next on a connection.
 enum Next {
     Event(String, Value),
-    /// Of the lobby: ask for a room.
+    /// It is time to ask the lobby for a room.
     Ask,
     End(Left),
 }
 
 impl Player {
-    pub fn start(number: usize, world: &Arc<World>) -> mpsc::UnboundedSender<Order> {
+    pub fn start(number: usize, shared: &Arc<Shared>) -> mpsc::UnboundedSender<Order> {
         let (order, orders) = mpsc::unbounded_channel();
         let player = Player {
             number,
-            world: world.clone(),
+            shared: shared.clone(),
             orders,
-            random: StdRng::seed_from_u64(world.seed.wrapping_add(number as u64)),
+            random: StdRng::seed_from_u64(shared.seed.wrapping_add(number as u64)),
             token: None,
             attempts: 0,
             misses: 0,
@@ -99,7 +97,7 @@ impl Player {
                 Left::Quit => return self.is(Place::Gone),
                 Left::For(how) => {
                     self.is(Place::OnTheWay);
-                    let lost = || self.world.book.open().lost(self.number, room, how);
+                    let lost = || self.shared.record.lock().lost(self.number, room, how);
                     self.lost.get_or_insert_with(lost);
                 }
             }
@@ -110,11 +108,11 @@ impl Player {
     }
 
     fn is(&self, place: Place) {
-        self.world.book.open().places[self.number] = place;
+        self.shared.record.lock().places[self.number] = place;
     }
 
-    /// From `connect` to the end of the connection. `room`: the one that the player is in or on the
-    /// way to.
+    /// Connects, joins rooms, and returns when the connection ends. `room`: the room they were in
+    /// or rerouted to.
     async fn visit(&mut self, room: &mut Option<String>) -> Left {
         let mut lobby = match self.enter_lobby().await {
             Ok(lobby) => lobby,
@@ -129,7 +127,7 @@ impl Player {
                 }
                 Next::Event(..) => {}
                 Next::Ask => {
-                    let (event, data) = &self.world.enter;
+                    let (event, data) = &self.shared.enter;
                     match lobby.ask(event, data).await {
                         Ok(number) => self.asked.insert(number, (Instant::now(), "enter")),
                         Err(why) => return Left::For(How::Lost(why)),
@@ -138,7 +136,7 @@ impl Player {
                     ask_at = Some(Instant::now() + later);
                 }
                 Next::End(Left::Quit) => {
-                    line::leave(lobby).await;
+                    connection::leave(lobby).await;
                     return Left::Quit;
                 }
                 Next::End(left) => return left,
@@ -148,37 +146,40 @@ impl Player {
         self.follow(&mut lobby, to, room).await
     }
 
-    /// Connects, and becomes somebody.
+    /// Connects to the lobby and registers, or returns by token.
     async fn enter_lobby(&mut self) -> Result<Connection, String> {
-        let url = &self.world.url;
+        let url = &self.shared.url;
         let auth = self.token.as_ref().map_or(json!({}), |token| json!({ "token": token }));
-        let mut lobby = line::connect(url, "/socket.io", auth).await?;
+        let mut lobby = connection::connect(url, "/socket.io", auth).await?;
         let welcome = lobby.event("welcome").await?;
         if self.token.is_none() {
             let form = json!({ "name": format!("Player {}", self.number) });
             let answer = lobby.answer("register", &form).await?;
             let Some(token) = answer["ok"]["token"].as_str() else {
                 let code = answer["error"]["code"].as_str().unwrap_or("nothing").to_owned();
-                self.world.book.open().refused("register", &code);
+                self.shared.record.lock().refused("register", &code);
                 return Err(code);
             };
             self.token = Some(token.to_owned());
         } else if welcome["you"].is_null() {
-            self.world.book.open().wrong(format!("a token was refused: {}", welcome["refused"]));
+            self.shared
+                .record
+                .lock()
+                .violation(format!("a token was refused: {}", welcome["refused"]));
             self.token = None;
         }
-        let mut book = self.world.book.open();
+        let mut record = self.shared.record.lock();
         if let Some(lost) = self.lost.take() {
             let reason = welcome["returned"]["reason"].as_str();
-            book.is_back(lost, reason.map(str::to_owned));
+            record.is_back(lost, reason.map(str::to_owned));
         }
-        book.places[self.number] = Place::Lobby;
+        record.places[self.number] = Place::Lobby;
         self.attempts = self.misses;
         self.asked.clear();
         Ok(lobby)
     }
 
-    /// Follows `to`, and further reroutes, until out of rooms.
+    /// Follows reroutes from room to room until the last connection ends.
     async fn follow(
         &mut self,
         lobby: &mut Option<Connection>,
@@ -186,13 +187,13 @@ impl Player {
         room: &mut Option<String>,
     ) -> Left {
         loop {
-            *room = to["room"].as_str().map(|id| key(self.world.book.open().era, id));
+            *room = to["room"].as_str().map(|id| key(self.shared.record.lock().era, id));
             self.asked.clear();
-            let url = to["url"].as_str().filter(|url| !url.is_empty()).unwrap_or(&self.world.url);
+            let url = to["url"].as_str().filter(|url| !url.is_empty()).unwrap_or(&self.shared.url);
             let path = to["path"].as_str().unwrap_or_default();
             let ticket = json!({ "ticket": to["ticket"] });
             let joined = async {
-                let mut seat = line::connect(url, path, ticket).await?;
+                let mut seat = connection::connect(url, path, ticket).await?;
                 seat.event("joined").await?;
                 Ok::<_, String>(seat)
             };
@@ -209,7 +210,7 @@ impl Player {
                 }
             };
             if let Some(lobby) = lobby.take() {
-                tokio::spawn(line::leave(lobby));
+                tokio::spawn(connection::leave(lobby));
             }
             (self.attempts, self.misses) = (0, 0);
             self.is(Place::Room(room.clone().unwrap_or_default()));
@@ -222,7 +223,7 @@ impl Player {
                     Next::Event(event, why) if event == "refused" => self.refused(&why),
                     Next::Event(..) | Next::Ask => {}
                     Next::End(Left::Quit) => {
-                        line::leave(seat).await;
+                        connection::leave(seat).await;
                         return Left::Quit;
                     }
                     Next::End(left) => return left,
@@ -231,8 +232,8 @@ impl Player {
         }
     }
 
-    /// Hears what is said, and meanwhile says what is to be said.
-    async fn next(&mut self, line: &mut Connection, ask_at: Option<Instant>) -> Next {
+    /// Returns the next event. Meanwhile sends requests and follows orders.
+    async fn next(&mut self, connection: &mut Connection, ask_at: Option<Instant>) -> Next {
         let lost = |why| Next::End(Left::For(How::Lost(why)));
         loop {
             let now = Instant::now();
@@ -243,15 +244,15 @@ impl Player {
                 return Next::Ask;
             }
             if self.beat_at <= now {
-                // Not all at the same moment.
-                self.beat_at = now + self.world.beat.mul_f64(self.random.random_range(0.8..1.2));
-                if let Err(why) = self.beat(line, ask_at.is_none()).await {
+                // Jitter, so that not all send at the same moment.
+                self.beat_at = now + self.shared.beat.mul_f64(self.random.random_range(0.8..1.2));
+                if let Err(why) = self.beat(connection, ask_at.is_none()).await {
                     return lost(why);
                 }
             }
             let until = ask_at.map_or(self.beat_at, |at| at.min(self.beat_at));
             let said = tokio::select! {
-                heard = timeout_at(until, line::hear(line)) => match heard {
+                heard = timeout_at(until, connection::hear(connection)) => match heard {
                     Err(_) => continue,
                     Ok(Ok(Packet::Event(event, data))) => {
                         let looked_at = matches!(&*event, "reroute" | "refused");
@@ -267,7 +268,7 @@ impl Player {
                 },
                 order = self.orders.recv() => match order {
                     Some(Order::Vanish) => return Next::End(Left::For(How::Vanished)),
-                    Some(Order::Say(event, data)) => line.ask(&event, &data).await,
+                    Some(Order::Say(event, data)) => connection.ask(&event, &data).await,
                     Some(Order::Quit) | None => return Next::End(Left::Quit),
                 },
             };
@@ -277,14 +278,14 @@ impl Player {
         }
     }
 
-    /// One request of the lobby or the room; in a room also one of the example's own.
-    async fn beat(&mut self, line: &mut Connection, in_room: bool) -> Result<(), String> {
-        let probe = line.ask(PROBE, &Value::Null).await?;
+    /// Sends a probe, whose round trip is measured, and in a room one of the configured events.
+    async fn beat(&mut self, connection: &mut Connection, in_room: bool) -> Result<(), String> {
+        let probe = connection.ask(PROBE, &Value::Null).await?;
         self.asked.insert(probe, (Instant::now(), PROBE));
-        let says = &self.world.says;
+        let says = &self.shared.says;
         if in_room && !says.is_empty() {
             let (event, data) = &says[self.random.random_range(0..says.len())];
-            let said = line.ask(event, data).await?;
+            let said = connection.ask(event, data).await?;
             self.asked.insert(said, (Instant::now(), "say"));
         }
         Ok(())
@@ -292,16 +293,16 @@ impl Player {
 
     fn answered(&mut self, to: u64, answer: &Value) {
         let Some((at, what)) = self.asked.remove(&to) else { return };
-        let mut book = self.world.book.open();
+        let mut record = self.shared.record.lock();
         if what == PROBE {
-            book.trips.push(at.elapsed());
+            record.trips.push(at.elapsed());
         } else if let Some(code) = answer["error"]["code"].as_str() {
-            book.refused(what, code);
+            record.refused(what, code);
         }
     }
 
     fn refused(&self, why: &Value) {
         let [event, code] = ["event", "code"].map(|name| why[name].as_str().unwrap_or_default());
-        self.world.book.open().refused(event, code);
+        self.shared.record.lock().refused(event, code);
     }
 }

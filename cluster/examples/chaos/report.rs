@@ -1,16 +1,16 @@
-//! The report, on one screen: what was done to whom, who is back, and what is wrong.
+//! The report on one screen: faults, losses, recoveries and violations.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    Storm, World,
-    book::{Cause, Loss, Pages},
+    Options, Shared,
     lobby::Lobby,
     log::Seen,
-    storm::Stages,
+    record::{Cause, Events, Loss},
+    run::Stages,
 };
 
-/// What became of the players who were hit by one kind of fault.
+/// The effects of one kind of fault on players.
 #[derive(Default)]
 struct Hit {
     players: usize,
@@ -18,18 +18,18 @@ struct Hit {
     told: BTreeMap<String, usize>,
 }
 
-/// Prints it. Whether all was well.
-pub fn show(storm: &Storm, world: &World, lobby: &Lobby, stages: Stages) -> bool {
+/// Prints it. Returns whether nothing went wrong.
+pub fn show(options: &Options, shared: &Shared, lobby: &Lobby, stages: Stages) -> bool {
     let seen = lobby.log.seen();
-    let mut book = world.book.open();
-    let hits = judge(&mut book, &seen);
+    let mut record = shared.record.lock();
+    let hits = judge(&mut record, &seen);
 
     println!(
         "\nfault                      times   players hit  back  to welcome: p50   p99   max s  told"
     );
-    for (kind, times) in &book.faults {
+    for (kind, times) in &record.faults {
         let Some(hit) = hits.get(kind) else {
-            let ends = ends(&book, kind);
+            let ends = ends(&record, kind);
             let ends = if ends.is_empty() { "nobody was there".to_owned() } else { ends };
             println!("{kind:25} {times:6}   {ends}");
             continue;
@@ -42,13 +42,13 @@ pub fn show(storm: &Storm, world: &World, lobby: &Lobby, stages: Stages) -> bool
             list(&hit.told),
         );
     }
-    let [p50, p99, max] = percentiles(book.trips.clone()).map(|time| time.as_secs_f64() * 1e3);
+    let [p50, p99, max] = percentiles(record.trips.clone()).map(|time| time.as_secs_f64() * 1e3);
     println!(
         "\nround trips   {} by players where all was in order: p50 {p50:.1}, p99 {p99:.1}, max {max:.0} ms",
-        book.trips.len()
+        record.trips.len()
     );
-    if !book.refusals.is_empty() {
-        println!("refused       {}", list(&book.refusals));
+    if !record.refusals.is_empty() {
+        println!("refused       {}", list(&record.refusals));
     }
     for (error, times) in seen.errors.iter().take(5) {
         println!("error logged  {times} times: {error}");
@@ -62,28 +62,28 @@ pub fn show(storm: &Storm, world: &World, lobby: &Lobby, stages: Stages) -> bool
     println!("  processes   {}", row(|holds| holds.children as u64));
     println!("  zombies     {}", row(|holds| holds.zombies as u64));
 
-    if book.wrongs.is_empty() {
+    if record.violations.is_empty() {
         println!(
             "\nAll is well: everyone was back, nobody else was cut off, nothing is left behind."
         );
         return true;
     }
-    println!("\nNOT WELL (the lobby's log: {})", storm.log_file.display());
-    for (what, times) in &book.wrongs {
+    println!("\nNOT WELL (the lobby's log: {})", options.log_file.display());
+    for (what, times) in &record.violations {
         println!("  {times:5} ×  {what}");
     }
-    println!("`--seed {}` brings the same faults in the same order.", storm.seed);
+    println!("`--seed {}` brings the same faults in the same order.", options.seed);
     false
 }
 
-/// What each loss was due to; what should not have been is written down as wrong.
-fn judge(book: &mut Pages, seen: &Seen) -> BTreeMap<&'static str, Hit> {
+/// Finds the cause of each loss, and records violations.
+fn judge(record: &mut Events, seen: &Seen) -> BTreeMap<&'static str, Hit> {
     let mut hits = BTreeMap::<_, Hit>::new();
-    let mut wrongs = Vec::new();
+    let mut violations = Vec::new();
     let has_ended = |room: &str| seen.rooms.get(room).is_some_and(|room| room.ended.is_some());
-    for loss in &book.losses {
+    for loss in &record.losses {
         let Loss { player, room, how, back, .. } = loss;
-        match book.cause(loss, has_ended) {
+        match record.cause(loss, has_ended) {
             Cause::Fault(kind, at) => {
                 let hit = hits.entry(kind).or_default();
                 hit.players += 1;
@@ -97,35 +97,36 @@ fn judge(book: &mut Pages, seen: &Seen) -> BTreeMap<&'static str, Hit> {
             Cause::Mistake => {
                 let room =
                     room.as_ref().map_or("the lobby".to_owned(), |room| format!("room {room}"));
-                wrongs.push(format!("player {player} was cut off by mistake in {room}: {how:?}"));
+                violations
+                    .push(format!("player {player} was cut off by mistake in {room}: {how:?}"));
             }
         }
         if back.is_none() {
-            wrongs.push(format!("player {player} has not come back ({how:?})"));
+            violations.push(format!("player {player} has not come back ({how:?})"));
         }
     }
     for (id, room) in &seen.rooms {
         let ended = room.ended.as_deref().unwrap_or_default();
         let in_order = ["", "room ended", "the lobby has ended"];
-        if !book.rooms.contains_key(id)
+        if !record.rooms.contains_key(id)
             && !in_order.iter().any(|good| ended.split(':').next() == Some(good))
         {
-            wrongs.push(format!("a room died without a fault: {ended}"));
+            violations.push(format!("a room died without a fault: {ended}"));
         }
     }
     let panics = seen.panics.iter();
-    wrongs.extend(
+    violations.extend(
         panics.flat_map(|(panic, times)| {
             (0..*times).map(move |_| format!("a hook panicked: {panic}"))
         }),
     );
-    wrongs.into_iter().for_each(|what| book.wrong(what));
+    violations.into_iter().for_each(|what| record.violation(what));
     hits
 }
 
-/// How a misdeed has ended, and how often.
-fn ends(book: &Pages, kind: &str) -> String {
-    let ends = book.guests.iter().filter_map(|(how, times)| {
+/// The outcomes of a misbehavior, with counts.
+fn ends(record: &Events, kind: &str) -> String {
+    let ends = record.clients.iter().filter_map(|(how, times)| {
         Some((how.strip_prefix(kind)?.trim_start_matches(": ").to_owned(), *times))
     });
     list(&ends.collect())
@@ -135,7 +136,7 @@ fn list<N: std::fmt::Display>(counts: &BTreeMap<String, N>) -> String {
     counts.iter().map(|(what, count)| format!("{what} {count}")).collect::<Vec<_>>().join(", ")
 }
 
-/// The 50th and the 99th, and the longest; zeros if there are none.
+/// The 50th and 99th percentiles and the maximum; zeros if there are none.
 pub fn percentiles(mut times: Vec<Duration>) -> [Duration; 3] {
     times.sort_unstable();
     let last = times.len().saturating_sub(1);

@@ -1,5 +1,5 @@
-//! The server that rooms are compared with: Socket.IO alone, without lobby, tickets and limits, in
-//! a process of its own.
+//! The server that rooms are compared with: socketioxide alone, without lobby, tickets and limits,
+//! in a process of its own.
 
 use std::{
     env,
@@ -17,7 +17,7 @@ use socketioxide::{
 };
 use tokio::net::TcpListener;
 
-/// The argument with which this program is that server.
+/// The argument that makes this program that server.
 pub const ARGUMENT: &str = "bare-server";
 
 /// The server's process.
@@ -45,13 +45,14 @@ impl Bare {
 
 impl Drop for Bare {
     fn drop(&mut self) {
-        // It ends with its standard input.
+        // The server exits when its standard input ends.
         drop(self.process.stdin.take());
         let _ = self.process.wait();
     }
 }
 
-/// Serves until standard input ends, and prints where. Answers a request as the game's rooms do.
+/// Prints its URL and serves until standard input ends. Answers the request `logged` as the game's
+/// rooms do.
 pub async fn serve() -> anyhow::Result<()> {
     thread::spawn(|| {
         let _ = io::stdin().read_to_end(&mut Vec::new());

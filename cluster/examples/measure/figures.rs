@@ -1,13 +1,13 @@
-//! What the kernel knows of a process, and what is said of many measurements.
+//! Resources of processes, and statistics of measurements.
 
 use std::{fs, time::Duration};
 
 use anyhow::Context as _;
 
-/// The unit of times in `/proc`: a hundredth of a second, on every Linux that this builds for.
+/// The unit of times in `/proc`: a hundredth of a second on all supported platforms.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Memory that belongs to this process alone.
+/// The private memory of a process.
 pub fn private_kib(pid: u64) -> anyhow::Result<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
     let private = text.lines().filter(|line| line.starts_with("Private_"));
@@ -15,20 +15,20 @@ pub fn private_kib(pid: u64) -> anyhow::Result<u64> {
     Ok(kib.sum())
 }
 
-/// The processor's time that this process has taken so far, all threads, user and system.
+/// The processor time of a process so far: all threads, user and system.
 pub fn processor_time(pid: u64) -> anyhow::Result<Duration> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // After the name, which may hold anything: the state, ten other fields, and the two times.
+    // After the name in parentheses: the state, ten other fields, and the two times.
     let (_, fields) = text.rsplit_once(") ").context("no name in /proc/PID/stat")?;
     let times = fields.split(' ').skip(11).take(2);
     let ticks = times.map(str::parse::<u32>).sum::<Result<u32, _>>()?;
     Ok(TICK * ticks)
 }
 
-/// The processors' time that everything on this machine has taken so far.
+/// The processor time of the whole machine so far.
 pub fn machine_time() -> anyhow::Result<Duration> {
     let text = fs::read_to_string("/proc/stat")?;
-    // cpu user nice system idle iowait irq softirq steal …, where user holds what guests take.
+    // cpu user nice system idle iowait irq softirq steal …
     let fields = text.lines().next().context("/proc/stat is empty")?.split_whitespace().skip(1);
     let ticks = fields.take(8).map(str::parse::<u64>).collect::<Result<Vec<_>, _>>()?;
     let idle = ticks.iter().skip(3).take(2).sum::<u64>();
@@ -39,14 +39,14 @@ pub fn show(what: &str, times: &mut [Duration]) {
     println!("{what:45} {}", percentiles(times));
 }
 
-/// Sorts them, too.
+/// Also sorts the times.
 pub fn percentiles(times: &mut [Duration]) -> String {
     times.sort_unstable();
     let at = |percent: usize| times[(times.len() - 1) * percent / 100].as_secs_f64() * 1e3;
     format!("{:5.2} ms p50 {:7.2} ms p99", at(50), at(99))
 }
 
-/// Of the medians, of sorted times.
+/// The ratio of the medians of sorted times.
 pub fn ratio(a: &[Duration], b: &[Duration]) -> f64 {
     a[a.len() / 2].as_secs_f64() / b[b.len() / 2].as_secs_f64()
 }

@@ -7,17 +7,17 @@ use cluster::testing::{Signal, TestLobby};
 
 pub async fn start(program: &Path, flags: &[&str]) -> TestLobby {
     TestLobby::builder(program)
-        // A measure says more than a player may.
+        // The load exceeds the default rate limits.
         .flags(&["--max-rooms", "1000", "--events-per-second", "1000000"])
         .flags(&["--max-connects-per-second", "1000000"])
         .flags(flags)
-        // The log of every day, and which process a room is.
+        // The usual log, and the process of each room.
         .env("RUST_LOG", "info,cluster::process::supervisor=debug")
         .start()
         .await
 }
 
-/// Stops it in order. How many connections it says to have handed off, and how many relayed.
+/// Stops it gracefully. Returns how many connections it has handed off and relayed.
 pub async fn stop(mut lobby: TestLobby) -> anyhow::Result<(u64, u64)> {
     lobby.signal(Signal::TERM);
     ensure!(lobby.ended().await.success(), "the lobby did not stop in order");

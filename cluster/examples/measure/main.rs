@@ -1,6 +1,5 @@
-//! Measures what a room costs, compared with the cheapest process there is, and what it costs to
-//! reach one, compared with a bare Socket.IO server. What is compared is measured in turns, in the
-//! same run:
+//! Measures the cost of a room, compared with the cheapest process, and of the ways to reach one,
+//! compared with a bare Socket.IO server. Everything is measured in turns, in the same run:
 //!
 //! ```sh
 //! cargo build --release -p cluster --features testing --bin game
@@ -8,8 +7,7 @@
 //! cargo run --release -p cluster --example measure -- target/release/server --enter 'create {"title":"x"}'
 //! ```
 //!
-//! With `--enter` only what a room costs: it takes the game of the tests, whose rooms echo, to
-//! measure the rest.
+//! With `--enter` only the cost of a room: the rest needs the game of the tests, whose rooms echo.
 
 use std::{env, path::PathBuf, time::Duration};
 
@@ -26,16 +24,16 @@ mod route;
 mod routing;
 mod seat;
 
-/// Several times what it takes.
+/// Several times the usual duration.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Measures what a room costs, and what it costs to reach one.
+/// Measures the cost of a room and of the ways to reach one.
 #[derive(Debug, Parser)]
 struct Measure {
-    /// A release build of the game of the tests, or of yours.
+    /// A release build of the game of the tests, or of your game.
     program: PathBuf,
 
-    /// The request with which a player of yours opens a room and joins it, such as 'create
+    /// The event and data with which a player opens a room and joins it, such as 'create
     /// {"title":"x"}'.
     #[arg(long, value_parser = event)]
     enter: Option<(String, Value)>,

@@ -1,5 +1,4 @@
-//! What a room costs: the time until it is ready, the memory that it holds, the time until a player
-//! is in it.
+//! The cost of a room: time until it is ready, private memory, time until a player has joined.
 
 use std::{
     collections::HashMap,
@@ -19,7 +18,7 @@ use crate::{
 
 const ROOMS: usize = 100;
 
-/// `event` opens a room of its own for each player who asks.
+/// `event` opens a new room for each player.
 pub async fn measure(program: &Path, event: &str, data: &Value) -> anyhow::Result<()> {
     let mut trivial = Vec::new();
     for _ in 0..ROOMS {
@@ -46,7 +45,7 @@ pub async fn measure(program: &Path, event: &str, data: &Value) -> anyhow::Resul
     Ok(())
 }
 
-/// One player after the other asks for a new room, and joins it.
+/// Players ask for new rooms and join them, one after the other.
 async fn join_rooms(lobby: &TestLobby, event: &str, data: &Value) -> anyhow::Result<Vec<Duration>> {
     let mut times = Vec::new();
     for player in 0..ROOMS {
@@ -65,7 +64,7 @@ async fn join_rooms(lobby: &TestLobby, event: &str, data: &Value) -> anyhow::Res
     Ok(times)
 }
 
-/// From the log, whose clock counts microseconds; and the rooms' processes.
+/// The times from spawned to ready, by the log; and the rooms' processes.
 fn ready_times(lobby: &TestLobby) -> anyhow::Result<(Vec<Duration>, Vec<u64>)> {
     let (mut spawned, mut times, mut pids) = (HashMap::new(), Vec::new(), Vec::new());
     for line in lobby.lines() {
@@ -83,7 +82,7 @@ fn ready_times(lobby: &TestLobby) -> anyhow::Result<(Vec<Duration>, Vec<u64>)> {
     Ok((times, pids))
 }
 
-/// Seconds within the day, of such as 2026-01-01T12:34:56.789012Z.
+/// The seconds since midnight of a timestamp such as 2026-01-01T12:34:56.789012Z.
 fn seconds(timestamp: &str) -> anyhow::Result<f64> {
     let time = timestamp.trim_end_matches('Z').split_once('T').context("no time")?.1;
     time.split(':').try_fold(0.0, |sum, part| Ok(sum * 60.0 + part.parse::<f64>()?))

@@ -1,5 +1,4 @@
-//! A room that is reached in one of two ways, or a bare server instead; and the loads that are put
-//! on it.
+//! A room that is reached by handoff or relay, or a bare server instead; and the load on it.
 
 use std::{array, path::Path, time::Duration};
 
@@ -213,7 +212,7 @@ async fn registered(lobby: &TestLobby) -> anyhow::Result<Client> {
 async fn open_room(program: &Path, flags: &[&str]) -> anyhow::Result<(Server, String, String)> {
     let lobby = lobby::start(program, flags).await;
     let mut client = registered(&lobby).await?;
-    // Enough for all who come and go.
+    // Enough for all joins.
     let room = client.ask("open", json!({ "capacity": 1000 })).await.map_err(Error::msg)?;
     let spawned = lobby.logged("spawned").await;
     ensure!(spawned["room"] == room, "another room was started");

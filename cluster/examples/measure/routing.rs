@@ -10,7 +10,7 @@ use crate::{
 
 /// Players in each room.
 const PLAYERS: usize = 64;
-/// Each order of the three ways comes as often as the others.
+/// All orders of the three ways occur equally often.
 const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 2, 1], [2, 1, 0], [1, 0, 2]];
 const ROUNDS: usize = 4 * ORDERS.len();
 /// Long enough for hundreds of requests of each player; short, so that what disturbs one way of a
@@ -62,7 +62,7 @@ pub async fn measure(program: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whose turn it is, in so many rounds.
+/// The indices of the ways, in turns, for this many rounds.
 fn in_turns(rounds: usize) -> impl Iterator<Item = usize> {
     ORDERS.into_iter().cycle().take(rounds).flatten()
 }
@@ -101,8 +101,7 @@ fn show_turns(turns: &Ways<Turn>) {
     );
 }
 
-/// The processor's time in all turns together: the kernel counts it in steps as long as a short
-/// turn.
+/// The processor time of all turns together, as the kernel's unit is too coarse for one.
 fn processor(turns: &[Turn], of: impl Fn(&Turn) -> Duration) -> String {
     let sum: f64 = turns.iter().map(|turn| of(turn).as_secs_f64()).sum();
     let done: u64 = turns.iter().map(|turn| turn.done).sum();

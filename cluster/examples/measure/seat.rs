@@ -86,7 +86,7 @@ async fn sit(
                 }
                 Err(_) => return,
             },
-            // Between two turns there are pings to answer.
+            // Pings are answered between two turns.
             frame = seat.next() => match frame {
                 Ok(_) => continue,
                 Err(error) => Err(error),

@@ -1,5 +1,5 @@
-//! A Socket.IO client for stories: it remembers what comes while something else is waited for, and
-//! answers pings whatever the test does. What does not come within 20 seconds fails the test.
+//! A Socket.IO client for tests. It answers pings in the background and keeps packets until the
+//! test asks for them. A packet that does not arrive within 20 seconds fails the test.
 
 use std::{collections::VecDeque, net::Ipv4Addr, time::Duration};
 
@@ -11,15 +11,15 @@ use crate::testing::{
     wait::soon,
 };
 
-/// A connection to the lobby or to a room. Dropping it cuts the line, as a lost network does.
+/// A connection to the lobby or to a room. Dropping it closes the connection abruptly, as a lost
+/// network does.
 ///
-/// Requests and events are waited for at most 20 seconds; then, and when the connection ends before
-/// they come, the test panics. Only the methods that begin with `try_` say `None` instead at the
-/// end.
+/// Methods wait at most 20 seconds and panic after that, or if the connection ends first. Those
+/// that begin with `try_` return `None` when the connection ends.
 pub struct Client {
     orders: mpsc::UnboundedSender<Order>,
     packets: mpsc::UnboundedReceiver<Packet>,
-    /// What came while something else was waited for.
+    /// Packets that arrived and that nobody has asked for yet.
     seen: VecDeque<Packet>,
     next_ack: u64,
 }
@@ -37,12 +37,12 @@ impl Client {
         Self::connect_at(url, "/socket.io", auth).await
     }
 
-    /// Connects to whoever serves Socket.IO at this path.
+    /// Connects to the Socket.IO server at this path.
     pub async fn connect_at(url: &str, path: &str, auth: Value) -> Result<Client, String> {
         Self::connect_from(Ipv4Addr::LOCALHOST, url, path, auth).await
     }
 
-    /// The same from an address of this machine's own network, 127.0.0.0/8.
+    /// The same from this address in 127.0.0.0/8.
     pub async fn connect_from(
         from: Ipv4Addr,
         url: &str,
@@ -67,19 +67,19 @@ impl Client {
         }
     }
 
-    /// Goes to the room that a `reroute` names. `Err`: the code with which the ticket is refused.
+    /// Connects to the room of a `reroute`. `Err`: the code with which the ticket is refused.
     pub async fn redeem(reroute: &Value) -> Result<Client, String> {
         let [url, path] = ["url", "path"].map(|name| reroute[name].as_str().expect("an address"));
         Self::connect_at(url, path, json!({ "ticket": reroute["ticket"] })).await
     }
 
-    /// Sends text as it is.
+    /// Sends a text frame.
     pub fn send(&self, text: String) {
-        // A connection that has ended shows it when something is waited for.
+        // The end of the connection shows when the test waits for something.
         let _ = self.orders.send(Order::Send(text));
     }
 
-    /// Sends a binary frame as it is: what belongs to the packet before it, if that wants one.
+    /// Sends a binary frame: the attachment of the packet before it.
     pub fn send_bytes(&self, bytes: &[u8]) {
         let _ = self.orders.send(Order::Bytes(bytes.to_vec()));
     }
@@ -102,12 +102,12 @@ impl Client {
         self.wait("bytes", bytes).await
     }
 
-    /// Emits an event, and wants no answer.
+    /// Emits an event without asking for an answer.
     pub fn emit(&self, event: &str, data: Value) {
         self.send(format!("42{}", json!([event, data])));
     }
 
-    /// Emits, and waits for the answer: what is in `ok`, or the `code` in `error`.
+    /// Emits an event and waits for the answer: the value of `ok`, or the `code` of the error.
     pub async fn ask(&mut self, event: &str, data: Value) -> Result<Value, String> {
         let answer = self.ask_raw(json!([event, data])).await;
         match answer.get("ok") {
@@ -140,7 +140,7 @@ impl Client {
         soon("an answer but `too_fast`", asking).await
     }
 
-    /// Emits `[name, data …]`, and waits for the answer as it is.
+    /// Emits `[name, data …]` and returns the whole answer.
     pub async fn ask_raw(&mut self, event: Value) -> Value {
         let id = self.next_ack;
         self.next_ack += 1;
@@ -148,7 +148,7 @@ impl Client {
         self.answer(id, &event.to_string()).await
     }
 
-    /// The same for a client that may have been cut off: then there is no answer.
+    /// The same for a client that may be disconnected.
     pub async fn try_ask(&mut self, event: &str, data: Value) -> Option<Value> {
         let id = self.next_ack;
         self.next_ack += 1;
@@ -178,7 +178,7 @@ impl Client {
         soon(to, answer).await
     }
 
-    /// Waits for the answer to what was asked with this number.
+    /// Waits for the answer with this acknowledgement id.
     pub async fn answer(&mut self, id: u64, to: &str) -> Value {
         let answer = |packet: &Packet| match packet {
             Packet::Answer(to, answer) if *to == id => Some(answer.value()),
@@ -196,7 +196,7 @@ impl Client {
         self.wait(name, named).await
     }
 
-    /// The data of the next event of this name that is as wanted; those before it are passed over.
+    /// The data of the next event of this name that is as wanted. Drops those before it.
     pub async fn event_where(&mut self, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         loop {
             let data = self.event(name).await;
@@ -217,7 +217,7 @@ impl Client {
         self.wait(&format!("{one} or {other}"), named).await
     }
 
-    /// The names of the events that came and were not waited for, oldest first.
+    /// The names of the events that arrived and were not asked for, oldest first.
     pub fn unheard(&self) -> Vec<&str> {
         let names = self.seen.iter().filter_map(|packet| match packet {
             Packet::Event(name, _) => Some(name.as_str()),
@@ -226,19 +226,19 @@ impl Client {
         names.collect()
     }
 
-    /// Disconnects in order, as a page does that is closed on purpose.
+    /// Disconnects gracefully, as a page does that is closed.
     pub async fn leave(mut self) {
         let _ = self.orders.send(Order::Leave);
         self.end().await;
     }
 
-    /// Waits for the connection's end. `true`: the server has said that it ends it.
+    /// Waits for the end of the connection. `true`: the server has disconnected gracefully.
     pub async fn end(&mut self) -> bool {
         soon("the connection's end", self.ended()).await;
         self.seen.iter().any(|packet| matches!(packet, Packet::Disconnected))
     }
 
-    /// The same, however long it takes.
+    /// Waits for the end of the connection without a time limit.
     pub async fn ended(&mut self) {
         while let Some(packet) = self.packets.recv().await {
             self.seen.push_back(packet)
@@ -250,7 +250,7 @@ impl Client {
         found.unwrap_or_else(|| panic!("no {what}, but the end; {:?}", self.seen))
     }
 
-    /// `None`: the connection has ended, and it never came.
+    /// `None`: the connection ended first.
     async fn try_wait<T>(&mut self, what: &str, pick: impl Fn(&Packet) -> Option<T>) -> Option<T> {
         let known = self.seen.iter().enumerate().find_map(|(at, packet)| Some((at, pick(packet)?)));
         if let Some((at, found)) = known {
@@ -278,8 +278,8 @@ impl Client {
         self.try_wait(name, named).await
     }
 
-    /// The events that came and were not waited for, as `[name, data]`, oldest first; bytes are a
-    /// list.
+    /// The events that arrived and were not asked for, as `[name, data]`, oldest first; bytes are
+    /// an array.
     pub fn take_events(&mut self) -> Vec<Value> {
         let events = self.seen.drain(..).filter_map(|packet| match packet {
             Packet::Event(name, data) => Some(json!([name, data.value()])),
@@ -289,20 +289,20 @@ impl Client {
         events.collect()
     }
 
-    /// Forgets what came and was not waited for.
+    /// Drops all packets that arrived and were not asked for.
     pub fn forget(&mut self) {
         self.seen.clear();
     }
 }
 
-/// Carries packets both ways, whatever the test is waiting for.
+/// Sends and receives packets in the background.
 async fn carry(
     mut connection: Connection,
     mut orders: mpsc::UnboundedReceiver<Order>,
     packets: mpsc::UnboundedSender<Packet>,
 ) {
     loop {
-        // A line that cannot be written to may still reserve something to be read.
+        // A connection that cannot be written to may still have packets to read.
         let _ = tokio::select! {
             order = orders.recv() => match order {
                 Some(Order::Send(text)) => connection.send(text).await,

@@ -1,6 +1,5 @@
-//! One Socket.IO connection. It speaks the protocol itself, so that a test can do what the official
-//! client never does, and parses only what is looked at, so that one thread carries a thousand of
-//! them.
+//! One Socket.IO connection. It implements the protocol itself, so that a test can break it, and
+//! parses lazily, so that one thread carries a thousand connections.
 
 use std::{io, net::Ipv4Addr, time::Duration};
 
@@ -18,15 +17,16 @@ use tokio_tungstenite::{
 /// How long a server may take for its next step.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection that its owner reads. Whatever goes wrong is an `Err` with the reason, and its end.
-/// Dropping it cuts the line, as a lost network does. Most tests want a [`Client`](super::Client).
+/// A connection that its owner reads. Any error is an `Err` with the reason, and ends the
+/// connection. Dropping it closes the connection abruptly, as a lost network does. Most tests want
+/// a [`Client`](super::Client).
 pub struct Connection {
     stream: WebSocketStream<TcpStream>,
     asked: u64,
     owes_pong: bool,
 }
 
-/// What a server sends.
+/// A packet from the server.
 #[derive(Debug)]
 pub enum Packet {
     /// The client is connected.
@@ -37,23 +37,23 @@ pub enum Packet {
     Event(String, Payload),
     /// The event `binary`, with these bytes.
     Bytes(Vec<u8>),
-    /// The answer to the request with this number.
+    /// The answer to the request with this acknowledgement id.
     Answer(u64, Payload),
-    /// The server ends the connection in order.
+    /// The server disconnects gracefully.
     Disconnected,
 }
 
-/// JSON that is parsed when it is looked at.
+/// JSON that is parsed on demand.
 #[derive(Debug, Clone)]
 pub struct Payload {
     frame: Utf8Bytes,
-    /// Where the array begins, and which of its values is the data.
+    /// Where the array begins, and the index of the data in it.
     at: usize,
     index: usize,
 }
 
 impl Payload {
-    /// The array that it is in, as it was sent.
+    /// The array that contains the data, as sent.
     pub fn text(&self) -> &str {
         &self.frame[self.at..]
     }
@@ -61,7 +61,7 @@ impl Payload {
     /// The data; `null` if there is none.
     ///
     /// # Panics
-    /// If it is no JSON: then the server is broken.
+    /// If it is not JSON.
     pub fn value(&self) -> Value {
         let mut values: Value = serde_json::from_str(self.text()).expect("the server sends JSON");
         values.get_mut(self.index).map_or(Value::Null, Value::take)
@@ -69,13 +69,13 @@ impl Payload {
 }
 
 impl Connection {
-    /// Opens a websocket to whoever serves Socket.IO at this path. [`Connection::introduce`] is the
+    /// Opens a websocket to the Socket.IO server at this path. [`Connection::introduce`] is the
     /// next step.
     pub async fn open(url: &str, path: &str) -> Result<Connection, String> {
         Self::open_from(Ipv4Addr::LOCALHOST, url, path).await
     }
 
-    /// The same from an address of this machine's own network, 127.0.0.0/8.
+    /// The same from this address in 127.0.0.0/8.
     pub async fn open_from(from: Ipv4Addr, url: &str, path: &str) -> Result<Connection, String> {
         let host = url.trim_start_matches("http://");
         let stream = tcp(from, host).await.map_err(|error| error.to_string())?;
@@ -85,8 +85,8 @@ impl Connection {
         Ok(Connection { stream, asked: 0, owes_pong: false })
     }
 
-    /// Says who the client is, and waits to be let in. `Err`: why not, where the server says so its
-    /// code.
+    /// Sends CONNECT and waits until it is accepted. `Err`: why not; the refusal's code, if there
+    /// is one.
     pub async fn introduce(&mut self, auth: &Value) -> Result<(), String> {
         self.send(format!("40{auth}")).await?;
         loop {
@@ -98,17 +98,18 @@ impl Connection {
         }
     }
 
-    /// Sends text as it is.
+    /// Sends a text frame.
     pub async fn send(&mut self, text: impl Into<Utf8Bytes>) -> Result<(), String> {
         self.stream.send(Message::Text(text.into())).await.map_err(|error| error.to_string())
     }
 
-    /// Sends a binary frame as it is: what belongs to the packet before it, if that wants one.
+    /// Sends a binary frame: the attachment of the packet before it.
     pub async fn send_bytes(&mut self, bytes: Vec<u8>) -> Result<(), String> {
         self.stream.send(Message::binary(bytes)).await.map_err(|error| error.to_string())
     }
 
-    /// Emits a request, and returns its number: the answer comes among the other packets.
+    /// Emits a request and returns its acknowledgement id. The answer arrives among the other
+    /// packets.
     pub async fn ask(&mut self, event: &str, data: &Value) -> Result<u64, String> {
         self.asked += 1;
         let number = self.asked;
@@ -116,7 +117,7 @@ impl Connection {
         Ok(number)
     }
 
-    /// Emits an event without data so many times at once, as cheaply as a flooding client can.
+    /// Emits an event without data many times at once, as cheaply as a flooding client can.
     pub async fn emit_many(&mut self, event: &str, times: usize) -> Result<(), String> {
         let text = Utf8Bytes::from(format!("42{}", json!([event])));
         for _ in 0..times {
@@ -126,7 +127,7 @@ impl Connection {
         self.stream.flush().await.map_err(|error| error.to_string())
     }
 
-    /// Emits a request, and waits for the answer, at most 10 seconds. Events before it are dropped.
+    /// Emits a request and waits for the answer, at most 10 seconds. Drops events before it.
     pub async fn answer(&mut self, event: &str, data: &Value) -> Result<Value, String> {
         let number = self.ask(event, data).await?;
         let answer = async {
@@ -140,8 +141,8 @@ impl Connection {
         timeout(STEP_TIMEOUT, answer).await.map_err(|_| format!("no answer to {event}"))?
     }
 
-    /// The data of the next event of this name, at most 10 seconds later. What comes before it is
-    /// dropped.
+    /// Waits at most 10 seconds for the next event of this name and returns its data. Drops packets
+    /// before it.
     pub async fn event(&mut self, name: &str) -> Result<Value, String> {
         let event = async {
             loop {
@@ -154,7 +155,7 @@ impl Connection {
         timeout(STEP_TIMEOUT, event).await.map_err(|_| format!("no {name}"))?
     }
 
-    /// The next packet. Pings are answered. Cancel-safe: no packet is lost.
+    /// The next packet. Answers pings. Cancel-safe: no packet is lost.
     pub async fn next(&mut self) -> Result<Packet, String> {
         loop {
             match self.frame().await? {
@@ -186,8 +187,8 @@ impl Connection {
         }
     }
 
-    /// Says goodbye, as a page does that is closed on purpose. [`Connection::next`] then runs into
-    /// the end.
+    /// Disconnects gracefully, as a page does that is closed. [`Connection::next`] then returns the
+    /// end.
     pub async fn hang_up(&mut self) {
         let _ = self.send("41").await;
         let _ = self.stream.close(None).await;
@@ -216,7 +217,7 @@ fn parse(frame: &Utf8Bytes) -> Option<Packet> {
     }
 }
 
-/// A TCP connection from this address. As with browsers, a small packet is sent at once.
+/// A TCP connection from this address, without Nagle's algorithm, as in browsers.
 pub async fn tcp(from: Ipv4Addr, to: &str) -> io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     if from != Ipv4Addr::LOCALHOST {

@@ -1,6 +1,5 @@
-//! Tokens with which nobody gets in, each with a name: what the library would pass by itself is
-//! here as well. All are signed with the lobby's own key unless they say otherwise: a forger has
-//! less.
+//! Invalid tokens, each with a name, also those that the library alone would accept. All are signed
+//! with the lobby's own key unless noted, though an attacker has no key.
 
 use std::time::Duration;
 
@@ -84,7 +83,7 @@ fn good() -> String {
     signed(HEADER, &good_claims().to_string())
 }
 
-/// Other algorithms than ours, and headers with more or less in them.
+/// Other algorithms, and headers with missing or additional fields.
 fn headers() -> Vec<Named> {
     let mut forged = Vec::new();
     let claims = good_claims().to_string();
@@ -195,7 +194,7 @@ fn claims() -> Vec<Named> {
     forged
 }
 
-/// Signed with what is not the key.
+/// Signed with another key.
 fn keys() -> Vec<Named> {
     let hex: String = KEY.iter().map(|byte| format!("{byte:02x}")).collect();
     let mut other = KEY;
@@ -213,7 +212,7 @@ fn keys() -> Vec<Named> {
     keys.map(|(name, key)| (name.to_owned(), signed_with(key, HEADER, &claims))).to_vec()
 }
 
-/// A good token whose text was changed.
+/// A valid token whose text was changed.
 fn texts() -> Vec<Named> {
     let good = good();
     let parts: Vec<&str> = good.split('.').collect();
@@ -271,7 +270,7 @@ fn texts() -> Vec<Named> {
     forged.into_iter().map(|(name, token)| (name.to_owned(), token)).collect()
 }
 
-/// A good token, written in other ways or in part.
+/// A valid token in other encodings or in part.
 fn disguised(good: &str, signature: &str) -> Vec<(&'static str, String)> {
     let backwards: String = signature.chars().rev().collect();
     let unsigned = &good[..good.len() - signature.len()];
@@ -292,7 +291,7 @@ fn disguised(good: &str, signature: &str) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// What comes after a text's last character in the alphabet of base64.
+/// Replaces the last character by the next one of the base64 alphabet.
 fn next_character(text: &str) -> char {
     let last = text.bytes().last().and_then(|last| ALPHABET.iter().position(|c| *c == last));
     char::from(ALPHABET[last.expect("base64") + 1])

@@ -1,4 +1,4 @@
-//! A lobby that runs, for a story over real processes and sockets.
+//! A running lobby, for tests over real processes and sockets.
 
 use std::{
     io::{BufRead as _, BufReader, Read},
@@ -23,10 +23,10 @@ use crate::testing::{
     wait::{DEADLINE, eventually, soon},
 };
 
-/// A program that runs as a lobby, on a free port and with a key of its own.
+/// A lobby's process, on a free port and with a key of its own.
 ///
-/// Dropping it kills it, and checks that its rooms end with it. If the test has failed, it prints
-/// the log.
+/// Dropping it kills the process and checks that its rooms end, too. If the test has failed, it
+/// prints the log.
 ///
 /// ```no_run
 /// # use cluster::testing::TestLobby;
@@ -43,7 +43,7 @@ use crate::testing::{
 /// # }
 /// ```
 pub struct TestLobby {
-    /// Where it is reached, such as `http://127.0.0.1:40123`.
+    /// Its URL, such as `http://127.0.0.1:40123`.
     pub url: String,
     launch: LobbyBuilder,
     process: Child,
@@ -54,7 +54,7 @@ pub struct TestLobby {
 type Log = Arc<Mutex<Vec<String>>>;
 type OnLine = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// How a lobby is started: made by [`TestLobby::builder`].
+/// Options of a lobby, made by [`TestLobby::builder`].
 #[derive(Clone)]
 pub struct LobbyBuilder {
     program: PathBuf,
@@ -66,32 +66,31 @@ pub struct LobbyBuilder {
 }
 
 impl LobbyBuilder {
-    /// Adds flags. They count more than what a test lobby has by default: any free port, a log as
-    /// JSON.
+    /// Adds flags. They override the defaults of a test lobby: any free port, a log as JSON.
     pub fn flags<S: AsRef<str>>(mut self, flags: &[S]) -> Self {
         self.flags.extend(flags.iter().map(|flag| flag.as_ref().to_owned()));
         self
     }
 
-    /// Sets a variable of its environment; an empty one is removed.
+    /// Sets an environment variable; an empty one is removed.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Keeps its key in this folder, so that another lobby can have the same.
+    /// Keeps its key in this folder, so that another lobby can use the same.
     pub fn folder(mut self, folder: &Arc<TestFolder>) -> Self {
         self.folder = folder.clone();
         self
     }
 
-    /// Runs it in this folder instead of the test's.
+    /// Runs it in this folder.
     pub fn working_dir(mut self, folder: &Path) -> Self {
         self.working_dir = Some(folder.to_owned());
         self
     }
 
-    /// Is called with each line of the log, on the thread that reads it.
+    /// Calls `hook` with each line of the log, on the thread that reads it.
     pub fn on_line(mut self, hook: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.on_line = Some(Arc::new(hook));
         self
@@ -110,7 +109,7 @@ impl LobbyBuilder {
         ];
         let mut lobby = TestLobby { url: String::new(), launch: self, process, log, readers };
         let ready = eventually("lobby ready", || {
-            // What was said before the end may still be on its way to the log.
+            // The last output may not be in the log yet.
             let over = lobby.has_ended().filter(|_| lobby.has_said_all());
             let ready = lobby.lines().into_iter().find(|line| line["message"] == "lobby ready");
             match over {
@@ -129,7 +128,7 @@ impl LobbyBuilder {
             .env("CLUSTER_PORT", "0")
             .env("CLUSTER_KEY_FILE", self.folder.path().join("lobby.key"))
             .env("CLUSTER_LOG_FORMAT", "json")
-            // The line `spawned` says which process a room is.
+            // The line `spawned` has the process of a room.
             .env("RUST_LOG", "info,cluster=debug");
         for (name, value) in &self.environment {
             match value.is_empty() {
@@ -145,7 +144,7 @@ impl LobbyBuilder {
         started.unwrap_or_else(|error| panic!("cannot start {}: {error}", self.program.display()))
     }
 
-    /// On a thread, so that a full pipe never stops the program.
+    /// Reads on a thread, so that a full pipe never blocks the program.
     fn collect(&self, output: impl Read + Send + 'static, log: &Log) -> JoinHandle<()> {
         let (log, on_line) = (log.clone(), self.on_line.clone());
         thread::spawn(move || {
@@ -168,7 +167,7 @@ impl TestLobby {
         Self::builder(program).flags(flags).start().await
     }
 
-    /// The same with more to choose.
+    /// Starts to build a lobby with more options.
     pub fn builder(program: impl AsRef<Path>) -> LobbyBuilder {
         LobbyBuilder {
             program: program.as_ref().to_owned(),
@@ -180,13 +179,12 @@ impl TestLobby {
         }
     }
 
-    /// Starts it again with the same command and so the same key, killing it first if it still
-    /// runs.
+    /// Starts it again with the same command and key. Kills it first if it still runs.
     pub async fn again(self) -> TestLobby {
         self.again_with(&[]).await
     }
 
-    /// The same with more flags, this time.
+    /// The same with additional flags.
     pub async fn again_with(self, more: &[&str]) -> TestLobby {
         let launch = self.launch.clone();
         drop(self);
@@ -195,22 +193,22 @@ impl TestLobby {
         again
     }
 
-    /// A new player, in the lobby.
+    /// Registers a new player.
     pub async fn player(&self, name: &str) -> TestPlayer {
         TestPlayer::register(&self.url, name).await
     }
 
-    /// The same with more in the form than a name.
+    /// Registers a new player with this form.
     pub async fn player_as(&self, form: Value) -> TestPlayer {
         TestPlayer::register_as(&self.url, form).await
     }
 
-    /// Somebody who has not registered.
+    /// Connects a client without registering.
     pub async fn visitor(&self) -> Client {
         Client::connect(&self.url, json!({})).await.expect("anyone may connect")
     }
 
-    /// Asks over HTTP; the status of the answer, and all of it as text.
+    /// Sends an HTTP request. Returns the status and the whole response as text.
     pub async fn http(&self, method: &str, path: &str) -> (u16, String) {
         let host = self.url.trim_start_matches("http://");
         let request =
@@ -233,7 +231,7 @@ impl TestLobby {
             .await
     }
 
-    /// How many lines of the log have this message.
+    /// The number of lines of the log with this message.
     pub fn count(&self, message: &str) -> usize {
         self.lines().iter().filter(|line| line["message"] == message).count()
     }
@@ -244,7 +242,7 @@ impl TestLobby {
         log.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
-    /// The log so far, as it was written.
+    /// The log so far, as text.
     pub fn text(&self) -> String {
         self.log.lock().unwrap().join("\n")
     }
@@ -268,7 +266,7 @@ impl TestLobby {
         kill_process(self.process_of(room).await, signal).expect("the room runs");
     }
 
-    /// All processes that it has started for rooms so far.
+    /// All room processes that it has started so far.
     pub fn processes(&self) -> Vec<Pid> {
         let lines = self.lines().into_iter();
         lines.filter(|line| line["message"] == "spawned").map(|line| pid(&line["pid"])).collect()
@@ -279,27 +277,27 @@ impl TestLobby {
         Pid::from_child(&self.process)
     }
 
-    /// How many descriptors the lobby has open.
+    /// The number of open descriptors of the lobby.
     pub fn descriptors(&self) -> usize {
         descriptors(self.pid()).len()
     }
 
-    /// The port at which it is reached.
+    /// Its port.
     pub fn port(&self) -> u16 {
         self.url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
     }
 
-    /// Where its key is.
+    /// The path of its key.
     pub fn key_file(&self) -> PathBuf {
         self.launch.folder.path().join("lobby.key")
     }
 
-    /// Sends a signal to the lobby: `Signal::TERM` asks it to stop.
+    /// Sends a signal to the lobby. `Signal::TERM` stops it gracefully.
     pub fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).expect("the lobby runs");
     }
 
-    /// How the lobby has ended, if it has.
+    /// Its exit status, if it has ended.
     pub fn has_ended(&mut self) -> Option<ExitStatus> {
         self.process.try_wait().expect("our child")
     }
@@ -309,7 +307,7 @@ impl TestLobby {
         eventually("the lobby's end", || self.process.try_wait().expect("our child")).await
     }
 
-    /// Whether all that it has written is in the log; so after its end.
+    /// Whether all of its output has been read, which is so after its end.
     pub fn has_said_all(&self) -> bool {
         self.readers.iter().all(JoinHandle::is_finished)
     }

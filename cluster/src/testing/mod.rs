@@ -1,10 +1,9 @@
 //! For tests: a room without processes, and a lobby with real ones.
 //!
-//! - [`TestRoom`] is one room without processes, sockets or a real clock: quick, and the same each
-//!   time.
-//! - [`TestLobby`] runs your program as a lobby; a [`TestPlayer`] registers there, asks, and goes
-//!   to rooms, to which they talk as a [`Client`].
-//! - [`Connection`], [`command`] and their like are what these are made of.
+//! - [`TestRoom`] is one room without processes, sockets or a real clock: fast and deterministic.
+//! - [`TestLobby`] runs your program as a lobby; a [`TestPlayer`] registers there, asks, and joins
+//!   rooms with a [`Client`].
+//! - [`Connection`], [`command`] and the others are their building blocks.
 
 mod client;
 mod connection;

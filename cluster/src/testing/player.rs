@@ -1,33 +1,34 @@
-//! A player of a story: they register, ask, are sent to rooms, and come back, as the page does.
+//! A player in a test, who registers, sends requests, follows reroutes and returns, as the page
+//! does.
 
 use serde_json::{Value, json};
 
 use super::client::Client;
 
-/// Somebody with a token. They are in the lobby until they enter a room.
+/// A registered player. They are in the lobby until they enter a room.
 pub struct TestPlayer {
     /// `{ id, name }`.
     pub you: Value,
-    /// What brings them back as the same player.
+    /// Their token.
     pub token: String,
-    /// The connection to the lobby, while they have one.
+    /// The connection to the lobby, while there is one.
     pub lobby: Option<Client>,
     url: String,
 }
 
 impl TestPlayer {
-    /// A new player, in the lobby at `url`.
+    /// Registers a new player in the lobby at `url`.
     ///
     /// # Panics
-    /// If the lobby does not register them.
+    /// If the lobby refuses the registration.
     pub async fn register(url: &str, name: &str) -> TestPlayer {
         Self::register_as(url, json!({ "name": name })).await
     }
 
-    /// The same with more in the form than a name.
+    /// Registers a new player with this form.
     ///
     /// # Panics
-    /// If the lobby does not register them.
+    /// If the lobby refuses the registration.
     pub async fn register_as(url: &str, form: Value) -> TestPlayer {
         let mut lobby = Client::connect(url, json!({})).await.expect("anyone may connect");
         lobby.event("welcome").await;
@@ -54,19 +55,19 @@ impl TestPlayer {
         self.lobby().ask_until(event, data, wanted).await;
     }
 
-    /// Asks for a seat, and waits to be sent to it; the data of `reroute`.
+    /// Asks for a seat and waits for the reroute. Returns the data of `reroute`.
     pub async fn seat(&mut self, event: &str, data: Value) -> Value {
         self.ask(event, data).await.expect("a seat");
         self.rerouted().await
     }
 
-    /// Waits to be sent to a room; the data of `reroute`, with a full address.
+    /// Waits for a reroute. Returns the data of `reroute` with the full URL.
     pub async fn rerouted(&mut self) -> Value {
         let reroute = self.lobby().event("reroute").await;
         self.route(reroute)
     }
 
-    /// A reroute with a full address: an empty `url` stands for the lobby's.
+    /// A reroute with the full URL: an empty `url` stands for the lobby's.
     pub fn route(&self, mut reroute: Value) -> Value {
         if reroute["url"] == "" {
             reroute["url"] = json!(self.url);
@@ -74,19 +75,19 @@ impl TestPlayer {
         reroute
     }
 
-    /// Waits to be sent on by a room, and goes there.
+    /// Waits until a room transfers them, and joins the other one.
     pub async fn follow(&self, room: &mut Client) -> Client {
         let reroute = self.route(room.event("reroute").await);
         Client::redeem(&reroute).await.expect("a good ticket")
     }
 
-    /// Asks for a seat, takes it, and leaves the lobby; the connection to the room.
+    /// Asks for a seat, takes it, and leaves the lobby. Returns the connection to the room.
     pub async fn enter(&mut self, event: &str, data: Value) -> Client {
         let reroute = self.seat(event, data).await;
         self.take(&reroute).await
     }
 
-    /// Takes the seat to which they were sent, and leaves the lobby.
+    /// Takes the seat of this reroute, and leaves the lobby.
     pub async fn take(&mut self, reroute: &Value) -> Client {
         let room = Client::redeem(reroute).await.expect("a good ticket");
         if let Some(lobby) = self.lobby.take() {
@@ -95,13 +96,13 @@ impl TestPlayer {
         room
     }
 
-    /// Connects to the lobby again, asks for a seat there, and takes it.
+    /// Connects to the lobby again, asks for a seat, and takes it.
     pub async fn back_into(&mut self, event: &str, data: Value) -> Client {
         self.back().await;
         self.enter(event, data).await
     }
 
-    /// Connects to the lobby again; the data of `welcome`.
+    /// Connects to the lobby again. Returns the data of `welcome`.
     pub async fn back(&mut self) -> Value {
         let auth = json!({ "token": self.token });
         let lobby = Client::connect(&self.url, auth).await.expect("anyone may connect");

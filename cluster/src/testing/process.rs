@@ -1,4 +1,4 @@
-//! Processes and folders of tests.
+//! Processes and temporary folders.
 
 use std::{
     env, fs,
@@ -32,7 +32,7 @@ pub fn command(program: impl AsRef<Path>) -> Command {
 pub struct TestFolder(PathBuf);
 
 impl TestFolder {
-    /// Creates an empty one.
+    /// Creates an empty folder.
     ///
     /// # Panics
     /// If it cannot be created.
@@ -45,7 +45,7 @@ impl TestFolder {
         Arc::new(TestFolder(path))
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -53,7 +53,7 @@ impl TestFolder {
 
 impl Drop for TestFolder {
     fn drop(&mut self) {
-        // A process that was killed a moment ago may still create a file.
+        // A process that was just killed may still create a file.
         for _ in 0..100 {
             match fs::remove_dir_all(&self.0) {
                 Err(_) if self.0.exists() => {
@@ -65,7 +65,7 @@ impl Drop for TestFolder {
     }
 }
 
-/// Whether a process runs; one that has ended and was not reaped does not.
+/// Whether a process runs. A zombie does not.
 pub fn is_alive(pid: Pid) -> bool {
     if !cfg!(target_os = "linux") {
         return rustix::process::test_kill_process(pid).is_ok();
@@ -76,7 +76,7 @@ pub fn is_alive(pid: Pid) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
-/// Whether this is still the process of a room: the kernel gives a number to another process later.
+/// Whether this is still the process of a room, as process ids are reused.
 pub fn is_room(pid: Pid) -> bool {
     if !cfg!(target_os = "linux") {
         return is_alive(pid);
@@ -85,8 +85,7 @@ pub fn is_room(pid: Pid) -> bool {
     line.split(|byte| *byte == 0).nth(1) == Some(b"room")
 }
 
-/// What the open descriptors of a process are. Empty where the system has no such list of another
-/// process.
+/// The targets of a process's open descriptors. Empty where the system does not list them.
 pub fn descriptors(process: Pid) -> Vec<String> {
     if !cfg!(target_os = "linux") {
         return vec![];
@@ -97,10 +96,10 @@ pub fn descriptors(process: Pid) -> Vec<String> {
     targets.map(|target| target.display().to_string()).collect()
 }
 
-/// A process id out of an answer or a line of the log.
+/// A process id from an answer or a line of the log.
 ///
 /// # Panics
-/// If it is none.
+/// If it is not one.
 pub fn pid(value: &Value) -> Pid {
     let number = value.as_i64().and_then(|number| i32::try_from(number).ok());
     number.and_then(Pid::from_raw).expect("a process id")

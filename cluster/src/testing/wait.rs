@@ -1,24 +1,23 @@
-//! Waiting that ends: a test never sleeps for a fixed time, and never waits for ever.
+//! Waiting with a time limit. Tests never sleep for a fixed time and never wait forever.
 
 use std::time::Duration;
 
-/// Longer than anything takes on a machine that is busy with something else. A test that waits so
-/// long has failed.
+/// Longer than anything takes on a busy machine. A test that waits this long has failed.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Waits for this, at most 20 seconds. `what` names it in the failure.
+/// Waits for a future, at most 20 seconds. `what` names it in the failure.
 ///
 /// # Panics
-/// If it has not happened by then.
+/// If it is not ready by then.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     let result = tokio::time::timeout(DEADLINE, future).await;
     result.unwrap_or_else(|_| panic!("{what}: not within {DEADLINE:?}"))
 }
 
-/// Looks every 5 ms, at most 20 seconds, for what gives no sign of its own.
+/// Polls every 5 ms, at most 20 seconds, until `look` returns something.
 ///
 /// # Panics
-/// If `look` has found nothing by then.
+/// If `look` has returned nothing by then.
 pub async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let found = async {
         loop {

@@ -1,4 +1,4 @@
-//! The key stays where it is: rooms and logs have nothing of it.
+//! The key is in no room and in no log.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ async fn the_key_is_in_no_room_and_in_no_log() {
     let cluster = start_game(&["--pool", "2"]).await;
     let file = cluster.key_file();
     let key = fs::read(&file).expect("a key");
-    // One that dies as well: more is said of such a one.
+    // Also a room that crashes, as more of it is logged.
     let mut ann = cluster.player("Ann").await;
     let mut anns = ann.enter("create", json!({})).await;
     let room = anns.event("joined").await["room"].take();
@@ -53,7 +53,7 @@ async fn the_key_is_in_no_room_and_in_no_log() {
     }
 }
 
-/// The key as somebody might write it.
+/// The key in common encodings.
 fn written(key: &[u8]) -> Vec<(&'static str, String)> {
     let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
     vec![
@@ -67,7 +67,7 @@ fn written(key: &[u8]) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// As much of it as needs no padding.
+/// The part that needs no padding.
 fn base64(bytes: &[u8], last: &[u8; 2]) -> String {
     let letters = (b'A'..=b'Z').chain(b'a'..=b'z').chain(b'0'..=b'9');
     let alphabet: Vec<u8> = letters.chain(*last).collect();

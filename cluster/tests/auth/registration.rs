@@ -1,4 +1,4 @@
-//! Registration: names, tokens, and the one connection of a player.
+//! Registration: names, tokens, and one connection per player.
 
 use cluster::testing::Client;
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ async fn a_player_registers_and_returns_with_their_token() {
     let expected =
         json!({ "version": 1, "you": ann.you, "token": null, "returned": null, "refused": null });
     assert_eq!(welcome, expected);
-    assert_eq!(ann.ask("seat_of", json!({})).await, Ok(Value::Null), "Ann is registered");
+    assert_eq!(ann.ask("seat_of", json!({})).await, Ok(Value::Null), "they are registered");
 }
 
 #[tokio::test]

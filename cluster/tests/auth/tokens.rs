@@ -1,4 +1,4 @@
-//! Tokens end to end: those that are refused, those that are replaced, and logins that are ended.
+//! Tokens over the wire: refusal, renewal and logout.
 
 use std::{fs, time::Duration};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::common::{NO_RATE_LIMITS, start_game};
 
-/// Connects with this for a token; the connection, and the data of `welcome`.
+/// Connects with this token. Returns the connection and the data of `welcome`.
 async fn show_token(cluster: &TestLobby, token: &Value) -> (Client, Value) {
     let auth = json!({ "token": token });
     let mut lobby = Client::connect(&cluster.url, auth).await.expect("anyone may connect");
@@ -15,7 +15,7 @@ async fn show_token(cluster: &TestLobby, token: &Value) -> (Client, Value) {
     (lobby, welcome)
 }
 
-/// Whether this token is refused, and nobody is there by it.
+/// Whether this token is refused and identifies no player.
 async fn is_refused(cluster: &TestLobby, token: &Value) -> bool {
     let (_, welcome) = show_token(cluster, token).await;
     let refused = welcome["refused"]["code"] == "bad_token";
@@ -72,7 +72,7 @@ async fn a_hundred_invalid_tokens_are_refused_and_counted() {
         forged.push(json!(format!("{other}.{claims}.")));
         forged.push(json!(format!("{other}.{claims}.{signature}")));
     }
-    // One character at a time is another one, in each of the parts.
+    // One character at a time is changed, in each of the parts.
     for at in (0..good.len()).step_by(good.len() / 70) {
         let other = if good.as_bytes()[at] == b'A' { "B" } else { "A" };
         forged.push(json!(format!("{}{other}{}", &good[..at], &good[at + 1..])));
@@ -96,7 +96,7 @@ async fn the_token_of_an_active_player_is_renewed_before_it_expires() {
     let TestPlayer { you, mut token, .. } = cluster.player("Ann").await;
     let first = token.clone();
     let mut tokens = 1;
-    // Three seconds from one to the next: two of them outlive the first.
+    // A token is renewed after three seconds; the second renewal comes after the first has expired.
     while tokens < 4 {
         let (_, welcome) = show_token(&cluster, &json!(token)).await;
         assert_eq!(welcome["you"], you, "{welcome}");
@@ -104,11 +104,11 @@ async fn the_token_of_an_active_player_is_renewed_before_it_expires() {
             token = new.to_owned();
             tokens += 1;
         }
-        // How often to look whether the token is replaced.
+        // Poll until the token is renewed.
         tokio::time::sleep(Duration::from_millis(400)).await;
     }
     assert!(is_refused(&cluster, &json!(first)).await);
-    assert!(!cluster.text().contains("wrong tokens"), "an expired token is no wrong token");
+    assert!(!cluster.text().contains("wrong tokens"), "the player only returned late");
 }
 
 #[tokio::test]
@@ -138,7 +138,7 @@ async fn a_new_key_replaces_the_old_ones_tokens_until_that_is_deleted() {
 #[tokio::test]
 async fn a_logout_ends_a_login_with_all_its_tokens_and_no_other() {
     let cluster = start_game(&[]).await;
-    // The same account twice, as on two machines.
+    // The same account logged in twice, as on two machines.
     let form = json!({ "id": "ann", "name": "Ann" });
     let elsewhere = cluster.player_as(form.clone()).await;
     let ann = cluster.player_as(form).await;
@@ -156,15 +156,15 @@ async fn a_logout_ends_a_login_with_all_its_tokens_and_no_other() {
     }
     let bad = json!({ "token": format!("{}x", ann.token) });
     assert_eq!(stranger.ask("logout", bad).await, Err("bad_token".into()));
-    lobby.ask("list", json!({})).await.expect("she is still there");
+    lobby.ask("list", json!({})).await.expect("they are still there");
 
     assert_eq!(stranger.ask("logout", json!({ "token": token })).await, Ok(json!({})));
     let refused = lobby.event("refused").await;
     assert_eq!((&refused["event"], &refused["code"]), (&json!("connect"), &json!("logged_out")));
-    assert!(lobby.end().await, "she is out");
+    assert!(lobby.end().await, "they are logged out");
     assert!(is_refused(&cluster, &token).await && is_refused(&cluster, &renewed).await);
     assert_eq!(show_token(&cluster, &json!(elsewhere.token)).await.1["you"], ann.you);
-    // Said twice it is still so.
+    // A second logout changes nothing.
     assert_eq!(stranger.ask("logout", json!({ "token": renewed })).await, Ok(json!({})));
     stranger.ask("register", json!({ "name": "Ann" })).await.expect("anyone may");
 }
@@ -184,10 +184,10 @@ async fn a_player_who_logs_out_is_answered_and_other_players_are_not_affected() 
     bobs.event("joined").await;
     let token = json!({ "token": bob.token });
     cluster.visitor().await.ask("logout", token).await.expect("whoever has the token may");
-    assert_eq!(bobs.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)), "Bob plays on");
+    assert_eq!(bobs.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)), "they play on");
     bobs.leave().await;
     assert_eq!(bob.back().await["refused"]["code"], "bad_token");
-    // Nothing of this is on disk.
+    // None of this is on disk.
     let cluster = cluster.again().await;
     assert_eq!(show_token(&cluster, &json!(bob.token)).await.1["you"], bob.you);
 }

@@ -1,4 +1,4 @@
-//! What the structure's tests share beside `cluster::testing`: the game, and HTTP below Socket.IO.
+//! Shared by the structure's tests: the game, and raw HTTP.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
@@ -6,26 +6,26 @@ use cluster::testing::{self, LobbyBuilder, TestFolder, TestLobby};
 
 pub mod raw;
 
-/// For tests that say more, and come back more often, than a public game allows.
+/// For tests that exceed the default rate limits.
 pub const NO_RATE_LIMITS: [&str; 4] =
     ["--events-per-second", "1000000", "--max-connects-per-second", "1000000"];
 
-/// Where the game's page is.
+/// The folder of the game's page.
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/game");
 
-/// The program of the tests.
+/// The path of the game's program.
 pub fn game() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_game"))
 }
 
-/// A program that runs where the game's page is.
+/// A command that runs in the game's folder.
 pub fn command(program: impl AsRef<Path>) -> Command {
     let mut command = testing::command(program);
     command.current_dir(FOLDER);
     command
 }
 
-/// The game, or another program that is one.
+/// Builds a lobby of the game, or of another program.
 pub fn builder(program: &Path) -> LobbyBuilder {
     TestLobby::builder(program).working_dir(Path::new(FOLDER))
 }
@@ -35,7 +35,7 @@ pub async fn start_game(flags: &[&str]) -> TestLobby {
     start_game_with(flags, &[]).await
 }
 
-/// The same with something in its environment; what is empty is taken out of it.
+/// Starts the game with these environment variables; an empty one is removed.
 pub async fn start_game_with(flags: &[&str], environment: &[(&str, &str)]) -> TestLobby {
     let builder = builder(game()).flags(flags);
     environment
@@ -45,7 +45,7 @@ pub async fn start_game_with(flags: &[&str], environment: &[(&str, &str)]) -> Te
         .await
 }
 
-/// The same with so many open files at most.
+/// Starts the game with a limit of open files.
 pub async fn start_game_with_open_files(limit: u32, flags: &[&str]) -> TestLobby {
     let folder = TestFolder::new();
     let script = folder.path().join("limited");

@@ -1,4 +1,4 @@
-//! HTTP below Socket.IO, as a client may speak it that keeps to no rules.
+//! HTTP at the byte level, for clients that break the protocol.
 
 use std::{net::Ipv4Addr, time::Duration};
 
@@ -10,10 +10,10 @@ use tokio::{
     time::timeout,
 };
 
-/// A connection that takes nothing for so long is full.
+/// A connection that accepts no data for this long counts as full.
 const STUCK: Duration = Duration::from_millis(500);
 
-/// Asks once, with these headers besides `Host`. Returns the status, and headers and body as text.
+/// Sends one request with these headers and `Host`. Returns the status, and head and body as text.
 pub async fn http(url: &str, method: &str, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
     let mut raw = Raw::connect(url).await;
     let close = [("Connection", "close")];
@@ -44,17 +44,17 @@ pub fn websocket(path: &str, headers: &[(&str, &str)]) -> String {
     request("GET", &path, &[&upgrade, headers].concat())
 }
 
-/// Where a room is found.
+/// The path of a room's Socket.IO server.
 pub fn path_of(room: &Value) -> String {
     format!("/rooms/{}/socket.io", room.as_str().expect("an id"))
 }
 
-/// The status of an answer; 0 if there is none.
+/// The status of a response; 0 if there is none.
 pub fn status(answer: &str) -> u16 {
     answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default()
 }
 
-/// A connection that says what it likes.
+/// A raw TCP connection.
 pub struct Raw(BufStream<TcpStream>);
 
 impl Raw {
@@ -68,7 +68,7 @@ impl Raw {
         Raw(BufStream::new(stream))
     }
 
-    /// Everything that is answered to this, until the end.
+    /// Sends a request and returns everything that is received until the end.
     pub async fn ask(url: &str, request: &str) -> String {
         let mut raw = Raw::connect(url).await;
         raw.send(request).await;
@@ -76,21 +76,21 @@ impl Raw {
         raw.rest().await
     }
 
-    /// A write error shows as the end of the answer.
+    /// Ignores errors: a closed connection shows in what is read.
     pub async fn send(&mut self, text: &str) {
         self.send_bytes(text.as_bytes()).await;
     }
 
-    /// The same with bytes.
+    /// Sends bytes.
     pub async fn send_bytes(&mut self, bytes: &[u8]) {
         let _ = self.0.write_all(bytes).await;
         let _ = self.0.flush().await;
     }
 
-    /// Sends a text as a websocket's client does, at most 64 KiB.
+    /// Sends a websocket text frame of at most 64 KiB.
     pub async fn send_frame(&mut self, text: &str) {
         let length = u16::try_from(text.len()).expect("at most 64 KiB");
-        // Final, text; masked with a mask of nothing.
+        // A final text frame, masked with zeros.
         let head = match length {
             0..126 => vec![0x81, 0x80 | length as u8],
             _ => [&[0x81, 0x80 | 126], &length.to_be_bytes()[..]].concat(),
@@ -98,15 +98,15 @@ impl Raw {
         self.send_bytes(&[&head[..], &[0; 4], text.as_bytes()].concat()).await;
     }
 
-    /// Sends until nothing more is taken.
+    /// Sends until the connection accepts no more.
     pub async fn send_all_that_is_taken(&mut self) {
         let chunk = [b'x'; 64 * 1024];
         let stream = self.0.get_mut();
         while let Ok(Ok(_)) = timeout(STUCK, stream.write(&chunk)).await {}
     }
 
-    /// Sends this again and again and reads nothing, until the other end has had enough, or this
-    /// much. How much was taken.
+    /// Sends `bytes` repeatedly without reading, until the connection is closed or `most` bytes
+    /// were sent. Returns how many were sent.
     pub async fn send_for_ever(&mut self, bytes: &[u8], most: usize) -> usize {
         let mut taken = 0;
         let sending = async {
@@ -118,12 +118,12 @@ impl Raw {
         taken
     }
 
-    /// Says that nothing more will come, and still listens.
+    /// Shuts down the writing half.
     pub async fn hang_up(&mut self) {
         let _ = self.0.shutdown().await;
     }
 
-    /// The head of an answer.
+    /// Reads the head of a response.
     pub async fn head(&mut self) -> String {
         let mut head = String::new();
         let lines = async {
@@ -134,14 +134,14 @@ impl Raw {
         head
     }
 
-    /// So many bytes.
+    /// Reads `count` bytes.
     pub async fn body(&mut self, count: usize) -> String {
         let mut bytes = vec![0; count];
         soon("an answer's body", self.0.read_exact(&mut bytes)).await.expect("as many bytes");
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Reads until this comes.
+    /// Reads until this text arrives.
     pub async fn until(&mut self, text: &str) {
         let mut bytes = Vec::new();
         let reading = async {
@@ -153,14 +153,14 @@ impl Raw {
         soon(text, reading).await.expect("it comes before the end");
     }
 
-    /// All that comes until the other end has hung up, in whatever way.
+    /// Reads until the connection ends.
     pub async fn rest(&mut self) -> String {
         let mut bytes = Vec::new();
         let _ = soon("the end", self.0.read_to_end(&mut bytes)).await;
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// The port that it comes from.
+    /// The local port.
     pub fn port(&self) -> u16 {
         self.0.get_ref().local_addr().expect("an address").port()
     }

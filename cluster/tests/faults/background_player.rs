@@ -1,6 +1,5 @@
-//! A player in the background: sends requests to the room again and again and reports any failure
-//! at once. When the connection is lost, the player returns to the lobby, as a page does, and waits
-//! there for the next room.
+//! A background player. They send requests to their room and report any wrong answer. When they
+//! lose their connection they go to the lobby, as a page does, and wait there for the next room.
 
 use std::{
     sync::{
@@ -17,22 +16,22 @@ use tokio::{
     time::sleep,
 };
 
-/// Between an answer and the next question. Two processors carry five hundred players who ask that
-/// often, in a debug build, and have time for the faults.
+/// Between an answer and the next request. Two processors carry five hundred such players in a
+/// debug build and have time for the faults.
 const REQUEST_INTERVAL: Duration = Duration::from_millis(400);
-/// Who finds no lobby tries again; no page would wait less.
+/// Between two attempts to reach the lobby; less than any page would wait.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// What all players share.
 pub struct Shared {
     pub url: String,
-    /// What went wrong first, of all that must not.
+    /// The first failure.
     pub failure: watch::Sender<Option<String>>,
-    /// Players who are back in the lobby.
+    /// Players who have returned to the lobby.
     pub back: mpsc::UnboundedSender<BackInLobby>,
     /// How many lobbies have been started.
     pub lobbies: AtomicU64,
-    /// How long answers took.
+    /// Round-trip times.
     pub round_trips: Mutex<Vec<Duration>>,
 }
 
@@ -46,15 +45,15 @@ impl Shared {
     }
 }
 
-/// Somebody is in the lobby again.
+/// A player has returned to the lobby.
 #[derive(Debug)]
 pub struct BackInLobby {
     pub id: Value,
-    /// As the lobby's `welcome` has it.
+    /// As in the lobby's `welcome`.
     pub returned: Value,
-    /// The reason with which the room sent the player away, if it did.
+    /// The reason that their room gave, if it sent them to the lobby.
     pub told: Option<String>,
-    /// Which one it is.
+    /// The number of the lobby.
     pub lobby: u64,
     pub at: Instant,
 }
@@ -68,7 +67,7 @@ pub struct BackgroundPlayer {
 #[derive(Default)]
 struct Status {
     answers: AtomicU64,
-    /// The room is about to fail: the connection may be lost.
+    /// A fault hits their room: they may lose their connection.
     may_disconnect: AtomicBool,
 }
 
@@ -79,7 +78,7 @@ enum Order {
 }
 
 impl BackgroundPlayer {
-    /// A new player, who waits in the lobby.
+    /// A new player in the lobby.
     pub async fn register(shared: Arc<Shared>, name: &str) -> BackgroundPlayer {
         let TestPlayer { you, token, lobby, .. } = TestPlayer::register(&shared.url, name).await;
         let (orders, ordered) = mpsc::unbounded_channel();
@@ -102,15 +101,15 @@ impl BackgroundPlayer {
         self.order(Order::Emit(event.to_owned(), data));
     }
 
-    /// Sends a request to the room.
+    /// Asks their room.
     pub async fn ask(&self, event: &str, data: Value) -> Value {
         let (to, answer) = oneshot::channel();
         self.order(Order::Ask(event.to_owned(), data, to));
-        let answer = answer.await.expect("in a room");
+        let answer = answer.await.expect("they are in a room");
         answer.get("ok").unwrap_or_else(|| panic!("{event}: {answer}")).clone()
     }
 
-    /// How many good answers have arrived.
+    /// The number of correct answers so far.
     pub fn answers(&self) -> u64 {
         self.status.answers.load(Relaxed)
     }
@@ -120,7 +119,7 @@ impl BackgroundPlayer {
     }
 }
 
-/// What the guest's task has.
+/// The state of the player's task.
 struct PlayerTask {
     shared: Arc<Shared>,
     you: Value,
@@ -129,13 +128,13 @@ struct PlayerTask {
 }
 
 impl PlayerTask {
-    /// Until nobody gives orders any more.
+    /// Runs until there are no more orders.
     async fn live(self, mut lobby: Client, mut orders: mpsc::UnboundedReceiver<Order>) {
         loop {
             let room = tokio::select! {
                 order = orders.recv() => match order {
                     Some(Order::Join(room)) => room,
-                    // Meant for a room that is no more.
+                    // Meant for a room that is gone.
                     Some(Order::Emit(..) | Order::Ask(..)) => continue,
                     None => return lobby.leave().await,
                 },
@@ -161,9 +160,8 @@ impl PlayerTask {
             }
             let told = client.try_event("reroute").await;
             drop(client);
-            lobby = self
-                .come_back(told.and_then(|told| Some(told["reason"]["code"].as_str()?.into())))
-                .await;
+            lobby =
+                self.come_back(told.and_then(|told| Some(told["reason"].as_str()?.into()))).await;
         }
     }
 
@@ -177,7 +175,7 @@ impl PlayerTask {
         Client::redeem(&reroute).await
     }
 
-    /// `None`: the test is over. Otherwise the connection has ended.
+    /// Plays until the connection ends. `None`: there are no more orders.
     async fn play(
         &self,
         client: &mut Client,
@@ -217,7 +215,7 @@ impl PlayerTask {
         None
     }
 
-    /// Connects to the lobby with the token, as often as it takes.
+    /// Connects to the lobby with their token, retrying until it succeeds.
     async fn come_back(&self, told: Option<String>) -> Client {
         loop {
             let auth = json!({ "token": self.token });
@@ -226,7 +224,11 @@ impl PlayerTask {
                 && let Some(welcome) = lobby.try_event("welcome").await
             {
                 if welcome["you"] != self.you {
-                    self.shared.fail(format!("{} is somebody else now: {welcome}", self.you));
+                    self.shared.fail(format!("{} is another player: {welcome}", self.you));
+                }
+                if self.shared.lobbies.load(Relaxed) != lobbies {
+                    // The lobby was restarted meanwhile: it is not known which one this is.
+                    continue;
                 }
                 let (id, returned) = (self.you["id"].clone(), welcome["returned"].clone());
                 let back = BackInLobby { id, returned, told, lobby: lobbies, at: Instant::now() };

@@ -1,4 +1,4 @@
-//! What a lobby holds while nobody is there: what it held before must be what it holds after.
+//! The resources of a lobby without players, which must be the same before and after faults.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use rustix::process::Pid;
 #[derive(Debug)]
 pub struct Baseline {
     pub descriptors: usize,
-    /// Memory that the lobby has for itself, in KiB.
+    /// The lobby's private memory in KiB.
     pub memory: u64,
 }
 
@@ -24,14 +24,14 @@ impl Baseline {
         Baseline { descriptors: cluster.descriptors(), memory: memory(cluster.pid()) }
     }
 
-    /// Waits until no more descriptors are open than now.
+    /// Waits until no more descriptors are open than in this baseline.
     pub async fn is_reached(&self, cluster: &TestLobby) {
         let open = || (cluster.descriptors() <= self.descriptors).then_some(());
         eventually("no more descriptors than before", open).await;
     }
 }
 
-/// The processes that this one has started and not yet reaped, and their states.
+/// The child processes of this one, and their states.
 pub fn children(parent: Pid) -> Vec<(Pid, char)> {
     let all = stats().into_iter();
     all.filter(|stat| stat.parent == parent.as_raw_nonzero().get())
@@ -39,7 +39,7 @@ pub fn children(parent: Pid) -> Vec<(Pid, char)> {
         .collect()
 }
 
-/// The processes of these groups that live.
+/// The live processes of these process groups.
 pub fn members(groups: &[Pid]) -> Vec<Pid> {
     let all = stats().into_iter();
     let is_member = |group: i32| groups.iter().any(|pid| pid.as_raw_nonzero().get() == group);
@@ -73,8 +73,7 @@ fn stats() -> Vec<Stat> {
     pids.filter_map(stat).collect()
 }
 
-/// What it has written to and nobody else has, in KiB: not the pages of its program that it has
-/// come to use.
+/// The private memory of a process in KiB, without the pages of its program.
 pub fn memory(process: Pid) -> u64 {
     let path = format!("/proc/{}/smaps_rollup", process.as_raw_nonzero());
     let text = fs::read_to_string(path).expect("a process that runs");

@@ -1,4 +1,4 @@
-//! What clients can do, from silence to floods, and by losing their connections at a bad moment.
+//! Faults of clients: silence, floods, and connections that are lost at a bad moment.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// A client that does not show that it lives is gone after this.
+/// A client that answers no pings is disconnected within this time.
 const GHOST_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -35,8 +35,7 @@ async fn faults_of_a_client_harm_nobody_else() {
 }
 
 async fn silence(test: &mut FaultTest) {
-    let must =
-        "half a header, or a websocket, and then silence: cut in the end, and holds nobody up";
+    let must = "half a header, or a websocket, and then silence: cut off, and delays nobody";
     let inject = async |test: &mut FaultTest| {
         let room = path_of(&test.group().room);
         let mut silent = Vec::new();
@@ -50,14 +49,14 @@ async fn silence(test: &mut FaultTest) {
                 }
             }
         }
-        // Where it was a whole request, an answer and a first packet have come.
+        // A complete request was answered with a first packet.
         for mut raw in silent {
             let said = raw.rest().await;
             assert!([0, 101, 408].contains(&status(&said)), "{said}");
         }
     };
     test.fault(must, inject).await;
-    let must = "who connects and never registers may do so, and gets nothing else";
+    let must = "a client may stay connected without registering, and gets nothing else";
     let inject = async |test: &mut FaultTest| {
         let mut visitors = join_all((0..100).map(async |_| test.cluster.visitor().await)).await;
         let asked = visitors.iter_mut().map(async |visitor| visitor.ask("list", json!({})).await);
@@ -69,7 +68,7 @@ async fn silence(test: &mut FaultTest) {
 }
 
 async fn floods(test: &mut FaultTest) {
-    let must = "a client that floods the lobby or its room is throttled and disconnected, and others are answered";
+    let must = "a client that floods is throttled and soon disconnected, and others are answered";
     let inject = async |test: &mut FaultTest| {
         let mut ann = test.cluster.player("Ann").await;
         (0..20_000).for_each(|_| ann.lobby().emit("list", json!({})));
@@ -77,7 +76,7 @@ async fn floods(test: &mut FaultTest) {
         let mut bobs = bob.enter("join", json!({ "room": test.group().room })).await;
         (0..20_000).for_each(|n| bobs.emit("later", json!({ "n": n })));
         test.boss.ask("list", json!({})).await.expect("the rooms");
-        // In the end both can come again.
+        // Both are disconnected and can return.
         ann.lobby().end().await;
         bobs.end().await;
         for player in [&mut ann, &mut bob] {
@@ -113,7 +112,7 @@ async fn floods(test: &mut FaultTest) {
     test.fault(must, inject).await;
 }
 
-/// Takes the seat, and shows no sign of status any more.
+/// Joins the room, then answers no pings.
 async fn fall_silent(reroute: &Value) -> WebSocketStream<MaybeTlsStream<TcpStream>> {
     let url = reroute["url"].as_str().expect("a url").trim_start_matches("http");
     let path = reroute["path"].as_str().expect("a path");
@@ -134,7 +133,7 @@ async fn fall_silent(reroute: &Value) -> WebSocketStream<MaybeTlsStream<TcpStrea
 }
 
 async fn ghosts(test: &mut FaultTest) {
-    let must = "a client that vanishes or stops reading is disconnected within ten seconds";
+    let must = "a client that goes silent or stops reading is disconnected within ten seconds";
     let inject = async |test: &mut FaultTest| {
         let rooms = [test.group().room.clone(), test.last_group().room.clone()];
         let mut silent = Vec::new();
@@ -146,7 +145,7 @@ async fn ghosts(test: &mut FaultTest) {
         let since = Instant::now();
         let mut left = rooms.to_vec();
         while !left.is_empty() {
-            // Far more than the kernel keeps for one who does not read.
+            // Far more than the kernel buffers for a client that does not read.
             test.group().emit("bytes", json!({ "n": 50_000 }));
             sleep(Duration::from_millis(50)).await;
             for room in std::mem::take(&mut left) {
@@ -156,13 +155,13 @@ async fn ghosts(test: &mut FaultTest) {
                     _ => left.push(room),
                 }
             }
-            assert!(since.elapsed() < GHOST_TIMEOUT, "a ghost in {left:?}");
+            assert!(since.elapsed() < GHOST_TIMEOUT, "still seated in {left:?}");
         }
     };
     test.fault(must, inject).await;
 }
 
-/// How far the client gets between `reroute` and `joined`.
+/// How far a client comes between `reroute` and `joined`.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Nowhere,
@@ -176,7 +175,7 @@ enum Step {
 
 async fn drops_on_the_way(test: &mut FaultTest) {
     use Step::{Asked, Connected, HalfAsked, Nowhere, Opened, ShownTicket, Upgraded};
-    let must = "who is lost at any step between reroute and joined leaves no seat taken";
+    let must = "a client lost at any step between reroute and joined leaves no seat taken";
     let inject = async |test: &mut FaultTest| {
         let new = json!({ "capacity": 70, "options": { "quiet": true } });
         let room = test.boss.ask("open", new).await.expect("a room");
@@ -224,7 +223,7 @@ async fn go_as_far_as(step: Step, reroute: &Value) {
     }
 }
 
-/// A websocket's text frame, masked with nothing.
+/// A websocket text frame, masked with zeros.
 fn frame(text: &str) -> Vec<u8> {
     let length = u8::try_from(text.len()).ok().filter(|length| *length < 126);
     let head = [0x81, 0x80 | length.expect("a short text"), 0, 0, 0, 0];
@@ -236,7 +235,7 @@ async fn twice(test: &mut FaultTest) {
     let inject = async |test: &mut FaultTest| {
         let mut ann = test.cluster.player("Ann").await;
         let mut first = ann.enter("join", json!({ "room": test.group().room })).await;
-        // Rerouted at once, because of the seat.
+        // The lobby reroutes the player, as they have a seat.
         ann.back().await;
         let reroute = ann.rerouted().await;
         let mut second = ann.take(&reroute).await;
@@ -246,7 +245,7 @@ async fn twice(test: &mut FaultTest) {
         second.leave().await;
     };
     test.fault(must, inject).await;
-    let must = "who connects again and again is refused or served, and is one player all the time";
+    let must = "a client that reconnects again and again is refused or served, as the same player";
     let inject = async |test: &mut FaultTest| {
         let mut ann = test.cluster.player("Ann").await;
         let mut served = 0;
@@ -257,7 +256,7 @@ async fn twice(test: &mut FaultTest) {
             }
         }
         test.notes.push(format!("{served} of 300 welcomed"));
-        // However often they were refused, that ends soon.
+        // The refusals end soon.
         let again = async {
             loop {
                 let auth = json!({ "token": ann.token });

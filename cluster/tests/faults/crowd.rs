@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use crate::{ONE_AT_A_TIME, common::start_game};
 
 const CROWD: usize = 1000;
-/// Joins at once. Each is told to all who are there.
+/// Concurrent joins. Each join is sent to all players in the room.
 const GROUP: usize = 20;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,7 +37,7 @@ async fn a_thousand_players_return_to_the_lobby_when_their_room_dies() {
     let returned = json!({ "room": room, "reason": { "code": "crashed" } });
     let back = crowd.into_iter().map(async |(ann, mut client)| {
         client.end().await;
-        // As the page does, so that not all come at once.
+        // Jitter, as in the page.
         sleep(rand::random_range(Duration::ZERO..Duration::from_millis(500))).await;
         let auth = json!({ "token": ann.token });
         let mut failed = 0;

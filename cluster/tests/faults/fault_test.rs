@@ -1,5 +1,5 @@
-//! Five hundred players in fifty rooms, who play while faults are injected, and what must be so
-//! after each.
+//! Five hundred players in fifty rooms play while faults are injected, and the checks after each
+//! fault.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -24,11 +24,11 @@ use crate::{
     },
 };
 
-/// Rooms that wait in the pool.
+/// Warm rooms in the pool.
 const WARM: usize = 2;
 const ROOMS: usize = 50;
 const PLAYERS: usize = 10;
-/// What every test's lobby is started with: rooms stay when they are empty, and one boss opens all.
+/// The lobby's flags: empty rooms stay open, and one player, the boss, opens all of them.
 const FLAGS: [&str; 14] = [
     "--max-rooms",
     "100",
@@ -58,15 +58,15 @@ pub struct FaultTest {
     shared: Arc<Shared>,
     failure: watch::Receiver<Option<String>>,
     back: mpsc::UnboundedReceiver<BackInLobby>,
-    /// What is printed of the fault that goes on.
+    /// Notes on the current fault, printed at its end.
     pub notes: Vec<String>,
 }
 
-/// A lobby in which two storms pass without faults, so that its memory has grown as it does for so
-/// many players, and a third one with these: after that it holds what it held before.
+/// Plays two rounds without faults, so that the lobby's memory has grown as much as it does for so
+/// many players, and a third with faults. Then the lobby must hold the same resources as before.
 pub async fn run_with_faults(more: &[&str], faults: impl AsyncFnOnce(&mut FaultTest)) {
-    // The log that is kept for the page would hold what the faults have written; and memory that
-    // many threads have each put aside for themselves is no leak.
+    // Without the log that is kept for the page, which would grow with the faults; and with one
+    // arena, as memory that each thread keeps for itself is no leak.
     let flags = flags(&[&["--dev=false"], more].concat());
     let cluster = start_game_with(&flags, &[("MALLOC_ARENA_MAX", "1")]).await;
     let first = Baseline::of(&cluster, WARM).await;
@@ -81,7 +81,7 @@ pub async fn run_with_faults(more: &[&str], faults: impl AsyncFnOnce(&mut FaultT
     let after = Baseline::of(&cluster, WARM).await;
     let grown = after.memory as f64 / before.memory as f64;
     println!(
-        "the lobby: {first:?}, after two storms {before:?}, after all faults {after:?}, {grown:.3}"
+        "the lobby: {first:?}, after two rounds {before:?}, after all faults {after:?}, {grown:.3}"
     );
     assert!(grown <= 1.05, "within five hundredths: {grown:.3}");
 }
@@ -93,12 +93,12 @@ pub struct Group {
 }
 
 impl Group {
-    /// One of them says this to the room.
+    /// One of the players emits an event.
     pub fn emit(&self, event: &str, data: Value) {
         self.players[0].emit(event, data);
     }
 
-    /// One of them asks the room.
+    /// One of the players asks the room.
     pub async fn ask(&self, event: &str, data: Value) -> Value {
         self.players[0].ask(event, data).await
     }
@@ -112,7 +112,7 @@ impl Group {
         self.emit("misbehave", json!(how));
     }
 
-    /// The room's players by its own count, and by how many came and went.
+    /// The room's players by its own count, and by its joins and leaves.
     async fn count(&self) -> (usize, u64) {
         let about = self.ask("about", json!({})).await;
         let census = self.ask("census", json!({})).await;
@@ -124,7 +124,7 @@ impl Group {
 }
 
 impl FaultTest {
-    /// Breaks out in this cluster.
+    /// Lets the players join rooms of this cluster.
     pub async fn begin(cluster: TestLobby) -> FaultTest {
         let begun = Instant::now();
         let (failure, failed) = watch::channel(None);
@@ -157,7 +157,7 @@ impl FaultTest {
         self.boss.ask("open", new).await.expect("a room")
     }
 
-    /// Lets this happen, and checks that nobody else noticed. `must` says what has to come of it.
+    /// Injects a fault, and checks that the other players play on. `must` is the expected outcome.
     pub async fn fault(&mut self, must: &str, inject: impl AsyncFnOnce(&mut FaultTest)) {
         self.shared.round_trips.lock().unwrap().clear();
         let (begun, mut failure) = (Instant::now(), self.failure.clone());
@@ -174,7 +174,7 @@ impl FaultTest {
         println!("{:>5.1} s  {must} ({round_trips}{notes})", begun.elapsed().as_secs_f64());
     }
 
-    /// Of the answers since the fault began.
+    /// Statistics of the round trips since the fault began.
     fn round_trips(&self) -> String {
         let mut round_trips = self.shared.round_trips.lock().unwrap().clone();
         round_trips.sort();
@@ -185,24 +185,24 @@ impl FaultTest {
         format!("answers p50 {} p99 {} worst {worst} ms", ms(500), ms(990))
     }
 
-    /// A room that is not one of the next to be victims, and its players.
+    /// A group that is not among the next victims.
     pub fn group(&self) -> &Group {
         &self.groups[ROOMS / 2]
     }
 
-    /// Another such one.
+    /// Another one.
     pub fn last_group(&self) -> &Group {
         &self.groups[ROOMS - 10]
     }
 
-    /// A room and its players to whom something will happen. Each time others.
+    /// The next group to be hit by a fault.
     pub fn victims(&mut self) -> Group {
         let group = self.groups.remove(0);
         group.players.iter().for_each(|guest| guest.may_disconnect(true));
         group
     }
 
-    /// The same with a room of this kind.
+    /// The same with a room with these options.
     pub async fn victims_in(&mut self, options: Value) -> Group {
         let group = self.victims();
         self.boss.ask("close", json!({ "room": group.room })).await.expect("its room");
@@ -214,15 +214,16 @@ impl FaultTest {
         group
     }
 
-    /// All of them are in the lobby and were told this reason; they join a new room with these
-    /// options.
+    /// Waits until all of them are in the lobby and were told this reason. Then they join a new
+    /// room with these options.
     pub async fn are_back(&mut self, group: Group, reason: &str, options: Value) {
         let begun = Instant::now();
         let mut missing: HashSet<String> =
             group.players.iter().map(|guest| guest.you["id"].to_string()).collect();
         let mut last = begun;
         while !missing.is_empty() {
-            let back = soon("the victims are back", self.back.recv()).await.expect("they live");
+            let back =
+                soon("the victims are back", self.back.recv()).await.expect("their tasks run");
             assert!(missing.remove(&back.id.to_string()), "one of the victims: {back:?}");
             assert_eq!(back.returned, json!({ "room": group.room, "reason": reason }));
             last = back.at;
@@ -237,26 +238,25 @@ impl FaultTest {
         self.groups.push(Group { room, ..group });
     }
 
-    /// Nothing has happened to them; they go on.
+    /// The fault did not disconnect them; they play on.
     pub fn go_on(&mut self, group: Group) {
         group.players.iter().for_each(|guest| guest.may_disconnect(false));
         self.groups.push(group);
     }
 
-    /// All five hundred play, in the same lobby; it counts seats as the rooms do, and has no other
-    /// rooms.
+    /// All players are answered, and lobby and rooms agree on seats and rooms.
     pub async fn everyone_plays(&mut self) {
         let answers =
             |group: &Group| group.players.iter().map(BackgroundPlayer::answers).collect::<Vec<_>>();
         let before: Vec<_> = self.groups.iter().map(answers).collect();
-        // The first of two may have been on its way already.
+        // Two answers: the first may already have been under way.
         let all_play = || {
             let now = self.groups.iter().map(answers);
             now.zip(&before)
                 .all(|(now, before)| now.iter().zip(before).all(|(now, before)| *now >= before + 2))
         };
         eventually("everyone plays", || all_play().then_some(())).await;
-        // One who has just left may still be leaving.
+        // A player who has just left may still be counted.
         let count = async |group: &Group| while group.count().await != (PLAYERS, PLAYERS as u64) {};
         soon("ten in each room", join_all(self.groups.iter().map(count))).await;
         let rooms: HashSet<String> =
@@ -272,7 +272,7 @@ impl FaultTest {
         assert_eq!(self.cluster.has_ended(), None, "the lobby runs");
     }
 
-    /// Starts the lobby again, after it has ended.
+    /// Starts the lobby again after it has ended.
     pub async fn start_again(self) -> FaultTest {
         self.shared.lobbies.fetch_add(1, Relaxed);
         let cluster = self.cluster.again().await;
@@ -281,27 +281,27 @@ impl FaultTest {
         FaultTest { cluster, boss, ..self }
     }
 
-    /// Everyone has found the newest lobby; what their rooms told them before they ended.
+    /// Waits until all players are in the newest lobby. Returns what their rooms told them.
     pub async fn everyone_is_back(&mut self) -> Vec<Option<String>> {
         let newest = self.shared.lobbies.load(Relaxed);
         let mut told = HashMap::new();
         let mut arrived = 0;
         while arrived < ROOMS * PLAYERS {
-            let back = soon("everyone is back", self.back.recv()).await.expect("they live");
+            let back = soon("everyone is back", self.back.recv()).await.expect("their tasks run");
             arrived += usize::from(back.lobby == newest);
-            // The player may have been in the old one for a moment.
+            // They may have been in the old lobby for a moment.
             told.entry(back.id.to_string()).or_insert(back.told);
         }
         told.into_values().collect()
     }
 
-    /// From now on anything may happen to everyone.
+    /// From now on any player may lose their connection.
     pub fn everyone_may_disconnect(&self) {
         let players = self.groups.iter().flat_map(|group| &group.players);
         players.for_each(|guest| guest.may_disconnect(true));
     }
 
-    /// After all rooms are gone.
+    /// All players join new rooms, after the old ones are gone.
     pub async fn everyone_joins_again(&mut self) {
         for group in std::mem::take(&mut self.groups) {
             self.seat_again(group, json!({})).await;
@@ -309,7 +309,7 @@ impl FaultTest {
         self.everyone_plays().await;
     }
 
-    /// The rooms close, and everyone goes to the lobby and away.
+    /// Closes the rooms and disconnects everyone.
     pub async fn end(mut self) -> TestLobby {
         self.everyone_may_disconnect();
         for group in &self.groups {

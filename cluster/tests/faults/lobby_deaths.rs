@@ -1,4 +1,4 @@
-//! How the lobby ends, and what it leaves behind: nothing.
+//! The lobby leaves nothing behind, however it ends.
 
 use std::{
     fs,
@@ -40,8 +40,8 @@ async fn a_killed_lobby_leaves_no_room_behind_in_two_hundred_runs() {
     );
 }
 
-/// Kills a lobby with a room that is fine, one that computes for ever, and one that is stopped.
-/// Returns how long it took until they and what they had started were gone.
+/// Kills a lobby with an idle room, one in an endless loop and one that is stopped. Returns how
+/// long it took until they and their child processes were gone.
 async fn kill() -> Duration {
     let mut cluster = start_game(&["--pool", "3"]).await;
     let mut boss = cluster.player("Boss").await;
@@ -49,7 +49,7 @@ async fn kill() -> Duration {
         let options = json!({ "opening": opening, "forks": true });
         boss.ask("open", json!({ "options": options })).await.expect("a room");
     }
-    // Each has started another process.
+    // Each has a child process.
     let rooms = || cluster.processes().into_iter().take(3).collect::<Vec<_>>();
     let all = || Some(rooms()).filter(|rooms| members(rooms).len() == 6);
     let rooms = eventually("three rooms of two processes", all).await;
@@ -76,8 +76,8 @@ async fn ctrl_c_in_a_terminal_reaches_the_lobby_and_the_rooms_are_drained() {
         game().display(),
         key.display()
     );
-    // It gives a program a terminal, and ends with its status; `exec`, since some shells would end
-    // with their own.
+    // `script` runs a program in a terminal and exits with its status; `exec`, as some shells would
+    // exit with their own.
     let mut script = command("script")
         .args(["--quiet", "--return", "--command", &lobby, "/dev/null"])
         .env("TERM", "xterm")
@@ -133,7 +133,7 @@ async fn a_lobby_survives_a_closed_log() {
     fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).expect("our own file");
     let cluster = builder(&program).flags(&flags(&[])).folder(&folder).start().await;
     let mut test = FaultTest::begin(cluster).await;
-    let must = "a lobby whose log nobody takes goes on, and so do its rooms, also those that write";
+    let must = "a lobby whose log is closed goes on, and so do its rooms, also those that print";
     let inject = async |test: &mut FaultTest| {
         let group = test.victims();
         for n in 0..100 {

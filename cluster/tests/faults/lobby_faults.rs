@@ -1,4 +1,4 @@
-//! What can happen to the lobby while it runs, and how it ends and begins again under load.
+//! Faults of the running lobby, and restarts under load.
 
 use std::{
     env, fs,
@@ -50,15 +50,17 @@ async fn the_lobby_survives_faults_and_restarts() {
     clock_jumps(&mut test, &clock).await;
     descriptors(&mut test).await;
     program_replaced(&mut test, &program).await;
-    let must = "the lobby is killed, and all rooms with it; it is started again: everyone is back with their old token";
+    let must =
+        "the lobby is killed with all rooms and restarted: everyone returns with their token";
     let test = restart(test, Signal::KILL, must).await;
     let must =
-        "the lobby is asked to stop: everyone is told `closed`, it ends in order, and the same";
+        "the lobby stops gracefully and is restarted: everyone was told `closed` and returns";
     let test = restart(test, Signal::TERM, must).await;
     test.end().await;
 }
 
-/// What lets a program's clock go as a file says: where `LIBFAKETIME` says it is, or Debian has it.
+/// The path of libfaketime, which sets a program's clock as a file says: from `LIBFAKETIME` or
+/// where Debian installs it.
 fn fake_time() -> String {
     if let Ok(library) = env::var("LIBFAKETIME") {
         return library;
@@ -74,7 +76,7 @@ fn free_port() -> String {
     listener.local_addr().expect("an address").port().to_string()
 }
 
-/// Minutes since midnight, of a line of the log.
+/// The time of a log line in minutes since midnight.
 fn minutes(line: &Value) -> i64 {
     let time = line["timestamp"].as_str().expect("a time");
     let part = |from: usize| time[from..from + 2].parse::<i64>().expect("digits");
@@ -115,14 +117,15 @@ async fn clock_jumps(test: &mut FaultTest, clock: &Path) {
 }
 
 async fn descriptors(test: &mut FaultTest) {
-    let must = "without open files the lobby takes nobody new, those in place play on, and with them it takes all again";
+    let must =
+        "without free descriptors no connection is accepted and players play on; with them all are";
     let inject = async |test: &mut FaultTest| {
         let before = getrlimit(Resource::Nofile);
         let few = test.cluster.descriptors() as u64 + 3;
         let lobby = Some(test.cluster.pid());
         let low = Rlimit { current: Some(few), maximum: before.maximum };
         let was = prlimit(lobby, Resource::Nofile, low).expect("our child");
-        // The rooms that wait are used up, and then there is none.
+        // The warm rooms are used up, then there is none.
         let mut rooms = Vec::new();
         let refused = loop {
             match test.boss.ask("open", json!({})).await {
@@ -144,7 +147,7 @@ async fn descriptors(test: &mut FaultTest) {
         }
         prlimit(lobby, Resource::Nofile, was).expect("our child");
         for answer in waiting {
-            assert_eq!(answer.await.expect("an answer"), 200, "who waited is served");
+            assert_eq!(answer.await.expect("an answer"), 200, "waiting connections are served");
         }
         rooms.push(test.boss.ask("open", json!({})).await.expect("a room"));
         for room in rooms {
@@ -171,7 +174,7 @@ async fn program_replaced(test: &mut FaultTest, program: &Path) {
     test.fault(must, inject).await;
 }
 
-/// The lobby ends in this way, and is started again by the same command.
+/// Ends the lobby with this signal and starts it again with the same command.
 async fn restart(mut test: FaultTest, signal: Signal, must: &str) -> FaultTest {
     let begun = Instant::now();
     test.everyone_may_disconnect();
@@ -181,7 +184,7 @@ async fn restart(mut test: FaultTest, signal: Signal, must: &str) -> FaultTest {
     eventually("all rooms are gone", || members(&rooms).is_empty().then_some(())).await;
     let ended = begun.elapsed();
     let mut test = test.start_again().await;
-    // Each player has checked their id.
+    // Each player has checked that they are still the same.
     let told = test.everyone_is_back().await;
     if signal == Signal::TERM {
         assert_eq!(status.code(), Some(0));

@@ -1,4 +1,4 @@
-//! What a room can do, and what can be done to it.
+//! Faults of rooms.
 
 use cluster::testing::{eventually, is_alive, pid};
 use rustix::process::{Signal, kill_process};
@@ -47,7 +47,7 @@ async fn die(test: &mut FaultTest) {
         let inject = async |test: &mut FaultTest| {
             let group = test.victims();
             let process = group.process().await;
-            // The first SIGSEGV is looked at by Rust's own handler for stacks that overflow.
+            // Rust's own handler for stack overflows catches the first SIGSEGV.
             let dies = || {
                 let _ = kill_process(process, signal);
                 (!is_alive(process)).then_some(())
@@ -59,7 +59,7 @@ async fn die(test: &mut FaultTest) {
     }
 }
 
-/// A room does this to itself, and that is its end.
+/// A room harms itself in this way and crashes.
 async fn dies_of(test: &mut FaultTest, what: &str, must: &str) {
     let inject = async |test: &mut FaultTest| {
         let group = test.victims();
@@ -69,7 +69,7 @@ async fn dies_of(test: &mut FaultTest, what: &str, must: &str) {
     test.fault(must, inject).await;
 }
 
-/// A room does this to its channel, and that is its end.
+/// A room abuses its channel in this way and is killed.
 async fn misbehaves(test: &mut FaultTest, how: &str, reason: &str, must: &str) {
     let inject = async |test: &mut FaultTest| {
         let group = test.victims();
@@ -79,9 +79,9 @@ async fn misbehaves(test: &mut FaultTest, how: &str, reason: &str, must: &str) {
     test.fault(must, inject).await;
 }
 
-/// What `--room-memory` is for.
+/// Tests `--room-memory`.
 async fn takes_memory(test: &mut FaultTest) {
-    let must = "a room that takes more memory than it may has crashed";
+    let must = "a room that exceeds its memory limit has crashed";
     dies_of(test, "hog", must).await;
 }
 
@@ -100,7 +100,7 @@ async fn hang(test: &mut FaultTest) {
         test.are_back(group, "hung", json!({})).await;
     };
     test.fault(must, inject).await;
-    let must = "a room that ignores the request to close is killed when its time is up";
+    let must = "a room that ignores close is killed at the deadline";
     let inject = async |test: &mut FaultTest| {
         let group = test.victims_in(json!({ "clings": true })).await;
         let process = group.process().await;
@@ -111,17 +111,21 @@ async fn hang(test: &mut FaultTest) {
     test.fault(must, inject).await;
 }
 
-/// Rooms that do not begin as they should; who waits for one is refused, or gets in late.
+/// Rooms that fail to open: players who wait for one are refused, or join late.
 async fn begin(test: &mut FaultTest) {
     for (opening, outcome, must) in [
-        (json!("never"), "no_room", "who waits for a room that is never ready is refused"),
-        (json!("spin"), "room_gone", "who waits for a room that hangs while it opens is refused"),
-        (json!("panic"), "room_gone", "who waits for a room that panics while it opens is refused"),
+        (json!("never"), "no_room", "players waiting for a room that is never ready are refused"),
         (
-            json!({ "late": { "ms": 1000 } }),
-            "",
-            "who waits for a room that is ready late gets in late",
+            json!("spin"),
+            "room_gone",
+            "players waiting for a room that hangs in on_open are refused",
         ),
+        (
+            json!("panic"),
+            "room_gone",
+            "players waiting for a room that panics in on_open are refused",
+        ),
+        (json!({ "late": { "ms": 1000 } }), "", "players waiting for a slow room join late"),
     ] {
         let inject = async |test: &mut FaultTest| {
             let mut ann = test.cluster.player("Ann").await;
@@ -146,7 +150,7 @@ async fn begin(test: &mut FaultTest) {
     }
 }
 
-/// What comes over the channel that should not, and what should and does not.
+/// Invalid, missing and excessive frames on the channel.
 async fn speak(test: &mut FaultTest) {
     for (how, reason, must) in [
         ("garbage", "crashed", "a room that says garbage to the lobby is ended"),
@@ -156,11 +160,11 @@ async fn speak(test: &mut FaultTest) {
     ] {
         misbehaves(test, how, reason, must).await;
     }
-    let must = "a room that does not read what it is told is hung when too much waits for it";
+    let must = "a room that does not read its channel is hung when its queue is full";
     let inject = async |test: &mut FaultTest| {
         let group = test.victims();
         group.misbehave("deaf");
-        // Nobody in there is answered any more.
+        // None of its players are answered any more.
         let tell = json!({ "room": group.room, "times": 6000, "bytes": 0 });
         test.boss.ask("tell_much", tell).await.expect("a message is only put in a queue");
         test.are_back(group, "hung", json!({})).await;
@@ -190,7 +194,7 @@ async fn speak(test: &mut FaultTest) {
 }
 
 async fn leave_things(test: &mut FaultTest) {
-    let must = "what a room has started ends with it";
+    let must = "child processes of a room end with it";
     let inject = async |test: &mut FaultTest| {
         let group = test.victims();
         let forked = pid(&group.ask("fork", json!({})).await);
@@ -202,7 +206,7 @@ async fn leave_things(test: &mut FaultTest) {
         assert!(!is_alive(forked));
     };
     test.fault(must, inject).await;
-    let must = "a process that a room has put out of reach, and that keeps its output open, holds nobody up";
+    let must = "a daemon of a room that keeps its output open delays nobody";
     let inject = async |test: &mut FaultTest| {
         let group = test.victims();
         let away = pid(&group.ask("fork_away", json!({})).await);

@@ -1,4 +1,4 @@
-//! Connections on their way from the public port to a room.
+//! Connections between the public port and a room.
 
 use rustix::process::{Signal, kill_process};
 use serde_json::json;
@@ -11,7 +11,7 @@ use crate::{
 const PAGE: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 pub async fn all(test: &mut FaultTest) {
-    let must = "whose room dies between handoff and upgrade is not kept waiting";
+    let must = "a connection whose room dies between handoff and upgrade ends at once";
     let inject = async |test: &mut FaultTest| {
         let group = test.victims();
         let request = websocket(&path_of(&group.room), &[]);
@@ -21,7 +21,7 @@ pub async fn all(test: &mut FaultTest) {
             raw.send(&request[..60]).await;
             half.push(raw);
         }
-        // The room has answered something that was sent after these.
+        // The room has answered a later request.
         let process = group.process().await;
         kill_process(process, Signal::KILL).expect("it runs");
         for mut raw in half {
@@ -33,7 +33,7 @@ pub async fn all(test: &mut FaultTest) {
     };
     test.fault(must, inject).await;
 
-    let must = "a request line in pieces is put together, wherever it is cut";
+    let must = "a request line may be split anywhere";
     let inject = async |test: &mut FaultTest| {
         let request = websocket(&path_of(&test.group().room), &[]);
         let line = request.find('\r').expect("a line");
@@ -47,7 +47,7 @@ pub async fn all(test: &mut FaultTest) {
     };
     test.fault(must, inject).await;
 
-    let must = "what is sent after a request for a room is no second request, and ends the first";
+    let must = "pipelined data after a request for a room is refused";
     let inject = async |test: &mut FaultTest| {
         let request = websocket(&path_of(&test.group().room), &[]);
         for pipelined in [format!("{request}{PAGE}"), format!("{request}{request}")] {
@@ -58,7 +58,7 @@ pub async fn all(test: &mut FaultTest) {
     };
     test.fault(must, inject).await;
 
-    let must = "a request that is too long is refused, by the lobby and by a room";
+    let must = "a request that is too long is refused by the lobby and by a room";
     let inject = async |test: &mut FaultTest| {
         let path = path_of(&test.group().room);
         let long = "x".repeat(1 << 20);

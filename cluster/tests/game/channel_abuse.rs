@@ -1,5 +1,4 @@
-//! What a room's process does on demand below its hooks: to the channel that it shares with its
-//! lobby.
+//! Faults of a room below its hooks, on demand: abuse of the channel to the lobby.
 
 use std::{io::Write as _, thread, time::Duration};
 
@@ -7,17 +6,17 @@ use cluster::{Answer, ok};
 
 cluster::messages! {
     pub enum ChannelAbuse {
-        /// Gives signs of life, and does nothing else any more.
+        /// Sends heartbeats and does nothing else.
         Deaf,
-        /// Says to the lobby what is no frame.
+        /// Sends an invalid frame.
         Garbage,
-        /// Half a frame, and then nothing.
+        /// Sends half a frame, then nothing.
         Half,
-        /// A frame that is too long.
+        /// Sends a frame that is too long.
         Oversized,
-        /// One that never ends.
+        /// Sends a frame that never ends.
         Endless,
-        /// Good frames, as many as it can.
+        /// Sends valid frames as fast as it can.
         Flood,
     }
 }
@@ -59,7 +58,7 @@ fn silence() -> ! {
     }
 }
 
-/// Writes to the lobby past all that looks after it. Who is gone hears nothing.
+/// Writes to the channel directly, past all its limits. Ignores a closed one.
 #[cfg(target_os = "linux")]
 fn say(bytes: &[u8]) {
     let mut channel = channel();
@@ -67,7 +66,7 @@ fn say(bytes: &[u8]) {
     while !rest.is_empty() {
         match channel.write(rest) {
             Ok(written) => rest = &rest[written..],
-            // The room's own loop does not block there.
+            // The channel is nonblocking.
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                 thread::sleep(Duration::from_millis(1));
             }
@@ -81,7 +80,7 @@ fn say(_: &[u8]) {
     unimplemented!("needs to find the channel among the descriptors");
 }
 
-/// The room's end of the socket pair: the one whose other end the lobby has made.
+/// The room's end of the socket pair, which the lobby has created.
 #[cfg(target_os = "linux")]
 fn channel() -> std::os::unix::net::UnixStream {
     use rustix::{

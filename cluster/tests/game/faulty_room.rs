@@ -1,5 +1,5 @@
-//! A room's process that keeps to no rules. It speaks to the lobby by itself, and answers every
-//! connection that it is given in the same bad way.
+//! A faulty room's process. It implements the channel itself, and answers every connection in the
+//! same faulty way.
 
 use std::{
     io::{self, BufRead as _, BufReader, IoSliceMut, Write as _},
@@ -21,30 +21,30 @@ use rustix::{
 };
 use serde_json::{Value, json};
 
-/// Whether this room is the hostile one. `FAULTY_ROOM` says which is, if not all are.
-pub fn is_meant() -> bool {
+/// Whether this room is faulty: all are, or the one in `FAULTY_ROOM`.
+pub fn is_faulty() -> bool {
     let Ok(number) = std::env::var("FAULTY_ROOM") else {
         return true;
     };
-    // A look at the first frame: a room that is not meant reads it again.
+    // Peeks at the first frame: a room that is not faulty reads it again.
     let mut frame = [0; 256];
     let (count, _) = recv(io::stdin(), &mut frame[..], RecvFlags::PEEK).expect("a socket");
     String::from_utf8_lossy(&frame[..count]).contains(&format!("\"room\":\"{number}\""))
 }
 
-/// Says to the lobby what a good room says, and does to browsers what `how` says.
+/// Sends to the lobby what a correct room sends, and answers clients as `how` says.
 pub fn run(how: &str) -> ExitCode {
     if how == "stillborn" {
         return ExitCode::FAILURE;
     }
     let lobby = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from).expect("a socket");
     let say = |frame: Value| {
-        // One write a frame: signs of life come from another thread.
+        // One write per frame, as heartbeats come from another thread.
         let _ = (&lobby).write_all(format!("{frame}\n").as_bytes());
     };
     say(json!("warm"));
     let beats = lobby.try_clone().expect("a descriptor");
-    // Whoever falls silent in the middle of a line does so for good.
+    // After half a frame there are no heartbeats either.
     let silent = how == "channel: half";
     thread::spawn(move || {
         while !silent && (&beats).write_all(b"\"heartbeat\"\n").is_ok() {
@@ -81,7 +81,7 @@ pub fn run(how: &str) -> ExitCode {
     }
 }
 
-/// Speaks for joins and seats that are not its own.
+/// Sends notices about joins and seats of other rooms.
 fn steal(say: &impl Fn(Value)) {
     for n in 1..100 {
         say(json!({ "reserved": { "join": n } }));
@@ -93,7 +93,7 @@ fn steal(say: &impl Fn(Value)) {
     }
 }
 
-/// Says what no room says; whether it was to.
+/// Abuses the channel if `how` says so. Returns whether it did.
 fn misbehave(mut lobby: &UnixStream, how: &str) -> bool {
     let Some(how) = how.strip_prefix("channel: ") else {
         return false;
@@ -122,9 +122,9 @@ fn misbehave(mut lobby: &UnixStream, how: &str) -> bool {
             println!("daemon {}", child.id());
             std::process::exit(0);
         }
-        _ => panic!("nobody has said how to do {how:?}"),
+        _ => panic!("unknown fault {how:?}"),
     };
-    // The lobby may have had enough before it is said.
+    // The lobby may close the channel first.
     let _ = lobby.write_all(&text);
     true
 }
@@ -149,7 +149,7 @@ fn receive(lobby: &UnixStream, text: &mut String) -> Option<OwnedFd> {
 
 fn answer(mut browser: &UnixStream, how: &str) {
     browser.set_nonblocking(false).expect("a good socket");
-    // Frames before the setup are garbage.
+    // Reads the request first: an answer before it would only be noise.
     let mut request = BufReader::new(browser).lines().map_while(Result::ok);
     request.find(|line| line.is_empty());
     let answer = match how {
@@ -163,8 +163,8 @@ fn answer(mut browser: &UnixStream, how: &str) {
                 .to_owned()
         }
         "end" => return browser.shutdown(Shutdown::Both).expect("a good socket"),
-        _ => panic!("nobody has said how to do {how:?}"),
+        _ => panic!("unknown fault {how:?}"),
     };
-    // A lobby that is gone or does not read gets no more.
+    // Ignores a client that is gone or reads no more.
     let _ = browser.write_all(answer.as_bytes());
 }

@@ -1,7 +1,6 @@
-//! The game of the tests: a lobby that does what it is told. Its rooms are in `room.rs`, what those
-//! do on demand below their hooks in `channel_abuse.rs`, and those that keep to no rules in
-//! `faulty_room.rs`. With `SCRIPTED` in its environment it is another lobby with other rooms, those
-//! of `scripted.rs`.
+//! The tests' game: a lobby that does what a test asks. Its rooms are in `room.rs`, their faults
+//! below the hooks in `channel_abuse.rs`, and rooms that break the protocol in `faulty_room.rs`.
+//! With `SCRIPTED` in the environment it runs the lobby and rooms of `scripted.rs` instead.
 
 use std::{collections::HashMap, env, process::ExitCode, thread, time::Duration};
 
@@ -26,7 +25,7 @@ const DEFAULTS: cluster::Defaults = cluster::Defaults { name: "game", port: 0, s
 fn main() -> ExitCode {
     let is_room = env::args().nth(1).as_deref() == Some("room");
     match env::var("FAULTY") {
-        Ok(how) if is_room && faulty_room::is_meant() => faulty_room::run(&how),
+        Ok(how) if is_room && faulty_room::is_faulty() => faulty_room::run(&how),
         _ if env::var_os("SCRIPTED").is_some() => {
             cluster::lobby::<scripted::Director>(DEFAULTS).room::<Scripted>("scripted").run()
         }
@@ -51,7 +50,7 @@ cluster::messages! {
             room: RoomId,
             with: Vec<Player>,
         },
-        /// Send them there, whether they want to or not.
+        /// Reroute these players.
         SendThere {
             players: Vec<Player>,
             room: RoomId,
@@ -63,13 +62,13 @@ cluster::messages! {
         TellAll {
             text: String,
         },
-        /// So many messages of so many bytes, at once.
+        /// Send many messages of this size at once.
         TellMuch {
             room: RoomId,
             times: usize,
             bytes: usize,
         },
-        /// How many messages `flood` have come from rooms.
+        /// The number of messages `flood` from rooms.
         Flooded,
         Lock {
             room: RoomId,
@@ -96,38 +95,38 @@ cluster::messages! {
         },
         Unqueue,
         List,
-        /// What is known of a room, its code as well.
+        /// All information on a room, including its code.
         About {
             room: RoomId,
         },
-        /// Where somebody has a seat, or the one who asks.
+        /// The room in which a player, or the requester, has a seat.
         SeatOf {
             player: Option<PlayerId>,
         },
         /// The hooks that were called so far.
         Hooks,
-        /// Compute elsewhere for so many milliseconds.
+        /// Run a computation for this time.
         Compute {
             ms: u64,
         },
-        /// Hold everyone up for so long, as no hook should.
+        /// Block the event loop for this time, as no hook should.
         Block {
             ms: u64,
         },
-        /// Square `n` by all ways that lead back to the lobby.
+        /// Square `n` by a timer, a future and a computation.
         Square {
             n: u64,
         },
-        /// As if the player had asked to play.
+        /// Call `play` for the player.
         PlayForMe,
-        /// The same, and nobody waits for the answer.
+        /// The same without an answer.
         PlayUnasked,
         /// The same, and the player is banned before `pick` is called.
         PlayAndBan,
-        /// From now on, whoever wants to play.
+        /// From now on `pick` panics.
         PanicInPick,
         Panic,
-        /// In something that comes back later.
+        /// Panic in a callback.
         PanicLater {
             from: String,
         },
@@ -138,18 +137,18 @@ cluster::messages! {
         capacity: usize,
         options: Options,
         private: bool,
-        /// For the one who asks.
+        /// With the requester as host.
         hosted: bool,
-        /// Told to the room at once, before it can be ready.
+        /// Sent to the room before it can be ready.
         tell: Vec<String>,
     }
 
-    /// What players wait for.
+    /// What players queue for.
     #[derive(Copy, PartialEq, Eq, PartialOrd, Ord)]
     enum Kind {
-        /// Two, however long it takes.
+        /// Two players, however long it takes.
         Duel,
-        /// Four, or after a moment those who are there, but not one alone.
+        /// Four players, or after a moment at least two.
         Crowd,
     }
 
@@ -179,7 +178,7 @@ struct GameLobby {
     queue: Queue<Kind>,
     flooded: u64,
     hooks: Vec<String>,
-    /// What rooms said last, of those that have finished.
+    /// The outcomes of finished rooms.
     winners: HashMap<RoomId, String>,
     panics_in_pick: bool,
 }
@@ -193,7 +192,7 @@ impl Lobby for GameLobby {
         Ok(())
     }
 
-    /// A given id is accepted, whatever the name. Some registrations are never answered.
+    /// Accepts any id and name. Some registrations are never answered.
     async fn on_register(form: Registration) -> Result<Identity, Refusal> {
         if form.more.contains_key("never") {
             return std::future::pending().await;
@@ -360,7 +359,7 @@ impl RoomManager<GameRoom> for GameLobby {
 }
 
 impl GameLobby {
-    /// Not for ever: tests also look at the lobby's memory.
+    /// Bounded, as tests also measure the lobby's memory.
     fn note(&mut self, hook: String) {
         if self.hooks.len() < 1000 {
             self.hooks.push(hook);

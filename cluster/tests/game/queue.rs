@@ -1,9 +1,10 @@
-//! A matchmaking queue: players wait until there are enough of them, and go to a new room together.
-//! It uses only what every hook can do.
+//! A matchmaking queue: players wait until there are enough of them, and join a new room together.
+//! It is built from the public API alone.
 //!
 //! `server.rs` keeps a [`Queue`] in its state, implements [`Queued`], and calls `self.enqueue(…)`
-//! and `self.dequeue(…)` in its hooks, the latter also in `on_leave`. A player whom the room does
-//! not admit leaves the queue, too: the page gets `refused { event: "reroute" }`.
+//! and `self.dequeue(…)` in its hooks; the latter also in `on_leave`, as a player who leaves the
+//! lobby leaves the queue. A player whom the room refuses leaves it, too, and is told by `refused {
+//! event: "reroute" }`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,28 +14,28 @@ use std::{
 use cluster::{Answer, LobbyContext, Player, Room, RoomManager, Timer, ok};
 use tracing::warn;
 
-/// Delay before the next attempt, if no room can be opened.
+/// The delay before the next attempt when no room can be opened.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// A lobby with a queue, or one for each kind of game.
 pub trait Queued<R: Room>: RoomManager<R> {
-    /// What players wait for: a mode, a map, a language. `()` if there is one queue.
+    /// What players queue for: a mode, a map, a language. `()` if there is one queue.
     type Kind: Ord + Clone + 'static;
 
     /// The queue in the lobby's state.
     fn queue(&mut self) -> &mut Queue<Self::Kind>;
 
-    /// The number of players in a room.
+    /// How many players join a room together.
     fn rules(&self, kind: &Self::Kind) -> Rules;
 
-    /// The options of a room for these players.
+    /// The options of the room for these players.
     fn options(&self, kind: &Self::Kind, players: &[Player]) -> R::Options;
 
-    /// The event for a player whose place, from 1, or the number of waiting players has changed.
+    /// The event that tells a player their place, from 1, and how many wait, whenever that changes.
     fn place(&self, place: usize, waiting: usize) -> Self::Event;
 
-    /// Adds a player to this queue and removes them from any other. Keeps their place if they are
-    /// in it already. Answers `{}`, and sends `place`.
+    /// Adds a player to this queue, or keeps them in it, and removes them from any other. Answers
+    /// `{}` and sends `place`.
     fn enqueue(&mut self, lobby: &LobbyContext<Self>, player: &Player, kind: Self::Kind) -> Answer {
         if self.queue().find(player).is_some_and(|(waits_for, _)| waits_for == kind) {
             self.tell_places(lobby, &kind);
@@ -50,7 +51,7 @@ pub trait Queued<R: Room>: RoomManager<R> {
         ok()
     }
 
-    /// Removes a player from the queue.
+    /// Removes a player from the queue, if they wait.
     fn dequeue(&mut self, lobby: &LobbyContext<Self>, player: &Player) {
         if let Some((kind, at)) = self.queue().find(player) {
             let line = self.queue().lines.entry(kind.clone()).or_default();
@@ -75,16 +76,17 @@ pub trait Queued<R: Room>: RoomManager<R> {
         }
     }
 
-    /// Opens rooms while there are enough players. Returns whether it opened any.
+    /// Opens rooms for players who are enough. Returns whether there were any.
     #[doc(hidden)]
     fn fill(&mut self, lobby: &LobbyContext<Self>, kind: &Self::Kind) -> bool {
         let mut some_went = false;
         let rules = self.rules(kind);
         while let Some(players) = self.queue().first(kind, &rules) {
             let room = lobby.create::<R>(None, rules.size, self.options(kind, &players));
-            let Ok(room) = room.inspect_err(|error| warn!(%error, "the queue cannot open a room"))
-            else {
-                // One retry at a time, however many players join the queue meanwhile.
+            let Ok(room) = room.inspect_err(
+                |error| warn!(%error, "cannot open a room for the queue; trying again"),
+            ) else {
+                // One retry at a time, however many players arrive meanwhile.
                 if self.queue().retrying.insert(kind.clone()) {
                     let kind = kind.clone();
                     lobby.after(RETRY, move |server, lobby| {
@@ -97,7 +99,7 @@ pub trait Queued<R: Room>: RoomManager<R> {
             let line = self.queue().lines.entry(kind.clone()).or_default();
             line.drain(..players.len()).for_each(|gone| lobby.cancel(gone.timer));
             self.queue().lines.retain(|_, line| !line.is_empty());
-            // If the room refuses them, their pages are told, and they are not queued again.
+            // If the room refuses them, they are told, and wait no more.
             let opened = room.clone();
             lobby.reroute_then(&players, &room, move |_, lobby, sent| {
                 if sent.is_err() {
@@ -122,18 +124,18 @@ pub trait Queued<R: Room>: RoomManager<R> {
 /// The number of players in a room.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
-    /// The seats of a room, which opens as soon as this many wait. At most 32.
+    /// The number of seats: as soon as this many wait, they join. At most 32.
     pub size: usize,
-    /// Enough players once somebody has waited for `patience`.
+    /// Once a player has waited for `patience`, this many are enough.
     pub fewest: usize,
     pub patience: Duration,
 }
 
-/// The waiting players, in the order of arrival; each at most once.
+/// The players who wait, in order of arrival, each at most once.
 #[derive(Debug)]
 pub struct Queue<Kind> {
     lines: BTreeMap<Kind, Vec<Waiting>>,
-    /// Kinds with a retry scheduled.
+    /// Kinds whose next attempt to open a room is scheduled.
     retrying: BTreeSet<Kind>,
 }
 
@@ -151,7 +153,7 @@ impl<Kind> Default for Queue<Kind> {
 }
 
 impl<Kind: Ord + Clone> Queue<Kind> {
-    /// What a player waits for, and how many are ahead of them.
+    /// The kind that a player queues for, and how many are ahead of them.
     pub fn find(&self, player: &Player) -> Option<(Kind, usize)> {
         self.lines.iter().find_map(|(kind, line)| {
             let at = line.iter().position(|waiting| waiting.player.id == player.id)?;
@@ -159,7 +161,7 @@ impl<Kind: Ord + Clone> Queue<Kind> {
         })
     }
 
-    /// The players for the next room, if there are enough.
+    /// The players who can join a room now.
     fn first(&self, kind: &Kind, rules: &Rules) -> Option<Vec<Player>> {
         let line = self.lines.get(kind)?;
         let impatient = line.iter().any(|waiting| !waiting.patient);

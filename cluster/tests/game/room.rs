@@ -1,4 +1,4 @@
-//! The rooms of the game: they misbehave on demand.
+//! The rooms of the game. They misbehave on demand.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -23,19 +23,19 @@ cluster::messages! {
     pub struct Options {
         pub title: String,
         pub opening: Opening,
-        /// How long the seat of one who was dropped is kept.
+        /// How long the seat of a disconnected player is kept.
         pub grace_ms: Option<u64>,
-        /// The name of somebody who may not come.
+        /// The name of a player who is not admitted.
         pub banned: Option<String>,
-        /// Only counts who comes and goes, and says nothing of it.
+        /// Count joins and leaves without logging them.
         pub quiet: bool,
-        /// Its last hook never ends.
+        /// `on_dispose` never returns.
         pub clings: bool,
-        /// The hook that panics: because of Eve, if it is because of somebody.
+        /// The hook that panics; if it concerns a player, only for Eve.
         pub panics: Option<String>,
-        /// Starts a process that lives for a minute, before it opens.
+        /// Start a process that runs for a minute, before opening.
         pub forks: bool,
-        /// JSON text has numbers like this; a JSON value does not.
+        /// JSON text can hold such numbers, `serde_json::Value` cannot.
         pub big: u128,
     }
 
@@ -43,13 +43,13 @@ cluster::messages! {
     pub enum Opening {
         #[default]
         Fine,
-        /// Waits for ever.
+        /// Waits forever.
         Never,
-        /// Computes for ever.
+        /// Loops forever.
         Spin,
         Refuse,
         Panic,
-        /// Takes so long.
+        /// Takes this long.
         Late {
             ms: u64,
         },
@@ -57,7 +57,7 @@ cluster::messages! {
 
     /// Browser to room.
     pub enum Request {
-        /// Answered with `n`, and told to everyone.
+        /// Answered with `n` and broadcast.
         Echo {
             n: u64,
         },
@@ -67,7 +67,7 @@ cluster::messages! {
         },
         /// The numbers that were kept.
         Logged,
-        /// One more than the player's last number, at first 1; anything else counts as out of
+        /// The player's previous number plus one, starting with 1; otherwise it counts as out of
         /// order.
         Next {
             n: u64,
@@ -76,7 +76,7 @@ cluster::messages! {
         Later {
             n: u64,
         },
-        /// Square `n` elsewhere, in so many milliseconds; 0 panics.
+        /// Square `n` in a computation of this duration; 0 panics.
         Compute {
             n: u64,
             ms: u64,
@@ -89,19 +89,19 @@ cluster::messages! {
         TellLobby {
             text: String,
         },
-        /// Back to the lobby for this reason.
+        /// Send the requester to the lobby for this reason.
         SendMeAway {
             reason: String,
         },
         LockRoom {
             locked: bool,
         },
-        /// On to another room: the player who asks, or another one.
+        /// Transfer the requester or another player to another room.
         SendToRoom {
             room: RoomId,
             player: Option<PlayerId>,
         },
-        /// From now on everyone who joins goes on to this room.
+        /// From now on transfer everyone who joins to this room.
         PassOn {
             room: RoomId,
         },
@@ -113,9 +113,9 @@ cluster::messages! {
             player: PlayerId,
             reason: String,
         },
-        /// All that the room's handle knows.
+        /// All information in the room's context.
         About,
-        /// How many came and went, how often for which reason, and how many were here at most.
+        /// Counts of joins and of leaves by reason, and the maximum of players.
         Census,
         TickRate {
             hz: u32,
@@ -123,24 +123,23 @@ cluster::messages! {
         EmptyTimeout {
             ms: Option<u64>,
         },
-        /// Send so many bytes to the one who asks, to everyone, and to everyone who is quick
-        /// enough.
+        /// Send this many bytes to the requester, to everyone, and to everyone as volatile.
         Bytes {
             n: usize,
         },
-        /// Compute so many parts, and the sum of their numbers.
+        /// Compute this many parts, and the sum of their numbers.
         Parts {
             n: u64,
         },
         /// Compute until it is cancelled.
         Endless,
         CancelCompute,
-        /// So many computations that keep a processor busy for so long.
+        /// Start computations that each keep a processor busy for this time.
         Busy {
             jobs: usize,
             ms: u64,
         },
-        /// Echo 1, 2, 3 … until told otherwise.
+        /// Echo 1, 2, 3 … until cancelled.
         Every {
             ms: u64,
         },
@@ -152,39 +151,39 @@ cluster::messages! {
         Print {
             text: String,
         },
-        /// Start a process that lives for a minute; answered with its id.
+        /// Start a process that runs for a minute; answered with its id.
         Fork,
         /// The same, but it leaves the room's process group.
         ForkAway,
-        /// Start a process that prints without end.
+        /// Start a process that prints endlessly.
         ForkPrinter,
-        /// Print without end: lines, or one line.
+        /// Print endlessly: lines, or one line.
         PrintForEver {
             lines: bool,
         },
-        /// Print so many lines.
+        /// Print this many lines.
         PrintMany {
             lines: usize,
         },
-        /// Take memory without end.
+        /// Allocate memory endlessly.
         Hog,
-        /// What a process that this one starts may do.
+        /// The resource limits of a child process.
         LimitsOfOthers,
-        /// A panic in something that comes back later.
+        /// Panic in a callback.
         PanicLater {
             from: String,
         },
         Spin,
-        /// Hold everyone up for so long, as no hook should.
+        /// Block the event loop for this time, as no hook should.
         Block {
             ms: u64,
         },
         Panic,
         Exit,
         Abort,
-        /// As a bad access to memory does.
+        /// Raise SIGSEGV.
         Segfault,
-        /// A function that calls itself too often.
+        /// Overflow the stack.
         Overflow,
         /// The id of the room's process.
         Pid,
@@ -202,7 +201,7 @@ cluster::messages! {
         Part {
             n: u64,
         },
-        /// A computation is over: with this result, or why it has none.
+        /// A computation has ended with this result or error.
         Over {
             sum: Option<u64>,
             why: Option<String>,
@@ -211,7 +210,7 @@ cluster::messages! {
             hz: u32,
             n: u64,
         },
-        /// What the lobby told this room so far.
+        /// All messages from the lobby so far.
         Told {
             texts: Vec<String>,
         },
@@ -316,7 +315,7 @@ impl Room for GameRoom {
         room.broadcast(Event::Ticked { hz: self.hz, n: self.ticks });
     }
 
-    /// Answered with how many there were, and told to everyone.
+    /// Answered with the number of bytes, and broadcast.
     fn on_binary(&mut self, room: &RoomContext<Self>, from: &Player, data: Bytes) -> Answer {
         self.panic_in("on_binary", Some(from));
         room.broadcast_binary(data.clone());
@@ -487,7 +486,7 @@ impl Room for GameRoom {
             Request::Exit => std::process::exit(0),
             Request::Abort => std::process::abort(),
             Request::Segfault => loop {
-                // The first one only ends the standard library's own handler.
+                // The first one only removes the standard library's own handler.
                 let _ = kill_process(getpid(), Signal::SEGV);
             },
             Request::Overflow => return reply(overflow(1)),

@@ -1,5 +1,5 @@
-//! A room whose hooks do what a script says, and tell the lobby that they were called; and its
-//! lobby. Both are part of the game, where `SCRIPTED` is set, and of `test_room_agrees.rs`.
+//! A room whose hooks follow a script and report each call to the lobby; and its lobby. Used by the
+//! game when `SCRIPTED` is set, and by `test_room_agrees.rs`.
 
 use std::{cell::RefCell, collections::HashMap, time::Duration};
 
@@ -11,7 +11,7 @@ use cluster::{
 use serde_json::{Value, json};
 
 cluster::messages! {
-    /// What a hook is to do when it is called next.
+    /// What a hook does at its next call.
     pub struct Plan {
         pub hook: String,
         pub acts: Vec<Act>,
@@ -31,16 +31,16 @@ cluster::messages! {
         Kick(PlayerId),
         Ban(PlayerId),
         Lock(bool),
-        /// In milliseconds, as all times here.
+        /// In milliseconds, like all times here.
         EmptyTimeout(Option<u64>),
-        /// The grace that `on_disconnect` gives from now on.
+        /// The grace period that `on_disconnect` returns from now on.
         Grace(Option<u64>),
-        /// Tells the lobby this, and ends.
+        /// Finishes the room with this outcome.
         Close(Value),
         Panic,
-        /// Ends the hook, with a refusal where it may refuse.
+        /// Returns from the hook, with a refusal if it can refuse.
         Refuse,
-        /// Later, by the ways that lead back.
+        /// Later, in a callback.
         After(u64, Vec<Act>),
         Spawn(Vec<Act>),
         Compute(Vec<Act>),
@@ -66,7 +66,7 @@ cluster::messages! {
         },
         Pick(Option<u8>),
         Text(String),
-        /// Answered, and nothing else: all that was sent before has come.
+        /// Only answered: marks that all earlier events have arrived.
         Mark,
     }
 
@@ -81,11 +81,11 @@ cluster::messages! {
 
     pub enum Told {
         Do(Vec<Act>),
-        /// Told back to the lobby, and nothing else: all that was said before has come.
+        /// Only sent back to the lobby: marks that all earlier messages have arrived.
         Mark(u64),
     }
 
-    /// The plans of a room; none of them is `null`.
+    /// The plans of a room; no plans are `null`.
     #[derive(Default)]
     #[serde(transparent)]
     pub struct Plans(pub Option<Vec<Plan>>);
@@ -192,12 +192,12 @@ impl Room for Scripted {
 }
 
 thread_local! {
-    /// Rooms on this thread whose last hook was called.
+    /// The number of rooms on this thread whose `on_dispose` was called.
     pub static DISPOSED: RefCell<usize> = const { RefCell::new(0) };
 }
 
 impl Scripted {
-    /// Says that the hook was called and what its handle knows, and does what is planned.
+    /// Reports the call of the hook and its context, and does what is planned.
     fn hook(&mut self, room: &RoomContext<Self>, hook: &str, about: &str) -> Result<(), Refusal> {
         self.hooks += 1;
         let players = room.players();
@@ -278,7 +278,7 @@ impl Scripted {
     }
 }
 
-/// How a room has ended, as a value.
+/// How a room has ended, as JSON.
 pub fn exit_value(exit: Exit) -> Value {
     match exit {
         Exit::Crashed(what) => json!({ "crashed": what }),
@@ -315,7 +315,7 @@ cluster::messages! {
     }
 }
 
-/// Tells whoever has opened a room what it says.
+/// Forwards a room's messages to the player who opened it.
 #[derive(Default)]
 pub struct Director {
     opened: HashMap<RoomId, PlayerId>,

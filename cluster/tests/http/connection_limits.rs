@@ -1,5 +1,5 @@
-//! Limits for one address. This machine's own 127.0.0.1 has none, so the guests come from its
-//! neighbours.
+//! Limits per client address. 127.0.0.1 has none, so clients connect from other addresses in
+//! 127.0.0.0/8.
 
 use std::net::Ipv4Addr;
 
@@ -15,7 +15,7 @@ use crate::common::{
 const GUEST: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 
-/// What a new connection from there is answered, and the connection.
+/// The status of the answer to a new connection from this address, and the connection.
 async fn asks(from: Ipv4Addr, url: &str, headers: &[(&str, &str)]) -> (u16, Raw) {
     let mut raw = Raw::connect_from(from, url).await;
     raw.send(&request("GET", "/dev", headers)).await;
@@ -35,7 +35,7 @@ async fn a_connection_over_the_address_limit_is_refused_and_other_addresses_are_
     let (status, mut refused) = asks(GUEST, &cluster.url, &[]).await;
     assert_eq!(status, 429);
     assert_eq!(refused.rest().await, "too many connections\n");
-    // A silent client gets the response, too.
+    // Silent connections are told as well.
     assert!(Raw::connect_from(GUEST, &cluster.url).await.rest().await.contains(" 429 "));
     for from in [OTHER, Ipv4Addr::LOCALHOST] {
         for _ in 0..3 {
@@ -75,7 +75,7 @@ async fn a_room_counts_handed_off_connections() {
 async fn the_client_address_header_counts_only_when_configured() {
     let flags = ["--max-connections-per-address", "2"];
     let plain = start_game(&flags).await;
-    // Whatever address the client claims.
+    // Whatever the header says.
     let says = |address| [("X-Forwarded-For", address)];
     let (first, second) = (
         asks(GUEST, &plain.url, &says("192.0.2.1")).await,
@@ -87,18 +87,18 @@ async fn the_client_address_header_counts_only_when_configured() {
     let trusting = [&flags[..], &["--client-address-header", "x-forwarded-for"]].concat();
     let proxied = start_game(&trusting).await;
     let ask = async |address| asks(Ipv4Addr::LOCALHOST, &proxied.url, &says(address)).await;
-    // The last one is the proxy's word; what stands before it may be anybody's.
+    // The proxy adds the last address; a client may have sent those before it.
     let (first, second) = (ask("198.51.100.1, 192.0.2.1").await, ask("192.0.2.1").await);
     assert_eq!((first.0, second.0), (200, 200));
     assert_eq!(ask("192.0.2.2, 192.0.2.1").await.0, 429);
     assert_eq!(ask("192.0.2.2").await.0, 200);
-    // A connection of the proxy's counts for the one who speaks on it.
+    // A connection of the proxy counts for the client that uses it.
     let mut shared = first.1;
     shared.body("on".len()).await;
     shared.send(&request("GET", "/dev", &says("192.0.2.9"))).await;
     assert_eq!(status(&shared.head().await), 200);
     assert_eq!(ask("192.0.2.1").await.0, 200);
-    // A websocket counts for as long as it lives, in rooms too.
+    // A websocket counts until it closes, in rooms too.
     let mut ann = proxied.player("Ann").await;
     let seat = ann.seat("create", json!({})).await;
     for path in ["/socket.io".to_owned(), path_of(&seat["room"])] {
@@ -139,7 +139,7 @@ async fn a_wrong_client_address_header_lifts_no_limit() {
                 return raw;
             }
         };
-        // Those at the path before are gone in a moment.
+        // The connections of the previous case close in a moment.
         let _first = soon("a free place", admitted(wrong[0])).await;
         let _second = soon("a free place", admitted(wrong[1])).await;
         for value in wrong {
@@ -169,7 +169,7 @@ async fn an_address_that_connects_too_often_is_refused_for_a_while() {
     assert_eq!(connect(token.clone()).await.as_deref(), Some("too_fast"));
     assert_eq!(connect(json!({})).await, None, "others may");
     let again = async { while connect(token.clone()).await.is_some() {} };
-    soon("her turn", again).await;
+    soon("the player's turn", again).await;
 
     let from = async |from| Client::connect_from(from, &cluster.url, "/socket.io", json!({})).await;
     let crowd = join_all((0..30).map(|_| from(GUEST))).await;
@@ -199,7 +199,7 @@ async fn the_room_limit_of_an_address_covers_all_its_players() {
     bob.ask("open", open.clone()).await.expect("a room");
     assert_eq!(bob.ask("open", open.clone()).await, Err("too_many_rooms".into()));
     player(OTHER, "Cid").await.ask("open", open.clone()).await.expect("others may");
-    ann.ask("close", json!({ "room": room })).await.expect("her room");
+    ann.ask("close", json!({ "room": room })).await.expect("their room");
     bob.event_where("exited", |exited| exited["room"] == room).await;
     bob.ask("open", open).await.expect("there is a place again");
 }
@@ -208,7 +208,7 @@ async fn the_room_limit_of_an_address_covers_all_its_players() {
 async fn code_attempts_from_one_address_are_counted_together() {
     let cluster = start_game(&["--max-code-attempts-per-minute", "2"]).await;
     let mut refused = Vec::new();
-    // Each of them two; ten times two in all.
+    // Two attempts of each player; ten times two in all.
     for n in 0..12 {
         let client = Client::connect_from(GUEST, &cluster.url, "/socket.io", json!({})).await;
         let mut client = client.expect("anyone may connect");
@@ -239,13 +239,13 @@ async fn lobby_events_from_one_address_are_counted_together() {
     let refused = answers.iter().filter(|answer| **answer == Err("too_fast".into())).count();
     assert!((5..=10).contains(&refused), "30 at once: {answers:?}");
     visitor(OTHER).await.ask("watch_rooms", json!({})).await.expect("others may");
-    // In a room each has their own.
+    // In a room each player has their own limit.
     let again = async {
         while bob.ask("register", json!({ "name": "Bob" })).await.is_err() {
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
     };
-    soon("Bob's turn", again).await;
+    soon("the player's turn", again).await;
     let mut boss = cluster.player("Boss").await;
     let seat = boss.seat("create", json!({})).await;
     let (url, path) =
@@ -253,7 +253,7 @@ async fn lobby_events_from_one_address_are_counted_together() {
     let ticket = json!({ "ticket": seat["ticket"] });
     let mut room = Client::connect_from(GUEST, url, path, ticket).await.expect("a good ticket");
     for n in 0..100 {
-        room.ask("echo", json!({ "n": n })).await.expect("no limit");
+        room.ask("echo", json!({ "n": n })).await.expect("no limit in a room");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Whose requests are answered: by name and origin, in the lobby and on each way to a room.
+//! Host and Origin checks, in the lobby and on each way to a room.
 
 use cluster::testing::TestLobby;
 use serde_json::json;
@@ -11,12 +11,11 @@ use crate::{
     routing::relay::handing_off,
 };
 
-/// Headers of a request, and the status of the answer by the lobby and by a room.
+/// Headers of a request, and the status of the lobby's and of a room's answer.
 type Case = (&'static [(&'static str, &'static str)], u16, u16);
 
-/// Asks for a websocket with each of these headers, in the lobby and in a room, at the place to
-/// which a player is sent. `OURS` stands for the lobby's authority, `HERE` for the one that is
-/// asked.
+/// Opens a websocket with each of these headers, in the lobby and in a room. `OURS` stands for the
+/// lobby's authority, `HERE` for the one that is connected to.
 async fn websockets_are_answered(cluster: TestLobby, cases: &[Case]) {
     let seat = cluster.player("Ann").await.seat("create", json!({})).await;
     let text = |field: &str| seat[field].as_str().expect("text").to_owned();
@@ -38,7 +37,7 @@ async fn websockets_are_answered(cluster: TestLobby, cases: &[Case]) {
     }
 }
 
-/// The same in lobby and rooms, on whatever way.
+/// Cases with the same result in lobby and rooms, by handoff and by relay.
 const ALWAYS: [Case; 12] = [
     (&[], 101, 101),
     (&[("Host", "HERE"), ("Origin", "http://OURS")], 101, 101),

@@ -1,4 +1,4 @@
-//! What is served over HTTP, and to whom.
+//! HTTP: the content security policy, client libraries and development endpoints.
 
 use std::{fs, net::TcpListener, sync::Arc};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::common::{raw::http, start_game, start_game_with};
 
-/// A page of our own beside a secret, with one of the two client libraries.
+/// A static folder with a secret beside it and one of the two client libraries.
 pub fn page() -> Arc<TestFolder> {
     let folder = TestFolder::new();
     put(&folder, "static/index.html", "<p>our page");
@@ -17,7 +17,7 @@ pub fn page() -> Arc<TestFolder> {
     folder
 }
 
-/// A file of this page.
+/// Writes a file of this page.
 pub fn put(page: &TestFolder, path: &str, text: &str) {
     let path = page.path().join(path);
     fs::create_dir_all(path.parent().expect("a folder")).expect("made");
@@ -34,7 +34,7 @@ pub async fn cluster_of(page: &TestFolder, flags: &[&str]) -> TestLobby {
     start_game(&[&["--static-dir", &*folder], flags].concat()).await
 }
 
-/// What browsers are told to make of an answer.
+/// The content security policy of a response.
 fn policy(answer: &str) -> &str {
     let (head, _) = answer.split_once("\r\n\r\n").expect("an answer");
     let lines = head.lines().filter_map(|line| line.split_once(": "));
@@ -71,7 +71,7 @@ async fn the_content_security_policy_allows_only_what_the_page_needs() {
         assert_eq!(ask(path, "LOCALHOST:3000").await, expected, "{path}");
     }
     assert_eq!(ask("/", "127.0.0.1").await, policy(" ws://127.0.0.1 wss://127.0.0.1"));
-    // A policy has no form for it; browsers know that `'self'` means its websockets, too.
+    // A policy cannot name an IPv6 address; browsers accept its websockets as `'self'`.
     assert_eq!(ask("/", "[::1]:3000").await, policy(""));
     let nothing = "default-src 'none'; frame-ancestors 'none'";
     assert_eq!(ask("/rooms/999/socket.io", "localhost").await, nothing);
@@ -92,7 +92,7 @@ async fn client_libraries_come_from_here_or_from_the_cdn() {
     assert!(answer.contains("https://cdn.example.org/npm/socket.io-client@"), "{answer}");
     let (_, answer) = http(&cluster.url, "GET", "/", &[]).await;
     assert!(policy(&answer).contains("script-src 'self' https://cdn.example.org;"), "{answer}");
-    // What `npm ci` does.
+    // As `npm ci` does.
     install_the_other_library(&page);
     let (status, answer) =
         http(&cluster.url, "GET", "/cluster/libraries/socket.io.min.js", &[]).await;
@@ -157,7 +157,7 @@ async fn the_cluster_scripts_are_embedded_and_cannot_be_overridden_in_the_static
 
 #[tokio::test]
 async fn behind_a_proxy_the_public_url_is_allowed_and_rooms_are_reached_there() {
-    // The log names only the public address: we must choose the port.
+    // The log has only the public address, so the test chooses the port.
     let free = TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr()).expect("a port");
     let (port, here) = (free.port().to_string(), format!("http://{free}"));
     let _cluster = start_game(&["--port", &port, "--public-url", "http://play.example.org"]).await;
@@ -211,7 +211,7 @@ async fn the_development_log_returns_each_line_once() {
     assert!(!new.iter().any(|line| lines.contains(line)), "{new:?} repeats {lines:?}");
     assert_eq!(newest, last + new.len() as u64);
     assert_eq!(log(&format!("?after={newest}")).await, (vec![], newest));
-    // Of another lobby, or nonsense: all lines.
+    // A position of another lobby or an invalid one returns all lines.
     let all = [lines, new].concat();
     for query in ["?after=0", "?after=1764000000000000", "?after=-1", "?after=x", "?before=1", "?"]
     {

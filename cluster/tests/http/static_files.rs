@@ -1,4 +1,4 @@
-//! The page's folder: what is in it is served, and nothing else, however it is asked for.
+//! The static folder: only its files are served, whatever the path.
 
 use std::os::unix::fs::symlink;
 
@@ -70,7 +70,7 @@ async fn only_files_inside_the_static_folder_are_served() {
     ] {
         for method in ["GET", "HEAD"] {
             let (status, answer) = http(&cluster.url, method, path, &[]).await;
-            // A folder leads to itself, with a slash.
+            // A folder redirects to its path with a slash.
             let refused = (400..500).contains(&status) || (path == "/pictures" && status == 307);
             assert!(refused && !answer.contains("our secret"), "{method} {path}: {answer}");
         }
@@ -105,7 +105,7 @@ async fn a_folder_redirects_to_its_index_and_never_to_another_host() {
     }
 }
 
-/// Whoever may put a link into the folder could put a copy there as well.
+/// Anyone who can create a link in the folder could copy the file there as well.
 #[tokio::test]
 async fn a_symbolic_link_in_the_folder_is_followed() {
     let page = page();
@@ -200,7 +200,7 @@ async fn range_and_conditional_requests_are_answered() {
     }
 }
 
-/// The status of the next answer, whose body is still to be read, unless it is a refusal's.
+/// The status of the next response. Its body is still to be read, unless it is a refusal.
 async fn status_of(raw: &mut Raw) -> u16 {
     let head = raw.head().await;
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));

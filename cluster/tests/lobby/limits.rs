@@ -1,4 +1,5 @@
-//! Limits: of rooms and sizes. What is beyond one is refused, and nothing else suffers.
+//! Limits on rooms, sizes, queues and open files. What exceeds one is refused and nothing else
+//! suffers.
 
 use std::time::Duration;
 
@@ -55,7 +56,7 @@ async fn guessing_codes_is_stopped_even_after_a_correct_guess() {
     let cluster = start_game(&["--max-code-attempts-per-minute", "5"]).await;
     let mut boss = cluster.player("Boss").await;
     let room = boss.ask("open", json!({ "private": true })).await.expect("a room");
-    let code = boss.ask("about", json!({ "room": room })).await.expect("the room")["code"].take();
+    let code = boss.ask("about", json!({ "room": room })).await.expect("their room")["code"].take();
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     for _ in 0..5 {
         let guess = json!({ "code": "AAAAAA" });
@@ -78,7 +79,7 @@ async fn a_websocket_without_a_socketio_handshake_is_closed() {
         let upgraded = status(&answer) == 101 || path == "/socket.io" && status(&answer) == 404;
         assert!(upgraded, "{answer}");
     }
-    ann.take(&seat).await.ask("echo", json!({ "n": 1 })).await.expect("her seat is hers");
+    ann.take(&seat).await.ask("echo", json!({ "n": 1 })).await.expect("the seat is still theirs");
 }
 
 #[tokio::test]
@@ -89,11 +90,10 @@ async fn reads_stop_while_a_client_does_not_read_and_it_is_disconnected() {
     flood.send(&websocket("/socket.io", &[])).await;
     assert_eq!(status(&flood.head().await), 101);
     flood.send_frame("40").await;
-    // A websocket's pings, each of which is to be answered, and now and then Engine.IO's answer to
-    // its own.
+    // Websocket pings, which ask for answers, and now and then an Engine.IO pong.
     let ping = [&[0x89, 0x80 | 125, 0, 0, 0, 0][..], &[b'x'; 125]].concat();
     let alive = [0x81, 0x80 | 1, 0, 0, 0, 0, b'3'];
-    // More than any socket's buffers hold.
+    // More than the socket buffers hold.
     let most = 128 << 20;
     let taken = flood.send_for_ever(&[&ping.repeat(1000)[..], &alive].concat(), most).await;
     assert!(taken < most, "{taken} bytes");
@@ -105,7 +105,7 @@ async fn a_client_with_a_full_outbound_queue_is_disconnected_without_notice() {
     for _ in 0..5 {
         let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
         client.event("joined").await;
-        // A room has one thread: what comes at once is answered before the first answer is written.
+        // A room has one thread: it handles all of the burst before it writes the first answer.
         let bursts = async {
             let mut goes_on = true;
             while goes_on {
@@ -117,7 +117,7 @@ async fn a_client_with_a_full_outbound_queue_is_disconnected_without_notice() {
     }
 }
 
-/// Joins, and says and reads nothing more.
+/// Joins a room, then neither sends nor reads.
 async fn join_in_silence(player: &mut TestPlayer, room: &Value) -> Raw {
     let seat = player.seat("join", json!({ "room": room })).await;
     let mut raw = Raw::connect(seat["url"].as_str().expect("a url")).await;
@@ -137,10 +137,14 @@ async fn a_client_that_does_not_answer_pings_is_disconnected() {
     let mut bob = cluster.player("Bob").await;
     let mut raw = join_in_silence(&mut bob, &room).await;
     assert_eq!(anns.event("player_joined").await["player"], bob.you);
-    // Silent from now on, pongs included.
+    // The client sends nothing more, not even pongs.
     assert_eq!(anns.event("player_left").await["player"], bob.you);
     raw.rest().await;
-    assert_eq!(anns.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)), "who answers stays");
+    assert_eq!(
+        anns.ask("echo", json!({ "n": 1 })).await,
+        Ok(json!(1)),
+        "a client that answers stays"
+    );
 }
 
 #[tokio::test]
@@ -176,7 +180,7 @@ async fn a_connection_over_the_limit_waits_until_another_ends() {
 
 #[tokio::test]
 async fn connections_never_use_up_the_open_files_of_rooms() {
-    // The least with which it starts.
+    // The lowest limit with which the lobby starts.
     let cluster = start_game_with_open_files(84, &["--max-rooms", "4"]).await;
     let mut ann = cluster.player("Ann").await;
     let mut crowd = Vec::new();
@@ -200,12 +204,12 @@ async fn a_client_that_does_not_read_is_disconnected_when_its_queue_is_full() {
     let mut bob = cluster.player("Bob").await;
     let _raw = join_in_silence(&mut bob, &room).await;
     anns.event("player_joined").await;
-    // The kernel takes some megabytes; a thousand packets more would be sixty.
+    // The kernel buffers some megabytes; a thousand packets more would be sixty.
     for _ in 0..400 {
         anns.ask("bytes", json!({ "n": 60_000 })).await.expect("a good room");
         if anns.unheard().contains(&"player_left") {
             return assert_eq!(anns.event("player_left").await["player"], bob.you);
         }
     }
-    panic!("the player is still there");
+    panic!("the client is still connected");
 }

@@ -1,4 +1,4 @@
-//! The lobby's log: whatever becomes of it, the lobby serves on, and ends in order.
+//! The lobby serves and stops gracefully whatever happens to its log.
 
 use std::{
     fs::{self, File},
@@ -23,7 +23,7 @@ struct Silent {
 }
 
 impl Silent {
-    /// Through a shell that sends its output there.
+    /// Runs it in a shell that redirects its output.
     async fn start(redirect: &str, stdout: Stdio, stderr: Stdio) -> Silent {
         let folder = TestFolder::new();
         let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
@@ -44,7 +44,7 @@ impl Silent {
         silent
     }
 
-    /// Plays, makes the lobby write more than any pipe holds, and plays on.
+    /// Plays, makes the lobby log more than a pipe holds, and plays on.
     async fn serves(&self) {
         let mut boss = TestPlayer::register(&self.url, "Boss").await;
         for _ in 0..100 {
@@ -62,7 +62,7 @@ impl Silent {
         assert_eq!(boss.ask("seat_of", json!({})).await, Ok(Value::Null));
     }
 
-    /// Ends in order when it is asked to.
+    /// Stops gracefully on SIGTERM.
     async fn stops(mut self) {
         kill_process(Pid::from_child(&self.process), Signal::TERM).expect("it runs");
         let ended = || self.process.try_wait().expect("our child");
@@ -105,7 +105,7 @@ async fn with_a_full_disk_the_lobby_serves_and_stops_gracefully() {
 
 #[tokio::test]
 async fn with_a_log_that_nobody_reads_the_lobby_serves_and_stops_gracefully() {
-    // Both, as in a terminal that is stopped.
+    // Both streams, as in a stopped terminal.
     let (_reader, writer) = std::io::pipe().expect("a pipe");
     let stderr = writer.try_clone().expect("a descriptor");
     let lobby = Silent::start("", writer.into(), stderr.into()).await;

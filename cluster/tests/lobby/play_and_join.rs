@@ -1,4 +1,4 @@
-//! `play` and `join`, which the cluster answers itself, and `LobbyContext::play`.
+//! `play` and `join`, which the structure answers, and `LobbyContext::play`.
 
 use serde_json::json;
 

@@ -1,5 +1,4 @@
-//! What stops the program before it starts: one clear line on stderr, and a status that is not
-//! zero.
+//! Startup errors: one clear line on stderr and a nonzero exit status.
 
 use std::{
     fs,
@@ -13,13 +12,13 @@ use serde_json::json;
 
 use crate::common::{command, game, start_game};
 
-/// Runs the program, which ends by itself.
+/// Runs the program until it exits.
 fn run(flags: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = command(game());
     command.args(flags).envs(environment.iter().copied()).output().expect("the program starts")
 }
 
-/// It refuses to start, and says so in one line that holds this.
+/// Expects the program to exit with one line on stderr that contains `because`.
 fn refuses(flags: &[&str], environment: &[(&str, &str)], because: &str) {
     let folder = TestFolder::new();
     let key = folder.path().join("lobby.key").display().to_string();
@@ -29,7 +28,7 @@ fn refuses(flags: &[&str], environment: &[(&str, &str)], because: &str) {
     assert!(!output.status.success(), "{flags:?} {environment:?}");
     let (first, rest) = text.split_once('\n').expect("a line");
     assert!(first.starts_with("error: ") && first.contains(because), "{text}");
-    // What is wrong with a flag is followed by how it is used.
+    // An error in a flag is followed by its usage.
     assert!(rest.is_empty() || rest.contains("--help"), "{text}");
 }
 
@@ -102,7 +101,7 @@ fn help_names_every_setting_and_its_variable() {
     }
 }
 
-/// This machine's other addresses stand for the network's.
+/// Other loopback addresses stand for other machines of the network.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn other_machines_can_play_only_with_lan() {
@@ -128,7 +127,7 @@ fn the_limits_match_the_docs() {
         let default = about.split("[default: ").nth(1).and_then(|rest| rest.split(']').next());
         assert_eq!(default, Some(row[1]), "{flag}");
     }
-    // And none is missing of those that lobby and rooms share.
+    // The docs list all limits that lobby and rooms share.
     let (_, shared) = help.split_once("for each room:").expect("a heading");
     for flag in shared.lines().filter_map(|line| line.trim().strip_prefix("--")) {
         let flag = flag.split(' ').next().expect("a flag");

@@ -1,4 +1,4 @@
-//! What players, rooms and your own hooks can do to a cluster that it does not like.
+//! Trust boundaries: what players, rooms and hooks must not be able to do to a cluster.
 
 use cluster::testing::Client;
 use futures_util::future::join_all;
@@ -27,7 +27,7 @@ async fn an_identity_too_large_for_a_frame_is_refused_and_harms_no_room() {
     }
     let reason = "on_register: an id or a name has 1 to 256 bytes and no control characters";
     cluster.logged(reason).await;
-    // The longest that there may be: so many of them go together.
+    // The longest allowed identities: 32 of them join together.
     let mut party = Vec::new();
     for n in 0..32 {
         let id = format!("{n:\"<256}");
@@ -45,12 +45,12 @@ async fn a_room_cannot_affect_the_players_of_another() {
     let mut players = join_all((0..3).map(async |_| cluster.player("Ann").await)).await;
     let first = players[0].ask("open", json!({})).await.expect("a room");
     players[0].seat("join", json!({ "room": first })).await;
-    // This one waits for a room that never answers.
+    // The second player waits for a room that never answers.
     let mute = json!({ "options": { "title": "mute" } });
     let waits = players[1].ask("open", mute).await.expect("a room");
     players[1].lobby().emit("join", json!({ "room": waits }));
     players[1].ask("list", json!({})).await.expect("the lobby has heard it");
-    // And now another room says that it has them all, refuses them, and lets them go.
+    // Another room claims all of them, refuses them, and lets them go.
     let thief = json!({ "options": { "title": "thief" } });
     let thief = players[2].ask("open", thief).await.expect("a room");
     players[2].seat("join", json!({ "room": thief })).await;
@@ -61,7 +61,7 @@ async fn a_room_cannot_affect_the_players_of_another() {
         let unheard = players[n].lobby().unheard();
         assert!(!unheard.contains(&"reroute") && !unheard.contains(&"refused"), "{unheard:?}");
     }
-    // Who waits for a room that does not answer can go elsewhere.
+    // A player who waits for a room that does not answer can join another.
     let lively = players[1].ask("open", json!({})).await.expect("a room");
     assert_eq!(players[1].seat("join", json!({ "room": lively })).await["room"], lively);
 }
@@ -77,7 +77,7 @@ async fn a_party_sent_to_a_room_that_dies_loses_nothing() {
         let with: Vec<_> = party[1..].iter().map(|player| player.you.clone()).collect();
         party[0].lobby().emit("together", json!({ "room": room, "with": with }));
         if round % 2 == 0 {
-            // The lobby has asked the room by then, which may have answered.
+            // By then the lobby has asked the room, which may have answered.
             party[0].ask("list", json!({})).await.expect("the lobby has heard it");
         }
         cluster.signal_room(&room, Signal::KILL).await;
@@ -94,7 +94,7 @@ async fn a_party_sent_to_a_room_that_dies_loses_nothing() {
         }
         assert!([0, 8].contains(&rerouted), "together or not at all: {rerouted}");
     }
-    // They are as they were.
+    // The players can still join together.
     let room = boss.ask("open", json!({ "capacity": 8 })).await.expect("a room");
     let with: Vec<_> = party[1..].iter().map(|player| player.you.clone()).collect();
     party[0].ask("together", json!({ "room": room, "with": with })).await.expect("eight seats");
@@ -127,7 +127,7 @@ async fn a_player_moving_to_a_room_that_dies_stays_or_returns_to_the_lobby() {
                 );
                 assert_eq!(client.ask("echo", json!({ "n": 2 })).await, Ok(json!(2)));
             }
-            // Too late to stay: her way leads to a room that is gone, and so to the lobby.
+            // Too late to stay: the room is gone, and the player returns to the lobby.
             (_, reroute) => {
                 assert!(Client::redeem(&ann.route(reroute)).await.is_err(), "nobody is there");
                 let returned = ann.back().await["returned"].take();
@@ -162,9 +162,9 @@ async fn a_player_kicked_while_joining_leaves_no_seat_behind() {
                 guest.ask("list", json!({})).await.expect("the lobby has heard it");
             }
             let kick = json!({ "player": guest.you["id"], "reason": "out" });
-            boss.ask("kick", kick).await.expect("she may");
+            boss.ask("kick", kick).await.expect("the boss may");
             let mut lobby = guest.lobby.take().expect("in the lobby");
-            // After the answers to the player's requests.
+            // After the answers to the earlier requests.
             while lobby.event("refused").await["code"] != "kicked" {}
         }
     }

@@ -1,4 +1,4 @@
-//! Rooms that die at their start: after so many, none are started for a while.
+//! The circuit breaker: after repeated failed starts no room is started for a while.
 
 use cluster::testing::{TestPlayer, eventually};
 use rustix::process::Signal;
@@ -17,7 +17,7 @@ async fn dies(player: &mut TestPlayer) {
     assert_eq!(player.ask("create", opening("panic")).await, Err("room_gone".into()));
 }
 
-/// The pause is longer than the test: on a busy machine three deaths may take seconds.
+/// The cooldown is longer than the test: on a busy machine three failed starts may take seconds.
 #[tokio::test]
 async fn repeated_failed_starts_open_the_circuit_breaker() {
     let cluster =
@@ -38,7 +38,7 @@ async fn repeated_failed_starts_open_the_circuit_breaker() {
     assert_eq!(cluster.count(TRIPPED), 1);
 }
 
-/// One death is enough here: there is no time in which it could be forgotten.
+/// A limit of one failed start, so that no earlier one can expire meanwhile.
 #[tokio::test]
 async fn after_the_cooldown_rooms_are_started_again() {
     let cluster =
@@ -58,7 +58,7 @@ async fn warm_rooms_that_die_count_and_none_are_started_during_the_cooldown() {
     cluster.logged(TRIPPED).await;
     let mut ann = cluster.player("Ann").await;
     assert_eq!(ann.ask("create", json!({})).await, Err("no_room".into()));
-    // What was on its way ends; then nothing comes.
+    // Starts that are under way end, and none follow.
     let ended = cluster.count("a warm room ended");
     let started = cluster.processes().len();
     assert!((4..=6).contains(&started) && ended <= started, "{ended} of {started}");
@@ -80,7 +80,7 @@ async fn refusals_and_closed_rooms_are_not_failed_starts() {
         assert_eq!(ann.ask("create", opening("refuse")).await, Err("no_mood".into()));
         let room = ann.ask("open", opening("never")).await.expect("a room");
         ann.ask("close", json!({ "room": room })).await.expect("its room");
-        // One that has opened is no failed start, however it ends.
+        // A room that has opened is no failed start, however it ends.
         let room = ann.ask("open", json!({})).await.expect("a room");
         let ready = |line: &Value| line["message"] == "room ready" && line["room"] == room;
         eventually("ready", || cluster.lines().iter().any(ready).then_some(())).await;

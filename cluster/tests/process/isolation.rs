@@ -1,4 +1,4 @@
-//! What a room can do to the others and to the lobby, whatever becomes of itself: nothing.
+//! Isolation: a faulty room harms neither the lobby nor other rooms.
 
 use cluster::testing::{Client, TestLobby, TestPlayer};
 use rustix::process::Signal;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::common::{start_game, start_game_with};
 
-/// Ann is in a room, Bob in another one, and a boss in the lobby hears how they end.
+/// Ann and Bob are in different rooms; a boss in the lobby is told how they end.
 struct Story {
     cluster: TestLobby,
     boss: TestPlayer,
@@ -26,7 +26,7 @@ impl Story {
         Story { cluster, boss, ann, anns, bobs, room }
     }
 
-    /// Ann's room ends, and she hears why; Bob's does not. The text for the operator.
+    /// Ann's room ends and Ann is told why; Bob's room runs on. Returns the text for the operator.
     async fn crashes(&mut self) -> String {
         let exited = json!({ "room": self.room, "how": "crashed", "winner": null });
         assert_eq!(self.boss.lobby().event("exited").await, exited);
@@ -46,7 +46,7 @@ impl Story {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_room_over_its_memory_limit_crashes_alone() {
-    // Taking it is work, and must not look as if the room hung.
+    // Allocating takes time and must not be mistaken for a hang.
     let flags = ["--room-memory", "128m", "--heartbeat-timeout", "60s"];
     let mut story = Story::begin(&flags).await;
     story.anns.emit("hog", json!({}));
@@ -123,7 +123,7 @@ async fn invalid_frames_on_its_channel_end_only_the_room_itself() {
 
 #[tokio::test]
 async fn a_room_that_does_not_read_its_channel_is_killed_when_its_queue_is_full() {
-    // So that it is not the missing sign of life that tells.
+    // A long timeout, so that the full queue is noticed before the missing heartbeats.
     let patient = ["--heartbeat-timeout", "60s"];
     for (times, bytes) in [(5_000, 10), (160, 60_000)] {
         let mut story = Story::begin(&patient).await;

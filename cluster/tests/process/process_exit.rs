@@ -1,5 +1,4 @@
-//! Rooms that die, hang, or never begin: their players are told, their seats are free, and nobody
-//! else notices.
+//! Rooms that die, hang or never open: players are told, seats are freed, and other rooms run on.
 
 use cluster::testing::{Client, TestLobby, TestPlayer};
 use rustix::process::{Signal, kill_process};
@@ -7,10 +6,10 @@ use serde_json::{Value, json};
 
 use crate::common::start_game;
 
-/// Notices a room that hangs within two seconds; a room that does not must never look as if it did.
+/// A hung room is noticed within two seconds; a room that is not hung must never count as one.
 const QUICK: [&str; 4] = ["--heartbeat", "200ms", "--heartbeat-timeout", "2s"];
 
-/// Ann is in a room; a boss in the lobby hears how it ends.
+/// Ann is in a room; a boss in the lobby is told how it ends.
 struct Story {
     cluster: TestLobby,
     boss: TestPlayer,
@@ -32,7 +31,7 @@ impl Story {
         kill_process(self.cluster.process_of(&self.room).await, signal).expect("it runs");
     }
 
-    /// The line is cut, she is back and told why, her seat and the room are gone, others can play.
+    /// Ann is disconnected, returns and is told why; seat and room are gone, and others can play.
     async fn ends(mut self, how: &str) {
         assert!(!self.client.end().await, "no room says that it dies");
         let returned = json!({ "room": self.room, "reason": { "code": how } });
@@ -76,7 +75,7 @@ async fn a_room_that_is_stopped_is_hung() {
 #[tokio::test]
 async fn a_busy_room_is_not_hung() {
     let mut story = Story::begin(&QUICK).await;
-    // Longer than the heartbeat's timeout, but no hook alone is.
+    // All hooks together take longer than the heartbeat timeout; no single hook does.
     (0..120).for_each(|_| story.client.emit("block", json!({ "ms": 30 })));
     assert_eq!(story.client.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
 }
@@ -87,7 +86,7 @@ async fn a_room_that_dies_harms_no_other() {
     let mut bob = story.cluster.player("Bob").await;
     let mut bobs = bob.enter("create", json!({})).await;
     story.client.emit("spin", json!({}));
-    // Both the lobby and the other room answer while this one hangs, and after it is gone.
+    // The lobby and the other room answer while this one hangs and after it is gone.
     assert_eq!(story.boss.ask("seat_of", json!({})).await, Ok(Value::Null));
     assert_eq!(bobs.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
     assert_eq!(story.boss.lobby().event("exited").await["room"], story.room);
@@ -103,7 +102,7 @@ async fn a_running_computation_does_not_delay_the_end_of_its_room() {
     assert_eq!(story.boss.lobby().event("exited").await, exited);
 }
 
-/// Ann asks for a room that opens like this: the refusal's code, and how the room ended.
+/// Ann asks for a room that opens like this. Returns the refusal's code and how the room ended.
 async fn opens(opening: &str, flags: &[&str]) -> (String, String) {
     let cluster = start_game(flags).await;
     let mut ann = cluster.player("Ann").await;
@@ -123,7 +122,7 @@ async fn a_request_for_a_room_that_never_becomes_ready_is_refused() {
 
 #[tokio::test]
 async fn a_request_for_a_room_that_hangs_in_on_open_is_refused() {
-    // So that it is the missing heartbeat that tells.
+    // A long ready timeout, so that the missing heartbeats are noticed first.
     let flags = [&QUICK[..], &["--ready-timeout", "20s"]].concat();
     let (code, how) = opens("spin", &flags).await;
     assert_eq!((&*code, &*how), ("room_gone", "hung"));
@@ -142,8 +141,8 @@ async fn a_request_for_a_room_that_refuses_to_open_gets_its_refusal() {
     let options = json!({ "opening": "refuse" });
     let answer = ann.lobby().ask_raw(json!(["create", { "options": options }])).await;
     assert_eq!(answer, json!({ "error": { "code": "no_mood", "message": "Not today." } }));
-    assert_eq!(ann.lobby().event("exited").await["how"], "was never ready");
-    // Where nobody waits for the answer, it is told.
+    assert_eq!(ann.lobby().event("exited").await["how"], "never ready");
+    // Without a request to answer, the refusal is sent as an event.
     ann.lobby().emit("create", json!({ "options": options }));
     let refused = json!({ "event": "create", "code": "no_mood", "message": "Not today." });
     assert_eq!(ann.lobby().event("refused").await, refused);

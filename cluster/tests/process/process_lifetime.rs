@@ -1,4 +1,4 @@
-//! Processes: none is left behind, whatever happens to the lobby or to a room. Looks into `/proc`.
+//! No process is left behind, whatever happens to the lobby or to a room. Reads `/proc`.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::common::{NO_RATE_LIMITS, builder, game, start_game, start_game_with};
 
-/// The processes that this one has started and not yet reaped.
+/// The child processes of this one that are not reaped.
 fn children(parent: Pid) -> Vec<Pid> {
     let pids = fs::read_dir("/proc").expect("proc").flatten();
     let pids = pids.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
@@ -74,7 +74,7 @@ async fn a_process_that_leaves_its_rooms_process_group_outlives_it_and_delays_no
     let mut boss = cluster.player("Boss").await;
     let mut anns = cluster.player("Ann").await.enter("create", json!({})).await;
     let away = pid(&anns.ask("fork_away", json!({})).await.expect("a process"));
-    // It still is in the group for a moment.
+    // It is still in the group for a moment.
     let alone = || {
         let group = rustix::process::getpgid(Some(away));
         group.is_ok_and(|group| group == away).then_some(())
@@ -87,7 +87,7 @@ async fn a_process_that_leaves_its_rooms_process_group_outlives_it_and_delays_no
     let before = pipes();
     anns.emit("finish", json!({ "winner": "Ann" }));
     assert_eq!(boss.lobby().event("exited").await["how"], "finished");
-    // Its stdout and its stderr, which the process still holds.
+    // Its stdout and stderr, which the process still holds.
     let closed = || (pipes() == before - 2).then_some(());
     eventually("the room's pipes are closed", closed).await;
     assert!(is_alive(away), "this is beyond the lobby's power");
@@ -239,7 +239,7 @@ async fn fifty_rooms_come_and_go_and_nothing_is_left_of_them() {
         boss.lobby().event("exited").await;
         ann.back().await;
         if n == 0 {
-            // What the first one needed once and for all does not count.
+            // Descriptors that are opened once and kept do not count.
             before = Some(settled().await);
         }
     }
@@ -267,7 +267,7 @@ async fn a_room_inherits_no_descriptors_of_the_lobby() {
     assert_eq!(sockets(forked), Vec::<String>::new(), "nor what it starts any of its own");
 }
 
-/// The sockets that a process holds, by the kernel's numbers.
+/// The inodes of a process's sockets.
 fn sockets(process: Pid) -> Vec<String> {
     let all = descriptors(process).into_iter();
     all.filter(|target| target.starts_with("socket:")).collect()
@@ -282,7 +282,7 @@ async fn new_rooms_are_of_the_lobbys_own_build_after_the_program_is_replaced() {
     let mut ann = cluster.player("Ann").await.enter("create", json!({})).await;
     let room = ann.event("joined").await["room"].take();
 
-    // As Cargo does: a new file in the place of the old one, here one that cannot run.
+    // As Cargo does: a new file replaces the old one. This one cannot run.
     fs::write(folder.path().join("new"), "another build").expect("our folder");
     fs::rename(folder.path().join("new"), &program).expect("our folder");
     let mut bob = cluster.player("Bob").await.enter("create", json!({})).await;

@@ -1,5 +1,4 @@
-//! Rooms that print without end, or say things to the lobby without end: they cost no more than
-//! they may.
+//! Rooms that print or send to the lobby endlessly are rate limited.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::common::{start_game, start_game_with};
 
-/// A room hangs while it prints; here it may.
+/// A room that prints endlessly sends no heartbeats; here that is no hang.
 const PATIENT: [&str; 2] = ["--heartbeat-timeout", "60s"];
 
 async fn room(cluster: &TestLobby, name: &str) -> (Value, Client) {
@@ -17,7 +16,7 @@ async fn room(cluster: &TestLobby, name: &str) -> (Value, Client) {
     (room, client)
 }
 
-/// The texts that a room has in the log.
+/// The lines of a room in the log.
 fn printed(cluster: &TestLobby, room: &Value) -> Vec<String> {
     let lines = cluster.lines().into_iter().filter(|line| line["room"] == *room);
     lines.filter_map(|line| Some(line["message"].as_str()?.to_owned())).collect()
@@ -29,8 +28,7 @@ fn skipped(text: &str) -> Option<usize> {
     count.parse().ok()
 }
 
-/// Waits until the log has said three times that lines are missing, and sees that it holds few of
-/// them.
+/// Waits for three reports of skipped lines, and checks that few lines were logged.
 async fn is_cut_short(cluster: &TestLobby, room: &Value, began: Instant) {
     let three_times = || {
         let texts = printed(cluster, room);
@@ -38,8 +36,8 @@ async fn is_cut_short(cluster: &TestLobby, room: &Value, began: Instant) {
     };
     let texts = eventually("lines are skipped", three_times).await;
     let bytes: usize = texts.iter().map(String::len).sum();
-    // Two streams, each with 2,000 at once and 200 in a second; a line counts once more for each
-    // 256 bytes.
+    // Two streams, each with a burst of 2,000 and 200 lines a second; each further 256 bytes of a
+    // line count as one more line.
     let seconds = began.elapsed().as_secs() as usize + 1;
     assert!(texts.len() < 5_000 + 400 * seconds, "{} lines in {seconds} s", texts.len());
     assert!(bytes < (5_000 + 400 * seconds) * 256, "{bytes} bytes in {seconds} s");
@@ -104,7 +102,7 @@ async fn a_room_that_sends_endlessly_is_throttled_and_not_hung() {
     boss.ask_until("flooded", json!({}), many(4_000)).await;
     let began = Instant::now();
     boss.ask_until("flooded", json!({}), many(6_000)).await;
-    // Each message comes with two frames of another kind: 6,000 of all kinds, at 2,000 in a second.
+    // Each message comes with two other frames: 6,000 in all, at 2,000 a second.
     assert!(began.elapsed() > Duration::from_secs(2), "{:?}", began.elapsed());
     assert_eq!(bobs.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
     let known = boss.ask("about", json!({ "room": room_1 })).await;

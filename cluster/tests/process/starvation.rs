@@ -1,5 +1,5 @@
-//! Pauses and busy machines: a timeout counts no time in which the one who measures it, or the one
-//! who is waited for, could not run. A room that can run and does nothing is found all the same.
+//! Pauses and busy machines: a timeout counts no time in which the process that measures it, or the
+//! one that it watches, could not run. A room that can run but does nothing is still found hung.
 #![cfg(target_os = "linux")]
 
 use std::{
@@ -13,13 +13,13 @@ use serde_json::{Value, json};
 
 use crate::common::start_game;
 
-/// Socket.IO counts pauses, and a ping may be on its way when one begins: its timeout is longer.
+/// Socket.IO does count pauses, so its ping timeout is longer.
 const FLAGS: [&str; 6] =
     ["--heartbeat", "300ms", "--heartbeat-timeout", "1s", "--ping-timeout", "20s"];
 /// Longer than any other timeout of these tests.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// A player who is in a room of their own.
+/// A player in a room of their own.
 struct InRoom {
     player: TestPlayer,
     client: Client,
@@ -40,18 +40,18 @@ impl InRoom {
     }
 }
 
-/// Stops these processes for so long.
+/// Stops these processes for this long.
 async fn pause(processes: &[Pid], time: Duration) {
     let all =
         |signal| processes.iter().for_each(|pid| kill_process(*pid, signal).expect("it runs"));
     all(Signal::STOP);
-    // Nothing can be waited for: the pause itself is what is tested.
+    // A fixed sleep: the pause itself is under test.
     tokio::time::sleep(time).await;
     all(Signal::CONT);
 }
 
-/// Stops a room for good, and waits until it is found hung: by then all rooms have been given the
-/// same time.
+/// Stops a room for good and waits until it is found hung: by then all other rooms would have been,
+/// too.
 async fn is_found_hung(cluster: &TestLobby, hangs: &mut InRoom) {
     cluster.signal_room(&hangs.room, Signal::STOP).await;
     hangs.player.back().await;
@@ -137,10 +137,10 @@ async fn a_starved_room_is_not_hung_and_an_idle_one_is() {
     let mut rooms = rooms(&cluster, &["Ann", "Bob", "Cid", "Dan"]).await;
     let mut eve = InRoom::new(&cluster, "Eve").await;
     for in_room in &rooms {
-        // All that they get of a processor they use.
+        // They use all the processor time that they get.
         in_room.client.emit("tick_rate", json!({ "hz": 1000 }));
         let process = cluster.process_of(&in_room.room).await;
-        // It runs when nobody else wants to.
+        // The room runs only when the processor is idle.
         let pid = process.as_raw_nonzero().to_string();
         let idle = Command::new("chrt").args(["-i", "-p", "0", &pid]).status();
         assert!(idle.expect("chrt, of util-linux").success());

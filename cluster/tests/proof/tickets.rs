@@ -1,4 +1,4 @@
-//! One ticket, ten thousand who want it; and guesses, one after the other.
+//! Ten thousand simultaneous uses of one ticket; and thousands of guessed tickets.
 
 use cluster::testing::{Client, is_alive, soon};
 use futures_util::{SinkExt as _, StreamExt as _, future::join_all};
@@ -27,7 +27,7 @@ async fn one_of_ten_thousand_simultaneous_uses_of_a_ticket_is_accepted() {
         ("--connect-timeout", "10m"),
         ("--ticket-ttl", "10m"),
         ("--heartbeat-timeout", "1m"),
-        // Nobody is to be taken for dead while ten thousand speak at once.
+        // No connection may time out while ten thousand send at once.
         ("--ping-timeout", "10m"),
     ];
     let cluster = start_game(&flags.map(|(flag, value)| [flag, value]).concat()).await;
@@ -56,7 +56,7 @@ async fn one_of_ten_thousand_simultaneous_uses_of_a_ticket_is_accepted() {
     }
     assert_eq!(admitted.len(), 1, "of {USES}");
     assert!(is_alive(process));
-    // The room goes on, with one player in it, and takes others.
+    // The room runs on with one player, and accepts others.
     let about = json!({ "room": seat["room"] });
     assert_eq!(ann.ask("about", about.clone()).await.expect("a room")["players"], 1);
     let mut bobs = cluster.player("Bob").await.enter("join", about).await;
@@ -69,7 +69,7 @@ async fn one_of_ten_thousand_simultaneous_uses_of_a_ticket_is_accepted() {
 type Stream =
     tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
 
-/// A room that is busy is not waited for: until it takes the connection.
+/// A busy room refuses connections: retries until it accepts.
 async fn open(url: &str) -> Stream {
     loop {
         match connect_async(url).await {
@@ -80,7 +80,7 @@ async fn open(url: &str) -> Stream {
     }
 }
 
-/// Waits for the word, answering pings, and shows the ticket; the connection, and what it was told.
+/// Presents the ticket when all connections are ready. Returns the connection and the answer.
 async fn show(
     mut stream: Stream,
     packet: String,

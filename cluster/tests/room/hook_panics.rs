@@ -1,4 +1,4 @@
-//! A panic in a hook of a room: it ends the room in order, or only the hook, by setting.
+//! A panic in a hook of a room ends the room gracefully or only the hook, by setting.
 
 use cluster::testing::{Client, TestLobby, TestPlayer, eventually};
 use rustix::process::Signal;
@@ -26,14 +26,14 @@ const HOOKS: [&str; 16] = [
     "later",
 ];
 
-/// A room in which Ann is and a hook panics because of Eve.
+/// Ann is in a room in which a hook panics because of Eve.
 struct Story {
     cluster: TestLobby,
     boss: TestPlayer,
     ann: TestPlayer,
     anns: Client,
     eve: TestPlayer,
-    /// She stays until somebody has seen what comes of it.
+    /// Kept open until the outcome is checked.
     eves: Option<Client>,
     room: Value,
 }
@@ -49,7 +49,7 @@ impl Story {
         Story { cluster, boss, ann, anns, eve, eves: None, room }
     }
 
-    /// Does what calls the hook. What Eve was answered, if she waits for it.
+    /// Causes a call of the hook. Returns the answer to Eve, if there is one.
     async fn provoke(&mut self, hook: &str) -> Option<Value> {
         let room = json!({ "room": self.room });
         match hook {
@@ -83,7 +83,7 @@ impl Story {
             "on_reconnect" => {
                 drop(eves);
                 self.anns.event("player_dropped").await;
-                // On arrival she is sent back by herself.
+                // The lobby reroutes Ann on arrival.
                 self.eve.back().await;
                 let reroute = self.eve.rerouted().await;
                 eves = self.eve.take(&reroute).await;
@@ -96,7 +96,7 @@ impl Story {
     }
 }
 
-/// What the log calls the hook.
+/// The hook's name in the log.
 fn in_the_log(hook: &str) -> &str {
     if matches!(hook, "compute" | "spawn" | "future") { "spawn or compute" } else { hook }
 }

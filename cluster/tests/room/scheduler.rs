@@ -1,4 +1,4 @@
-//! What hooks give away, and time: computations, timers, ticks, empty rooms.
+//! Computations, timers, ticks and the empty timeout.
 
 use cluster::testing::{Client, TestLobby};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ async fn room(cluster: &TestLobby) -> Client {
     room
 }
 
-/// How a computation ended: its result, and why it has none.
+/// Waits for the end of a computation. Returns its result and its error.
 async fn over(room: &mut Client) -> (Value, Value) {
     let mut over = room.event("over").await;
     (over["sum"].take(), over["why"].take())
@@ -21,7 +21,7 @@ async fn over(room: &mut Client) -> (Value, Value) {
 async fn a_computation_reports_in_order_and_before_its_result() {
     let cluster = start_game(&[]).await;
     let mut room = room(&cluster).await;
-    // More than may wait for the hooks.
+    // More than fit into the queue of the room.
     room.ask("parts", json!({ "n": 1000 })).await.expect("given away");
     for n in 1..=1000 {
         assert_eq!(room.event("part").await, json!({ "n": n }));
@@ -40,7 +40,7 @@ async fn a_cancelled_computation_reports_its_cancellation_last() {
     }
     room.ask("cancel_compute", json!({})).await.expect("cancelled");
     assert_eq!(over(&mut room).await, (Value::Null, json!("the computation was cancelled")));
-    // Those that were on their way when it was cancelled; none comes after its end.
+    // Reports that were under way when it was cancelled; none follows its end.
     while room.unheard().contains(&"part") {
         room.event("part").await;
     }
@@ -54,7 +54,7 @@ async fn computations_take_turns_on_the_processors_and_the_room_stays_responsive
     let processors = std::thread::available_parallelism().map_or(1, |count| count.get());
     let cluster = start_game(&["--heartbeat", "200ms", "--heartbeat-timeout", "2s"]).await;
     let mut room = room(&cluster).await;
-    // Longer than a room may be silent, on all processors, and as many that wait for one.
+    // Longer than the heartbeat timeout, on all processors, and as many queued.
     room.ask("busy", json!({ "jobs": processors, "ms": 3000 })).await.expect("given away");
     room.ask("busy", json!({ "jobs": processors, "ms": 0 })).await.expect("given away");
     room.ask("endless", json!({})).await.expect("given away");
@@ -75,7 +75,7 @@ async fn a_queued_computation_can_be_cancelled() {
     let mut room = room(&cluster).await;
     room.ask("busy", json!({ "jobs": processors, "ms": 60_000 })).await.expect("given away");
     room.ask("endless", json!({})).await.expect("given away");
-    // All of them are, but those that compute do not look.
+    // All are cancelled, but those that compute do not check.
     room.ask("cancel_compute", json!({})).await.expect("cancelled");
     assert_eq!(over(&mut room).await, (Value::Null, json!("the computation was cancelled")));
     assert!(!room.unheard().contains(&"part"), "it has not begun");
@@ -95,7 +95,7 @@ async fn an_interval_timer_repeats_until_it_is_cancelled() {
     while room.unheard().contains(&"echoed") {
         room.event("echoed").await;
     }
-    // Longer than the period, by another timer.
+    // Another timer, longer than the period.
     room.ask("after", json!({ "n": 99, "ms": 100 })).await.expect("a timer");
     assert_eq!(room.event("echoed").await, json!({ "n": 99 }));
 }
@@ -108,7 +108,7 @@ async fn the_tick_rate_changes_while_the_room_runs() {
         room.ask("tick_rate", json!({ "hz": hz })).await.expect("a rate");
         while room.event("ticked").await["hz"] != hz {}
     }
-    // From once an hour, so to speak, to often: it does not wait for the old period.
+    // A higher tick rate takes effect before the old period is over.
     room.ask("tick_rate", json!({ "hz": 0 })).await.expect("none");
     while room.unheard().contains(&"ticked") {
         room.event("ticked").await;

@@ -1,10 +1,9 @@
-//! `TestRoom` and the real thing agree: the same script, played in the test room and then with a
-//! lobby, a room's process and connections, leads to the same events for each player, the same
-//! answers, the same messages to the lobby in the same order, and the same end.
+//! `TestRoom` and a real room agree: the same script, run in the test room and then with a lobby, a
+//! room's process and connections, leads to the same events for each player, the same answers, the
+//! same messages to the lobby in the same order, and the same end.
 //!
-//! A script is a list of steps. Each step ends when all that follows from it has happened, so that
-//! what is unordered between two connections cannot differ. `PROPTEST_CASES` sets how many scripts
-//! are played.
+//! A script is a list of steps. Each step ends when all its effects have happened, as the order
+//! between two connections is undefined. `PROPTEST_CASES` sets how many scripts are run.
 
 use std::{cell::RefCell, time::Duration};
 
@@ -27,16 +26,16 @@ const PLAYERS: [&str; 3] = ["ANN", "BOB", "EVE"];
 /// Stands for the id of another room, and for one that does not exist.
 const OTHER: &str = "OTHER";
 const NOWHERE: &str = "NOWHERE";
-/// A short time in milliseconds, and one that never ends within a script.
+/// A short time in milliseconds, and one that is longer than any script.
 const SHORT: u64 = 30;
 const LONG: u64 = 3_600_000;
-/// On the test room, enough for all short times that follow from one another in a step.
+/// In the test room, enough for all short timers of a step, one after the other.
 const STEP: Duration = Duration::from_millis(200);
-/// As the real rooms have it, with `--stop-timeout`.
+/// The drain deadline of the real rooms, set with `--stop-timeout`.
 const DRAIN: Duration = Duration::from_secs(60);
-/// After so long what was expected does not come any more.
+/// How long to wait for an expected event.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Stands for an answer that does not come, or was not asked for.
+/// Stands for an answer that does not come or was not requested.
 const NO_ANSWER: &str = "no answer";
 /// A larger message ends the connection.
 const MAX_FRAME: usize = 256 * 1024;
@@ -54,26 +53,26 @@ struct Script {
 enum Step {
     Join(usize),
     Reserve(usize),
-    /// The next ones are by one of those who are here.
+    /// The following steps are by a player who is in the room.
     Do(usize, Vec<Act>, How),
     Pick(usize, Option<u8>),
-    /// A text of so many bytes.
+    /// A text of this many bytes.
     Text(usize, usize),
     Bytes(usize, usize),
-    /// A name and data that are no request.
+    /// An invalid request.
     Wrong(usize, &'static str, Value),
     Drop(usize),
-    /// Whether they are here or not.
+    /// The following steps are by a player who may be absent.
     Leave(usize),
     Tell(Option<Vec<Act>>),
     Kick(usize),
     Drain,
 }
 
-/// What came of a step.
+/// The outcome of a step.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Seen {
-    /// `no answer`: the connection has ended, or it was not asked for.
+    /// `no answer`: the connection has ended, or none was requested.
     answer: Value,
     events: [Vec<Value>; 3],
     lobby: Vec<Value>,
@@ -142,7 +141,8 @@ fn a_room_that_closes_while_it_opens_is_over_on_both() {
     assert_eq!(seen.len(), 1, "nobody could join");
 }
 
-/// Plays one script in the test room and for real; what came of each step, on both.
+/// Runs one script in the test room and in a real room. Returns the outcome of each step, equal in
+/// both.
 fn both(script: &Script) -> Vec<Seen> {
     let played = in_the_test_room(script, RoomPanic::EndRoom);
     let runtime = Runtime::new().expect("a runtime");
@@ -177,7 +177,7 @@ fn agree(panic: RoomPanic, flag: &str) {
 
 // --- the test room ---
 
-/// What was done, after the room's opening, and what came of it.
+/// The steps that were done after the room was opened, and their outcomes.
 type Played = Vec<(Option<Step>, Seen)>;
 
 fn in_the_test_room(script: &Script, panic: RoomPanic) -> Played {
@@ -209,7 +209,7 @@ fn in_the_test_room(script: &Script, panic: RoomPanic) -> Played {
     played
 }
 
-/// Lets all happen that follows, and looks.
+/// Lets all effects happen, then collects the outcome.
 fn see(test: &mut TestRoom<Scripted>, answer: Value) -> Seen {
     loop {
         test.settle();
@@ -221,7 +221,7 @@ fn see(test: &mut TestRoom<Scripted>, answer: Value) -> Seen {
             }
         }
         test.advance(STEP);
-        // Timers may have given away more.
+        // Timers may have spawned more.
         if !test.settle_one() {
             break;
         }
@@ -244,7 +244,7 @@ fn see(test: &mut TestRoom<Scripted>, answer: Value) -> Seen {
 }
 
 impl Step {
-    /// The same by one of those who are here, if it is for those alone and there is any.
+    /// Replaces the player by one who is in the room, if the step needs that and there is one.
     fn by_one_of(&self, here: [bool; 3]) -> Step {
         let all: Vec<usize> = (0..PLAYERS.len()).filter(|at| here[*at]).collect();
         let mut step = self.clone();
@@ -256,7 +256,7 @@ impl Step {
         step
     }
 
-    /// The player without whose connection this is nothing.
+    /// The player whose connection the step needs.
     fn must_be_here(&mut self) -> Option<&mut usize> {
         match self {
             Step::Do(at, ..)
@@ -323,7 +323,7 @@ impl Step {
     }
 }
 
-/// An event without what cannot be the same: ids of rooms, tickets.
+/// An event without what differs in each run: room ids, tickets.
 fn normal(mut event: Value, this: &str) -> Value {
     let named = event[0] == "joined" || event[0] == "reroute";
     if let (true, Value::Object(data)) = (named, &mut event[1]) {
@@ -337,9 +337,9 @@ fn normal(mut event: Value, this: &str) -> Value {
     event
 }
 
-// --- The real thing ---
+// --- the real room ---
 
-/// A lobby, another room, and whoever opens rooms.
+/// A lobby, another room, and the player who opens rooms.
 struct Real {
     cluster: TestLobby,
     boss: Client,
@@ -348,10 +348,10 @@ struct Real {
     marks: u64,
 }
 
-/// One script that is being played.
+/// The script that is being run.
 struct Play<'a> {
     real: &'a mut Real,
-    /// Behind each player's id, so that no two scripts have the same players.
+    /// Appended to each player's id, so that no two scripts have the same players.
     suffix: String,
     room: String,
     players: Vec<TestPlayer>,
@@ -425,8 +425,8 @@ impl Play<'_> {
                 self.players[*at].back().await;
                 let mut answer = self.players[*at].lobby().ask_raw(json!(["join", room])).await;
                 if expected.answer == NO_ANSWER {
-                    // The room ends while it decides. There is no seat, whatever the lobby has
-                    // heard by now.
+                    // The room ends while it decides. There is no seat, whatever the lobby knows by
+                    // now.
                     answer = json!(NO_ANSWER);
                 } else if answer.get("ok").is_some() {
                     answer = json!({ "ok": "ok" });
@@ -485,7 +485,7 @@ impl Play<'_> {
         answer.unwrap_or(json!(NO_ANSWER))
     }
 
-    /// A player takes a seat. If they are here already, that was in another window.
+    /// A player takes a seat. If they are in the room already, this is a second window.
     async fn take(&mut self, at: usize, reroute: &Value) {
         let new = Client::redeem(reroute).await;
         if let Some(mut old) = self.lines[at].take() {
@@ -499,7 +499,7 @@ impl Play<'_> {
         self.real.boss.ask(event, data).await.expect("the room is there");
     }
 
-    /// Waits until the lobby knows it: players who are there are sent to rooms from there.
+    /// Waits until the lobby has noticed it: a player who is in the lobby is rerouted from there.
     async fn leave_lobby(&mut self, at: usize) {
         self.players[at].lobby.take().expect("in the lobby").leave().await;
         let asked = json!({ "player": self.players[at].you["id"] });
@@ -518,7 +518,7 @@ impl Play<'_> {
         }
     }
 
-    /// Waits until all has happened that is expected, and until nothing can happen any more.
+    /// Waits until all expected effects have happened, and until none can follow.
     async fn see(&mut self, expected: &Seen) {
         let all = async {
             while self.seen.exit.is_none()
@@ -562,7 +562,7 @@ impl Play<'_> {
         }
     }
 
-    /// The next that this room says to the lobby, or its end.
+    /// The next message of this room to the lobby, or its end.
     async fn hear(&mut self) -> Option<Value> {
         let (event, mut data) = self.real.boss.either("said", "exited").await;
         if data["room"] != self.room.as_str() {
@@ -578,7 +578,7 @@ impl Play<'_> {
     }
 }
 
-/// A script names players and rooms without knowing their ids.
+/// Replaces the names of players and rooms in a script by their ids.
 fn named(value: Value, suffix: &str, other: &str) -> Value {
     let mut text = value.to_string();
     for name in PLAYERS {
@@ -596,13 +596,13 @@ fn unnamed(value: Value, suffix: &str) -> Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
-// --- Scripts ---
+// --- scripts ---
 
 fn script() -> impl Strategy<Value = Script> {
     let plans = prop_oneof![1 => Just(None), 3 => vec(plan(), 0..4).prop_map(Some)];
     (2..=3_usize, plans, vec(step(), 1..15), value()).prop_map(
         |(seats, plans, mut steps, outcome)| {
-            // Most of what can happen needs somebody in the room.
+            // Most steps need a player in the room.
             steps.insert(0, Step::Join(0));
             Script { seats, plans, steps, outcome }
         },
@@ -639,7 +639,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// At most one thing that comes later, or its order would be chance.
+/// At most one delayed action, as the order of two is undefined.
 fn request() -> impl Strategy<Value = Step> {
     let how = prop_oneof![
         4 => Just(How::Done),
@@ -651,7 +651,7 @@ fn request() -> impl Strategy<Value = Step> {
     ];
     let at = || 0..PLAYERS.len();
     let at_once = (at(), vec(act(), 0..4), how).prop_map(|(at, acts, how)| Step::Do(at, acts, how));
-    // A player who leaves and returns meanwhile might find the empty room closed.
+    // Players who come and go meanwhile might end an empty room first.
     let later = (at(), vec(calm(), 0..3), later()).prop_map(|(at, mut acts, later)| {
         acts.push(later);
         Step::Do(at, acts, How::Done)
@@ -690,7 +690,7 @@ fn plan() -> impl Strategy<Value = Plan> {
         "compute",
     ];
     (select(hooks.to_vec()), vec(act(), 1..3)).prop_map(|(hook, acts)| {
-        // Elsewhere there is no setting yet for what a panic does.
+        // In `on_open` the setting for panics does not apply yet.
         let calm = hook == "on_open";
         let is_fine = |act: &Act| !(calm && matches!(act, Act::Panic));
         Plan { hook: hook.to_owned(), acts: acts.into_iter().filter(is_fine).collect() }
@@ -705,7 +705,7 @@ fn value() -> impl Strategy<Value = Value> {
     select(vec![Value::Null, json!(7), json!("text"), json!({}), json!([null]), json!(false)])
 }
 
-/// What changes nothing of who is in the room, or whether it goes on.
+/// Actions that change neither who is in the room nor whether it goes on.
 fn calm() -> BoxedStrategy<Act> {
     prop_oneof![
         3 => value().prop_map(Act::Broadcast),

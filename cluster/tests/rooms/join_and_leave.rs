@@ -1,5 +1,4 @@
-//! Every join has exactly one leave, whatever ends it: what a room says of it, and what the lobby
-//! does.
+//! Every join has exactly one leave, in the hooks of the room and of the lobby.
 
 use cluster::testing::{Client, TestLobby, eventually, soon};
 use rustix::process::Signal;
@@ -7,14 +6,14 @@ use serde_json::{Value, json};
 
 use crate::common::{NO_RATE_LIMITS, start_game};
 
-/// The lines that a room's hooks wrote, in order: `on_join NAME`, `on_leave NAME REASON`.
+/// The lines that a room's hooks have logged, in order: `on_join NAME`, `on_leave NAME REASON`.
 fn told(cluster: &TestLobby, room: &Value) -> Vec<String> {
     let lines = cluster.lines().into_iter().filter(|line| line["room"] == *room);
     let texts = lines.filter_map(|line| Some(line["message"].as_str()?.to_owned()));
     texts.filter(|text| text.starts_with("on_join ") || text.starts_with("on_leave ")).collect()
 }
 
-/// Waits until the room is gone and its last words are in the log.
+/// Waits until the room is gone and its last lines are logged.
 async fn disposed(cluster: &TestLobby, room: &Value) {
     let last = |line: &Value| line["room"] == *room && line["message"] == "on_dispose";
     eventually("the last hook", || cluster.lines().iter().any(last).then_some(())).await;
@@ -52,7 +51,7 @@ async fn every_join_has_exactly_one_leave_however_it_ends() {
         let out = json!({ "player": guest.you["id"], "reason": "out" });
         let seat = guest.seat("join", json!({ "room": room })).await;
         if name == "expired" {
-            // The player never comes: no join, and no leave.
+            // The player never joins: no join, and no leave.
             let about = json!({ "room": room });
             boss.ask_until("about", about.clone(), |room| room["players"] == 1).await;
             continue;
@@ -66,7 +65,7 @@ async fn every_join_has_exactly_one_leave_however_it_ends() {
                 drop(client);
                 guest.back().await;
                 let reroute = guest.rerouted().await;
-                // If the grace is over by now, there is nothing to return to.
+                // After the grace period there is no seat to return to.
                 guest.take(&reroute).await.leave().await;
             }
             "kicked by the room" => drop(stays.ask("kick", out).await.expect("it may")),
@@ -84,7 +83,7 @@ async fn every_join_has_exactly_one_leave_however_it_ends() {
             }
             "elsewhere" => {
                 guest.back().await;
-                // First rerouted back to the room; then asks for another one.
+                // The lobby reroutes the player back first; they ask for another room.
                 guest.rerouted().await;
                 guest.enter("join", moved.clone()).await.event("joined").await;
                 assert_eq!(client.event("refused").await["code"], "replaced");
@@ -148,7 +147,7 @@ async fn closed_and_killed_rooms_free_all_their_seats() {
             let asked = json!({ "player": player.you["id"] });
             assert_eq!(boss.ask("seat_of", asked).await, Ok(Value::Null));
         }
-        // Players who had been rerouted there are told the reason.
+        // A player who was rerouted there is told why they are back.
         for player in [&mut here, &mut away] {
             let returned = player.back().await["returned"].take();
             assert_eq!((&returned["room"], &returned["reason"]["code"]), (&room, &json!(how)));
@@ -169,7 +168,8 @@ async fn every_lobby_hook_is_called_once_per_event() {
     let mut boss = cluster.player("Boss").await;
     let mut ann = cluster.player("Ann").await;
     let anns = ann.enter("create", json!({})).await;
-    eventually("she has left", || (cluster.count("left the lobby") == 1).then_some(())).await;
+    eventually("the player has left", || (cluster.count("left the lobby") == 1).then_some(()))
+        .await;
     anns.leave().await;
     ann.back().await;
     ann.lobby.take().expect("in the lobby").leave().await;

@@ -1,4 +1,4 @@
-//! Players who go together: all of them get seats, or none.
+//! Parties: either all members get seats or none does.
 
 use cluster::testing::{TestLobby, TestPlayer};
 use futures_util::future::join_all;
@@ -11,7 +11,7 @@ async fn players(cluster: &TestLobby, count: usize) -> Vec<TestPlayer> {
     join_all((0..count).map(async |n| cluster.player(&format!("P{n}")).await)).await
 }
 
-/// What the first of them asks, to go there with the others.
+/// The first member's request to join with the others.
 fn together(room: &Value, party: &[TestPlayer]) -> Value {
     let others: Vec<_> = party[1..].iter().map(|player| &player.you).collect();
     json!({ "room": room, "with": others })
@@ -40,7 +40,7 @@ async fn a_party_larger_than_the_free_seats_gets_none() {
     let asked = together(&room, &party);
     assert_eq!(party[0].ask("together", asked).await, Err("room_full".into()));
     assert_eq!(party[0].ask("about", json!({ "room": room })).await.unwrap()["players"], 1);
-    // One who sits there already needs no other seat.
+    // A player who is in the room already needs no second seat.
     let asked = json!({ "room": room, "with": [party[1].you, party[2].you] });
     sitting.ask("together", asked).await.expect("three more seats");
     for player in &mut party[1..3] {
@@ -64,7 +64,7 @@ async fn if_a_room_refuses_one_member_the_whole_party_stays_and_is_told_why() {
         assert_eq!(player.ask("seat_of", json!({})).await, Ok(Value::Null));
         assert!(!player.lobby().unheard().contains(&"reroute"));
     }
-    // She has been answered; who was sent without asking is told.
+    // The requester was answered; players who did not ask are told by an event.
     assert!(!party[0].lobby().unheard().contains(&"refused"));
     let all: Vec<_> = party.iter().map(|player| player.you.clone()).collect();
     party[0].ask("send_there", json!({ "players": all, "room": room })).await.expect("tried");
@@ -94,7 +94,7 @@ async fn a_party_has_32_players_at_most() {
     let cluster = start_game(&[]).await;
     let mut ann = cluster.player("Ann").await;
     let room = ann.ask("open", json!({ "capacity": 100 })).await.expect("a room");
-    // The longest names: as many as these fit into one frame.
+    // The longest names: 32 of them still fit into one frame.
     let name = "\u{10ffff}".repeat(24);
     let guest = |n: usize| json!({ "id": format!("{n:032}"), "name": name });
     let party = |count| json!({ "room": room, "with": (1..count).map(guest).collect::<Vec<_>>() });
@@ -142,13 +142,13 @@ async fn a_party_member_who_leaves_the_lobby_misses_only_the_reroute() {
     party[0].lobby().emit("together", asked);
     party[0].ask("list", json!({})).await.expect("the lobby has heard it");
     party[1].lobby.take().expect("in the lobby").leave().await;
-    // The one who asked is gone as well; nobody waits for the answer any more.
+    // The requester is gone as well: there is no request to answer.
     party[0].lobby.take().expect("in the lobby").leave().await;
     cluster.signal_room(&room, Signal::CONT).await;
     let reroute = party[2].rerouted().await;
     let mut stays = party[2].take(&reroute).await;
     stays.event("joined").await;
-    // The others' seats expire, and are free again.
+    // The others' seats expire and are free again.
     let mut boss = cluster.player("Boss").await;
     boss.ask("watch_rooms", json!({})).await.expect("anyone may watch");
     while boss.lobby().event("rooms").await[0]["players"] != 1 {}
@@ -164,7 +164,7 @@ async fn a_party_member_is_told_of_a_refusal_after_the_requester_asks_again() {
     let never = json!({ "options": { "opening": "never" } });
     let room = ann.ask("open", never).await.expect("a room");
     ann.lobby().emit("together", json!({ "room": room, "with": [bob.you] }));
-    // From now on she waits for herself, and Bob for what she has asked first.
+    // From now on Ann waits for the second request, and Bob still for the first.
     assert_eq!(ann.ask("join", json!({ "room": room })).await, Err("no_room".into()));
     assert_eq!(bob.lobby().event("refused").await["code"], "no_room");
 }

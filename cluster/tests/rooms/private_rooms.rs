@@ -1,11 +1,11 @@
-//! Rooms that belong to somebody, and private ones, which are found by their code alone.
+//! Hosted rooms, and private rooms, which can be joined only by their code.
 
 use cluster::testing::{Client, TestPlayer};
 use serde_json::{Value, json};
 
 use crate::common::start_game;
 
-/// Opens a private room; its id and its code.
+/// Opens a private room. Returns its id and its code.
 async fn open_private(host: &mut TestPlayer) -> (Value, String) {
     let new = json!({ "private": true, "hosted": true });
     let room = host.ask("open", new).await.expect("a room");
@@ -29,7 +29,7 @@ async fn a_private_room_is_joined_by_its_code() {
     assert_eq!(
         (&joined["room"], &joined["code"]),
         (&room, &json!(code)),
-        "the host can pass the code on"
+        "players can share the code"
     );
 }
 
@@ -46,7 +46,7 @@ async fn a_private_room_is_hidden_without_its_code() {
     for guess in ["", "BCDFGH", "🦀", &code[..5], &format!("{code}B")] {
         assert_eq!(bob.ask("join_by_code", json!({ "code": guess })).await, missing(), "{guess}");
     }
-    // A public room that comes later is shown, and the private one still is not.
+    // A later public room is listed; the private one still is not.
     let public = ann.ask("open", json!({})).await.expect("a room");
     let rooms = loop {
         let rooms = bob.lobby().event("rooms").await;
@@ -78,8 +78,8 @@ async fn the_room_limit_of_a_player_does_not_affect_others() {
     open_private(&mut ann).await;
     assert_eq!(ann.ask("open", hosted.clone()).await, Err("too_many_rooms".into()));
     ann.ask("open", json!({})).await.expect("one that belongs to nobody");
-    bob.ask("open", hosted.clone()).await.expect("the first");
-    ann.ask("close", json!({ "room": first })).await.expect("her room");
+    bob.ask("open", hosted.clone()).await.expect("the first of this player");
+    ann.ask("close", json!({ "room": first })).await.expect("their room");
     ann.lobby().event("exited").await;
     ann.ask("open", hosted).await.expect("there is a place again");
 }
@@ -114,12 +114,12 @@ async fn the_best_room_is_joined_or_a_new_one_opened() {
     let empty = players[0].ask("open", chess.clone()).await.expect("a room");
     let full = players[0].ask("open", chess.clone()).await.expect("a room");
     players[0].seat("join", json!({ "room": full })).await;
-    // Where somebody is already; the others fit in; one more does not.
+    // The room that already has a player; it holds the others, and not one more.
     for player in &mut players[1..3] {
         assert_eq!(player.ask("best", chess.clone()).await.expect("a room")["room"], full);
     }
     assert_eq!(players[3].ask("best", chess.clone()).await.expect("a room")["room"], empty);
-    assert_eq!(players[0].ask("best", chess).await.expect("a room")["room"], full, "she stays");
+    assert_eq!(players[0].ask("best", chess).await.expect("a room")["room"], full, "they stay");
     let go = json!({ "capacity": 2, "options": { "title": "go" } });
     let new = cluster.player("Eve").await.ask("best", go).await.expect("a room")["room"].take();
     assert!(new != full && new != empty);

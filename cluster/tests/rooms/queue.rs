@@ -1,5 +1,5 @@
-//! The queue that fills rooms (`src/queue.rs`), with two kinds of games: for a duel two wait
-//! however long it takes; of a crowd of four, two may go when they have waited long enough.
+//! The queue (`queue.rs`) with two kinds of games: a duel always needs two players; of a crowd of
+//! four, two may play after a while.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ async fn players<const N: usize>(cluster: &TestLobby) -> [TestPlayer; N] {
     players.try_into().ok().expect("so many")
 }
 
-/// Follows the reroute; the room, and its title.
+/// Follows the reroute. Returns the room and its title.
 async fn seated(player: &mut TestPlayer) -> (Value, Value) {
     let room = player.rerouted().await["room"].take();
     let rooms = player.ask("list", json!({})).await.expect("the rooms");
@@ -60,7 +60,7 @@ async fn after_a_while_a_smaller_group_is_matched_but_never_one_player() {
     assert_eq!((place(&mut ann).await, place(&mut bob).await), ((1, 2), (2, 2)));
     let (room, title) = seated(&mut ann).await;
     assert_eq!((&seated(&mut bob).await.0, &title), (&room, &json!("Crowd of 2")));
-    // One player alone keeps waiting; the next one completes the pair.
+    // One player alone keeps waiting, and a second one is enough.
     queue(&mut cid, "crowd").await;
     assert_eq!(place(&mut cid).await, (1, 1));
     let patience = tokio::time::timeout(Duration::from_millis(600), cid.rerouted()).await;
@@ -97,7 +97,7 @@ async fn leaving_the_queue_or_the_lobby_ends_the_wait() {
     queue(&mut bob, "duel").await;
     assert_eq!(place(&mut bob).await, (1, 1));
     drop(bob.lobby.take());
-    eventually("she is gone", || (cluster.count("left the lobby") == 1).then_some(())).await;
+    eventually("they are gone", || (cluster.count("left the lobby") == 1).then_some(())).await;
     queue(&mut cid, "duel").await;
     assert_eq!(place(&mut cid).await, (1, 1));
     queue(&mut dan, "duel").await;
@@ -129,10 +129,10 @@ async fn the_queue_survives_while_no_room_can_be_opened() {
     for player in [&mut ann, &mut bob, &mut cid, &mut dan] {
         queue(player, "duel").await;
     }
-    let tries = "the queue cannot open a room";
-    // Each new one is a reason to try, and then there are two more tries.
+    let tries = "cannot open a room for the queue; trying again";
+    // Each new player causes an attempt, and two more follow.
     eventually("tries", || (cluster.count(tries) >= 3 + 2).then_some(())).await;
-    // Told when it changed, and not with each try: there were one, two, three, four of them.
+    // Sent when it changed and not at each attempt: one, two, three, four players.
     for (n, waiting) in (1..=4).enumerate() {
         assert_eq!(place(&mut ann).await, (1, waiting), "{n}");
     }

@@ -1,4 +1,4 @@
-//! The way into a room: seats, tickets, and who is refused.
+//! Joining a room: seats, tickets, refusals.
 
 use std::collections::HashSet;
 
@@ -119,15 +119,12 @@ async fn a_player_who_joins_another_room_leaves_the_first() {
     let first = bobs.event("joined").await["room"].take();
     let mut before = ann.enter("join", json!({ "room": first })).await;
     ann.back().await;
-    // The lobby sends her back to where she has a seat; she wants to go elsewhere.
+    // The lobby reroutes the player to their seat; they ask for another room.
     ann.rerouted().await;
     let mut after = ann.enter("create", json!({})).await;
     assert_ne!(after.event("joined").await["room"], first);
-    assert_eq!(before.event("refused").await["code"], "replaced", "she is elsewhere now");
-    assert_eq!(
-        bobs.event("player_left").await,
-        json!({ "player": ann.you, "reason": { "code": "moved" } })
-    );
+    assert_eq!(before.event("refused").await["code"], "replaced", "they are in another room now");
+    assert_eq!(bobs.event("player_left").await, json!({ "player": ann.you, "reason": "moved" }));
 }
 
 #[tokio::test]
@@ -144,7 +141,7 @@ async fn a_ticket_is_valid_for_one_connection_to_one_room() {
     let mut client = Client::redeem(&seat).await.expect("a good ticket");
     client.event("joined").await;
     assert_eq!(Client::redeem(&seat).await.err().as_deref(), Some("bad_ticket"), "used");
-    assert_eq!(client.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)), "still there");
+    assert_eq!(client.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)), "they are still there");
     Client::redeem(&elsewhere).await.expect("still good in its own room");
 }
 
@@ -154,7 +151,7 @@ async fn a_seat_whose_ticket_is_not_used_in_time_is_free_again() {
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     bob.ask("watch_rooms", json!({})).await.expect("anyone may watch");
     let seat = ann.seat("create", json!({ "capacity": 1 })).await;
-    // Shown with a player from its first moment on.
+    // Listed with a player from the start.
     while bob.lobby().event("rooms").await[0]["players"] != 0 {}
     assert_eq!(Client::redeem(&seat).await.err().as_deref(), Some("bad_ticket"));
     assert_eq!(ann.ask("seat_of", json!({})).await, Ok(Value::Null));
@@ -179,7 +176,7 @@ async fn two_hundred_players_lose_no_first_event() {
         guests.extend(join_all(twenty.iter().map(|n| speak(*n))).await);
     }
     for guest in &mut guests {
-        // Answered after what was said before.
+        // Answered after all earlier events.
         guest.ask("logged", json!({})).await.expect("still there");
     }
     let logged = bosses.ask("logged", json!({})).await.expect("the numbers");

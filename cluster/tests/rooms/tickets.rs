@@ -1,4 +1,4 @@
-//! Tickets that nobody was given, and those that come too late.
+//! Guessed and expired tickets.
 
 use std::time::Duration;
 
@@ -70,14 +70,14 @@ async fn an_expired_ticket_takes_no_seat() {
     }
 }
 
-/// Asks for a seat again and again, and takes it.
+/// Asks for a seat until there is one, and takes it.
 async fn seat_as_soon_as_it_is_free(player: &mut TestPlayer, room: &Value) -> Client {
     let asking = async {
         loop {
             match player.ask("join", json!({ "room": room })).await {
                 Ok(_) => {
                     let seat = player.rerouted().await;
-                    // On a busy machine the player's own ticket may be late.
+                    // On a busy machine this player's own ticket may expire.
                     if let Ok(client) = Client::redeem(&seat).await {
                         return client;
                     }

@@ -1,4 +1,4 @@
-//! From room to room, without the lobby in between; and what becomes of a second window.
+//! Transfers from room to room; and second windows.
 
 use cluster::testing::{Client, TestLobby, TestPlayer};
 use rustix::process::Signal;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::common::start_game;
 
-/// Ann is in a room, and Bob with her; there is a second room, and a boss in the lobby.
+/// Ann and Bob are in one room; there is a second room, and a boss in the lobby.
 struct Story {
     cluster: TestLobby,
     boss: TestPlayer,
@@ -32,12 +32,12 @@ impl Story {
         Story { cluster, boss, ann, anns, bobs, here, there }
     }
 
-    /// She asks her room to send her on to the other one.
+    /// Ann asks the room to transfer her to the other one.
     async fn wants_to_go(&mut self) {
-        self.anns.ask("send_to_room", json!({ "room": self.there })).await.expect("her room tries");
+        self.anns.ask("send_to_room", json!({ "room": self.there })).await.expect("the room tries");
     }
 
-    /// She has not moved, is told why, and keeps her seat.
+    /// Ann was not transferred, is told why, and keeps the seat.
     async fn stays(&mut self, code: &str) {
         let refused = self.anns.event("refused").await;
         assert_eq!((&refused["event"], &refused["code"]), (&json!("reroute"), &json!(code)));
@@ -57,7 +57,7 @@ impl Story {
         self.boss.ask("seat_of", asked).await.expect("registered")
     }
 
-    /// How many seats are taken in the other room.
+    /// The seats that are taken in the other room.
     async fn players_there(&mut self) -> Value {
         self.boss.ask("about", json!({ "room": self.there })).await.expect("a room")["players"]
             .take()
@@ -71,14 +71,14 @@ async fn a_room_transfers_a_player_to_another() {
     let reroute = story.anns.event("reroute").await;
     let path = format!("/rooms/{}/socket.io", story.there.as_str().unwrap());
     assert_eq!((&reroute["to"], &reroute["path"]), (&json!("room"), &json!(path)));
-    assert!(story.anns.end().await, "her first room hangs up");
+    assert!(story.anns.end().await, "the first room disconnects");
     let mut after = Client::redeem(&story.ann.route(reroute)).await.expect("a good ticket");
     let joined = after.event("joined").await;
     assert_eq!((&joined["room"], &joined["players"]), (&story.there, &json!([story.ann.you])));
     let left = json!({ "player": story.ann.you, "reason": { "code": "moved" } });
     assert_eq!(story.bobs.event("player_left").await, left);
     assert_eq!(story.seat().await, story.there);
-    // And back again, sent by the lobby.
+    // And back again, rerouted by the lobby.
     let back = json!({ "players": [story.ann.you], "room": story.here });
     story.boss.ask("send_there", back).await.expect("tried");
     let mut again = story.ann.follow(&mut after).await;
@@ -116,7 +116,7 @@ async fn if_the_other_room_does_not_exist_the_player_stays() {
     story.there = json!("99");
     story.wants_to_go().await;
     story.stays("no_such_room").await;
-    // No room has a name of this length; a frame has no place for it.
+    // No room has an id of this length; it does not fit into a frame.
     story.there = json!("9".repeat(65_490));
     story.wants_to_go().await;
     story.stays("no_such_room").await;
@@ -186,7 +186,7 @@ async fn a_player_who_asks_for_two_rooms_joins_only_the_second() {
     assert_eq!(reroute["room"], quick);
     let mut room = Client::redeem(&reroute).await.expect("a good ticket");
     room.event("joined").await;
-    // She is in the lobby as well; what the slow room says now must not send her there.
+    // Ann is in the lobby as well; the late answer of the slow room must not reroute her.
     cluster.signal_room(&slow, Signal::CONT).await;
     assert_eq!(ann.lobby().event("refused").await["event"], "join");
     boss.ask_until("about", json!({ "room": slow }), |room| room["players"] == 0).await;
@@ -225,13 +225,13 @@ async fn a_redirect_loop_between_rooms_is_stopped() {
         guards.push(guard);
     }
     for (at, guard) in guards.iter_mut().enumerate() {
-        guard.ask("pass_on", json!({ "room": rooms[1 - at] })).await.expect("her room will");
+        guard.ask("pass_on", json!({ "room": rooms[1 - at] })).await.expect("the room tries");
     }
     let mut room = ann.enter("join", json!({ "room": rooms[0] })).await;
     let mut hops = 0;
     let refused = loop {
         room.event("joined").await;
-        // Either she is sent on, or it is enough.
+        // Either a transfer, or the end of the loop.
         match room.either("reroute", "refused").await {
             (name, reroute) if name == "reroute" => {
                 hops += 1;
@@ -242,9 +242,9 @@ async fn a_redirect_loop_between_rooms_is_stopped() {
     };
     assert_eq!((&refused["event"], &refused["code"]), (&json!("reroute"), &json!("reroute_loop")));
     assert_eq!(hops, 10);
-    // She stays where she is, with a seat there and none elsewhere.
+    // Ann stays, with one seat in this room and none in others.
     assert_eq!(room.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
-    let here = room.ask("about", json!({})).await.expect("her room")["id"].take();
+    let here = room.ask("about", json!({})).await.expect("the room")["id"].take();
     let seat = boss.ask("seat_of", json!({ "player": ann.you["id"] })).await;
     assert_eq!(seat, Ok(here));
     for (at, guard) in guards.iter_mut().enumerate() {
@@ -256,14 +256,14 @@ async fn a_redirect_loop_between_rooms_is_stopped() {
     room.leave().await;
     assert_eq!(ann.back().await["returned"]["reason"], json!({ "code": "left" }));
     let lobby = ann.ask("seat_of", json!({})).await;
-    assert_eq!(lobby, Ok(Value::Null), "nothing of her is left anywhere");
+    assert_eq!(lobby, Ok(Value::Null), "no seat is left");
 }
 
 #[tokio::test]
 async fn a_player_who_has_just_joined_is_transferred_from_their_room() {
     let mut story = Story::begin(&[], json!({})).await;
-    story.bobs.ask("pass_on", json!({ "room": story.there })).await.expect("passed on");
-    // The player is in the room before the lobby sees that the page has disconnected from it.
+    story.bobs.ask("pass_on", json!({ "room": story.there })).await.expect("the room tries");
+    // Bob is in the room before the lobby notices that the page has disconnected.
     let mut cid = story.cluster.player("Cid").await;
     let seat = cid.seat("join", json!({ "room": story.here })).await;
     let mut room = Client::redeem(&seat).await.expect("a good ticket");
@@ -275,7 +275,7 @@ async fn a_player_who_has_just_joined_is_transferred_from_their_room() {
 #[tokio::test]
 async fn joining_in_another_window_replaces_the_first() {
     let mut story = Story::begin(&[], json!({})).await;
-    // The lobby sends this window into her room; it goes elsewhere instead.
+    // The lobby reroutes this window to Ann's room; it joins another room instead.
     story.ann.back().await;
     story.ann.rerouted().await;
     let mut after = story.ann.enter("join", json!({ "room": story.there })).await;
@@ -304,8 +304,8 @@ async fn notices_of_a_room_about_a_player_who_moved_on_are_ignored() {
     let mut story = Story::begin(&[], json!({})).await;
     let third = story.boss.ask("open", json!({})).await.expect("a room");
     while story.boss.lobby().event("ready").await["room"] != third {}
-    // Her room is busy while she goes elsewhere in another window; then it sends her to a third
-    // one.
+    // Ann's room is busy while another window of hers joins another room; then it transfers her to
+    // a third.
     story.ann.back().await;
     story.ann.rerouted().await;
     story.cluster.signal_room(&story.here, Signal::STOP).await;
@@ -331,7 +331,7 @@ async fn an_absent_player_is_transferred_when_they_return() {
     anns.event("player_joined").await;
     drop(bobs);
     anns.event("player_dropped").await;
-    let about = anns.ask("about", json!({})).await.expect("her room");
+    let about = anns.ask("about", json!({})).await.expect("the room");
     assert_eq!((&about["here"], &about["players"]), (&json!(["Ann"]), &json!(["Ann", "Bob"])));
     let there = cluster.player("Boss").await.ask("open", json!({})).await.expect("a room");
     let send = json!({ "room": there, "player": bob.you["id"] });

@@ -1,5 +1,5 @@
-//! The public port: a connection that asks for a room becomes the room's own, and whatever else
-//! comes has an outcome too, holds nobody up, and leaves nothing behind.
+//! Handoff at the public port: a connection for a room is passed to its process. Incomplete and
+//! invalid requests end without delaying others or leaking descriptors.
 
 use std::fs;
 
@@ -18,7 +18,7 @@ async fn room(cluster: &TestLobby) -> (Value, Client) {
     (client.event("joined").await["room"].take(), client)
 }
 
-/// The first line of the request for its websocket.
+/// The request line of its websocket.
 fn line(room: &Value) -> String {
     upgrade(room).split_inclusive("\r\n").next().expect("a line").to_owned()
 }
@@ -49,7 +49,7 @@ async fn the_room_holds_the_browsers_socket_and_the_lobby_does_not() {
     assert!(holds(process, &inode), "the room has {inode}");
 }
 
-/// The inode of the server's end of a connection. Either port alone may belong to others too.
+/// The inode of the server's end of a connection, found by both ports.
 fn socket_between(server: u16, client: u16) -> String {
     let table = fs::read_to_string("/proc/net/tcp").expect("a table of connections");
     let ends = [format!(":{server:04X}"), format!(":{client:04X}")];
@@ -76,7 +76,7 @@ async fn a_request_line_may_arrive_in_pieces() {
     let (pieces, rest) = request.split_at("GET /rooms/1/soc".len());
     for piece in pieces.chars() {
         raw.send(&piece.to_string()).await;
-        // Once this is answered, the piece has been seen.
+        // Once this is answered, the lobby has read the piece.
         assert_eq!(http(&cluster.url, "GET", "/dev", &[]).await.0, 200);
     }
     raw.send(rest).await;
@@ -100,7 +100,7 @@ async fn an_incomplete_request_is_cut_off_and_delays_nobody() {
     assert_eq!(http(&cluster.url, "GET", "/", &[]).await.0, 200);
     assert_eq!(anns.ask("echo", json!({ "n": 7 })).await, Ok(json!(7)));
     for mut raw in slow {
-        assert_eq!(raw.rest().await, "", "nothing was asked");
+        assert_eq!(raw.rest().await, "", "no complete request");
     }
 }
 
@@ -148,7 +148,7 @@ async fn a_handed_off_connection_is_for_one_request() {
     assert!(answers.to_lowercase().contains("connection: close"), "{answers}");
 
     let answers = Raw::ask(&cluster.url, &(upgrade(&id) + PAGE)).await;
-    assert_eq!(status(&answers), 400, "who does not wait gets no websocket: {answers}");
+    assert_eq!(status(&answers), 400, "data before the upgrade response: {answers}");
     assert_eq!(answers.matches("HTTP/1.1").count(), 1, "what follows is no request: {answers}");
     assert_eq!(anns.ask("echo", json!({ "n": 7 })).await, Ok(json!(7)));
 }
@@ -179,7 +179,7 @@ async fn malformed_requests_are_refused() {
     for garbage in [
         "\r\n\r\n\r\n\r\n",
         "\0\0\0\0\0\0\0\0",
-        "\x16\x03\x01\x02\0\x01\0\x01", // how TLS begins
+        "\x16\x03\x01\x02\0\x01\0\x01", // a TLS client hello
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         "GET /rooms/1/\x07 HTTP/1.1\r\n\r\n",
         "GET /rooms/1 /socket.io HTTP/9.9\r\n\r\n",
@@ -199,7 +199,7 @@ async fn a_path_that_names_no_room_is_not_found() {
     let cluster = handing_off(&[]).await;
     let (id, _anns) = room(&cluster).await;
     assert_eq!(id, "1", "the room whose neighbours are asked for");
-    // The warm room that waits in the pool.
+    // The warm room in the pool.
     eventually("the pool", || (cluster.processes().len() == 2).then_some(())).await;
     let highest = u64::MAX;
     for path in [
@@ -262,7 +262,7 @@ async fn a_room_that_does_not_read_its_channel_delays_nobody() {
         refused += usize::from(status(&answer) == 503);
         assert!([0, 503].contains(&status(&answer)), "{answer}");
     }
-    // The others were in the channel, and ended with the room.
+    // The others were in the channel and ended with the room.
     assert!((100..200).contains(&refused), "{refused} of 200 were told that the room is busy");
     let left = || (cluster.descriptors() <= before).then_some(());
     eventually("descriptors are closed", left).await;

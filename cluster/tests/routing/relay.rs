@@ -1,5 +1,5 @@
-//! Relayed connections: where the lobby's HTTP server owns the connection already, as behind a
-//! proxy that keeps its own for reuse, and where nothing can be handed off.
+//! Relayed connections, used where handoff is impossible: the lobby's HTTP server already owns the
+//! connection, as behind a proxy that reuses its connections, or the system does not support it.
 
 use cluster::testing::{TestLobby, eventually};
 use futures_util::future::join_all;
@@ -24,7 +24,7 @@ pub fn upgrade(room: &Value) -> String {
     websocket(&path_of(room), &[])
 }
 
-/// `(handed_off, relayed)`, as the lobby says when it stops.
+/// `(handed_off, relayed)`, as logged when the lobby stops.
 pub async fn counts(mut cluster: TestLobby) -> (u64, u64) {
     cluster.signal(Signal::TERM);
     cluster.ended().await;
@@ -151,13 +151,13 @@ async fn a_room_that_does_not_read_does_not_keep_a_closed_connection() {
     let mut raw = Raw::connect(&cluster.url).await;
     raw.send(&upgrade(&room)).await;
     assert_eq!(status(&raw.head().await), 101);
-    // More than all buffers on the way hold: the lobby cannot pass it on.
+    // More than all buffers hold: the lobby cannot forward it.
     raw.send_all_that_is_taken().await;
     drop(raw);
     eventually("the end", || (cluster.descriptors() <= before).then_some(())).await;
 }
 
-/// A cluster whose rooms answer browsers in a bad way.
+/// A cluster whose rooms answer clients in this faulty way.
 async fn faulty(how: &str) -> TestLobby {
     start_game_with(&["--no-handoff", "--pool", "0"], &[("FAULTY", how)]).await
 }

@@ -1,4 +1,4 @@
-//! Bytes, both ways: the event `binary`.
+//! The event `binary`, in both directions.
 
 use cluster::testing::{Client, TestLobby};
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ async fn a_room_sends_bytes_to_one_player_to_all_and_volatile() {
     let cluster = start_game(&[]).await;
     let (mut anns, mut bobs) = two(&cluster).await;
     anns.ask("bytes", json!({ "n": 5 })).await.expect("sent");
-    // Volatile ones may overtake the others.
+    // Volatile events may overtake the others.
     let (mut to_ann, mut to_bob) = (Vec::new(), Vec::new());
     for _ in 0..3 {
         to_ann.push(anns.binary().await);
@@ -45,7 +45,7 @@ async fn a_room_sends_bytes_to_one_player_to_all_and_volatile() {
     to_bob.sort();
     assert_eq!(to_ann, [vec![1; 5], vec![2; 5], vec![3; 5]]);
     assert_eq!(to_bob, [vec![2; 5], vec![3; 5]]);
-    // What a room sends may be larger than what it takes.
+    // A room may send larger messages than it accepts.
     anns.ask("bytes", json!({ "n": 1_000_000 })).await.expect("sent");
     assert_eq!(bobs.binary().await.len(), 1_000_000);
 }
@@ -70,13 +70,13 @@ async fn binary_and_json_events_of_one_player_stay_in_order() {
 async fn unexpected_attachments_are_refused() {
     let cluster = start_game(&[]).await;
     let (mut anns, mut bobs) = two(&cluster).await;
-    // Without bytes it is an event like any other, and no enum has one of this name.
+    // Without an attachment it is an event like any other, and no enum has this one.
     for data in
         [json!({}), Value::Null, json!([1, 2, 3]), json!({ "_placeholder": true, "num": 0 })]
     {
         assert_eq!(anns.ask("binary", data.clone()).await, Err("unknown_event".into()), "{data}");
     }
-    // Bytes beside an event that takes none.
+    // An attachment to an event that takes none.
     for (event, code) in
         [("echo", "bad_message"), ("logged", "bad_message"), ("no", "unknown_event")]
     {
@@ -96,7 +96,7 @@ async fn invalid_binary_packets_end_at_most_their_own_connection() {
     let room = stays.event("joined").await["room"].take();
     let promised = format!(r#"451-["binary",{PLACEHOLDER}]"#);
     let garbage: [(&[&str], &[usize]); 8] = [
-        // Bytes that nobody has announced; more than were; and fewer.
+        // Bytes that were not announced, more than announced, and fewer.
         (&[], &[3]),
         (&[&promised], &[3, 3]),
         (&[&promised, r#"42["echo",{"n":1}]"#], &[]),
@@ -104,7 +104,7 @@ async fn invalid_binary_packets_end_at_most_their_own_connection() {
         (&[r#"45999999999-["binary"]"#], &[3]),
         (&[r#"450-["binary"]"#], &[]),
         (&[r#"451-"binary""#], &[3]),
-        // As large as no message may be.
+        // Larger than the message limit.
         (&[&promised], &[70_000]),
     ];
     for (texts, frames) in garbage {

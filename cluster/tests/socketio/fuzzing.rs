@@ -1,5 +1,5 @@
-//! Hundreds of connections that say what nobody would think of, to the lobby and to a room. The
-//! same every time: what they say follows from a seed, which a failure names.
+//! Hundreds of connections that send random packets to the lobby and to a room. A seed makes them
+//! reproducible; a failure names it.
 
 use cluster::testing::{TestPlayer, descriptors, eventually, soon};
 use futures_util::{SinkExt as _, StreamExt as _, future::join_all};
@@ -11,11 +11,11 @@ use crate::common::{
     start_game,
 };
 
-/// Connections at once, and how often.
+/// Connections at once, and rounds.
 const CROWD: u64 = 20;
 const ROUNDS: u64 = 10;
 
-/// What is said, before it is changed.
+/// Packets, before they are mutated.
 const PACKETS: &[&str] = &[
     "40",
     "40{}",
@@ -80,7 +80,7 @@ async fn random_connections_disturb_nobody_and_leave_nothing_behind() {
             }
         };
         tokio::join!(join_all(speak), play);
-        // A client that sent invalid Socket.IO may still have a ticket.
+        // A client whose packets were invalid may still have a ticket.
         join_all(guests.iter_mut().map(async |guest| give_up(guest).await)).await;
     }
 
@@ -93,19 +93,19 @@ async fn random_connections_disturb_nobody_and_leave_nothing_behind() {
     assert!(!cluster.text().contains("panicked"), "nothing is worth a panic");
 }
 
-/// A seat that was given and not taken is given back.
+/// Gives up a seat that was not taken.
 async fn give_up(guest: &mut TestPlayer) {
     guest.ask("leave_room", json!({})).await.expect("in the lobby");
 }
 
-/// One connection, from its beginning to its end.
+/// One connection, from beginning to end.
 async fn talk(url: &str, path: &str, ticket: Option<&Value>, chance: &mut Chance) {
     if chance.one_of(4) {
         return talk_below_websocket(url, path, chance).await;
     }
     let address = url.replace("http", "ws") + path + "/?EIO=4&transport=websocket";
     let (mut stream, _) = soon("a websocket", connect_async(address)).await.expect("anyone may");
-    // With a good beginning more is listened to.
+    // After a valid handshake more packets are read.
     if !chance.one_of(4) {
         let auth = ticket.map_or(json!({}), |ticket| json!({ "ticket": ticket }));
         let _ = stream.send(Message::text(format!("40{auth}"))).await;
@@ -120,13 +120,13 @@ async fn talk(url: &str, path: &str, ticket: Option<&Value>, chance: &mut Chance
         let _ = stream.send(message).await;
     }
     if chance.one_of(3) {
-        return; // without a word
+        return; // without a close frame
     }
     let _ = stream.close(None).await;
     soon("the end", async { while let Some(Ok(_)) = stream.next().await {} }).await;
 }
 
-/// The same with frames that are none.
+/// The same with invalid websocket frames.
 async fn talk_below_websocket(url: &str, path: &str, chance: &mut Chance) {
     let mut raw = Raw::connect(url).await;
     let mut request = websocket(path, &[]).into_bytes();
@@ -142,7 +142,7 @@ async fn talk_below_websocket(url: &str, path: &str, chance: &mut Chance) {
     raw.rest().await;
 }
 
-/// Numbers that look random, and are the same for the same seed.
+/// Pseudorandom numbers.
 struct Chance(u64);
 
 impl Chance {
@@ -153,7 +153,7 @@ impl Chance {
         (mixed ^ mixed >> 31) % limit
     }
 
-    /// Once in so many times.
+    /// True once in `times` calls on average.
     fn one_of(&mut self, times: u64) -> bool {
         self.below(times) == 0
     }

@@ -1,4 +1,4 @@
-//! What is said between browser and room, room and lobby: in order, and all of it.
+//! Messages between client and room, and room and lobby, arrive completely and in order.
 
 use cluster::testing::eventually;
 use serde_json::{Value, json};
@@ -9,8 +9,7 @@ use crate::common::{NO_RATE_LIMITS, start_game};
 async fn ten_thousand_messages_arrive_in_order() {
     let cluster = start_game(&NO_RATE_LIMITS).await;
     let mut room = cluster.player("Ann").await.enter("create", json!({})).await;
-    // A connection may be so many messages ahead of its room; who waits now and then stays below
-    // it.
+    // A connection's queue is bounded; waiting for an answer now and then keeps it short.
     for thousand in 0..10 {
         (0..1000).for_each(|n| room.emit("log", json!({ "n": thousand * 1000 + n })));
         room.ask("later", json!({ "n": 0 })).await.expect("still there");
@@ -31,7 +30,7 @@ async fn the_last_events_of_a_leaving_player_arrive_despite_heavy_outbound_traff
             None => bob.back_into("join", json!({ "room": room })).await,
         };
         anns.event("player_joined").await;
-        // The room sends much to a player who has already left.
+        // The room still sends much when the player is gone.
         (0..500).for_each(|n| anns.emit("echo", json!({ "n": n })));
         (0..100).for_each(|n| bobs.emit("log", json!({ "n": round * 100 + n })));
         bobs.leave().await;
@@ -63,20 +62,20 @@ async fn the_messages_of_each_of_two_players_stay_in_order() {
 
 #[tokio::test]
 async fn a_flood_harms_only_the_connection_that_it_comes_from() {
-    // Whether a room in a flood still has time for its signs of life is not the question here.
+    // Heartbeats of a flooded room are not under test here.
     let cluster = start_game(&["--heartbeat-timeout", "20s"]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut anns = ann.enter("create", json!({})).await;
     let room = anns.event("joined").await["room"].take();
     let mut bobs = bob.enter("join", json!({ "room": room })).await;
-    // As much as is read in some minutes, and all at once.
+    // As much as a throttled connection sends in minutes, all at once.
     (0..50_000).for_each(|n| bobs.emit("log", json!({ "n": n })));
     assert_eq!(anns.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
     drop(bobs);
     assert_eq!(anns.event("player_left").await["player"], bob.you);
     assert_eq!(anns.ask("echo", json!({ "n": 2 })).await, Ok(json!(2)));
     bobs = bob.back_into("join", json!({ "room": room })).await;
-    // The flood still counts, for a moment.
+    // The flood still counts for a moment.
     assert_eq!(bobs.ask_patiently("echo", json!({ "n": 3 })).await, Ok(json!(3)));
 }
 

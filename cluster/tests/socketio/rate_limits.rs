@@ -1,5 +1,4 @@
-//! Requests over the rate are refused. A client that goes on is throttled, and nobody else is
-//! affected.
+//! A client over its rate is refused; if it goes on, it is throttled, and nobody else suffers.
 
 use std::time::{Duration, Instant};
 
@@ -11,15 +10,15 @@ use crate::common::{
     start_game,
 };
 
-/// Of one player. Three seconds' worth may come at once, and twice as many frames.
+/// Events per second of one player. The burst is three seconds' worth, and twice as many frames.
 const EVENTS_PER_SECOND: &str = "300";
 const EVENTS_AT_ONCE: usize = 900;
 const FRAMES_PER_SECOND: usize = 600;
 const FRAMES_AT_ONCE: usize = 1800;
-/// Bytes that the server reads at once, and then knows how many frames there were.
+/// The largest read of the server, after which it counts the frames.
 const READ_AT_ONCE: usize = 1024;
 
-/// So many frames, each at least so long, take a second at least.
+/// How many frames of this length take at least a second.
 fn a_second_of(length: usize) -> usize {
     FRAMES_AT_ONCE + READ_AT_ONCE / length + FRAMES_PER_SECOND
 }
@@ -35,21 +34,21 @@ async fn a_client_over_its_rate_is_refused_and_then_throttled() {
         assert_eq!(anns.ask("echo", json!({ "n": n })).await, Ok(json!(n)));
     }
     hears_of_it(&mut anns, ("echo", json!({ "n": 1 })), &mut bobs).await;
-    // It is over as soon as she is quiet for a moment.
+    // The limit is lifted after a quiet moment.
     assert_eq!(anns.ask_patiently("echo", json!({ "n": 1 })).await, Ok(json!(1)));
     anns.leave().await;
     ann.back().await;
     hears_of_it(ann.lobby(), ("list", json!({})), &mut bobs).await;
 }
 
-/// Goes on and on, while a neighbour is answered.
+/// Floods while a neighbour is answered.
 async fn hears_of_it(flood: &mut Client, (event, data): (&str, Value), neighbour: &mut Client) {
     let begin = Instant::now();
     (0..a_second_of(15)).for_each(|_| flood.emit(event, data.clone()));
     let refused = flood.event("refused").await;
     assert_eq!((&refused["event"], &refused["code"]), (&json!(event), &json!("too_fast")));
     assert_eq!(neighbour.ask("echo", json!({ "n": 2 })).await, Ok(json!(2)));
-    // After all that, in its turn.
+    // Answered after the flood, in order.
     let answer = flood.ask(event, data).await;
     assert!(answer.is_ok() || answer == Err("too_fast".into()), "{answer:?}");
     assert!(begin.elapsed() >= Duration::from_secs(1), "{:?}", begin.elapsed());
@@ -87,13 +86,13 @@ async fn the_rate_limit_belongs_to_the_player_not_the_connection() {
     while ann.ask("list", json!({})).await.is_ok() {
         allowed += 1;
     }
-    // Three at once are allowed to who comes for the first time.
+    // A new player has a burst of three.
     assert!(allowed < 3, "{allowed}");
 }
 
 async fn cluster() -> TestLobby {
     let flags = ["--events-per-second", EVENTS_PER_SECOND];
-    // Much comes at once, and all of it is answered.
+    // A large queue, as the whole burst is answered.
     start_game(
         &[&flags[..], &["--max-queued-events", "10000", "--max-outbound-packets", "10000"]]
             .concat(),

@@ -1,4 +1,4 @@
-//! A connection that is refused is over: nothing that its client goes on to say is heard.
+//! A refused connection is closed: nothing that its client sends afterwards is read.
 
 use cluster::testing::{Client, TestLobby};
 use serde_json::{Value, json};
@@ -8,8 +8,8 @@ use crate::common::{
     start_game,
 };
 
-/// Sends this, is refused with a status, and goes on as if it had a websocket. The status, after
-/// the server has closed the connection without another word.
+/// Sends a request that is refused, and continues as if it had a websocket. Returns the status
+/// after the server has closed the connection without another byte.
 async fn refused(cluster: &TestLobby, said: &str, ticket: &Value) -> u16 {
     let mut raw = Raw::connect(&cluster.url).await;
     raw.send(said).await;
@@ -52,11 +52,15 @@ async fn a_refused_websocket_is_closed() {
             }
         }
         assert_eq!(refused(websocket(&path_of(&json!("999")), &[])).await, 404);
-        // A request before it, whose rest could pass for another one or for frames.
+        // An earlier request whose body could pass for another request or for frames.
         let body = request("POST", "/", &[("Content-Length", "5")]) + "x";
         assert_eq!(refused(body + &websocket("/socket.io", &[])).await, 405);
-        // None of them has used her ticket.
-        ann.take(&seat).await.ask("echo", json!({ "n": 1 })).await.expect("her seat is hers");
+        // None of them has used the ticket.
+        ann.take(&seat)
+            .await
+            .ask("echo", json!({ "n": 1 }))
+            .await
+            .expect("the seat is still theirs");
     }
 }
 

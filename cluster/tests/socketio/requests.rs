@@ -1,4 +1,4 @@
-//! What a browser asks, and how it is answered.
+//! Requests and answers.
 
 use cluster::testing::Client;
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ async fn malformed_events_are_refused_with_and_without_an_ack() {
     cannot_understand(&mut ann.enter("create", json!({})).await, "echo").await;
 }
 
-/// `event` needs data; lobby and rooms answer alike.
+/// Sends an event whose data is missing or malformed; lobby and rooms answer alike.
 async fn cannot_understand(client: &mut Client, event: &str) {
     for (event, data, code) in [
         ("fly", json!({}), "unknown_event"),
@@ -131,7 +131,7 @@ async fn watchers_of_the_room_list_are_told_of_changes() {
     other.ask("watch_rooms", json!({})).await.expect("anyone may watch");
     ann.ask("open", json!({})).await.expect("a room");
     while other.event("rooms").await == json!([]) {}
-    // The watcher has heard now, and one answer later the other would have.
+    // The watcher was told; by the next answer the other client would have been, too.
     visitor.ask("unwatch_rooms", json!({})).await.expect("still none");
     assert!(!visitor.unheard().contains(&"rooms"));
 }

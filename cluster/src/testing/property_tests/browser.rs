@@ -1,4 +1,4 @@
-//! Said by a browser in a lobby or a room: events that are none.
+//! Packets from a client: random events.
 
 use proptest::{collection::vec, prelude::*, sample::select};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -13,7 +13,7 @@ use crate::{
     types::RoomId,
 };
 
-/// What a page asks of a lobby.
+/// Requests to a lobby.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(dead_code, reason = "only its shape is looked at")]
@@ -23,7 +23,7 @@ enum Ask {
     Join { room: RoomId },
 }
 
-/// What it asks of a room.
+/// Requests to a room.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(dead_code, reason = "only its shape is looked at")]

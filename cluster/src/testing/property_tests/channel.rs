@@ -1,4 +1,4 @@
-//! Said on the control channel, in pieces of any size.
+//! Bytes on the channel, in pieces of any size.
 
 use clap::Parser as _;
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -33,7 +33,7 @@ proptest! {
     }
 }
 
-/// Arbitrary bytes, good frames, good frames that were changed, long ones, endless ones.
+/// Arbitrary bytes, and frames that are valid, mutated, long or endless.
 fn stream(good: Vec<String>) -> impl Strategy<Value = Vec<u8>> {
     let good = vec(select(good), 0..8).prop_map(|frames| frames.concat().into_bytes());
     let near = MAX_FRAME - 2..MAX_FRAME + 2;
@@ -109,8 +109,8 @@ fn lines(frames: &[impl Serialize]) -> Vec<String> {
     frames.iter().map(line).collect()
 }
 
-/// Sends the bytes in these pieces: the other end hears each line as it would alone, up to the
-/// first that is no frame, and holds no more memory than for one.
+/// Sends the bytes in these pieces. The other end must receive each frame up to the first invalid
+/// line, and buffer no more than one frame.
 fn hear<T: DeserializeOwned + Serialize>(
     bytes: &[u8],
     pieces: &[usize],
@@ -136,7 +136,7 @@ fn hear<T: DeserializeOwned + Serialize>(
             let (mut rest, mut pieces) = (bytes, pieces.iter().cycle());
             while let (Some(piece), false) = (pieces.next(), rest.is_empty()) {
                 let (now, later) = rest.split_at((*piece).min(rest.len()));
-                // Nobody listens to what comes after the first that is no frame.
+                // Nothing is read after the first invalid line.
                 if far.write_all(now).await.is_err() {
                     return;
                 }

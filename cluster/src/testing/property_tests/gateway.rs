@@ -1,5 +1,4 @@
-//! Asked at the public port: what the look at the first bytes says, and what the HTTP server makes
-//! of it.
+//! Requests at the public port: peeking at the first bytes must agree with the HTTP server.
 
 use std::{
     convert::Infallible,
@@ -66,7 +65,7 @@ fn request() -> impl Strategy<Value = String> {
     prop_oneof![usual, any]
 }
 
-/// The method and the path of the first request, as the HTTP server takes them, if it takes them.
+/// The method and path of the first request as parsed by the HTTP server, if it is valid.
 fn path_of(bytes: &[u8]) -> Option<String> {
     let asked = Arc::new(Mutex::new(None));
     let first = asked.clone();

@@ -1,5 +1,5 @@
-//! What nobody would think of, said to all that listens. `PROPTEST_CASES=1000000 cargo test
-//! --release --lib fuzz` says a million things to each; without that it is a few hundred.
+//! Property tests of all parsers. `PROPTEST_CASES=1000000 cargo test --release --lib
+//! property_tests` runs a million cases of each; the default is a few hundred.
 
 mod browser;
 mod channel;
@@ -11,12 +11,12 @@ use std::sync::LazyLock;
 use proptest::{collection::vec, prelude::*, sample::Index};
 use tokio::runtime::Runtime;
 
-/// What fails is printed, and kept in no file.
+/// Failures are printed and not kept in a file.
 fn config() -> ProptestConfig {
     ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
 }
 
-/// For all cases, of which there are many.
+/// One runtime for all cases.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 });
@@ -30,7 +30,7 @@ enum Edit {
     Cut(Index),
 }
 
-/// What this makes, with a few changes.
+/// Bytes of this strategy with a few mutations.
 fn mutated(good: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     let at = any::<Index>;
     let edit = prop_oneof![

@@ -1,4 +1,4 @@
-//! Shown as a token, or as a ticket.
+//! Tokens and tickets.
 
 use std::{collections::HashMap, sync::LazyLock, time::Duration};
 
@@ -38,7 +38,7 @@ proptest! {
     }
 }
 
-/// This text, one like it, or any other.
+/// This text, a mutation of it, or any other.
 fn shown(good: &'static str) -> impl Strategy<Value = String> {
     let changed = mutated_text(Just(good.to_owned()));
     prop_oneof![
@@ -50,7 +50,7 @@ fn shown(good: &'static str) -> impl Strategy<Value = String> {
     ]
 }
 
-/// Gives, takes back and shows tickets, and keeps a book of its own.
+/// Issues, revokes and redeems tickets, and checks them against a model.
 fn follow_tickets(doings: &[(usize, usize, String)]) -> Result<(), TestCaseError> {
     let tickets = Tickets::default();
     let mut book: HashMap<String, (PlayerId, bool)> = HashMap::new();
@@ -59,7 +59,7 @@ fn follow_tickets(doings: &[(usize, usize, String)]) -> Result<(), TestCaseError
         let ticket = &TICKETS[*which];
         let player = PlayerId(format!("p{}", (which + doing) % 3));
         match doing {
-            // In time, or over already.
+            // Valid or expired.
             0 | 1 => {
                 let late = *doing == 1;
                 let until = if late { now } else { now + Duration::from_secs(3600) };

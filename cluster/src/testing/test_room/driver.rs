@@ -1,4 +1,4 @@
-//! What becomes of an input: the core is run, and its effects are noted for the test.
+//! Applies inputs to the core and records its effects for the test.
 
 use futures_util::{StreamExt as _, stream::SelectAll};
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ use crate::{
     types::{Player, Refusal, Reply, from_raw},
 };
 
-/// Bytes of a message, as the settings have it by default.
+/// The default of `--max-message` in bytes.
 const MAX_MESSAGE: usize = 64 * 1024;
 
 impl<R: Room> TestRoom<R> {
@@ -36,7 +36,7 @@ impl<R: Room> TestRoom<R> {
         self.next
     }
 
-    /// Keeps a seat for a player, as the lobby has it done; the ticket.
+    /// Reserves a seat for a player, as the lobby does. Returns the ticket.
     pub(super) fn ticket_for(&mut self, player: &Player) -> Result<String, Refusal> {
         if self.is_over() {
             return Err(Refusal::NO_SUCH_ROOM);
@@ -71,7 +71,7 @@ impl<R: Room> TestRoom<R> {
         }
     }
 
-    /// Does something about a player's seat, if they have one.
+    /// Applies `act` to a player's seat, if they have one.
     pub(super) fn about_seat(&mut self, player: &Player, call: impl FnOnce(&mut Core<R>, u64)) {
         if let Some(seat) = self.seats.get(&player.id).copied()
             && !self.is_over()
@@ -80,7 +80,7 @@ impl<R: Room> TestRoom<R> {
         }
     }
 
-    /// `frame`: as a websocket counts it.
+    /// `frame`: the size of the websocket frame.
     pub(super) fn check_size(
         &mut self,
         from: &Player,
@@ -99,8 +99,8 @@ impl<R: Room> TestRoom<R> {
             Reply::Now(value) => return Ok(value),
             Reply::Later(value) => Box::pin(caught(value)),
         };
-        // It may come from what a hook gave away. Whoever is out by then hears none, but it may
-        // still panic.
+        // An answer may come from spawned work. A player who has left receives none, but the call
+        // may still panic.
         while !self.is_over() {
             let is_out = !self.conns.contains_key(&conn);
             let tasks = &mut self.tasks;
@@ -125,7 +125,7 @@ impl<R: Room> TestRoom<R> {
         Err(Refusal::ROOM_GONE)
     }
 
-    /// Does something at this time, then what is due, then what follows from it: as the loop does.
+    /// Applies `act` at this time, then what is due, then its consequences, as the event loop does.
     pub(super) fn run<T>(&mut self, call: impl FnOnce(&mut Core<R>) -> T) -> T {
         let runtime = self.runtime.handle().clone();
         let entered = runtime.enter();
@@ -143,7 +143,7 @@ impl<R: Room> TestRoom<R> {
         result
     }
 
-    /// Everyone goes to the lobby, then the last hook is called.
+    /// Sends everyone to the lobby, then calls `on_dispose`.
     pub(super) fn end(&mut self) {
         if let Life::Open(core) = &mut self.life {
             core.finish();
@@ -178,7 +178,7 @@ impl<R: Room> TestRoom<R> {
                     let player = seats.find(|(_, number)| **number == seat);
                     self.sent_on.extend(player.map(|(player, _)| (player.clone(), room)));
                 }
-                // What the lobby counts by, and has no hook for.
+                // For the lobby's own bookkeeping, without a hook.
                 Effect::Frame(_) => {}
             }
         }

@@ -1,22 +1,22 @@
 //! One room without processes, sockets or a real clock: the same core as in a room's process,
-//! driven by a test. Hooks are called, events are sent and the room ends as with a lobby and a
-//! process, in the same order; `cluster/tests/room/test_room_agrees.rs` compares the two.
+//! driven by a test. Hooks, events and the end of the room come in the same order as in a real
+//! room; `cluster/tests/room/test_room_agrees.rs` compares the two.
 //!
 //! What differs, and why:
 //!
 //! - **Time** moves only in [`TestRoom::advance`], so no answer can wait for a timer. A hook that
 //!   never returns blocks the test; a real room is killed as hung. Ticks are never late or skipped.
-//! - **Spawned work** runs only in [`TestRoom::settle`], or while an answer is waited for.
+//! - **Spawned work** runs only in [`TestRoom::settle`], or while a request waits for its answer.
 //! - **A panic** in a hook fails the test, unless [`TestRoom::on_panic`] says what it does. One in
 //!   `on_open` always does.
-//! - **A message** that cannot be serialized, is over 60 KiB or does not read back fails the test.
-//!   A real lobby refuses to send it, or the room crashes.
-//! - **Quota limits and queues** are absent: nobody is refused with `too_fast`, and volatile events
+//! - **A message** that cannot be serialized, is over 60 KiB or cannot be deserialized fails the
+//!   test. A real lobby refuses to send it, or the room crashes.
+//! - **Rate limits and queues** are absent: nobody is refused with `too_fast`, and volatile events
 //!   are never lost.
-//! - **A refusal** of the room's is the value that the hook made. A lobby gets its code and its
-//!   text.
-//! - **The lobby** is absent, with its locks, its bans and other rooms. [`TestRoom::sent_on`] tells
-//!   who would be sent to another room. The room's id is `test`, and it has no code.
+//! - **A refusal** is the value that the hook returned. A real lobby gets its code and message.
+//! - **The lobby** is absent, with its locks, its bans and other rooms. [`TestRoom::sent_on`]
+//!   returns the players who would be transferred to another room. The room's id is `test`, and it
+//!   has no code.
 //!
 //! ```
 //! # use cluster::{Answer, Player, Refusal, Room, RoomContext, testing::TestRoom, ok};
@@ -64,60 +64,60 @@ use crate::{
     types::{Exit, LeaveReason, Player, PlayerId, Refusal, RoomId, Route, from_raw, short, to_raw},
 };
 
-/// As the settings have it by default.
+/// The default of the setting.
 const TICKET_TTL: Duration = Duration::from_secs(15);
 const EMPTY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// One event that a player was sent.
+/// An event that a player was sent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sent {
     /// Its name.
     pub event: String,
-    /// What it holds.
+    /// Its data.
     pub data: Value,
-    /// May be lost, or come late.
+    /// Whether it was sent as volatile: it may be lost or delayed.
     pub volatile: bool,
-    /// What an event of bytes holds; its `data` is null.
+    /// The bytes of a binary event; its `data` is null.
     pub bytes: Option<Bytes>,
 }
 
-/// A room under test. Nothing happens but what the test does.
+/// A room under test. Nothing happens unless the test does it.
 pub struct TestRoom<R: Room> {
     life: Life<R>,
     tickets: Arc<Tickets>,
     now: Instant,
     tasks: SelectAll<Task<R, RoomContext<R>>>,
     conns: HashMap<ConnId, PlayerId>,
-    /// The number of the seat that each player was given last.
+    /// The last seat of each player.
     seats: HashMap<PlayerId, u64>,
-    /// Why the seat that was asked for last is not to be had.
+    /// Why the last request for a seat was refused.
     hold_refused: Option<Refusal>,
     sent: HashMap<PlayerId, Vec<Sent>>,
     to_lobby: Vec<Box<RawValue>>,
     sent_on: Vec<(PlayerId, RoomId)>,
-    /// The lobby wants the room to end, and lets nobody in any more.
+    /// The lobby drains the room and lets nobody in.
     draining: bool,
     next: u64,
-    /// For futures and computations that hooks give away; see [`TestRoom::settle`]. The last field:
-    /// dropping it waits for computations, which see by then that nobody wants their results.
+    /// Runs spawned futures and computations; see [`TestRoom::settle`]. The last field: dropping it
+    /// waits for computations, which by then are cancelled.
     runtime: Runtime,
 }
 
 enum Life<R: Room> {
     Open(Box<Core<R>>),
-    /// While `on_dispose` is called.
+    /// During `on_dispose`.
     Ending,
     Over(Box<RoomContext<R>>, Exit),
 }
 
 impl<R: Room> TestRoom<R> {
-    /// Opens a room with so many seats. The same seed gives the same random numbers. `Err`:
-    /// `on_open` has refused, or the options cannot be written as JSON of at most 60 KiB.
+    /// Opens a room with this many seats. The same seed gives the same random numbers. `Err`:
+    /// `on_open` has refused, or the options are not JSON of at most 60 KiB.
     pub fn open(options: R::Options, seats: usize, seed: u64) -> Result<Self, Refusal> {
         Self::open_for(None, options, seats, seed)
     }
 
-    /// The same with a host, who has yet to join.
+    /// The same with a host, who has not joined yet.
     pub fn open_for(
         host: Option<&Player>,
         options: R::Options,
@@ -132,7 +132,7 @@ impl<R: Room> TestRoom<R> {
         let about = RoomAbout { kind: "test".to_owned(), capacity: seats, seed, host, code: None };
         let room = RoomContext::<R>::new(RoomId("test".to_owned()), about, EMPTY_TIMEOUT);
         let now = room.now();
-        // As on their way from the lobby.
+        // Serialized as on the way from the lobby.
         let raw =
             serde_json::to_value(&options).map_err(Into::into).and_then(|value| to_raw(&value));
         let raw = raw.map_err(|error: anyhow::Error| Refusal::no_room(error))?;
@@ -160,23 +160,22 @@ impl<R: Room> TestRoom<R> {
         Ok(test)
     }
 
-    /// From now on a panic in a hook does what the setting `--on-room-panic` says: it ends the
-    /// room, or only the hook. Without this it fails the test.
+    /// From now on a panic in a hook is handled as by `--on-room-panic`: it ends the room, or only the
+    /// hook. Without this it fails the test.
     pub fn on_panic(&mut self, what: RoomPanic) {
         if let Life::Open(core) = &mut self.life {
             core.set_on_panic(what);
         }
     }
 
-    /// A new player comes, and is in the room. `Err`: it is full or locked, or `on_admit` has
-    /// refused.
+    /// A new player joins. `Err`: the room is full or locked, or `on_admit` has refused.
     pub fn join(&mut self, name: &str) -> Result<Player, Refusal> {
         let player = player(name);
         self.join_as(&player)?;
         Ok(player)
     }
 
-    /// This player comes, or comes back: within the grace, or from another window.
+    /// This player joins or returns: within the grace period, or in another window.
     pub fn join_as(&mut self, player: &Player) -> Result<(), Refusal> {
         let ticket = self.ticket_for(player)?;
         self.tickets.redeem(&ticket, self.now)?;
@@ -186,15 +185,16 @@ impl<R: Room> TestRoom<R> {
         Ok(())
     }
 
-    /// Gives a player a seat who has yet to come: they are `expected` for 15 s, or until `join_as`.
+    /// Reserves a seat for a player who has not joined yet: they are `expected` for 15 s, or until
+    /// `join_as`.
     pub fn reserve(&mut self, player: &Player) -> Result<(), Refusal> {
         self.ticket_for(player).map(drop)
     }
 
-    /// A player's page emits an event and wants an answer: the answer, or the refusal. What is not
-    /// of the right form or too large is refused before it reaches a hook, as on the wire; what is
-    /// far too large ends the connection. `room_gone`: the connection has ended, and the answer is
-    /// lost.
+    /// A player's page emits an event and asks for an answer: returns the answer or the refusal. A
+    /// malformed or too large message is refused before it reaches a hook, as on the wire; one that
+    /// is far too large ends the connection. `room_gone`: the connection has ended and the answer
+    /// is lost.
     pub fn emit(&mut self, from: &Player, event: &str, data: Value) -> Result<Value, Refusal> {
         let conn = self.conn_of(from)?;
         let size = json!([event, data]).to_string().len();
@@ -219,8 +219,7 @@ impl<R: Room> TestRoom<R> {
         self.hang_up(player, false);
     }
 
-    /// A player leaves because they want to; one who is not connected gives up their seat in the
-    /// lobby.
+    /// A player leaves on purpose; one who is not connected gives up their seat in the lobby.
     pub fn leave(&mut self, player: &Player) {
         match self.conn_of(player) {
             Ok(_) => self.hang_up(player, true),
@@ -228,21 +227,20 @@ impl<R: Room> TestRoom<R> {
         }
     }
 
-    /// The lobby puts a player out, with its `kick`.
+    /// The lobby kicks a player.
     pub fn kick(&mut self, player: &Player, reason: &str) {
         self.about_seat(player, |core, seat| {
             core.release(seat, LeaveReason::Kicked(short(reason)))
         });
     }
 
-    /// Whom the room has sent to another room, with `send_to_room`, since this was asked last. They
-    /// stay until
-    /// [`TestRoom::move_on`], or until [`TestRoom::refuse_move`].
+    /// The players whom the room has transferred with `send_to_room` since the last call. They stay
+    /// until [`TestRoom::move_on`] or [`TestRoom::refuse_move`].
     pub fn sent_on(&mut self) -> Vec<(PlayerId, RoomId)> {
         std::mem::take(&mut self.sent_on)
     }
 
-    /// A player has a seat in another room, and goes there.
+    /// A player has got a seat in another room and moves there.
     pub fn move_on(&mut self, player: &Player, room: &RoomId) {
         let ticket = self.number().to_string();
         let to = Route { room: room.clone(), ticket };
@@ -254,7 +252,7 @@ impl<R: Room> TestRoom<R> {
         self.about_seat(player, |core, seat| core.refused(seat, refusal));
     }
 
-    /// The lobby says something.
+    /// The lobby sends a message.
     pub fn tell(&mut self, message: R::FromLobby) {
         if self.is_over() {
             return;
@@ -264,8 +262,8 @@ impl<R: Room> TestRoom<R> {
         self.run(|core| core.lobby_message(&raw)).expect("it reads what it has written");
     }
 
-    /// The lobby wants the room to end within `left`, with the reason `closed`, and lets nobody in
-    /// any more.
+    /// The lobby drains the room: it must end within `left`, with the reason `closed`, and lets
+    /// nobody in.
     pub fn drain(&mut self, left: Duration) {
         if self.is_over() {
             return;
@@ -274,7 +272,7 @@ impl<R: Room> TestRoom<R> {
         self.run(|core| core.drain(left, "closed".to_owned()));
     }
 
-    /// Moves the clock: timers, ticks, graces and time limits come when they are due, in order.
+    /// Advances the clock: timers, ticks, grace periods and time limits are due in order.
     pub fn advance(&mut self, time: Duration) {
         let end = self.now + time;
         while let Life::Open(core) = &self.life
@@ -289,14 +287,14 @@ impl<R: Room> TestRoom<R> {
         }
     }
 
-    /// Waits, in real time, until all that hooks gave away with `spawn` and `compute` is done and
-    /// its calls were made. Until then nothing of it happens, whatever [`TestRoom::advance`] does.
+    /// Waits, in real time, until all work of `spawn` and `compute` is done and its callbacks were
+    /// called. Without this none of it happens, even in [`TestRoom::advance`].
     pub fn settle(&mut self) {
         while self.settle_one() {}
     }
 
-    /// Waits for the next call only, such as one report of a computation. False: there is none
-    /// left.
+    /// Waits for the next callback only, such as one report of a computation. `false`: there is
+    /// none left.
     pub fn settle_one(&mut self) -> bool {
         if self.is_over() {
             return false;
@@ -306,8 +304,8 @@ impl<R: Room> TestRoom<R> {
         called.is_some()
     }
 
-    /// What the player was sent since this was asked last, with the cluster's own events such as
-    /// `joined` and `player_left`.
+    /// The events that the player was sent since the last call, including the structure's own such
+    /// as `joined` and `player_left`.
     pub fn sent(&mut self, to: &Player) -> Vec<Sent> {
         self.sent.remove(&to.id).unwrap_or_default()
     }
@@ -319,13 +317,13 @@ impl<R: Room> TestRoom<R> {
         Some(&sent.iter().rev().find(|sent| sent.event == event)?.data)
     }
 
-    /// What the lobby was told since this was asked last.
+    /// The messages to the lobby since the last call.
     pub fn told_lobby(&mut self) -> Vec<R::ToLobby> {
         let messages = std::mem::take(&mut self.to_lobby).into_iter();
         messages.map(|raw| from_raw(&raw).expect("a message that reads back")).collect()
     }
 
-    /// The room's state. Panics when the room has ended: `on_dispose` has taken it.
+    /// The room's state. Panics when the room has ended, as `on_dispose` has taken it.
     pub fn game(&self) -> &R {
         match &self.life {
             Life::Open(core) => core.game(),
@@ -333,7 +331,7 @@ impl<R: Room> TestRoom<R> {
         }
     }
 
-    /// The room's handle, with its players and its settings.
+    /// The room's context, with its players and settings.
     pub fn room(&self) -> &RoomContext<R> {
         match &self.life {
             Life::Open(core) => core.handle(),
@@ -342,8 +340,8 @@ impl<R: Room> TestRoom<R> {
         }
     }
 
-    /// How the room has ended, as `on_room_exit` would hear it; `None`: it has not. Its
-    /// `on_dispose` was called.
+    /// How the room has ended, as passed to `on_room_exit`, after `on_dispose`. `None`: it has not
+    /// ended.
     pub fn exit(&self) -> Option<Exit> {
         match &self.life {
             Life::Over(_, verdict) => Some(verdict.clone()),
@@ -352,7 +350,7 @@ impl<R: Room> TestRoom<R> {
     }
 }
 
-/// A player whose id is their name: for options that name players, for a host.
+/// A player whose id is their name, for options that name players and for a host.
 pub fn player(name: &str) -> Player {
     Player { id: PlayerId(name.to_owned()), name: name.to_owned() }
 }

@@ -1,5 +1,5 @@
-//! What has happened to whom: each fault, each connection that was lost, and whether its player is
-//! back. What it means is judged in the end, when the log is complete.
+//! Records each fault, each lost connection, and whether its player is back. The report judges them
+//! when the log is complete.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -9,29 +9,29 @@ use std::{
 };
 
 #[derive(Default)]
-pub struct Book(Mutex<Pages>);
+pub struct Record(Mutex<Events>);
 
 #[derive(Default)]
-pub struct Pages {
-    /// As in the log: how many lobbies there were before this one.
+pub struct Events {
+    /// How many lobbies there were before this one, as in `log.rs`.
     pub era: usize,
-    /// By room: what was done to it, and when.
+    /// By room: the fault that hit it, and when.
     pub rooms: HashMap<String, (&'static str, Instant)>,
-    /// When the lobby was ended, by what, and when it was there again.
+    /// When the lobby was ended, by which fault, and when it was ready again.
     pub restarts: Vec<(&'static str, Instant, Option<Instant>)>,
     /// All faults, by kind.
     pub faults: BTreeMap<&'static str, u64>,
     pub losses: Vec<Loss>,
     /// Where each player is, by number.
     pub places: Vec<Place>,
-    /// Questions and answers of players whose room is in order.
+    /// Round trips of players' requests.
     pub trips: Vec<Duration>,
-    /// What was not granted, by event and code.
+    /// Refusals, by event and code.
     pub refusals: BTreeMap<String, u64>,
-    /// How the guests' misdeeds have ended.
-    pub guests: BTreeMap<String, u64>,
+    /// Outcomes of misbehaving clients.
+    pub clients: BTreeMap<String, u64>,
     /// What must never happen.
-    pub wrongs: BTreeMap<String, u64>,
+    pub violations: BTreeMap<String, u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,69 +42,68 @@ pub enum Place {
     Gone,
 }
 
-/// A player was moved without having asked for it.
+/// A player lost their place without having asked for it.
 pub struct Loss {
     pub player: usize,
-    /// The room that they were in or on the way to; `None`: the lobby.
+    /// The room in which they were or to which they were sent; `None`: the lobby.
     pub room: Option<String>,
     pub how: How,
     pub at: Instant,
-    /// When `welcome` arrived, and its reason.
+    /// When they received `welcome`, and its reason.
     pub back: Option<(Instant, Option<String>)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum How {
-    /// A hook of the room has sent them to the lobby.
+    /// A hook of the room sent them to the lobby.
     Sent,
-    /// The storm has cut their connection.
+    /// Their connection was dropped on purpose.
     Vanished,
-    /// The line has ended, or was not let in, for this reason.
+    /// The connection ended or was refused, for this reason.
     Lost(String),
 }
 
-/// Why somebody was lost.
+/// Why a player lost their place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     /// This fault, injected then.
     Fault(&'static str, Instant),
-    /// As the room wanted, or because it was over.
+    /// By a decision of the room, or because it ended.
     Wanted,
-    /// None that is known.
+    /// Unknown.
     Mistake,
 }
 
-/// A lobby that is there again has accepted connections whose players may hear of it a little
-/// later.
+/// How long after a restart of the lobby a lost connection may still be due to it.
 const AFTER_RESTART: Duration = Duration::from_secs(2);
 
-/// What a room is called here: each lobby counts its rooms from 1.
+/// A room's key: each lobby counts its rooms from 1.
 pub fn key(era: usize, room: &str) -> String {
     format!("{era}/{room}")
 }
 
-impl Book {
-    pub fn open(&self) -> MutexGuard<'_, Pages> {
+impl Record {
+    pub fn lock(&self) -> MutexGuard<'_, Events> {
         self.0.lock().expect("nobody panics while holding this")
     }
 }
 
-impl Pages {
+impl Events {
     pub fn fault(&mut self, kind: &'static str) {
         *self.faults.entry(kind).or_default() += 1;
     }
 
-    pub fn wrong(&mut self, what: impl Into<String>) {
-        *self.wrongs.entry(what.into()).or_default() += 1;
+    pub fn violation(&mut self, what: impl Into<String>) {
+        *self.violations.entry(what.into()).or_default() += 1;
     }
 
-    /// `asked`: it was to stop in order. `orphans`: rooms that have not ended with it.
+    /// `asked`: whether it was asked to stop. `orphans`: rooms that have not ended with it.
     pub fn lobby_ended(&mut self, status: ExitStatus, asked: bool, orphans: usize) {
         if asked && !status.success() {
-            self.wrong(format!("the lobby was asked to stop, and ended with {status}"));
+            self.violation(format!("the lobby was asked to stop, and ended with {status}"));
         }
         if orphans > 0 {
-            self.wrong(format!("{orphans} rooms have outlived their lobby"));
+            self.violation(format!("{orphans} rooms have outlived their lobby"));
         }
     }
 
@@ -112,7 +111,7 @@ impl Pages {
         *self.refusals.entry(format!("{event}: {code}")).or_default() += 1;
     }
 
-    /// Where the loss is written down.
+    /// Records a loss and returns its index.
     pub fn lost(&mut self, player: usize, room: Option<String>, how: How) -> usize {
         self.losses.push(Loss { player, room, how, at: Instant::now(), back: None });
         self.losses.len() - 1
@@ -122,7 +121,7 @@ impl Pages {
         self.losses[loss].back = Some((Instant::now(), reason));
     }
 
-    /// Players who are on their way back.
+    /// Players who are not back yet.
     pub fn away(&self) -> usize {
         self.losses.iter().filter(|loss| loss.back.is_none()).count()
     }
@@ -131,7 +130,7 @@ impl Pages {
         self.places.iter().filter(|at| place(at)).count()
     }
 
-    /// `has_ended`: whether a room has, by the log.
+    /// `has_ended`: whether a room has ended, by the log.
     pub fn cause(&self, loss: &Loss, has_ended: impl Fn(&str) -> bool) -> Cause {
         let room = loss.room.as_deref();
         let hit = room.and_then(|room| self.rooms.get(room)).filter(|(_, at)| *at <= loss.at);
@@ -152,5 +151,5 @@ impl Pages {
     }
 }
 
-/// The fault that hits a player alone.
+/// The fault that hits only one player.
 pub const VANISHES: &str = "player vanishes";
