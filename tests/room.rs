@@ -10,7 +10,7 @@ use app::{
 use cluster::{Exit, Player, testing::TestRoom};
 use serde_json::{Value, json};
 
-/// A frame of the arena.
+/// One tick of the arena.
 const MOMENT: Duration = Duration::from_millis(34);
 
 fn arena(goal: u32) -> TestRoom<Arena> {
@@ -68,7 +68,7 @@ fn the_same_seed_and_the_same_moves_are_the_same_game() {
     assert_eq!(play(), play());
 }
 
-/// Where the player's dot was last.
+/// The last position of the player's dot.
 fn dot(arena: &TestRoom<Arena>, player: &Player) -> Value {
     let state = arena.last(player, "state").expect("the arena shows itself");
     let dots = state["dots"].as_array().expect("a list of dots");

@@ -91,7 +91,7 @@ async fn a_killed_room_sends_its_players_back_and_makes_news() {
     );
 }
 
-/// `examples/bot.rs` knows nothing but the wire.
+/// `examples/bot.rs` uses only the wire contract.
 #[tokio::test]
 async fn a_bot_plays_and_scores() {
     let lobby = start(&[]).await;
@@ -100,7 +100,7 @@ async fn a_bot_plays_and_scores() {
     let score = json!({ "text": "Bot 1 has 1 in Bot 1's arena" });
     assert_eq!(bob.lobby().event("news").await, score);
 
-    // Whatever ends the room, it plays on in the next one.
+    // However the room ends, the bot continues in the next one.
     let room = lobby.logged("room created").await["room"].take();
     lobby.signal_room(&room, Signal::KILL).await;
     let over = json!({ "text": "Bot 1's arena is over: the room crashed." });
@@ -115,7 +115,7 @@ async fn the_page_is_served() {
     assert_eq!(lobby.http("GET", "/missing").await.0, 404);
 }
 
-/// Gone when dropped.
+/// Ends when dropped.
 struct Bot(Child);
 
 impl Bot {
@@ -128,13 +128,13 @@ impl Bot {
 
 impl Drop for Bot {
     fn drop(&mut self) {
-        // Cargo has become the bot.
+        // Cargo replaces itself with the bot.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// This player's dot, the next time the room shows it.
+/// This player's dot in the next state of the room.
 async fn dot(room: &mut Client, you: &Value) -> Value {
     loop {
         if let Some(dot) = find(&room.event("state").await, you) {

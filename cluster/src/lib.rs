@@ -1,7 +1,7 @@
 //! A room cluster: a lobby that routes players between rooms, each a process of its own.
 //!
-//! A project implements [`Lobby`] and [`RoomManager`] for the state of its lobby, [`Room`] for its rooms, and
-//! names both to [`lobby()`]. What is not listed here is private.
+//! A project implements [`Lobby`] and [`RoomManager`] for the state of its lobby, [`Room`] for its
+//! rooms, and names both to [`lobby()`]. What is not listed here is private.
 
 #![warn(missing_docs)]
 
@@ -146,7 +146,8 @@ impl<L: Lobby> Program<L> {
     pub fn run(self) -> ExitCode {
         assert!(!self.kinds.is_empty(), "register a kind of room with `.room::<…>(\"…\")`");
         let result = match std::env::args_os().nth(1) {
-            // Before anything else: a room is told its settings by its lobby, and should start fast.
+            // Before anything else: a room is told its settings by its lobby, and should start
+            // fast.
             Some(role) if role == "room" => {
                 let kinds: Vec<_> = self.kinds.iter().map(|kind| kind.process).collect();
                 room::process::main(&kinds)

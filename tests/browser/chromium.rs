@@ -1,5 +1,5 @@
-//! Headless Chromium, and as much of its DevTools protocol as a player needs: eyes, keys, a mouse, a
-//! finger. What the browser complains about is kept, for tests that want it to be silent.
+//! Headless Chromium, driven by the DevTools protocol: expressions, keys, mouse and touch. It keeps
+//! the browser's errors and warnings, for tests that expect none.
 
 use std::{
     collections::HashMap,
@@ -22,13 +22,13 @@ use tokio::{
 };
 use tokio_tungstenite::{connect_async, tungstenite::Message};
 
-/// Far longer than anything takes, also on a machine that has other things to do.
+/// A generous timeout, also for a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-/// How often a condition is looked at.
+/// How often a condition is polled.
 pub const LOOK: Duration = Duration::from_millis(40);
 
-/// Runs in each page before its own scripts: what comes and goes must not be missed between two looks.
-/// Notices; what the page's policy has forbidden; elements that no page of ours makes.
+/// Runs in each page before its own scripts, and records what polling could miss: notices, policy
+/// violations, elements that no page of ours creates.
 const REMEMBER: &str = "window.notices = [];
 addEventListener('DOMContentLoaded', () => {
   const notice = document.getElementById('notice');
@@ -43,7 +43,7 @@ new MutationObserver((changes) => {
     for (const e of [node, ...node.querySelectorAll('*')]) if (e.matches('b, i, img, svg')) made.push(e.outerHTML);
 }).observe(document, { childList: true, subtree: true });";
 
-/// One browser with a profile of its own; its pages share cookies. Gone when dropped.
+/// A browser with its own profile; its pages share cookies. Ends when dropped.
 pub struct Browser {
     process: Child,
     wire: Wire,
@@ -59,7 +59,7 @@ impl Browser {
         Browser::start_in(TestFolder::new(), flags).await
     }
 
-    /// One whose settings block cookies and all other storage.
+    /// A browser that blocks cookies and all other storage.
     pub async fn start_without_cookies() -> Result<Browser> {
         let profile = TestFolder::new();
         let blocked = json!({ "profile": { "default_content_setting_values": { "cookies": 2 } } });
@@ -75,11 +75,11 @@ impl Browser {
             .args(["--disable-component-update", "--remote-debugging-port=0"])
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .args(flags)
-            // What it leaves behind when it is killed goes with the profile.
+            // Temporary files are deleted with the profile.
             .env("TMPDIR", profile.path())
-            // Not the server's: a log that forgets to convert shows.
+            // Not the server's time zone, so that a log without conversion fails.
             .env("TZ", "Asia/Kolkata")
-            // Whatever it starts is to end with it.
+            // Ends its child processes, too.
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -110,7 +110,7 @@ impl Browser {
         }
     }
 
-    /// A new window, once its page is there and has asked for the server's log.
+    /// Opens a window, and waits until its page is loaded and polls the server's log.
     pub async fn open(&self, url: &str) -> Result<Page> {
         self.open_on(&Device::LAPTOP, url).await
     }
@@ -119,7 +119,7 @@ impl Browser {
         self.open_after(device, "", url).await
     }
 
-    /// A script of ours runs in the page before its own ones.
+    /// Runs a script in the page before its own scripts.
     pub async fn open_after(&self, device: &Device, script: &str, url: &str) -> Result<Page> {
         let new = json!({ "url": "about:blank", "newWindow": true });
         let target = self.wire.ask(None, "Target.createTarget", new).await?;
@@ -140,7 +140,7 @@ impl Browser {
         let scheme = if dark { "dark" } else { "light" };
         let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         page.call("Emulation.setEmulatedMedia", media).await?;
-        // All windows are in front: none is slowed down for being behind another.
+        // All windows count as focused, so that none is throttled.
         page.call("Emulation.setFocusEmulationEnabled", json!({ "enabled": true })).await?;
         let script = json!({ "source": format!("{REMEMBER}\n{script}") });
         page.call("Page.addScriptToEvaluateOnNewDocument", script).await?;
@@ -182,7 +182,7 @@ impl Page {
         self.wire.ask(Some(&self.session), method, params).await
     }
 
-    /// What an expression is in the page.
+    /// Evaluates an expression in the page.
     pub async fn eval(&self, expression: &str) -> Result<Value> {
         let params = json!({
             "expression": expression, "awaitPromise": true, "returnByValue": true,
@@ -193,7 +193,7 @@ impl Page {
         Ok(answer["result"]["value"].clone())
     }
 
-    /// Looks until an expression is true. A page that is just loading makes it fail: looks again.
+    /// Polls until an expression is true. Errors while a page loads are retried.
     pub async fn until(&self, expression: &str) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         let condition = format!("Boolean({expression})");
@@ -207,12 +207,12 @@ impl Page {
         Ok(())
     }
 
-    /// A text that an element shows, now or soon.
+    /// Waits until an element shows a text.
     pub async fn until_shows(&self, selector: &str, text: &str) -> Result<()> {
         self.until(&format!("{}?.innerText.includes({})", element(selector), json!(text))).await
     }
 
-    /// A notice, also one that is replaced by another already.
+    /// Waits for a notice, also one that has been replaced already.
     pub async fn until_notice(&self, text: &str) -> Result<()> {
         self.until(&format!("notices.some((notice) => notice.includes({}))", json!(text))).await
     }
@@ -222,13 +222,13 @@ impl Page {
         self.eval("void (notices.length = 0)").await.map(drop)
     }
 
-    /// The hop that is lit: `lobby`, `room 1`, …
+    /// Waits for the current hop: `lobby`, `room 1`, …
     pub async fn until_at(&self, hop: &str) -> Result<()> {
         let lit = "document.querySelector('#hops [aria-current=step]')?.innerText.trim()";
         self.until(&format!("{lit} === {}", json!(hop))).await
     }
 
-    /// Walks with the Tab key to an element, as one does without a mouse.
+    /// Moves the focus to an element with the Tab key.
     pub async fn tab_to(&self, selector: &str) -> Result<()> {
         let there = format!("document.activeElement === {}", element(selector));
         for _ in 0..20 {
@@ -240,7 +240,7 @@ impl Page {
         bail!("the Tab key does not lead to {selector}")
     }
 
-    /// Presses a key and lets it go.
+    /// Presses and releases a key.
     pub async fn press(&self, key: &str) -> Result<()> {
         self.hold(key).await?;
         self.release(key).await
@@ -270,12 +270,12 @@ impl Page {
         self.call("Input.dispatchKeyEvent", event).await.map(drop)
     }
 
-    /// Types into what has the focus.
+    /// Types into the focused element.
     pub async fn write(&self, text: &str) -> Result<()> {
         self.call("Input.insertText", json!({ "text": text })).await.map(drop)
     }
 
-    /// Clicks the middle of an element that can be seen, with the mouse.
+    /// Clicks the middle of a visible element.
     pub async fn click(&self, selector: &str) -> Result<()> {
         let (x, y) = self.place(selector, 0.5, 0.5).await?;
         for what in ["mousePressed", "mouseReleased"] {
@@ -298,7 +298,7 @@ impl Page {
         self.call("Input.dispatchTouchEvent", event).await.map(drop)
     }
 
-    /// Where an element is on the screen, once it can be seen and used.
+    /// An element's box on the screen, once it is visible and enabled.
     async fn place(&self, selector: &str, across: f64, down: f64) -> Result<(f64, f64)> {
         let element = element(selector);
         self.until(&format!("{element}?.checkVisibility() && !{element}.disabled")).await?;
@@ -316,7 +316,7 @@ impl Page {
     pub async fn reload(&self) -> Result<()> {
         self.eval("void (window.reloading = true)").await?;
         self.call("Page.reload", json!({})).await?;
-        // Else the next look may still see the page before.
+        // Otherwise the next poll may still see the old page.
         self.until("!window.reloading && document.readyState === 'complete'").await
     }
 
@@ -344,21 +344,21 @@ impl Page {
         events.iter().filter(|event| event.session == self.session).filter_map(of).collect()
     }
 
-    /// Fails if something has become an element that is a text, or the policy has forbidden something.
+    /// Fails if text has become an element, or the policy was violated.
     pub async fn is_safe(&self) -> Result<()> {
         let seen = self.eval("[...made, ...forbidden]").await?;
         ensure!(seen == json!([]), "made or forbidden: {seen}");
         Ok(())
     }
 
-    /// Fails if the browser has complained.
+    /// Fails if there are errors or warnings.
     pub fn is_content(&self) -> Result<()> {
         let complaints = self.complaints();
         ensure!(complaints.is_empty(), "the browser complains:\n{}", complaints.join("\n"));
         Ok(())
     }
 
-    /// Until the page has been told what the server has logged.
+    /// Waits until the page has the server's log.
     async fn until_watching(&self) -> Result<()> {
         let is_log = |event: &Event| {
             let url = event.params["response"]["url"].as_str().unwrap_or("");

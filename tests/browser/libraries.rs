@@ -1,4 +1,4 @@
-//! The client libraries where `npm ci` has not been run: from a CDN, of which a stand-in runs here.
+//! The client libraries without `npm ci`: from a CDN, here a mock.
 
 use std::{fs, os::unix::fs::symlink, path::Path, sync::Arc};
 
@@ -15,7 +15,7 @@ use super::{
     story::register,
 };
 
-/// What the stand-in answers.
+/// What the mock CDN answers.
 #[derive(Clone, Copy)]
 enum Cdn {
     Works,
@@ -85,7 +85,7 @@ async fn serve(listener: TcpListener, cdn: Cdn) {
     }
 }
 
-/// `GET /PACKAGE@VERSION/FILE`, as the CDN has it.
+/// `GET /PACKAGE@VERSION/FILE`, as at the CDN.
 async fn answer(mut stream: TcpStream, cdn: Cdn) -> Result<()> {
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {

@@ -62,7 +62,7 @@ async fn it_fits_laptops_and_phones_by_day_and_by_night() -> Result<()> {
     Ok(())
 }
 
-/// Nothing is wider than the screen, and what is to be pressed is large enough for a finger.
+/// Nothing is wider than the screen, and buttons are large enough for a finger.
 pub async fn fits(page: &Page, device: &Device) -> Result<()> {
     let width = page.eval("document.documentElement.scrollWidth").await?;
     ensure!(width.as_u64() <= Some(device.width.into()), "it is {width} pixels wide");

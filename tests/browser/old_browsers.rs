@@ -1,4 +1,4 @@
-//! Browsers of 2021, and those that keep nothing.
+//! Browsers of 2021, and browsers without storage.
 
 use anyhow::{Result, ensure};
 use serde_json::json;
@@ -9,7 +9,7 @@ use super::{
     story::register,
 };
 
-/// What came after Chrome 90, Firefox 90 and Safari 15, as far as a page might be tempted to use it.
+/// Newer than Chrome 90, Firefox 90 and Safari 15, and tempting to use.
 const TAKE_AWAY_WHAT_IS_NEWER: &str = "
 for (const [owner, names] of [
   [URL, 'canParse parse'],
@@ -47,7 +47,7 @@ async fn play_leads_into_a_room_where_url_can_parse_and_other_newer_things_are_m
     let browser = Browser::start().await?;
     let page = browser.open_after(&Device::LAPTOP, TAKE_AWAY_WHAT_IS_NEWER, &lobby.url).await?;
     page.until_at("lobby").await?;
-    // Our own eyes may be new.
+    // The test itself may use newer functions.
     page.eval("document.querySelector('#register input').focus()").await?;
     page.write("Ann").await?;
     page.press("Enter").await?;
@@ -58,7 +58,7 @@ async fn play_leads_into_a_room_where_url_can_parse_and_other_newer_things_are_m
     page.until_shows("#details", "/rooms/1").await?;
     page.until_shows("#server-log", "joined player=Ann").await?;
 
-    // Somebody comes, drops and leaves.
+    // Another player joins, drops and leaves.
     let bob = browser.open(&format!("{}/?as=2", lobby.url)).await?;
     register(&bob, "Bob").await?;
     bob.click("#join-any").await?;
@@ -96,7 +96,7 @@ async fn a_cookie_that_cannot_be_read_or_written_does_not_stop_the_page() -> Res
     let page = browser.open_after(&Device::LAPTOP, throws, &lobby.url).await?;
     register(&page, "Ann").await?;
     plays_until_the_room_dies(&page, "1").await?;
-    // Nothing of it is silent, and there is nothing else.
+    // All of these errors are logged, and no others.
     let complaints = page.complaints();
     ensure!(!complaints.is_empty(), "the console was not told");
     for complaint in complaints {
@@ -105,7 +105,7 @@ async fn a_cookie_that_cannot_be_read_or_written_does_not_stop_the_page() -> Res
     Ok(())
 }
 
-/// Into a new room, and out of it as the same player.
+/// Joins a new room, and returns as the same player.
 async fn plays_until_the_room_dies(page: &Page, room: &str) -> Result<()> {
     let id = "[...document.querySelectorAll('#details dd')][2].textContent";
     let before = page.eval(id).await?;

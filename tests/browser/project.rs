@@ -1,4 +1,4 @@
-//! Which project is tested: a freshly generated one, or the one in `CLUSTER_PROJECT`.
+//! The project under test: a freshly generated one, or the one in `CLUSTER_PROJECT`.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ use crate::template::helpers::{NO_WORKSPACE, REPOSITORY, Template, Workshop, car
 pub struct Project {
     pub folder: PathBuf,
     pub program: PathBuf,
-    /// Held for as long as the tests run: another run would replace the folder.
+    /// Locked while the tests run: another run would replace the folder.
     _lock: Option<File>,
 }
 
@@ -26,7 +26,7 @@ impl Project {
         Project::of("arena")
     }
 
-    /// The project of an example. Made once; other tests that want it wait.
+    /// The project of an example, generated once; other tests wait for it.
     pub fn of(example: &str) -> Result<Arc<Project>> {
         static PROJECTS: Mutex<BTreeMap<String, Arc<Project>>> = Mutex::new(BTreeMap::new());
         let mut projects = PROJECTS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -43,15 +43,15 @@ impl Project {
         Ok(project)
     }
 
-    /// As it is started by hand: in the project's folder. A failed test shows the log.
+    /// Starts the lobby in the project's folder. A failed test shows its log.
     pub async fn start_lobby(&self, flags: &[&str]) -> TestLobby {
         let lobby = TestLobby::builder(&self.program).working_dir(&self.folder);
         let lobby = lobby.flags(&["--dev", "--seats", "8"]).flags(flags);
         lobby.on_line(|line| println!("{line}")).start().await
     }
 
-    /// A new project, made as a user makes one from this example, and built where the template's tests build: only
-    /// the first time takes long.
+    /// Generates a project from this example, as a user does. It shares the target folder of the
+    /// template's tests, so only the first build is slow.
     fn generated(example: &str) -> Result<Project> {
         let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("browser-{example}"));
         fs::create_dir_all(&place)?;
@@ -65,7 +65,7 @@ impl Project {
         let example = format!("example={example}");
         let answers = [&answers[..], &NO_WORKSPACE, &["-d", &example]].concat();
         Template::new().generate(&place).args(&answers).succeed();
-        // Every project's program has the same name: the next one that is built there replaces it.
+        // Copied, since the next project's build replaces the program: all have the same name.
         let program = folder.join("program-under-test");
         let workshop = Workshop::take(&folder);
         must(&mut workshop.cargo(&["build", "--locked", "--quiet"]));

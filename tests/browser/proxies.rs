@@ -1,5 +1,5 @@
-//! Proxies in front, with TLS: with the files in `deploy/` every room gets the browser's connection
-//! itself; where a proxy keeps connections for all, the lobby relays, and nobody notices.
+//! Reverse proxies with TLS. With the files in `deploy/` the lobby hands off every room's
+//! connection; behind a proxy that reuses connections it relays, with the same result for players.
 
 use anyhow::{Context as _, Result, ensure};
 use cluster::testing::Signal;
@@ -41,7 +41,7 @@ async fn behind_haproxy_with_one_pool_for_all_rooms_are_relayed_to() -> Result<(
     play_behind(Program::Haproxy, Rooms::Pooled).await?.are_relayed()
 }
 
-/// How the rooms of a lobby were reached, as it says in the end.
+/// How many connections the lobby handed off and relayed, from its last log line.
 struct Counts {
     handed_off: u64,
     relayed: u64,
@@ -67,7 +67,7 @@ async fn play_behind(program: Program, rooms: Rooms) -> Result<Counts> {
     let ports = Ports::free()?;
     let url = format!("https://{NAME}:{}", ports.https);
     let port = ports.lobby.to_string();
-    // As deployed. The proxy says who is behind it; all connections are its own.
+    // As deployed: the proxy sends the client's address in a header.
     let flags =
         ["--port", &port, "--public-url", &url, "--client-address-header", "x-forwarded-for"];
     let mut lobby = project.start_lobby(&flags).await;
@@ -76,7 +76,7 @@ async fn play_behind(program: Program, rooms: Rooms) -> Result<Counts> {
     let browser = Browser::start_with(&[&name_is_here, "--ignore-certificate-errors"]).await?;
     let [ann, bob] = play_together(&browser, &lobby.url).await?;
 
-    // Once more, when a request for a room that is gone has just left a connection behind.
+    // Once more, after a request for a room that has ended left a kept-alive connection.
     let gone =
         "location.origin.replace('http', 'ws') + '/rooms/1/socket.io/?EIO=4&transport=websocket'";
     bob.eval(&format!("new Promise((done) => new WebSocket({gone}).onerror = done)")).await?;

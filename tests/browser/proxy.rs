@@ -1,5 +1,5 @@
-//! A proxy in front of a lobby: the real program with the project's own file from `deploy/`, in
-//! which addresses, ports and paths are replaced, and nothing else.
+//! A reverse proxy in front of a lobby: the real program with the project's file from `deploy/`, in
+//! which only addresses, ports and paths are replaced.
 
 use std::{
     fs::{self, File},
@@ -30,13 +30,13 @@ pub enum Program {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Rooms {
-    /// As in the file: each gets a fresh connection.
+    /// As in the file: a new connection for each.
     Apart,
-    /// All goes through one pool of kept connections, as whoever knows nothing of rooms has it.
+    /// One pool of connections for everything, as in a configuration that does not know rooms.
     Pooled,
 }
 
-/// Where everybody listens.
+/// The ports.
 #[derive(Clone, Copy)]
 pub struct Ports {
     pub lobby: u16,
@@ -45,7 +45,7 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// Free ones: those who know each other's port cannot all ask for any.
+    /// Free ports. Port 0 does not work: proxy and lobby need each other's port.
     pub fn free() -> Result<Ports> {
         let free = || TcpListener::bind("127.0.0.1:0");
         let held = [free()?, free()?, free()?];
@@ -54,7 +54,7 @@ impl Ports {
     }
 }
 
-/// A running proxy. Gone when dropped; a failed test shows what it said.
+/// A running proxy. Ends when dropped; a failed test shows its output.
 pub struct Proxy {
     process: Child,
     folder: Arc<TestFolder>,
@@ -79,13 +79,13 @@ impl Proxy {
         let output = File::create(folder.path().join("output"))?;
         let mut command = program.command(&config);
         command
-            // Where Debian has servers; not everybody looks there.
+            // Debian's folder for servers, which may not be in PATH.
             .env("PATH", format!("{}:/usr/sbin", std::env::var("PATH")?))
-            // Caddy keeps things there.
+            // Caddy's data folder.
             .env("HOME", folder.path())
             .env("XDG_CONFIG_HOME", folder.path())
             .env("XDG_DATA_HOME", folder.path())
-            // Whatever it starts is to end with it.
+            // Ends its child processes, too.
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
@@ -122,7 +122,7 @@ impl Program {
         }
     }
 
-    /// The program in the foreground.
+    /// The command, in the foreground.
     fn command(self, config: &Path) -> Command {
         let mut command = Command::new(match self {
             Program::Nginx => "nginx",
@@ -139,7 +139,7 @@ impl Program {
         command
     }
 
-    /// The sample for these tests.
+    /// The configuration for these tests.
     fn adapt(self, sample: Sample, rooms: Rooms, folder: &Path, ports: Ports) -> Result<Sample> {
         let Ports { lobby, https, http } = ports;
         let folder = folder.display();
@@ -147,13 +147,13 @@ impl Program {
             .with("127.0.0.1:3000", &format!("127.0.0.1:{lobby}"))?
             .with(&format!("/etc/ssl/{NAME}"), &folder.to_string())?;
         if rooms == Rooms::Pooled {
-            // What there is for rooms is for nobody.
+            // Disables the rule for rooms.
             sample = sample.with("/rooms/", "/nowhere/")?;
         }
         match self {
             Program::Nginx => {
                 if rooms == Rooms::Pooled {
-                    // Each worker has a pool of its own.
+                    // Each worker has its own pool.
                     sample = sample.with("worker_processes auto", "worker_processes 1")?;
                 }
                 let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -178,7 +178,7 @@ impl Program {
                 sample
                     .with("bind :443 ", &format!("bind 127.0.0.1:{https} "))?
                     .with("bind :80", &format!("bind 127.0.0.1:{http}"))?
-                    // Only root may become somebody else; these tests are for everybody.
+                    // Only root may change the user.
                     .with("    user haproxy\n    group haproxy\n", "")
             }
         }
@@ -189,7 +189,7 @@ impl Program {
 struct Sample(String);
 
 impl Sample {
-    /// With one text instead of another, which must be there.
+    /// Replaces a text, which must exist.
     fn with(self, old: &str, new: &str) -> Result<Sample> {
         ensure!(self.0.contains(old), "no {old:?} in\n{}", self.0);
         Ok(Sample(self.0.replace(old, new)))
@@ -200,8 +200,7 @@ fn missing(program: &str) -> String {
     format!("{program} is missing: install it (on Debian, `apt-get install {program}`)")
 }
 
-/// A certificate that only itself has signed, and its key: one file, under every name that there is
-/// for either in `deploy/`.
+/// A self-signed certificate and its key: one file, under each name that `deploy/` uses for either.
 fn certify(folder: &Path) -> Result<()> {
     let both = folder.join("both.pem");
     let mut openssl = Command::new("openssl");

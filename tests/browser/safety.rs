@@ -1,5 +1,5 @@
-//! What players write is shown as text, in every example, and the page keeps to its policy: markup
-//! becomes no element, nothing of it runs, and all that the page does is allowed.
+//! Every example shows players' texts as text, and the page complies with its
+//! Content-Security-Policy: markup creates no element, and no script of a player runs.
 
 use anyhow::{Result, ensure};
 
@@ -11,7 +11,7 @@ use super::{
 const NAME: &str = "<svg onload=ran=1>";
 const OTHER: &str = "<img src onerror=ran=1>";
 const TITLE: &str = "<img src=x onerror=window.ran=1>";
-/// As long as codes may be.
+/// At most as long as a code.
 const CODE: &str = "<b>x</b>";
 
 #[tokio::test]
@@ -29,7 +29,7 @@ async fn in_the_arena_what_players_write_is_text() -> Result<()> {
     reader.until_shows("#players", NAME).await?;
     writer.until_shows("#players", OTHER).await?;
 
-    // Room and lobby both tell a title in a notice when the room is over.
+    // Room and lobby both show the title in a notice when the room has ended.
     writer.click("#leave").await?;
     writer.until_at("lobby").await?;
     reader.click("#kill").await?;
@@ -76,7 +76,7 @@ async fn where_two_play_in_turns_what_players_write_is_text() -> Result<()> {
         page.until_shows("#players", OTHER).await?;
         page.until("document.getElementById('turn').textContent.includes('turn')").await?;
     }
-    // Whose turn it is, stands in one of the two.
+    // One of the two pages shows the opponent's name.
     for page in [&writer, &reader] {
         page.click("#board button:nth-child(2)").await?;
     }
@@ -144,13 +144,13 @@ async fn what_the_policy_does_not_allow_does_not_happen() -> Result<()> {
         page.until(&format!("forbidden.some((what) => what.startsWith('{forbidden}'))")).await?;
     }
     ensure!(page.eval("window.ran === undefined").await? == true, "it ran");
-    // The eyes of the other tests are open.
+    // The checks of the other tests find it.
     page.until("made.some((what) => what.startsWith('<b '))").await?;
     ensure!(page.is_safe().await.is_err() && page.is_content().is_err(), "nobody complains");
     Ok(())
 }
 
-/// Two that are registered, in windows of their own.
+/// Two registered players, each in a window.
 async fn two_players(browser: &Browser, url: &str) -> Result<[Page; 2]> {
     let writer = browser.open(url).await?;
     register(&writer, NAME).await?;
@@ -168,8 +168,8 @@ async fn register(page: &Page, name: &str) -> Result<()> {
     page.until_shows("#hop-you", name).await
 }
 
-/// The logs tell of both, and nothing of it has become more than text. Nor has the page tried what its
-/// policy forbids; its icon, which no browser without a window asks for, is no exception.
+/// The logs show both names as text only, and the page has not violated its policy. The icon is
+/// loaded here: a headless browser does not request it.
 async fn all_is_text(pages: [&Page; 2]) -> Result<()> {
     for page in pages {
         for name in [NAME, OTHER] {

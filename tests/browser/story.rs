@@ -16,7 +16,7 @@ async fn two_players_meet_in_a_room_and_survive_its_crash() -> Result<()> {
 
 /// Ann and Bob play until their room crashes; both are in the lobby again.
 pub async fn play_together(browser: &Browser, url: &str) -> Result<[Page; 2]> {
-    // Ann has no mouse.
+    // Ann uses the keyboard only.
     let ann = browser.open(url).await?;
     ann.until_at("lobby").await?;
     ann.tab_to("#register input").await?;
@@ -50,7 +50,7 @@ pub async fn play_together(browser: &Browser, url: &str) -> Result<[Page; 2]> {
     let moved = bob.eval(&at_right_edge("Bob (you)")).await? == true;
     ensure!(alike || !moved, "Bob's dot moved with Ann's");
 
-    // The room dies, and nobody is lost.
+    // The room crashes, and both are back.
     bob.click("#kill").await?;
     for page in [&ann, &bob] {
         page.until_notice("The room crashed. You are back in the lobby.").await?;
@@ -63,7 +63,7 @@ pub async fn play_together(browser: &Browser, url: &str) -> Result<[Page; 2]> {
     ann.until("document.getElementById('join-any').checkVisibility()").await?;
     ensure!(ann.eval("document.getElementById('register').hidden").await? == true);
 
-    // Bob's page still tells it all, step by step.
+    // Bob's logs show each step.
     let page_said =
         ["asking: register", "lobby: reroute", "room: joined", "\"reason\":{\"code\":\"crashed\"}"];
     follows(&bob, "client-log", &page_said).await?;
@@ -84,7 +84,7 @@ pub async fn register(page: &Page, name: &str) -> Result<()> {
     page.until("document.getElementById('join-any').checkVisibility()").await
 }
 
-/// One pair of players in a hundred cannot be told apart by their colors, which are made of their ids.
+/// Colors are derived from ids: one pair of players in a hundred has almost the same.
 const COLORS_ARE_ALIKE: &str = r##"(() => {
   const rows = [...document.querySelectorAll("#players li")];
   const color = (row) => getComputedStyle(row, "::before").backgroundColor.match(/\d+/g);
@@ -92,16 +92,16 @@ const COLORS_ARE_ALIKE: &str = r##"(() => {
   return one.every((part, i) => Math.abs(part - other[i]) < 4);
 })()"##;
 
-/// Whether the arena shows a player's color where a dot at its right border is; dots begin away from it.
+/// Whether the arena shows a player's color at its right border; dots start away from it.
 pub fn at_right_edge(name: &str) -> String {
     format!(
         r##"(() => {{
         const row = [...document.querySelectorAll("#players li")].find((li) => li.textContent === {});
         const color = getComputedStyle(row, "::before").backgroundColor.match(/\d+/g).map(Number);
         const arena = document.getElementById("arena");
-        // As in arena.js: so many pixels of the screen around the arena.
+        // The margin of arena.js.
         const [x, height] = [arena.width - Math.round(34 * devicePixelRatio), arena.height];
-        // A copy: the browser would complain that the page reads what it draws.
+        // A copy, since reading the page's own canvas causes a warning.
         const copy = new OffscreenCanvas(1, height).getContext("2d", {{ willReadFrequently: true }});
         copy.drawImage(arena, x, 0, 1, height, 0, 0, 1, height);
         const {{ data }} = copy.getImageData(0, 0, 1, height);
@@ -113,7 +113,7 @@ pub fn at_right_edge(name: &str) -> String {
     )
 }
 
-/// Fails unless a log tells these in this order.
+/// Fails unless a log shows these in this order.
 async fn follows(page: &Page, log: &str, steps: &[&str]) -> Result<()> {
     for step in steps {
         page.until_shows(&format!("#{log}"), step).await?;
@@ -130,7 +130,7 @@ async fn follows(page: &Page, log: &str, steps: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// All lines of both logs have a time of one form, and what happened together has the same time.
+/// All lines of both logs have times in one format, and the same event has the same time in both.
 async fn the_logs_have_one_clock(page: &Page) -> Result<()> {
     let times = page
         .eval("[...document.querySelectorAll('#logs time')].map((time) => time.textContent)")
@@ -154,7 +154,7 @@ async fn the_logs_have_one_clock(page: &Page) -> Result<()> {
         )
         .await?
         .as_f64();
-    // Midnight may fall between the two.
+    // Across midnight, too.
     let apart = seconds_apart.map(|apart| apart.min((86_400.0 - apart).abs()));
     ensure!(apart.is_some_and(|apart| apart < 10.0), "the clocks differ by {apart:?} seconds");
     Ok(())

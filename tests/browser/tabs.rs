@@ -1,4 +1,4 @@
-//! Many tabs of one browser. It has six HTTP/1.1 connections to a host, for all of them together.
+//! Many tabs of one browser, which has only six HTTP/1.1 connections to a host.
 
 use anyhow::{Result, ensure};
 use futures_util::future::try_join_all;
@@ -35,7 +35,7 @@ async fn a_tab_in_the_background_does_not_ask_for_the_log_and_misses_nothing() -
     behind
         .eval("void Object.defineProperty(document, 'hidden', { get: () => (asked += 1, hides) })")
         .await?;
-    // It has looked whether it is hidden: what it had asked before is answered, or is at the next look.
+    // It has checked twice whether it is hidden, so an earlier request has been answered.
     behind.until("asked >= 2").await?;
 
     let front = browser.open(&format!("{}/?as=2", lobby.url)).await?;

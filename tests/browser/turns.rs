@@ -12,7 +12,7 @@ use super::{
 
 const PHONE: Device = Device { dark: true, ..Device::PHONE };
 
-/// Who drops may be back between two looks.
+/// Records each status: a dropped player may be back before the next poll.
 const REMEMBER_STATUS: &str = "window.statuses = [];
 void new MutationObserver(([change]) => statuses.push(change.target.textContent))
   .observe(document.getElementById('turn'), { childList: true });";
@@ -28,7 +28,7 @@ async fn two_from_the_queue_play_until_one_has_won_and_want_a_rematch() -> Resul
     register(&ann, "Ann with a rather long n").await?;
     register(&bob, "<b>Bob</b>").await?;
 
-    // Ann has no mouse.
+    // Ann uses the keyboard only.
     ann.tab_to("#find").await?;
     ann.press("Enter").await?;
     ann.until_shows("#place", "Your place: 1 of 1").await?;
@@ -76,7 +76,7 @@ async fn two_from_the_queue_play_until_one_has_won_and_want_a_rematch() -> Resul
     winner.click("#rematch").await?;
     loser.until_shows("#turn", "wants a rematch").await?;
     loser.click("#rematch").await?;
-    // The other one begins now.
+    // The other player begins now.
     loser.until_shows("#turn", "Your turn").await?;
     winner.click("#leave").await?;
     loser.until_shows("#turn", "has left: you win").await?;

@@ -1,4 +1,4 @@
-//! Whatever ends a connection, the page is in the lobby again, and says why.
+//! However a connection ends, the page returns to the lobby and says why.
 
 use anyhow::{Result, ensure};
 use cluster::testing::Signal;
@@ -10,7 +10,7 @@ use super::{
     story::register,
 };
 
-/// In a room, from the lobby.
+/// Joins a room from the lobby.
 async fn play(page: &Page) -> Result<()> {
     page.click("#join-any").await?;
     page.until("document.body.dataset.state === 'room'").await
@@ -46,7 +46,7 @@ async fn a_players_newest_window_wins_in_the_lobby_and_in_a_room() -> Result<()>
     is_replaced(&first).await?;
     play(&second).await?;
 
-    // The third is led into the room, where the second was.
+    // The third is rerouted to the second's room.
     let third = browser.open(&lobby.url).await?;
     third.until_at("room 1").await?;
     is_replaced(&second).await?;
@@ -64,7 +64,7 @@ async fn a_players_newest_window_wins_in_the_lobby_and_in_a_room() -> Result<()>
         page.is_content()?;
     }
 
-    // Who wants to go on there says so.
+    // It reconnects on request.
     first.click("#resume").await?;
     first.until_at("lobby").await?;
     first.until_shows("#greeting", "Welcome, Ann").await?;
@@ -104,7 +104,7 @@ async fn a_lobby_that_starts_again_still_knows_its_players() -> Result<()> {
     }
     ensure!(ann.eval(id).await? == before, "somebody else");
 
-    // The server's log goes on, too, and nothing but the missing lobby was complained about.
+    // The server's log continues, and the only errors are those of the missing lobby.
     play(&ann).await?;
     ann.until_shows("#server-log", "joined player=Ann").await?;
     for complaint in [ann.complaints(), bob.complaints()].concat() {
@@ -121,14 +121,14 @@ async fn a_page_that_was_asleep_or_left_in_history_is_in_the_lobby_again() -> Re
     let page = browser.open(&lobby.url).await?;
     register(&page, "Ann").await?;
 
-    // As the browser tells a page that it wakes.
+    // The event of a page that wakes up.
     let wake = "void dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))";
     play(&page).await?;
     page.eval(wake).await?;
     page.until_notice("You are back in the lobby.").await?;
     page.until_at("lobby").await?;
 
-    // The lobby's connection is not believed either.
+    // The lobby's connection is replaced, too.
     page.eval("void document.getElementById('client-log').replaceChildren()").await?;
     page.eval(wake).await?;
     page.until_shows("#client-log", "asleep").await?;
@@ -137,7 +137,7 @@ async fn a_page_that_was_asleep_or_left_in_history_is_in_the_lobby_again() -> Re
 
     page.forget_notices().await?;
 
-    // Away and back, whether the browser has kept the page or loads it again.
+    // Away and back, whether the browser has cached the page or loads it again.
     play(&page).await?;
     page.eval("void (location.href = '/icon.svg')").await?;
     page.until("document.documentElement.nodeName === 'svg'").await?;
@@ -189,7 +189,7 @@ async fn a_connection_that_nobody_answers_is_not_believed_when_network_or_page_a
         lobby.signal(Signal::STOP);
         page.eval(sign).await?;
         page.until_shows("#client-log", "\"why\":\"no_answer\"").await?;
-        // The next attempt is in vain, too.
+        // The next attempt fails, too.
         page.until_shows("#client-log", "\"why\":\"timeout\"").await?;
 
         lobby.signal(Signal::CONT);

@@ -2,9 +2,9 @@
 
 use crate::helpers::{Folder, Template, files};
 
-const SHAPE: &str = "A name starts with a letter and holds the letters a to z, digits, and single \
+const SHAPE: &str = "A name starts with a letter and contains the letters a to z, digits, and single \
                      hyphens or underscores between them: 64 characters at most.";
-const RESERVED: &str = "Rust and Cargo keep this word for themselves";
+const RESERVED: &str = "Rust or Cargo reserves this word";
 const CRATE: &str = "The project depends on a crate of this name";
 
 #[test]

@@ -32,7 +32,7 @@ fn whoever_answers_badly_is_asked_again() {
     let (template, folder) = (Template::new(), Folder::new());
     let mut asked = Conversation::start(template.generate(folder.path()));
     asked.answer("Project name", "test");
-    asked.hear("Rust and Cargo keep this word for themselves");
+    asked.hear("Rust or Cargo reserves this word");
     asked.answer("Project name", "1up");
     asked.hear("A name starts with a letter");
     assert_eq!(folder.names(), [""; 0], "nothing is written before the name is good");

@@ -1,4 +1,4 @@
-//! Listening and serving HTTP, for the lobby and for rooms alike.
+//! HTTP for the lobby and for rooms: serving, limits, the checks of each request, the pages.
 
 mod assets;
 pub(crate) mod connection_limits;

@@ -4,7 +4,7 @@
 //! A browser sends `Origin` with each websocket, and no page can change it. A client without one is
 //! not a browser and passes: it could send anything.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::SocketAddr;
 
 use axum::{
     extract::Request,
@@ -86,11 +86,9 @@ impl Origin {
     }
 }
 
+/// IPv6 is in brackets, as in a socket address.
 fn is_ip(host: &str) -> bool {
-    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(v6) => v6.parse::<Ipv6Addr>().is_ok(),
-        None => host.parse::<Ipv4Addr>().is_ok(),
-    }
+    format!("{host}:0").parse::<SocketAddr>().is_ok()
 }
 
 /// The value of a header that may come once. A proxy in front may have checked the other of two.

@@ -61,7 +61,7 @@ pub(crate) fn pages(settings: &Settings, kill: mpsc::UnboundedSender<RoomId>) ->
     pages.layer(middleware::from_fn_with_state(Arc::new(settings.clone()), page_headers))
 }
 
-/// Hides hidden files, and adds the headers of a page.
+/// Answers 404 for hidden files, and adds the headers of a page.
 async fn page_headers(
     State(settings): State<Arc<Settings>>,
     Extension(here): Extension<Authority>,
@@ -96,12 +96,12 @@ fn content_security_policy(settings: &Settings, here: &Authority) -> String {
         true => String::new(),
         false => format!(" {}", settings.cdn.origin()),
     };
-    // A proxy in front may have replaced the `Host` that the browser sent.
+    // Some browsers do not count a websocket as `'self'`. A proxy in front may have replaced the
+    // `Host` that they sent. A policy cannot name an IPv6 address.
     let public = settings.public_url.as_ref().map(PublicUrl::authority);
-    let mut sockets = websockets(here.as_str());
-    if let Some(public) = public.filter(|public| *here != **public) {
-        sockets += &websockets(public);
-    }
+    let public = public.filter(|public| *here != **public);
+    let hosts = [here.as_str()].into_iter().chain(public).filter(|host| !host.starts_with('['));
+    let sockets: String = hosts.map(|host| format!(" ws://{host} wss://{host}")).collect();
     let allowed = settings.allow_origin.iter();
     let frames: String = allowed.map(|url| format!(" {}", url.origin())).collect();
     format!(
@@ -109,14 +109,6 @@ fn content_security_policy(settings: &Settings, here: &Authority) -> String {
          font-src 'self'; media-src 'self'; connect-src 'self'{sockets}; base-uri 'none'; \
          form-action 'none'; frame-ancestors 'self'{frames}"
     )
-}
-
-/// Some browsers do not count a websocket as `'self'`. A policy cannot name an IPv6 address.
-fn websockets(authority: &str) -> String {
-    match authority.starts_with('[') {
-        true => String::new(),
-        false => format!(" ws://{authority} wss://{authority}"),
-    }
 }
 
 async fn kill_room(

@@ -1,4 +1,4 @@
-//! Listens and serves HTTP/1.1, in the lobby and in rooms, with the same limits for accepted,
+//! Serves HTTP/1.1, in the lobby and in rooms, with the same limits for accepted,
 //! handed-off and relayed connections.
 
 use std::{
@@ -32,7 +32,7 @@ use rustix::net::AddressFamily;
 use rustix::net::sockopt;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream, UnixStream},
+    net::{TcpStream, UnixStream},
 };
 
 use crate::{
@@ -51,29 +51,6 @@ pub(crate) const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// after a quarter of an hour, and the client's writer would wait.
 #[cfg(target_os = "linux")]
 const USER_TIMEOUT: Duration = Duration::from_secs(4);
-/// How long to wait when accepting fails, as it does without free descriptors.
-const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
-
-/// Accepts connections for ever, and calls `serve` for each. At the limit of all connections,
-/// further ones wait in the backlog.
-pub(crate) async fn accept<Served: Future<Output = ()> + Send + 'static>(
-    listener: TcpListener,
-    limiter: ConnectionLimiter,
-    serve: impl Fn(TcpStream, ConnectionPermit) -> Served,
-) -> Infallible {
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => match limiter.admit(Some(peer.ip())).await {
-                Ok(permit) => drop(tokio::spawn(serve(stream, permit))),
-                Err(LimitReached) => drop(tokio::spawn(limiter.clone().reject(stream))),
-            },
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection; trying again");
-                tokio::time::sleep(ACCEPT_BACKOFF).await;
-            }
-        }
-    }
-}
 
 /// Serves HTTP on connections.
 #[derive(Clone)]
@@ -103,8 +80,8 @@ impl Server {
     }
 
     /// Serves a socket that the lobby handed to this room: a client's connection, or one end of a
-    /// relay. Over the limit it is rejected: if it waited, the lobby would not know and hand over ever
-    /// more.
+    /// relay. Over the limit it is rejected: if it waited, the lobby would not know and hand over
+    /// ever more.
     pub async fn serve_handed_off(
         self,
         socket: OwnedFd,
@@ -154,7 +131,8 @@ impl Server {
                 };
                 let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
                 let mut frames = frames.lock().expect("nobody panics while holding this");
-                if refused || !upgraded && !(frames.refuse() && keep_alive) {
+                let stays_open = upgraded || keep_alive && frames.refuse();
+                if refused || !stays_open {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 Ok::<_, Infallible>(response)

@@ -128,8 +128,7 @@ async fn run<L: Lobby>(
     let hand_off = cfg!(target_os = "linux") && !settings.no_handoff;
     let gateway = Gateway { server, routes: routes.clone(), hand_off };
     let address = listener.local_addr()?;
-    let receive = move |stream, permit| gateway.clone().receive(stream, permit);
-    let accepting = tokio::spawn(server::accept(listener, limiter, receive));
+    let accepting = tokio::spawn(gateway.run(listener, limiter));
     announce(settings, address);
 
     let inboxes = Inboxes { clients, processes, kills };

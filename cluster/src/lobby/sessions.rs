@@ -50,8 +50,8 @@ enum State {
     Visitor,
     /// `on_register` is running.
     Registering,
-    /// A player, before `on_arrive`. Their requests are queued until then; `--max-queued-events` bounds
-    /// the queue.
+    /// A player, before `on_arrive`. Their requests are queued until then; `--max-queued-events`
+    /// bounds the queue.
     Pending(Login, Vec<Message>),
     /// A player, after `on_arrive`.
     Arrived(Login),

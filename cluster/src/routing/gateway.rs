@@ -1,6 +1,10 @@
-//! The public port. If a connection begins with a request for a room, the lobby hands the socket to
-//! the room's process before it has read a byte, and has no more to do with it. It serves all other
-//! connections itself; `relay.rs` is for those that ask for a room later.
+//! The public port. The lobby peeks at the first bytes of each connection. If they begin a request
+//! for a room, it hands the socket itself to the room's process (`SCM_RIGHTS`), which reads the
+//! request from its first byte. From then on the lobby carries none of the traffic: to proxy it
+//! would cost the lobby two copies and two wake-ups for each message.
+//!
+//! The lobby serves all other connections. If one of them asks for a room later, bytes of it have
+//! been read here, and it is relayed (`relay.rs`).
 
 use std::{
     collections::HashMap,
@@ -9,19 +13,29 @@ use std::{
         Arc, RwLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use rustix::net::{RecvFlags, recv};
-use tokio::{io::Interest, net::TcpStream};
-use tracing::debug;
+use tokio::{
+    io::Interest,
+    net::{TcpListener, TcpStream},
+    time::sleep,
+};
+use tracing::{debug, warn};
 
 use crate::{
-    http::{connection_limits::ConnectionPermit, server::Server},
+    http::{
+        connection_limits::{ConnectionLimiter, ConnectionPermit, LimitReached},
+        server::Server,
+    },
     process::channel::Sender,
     runtime::clock::timeout,
     types::RoomId,
 };
 
+/// The pause after accepting fails, as it does without free file descriptors.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 /// How a request for a room begins. Websockets begin with GET.
 const PREFIX: &[u8] = b"GET /rooms/";
 /// The digits of the largest room number.
@@ -61,9 +75,26 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Serves a new connection or hands it off. It peeks here and not in the accept loop, where one
-    /// silent client would block all others.
-    pub async fn receive(self, stream: TcpStream, permit: ConnectionPermit) {
+    /// Accepts connections for ever. When the process has as many as are allowed, the next one
+    /// waits, and the others stay in the backlog.
+    pub async fn run(self, listener: TcpListener, limiter: ConnectionLimiter) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => match limiter.admit(Some(peer.ip())).await {
+                    Ok(permit) => drop(tokio::spawn(self.clone().receive(stream, permit))),
+                    Err(LimitReached) => drop(tokio::spawn(limiter.clone().reject(stream))),
+                },
+                Err(error) => {
+                    warn!(%error, "cannot accept a connection; trying again");
+                    sleep(ACCEPT_BACKOFF).await;
+                }
+            }
+        }
+    }
+
+    /// Hands a connection off or serves it. Peeking is done here and not in the accept loop, where
+    /// one silent client would block all others.
+    async fn receive(self, stream: TcpStream, permit: ConnectionPermit) {
         let room = async { if self.hand_off { peek_room(&stream).await } else { None } };
         let Ok(room) = timeout(self.server.header_timeout, room).await else {
             return;

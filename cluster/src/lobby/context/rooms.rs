@@ -153,7 +153,8 @@ impl<L: Lobby> LobbyContext<L> {
         self.scheduler.spawn(placed, done);
     }
 
-    /// Leaves out players who are in the room or on the way there, unless they are back in the lobby.
+    /// Leaves out players who are in the room or on the way there, unless they are back in the
+    /// lobby.
     fn not_yet_sent(&self, players: &[Player], room: &RoomId) -> Vec<Player> {
         let rooms = self.rooms.borrow();
         let goes = |player: &&Player| self.is_here(player) || !rooms.is_sent_to(&player.id, room);

@@ -177,8 +177,8 @@ impl<L: Lobby> EventHandler<'_, L> {
         })
     }
 
-    /// The request `logout`: ends the login that a token belongs to. Any connection may send it: a page
-    /// that logs out has already forgotten its player.
+    /// The request `logout`: ends the login that a token belongs to. Any connection may send it: a
+    /// page that logs out has already forgotten its player.
     pub(super) fn log_out(&mut self, data: Option<&RawValue>, responder: Responder) {
         let verified = parse(data).and_then(|Logout { token }| self.context.tokens.verify(&token));
         match verified {

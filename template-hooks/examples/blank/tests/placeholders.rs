@@ -1,5 +1,5 @@
-//! The placeholders of this example: a hello, and hooks that say in the log that they were called. Delete this file
-//! with them.
+//! The placeholders of this example: a hello, and hooks that log their calls. Delete this file with
+//! them.
 
 use app::{
     messages::{Options, ToLobby, ToRoom},
@@ -53,7 +53,7 @@ async fn every_hook_is_called_in_the_course_of_a_players_life() {
     called("room", "on_lobby_message", 1, &lobby).await;
     assert_eq!(room.ask_binary(&[1, 2, 3]).await["error"]["code"], "unknown_event");
 
-    // In another window: the lobby knows of her seat, and sends her back to it.
+    // In another window: the lobby knows of her seat and reroutes her to it.
     ann.back().await;
     let reroute = ann.rerouted().await;
     let another = ann.take(&reroute).await;
@@ -75,18 +75,18 @@ async fn every_hook_is_called_in_the_course_of_a_players_life() {
     assert_eq!(in_order(hooks("room", &lobby)), by_the_room);
 }
 
-/// Waits until this hook has been called so many times.
+/// Waits until this hook has been called this many times.
 async fn called(by: &str, name: &str, times: usize, lobby: &TestLobby) {
     let count = || hooks(by, lobby).iter().filter(|hook| *hook == name).count();
     eventually(name, || (count() >= times).then_some(())).await;
 }
 
-/// The hooks that the lobby, or a room, says were called.
+/// The hooks that the lobby or a room has logged.
 fn hooks(by: &str, lobby: &TestLobby) -> Vec<String> {
     let hook = |line: Value| {
         let name = line["message"].as_str()?.split(' ').next()?.to_owned();
         let target = line["target"].as_str()?;
-        // A room's lines come through the lobby.
+        // The lobby's log contains the rooms' output.
         let caller = if target.starts_with("app::") { "lobby" } else { "room" };
         let is_hook = name.starts_with("on_") || ["snapshot", "pick"].contains(&&*name);
         (is_hook && caller == by).then_some(name)
@@ -94,7 +94,7 @@ fn hooks(by: &str, lobby: &TestLobby) -> Vec<String> {
     lobby.lines().into_iter().filter_map(hook).collect()
 }
 
-/// Each once, by when it was called first.
+/// Each once, in the order of the first calls.
 fn in_order(hooks: Vec<String>) -> String {
     let first = |at: &usize| !hooks[..*at].contains(&hooks[*at]);
     (0..hooks.len()).filter(first).map(|at| hooks[at].as_str()).collect::<Vec<_>>().join(" ")

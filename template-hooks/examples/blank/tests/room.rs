@@ -1,5 +1,4 @@
-//! Your room by itself: no processes, no sockets, and a clock that only these tests move. Edit these
-//! along with `src/room.rs`.
+//! Your room by itself: no processes, no sockets, simulated time. Edit these with `src/room.rs`.
 
 use std::time::Duration;
 

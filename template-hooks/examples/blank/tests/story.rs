@@ -1,4 +1,4 @@
-//! Your own lobby and rooms, end to end: real processes and sockets. Edit these along with your hooks.
+//! Your lobby and rooms, end to end: real processes and sockets. Edit these along with your hooks.
 
 use cluster::testing::{Signal, TestLobby};
 use serde_json::json;

@@ -92,8 +92,8 @@ fn line(view: &View, row: u32) -> String {
     shades.flat_map(|shade| [letter(shade / 64), letter(shade)]).collect()
 }
 
-/// 0 if the point does not escape, and so seems to be in the Mandelbrot set. Otherwise the number of
-/// steps on a logarithmic scale: 256 for each doubling.
+/// 0 if the point does not escape, and so seems to be in the Mandelbrot set. Otherwise the number
+/// of steps on a logarithmic scale: 256 for each doubling.
 fn shade(x: f64, y: f64, depth: u32) -> u32 {
     let (mut a, mut b) = (0.0, 0.0);
     for step in 0..depth {

@@ -1,5 +1,4 @@
-//! Your room by itself: no processes, no sockets, and a clock that only these tests move. Edit these
-//! along with `src/room.rs`.
+//! Your room by itself: no processes, no sockets, simulated time. Edit these with `src/room.rs`.
 
 use std::{ops::Range, time::Duration};
 
@@ -67,7 +66,7 @@ fn a_worker_goes_when_it_has_had_no_work_for_a_while_and_not_while_it_computes()
     let mut worker = worker();
     worker.advance(PATIENCE / 2);
     worker.tell(compute(&whole(), 0..2));
-    // The work takes as long as it takes.
+    // The work runs in real time.
     worker.advance(10 * PATIENCE);
     assert_eq!(worker.exit(), None);
     worker.settle();

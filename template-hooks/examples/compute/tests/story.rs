@@ -1,4 +1,4 @@
-//! Your own lobby and rooms, as they come: pictures that rooms compute. Edit these along with your
+//! Your lobby and rooms, end to end: pictures that rooms compute. Edit these along with your
 //! hooks.
 
 use std::collections::BTreeMap;
@@ -11,15 +11,15 @@ mod pictures;
 
 use pictures::{check, whole};
 
-/// Rooms go as soon as they are not needed.
+/// Idle rooms end at once.
 const IMPATIENT: [&str; 2] = ["--empty-timeout", "100ms"];
 
-/// All of it is in the set: each row is hard work.
+/// All of it is in the set, so each row takes the most steps.
 fn slow(columns: u32, rows: u32) -> View {
     View { x: -0.2, y: 0.0, across: 0.1, columns, rows, depth: 10_000 }
 }
 
-/// More work than any test waits for.
+/// Takes longer than any test.
 fn endless() -> View {
     slow(1280, 800)
 }
@@ -46,7 +46,7 @@ async fn a_killed_rooms_rows_are_computed_by_another() {
     let view = slow(1280, 16);
     ask(&mut ann, &view).await.expect("a good view");
     let (first, computed) = row(&mut ann).await;
-    // It has seven more rows of this band to compute.
+    // Seven rows of its band are missing.
     let killed = computed.1.clone();
     lobby.signal_room(&killed, Signal::KILL).await;
     let rows = picture(&mut ann, &view, BTreeMap::from([(first, computed)])).await;
@@ -64,7 +64,7 @@ async fn cancel_ends_a_picture_and_the_rooms_are_free_for_the_next() {
     row(&mut ann).await;
     ann.ask("cancel", json!({})).await.expect("never refused");
     assert_eq!(ann.lobby().event("ended").await, json!({ "how": "cancelled" }));
-    // Who has nothing to cancel may do so.
+    // A cancel without a picture is accepted.
     ann.ask("cancel", json!({})).await.expect("never refused");
     while ann.lobby().unheard().contains(&"row") {
         ann.lobby().event("row").await;
@@ -105,7 +105,7 @@ async fn players_take_turns() {
 }
 
 #[tokio::test]
-async fn nothing_is_computed_for_who_has_left() {
+async fn nothing_is_computed_for_a_player_who_has_left() {
     let lobby = start(&IMPATIENT).await;
     let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
     ask(&mut ann, &endless()).await.expect("a good view");
@@ -135,7 +135,7 @@ async fn bad_views_and_too_many_pictures_are_refused() {
         }
     };
     assert_eq!(refused, Err("busy".to_owned()));
-    // A cancelled picture makes room for another.
+    // A cancelled picture frees its place.
     players[1].ask("cancel", json!({})).await.expect("never refused");
     ask(&mut players[0], &endless()).await.expect("a good view");
 }
@@ -167,7 +167,7 @@ async fn row(player: &mut TestPlayer) -> (u32, (String, Value)) {
     (row, (shades, event["room"].take()))
 }
 
-/// All rows, with those that have come already: each once. Then the picture is complete.
+/// Waits for the remaining rows, each once, until the picture is complete.
 async fn picture(
     player: &mut TestPlayer,
     view: &View,
@@ -183,7 +183,7 @@ async fn picture(
     rows
 }
 
-/// Rooms that have nothing to do go; one that computes would stay.
+/// Waits until all rooms have ended: none computes any more.
 async fn nobody_computes(player: &mut TestPlayer) {
     player.ask("watch_rooms", json!({})).await.expect("anyone may watch");
     while player.lobby().event("rooms").await != json!([]) {}

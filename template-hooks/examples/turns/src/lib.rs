@@ -1,6 +1,6 @@
 //! Your lobby and your rooms: `server.rs` (people), `room_manager.rs` (which room a player gets),
 //! `room.rs` (one room), `queue.rs` (the matchmaking queue), `messages.rs` (message types), and
-//! `static/client.js` (the page). `rg HOOK` finds every hook.
+//! `static/client.js` (the page). Search for HOOK to find every hook.
 
 pub mod defaults;
 pub mod messages;

@@ -1,5 +1,4 @@
-//! Your room by itself: no processes, no sockets, and a clock that only these tests move. Edit
-//! these along with `src/room.rs`.
+//! Your room by itself: no processes, no sockets, simulated time. Edit these with `src/room.rs`.
 
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use serde_json::{Value, json};
 const PATIENCE: u32 = 20;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Columns that fill the board, and nobody wins.
+/// Moves that fill the board without a winner.
 const DRAW: &str = "545062455041104565311226266362030334314210";
 
 #[test]
@@ -23,7 +22,7 @@ fn four_in_a_row_win_in_every_direction() {
         ("0101010", vec![14, 21, 28, 35]),
         ("01122323363", vec![17, 23, 29, 35]),
         ("65544343303", vec![17, 25, 33, 41]),
-        // Five are as good, and all of them are shown.
+        // Five in a row win, too, and all are shown.
         ("001122443", vec![35, 36, 37, 38, 39]),
     ] {
         let mut table = Table::new();
@@ -48,7 +47,7 @@ fn a_full_board_is_a_draw() {
 }
 
 #[test]
-fn what_the_rules_do_not_allow_is_refused_and_changes_nothing() {
+fn an_illegal_move_is_refused_and_changes_nothing() {
     let mut table = Table::new();
     let (turn, columns) = (table.turn(), "000000");
     let refused = |table: &mut Table, side: usize, event: &str, data: Value| {
@@ -88,7 +87,7 @@ fn a_game_that_has_begun_lets_nobody_in() {
 }
 
 #[test]
-fn who_returns_in_time_plays_on_and_the_clock_has_rested() {
+fn a_player_who_reconnects_in_time_plays_on_and_the_clock_has_stopped() {
     let mut table = Table::new();
     table.play("334");
     table.room.advance(10 * SECOND);
@@ -120,20 +119,20 @@ fn one_may_move_while_the_other_is_away() {
 }
 
 #[test]
-fn who_does_not_return_in_time_has_lost() {
+fn a_player_who_does_not_reconnect_in_time_loses() {
     let mut table = Table::new();
     let [ann, bob] = table.players.clone();
     table.room.drop_player(&ann);
     table.room.advance(30 * SECOND);
     let end = json!({ "winner": 1, "why": "away", "cells": [] });
     assert_eq!(table.room.last(&bob, "game").expect("news")["end"], end);
-    // The player may look at it for a moment.
+    // The player can look at the board for a moment.
     table.room.advance(10 * SECOND);
     table.ends_with([("Bob", 1), ("Ann", 0)]);
 }
 
 #[test]
-fn who_leaves_has_lost_and_the_room_ends_when_the_other_leaves_too() {
+fn a_player_who_leaves_loses_and_the_room_ends_when_the_other_leaves_too() {
     let mut table = Table::new();
     let [ann, bob] = table.players.clone();
     table.room.leave(&bob);
@@ -147,7 +146,7 @@ fn who_leaves_has_lost_and_the_room_ends_when_the_other_leaves_too() {
 }
 
 #[test]
-fn who_does_not_move_in_time_has_lost() {
+fn a_player_who_does_not_move_in_time_loses() {
     let mut table = Table::new();
     table.play("3");
     let slow = table.turn();
@@ -172,7 +171,7 @@ fn a_rematch_begins_when_both_want_it_and_the_other_one_begins() {
 }
 
 #[test]
-fn an_opponent_who_never_comes_is_not_waited_for() {
+fn a_room_without_an_opponent_closes_in_time() {
     let mut room = open();
     let ann = room.join("Ann").expect("a seat");
     room.advance(PATIENCE * SECOND);
@@ -202,7 +201,7 @@ impl Table {
         Table { room, players }
     }
 
-    /// Each column is played by the one whose turn it is.
+    /// Plays these columns in turn.
     fn play(&mut self, columns: &str) {
         for column in columns.bytes().map(|digit| digit - b'0') {
             let turn = self.turn();
@@ -214,7 +213,7 @@ impl Table {
         self.room.emit(&self.players[side], event, data)
     }
 
-    /// As the one sees it who was told last.
+    /// The game in the last snapshot.
     fn game(&self) -> &Value {
         self.room.last(&self.players[0], "game").expect("the room shows itself")
     }
@@ -223,7 +222,7 @@ impl Table {
         self.game()["turn"].as_u64().expect("a side") as usize
     }
 
-    /// The room has ended, and its last message to the lobby were these scores.
+    /// Asserts that the room has ended after reporting these scores.
     fn ends_with(&mut self, scores: [(&str, u32); 2]) {
         assert_eq!(self.room.exit(), Some(Exit::Finished));
         let scores = ToLobby::Scores(scores.map(|(name, wins)| (name.to_owned(), wins)));

@@ -1,4 +1,4 @@
-//! Your own lobby and rooms, as they come: four in a row, from the queue and by code. Edit these
+//! Your lobby and rooms, end to end: four in a row, from the queue and by code. Edit these
 //! along with your hooks.
 
 use cluster::testing::{Client, Signal, TestLobby, TestPlayer};
@@ -9,7 +9,7 @@ async fn start(flags: &[&str]) -> TestLobby {
 }
 
 #[tokio::test]
-async fn two_who_look_for_an_opponent_find_each_other() {
+async fn two_players_in_the_queue_are_paired() {
     let lobby = start(&[]).await;
     let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
     ann.ask("find_opponent", json!({})).await.expect("anyone may wait");
@@ -24,7 +24,7 @@ async fn two_who_look_for_an_opponent_find_each_other() {
 }
 
 #[tokio::test]
-async fn who_waits_no_more_is_not_paired() {
+async fn a_player_who_left_the_queue_is_not_paired() {
     let lobby = start(&[]).await;
     let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
     ann.ask("find_opponent", json!({})).await.expect("anyone may wait");
@@ -53,7 +53,7 @@ async fn a_friend_joins_by_code_and_nobody_else_does() {
     let code = joined["code"].as_str().expect("a code");
     assert_eq!(code.len(), 6);
 
-    // It is in no list, and its id is no code.
+    // It is not listed, and its id is not a code.
     cem.ask("watch_rooms", json!({})).await.expect("anyone may watch");
     assert_eq!(cem.lobby().event("rooms").await, json!([]));
     for wrong in ["", "AEIOUY", &code[..5], joined["room"].as_str().expect("an id")] {
@@ -65,13 +65,13 @@ async fn a_friend_joins_by_code_and_nobody_else_does() {
     let mut bobs = bob.enter("join_friend", json!({ "code": typed })).await;
     assert_eq!(bobs.event("joined").await["room"], joined["room"]);
     begun(&mut anns).await;
-    // It is full, and locked as soon as the lobby has heard so.
+    // It is full, and locked once the lobby has been told.
     let late = cem.ask("join_friend", json!({ "code": code })).await.expect_err("two play");
     assert!(["room_full", "room_locked"].contains(&&*late), "{late}");
 }
 
 #[tokio::test]
-async fn who_goes_to_a_friend_does_not_wait_in_the_queue_any_more() {
+async fn a_player_who_joins_a_friend_leaves_the_queue() {
     let lobby = start(&[]).await;
     let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
     ann.ask("find_opponent", json!({})).await.expect("anyone may wait");
@@ -115,7 +115,7 @@ async fn a_lost_connection_loses_no_game_and_the_winner_is_news() {
     bobs.leave().await;
     let news = json!({ "lines": [format!("{} has beaten {}, 1 : 0", winner[0], winner[1])] });
     while cem.lobby().event("news").await != news {}
-    // Who comes later is told as well.
+    // A player who registers later gets the news, too.
     ann.back().await;
     while ann.lobby().event("news").await != news {}
 }
@@ -147,7 +147,7 @@ async fn the_page_is_served() {
     assert_eq!(lobby.http("GET", "/missing").await.0, 404);
 }
 
-/// Brings two players into a room, from the queue.
+/// Brings two players from the queue into a room.
 async fn pair(ann: &mut TestPlayer, bob: &mut TestPlayer) -> [Client; 2] {
     ann.ask("find_opponent", json!({})).await.expect("anyone may wait");
     ann.lobby().event("place").await;
@@ -169,7 +169,7 @@ async fn begun(room: &mut Client) -> Value {
     }
 }
 
-/// The one whose turn it is plays; the game when both have seen it.
+/// Plays a move; returns the game when both players have it.
 async fn play(sides: &mut [&mut Client; 2], game: &Value, column: usize) -> Value {
     let turn = usize::from(game["turn"] == 1);
     sides[turn].ask("play", json!({ "column": column })).await.expect("a good move");

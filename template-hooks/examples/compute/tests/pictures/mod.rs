@@ -23,7 +23,7 @@ fn steps(view: &View, row: u32) -> Vec<u32> {
     (0..view.columns).map(column).collect()
 }
 
-/// Fails unless the shades are those of a row: in order of the steps, and without any where it is dark.
+/// Fails unless the shades are those of a row: ordered by steps, and 0 for points in the set.
 pub fn check(view: &View, row: u32, shades: &str) {
     let letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let number = |letter: char| letters.find(letter).expect("a letter of a shade");
