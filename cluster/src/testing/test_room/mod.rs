@@ -1,6 +1,5 @@
-//! One room without processes, sockets or a real clock: the same core as in a room's process,
-//! driven by a test. Hooks, events and the end of the room come in the same order as in a real
-//! room; `cluster/tests/room/test_room_agrees.rs` compares the two.
+//! One room without processes, sockets or a real clock: the core of a real room, driven by a test.
+//! Order and effects are the same; `cluster/tests/room/test_room_agrees.rs` compares the two.
 //!
 //! What differs, and why:
 //!
@@ -11,8 +10,7 @@
 //!   `on_open` always does.
 //! - **A message** that cannot be serialized, is over 60 KiB or cannot be deserialized fails the
 //!   test. A real lobby refuses to send it, or the room crashes.
-//! - **Rate limits and queues** are absent: nobody is refused with `too_fast`, and volatile events
-//!   are never lost.
+//! - **Rate limits and queues** are absent: no `too_fast`, and no volatile event is lost.
 //! - **A refusal** is the value that the hook returned. A real lobby gets its code and message.
 //! - **The lobby** is absent, with its locks, its bans and other rooms. [`TestRoom::sent_on`]
 //!   returns the players who would be transferred to another room. The room's id is `test`, and it
@@ -99,8 +97,7 @@ pub struct TestRoom<R: Room> {
     /// The lobby drains the room and lets nobody in.
     draining: bool,
     next: u64,
-    /// Runs spawned futures and computations; see [`TestRoom::settle`]. The last field: dropping it
-    /// waits for computations, which by then are cancelled.
+    /// Runs spawned work. The last field: dropping it waits for computations, by then cancelled.
     runtime: Runtime,
 }
 
@@ -161,8 +158,7 @@ impl<R: Room> TestRoom<R> {
         Ok(test)
     }
 
-    /// From now on a panic in a hook does what the setting `--on-room-panic` says: it ends the
-    /// room, or only the hook. Without this it fails the test.
+    /// Handles panics in hooks as `--on-room-panic` does. Without this they fail the test.
     pub fn on_panic(&mut self, what: RoomPanic) {
         if let Life::Open(core) = &mut self.life {
             core.set_on_panic(what);
@@ -186,16 +182,14 @@ impl<R: Room> TestRoom<R> {
         Ok(())
     }
 
-    /// Reserves a seat for a player who has not joined yet: they are `expected` for 15 s, or until
-    /// `join_as`.
+    /// Reserves a seat for a player: they are `expected` for 15 s, or until `join_as`.
     pub fn reserve(&mut self, player: &Player) -> Result<(), Refusal> {
         self.ticket_for(player).map(drop)
     }
 
-    /// A player's page emits an event and asks for an answer: returns the answer or the refusal. A
-    /// malformed or too large message is refused before it reaches a hook, as on the wire; one that
-    /// is far too large ends the connection. `room_gone`: the connection has ended and the answer
-    /// is lost.
+    /// A player's page emits an event: returns the answer or the refusal. A malformed or too large
+    /// message is refused before it reaches a hook, as on the wire; one that is far too large ends
+    /// the connection. `room_gone`: the connection has ended and the answer is lost.
     pub fn emit(&mut self, from: &Player, event: &str, data: Value) -> Result<Value, Refusal> {
         let conn = self.conn_of(from)?;
         let size = json!([event, data]).to_string().len();
@@ -230,9 +224,8 @@ impl<R: Room> TestRoom<R> {
 
     /// The lobby kicks a player.
     pub fn kick(&mut self, player: &Player, reason: &str) {
-        self.about_seat(player, |core, seat| {
-            core.release(seat, LeaveReason::Kicked(short(reason)))
-        });
+        let reason = LeaveReason::Kicked(short(reason));
+        self.about_seat(player, |core, seat| core.release(seat, reason));
     }
 
     /// The players whom the room has transferred with `send_to_room` since the last call. They stay
@@ -258,13 +251,11 @@ impl<R: Room> TestRoom<R> {
         if self.is_over() {
             return;
         }
-        let raw =
-            to_raw(&message).expect("a message from the lobby is JSON, and no larger than 60 KiB");
+        let raw = to_raw(&message).expect("a message is JSON of at most 60 KiB");
         self.run(|core| core.lobby_message(&raw)).expect("it reads what it has written");
     }
 
-    /// The lobby drains the room: it must end within `left`, with the reason `closed`, and lets
-    /// nobody in.
+    /// The lobby drains the room: it must end within `left`, as `closed`, and lets nobody in.
     pub fn drain(&mut self, left: Duration) {
         if self.is_over() {
             return;
@@ -288,14 +279,12 @@ impl<R: Room> TestRoom<R> {
         }
     }
 
-    /// Waits, in real time, until all work of `spawn` and `compute` is done and its callbacks were
-    /// called. Without this none of it happens, even in [`TestRoom::advance`].
+    /// Waits, in real time, for all spawned work and calls its callbacks; nothing else does so.
     pub fn settle(&mut self) {
         while self.settle_one() {}
     }
 
-    /// Waits for the next callback only, such as one report of a computation. `false`: there is
-    /// none left.
+    /// Waits for the next callback only. `false`: there is none left.
     pub fn settle_one(&mut self) -> bool {
         if self.is_over() {
             return false;
