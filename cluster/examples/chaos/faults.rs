@@ -82,12 +82,13 @@ impl Fault {
                     record.fault(VANISHES);
                 }
             }
-            Fault::Client(misdeed) => {
-                shared.record.lock().fault(misdeed.name());
+            Fault::Client(misbehavior) => {
+                shared.record.lock().fault(misbehavior.name());
                 let shared = shared.clone();
                 clients.spawn(async move {
-                    let how = misdeed.commit(&shared).await;
-                    let how = format!("{}: {}", misdeed.name(), how.unwrap_or("could not begin"));
+                    let how = misbehavior.commit(&shared).await;
+                    let how =
+                        format!("{}: {}", misbehavior.name(), how.unwrap_or("could not begin"));
                     *shared.record.lock().clients.entry(how).or_default() += 1;
                 });
             }

@@ -142,7 +142,7 @@ impl FaultTest {
                 .map(async |name| BackgroundPlayer::register(test.shared.clone(), &name).await);
             let players = join_all(players).await;
             let room = test.open(json!({})).await;
-            players.iter().for_each(|guest| guest.join(&room));
+            players.iter().for_each(|player| player.join(&room));
             test.groups.push(Group { room, players });
         }
         test.everyone_plays().await;
@@ -198,7 +198,7 @@ impl FaultTest {
     /// The next group to be hit by a fault.
     pub fn victims(&mut self) -> Group {
         let group = self.groups.remove(0);
-        group.players.iter().for_each(|guest| guest.may_disconnect(true));
+        group.players.iter().for_each(|player| player.may_disconnect(true));
         group
     }
 
@@ -208,9 +208,9 @@ impl FaultTest {
         self.boss.ask("close", json!({ "room": group.room })).await.expect("its room");
         self.are_back(group, "closed", options).await;
         let group = self.groups.pop().expect("they have just joined");
-        let joined = || group.players.iter().all(|guest| guest.answers() > 0).then_some(());
+        let joined = || group.players.iter().all(|player| player.answers() > 0).then_some(());
         eventually("they play again", joined).await;
-        group.players.iter().for_each(|guest| guest.may_disconnect(true));
+        group.players.iter().for_each(|player| player.may_disconnect(true));
         group
     }
 
@@ -219,7 +219,7 @@ impl FaultTest {
     pub async fn are_back(&mut self, group: Group, reason: &str, options: Value) {
         let begun = Instant::now();
         let mut missing: HashSet<String> =
-            group.players.iter().map(|guest| guest.you["id"].to_string()).collect();
+            group.players.iter().map(|player| player.you["id"].to_string()).collect();
         let mut last = begun;
         while !missing.is_empty() {
             let back =
@@ -234,13 +234,13 @@ impl FaultTest {
 
     async fn seat_again(&mut self, group: Group, options: Value) {
         let room = self.open(options).await;
-        group.players.iter().for_each(|guest| guest.join(&room));
+        group.players.iter().for_each(|player| player.join(&room));
         self.groups.push(Group { room, ..group });
     }
 
     /// The fault did not disconnect them; they play on.
     pub fn go_on(&mut self, group: Group) {
-        group.players.iter().for_each(|guest| guest.may_disconnect(false));
+        group.players.iter().for_each(|player| player.may_disconnect(false));
         self.groups.push(group);
     }
 
@@ -298,7 +298,7 @@ impl FaultTest {
     /// From now on any player may lose their connection.
     pub fn everyone_may_disconnect(&self) {
         let players = self.groups.iter().flat_map(|group| &group.players);
-        players.for_each(|guest| guest.may_disconnect(true));
+        players.for_each(|player| player.may_disconnect(true));
     }
 
     /// All players join new rooms, after the old ones are gone.

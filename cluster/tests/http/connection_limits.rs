@@ -12,7 +12,7 @@ use crate::common::{
     start_game,
 };
 
-const GUEST: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 
 /// The status of the answer to a new connection from this address, and the connection.
@@ -26,27 +26,27 @@ async fn asks(from: Ipv4Addr, url: &str, headers: &[(&str, &str)]) -> (u16, Raw)
 #[tokio::test]
 async fn a_connection_over_the_address_limit_is_refused_and_other_addresses_are_not() {
     let cluster = start_game(&["--max-connections-per-address", "3"]).await;
-    let mut guests = Vec::new();
+    let mut clients = Vec::new();
     for _ in 0..3 {
-        let (status, raw) = asks(GUEST, &cluster.url, &[]).await;
+        let (status, raw) = asks(CLIENT, &cluster.url, &[]).await;
         assert_eq!(status, 200);
-        guests.push(raw);
+        clients.push(raw);
     }
-    let (status, mut refused) = asks(GUEST, &cluster.url, &[]).await;
+    let (status, mut refused) = asks(CLIENT, &cluster.url, &[]).await;
     assert_eq!(status, 429);
     assert_eq!(refused.rest().await, "too many connections\n");
     // Silent connections are told as well.
-    assert!(Raw::connect_from(GUEST, &cluster.url).await.rest().await.contains(" 429 "));
+    assert!(Raw::connect_from(CLIENT, &cluster.url).await.rest().await.contains(" 429 "));
     for from in [OTHER, Ipv4Addr::LOCALHOST] {
         for _ in 0..3 {
             let (status, raw) = asks(from, &cluster.url, &[]).await;
             assert_eq!(status, 200, "{from}");
-            guests.push(raw);
+            clients.push(raw);
         }
     }
     assert_eq!(asks(Ipv4Addr::LOCALHOST, &cluster.url, &[]).await.0, 200, "no limit here");
-    drop(guests);
-    let free = async { while asks(GUEST, &cluster.url, &[]).await.0 != 200 {} };
+    drop(clients);
+    let free = async { while asks(CLIENT, &cluster.url, &[]).await.0 != 200 {} };
     soon("a free place", free).await;
 }
 
@@ -61,12 +61,12 @@ async fn a_room_counts_handed_off_connections() {
         raw.send(&websocket(&path, &[])).await;
         (status(&raw.head().await), raw)
     };
-    let (first, second) = (enter(GUEST).await, enter(GUEST).await);
+    let (first, second) = (enter(CLIENT).await, enter(CLIENT).await);
     assert_eq!((first.0, second.0), (101, 101));
-    assert_eq!(enter(GUEST).await.0, 429);
+    assert_eq!(enter(CLIENT).await.0, 429);
     assert_eq!(enter(OTHER).await.0, 101);
     drop(first);
-    let free = async { while enter(GUEST).await.0 != 101 {} };
+    let free = async { while enter(CLIENT).await.0 != 101 {} };
     soon("a free place", free).await;
     ann.take(&seat).await.ask("echo", json!({ "n": 1 })).await.expect("a good room");
 }
@@ -78,11 +78,11 @@ async fn the_client_address_header_counts_only_when_configured() {
     // Whatever address the client claims.
     let says = |address| [("X-Forwarded-For", address)];
     let (first, second) = (
-        asks(GUEST, &plain.url, &says("192.0.2.1")).await,
-        asks(GUEST, &plain.url, &says("192.0.2.2")).await,
+        asks(CLIENT, &plain.url, &says("192.0.2.1")).await,
+        asks(CLIENT, &plain.url, &says("192.0.2.2")).await,
     );
     assert_eq!((first.0, second.0), (200, 200));
-    assert_eq!(asks(GUEST, &plain.url, &says("192.0.2.3")).await.0, 429);
+    assert_eq!(asks(CLIENT, &plain.url, &says("192.0.2.3")).await.0, 429);
 
     let trusting = [&flags[..], &["--client-address-header", "x-forwarded-for"]].concat();
     let proxied = start_game(&trusting).await;
@@ -172,12 +172,12 @@ async fn an_address_that_connects_too_often_is_refused_for_a_while() {
     soon("the player's turn", again).await;
 
     let from = async |from| Client::connect_from(from, &cluster.url, "/socket.io", json!({})).await;
-    let crowd = join_all((0..30).map(|_| from(GUEST))).await;
+    let crowd = join_all((0..30).map(|_| from(CLIENT))).await;
     let refused: Vec<_> = crowd.iter().filter_map(|client| client.as_ref().err()).collect();
     assert!((8..=10).contains(&refused.len()), "20 at once: {refused:?}");
     assert!(refused.iter().all(|why| *why == "too_fast"), "{refused:?}");
     assert!(from(OTHER).await.is_ok());
-    let again = async { while from(GUEST).await.is_err() {} };
+    let again = async { while from(CLIENT).await.is_err() {} };
     soon("their turn", again).await;
 }
 
@@ -192,7 +192,7 @@ async fn the_room_limit_of_an_address_covers_all_its_players() {
         client
     };
     let open = json!({ "hosted": true });
-    let (mut ann, mut bob) = (player(GUEST, "Ann").await, player(GUEST, "Bob").await);
+    let (mut ann, mut bob) = (player(CLIENT, "Ann").await, player(CLIENT, "Bob").await);
     let room = ann.ask("open", open.clone()).await.expect("a room");
     ann.ask("open", open.clone()).await.expect("a room");
     assert_eq!(ann.ask("open", open.clone()).await, Err("too_many_rooms".into()));
@@ -210,7 +210,7 @@ async fn code_attempts_from_one_address_are_counted_together() {
     let mut refused = Vec::new();
     // Two attempts of each player; ten times two in all.
     for n in 0..12 {
-        let client = Client::connect_from(GUEST, &cluster.url, "/socket.io", json!({})).await;
+        let client = Client::connect_from(CLIENT, &cluster.url, "/socket.io", json!({})).await;
         let mut client = client.expect("anyone may connect");
         client.ask("register", json!({ "name": format!("P{n}") })).await.expect("registered");
         for _ in 0..2 {
@@ -230,7 +230,7 @@ async fn lobby_events_from_one_address_are_counted_together() {
         let client = Client::connect_from(from, &cluster.url, "/socket.io", json!({})).await;
         client.expect("anyone may connect")
     };
-    let (mut ann, mut bob) = (visitor(GUEST).await, visitor(GUEST).await);
+    let (mut ann, mut bob) = (visitor(CLIENT).await, visitor(CLIENT).await);
     let mut answers = Vec::new();
     for _ in 0..20 {
         answers.push(ann.ask("watch_rooms", json!({})).await);
@@ -251,7 +251,7 @@ async fn lobby_events_from_one_address_are_counted_together() {
     let (url, path) =
         (seat["url"].as_str().expect("a url"), seat["path"].as_str().expect("a path"));
     let ticket = json!({ "ticket": seat["ticket"] });
-    let mut room = Client::connect_from(GUEST, url, path, ticket).await.expect("a good ticket");
+    let mut room = Client::connect_from(CLIENT, url, path, ticket).await.expect("a good ticket");
     for n in 0..100 {
         room.ask("echo", json!({ "n": n })).await.expect("no limit");
     }
@@ -262,7 +262,7 @@ async fn an_address_that_never_stops_connecting_is_refused_for_a_while() {
     let cluster = start_game(&["--max-connects-per-second-per-address", "1"]).await;
     let mut statuses = Vec::new();
     for _ in 0..150 {
-        statuses.push(asks(GUEST, &cluster.url, &[("Connection", "close")]).await.0);
+        statuses.push(asks(CLIENT, &cluster.url, &[("Connection", "close")]).await.0);
     }
     let welcome = statuses.iter().filter(|status| **status == 200).count();
     assert!((100..150).contains(&welcome), "a hundred at once, and ten a second: {statuses:?}");
