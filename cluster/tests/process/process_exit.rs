@@ -141,7 +141,7 @@ async fn a_request_for_a_room_that_refuses_to_open_gets_its_refusal() {
     let options = json!({ "opening": "refuse" });
     let answer = ann.lobby().ask_raw(json!(["create", { "options": options }])).await;
     assert_eq!(answer, json!({ "error": { "code": "no_mood", "message": "Not today." } }));
-    assert_eq!(ann.lobby().event("exited").await["how"], "never ready");
+    assert_eq!(ann.lobby().event("exited").await["how"], "was never ready");
     // Without a request to answer, the refusal is sent as an event.
     ann.lobby().emit("create", json!({ "options": options }));
     let refused = json!({ "event": "create", "code": "no_mood", "message": "Not today." });

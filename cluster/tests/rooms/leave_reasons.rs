@@ -229,7 +229,10 @@ async fn a_player_in_the_lobby_can_give_up_their_seat() {
     bob.back().await;
     let reroute = bob.rerouted().await;
     bob.ask("leave_room", json!({})).await.expect("a player may give up their seat");
-    assert_eq!(anns.event("player_left").await, json!({ "player": bob.you, "reason": "left" }));
+    assert_eq!(
+        anns.event("player_left").await,
+        json!({ "player": bob.you, "reason": { "code": "left" } })
+    );
     assert_eq!(Client::redeem(&reroute).await.err().as_deref(), Some("bad_ticket"));
 }
 

@@ -22,17 +22,17 @@ export type ChannelAbuse = "deaf" | "garbage" | "half" | "oversized" | "endless"
 export type Event = { "echoed": { n: number, } } | { "computed": { square: number | null, } } | { "part": { n: number, } } | { "over": { sum: number | null, why: string | null, } } | { "ticked": { hz: number, n: number, } } | { "told": { texts: Array<string>, } };
 
 /**
- * What players wait for.
+ * What players queue for.
  */
 export type Kind = "duel" | "crowd";
 
 export type NewRoom = { capacity: number, options: Options, private: boolean, 
 /**
- * For the one who asks.
+ * With the requester as host.
  */
 hosted: boolean, 
 /**
- * Told to the room at once, before it can be ready.
+ * Sent to the room before it can be ready.
  */
 tell: Array<string>, };
 
@@ -45,49 +45,50 @@ export type Opening = "fine" | "never" | "spin" | "refuse" | "panic" | { "late":
 
 export type Options = { title: string, opening: Opening, 
 /**
- * How long the seat of one who was dropped is kept.
+ * How long the seat of a disconnected player is kept.
  */
 grace_ms: number | null, 
 /**
- * The name of somebody who may not come.
+ * The name of a player who is not admitted.
  */
 banned: string | null, 
 /**
- * Only counts who comes and goes, and says nothing of it.
+ * Count joins and leaves without logging them.
  */
 quiet: boolean, 
 /**
- * Its last hook never ends.
+ * `on_dispose` never returns.
  */
 clings: boolean, 
 /**
- * The hook that panics: because of Eve, if it is because of somebody.
+ * The hook that panics; if it concerns a player, only for Eve.
  */
 panics: string | null, 
 /**
- * Starts a process that lives for a minute, before it opens.
+ * Start a process that runs for a minute, before opening.
  */
 forks: boolean, 
 /**
- * JSON text has numbers like this; a JSON value does not.
+ * JSON text can hold such numbers, `serde_json::Value` cannot.
  */
 big: number, };
 
 /**
- * A registered person, the same in the lobby and in rooms.
+ * A registered player, the same in the lobby and in rooms.
  */
 export type Player = { 
 /**
- * The same for as long as their token lives.
+ * The same for as long as the token is renewed.
  */
 id: PlayerId, 
 /**
- * As the person typed it, checked by `on_register`. Show it as text, never as HTML.
+ * As typed by the player and checked by `on_register`. Show it as text, never as HTML.
  */
 name: string, };
 
 /**
- * Who a player is, for days: the subject of the token. Never a socket id.
+ * A player's id: the subject of the token, the same for as long as the token is renewed. Never
+ * a socket id.
  */
 export type PlayerId = string;
 
@@ -97,6 +98,6 @@ export type PlayerId = string;
 export type Request = { "echo": { n: number, } } | { "log": { n: number, } } | "logged" | { "next": { n: number, } } | { "later": { n: number, } } | { "compute": { n: number, ms: number, } } | { "after": { n: number, ms: number, } } | { "tell_lobby": { text: string, } } | { "send_me_away": { reason: string, } } | { "lock_room": { locked: boolean, } } | { "send_to_room": { room: RoomId, player: PlayerId | null, } } | { "pass_on": { room: RoomId, } } | { "kick": { player: PlayerId, reason: string, } } | { "ban": { player: PlayerId, reason: string, } } | "about" | "census" | { "tick_rate": { hz: number, } } | { "empty_timeout": { ms: number | null, } } | { "bytes": { n: number, } } | { "parts": { n: number, } } | "endless" | "cancel_compute" | { "busy": { jobs: number, ms: number, } } | { "every": { ms: number, } } | "cancel_timer" | { "finish": { winner: string, } } | { "print": { text: string, } } | "fork" | "fork_away" | "fork_printer" | { "print_for_ever": { lines: boolean, } } | { "print_many": { lines: number, } } | "hog" | "limits_of_others" | { "panic_later": { from: string, } } | "spin" | { "block": { ms: number, } } | "panic" | "exit" | "abort" | "segfault" | "overflow" | "pid" | { "misbehave": ChannelAbuse };
 
 /**
- * One room: one process, one session of play or work.
+ * A room's id. One room is one process.
  */
 export type RoomId = string;
