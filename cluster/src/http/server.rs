@@ -4,8 +4,10 @@
 use std::{
     convert::Infallible,
     os::fd::OwnedFd,
+    pin::Pin,
     sync::{Arc, Mutex},
-    time::Duration,
+    task::{Context, Poll},
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -19,14 +21,12 @@ use axum::{
 };
 use hyper::{
     body::{Body as _, Incoming},
+    rt::{Sleep, Timer},
     server::conn::http1,
     service::{Service as _, service_fn},
     upgrade::OnUpgrade,
 };
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use rustix::net::AddressFamily;
 #[cfg(target_os = "linux")]
 use rustix::net::sockopt;
@@ -42,7 +42,7 @@ use crate::{
         frame_counter::FrameCounter,
         throttled_stream::{Hangup, ThrottledStream},
     },
-    runtime::token_bucket::Quota,
+    runtime::{clock, token_bucket::Quota},
 };
 
 /// The largest request line and headers together; browsers with many cookies send a few KiB.
@@ -139,12 +139,42 @@ impl Server {
             }
         });
         let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
+            .timer(RunningTime)
             .header_read_timeout(header_timeout)
             .max_buf_size(MAX_HEADER_BYTES)
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
         // An error here is a client that went away or spoke no HTTP.
         let _ = connection.await;
+    }
+}
+
+/// Makes the HTTP server's timeouts use our clock, which does not count pauses of this process.
+#[derive(Clone)]
+struct RunningTime;
+
+impl Timer for RunningTime {
+    fn sleep(&self, time: Duration) -> Pin<Box<dyn Sleep>> {
+        Box::pin(Sleeping(Box::pin(clock::sleep_until(clock::later(clock::now(), time)))))
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
+        Box::pin(Sleeping(Box::pin(clock::sleep_until(deadline.into()))))
+    }
+
+    fn now(&self) -> Instant {
+        clock::now().into()
+    }
+}
+
+struct Sleeping(Pin<Box<dyn Future<Output = ()> + Send + Sync>>);
+
+impl Sleep for Sleeping {}
+
+impl Future for Sleeping {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(cx)
     }
 }

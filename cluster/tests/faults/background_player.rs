@@ -160,8 +160,9 @@ impl PlayerTask {
             }
             let told = client.try_event("reroute").await;
             drop(client);
-            lobby =
-                self.come_back(told.and_then(|told| Some(told["reason"].as_str()?.into()))).await;
+            lobby = self
+                .come_back(told.and_then(|told| Some(told["reason"]["code"].as_str()?.into())))
+                .await;
         }
     }
 

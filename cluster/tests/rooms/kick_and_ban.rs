@@ -1,4 +1,4 @@
-//! Kicked, banned, and closed with a reason; what lobby and room say to each other meanwhile.
+//! Kicks, bans, locks, and closing rooms with a reason.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::common::start_game;
 
-/// Somebody in the lobby is dismissed, and hears why.
+/// Expects that a player in the lobby is dismissed and told why.
 async fn dismissed(mut lobby: Client, code: &str, why: &str) {
     let refused = json!({ "event": "connect", "code": code, "message": why });
     assert_eq!(lobby.event("refused").await, refused);
@@ -27,7 +27,7 @@ async fn a_player_kicked_from_the_lobby_may_return() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let kick = json!({ "player": bob.you["id"], "reason": "Too loud, \"Bob\"." });
-    ann.ask("kick", kick).await.expect("she may");
+    ann.ask("kick", kick).await.expect("any player may");
     let lobby = bob.lobby.take().expect("in the lobby");
     dismissed(lobby, "kicked", "Too loud, \"Bob\".").await;
     assert_eq!(bob.back().await["you"], bob.you);
@@ -57,12 +57,12 @@ async fn a_player_with_an_unused_ticket_can_be_kicked() {
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let seat = bob.seat("create", json!({})).await;
     let kick = json!({ "player": bob.you["id"], "reason": "No." });
-    ann.ask("kick", kick).await.expect("she may");
+    ann.ask("kick", kick).await.expect("any player may");
     let lobby = bob.lobby.take().expect("in the lobby");
     dismissed(lobby, "kicked", "No.").await;
     let about = json!({ "room": seat["room"] });
     ann.ask_until("about", about.clone(), |room| room["players"] == 0).await;
-    // The ticket may still be good, but there is no seat behind it.
+    // The ticket may still be accepted, but its seat is gone.
     if let Ok(mut room) = Client::redeem(&seat).await {
         room.end().await;
         assert!(!room.unheard().contains(&"joined"));
@@ -115,20 +115,20 @@ async fn a_ban_lasts_until_the_player_is_unbanned() {
     }
     let mut visitor = cluster.visitor().await;
     assert_eq!(visitor.ask("register", form.clone()).await, Err("banned".into()));
-    ann.ask("unban", json!({ "player": "bob" })).await.expect("she may");
+    ann.ask("unban", json!({ "player": "bob" })).await.expect("any player may");
     assert_eq!(bob.back().await["you"], bob.you);
     bob.enter("create", json!({})).await.event("joined").await;
 
     let mut eve = cluster.player("Eve").await;
     let ban = json!({ "player": eve.you["id"], "reason": "In the lobby." });
-    ann.ask("ban", ban).await.expect("she may");
+    ann.ask("ban", ban).await.expect("any player may");
     dismissed(eve.lobby.take().expect("in the lobby"), "banned", "In the lobby.").await;
     let hooks = ann.ask("hooks", json!({})).await.expect("the hooks");
     let leaves = |name: &str| {
         let all = hooks.as_array().unwrap().iter();
         all.filter(|hook| **hook == json!(format!("on_leave {name}"))).count()
     };
-    assert_eq!((leaves("Eve"), leaves("Bob")), (1, 2), "who was not let in does not leave");
+    assert_eq!((leaves("Eve"), leaves("Bob")), (1, 2), "no leave without an arrival");
 }
 
 #[tokio::test]
@@ -161,7 +161,9 @@ async fn a_closed_room_tells_its_players_the_reason() {
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut bobs = bob.enter("create", json!({})).await;
     let room = bobs.event("joined").await["room"].take();
-    ann.ask("close", json!({ "room": room, "reason": "maintenance" })).await.expect("she may");
+    ann.ask("close", json!({ "room": room, "reason": "maintenance" }))
+        .await
+        .expect("any player may");
     cluster.logged("on_drain").await;
     sent_away(&mut bobs, "closed", "maintenance").await;
     let reason = json!({ "code": "closed", "message": "maintenance" });
@@ -221,7 +223,7 @@ async fn a_reason_of_any_length_harms_nobody() {
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut anns = ann.enter("create", json!({})).await;
     let room = anns.event("joined").await["room"].take();
-    // As long as one message may be: a player may well be asked for the reason.
+    // The longest message: a player may be asked for the reason.
     let long = "ä".repeat(32_000);
     for (by_lobby, event) in
         [(false, "send_me_away"), (false, "kick"), (true, "kick"), (false, "ban")]
@@ -245,7 +247,7 @@ async fn a_reason_of_any_length_harms_nobody() {
         assert!(!reason.is_empty() && long.starts_with(reason) && reason.len() <= 1024);
         bobs.end().await;
     }
-    assert_eq!(anns.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)), "her room lives");
+    assert_eq!(anns.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)), "the room runs on");
     let mut boss = cluster.player("Boss").await;
     boss.ask("close", json!({ "room": room, "reason": long })).await.expect("its room");
     anns.event("reroute").await;
@@ -258,7 +260,7 @@ async fn a_lobby_lock_lets_players_with_a_seat_in() {
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let room = ann.ask("open", json!({})).await.expect("a room");
     let seat = bob.seat("join", json!({ "room": room })).await;
-    ann.ask("lock", json!({ "room": room, "locked": true })).await.expect("her room");
+    ann.ask("lock", json!({ "room": room, "locked": true })).await.expect("their room");
     assert_eq!(ann.ask("join", json!({ "room": room })).await, Err("room_locked".into()));
     let mut bobs = Client::redeem(&seat).await.expect("a good ticket");
     bobs.event("joined").await;
@@ -275,7 +277,7 @@ async fn a_room_is_unlocked_when_neither_lobby_nor_room_locks_it() {
     let room = bobs.event("joined").await["room"].take();
     let lock = |locked: bool| json!({ "room": room, "locked": locked });
     bobs.ask("lock_room", json!({ "locked": true })).await.expect("a room may");
-    // At once, though the lobby may not have heard of it.
+    // At once, even if the lobby does not know it yet.
     assert_eq!(ann.ask("join", json!({ "room": room })).await, Err("room_locked".into()));
     ann.ask("lock", lock(true)).await.expect("the lobby may");
     bobs.ask("lock_room", json!({ "locked": false })).await.expect("a room may");

@@ -228,7 +228,7 @@ async fn a_player_in_the_lobby_can_give_up_their_seat() {
     anns.event("player_dropped").await;
     bob.back().await;
     let reroute = bob.rerouted().await;
-    bob.ask("leave_room", json!({})).await.expect("the seat is given up");
+    bob.ask("leave_room", json!({})).await.expect("a player may give up their seat");
     assert_eq!(
         anns.event("player_left").await,
         json!({ "player": bob.you, "reason": { "code": "left" } })
@@ -277,7 +277,8 @@ async fn repeated_joins_and_leaves_do_not_kill_a_busy_room() {
         let room = anns.event("joined").await["room"].take();
         eve.seat("join", json!({ "room": room })).await;
         cluster.signal_room(&room, Signal::STOP).await;
-        // More than is queued for a room that does not read; the client may be disconnected before.
+        // More than fit into the queue of a room that does not read; the client may be disconnected
+        // before.
         for _ in 0..50 {
             (0..200).for_each(|_| eve.lobby().emit(asked, json!({ "room": room })));
             if eve.lobby().try_ask("seat_of", json!({})).await.is_none() {
