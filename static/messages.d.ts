@@ -22,7 +22,8 @@ export type Options = { title: string,
 goal: number, };
 
 /**
- * Who a player is, for days: the subject of the token. Never a socket id.
+ * A player's id: the subject of the token, the same for as long as the token is renewed. Never
+ * a socket id.
  */
 export type PlayerId = string;
 

@@ -61,20 +61,21 @@ export type Options = {
 patience: number, };
 
 /**
- * A registered person, the same in the lobby and in rooms.
+ * A registered player, the same in the lobby and in rooms.
  */
 export type Player = { 
 /**
- * The same for as long as their token lives.
+ * The same for as long as the token is renewed.
  */
 id: PlayerId, 
 /**
- * As the person typed it, checked by `on_register`. Show it as text, never as HTML.
+ * As typed by the player and checked by `on_register`. Show it as text, never as HTML.
  */
 name: string, };
 
 /**
- * Who a player is, for days: the subject of the token. Never a socket id.
+ * A player's id: the subject of the token, the same for as long as the token is renewed. Never
+ * a socket id.
  */
 export type PlayerId = string;
 
