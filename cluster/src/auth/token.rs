@@ -14,7 +14,7 @@ use crate::{
         hs256::HS256_ONLY,
         key::{self, Key},
     },
-    runtime::failures::Wrong,
+    runtime::failures::FailureCounter,
     types::{Player, PlayerId, Refusal},
 };
 
@@ -57,7 +57,7 @@ pub(crate) struct Tokens {
     validation: Validation,
     ttl: Duration,
     /// Those that this lobby has not made.
-    pub wrong: Wrong,
+    pub wrong: FailureCounter,
 }
 
 impl Tokens {
@@ -91,7 +91,7 @@ impl Tokens {
             old: old.map(|old| DecodingKey::from_secret(old)),
             validation,
             ttl,
-            wrong: Wrong::new("wrong tokens"),
+            wrong: FailureCounter::new("wrong tokens"),
         }
     }
 

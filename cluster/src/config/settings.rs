@@ -111,7 +111,7 @@ pub struct Settings {
     pub room_memory: Size,
 
     /// What a panic in a hook of a room does: end the room, or only the hook.
-    #[arg(long, env = "CLUSTER_ROOM_PANIC", value_enum, default_value_t = RoomPanic::EndsRoom)]
+    #[arg(long, env = "CLUSTER_ROOM_PANIC", value_enum, default_value_t = RoomPanic::EndRoom)]
     pub room_panic: RoomPanic,
 
     /// How long a room may take to become ready.

@@ -27,7 +27,8 @@ use tokio::{
 use crate::{
     config::limits::Limits,
     runtime::{
-        clock::timeout, failures::Wrong, rate_limiter::KeyedRateLimiter, token_bucket::Quota,
+        clock::timeout, failures::FailureCounter, rate_limiter::KeyedRateLimiter,
+        token_bucket::Quota,
     },
 };
 
@@ -88,8 +89,8 @@ struct Malformed;
 
 /// All clients of a proxy whose header is malformed count as one address.
 const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-static MALFORMED: Wrong =
-    Wrong::new("malformed --client-address-header: these clients count as one address");
+static MALFORMED: FailureCounter =
+    FailureCounter::new("malformed --client-address-header: these clients count as one address");
 
 /// Stands in a request's extensions: whose it is. Not there for this machine itself, and for a relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

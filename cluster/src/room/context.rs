@@ -1,9 +1,9 @@
-//! The room's handle: all that a hook can do besides changing its own state. It only queues; what it
-//! queued goes out when the hook returns.
+//! What a hook can do besides changing its own state. Output is queued, and goes out when the hook
+//! returns.
 
 use std::{
     cell::{Cell, RefCell, RefMut},
-    collections::HashSet,
+    collections::BTreeMap,
     ops::Deref,
     rc::Rc,
     time::Duration,
@@ -17,63 +17,71 @@ use crate::{
     process::channel::{FromRoom, RoomAbout},
     room::{
         hooks::Room,
-        output::{Output, encode},
+        outbox::{Output, encode},
     },
     runtime::scheduler::Scheduler,
-    socketio::events::Encoded,
+    socketio::{events::Encoded, packet::ConnId},
     types::{LeaveReason, Player, PlayerId, RoomId, short, to_raw},
 };
 
 /// The handle that every hook of a room gets.
 pub struct RoomContext<R: Room> {
-    room: RoomId,
+    id: RoomId,
     about: RoomAbout,
     opened: Instant,
-    players: RefCell<Rc<[Player]>>,
-    /// Those of them whose connection is lost.
-    away: RefCell<HashSet<PlayerId>>,
-    expected: RefCell<Rc<[Player]>>,
+    /// In the order of joining. The core replaces the slice, so that a hook may keep the one it has.
+    pub(super) players: RefCell<Rc<[Player]>>,
+    pub(super) expected: RefCell<Rc<[Player]>>,
+    /// The current connection of each connected player; the core keeps it up to date.
+    pub(super) connections: RefCell<BTreeMap<PlayerId, ConnId>>,
+    /// Players who are not admitted again, with the reason. Kept until the room ends.
+    pub(super) banned: RefCell<BTreeMap<PlayerId, String>>,
     locked: Cell<bool>,
-    tick: Cell<Option<Duration>>,
-    tick_delay: Cell<Duration>,
-    empty_timeout: Cell<Option<Duration>>,
+    pub(super) tick_period: Cell<Option<Duration>>,
+    pub(super) tick_delay: Cell<Duration>,
+    pub(super) empty_timeout: Cell<Option<Duration>>,
     random: RefCell<StdRng>,
     pub(crate) scheduler: Scheduler<R, RoomContext<R>>,
-    pub(crate) out: RefCell<Vec<Output>>,
+    /// What hooks queued; the core takes it when a hook returns.
+    pub(super) outbox: RefCell<Vec<Output>>,
+    /// Set when the room is to end: what its players are told.
+    pub(super) ending: RefCell<Option<LeaveReason>>,
 }
 
 impl<R: Room> RoomContext<R> {
-    pub(crate) fn new(room: RoomId, about: RoomAbout, empty_timeout: Duration) -> Self {
+    pub(crate) fn new(id: RoomId, about: RoomAbout, empty_timeout: Duration) -> Self {
         let scheduler = Scheduler::new();
         RoomContext {
-            room,
+            id,
             opened: scheduler.now(),
             players: RefCell::new(Rc::new([])),
-            away: RefCell::default(),
             expected: RefCell::new(Rc::new([])),
+            connections: RefCell::default(),
+            banned: RefCell::default(),
             locked: Cell::new(false),
-            tick: Cell::new(None),
+            tick_period: Cell::new(None),
             tick_delay: Cell::default(),
             empty_timeout: Cell::new(Some(empty_timeout)),
             random: RefCell::new(StdRng::seed_from_u64(about.seed)),
             about,
             scheduler,
-            out: RefCell::default(),
+            outbox: RefCell::default(),
+            ending: RefCell::default(),
         }
     }
 
     /// This room's id, as the lobby and the log know it.
     pub fn id(&self) -> &RoomId {
-        &self.room
+        &self.id
     }
 
-    /// The code that lets others in, if this room is private.
+    /// The code to join this room, if it is private.
     pub fn code(&self) -> Option<&str> {
         self.about.code.as_deref()
     }
 
-    /// The player for whom the lobby created this room; `None` if it did so on its own. It stays so when
-    /// he leaves: a room whose host may change keeps its own.
+    /// The player for whom the lobby created this room; `None` if it was created for nobody. Does not
+    /// change when that player leaves: a room whose host may change keeps its own.
     pub fn host(&self) -> Option<&PlayerId> {
         self.about.host.as_ref()
     }
@@ -83,20 +91,19 @@ impl<R: Room> RoomContext<R> {
         self.scheduler.now() - self.opened
     }
 
-    /// Who is in the room, in the order in which they joined; with those whose connection is lost but
+    /// The players in the room, in the order of joining. Includes those who lost their connection and
     /// whose seat is kept.
     pub fn players(&self) -> Rc<[Player]> {
         self.players.borrow().clone()
     }
 
-    /// Whether the player is in the room, and his connection is not lost.
+    /// Whether the player is in the room and connected.
     pub fn is_here(&self, player: impl AsRef<PlayerId>) -> bool {
-        let id = player.as_ref();
-        self.players().iter().any(|player| player.id == *id) && !self.away.borrow().contains(id)
+        self.connections.borrow().contains_key(player.as_ref())
     }
 
-    /// Who has a seat and is on the way. One who does not come in time (the setting `--ticket-ttl`) is
-    /// not expected any more; no hook tells, since he was never here.
+    /// Players who have a seat and are on the way. One who does not arrive within `--ticket-ttl` loses
+    /// the seat without a hook, since they never joined.
     pub fn expected(&self) -> Rc<[Player]> {
         self.expected.borrow().clone()
     }
@@ -106,171 +113,156 @@ impl<R: Room> RoomContext<R> {
         self.about.capacity
     }
 
-    /// Whether as many players are in the room as there are seats.
+    /// Whether as many players are in the room as it has seats.
     pub fn is_full(&self) -> bool {
         self.players.borrow().len() >= self.about.capacity
     }
 
-    /// Whether the room takes no more players.
+    /// Whether this room has locked itself with [`RoomContext::lock`].
     pub fn is_locked(&self) -> bool {
         self.locked.get()
     }
 
-    /// Takes no more players, or takes them again. Those who have a seat keep it, also those who are still
-    /// on the way ([`RoomContext::expected`]). What the lobby has locked stays locked.
+    /// Stops or resumes admitting players. Those who have a seat keep it, also if they are still on the
+    /// way ([`RoomContext::expected`]). A lock set by the lobby stays.
     pub fn lock(&self, locked: bool) {
         if self.locked.replace(locked) != locked {
             self.push(Output::Frame(FromRoom::Locked(locked)));
         }
     }
 
-    /// Calls `on_tick` so many times a second, from now on; 0 stops it.
+    /// Calls `on_tick` so many times a second from now on; 0 stops it.
     pub fn tick_rate(&self, hz: u32) {
-        self.tick.set((hz > 0).then(|| Duration::from_secs(1) / hz));
+        self.tick_period.set((hz > 0).then(|| Duration::from_secs(1) / hz));
     }
 
-    /// How late the last tick was. More than a period: the room has too much to do.
+    /// How late the last tick was. More than a period means that the room is overloaded.
     pub fn tick_delay(&self) -> Duration {
         self.tick_delay.get()
     }
 
-    /// Closes the room when it has been empty for so long, counted from when the last player left, or from
-    /// the room's opening; `None`: never. Without this the setting `--empty-timeout` counts.
+    /// Closes the room after it has been empty for this long, counted from the last leave or the
+    /// opening; `None` never does. Default: the setting `--empty-timeout`.
     pub fn empty_timeout(&self, timeout: Option<Duration>) {
         self.empty_timeout.set(timeout);
     }
 
-    /// The room's random numbers; a test that gives the same seed gets the same ones.
+    /// The room's random numbers. In a test they depend only on the seed.
     pub fn random(&self) -> RefMut<'_, StdRng> {
         self.random.borrow_mut()
     }
 
-    /// Sends an event to one player. One who is away gets a snapshot when he returns.
+    /// Sends an event to one player. A player who is away gets a snapshot on return instead.
     pub fn send(&self, to: impl AsRef<PlayerId>, event: R::Event) {
-        if let Some(event) = encode(&event) {
-            self.push(Output::Send { to: to.as_ref().clone(), event });
-        }
+        self.emit(to.as_ref(), encode(&event));
     }
 
     /// Sends an event to everyone in the room.
     pub fn broadcast(&self, event: R::Event) {
-        self.broadcast_to(event, None, false);
+        self.emit_all(None, encode(&event), false);
     }
 
     /// Sends an event to everyone but one player.
     pub fn broadcast_except(&self, except: impl AsRef<PlayerId>, event: R::Event) {
-        self.broadcast_to(event, Some(except.as_ref().clone()), false);
+        self.emit_all(Some(except.as_ref()), encode(&event), false);
     }
 
-    /// Sends an event that the next one replaces, such as positions: a slow browser skips some, and it
-    /// may overtake other events.
+    /// Sends an event that the next one replaces, such as positions. A slow browser misses some, and
+    /// it may overtake other events.
     pub fn broadcast_volatile(&self, event: R::Event) {
-        self.broadcast_to(event, None, true);
+        self.emit_all(None, encode(&event), true);
     }
 
-    /// Sends bytes to one player: his page's event `binary`.
+    /// Sends bytes to one player, whose page gets the event `binary`.
     pub fn send_binary(&self, to: impl AsRef<PlayerId>, data: impl Into<Bytes>) {
-        let event = Rc::new(Encoded::Binary(data.into()));
-        self.push(Output::Send { to: to.as_ref().clone(), event });
+        self.emit(to.as_ref(), Some(Encoded::Binary(data.into())));
     }
 
     /// Sends bytes to everyone in the room.
     pub fn broadcast_binary(&self, data: impl Into<Bytes>) {
-        let event = Rc::new(Encoded::Binary(data.into()));
-        self.push(Output::Broadcast { event, except: None, volatile: false });
+        self.emit_all(None, Some(Encoded::Binary(data.into())), false);
     }
 
-    /// Sends bytes that the next ones replace.
+    /// Sends bytes that the next ones replace, as [`RoomContext::broadcast_volatile`].
     pub fn broadcast_binary_volatile(&self, data: impl Into<Bytes>) {
-        let event = Rc::new(Encoded::Binary(data.into()));
-        self.push(Output::Broadcast { event, except: None, volatile: true });
+        self.emit_all(None, Some(Encoded::Binary(data.into())), true);
     }
 
-    /// Sends everyone his `snapshot`.
+    /// Sends every connected player their `snapshot`.
     pub fn sync(&self) {
         self.push(Output::Sync);
     }
 
-    /// Sends a player back to the lobby; his page gets the reason, a code of your own such as `won`.
+    /// Returns a player to the lobby. Their page gets the reason: a code of your own, such as `won`.
     pub fn send_to_lobby(&self, player: impl AsRef<PlayerId>, reason: impl Into<String>) {
-        let player = player.as_ref().clone();
-        self.push(Output::SendToLobby { player, why: LeaveReason::Sent(short(reason)) });
+        self.leave(player.as_ref(), LeaveReason::Sent(short(reason)));
     }
 
-    /// Sends a player on to another room. He leaves this one when a seat is his there; if it has none
-    /// for him he stays, and his page is told `refused`.
+    /// Sends a player to another room. They leave this one when they have a seat there. If they are
+    /// refused one they stay, and their page gets `refused`.
     pub fn send_to_room(&self, player: impl AsRef<PlayerId>, room: &RoomId) {
-        self.push(Output::SendToRoom { player: player.as_ref().clone(), room: room.clone() });
+        self.push(Output::Transfer { player: player.as_ref().clone(), room: room.clone() });
     }
 
-    /// Puts a player out; his page shows the reason. He may come again.
+    /// Returns a player to the lobby; their page shows the reason. They may join again.
     pub fn kick(&self, player: impl AsRef<PlayerId>, reason: impl Into<String>) {
-        let player = player.as_ref().clone();
-        self.push(Output::SendToLobby { player, why: LeaveReason::Kicked(short(reason)) });
+        self.leave(player.as_ref(), LeaveReason::Kicked(short(reason)));
     }
 
-    /// Puts a player out, and does not let him into this room again: he is refused with `banned`, and
-    /// the reason as the text.
+    /// Kicks a player and refuses them from then on with `banned`, for as long as the room exists.
+    /// The reason is the text that their page shows.
     pub fn ban(&self, player: impl AsRef<PlayerId>, reason: impl Into<String>) {
-        self.push(Output::Ban { player: player.as_ref().clone(), reason: short(reason) });
+        let reason = short(reason);
+        self.banned.borrow_mut().insert(player.as_ref().clone(), reason.clone());
+        self.leave(player.as_ref(), LeaveReason::Kicked(reason));
     }
 
-    /// A message for the lobby's `on_room_message`.
+    /// Sends a message to the lobby, which gets it in `on_room_message`.
     pub fn tell_lobby(&self, message: R::ToLobby) {
         match to_raw(&message) {
             Ok(raw) => self.push(Output::Frame(FromRoom::Message(raw))),
-            Err(error) => tracing::error!(%error, "a message to the lobby was not sent"),
+            Err(error) => tracing::error!(%error, "message to the lobby not sent"),
         }
     }
 
-    /// Ends the room: everyone goes to the lobby. What was said with `tell_lobby` before arrives there
-    /// before `on_room_exit` is called with [`Exit::Finished`](crate::Exit::Finished).
+    /// Ends the room and returns everyone to the lobby. Messages sent with `tell_lobby` before arrive
+    /// before `on_room_exit`, which is called with [`Exit::Finished`](crate::Exit::Finished).
     pub fn close(&self) {
-        self.push(Output::Close);
+        self.end(LeaveReason::Finished);
     }
 
-    #[cfg(any(test, feature = "testing"))]
-    pub(crate) fn now(&self) -> Instant {
-        self.scheduler.now()
+    /// Ends the room, unless it is ending already.
+    pub(super) fn end(&self, reason: LeaveReason) {
+        self.ending.borrow_mut().get_or_insert(reason);
     }
 
-    pub(crate) fn set_players(&self, players: Rc<[Player]>) {
-        *self.players.borrow_mut() = players;
+    /// The connections of all connected players but one.
+    pub(super) fn recipients(&self, except: Option<&PlayerId>) -> Vec<ConnId> {
+        let connections = self.connections.borrow();
+        let others = connections.iter().filter(|(player, _)| Some(*player) != except);
+        others.map(|(_, conn)| *conn).collect()
     }
 
-    pub(crate) fn set_expected(&self, players: Rc<[Player]>) {
-        *self.expected.borrow_mut() = players;
-    }
-
-    pub(crate) fn set_away(&self, player: &PlayerId, away: bool) {
-        let mut all = self.away.borrow_mut();
-        if away {
-            all.insert(player.clone())
-        } else {
-            all.remove(player)
-        };
-    }
-
-    pub(crate) fn set_tick_delay(&self, delay: Duration) {
-        self.tick_delay.set(delay);
-    }
-
-    pub(crate) fn current_empty_timeout(&self) -> Option<Duration> {
-        self.empty_timeout.get()
-    }
-
-    pub(crate) fn tick_period(&self) -> Option<Duration> {
-        self.tick.get()
-    }
-
-    fn broadcast_to(&self, event: R::Event, except: Option<PlayerId>, volatile: bool) {
-        if let Some(event) = encode(&event) {
-            self.push(Output::Broadcast { event, except, volatile });
+    fn emit(&self, to: &PlayerId, event: Option<Encoded>) {
+        if let (Some(&to), Some(event)) = (self.connections.borrow().get(to), event) {
+            self.push(Output::Emit { to, event: Rc::new(event), volatile: false });
         }
+    }
+
+    fn emit_all(&self, except: Option<&PlayerId>, event: Option<Encoded>, volatile: bool) {
+        if let Some(event) = event.map(Rc::new) {
+            for to in self.recipients(except) {
+                self.push(Output::Emit { to, event: event.clone(), volatile });
+            }
+        }
+    }
+
+    fn leave(&self, player: &PlayerId, reason: LeaveReason) {
+        self.push(Output::Leave { player: player.clone(), reason });
     }
 
     fn push(&self, output: Output) {
-        self.out.borrow_mut().push(output);
+        self.outbox.borrow_mut().push(output);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The hooks of a room. `src/room.rs` implements them; `event_loop.rs` calls them.
+//! The hooks of a room. `src/room.rs` implements them; `core/` calls them.
 
 use std::time::Duration;
 
@@ -10,21 +10,19 @@ use crate::{
     types::{Answer, LeaveReason, Message, Player, Refusal},
 };
 
-/// One room: its state, and what it does when something happens.
+/// One room: its state, and its hooks.
 ///
-/// Hooks are called one at a time, in the order in which things on_notice, by the task that owns the
-/// state. A hook must not wait: give work away with [`RoomContext::spawn`] (futures) or [`RoomContext::compute`] (heavy
-/// work). A hook that takes longer than the heartbeat timeout gets its room killed as hung; one that
-/// panics ends the room, and no other, or with `--room-panic ends-hook` not even that: who has asked is
-/// refused with `internal`.
+/// Hooks are called one at a time, in the order of events, by the task that owns the state. A hook must
+/// not block: use [`RoomContext::spawn`] for futures and [`RoomContext::compute`] for heavy work. If a
+/// hook takes longer than the heartbeat timeout, the room is killed as hung. If it panics, the room
+/// crashes; with `--room-panic continue` only the request fails, with `internal`.
 ///
-/// What a room prints is in the lobby's log: 2,000 lines at once and 200 in a second; the others are counted. It
-/// may say 10,000 things at once to the lobby and 2,000 in a second; more of it waits, and one with
-/// 4,096 waiting crashes. An allocation beyond `--room-memory` fails and ends it.
+/// Limits: the lobby logs 200 lines a second of a room's output, with bursts of 2,000, and counts the
+/// rest. It reads 2,000 messages a second from a room, with bursts of 10,000; a room with 4,096
+/// unread messages crashes. An allocation beyond `--room-memory` fails and ends the room.
 #[allow(unused_variables, reason = "defaults name their arguments for those who copy them")]
 pub trait Room: Sized + 'static {
-    /// What kind of room this is: given by the lobby at creation. Anybody may read it in the list of
-    /// rooms.
+    /// Options that the lobby sets at creation. They are public in the list of rooms.
     type Options: Serialize + DeserializeOwned + Clone + Default + Message;
     /// Browser to room: an enum; a variant's name in snake_case is the event's name.
     type Request: DeserializeOwned + Message;
@@ -35,15 +33,15 @@ pub trait Room: Sized + 'static {
     /// Room to lobby.
     type ToLobby: Serialize + DeserializeOwned;
 
-    /// The room begins. Players are let in when this is done; a refusal ends the room and is told to
-    /// whoever waits for it. Must be done within the ready timeout (5 s).
+    /// Creates the room's state. Players are admitted when this returns, which must be within the ready
+    /// timeout (5 s). A refusal ends the room and goes to those who asked for it.
     fn on_open(
         options: Self::Options,
         room: &RoomContext<Self>,
     ) -> impl Future<Output = Result<Self, Refusal>>;
 
-    /// A request of a player. Those of one player come in the order in which they were sent. Default:
-    /// refused as unknown.
+    /// Handles a request. Requests of one player arrive in the order in which they were sent. Default:
+    /// refuses it as unknown.
     fn on_message(
         &mut self,
         room: &RoomContext<Self>,
@@ -53,53 +51,54 @@ pub trait Room: Sized + 'static {
         Err(Refusal::unknown_event(""))
     }
 
-    /// A player sends bytes: his page's event `binary`. Default: refused as unknown.
+    /// Handles bytes, which a page sends as the event `binary`. Default: refuses them as unknown.
     fn on_binary(&mut self, room: &RoomContext<Self>, from: &Player, data: Bytes) -> Answer {
         Err(Refusal::unknown_event("binary"))
     }
 
-    /// May this player have a seat? Called before he comes; there is a free seat. Default: yes.
+    /// Decides whether a player may have a seat, before they come. A seat is free. Default: yes.
     fn on_admit(&mut self, room: &RoomContext<Self>, player: &Player) -> Result<(), Refusal> {
         Ok(())
     }
 
-    /// All that a player needs to see the room as it is now. Sent when he joins or returns, before
-    /// `on_join` or `on_reconnect` (which may `sync` if they change what it shows), and to everyone by
-    /// [`RoomContext::sync`]. Default: nothing.
+    /// Returns all that a player needs to see the current state. Sent before `on_join` and
+    /// `on_reconnect` (which may call [`RoomContext::sync`] if they change it), and to everyone by
+    /// `sync`. Default: nothing is sent.
     fn snapshot(&self, room: &RoomContext<Self>, to: &Player) -> Option<Self::Event> {
         None
     }
 
-    /// A player is in the room: once a player, before anything that he says. The others have been told
+    /// A player joined: once for each player, before their first request. The others have been sent
     /// `player_joined`. Default: nothing.
     fn on_join(&mut self, room: &RoomContext<Self>, player: &Player) {}
 
-    /// A player's connection is lost: `is_here` is false already. `Some(grace)` keeps his seat for so long; if he does not return,
-    /// `on_leave` follows. Default: `None`, he leaves at once.
+    /// A player's connection was lost; `is_here` is false already. `Some(grace)` keeps the seat for
+    /// that time, after which `on_leave` follows unless they reconnect. Default: `None`, the player
+    /// leaves at once.
     fn on_disconnect(&mut self, room: &RoomContext<Self>, player: &Player) -> Option<Duration> {
         None
     }
 
-    /// A player is here with a new connection: after `on_disconnect`, or from another window. Default: nothing.
+    /// A player has a new connection: after `on_disconnect`, or from another window. Default: nothing.
     fn on_reconnect(&mut self, room: &RoomContext<Self>, player: &Player) {}
 
-    /// A player is out of the room for good, and not among its `players` any more: exactly once for each
-    /// `on_join`, also for all who are there when the room ends. Default: nothing.
-    fn on_leave(&mut self, room: &RoomContext<Self>, player: &Player, why: LeaveReason) {}
+    /// A player left for good and is not among `players` any more. Called exactly once for each
+    /// `on_join`, also for those who are in the room when it ends. Default: nothing.
+    fn on_leave(&mut self, room: &RoomContext<Self>, player: &Player, reason: LeaveReason) {}
 
-    /// Called at the rate set with [`RoomContext::tick_rate`]; `dt` is the time since the last tick, measured.
-    /// A room that was busy makes up for two ticks at most and skips the others; [`RoomContext::tick_delay`]
-    /// tells how late this one is. Default: nothing.
+    /// Called at the rate set with [`RoomContext::tick_rate`]; `dt` is the measured time since the last
+    /// tick. After a stall, two missed ticks are made up for and the others skipped;
+    /// [`RoomContext::tick_delay`] is how late this one is. Default: nothing.
     fn on_tick(&mut self, room: &RoomContext<Self>, dt: Duration) {}
 
-    /// The lobby says something, with `tell`. Default: nothing.
-    fn on_lobby_message(&mut self, room: &RoomContext<Self>, said: Self::FromLobby) {}
+    /// A message of the lobby, sent with `tell`. Default: nothing.
+    fn on_lobby_message(&mut self, room: &RoomContext<Self>, message: Self::FromLobby) {}
 
-    /// The lobby wants the room to end within `left`, after which it closes; nobody new comes. Call
-    /// `room.close()` when done. Default: wait until the players have left, or the time is up.
+    /// The lobby asks the room to end; after `left` it is closed. No new players come. Call
+    /// [`RoomContext::close`] when done. Default: waits until all players have left, or for the timeout.
     fn on_drain(&mut self, room: &RoomContext<Self>, left: Duration) {}
 
-    /// The last hook: everyone has left. Default: nothing.
+    /// The last hook, after everyone has left. Default: nothing.
     fn on_dispose(self) -> impl Future<Output = ()> {
         async {}
     }

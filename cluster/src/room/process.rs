@@ -1,5 +1,5 @@
-//! A room's process, from its start to its end: it gets a socket to the lobby as its stdin, becomes warm, and is
-//! opened; then `event_loop.rs` plays.
+//! A room's process, from start to end. Its stdin is a socket to the lobby. It waits there, warm, until
+//! the lobby opens a room in it; then `event_loop.rs` runs.
 
 use std::{
     collections::HashMap,
@@ -7,14 +7,17 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     os::unix::net::UnixStream as StdUnixStream,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    pin::Pin,
     process::ExitCode,
     sync::Arc,
 };
 
 use anyhow::{Context as _, bail, ensure};
 use axum::Router;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use futures_util::{FutureExt as _, future::LocalBoxFuture};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Resource, getrlimit},
+};
 use serde_json::{Value, value::RawValue};
 use tokio::{net::UnixStream, sync::mpsc, time::MissedTickBehavior};
 
@@ -38,20 +41,17 @@ use crate::{
         hooks::Room,
         tickets::Tickets,
     },
-    runtime::{
-        clock,
-        panics::{caught, crash},
-    },
+    runtime::{clock, panics::catch_async},
     socketio::{connection::FromClient, event_limits::EventLimiter, events, namespace},
     types::{PlayerId, RoomId, from_raw, path_of},
 };
 
-/// Open files of a room that are not for connections: the channel, the log, what hooks open.
+/// Descriptors that are not for connections: the channel, the log, files that hooks open.
 const OTHER_FILES: u64 = 64;
 
-/// The whole life of a room process.
+/// Runs a room process.
 pub(crate) fn main(kinds: &[Kind]) -> anyhow::Result<ExitCode> {
-    let socket = take_stdin().context("a room is started by a lobby, never by hand")?;
+    let socket = take_stdin().context("only a lobby can start a room")?;
     die_with_lobby(&socket)?;
     let lobby = socket.try_clone()?;
     subscriber::init_room()?;
@@ -68,9 +68,9 @@ pub(crate) fn main(kinds: &[Kind]) -> anyhow::Result<ExitCode> {
         })
     };
     let result = catch_unwind(AssertUnwindSafe(life));
-    // The loop may notice sooner than the thread that watches; a hook that prints something even sooner
-    // than the socket shows it, by a panic.
-    let seconds = if nobody_reads(rustix::stdio::stdout()) { 5 } else { 0 };
+    // The lobby's death may show here before the watching thread sees it. A hook that prints may even
+    // panic before the socket is closed, so a closed stdout is reason to wait for that.
+    let seconds = if is_closed(rustix::stdio::stdout()) { 5 } else { 0 };
     end_without_lobby(&lobby, Some(&Timespec { tv_sec: seconds, tv_nsec: 0 }));
     match result {
         Ok(result) => result.map(|()| ExitCode::SUCCESS),
@@ -78,17 +78,17 @@ pub(crate) fn main(kinds: &[Kind]) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Whether the other end of this pipe is closed.
-fn nobody_reads(pipe: BorrowedFd) -> bool {
+/// Whether the other end of a pipe is closed.
+fn is_closed(pipe: BorrowedFd) -> bool {
     let mut ends = [PollFd::from_borrowed_fd(pipe, PollFlags::empty())];
     let polled = poll(&mut ends, Some(&Timespec::default()));
     polled.is_ok() && ends[0].revents().contains(PollFlags::ERR)
 }
 
-/// Moves the socket away from stdin, to a descriptor that nothing this process starts inherits.
+/// Moves the socket from stdin to a descriptor that child processes do not inherit.
 fn take_stdin() -> anyhow::Result<StdUnixStream> {
     let stdin = rustix::stdio::stdin();
-    rustix::net::getpeername(stdin).context("stdin is no socket")?;
+    rustix::net::getpeername(stdin).context("stdin is not a socket")?;
     let socket: OwnedFd = rustix::io::fcntl_dupfd_cloexec(stdin, 3)?;
     rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null")?)?;
     let socket = StdUnixStream::from(socket);
@@ -96,13 +96,16 @@ fn take_stdin() -> anyhow::Result<StdUnixStream> {
     Ok(socket)
 }
 
-/// Ends this process, and all that it started, when the lobby is gone, whatever a hook is doing.
+/// Kills this process and its children when the lobby is gone, even while a hook blocks.
+///
+/// A death signal from the kernel would not reach the children, and an end of file on the channel is
+/// not read while a hook blocks the runtime. So a thread waits for the socket to be closed. It also
+/// notices if the lobby died before it started.
 fn die_with_lobby(socket: &StdUnixStream) -> anyhow::Result<()> {
-    // Wakes a process that is stopped. It must not kill: what this one has started would live on.
+    // Only wakes this process if it is stopped, so that the thread can run.
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::CONT))?;
     clock::start();
-    // A thread of its own works also while the runtime is blocked, and if the lobby died before this.
     let socket = socket.try_clone()?;
     std::thread::Builder::new().name("lobby-watch".into()).spawn(move || {
         while !end_without_lobby(&socket, Timespec::try_from(clock::TICK).ok().as_ref()) {
@@ -112,10 +115,11 @@ fn die_with_lobby(socket: &StdUnixStream) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits for so long, or for ever, and ends this process and all that it started if the lobby is gone.
-fn end_without_lobby(socket: &StdUnixStream, patience: Option<&Timespec>) -> bool {
+/// Waits for the lobby's end of the socket to close, and then kills this process and its children.
+/// False: the timeout is over.
+fn end_without_lobby(socket: &StdUnixStream, timeout: Option<&Timespec>) -> bool {
     let mut ends = [PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::empty())];
-    let polled = poll(&mut ends, patience);
+    let polled = poll(&mut ends, timeout);
     let gone = polled.is_ok() && ends[0].revents().intersects(PollFlags::HUP | PollFlags::ERR);
     if gone {
         let group = rustix::process::getpgrp();
@@ -124,61 +128,58 @@ fn end_without_lobby(socket: &StdUnixStream, patience: Option<&Timespec>) -> boo
     gone
 }
 
-/// Becomes warm, and plays what the lobby opens.
+/// Waits for the lobby to open a room, and runs it.
 async fn live(kinds: &[Kind], to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::Result<()> {
     let Some(ToRoom::Setup { version, room, mut settings }) = from_lobby.recv().await? else {
-        bail!("the lobby did not say who this room is");
+        bail!("the lobby's first frame is not `setup`");
     };
-    fit_descriptors(&mut settings);
     ensure!(version == VERSION, "the lobby speaks version {version}, this room {VERSION}");
+    limit_connections(&mut settings);
     memory::confine(settings.memory);
     to_lobby.send(&FromRoom::Warm)?;
-    // Said before `on_open` may take the thread.
+    // Written before `on_open` may block the thread.
     to_lobby.flush(CLOSE_TIMEOUT).await;
 
-    // Signs of life come from the thread that runs the hooks: one that hangs sends none.
-    let beats = async {
-        let mut beat = tokio::time::interval(settings.heartbeat);
-        // After a pause one is enough.
-        beat.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    // Heartbeats come from the thread that runs the hooks, so a hook that hangs stops them.
+    let heartbeats = async {
+        let mut interval = tokio::time::interval(settings.heartbeat);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
-            beat.tick().await;
+            interval.tick().await;
             to_lobby.send(&FromRoom::Heartbeat)?;
         }
     };
     let life = async {
         let (options, about) = match from_lobby.recv().await? {
             Some(ToRoom::Open { options, about }) => (options, about),
-            Some(_) => bail!("the lobby did not say what this room is for"),
-            // It has stopped, and this room was never needed.
+            Some(_) => bail!("the lobby's second frame is not `open`"),
+            // The lobby stopped and never needed this room.
             None => return Ok(()),
         };
         let kind = kinds.iter().find(|kind| kind.name == about.kind);
-        let kind = kind.with_context(|| format!("no kind of room is called '{}'", about.kind))?;
+        let kind = kind.with_context(|| format!("there is no kind of room '{}'", about.kind))?;
         let settings = &settings;
-        (kind.play)(Opened { room, options, about, settings, to_lobby, from_lobby }).await
+        (kind.run)(Opened { room, options, about, settings, to_lobby, from_lobby }).await
     };
     tokio::select! {
         result = life => result,
-        stopped = beats => stopped,
+        failed = heartbeats => failed,
     }
 }
 
-/// What a room process does that is special to one kind of room.
+/// A registered kind of room, without its type.
 #[derive(Clone, Copy)]
 pub(crate) struct Kind {
     pub name: &'static str,
-    /// Refuses message types that cannot work, before anything starts.
+    /// Refuses message types that cannot work; called before anything starts.
     pub check: fn() -> anyhow::Result<()>,
-    play: for<'a> fn(Opened<'a>) -> Playing<'a>,
+    run: for<'a> fn(Opened<'a>) -> LocalBoxFuture<'a, anyhow::Result<()>>,
 }
-
-type Playing<'a> = Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>;
 
 impl Kind {
     pub fn of<R: Room>(name: &'static str) -> Self {
         let check = || events::check_names::<R::Request>(&[]);
-        Kind { name, check, play: |opened| Box::pin(play::<R>(opened)) }
+        Kind { name, check, run: |opened| run::<R>(opened).boxed_local() }
     }
 }
 
@@ -192,45 +193,42 @@ struct Opened<'a> {
     from_lobby: Receiver,
 }
 
-/// The room's life, from `on_open` to `on_dispose`.
-async fn play<R: Room>(opened: Opened<'_>) -> anyhow::Result<()> {
+/// Runs a room from `on_open` to `on_dispose`.
+async fn run<R: Room>(opened: Opened<'_>) -> anyhow::Result<()> {
     let Opened { room, options, about, settings, to_lobby, from_lobby } = opened;
     let context = RoomContext::<R>::new(room.clone(), about, settings.empty_timeout);
     let options = from_raw(&options)?;
-    let game = match caught(async { context.scheduler.timed(R::on_open(options, &context)).await })
-        .await
-    {
+    let opening = async { context.scheduler.timed(R::on_open(options, &context)).await };
+    let game = match catch_async("on_open", opening).await {
         Ok(Ok(game)) => game,
         Ok(Err(refusal)) => return to_lobby.send(&FromRoom::Failed(refusal)),
-        Err(panic) => return to_lobby.send(&FromRoom::Crashed { what: crash("on_open", &panic) }),
+        Err(panic) => return to_lobby.send(&FromRoom::Crashed { what: panic.what }),
     };
     let limiter = ConnectionLimiter::new(&settings.limits, settings.limits.max_connections.get())?;
     let tickets = Arc::new(Tickets::default());
-    let (ttl, on_panic) = (settings.ticket_ttl, Some(settings.panic));
-    let core = Core::new(game, context, tickets.clone(), ttl, on_panic);
-    let (inbox, items) = mpsc::unbounded_channel();
+    let core = Core::new(game, context, tickets.clone(), settings.ticket_ttl, Some(settings.panic));
+    let (inbox, from_clients) = mpsc::unbounded_channel();
     let app = app(&room, settings, &limiter, inbox, tickets);
     let server = server::Server::new(app, &settings.limits);
     let handoff = HandoffReceiver { server, limiter: limiter.clone() };
     let mut room = RoomLoop { core, conns: HashMap::new(), to_lobby };
-    room.play(items, from_lobby, &handoff).await?;
+    room.run(from_clients, from_lobby, &handoff).await?;
     room.dispose().await?;
     // Browsers hang up when they have read where to go next.
     let _ = clock::timeout(CLOSE_TIMEOUT, limiter.all_gone()).await;
     Ok(())
 }
 
-/// Allows as many connections as this process may have files open; each of them is one.
-fn fit_descriptors(settings: &mut RoomSettings) {
-    use rustix::process::{Resource, getrlimit};
-    if let Some(have) = getrlimit(Resource::Nofile).current {
-        let most = u32::try_from(have.saturating_sub(OTHER_FILES)).unwrap_or(u32::MAX);
+/// Lowers the connection limit to what this process's descriptors allow; each connection takes one.
+fn limit_connections(settings: &mut RoomSettings) {
+    if let Some(descriptors) = getrlimit(Resource::Nofile).current {
+        let most = u32::try_from(descriptors.saturating_sub(OTHER_FILES)).unwrap_or(u32::MAX);
         let most = NonZeroU32::new(most).unwrap_or(NonZeroU32::MIN);
         settings.limits.max_connections = settings.limits.max_connections.min(most);
     }
 }
 
-/// Socket.IO for those who have a ticket.
+/// Serves Socket.IO to browsers that have a ticket.
 fn app(
     room: &RoomId,
     settings: &RoomSettings,
@@ -247,6 +245,6 @@ fn app(
         namespace::serve(&path_of(room), &settings.limits, limiter, event_limiter, inbox, admit);
     let app = Router::new().layer(sockets);
     let origins = Origins::new(settings.public_url.as_ref(), &settings.allow_origin);
-    // The next request may be for the lobby, whose connection it was.
+    // The next request of the connection may be for the lobby, which cannot take it back.
     server::one_request(enforce_limits(only_ours(app, origins)))
 }

@@ -1,21 +1,23 @@
-//! Wrong tokens and wrong tickets, counted: one is a mistake, a thousand are somebody who code_attempts.
+//! Failures that a single client may cause by mistake, such as an invalid token: many of them in the
+//! log would be a flood, none would hide an attack.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-pub(crate) struct Wrong {
-    /// What the log calls them.
+/// Counts failures of one kind; the log gets the 1st, the 10th, the 100th …
+pub(crate) struct FailureCounter {
     what: &'static str,
     count: AtomicU64,
 }
 
-impl Wrong {
+impl FailureCounter {
+    /// `what`: the failures' name in the log.
     pub const fn new(what: &'static str) -> Self {
-        Wrong { what, count: AtomicU64::new(0) }
+        FailureCounter { what, count: AtomicU64::new(0) }
     }
 
-    /// One more. The log is told of the 1st, the 10th, the 100th …, and never what was shown.
+    /// Counts one more failure.
     pub fn add(&self) {
-        let count = self.count.fetch_add(1, Relaxed).saturating_add(1);
+        let count = self.count.fetch_add(1, Relaxed) + 1;
         if 10_u64.checked_pow(count.ilog10()) == Some(count) {
             tracing::warn!(count, "{}", self.what);
         }

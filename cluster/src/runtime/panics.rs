@@ -1,9 +1,9 @@
-//! A panic in a hook of a room: what it said, and what becomes of the room. In a room's process the
-//! setting `--room-panic` decides; in a `TestRoom` a panic goes on and fails the test, unless `TestRoom::on_panic` decides.
+//! A hook that panics is caught and logged. The lobby goes on without it. A room ends or goes on, by
+//! the setting `--room-panic`; in a `TestRoom` without that setting the panic fails the test.
 
 use std::{
     any::Any,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    panic::{AssertUnwindSafe, catch_unwind},
 };
 
 use clap::ValueEnum;
@@ -13,82 +13,43 @@ use tracing::error;
 
 use crate::types::short;
 
-/// What a panic leaves behind.
-pub(crate) type Panic = Box<dyn Any + Send>;
-
-/// Calls hooks, until one panics that is to end the room.
-pub(crate) struct Hooks {
-    /// `None`: it goes on.
-    on_panic: Option<RoomPanic>,
-    /// Which hook has ended the room, and what it said.
-    crashed: Option<String>,
-}
-
-impl Hooks {
-    pub fn new(on_panic: Option<RoomPanic>) -> Self {
-        Hooks { on_panic, crashed: None }
-    }
-
-    #[cfg(any(test, feature = "testing"))]
-    pub fn set_on_panic(&mut self, on_panic: RoomPanic) {
-        self.on_panic = Some(on_panic);
-    }
-
-    /// Set when the room is to end.
-    pub fn crashed(&self) -> Option<&str> {
-        self.crashed.as_deref()
-    }
-
-    /// `None`: it panicked, or was not called, because one before it has ended the room. Whatever it
-    /// has changed is half done.
-    pub fn call<T>(&mut self, hook: &'static str, call: impl FnOnce() -> T) -> Option<T> {
-        if self.crashed.is_some() {
-            return None;
-        }
-        let result = catch_unwind(AssertUnwindSafe(call));
-        result.map_err(|panic| self.panicked(hook, panic)).ok()
-    }
-
-    /// The same for what was caught elsewhere.
-    pub fn panicked(&mut self, hook: &'static str, panic: Panic) {
-        match self.on_panic {
-            None => resume_unwind(panic),
-            Some(RoomPanic::EndsHook) => survived(hook, &panic),
-            Some(RoomPanic::EndsRoom) => {
-                self.crashed.get_or_insert(crash(hook, &panic));
-            }
-        }
-    }
-}
-
-/// Logs why a room ends; the same for its verdict.
-pub(crate) fn crash(hook: &'static str, panic: &Panic) -> String {
-    let text = text(panic);
-    error!(hook, panic = text, "a hook panicked; the room ends");
-    short(format!("{hook} panicked: {text}"))
-}
-
-/// Logs that one hook less was called.
-pub(crate) fn survived(hook: &'static str, panic: &Panic) {
-    error!(hook, panic = text(panic), "a hook panicked; going on without it");
-}
-
-/// Waits for a future that may panic.
-pub(crate) async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Panic> {
-    AssertUnwindSafe(future).catch_unwind().await
-}
-
-/// What it said; the place is in the line before, which the panic has written itself.
-fn text(panic: &Panic) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a word")
-}
-
-/// What becomes of a room in which a hook panics.
+/// What happens to a room in which a hook panics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum RoomPanic {
-    /// Its state may be half changed: everyone is sent to the lobby.
-    EndsRoom,
-    /// The player who has asked is refused with `internal`, and the room goes on.
-    EndsHook,
+    /// The room ends, because its state may be half changed; its players return to the lobby.
+    EndRoom,
+    /// The room goes on; a request that the hook was called for is refused with `internal`.
+    Continue,
+}
+
+/// A panic that was caught in a hook.
+pub(crate) struct HookPanic {
+    /// The hook and the panic's message, for the log.
+    pub what: String,
+    pub payload: Box<dyn Any + Send>,
+}
+
+impl HookPanic {
+    /// Logs the message; the panic itself has printed where it happened.
+    fn new(hook: &str, payload: Box<dyn Any + Send>) -> Self {
+        let message = payload.downcast_ref::<&str>().copied();
+        let message = message.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let message = message.unwrap_or("no message");
+        error!(hook, panic = message, "a hook panicked");
+        HookPanic { what: short(format!("{hook} panicked: {message}")), payload }
+    }
+}
+
+/// Calls a hook and catches its panic.
+pub(crate) fn catch<T>(hook: &str, call: impl FnOnce() -> T) -> Result<T, HookPanic> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|payload| HookPanic::new(hook, payload))
+}
+
+/// Awaits an async hook and catches its panic.
+pub(crate) async fn catch_async<T>(
+    hook: &str,
+    future: impl Future<Output = T>,
+) -> Result<T, HookPanic> {
+    let caught = AssertUnwindSafe(future).catch_unwind().await;
+    caught.map_err(|payload| HookPanic::new(hook, payload))
 }

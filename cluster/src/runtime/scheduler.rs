@@ -1,49 +1,48 @@
-//! What waits, for the lobby and for rooms alike: timers, and work given away whose result comes
-//! back as one more call with `&mut` state. Nothing here runs a hook; the loops do, one at a time.
+//! Timers, spawned futures and computations, for the lobby and for rooms alike. Each leads to calls
+//! with `&mut` access to the state. Nothing here runs a hook: the event loop takes the calls and makes
+//! them one at a time, between other hooks.
 
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    pin::Pin,
+    panic::{AssertUnwindSafe, resume_unwind},
+    pin::{Pin, pin},
     rc::Rc,
     time::Duration,
 };
 
-use futures_util::{Stream, StreamExt as _, stream};
+use futures_util::{FutureExt as _, Stream, StreamExt as _, stream};
 use tokio::time::Instant;
 
 use crate::runtime::{
     clock::{self, later},
     compute::{self, ComputeError, Job, Work},
-    panics::{caught, survived},
 };
 
-/// A call that a hook asked for: the state, and the handle (`&RoomContext` or `&LobbyContext`).
+/// A call that a hook asked for, with the state `S` and the context `H` of its hooks.
 pub(crate) type Call<S, H> = Box<dyn FnOnce(&mut S, &H)>;
-/// Work that leads to calls.
+/// A spawned future or a computation: a stream of calls.
 pub(crate) type Task<S, H> = Pin<Box<dyn Stream<Item = Call<S, H>>>>;
 
-type Repeat<S, H> = Rc<RefCell<dyn FnMut(&mut S, &H)>>;
-
-/// Names a timer, to cancel it.
+/// Identifies a timer, to cancel it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timer(u64);
 
-pub(crate) enum Due<S, H> {
+enum Due<S, H> {
     Once(Call<S, H>),
-    Every(Duration, Repeat<S, H>),
+    Every(Duration, Rc<RefCell<dyn FnMut(&mut S, &H)>>),
 }
 
-/// Timers, spawned futures and computations of a lobby or a room: `S` is its state, `H` the context of
+/// Timers, spawned futures and computations of a lobby or a room. `S` is its state, `H` the context of
 /// its hooks. Results are delivered as later calls, between other hooks.
 pub struct Scheduler<S, H> {
-    /// Set by the loop before each turn, so that all that a hook does happens at one time, and a test
-    /// can say which.
+    /// The time of the current hook. The loop sets it, so that it does not move within a hook and a
+    /// test can choose it.
     now: Cell<Instant>,
     timers: RefCell<BTreeMap<(Instant, Timer), Due<S, H>>>,
+    /// Spawned since the loop last took them.
     tasks: RefCell<Vec<Task<S, H>>>,
-    next: Cell<u64>,
+    next_timer: Cell<u64>,
 }
 
 impl<S: 'static, H: 'static> Scheduler<S, H> {
@@ -52,7 +51,7 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
             now: Cell::new(clock::now()),
             timers: Default::default(),
             tasks: Default::default(),
-            next: Cell::new(0),
+            next_timer: Cell::new(0),
         }
     }
 
@@ -64,9 +63,9 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
         self.now.set(now);
     }
 
-    /// Polls an async hook with the time of each poll: what it sets up after an `await` counts from then.
+    /// Runs an async hook, in which time moves: a timer that it sets after an `await` counts from then.
     pub(crate) async fn timed<T>(&self, hook: impl Future<Output = T>) -> T {
-        let mut hook = std::pin::pin!(hook);
+        let mut hook = pin!(hook);
         std::future::poll_fn(|cx| {
             self.set_now(clock::now());
             hook.as_mut().poll(cx)
@@ -79,34 +78,35 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
         self.add(later(self.now(), delay), Due::Once(Box::new(call)))
     }
 
-    /// Calls back again and again, first after `period`; less than a millisecond counts as one. Late calls
-    /// do not change the rate. Of the calls that a stall missed, one is made up for.
+    /// Calls back repeatedly, first after `period`, which is at least a millisecond. The rate does not
+    /// drift when calls are late. After a stall one missed call is made up for; the others are skipped.
     pub fn every(&self, period: Duration, call: impl FnMut(&mut S, &H) + 'static) -> Timer {
-        // A period of nothing would be due for ever.
         let period = period.max(Duration::from_millis(1));
         self.add(later(self.now(), period), Due::Every(period, Rc::new(RefCell::new(call))))
     }
 
-    /// Cancels a timer; one that has run already is no error.
+    /// Cancels a timer. Does nothing if it has run already.
     pub fn cancel(&self, timer: Timer) {
         self.timers.borrow_mut().retain(|(_, other), _| *other != timer);
     }
 
-    /// Waits for a future, and calls back with its result. Other hooks run meanwhile.
+    /// Awaits a future and calls back with its result. Other hooks run meanwhile.
     pub fn spawn<T: 'static>(
         &self,
         work: impl Future<Output = T> + 'static,
         done: impl FnOnce(&mut S, &H, T) + 'static,
     ) {
         self.push(stream::once(async {
-            // A panic goes on where the result would be used: in a call, where panics are dealt with.
-            let result = caught(work).await;
-            let result = || result.unwrap_or_else(|panic| resume_unwind(panic));
-            Box::new(move |state: &mut S, handle: &H| done(state, handle, result())) as Call<S, H>
+            let result = AssertUnwindSafe(work).catch_unwind().await;
+            // A panic goes on inside the call, where the loop catches it as a hook's.
+            call(|state, context| match result {
+                Ok(result) => done(state, context, result),
+                Err(panic) => resume_unwind(panic),
+            })
         }));
     }
 
-    /// Does heavy work on another thread, and calls back with its result.
+    /// Runs a heavy computation on another thread and calls back with its result.
     pub fn compute<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Work) -> T + Send + 'static,
@@ -115,8 +115,8 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
         self.compute_in_parts(work, |_, _, ()| {}, done)
     }
 
-    /// The same for work that reports what it has so far. Each report is a call, too, and comes before the
-    /// result, which comes when the work has really ended, also if it was cancelled.
+    /// Runs a heavy computation that reports progress or parts of its result. Each report is a call.
+    /// `done` is called last, when the computation has returned, also if it was cancelled.
     ///
     /// ```no_run
     /// # use cluster::{Room, RoomContext};
@@ -142,16 +142,12 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
     ) -> Job {
         let (job, reports, result) = compute::start(work);
         let on_report = Rc::new(RefCell::new(on_report));
-        let reported = reports.map(move |report| {
+        let reports = reports.map(move |report| {
             let on_report = on_report.clone();
-            Box::new(move |state: &mut S, handle: &H| on_report.borrow_mut()(state, handle, report))
-                as Call<S, H>
+            call(move |state, context| on_report.borrow_mut()(state, context, report))
         });
-        let finished = stream::once(async {
-            let result = result.await;
-            Box::new(move |state: &mut S, handle: &H| done(state, handle, result)) as Call<S, H>
-        });
-        self.push(reported.chain(finished));
+        let result = result.map(|result| call(|state, context| done(state, context, result)));
+        self.push(reports.chain(stream::once(result)));
         job
     }
 
@@ -160,24 +156,25 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
         self.timers.borrow().first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Takes the first timer if it is due; one that repeats is armed again, also if its call panics.
+    /// Takes the first timer if it is due. A repeating timer is set again before its call, so it
+    /// survives a panic in it.
     pub(crate) fn pop_due(&self, now: Instant) -> Option<Call<S, H>> {
         let mut timers = self.timers.borrow_mut();
         let entry = timers.first_entry().filter(|entry| entry.key().0 <= now)?;
         let (at, timer) = *entry.key();
         Some(match entry.remove() {
             Due::Once(call) => call,
-            Due::Every(period, call) => {
-                let again = Due::Every(period, call.clone());
-                timers.insert((next(at, period, now), timer), again);
-                Box::new(move |state, handle| call.borrow_mut()(state, handle))
+            Due::Every(period, repeat) => {
+                let again = Due::Every(period, repeat.clone());
+                timers.insert((next_due(at, period, now), timer), again);
+                Box::new(move |state, context| repeat.borrow_mut()(state, context))
             }
         })
     }
 
-    /// Takes the work that hooks gave away since the last time.
+    /// Takes the tasks spawned since the last time.
     pub(crate) fn take_tasks(&self) -> Vec<Task<S, H>> {
-        std::mem::take(&mut self.tasks.borrow_mut())
+        self.tasks.take()
     }
 
     fn push(&self, task: impl Stream<Item = Call<S, H>> + 'static) {
@@ -185,22 +182,27 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
     }
 
     fn add(&self, at: Instant, due: Due<S, H>) -> Timer {
-        let timer = Timer(self.next.get());
-        self.next.set(timer.0 + 1);
+        let timer = Timer(self.next_timer.get());
+        self.next_timer.set(timer.0 + 1);
         self.timers.borrow_mut().insert((at, timer), due);
         timer
     }
 }
 
-/// When a timer that was due at `at` is due again: a period later, so that it keeps its rate however late its calls are.
-/// Of the calls that were missed in a stall one is made up for, and the others are skipped.
-fn next(at: Instant, period: Duration, now: Instant) -> Instant {
+/// Boxes a closure as a call.
+fn call<S, H>(call: impl FnOnce(&mut S, &H) + 'static) -> Call<S, H> {
+    Box::new(call)
+}
+
+/// When a timer that was due at `at` is due again: a period later, whenever its call was made. After a
+/// stall it is the last missed call, which is made up for at once.
+fn next_due(at: Instant, period: Duration, now: Instant) -> Instant {
     let late = now.saturating_duration_since(at);
-    let rest = (late.as_nanos() % period.as_nanos()) as u64; // no more than `late`, which is no 584 years
+    let rest = (late.as_nanos() % period.as_nanos()) as u64; // fits: `late` is under 584 years
     later(at, period.max(late - Duration::from_nanos(rest)))
 }
 
-/// Sleeps until then, or for ever.
+/// Sleeps until the deadline, or for ever without one.
 pub(crate) async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(at) => clock::sleep_until(at).await,
@@ -208,25 +210,13 @@ pub(crate) async fn sleep_until(deadline: Option<Instant>) {
     }
 }
 
-/// Runs a hook of the lobby so that a panic in it ends only this call. `None`: it panicked, and the log says so.
-pub(crate) fn contained<T>(hook: &'static str, call: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(call)).inspect_err(|panic| survived(hook, panic)).ok()
-}
-
-/// The same for a future.
-pub(crate) async fn contained_future<T>(
-    hook: &'static str,
-    future: impl Future<Output = T>,
-) -> Option<T> {
-    caught(future).await.inspect_err(|panic| survived(hook, panic)).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::panics::catch;
 
     #[test]
-    fn a_timer_that_panics_comes_again_and_may_cancel_itself() {
+    fn a_timer_survives_a_panic_in_its_call() {
         let scheduler = Scheduler::<u32, ()>::new();
         let (mut state, start) = (0, scheduler.now());
         scheduler.every(Duration::from_secs(1), |n: &mut u32, ()| {
@@ -238,14 +228,14 @@ mod tests {
             let now = start + Duration::from_secs(second);
             scheduler.set_now(now);
             while let Some(call) = scheduler.pop_due(now) {
-                contained("timer", || call(&mut state, &()));
+                let _ = catch("timer", || call(&mut state, &()));
             }
         }
         assert_eq!(state, 3);
     }
 
     #[tokio::test]
-    async fn what_an_async_hook_sets_up_after_an_await_counts_from_then() {
+    async fn a_timer_set_after_an_await_counts_from_then() {
         let scheduler = Scheduler::<u32, ()>::new();
         let (start, wait) = (scheduler.now(), Duration::from_millis(30));
         scheduler
@@ -257,7 +247,7 @@ mod tests {
         assert!(scheduler.deadline() >= Some(start + wait + Duration::from_secs(5)));
     }
 
-    /// How often a timer of this period is called when the loop comes to it at these times, in microseconds.
+    /// How often a timer is called if the loop runs at these times, in microseconds.
     fn calls(period: Duration, times: impl IntoIterator<Item = u64>) -> u32 {
         let scheduler = Scheduler::<u32, ()>::new();
         let (mut state, start) = (0, scheduler.now());
@@ -273,25 +263,25 @@ mod tests {
     }
 
     #[test]
-    fn a_timer_keeps_its_rate_though_each_call_is_late() {
+    fn the_rate_does_not_drift_when_calls_are_late() {
         for (period, expected) in [(10, 1000), (16, 625), (33, 303)] {
-            // A runtime wakes its tasks up to two milliseconds after they wanted to be.
+            // The runtime wakes tasks up to two milliseconds late.
             let times = (0..10_002_000).step_by(1_700);
             assert_eq!(calls(Duration::from_millis(period), times), expected, "{period} ms");
         }
     }
 
     #[test]
-    fn a_timer_that_was_stalled_makes_up_for_one_call_and_skips_the_others() {
+    fn after_a_stall_one_missed_call_is_made_up_for() {
         let ms = |ms: u64| ms * 1000;
         let period = Duration::from_millis(10);
         assert_eq!(calls(period, [ms(10), ms(5_015)]), 3, "one in time, one late, one more");
         assert_eq!(calls(period, [ms(10), ms(5_015), ms(5_019)]), 3);
-        assert_eq!(calls(period, [ms(10), ms(5_015), ms(5_020)]), 4, "then as if nothing was");
+        assert_eq!(calls(period, [ms(10), ms(5_015), ms(5_020)]), 4, "then the usual rate");
     }
 
     #[test]
-    fn a_period_of_nothing_is_a_millisecond() {
+    fn the_shortest_period_is_a_millisecond() {
         assert_eq!(calls(Duration::ZERO, (0..100_000).step_by(100)), 99);
         assert_eq!(calls(Duration::MAX, [0, 1_000_000_000]), 0);
     }

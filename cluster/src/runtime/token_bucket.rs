@@ -1,11 +1,10 @@
-//! How much of something may be done in a second, in the mean, and how much at once (a token bucket). The clock is
-//! passed in.
+//! A token bucket: a sustained rate and a burst. The caller passes the time.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What is allowed.
+/// A sustained rate and a burst.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Quota {
     pub per_second: f64,
@@ -13,12 +12,12 @@ pub(crate) struct Quota {
 }
 
 impl Quota {
-    /// So much a second, and what that makes in so many seconds at once.
+    /// This rate, with a burst of so many seconds' worth.
     pub const fn new(per_second: u32, seconds: u32) -> Quota {
         Quota { per_second: per_second as f64, burst: per_second as f64 * seconds as f64 }
     }
 
-    /// So much at once, and again in each minute.
+    /// This amount a minute, all of it at once if need be.
     pub fn per_minute(amount: u32) -> Quota {
         Quota { per_second: f64::from(amount) / 60.0, burst: amount.into() }
     }
@@ -28,11 +27,10 @@ impl Quota {
     }
 }
 
-/// What is tokens of it.
 #[derive(Debug)]
 pub(crate) struct TokenBucket {
     rate: Quota,
-    /// Below nothing: so much was taken that waiting must make up for it.
+    /// Negative after a [`TokenBucket::take`] of more than there was.
     tokens: f64,
     refilled_at: Instant,
 }
@@ -42,18 +40,18 @@ impl TokenBucket {
         TokenBucket { rate, tokens: rate.burst, refilled_at: now }
     }
 
-    /// How much there is; below nothing, how much too much was taken.
+    /// The tokens at this time; negative while a debt is left.
     pub fn tokens(&self, now: Instant) -> f64 {
         let passed = now.saturating_duration_since(self.refilled_at).as_secs_f64();
         (self.tokens + passed * self.rate.per_second).min(self.rate.burst)
     }
 
-    /// Whether there is so much.
+    /// Whether there are so many tokens.
     pub fn has(&self, amount: usize, now: Instant) -> bool {
         self.tokens(now) >= amount as f64
     }
 
-    /// Takes so much in any case; how long to wait before taking more.
+    /// Takes tokens even if that leaves a debt; returns how long to wait until it is paid off.
     pub fn take(&mut self, amount: usize, now: Instant) -> Duration {
         self.tokens = self.tokens(now) - amount as f64;
         self.refilled_at = now;
@@ -66,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_taken_comes_back_with_time_and_never_more_than_may_be_taken_at_once() {
+    fn tokens_are_refilled_at_the_rate_and_up_to_the_burst() {
         let start = Instant::now();
         let after = |ms| start + Duration::from_millis(ms);
         let mut bucket = TokenBucket::new(Quota { per_second: 10.0, burst: 20.0 }, start);
@@ -77,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn who_spends_more_than_there_is_waits_until_it_is_made_up_for() {
+    fn taking_more_than_there_is_leaves_a_debt_to_wait_for() {
         let start = Instant::now();
         let mut bucket = TokenBucket::new(Quota { per_second: 10.0, burst: 20.0 }, start);
         assert_eq!(bucket.take(20, start), Duration::ZERO);

@@ -12,7 +12,7 @@ use crate::{
         event_loop::{Auth, LobbyLoop, requests::form},
         hooks::{Arrival, Identity, Lobby, Registration},
     },
-    runtime::{clock, scheduler::contained_future},
+    runtime::{clock, panics::catch_async},
     socketio::{
         connection::{Conn, Responder},
         packet::ConnId,
@@ -117,7 +117,7 @@ impl<L: Lobby> LobbyLoop<L> {
         if !self.cluster.sessions.borrow_mut().begins_to_register(conn) {
             return to.send(Err(Refusal::TOO_FAST));
         }
-        let identity = contained_future("on_register", L::on_register(form));
+        let identity = catch_async("on_register", L::on_register(form));
         self.registering.push(Box::pin(async move {
             (conn, to, identity.await.unwrap_or(Err(Refusal::INTERNAL)))
         }));

@@ -23,7 +23,8 @@ use crate::{
     process::supervisor::ProcessEvent,
     runtime::{
         clock,
-        scheduler::{Task, contained, sleep_until},
+        panics::catch,
+        scheduler::{Task, sleep_until},
     },
     socketio::{
         connection::{FromClient, Responder},
@@ -176,6 +177,6 @@ impl<L: Lobby> LobbyLoop<L> {
         call: impl FnOnce(&mut L, &LobbyContext<L>) -> T,
     ) -> Option<T> {
         self.cluster.scheduler.set_now(clock::now());
-        contained(name, || call(&mut self.lobby, &self.cluster))
+        catch(name, || call(&mut self.lobby, &self.cluster)).ok()
     }
 }

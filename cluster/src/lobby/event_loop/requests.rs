@@ -5,7 +5,7 @@ use serde_json::{json, value::RawValue};
 
 use crate::{
     lobby::{event_loop::LobbyLoop, hooks::Lobby},
-    runtime::scheduler::contained_future,
+    runtime::panics::catch_async,
     socketio::{connection::Message, events, packet::ConnId},
     types::{Answer, LeaveReason, Refusal, Reply, RoomId, ok},
 };
@@ -44,7 +44,7 @@ impl<L: Lobby> LobbyLoop<L> {
         match answer {
             Ok(Reply::Now(value)) => to.send(Ok(value)),
             Ok(Reply::Later(value)) => self.answers.push(Box::pin(async {
-                let answer = contained_future("later", value).await;
+                let answer = catch_async("later", value).await;
                 (to, answer.unwrap_or(Err(Refusal::INTERNAL)))
             })),
             Err(refusal) => to.send(Err(refusal)),

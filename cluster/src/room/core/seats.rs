@@ -1,48 +1,49 @@
-//! Who has a seat in a room, and whether he is there: what the lobby gives and takes, what connections do, and which
-//! hook hears of it.
+//! The seats of a room: what the lobby gives and takes, what connections do with them, and which hooks
+//! that calls.
 
-use std::collections::BTreeMap;
+use std::iter::once;
 
 use serde_json::json;
 use tokio::time::Instant;
+use tracing::info;
 
 use crate::{
     process::channel::{FromRoom, ReservedSeat},
-    room::{
-        core::{Core, Effect},
-        hooks::Room,
-    },
+    room::{core::Core, hooks::Room, outbox::Output},
     runtime::clock::later,
-    socketio::{connection::refused, packet::ConnId},
+    socketio::{
+        connection::{refused, reroute},
+        packet::ConnId,
+    },
     types::{LeaveReason, Player, PlayerId, Refusal, Route},
 };
 
+/// A player's place in the room, from its reservation until they leave.
 pub(super) struct Seat {
-    /// As the lobby numbers it; a newer reserve for the same player has a higher one.
+    /// The lobby's number. A new reservation for the same player has a higher one.
     pub number: u64,
     pub player: Player,
-    pub place: Place,
-    /// The order of joining.
-    pub joined: Option<u64>,
-    /// Given to him again while he was here: until when that ticket waits.
-    pub again: Option<Instant>,
+    state: SeatState,
+    /// When the ticket expires that the player got while they were connected. If they leave before
+    /// they use it, the seat is reserved again.
+    next_ticket: Option<Instant>,
 }
 
-pub(super) enum Place {
-    /// Waits for its player to show the ticket.
+enum SeatState {
+    /// The player has a ticket and has not come yet.
     Reserved {
         until: Instant,
     },
-    Here(ConnId),
-    /// Dropped, within the grace.
+    Connected(ConnId),
+    /// The connection is lost; `on_disconnect` gave this grace period.
     Away {
         until: Instant,
     },
 }
 
 impl<R: Room> Core<R> {
-    /// The lobby gives seats to players who come together: all of them, or none. One who has a seat
-    /// already keeps it.
+    /// Reserves seats for players who come together: for all of them, or for none. A player who has a
+    /// seat keeps it, under the new number.
     pub fn reserve(&mut self, join: u64, seats: Vec<ReservedSeat>) {
         let mut new = Vec::new();
         for reserved in &seats {
@@ -52,8 +53,9 @@ impl<R: Room> Core<R> {
             }
         }
         let admitted = self.has_room_for(new.len());
-        let admitted = admitted.and_then(|()| new.iter().try_for_each(|(_, who)| self.admit(who)));
-        if let Err(refusal) = admitted {
+        if let Err(refusal) =
+            admitted.and_then(|()| new.iter().try_for_each(|new| self.admit(&new.1)))
+        {
             for (seat, _) in new {
                 self.frame(FromRoom::Left { seat, reason: LeaveReason::Expired });
             }
@@ -61,29 +63,31 @@ impl<R: Room> Core<R> {
         }
         let now = self.now();
         let until = now + self.ticket_ttl;
-        for (number, player) in new {
-            let place = Place::Reserved { until };
-            let seat = Seat { number, player, place, joined: None, again: None };
-            self.seats.insert(seat.player.id.clone(), seat);
-            self.empty_since = None;
-        }
-        for ReservedSeat { ticket, player, .. } in seats {
-            if let Some(seat) = self.seats.get_mut(&player.id) {
-                match &mut seat.place {
-                    Place::Reserved { until: old } | Place::Away { until: old } => {
+        for ReservedSeat { seat: number, ticket, player } in seats {
+            self.tickets.add(ticket, player.id.clone(), now, until);
+            match self.seats.get_mut(&player.id) {
+                None => self.insert_reserved(number, player, until),
+                Some(seat) => match &mut seat.state {
+                    SeatState::Reserved { until: old } | SeatState::Away { until: old } => {
                         *old = until.max(*old);
                     }
-                    Place::Here(_) => seat.again = Some(until),
-                }
+                    SeatState::Connected(_) => seat.next_ticket = Some(until),
+                },
             }
-            self.tickets.add(ticket, player.id, now, until);
         }
-        self.update_expected();
         self.frame(FromRoom::Reserved { join });
     }
 
-    /// The lobby has looked already; but this room may have been locked a moment ago.
-    pub(super) fn has_room_for(&self, new: usize) -> Result<(), Refusal> {
+    fn insert_reserved(&mut self, number: u64, player: Player, until: Instant) {
+        let state = SeatState::Reserved { until };
+        let seat = Seat { number, player, state, next_ticket: None };
+        self.seats.insert(seat.player.id.clone(), seat);
+        self.empty_since = None;
+        self.update_expected();
+    }
+
+    /// The lobby has checked both already, but the room may have been locked since.
+    fn has_room_for(&self, new: usize) -> Result<(), Refusal> {
         if new > 0 && self.room.is_locked() {
             Err(Refusal::ROOM_LOCKED)
         } else if self.seats.len() + new > self.room.capacity() {
@@ -93,191 +97,182 @@ impl<R: Room> Core<R> {
         }
     }
 
-    pub(super) fn admit(&mut self, player: &Player) -> Result<(), Refusal> {
-        if let Some(reason) = self.banned.get(&player.id) {
+    fn admit(&mut self, player: &Player) -> Result<(), Refusal> {
+        if let Some(reason) = self.room.banned.borrow().get(&player.id) {
             return Err(Refusal::banned(reason));
         }
         self.hook("on_admit", |game, room| game.on_admit(room, player))
             .unwrap_or(Err(Refusal::INTERNAL))
     }
 
-    /// A connection has redeemed its ticket: a player joins or returns.
-    pub fn come(&mut self, conn: ConnId, id: &PlayerId) {
+    /// A player connects with their ticket: they join or reconnect.
+    pub fn connected(&mut self, conn: ConnId, id: &PlayerId) {
         let Some(seat) = self.seats.get_mut(id) else {
-            // The seat expired in the moment in which its ticket was shown.
-            return self.effects.push(Effect::HangUp(conn));
+            // The reservation expired after the ticket was redeemed.
+            return self.output.push(Output::HangUp(conn));
         };
-        let player = seat.player.clone();
-        let number = seat.number;
-        let before = std::mem::replace(&mut seat.place, Place::Here(conn));
-        // A reserve may have overtaken him: he has shown the ticket before that one, and may come again.
-        seat.again = self.tickets.until(id);
+        let (player, number) = (seat.player.clone(), seat.number);
+        let before = std::mem::replace(&mut seat.state, SeatState::Connected(conn));
+        // Another reservation may have come between the redemption of this ticket and now.
+        seat.next_ticket = self.tickets.until(id);
         self.conns.insert(conn, id.clone());
-        self.room.set_away(id, false);
+        self.room.connections.borrow_mut().insert(id.clone(), conn);
         self.frame(FromRoom::Joined { seat: number });
-        if let Place::Here(old) = before {
+        if let SeatState::Connected(old) = before {
             self.conns.remove(&old);
-            self.effects.push(Effect::Dismiss(old, Refusal::REPLACED));
+            self.dismiss(old);
         }
-        if let Place::Reserved { .. } = before {
-            let order = self.seats.values().filter_map(|seat| seat.joined).max().unwrap_or(0) + 1;
-            self.seats.entry(id.clone()).and_modify(|seat| seat.joined = Some(order));
-            self.update_players();
+        if let SeatState::Reserved { .. } = before {
+            let players = self.room.players();
+            self.room.players.replace(players.iter().chain(once(&player)).cloned().collect());
             self.update_expected();
             self.welcome(conn, &player);
-            self.tell_others(id, "player_joined", json!({ "player": player }));
-            tracing::info!(player = %player.name, id = %player.id, "joined");
+            self.emit_others(id, "player_joined", json!({ "player": player }));
+            info!(player = %player.name, id = %player.id, "joined");
             self.hook("on_join", |game, room| game.on_join(room, &player));
         } else {
             self.welcome(conn, &player);
-            self.tell_others(id, "player_returned", json!({ "player": player }));
-            tracing::info!(player = %player.name, id = %player.id, "returned");
+            self.emit_others(id, "player_returned", json!({ "player": player }));
+            info!(player = %player.name, id = %player.id, "reconnected");
             self.hook("on_reconnect", |game, room| game.on_reconnect(room, &player));
         }
     }
 
-    /// A connection is gone: `asked` by the player, or lost.
-    pub fn gone(&mut self, conn: ConnId, asked: bool) {
-        let Some(player) = self.player_of(conn) else {
+    /// A connection has ended: the player left (`asked`), or it was lost.
+    pub fn disconnected(&mut self, conn: ConnId, asked: bool) {
+        let Some(player) = self.player_at(conn) else {
             return;
         };
         self.conns.remove(&conn);
+        self.room.connections.borrow_mut().remove(&player.id);
         if asked {
             return self.leave(&player.id, LeaveReason::Left);
         }
-        self.room.set_away(&player.id, true);
         let grace = self.hook("on_disconnect", |game, room| game.on_disconnect(room, &player));
         let Some(grace) = grace.flatten() else {
             return self.leave(&player.id, LeaveReason::Dropped);
         };
         let until = later(self.now(), grace);
+        // Without a seat, `on_disconnect` has kicked them.
         if let Some(seat) = self.seats.get_mut(&player.id) {
-            seat.place = Place::Away { until };
+            seat.state = SeatState::Away { until };
             let seat = seat.number;
             self.frame(FromRoom::Dropped { seat });
-            self.tell_others(&player.id, "player_dropped", json!({ "player": player }));
-            tracing::info!(player = %player.name, id = %player.id, ?grace, "dropped; seat kept");
+            self.emit_others(&player.id, "player_dropped", json!({ "player": player }));
+            info!(player = %player.name, id = %player.id, ?grace, "connection lost; seat kept");
         }
     }
 
-    /// The lobby takes a seat back: the player was kicked, or asked in the lobby to leave.
+    /// The lobby takes a seat back: it kicked the player, or they asked there to leave.
     pub fn release(&mut self, number: u64, reason: LeaveReason) {
         if let Some((id, conn)) = self.seat(number) {
-            // The player asked in the lobby; a connection that is still here is an older window.
+            // A player who asked has a newer window, in the lobby.
             if let (Some(conn), LeaveReason::Left) = (conn, &reason) {
-                self.effects.push(Effect::Dismiss(conn, Refusal::REPLACED));
+                self.dismiss(conn);
             }
-            self.seats.entry(id.clone()).and_modify(|seat| seat.again = None);
+            self.seats.entry(id.clone()).and_modify(|seat| seat.next_ticket = None);
             self.leave(&id, reason);
         }
     }
 
-    /// The player has a seat in another room. Without a route he goes there from the lobby: if he is
-    /// here as well, it is in an older window.
-    pub fn move_on(&mut self, number: u64, to: Option<Route>) {
-        let Some((id, conn)) = self.seat(number) else {
-            return;
-        };
-        if let Some(conn) = conn {
-            self.effects.push(match to {
-                Some(route) => Effect::SendOn(conn, route),
-                None => Effect::Dismiss(conn, Refusal::REPLACED),
-            });
+    /// The player has a seat in another room. Without a route the lobby has told their newer window,
+    /// which is there.
+    pub fn transferred(&mut self, number: u64, to: Option<Route>) {
+        if let Some((id, conn)) = self.seat(number) {
+            match (conn, to) {
+                (Some(conn), Some(route)) => self.emit(&[conn], "reroute", reroute(&route)),
+                (Some(conn), None) => self.dismiss(conn),
+                (None, _) => {}
+            }
+            self.leave(&id, LeaveReason::Moved);
         }
-        self.leave(&id, LeaveReason::Moved);
     }
 
     /// The player was refused a seat in another room.
     pub fn refused(&mut self, number: u64, refusal: &Refusal) {
         if let Some((_, Some(conn))) = self.seat(number) {
-            self.tell(conn, "refused", refused("reroute", refusal));
+            self.emit(&[conn], "refused", refused("reroute", refusal));
         }
     }
 
-    pub(super) fn seat(&self, number: u64) -> Option<(PlayerId, Option<ConnId>)> {
+    fn seat(&self, number: u64) -> Option<(PlayerId, Option<ConnId>)> {
         let (id, seat) = self.seats.iter().find(|(_, seat)| seat.number == number)?;
-        let conn = if let Place::Here(conn) = seat.place { Some(conn) } else { None };
+        let conn = if let SeatState::Connected(conn) = seat.state { Some(conn) } else { None };
         Some((id.clone(), conn))
     }
 
-    /// A player is out for good, or never came.
-    pub(super) fn leave(&mut self, id: &PlayerId, why: LeaveReason) {
-        let Some(Seat { number, player, place, joined, again }) = self.seats.remove(id) else {
+    /// Ends a connection in favour of a newer one; its page stays where it is.
+    fn dismiss(&mut self, conn: ConnId) {
+        self.emit(&[conn], "refused", refused("connect", &Refusal::REPLACED));
+        self.output.push(Output::HangUp(conn));
+    }
+
+    /// Ends a player's stay, or their reservation.
+    pub(super) fn leave(&mut self, id: &PlayerId, reason: LeaveReason) {
+        let Some(Seat { number, player, state, next_ticket }) = self.seats.remove(id) else {
             return;
         };
-        let goes = matches!(why, LeaveReason::Left | LeaveReason::Dropped);
-        if let Some(until) = again.filter(|until| goes && *until > self.now()) {
-            // The lobby has sent him here again before this was known: he goes, and comes again.
-            let place = Place::Reserved { until };
-            let seat = Seat { number, player: player.clone(), place, joined: None, again: None };
-            self.seats.insert(id.clone(), seat);
-            self.update_expected();
+        let on_their_own = matches!(reason, LeaveReason::Left | LeaveReason::Dropped);
+        if let Some(until) = next_ticket.filter(|until| on_their_own && *until > self.now()) {
+            // The lobby sent them here again before it knew: they leave and join.
+            self.insert_reserved(number, player.clone(), until);
         } else {
-            self.frame(FromRoom::Left { seat: number, reason: why.clone() });
-            self.tickets.forget(id);
+            self.frame(FromRoom::Left { seat: number, reason: reason.clone() });
+            self.tickets.revoke(id);
         }
-        self.room.set_away(id, false);
-        // Unless it is the connection that has ended.
-        if let Place::Here(conn) = place
+        self.room.connections.borrow_mut().remove(id);
+        if let SeatState::Connected(conn) = state
             && self.conns.remove(&conn).is_some()
         {
-            if !matches!(why, LeaveReason::Moved | LeaveReason::Left) {
-                self.tell(conn, "reroute", json!({ "to": "lobby", "reason": why }));
+            if !matches!(reason, LeaveReason::Moved | LeaveReason::Left) {
+                self.emit(&[conn], "reroute", json!({ "to": "lobby", "reason": reason }));
             }
-            self.effects.push(Effect::HangUp(conn));
+            self.output.push(Output::HangUp(conn));
         }
-        if joined.is_some() {
-            self.update_players();
-            let news = json!({ "player": player, "reason": why });
-            self.tell_others(id, "player_left", news);
-            tracing::info!(player = %player.name, id = %player.id, %why, "left");
-            self.hook("on_leave", |game, room| game.on_leave(room, &player, why));
-        } else {
+        if let SeatState::Reserved { .. } = state {
             self.update_expected();
-            tracing::info!(player = %player.name, id = %player.id, %why, "never came");
+            info!(player = %player.name, id = %player.id, %reason, "did not come");
+        } else {
+            let players = self.room.players();
+            let others = players.iter().filter(|other| other.id != *id).cloned();
+            self.room.players.replace(others.collect());
+            self.emit_others(id, "player_left", json!({ "player": player, "reason": reason }));
+            info!(player = %player.name, id = %player.id, %reason, "left");
+            self.hook("on_leave", |game, room| game.on_leave(room, &player, reason));
         }
         if self.seats.is_empty() {
             self.empty_since = Some(self.now());
         }
     }
 
-    pub(super) fn player_of(&self, conn: ConnId) -> Option<Player> {
-        let seat = self.seats.get(self.conns.get(&conn)?)?;
-        Some(seat.player.clone())
+    pub(super) fn player_at(&self, conn: ConnId) -> Option<Player> {
+        Some(self.seats.get(self.conns.get(&conn)?)?.player.clone())
     }
 
-    pub(super) fn here(&self) -> Vec<(ConnId, Player)> {
-        let conns = self.conns.iter();
-        conns.filter_map(|(conn, id)| Some((*conn, self.seats.get(id)?.player.clone()))).collect()
-    }
-
-    /// Seats without a connection: until when they are kept, and what it is called when they are not.
-    pub(super) fn waiting(&self) -> impl Iterator<Item = (&PlayerId, Instant, LeaveReason)> {
-        // Most of the time every seat has a connection, and this need not look at them.
-        let all_here = self.conns.len() == self.seats.len();
-        let seats = (!all_here).then_some(&self.seats).into_iter().flatten();
-        seats.filter_map(|(id, seat)| match seat.place {
-            Place::Reserved { until } => Some((id, until, LeaveReason::Expired)),
-            Place::Away { until } => Some((id, until, LeaveReason::Dropped)),
-            Place::Here(_) => None,
+    /// Seats without a connection: when they expire, and the reason for which the player leaves then.
+    pub(super) fn expirations(&self) -> impl Iterator<Item = (&PlayerId, Instant, LeaveReason)> {
+        // Usually every seat has a connection; then this need not look at each.
+        let all_connected = self.conns.len() == self.seats.len();
+        let seats = (!all_connected).then_some(&self.seats).into_iter().flatten();
+        seats.filter_map(|(id, seat)| match seat.state {
+            SeatState::Reserved { until } => Some((id, until, LeaveReason::Expired)),
+            SeatState::Away { until } => Some((id, until, LeaveReason::Dropped)),
+            SeatState::Connected(_) => None,
         })
     }
 
-    pub(super) fn overdue(&self, now: Instant) -> Vec<(PlayerId, LeaveReason)> {
-        let overdue = self.waiting().filter(|(_, until, _)| *until <= now);
-        overdue.map(|(id, _, why)| (id.clone(), why)).collect()
+    pub(super) fn expire_seats(&mut self, now: Instant) {
+        let expired = self.expirations().filter(|(_, until, _)| *until <= now);
+        let expired: Vec<_> = expired.map(|(id, _, reason)| (id.clone(), reason)).collect();
+        for (id, reason) in expired {
+            self.leave(&id, reason);
+        }
     }
 
-    pub(super) fn update_players(&mut self) {
-        let joined = self.seats.values().filter_map(|seat| Some((seat.joined?, &seat.player)));
-        let in_order: BTreeMap<u64, &Player> = joined.collect();
-        self.room.set_players(in_order.into_values().cloned().collect());
-    }
-
-    pub(super) fn update_expected(&mut self) {
-        let reserved =
-            self.seats.values().filter(|seat| matches!(seat.place, Place::Reserved { .. }));
-        self.room.set_expected(reserved.map(|seat| seat.player.clone()).collect());
+    fn update_expected(&mut self) {
+        let reserved = |seat: &&Seat| matches!(seat.state, SeatState::Reserved { .. });
+        let expected = self.seats.values().filter(reserved).map(|seat| seat.player.clone());
+        self.room.expected.replace(expected.collect());
     }
 }
 
@@ -310,9 +305,9 @@ mod tests {
         }
     }
 
-    /// He has come and gone, and asked again, before the room hears of the first.
+    /// The player connects, leaves and asks again before the room hears of the first connection.
     #[test]
-    fn who_is_quicker_than_his_room_keeps_his_second_ticket() {
+    fn a_player_who_is_quicker_than_the_room_keeps_their_second_ticket() {
         let about =
             RoomAbout { kind: "test".to_owned(), capacity: 1, seed: 1, host: None, code: None };
         let room = RoomContext::<Game>::new(RoomId("1".into()), about, Duration::from_secs(30));
@@ -326,13 +321,13 @@ mod tests {
         let now = Instant::now();
         tickets.redeem("first", now).unwrap();
         core.reserve(2, reserved(2, "second"));
-        core.come(1, &ann.id);
-        core.gone(1, true);
-        assert!(core.handle().players().is_empty());
+        core.connected(1, &ann.id);
+        core.disconnected(1, true);
+        assert!(core.context().players().is_empty());
         assert_eq!(tickets.redeem("second", now), Ok(ann.id.clone()));
-        core.come(2, &ann.id);
-        assert_eq!(&*core.handle().players(), std::slice::from_ref(&ann));
-        core.gone(2, true);
-        assert_eq!(core.seats.len(), 0, "and then he is gone");
+        core.connected(2, &ann.id);
+        assert_eq!(&*core.context().players(), std::slice::from_ref(&ann));
+        core.disconnected(2, true);
+        assert_eq!(core.seats.len(), 0, "and then they are gone");
     }
 }

@@ -1,6 +1,8 @@
-//! What becomes of an input: the core is run, and its effects are noted for the test.
+//! What becomes of an input: the core is run, and its output is noted for the test.
 
-use futures_util::{StreamExt as _, stream::SelectAll};
+use std::panic::{AssertUnwindSafe, resume_unwind};
+
+use futures_util::{FutureExt as _, StreamExt as _, stream::SelectAll};
 use serde_json::{Value, json};
 
 use crate::{
@@ -8,13 +10,8 @@ use crate::{
         channel::{FromRoom, ReservedSeat},
         supervisor::verdict,
     },
-    room::{
-        core::{Core, Effect},
-        hooks::Room,
-    },
-    runtime::panics::caught,
+    room::{core::Core, hooks::Room, outbox::Output},
     socketio::{
-        connection::{refused, reroute},
         events::{BINARY, Encoded},
         namespace::MAX_EXCESS,
         packet::ConnId,
@@ -67,7 +64,7 @@ impl<R: Room> TestRoom<R> {
     pub(super) fn hang_up(&mut self, player: &Player, asked: bool) {
         if let Ok(conn) = self.conn_of(player) {
             self.conns.remove(&conn);
-            self.run(|core| core.gone(conn, asked));
+            self.run(|core| core.disconnected(conn, asked));
         }
     }
 
@@ -97,7 +94,7 @@ impl<R: Room> TestRoom<R> {
     pub(super) fn await_answer(&mut self, conn: ConnId, answer: Reply) -> Result<Value, Refusal> {
         let mut value = match answer {
             Reply::Now(value) => return Ok(value),
-            Reply::Later(value) => Box::pin(caught(value)),
+            Reply::Later(value) => Box::pin(AssertUnwindSafe(value).catch_unwind()),
         };
         // It may come from what a hook gave away. Whoever is out by then hears none, but it may still panic.
         while !self.is_over() {
@@ -116,7 +113,7 @@ impl<R: Room> TestRoom<R> {
                 Err(Ok(_)) if is_out => return Err(Refusal::ROOM_GONE),
                 Err(Ok(answer)) => return answer,
                 Err(Err(panic)) => {
-                    self.run(|core| core.panicked(panic));
+                    self.run(|core| core.call(Box::new(|_, _| resume_unwind(panic))));
                     return Err(if is_out { Refusal::ROOM_GONE } else { Refusal::INTERNAL });
                 }
             }
@@ -130,8 +127,7 @@ impl<R: Room> TestRoom<R> {
         let entered = runtime.enter();
         let now = self.now;
         let Life::Open(core) = &mut self.life else { panic!("the room has ended") };
-        core.set_now(now);
-        let result = call(core);
+        let result = call(core.at(now));
         core.advance(now);
         let is_ending = core.is_ending();
         self.apply();
@@ -158,27 +154,25 @@ impl<R: Room> TestRoom<R> {
 
     pub(super) fn apply(&mut self) {
         let Life::Open(core) = &mut self.life else { return };
-        self.tasks.extend(core.handle().scheduler.take_tasks());
-        for effect in core.take_effects() {
-            match effect {
-                Effect::Emit { to, event, volatile } => self.note(to, &event, volatile),
-                Effect::HangUp(conn) => drop(self.conns.remove(&conn)),
-                Effect::Dismiss(conn, refusal) => {
-                    self.note_own(conn, "refused", refused("connect", &refusal));
-                    self.conns.remove(&conn);
-                }
-                Effect::SendOn(conn, route) => self.note_own(conn, "reroute", reroute(&route)),
-                Effect::Frame(FromRoom::Message(raw)) => self.to_lobby.push(raw),
-                Effect::Frame(FromRoom::ReserveRefused { refusal, .. }) => {
+        self.tasks.extend(core.context().scheduler.take_tasks());
+        for output in core.take_output() {
+            match output {
+                Output::Emit { to, event, volatile } => self.note(to, &event, volatile),
+                Output::HangUp(conn) => drop(self.conns.remove(&conn)),
+                Output::Frame(FromRoom::Message(raw)) => self.to_lobby.push(raw),
+                Output::Frame(FromRoom::ReserveRefused { refusal, .. }) => {
                     self.hold_refused = Some(refusal);
                 }
-                Effect::Frame(FromRoom::SendOn { seat, room }) => {
+                Output::Frame(FromRoom::SendOn { seat, room }) => {
                     let mut seats = self.seats.iter();
                     let player = seats.find(|(_, number)| **number == seat);
                     self.sent_on.extend(player.map(|(player, _)| (player.clone(), room)));
                 }
-                // What the lobby counts by, and has no hook for.
-                Effect::Frame(_) => {}
+                // Frames for which the lobby has no hook.
+                Output::Frame(_) => {}
+                Output::Sync | Output::Leave { .. } | Output::Transfer { .. } => {
+                    unreachable!("the core has replaced them")
+                }
             }
         }
     }
@@ -194,10 +188,6 @@ impl<R: Room> TestRoom<R> {
                 self.note_as(to, Sent { event, data: json!(null), volatile, bytes });
             }
         }
-    }
-
-    pub(super) fn note_own(&mut self, to: ConnId, name: &str, data: Value) {
-        self.note_as(to, Sent { event: name.to_owned(), data, volatile: false, bytes: None });
     }
 
     pub(super) fn note_as(&mut self, to: ConnId, sent: Sent) {

@@ -48,10 +48,7 @@ mod driver;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream::SelectAll};
-use serde_json::{
-    Value, json,
-    value::{RawValue, to_raw_value},
-};
+use serde_json::{Value, json, value::RawValue};
 use tokio::{runtime::Runtime, time::Instant};
 
 use crate::{
@@ -59,7 +56,10 @@ use crate::{
     process::channel::RoomAbout,
     room::{context::RoomContext, core::Core, hooks::Room, tickets::Tickets},
     runtime::{panics::RoomPanic, scheduler::Task},
-    socketio::{events::BINARY, packet::ConnId},
+    socketio::{
+        events::BINARY,
+        packet::{ConnId, RawEvent},
+    },
     types::{Exit, LeaveReason, Player, PlayerId, Refusal, RoomId, Route, from_raw, short, to_raw},
 };
 
@@ -180,7 +180,7 @@ impl<R: Room> TestRoom<R> {
         self.tickets.redeem(&ticket, self.now)?;
         let conn = self.number();
         self.conns.insert(conn, player.id.clone());
-        self.run(|core| core.come(conn, &player.id));
+        self.run(|core| core.connected(conn, &player.id));
         Ok(())
     }
 
@@ -194,10 +194,10 @@ impl<R: Room> TestRoom<R> {
     /// connection. `room_gone`: the connection has ended, and the answer is lost.
     pub fn emit(&mut self, from: &Player, event: &str, data: Value) -> Result<Value, Refusal> {
         let conn = self.conn_of(from)?;
-        let size = json!([event, data]).to_string().len();
-        self.check_size(from, size, size)?;
-        let data = to_raw_value(&data).map_err(Refusal::bad_message)?;
-        let answer = self.run(|core| core.says(conn, event, Some(&*data)))?;
+        let text = json!([event, data]).to_string();
+        self.check_size(from, text.len(), text.len())?;
+        let event = RawEvent::parse(&text, None, true);
+        let answer = self.run(|core| core.message(conn, event))?;
         self.await_answer(conn, answer)
     }
 
@@ -205,9 +205,10 @@ impl<R: Room> TestRoom<R> {
     pub fn emit_binary(&mut self, from: &Player, data: impl Into<Bytes>) -> Result<Value, Refusal> {
         let conn = self.conn_of(from)?;
         let data = data.into();
-        let beside = json!([BINARY, { "_placeholder": true, "num": 0 }]).to_string();
-        self.check_size(from, beside.len() + data.len(), data.len())?;
-        let answer = self.run(|core| core.says_binary(conn, data))?;
+        let text = json!([BINARY, { "_placeholder": true, "num": 0 }]).to_string();
+        self.check_size(from, text.len() + data.len(), data.len())?;
+        let event = RawEvent::parse(&text, Some(data), true);
+        let answer = self.run(|core| core.message(conn, event))?;
         self.await_answer(conn, answer)
     }
 
@@ -241,7 +242,7 @@ impl<R: Room> TestRoom<R> {
     pub fn move_on(&mut self, player: &Player, room: &RoomId) {
         let ticket = self.number().to_string();
         let to = Route { room: room.clone(), ticket };
-        self.about_seat(player, |core, seat| core.move_on(seat, Some(to)));
+        self.about_seat(player, |core, seat| core.transferred(seat, Some(to)));
     }
 
     /// A player was refused a seat in another room, and stays.
@@ -279,7 +280,7 @@ impl<R: Room> TestRoom<R> {
         }
         self.now = end;
         if let Life::Open(core) = &mut self.life {
-            core.set_now(end);
+            core.at(end);
         }
     }
 
@@ -328,7 +329,7 @@ impl<R: Room> TestRoom<R> {
     /// The room's handle, with its players and its settings.
     pub fn room(&self) -> &RoomContext<R> {
         match &self.life {
-            Life::Open(core) => core.handle(),
+            Life::Open(core) => core.context(),
             Life::Over(room, _) => room,
             Life::Ending => unreachable!("only while `on_dispose` is called"),
         }

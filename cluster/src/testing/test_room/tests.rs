@@ -102,10 +102,10 @@ fn a_panic_in_a_hook_fails_the_test() {
 #[test]
 fn a_panic_does_what_the_setting_says_where_the_test_wants_that() {
     let (mut room, ann) = open();
-    room.on_panic(RoomPanic::EndsHook);
+    room.on_panic(RoomPanic::Continue);
     assert_eq!(room.emit(&ann, "panic", json!({})), Err(Refusal::INTERNAL));
     assert!(room.exit().is_none());
-    room.on_panic(RoomPanic::EndsRoom);
+    room.on_panic(RoomPanic::EndRoom);
     assert_eq!(room.emit(&ann, "panic", json!({})), Err(Refusal::INTERNAL));
     let crashed = Exit::Crashed("on_message panicked: as asked".to_owned());
     assert_eq!(room.exit(), Some(crashed));
