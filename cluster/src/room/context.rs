@@ -201,7 +201,9 @@ impl<R: Room> RoomContext<R> {
     /// Sends a player to another room. They leave this one when they have a seat there. If they are
     /// refused one they stay, and their page gets `refused`.
     pub fn send_to_room(&self, player: impl AsRef<PlayerId>, room: &RoomId) {
-        self.push(Output::Transfer { player: player.as_ref().clone(), room: room.clone() });
+        // A room's id is a short number; another one may come from a browser and not fit into a frame.
+        let room = RoomId(short(room.0.as_str()));
+        self.push(Output::Transfer { player: player.as_ref().clone(), room });
     }
 
     /// Returns a player to the lobby; their page shows the reason. They may join again.

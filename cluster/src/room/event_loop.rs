@@ -11,10 +11,8 @@ use std::{
 use anyhow::{Context as _, bail};
 use futures_util::{FutureExt as _, StreamExt as _, stream::SelectAll};
 use tokio::{sync::mpsc, time::Instant};
-use tracing::debug;
 
 use crate::{
-    http::{connection_limits::ConnectionLimiter, server},
     process::channel::{Receiver, Sender, ToRoom},
     room::{context::RoomContext, core::Core, hooks::Room, outbox::Output},
     runtime::{
@@ -34,23 +32,6 @@ const YIELD_AFTER: Duration = Duration::from_millis(10);
 /// How long a room that ends waits for its last output to be written and its players to hang up.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Serves the connections that the lobby hands over.
-pub(super) struct HandoffReceiver {
-    pub server: server::Server,
-    pub limiter: ConnectionLimiter,
-}
-
-impl HandoffReceiver {
-    fn serve(&self, socket: OwnedFd) {
-        let serving = self.server.clone().serve_given(socket, self.limiter.clone());
-        tokio::spawn(async {
-            if let Err(error) = serving.await {
-                debug!(%error, "a connection from the lobby was not served");
-            }
-        });
-    }
-}
-
 pub(super) struct RoomLoop<'a, R: Room> {
     pub core: Core<R>,
     /// Connections that have not ended, also those that were hung up.
@@ -59,12 +40,12 @@ pub(super) struct RoomLoop<'a, R: Room> {
 }
 
 impl<R: Room> RoomLoop<'_, R> {
-    /// Runs the room until it is to end.
+    /// Runs the room until it is to end. `serve` serves a connection that the lobby hands over.
     pub async fn run(
         &mut self,
         mut from_clients: mpsc::UnboundedReceiver<FromClient<PlayerId>>,
         mut from_lobby: Receiver,
-        handoff: &HandoffReceiver,
+        serve: impl Fn(OwnedFd),
     ) -> anyhow::Result<()> {
         let mut tasks: SelectAll<Task<R, RoomContext<R>>> = SelectAll::new();
         let mut yielded = Instant::now();
@@ -74,10 +55,10 @@ impl<R: Room> RoomLoop<'_, R> {
                 yielded = Instant::now();
             }
             self.send_output()?;
-            tasks.extend(self.core.context().scheduler.take_tasks());
+            tasks.extend(self.core.room.scheduler.take_tasks());
             tokio::select! {
                 frame = from_lobby.recv() => match frame?.context("the lobby is gone")? {
-                    ToRoom::Socket => from_lobby.sockets().for_each(|socket| handoff.serve(socket)),
+                    ToRoom::Socket => from_lobby.sockets().for_each(&serve),
                     frame => self.handle_frame(frame)?,
                 },
                 Some(event) = from_clients.recv() => self.handle_client(event),
@@ -110,16 +91,17 @@ impl<R: Room> RoomLoop<'_, R> {
             Ok(Reply::Now(value)) => responder.send(Ok(value)),
             Err(refusal) => responder.send(Err(refusal)),
             // Answered by a later call, in which a panic counts as a hook's.
-            Ok(Reply::Later(answer)) => self.core.context().spawn(
-                AssertUnwindSafe(answer).catch_unwind(),
-                |_, _, answer| match answer {
-                    Ok(answer) => responder.send(answer),
-                    Err(panic) => {
-                        responder.send(Err(Refusal::INTERNAL));
-                        resume_unwind(panic);
+            Ok(Reply::Later(answer)) => {
+                self.core.room.spawn(AssertUnwindSafe(answer).catch_unwind(), |_, _, answer| {
+                    match answer {
+                        Ok(answer) => responder.send(answer),
+                        Err(panic) => {
+                            responder.send(Err(Refusal::INTERNAL));
+                            resume_unwind(panic);
+                        }
                     }
-                },
-            ),
+                })
+            }
         }
     }
 

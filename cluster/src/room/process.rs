@@ -13,13 +13,14 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use axum::Router;
-use futures_util::{FutureExt as _, future::LocalBoxFuture};
+use futures_util::{FutureExt as _, TryFutureExt as _, future::LocalBoxFuture};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    process::{Resource, getrlimit},
+    process::{Resource, Signal, getrlimit, kill_current_process_group},
 };
 use serde_json::{Value, value::RawValue};
 use tokio::{net::UnixStream, sync::mpsc, time::MissedTickBehavior};
+use tracing::debug;
 
 use crate::{
     config::settings::RoomSettings,
@@ -37,13 +38,13 @@ use crate::{
     room::{
         context::RoomContext,
         core::Core,
-        event_loop::{CLOSE_TIMEOUT, HandoffReceiver, RoomLoop},
+        event_loop::{CLOSE_TIMEOUT, RoomLoop},
         hooks::Room,
         tickets::Tickets,
     },
     runtime::{clock, panics::catch_async},
-    socketio::{connection::FromClient, event_limits::EventLimiter, events, namespace},
-    types::{PlayerId, RoomId, from_raw, path_of},
+    socketio::{event_limits::EventLimiter, events, namespace},
+    types::{RoomId, from_raw, path_of},
 };
 
 /// Descriptors that are not for connections: the channel, the log, files that hooks open.
@@ -70,19 +71,12 @@ pub(crate) fn main(kinds: &[Kind]) -> anyhow::Result<ExitCode> {
     let result = catch_unwind(AssertUnwindSafe(life));
     // The lobby's death may show here before the watching thread sees it. A hook that prints may even
     // panic before the socket is closed, so a closed stdout is reason to wait for that.
-    let seconds = if is_closed(rustix::stdio::stdout()) { 5 } else { 0 };
-    end_without_lobby(&lobby, Some(&Timespec { tv_sec: seconds, tv_nsec: 0 }));
+    let seconds = if hung_up(rustix::stdio::stdout(), &Timespec::default()) { 5 } else { 0 };
+    end_without_lobby(&lobby, &Timespec { tv_sec: seconds, tv_nsec: 0 });
     match result {
         Ok(result) => result.map(|()| ExitCode::SUCCESS),
         Err(panic) => resume_unwind(panic),
     }
-}
-
-/// Whether the other end of a pipe is closed.
-fn is_closed(pipe: BorrowedFd) -> bool {
-    let mut ends = [PollFd::from_borrowed_fd(pipe, PollFlags::empty())];
-    let polled = poll(&mut ends, Some(&Timespec::default()));
-    polled.is_ok() && ends[0].revents().contains(PollFlags::ERR)
 }
 
 /// Moves the socket from stdin to a descriptor that child processes do not inherit.
@@ -104,11 +98,12 @@ fn take_stdin() -> anyhow::Result<StdUnixStream> {
 fn die_with_lobby(socket: &StdUnixStream) -> anyhow::Result<()> {
     // Only wakes this process if it is stopped, so that the thread can run.
     #[cfg(target_os = "linux")]
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::CONT))?;
+    rustix::process::set_parent_process_death_signal(Some(Signal::CONT))?;
     clock::start();
-    let socket = socket.try_clone()?;
+    let (socket, tick) = (socket.try_clone()?, Timespec::try_from(clock::TICK)?);
     std::thread::Builder::new().name("lobby-watch".into()).spawn(move || {
-        while !end_without_lobby(&socket, Timespec::try_from(clock::TICK).ok().as_ref()) {
+        loop {
+            end_without_lobby(&socket, &tick);
             clock::now();
         }
     })?;
@@ -116,16 +111,17 @@ fn die_with_lobby(socket: &StdUnixStream) -> anyhow::Result<()> {
 }
 
 /// Waits for the lobby's end of the socket to close, and then kills this process and its children.
-/// False: the timeout is over.
-fn end_without_lobby(socket: &StdUnixStream, timeout: Option<&Timespec>) -> bool {
-    let mut ends = [PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::empty())];
-    let polled = poll(&mut ends, timeout);
-    let gone = polled.is_ok() && ends[0].revents().intersects(PollFlags::HUP | PollFlags::ERR);
-    if gone {
-        let group = rustix::process::getpgrp();
-        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+fn end_without_lobby(socket: &StdUnixStream, timeout: &Timespec) {
+    if hung_up(socket.as_fd(), timeout) {
+        let _ = kill_current_process_group(Signal::KILL);
     }
-    gone
+}
+
+/// Whether the other end of a socket or pipe is closed, or is within the timeout.
+fn hung_up(end: BorrowedFd, timeout: &Timespec) -> bool {
+    let mut ends = [PollFd::from_borrowed_fd(end, PollFlags::empty())];
+    let polled = poll(&mut ends, Some(timeout));
+    polled.is_ok() && ends[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
 }
 
 /// Waits for the lobby to open a room, and runs it.
@@ -204,15 +200,31 @@ async fn run<R: Room>(opened: Opened<'_>) -> anyhow::Result<()> {
         Ok(Err(refusal)) => return to_lobby.send(&FromRoom::Failed(refusal)),
         Err(panic) => return to_lobby.send(&FromRoom::Crashed { what: panic.what }),
     };
-    let limiter = ConnectionLimiter::new(&settings.limits, settings.limits.max_connections.get())?;
     let tickets = Arc::new(Tickets::default());
-    let core = Core::new(game, context, tickets.clone(), settings.ticket_ttl, Some(settings.panic));
+    let (ttl, on_panic) = (settings.ticket_ttl, Some(settings.panic));
+    let core = Core::new(game, context, tickets.clone(), ttl, on_panic);
+
+    // Browsers need a ticket to connect.
+    let admit = move |auth: &Value| {
+        let ticket = auth.get("ticket").and_then(Value::as_str).unwrap_or_default();
+        tickets.redeem(ticket, clock::now()).map(|player| (player.clone(), Some(player)))
+    };
+    let limits = &settings.limits;
+    let limiter = ConnectionLimiter::new(limits, limits.max_connections.get())?;
     let (inbox, from_clients) = mpsc::unbounded_channel();
-    let app = app(&room, settings, &limiter, inbox, tickets);
-    let server = server::Server::new(app, &settings.limits);
-    let handoff = HandoffReceiver { server, limiter: limiter.clone() };
+    let event_limiter = EventLimiter::of_room(limits);
+    let sockets = namespace::serve(&path_of(&room), limits, &limiter, event_limiter, inbox, admit);
+    let origins = Origins::new(settings.public_url.as_ref(), &settings.allow_origin);
+    let app = enforce_limits(only_ours(Router::new().layer(sockets), origins));
+    // The next request of a connection may be for the lobby, which cannot take it back.
+    let server = server::Server::new(server::one_request(app), limits);
+    let serve = |socket| {
+        let served = server.clone().serve_given(socket, limiter.clone());
+        tokio::spawn(served.inspect_err(|error| debug!(%error, "connection not served")));
+    };
+
     let mut room = RoomLoop { core, conns: HashMap::new(), to_lobby };
-    room.run(from_clients, from_lobby, &handoff).await?;
+    room.run(from_clients, from_lobby, serve).await?;
     room.dispose().await?;
     // Browsers hang up when they have read where to go next.
     let _ = clock::timeout(CLOSE_TIMEOUT, limiter.all_gone()).await;
@@ -226,25 +238,4 @@ fn limit_connections(settings: &mut RoomSettings) {
         let most = NonZeroU32::new(most).unwrap_or(NonZeroU32::MIN);
         settings.limits.max_connections = settings.limits.max_connections.min(most);
     }
-}
-
-/// Serves Socket.IO to browsers that have a ticket.
-fn app(
-    room: &RoomId,
-    settings: &RoomSettings,
-    limiter: &ConnectionLimiter,
-    inbox: mpsc::UnboundedSender<FromClient<PlayerId>>,
-    tickets: Arc<Tickets>,
-) -> Router {
-    let admit = move |auth: &Value| {
-        let ticket = auth.get("ticket").and_then(Value::as_str).unwrap_or_default();
-        tickets.redeem(ticket, clock::now()).map(|player| (player.clone(), Some(player)))
-    };
-    let event_limiter = EventLimiter::of_room(&settings.limits);
-    let sockets =
-        namespace::serve(&path_of(room), &settings.limits, limiter, event_limiter, inbox, admit);
-    let app = Router::new().layer(sockets);
-    let origins = Origins::new(settings.public_url.as_ref(), &settings.allow_origin);
-    // The next request of the connection may be for the lobby, which cannot take it back.
-    server::one_request(enforce_limits(only_ours(app, origins)))
 }

@@ -1,4 +1,4 @@
-//! What every part speaks of: players, refusals, answers, reasons, and how messages are written.
+//! Types that all parts share: players, messages, answers, refusals, reasons.
 
 mod answer;
 mod message;

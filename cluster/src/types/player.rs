@@ -1,4 +1,4 @@
-//! Players and rooms, by their ids.
+//! Players, and the ids of players and rooms.
 
 use std::fmt;
 
@@ -20,21 +20,21 @@ macro_rules! text_id {
 }
 
 text_id!(
-    /// Who a player is, for days: the subject of the token. Never a socket id.
+    /// Identifies a player in all rooms and across connections: the subject of their token.
     PlayerId
 );
 text_id!(
-    /// One room: one process, one session of play or work.
+    /// Identifies a room, which is one process.
     RoomId
 );
 
-/// A registered person, the same in the lobby and in rooms.
+/// A registered player.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(debug_assertions, derive(ts_rs::TS))]
 pub struct Player {
-    /// The same for as long as their token lives.
+    /// Does not change while their token is valid.
     pub id: PlayerId,
-    /// As the person typed it, checked by `on_register`. Show it as text, never as HTML.
+    /// The name they typed, checked by `on_register`. Show it as text, never as HTML.
     pub name: String,
 }
 
@@ -50,7 +50,7 @@ impl AsRef<PlayerId> for Player {
     }
 }
 
-/// A player is the smallest party.
+/// A single player is a party of one.
 impl AsRef<[Player]> for Player {
     fn as_ref(&self) -> &[Player] {
         std::slice::from_ref(self)

@@ -33,15 +33,12 @@ use crate::{
         events::{self, Encoded},
         packet::{ConnId, RawEvent},
     },
-    types::{Answer, LeaveReason, Player, PlayerId, Refusal, RoomId, from_raw},
+    types::{Answer, LeaveReason, Player, PlayerId, Refusal, from_raw},
 };
 
-/// Bytes of a room's id. It is a number; a longer one comes from a browser and may not fit a frame.
-const MAX_ROOM_ID: usize = 64;
-
 pub(crate) struct Core<R: Room> {
-    game: R,
-    room: RoomContext<R>,
+    pub game: R,
+    pub room: RoomContext<R>,
     seats: BTreeMap<PlayerId, Seat>,
     /// The players' current connections, as in [`RoomContext::connections`], the other way round.
     conns: HashMap<ConnId, PlayerId>,
@@ -52,7 +49,7 @@ pub(crate) struct Core<R: Room> {
     /// Set when the lobby wants the room to end: until when, and the reason for its players.
     draining: Option<(Instant, String)>,
     /// `None` in a test: the panic of a hook fails it.
-    on_panic: Option<RoomPanic>,
+    pub on_panic: Option<RoomPanic>,
     /// Set when a hook's panic has ended the room: the hook and the message. No hook is called any more.
     crashed: Option<String>,
     output: Vec<Output>,
@@ -83,20 +80,6 @@ impl<R: Room> Core<R> {
         };
         core.resolve_outbox();
         core
-    }
-
-    #[cfg(any(test, feature = "testing"))]
-    pub fn set_on_panic(&mut self, on_panic: RoomPanic) {
-        self.on_panic = Some(on_panic);
-    }
-
-    pub fn context(&self) -> &RoomContext<R> {
-        &self.room
-    }
-
-    #[cfg(any(test, feature = "testing"))]
-    pub fn game(&self) -> &R {
-        &self.game
     }
 
     /// Sets the time at which what follows happens.
@@ -258,22 +241,15 @@ impl<R: Room> Core<R> {
                     }
                 }
                 Output::Leave { player, reason } => self.leave(&player, reason),
-                Output::Transfer { player, room } => self.transfer(&player, room),
+                Output::Transfer { player, room } => {
+                    if let Some(seat) = self.seats.get(&player).map(|seat| seat.number) {
+                        self.frame(FromRoom::SendOn { seat, room });
+                    }
+                }
                 // For a player who has left since, by a kick that was queued before it.
                 Output::Emit { to, .. } if !self.conns.contains_key(&to) => {}
                 output => self.output.push(output),
             }
-        }
-    }
-
-    fn transfer(&mut self, player: &PlayerId, room: RoomId) {
-        let Some(seat) = self.seats.get(player).map(|seat| seat.number) else {
-            return;
-        };
-        if room.0.len() > MAX_ROOM_ID {
-            self.refused(seat, &Refusal::NO_SUCH_ROOM);
-        } else {
-            self.frame(FromRoom::SendOn { seat, room });
         }
     }
 

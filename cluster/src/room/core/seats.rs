@@ -52,10 +52,15 @@ impl<R: Room> Core<R> {
                 None => new.push((reserved.seat, reserved.player.clone())),
             }
         }
-        let admitted = self.has_room_for(new.len());
-        if let Err(refusal) =
-            admitted.and_then(|()| new.iter().try_for_each(|new| self.admit(&new.1)))
-        {
+        // The lobby has checked both already, but the room may have been locked since.
+        let admitted = if !new.is_empty() && self.room.is_locked() {
+            Err(Refusal::ROOM_LOCKED)
+        } else if self.seats.len() + new.len() > self.room.capacity() {
+            Err(Refusal::ROOM_FULL)
+        } else {
+            new.iter().try_for_each(|(_, player)| self.admit(player))
+        };
+        if let Err(refusal) = admitted {
             for (seat, _) in new {
                 self.frame(FromRoom::Left { seat, reason: LeaveReason::Expired });
             }
@@ -84,17 +89,6 @@ impl<R: Room> Core<R> {
         self.seats.insert(seat.player.id.clone(), seat);
         self.empty_since = None;
         self.update_expected();
-    }
-
-    /// The lobby has checked both already, but the room may have been locked since.
-    fn has_room_for(&self, new: usize) -> Result<(), Refusal> {
-        if new > 0 && self.room.is_locked() {
-            Err(Refusal::ROOM_LOCKED)
-        } else if self.seats.len() + new > self.room.capacity() {
-            Err(Refusal::ROOM_FULL)
-        } else {
-            Ok(())
-        }
     }
 
     fn admit(&mut self, player: &Player) -> Result<(), Refusal> {
@@ -323,10 +317,10 @@ mod tests {
         core.reserve(2, reserved(2, "second"));
         core.connected(1, &ann.id);
         core.disconnected(1, true);
-        assert!(core.context().players().is_empty());
+        assert!(core.room.players().is_empty());
         assert_eq!(tickets.redeem("second", now), Ok(ann.id.clone()));
         core.connected(2, &ann.id);
-        assert_eq!(&*core.context().players(), std::slice::from_ref(&ann));
+        assert_eq!(&*core.room.players(), std::slice::from_ref(&ann));
         core.disconnected(2, true);
         assert_eq!(core.seats.len(), 0, "and then they are gone");
     }

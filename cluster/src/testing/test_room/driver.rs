@@ -154,7 +154,7 @@ impl<R: Room> TestRoom<R> {
 
     pub(super) fn apply(&mut self) {
         let Life::Open(core) = &mut self.life else { return };
-        self.tasks.extend(core.context().scheduler.take_tasks());
+        self.tasks.extend(core.room.scheduler.take_tasks());
         for output in core.take_output() {
             match output {
                 Output::Emit { to, event, volatile } => self.note(to, &event, volatile),

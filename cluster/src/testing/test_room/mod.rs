@@ -163,7 +163,7 @@ impl<R: Room> TestRoom<R> {
     /// the hook. Without this it fails the test.
     pub fn on_panic(&mut self, what: RoomPanic) {
         if let Life::Open(core) = &mut self.life {
-            core.set_on_panic(what);
+            core.on_panic = Some(what);
         }
     }
 
@@ -321,7 +321,7 @@ impl<R: Room> TestRoom<R> {
     /// The room's state. Panics when the room has ended: `on_dispose` has taken it.
     pub fn game(&self) -> &R {
         match &self.life {
-            Life::Open(core) => core.game(),
+            Life::Open(core) => &core.game,
             _ => panic!("the room has ended, and `on_dispose` has taken its state"),
         }
     }
@@ -329,7 +329,7 @@ impl<R: Room> TestRoom<R> {
     /// The room's handle, with its players and its settings.
     pub fn room(&self) -> &RoomContext<R> {
         match &self.life {
-            Life::Open(core) => core.context(),
+            Life::Open(core) => &core.room,
             Life::Over(room, _) => room,
             Life::Ending => unreachable!("only while `on_dispose` is called"),
         }
