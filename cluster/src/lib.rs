@@ -1,7 +1,7 @@
 //! A room cluster: a lobby that routes players between rooms, each of which is a process.
 //!
-//! A project implements [`Lobby`] and [`RoomManager`] for its lobby and [`Room`] for each kind of room,
-//! and passes them to [`lobby()`]. What is not listed here is private.
+//! A project implements [`Lobby`] and [`RoomManager`] for its lobby and [`Room`] for each kind of
+//! room, and passes them to [`lobby()`]. What is not listed here is private.
 
 #![warn(missing_docs)]
 
@@ -138,8 +138,8 @@ impl<L: Lobby> Program<L> {
         self
     }
 
-    /// Runs this process as the lobby, or as a room if a lobby has started it. An error is printed as one
-    /// line to stderr, with a nonzero exit status.
+    /// Runs this process as the lobby, or as a room if a lobby has started it. An error is printed
+    /// as one line to stderr, with a nonzero exit status.
     ///
     /// # Panics
     /// If no kind of room is registered.

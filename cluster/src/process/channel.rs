@@ -63,7 +63,7 @@ pub(crate) enum ToRoom {
     /// First frame: who the room is, and where it listens.
     Setup { version: u32, room: RoomId, settings: Box<RoomSettings> },
     /// Become ready for this task.
-    Open { options: Box<RawValue>, about: RoomAbout },
+    Open { options: Box<RawValue>, spec: RoomSpec },
     /// Keep seats for players who come together: for all of them, or for none. Answered `Reserved` or
     /// `ReserveRefused`.
     Reserve { join: u64, seats: Vec<ReservedSeat> },
@@ -81,9 +81,9 @@ pub(crate) enum ToRoom {
     Socket,
 }
 
-/// What a room knows of itself.
+/// What kind of room it is, and for whom; decided by the lobby.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct RoomAbout {
+pub(crate) struct RoomSpec {
     /// Which of the registered kinds of rooms it is.
     pub kind: String,
     pub capacity: usize,

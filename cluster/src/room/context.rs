@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::{
     Bytes,
-    process::channel::{FromRoom, RoomAbout},
+    process::channel::{FromRoom, RoomSpec},
     room::{
         hooks::Room,
         outbox::{Output, encode},
@@ -27,11 +27,13 @@ use crate::{
 /// The handle that every hook of a room gets.
 pub struct RoomContext<R: Room> {
     id: RoomId,
-    about: RoomAbout,
+    spec: RoomSpec,
     opened: Instant,
-    /// In the order of joining. The core replaces the slice, so that a hook may keep the one it has.
+    /// In the order of joining. The core replaces the slice, so that a hook may keep the one it
+    /// has.
     pub(super) players: RefCell<Rc<[Player]>>,
-    pub(super) expected: RefCell<Rc<[Player]>>,
+    /// Those who have a reservation; the core keeps it up to date.
+    pub(super) expected: RefCell<BTreeMap<PlayerId, Player>>,
     /// The current connection of each connected player; the core keeps it up to date.
     pub(super) connections: RefCell<BTreeMap<PlayerId, ConnId>>,
     /// Players who are not admitted again, with the reason. Kept until the room ends.
@@ -49,21 +51,21 @@ pub struct RoomContext<R: Room> {
 }
 
 impl<R: Room> RoomContext<R> {
-    pub(crate) fn new(id: RoomId, about: RoomAbout, empty_timeout: Duration) -> Self {
+    pub(crate) fn new(id: RoomId, spec: RoomSpec, empty_timeout: Duration) -> Self {
         let scheduler = Scheduler::new();
         RoomContext {
             id,
             opened: scheduler.now(),
             players: RefCell::new(Rc::new([])),
-            expected: RefCell::new(Rc::new([])),
+            expected: RefCell::default(),
             connections: RefCell::default(),
             banned: RefCell::default(),
             locked: Cell::new(false),
             tick_period: Cell::new(None),
             tick_delay: Cell::default(),
             empty_timeout: Cell::new(Some(empty_timeout)),
-            random: RefCell::new(StdRng::seed_from_u64(about.seed)),
-            about,
+            random: RefCell::new(StdRng::seed_from_u64(spec.seed)),
+            spec,
             scheduler,
             outbox: RefCell::default(),
             ending: RefCell::default(),
@@ -77,13 +79,13 @@ impl<R: Room> RoomContext<R> {
 
     /// The code to join this room, if it is private.
     pub fn code(&self) -> Option<&str> {
-        self.about.code.as_deref()
+        self.spec.code.as_deref()
     }
 
-    /// The player for whom the lobby created this room; `None` if it was created for nobody. Does not
-    /// change when that player leaves: a room whose host may change keeps its own.
+    /// The player for whom the lobby created this room; `None` if it was created for nobody. Does
+    /// not change when that player leaves: a room whose host may change keeps its own.
     pub fn host(&self) -> Option<&PlayerId> {
-        self.about.host.as_ref()
+        self.spec.host.as_ref()
     }
 
     /// For how long the room has been open.
@@ -91,8 +93,8 @@ impl<R: Room> RoomContext<R> {
         self.scheduler.now() - self.opened
     }
 
-    /// The players in the room, in the order of joining. Includes those who lost their connection and
-    /// whose seat is kept.
+    /// The players in the room, in the order of joining. Includes those who lost their connection
+    /// and whose seat is kept.
     pub fn players(&self) -> Rc<[Player]> {
         self.players.borrow().clone()
     }
@@ -102,20 +104,20 @@ impl<R: Room> RoomContext<R> {
         self.connections.borrow().contains_key(player.as_ref())
     }
 
-    /// Players who have a seat and are on the way. One who does not arrive within `--ticket-ttl` loses
-    /// the seat without a hook, since they never joined.
+    /// Players who have a seat and are on the way. One who does not arrive within `--ticket-ttl`
+    /// loses the seat without a hook, since they never joined.
     pub fn expected(&self) -> Rc<[Player]> {
-        self.expected.borrow().clone()
+        self.expected.borrow().values().cloned().collect()
     }
 
     /// Seats in the room.
     pub fn capacity(&self) -> usize {
-        self.about.capacity
+        self.spec.capacity
     }
 
     /// Whether as many players are in the room as it has seats.
     pub fn is_full(&self) -> bool {
-        self.players.borrow().len() >= self.about.capacity
+        self.players.borrow().len() >= self.spec.capacity
     }
 
     /// Whether this room has locked itself with [`RoomContext::lock`].
@@ -123,8 +125,8 @@ impl<R: Room> RoomContext<R> {
         self.locked.get()
     }
 
-    /// Stops or resumes admitting players. Those who have a seat keep it, also if they are still on the
-    /// way ([`RoomContext::expected`]). A lock set by the lobby stays.
+    /// Stops or resumes admitting players. Those who have a seat keep it, also if they are still on
+    /// the way ([`RoomContext::expected`]). A lock set by the lobby stays.
     pub fn lock(&self, locked: bool) {
         if self.locked.replace(locked) != locked {
             self.push(Output::Frame(FromRoom::Locked(locked)));
@@ -167,8 +169,8 @@ impl<R: Room> RoomContext<R> {
         self.emit_all(Some(except.as_ref()), encode(&event), false);
     }
 
-    /// Sends an event that the next one replaces, such as positions. A slow browser misses some, and
-    /// it may overtake other events.
+    /// Sends an event that the next one replaces, such as positions. A slow browser misses some,
+    /// and it may overtake other events.
     pub fn broadcast_volatile(&self, event: R::Event) {
         self.emit_all(None, encode(&event), true);
     }
@@ -193,7 +195,8 @@ impl<R: Room> RoomContext<R> {
         self.push(Output::Sync);
     }
 
-    /// Returns a player to the lobby. Their page gets the reason: a code of your own, such as `won`.
+    /// Returns a player to the lobby. Their page gets the reason: a code of your own, such as
+    /// `won`.
     pub fn send_to_lobby(&self, player: impl AsRef<PlayerId>, reason: impl Into<String>) {
         self.leave(player.as_ref(), LeaveReason::Sent(short(reason)));
     }
@@ -201,7 +204,8 @@ impl<R: Room> RoomContext<R> {
     /// Sends a player to another room. They leave this one when they have a seat there. If they are
     /// refused one they stay, and their page gets `refused`.
     pub fn send_to_room(&self, player: impl AsRef<PlayerId>, room: &RoomId) {
-        // A room's id is a short number; another one may come from a browser and not fit into a frame.
+        // A room's id is a short number; another one may come from a browser and not fit into a
+        // frame.
         let room = RoomId(short(room.0.as_str()));
         self.push(Output::Transfer { player: player.as_ref().clone(), room });
     }
@@ -227,8 +231,9 @@ impl<R: Room> RoomContext<R> {
         }
     }
 
-    /// Ends the room and returns everyone to the lobby. Messages sent with `tell_lobby` before arrive
-    /// before `on_room_exit`, which is called with [`Exit::Finished`](crate::Exit::Finished).
+    /// Ends the room and returns everyone to the lobby. Messages sent with `tell_lobby` before
+    /// arrive before `on_room_exit`, which is called with
+    /// [`Exit::Finished`](crate::Exit::Finished).
     pub fn close(&self) {
         self.end(LeaveReason::Finished);
     }

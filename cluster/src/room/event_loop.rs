@@ -1,5 +1,5 @@
-//! A room's event loop: takes one event at a time, lets the core call the hook for it, and sends what
-//! that queued, until the room ends.
+//! A room's event loop: takes one event at a time, lets the core call the hook for it, and sends
+//! what that queued, until the room ends.
 
 use std::{
     collections::HashMap,
@@ -123,8 +123,8 @@ impl<R: Room> RoomLoop<'_, R> {
         Ok(())
     }
 
-    /// Sends the core's output. A connection that cannot be written to is lost, which may call hooks
-    /// and lead to more output.
+    /// Sends the core's output. A connection that cannot be written to is lost, which may call
+    /// hooks and lead to more output.
     fn send_output(&mut self) -> anyhow::Result<()> {
         loop {
             let output = self.core.take_output();

@@ -12,13 +12,13 @@ use crate::{
 
 /// One room: its state, and its hooks.
 ///
-/// Hooks are called one at a time, in the order of events, by the task that owns the state. A hook must
-/// not block: use [`RoomContext::spawn`] for futures and [`RoomContext::compute`] for heavy work. If a
-/// hook takes longer than the heartbeat timeout, the room is killed as hung. If it panics, the room
-/// crashes; with `--room-panic continue` only the request fails, with `internal`.
+/// Hooks are called one at a time, in the order of events, by the task that owns the state. A hook
+/// must not block: use [`RoomContext::spawn`] for futures and [`RoomContext::compute`] for heavy
+/// work. If a hook takes longer than the heartbeat timeout, the room is killed as hung. If it
+/// panics, the room crashes; with `--room-panic continue` only the request fails, with `internal`.
 ///
-/// Limits: the lobby logs 200 lines a second of a room's output, with bursts of 2,000, and counts the
-/// rest. It reads 2,000 messages a second from a room, with bursts of 10,000; a room with 4,096
+/// Limits: the lobby logs 200 lines a second of a room's output, with bursts of 2,000, and counts
+/// the rest. It reads 2,000 messages a second from a room, with bursts of 10,000; a room with 4,096
 /// unread messages crashes. An allocation beyond `--room-memory` fails and ends the room.
 #[allow(unused_variables, reason = "defaults name their arguments for those who copy them")]
 pub trait Room: Sized + 'static {
@@ -33,15 +33,15 @@ pub trait Room: Sized + 'static {
     /// Room to lobby.
     type ToLobby: Serialize + DeserializeOwned;
 
-    /// Creates the room's state. Players are admitted when this returns, which must be within the ready
-    /// timeout (5 s). A refusal ends the room and goes to those who asked for it.
+    /// Creates the room's state. Players are admitted when this returns, which must be within the
+    /// ready timeout (5 s). A refusal ends the room and goes to those who asked for it.
     fn on_open(
         options: Self::Options,
         room: &RoomContext<Self>,
     ) -> impl Future<Output = Result<Self, Refusal>>;
 
-    /// Handles a request. Requests of one player arrive in the order in which they were sent. Default:
-    /// refuses it as unknown.
+    /// Handles a request. Requests of one player arrive in the order in which they were sent.
+    /// Default: refuses it as unknown.
     fn on_message(
         &mut self,
         room: &RoomContext<Self>,
@@ -79,15 +79,16 @@ pub trait Room: Sized + 'static {
         None
     }
 
-    /// A player has a new connection: after `on_disconnect`, or from another window. Default: nothing.
+    /// A player has a new connection: after `on_disconnect`, or from another window. Default:
+    /// nothing.
     fn on_reconnect(&mut self, room: &RoomContext<Self>, player: &Player) {}
 
     /// A player left for good and is not among `players` any more. Called exactly once for each
     /// `on_join`, also for those who are in the room when it ends. Default: nothing.
     fn on_leave(&mut self, room: &RoomContext<Self>, player: &Player, reason: LeaveReason) {}
 
-    /// Called at the rate set with [`RoomContext::tick_rate`]; `dt` is the measured time since the last
-    /// tick. After a stall, two missed ticks are made up for and the others skipped;
+    /// Called at the rate set with [`RoomContext::tick_rate`]; `dt` is the measured time since the
+    /// last tick. After a stall, two missed ticks are made up for and the others skipped;
     /// [`RoomContext::tick_delay`] is how late this one is. Default: nothing.
     fn on_tick(&mut self, room: &RoomContext<Self>, dt: Duration) {}
 
@@ -95,7 +96,8 @@ pub trait Room: Sized + 'static {
     fn on_lobby_message(&mut self, room: &RoomContext<Self>, message: Self::FromLobby) {}
 
     /// The lobby asks the room to end; after `left` it is closed. No new players come. Call
-    /// [`RoomContext::close`] when done. Default: waits until all players have left, or for the timeout.
+    /// [`RoomContext::close`] when done. Default: waits until all players have left, or for the
+    /// timeout.
     fn on_drain(&mut self, room: &RoomContext<Self>, left: Duration) {}
 
     /// The last hook, after everyone has left. Default: nothing.

@@ -1,6 +1,7 @@
 //! A room's side of the cluster. A message of a player passes, from top to bottom: `event_loop.rs`
-//! takes it from the connection; `core/` finds the player's seat and calls the hook (`hooks.rs`); the
-//! hook queues output with its `context.rs` (`outbox.rs`); the loop sends that to the connections.
+//! takes it from the connection; `core/` finds the player's seat and calls the hook (`hooks.rs`);
+//! the hook queues output with its `context.rs` (`outbox.rs`); the loop sends that to the
+//! connections.
 
 pub(crate) mod context;
 pub(crate) mod core;

@@ -1,5 +1,5 @@
-//! A room's process, from start to end. Its stdin is a socket to the lobby. It waits there, warm, until
-//! the lobby opens a room in it; then `event_loop.rs` runs.
+//! A room's process, from start to end. Its stdin is a socket to the lobby. It waits there, warm,
+//! until the lobby opens a room in it; then `event_loop.rs` runs.
 
 use std::{
     collections::HashMap,
@@ -32,7 +32,7 @@ use crate::{
     },
     logging::subscriber,
     process::{
-        channel::{self, FromRoom, Receiver, RoomAbout, Sender, ToRoom, VERSION},
+        channel::{self, FromRoom, Receiver, RoomSpec, Sender, ToRoom, VERSION},
         memory,
     },
     room::{
@@ -69,8 +69,8 @@ pub(crate) fn main(kinds: &[Kind]) -> anyhow::Result<ExitCode> {
         })
     };
     let result = catch_unwind(AssertUnwindSafe(life));
-    // The lobby's death may show here before the watching thread sees it. A hook that prints may even
-    // panic before the socket is closed, so a closed stdout is reason to wait for that.
+    // The lobby's death may show here before the watching thread sees it. A hook that prints may
+    // even panic before the socket is closed, so a closed stdout is reason to wait for that.
     let seconds = if hung_up(rustix::stdio::stdout(), &Timespec::default()) { 5 } else { 0 };
     end_without_lobby(&lobby, &Timespec { tv_sec: seconds, tv_nsec: 0 });
     match result {
@@ -92,9 +92,9 @@ fn take_stdin() -> anyhow::Result<StdUnixStream> {
 
 /// Kills this process and its children when the lobby is gone, even while a hook blocks.
 ///
-/// A death signal from the kernel would not reach the children, and an end of file on the channel is
-/// not read while a hook blocks the runtime. So a thread waits for the socket to be closed. It also
-/// notices if the lobby died before it started.
+/// A death signal from the kernel would not reach the children, and an end of file on the channel
+/// is not read while a hook blocks the runtime. So a thread waits for the socket to be closed. It
+/// also notices if the lobby died before it started.
 fn die_with_lobby(socket: &StdUnixStream) -> anyhow::Result<()> {
     // Only wakes this process if it is stopped, so that the thread can run.
     #[cfg(target_os = "linux")]
@@ -146,16 +146,16 @@ async fn live(kinds: &[Kind], to_lobby: &Sender, mut from_lobby: Receiver) -> an
         }
     };
     let life = async {
-        let (options, about) = match from_lobby.recv().await? {
-            Some(ToRoom::Open { options, about }) => (options, about),
+        let (options, spec) = match from_lobby.recv().await? {
+            Some(ToRoom::Open { options, spec }) => (options, spec),
             Some(_) => bail!("the lobby's second frame is not `open`"),
             // The lobby stopped and never needed this room.
             None => return Ok(()),
         };
-        let kind = kinds.iter().find(|kind| kind.name == about.kind);
-        let kind = kind.with_context(|| format!("there is no kind of room '{}'", about.kind))?;
+        let kind = kinds.iter().find(|kind| kind.name == spec.kind);
+        let kind = kind.with_context(|| format!("there is no kind of room '{}'", spec.kind))?;
         let settings = &settings;
-        (kind.run)(Opened { room, options, about, settings, to_lobby, from_lobby }).await
+        (kind.run)(Opened { room, options, spec, settings, to_lobby, from_lobby }).await
     };
     tokio::select! {
         result = life => result,
@@ -183,7 +183,7 @@ impl Kind {
 struct Opened<'a> {
     room: RoomId,
     options: Box<RawValue>,
-    about: RoomAbout,
+    spec: RoomSpec,
     settings: &'a RoomSettings,
     to_lobby: &'a Sender,
     from_lobby: Receiver,
@@ -191,8 +191,8 @@ struct Opened<'a> {
 
 /// Runs a room from `on_open` to `on_dispose`.
 async fn run<R: Room>(opened: Opened<'_>) -> anyhow::Result<()> {
-    let Opened { room, options, about, settings, to_lobby, from_lobby } = opened;
-    let context = RoomContext::<R>::new(room.clone(), about, settings.empty_timeout);
+    let Opened { room, options, spec, settings, to_lobby, from_lobby } = opened;
+    let context = RoomContext::<R>::new(room.clone(), spec, settings.empty_timeout);
     let options = from_raw(&options)?;
     let opening = async { context.scheduler.timed(R::on_open(options, &context)).await };
     let game = match catch_async("on_open", opening).await {

@@ -9,8 +9,8 @@ use crate::{
     types::{PlayerId, Refusal},
 };
 
-/// The tickets that the lobby announced and nobody has used: at most one for each player. Shared with
-/// the tasks that accept connections, which redeem a ticket before they answer.
+/// The tickets that the lobby announced and nobody has used: at most one for each player. Shared
+/// with the tasks that accept connections, which redeem a ticket before they answer.
 pub(crate) struct Tickets {
     valid: Mutex<HashMap<String, (PlayerId, Instant)>>,
     invalid: FailureCounter,

@@ -28,7 +28,7 @@ pub(crate) use crate::rooms::{
 use crate::{
     config::settings::Settings,
     process::{
-        channel::{RoomAbout, ToRoom},
+        channel::{RoomSpec, ToRoom},
         pool::Pool,
         supervisor::{Process, ProcessEvent},
     },
@@ -108,7 +108,7 @@ struct Entry {
     /// As the kind of room has them, and as the list of rooms shows them.
     options: Rc<dyn Any>,
     shown: Value,
-    about: RoomAbout,
+    about: RoomSpec,
     host_address: Option<IpAddr>,
     /// By the lobby.
     locked: bool,

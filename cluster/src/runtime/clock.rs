@@ -1,12 +1,13 @@
 //! The time during which this process ran: the clock of all deadlines.
 //!
 //! A timeout by another clock also counts time in which the process was stopped (Ctrl-Z, a frozen
-//! container). A lobby that goes on after ten seconds would find every heartbeat timeout expired, while
-//! the heartbeats wait unread in its sockets. This clock stands still instead.
+//! container). A lobby that goes on after ten seconds would find every heartbeat timeout expired,
+//! while the heartbeats wait unread in its sockets. This clock stands still instead.
 //!
 //! A process is not told of a pause, so a thread reads the clock every [`TICK`]. A gap of more than
-//! [`PAUSE`] between two reads was a pause and counts as one tick: a starved process loses time, but
-//! not all of it. Rate limits use the real time: what a client sends during a pause has been sent.
+//! [`PAUSE`] between two reads was a pause and counts as one tick: a starved process loses time,
+//! but not all of it. Rate limits use the real time: what a client sends during a pause has been
+//! sent.
 
 use std::{
     pin::pin,

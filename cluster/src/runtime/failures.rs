@@ -1,5 +1,5 @@
-//! Failures that a single client may cause by mistake, such as an invalid token: many of them in the
-//! log would be a flood, none would hide an attack.
+//! Failures that a single client may cause by mistake, such as an invalid token: many of them in
+//! the log would be a flood, none would hide an attack.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

@@ -1,6 +1,6 @@
 //! Timers, spawned futures and computations, for the lobby and for rooms alike. Each leads to calls
-//! with `&mut` access to the state. Nothing here runs a hook: the event loop takes the calls and makes
-//! them one at a time, between other hooks.
+//! with `&mut` access to the state. Nothing here runs a hook: the event loop takes the calls and
+//! makes them one at a time, between other hooks.
 
 use std::{
     cell::{Cell, RefCell},
@@ -33,8 +33,8 @@ enum Due<S, H> {
     Every(Duration, Rc<RefCell<dyn FnMut(&mut S, &H)>>),
 }
 
-/// Timers, spawned futures and computations of a lobby or a room. `S` is its state, `H` the context of
-/// its hooks. Results are delivered as later calls, between other hooks.
+/// Timers, spawned futures and computations of a lobby or a room. `S` is its state, `H` the context
+/// of its hooks. Results are delivered as later calls, between other hooks.
 pub struct Scheduler<S, H> {
     /// The time of the current hook. The loop sets it, so that it does not move within a hook and a
     /// test can choose it.
@@ -63,7 +63,8 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
         self.now.set(now);
     }
 
-    /// Runs an async hook, in which time moves: a timer that it sets after an `await` counts from then.
+    /// Runs an async hook, in which time moves: a timer that it sets after an `await` counts from
+    /// then.
     pub(crate) async fn timed<T>(&self, hook: impl Future<Output = T>) -> T {
         let mut hook = pin!(hook);
         std::future::poll_fn(|cx| {
@@ -78,8 +79,9 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
         self.add(later(self.now(), delay), Due::Once(Box::new(call)))
     }
 
-    /// Calls back repeatedly, first after `period`, which is at least a millisecond. The rate does not
-    /// drift when calls are late. After a stall one missed call is made up for; the others are skipped.
+    /// Calls back repeatedly, first after `period`, which is at least a millisecond. The rate does
+    /// not drift when calls are late. After a stall one missed call is made up for; the others are
+    /// skipped.
     pub fn every(&self, period: Duration, call: impl FnMut(&mut S, &H) + 'static) -> Timer {
         let period = period.max(Duration::from_millis(1));
         self.add(later(self.now(), period), Due::Every(period, Rc::new(RefCell::new(call))))
@@ -115,8 +117,8 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
         self.compute_in_parts(work, |_, _, ()| {}, done)
     }
 
-    /// Runs a heavy computation that reports progress or parts of its result. Each report is a call.
-    /// `done` is called last, when the computation has returned, also if it was cancelled.
+    /// Runs a heavy computation that reports progress or parts of its result. Each report is a
+    /// call. `done` is called last, when the computation has returned, also if it was cancelled.
     ///
     /// ```no_run
     /// # use cluster::{Room, RoomContext};
@@ -194,8 +196,8 @@ fn call<S, H>(call: impl FnOnce(&mut S, &H) + 'static) -> Call<S, H> {
     Box::new(call)
 }
 
-/// When a timer that was due at `at` is due again: a period later, whenever its call was made. After a
-/// stall it is the last missed call, which is made up for at once.
+/// When a timer that was due at `at` is due again: a period later, whenever its call was made.
+/// After a stall it is the last missed call, which is made up for at once.
 fn next_due(at: Instant, period: Duration, now: Instant) -> Instant {
     let late = now.saturating_duration_since(at);
     let rest = (late.as_nanos() % period.as_nanos()) as u64; // fits: `late` is under 584 years

@@ -32,10 +32,10 @@ impl Message for () {
 
 /// Declares message types: enums and structs without generics.
 ///
-/// Each gets `Debug`, `Clone`, serde's `Serialize` and `Deserialize`, and a TypeScript declaration in
-/// `static/messages.d.ts`. An enum's variant, in snake_case, is the name of an event; its fields are the
-/// event's data. A field whose type has no declaration, such as one of another crate, names its
-/// TypeScript type: `#[cfg_attr(debug_assertions, ts(type = "string"))]`.
+/// Each gets `Debug`, `Clone`, serde's `Serialize` and `Deserialize`, and a TypeScript declaration
+/// in `static/messages.d.ts`. An enum's variant, in snake_case, is the name of an event; its fields
+/// are the event's data. A field whose type has no declaration, such as one of another crate, names
+/// its TypeScript type: `#[cfg_attr(debug_assertions, ts(type = "string"))]`.
 ///
 /// ```
 /// cluster::messages! {

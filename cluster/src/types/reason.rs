@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Why a player left a room for good. On the wire `{ code, message? }`, as in `{ "code": "left" }` and
-/// `{ "code": "kicked", "message": "Please be kind." }`.
+/// Why a player left a room for good. On the wire `{ code, message? }`, as in `{ "code": "left" }`
+/// and `{ "code": "kicked", "message": "Please be kind." }`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "code", content = "message", rename_all = "snake_case")]
 pub enum LeaveReason {

@@ -1,6 +1,6 @@
-//! A room without processes, sockets or clocks: its seats (`seats.rs`), which hook is called when, and
-//! what goes out. `event_loop.rs` tells it what happened and at what time, and sends its output; so
-//! does a `TestRoom`.
+//! A room without processes, sockets or clocks: its seats (`seats.rs`), which hook is called when,
+//! and what goes out. `event_loop.rs` tells it what happened and at what time, and sends its
+//! output; so does a `TestRoom`.
 
 mod seats;
 
@@ -50,7 +50,8 @@ pub(crate) struct Core<R: Room> {
     draining: Option<(Instant, String)>,
     /// `None` in a test: the panic of a hook fails it.
     pub on_panic: Option<RoomPanic>,
-    /// Set when a hook's panic has ended the room: the hook and the message. No hook is called any more.
+    /// Set when a hook's panic has ended the room: the hook and the message. No hook is called any
+    /// more.
     crashed: Option<String>,
     output: Vec<Output>,
 }
@@ -133,8 +134,8 @@ impl<R: Room> Core<R> {
         self.hook("spawned work", |game, room| call(game, room));
     }
 
-    /// Does what is due: timers, a tick, the end of reservations and of grace periods, the end of the
-    /// room.
+    /// Does what is due: timers, a tick, the end of reservations and of grace periods, the end of
+    /// the room.
     pub fn advance(&mut self, now: Instant) {
         self.at(now);
         while !self.is_ending()
@@ -184,8 +185,8 @@ impl<R: Room> Core<R> {
         self.room.scheduler.now()
     }
 
-    /// Returns everyone to the lobby, which calls `on_leave` for each. In a room that has crashed the
-    /// lobby is told so first, and no hook is called.
+    /// Returns everyone to the lobby, which calls `on_leave` for each. In a room that has crashed
+    /// the lobby is told so first, and no hook is called.
     pub fn finish(&mut self) {
         let mut reason = self.room.ending.borrow().clone().unwrap_or(LeaveReason::Crashed);
         if let Some(what) = self.crashed.clone() {
@@ -197,8 +198,8 @@ impl<R: Room> Core<R> {
         }
     }
 
-    /// Calls `on_dispose`, unless a hook's panic has ended the room. Returns how the room ended, and
-    /// what is left of it.
+    /// Calls `on_dispose`, unless a hook's panic has ended the room. Returns how the room ended,
+    /// and what is left of it.
     pub async fn dispose(mut self) -> (FromRoom, RoomContext<R>) {
         if self.crashed.is_none() {
             let disposed = catch_async("on_dispose", async { self.game.on_dispose().await }).await;
@@ -214,8 +215,8 @@ impl<R: Room> Core<R> {
         (ended, self.room)
     }
 
-    /// Calls a hook, and then does what it queued. `None`: it panicked, or one before it did and the
-    /// room ends.
+    /// Calls a hook, and then does what it queued. `None`: it panicked, or one before it did and
+    /// the room ends.
     fn hook<T>(
         &mut self,
         name: &str,
@@ -230,8 +231,8 @@ impl<R: Room> Core<R> {
         result
     }
 
-    /// Moves what hooks queued to the output, in order. A player who leaves causes another hook call,
-    /// whose output comes before the rest.
+    /// Moves what hooks queued to the output, in order. A player who leaves causes another hook
+    /// call, whose output comes before the rest.
     fn resolve_outbox(&mut self) {
         for output in self.room.outbox.take() {
             match output {

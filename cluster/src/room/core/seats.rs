@@ -1,5 +1,5 @@
-//! The seats of a room: what the lobby gives and takes, what connections do with them, and which hooks
-//! that calls.
+//! The seats of a room: what the lobby gives and takes, what connections do with them, and which
+//! hooks that calls.
 
 use std::iter::once;
 
@@ -42,8 +42,8 @@ enum SeatState {
 }
 
 impl<R: Room> Core<R> {
-    /// Reserves seats for players who come together: for all of them, or for none. A player who has a
-    /// seat keeps it, under the new number.
+    /// Reserves seats for players who come together: for all of them, or for none. A player who has
+    /// a seat keeps it, under the new number.
     pub fn reserve(&mut self, join: u64, seats: Vec<ReservedSeat>) {
         let mut new = Vec::new();
         for reserved in &seats {
@@ -84,11 +84,11 @@ impl<R: Room> Core<R> {
     }
 
     fn insert_reserved(&mut self, number: u64, player: Player, until: Instant) {
+        self.room.expected.borrow_mut().insert(player.id.clone(), player.clone());
         let state = SeatState::Reserved { until };
         let seat = Seat { number, player, state, next_ticket: None };
         self.seats.insert(seat.player.id.clone(), seat);
         self.empty_since = None;
-        self.update_expected();
     }
 
     fn admit(&mut self, player: &Player) -> Result<(), Refusal> {
@@ -119,7 +119,7 @@ impl<R: Room> Core<R> {
         if let SeatState::Reserved { .. } = before {
             let players = self.room.players();
             self.room.players.replace(players.iter().chain(once(&player)).cloned().collect());
-            self.update_expected();
+            self.room.expected.borrow_mut().remove(id);
             self.welcome(conn, &player);
             self.emit_others(id, "player_joined", json!({ "player": player }));
             info!(player = %player.name, id = %player.id, "joined");
@@ -169,8 +169,8 @@ impl<R: Room> Core<R> {
         }
     }
 
-    /// The player has a seat in another room. Without a route the lobby has told their newer window,
-    /// which is there.
+    /// The player has a seat in another room. Without a route the lobby has told their newer
+    /// window, which is there.
     pub fn transferred(&mut self, number: u64, to: Option<Route>) {
         if let Some((id, conn)) = self.seat(number) {
             match (conn, to) {
@@ -224,7 +224,7 @@ impl<R: Room> Core<R> {
             self.output.push(Output::HangUp(conn));
         }
         if let SeatState::Reserved { .. } = state {
-            self.update_expected();
+            self.room.expected.borrow_mut().remove(id);
             info!(player = %player.name, id = %player.id, %reason, "did not come");
         } else {
             let players = self.room.players();
@@ -243,7 +243,8 @@ impl<R: Room> Core<R> {
         Some(self.seats.get(self.conns.get(&conn)?)?.player.clone())
     }
 
-    /// Seats without a connection: when they expire, and the reason for which the player leaves then.
+    /// Seats without a connection: when they expire, and the reason for which the player leaves
+    /// then.
     pub(super) fn expirations(&self) -> impl Iterator<Item = (&PlayerId, Instant, LeaveReason)> {
         // Usually every seat has a connection; then this need not look at each.
         let all_connected = self.conns.len() == self.seats.len();
@@ -262,12 +263,6 @@ impl<R: Room> Core<R> {
             self.leave(&id, reason);
         }
     }
-
-    fn update_expected(&mut self) {
-        let reserved = |seat: &&Seat| matches!(seat.state, SeatState::Reserved { .. });
-        let expected = self.seats.values().filter(reserved).map(|seat| seat.player.clone());
-        self.room.expected.replace(expected.collect());
-    }
 }
 
 #[cfg(test)]
@@ -276,7 +271,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        process::channel::RoomAbout,
+        process::channel::RoomSpec,
         room::{context::RoomContext, tickets::Tickets},
         types::{Answer, RoomId, ok},
     };
@@ -302,9 +297,9 @@ mod tests {
     /// The player connects, leaves and asks again before the room hears of the first connection.
     #[test]
     fn a_player_who_is_quicker_than_the_room_keeps_their_second_ticket() {
-        let about =
-            RoomAbout { kind: "test".to_owned(), capacity: 1, seed: 1, host: None, code: None };
-        let room = RoomContext::<Game>::new(RoomId("1".into()), about, Duration::from_secs(30));
+        let spec =
+            RoomSpec { kind: "test".to_owned(), capacity: 1, seed: 1, host: None, code: None };
+        let room = RoomContext::<Game>::new(RoomId("1".into()), spec, Duration::from_secs(30));
         let tickets = Arc::new(Tickets::default());
         let mut core = Core::new(Game, room, tickets.clone(), Duration::from_secs(15), None);
         let ann = Player { id: PlayerId("ann".into()), name: "Ann".into() };

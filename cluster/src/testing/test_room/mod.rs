@@ -53,7 +53,7 @@ use tokio::{runtime::Runtime, time::Instant};
 
 use crate::{
     Bytes,
-    process::channel::RoomAbout,
+    process::channel::RoomSpec,
     room::{context::RoomContext, core::Core, hooks::Room, tickets::Tickets},
     runtime::{panics::RoomPanic, scheduler::Task},
     socketio::{
@@ -128,8 +128,8 @@ impl<R: Room> TestRoom<R> {
             .build()
             .expect("a runtime for what hooks give away");
         let host = host.map(|player| player.id.clone());
-        let about = RoomAbout { kind: "test".to_owned(), capacity: seats, seed, host, code: None };
-        let room = RoomContext::<R>::new(RoomId("test".to_owned()), about, EMPTY_TIMEOUT);
+        let spec = RoomSpec { kind: "test".to_owned(), capacity: seats, seed, host, code: None };
+        let room = RoomContext::<R>::new(RoomId("test".to_owned()), spec, EMPTY_TIMEOUT);
         let now = room.now();
         // As on their way from the lobby.
         let raw =
