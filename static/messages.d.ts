@@ -22,7 +22,7 @@ export type Options = { title: string,
 goal: number, };
 
 /**
- * Who a player is, for days: the subject of the token. Never a socket id.
+ * Identifies a player in all rooms and across connections: the subject of their token.
  */
 export type PlayerId = string;
 

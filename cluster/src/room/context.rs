@@ -207,7 +207,7 @@ impl<R: Room> RoomContext<R> {
         // A room's id is a short number; another one may come from a browser and not fit into a
         // frame.
         let room = RoomId(short(room.0.as_str()));
-        self.push(Output::Transfer { player: player.as_ref().clone(), room });
+        self.push(Output::Transfer(player.as_ref().clone(), room));
     }
 
     /// Returns a player to the lobby; their page shows the reason. They may join again.
@@ -265,7 +265,7 @@ impl<R: Room> RoomContext<R> {
     }
 
     fn leave(&self, player: &PlayerId, reason: LeaveReason) {
-        self.push(Output::Leave { player: player.clone(), reason });
+        self.push(Output::Leave(player.clone(), reason));
     }
 
     fn push(&self, output: Output) {

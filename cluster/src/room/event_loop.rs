@@ -149,7 +149,7 @@ impl<R: Room> RoomLoop<'_, R> {
                 _ => {}
             },
             Output::HangUp(conn) => drop(self.conns.get(&conn).map(Conn::hang_up)),
-            Output::Sync | Output::Leave { .. } | Output::Transfer { .. } => {
+            Output::Sync | Output::Leave(..) | Output::Transfer(..) => {
                 unreachable!("the core has replaced them")
             }
         }

@@ -25,15 +25,9 @@ pub(crate) enum Output {
     /// Every player gets their snapshot.
     Sync,
     /// The player returns to the lobby.
-    Leave {
-        player: PlayerId,
-        reason: LeaveReason,
-    },
+    Leave(PlayerId, LeaveReason),
     /// The player is to get a seat in another room.
-    Transfer {
-        player: PlayerId,
-        room: RoomId,
-    },
+    Transfer(PlayerId, RoomId),
 }
 
 /// Encodes a user's event. One that cannot be encoded is logged and not sent.

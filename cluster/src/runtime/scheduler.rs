@@ -28,9 +28,12 @@ pub(crate) type Task<S, H> = Pin<Box<dyn Stream<Item = Call<S, H>>>>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timer(u64);
 
+/// The call of a repeating timer; shared, since it outlives each of its calls.
+type Repeat<S, H> = Rc<RefCell<dyn FnMut(&mut S, &H)>>;
+
 enum Due<S, H> {
     Once(Call<S, H>),
-    Every(Duration, Rc<RefCell<dyn FnMut(&mut S, &H)>>),
+    Every(Duration, Repeat<S, H>),
 }
 
 /// Timers, spawned futures and computations of a lobby or a room. `S` is its state, `H` the context

@@ -241,8 +241,8 @@ impl<R: Room> Core<R> {
                         self.send_snapshot(conn);
                     }
                 }
-                Output::Leave { player, reason } => self.leave(&player, reason),
-                Output::Transfer { player, room } => {
+                Output::Leave(player, reason) => self.leave(&player, reason),
+                Output::Transfer(player, room) => {
                     if let Some(seat) = self.seats.get(&player).map(|seat| seat.number) {
                         self.frame(FromRoom::SendOn { seat, room });
                     }

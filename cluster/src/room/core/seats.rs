@@ -30,15 +30,11 @@ pub(super) struct Seat {
 }
 
 enum SeatState {
-    /// The player has a ticket and has not come yet.
-    Reserved {
-        until: Instant,
-    },
+    /// The player has not come yet; their ticket expires at this time.
+    Reserved(Instant),
     Connected(ConnId),
-    /// The connection is lost; `on_disconnect` gave this grace period.
-    Away {
-        until: Instant,
-    },
+    /// The connection is lost; the grace period of `on_disconnect` ends at this time.
+    Away(Instant),
 }
 
 impl<R: Room> Core<R> {
@@ -73,7 +69,7 @@ impl<R: Room> Core<R> {
             match self.seats.get_mut(&player.id) {
                 None => self.insert_reserved(number, player, until),
                 Some(seat) => match &mut seat.state {
-                    SeatState::Reserved { until: old } | SeatState::Away { until: old } => {
+                    SeatState::Reserved(old) | SeatState::Away(old) => {
                         *old = until.max(*old);
                     }
                     SeatState::Connected(_) => seat.next_ticket = Some(until),
@@ -85,8 +81,7 @@ impl<R: Room> Core<R> {
 
     fn insert_reserved(&mut self, number: u64, player: Player, until: Instant) {
         self.room.expected.borrow_mut().insert(player.id.clone(), player.clone());
-        let state = SeatState::Reserved { until };
-        let seat = Seat { number, player, state, next_ticket: None };
+        let seat = Seat { number, player, state: SeatState::Reserved(until), next_ticket: None };
         self.seats.insert(seat.player.id.clone(), seat);
         self.empty_since = None;
     }
@@ -116,7 +111,7 @@ impl<R: Room> Core<R> {
             self.conns.remove(&old);
             self.dismiss(old);
         }
-        if let SeatState::Reserved { .. } = before {
+        if let SeatState::Reserved(_) = before {
             let players = self.room.players();
             self.room.players.replace(players.iter().chain(once(&player)).cloned().collect());
             self.room.expected.borrow_mut().remove(id);
@@ -149,7 +144,7 @@ impl<R: Room> Core<R> {
         let until = later(self.now(), grace);
         // Without a seat, `on_disconnect` has kicked them.
         if let Some(seat) = self.seats.get_mut(&player.id) {
-            seat.state = SeatState::Away { until };
+            seat.state = SeatState::Away(until);
             let seat = seat.number;
             self.frame(FromRoom::Dropped { seat });
             self.emit_others(&player.id, "player_dropped", json!({ "player": player }));
@@ -223,7 +218,7 @@ impl<R: Room> Core<R> {
             }
             self.output.push(Output::HangUp(conn));
         }
-        if let SeatState::Reserved { .. } = state {
+        if let SeatState::Reserved(_) = state {
             self.room.expected.borrow_mut().remove(id);
             info!(player = %player.name, id = %player.id, %reason, "did not come");
         } else {
@@ -250,8 +245,8 @@ impl<R: Room> Core<R> {
         let all_connected = self.conns.len() == self.seats.len();
         let seats = (!all_connected).then_some(&self.seats).into_iter().flatten();
         seats.filter_map(|(id, seat)| match seat.state {
-            SeatState::Reserved { until } => Some((id, until, LeaveReason::Expired)),
-            SeatState::Away { until } => Some((id, until, LeaveReason::Dropped)),
+            SeatState::Reserved(until) => Some((id, until, LeaveReason::Expired)),
+            SeatState::Away(until) => Some((id, until, LeaveReason::Dropped)),
             SeatState::Connected(_) => None,
         })
     }

@@ -170,7 +170,7 @@ impl<R: Room> TestRoom<R> {
                 }
                 // Frames for which the lobby has no hook.
                 Output::Frame(_) => {}
-                Output::Sync | Output::Leave { .. } | Output::Transfer { .. } => {
+                Output::Sync | Output::Leave(..) | Output::Transfer(..) => {
                     unreachable!("the core has replaced them")
                 }
             }

@@ -22,7 +22,7 @@ export type Options = {
 patience_ms: number, };
 
 /**
- * One room: one process, one session of play or work.
+ * Identifies a room, which is one process.
  */
 export type RoomId = string;
 

@@ -61,20 +61,20 @@ export type Options = {
 patience: number, };
 
 /**
- * A registered person, the same in the lobby and in rooms.
+ * A registered player.
  */
 export type Player = { 
 /**
- * The same for as long as their token lives.
+ * Does not change while their token is valid.
  */
 id: PlayerId, 
 /**
- * As the person typed it, checked by `on_register`. Show it as text, never as HTML.
+ * The name they typed, checked by `on_register`. Show it as text, never as HTML.
  */
 name: string, };
 
 /**
- * Who a player is, for days: the subject of the token. Never a socket id.
+ * Identifies a player in all rooms and across connections: the subject of their token.
  */
 export type PlayerId = string;
 
