@@ -87,7 +87,7 @@ fn too_few_open_files_for_so_many_rooms_are_refused() {
 
 #[test]
 fn a_room_is_not_started_by_hand() {
-    refuses(&["room"], &[], "never by hand");
+    refuses(&["room"], &[], "only a lobby can start a room");
 }
 
 #[test]
