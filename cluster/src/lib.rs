@@ -1,7 +1,7 @@
-//! A room cluster: a lobby that routes players between rooms, each a process of its own.
+//! A room cluster: a lobby that routes players between rooms, each of which is a process.
 //!
-//! A project implements [`Lobby`] and [`RoomManager`] for the state of its lobby, [`Room`] for its
-//! rooms, and names both to [`lobby()`]. What is not listed here is private.
+//! A project implements [`Lobby`] and [`RoomManager`] for its lobby and [`Room`] for each kind of
+//! room, and passes them to [`lobby()`]. What is not listed here is private.
 
 #![warn(missing_docs)]
 
@@ -63,7 +63,7 @@ pub mod __private {
     pub use ts_rs::{self, TS};
 }
 
-/// A hook reaches only what is listed above. The two differ in one path:
+/// Hooks reach only what is listed above. In each pair one path differs:
 ///
 /// ```
 /// # use cluster::{Lobby, LobbyContext};
@@ -91,9 +91,9 @@ pub mod __private {
 /// fn limits(_: &cluster::config::limits::Limits) {}
 /// ```
 #[cfg(doctest)]
-struct Wall;
+struct PublicApi;
 
-/// The program: a lobby with this state, and the answers given when the project was generated.
+/// Creates the program: a lobby with the state `L` and the project's defaults.
 ///
 /// ```no_run
 /// # use cluster::{Defaults, Lobby, Refusal, Room, RoomContext, RoomManager};
@@ -121,10 +121,10 @@ pub struct Program<L> {
 }
 
 impl<L: Lobby> Program<L> {
-    /// Registers a kind of room, under the name that pages give to `play`.
+    /// Registers a kind of room under the name that pages pass to `play`.
     ///
     /// # Panics
-    /// If a kind has this name or this type already.
+    /// If another kind has this name or this type.
     pub fn room<R: Room>(mut self, name: &'static str) -> Self
     where
         L: RoomManager<R>,
@@ -138,16 +138,15 @@ impl<L: Lobby> Program<L> {
         self
     }
 
-    /// Runs this process in its role: the lobby, or one of the rooms that a lobby starts. An error
-    /// is printed to stderr, and the exit status is not 0.
+    /// Runs this process as the lobby, or as a room if a lobby has started it. An error is printed
+    /// as one line to stderr, with a nonzero exit status.
     ///
     /// # Panics
     /// If no kind of room is registered.
     pub fn run(self) -> ExitCode {
         assert!(!self.kinds.is_empty(), "register a kind of room with `.room::<…>(\"…\")`");
         let result = match std::env::args_os().nth(1) {
-            // Before anything else: a room is told its settings by its lobby, and should start
-            // fast.
+            // A room gets its settings from its lobby; parsing flags would slow down its start.
             Some(role) if role == "room" => {
                 let kinds: Vec<_> = self.kinds.iter().map(|kind| kind.process).collect();
                 room::process::main(&kinds)
@@ -155,7 +154,7 @@ impl<L: Lobby> Program<L> {
             _ => lobby::process::main(Settings::read(self.defaults), self.kinds),
         };
         result.unwrap_or_else(|error| {
-            // Where nobody reads it, it is lost; `eprintln` would panic.
+            // Unlike `eprintln`, does not panic if stderr is closed.
             let _ = writeln!(std::io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
         })

@@ -12,7 +12,7 @@ use crate::{
         key::{self, Key},
     },
     config::settings::Settings,
-    runtime::failures::Wrong,
+    runtime::failures::FailureCounter,
     types::{Player, PlayerId, Refusal},
 };
 
@@ -53,7 +53,7 @@ pub(crate) struct Tokens {
     validation: Validation,
     ttl: Duration,
     /// Tokens that this lobby has not issued.
-    pub wrong: Wrong,
+    pub wrong: FailureCounter,
 }
 
 impl Tokens {
@@ -78,7 +78,7 @@ impl Tokens {
             keys: [key].into_iter().chain(old).map(|key| DecodingKey::from_secret(key)).collect(),
             validation,
             ttl,
-            wrong: Wrong::new("wrong tokens"),
+            wrong: FailureCounter::new("wrong tokens"),
         }
     }
 

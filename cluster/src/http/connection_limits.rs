@@ -27,7 +27,8 @@ use tokio::{
 use crate::{
     config::limits::Limits,
     runtime::{
-        clock::timeout, failures::Wrong, rate_limiter::KeyedRateLimiter, token_bucket::Quota,
+        clock::timeout, failures::FailureCounter, rate_limiter::KeyedRateLimiter,
+        token_bucket::Quota,
     },
 };
 
@@ -44,8 +45,8 @@ const CONNECTIONS_PER_PAGE: f64 = 10.0;
 pub(crate) const CONNECT_BURST: u32 = 10;
 /// All clients of a local proxy whose header is malformed count as one address.
 const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-static MALFORMED: Wrong =
-    Wrong::new("malformed --client-address-header: these clients count as one address");
+static MALFORMED: FailureCounter =
+    FailureCounter::new("malformed --client-address-header: these clients count as one address");
 
 /// All connections of this process.
 #[derive(Clone)]

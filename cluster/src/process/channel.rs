@@ -67,7 +67,7 @@ pub(crate) enum ToRoom {
     /// First frame: the room's id and settings.
     Setup { version: u32, room: RoomId, settings: Box<Settings> },
     /// Turns a warm process into a room of this kind.
-    Open { options: Box<RawValue>, about: RoomAbout },
+    Open { options: Box<RawValue>, spec: RoomSpec },
     /// Reserves all of these seats or none. Answered by `Reserved` or `ReserveRefused`.
     Reserve { join: u64, seats: Vec<ReservedSeat> },
     /// Frees the seat, unless it was reserved again, and sends its player to the lobby.
@@ -86,7 +86,7 @@ pub(crate) enum ToRoom {
 
 /// What a room knows about itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct RoomAbout {
+pub(crate) struct RoomSpec {
     /// The name of a registered kind of room.
     pub kind: String,
     pub capacity: usize,

@@ -1,8 +1,9 @@
-//! The context of a room's hooks. It queues output, which goes out when the hook returns.
+//! What a hook can do besides changing its own state. Output is queued, and goes out when the hook
+//! returns.
 
 use std::{
     cell::{Cell, RefCell, RefMut},
-    collections::HashSet,
+    collections::BTreeMap,
     ops::Deref,
     rc::Rc,
     time::Duration,
@@ -13,111 +14,119 @@ use tokio::time::Instant;
 
 use crate::{
     Bytes,
-    process::channel::{FromRoom, RoomAbout},
+    process::channel::{FromRoom, RoomSpec},
     room::{
         hooks::Room,
-        output::{Output, encode},
+        outbox::{Output, encode},
     },
     runtime::scheduler::Scheduler,
-    socketio::events::Encoded,
+    socketio::{events::Encoded, packet::ConnId},
     types::{LeaveReason, Player, PlayerId, RoomId, short, to_raw},
 };
 
-/// What a hook of a room can do besides changing its own state. Output is queued and goes out when
-/// the hook returns.
+/// The handle that every hook of a room gets.
 pub struct RoomContext<R: Room> {
-    room: RoomId,
-    about: RoomAbout,
+    id: RoomId,
+    spec: RoomSpec,
     opened: Instant,
-    players: RefCell<Rc<[Player]>>,
-    /// Players whose connection is lost.
-    away: RefCell<HashSet<PlayerId>>,
-    expected: RefCell<Rc<[Player]>>,
+    /// In the order of joining. The core replaces the slice, so that a hook may keep the one it
+    /// has.
+    pub(super) players: RefCell<Rc<[Player]>>,
+    /// Those who have a reservation; the core keeps it up to date.
+    pub(super) expected: RefCell<BTreeMap<PlayerId, Player>>,
+    /// The current connection of each connected player; the core keeps it up to date.
+    pub(super) connections: RefCell<BTreeMap<PlayerId, ConnId>>,
+    /// Players who are not admitted again, with the reason. Kept until the room ends.
+    pub(super) banned: RefCell<BTreeMap<PlayerId, String>>,
     locked: Cell<bool>,
-    tick: Cell<Option<Duration>>,
-    tick_delay: Cell<Duration>,
-    empty_timeout: Cell<Option<Duration>>,
+    pub(super) tick_period: Cell<Option<Duration>>,
+    pub(super) tick_delay: Cell<Duration>,
+    pub(super) empty_timeout: Cell<Option<Duration>>,
     random: RefCell<StdRng>,
     pub(crate) scheduler: Scheduler<R, RoomContext<R>>,
-    pub(crate) out: RefCell<Vec<Output>>,
+    /// What hooks queued; the core takes it when a hook returns.
+    pub(super) outbox: RefCell<Vec<Output>>,
+    /// Set when the room is to end: what its players are told.
+    pub(super) ending: RefCell<Option<LeaveReason>>,
 }
 
 impl<R: Room> RoomContext<R> {
-    pub(crate) fn new(room: RoomId, about: RoomAbout, empty_timeout: Duration) -> Self {
+    pub(crate) fn new(id: RoomId, spec: RoomSpec, empty_timeout: Duration) -> Self {
         let scheduler = Scheduler::new();
         RoomContext {
-            room,
+            id,
             opened: scheduler.now(),
             players: RefCell::new(Rc::new([])),
-            away: RefCell::default(),
-            expected: RefCell::new(Rc::new([])),
+            expected: RefCell::default(),
+            connections: RefCell::default(),
+            banned: RefCell::default(),
             locked: Cell::new(false),
-            tick: Cell::new(None),
+            tick_period: Cell::new(None),
             tick_delay: Cell::default(),
             empty_timeout: Cell::new(Some(empty_timeout)),
-            random: RefCell::new(StdRng::seed_from_u64(about.seed)),
-            about,
+            random: RefCell::new(StdRng::seed_from_u64(spec.seed)),
+            spec,
             scheduler,
-            out: RefCell::default(),
+            outbox: RefCell::default(),
+            ending: RefCell::default(),
         }
     }
 
     /// This room's id, as the lobby and the log know it.
     pub fn id(&self) -> &RoomId {
-        &self.room
+        &self.id
     }
 
-    /// The code of a private room, with which others join.
+    /// The code to join this room, if it is private.
     pub fn code(&self) -> Option<&str> {
-        self.about.code.as_deref()
+        self.spec.code.as_deref()
     }
 
-    /// The player for whom the lobby created this room; `None` if for nobody. Does not change when
-    /// the host leaves.
+    /// The player for whom the lobby created this room; `None` if it was created for nobody. Does
+    /// not change when that player leaves: a room whose host may change keeps its own.
     pub fn host(&self) -> Option<&PlayerId> {
-        self.about.host.as_ref()
+        self.spec.host.as_ref()
     }
 
-    /// The time since the room was opened.
+    /// For how long the room has been open.
     pub fn elapsed(&self) -> Duration {
         self.scheduler.now() - self.opened
     }
 
-    /// The players in the room, in the order in which they joined, including those whose connection
-    /// is lost and whose seat is kept.
+    /// The players in the room, in the order of joining. Includes those who lost their connection
+    /// and whose seat is kept.
     pub fn players(&self) -> Rc<[Player]> {
         self.players.borrow().clone()
     }
 
     /// Whether the player is in the room and connected.
     pub fn is_here(&self, player: impl AsRef<PlayerId>) -> bool {
-        let id = player.as_ref();
-        self.players().iter().any(|player| player.id == *id) && !self.away.borrow().contains(id)
+        self.connections.borrow().contains_key(player.as_ref())
     }
 
-    /// The players who have a seat and are on the way. One who does not come within `--ticket-ttl`
-    /// is removed; no hook is called.
+    /// Players who have a seat and are on the way. One who does not arrive within `--ticket-ttl`
+    /// loses the seat without a hook, since they never joined.
     pub fn expected(&self) -> Rc<[Player]> {
-        self.expected.borrow().clone()
+        self.expected.borrow().values().cloned().collect()
     }
 
     /// Seats in the room.
     pub fn capacity(&self) -> usize {
-        self.about.capacity
+        self.spec.capacity
     }
 
-    /// Whether all seats are taken by players in the room.
+    /// Whether as many players are in the room as it has seats.
     pub fn is_full(&self) -> bool {
-        self.players.borrow().len() >= self.about.capacity
+        self.players.borrow().len() >= self.spec.capacity
     }
 
-    /// Whether the room has locked itself.
+    /// Whether this room has locked itself with [`RoomContext::lock`].
     pub fn is_locked(&self) -> bool {
         self.locked.get()
     }
 
-    /// Locks the room for new players, or unlocks it. Players with a seat keep it, also those who
-    /// are on the way ([`RoomContext::expected`]). A lock by the lobby is separate and stays.
+    /// Stops or resumes admitting players. Those who have a seat keep it, also if they are still on
+    /// the way ([`RoomContext::expected`]). A lock set by the lobby stays.
     pub fn lock(&self, locked: bool) {
         if self.locked.replace(locked) != locked {
             self.push(Output::Frame(FromRoom::Locked(locked)));
@@ -126,7 +135,7 @@ impl<R: Room> RoomContext<R> {
 
     /// Calls `on_tick` so many times a second from now on; 0 stops it.
     pub fn tick_rate(&self, hz: u32) {
-        self.tick.set((hz > 0).then(|| Duration::from_secs(1) / hz));
+        self.tick_period.set((hz > 0).then(|| Duration::from_secs(1) / hz));
     }
 
     /// How late the last tick was. More than a period means that the room is overloaded.
@@ -134,145 +143,133 @@ impl<R: Room> RoomContext<R> {
         self.tick_delay.get()
     }
 
-    /// Closes the room when it has been empty for so long, since the last player left or the room
-    /// was opened; `None`: never. Default: `--empty-timeout`.
+    /// Closes the room after it has been empty for this long, counted from the last leave or the
+    /// opening; `None` never does. Default: the setting `--empty-timeout`.
     pub fn empty_timeout(&self, timeout: Option<Duration>) {
         self.empty_timeout.set(timeout);
     }
 
-    /// The room's random numbers. In tests the seed makes them reproducible.
+    /// The room's random numbers. In a test they depend only on the seed.
     pub fn random(&self) -> RefMut<'_, StdRng> {
         self.random.borrow_mut()
     }
 
-    /// Sends an event to one player; does nothing for one who is away and gets a snapshot on
-    /// return.
+    /// Sends an event to one player. A player who is away gets a snapshot on return instead.
     pub fn send(&self, to: impl AsRef<PlayerId>, event: R::Event) {
-        if let Some(event) = encode(&event) {
-            self.push(Output::Send { to: to.as_ref().clone(), event });
-        }
+        self.emit(to.as_ref(), encode(&event));
     }
 
     /// Sends an event to everyone in the room.
     pub fn broadcast(&self, event: R::Event) {
-        self.broadcast_to(event, None, false);
+        self.emit_all(None, encode(&event), false);
     }
 
     /// Sends an event to everyone but one player.
     pub fn broadcast_except(&self, except: impl AsRef<PlayerId>, event: R::Event) {
-        self.broadcast_to(event, Some(except.as_ref().clone()), false);
+        self.emit_all(Some(except.as_ref()), encode(&event), false);
     }
 
-    /// Sends an event that the next one replaces, such as positions. A slow browser skips some, and
-    /// it may overtake other events.
+    /// Sends an event that the next one replaces, such as positions. A slow browser misses some,
+    /// and it may overtake other events.
     pub fn broadcast_volatile(&self, event: R::Event) {
-        self.broadcast_to(event, None, true);
+        self.emit_all(None, encode(&event), true);
     }
 
-    /// Sends bytes to one player: the page's event `binary`.
+    /// Sends bytes to one player, whose page gets the event `binary`.
     pub fn send_binary(&self, to: impl AsRef<PlayerId>, data: impl Into<Bytes>) {
-        let event = Rc::new(Encoded::Binary(data.into()));
-        self.push(Output::Send { to: to.as_ref().clone(), event });
+        self.emit(to.as_ref(), Some(Encoded::Binary(data.into())));
     }
 
     /// Sends bytes to everyone in the room.
     pub fn broadcast_binary(&self, data: impl Into<Bytes>) {
-        let event = Rc::new(Encoded::Binary(data.into()));
-        self.push(Output::Broadcast { event, except: None, volatile: false });
+        self.emit_all(None, Some(Encoded::Binary(data.into())), false);
     }
 
-    /// Sends bytes that the next ones replace; see [`RoomContext::broadcast_volatile`].
+    /// Sends bytes that the next ones replace, as [`RoomContext::broadcast_volatile`].
     pub fn broadcast_binary_volatile(&self, data: impl Into<Bytes>) {
-        let event = Rc::new(Encoded::Binary(data.into()));
-        self.push(Output::Broadcast { event, except: None, volatile: true });
+        self.emit_all(None, Some(Encoded::Binary(data.into())), true);
     }
 
-    /// Sends everyone their [`snapshot`](Room::snapshot).
+    /// Sends every connected player their `snapshot`.
     pub fn sync(&self) {
         self.push(Output::Sync);
     }
 
-    /// Sends a player back to the lobby. The page shows the message, such as `You have won.`; at
-    /// most 1 KiB.
-    pub fn send_to_lobby(&self, player: impl AsRef<PlayerId>, message: impl Into<String>) {
-        let player = player.as_ref().clone();
-        self.push(Output::SendToLobby { player, reason: LeaveReason::Sent(short(message)) });
+    /// Returns a player to the lobby. Their page gets the reason: a code of your own, such as
+    /// `won`.
+    pub fn send_to_lobby(&self, player: impl AsRef<PlayerId>, reason: impl Into<String>) {
+        self.leave(player.as_ref(), LeaveReason::Sent(short(reason)));
     }
 
-    /// Sends a player to another room. They leave this room when the other has reserved a seat;
-    /// without one they stay, and their page is sent `refused`.
+    /// Sends a player to another room. They leave this one when they have a seat there. If they are
+    /// refused one they stay, and their page gets `refused`.
     pub fn send_to_room(&self, player: impl AsRef<PlayerId>, room: &RoomId) {
-        self.push(Output::SendToRoom { player: player.as_ref().clone(), room: room.clone() });
+        // A room's id is a short number; another one may come from a browser and not fit into a
+        // frame.
+        let room = RoomId(short(room.0.as_str()));
+        self.push(Output::Transfer(player.as_ref().clone(), room));
     }
 
-    /// Sends a player to the lobby, where the page shows the message. They may join again.
-    pub fn kick(&self, player: impl AsRef<PlayerId>, message: impl Into<String>) {
-        let player = player.as_ref().clone();
-        self.push(Output::SendToLobby { player, reason: LeaveReason::Kicked(short(message)) });
+    /// Returns a player to the lobby; their page shows the reason. They may join again.
+    pub fn kick(&self, player: impl AsRef<PlayerId>, reason: impl Into<String>) {
+        self.leave(player.as_ref(), LeaveReason::Kicked(short(reason)));
     }
 
-    /// Kicks a player and refuses them from now on with `banned` and this message. For this room
-    /// alone.
-    pub fn ban(&self, player: impl AsRef<PlayerId>, message: impl Into<String>) {
-        self.push(Output::Ban { player: player.as_ref().clone(), message: short(message) });
+    /// Kicks a player and refuses them from then on with `banned`, for as long as the room exists.
+    /// The reason is the text that their page shows.
+    pub fn ban(&self, player: impl AsRef<PlayerId>, reason: impl Into<String>) {
+        let reason = short(reason);
+        self.banned.borrow_mut().insert(player.as_ref().clone(), reason.clone());
+        self.leave(player.as_ref(), LeaveReason::Kicked(reason));
     }
 
-    /// Sends a message to the lobby's `on_room_message`; at most 60 KiB.
+    /// Sends a message to the lobby, which gets it in `on_room_message`.
     pub fn tell_lobby(&self, message: R::ToLobby) {
         match to_raw(&message) {
             Ok(raw) => self.push(Output::Frame(FromRoom::Message(raw))),
-            Err(error) => tracing::error!(%error, "a message to the lobby was not sent"),
+            Err(error) => tracing::error!(%error, "message to the lobby not sent"),
         }
     }
 
-    /// Ends the room and sends everyone to the lobby. Messages of `tell_lobby` before this arrive
-    /// before `on_room_exit` is called with [`Exit::Finished`](crate::Exit::Finished).
+    /// Ends the room and returns everyone to the lobby. Messages sent with `tell_lobby` before
+    /// arrive before `on_room_exit`, which is called with
+    /// [`Exit::Finished`](crate::Exit::Finished).
     pub fn close(&self) {
-        self.push(Output::Close);
+        self.end(LeaveReason::Finished);
     }
 
-    #[cfg(any(test, feature = "testing"))]
-    pub(crate) fn now(&self) -> Instant {
-        self.scheduler.now()
+    /// Ends the room, unless it is ending already.
+    pub(super) fn end(&self, reason: LeaveReason) {
+        self.ending.borrow_mut().get_or_insert(reason);
     }
 
-    pub(crate) fn set_players(&self, players: Rc<[Player]>) {
-        *self.players.borrow_mut() = players;
+    /// The connections of all connected players but one.
+    pub(super) fn recipients(&self, except: Option<&PlayerId>) -> Vec<ConnId> {
+        let connections = self.connections.borrow();
+        let others = connections.iter().filter(|(player, _)| Some(*player) != except);
+        others.map(|(_, conn)| *conn).collect()
     }
 
-    pub(crate) fn set_expected(&self, players: Rc<[Player]>) {
-        *self.expected.borrow_mut() = players;
-    }
-
-    pub(crate) fn set_away(&self, player: &PlayerId, away: bool) {
-        let mut all = self.away.borrow_mut();
-        if away {
-            all.insert(player.clone())
-        } else {
-            all.remove(player)
-        };
-    }
-
-    pub(crate) fn set_tick_delay(&self, delay: Duration) {
-        self.tick_delay.set(delay);
-    }
-
-    pub(crate) fn current_empty_timeout(&self) -> Option<Duration> {
-        self.empty_timeout.get()
-    }
-
-    pub(crate) fn tick_period(&self) -> Option<Duration> {
-        self.tick.get()
-    }
-
-    fn broadcast_to(&self, event: R::Event, except: Option<PlayerId>, volatile: bool) {
-        if let Some(event) = encode(&event) {
-            self.push(Output::Broadcast { event, except, volatile });
+    fn emit(&self, to: &PlayerId, event: Option<Encoded>) {
+        if let (Some(&to), Some(event)) = (self.connections.borrow().get(to), event) {
+            self.push(Output::Emit { to, event: Rc::new(event), volatile: false });
         }
+    }
+
+    fn emit_all(&self, except: Option<&PlayerId>, event: Option<Encoded>, volatile: bool) {
+        if let Some(event) = event.map(Rc::new) {
+            for to in self.recipients(except) {
+                self.push(Output::Emit { to, event: event.clone(), volatile });
+            }
+        }
+    }
+
+    fn leave(&self, player: &PlayerId, reason: LeaveReason) {
+        self.push(Output::Leave(player.clone(), reason));
     }
 
     fn push(&self, output: Output) {
-        self.out.borrow_mut().push(output);
+        self.outbox.borrow_mut().push(output);
     }
 }
 

@@ -1,157 +1,120 @@
-//! A room's event loop: handles one event at a time, calls the hook for it, and applies the output,
-//! until the room ends.
+//! A room's event loop: takes one event at a time, lets the core call the hook for it, and sends
+//! what that queued, until the room ends.
 
-use std::{collections::HashMap, os::fd::OwnedFd, pin::Pin, time::Duration};
-
-use anyhow::bail;
-use futures_util::{
-    StreamExt as _,
-    stream::{FuturesUnordered, SelectAll},
+use std::{
+    collections::HashMap,
+    os::fd::OwnedFd,
+    panic::{AssertUnwindSafe, resume_unwind},
+    time::Duration,
 };
-use serde_json::Value;
+
+use anyhow::{Context as _, bail};
+use futures_util::{FutureExt as _, StreamExt as _, stream::SelectAll};
 use tokio::{sync::mpsc, time::Instant};
-use tracing::debug;
 
 use crate::{
-    http::{connection_limits::ConnectionLimiter, server},
-    process::channel::{FromRoom, Receiver, Sender, ToRoom},
-    room::{
-        context::RoomContext,
-        core::{Core, Effect},
-        hooks::Room,
-    },
+    process::channel::{Receiver, Sender, ToRoom},
+    room::{context::RoomContext, core::Core, hooks::Room, outbox::Output},
     runtime::{
         clock,
-        panics::{Panic, caught},
-        scheduler::{Call, Task, sleep_until},
+        scheduler::{Task, sleep_until},
     },
     socketio::{
-        connection::{Conn, FromClient, Message, Responder},
-        packet::{ConnId, RawEvent},
+        connection::{Conn, FromClient, Message},
+        packet::ConnId,
     },
     types::{PlayerId, Refusal, Reply},
 };
 
-/// A busy room yields the thread to its sockets and heartbeats after so long. Without this, a
-/// hundred hooks of 30 ms each would look like a hang.
+/// A busy room yields to its sockets and heartbeats after this long. Without that, a hundred queued
+/// hooks of 30 ms each would look like a hang.
 const YIELD_AFTER: Duration = Duration::from_millis(10);
-/// How long a room that ends waits for its last frames to be written and its players to disconnect.
+/// How long a room that ends waits for its last output to be written and its players to hang up.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Serves the sockets that the lobby hands off.
-pub(super) struct HandoffReceiver {
-    pub server: server::Server,
-    pub limiter: ConnectionLimiter,
-}
-
-impl HandoffReceiver {
-    fn admit(&self, socket: OwnedFd) {
-        let serving = self.server.clone().serve_handed_off(socket, self.limiter.clone());
-        tokio::spawn(async {
-            if let Err(error) = serving.await {
-                debug!(%error, "a socket from the lobby is not served");
-            }
-        });
-    }
-}
-
-/// A deferred answer.
-type Deferred = Pin<Box<dyn Future<Output = (Responder, Result<Result<Value, Refusal>, Panic>)>>>;
 
 pub(super) struct RoomLoop<'a, R: Room> {
     pub core: Core<R>,
+    /// Connections that have not ended, also those that were hung up.
     pub conns: HashMap<ConnId, Conn>,
     pub to_lobby: &'a Sender,
 }
 
 impl<R: Room> RoomLoop<'_, R> {
-    /// Handles events until the room is about to end.
+    /// Runs the room until it is to end. `serve` serves a connection that the lobby hands over.
     pub async fn run(
         &mut self,
-        mut inbox: mpsc::UnboundedReceiver<FromClient<PlayerId>>,
+        mut from_clients: mpsc::UnboundedReceiver<FromClient<PlayerId>>,
         mut from_lobby: Receiver,
-        handoff: &HandoffReceiver,
+        serve: impl Fn(OwnedFd),
     ) -> anyhow::Result<()> {
         let mut tasks: SelectAll<Task<R, RoomContext<R>>> = SelectAll::new();
-        let mut answers: FuturesUnordered<Deferred> = FuturesUnordered::new();
-        let mut turn = Instant::now();
+        let mut yielded = Instant::now();
         while !self.core.is_ending() {
-            if turn.elapsed() > YIELD_AFTER {
+            if yielded.elapsed() > YIELD_AFTER {
                 tokio::task::yield_now().await;
-                turn = Instant::now();
+                yielded = Instant::now();
             }
-            self.apply()?;
-            tasks.extend(self.core.handle().scheduler.take_tasks());
-            let event = tokio::select! {
-                frame = from_lobby.recv() => Event::Frame(frame?),
-                Some(item) = inbox.recv() => Event::Client(item),
-                Some(call) = tasks.next(), if !tasks.is_empty() => Event::Call(call),
-                Some((to, answer)) = answers.next(), if !answers.is_empty() => match answer {
-                    Ok(answer) => {
-                        to.send(answer);
-                        continue;
-                    }
-                    Err(panic) => {
-                        to.send(Err(Refusal::INTERNAL));
-                        Event::Panic(panic)
-                    }
+            self.send_output()?;
+            tasks.extend(self.core.room.scheduler.take_tasks());
+            tokio::select! {
+                frame = from_lobby.recv() => match frame?.context("the lobby is gone")? {
+                    ToRoom::Socket => from_lobby.sockets().for_each(&serve),
+                    frame => self.handle_frame(frame)?,
                 },
-                () = sleep_until(self.core.deadline()) => Event::Nothing,
-            };
-            let now = clock::now();
-            self.core.set_now(now);
-            match event {
-                Event::Frame(Some(ToRoom::Socket)) => {
-                    from_lobby.sockets().for_each(|new| handoff.admit(new));
-                }
-                Event::Frame(Some(frame)) => self.handle_frame(frame)?,
-                Event::Frame(None) => bail!("the lobby is gone"),
-                Event::Client(FromClient::Connected(conn, player)) => {
-                    let id = conn.id;
-                    self.conns.insert(id, conn);
-                    self.core.connected(id, &player);
-                }
-                Event::Client(FromClient::Message(conn, message)) => {
-                    answers.extend(self.handle_message(conn, message));
-                }
-                Event::Client(FromClient::Disconnected { conn, asked }) => {
-                    self.conns.remove(&conn);
-                    self.core.disconnected(conn, asked);
-                }
-                Event::Call(call) => self.core.call(call),
-                Event::Panic(panic) => self.core.panicked(panic),
-                Event::Nothing => {}
+                Some(event) = from_clients.recv() => self.handle_client(event),
+                Some(call) = tasks.next() => self.core.at(clock::now()).call(call),
+                () = sleep_until(self.core.deadline()) => {}
             }
-            self.core.advance(now);
+            self.core.advance(clock::now());
         }
-        self.apply()
+        self.send_output()
     }
 
-    fn handle_message(&mut self, conn: ConnId, message: Message) -> Option<Deferred> {
-        let RawEvent { name, data, binary, .. } = message.event;
-        let answer = match (binary, data) {
-            (Some(bytes), _) => self.core.binary(conn, bytes),
-            (None, Ok(data)) => self.core.message(conn, &name, data.as_deref()),
-            (None, Err(refusal)) => Err(refusal),
-        };
-        let to = message.answer;
-        match answer {
-            Ok(Reply::Now(value)) => to.send(Ok(value)),
-            Ok(Reply::Later(value)) => return Some(Box::pin(async { (to, caught(value).await) })),
-            Err(refusal) => to.send(Err(refusal)),
+    fn handle_client(&mut self, event: FromClient<PlayerId>) {
+        let core = self.core.at(clock::now());
+        match event {
+            FromClient::Connected(conn, player) => {
+                let id = conn.id;
+                self.conns.insert(id, conn);
+                core.connected(id, &player);
+            }
+            FromClient::Message(conn, message) => self.handle_message(conn, message),
+            FromClient::Disconnected { conn, asked } => {
+                self.conns.remove(&conn);
+                core.disconnected(conn, asked);
+            }
         }
-        None
+    }
+
+    fn handle_message(&mut self, conn: ConnId, Message { event, answer: responder }: Message) {
+        match self.core.message(conn, event) {
+            Ok(Reply::Now(value)) => responder.send(Ok(value)),
+            Err(refusal) => responder.send(Err(refusal)),
+            // Answered by a later call, in which a panic counts as a hook's.
+            Ok(Reply::Later(answer)) => {
+                self.core.room.spawn(AssertUnwindSafe(answer).catch_unwind(), |_, _, answer| {
+                    match answer {
+                        Ok(answer) => responder.send(answer),
+                        Err(panic) => {
+                            responder.send(Err(Refusal::INTERNAL));
+                            resume_unwind(panic);
+                        }
+                    }
+                })
+            }
+        }
     }
 
     fn handle_frame(&mut self, frame: ToRoom) -> anyhow::Result<()> {
+        let core = self.core.at(clock::now());
         match frame {
-            ToRoom::Reserve { join, seats } => self.core.reserve(join, seats),
-            ToRoom::Release { seat, reason } => self.core.release(seat, reason),
-            ToRoom::Move { seat, to } => self.core.transfer(seat, to),
-            ToRoom::Refused { seat, refusal } => self.core.refused(seat, &refusal),
-            ToRoom::Message(message) => self.core.lobby_message(&message)?,
+            ToRoom::Reserve { join, seats } => core.reserve(join, seats),
+            ToRoom::Release { seat, reason } => core.release(seat, reason),
+            ToRoom::Move { seat, to } => core.transferred(seat, to),
+            ToRoom::Refused { seat, refusal } => core.refused(seat, &refusal),
+            ToRoom::Message(message) => core.lobby_message(&message)?,
             ToRoom::Drain { left_ms, reason } => {
-                self.core.drain(Duration::from_millis(left_ms), reason);
+                core.drain(Duration::from_millis(left_ms), reason);
             }
             ToRoom::Setup { .. } | ToRoom::Open { .. } | ToRoom::Socket => {
                 bail!("unexpected frame from the lobby")
@@ -160,74 +123,50 @@ impl<R: Room> RoomLoop<'_, R> {
         Ok(())
     }
 
-    /// Applies effects until there are no more. A browser whose queue is full is disconnected,
-    /// which may call hooks again.
-    fn apply(&mut self) -> anyhow::Result<()> {
+    /// Sends the core's output. A connection that cannot be written to is lost, which may call
+    /// hooks and lead to more output.
+    fn send_output(&mut self) -> anyhow::Result<()> {
         loop {
-            let effects = self.core.take_effects();
-            if effects.is_empty() {
+            let output = self.core.take_output();
+            if output.is_empty() {
                 return Ok(());
             }
-            for effect in effects {
-                if let Some(unreachable) = self.apply_one(effect)? {
-                    self.conns.remove(&unreachable);
-                    self.core.disconnected(unreachable, false);
-                }
+            for output in output {
+                self.send(output)?;
             }
         }
     }
 
-    fn apply_one(&self, effect: Effect) -> anyhow::Result<Option<ConnId>> {
-        let conn = |id: ConnId| self.conns.get(&id);
-        match effect {
-            Effect::Emit { to, event, volatile } => {
-                let Some(conn) = conn(to) else {
-                    return Ok(None);
-                };
-                if volatile {
-                    conn.emit_volatile(&event);
-                } else if conn.emit(&event).is_err() {
-                    return Ok(Some(to));
+    fn send(&mut self, output: Output) -> anyhow::Result<()> {
+        match output {
+            Output::Frame(frame) => self.to_lobby.send(&frame)?,
+            Output::Emit { to, event, volatile } => match self.conns.get(&to) {
+                Some(conn) if volatile => conn.emit_volatile(&event),
+                Some(conn) if conn.emit(&event).is_err() => {
+                    self.conns.remove(&to);
+                    self.core.disconnected(to, false);
                 }
+                _ => {}
+            },
+            Output::HangUp(conn) => drop(self.conns.get(&conn).map(Conn::hang_up)),
+            Output::Sync | Output::Leave(..) | Output::Transfer(..) => {
+                unreachable!("the core has replaced them")
             }
-            Effect::HangUp(id) => drop(conn(id).map(Conn::hang_up)),
-            Effect::Dismiss(id, refusal) => drop(conn(id).map(|conn| conn.dismiss(&refusal))),
-            Effect::SendOn(id, route) => {
-                if let Some(conn) = conn(id) {
-                    conn.reroute(&route);
-                }
-            }
-            Effect::Frame(frame) => self.to_lobby.send(&frame)?,
         }
-        Ok(None)
+        Ok(())
     }
 
-    /// Sends everyone to the lobby, then calls the last hook, unless one has crashed.
+    /// Ends the room: returns everyone to the lobby and calls `on_dispose`.
     pub async fn dispose(mut self) -> anyhow::Result<()> {
-        let crashed = self.core.crashed().map(str::to_owned);
-        let has_crashed = crashed.is_some();
-        if let Some(what) = crashed {
-            self.to_lobby.send(&FromRoom::Crashed { what })?;
-        }
+        let has_crashed = self.core.has_crashed();
         self.core.finish();
-        for effect in self.core.take_effects() {
-            let _ = self.apply_one(effect)?;
-        }
+        self.send_output()?;
         let (ended, _) = self.core.dispose().await;
-        // `Crashed` was sent before the players left.
+        // A crash was reported before its players left.
         if !has_crashed {
             self.to_lobby.send(&ended)?;
         }
         self.to_lobby.flush(CLOSE_TIMEOUT).await;
         Ok(())
     }
-}
-
-/// What the loop waits for.
-enum Event<R: Room> {
-    Frame(Option<ToRoom>),
-    Client(FromClient<PlayerId>),
-    Call(Call<R, RoomContext<R>>),
-    Panic(Panic),
-    Nothing,
 }

@@ -1,4 +1,4 @@
-//! The hooks of a room. `src/room.rs` implements them; `event_loop.rs` calls them.
+//! The hooks of a room. `src/room.rs` implements them; `core/` calls them.
 
 use std::time::Duration;
 
@@ -10,22 +10,21 @@ use crate::{
     types::{Answer, LeaveReason, Message, Player, Refusal},
 };
 
-/// One room: its state and its hooks.
+/// One room: its state, and its hooks.
 ///
 /// Hooks are called one at a time, in the order of events, by the task that owns the state. A hook
-/// must not block: use [`RoomContext::spawn`] for futures and [`RoomContext::compute`] for
-/// CPU-bound work. A hook that takes longer than `--heartbeat-timeout` gets the room killed as
-/// hung. A panic ends this room and no other; with `--on-room-panic continue` it ends only the
-/// hook, and the request is refused with `internal`.
+/// must not block: use [`RoomContext::spawn`] for futures and [`RoomContext::compute`] for heavy
+/// work. If a hook takes longer than the heartbeat timeout, the room is killed as hung. If it
+/// panics, the room crashes; with `--room-panic continue` only the request fails, with `internal`.
 ///
-/// Limits: stdout and stderr reach the lobby's log with 200 lines a second each, in bursts of
-/// 2,000. The lobby reads 2,000 messages a second, in bursts of 10,000; a room with 4,096 more
-/// queued crashes. An allocation beyond `--room-memory` fails and ends the process.
-#[allow(unused_variables, reason = "the names of the arguments are documentation")]
+/// Limits: the lobby logs 200 lines a second of a room's output, with bursts of 2,000, and counts
+/// the rest. It reads 2,000 messages a second from a room, with bursts of 10,000; a room with 4,096
+/// unread messages crashes. An allocation beyond `--room-memory` fails and ends the room.
+#[allow(unused_variables, reason = "defaults name their arguments for those who copy them")]
 pub trait Room: Sized + 'static {
-    /// What the lobby creates the room with. Public: it is in the list of rooms.
+    /// Options that the lobby sets at creation. They are public in the list of rooms.
     type Options: Serialize + DeserializeOwned + Clone + Default + Message;
-    /// Browser to room: an enum. A variant's name in snake_case is the event's name.
+    /// Browser to room: an enum; a variant's name in snake_case is the event's name.
     type Request: DeserializeOwned + Message;
     /// Room to browser: an enum as above.
     type Event: Serialize + Message;
@@ -34,15 +33,15 @@ pub trait Room: Sized + 'static {
     /// Room to lobby.
     type ToLobby: Serialize + DeserializeOwned;
 
-    /// Makes the room's state. Players are admitted afterwards. A refusal ends the room and answers
-    /// those who wait for it. Must finish within `--ready-timeout` (5 s).
+    /// Creates the room's state. Players are admitted when this returns, which must be within the
+    /// ready timeout (5 s). A refusal ends the room and goes to those who asked for it.
     fn on_open(
         options: Self::Options,
         room: &RoomContext<Self>,
     ) -> impl Future<Output = Result<Self, Refusal>>;
 
-    /// A player sent a request. The requests of one player arrive in order. Default: refuses with
-    /// `unknown_event`.
+    /// Handles a request. Requests of one player arrive in the order in which they were sent.
+    /// Default: refuses it as unknown.
     fn on_message(
         &mut self,
         room: &RoomContext<Self>,
@@ -52,55 +51,56 @@ pub trait Room: Sized + 'static {
         Err(Refusal::unknown_event(""))
     }
 
-    /// A player sent bytes: the page's event `binary`. Default: refuses with `unknown_event`.
+    /// Handles bytes, which a page sends as the event `binary`. Default: refuses them as unknown.
     fn on_binary(&mut self, room: &RoomContext<Self>, from: &Player, data: Bytes) -> Answer {
         Err(Refusal::unknown_event("binary"))
     }
 
-    /// Decides whether a player gets a seat. Called before they come, when a seat is free. Default:
-    /// yes.
+    /// Decides whether a player may have a seat, before they come. A seat is free. Default: yes.
     fn on_admit(&mut self, room: &RoomContext<Self>, player: &Player) -> Result<(), Refusal> {
         Ok(())
     }
 
-    /// The state of the room as this player sees it. Sent when they join or reconnect, before
-    /// `on_join` or `on_reconnect`, and to everyone by [`RoomContext::sync`]. Default: nothing.
+    /// Returns all that a player needs to see the current state. Sent before `on_join` and
+    /// `on_reconnect` (which may call [`RoomContext::sync`] if they change it), and to everyone by
+    /// `sync`. Default: nothing is sent.
     fn snapshot(&self, room: &RoomContext<Self>, to: &Player) -> Option<Self::Event> {
         None
     }
 
-    /// A player has joined: once for each player, before their first request. The others have been
-    /// sent `player_joined`. Default: nothing.
+    /// A player joined: once for each player, before their first request. The others have been sent
+    /// `player_joined`. Default: nothing.
     fn on_join(&mut self, room: &RoomContext<Self>, player: &Player) {}
 
-    /// A player's connection is lost; [`RoomContext::is_here`] is false. `Some(grace)` keeps the
-    /// seat for so long; if the player does not reconnect, `on_leave` follows. Default: `None`,
-    /// they leave at once.
+    /// A player's connection was lost; `is_here` is false already. `Some(grace)` keeps the seat for
+    /// that time, after which `on_leave` follows unless they reconnect. Default: `None`, the player
+    /// leaves at once.
     fn on_disconnect(&mut self, room: &RoomContext<Self>, player: &Player) -> Option<Duration> {
         None
     }
 
-    /// A player has a new connection: after `on_disconnect`, or in another window. Default:
+    /// A player has a new connection: after `on_disconnect`, or from another window. Default:
     /// nothing.
     fn on_reconnect(&mut self, room: &RoomContext<Self>, player: &Player) {}
 
-    /// A player has left for good and is no longer in `players`. Called exactly once for each
-    /// `on_join`, also for everyone who is there when the room ends. Default: nothing.
+    /// A player left for good and is not among `players` any more. Called exactly once for each
+    /// `on_join`, also for those who are in the room when it ends. Default: nothing.
     fn on_leave(&mut self, room: &RoomContext<Self>, player: &Player, reason: LeaveReason) {}
 
-    /// Called at the rate of [`RoomContext::tick_rate`]. `dt` is the measured time since the last
-    /// tick. After a stall at most two missed ticks are made up for; [`RoomContext::tick_delay`]
-    /// says how late this one is. Default: nothing.
+    /// Called at the rate set with [`RoomContext::tick_rate`]; `dt` is the measured time since the
+    /// last tick. After a stall, two missed ticks are made up for and the others skipped;
+    /// [`RoomContext::tick_delay`] is how late this one is. Default: nothing.
     fn on_tick(&mut self, room: &RoomContext<Self>, dt: Duration) {}
 
-    /// A message of the lobby's `tell`. Default: nothing.
+    /// A message of the lobby, sent with `tell`. Default: nothing.
     fn on_lobby_message(&mut self, room: &RoomContext<Self>, message: Self::FromLobby) {}
 
-    /// The lobby wants the room to end within `left`; then it is closed. Nobody new joins. Call
-    /// [`RoomContext::close`] when done. Default: wait until the players have left or the time is up.
+    /// The lobby asks the room to end; after `left` it is closed. No new players come. Call
+    /// [`RoomContext::close`] when done. Default: waits until all players have left, or for the
+    /// timeout.
     fn on_drain(&mut self, room: &RoomContext<Self>, left: Duration) {}
 
-    /// The last hook: everyone has left. Default: nothing.
+    /// The last hook, after everyone has left. Default: nothing.
     fn on_dispose(self) -> impl Future<Output = ()> {
         async {}
     }

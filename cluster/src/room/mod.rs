@@ -1,9 +1,12 @@
-//! The room's side: its hooks, what they can do, its process and its event loop.
+//! A room's side of the cluster. A message of a player passes, from top to bottom: `event_loop.rs`
+//! takes it from the connection; `core/` finds the player's seat and calls the hook (`hooks.rs`);
+//! the hook queues output with its `context.rs` (`outbox.rs`); the loop sends that to the
+//! connections.
 
 pub(crate) mod context;
 pub(crate) mod core;
 pub(crate) mod event_loop;
 pub(crate) mod hooks;
-pub(crate) mod output;
+pub(crate) mod outbox;
 pub(crate) mod process;
 pub(crate) mod tickets;

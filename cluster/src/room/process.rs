@@ -1,5 +1,5 @@
-//! A room's process: it gets its socket to the lobby as stdin, becomes warm, is opened, and runs
-//! the event loop.
+//! A room's process, from start to end. Its stdin is a socket to the lobby. It waits there, warm,
+//! until the lobby opens a room in it; then `event_loop.rs` runs.
 
 use std::{
     collections::HashMap,
@@ -7,16 +7,20 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     os::unix::net::UnixStream as StdUnixStream,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    pin::Pin,
     process::ExitCode,
     sync::Arc,
 };
 
 use anyhow::{Context as _, bail, ensure};
 use axum::Router;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use futures_util::{FutureExt as _, TryFutureExt as _, future::LocalBoxFuture};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Resource, Signal, getrlimit, kill_current_process_group},
+};
 use serde_json::{Value, value::RawValue};
 use tokio::{net::UnixStream, sync::mpsc, time::MissedTickBehavior};
+use tracing::debug;
 
 use crate::{
     config::settings::Settings,
@@ -28,36 +32,33 @@ use crate::{
     },
     logging::subscriber,
     process::{
-        channel::{self, FromRoom, Receiver, RoomAbout, Sender, ToRoom, VERSION},
+        channel::{self, FromRoom, Receiver, RoomSpec, Sender, ToRoom, VERSION},
         memory,
     },
     room::{
         context::RoomContext,
         core::Core,
-        event_loop::{CLOSE_TIMEOUT, HandoffReceiver, RoomLoop},
+        event_loop::{CLOSE_TIMEOUT, RoomLoop},
         hooks::Room,
         tickets::Tickets,
     },
-    runtime::{
-        clock,
-        panics::{caught, crash},
-    },
-    socketio::{connection::FromClient, event_limits::EventLimiter, events, namespace},
-    types::{PlayerId, RoomId, from_raw, path_of},
+    runtime::{clock, panics::catch_async},
+    socketio::{event_limits::EventLimiter, events, namespace},
+    types::{RoomId, from_raw, path_of},
 };
 
-/// File descriptors that are not for connections: the channel, the log, files of hooks.
+/// Descriptors that are not for connections: the channel, the log, files that hooks open.
 const OTHER_FILES: u64 = 64;
 
-/// Runs a room process from start to end.
+/// Runs a room process.
 pub(crate) fn main(kinds: &[Kind]) -> anyhow::Result<ExitCode> {
-    let socket = take_stdin().context("rooms are started by a lobby, not by hand")?;
+    let socket = take_stdin().context("only a lobby can start a room")?;
     die_with_lobby(&socket)?;
     let lobby = socket.try_clone()?;
     subscriber::init_room()?;
-    // One thread: a room's state need not be Send, and rooms run in parallel to each other.
+    // One thread: a room's state need not be Send, and rooms are parallel to each other.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    // Never dropped: that would wait for computations, which end with the process.
+    // Dropping it, also in a panic, would wait for computations; they end with the process.
     let runtime = std::mem::ManuallyDrop::new(runtime);
     let life = || {
         runtime.block_on(async {
@@ -68,21 +69,14 @@ pub(crate) fn main(kinds: &[Kind]) -> anyhow::Result<ExitCode> {
         })
     };
     let result = catch_unwind(AssertUnwindSafe(life));
-    // When the lobby dies, the loop may notice before the watching thread. A hook that prints
-    // panics even before the socket shows it.
-    let seconds = if nobody_reads(rustix::stdio::stdout()) { 5 } else { 0 };
-    end_without_lobby(&lobby, Some(&Timespec { tv_sec: seconds, tv_nsec: 0 }));
+    // The lobby's death may show here before the watching thread sees it. A hook that prints may
+    // even panic before the socket is closed, so a closed stdout is reason to wait for that.
+    let seconds = if hung_up(rustix::stdio::stdout(), &Timespec::default()) { 5 } else { 0 };
+    end_without_lobby(&lobby, &Timespec { tv_sec: seconds, tv_nsec: 0 });
     match result {
         Ok(result) => result.map(|()| ExitCode::SUCCESS),
         Err(panic) => resume_unwind(panic),
     }
-}
-
-/// Whether the other end of this pipe is closed.
-fn nobody_reads(pipe: BorrowedFd) -> bool {
-    let mut ends = [PollFd::from_borrowed_fd(pipe, PollFlags::empty())];
-    let polled = poll(&mut ends, Some(&Timespec::default()));
-    polled.is_ok() && ends[0].revents().contains(PollFlags::ERR)
 }
 
 /// Moves the socket from stdin to a descriptor that child processes do not inherit.
@@ -96,90 +90,92 @@ fn take_stdin() -> anyhow::Result<StdUnixStream> {
     Ok(socket)
 }
 
-/// Ends this process and its process group when the lobby is gone, whatever a hook is doing.
+/// Kills this process and its children when the lobby is gone, even while a hook blocks.
+///
+/// A death signal from the kernel would not reach the children, and an end of file on the channel
+/// is not read while a hook blocks the runtime. So a thread waits for the socket to be closed. It
+/// also notices if the lobby died before it started.
 fn die_with_lobby(socket: &StdUnixStream) -> anyhow::Result<()> {
-    // Wakes a stopped process. A kill signal would leave the child processes alive.
+    // Only wakes this process if it is stopped, so that the thread can run.
     #[cfg(target_os = "linux")]
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::CONT))?;
+    rustix::process::set_parent_process_death_signal(Some(Signal::CONT))?;
     clock::start();
-    // A thread, since a hook may block the runtime; it also notices a lobby that died before this.
-    let socket = socket.try_clone()?;
+    let (socket, tick) = (socket.try_clone()?, Timespec::try_from(clock::TICK)?);
     std::thread::Builder::new().name("lobby-watch".into()).spawn(move || {
-        while !end_without_lobby(&socket, Timespec::try_from(clock::TICK).ok().as_ref()) {
+        loop {
+            end_without_lobby(&socket, &tick);
             clock::now();
         }
     })?;
     Ok(())
 }
 
-/// Waits for so long, or for ever, and ends this process and its process group if the lobby is
-/// gone.
-fn end_without_lobby(socket: &StdUnixStream, patience: Option<&Timespec>) -> bool {
-    let mut ends = [PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::empty())];
-    let polled = poll(&mut ends, patience);
-    let gone = polled.is_ok() && ends[0].revents().intersects(PollFlags::HUP | PollFlags::ERR);
-    if gone {
-        let group = rustix::process::getpgrp();
-        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+/// Waits for the lobby's end of the socket to close, and then kills this process and its children.
+fn end_without_lobby(socket: &StdUnixStream, timeout: &Timespec) {
+    if hung_up(socket.as_fd(), timeout) {
+        let _ = kill_current_process_group(Signal::KILL);
     }
-    gone
 }
 
-/// Becomes warm, and runs the room that the lobby opens.
+/// Whether the other end of a socket or pipe is closed, or is within the timeout.
+fn hung_up(end: BorrowedFd, timeout: &Timespec) -> bool {
+    let mut ends = [PollFd::from_borrowed_fd(end, PollFlags::empty())];
+    let polled = poll(&mut ends, Some(timeout));
+    polled.is_ok() && ends[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
+}
+
+/// Waits for the lobby to open a room, and runs it.
 async fn live(kinds: &[Kind], to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::Result<()> {
     let Some(ToRoom::Setup { version, room, mut settings }) = from_lobby.recv().await? else {
-        bail!("no setup from the lobby");
+        bail!("the lobby's first frame is not `setup`");
     };
-    fit_descriptors(&mut settings);
     ensure!(version == VERSION, "the lobby speaks version {version}, this room {VERSION}");
+    limit_connections(&mut settings);
     memory::limit(settings.room_memory);
     to_lobby.send(&FromRoom::Warm)?;
-    // Written now, since `on_open` may block the thread.
+    // Written before `on_open` may block the thread.
     to_lobby.flush(CLOSE_TIMEOUT).await;
 
-    // Heartbeats come from the thread that runs the hooks: a hook that hangs stops them.
-    let beats = async {
-        let mut beat = tokio::time::interval(settings.heartbeat);
-        // After a pause one is enough.
-        beat.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    // Heartbeats come from the thread that runs the hooks, so a hook that hangs stops them.
+    let heartbeats = async {
+        let mut interval = tokio::time::interval(settings.heartbeat);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
-            beat.tick().await;
+            interval.tick().await;
             to_lobby.send(&FromRoom::Heartbeat)?;
         }
     };
     let life = async {
-        let (options, about) = match from_lobby.recv().await? {
-            Some(ToRoom::Open { options, about }) => (options, about),
-            Some(_) => bail!("unexpected frame from the lobby before the room was opened"),
-            // The lobby has stopped, and this warm room was never needed.
+        let (options, spec) = match from_lobby.recv().await? {
+            Some(ToRoom::Open { options, spec }) => (options, spec),
+            Some(_) => bail!("the lobby's second frame is not `open`"),
+            // The lobby stopped and never needed this room.
             None => return Ok(()),
         };
-        let kind = kinds.iter().find(|kind| kind.name == about.kind);
-        let kind = kind.with_context(|| format!("unknown kind of room '{}'", about.kind))?;
+        let kind = kinds.iter().find(|kind| kind.name == spec.kind);
+        let kind = kind.with_context(|| format!("there is no kind of room '{}'", spec.kind))?;
         let settings = &settings;
-        (kind.play)(Opened { room, options, about, settings, to_lobby, from_lobby }).await
+        (kind.run)(Opened { room, options, spec, settings, to_lobby, from_lobby }).await
     };
     tokio::select! {
         result = life => result,
-        stopped = beats => stopped,
+        failed = heartbeats => failed,
     }
 }
 
-/// The part of a room process that depends on the kind of room.
+/// A registered kind of room, without its type.
 #[derive(Clone, Copy)]
 pub(crate) struct Kind {
     pub name: &'static str,
-    /// Refuses message types that cannot work, before anything starts.
+    /// Refuses message types that cannot work; called before anything starts.
     pub check: fn() -> anyhow::Result<()>,
-    play: for<'a> fn(Opened<'a>) -> Playing<'a>,
+    run: for<'a> fn(Opened<'a>) -> LocalBoxFuture<'a, anyhow::Result<()>>,
 }
-
-type Playing<'a> = Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>;
 
 impl Kind {
     pub fn of<R: Room>(name: &'static str) -> Self {
         let check = || events::check_names::<R::Request>(&[]);
-        Kind { name, check, play: |opened| Box::pin(play::<R>(opened)) }
+        Kind { name, check, run: |opened| run::<R>(opened).boxed_local() }
     }
 }
 
@@ -187,66 +183,59 @@ impl Kind {
 struct Opened<'a> {
     room: RoomId,
     options: Box<RawValue>,
-    about: RoomAbout,
+    spec: RoomSpec,
     settings: &'a Settings,
     to_lobby: &'a Sender,
     from_lobby: Receiver,
 }
 
-/// The room's life, from `on_open` to `on_dispose`.
-async fn play<R: Room>(opened: Opened<'_>) -> anyhow::Result<()> {
-    let Opened { room, options, about, settings, to_lobby, from_lobby } = opened;
-    let context = RoomContext::<R>::new(room.clone(), about, settings.empty_timeout);
+/// Runs a room from `on_open` to `on_dispose`.
+async fn run<R: Room>(opened: Opened<'_>) -> anyhow::Result<()> {
+    let Opened { room, options, spec, settings, to_lobby, from_lobby } = opened;
+    let context = RoomContext::<R>::new(room.clone(), spec, settings.empty_timeout);
     let options = from_raw(&options)?;
-    let game = match caught(async { context.scheduler.timed(R::on_open(options, &context)).await })
-        .await
-    {
+    let opening = async { context.scheduler.timed(R::on_open(options, &context)).await };
+    let game = match catch_async("on_open", opening).await {
         Ok(Ok(game)) => game,
         Ok(Err(refusal)) => return to_lobby.send(&FromRoom::Failed(refusal)),
-        Err(panic) => return to_lobby.send(&FromRoom::Crashed { what: crash("on_open", &panic) }),
+        Err(panic) => return to_lobby.send(&FromRoom::Crashed { what: panic.what }),
     };
-    let limiter = ConnectionLimiter::new(&settings.limits, settings.limits.max_connections.get())?;
     let tickets = Arc::new(Tickets::default());
     let (ttl, on_panic) = (settings.ticket_ttl, Some(settings.on_room_panic));
     let core = Core::new(game, context, tickets.clone(), ttl, on_panic);
-    let (inbox, items) = mpsc::unbounded_channel();
-    let app = app(&room, settings, &limiter, inbox, tickets);
-    let server = server::Server::new(app, &settings.limits, false);
-    let handoff = HandoffReceiver { server, limiter: limiter.clone() };
-    let mut room = RoomLoop { core, conns: HashMap::new(), to_lobby };
-    room.run(items, from_lobby, &handoff).await?;
-    room.dispose().await?;
-    // Browsers disconnect when they have read their reroute.
-    let _ = clock::timeout(CLOSE_TIMEOUT, limiter.all_closed()).await;
-    Ok(())
-}
 
-/// Lowers `--max-connections` to what the limit of open files allows.
-fn fit_descriptors(settings: &mut Settings) {
-    use rustix::process::{Resource, getrlimit};
-    if let Some(have) = getrlimit(Resource::Nofile).current {
-        let most = u32::try_from(have.saturating_sub(OTHER_FILES)).unwrap_or(u32::MAX);
-        let most = NonZeroU32::new(most).unwrap_or(NonZeroU32::MIN);
-        settings.limits.max_connections = settings.limits.max_connections.min(most);
-    }
-}
-
-/// Socket.IO for clients with a ticket.
-fn app(
-    room: &RoomId,
-    settings: &Settings,
-    limiter: &ConnectionLimiter,
-    inbox: mpsc::UnboundedSender<FromClient<PlayerId>>,
-    tickets: Arc<Tickets>,
-) -> Router {
+    // Browsers need a ticket to connect.
     let admit = move |auth: &Value| {
         let ticket = auth.get("ticket").and_then(Value::as_str).unwrap_or_default();
         tickets.redeem(ticket, clock::now()).map(|player| (player.clone(), Some(player)))
     };
-    let event_limiter = EventLimiter::of_room(&settings.limits);
-    let sockets =
-        namespace::serve(&path_of(room), &settings.limits, limiter, event_limiter, inbox, admit);
-    let app = Router::new().layer(sockets);
+    let limits = &settings.limits;
+    let limiter = ConnectionLimiter::new(limits, limits.max_connections.get())?;
+    let (inbox, from_clients) = mpsc::unbounded_channel();
+    let event_limiter = EventLimiter::of_room(limits);
+    let sockets = namespace::serve(&path_of(&room), limits, &limiter, event_limiter, inbox, admit);
     let origins = Origins::new(settings.public_url.as_ref(), &settings.allow_origin);
-    enforce_limits(check_origin(app, origins))
+    let app = enforce_limits(check_origin(Router::new().layer(sockets), origins));
+    // The next request of a connection may be for the lobby, which cannot take it back.
+    let server = server::Server::new(app, limits, false);
+    let serve = |socket| {
+        let served = server.clone().serve_handed_off(socket, limiter.clone());
+        tokio::spawn(served.inspect_err(|error| debug!(%error, "connection not served")));
+    };
+
+    let mut room = RoomLoop { core, conns: HashMap::new(), to_lobby };
+    room.run(from_clients, from_lobby, serve).await?;
+    room.dispose().await?;
+    // Browsers hang up when they have read where to go next.
+    let _ = clock::timeout(CLOSE_TIMEOUT, limiter.all_closed()).await;
+    Ok(())
+}
+
+/// Lowers the connection limit to what this process's descriptors allow; each connection takes one.
+fn limit_connections(settings: &mut Settings) {
+    if let Some(descriptors) = getrlimit(Resource::Nofile).current {
+        let most = u32::try_from(descriptors.saturating_sub(OTHER_FILES)).unwrap_or(u32::MAX);
+        let most = NonZeroU32::new(most).unwrap_or(NonZeroU32::MIN);
+        settings.limits.max_connections = settings.limits.max_connections.min(most);
+    }
 }

@@ -5,49 +5,50 @@ use std::{collections::HashMap, sync::Mutex};
 use tokio::time::Instant;
 
 use crate::{
-    runtime::failures::Wrong,
+    runtime::failures::FailureCounter,
     types::{PlayerId, Refusal},
 };
 
-/// Each ticket is redeemed by the first connection that shows it, before that connection is
-/// answered. Shared between the event loop and the connections; nothing else is.
+/// The tickets that the lobby announced and nobody has used: at most one for each player. Shared
+/// with the tasks that accept connections, which redeem a ticket before they answer.
 pub(crate) struct Tickets {
-    good: Mutex<HashMap<String, (PlayerId, Instant)>>,
-    wrong: Wrong,
+    valid: Mutex<HashMap<String, (PlayerId, Instant)>>,
+    invalid: FailureCounter,
 }
 
 impl Default for Tickets {
     fn default() -> Self {
-        Tickets { good: Mutex::default(), wrong: Wrong::new("wrong tickets") }
+        Tickets { valid: Mutex::default(), invalid: FailureCounter::new("invalid tickets") }
     }
 }
 
 impl Tickets {
+    /// Adds a ticket, which replaces an older one of the same player.
     pub fn add(&self, ticket: String, player: PlayerId, now: Instant, until: Instant) {
-        let mut tickets = self.good.lock().expect("nobody panics while holding this");
+        let mut tickets = self.valid.lock().expect("nobody panics while holding this");
         tickets.retain(|_, (other, until)| *other != player && now < *until);
         tickets.insert(ticket, (player, until));
     }
 
-    /// Until when a ticket of this player is valid.
+    /// When the player's unused ticket expires, if they have one.
     pub fn until(&self, player: &PlayerId) -> Option<Instant> {
-        let tickets = self.good.lock().expect("nobody panics while holding this");
+        let tickets = self.valid.lock().expect("nobody panics while holding this");
         tickets.values().find(|(other, _)| other == player).map(|(_, until)| *until)
     }
 
-    /// Revokes the player's ticket.
-    pub fn forget(&self, player: &PlayerId) {
-        let mut tickets = self.good.lock().expect("nobody panics while holding this");
+    /// Removes the player's ticket.
+    pub fn revoke(&self, player: &PlayerId) {
+        let mut tickets = self.valid.lock().expect("nobody panics while holding this");
         tickets.retain(|_, (other, _)| other != player);
     }
 
-    /// The ticket's player; once, and only while it is valid.
+    /// Uses up a ticket; returns its player.
     pub fn redeem(&self, ticket: &str, now: Instant) -> Result<PlayerId, Refusal> {
-        let mut tickets = self.good.lock().expect("nobody panics while holding this");
+        let mut tickets = self.valid.lock().expect("nobody panics while holding this");
         match tickets.remove(ticket) {
             Some((player, until)) if now < until => Ok(player),
             _ => {
-                self.wrong.add();
+                self.invalid.add();
                 Err(Refusal::BAD_TICKET)
             }
         }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use tracing::{error, info};
 
 use crate::{
-    process::channel::{RoomAbout, ToRoom},
+    process::channel::{RoomSpec, ToRoom},
     rooms::{Entry, Rooms, State},
     runtime::clock,
     types::{PlayerId, Refusal, RoomId, to_raw},
@@ -59,8 +59,8 @@ impl Rooms {
         };
         let code = private.then(|| self.new_code());
         let (host, address) = host.map(|host| (host.player, host.address)).unzip();
-        let about = RoomAbout { kind: kind.to_owned(), capacity, seed: rand::random(), host, code };
-        let open = ToRoom::Open { options: raw, about: about.clone() };
+        let about = RoomSpec { kind: kind.to_owned(), capacity, seed: rand::random(), host, code };
+        let open = ToRoom::Open { options: raw, spec: about.clone() };
         process.sender.send(&open).map_err(no_room)?;
         info!(room = %id, kind, capacity, private, "room created");
         let entry = Entry {

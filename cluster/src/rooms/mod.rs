@@ -25,7 +25,7 @@ pub(crate) use crate::rooms::{process_events::RoomNotice, seats::Placement};
 use crate::{
     config::settings::Settings,
     process::{
-        channel::{RoomAbout, ToRoom},
+        channel::{RoomSpec, ToRoom},
         pool::Pool,
         supervisor::{Process, ProcessEvent},
     },
@@ -105,7 +105,7 @@ struct Entry {
     options: Rc<dyn Any>,
     /// The options as JSON, for the list of rooms.
     shown: Value,
-    about: RoomAbout,
+    about: RoomSpec,
     host_address: Option<IpAddr>,
     locked_by_lobby: bool,
     locked_by_room: bool,

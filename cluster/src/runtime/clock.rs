@@ -1,11 +1,13 @@
-//! A clock that stands still while this process does not run. With the usual clock, a lobby that
-//! was stopped for a few seconds (Ctrl-Z, a frozen container) would find every timeout expired when
-//! it resumes, although the heartbeats of its rooms wait in their sockets.
+//! The time during which this process ran: the clock of all deadlines.
 //!
-//! The kernel does not report pauses, so something reads the clock in every [`TICK`]. If nothing
-//! has read it for longer than [`PAUSE`], the process did not run, and the time counts as one tick.
+//! A timeout by another clock also counts time in which the process was stopped (Ctrl-Z, a frozen
+//! container). A lobby that goes on after ten seconds would find every heartbeat timeout expired,
+//! while the heartbeats wait unread in its sockets. This clock stands still instead.
 //!
-//! All deadlines use this clock. Rate limits do not: clients send during a pause, too.
+//! A process is not told of a pause, so a thread reads the clock every [`TICK`]. A gap of more than
+//! [`PAUSE`] between two reads was a pause and counts as one tick: a starved process loses time,
+//! but not all of it. Rate limits use the real time: what a client sends during a pause has been
+//! sent.
 
 use std::{
     pin::pin,
@@ -15,50 +17,53 @@ use std::{
 
 use tokio::time::{Instant, error::Elapsed};
 
-/// The clock is read at least this often.
+/// The longest time between two reads of the clock in a process that runs.
 pub(crate) const TICK: Duration = Duration::from_millis(250);
-/// A longer gap between two readings is a pause.
+/// A longer gap between two reads was a pause.
 const PAUSE: Duration = Duration::from_millis(500);
-/// After a timeout, sockets are polled once more for so long: after a pause the runtime handles
-/// timers first.
-const LAST_LOOK: Duration = Duration::from_millis(10);
+/// After a pause the runtime fires timers before it reads sockets. A timeout that has expired waits
+/// this much longer for what the sockets hold.
+const GRACE: Duration = Duration::from_millis(10);
 
-/// `None` until `start`, as in tests: then it is the usual clock.
+/// `None` until [`start`], as in tests: [`now`] is then the real time.
 static CLOCK: Mutex<Option<Clock>> = Mutex::new(None);
 
 struct Clock {
-    /// The last reading of the usual clock.
-    seen: Instant,
-    /// The time of all pauses so far.
+    last_read: Instant,
+    /// The sum of all pauses, without the tick that each counts as.
     lost: Duration,
     pauses: u64,
 }
 
 impl Clock {
+    fn new(now: Instant) -> Self {
+        Clock { last_read: now, lost: Duration::ZERO, pauses: 0 }
+    }
+
     fn read(&mut self, real: Instant) -> Instant {
-        let passed = real.saturating_duration_since(self.seen);
+        let passed = real.saturating_duration_since(self.last_read);
         if passed > PAUSE {
             self.lost += passed - TICK;
             self.pauses += 1;
         }
-        self.seen = self.seen.max(real);
-        self.seen - self.lost
+        self.last_read += passed;
+        self.last_read - self.lost
     }
 }
 
-/// From now on pauses do not count. The caller makes sure that a thread of its own calls [`now`] in
-/// every [`TICK`].
+/// From now on pauses do not count. The caller must call [`now`] every [`TICK`], from a thread that
+/// never blocks.
 pub(crate) fn start() {
-    let clock = Clock { seen: Instant::now(), lost: Duration::ZERO, pauses: 0 };
-    CLOCK.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(clock);
+    let mut clock = CLOCK.lock().unwrap_or_else(PoisonError::into_inner);
+    clock.get_or_insert(Clock::new(Instant::now()));
 }
 
-/// The time of this clock.
+/// The time by this clock.
 pub(crate) fn now() -> Instant {
     read().0
 }
 
-/// The number of pauses so far.
+/// How many pauses there were.
 pub(crate) fn pauses() -> u64 {
     read().1
 }
@@ -69,19 +74,19 @@ fn read() -> (Instant, u64) {
     clock.as_mut().map_or((real, 0), |clock| (clock.read(real), clock.pauses))
 }
 
-/// Sleeps until this time of this clock.
+/// Sleeps until then by this clock.
 pub(crate) async fn sleep_until(at: Instant) {
     let before = pauses();
     while let Some(left) = at.checked_duration_since(now()).filter(|left| !left.is_zero()) {
         tokio::time::sleep(left).await;
     }
     if pauses() != before {
-        tokio::time::sleep(LAST_LOOK).await;
+        tokio::time::sleep(GRACE).await;
     }
 }
 
-/// A timeout by this clock. After a pause it starts again once, since the other side may have been
-/// paused as well.
+/// Limits a future to so much time by this clock. After a pause it gets the limit once more: the
+/// process it waits for may have been paused as well.
 pub(crate) async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
     let mut future = pin!(future);
     for _ in 0..2 {
@@ -95,13 +100,13 @@ pub(crate) async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::
             break;
         }
     }
-    tokio::time::timeout(LAST_LOOK, future).await
+    tokio::time::timeout(GRACE, future).await
 }
 
-/// `now + time`, limited to ten years, since adding `Duration::MAX` would panic.
+/// Adds a time that may be as large as `Duration::MAX`: at most ten years, so nothing overflows.
 pub(crate) fn later(now: Instant, time: Duration) -> Instant {
-    const YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
-    now + time.min(YEARS)
+    const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+    now + time.min(TEN_YEARS)
 }
 
 #[cfg(test)]
@@ -109,22 +114,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pause_counts_as_one_tick_whoever_looks_first() {
+    fn a_pause_counts_as_one_tick_whoever_reads_it_first() {
         let start = Instant::now();
-        let mut clock = Clock { seen: start, lost: Duration::ZERO, pauses: 0 };
+        let mut clock = Clock::new(start);
         let after = |ms| start + Duration::from_millis(ms);
         assert_eq!(clock.read(after(250)), after(250));
         assert_eq!(clock.read(after(740)), after(740), "late, but no pause");
         assert_eq!((clock.read(after(60_740)), clock.pauses), (after(990), 1));
-        assert_eq!(clock.read(after(60_740)), after(990), "the next one sees the same");
+        assert_eq!(clock.read(after(60_740)), after(990), "the next read gives the same");
         assert_eq!(clock.read(after(60_730)), after(990), "it never goes back");
         assert_eq!((clock.read(after(60_940)), clock.pauses), (after(1190), 1));
     }
 
     #[test]
-    fn a_process_that_seldom_runs_has_time_as_well() {
+    fn time_passes_also_in_a_process_that_seldom_runs() {
         let start = Instant::now();
-        let mut clock = Clock { seen: start, lost: Duration::ZERO, pauses: 0 };
+        let mut clock = Clock::new(start);
         let last = (1..=12).map(|second| clock.read(start + Duration::from_secs(second))).last();
         assert_eq!(last, Some(start + 12 * TICK));
     }

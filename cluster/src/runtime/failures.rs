@@ -1,21 +1,23 @@
-//! Counts invalid tokens and tickets: one is a mistake, a thousand are an attack.
+//! Failures that a single client may cause by mistake, such as an invalid token: many of them in
+//! the log would be a flood, none would hide an attack.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-pub(crate) struct Wrong {
-    /// The log line.
+/// Counts failures of one kind; the log gets the 1st, the 10th, the 100th …
+pub(crate) struct FailureCounter {
     what: &'static str,
     count: AtomicU64,
 }
 
-impl Wrong {
+impl FailureCounter {
+    /// `what`: the failures' name in the log.
     pub const fn new(what: &'static str) -> Self {
-        Wrong { what, count: AtomicU64::new(0) }
+        FailureCounter { what, count: AtomicU64::new(0) }
     }
 
-    /// Counts one. Logs the 1st, 10th, 100th …, without the token or ticket itself.
+    /// Counts one more failure.
     pub fn add(&self) {
-        let count = self.count.fetch_add(1, Relaxed).saturating_add(1);
+        let count = self.count.fetch_add(1, Relaxed) + 1;
         if 10_u64.checked_pow(count.ilog10()) == Some(count) {
             tracing::warn!(count, "{}", self.what);
         }

@@ -1,4 +1,4 @@
-//! What hooks run on: timers, spawned work, heavy computations, panics, and rates. No sockets.
+//! What hooks run on, without sockets: timers, spawned futures, computations, panics, rate limits.
 
 pub(crate) mod clock;
 pub(crate) mod compute;

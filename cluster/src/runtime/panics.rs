@@ -1,9 +1,9 @@
-//! Panics in hooks. In the lobby a panic ends the hook. In a room `--on-room-panic` decides. In a
-//! `TestRoom` it propagates and fails the test, unless `TestRoom::on_panic` is set.
+//! A hook that panics is caught and logged. The lobby goes on without it. A room ends or goes on,
+//! by the setting `--room-panic`; in a `TestRoom` without that setting the panic fails the test.
 
 use std::{
     any::Any,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    panic::{AssertUnwindSafe, catch_unwind},
 };
 
 use clap::ValueEnum;
@@ -13,82 +13,43 @@ use tracing::error;
 
 use crate::types::short;
 
-/// The payload of a panic.
-pub(crate) type Panic = Box<dyn Any + Send>;
-
-/// Calls the hooks of a room, until one ends it by a panic.
-pub(crate) struct Hooks {
-    /// `None`: panics propagate.
-    on_panic: Option<RoomPanic>,
-    /// The hook that has ended the room, and the panic message.
-    crashed: Option<String>,
-}
-
-impl Hooks {
-    pub fn new(on_panic: Option<RoomPanic>) -> Self {
-        Hooks { on_panic, crashed: None }
-    }
-
-    #[cfg(any(test, feature = "testing"))]
-    pub fn set_on_panic(&mut self, on_panic: RoomPanic) {
-        self.on_panic = Some(on_panic);
-    }
-
-    /// Set when a panic ends the room.
-    pub fn crashed(&self) -> Option<&str> {
-        self.crashed.as_deref()
-    }
-
-    /// `None`: the hook panicked and may have changed the state halfway, or an earlier one has
-    /// ended the room.
-    pub fn call<T>(&mut self, hook: &'static str, call: impl FnOnce() -> T) -> Option<T> {
-        if self.crashed.is_some() {
-            return None;
-        }
-        let result = catch_unwind(AssertUnwindSafe(call));
-        result.map_err(|panic| self.panicked(hook, panic)).ok()
-    }
-
-    /// Handles a panic that was caught elsewhere.
-    pub fn panicked(&mut self, hook: &'static str, panic: Panic) {
-        match self.on_panic {
-            None => resume_unwind(panic),
-            Some(RoomPanic::Continue) => survived(hook, &panic),
-            Some(RoomPanic::EndRoom) => {
-                self.crashed.get_or_insert(crash(hook, &panic));
-            }
-        }
-    }
-}
-
-/// Logs a panic that ends the room; returns the text for its exit.
-pub(crate) fn crash(hook: &'static str, panic: &Panic) -> String {
-    let text = text(panic);
-    error!(hook, panic = text, "a hook panicked; the room ends");
-    short(format!("{hook} panicked: {text}"))
-}
-
-/// Logs a panic that ends only the hook.
-pub(crate) fn survived(hook: &'static str, panic: &Panic) {
-    error!(hook, panic = text(panic), "a hook panicked; going on without it");
-}
-
-/// Awaits a future and catches its panic.
-pub(crate) async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Panic> {
-    AssertUnwindSafe(future).catch_unwind().await
-}
-
-/// The panic message. The panic hook has logged the location before.
-fn text(panic: &Panic) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a word")
-}
-
-/// What happens to a room when one of its hooks panics.
+/// What happens to a room in which a hook panics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum RoomPanic {
-    /// End the room, since its state may be half changed. Its players return to the lobby.
+    /// The room ends, because its state may be half changed; its players return to the lobby.
     EndRoom,
-    /// Refuse the request with `internal`, and keep the room running.
+    /// The room goes on; a request that the hook was called for is refused with `internal`.
     Continue,
+}
+
+/// A panic that was caught in a hook.
+pub(crate) struct HookPanic {
+    /// The hook and the panic's message, for the log.
+    pub what: String,
+    pub payload: Box<dyn Any + Send>,
+}
+
+impl HookPanic {
+    /// Logs the message; the panic itself has printed where it happened.
+    fn new(hook: &str, payload: Box<dyn Any + Send>) -> Self {
+        let message = payload.downcast_ref::<&str>().copied();
+        let message = message.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let message = message.unwrap_or("no message");
+        error!(hook, panic = message, "a hook panicked");
+        HookPanic { what: short(format!("{hook} panicked: {message}")), payload }
+    }
+}
+
+/// Calls a hook and catches its panic.
+pub(crate) fn catch<T>(hook: &str, call: impl FnOnce() -> T) -> Result<T, HookPanic> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|payload| HookPanic::new(hook, payload))
+}
+
+/// Awaits an async hook and catches its panic.
+pub(crate) async fn catch_async<T>(
+    hook: &str,
+    future: impl Future<Output = T>,
+) -> Result<T, HookPanic> {
+    let caught = AssertUnwindSafe(future).catch_unwind().await;
+    caught.map_err(|payload| HookPanic::new(hook, payload))
 }

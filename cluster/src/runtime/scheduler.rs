@@ -1,49 +1,51 @@
-//! Timers, spawned futures and computations of the lobby and of rooms. Each result becomes a
-//! callback with `&mut` state, which the event loop runs between hooks.
+//! Timers, spawned futures and computations, for the lobby and for rooms alike. Each leads to calls
+//! with `&mut` access to the state. Nothing here runs a hook: the event loop takes the calls and
+//! makes them one at a time, between other hooks.
 
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    pin::Pin,
+    panic::{AssertUnwindSafe, resume_unwind},
+    pin::{Pin, pin},
     rc::Rc,
     time::Duration,
 };
 
-use futures_util::{Stream, StreamExt as _, stream};
+use futures_util::{FutureExt as _, Stream, StreamExt as _, stream};
 use tokio::time::Instant;
 
 use crate::runtime::{
     clock::{self, later},
     compute::{self, ComputeError, Job, Work},
-    panics::{caught, survived},
 };
 
-/// A callback with the state and the context (`&RoomContext` or `&LobbyContext`).
+/// A call that a hook asked for, with the state `S` and the context `H` of its hooks.
 pub(crate) type Call<S, H> = Box<dyn FnOnce(&mut S, &H)>;
-/// Spawned work: a stream of callbacks.
+/// A spawned future or a computation: a stream of calls.
 pub(crate) type Task<S, H> = Pin<Box<dyn Stream<Item = Call<S, H>>>>;
 
-type Repeat<S, H> = Rc<RefCell<dyn FnMut(&mut S, &H)>>;
-
-/// Names a timer, to cancel it.
+/// Identifies a timer, to cancel it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timer(u64);
 
-pub(crate) enum Due<S, H> {
+/// The call of a repeating timer; shared, since it outlives each of its calls.
+type Repeat<S, H> = Rc<RefCell<dyn FnMut(&mut S, &H)>>;
+
+enum Due<S, H> {
     Once(Call<S, H>),
     Every(Duration, Repeat<S, H>),
 }
 
-/// Timers, spawned futures and computations of a lobby or a room: `S` is its state, `H` the context
+/// Timers, spawned futures and computations of a lobby or a room. `S` is its state, `H` the context
 /// of its hooks. Results are delivered as later calls, between other hooks.
 pub struct Scheduler<S, H> {
-    /// Set by the event loop before each event: a hook sees one point in time, which a test can
-    /// choose.
+    /// The time of the current hook. The loop sets it, so that it does not move within a hook and a
+    /// test can choose it.
     now: Cell<Instant>,
     timers: RefCell<BTreeMap<(Instant, Timer), Due<S, H>>>,
+    /// Spawned since the loop last took them.
     tasks: RefCell<Vec<Task<S, H>>>,
-    next: Cell<u64>,
+    next_timer: Cell<u64>,
 }
 
 impl<S: 'static, H: 'static> Scheduler<S, H> {
@@ -52,7 +54,7 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
             now: Cell::new(clock::now()),
             timers: Default::default(),
             tasks: Default::default(),
-            next: Cell::new(0),
+            next_timer: Cell::new(0),
         }
     }
 
@@ -64,10 +66,10 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
         self.now.set(now);
     }
 
-    /// Runs an async hook and updates the time at each poll: timers that it starts after an `await`
-    /// count from then.
+    /// Runs an async hook, in which time moves: a timer that it sets after an `await` counts from
+    /// then.
     pub(crate) async fn timed<T>(&self, hook: impl Future<Output = T>) -> T {
-        let mut hook = std::pin::pin!(hook);
+        let mut hook = pin!(hook);
         std::future::poll_fn(|cx| {
             self.set_now(clock::now());
             hook.as_mut().poll(cx)
@@ -80,10 +82,10 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
         self.add(later(self.now(), delay), Due::Once(Box::new(call)))
     }
 
-    /// Calls back every `period`, at least 1 ms, first after one period. Late calls do not change
-    /// the rate; of the calls that a stall missed, one is made up for.
+    /// Calls back repeatedly, first after `period`, which is at least a millisecond. The rate does
+    /// not drift when calls are late. After a stall one missed call is made up for; the others are
+    /// skipped.
     pub fn every(&self, period: Duration, call: impl FnMut(&mut S, &H) + 'static) -> Timer {
-        // Without a minimum, a period of zero would always be due.
         let period = period.max(Duration::from_millis(1));
         self.add(later(self.now(), period), Due::Every(period, Rc::new(RefCell::new(call))))
     }
@@ -93,22 +95,23 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
         self.timers.borrow_mut().retain(|(_, other), _| *other != timer);
     }
 
-    /// Spawns a future, and calls back with its result. Other hooks run meanwhile.
+    /// Awaits a future and calls back with its result. Other hooks run meanwhile.
     pub fn spawn<T: 'static>(
         &self,
         work: impl Future<Output = T> + 'static,
         done: impl FnOnce(&mut S, &H, T) + 'static,
     ) {
         self.push(stream::once(async {
-            // A panic resumes in the callback, where panics of hooks are handled.
-            let result = caught(work).await;
-            let result = || result.unwrap_or_else(|panic| resume_unwind(panic));
-            Box::new(move |state: &mut S, handle: &H| done(state, handle, result())) as Call<S, H>
+            let result = AssertUnwindSafe(work).catch_unwind().await;
+            // A panic goes on inside the call, where the loop catches it as a hook's.
+            call(|state, context| match result {
+                Ok(result) => done(state, context, result),
+                Err(panic) => resume_unwind(panic),
+            })
         }));
     }
 
-    /// Runs CPU-bound work on another thread, and calls back with its result. At most one job runs
-    /// for each processor; further ones wait.
+    /// Runs a heavy computation on another thread and calls back with its result.
     pub fn compute<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Work) -> T + Send + 'static,
@@ -117,8 +120,8 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
         self.compute_in_parts(work, |_, _, ()| {}, done)
     }
 
-    /// The same for work that reports progress or partial results. Each report is a callback.
-    /// `done` is called last, when the work has really ended, even if it was cancelled.
+    /// Runs a heavy computation that reports progress or parts of its result. Each report is a
+    /// call. `done` is called last, when the computation has returned, also if it was cancelled.
     ///
     /// ```no_run
     /// # use cluster::{Room, RoomContext};
@@ -144,16 +147,12 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
     ) -> Job {
         let (job, reports, result) = compute::start(work);
         let on_report = Rc::new(RefCell::new(on_report));
-        let reported = reports.map(move |report| {
+        let reports = reports.map(move |report| {
             let on_report = on_report.clone();
-            Box::new(move |state: &mut S, handle: &H| on_report.borrow_mut()(state, handle, report))
-                as Call<S, H>
+            call(move |state, context| on_report.borrow_mut()(state, context, report))
         });
-        let finished = stream::once(async {
-            let result = result.await;
-            Box::new(move |state: &mut S, handle: &H| done(state, handle, result)) as Call<S, H>
-        });
-        self.push(reported.chain(finished));
+        let result = result.map(|result| call(|state, context| done(state, context, result)));
+        self.push(reports.chain(stream::once(result)));
         job
     }
 
@@ -162,25 +161,25 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
         self.timers.borrow().first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Takes the first timer if it is due. A repeating one is armed again first, so that a panic
-    /// does not stop it.
+    /// Takes the first timer if it is due. A repeating timer is set again before its call, so it
+    /// survives a panic in it.
     pub(crate) fn pop_due(&self, now: Instant) -> Option<Call<S, H>> {
         let mut timers = self.timers.borrow_mut();
         let entry = timers.first_entry().filter(|entry| entry.key().0 <= now)?;
         let (at, timer) = *entry.key();
         Some(match entry.remove() {
             Due::Once(call) => call,
-            Due::Every(period, call) => {
-                let again = Due::Every(period, call.clone());
-                timers.insert((next(at, period, now), timer), again);
-                Box::new(move |state, handle| call.borrow_mut()(state, handle))
+            Due::Every(period, repeat) => {
+                let again = Due::Every(period, repeat.clone());
+                timers.insert((next_due(at, period, now), timer), again);
+                Box::new(move |state, context| repeat.borrow_mut()(state, context))
             }
         })
     }
 
-    /// Takes the work that was spawned since the last call.
+    /// Takes the tasks spawned since the last time.
     pub(crate) fn take_tasks(&self) -> Vec<Task<S, H>> {
-        std::mem::take(&mut self.tasks.borrow_mut())
+        self.tasks.take()
     }
 
     fn push(&self, task: impl Stream<Item = Call<S, H>> + 'static) {
@@ -188,22 +187,27 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
     }
 
     fn add(&self, at: Instant, due: Due<S, H>) -> Timer {
-        let timer = Timer(self.next.get());
-        self.next.set(timer.0 + 1);
+        let timer = Timer(self.next_timer.get());
+        self.next_timer.set(timer.0 + 1);
         self.timers.borrow_mut().insert((at, timer), due);
         timer
     }
 }
 
-/// When a timer that was due at `at` is due again: a period later, however late its call is. Of the
-/// calls that a stall missed, one is made up for and the others are skipped.
-fn next(at: Instant, period: Duration, now: Instant) -> Instant {
+/// Boxes a closure as a call.
+fn call<S, H>(call: impl FnOnce(&mut S, &H) + 'static) -> Call<S, H> {
+    Box::new(call)
+}
+
+/// When a timer that was due at `at` is due again: a period later, whenever its call was made.
+/// After a stall it is the last missed call, which is made up for at once.
+fn next_due(at: Instant, period: Duration, now: Instant) -> Instant {
     let late = now.saturating_duration_since(at);
-    let rest = (late.as_nanos() % period.as_nanos()) as u64; // no more than `late`, which is no 584 years
+    let rest = (late.as_nanos() % period.as_nanos()) as u64; // fits: `late` is under 584 years
     later(at, period.max(late - Duration::from_nanos(rest)))
 }
 
-/// Sleeps until the deadline, or for ever.
+/// Sleeps until the deadline, or for ever without one.
 pub(crate) async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(at) => clock::sleep_until(at).await,
@@ -211,25 +215,13 @@ pub(crate) async fn sleep_until(deadline: Option<Instant>) {
     }
 }
 
-/// Calls a hook of the lobby. `None`: it panicked, which is logged.
-pub(crate) fn contained<T>(hook: &'static str, call: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(call)).inspect_err(|panic| survived(hook, panic)).ok()
-}
-
-/// The same for a future.
-pub(crate) async fn contained_future<T>(
-    hook: &'static str,
-    future: impl Future<Output = T>,
-) -> Option<T> {
-    caught(future).await.inspect_err(|panic| survived(hook, panic)).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::panics::catch;
 
     #[test]
-    fn a_timer_that_panics_comes_again_and_may_cancel_itself() {
+    fn a_timer_survives_a_panic_in_its_call() {
         let scheduler = Scheduler::<u32, ()>::new();
         let (mut state, start) = (0, scheduler.now());
         scheduler.every(Duration::from_secs(1), |n: &mut u32, ()| {
@@ -241,14 +233,14 @@ mod tests {
             let now = start + Duration::from_secs(second);
             scheduler.set_now(now);
             while let Some(call) = scheduler.pop_due(now) {
-                contained("timer", || call(&mut state, &()));
+                let _ = catch("timer", || call(&mut state, &()));
             }
         }
         assert_eq!(state, 3);
     }
 
     #[tokio::test]
-    async fn what_an_async_hook_sets_up_after_an_await_counts_from_then() {
+    async fn a_timer_set_after_an_await_counts_from_then() {
         let scheduler = Scheduler::<u32, ()>::new();
         let (start, wait) = (scheduler.now(), Duration::from_millis(30));
         scheduler
@@ -260,8 +252,7 @@ mod tests {
         assert!(scheduler.deadline() >= Some(start + wait + Duration::from_secs(5)));
     }
 
-    /// How often a timer of this period is called when the loop comes to it at these times, in
-    /// microseconds.
+    /// How often a timer is called if the loop runs at these times, in microseconds.
     fn calls(period: Duration, times: impl IntoIterator<Item = u64>) -> u32 {
         let scheduler = Scheduler::<u32, ()>::new();
         let (mut state, start) = (0, scheduler.now());
@@ -277,25 +268,25 @@ mod tests {
     }
 
     #[test]
-    fn a_timer_keeps_its_rate_though_each_call_is_late() {
+    fn the_rate_does_not_drift_when_calls_are_late() {
         for (period, expected) in [(10, 1000), (16, 625), (33, 303)] {
-            // A runtime wakes its tasks up to two milliseconds after they wanted to be.
+            // The runtime wakes tasks up to two milliseconds late.
             let times = (0..10_002_000).step_by(1_700);
             assert_eq!(calls(Duration::from_millis(period), times), expected, "{period} ms");
         }
     }
 
     #[test]
-    fn a_timer_that_was_stalled_makes_up_for_one_call_and_skips_the_others() {
+    fn after_a_stall_one_missed_call_is_made_up_for() {
         let ms = |ms: u64| ms * 1000;
         let period = Duration::from_millis(10);
         assert_eq!(calls(period, [ms(10), ms(5_015)]), 3, "one in time, one late, one more");
         assert_eq!(calls(period, [ms(10), ms(5_015), ms(5_019)]), 3);
-        assert_eq!(calls(period, [ms(10), ms(5_015), ms(5_020)]), 4, "then as if nothing was");
+        assert_eq!(calls(period, [ms(10), ms(5_015), ms(5_020)]), 4, "then the usual rate");
     }
 
     #[test]
-    fn a_period_of_nothing_is_a_millisecond() {
+    fn the_shortest_period_is_a_millisecond() {
         assert_eq!(calls(Duration::ZERO, (0..100_000).step_by(100)), 99);
         assert_eq!(calls(Duration::MAX, [0, 1_000_000_000]), 0);
     }

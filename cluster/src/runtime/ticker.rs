@@ -1,21 +1,21 @@
-//! The ticks of a room, at a rate that may change, without a burst after a stall.
+//! The tick of a room: a fixed rate that may change, without a burst of ticks after a stall.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Missed ticks that are made up for.
+/// After a stall at most this many missed ticks are made up for; the others are skipped.
 const MAX_LATE_TICKS: u32 = 2;
 
 pub(crate) struct Ticker {
     last: Instant,
-    /// When the next tick is due, and the period for which that was computed.
+    /// When the next tick is due, and the period from which that was computed.
     next: Option<(Instant, Duration)>,
 }
 
 /// A tick that is due.
 pub(crate) struct Tick {
-    /// The time since the last tick.
+    /// Time since the last tick.
     pub dt: Duration,
     /// How late this tick is.
     pub delay: Duration,
@@ -26,22 +26,20 @@ impl Ticker {
         Ticker { last: now, next: None }
     }
 
-    /// When the next tick is due; a changed rate counts from the last tick.
+    /// When the next tick is due. A new period counts from the last tick.
     pub fn due(&self, period: Duration) -> Instant {
-        let next = self.next.filter(|(_, found_for)| *found_for == period);
-        next.map_or(self.last + period, |(due, _)| due)
+        match self.next {
+            Some((due, computed_from)) if computed_from == period => due,
+            _ => self.last + period,
+        }
     }
 
-    /// The next tick, if it is due.
+    /// A tick, if one is due.
     pub fn tick(&mut self, now: Instant, period: Duration) -> Option<Tick> {
         let due = self.due(period);
-        if now < due {
-            self.next = Some((due, period));
-            return None;
-        }
-        let delay = now - due;
-        let skip = delay > MAX_LATE_TICKS * period;
-        self.next = Some((if skip { now } else { due } + period, period));
+        let delay = now.checked_duration_since(due)?;
+        let base = if delay > MAX_LATE_TICKS * period { now } else { due };
+        self.next = Some((base + period, period));
         let dt = now - std::mem::replace(&mut self.last, now);
         Some(Tick { dt, delay })
     }

@@ -1,4 +1,4 @@
-//! A token bucket: sustained rate and burst. The time is passed in.
+//! A token bucket: a sustained rate and a burst. The caller passes the time.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ pub(crate) struct Quota {
 }
 
 impl Quota {
-    /// So many a second, in bursts of `seconds` seconds' worth.
+    /// This rate, with a burst of so many seconds' worth.
     pub const fn new(per_second: u32, seconds: u32) -> Quota {
         Quota { per_second: per_second as f64, burst: per_second as f64 * seconds as f64 }
     }
 
-    /// So many a minute, in bursts of as many.
+    /// This amount a minute, all of it at once if need be.
     pub fn per_minute(amount: u32) -> Quota {
         Quota { per_second: f64::from(amount) / 60.0, burst: amount.into() }
     }
@@ -27,11 +27,10 @@ impl Quota {
     }
 }
 
-/// A bucket that starts full.
 #[derive(Debug)]
 pub(crate) struct TokenBucket {
     rate: Quota,
-    /// Negative after taking more than there was.
+    /// Negative after a [`TokenBucket::take`] of more than there was.
     tokens: f64,
     refilled_at: Instant,
 }
@@ -41,7 +40,7 @@ impl TokenBucket {
         TokenBucket { rate, tokens: rate.burst, refilled_at: now }
     }
 
-    /// The tokens at this time; negative after taking more than there was.
+    /// The tokens at this time; negative while a debt is left.
     pub fn tokens(&self, now: Instant) -> f64 {
         let passed = now.saturating_duration_since(self.refilled_at).as_secs_f64();
         (self.tokens + passed * self.rate.per_second).min(self.rate.burst)
@@ -52,8 +51,7 @@ impl TokenBucket {
         self.tokens(now) >= amount as f64
     }
 
-    /// Takes tokens, even more than there are. Returns how long to wait until the bucket is no
-    /// longer negative.
+    /// Takes tokens even if that leaves a debt; returns how long to wait until it is paid off.
     pub fn take(&mut self, amount: usize, now: Instant) -> Duration {
         self.tokens = self.tokens(now) - amount as f64;
         self.refilled_at = now;
@@ -66,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bucket_refills_with_time_up_to_its_burst() {
+    fn tokens_are_refilled_at_the_rate_and_up_to_the_burst() {
         let start = Instant::now();
         let after = |ms| start + Duration::from_millis(ms);
         let mut bucket = TokenBucket::new(Quota { per_second: 10.0, burst: 20.0 }, start);
@@ -77,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn taking_more_than_there_is_means_waiting() {
+    fn taking_more_than_there_is_leaves_a_debt_to_wait_for() {
         let start = Instant::now();
         let mut bucket = TokenBucket::new(Quota { per_second: 10.0, burst: 20.0 }, start);
         assert_eq!(bucket.take(20, start), Duration::ZERO);

@@ -1,4 +1,4 @@
-//! The answer of a hook to a request.
+//! Answers to requests.
 
 use std::pin::Pin;
 
@@ -7,15 +7,28 @@ use serde_json::Value;
 
 use crate::types::refusal::Refusal;
 
-/// The answer of a hook to a request: `ok()`, `reply(value)`, `deferred(future)`, or a refusal.
-/// The player gets `{ ok: … }` or `{ error: { code, message } }`.
+/// A hook's answer to a request: `ok()`, `reply(value)`, `deferred(future)`, or a refusal. The page
+/// gets `{ ok: … }` or `{ error: { code, message } }`.
+///
+/// ```
+/// # use cluster::{Answer, deferred, ok, refuse, reply};
+/// # async fn load() -> Result<u32, cluster::Refusal> { Ok(1) }
+/// # fn hook(n: u32) -> Answer {
+/// match n {
+///     0 => ok(),
+///     1 => reply("some value"),
+///     2 => deferred(async { load().await }),
+///     _ => Err(refuse("too_large", "At most 2.")),
+/// }
+/// # }
+/// ```
 pub type Answer = Result<Reply, Refusal>;
 
-/// The success of an [`Answer`].
+/// A successful [`Answer`].
 pub enum Reply {
-    /// The answer.
+    /// The value.
     Now(Value),
-    /// The answer, when this future is done.
+    /// The value, when the future is done.
     Later(Pin<Box<dyn Future<Output = Result<Value, Refusal>>>>),
 }
 
@@ -29,8 +42,7 @@ pub fn reply(value: impl Serialize) -> Answer {
     to_value(value).map(Reply::Now)
 }
 
-/// Answers `{ ok: … }` when the future is done. Other hooks run meanwhile; the future does not
-/// borrow the state.
+/// Answers when the future is done. Other hooks run meanwhile, so it cannot borrow the state.
 pub fn deferred<T: Serialize>(
     future: impl Future<Output = Result<T, Refusal>> + 'static,
 ) -> Answer {
@@ -39,7 +51,7 @@ pub fn deferred<T: Serialize>(
 
 fn to_value(value: impl Serialize) -> Result<Value, Refusal> {
     serde_json::to_value(value).map_err(|error| {
-        tracing::error!(%error, "an answer cannot be written as JSON");
+        tracing::error!(%error, "an answer cannot be encoded as JSON");
         Refusal::INTERNAL
     })
 }

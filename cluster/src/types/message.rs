@@ -1,12 +1,12 @@
 //! Message types, declared with [`messages!`](crate::messages), and their TypeScript declarations.
 
-/// A type that a page sends or receives. Declare it in [`cluster::messages!`](crate::messages).
+/// A type that a page sends or receives. Declare it with [`cluster::messages!`](crate::messages).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a message type",
     note = "declare it in `cluster::messages! {{ … }}`"
 )]
 pub trait Message: Sized + 'static {
-    /// Declares the type and all that it mentions; returns how TypeScript refers to it.
+    /// Adds the TypeScript declarations of the type and its parts; returns its name there.
     #[doc(hidden)]
     #[cfg(debug_assertions)]
     fn declare(types: &mut crate::types::typescript::Declarations) -> String;
@@ -30,12 +30,12 @@ impl Message for () {
     }
 }
 
-/// Declares message types: enums and structs without generics, with their attributes.
+/// Declares message types: enums and structs without generics.
 ///
 /// Each gets `Debug`, `Clone`, serde's `Serialize` and `Deserialize`, and a TypeScript declaration
-/// in `static/messages.d.ts`. The variant of an enum, in snake_case, is the name of an event; what
-/// it holds is the event's data. A field of a type that has no declaration, such as one of another
-/// crate, says how TypeScript sees it: `#[cfg_attr(debug_assertions, ts(type = "string"))]`.
+/// in `static/messages.d.ts`. An enum's variant, in snake_case, is the name of an event; its fields
+/// are the event's data. A field whose type has no declaration, such as one of another crate, names
+/// its TypeScript type: `#[cfg_attr(debug_assertions, ts(type = "string"))]`.
 ///
 /// ```
 /// cluster::messages! {
@@ -65,21 +65,18 @@ macro_rules! messages {
     };
 }
 
-/// In development, with a TypeScript declaration.
 #[doc(hidden)]
 #[macro_export]
-#[cfg(debug_assertions)]
 macro_rules! __message {
     ($name:ident, $($item:tt)*) => {
-        #[derive(
-            Debug, Clone, $crate::__private::Serialize, $crate::__private::Deserialize,
-            $crate::__private::TS,
-        )]
+        #[derive(Debug, Clone, $crate::__private::Serialize, $crate::__private::Deserialize)]
         #[serde(crate = "::cluster::__private::serde")]
-        #[ts(crate = "::cluster::__private::ts_rs")]
+        #[cfg_attr(debug_assertions, derive($crate::__private::TS))]
+        #[cfg_attr(debug_assertions, ts(crate = "::cluster::__private::ts_rs"))]
         $($item)*
 
         impl $crate::Message for $name {
+            #[cfg(debug_assertions)]
             fn declare(types: &mut $crate::__private::Declarations) -> String {
                 types.add::<Self>()
             }
@@ -87,20 +84,7 @@ macro_rules! __message {
     };
 }
 
-#[doc(hidden)]
-#[macro_export]
-#[cfg(not(debug_assertions))]
-macro_rules! __message {
-    ($name:ident, $($item:tt)*) => {
-        #[derive(Debug, Clone, $crate::__private::Serialize, $crate::__private::Deserialize)]
-        #[serde(crate = "::cluster::__private::serde")]
-        $($item)*
-
-        impl $crate::Message for $name {}
-    };
-}
-
-/// Fills in the associated types that a lobby or a room does not use.
+/// Sets the associated types that a lobby or a room does not use.
 ///
 /// ```
 /// # #[derive(Default)] struct MyLobby;

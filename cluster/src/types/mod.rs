@@ -1,4 +1,4 @@
-//! Types that all parts share: players, refusals, answers, reasons, message types.
+//! Types that all parts share: players, messages, answers, refusals, reasons.
 
 mod answer;
 mod message;

@@ -1,4 +1,4 @@
-//! Players, and ids of players and rooms.
+//! Players, and the ids of players and rooms.
 
 use std::fmt;
 
@@ -20,22 +20,21 @@ macro_rules! text_id {
 }
 
 text_id!(
-    /// A player's id: the subject of the token, the same for as long as the token is renewed. Never
-    /// a socket id.
+    /// Identifies a player in all rooms and across connections: the subject of their token.
     PlayerId
 );
 text_id!(
-    /// A room's id. One room is one process.
+    /// Identifies a room, which is one process.
     RoomId
 );
 
-/// A registered player, the same in the lobby and in rooms.
+/// A registered player.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(debug_assertions, derive(ts_rs::TS))]
 pub struct Player {
-    /// The same for as long as the token is renewed.
+    /// Does not change while their token is valid.
     pub id: PlayerId,
-    /// As typed by the player and checked by `on_register`. Show it as text, never as HTML.
+    /// The name they typed, checked by `on_register`. Show it as text, never as HTML.
     pub name: String,
 }
 
@@ -51,7 +50,7 @@ impl AsRef<PlayerId> for Player {
     }
 }
 
-/// A player alone is a party of one.
+/// A single player is a party of one.
 impl AsRef<[Player]> for Player {
     fn as_ref(&self) -> &[Player] {
         std::slice::from_ref(self)

@@ -1,12 +1,12 @@
-//! Messages between lobby and room: JSON text that is passed on unparsed.
+//! Messages between lobby and room, as JSON text that only the receiver parses.
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-/// The largest message between lobby and room; the rest of a frame fits beside it.
+/// Bytes of a message between lobby and room. A frame has 64 KiB; the rest is for its other fields.
 const MAX_RAW: usize = 60 * 1024;
 
-/// A message as JSON text.
+/// Encodes a message. Fails if it is not JSON or too large.
 pub(crate) fn to_raw(value: &impl Serialize) -> anyhow::Result<Box<RawValue>> {
     let raw = serde_json::value::to_raw_value(value)?;
     let bytes = raw.get().len();
@@ -14,17 +14,17 @@ pub(crate) fn to_raw(value: &impl Serialize) -> anyhow::Result<Box<RawValue>> {
     Ok(raw)
 }
 
-/// The longest message for a player, in bytes.
+/// Bytes of a reason or a message for people.
 const MAX_TEXT: usize = 1024;
 
-/// The text, cut to its first 1,024 bytes.
+/// Cuts a text off so that it fits into a frame.
 pub(crate) fn short(text: impl Into<String>) -> String {
     let mut text = text.into();
     text.truncate(text.floor_char_boundary(MAX_TEXT));
     text
 }
 
-/// Parses what [`to_raw`] wrote.
+/// Decodes a message.
 pub(crate) fn from_raw<T: DeserializeOwned>(raw: &RawValue) -> anyhow::Result<T> {
     Ok(serde_json::from_str(raw.get())?)
 }

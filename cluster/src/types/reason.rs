@@ -14,7 +14,7 @@ pub enum LeaveReason {
     /// The connection was lost, and the player did not return within the grace period of
     /// `on_disconnect`.
     Dropped,
-    /// The player never came to take the seat.
+    /// The player did not join before their ticket expired.
     Expired,
     /// The room called `close()`.
     Finished,
@@ -26,7 +26,7 @@ pub enum LeaveReason {
     Sent(String),
     /// The room or the lobby called `kick` or `ban` with this message.
     Kicked(String),
-    /// The room's process died, or broke the protocol.
+    /// The room's process died or broke the protocol.
     Crashed,
     /// The room sent no heartbeat for too long and was killed.
     Hung,
@@ -60,7 +60,7 @@ pub enum Exit {
     Finished,
     /// The room was empty for too long, or the lobby closed it.
     Closed,
-    /// The process died, or broke the protocol. The text is for the log.
+    /// The process died or broke the protocol. The text is for the log.
     Crashed(String),
     /// The room sent no heartbeat for too long and was killed.
     Hung,
@@ -69,7 +69,7 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// The reason that players who were in the room are told.
+    /// The reason for which the room's players left it.
     pub(crate) fn leave_reason(&self) -> LeaveReason {
         match self {
             Exit::Finished => LeaveReason::Finished,
@@ -82,14 +82,14 @@ impl Exit {
 }
 
 impl fmt::Display for Exit {
-    /// Completes the sentence "The room …", such as `crashed`, without the text for the log.
+    /// One or two words for people, such as `crashed`, without the text for the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Exit::Finished => "finished",
             Exit::Closed => "closed",
             Exit::Crashed(_) => "crashed",
             Exit::Hung => "hung",
-            Exit::NeverReady(_) => "was never ready",
+            Exit::NeverReady(_) => "never ready",
         })
     }
 }

@@ -1,17 +1,17 @@
-//! The way of a player to a room.
+//! How a player gets to a room.
 
 use serde::{Deserialize, Serialize};
 
 use crate::types::player::RoomId;
 
-/// Where a player finds a room.
+/// A room, and the ticket to join it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Route {
     pub room: RoomId,
     pub ticket: String,
 }
 
-/// Where a room's browsers connect to.
+/// The Socket.IO path of a room.
 pub(crate) fn path_of(room: &RoomId) -> String {
     format!("/rooms/{room}/socket.io")
 }

@@ -1,14 +1,14 @@
-//! TypeScript declarations of message types, by ts-rs, in development builds alone.
+//! Messages as TypeScript declarations, generated with ts-rs in development builds only.
 
 use std::collections::BTreeMap;
 
 use ts_rs::{Config, TS, TypeVisitor};
 
-/// Declarations by name, with those of all types that they mention.
+/// The declarations of the added types and of their parts.
 pub struct Declarations {
     config: Config,
-    found: BTreeMap<String, String>,
-    /// A name that two types have, or that is reserved.
+    by_name: BTreeMap<String, String>,
+    /// A name that two types have; `Messages` is the generated file's own.
     conflict: Option<String>,
 }
 
@@ -16,32 +16,32 @@ impl Declarations {
     pub(crate) fn new() -> Self {
         // JSON.parse reads large integers as numbers, too.
         let config = Config::new().with_large_int("number");
-        Declarations { config, found: BTreeMap::new(), conflict: None }
+        Declarations { config, by_name: BTreeMap::new(), conflict: None }
     }
 
-    /// Adds a type; returns how it is written where it is used.
+    /// Adds a type; returns its name in TypeScript.
     pub fn add<T: TS + 'static>(&mut self) -> String {
         self.visit::<T>();
         T::name(&self.config)
     }
 
-    /// All declarations, in the order of their names. `Err`: the name that two types have.
+    /// All declarations, sorted by name. `Err`: a name that two types have.
     pub(crate) fn text(self) -> Result<String, String> {
-        let text = self.found.into_values().collect::<Vec<_>>().join("\n");
+        let text = self.by_name.into_values().collect::<Vec<_>>().join("\n");
         self.conflict.map_or(Ok(text), Err)
     }
 }
 
 impl TypeVisitor for Declarations {
     fn visit<T: TS + 'static + ?Sized>(&mut self) {
-        // TypeScript has numbers, strings and lists.
+        // Built-in types, such as numbers and arrays, need no declaration.
         if T::output_path().is_none() {
             return T::visit_generics(self);
         }
         let name = T::ident(&self.config);
         let docs = T::docs().unwrap_or_default();
         let declaration = format!("{docs}export {}\n", T::decl(&self.config));
-        match self.found.insert(name.clone(), declaration.clone()) {
+        match self.by_name.insert(name.clone(), declaration.clone()) {
             None if name != "Messages" => T::visit_dependencies(self),
             Some(other) if other == declaration => {}
             _ => self.conflict = Some(name),

@@ -117,7 +117,7 @@ async fn five_thousand_guessed_tickets_are_refused_and_counted() {
         assert_eq!(Client::redeem(&shown).await.err().as_deref(), Some("bad_ticket"), "{guess}");
     }
     for count in [1, 10, 100, 1000] {
-        cluster.logged(&format!("wrong tickets count={count}")).await;
+        cluster.logged(&format!("invalid tickets count={count}")).await;
     }
     Client::redeem(&seat).await.expect("still good").event("joined").await;
 }

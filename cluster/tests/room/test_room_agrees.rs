@@ -1,9 +1,10 @@
-//! `TestRoom` and a real room agree: the same script, run in the test room and then with a lobby, a
-//! room's process and connections, leads to the same events for each player, the same answers, the
-//! same messages to the lobby in the same order, and the same end.
+//! `TestRoom` and the real thing agree: the same script, played in the test room and then with a
+//! lobby, a room's process and connections, leads to the same events for each player, the same
+//! answers, the same messages to the lobby in the same order, and the same end.
 //!
-//! A script is a list of steps. Each step ends when all its effects have happened, as the order
-//! between two connections is undefined. `PROPTEST_CASES` sets how many scripts are run.
+//! A script is a list of steps. Each step ends when all that follows from it has happened, so that
+//! what is unordered between two connections cannot differ. `PROPTEST_CASES` sets how many scripts
+//! are played.
 
 use std::{cell::RefCell, time::Duration};
 
@@ -20,22 +21,22 @@ use crate::{
     game::scripted::{Act, DISPOSED, How, Plan, Plans, Scripted, Told, exit_value},
 };
 
-/// Scripts in a normal run, for each of the two settings of `--on-room-panic`.
+/// Scripts in a normal run, for each of the two settings of `--room-panic`.
 const SCRIPTS: u32 = 16;
 const PLAYERS: [&str; 3] = ["ANN", "BOB", "EVE"];
 /// Stands for the id of another room, and for one that does not exist.
 const OTHER: &str = "OTHER";
 const NOWHERE: &str = "NOWHERE";
-/// A short time in milliseconds, and one that is longer than any script.
+/// A short time in milliseconds, and one that never ends within a script.
 const SHORT: u64 = 30;
 const LONG: u64 = 3_600_000;
-/// In the test room, enough for all short timers of a step, one after the other.
+/// On the test room, enough for all short times that follow from one another in a step.
 const STEP: Duration = Duration::from_millis(200);
-/// The drain deadline of the real rooms, set with `--stop-timeout`.
+/// As the real rooms have it, with `--stop-timeout`.
 const DRAIN: Duration = Duration::from_secs(60);
-/// How long to wait for an expected event.
+/// After so long what was expected does not come any more.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Stands for an answer that does not come or was not requested.
+/// Stands for an answer that does not come, or was not asked for.
 const NO_ANSWER: &str = "no answer";
 /// A larger message ends the connection.
 const MAX_FRAME: usize = 256 * 1024;
@@ -53,26 +54,26 @@ struct Script {
 enum Step {
     Join(usize),
     Reserve(usize),
-    /// The following steps are by a player who is in the room.
+    /// The next ones are by one of those who are here.
     Do(usize, Vec<Act>, How),
     Pick(usize, Option<u8>),
-    /// A text of this many bytes.
+    /// A text of so many bytes.
     Text(usize, usize),
     Bytes(usize, usize),
-    /// An invalid request.
+    /// A name and data that are no request.
     Wrong(usize, &'static str, Value),
     Drop(usize),
-    /// The following steps are by a player who may be absent.
+    /// Whether they are here or not.
     Leave(usize),
     Tell(Option<Vec<Act>>),
     Kick(usize),
     Drain,
 }
 
-/// The outcome of a step.
+/// What came of a step.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Seen {
-    /// `no answer`: the connection has ended, or none was requested.
+    /// `no answer`: the connection has ended, or it was not asked for.
     answer: Value,
     events: [Vec<Value>; 3],
     lobby: Vec<Value>,
@@ -81,17 +82,17 @@ struct Seen {
 }
 
 #[test]
-fn the_test_room_and_a_real_room_agree() {
+fn the_test_room_and_a_room_s_process_agree() {
     agree(RoomPanic::EndRoom, "end-room");
 }
 
 #[test]
-fn the_test_room_and_a_real_room_agree_when_a_panic_ends_only_its_hook() {
+fn the_test_room_and_a_room_s_process_agree_where_a_panic_ends_only_its_hook() {
     agree(RoomPanic::Continue, "continue");
 }
 
 #[test]
-fn the_last_message_of_a_room_arrives_even_if_it_is_null() {
+fn the_last_message_of_a_room_is_not_lost_though_it_is_null() {
     let script = Script { seats: 2, plans: None, steps: vec![], outcome: Value::Null };
     let finished = Some(json!({ "exit": "finished", "disposed": true }));
     for seen in [both(&script), both(&Script { steps: vec![Step::Join(0)], ..script })] {
@@ -102,7 +103,7 @@ fn the_last_message_of_a_room_arrives_even_if_it_is_null() {
 }
 
 #[test]
-fn null_arrives_as_null() {
+fn whatever_is_null_arrives_as_null() {
     let act = |act| Step::Do(0, vec![act], How::Now(Value::Null));
     let steps = vec![
         Step::Join(0),
@@ -141,8 +142,7 @@ fn a_room_that_closes_while_it_opens_is_over_on_both() {
     assert_eq!(seen.len(), 1, "nobody could join");
 }
 
-/// Runs one script in the test room and in a real room. Returns the outcome of each step, equal in
-/// both.
+/// Plays one script in the test room and for real; what came of each step, on both.
 fn both(script: &Script) -> Vec<Seen> {
     let played = in_the_test_room(script, RoomPanic::EndRoom);
     let runtime = Runtime::new().expect("a runtime");
@@ -177,7 +177,7 @@ fn agree(panic: RoomPanic, flag: &str) {
 
 // --- the test room ---
 
-/// The steps that were done after the room was opened, and their outcomes.
+/// What was done, after the room's opening, and what came of it.
 type Played = Vec<(Option<Step>, Seen)>;
 
 fn in_the_test_room(script: &Script, panic: RoomPanic) -> Played {
@@ -209,7 +209,7 @@ fn in_the_test_room(script: &Script, panic: RoomPanic) -> Played {
     played
 }
 
-/// Lets all effects happen, then collects the outcome.
+/// Lets all happen that follows, and looks.
 fn see(test: &mut TestRoom<Scripted>, answer: Value) -> Seen {
     loop {
         test.settle();
@@ -221,7 +221,7 @@ fn see(test: &mut TestRoom<Scripted>, answer: Value) -> Seen {
             }
         }
         test.advance(STEP);
-        // Timers may have spawned more.
+        // Timers may have given away more.
         if !test.settle_one() {
             break;
         }
@@ -244,7 +244,7 @@ fn see(test: &mut TestRoom<Scripted>, answer: Value) -> Seen {
 }
 
 impl Step {
-    /// Replaces the player by one who is in the room, if the step needs that and there is one.
+    /// The same by one of those who are here, if it is for those alone and there is any.
     fn by_one_of(&self, here: [bool; 3]) -> Step {
         let all: Vec<usize> = (0..PLAYERS.len()).filter(|at| here[*at]).collect();
         let mut step = self.clone();
@@ -256,7 +256,7 @@ impl Step {
         step
     }
 
-    /// The player whose connection the step needs.
+    /// The player without whose connection this is nothing.
     fn must_be_here(&mut self) -> Option<&mut usize> {
         match self {
             Step::Do(at, ..)
@@ -323,7 +323,7 @@ impl Step {
     }
 }
 
-/// An event without what differs in each run: room ids, tickets.
+/// An event without what cannot be the same: ids of rooms, tickets.
 fn normal(mut event: Value, this: &str) -> Value {
     let named = event[0] == "joined" || event[0] == "reroute";
     if let (true, Value::Object(data)) = (named, &mut event[1]) {
@@ -337,9 +337,9 @@ fn normal(mut event: Value, this: &str) -> Value {
     event
 }
 
-// --- the real room ---
+// --- The real thing ---
 
-/// A lobby, another room, and the player who opens rooms.
+/// A lobby, another room, and whoever opens rooms.
 struct Real {
     cluster: TestLobby,
     boss: Client,
@@ -348,10 +348,10 @@ struct Real {
     marks: u64,
 }
 
-/// The script that is being run.
+/// One script that is being played.
 struct Play<'a> {
     real: &'a mut Real,
-    /// Appended to each player's id, so that no two scripts have the same players.
+    /// Behind each player's id, so that no two scripts have the same players.
     suffix: String,
     room: String,
     players: Vec<TestPlayer>,
@@ -362,7 +362,7 @@ struct Play<'a> {
 impl Real {
     async fn start(panic: &str) -> Real {
         let flags = [
-            "--on-room-panic",
+            "--room-panic",
             panic,
             "--stop-timeout",
             "60s",
@@ -425,8 +425,8 @@ impl Play<'_> {
                 self.players[*at].back().await;
                 let mut answer = self.players[*at].lobby().ask_raw(json!(["join", room])).await;
                 if expected.answer == NO_ANSWER {
-                    // The room ends while it decides. There is no seat, whatever the lobby knows by
-                    // now.
+                    // The room ends while it decides. There is no seat, whatever the lobby has
+                    // heard by now.
                     answer = json!(NO_ANSWER);
                 } else if answer.get("ok").is_some() {
                     answer = json!({ "ok": "ok" });
@@ -485,7 +485,7 @@ impl Play<'_> {
         answer.unwrap_or(json!(NO_ANSWER))
     }
 
-    /// A player takes a seat. If they are in the room already, this is a second window.
+    /// A player takes a seat. If they are here already, that was in another window.
     async fn take(&mut self, at: usize, reroute: &Value) {
         let new = Client::redeem(reroute).await;
         if let Some(mut old) = self.lines[at].take() {
@@ -499,7 +499,7 @@ impl Play<'_> {
         self.real.boss.ask(event, data).await.expect("the room is there");
     }
 
-    /// Waits until the lobby has noticed it: a player who is in the lobby is rerouted from there.
+    /// Waits until the lobby knows it: players who are there are sent to rooms from there.
     async fn leave_lobby(&mut self, at: usize) {
         self.players[at].lobby.take().expect("in the lobby").leave().await;
         let asked = json!({ "player": self.players[at].you["id"] });
@@ -518,7 +518,7 @@ impl Play<'_> {
         }
     }
 
-    /// Waits until all expected effects have happened, and until none can follow.
+    /// Waits until all has happened that is expected, and until nothing can happen any more.
     async fn see(&mut self, expected: &Seen) {
         let all = async {
             while self.seen.exit.is_none()
@@ -562,7 +562,7 @@ impl Play<'_> {
         }
     }
 
-    /// The next message of this room to the lobby, or its end.
+    /// The next that this room says to the lobby, or its end.
     async fn hear(&mut self) -> Option<Value> {
         let (event, mut data) = self.real.boss.either("said", "exited").await;
         if data["room"] != self.room.as_str() {
@@ -578,7 +578,7 @@ impl Play<'_> {
     }
 }
 
-/// Replaces the names of players and rooms in a script by their ids.
+/// A script names players and rooms without knowing their ids.
 fn named(value: Value, suffix: &str, other: &str) -> Value {
     let mut text = value.to_string();
     for name in PLAYERS {
@@ -596,13 +596,13 @@ fn unnamed(value: Value, suffix: &str) -> Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
-// --- scripts ---
+// --- Scripts ---
 
 fn script() -> impl Strategy<Value = Script> {
     let plans = prop_oneof![1 => Just(None), 3 => vec(plan(), 0..4).prop_map(Some)];
     (2..=3_usize, plans, vec(step(), 1..15), value()).prop_map(
         |(seats, plans, mut steps, outcome)| {
-            // Most steps need a player in the room.
+            // Most of what can happen needs somebody in the room.
             steps.insert(0, Step::Join(0));
             Script { seats, plans, steps, outcome }
         },
@@ -639,7 +639,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// At most one delayed action, as the order of two is undefined.
+/// At most one thing that comes later, or its order would be chance.
 fn request() -> impl Strategy<Value = Step> {
     let how = prop_oneof![
         4 => Just(How::Done),
@@ -651,7 +651,7 @@ fn request() -> impl Strategy<Value = Step> {
     ];
     let at = || 0..PLAYERS.len();
     let at_once = (at(), vec(act(), 0..4), how).prop_map(|(at, acts, how)| Step::Do(at, acts, how));
-    // Players who come and go meanwhile might end an empty room first.
+    // Who goes and comes in the meantime might end an empty room before it comes.
     let later = (at(), vec(calm(), 0..3), later()).prop_map(|(at, mut acts, later)| {
         acts.push(later);
         Step::Do(at, acts, How::Done)
@@ -690,7 +690,7 @@ fn plan() -> impl Strategy<Value = Plan> {
         "compute",
     ];
     (select(hooks.to_vec()), vec(act(), 1..3)).prop_map(|(hook, acts)| {
-        // In `on_open` the setting for panics does not apply yet.
+        // Elsewhere there is no setting yet for what a panic does.
         let calm = hook == "on_open";
         let is_fine = |act: &Act| !(calm && matches!(act, Act::Panic));
         Plan { hook: hook.to_owned(), acts: acts.into_iter().filter(is_fine).collect() }
@@ -705,7 +705,7 @@ fn value() -> impl Strategy<Value = Value> {
     select(vec![Value::Null, json!(7), json!("text"), json!({}), json!([null]), json!(false)])
 }
 
-/// Actions that change neither who is in the room nor whether it goes on.
+/// What changes nothing of who is in the room, or whether it goes on.
 fn calm() -> BoxedStrategy<Act> {
     prop_oneof![
         3 => value().prop_map(Act::Broadcast),

@@ -39,7 +39,7 @@ async fn guessed_tickets_are_refused_and_counted_in_the_rooms_log() {
     let counts = || {
         let lines = cluster.lines();
         let texts = lines.iter().filter_map(|line| line["message"].as_str());
-        let counts = texts.filter_map(|text| text.strip_prefix("wrong tickets count="));
+        let counts = texts.filter_map(|text| text.strip_prefix("invalid tickets count="));
         let counts: Vec<String> = counts.map(str::to_owned).collect();
         counts.contains(&"100".to_owned()).then_some(counts)
     };

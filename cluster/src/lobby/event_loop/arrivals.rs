@@ -13,7 +13,7 @@ use crate::{
         event_loop::{Auth, EventHandler, requests::parse},
         hooks::{Arrival, Identity, Lobby, Registration},
     },
-    runtime::{clock, scheduler::contained_future},
+    runtime::{clock, panics::catch_async},
     socketio::{
         connection::{Conn, Responder},
         packet::ConnId,
@@ -135,7 +135,7 @@ impl<L: Lobby> EventHandler<'_, L> {
             Ok(form) => form,
             Err(refusal) => return responder.send(Err(refusal)),
         };
-        let identity = contained_future("on_register", L::on_register(form));
+        let identity = catch_async("on_register", L::on_register(form));
         self.context.scheduler.spawn(identity, move |lobby, context, identity| {
             let identity = identity.unwrap_or(Err(Refusal::INTERNAL));
             EventHandler { lobby, context }.registered(conn, responder, identity);

@@ -20,7 +20,8 @@ use crate::{
     process::supervisor::ProcessEvent,
     runtime::{
         clock,
-        scheduler::{Task, contained, sleep_until},
+        panics::catch,
+        scheduler::{Task, sleep_until},
     },
     socketio::connection::FromClient,
     types::{Exit, Refusal, RoomId},
@@ -111,7 +112,7 @@ impl<L: Lobby> EventHandler<'_, L> {
         call: impl FnOnce(&mut L, &LobbyContext<L>) -> T,
     ) -> Option<T> {
         self.context.scheduler.set_now(clock::now());
-        contained(name, || call(self.lobby, self.context))
+        catch(name, || call(self.lobby, self.context)).ok()
     }
 }
 

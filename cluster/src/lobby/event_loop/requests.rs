@@ -5,7 +5,7 @@ use serde_json::{json, value::RawValue};
 
 use crate::{
     lobby::{event_loop::EventHandler, hooks::Lobby},
-    runtime::scheduler::contained_future,
+    runtime::panics::catch_async,
     socketio::{connection::Message, events, packet::ConnId},
     types::{Answer, LeaveReason, Refusal, Reply, RoomId, ok},
 };
@@ -29,7 +29,7 @@ impl<L: Lobby> EventHandler<'_, L> {
         match answer {
             Ok(Reply::Now(value)) => responder.send(Ok(value)),
             Ok(Reply::Later(value)) => {
-                let answer = contained_future("deferred", value);
+                let answer = catch_async("deferred", value);
                 self.context.scheduler.spawn(answer, |_, _, answer| {
                     responder.send(answer.unwrap_or(Err(Refusal::INTERNAL)));
                 });

@@ -1,8 +1,7 @@
-//! A room without process, sockets and clock: its seats (`seats.rs`), the calls of its hooks, and
-//! its output (`outbox.rs`). The caller tells it what happens and when, and applies the
-//! [`Effect`]s: `event_loop.rs` in production, `testing/test_room` in tests.
+//! A room without processes, sockets or clocks: its seats (`seats.rs`), which hook is called when,
+//! and what goes out. `event_loop.rs` tells it what happened and at what time, and sends its
+//! output; so does a `TestRoom`.
 
-mod outbox;
 mod seats;
 
 use std::{
@@ -12,63 +11,52 @@ use std::{
     time::Duration,
 };
 
-use serde_json::value::RawValue;
+use serde_json::{Value, json, value::RawValue};
 use tokio::time::Instant;
 
 use crate::{
-    Bytes,
     process::channel::FromRoom,
-    room::{context::RoomContext, core::seats::Seat, hooks::Room, tickets::Tickets},
+    room::{
+        context::RoomContext,
+        core::seats::Seat,
+        hooks::Room,
+        outbox::{Output, encode},
+        tickets::Tickets,
+    },
     runtime::{
         clock::later,
-        panics::{Hooks, Panic, RoomPanic, caught},
+        panics::{HookPanic, RoomPanic, catch, catch_async},
         scheduler::Call,
         ticker::{Tick, Ticker},
     },
     socketio::{
         events::{self, Encoded},
-        packet::ConnId,
+        packet::{ConnId, RawEvent},
     },
-    types::{Answer, LeaveReason, PlayerId, Refusal, Route, from_raw},
+    types::{Answer, LeaveReason, Player, PlayerId, Refusal, from_raw},
 };
 
-/// What the caller has to do.
-#[derive(Debug)]
-pub(crate) enum Effect {
-    Emit {
-        to: ConnId,
-        event: Rc<Encoded>,
-        volatile: bool,
-    },
-    HangUp(ConnId),
-    /// Disconnect; the page must not reconnect by itself.
-    Dismiss(ConnId, Refusal),
-    /// Reroute the page to another room.
-    SendOn(ConnId, Route),
-    Frame(FromRoom),
-}
-
 pub(crate) struct Core<R: Room> {
-    game: R,
-    room: RoomContext<R>,
-    hooks: Hooks,
+    pub game: R,
+    pub room: RoomContext<R>,
     seats: BTreeMap<PlayerId, Seat>,
-    /// In the order in which they connected.
-    conns: BTreeMap<ConnId, PlayerId>,
+    /// The players' current connections, as in [`RoomContext::connections`], the other way round.
+    conns: HashMap<ConnId, PlayerId>,
     tickets: Arc<Tickets>,
     ticket_ttl: Duration,
-    banned: HashMap<PlayerId, String>,
     empty_since: Option<Instant>,
     ticker: Ticker,
-    /// The deadline of a drain, and the message for players.
+    /// Set when the lobby wants the room to end: until when, and the reason for its players.
     draining: Option<(Instant, String)>,
-    /// Set when the room is about to end: the reason for its players.
-    ending: Option<LeaveReason>,
-    effects: Vec<Effect>,
+    /// `None` in a test: the panic of a hook fails it.
+    pub on_panic: Option<RoomPanic>,
+    /// Set when a hook's panic has ended the room: the hook and the message. No hook is called any
+    /// more.
+    crashed: Option<String>,
+    output: Vec<Output>,
 }
 
 impl<R: Room> Core<R> {
-    /// `on_panic`: what a panic in a hook does; `None`: it propagates.
     pub fn new(
         game: R,
         room: RoomContext<R>,
@@ -80,70 +68,51 @@ impl<R: Room> Core<R> {
         let mut core = Core {
             game,
             room,
-            hooks: Hooks::new(on_panic),
             seats: BTreeMap::new(),
-            conns: BTreeMap::new(),
+            conns: HashMap::new(),
             tickets,
             ticket_ttl,
-            banned: HashMap::new(),
             empty_since: Some(now),
             ticker: Ticker::new(now),
             draining: None,
-            ending: None,
-            effects: vec![Effect::Frame(FromRoom::Ready)],
+            on_panic,
+            crashed: None,
+            output: vec![Output::Frame(FromRoom::Ready)],
         };
-        core.flush();
+        core.resolve_outbox();
         core
     }
 
-    /// Sets what a panic in a hook does.
-    #[cfg(any(test, feature = "testing"))]
-    pub fn set_on_panic(&mut self, on_panic: RoomPanic) {
-        self.hooks.set_on_panic(on_panic);
-    }
-
-    pub fn handle(&self) -> &RoomContext<R> {
-        &self.room
-    }
-
-    #[cfg(any(test, feature = "testing"))]
-    pub fn game(&self) -> &R {
-        &self.game
-    }
-
-    /// Sets the time for everything until the next call of this.
-    pub fn set_now(&mut self, now: Instant) {
+    /// Sets the time at which what follows happens.
+    pub fn at(&mut self, now: Instant) -> &mut Self {
         self.room.scheduler.set_now(now);
+        self
     }
 
-    pub fn take_effects(&mut self) -> Vec<Effect> {
-        std::mem::take(&mut self.effects)
+    /// What is to go out since the last call. Without [`Output::Sync`], `Leave` and `Transfer`.
+    pub fn take_output(&mut self) -> Vec<Output> {
+        std::mem::take(&mut self.output)
     }
 
-    /// Whether the room is about to end.
+    /// Whether the room is to end.
     pub fn is_ending(&self) -> bool {
-        self.ending.is_some() || self.crashed().is_some()
+        self.room.ending.borrow().is_some() || self.crashed.is_some()
     }
 
-    /// The hook whose panic ends the room, and the panic message.
-    pub fn crashed(&self) -> Option<&str> {
-        self.hooks.crashed()
+    pub fn has_crashed(&self) -> bool {
+        self.crashed.is_some()
     }
 
-    /// A player sent a request.
-    pub fn message(&mut self, conn: ConnId, name: &str, data: Option<&RawValue>) -> Answer {
-        let player = self.player_of(conn).ok_or(Refusal::ROOM_GONE)?;
-        let request = events::decode(name, data)?;
-        self.hook("on_message", |game, room| game.on_message(room, &player, request))
-            .unwrap_or(Err(Refusal::INTERNAL))
-            .map_err(|refusal| refusal.named(name))
-    }
-
-    /// A player sent bytes.
-    pub fn binary(&mut self, conn: ConnId, data: Bytes) -> Answer {
-        let player = self.player_of(conn).ok_or(Refusal::ROOM_GONE)?;
-        self.hook("on_binary", |game, room| game.on_binary(room, &player, data))
-            .unwrap_or(Err(Refusal::INTERNAL))
+    /// A player's request, or bytes.
+    pub fn message(&mut self, conn: ConnId, event: RawEvent) -> Answer {
+        let player = self.player_at(conn).ok_or(Refusal::ROOM_GONE)?;
+        let answer = if let Some(data) = event.binary {
+            self.hook("on_binary", |game, room| game.on_binary(room, &player, data))
+        } else {
+            let request = events::decode(&event.name, event.data?.as_deref())?;
+            self.hook("on_message", |game, room| game.on_message(room, &player, request))
+        };
+        answer.unwrap_or(Err(Refusal::INTERNAL)).map_err(|refusal| refusal.named(&event.name))
     }
 
     pub fn lobby_message(&mut self, message: &RawValue) -> anyhow::Result<()> {
@@ -153,115 +122,186 @@ impl<R: Room> Core<R> {
     }
 
     pub fn drain(&mut self, left: Duration, reason: String) {
-        if self.draining.is_some() {
-            return;
+        if self.draining.is_none() {
+            self.draining = Some((later(self.now(), left), reason));
+            self.room.lock(true);
+            self.hook("on_drain", |game, room| game.on_drain(room, left));
         }
-        self.draining = Some((later(self.now(), left), reason));
-        self.room.lock(true);
-        self.hook("on_drain", |game, room| game.on_drain(room, left));
     }
 
-    /// Spawned work is done.
+    /// The result of spawned work.
     pub fn call(&mut self, call: Call<R, RoomContext<R>>) {
-        self.hook("spawn or compute", |game, room| call(game, room));
+        self.hook("spawned work", |game, room| call(game, room));
     }
 
-    /// A deferred answer has panicked.
-    pub fn panicked(&mut self, panic: Panic) {
-        self.hooks.panicked("later", panic);
-    }
-
-    /// Does what is due: timers, ticks, expired seats, the end of an empty room.
+    /// Does what is due: timers, a tick, the end of reservations and of grace periods, the end of
+    /// the room.
     pub fn advance(&mut self, now: Instant) {
+        self.at(now);
         while !self.is_ending()
             && let Some(call) = self.room.scheduler.pop_due(now)
         {
             self.hook("timer", |game, room| call(game, room));
         }
         self.tick(now);
-        for (id, reason) in self.overdue(now) {
-            self.leave(&id, reason);
+        self.expire_seats(now);
+        if let Some((until, reason)) = &self.draining
+            && (*until <= now || self.seats.is_empty())
+        {
+            self.room.end(LeaveReason::Closed(reason.clone()));
         }
-        let over = |(until, _): &(Instant, String)| *until <= now || self.seats.is_empty();
-        let drained = self.draining.as_ref().is_some_and(over);
-        let deserted = self.empty_until().is_some_and(|until| until <= now);
-        if (drained || deserted) && !self.is_ending() {
-            let reason = self
-                .draining
-                .take()
-                .map_or_else(|| "The room was empty.".to_owned(), |(_, reason)| reason);
-            self.ending = Some(LeaveReason::Closed(reason));
+        if self.empty_until().is_some_and(|until| until <= now) {
+            self.room.end(LeaveReason::Closed("The room was empty.".to_owned()));
         }
     }
 
     fn tick(&mut self, now: Instant) {
-        let Some(period) = self.room.tick_period() else {
+        let Some(period) = self.room.tick_period.get() else {
             self.ticker = Ticker::new(now);
             return;
         };
         if !self.is_ending()
             && let Some(Tick { dt, delay }) = self.ticker.tick(now, period)
         {
-            self.room.set_tick_delay(delay);
+            self.room.tick_delay.set(delay);
             self.hook("on_tick", |game, room| game.on_tick(room, dt));
         }
     }
 
+    /// When [`Core::advance`] has something to do next.
+    pub fn deadline(&self) -> Option<Instant> {
+        let tick = self.room.tick_period.get().map(|period| self.ticker.due(period));
+        let seats = self.expirations().map(|(_, until, _)| until).min();
+        let timer = self.room.scheduler.deadline();
+        let drain = self.draining.as_ref().map(|(until, _)| *until);
+        [tick, self.empty_until(), seats, timer, drain].into_iter().flatten().min()
+    }
+
     fn empty_until(&self) -> Option<Instant> {
-        Some(later(self.empty_since?, self.room.current_empty_timeout()?))
+        Some(later(self.empty_since?, self.room.empty_timeout.get()?))
     }
 
     fn now(&self) -> Instant {
         self.room.scheduler.now()
     }
 
-    /// When [`Core::advance`] has something to do next.
-    pub fn deadline(&self) -> Option<Instant> {
-        let tick = self.room.tick_period().map(|period| self.ticker.due(period));
-        let seats = self.waiting().map(|(_, until, _)| until).min();
-        let timer = self.room.scheduler.deadline();
-        let drain = self.draining.as_ref().map(|(until, _)| *until);
-        [tick, self.empty_until(), seats, timer, drain].into_iter().flatten().min()
-    }
-
-    /// Sends everyone to the lobby. Only `on_dispose` is called after this, and no hook if one has
-    /// crashed.
+    /// Returns everyone to the lobby, which calls `on_leave` for each. In a room that has crashed
+    /// the lobby is told so first, and no hook is called.
     pub fn finish(&mut self) {
-        let reason = match &self.ending {
-            Some(reason) if self.crashed().is_none() => reason.clone(),
-            _ => LeaveReason::Crashed,
-        };
+        let mut reason = self.room.ending.borrow().clone().unwrap_or(LeaveReason::Crashed);
+        if let Some(what) = self.crashed.clone() {
+            self.frame(FromRoom::Crashed { what });
+            reason = LeaveReason::Crashed;
+        }
         for id in self.seats.keys().cloned().collect::<Vec<_>>() {
             self.leave(&id, reason.clone());
         }
     }
 
-    /// Calls the last hook, unless one has crashed. Returns how the room ended, and its context.
+    /// Calls `on_dispose`, unless a hook's panic has ended the room. Returns how the room ended,
+    /// and what is left of it.
     pub async fn dispose(mut self) -> (FromRoom, RoomContext<R>) {
-        if self.crashed().is_none() {
-            let disposed = caught(async { self.game.on_dispose().await }).await;
+        if self.crashed.is_none() {
+            let disposed = catch_async("on_dispose", async { self.game.on_dispose().await }).await;
             if let Err(panic) = disposed {
-                self.hooks.panicked("on_dispose", panic);
+                self.crashed = crash(self.on_panic, panic);
             }
         }
-        let crashed = self.hooks.crashed().map(str::to_owned);
-        let ended = match (crashed, self.ending) {
-            (Some(what), _) => FromRoom::Crashed { what },
-            (None, Some(LeaveReason::Finished)) => FromRoom::Finished,
-            (None, _) => FromRoom::Closed,
+        let ended = match self.crashed {
+            Some(what) => FromRoom::Crashed { what },
+            None if *self.room.ending.borrow() == Some(LeaveReason::Finished) => FromRoom::Finished,
+            None => FromRoom::Closed,
         };
         (ended, self.room)
     }
 
-    /// Calls a hook and turns its output into effects. `None`: it panicked, or an earlier panic
-    /// ends the room.
+    /// Calls a hook, and then does what it queued. `None`: it panicked, or one before it did and
+    /// the room ends.
     fn hook<T>(
         &mut self,
-        name: &'static str,
+        name: &str,
         call: impl FnOnce(&mut R, &RoomContext<R>) -> T,
     ) -> Option<T> {
-        let result = self.hooks.call(name, || call(&mut self.game, &self.room));
-        self.flush();
+        if self.crashed.is_some() {
+            return None;
+        }
+        let result = catch(name, || call(&mut self.game, &self.room));
+        let result = result.map_err(|panic| self.crashed = crash(self.on_panic, panic)).ok();
+        self.resolve_outbox();
         result
+    }
+
+    /// Moves what hooks queued to the output, in order. A player who leaves causes another hook
+    /// call, whose output comes before the rest.
+    fn resolve_outbox(&mut self) {
+        for output in self.room.outbox.take() {
+            match output {
+                Output::Sync => {
+                    for conn in self.room.recipients(None) {
+                        self.send_snapshot(conn);
+                    }
+                }
+                Output::Leave(player, reason) => self.leave(&player, reason),
+                Output::Transfer(player, room) => {
+                    if let Some(seat) = self.seats.get(&player).map(|seat| seat.number) {
+                        self.frame(FromRoom::SendOn { seat, room });
+                    }
+                }
+                // For a player who has left since, by a kick that was queued before it.
+                Output::Emit { to, .. } if !self.conns.contains_key(&to) => {}
+                output => self.output.push(output),
+            }
+        }
+    }
+
+    /// Tells a page that its player is in the room, and what the room looks like.
+    fn welcome(&mut self, conn: ConnId, player: &Player) {
+        let room = &self.room;
+        let players = &*room.players();
+        let away = players.iter().map(|player| &player.id).filter(|id| !room.is_here(id));
+        let joined = json!({
+            "room": room.id(), "code": room.code(), "host": room.host(),
+            "you": player, "players": players, "away": away.collect::<Vec<_>>(),
+        });
+        self.emit(&[conn], "joined", joined);
+        self.send_snapshot(conn);
+    }
+
+    fn send_snapshot(&mut self, to: ConnId) {
+        let Some(player) = self.player_at(to).filter(|_| self.crashed.is_none()) else {
+            return;
+        };
+        let event = match catch("snapshot", || self.game.snapshot(&self.room, &player)) {
+            Ok(event) => event.as_ref().and_then(encode),
+            Err(panic) => return self.crashed = crash(self.on_panic, panic),
+        };
+        let outputs =
+            event.map(|event| Output::Emit { to, event: Rc::new(event), volatile: false });
+        self.output.extend(outputs);
+    }
+
+    /// Sends one of the cluster's own events.
+    fn emit(&mut self, to: &[ConnId], name: &str, data: Value) {
+        let data = serde_json::value::to_raw_value(&data).expect("a value is valid JSON");
+        let event = Rc::new(Encoded::Json { name: name.to_owned(), data });
+        let emit = |to: &ConnId| Output::Emit { to: *to, event: event.clone(), volatile: false };
+        self.output.extend(to.iter().map(emit));
+    }
+
+    fn emit_others(&mut self, except: &PlayerId, name: &str, data: Value) {
+        self.emit(&self.room.recipients(Some(except)), name, data);
+    }
+
+    fn frame(&mut self, frame: FromRoom) {
+        self.output.push(Output::Frame(frame));
+    }
+}
+
+/// Why the room ends after this panic; `None` if it goes on. In a test the panic goes on.
+fn crash(on_panic: Option<RoomPanic>, panic: HookPanic) -> Option<String> {
+    match on_panic {
+        None => std::panic::resume_unwind(panic.payload),
+        Some(RoomPanic::Continue) => None,
+        Some(RoomPanic::EndRoom) => Some(panic.what),
     }
 }

@@ -1,48 +1,45 @@
-//! The seats of a room: reserved and released by the lobby, taken and left by connections, with the
-//! hooks for each.
+//! The seats of a room: what the lobby gives and takes, what connections do with them, and which
+//! hooks that calls.
 
-use std::collections::BTreeMap;
+use std::iter::once;
 
 use serde_json::json;
 use tokio::time::Instant;
+use tracing::info;
 
 use crate::{
     process::channel::{FromRoom, ReservedSeat},
-    room::{
-        core::{Core, Effect},
-        hooks::Room,
-    },
+    room::{core::Core, hooks::Room, outbox::Output},
     runtime::clock::later,
-    socketio::{connection::refused, packet::ConnId},
+    socketio::{
+        connection::{refused, reroute},
+        packet::ConnId,
+    },
     types::{LeaveReason, Player, PlayerId, Refusal, Route},
 };
 
+/// A player's place in the room, from its reservation until they leave.
 pub(super) struct Seat {
-    /// The lobby's number. A later reservation for the same player has a higher one.
+    /// The lobby's number. A new reservation for the same player has a higher one.
     pub number: u64,
     pub player: Player,
-    pub place: Place,
-    /// The order of joining.
-    pub joined: Option<u64>,
-    /// Reserved again while the player was here: until when that ticket is valid.
-    pub again: Option<Instant>,
+    state: SeatState,
+    /// When the ticket expires that the player got while they were connected. If they leave before
+    /// they use it, the seat is reserved again.
+    next_ticket: Option<Instant>,
 }
 
-pub(super) enum Place {
-    /// Waits for the ticket.
-    Reserved {
-        until: Instant,
-    },
-    Here(ConnId),
-    /// The connection is lost; the grace period runs.
-    Away {
-        until: Instant,
-    },
+enum SeatState {
+    /// The player has not come yet; their ticket expires at this time.
+    Reserved(Instant),
+    Connected(ConnId),
+    /// The connection is lost; the grace period of `on_disconnect` ends at this time.
+    Away(Instant),
 }
 
 impl<R: Room> Core<R> {
-    /// The lobby reserves seats for players who join together: all or none. A player who has a seat
-    /// keeps it.
+    /// Reserves seats for players who come together: for all of them, or for none. A player who has
+    /// a seat keeps it, under the new number.
     pub fn reserve(&mut self, join: u64, seats: Vec<ReservedSeat>) {
         let mut new = Vec::new();
         for reserved in &seats {
@@ -51,8 +48,14 @@ impl<R: Room> Core<R> {
                 None => new.push((reserved.seat, reserved.player.clone())),
             }
         }
-        let admitted = self.has_room_for(new.len());
-        let admitted = admitted.and_then(|()| new.iter().try_for_each(|(_, who)| self.admit(who)));
+        // The lobby has checked both already, but the room may have been locked since.
+        let admitted = if !new.is_empty() && self.room.is_locked() {
+            Err(Refusal::ROOM_LOCKED)
+        } else if self.seats.len() + new.len() > self.room.capacity() {
+            Err(Refusal::ROOM_FULL)
+        } else {
+            new.iter().try_for_each(|(_, player)| self.admit(player))
+        };
         if let Err(refusal) = admitted {
             for (seat, _) in new {
                 self.frame(FromRoom::Left { seat, reason: LeaveReason::Expired });
@@ -61,224 +64,199 @@ impl<R: Room> Core<R> {
         }
         let now = self.now();
         let until = now + self.ticket_ttl;
-        for (number, player) in new {
-            let place = Place::Reserved { until };
-            let seat = Seat { number, player, place, joined: None, again: None };
-            self.seats.insert(seat.player.id.clone(), seat);
-            self.empty_since = None;
-        }
-        for ReservedSeat { ticket, player, .. } in seats {
-            if let Some(seat) = self.seats.get_mut(&player.id) {
-                match &mut seat.place {
-                    Place::Reserved { until: old } | Place::Away { until: old } => {
+        for ReservedSeat { seat: number, ticket, player } in seats {
+            self.tickets.add(ticket, player.id.clone(), now, until);
+            match self.seats.get_mut(&player.id) {
+                None => self.insert_reserved(number, player, until),
+                Some(seat) => match &mut seat.state {
+                    SeatState::Reserved(old) | SeatState::Away(old) => {
                         *old = until.max(*old);
                     }
-                    Place::Here(_) => seat.again = Some(until),
-                }
+                    SeatState::Connected(_) => seat.next_ticket = Some(until),
+                },
             }
-            self.tickets.add(ticket, player.id, now, until);
         }
-        self.update_expected();
         self.frame(FromRoom::Reserved { join });
     }
 
-    /// The lobby has checked this, but the room may have locked itself since.
-    pub(super) fn has_room_for(&self, new: usize) -> Result<(), Refusal> {
-        if new > 0 && self.room.is_locked() {
-            Err(Refusal::ROOM_LOCKED)
-        } else if self.seats.len() + new > self.room.capacity() {
-            Err(Refusal::ROOM_FULL)
-        } else {
-            Ok(())
-        }
+    fn insert_reserved(&mut self, number: u64, player: Player, until: Instant) {
+        self.room.expected.borrow_mut().insert(player.id.clone(), player.clone());
+        let seat = Seat { number, player, state: SeatState::Reserved(until), next_ticket: None };
+        self.seats.insert(seat.player.id.clone(), seat);
+        self.empty_since = None;
     }
 
-    pub(super) fn admit(&mut self, player: &Player) -> Result<(), Refusal> {
-        if let Some(reason) = self.banned.get(&player.id) {
+    fn admit(&mut self, player: &Player) -> Result<(), Refusal> {
+        if let Some(reason) = self.room.banned.borrow().get(&player.id) {
             return Err(Refusal::banned(reason));
         }
         self.hook("on_admit", |game, room| game.on_admit(room, player))
             .unwrap_or(Err(Refusal::INTERNAL))
     }
 
-    /// A connection has redeemed its ticket: a player joins or reconnects.
+    /// A player connects with their ticket: they join or reconnect.
     pub fn connected(&mut self, conn: ConnId, id: &PlayerId) {
         let Some(seat) = self.seats.get_mut(id) else {
-            // The seat expired just as its ticket was redeemed.
-            return self.effects.push(Effect::HangUp(conn));
+            // The reservation expired after the ticket was redeemed.
+            return self.output.push(Output::HangUp(conn));
         };
-        let player = seat.player.clone();
-        let number = seat.number;
-        let before = std::mem::replace(&mut seat.place, Place::Here(conn));
-        // A later reservation may have overtaken this connection; its ticket stays valid.
-        seat.again = self.tickets.until(id);
+        let (player, number) = (seat.player.clone(), seat.number);
+        let before = std::mem::replace(&mut seat.state, SeatState::Connected(conn));
+        // Another reservation may have come between the redemption of this ticket and now.
+        seat.next_ticket = self.tickets.until(id);
         self.conns.insert(conn, id.clone());
-        self.room.set_away(id, false);
+        self.room.connections.borrow_mut().insert(id.clone(), conn);
         self.frame(FromRoom::Joined { seat: number });
-        if let Place::Here(old) = before {
+        if let SeatState::Connected(old) = before {
             self.conns.remove(&old);
-            self.effects.push(Effect::Dismiss(old, Refusal::REPLACED));
+            self.dismiss(old);
         }
-        if let Place::Reserved { .. } = before {
-            let order = self.seats.values().filter_map(|seat| seat.joined).max().unwrap_or(0) + 1;
-            self.seats.entry(id.clone()).and_modify(|seat| seat.joined = Some(order));
-            self.update_players();
-            self.update_expected();
+        if let SeatState::Reserved(_) = before {
+            let players = self.room.players();
+            self.room.players.replace(players.iter().chain(once(&player)).cloned().collect());
+            self.room.expected.borrow_mut().remove(id);
             self.welcome(conn, &player);
-            self.tell_others(id, "player_joined", json!({ "player": player }));
-            tracing::info!(player = %player.name, id = %player.id, "joined");
+            self.emit_others(id, "player_joined", json!({ "player": player }));
+            info!(player = %player.name, id = %player.id, "joined");
             self.hook("on_join", |game, room| game.on_join(room, &player));
         } else {
             self.welcome(conn, &player);
-            self.tell_others(id, "player_returned", json!({ "player": player }));
-            tracing::info!(player = %player.name, id = %player.id, "returned");
+            self.emit_others(id, "player_returned", json!({ "player": player }));
+            info!(player = %player.name, id = %player.id, "reconnected");
             self.hook("on_reconnect", |game, room| game.on_reconnect(room, &player));
         }
     }
 
-    /// A connection has ended: closed by the player (`asked`), or lost.
+    /// A connection has ended: the player left (`asked`), or it was lost.
     pub fn disconnected(&mut self, conn: ConnId, asked: bool) {
-        let Some(player) = self.player_of(conn) else {
+        let Some(player) = self.player_at(conn) else {
             return;
         };
         self.conns.remove(&conn);
+        self.room.connections.borrow_mut().remove(&player.id);
         if asked {
             return self.leave(&player.id, LeaveReason::Left);
         }
-        self.room.set_away(&player.id, true);
         let grace = self.hook("on_disconnect", |game, room| game.on_disconnect(room, &player));
         let Some(grace) = grace.flatten() else {
             return self.leave(&player.id, LeaveReason::Dropped);
         };
         let until = later(self.now(), grace);
+        // Without a seat, `on_disconnect` has kicked them.
         if let Some(seat) = self.seats.get_mut(&player.id) {
-            seat.place = Place::Away { until };
+            seat.state = SeatState::Away(until);
             let seat = seat.number;
             self.frame(FromRoom::Dropped { seat });
-            self.tell_others(&player.id, "player_dropped", json!({ "player": player }));
-            tracing::info!(player = %player.name, id = %player.id, ?grace, "dropped; seat kept");
+            self.emit_others(&player.id, "player_dropped", json!({ "player": player }));
+            info!(player = %player.name, id = %player.id, ?grace, "connection lost; seat kept");
         }
     }
 
-    /// The lobby takes a seat back: the player was kicked, or asked in the lobby to leave.
+    /// The lobby takes a seat back: it kicked the player, or they asked there to leave.
     pub fn release(&mut self, number: u64, reason: LeaveReason) {
         if let Some((id, conn)) = self.seat(number) {
-            // The player asked in the lobby; a connection that is still here is an older window.
+            // A player who asked has a newer window, in the lobby.
             if let (Some(conn), LeaveReason::Left) = (conn, &reason) {
-                self.effects.push(Effect::Dismiss(conn, Refusal::REPLACED));
+                self.dismiss(conn);
             }
-            self.seats.entry(id.clone()).and_modify(|seat| seat.again = None);
+            self.seats.entry(id.clone()).and_modify(|seat| seat.next_ticket = None);
             self.leave(&id, reason);
         }
     }
 
-    /// The player has a seat in another room. Without a route they go there from the lobby, and a
-    /// connection that is still here is an older window.
-    pub fn transfer(&mut self, number: u64, to: Option<Route>) {
-        let Some((id, conn)) = self.seat(number) else {
-            return;
-        };
-        if let Some(conn) = conn {
-            self.effects.push(match to {
-                Some(route) => Effect::SendOn(conn, route),
-                None => Effect::Dismiss(conn, Refusal::REPLACED),
-            });
+    /// The player has a seat in another room. Without a route the lobby has told their newer
+    /// window, which is there.
+    pub fn transferred(&mut self, number: u64, to: Option<Route>) {
+        if let Some((id, conn)) = self.seat(number) {
+            match (conn, to) {
+                (Some(conn), Some(route)) => self.emit(&[conn], "reroute", reroute(&route)),
+                (Some(conn), None) => self.dismiss(conn),
+                (None, _) => {}
+            }
+            self.leave(&id, LeaveReason::Moved);
         }
-        self.leave(&id, LeaveReason::Moved);
     }
 
     /// The player was refused a seat in another room.
     pub fn refused(&mut self, number: u64, refusal: &Refusal) {
         if let Some((_, Some(conn))) = self.seat(number) {
-            self.tell(conn, "refused", refused("reroute", refusal));
+            self.emit(&[conn], "refused", refused("reroute", refusal));
         }
     }
 
-    pub(super) fn seat(&self, number: u64) -> Option<(PlayerId, Option<ConnId>)> {
+    fn seat(&self, number: u64) -> Option<(PlayerId, Option<ConnId>)> {
         let (id, seat) = self.seats.iter().find(|(_, seat)| seat.number == number)?;
-        let conn = if let Place::Here(conn) = seat.place { Some(conn) } else { None };
+        let conn = if let SeatState::Connected(conn) = seat.state { Some(conn) } else { None };
         Some((id.clone(), conn))
     }
 
-    /// Frees a seat: the player has left for good, or never came.
+    /// Ends a connection in favour of a newer one; its page stays where it is.
+    fn dismiss(&mut self, conn: ConnId) {
+        self.emit(&[conn], "refused", refused("connect", &Refusal::REPLACED));
+        self.output.push(Output::HangUp(conn));
+    }
+
+    /// Ends a player's stay, or their reservation.
     pub(super) fn leave(&mut self, id: &PlayerId, reason: LeaveReason) {
-        let Some(Seat { number, player, place, joined, again }) = self.seats.remove(id) else {
+        let Some(Seat { number, player, state, next_ticket }) = self.seats.remove(id) else {
             return;
         };
-        let left = matches!(reason, LeaveReason::Left | LeaveReason::Dropped);
-        if let Some(until) = again.filter(|until| left && *until > self.now()) {
-            // The lobby reserved the seat again before it knew of this: the player leaves and comes
-            // back.
-            let place = Place::Reserved { until };
-            let seat = Seat { number, player: player.clone(), place, joined: None, again: None };
-            self.seats.insert(id.clone(), seat);
-            self.update_expected();
+        let on_their_own = matches!(reason, LeaveReason::Left | LeaveReason::Dropped);
+        if let Some(until) = next_ticket.filter(|until| on_their_own && *until > self.now()) {
+            // The lobby sent them here again before it knew: they leave and join.
+            self.insert_reserved(number, player.clone(), until);
         } else {
             self.frame(FromRoom::Left { seat: number, reason: reason.clone() });
-            self.tickets.forget(id);
+            self.tickets.revoke(id);
         }
-        self.room.set_away(id, false);
-        // Unless the connection itself has ended.
-        if let Place::Here(conn) = place
+        self.room.connections.borrow_mut().remove(id);
+        if let SeatState::Connected(conn) = state
             && self.conns.remove(&conn).is_some()
         {
             if !matches!(reason, LeaveReason::Moved | LeaveReason::Left) {
-                self.tell(conn, "reroute", json!({ "to": "lobby", "reason": reason }));
+                self.emit(&[conn], "reroute", json!({ "to": "lobby", "reason": reason }));
             }
-            self.effects.push(Effect::HangUp(conn));
+            self.output.push(Output::HangUp(conn));
         }
-        if joined.is_some() {
-            self.update_players();
-            let news = json!({ "player": player, "reason": reason });
-            self.tell_others(id, "player_left", news);
-            tracing::info!(player = %player.name, id = %player.id, %reason, "left");
-            self.hook("on_leave", |game, room| game.on_leave(room, &player, reason));
+        if let SeatState::Reserved(_) = state {
+            self.room.expected.borrow_mut().remove(id);
+            info!(player = %player.name, id = %player.id, %reason, "did not come");
         } else {
-            self.update_expected();
-            tracing::info!(player = %player.name, id = %player.id, %reason, "never came");
+            let players = self.room.players();
+            let others = players.iter().filter(|other| other.id != *id).cloned();
+            self.room.players.replace(others.collect());
+            self.emit_others(id, "player_left", json!({ "player": player, "reason": reason }));
+            info!(player = %player.name, id = %player.id, %reason, "left");
+            self.hook("on_leave", |game, room| game.on_leave(room, &player, reason));
         }
         if self.seats.is_empty() {
             self.empty_since = Some(self.now());
         }
     }
 
-    pub(super) fn player_of(&self, conn: ConnId) -> Option<Player> {
-        let seat = self.seats.get(self.conns.get(&conn)?)?;
-        Some(seat.player.clone())
+    pub(super) fn player_at(&self, conn: ConnId) -> Option<Player> {
+        Some(self.seats.get(self.conns.get(&conn)?)?.player.clone())
     }
 
-    pub(super) fn here(&self) -> Vec<(ConnId, Player)> {
-        let conns = self.conns.iter();
-        conns.filter_map(|(conn, id)| Some((*conn, self.seats.get(id)?.player.clone()))).collect()
-    }
-
-    /// Seats without a connection: when they expire, and the reason then.
-    pub(super) fn waiting(&self) -> impl Iterator<Item = (&PlayerId, Instant, LeaveReason)> {
-        // The common case, without a look at each seat.
-        let all_here = self.conns.len() == self.seats.len();
-        let seats = (!all_here).then_some(&self.seats).into_iter().flatten();
-        seats.filter_map(|(id, seat)| match seat.place {
-            Place::Reserved { until } => Some((id, until, LeaveReason::Expired)),
-            Place::Away { until } => Some((id, until, LeaveReason::Dropped)),
-            Place::Here(_) => None,
+    /// Seats without a connection: when they expire, and the reason for which the player leaves
+    /// then.
+    pub(super) fn expirations(&self) -> impl Iterator<Item = (&PlayerId, Instant, LeaveReason)> {
+        // Usually every seat has a connection; then this need not look at each.
+        let all_connected = self.conns.len() == self.seats.len();
+        let seats = (!all_connected).then_some(&self.seats).into_iter().flatten();
+        seats.filter_map(|(id, seat)| match seat.state {
+            SeatState::Reserved(until) => Some((id, until, LeaveReason::Expired)),
+            SeatState::Away(until) => Some((id, until, LeaveReason::Dropped)),
+            SeatState::Connected(_) => None,
         })
     }
 
-    pub(super) fn overdue(&self, now: Instant) -> Vec<(PlayerId, LeaveReason)> {
-        let overdue = self.waiting().filter(|(_, until, _)| *until <= now);
-        overdue.map(|(id, _, reason)| (id.clone(), reason)).collect()
-    }
-
-    pub(super) fn update_players(&mut self) {
-        let joined = self.seats.values().filter_map(|seat| Some((seat.joined?, &seat.player)));
-        let in_order: BTreeMap<u64, &Player> = joined.collect();
-        self.room.set_players(in_order.into_values().cloned().collect());
-    }
-
-    pub(super) fn update_expected(&mut self) {
-        let reserved =
-            self.seats.values().filter(|seat| matches!(seat.place, Place::Reserved { .. }));
-        self.room.set_expected(reserved.map(|seat| seat.player.clone()).collect());
+    pub(super) fn expire_seats(&mut self, now: Instant) {
+        let expired = self.expirations().filter(|(_, until, _)| *until <= now);
+        let expired: Vec<_> = expired.map(|(id, _, reason)| (id.clone(), reason)).collect();
+        for (id, reason) in expired {
+            self.leave(&id, reason);
+        }
     }
 }
 
@@ -288,7 +266,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        process::channel::RoomAbout,
+        process::channel::RoomSpec,
         room::{context::RoomContext, tickets::Tickets},
         types::{Answer, RoomId, ok},
     };
@@ -311,12 +289,12 @@ mod tests {
         }
     }
 
-    /// The player has joined, left and asked again before the room handles the first.
+    /// The player connects, leaves and asks again before the room hears of the first connection.
     #[test]
-    fn a_ticket_that_overtakes_its_predecessor_stays_valid() {
-        let about =
-            RoomAbout { kind: "test".to_owned(), capacity: 1, seed: 1, host: None, code: None };
-        let room = RoomContext::<Game>::new(RoomId("1".into()), about, Duration::from_secs(30));
+    fn a_player_who_is_quicker_than_the_room_keeps_their_second_ticket() {
+        let spec =
+            RoomSpec { kind: "test".to_owned(), capacity: 1, seed: 1, host: None, code: None };
+        let room = RoomContext::<Game>::new(RoomId("1".into()), spec, Duration::from_secs(30));
         let tickets = Arc::new(Tickets::default());
         let mut core = Core::new(Game, room, tickets.clone(), Duration::from_secs(15), None);
         let ann = Player { id: PlayerId("ann".into()), name: "Ann".into() };
@@ -329,11 +307,11 @@ mod tests {
         core.reserve(2, reserved(2, "second"));
         core.connected(1, &ann.id);
         core.disconnected(1, true);
-        assert!(core.handle().players().is_empty());
+        assert!(core.room.players().is_empty());
         assert_eq!(tickets.redeem("second", now), Ok(ann.id.clone()));
         core.connected(2, &ann.id);
-        assert_eq!(&*core.handle().players(), std::slice::from_ref(&ann));
+        assert_eq!(&*core.room.players(), std::slice::from_ref(&ann));
         core.disconnected(2, true);
-        assert_eq!(core.seats.len(), 0, "and then the seat is free");
+        assert_eq!(core.seats.len(), 0, "and then they are gone");
     }
 }

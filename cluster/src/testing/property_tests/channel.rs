@@ -8,9 +8,7 @@ use tokio::{io::AsyncWriteExt as _, net::UnixStream};
 
 use crate::{
     config::settings::Settings,
-    process::channel::{
-        self, CHUNK, FromRoom, MAX_FRAME, ReservedSeat, RoomAbout, ToRoom, VERSION,
-    },
+    process::channel::{self, CHUNK, FromRoom, MAX_FRAME, ReservedSeat, RoomSpec, ToRoom, VERSION},
     testing::property_tests::{RUNTIME, config, mutated},
     types::{LeaveReason, Player, PlayerId, Refusal, RoomId, Route},
 };
@@ -80,7 +78,7 @@ fn frames_to_room() -> Vec<String> {
     let settings = Settings::try_parse_from(["lobby"]).expect("the defaults");
     let raw = || RawValue::from_string(r#"{"title":"ä"}"#.to_owned()).expect("JSON");
     let player = Player { id: PlayerId("p1".into()), name: "Ann".into() };
-    let about = RoomAbout {
+    let spec = RoomSpec {
         kind: "arena".into(),
         capacity: 8,
         seed: 1,
@@ -90,7 +88,7 @@ fn frames_to_room() -> Vec<String> {
     let route = Route { room: RoomId("2".into()), ticket: "t".into() };
     lines(&[
         ToRoom::Setup { version: VERSION, room: RoomId("1".into()), settings: settings.into() },
-        ToRoom::Open { options: raw(), about },
+        ToRoom::Open { options: raw(), spec },
         ToRoom::Reserve {
             join: 1,
             seats: vec![ReservedSeat { seat: 1, ticket: "t".into(), player }],

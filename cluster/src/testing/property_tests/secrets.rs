@@ -68,7 +68,7 @@ fn follow_tickets(doings: &[(usize, usize, String)]) -> Result<(), TestCaseError
                 book.insert(ticket.clone(), (player, late));
             }
             2 => {
-                tickets.forget(&player);
+                tickets.revoke(&player);
                 book.retain(|_, (other, _)| *other != player);
             }
             _ => {

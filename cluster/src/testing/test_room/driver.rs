@@ -1,6 +1,8 @@
-//! Applies inputs to the core and records its effects for the test.
+//! What becomes of an input: the core is run, and its output is noted for the test.
 
-use futures_util::{StreamExt as _, stream::SelectAll};
+use std::panic::{AssertUnwindSafe, resume_unwind};
+
+use futures_util::{FutureExt as _, StreamExt as _, stream::SelectAll};
 use serde_json::{Value, json};
 
 use crate::{
@@ -8,13 +10,8 @@ use crate::{
         channel::{FromRoom, ReservedSeat},
         supervisor::announced_exit,
     },
-    room::{
-        core::{Core, Effect},
-        hooks::Room,
-    },
-    runtime::panics::caught,
+    room::{core::Core, hooks::Room, outbox::Output},
     socketio::{
-        connection::{refused, reroute},
         events::{BINARY, Encoded},
         namespace::MAX_EXCESS,
         packet::ConnId,
@@ -23,7 +20,7 @@ use crate::{
     types::{Player, Refusal, Reply, from_raw},
 };
 
-/// The default of `--max-message` in bytes.
+/// Bytes of a message, as the settings have it by default.
 const MAX_MESSAGE: usize = 64 * 1024;
 
 impl<R: Room> TestRoom<R> {
@@ -36,7 +33,7 @@ impl<R: Room> TestRoom<R> {
         self.next
     }
 
-    /// Reserves a seat for a player, as the lobby does. Returns the ticket.
+    /// Keeps a seat for a player, as the lobby has it done; the ticket.
     pub(super) fn ticket_for(&mut self, player: &Player) -> Result<String, Refusal> {
         if self.is_over() {
             return Err(Refusal::NO_SUCH_ROOM);
@@ -71,7 +68,7 @@ impl<R: Room> TestRoom<R> {
         }
     }
 
-    /// Applies `act` to a player's seat, if they have one.
+    /// Does something about a player's seat, if they have one.
     pub(super) fn about_seat(&mut self, player: &Player, call: impl FnOnce(&mut Core<R>, u64)) {
         if let Some(seat) = self.seats.get(&player.id).copied()
             && !self.is_over()
@@ -80,7 +77,7 @@ impl<R: Room> TestRoom<R> {
         }
     }
 
-    /// `frame`: the size of the websocket frame.
+    /// `frame`: as a websocket counts it.
     pub(super) fn check_size(
         &mut self,
         from: &Player,
@@ -97,10 +94,10 @@ impl<R: Room> TestRoom<R> {
     pub(super) fn await_answer(&mut self, conn: ConnId, answer: Reply) -> Result<Value, Refusal> {
         let mut value = match answer {
             Reply::Now(value) => return Ok(value),
-            Reply::Later(value) => Box::pin(caught(value)),
+            Reply::Later(value) => Box::pin(AssertUnwindSafe(value).catch_unwind()),
         };
-        // An answer may come from spawned work. A player who has left receives none, but the call
-        // may still panic.
+        // It may come from what a hook gave away. Whoever is out by then hears none, but it may
+        // still panic.
         while !self.is_over() {
             let is_out = !self.conns.contains_key(&conn);
             let tasks = &mut self.tasks;
@@ -117,7 +114,7 @@ impl<R: Room> TestRoom<R> {
                 Err(Ok(_)) if is_out => return Err(Refusal::ROOM_GONE),
                 Err(Ok(answer)) => return answer,
                 Err(Err(panic)) => {
-                    self.run(|core| core.panicked(panic));
+                    self.run(|core| core.call(Box::new(|_, _| resume_unwind(panic))));
                     return Err(if is_out { Refusal::ROOM_GONE } else { Refusal::INTERNAL });
                 }
             }
@@ -125,14 +122,13 @@ impl<R: Room> TestRoom<R> {
         Err(Refusal::ROOM_GONE)
     }
 
-    /// Applies `act` at this time, then what is due, then its consequences, as the event loop does.
+    /// Does something at this time, then what is due, then what follows from it: as the loop does.
     pub(super) fn run<T>(&mut self, call: impl FnOnce(&mut Core<R>) -> T) -> T {
         let runtime = self.runtime.handle().clone();
         let entered = runtime.enter();
         let now = self.now;
         let Life::Open(core) = &mut self.life else { panic!("the room has ended") };
-        core.set_now(now);
-        let result = call(core);
+        let result = call(core.at(now));
         core.advance(now);
         let is_ending = core.is_ending();
         self.apply();
@@ -143,7 +139,7 @@ impl<R: Room> TestRoom<R> {
         result
     }
 
-    /// Sends everyone to the lobby, then calls `on_dispose`.
+    /// Everyone goes to the lobby, then the last hook is called.
     pub(super) fn end(&mut self) {
         if let Life::Open(core) = &mut self.life {
             core.finish();
@@ -151,35 +147,33 @@ impl<R: Room> TestRoom<R> {
         self.apply();
         if let Life::Open(core) = std::mem::replace(&mut self.life, Life::Ending) {
             let (ended, room) = self.runtime.block_on(core.dispose());
-            let exit = announced_exit(&ended).expect("it has ended");
-            self.life = Life::Over(Box::new(room), exit);
+            let verdict = announced_exit(&ended).expect("it has ended");
+            self.life = Life::Over(Box::new(room), verdict);
             self.tasks = SelectAll::new();
         }
     }
 
     pub(super) fn apply(&mut self) {
         let Life::Open(core) = &mut self.life else { return };
-        self.tasks.extend(core.handle().scheduler.take_tasks());
-        for effect in core.take_effects() {
-            match effect {
-                Effect::Emit { to, event, volatile } => self.note(to, &event, volatile),
-                Effect::HangUp(conn) => drop(self.conns.remove(&conn)),
-                Effect::Dismiss(conn, refusal) => {
-                    self.note_own(conn, "refused", refused("connect", &refusal));
-                    self.conns.remove(&conn);
-                }
-                Effect::SendOn(conn, route) => self.note_own(conn, "reroute", reroute(&route)),
-                Effect::Frame(FromRoom::Message(raw)) => self.to_lobby.push(raw),
-                Effect::Frame(FromRoom::ReserveRefused { refusal, .. }) => {
+        self.tasks.extend(core.room.scheduler.take_tasks());
+        for output in core.take_output() {
+            match output {
+                Output::Emit { to, event, volatile } => self.note(to, &event, volatile),
+                Output::HangUp(conn) => drop(self.conns.remove(&conn)),
+                Output::Frame(FromRoom::Message(raw)) => self.to_lobby.push(raw),
+                Output::Frame(FromRoom::ReserveRefused { refusal, .. }) => {
                     self.hold_refused = Some(refusal);
                 }
-                Effect::Frame(FromRoom::SendOn { seat, room }) => {
+                Output::Frame(FromRoom::SendOn { seat, room }) => {
                     let mut seats = self.seats.iter();
                     let player = seats.find(|(_, number)| **number == seat);
                     self.sent_on.extend(player.map(|(player, _)| (player.clone(), room)));
                 }
-                // For the lobby's own bookkeeping, without a hook.
-                Effect::Frame(_) => {}
+                // Frames for which the lobby has no hook.
+                Output::Frame(_) => {}
+                Output::Sync | Output::Leave(..) | Output::Transfer(..) => {
+                    unreachable!("the core has replaced them")
+                }
             }
         }
     }
@@ -195,10 +189,6 @@ impl<R: Room> TestRoom<R> {
                 self.note_as(to, Sent { event, data: json!(null), volatile, bytes });
             }
         }
-    }
-
-    pub(super) fn note_own(&mut self, to: ConnId, name: &str, data: Value) {
-        self.note_as(to, Sent { event: name.to_owned(), data, volatile: false, bytes: None });
     }
 
     pub(super) fn note_as(&mut self, to: ConnId, sent: Sent) {

@@ -1,20 +1,22 @@
-//! One room without processes, sockets or a real clock: the core of a real room, driven by a test.
-//! Order and effects are the same; `cluster/tests/room/test_room_agrees.rs` compares the two.
+//! One room without processes, sockets or a real clock: the same core as in a room's process,
+//! driven by a test. Hooks are called, events are sent and the room ends as with a lobby and a
+//! process, in the same order; `cluster/tests/room/test_room_agrees.rs` compares the two.
 //!
 //! What differs, and why:
 //!
 //! - **Time** moves only in [`TestRoom::advance`], so no answer can wait for a timer. A hook that
 //!   never returns blocks the test; a real room is killed as hung. Ticks are never late or skipped.
-//! - **Spawned work** runs only in [`TestRoom::settle`], or while a request waits for its answer.
+//! - **Spawned work** runs only in [`TestRoom::settle`], or while an answer is waited for.
 //! - **A panic** in a hook fails the test, unless [`TestRoom::on_panic`] says what it does. One in
 //!   `on_open` always does.
-//! - **A message** that cannot be serialized, is over 60 KiB or cannot be deserialized fails the
-//!   test. A real lobby refuses to send it, or the room crashes.
-//! - **Rate limits and queues** are absent: no `too_fast`, and no volatile event is lost.
-//! - **A refusal** is the value that the hook returned. A real lobby gets its code and message.
-//! - **The lobby** is absent, with its locks, its bans and other rooms. [`TestRoom::sent_on`]
-//!   returns the players who would be transferred to another room. The room's id is `test`, and it
-//!   has no code.
+//! - **A message** that cannot be serialized, is over 60 KiB or does not read back fails the test.
+//!   A real lobby refuses to send it, or the room crashes.
+//! - **Quota limits and queues** are absent: nobody is refused with `too_fast`, and volatile events
+//!   are never lost.
+//! - **A refusal** of the room's is the value that the hook made. A lobby gets its code and its
+//!   text.
+//! - **The lobby** is absent, with its locks, its bans and other rooms. [`TestRoom::sent_on`] tells
+//!   who would be sent to another room. The room's id is `test`, and it has no code.
 //!
 //! ```
 //! # use cluster::{Answer, Player, Refusal, Room, RoomContext, testing::TestRoom, ok};
@@ -28,8 +30,7 @@
 //! #     type Event = Said;
 //! #     cluster::unused!(Options, FromLobby, ToLobby);
 //! #     async fn on_open(_: (), _: &RoomContext<Self>) -> Result<Self, Refusal> { Ok(Echo) }
-//! #     fn on_message(&mut self, room: &RoomContext<Self>, _: &Player, say: Say) -> Answer {
-//! #         let Say::Text(text) = say;
+//! #     fn on_message(&mut self, room: &RoomContext<Self>, _: &Player, Say::Text(text): Say) -> Answer {
 //! #         room.broadcast(Said::Text(text));
 //! #         ok()
 //! #     }
@@ -48,74 +49,75 @@ mod driver;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream::SelectAll};
-use serde_json::{
-    Value, json,
-    value::{RawValue, to_raw_value},
-};
+use serde_json::{Value, json, value::RawValue};
 use tokio::{runtime::Runtime, time::Instant};
 
 use crate::{
     Bytes,
-    process::channel::RoomAbout,
+    process::channel::RoomSpec,
     room::{context::RoomContext, core::Core, hooks::Room, tickets::Tickets},
     runtime::{panics::RoomPanic, scheduler::Task},
-    socketio::{events::BINARY, packet::ConnId},
+    socketio::{
+        events::BINARY,
+        packet::{ConnId, RawEvent},
+    },
     types::{Exit, LeaveReason, Player, PlayerId, Refusal, RoomId, Route, from_raw, short, to_raw},
 };
 
-/// The default of the setting.
+/// As the settings have it by default.
 const TICKET_TTL: Duration = Duration::from_secs(15);
 const EMPTY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An event that a player was sent.
+/// One event that a player was sent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sent {
     /// Its name.
     pub event: String,
-    /// Its data.
+    /// What it holds.
     pub data: Value,
-    /// Whether it was sent as volatile: it may be lost or delayed.
+    /// May be lost, or come late.
     pub volatile: bool,
-    /// The bytes of a binary event; its `data` is null.
+    /// What an event of bytes holds; its `data` is null.
     pub bytes: Option<Bytes>,
 }
 
-/// A room under test. Nothing happens unless the test does it.
+/// A room under test. Nothing happens but what the test does.
 pub struct TestRoom<R: Room> {
     life: Life<R>,
     tickets: Arc<Tickets>,
     now: Instant,
     tasks: SelectAll<Task<R, RoomContext<R>>>,
     conns: HashMap<ConnId, PlayerId>,
-    /// The last seat of each player.
+    /// The number of the seat that each player was given last.
     seats: HashMap<PlayerId, u64>,
-    /// Why the last request for a seat was refused.
+    /// Why the seat that was asked for last is not to be had.
     hold_refused: Option<Refusal>,
     sent: HashMap<PlayerId, Vec<Sent>>,
     to_lobby: Vec<Box<RawValue>>,
     sent_on: Vec<(PlayerId, RoomId)>,
-    /// The lobby drains the room and lets nobody in.
+    /// The lobby wants the room to end, and lets nobody in any more.
     draining: bool,
     next: u64,
-    /// Runs spawned work. The last field: dropping it waits for computations, by then cancelled.
+    /// For futures and computations that hooks give away; see [`TestRoom::settle`]. The last field:
+    /// dropping it waits for computations, which see by then that nobody wants their results.
     runtime: Runtime,
 }
 
 enum Life<R: Room> {
     Open(Box<Core<R>>),
-    /// During `on_dispose`.
+    /// While `on_dispose` is called.
     Ending,
     Over(Box<RoomContext<R>>, Exit),
 }
 
 impl<R: Room> TestRoom<R> {
-    /// Opens a room with this many seats. The same seed gives the same random numbers. `Err`:
-    /// `on_open` has refused, or the options are not JSON of at most 60 KiB.
+    /// Opens a room with so many seats. The same seed gives the same random numbers. `Err`:
+    /// `on_open` has refused, or the options cannot be written as JSON of at most 60 KiB.
     pub fn open(options: R::Options, seats: usize, seed: u64) -> Result<Self, Refusal> {
         Self::open_for(None, options, seats, seed)
     }
 
-    /// The same with a host, who has not joined yet.
+    /// The same with a host, who has yet to join.
     pub fn open_for(
         host: Option<&Player>,
         options: R::Options,
@@ -127,10 +129,10 @@ impl<R: Room> TestRoom<R> {
             .build()
             .expect("a runtime for what hooks give away");
         let host = host.map(|player| player.id.clone());
-        let about = RoomAbout { kind: "test".to_owned(), capacity: seats, seed, host, code: None };
-        let room = RoomContext::<R>::new(RoomId("test".to_owned()), about, EMPTY_TIMEOUT);
+        let spec = RoomSpec { kind: "test".to_owned(), capacity: seats, seed, host, code: None };
+        let room = RoomContext::<R>::new(RoomId("test".to_owned()), spec, EMPTY_TIMEOUT);
         let now = room.now();
-        // Serialized as on the way from the lobby.
+        // As on their way from the lobby.
         let raw =
             serde_json::to_value(&options).map_err(Into::into).and_then(|value| to_raw(&value));
         let raw = raw.map_err(|error: anyhow::Error| Refusal::no_room(error))?;
@@ -158,21 +160,23 @@ impl<R: Room> TestRoom<R> {
         Ok(test)
     }
 
-    /// Handles panics in hooks as `--on-room-panic` does. Without this they fail the test.
+    /// From now on a panic in a hook does what the setting `--room-panic` says: it ends the room,
+    /// or only the hook. Without this it fails the test.
     pub fn on_panic(&mut self, what: RoomPanic) {
         if let Life::Open(core) = &mut self.life {
-            core.set_on_panic(what);
+            core.on_panic = Some(what);
         }
     }
 
-    /// A new player joins. `Err`: the room is full or locked, or `on_admit` has refused.
+    /// A new player comes, and is in the room. `Err`: it is full or locked, or `on_admit` has
+    /// refused.
     pub fn join(&mut self, name: &str) -> Result<Player, Refusal> {
         let player = player(name);
         self.join_as(&player)?;
         Ok(player)
     }
 
-    /// This player joins or returns: within the grace period, or in another window.
+    /// This player comes, or comes back: within the grace, or from another window.
     pub fn join_as(&mut self, player: &Player) -> Result<(), Refusal> {
         let ticket = self.ticket_for(player)?;
         self.tickets.redeem(&ticket, self.now)?;
@@ -182,20 +186,21 @@ impl<R: Room> TestRoom<R> {
         Ok(())
     }
 
-    /// Reserves a seat for a player: they are `expected` for 15 s, or until `join_as`.
+    /// Gives a player a seat who has yet to come: they are `expected` for 15 s, or until `join_as`.
     pub fn reserve(&mut self, player: &Player) -> Result<(), Refusal> {
         self.ticket_for(player).map(drop)
     }
 
-    /// A player's page emits an event: returns the answer or the refusal. A malformed or too large
-    /// message is refused before it reaches a hook, as on the wire; one that is far too large ends
-    /// the connection. `room_gone`: the connection has ended and the answer is lost.
+    /// A player's page emits an event and wants an answer: the answer, or the refusal. What is not
+    /// of the right form or too large is refused before it reaches a hook, as on the wire; what is
+    /// far too large ends the connection. `room_gone`: the connection has ended, and the answer is
+    /// lost.
     pub fn emit(&mut self, from: &Player, event: &str, data: Value) -> Result<Value, Refusal> {
         let conn = self.conn_of(from)?;
-        let size = json!([event, data]).to_string().len();
-        self.check_size(from, size, size)?;
-        let data = to_raw_value(&data).map_err(Refusal::bad_message)?;
-        let answer = self.run(|core| core.message(conn, event, Some(&*data)))?;
+        let text = json!([event, data]).to_string();
+        self.check_size(from, text.len(), text.len())?;
+        let event = RawEvent::parse(&text, None, true);
+        let answer = self.run(|core| core.message(conn, event))?;
         self.await_answer(conn, answer)
     }
 
@@ -203,9 +208,10 @@ impl<R: Room> TestRoom<R> {
     pub fn emit_binary(&mut self, from: &Player, data: impl Into<Bytes>) -> Result<Value, Refusal> {
         let conn = self.conn_of(from)?;
         let data = data.into();
-        let beside = json!([BINARY, { "_placeholder": true, "num": 0 }]).to_string();
-        self.check_size(from, beside.len() + data.len(), data.len())?;
-        let answer = self.run(|core| core.binary(conn, data))?;
+        let text = json!([BINARY, { "_placeholder": true, "num": 0 }]).to_string();
+        self.check_size(from, text.len() + data.len(), data.len())?;
+        let event = RawEvent::parse(&text, Some(data), true);
+        let answer = self.run(|core| core.message(conn, event))?;
         self.await_answer(conn, answer)
     }
 
@@ -214,7 +220,8 @@ impl<R: Room> TestRoom<R> {
         self.hang_up(player, false);
     }
 
-    /// A player leaves on purpose; one who is not connected gives up their seat in the lobby.
+    /// A player leaves because they want to; one who is not connected gives up their seat in the
+    /// lobby.
     pub fn leave(&mut self, player: &Player) {
         match self.conn_of(player) {
             Ok(_) => self.hang_up(player, true),
@@ -222,23 +229,25 @@ impl<R: Room> TestRoom<R> {
         }
     }
 
-    /// The lobby kicks a player.
+    /// The lobby puts a player out, with its `kick`.
     pub fn kick(&mut self, player: &Player, reason: &str) {
-        let reason = LeaveReason::Kicked(short(reason));
-        self.about_seat(player, |core, seat| core.release(seat, reason));
+        self.about_seat(player, |core, seat| {
+            core.release(seat, LeaveReason::Kicked(short(reason)))
+        });
     }
 
-    /// The players whom the room has transferred with `send_to_room` since the last call. They stay
-    /// until [`TestRoom::move_on`] or [`TestRoom::refuse_move`].
+    /// Whom the room has sent to another room, with `send_to_room`, since this was asked last. They
+    /// stay until
+    /// [`TestRoom::move_on`], or until [`TestRoom::refuse_move`].
     pub fn sent_on(&mut self) -> Vec<(PlayerId, RoomId)> {
         std::mem::take(&mut self.sent_on)
     }
 
-    /// A player has got a seat in another room and moves there.
+    /// A player has a seat in another room, and goes there.
     pub fn move_on(&mut self, player: &Player, room: &RoomId) {
         let ticket = self.number().to_string();
         let to = Route { room: room.clone(), ticket };
-        self.about_seat(player, |core, seat| core.transfer(seat, Some(to)));
+        self.about_seat(player, |core, seat| core.transferred(seat, Some(to)));
     }
 
     /// A player was refused a seat in another room, and stays.
@@ -246,16 +255,18 @@ impl<R: Room> TestRoom<R> {
         self.about_seat(player, |core, seat| core.refused(seat, refusal));
     }
 
-    /// The lobby sends a message.
+    /// The lobby says something.
     pub fn tell(&mut self, message: R::FromLobby) {
         if self.is_over() {
             return;
         }
-        let raw = to_raw(&message).expect("a message is JSON of at most 60 KiB");
+        let raw =
+            to_raw(&message).expect("a message from the lobby is JSON, and no larger than 60 KiB");
         self.run(|core| core.lobby_message(&raw)).expect("it reads what it has written");
     }
 
-    /// The lobby drains the room: it must end within `left`, as `closed`, and lets nobody in.
+    /// The lobby wants the room to end within `left`, with the reason `closed`, and lets nobody in
+    /// any more.
     pub fn drain(&mut self, left: Duration) {
         if self.is_over() {
             return;
@@ -264,7 +275,7 @@ impl<R: Room> TestRoom<R> {
         self.run(|core| core.drain(left, "closed".to_owned()));
     }
 
-    /// Advances the clock: timers, ticks, grace periods and time limits are due in order.
+    /// Moves the clock: timers, ticks, graces and time limits come when they are due, in order.
     pub fn advance(&mut self, time: Duration) {
         let end = self.now + time;
         while let Life::Open(core) = &self.life
@@ -275,16 +286,18 @@ impl<R: Room> TestRoom<R> {
         }
         self.now = end;
         if let Life::Open(core) = &mut self.life {
-            core.set_now(end);
+            core.at(end);
         }
     }
 
-    /// Waits, in real time, for all spawned work and calls its callbacks; nothing else does so.
+    /// Waits, in real time, until all that hooks gave away with `spawn` and `compute` is done and
+    /// its calls were made. Until then nothing of it happens, whatever [`TestRoom::advance`] does.
     pub fn settle(&mut self) {
         while self.settle_one() {}
     }
 
-    /// Waits for the next callback only. `false`: there is none left.
+    /// Waits for the next call only, such as one report of a computation. False: there is none
+    /// left.
     pub fn settle_one(&mut self) -> bool {
         if self.is_over() {
             return false;
@@ -294,8 +307,8 @@ impl<R: Room> TestRoom<R> {
         called.is_some()
     }
 
-    /// The events that the player was sent since the last call, including the structure's own such
-    /// as `joined` and `player_left`.
+    /// What the player was sent since this was asked last, with the cluster's own events such as
+    /// `joined` and `player_left`.
     pub fn sent(&mut self, to: &Player) -> Vec<Sent> {
         self.sent.remove(&to.id).unwrap_or_default()
     }
@@ -307,31 +320,31 @@ impl<R: Room> TestRoom<R> {
         Some(&sent.iter().rev().find(|sent| sent.event == event)?.data)
     }
 
-    /// The messages to the lobby since the last call.
+    /// What the lobby was told since this was asked last.
     pub fn told_lobby(&mut self) -> Vec<R::ToLobby> {
         let messages = std::mem::take(&mut self.to_lobby).into_iter();
         messages.map(|raw| from_raw(&raw).expect("a message that reads back")).collect()
     }
 
-    /// The room's state. Panics when the room has ended, as `on_dispose` has taken it.
+    /// The room's state. Panics when the room has ended: `on_dispose` has taken it.
     pub fn game(&self) -> &R {
         match &self.life {
-            Life::Open(core) => core.game(),
+            Life::Open(core) => &core.game,
             _ => panic!("the room has ended, and `on_dispose` has taken its state"),
         }
     }
 
-    /// The room's context, with its players and settings.
+    /// The room's handle, with its players and its settings.
     pub fn room(&self) -> &RoomContext<R> {
         match &self.life {
-            Life::Open(core) => core.handle(),
+            Life::Open(core) => &core.room,
             Life::Over(room, _) => room,
             Life::Ending => unreachable!("only while `on_dispose` is called"),
         }
     }
 
-    /// How the room has ended, as passed to `on_room_exit`, after `on_dispose`. `None`: it has not
-    /// ended.
+    /// How the room has ended, as `on_room_exit` would hear it; `None`: it has not. Its
+    /// `on_dispose` was called.
     pub fn exit(&self) -> Option<Exit> {
         match &self.life {
             Life::Over(_, verdict) => Some(verdict.clone()),
@@ -340,7 +353,7 @@ impl<R: Room> TestRoom<R> {
     }
 }
 
-/// A player whose id is their name, for options that name players and for a host.
+/// A player whose id is their name: for options that name players, for a host.
 pub fn player(name: &str) -> Player {
     Player { id: PlayerId(name.to_owned()), name: name.to_owned() }
 }

@@ -1,0 +1,36 @@
+//! What goes out of a room, in the order in which hooks and the core queued it.
+
+use std::rc::Rc;
+
+use crate::{
+    process::channel::FromRoom,
+    socketio::{
+        events::{self, Encoded},
+        packet::ConnId,
+    },
+    types::{LeaveReason, PlayerId, RoomId},
+};
+
+pub(crate) enum Output {
+    Emit {
+        to: ConnId,
+        event: Rc<Encoded>,
+        /// May be dropped if the connection is slow.
+        volatile: bool,
+    },
+    HangUp(ConnId),
+    /// A frame for the lobby.
+    Frame(FromRoom),
+    // Hooks queue these three; the core replaces them by what they lead to.
+    /// Every player gets their snapshot.
+    Sync,
+    /// The player returns to the lobby.
+    Leave(PlayerId, LeaveReason),
+    /// The player is to get a seat in another room.
+    Transfer(PlayerId, RoomId),
+}
+
+/// Encodes a user's event. One that cannot be encoded is logged and not sent.
+pub(crate) fn encode(event: &impl serde::Serialize) -> Option<Encoded> {
+    events::encode(event).inspect_err(|error| tracing::error!(%error, "event not sent")).ok()
+}
