@@ -15,7 +15,7 @@ use crate::{
 /// Hooks are called one at a time, in the order of events, by the task that owns the state. A hook
 /// must not block: use [`RoomContext::spawn`] for futures and [`RoomContext::compute`] for heavy
 /// work. If a hook takes longer than the heartbeat timeout, the room is killed as hung. If it
-/// panics, the room crashes; with `--room-panic continue` only the request fails, with `internal`.
+/// panics, the room crashes; with `--on-room-panic continue` only the request fails, with `internal`.
 ///
 /// Limits: the lobby logs 200 lines a second of a room's output, with bursts of 2,000, and counts
 /// the rest. It reads 2,000 messages a second from a room, with bursts of 10,000; a room with 4,096

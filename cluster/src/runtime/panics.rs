@@ -1,5 +1,5 @@
 //! A hook that panics is caught and logged. The lobby goes on without it. A room ends or goes on,
-//! by the setting `--room-panic`; in a `TestRoom` without that setting the panic fails the test.
+//! by the setting `--on-room-panic`; in a `TestRoom` without that setting the panic fails the test.
 
 use std::{
     any::Any,

@@ -107,7 +107,7 @@ fn in_the_log(hook: &str) -> &str {
 #[tokio::test]
 async fn a_panic_in_any_hook_may_end_only_the_hook() {
     for hook in HOOKS {
-        let mut story = Story::begin(hook, &["--room-panic", "continue"]).await;
+        let mut story = Story::begin(hook, &["--on-room-panic", "continue"]).await;
         let answer = story.provoke(hook).await;
         if let Some(answer) = answer {
             assert_eq!(answer["error"]["code"], "internal", "{hook}");
@@ -140,7 +140,7 @@ async fn a_panic_in_any_hook_ends_the_room_and_everybody_knows_why() {
 
 #[tokio::test]
 async fn a_panic_in_the_last_hook_is_a_crash_or_none() {
-    for (flags, how) in [(&[][..], "crashed"), (&["--room-panic", "continue"][..], "finished")] {
+    for (flags, how) in [(&[][..], "crashed"), (&["--on-room-panic", "continue"][..], "finished")] {
         let mut story = Story::begin("on_dispose", flags).await;
         story.anns.emit("finish", json!({ "winner": "Ann" }));
         assert_eq!(story.boss.lobby().event("exited").await["how"], how);

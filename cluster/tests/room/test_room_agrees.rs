@@ -21,7 +21,7 @@ use crate::{
     game::scripted::{Act, DISPOSED, How, Plan, Plans, Scripted, Told, exit_value},
 };
 
-/// Scripts in a normal run, for each of the two settings of `--room-panic`.
+/// Scripts in a normal run, for each of the two settings of `--on-room-panic`.
 const SCRIPTS: u32 = 16;
 const PLAYERS: [&str; 3] = ["ANN", "BOB", "EVE"];
 /// Stands for the id of another room, and for one that does not exist.
@@ -362,7 +362,7 @@ struct Play<'a> {
 impl Real {
     async fn start(panic: &str) -> Real {
         let flags = [
-            "--room-panic",
+            "--on-room-panic",
             panic,
             "--stop-timeout",
             "60s",

@@ -160,7 +160,7 @@ impl<R: Room> TestRoom<R> {
         Ok(test)
     }
 
-    /// From now on a panic in a hook does what the setting `--room-panic` says: it ends the room,
+    /// From now on a panic in a hook does what the setting `--on-room-panic` says: it ends the room,
     /// or only the hook. Without this it fails the test.
     pub fn on_panic(&mut self, what: RoomPanic) {
         if let Life::Open(core) = &mut self.life {
