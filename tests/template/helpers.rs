@@ -233,10 +233,12 @@ impl Workshop {
 
     pub fn cargo(&self, args: &[&str]) -> Command {
         let mut cargo = cargo(&self.project);
-        // The dependencies are already built for this repository; only its programs, which have the
-        // same names, go elsewhere.
+        // The dependencies are already built for this repository. Its programs have the same names
+        // and go elsewhere. Its crate `cluster` is built with a profile of its own: Cargo would take
+        // it for the repository's, and then not build that again when it changes.
         let built = self.target.parent().unwrap();
-        cargo.env("CARGO_TARGET_DIR", &self.target).env("CARGO_BUILD_BUILD_DIR", built).args(args);
+        cargo.env("CARGO_TARGET_DIR", &self.target).env("CARGO_BUILD_BUILD_DIR", built);
+        cargo.args(["--config", "profile.dev.package.cluster.codegen-units=17"]).args(args);
         cargo
     }
 
