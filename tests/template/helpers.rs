@@ -216,6 +216,11 @@ impl Workshop {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("template");
         let project = target.join("project");
         fs::create_dir_all(&project).unwrap();
+        // Cargo would take the project's crate `cluster` for the repository's, which has the same
+        // name, and not build that again when it changes; so it gets a profile of its own.
+        fs::create_dir_all(target.join(".cargo")).unwrap();
+        let profile = "[profile.dev.package.cluster]\ncodegen-units = 17\n";
+        fs::write(target.join(".cargo/config.toml"), profile).unwrap();
         let turn = File::create(target.join("tests.lock")).unwrap();
         turn.lock().unwrap();
         let _ = fs::remove_file(project.join("node_modules"));
@@ -233,12 +238,10 @@ impl Workshop {
 
     pub fn cargo(&self, args: &[&str]) -> Command {
         let mut cargo = cargo(&self.project);
-        // The dependencies are already built for this repository. Its programs have the same names
-        // and go elsewhere. Its crate `cluster` is built with a profile of its own: Cargo would take
-        // it for the repository's, and then not build that again when it changes.
+        // The dependencies are already built for this repository; only its programs, which have the
+        // same names, go elsewhere.
         let built = self.target.parent().unwrap();
-        cargo.env("CARGO_TARGET_DIR", &self.target).env("CARGO_BUILD_BUILD_DIR", built);
-        cargo.args(["--config", "profile.dev.package.cluster.codegen-units=17"]).args(args);
+        cargo.env("CARGO_TARGET_DIR", &self.target).env("CARGO_BUILD_BUILD_DIR", built).args(args);
         cargo
     }
 
