@@ -216,6 +216,11 @@ impl Workshop {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("template");
         let project = target.join("project");
         fs::create_dir_all(&project).unwrap();
+        // Cargo would take the project's crate `cluster` for the repository's, which has the same
+        // name, and not build that again when it changes; so it gets a profile of its own.
+        fs::create_dir_all(target.join(".cargo")).unwrap();
+        let profile = "[profile.dev.package.cluster]\ncodegen-units = 17\n";
+        fs::write(target.join(".cargo/config.toml"), profile).unwrap();
         let turn = File::create(target.join("tests.lock")).unwrap();
         turn.lock().unwrap();
         let _ = fs::remove_file(project.join("node_modules"));

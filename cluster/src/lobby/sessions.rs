@@ -1,8 +1,9 @@
 //! The lobby's sessions: one for each connection, with the player behind it once they are known.
 //! Also what outlives a connection: bans, logouts, and why a player's last room ended.
 
-use std::{collections::HashMap, net::IpAddr, time::Duration};
+use std::{collections::HashMap, net::IpAddr, rc::Rc, time::Duration};
 
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::{
@@ -37,8 +38,8 @@ pub(crate) struct Sessions {
 
 pub(crate) struct Session {
     pub conn: Conn,
-    /// Gets the list of rooms whenever it changes.
-    pub watching: bool,
+    /// The list of rooms that was sent last, if this connection watches it.
+    pub watching: Option<Rc<Value>>,
     state: State,
     /// The player has joined a room since, so this connection is about to close. A message from it
     /// shows that they are still here.
@@ -68,7 +69,7 @@ impl Session {
 
 impl Sessions {
     pub fn add(&mut self, conn: Conn) {
-        let session = Session { conn, watching: false, state: State::Visitor, stale: false };
+        let session = Session { conn, watching: None, state: State::Visitor, stale: false };
         self.sessions.insert(session.conn.id, session);
     }
 
@@ -144,6 +145,12 @@ impl Sessions {
 
     pub fn all(&self) -> impl Iterator<Item = &Session> {
         self.sessions.values()
+    }
+
+    /// The connections that watch the list of rooms, each with the list that was sent last.
+    pub fn watchers(&mut self) -> impl Iterator<Item = (&Conn, &mut Rc<Value>)> {
+        let sessions = self.sessions.values_mut();
+        sessions.filter_map(|session| Some((&session.conn, session.watching.as_mut()?)))
     }
 
     fn session_of(&self, player: &PlayerId) -> Option<&Session> {

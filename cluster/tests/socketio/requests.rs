@@ -135,3 +135,19 @@ async fn watchers_of_the_room_list_are_told_of_changes() {
     visitor.ask("unwatch_rooms", json!({})).await.expect("still none");
     assert!(!visitor.unheard().contains(&"rooms"));
 }
+
+#[tokio::test]
+async fn a_change_undone_right_after_a_client_starts_to_watch_reaches_it() {
+    let cluster = start_game(&[]).await;
+    let (mut boss, mut first) = (cluster.player("Boss").await, cluster.visitor().await);
+    let room = boss.ask("open", json!({})).await.expect("a room");
+    let lock = |locked: bool| json!({ "room": room, "locked": locked });
+    first.ask("watch_rooms", json!({})).await.expect("anyone may watch");
+    for _ in 0..5 {
+        let mut second = cluster.visitor().await;
+        boss.ask("lock", lock(true)).await.expect("its room");
+        second.ask("watch_rooms", json!({})).await.expect("anyone may watch");
+        boss.ask("lock", lock(false)).await.expect("its room");
+        while second.event("rooms").await[0]["locked"] != false {}
+    }
+}

@@ -195,6 +195,10 @@ impl<L: Lobby> LobbyContext<L> {
             return self.admit(player.as_ref(), &room);
         }
         let room = (kind.pick)(lobby, self, player)?;
+        if self.rooms.borrow().find(&room).is_some_and(|found| found.kind != kind.name) {
+            error!(%room, kind = kind.name, "pick: this room is of another kind");
+            return Err(Refusal::INTERNAL);
+        }
         self.admit(player.as_ref(), &room)
     }
 

@@ -8,10 +8,10 @@ mod arrivals;
 mod requests;
 mod room_notices;
 
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, rc::Rc, time::Duration};
 
 use futures_util::{StreamExt as _, stream::SelectAll};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
@@ -54,8 +54,7 @@ pub(crate) async fn run<L: Lobby>(
     let mut shutdown = pin!(shutdown);
     let mut refill_at = Some(clock::now());
     let mut stop_at: Option<Instant> = None;
-    let mut published = Value::Null;
-    context.scheduler.every(ROOMS_PERIOD, move |_, context| context.publish_rooms(&mut published));
+    context.scheduler.every(ROOMS_PERIOD, |_, context| context.publish_rooms());
 
     let is_over = |at| at <= clock::now() || context.rooms.borrow().is_empty();
     while !stop_at.is_some_and(is_over) {
@@ -117,19 +116,19 @@ impl<L: Lobby> EventHandler<'_, L> {
 }
 
 impl<L: Lobby> LobbyContext<L> {
-    /// Sends the list of rooms to those who watch it, if it is not the one that was published last.
-    fn publish_rooms(&self, published: &mut Value) {
-        let sessions = self.sessions.borrow();
-        let watching: Vec<_> = sessions.all().filter(|session| session.watching).collect();
-        if watching.is_empty() {
-            return;
-        }
-        let list = json!(self.rooms.borrow().public());
-        if list != *published {
-            for session in watching {
-                let _ = session.conn.tell("rooms", &list);
+    /// Sends the list of rooms to each watcher whose last list differs.
+    fn publish_rooms(&self) {
+        let mut sessions = self.sessions.borrow_mut();
+        let mut watchers = sessions.watchers().peekable();
+        let Some((_, first)) = watchers.peek() else { return };
+        let list = Rc::new(json!(self.rooms.borrow().public()));
+        // An unchanged list stays the same `Rc`, which is compared by its address.
+        let list = if **first == list { Rc::clone(first) } else { list };
+        for (conn, last) in watchers {
+            if *last != list {
+                let _ = conn.tell("rooms", &list);
             }
-            *published = list;
+            *last = list.clone();
         }
     }
 }

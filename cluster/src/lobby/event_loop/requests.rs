@@ -1,5 +1,7 @@
 //! Requests of browsers: those that the structure answers itself, and those for `on_request`.
 
+use std::rc::Rc;
+
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{json, value::RawValue};
 
@@ -43,10 +45,13 @@ impl<L: Lobby> EventHandler<'_, L> {
         let mut sessions = self.context.sessions.borrow_mut();
         let session = sessions.get_mut(conn).ok_or(Refusal::INTERNAL)?;
         // Not for one who watches already: they have the list, and it takes time to make.
-        if watch && !session.watching {
-            let _ = session.conn.tell("rooms", &json!(self.context.rooms.borrow().public()));
+        if !watch {
+            session.watching = None;
+        } else if session.watching.is_none() {
+            let list = Rc::new(json!(self.context.rooms.borrow().public()));
+            let _ = session.conn.tell("rooms", &list);
+            session.watching = Some(list);
         }
-        session.watching = watch;
         ok()
     }
 
