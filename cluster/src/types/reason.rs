@@ -82,14 +82,14 @@ impl Exit {
 }
 
 impl fmt::Display for Exit {
-    /// One or two words for people, such as `crashed`, without the text for the log.
+    /// Completes the sentence "The room …", such as `crashed`, without the text for the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Exit::Finished => "finished",
             Exit::Closed => "closed",
             Exit::Crashed(_) => "crashed",
             Exit::Hung => "hung",
-            Exit::NeverReady(_) => "never ready",
+            Exit::NeverReady(_) => "was never ready",
         })
     }
 }

@@ -88,7 +88,7 @@ fn too_few_open_files_for_so_many_rooms_are_refused() {
 
 #[test]
 fn a_room_cannot_be_started_by_hand() {
-    refuses(&["room"], &[], "not by hand");
+    refuses(&["room"], &[], "only a lobby can start a room");
 }
 
 #[test]

@@ -74,21 +74,20 @@ forks: boolean,
 big: number, };
 
 /**
- * A registered player, the same in the lobby and in rooms.
+ * A registered player.
  */
 export type Player = { 
 /**
- * The same for as long as the token is renewed.
+ * Does not change while their token is valid.
  */
 id: PlayerId, 
 /**
- * As typed by the player and checked by `on_register`. Show it as text, never as HTML.
+ * The name they typed, checked by `on_register`. Show it as text, never as HTML.
  */
 name: string, };
 
 /**
- * A player's id: the subject of the token, the same for as long as the token is renewed. Never
- * a socket id.
+ * Identifies a player in all rooms and across connections: the subject of their token.
  */
 export type PlayerId = string;
 
@@ -98,6 +97,6 @@ export type PlayerId = string;
 export type Request = { "echo": { n: number, } } | { "log": { n: number, } } | "logged" | { "next": { n: number, } } | { "later": { n: number, } } | { "compute": { n: number, ms: number, } } | { "after": { n: number, ms: number, } } | { "tell_lobby": { text: string, } } | { "send_me_away": { reason: string, } } | { "lock_room": { locked: boolean, } } | { "send_to_room": { room: RoomId, player: PlayerId | null, } } | { "pass_on": { room: RoomId, } } | { "kick": { player: PlayerId, reason: string, } } | { "ban": { player: PlayerId, reason: string, } } | "about" | "census" | { "tick_rate": { hz: number, } } | { "empty_timeout": { ms: number | null, } } | { "bytes": { n: number, } } | { "parts": { n: number, } } | "endless" | "cancel_compute" | { "busy": { jobs: number, ms: number, } } | { "every": { ms: number, } } | "cancel_timer" | { "finish": { winner: string, } } | { "print": { text: string, } } | "fork" | "fork_away" | "fork_printer" | { "print_for_ever": { lines: boolean, } } | { "print_many": { lines: number, } } | "hog" | "limits_of_others" | { "panic_later": { from: string, } } | "spin" | { "block": { ms: number, } } | "panic" | "exit" | "abort" | "segfault" | "overflow" | "pid" | { "misbehave": ChannelAbuse };
 
 /**
- * A room's id. One room is one process.
+ * Identifies a room, which is one process.
  */
 export type RoomId = string;
