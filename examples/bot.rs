@@ -5,12 +5,17 @@
 //! `cargo run --example bot [URL [HOW_MANY]]`: the lobby, by default http://127.0.0.1:3000, and how
 //! many bots play, by default one. Ctrl-C ends them.
 
-use std::{env, error::Error, time::Duration};
+use std::env;
+use std::error::Error;
+use std::time::Duration;
 
-use futures_util::{SinkExt as _, StreamExt as _, future::join_all};
+use futures_util::future::join_all;
+use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, time};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
+use tokio::net::TcpStream;
+use tokio::time;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 /// Lost connections come in crowds: each waits a random part of this, in ms, before it comes back.
 const JITTER: u64 = 500;

@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use app::{defaults::DEFAULTS, room::Arena, server::Server};
+use app::defaults::DEFAULTS;
+use app::room::Arena;
+use app::server::Server;
 
 fn main() -> ExitCode {
     cluster::lobby::<Server>(DEFAULTS).room::<Arena>("arena").run()

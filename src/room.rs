@@ -1,6 +1,7 @@
 //! One room: an arena of dots that race for coins. The room calls the hooks one at a time.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use cluster::{Answer, LeaveReason, Player, PlayerId, Refusal, Room, RoomContext, ok};
 use rand::RngExt as _;

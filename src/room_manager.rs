@@ -3,11 +3,9 @@
 use cluster::{Exit, LobbyContext, Player, Refusal, RoomId, RoomInfo, RoomManager};
 use tracing::info;
 
-use crate::{
-    messages::{LobbyEvent, Options, ToLobby},
-    room::Arena,
-    server::{GOAL, Server},
-};
+use crate::messages::{LobbyEvent, Options, ToLobby};
+use crate::room::Arena;
+use crate::server::{GOAL, Server};
 
 impl RoomManager<Arena> for Server {
     // HOOK: which room does a player get?

@@ -3,10 +3,8 @@
 
 use cluster::{Answer, Lobby, LobbyContext, Player, refuse};
 
-use crate::{
-    messages::{LobbyEvent, LobbyRequest, Options},
-    room::Arena,
-};
+use crate::messages::{LobbyEvent, LobbyRequest, Options};
+use crate::room::Arena;
 
 /// Coins that win a game.
 pub const GOAL: u32 = 10;

@@ -3,11 +3,10 @@
 
 use std::time::Duration;
 
-use app::{
-    messages::{Options, ToLobby},
-    room::Arena,
-};
-use cluster::{Exit, Player, testing::TestRoom};
+use app::messages::{Options, ToLobby};
+use app::room::Arena;
+use cluster::testing::TestRoom;
+use cluster::{Exit, Player};
 use serde_json::{Value, json};
 
 /// One tick of the arena.

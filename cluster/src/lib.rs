@@ -23,32 +23,26 @@ mod socketio;
 pub mod testing;
 mod types;
 
-use std::{io::Write as _, process::ExitCode};
+use std::io::Write as _;
+use std::process::ExitCode;
 
 pub use axum::body::Bytes;
 
-pub use crate::{
-    config::{
-        defaults::Defaults,
-        limits::Limits,
-        parse::{PublicUrl, Size},
-        settings::{LogFormat, Settings},
-    },
-    lobby::{
-        context::LobbyContext,
-        hooks::{Arrival, Identity, Lobby, Registration, RoomManager},
-    },
-    room::{context::RoomContext, hooks::Room},
-    rooms::RoomInfo,
-    runtime::{
-        compute::{ComputeError, Job, Work},
-        panics::RoomPanic,
-        scheduler::{Scheduler, Timer},
-    },
-    types::{
-        Answer, Exit, LeaveReason, Message, Nothing, Player, PlayerId, Refusal, Reply, RoomId,
-        deferred, ok, refuse, reply,
-    },
+pub use crate::config::defaults::Defaults;
+pub use crate::config::limits::Limits;
+pub use crate::config::parse::{PublicUrl, Size};
+pub use crate::config::settings::{LogFormat, Settings};
+pub use crate::lobby::context::LobbyContext;
+pub use crate::lobby::hooks::{Arrival, Identity, Lobby, Registration, RoomManager};
+pub use crate::room::context::RoomContext;
+pub use crate::room::hooks::Room;
+pub use crate::rooms::RoomInfo;
+pub use crate::runtime::compute::{ComputeError, Job, Work};
+pub use crate::runtime::panics::RoomPanic;
+pub use crate::runtime::scheduler::{Scheduler, Timer};
+pub use crate::types::{
+    Answer, Exit, LeaveReason, Message, Nothing, Player, PlayerId, Refusal, Reply, RoomId,
+    deferred, ok, refuse, reply,
 };
 
 use crate::lobby::context::kinds::Kind;

@@ -7,10 +7,9 @@ mod proof {
     mod tickets;
 }
 
-use std::{
-    collections::HashSet,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
-};
+use std::collections::HashSet;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 use cluster::testing::{Client, TestPlayer};
 use futures_util::future::join_all;

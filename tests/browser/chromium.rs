@@ -1,26 +1,23 @@
 //! Headless Chromium, driven by the DevTools protocol: expressions, keys, mouse and touch. It keeps
 //! the browser's errors and warnings, for tests that expect none.
 
-use std::{
-    collections::HashMap,
-    fs,
-    os::unix::process::CommandExt as _,
-    path::Path,
-    process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
-};
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use cluster::testing::TestFolder;
 use futures_util::{SinkExt as _, StreamExt as _};
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::sleep,
-};
-use tokio_tungstenite::{connect_async, tungstenite::Message};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::Message;
 
 /// A generous timeout, also for a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);

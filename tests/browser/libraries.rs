@@ -1,19 +1,18 @@
 //! The client libraries without `npm ci`: from a CDN, here a mock.
 
-use std::{fs, os::unix::fs::symlink, path::Path, sync::Arc};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use cluster::testing::{TestFolder, TestLobby};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
-};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
-use super::{
-    chromium::{Browser, Page},
-    project::Project,
-    story::register,
-};
+use super::chromium::{Browser, Page};
+use super::project::Project;
+use super::story::register;
 
 /// What the mock CDN answers.
 #[derive(Clone, Copy)]

@@ -1,15 +1,14 @@
 //! How the page looks: on a laptop and a phone, by day and by night.
 
-use std::{fs, path::PathBuf};
+use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use serde_json::json;
 
-use super::{
-    chromium::{Browser, Device, Page},
-    project::Project,
-    story::{at_right_edge, register},
-};
+use super::chromium::{Browser, Device, Page};
+use super::project::Project;
+use super::story::{at_right_edge, register};
 
 #[tokio::test]
 async fn it_fits_laptops_and_phones_by_day_and_by_night() -> Result<()> {

@@ -3,11 +3,9 @@
 use anyhow::{Result, ensure};
 use serde_json::json;
 
-use super::{
-    chromium::{Browser, Device, Page},
-    project::Project,
-    story::register,
-};
+use super::chromium::{Browser, Device, Page};
+use super::project::Project;
+use super::story::register;
 
 /// Newer than Chrome 90, Firefox 90 and Safari 15, and tempting to use.
 const TAKE_AWAY_WHAT_IS_NEWER: &str = "

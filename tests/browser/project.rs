@@ -1,13 +1,11 @@
 //! The project under test: a freshly generated one, or the one in `CLUSTER_PROJECT`.
 
-use std::{
-    collections::BTreeMap,
-    env,
-    fs::{self, File},
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::{env, fs};
 
 use anyhow::{Context as _, Result, ensure};
 use cluster::testing::TestLobby;

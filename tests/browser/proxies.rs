@@ -4,12 +4,10 @@
 use anyhow::{Context as _, Result, ensure};
 use cluster::testing::Signal;
 
-use super::{
-    chromium::Browser,
-    project::Project,
-    proxy::{NAME, Ports, Program, Proxy, Rooms},
-    story::play_together,
-};
+use super::chromium::Browser;
+use super::project::Project;
+use super::proxy::{NAME, Ports, Program, Proxy, Rooms};
+use super::story::play_together;
 
 #[tokio::test]
 async fn behind_nginx_as_deployed_rooms_get_the_connections_themselves() -> Result<()> {

@@ -1,20 +1,20 @@
 //! A reverse proxy in front of a lobby: the real program with the project's file from `deploy/`, in
 //! which only addresses, ports and paths are replaced.
 
-use std::{
-    fs::{self, File},
-    net::TcpListener,
-    os::unix::process::CommandExt as _,
-    path::Path,
-    process::{Child, Command, Stdio},
-    sync::Arc,
-    time::Instant,
-};
+use std::fs;
+use std::fs::File;
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use cluster::testing::TestFolder;
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::{net::TcpStream, time::sleep};
+use tokio::net::TcpStream;
+use tokio::time::sleep;
 
 use super::chromium::{LOOK, PATIENCE};
 

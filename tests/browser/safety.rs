@@ -3,10 +3,8 @@
 
 use anyhow::{Result, ensure};
 
-use super::{
-    chromium::{Browser, Page},
-    project::Project,
-};
+use super::chromium::{Browser, Page};
+use super::project::Project;
 
 const NAME: &str = "<svg onload=ran=1>";
 const OTHER: &str = "<img src onerror=ran=1>";

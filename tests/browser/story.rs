@@ -3,10 +3,8 @@
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
-use super::{
-    chromium::{Browser, Page},
-    project::Project,
-};
+use super::chromium::{Browser, Page};
+use super::project::Project;
 
 #[tokio::test]
 async fn two_players_meet_in_a_room_and_survive_its_crash() -> Result<()> {

@@ -3,7 +3,9 @@
 use anyhow::{Result, ensure};
 use futures_util::future::try_join_all;
 
-use super::{chromium::Browser, project::Project, story::register};
+use super::chromium::Browser;
+use super::project::Project;
+use super::story::register;
 
 #[tokio::test]
 async fn the_seventh_tab_of_a_development_page_loads_and_its_kill_button_works() -> Result<()> {

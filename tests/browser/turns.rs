@@ -4,11 +4,9 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-use super::{
-    chromium::{Browser, Device, Page},
-    looks::fits,
-    project::Project,
-};
+use super::chromium::{Browser, Device, Page};
+use super::looks::fits;
+use super::project::Project;
 
 const PHONE: Device = Device { dark: true, ..Device::PHONE };
 

@@ -4,11 +4,9 @@ use anyhow::{Result, ensure};
 use cluster::testing::Signal;
 use serde_json::json;
 
-use super::{
-    chromium::{Browser, Page},
-    project::Project,
-    story::register,
-};
+use super::chromium::{Browser, Page};
+use super::project::Project;
+use super::story::register;
 
 /// Joins a room from the lobby.
 async fn play(page: &Page) -> Result<()> {

@@ -1,12 +1,10 @@
 //! In a release build the development endpoints are off by default. Builds the programs with
 //! `--release`, which takes minutes the first time; CI does so without the slow optimizations.
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-    process::Command,
-    sync::OnceLock,
-};
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
 
 use cluster::testing::TestLobby;
 use serde_json::{Value, json};

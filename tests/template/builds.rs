@@ -1,10 +1,8 @@
 //! Generated projects are formatted, free of warnings, and pass their own tests. The first run
 //! takes long; later ones build only what has changed.
 
-use std::{
-    io::{Write as _, stderr},
-    time::Instant,
-};
+use std::io::{Write as _, stderr};
+use std::time::Instant;
 
 use crate::helpers::{Folder, Template, Workshop, read};
 

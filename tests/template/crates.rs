@@ -1,7 +1,8 @@
 //! The dependencies of a project: permissive licences, no banned crate, and only Cargo's own
 //! registry.
 
-use std::{collections::BTreeSet, process::Command};
+use std::collections::BTreeSet;
+use std::process::Command;
 
 use serde_json::Value;
 

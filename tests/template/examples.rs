@@ -1,6 +1,8 @@
 //! Examples other than the first are folders of whole files in `template-hooks/examples`.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use crate::helpers::{Folder, REPOSITORY, Template, files, read};
 

@@ -1,18 +1,15 @@
 //! A copy of the template, and `cargo generate` with a fixed environment.
 
-use std::{
-    collections::BTreeMap,
-    env,
-    ffi::OsStr,
-    fs::{self, File},
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
-    process::{self, Command, Stdio},
-    sync::{
-        LazyLock,
-        atomic::{AtomicU32, Ordering::Relaxed},
-    },
-};
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
+use std::{env, fs, process};
 
 /// The deployment target: crates of other platforms are not downloaded.
 pub const HOST: &str = "x86_64-unknown-linux-gnu";

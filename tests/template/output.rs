@@ -1,6 +1,7 @@
 //! The generated files: the repository's own, and nothing of the template.
 
-use std::{path::Path, process::Command};
+use std::path::Path;
+use std::process::Command;
 
 use crate::helpers::{
     Files, Folder, HOST, REPOSITORY, Template, cargo, files, must, read, repository, run,

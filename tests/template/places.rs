@@ -1,6 +1,8 @@
 //! Sources of the template, and destinations of projects.
 
-use std::{fs, path::Path, process::Command};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 

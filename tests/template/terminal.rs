@@ -1,12 +1,10 @@
 //! The questions, asked on a terminal: `script` gives cargo-generate one.
 
-use std::{
-    io::{Read as _, Write as _},
-    process::{Child, ChildStdin, Command, Stdio},
-    sync::mpsc::{Receiver, channel},
-    thread,
-    time::{Duration, Instant},
-};
+use std::io::{Read as _, Write as _};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::helpers::{Folder, Generate, Template, read};
 

@@ -1,6 +1,7 @@
 //! Follows the tutorial: applies each `diff` block to the file that the paragraph before it names.
 
-use std::{fs, path::Path};
+use std::fs;
+use std::path::Path;
 
 use crate::helpers::{Folder, REPOSITORY, Template, Workshop, read};
 

@@ -2,10 +2,8 @@
 //! `cluster/web/cluster.js` in Node; in `throwing.mjs` the page's own code or storage fails.
 //! `messages.mjs` tests that client without a server.
 
-use std::{
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use cluster::testing::TestLobby;
 

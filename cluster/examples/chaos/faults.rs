@@ -1,23 +1,22 @@
 //! The faults. The seed determines their order; where they hit depends on what runs then.
 
-use std::{
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use rand::{RngExt as _, rngs::StdRng};
+use rand::RngExt as _;
+use rand::rngs::StdRng;
 use rustix::process::{Pid, Signal};
-use tokio::{sync::mpsc::UnboundedSender, task::JoinSet, time::sleep};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 
-use crate::{
-    Shared,
-    kernel::signal_room,
-    lobby::Lobby,
-    misbehaving_clients::Misbehavior,
-    player::Order,
-    record::{Place, VANISHES},
-};
+use crate::Shared;
+use crate::kernel::signal_room;
+use crate::lobby::Lobby;
+use crate::misbehaving_clients::Misbehavior;
+use crate::player::Order;
+use crate::record::{Place, VANISHES};
 
 #[derive(Debug, Clone, Copy)]
 pub enum Fault {

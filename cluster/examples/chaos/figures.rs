@@ -1,27 +1,23 @@
 //! Goal figures: how soon everyone is back when a room dies or hangs, and whether slow and flooding
 //! clients slow down others. Needs the game of the tests.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use tokio::{sync::mpsc::UnboundedSender, time::sleep};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::sleep;
 
-use crate::{
-    Options, Shared,
-    faults::hit_room,
-    lobby::{Lobby, until},
-    neighbours,
-    player::Order,
-    record::{Place, Record},
-    report::percentiles,
-    run::gather,
-};
+use crate::faults::hit_room;
+use crate::lobby::{Lobby, until};
+use crate::player::Order;
+use crate::record::{Place, Record};
+use crate::report::percentiles;
+use crate::run::gather;
+use crate::{Options, Shared, neighbours};
 
 /// Longer than anything here takes.
 const TIMEOUT: Duration = Duration::from_secs(30);

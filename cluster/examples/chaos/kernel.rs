@@ -1,6 +1,8 @@
 //! Resources of the lobby and its rooms, from `/proc`.
 
-use std::{fs, os::unix::ffi::OsStrExt as _, path::Path};
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use cluster::testing::ProcessStat;
 use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};

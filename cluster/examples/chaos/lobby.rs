@@ -1,20 +1,16 @@
 //! The lobby under test, in a process of its own.
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitStatus,
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use cluster::testing::{LobbyBuilder, TestLobby};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
-use crate::{
-    kernel::{Holds, holds, is_room},
-    log::Log,
-};
+use crate::kernel::{Holds, holds, is_room};
+use crate::log::Log;
 
 /// Longer than it takes to stop on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);

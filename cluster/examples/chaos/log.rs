@@ -1,13 +1,11 @@
 //! Reads the lobby's log while it is written: the process of each room, how rooms ended, and
 //! panics. Also keeps it in a file.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fs::File,
-    io::Write as _,
-    path::Path,
-    sync::{Arc, Mutex, MutexGuard},
-};
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use rustix::process::Pid;
 use serde_json::Value;

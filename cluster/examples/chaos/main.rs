@@ -15,7 +15,9 @@
 //! | `record`, `report` | what happened, and what it means |
 //! | `figures`, `neighbours` | measurements: recovery times, effects of noisy clients |
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use clap::Parser;

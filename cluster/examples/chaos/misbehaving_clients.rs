@@ -1,15 +1,14 @@
 //! Misbehaving clients. Each connects, breaks one rule, and is gone within seconds. Their outcomes
 //! are counted; other players must not be affected.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
 use cluster::testing::{Connection, Packet};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-    time::timeout,
-};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::{Shared, connection};
 

@@ -2,35 +2,27 @@
 //! without them. Measured in turns in the same run, so that other load on the machine affects both
 //! alike.
 
-use std::{
-    fs,
-    process::Command,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-    thread,
-    time::Duration,
-};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use std::{fs, thread};
 
 use cluster::testing::Connection;
 use futures_util::FutureExt as _;
 use rustix::process::setpriority_process;
 use serde_json::{Value, json};
-use tokio::{
-    sync::watch,
-    time::{MissedTickBehavior, interval, sleep},
-};
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::{
-    Shared, connection,
-    figures::{all_gone, hall, ratio},
-    lobby::{Lobby, until},
-    misbehaving_clients::take,
-    player::Order,
-    report::percentiles,
-    run::gather,
-};
+use crate::figures::{all_gone, hall, ratio};
+use crate::lobby::{Lobby, until};
+use crate::misbehaving_clients::take;
+use crate::player::Order;
+use crate::report::percentiles;
+use crate::run::gather;
+use crate::{Shared, connection};
 
 const HALLS: usize = 10;
 const GOOD: usize = 100;

@@ -2,20 +2,19 @@
 //! happens. Whatever ends their connection, they reconnect to the lobby after a random part of half
 //! a second.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use cluster::testing::{Connection, Packet};
-use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
-use tokio::{
-    sync::mpsc,
-    time::{Instant, sleep, timeout_at},
-};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::{
-    Shared, connection,
-    record::{How, Place, key},
-};
+use crate::record::{How, Place, key};
+use crate::{Shared, connection};
 
 /// Connections are lost in groups: each player waits a random part of this.
 const JITTER: Duration = Duration::from_millis(500);

@@ -1,12 +1,10 @@
 //! Records each fault, each lost connection, and whether its player is back. The report judges them
 //! when the log is complete.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    process::ExitStatus,
-    sync::{Mutex, MutexGuard},
-    time::{Duration, Instant},
-};
+use std::collections::{BTreeMap, HashMap};
+use std::process::ExitStatus;
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 #[derive(Default)]
 pub struct Record(Mutex<Events>);

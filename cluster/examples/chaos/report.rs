@@ -1,14 +1,13 @@
 //! The report on one screen: faults, losses, recoveries and violations.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
-use crate::{
-    Options, Shared,
-    lobby::Lobby,
-    log::Seen,
-    record::{Cause, Events, Loss},
-    run::Stages,
-};
+use crate::lobby::Lobby;
+use crate::log::Seen;
+use crate::record::{Cause, Events, Loss};
+use crate::run::Stages;
+use crate::{Options, Shared};
 
 /// The effects of one kind of fault on players.
 #[derive(Default)]

@@ -1,26 +1,24 @@
 //! A run: players join rooms, faults are injected for some minutes, everyone recovers and leaves;
 //! nothing may be left behind.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use tokio::{sync::mpsc::UnboundedSender, task::JoinSet, time::sleep};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 
-use crate::{
-    Options, Shared, connection,
-    faults::Fault,
-    kernel::Holds,
-    lobby::{Lobby, until},
-    player::{Order, Player},
-    record::Place,
-    report,
-};
+use crate::faults::Fault;
+use crate::kernel::Holds;
+use crate::lobby::{Lobby, until};
+use crate::player::{Order, Player};
+use crate::record::Place;
+use crate::{Options, Shared, connection, report};
 
 /// All players find a room within this time, unless there are none for them.
 const GATHERING: Duration = Duration::from_secs(10);

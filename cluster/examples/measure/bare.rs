@@ -1,21 +1,16 @@
 //! The server that rooms are compared with: socketioxide alone, without lobby, tickets and limits,
 //! in a process of its own.
 
-use std::{
-    env,
-    io::{self, BufRead as _, BufReader, Read as _},
-    process::{Child, Command, Stdio, exit},
-    thread,
-};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, Command, Stdio, exit};
+use std::{env, io, thread};
 
 use cluster::testing::Pid;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::json;
-use socketioxide::{
-    SocketIo,
-    extract::{AckSender, SocketRef},
-};
+use socketioxide::SocketIo;
+use socketioxide::extract::{AckSender, SocketRef};
 use tokio::net::TcpListener;
 
 /// The argument that makes this program that server.

@@ -1,6 +1,7 @@
 //! Resources of processes, and statistics of measurements.
 
-use std::{fs, time::Duration};
+use std::fs;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use cluster::testing::{Pid, ProcessStat};

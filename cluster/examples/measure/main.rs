@@ -10,7 +10,9 @@
 //!
 //! With `--enter` only the cost of a room: the rest needs the game of the tests, whose rooms echo.
 
-use std::{env, path::PathBuf, time::Duration};
+use std::env;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;

@@ -1,20 +1,16 @@
 //! The cost of a room: time until it is ready, private memory, time until a player has joined.
 
-use std::{
-    collections::HashMap,
-    path::Path,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::collections::HashMap;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Error, ensure};
 use cluster::testing::{Client, TestLobby};
 use serde_json::{Value, json};
 
-use crate::{
-    figures::{private_kib, ratio, show},
-    lobby,
-};
+use crate::figures::{private_kib, ratio, show};
+use crate::lobby;
 
 const ROOMS: usize = 100;
 

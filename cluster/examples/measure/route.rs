@@ -1,24 +1,22 @@
 //! A room that is reached by handoff or relay, or a bare server instead; and the load on it.
 
-use std::{array, path::Path, time::Duration};
+use std::array;
+use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Error, ensure};
 use cluster::testing::{Client, Pid, TestLobby, pid};
 use rustix::process::getpid;
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-    task::JoinSet,
-    time::Instant,
-};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
-use crate::{
-    bare::Bare,
-    figures::{machine_time, processor_time},
-    lobby,
-    seat::{Crowd, Seat},
-};
+use crate::bare::Bare;
+use crate::figures::{machine_time, processor_time};
+use crate::lobby;
+use crate::seat::{Crowd, Seat};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {

@@ -1,12 +1,11 @@
 //! What it costs to reach a room by handoff and by relay, compared with a bare server, in turns. A
 //! busy machine slows all three down alike, so the ratios of one round say more than the numbers.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
+use std::time::Duration;
 
-use crate::{
-    figures::{percentiles, ratio, spread},
-    route::{Route, Turn, Way},
-};
+use crate::figures::{percentiles, ratio, spread};
+use crate::route::{Route, Turn, Way};
 
 /// Players in each room.
 const PLAYERS: usize = 64;

@@ -4,10 +4,8 @@
 use anyhow::{Context as _, Error};
 use cluster::testing::{Connection, Packet};
 use serde_json::{Value, json};
-use tokio::{
-    sync::{mpsc, watch},
-    time::Instant,
-};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 /// A request that the room only answers, with acknowledgement id 0.
 const REQUEST: &str = r#"420["logged"]"#;

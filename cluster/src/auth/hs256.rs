@@ -2,12 +2,10 @@
 //! `jsonwebtoken` would add some 50 crates for algorithms that are never used here.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use jsonwebtoken::{
-    Algorithm,
-    crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils},
-    errors::{Error, ErrorKind},
-    signature::{Error as SignatureError, Signer, Verifier},
-};
+use jsonwebtoken::Algorithm;
+use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
+use jsonwebtoken::errors::{Error, ErrorKind};
+use jsonwebtoken::signature::{Error as SignatureError, Signer, Verifier};
 use sha2::Sha256;
 
 /// Install this before the first token is signed or read.

@@ -4,12 +4,10 @@
 //! Key rotation: `mv lobby.key lobby.key.old` and restart the lobby, which makes a new key. Delete
 //! the old one after `--token-ttl`.
 
-use std::{
-    fs,
-    io::{ErrorKind, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
-    path::Path,
-};
+use std::fs;
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
 

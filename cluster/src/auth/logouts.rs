@@ -1,10 +1,8 @@
 //! Sessions that were logged out before their tokens expire. In memory only: a restarted lobby
 //! accepts their tokens again.
 
-use std::{
-    collections::{HashSet, VecDeque},
-    rc::Rc,
-};
+use std::collections::{HashSet, VecDeque};
+use std::rc::Rc;
 
 /// Sessions that are remembered, some ten megabytes. One more replaces the oldest.
 const MAX_LOGOUTS: usize = 100_000;

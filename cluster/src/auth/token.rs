@@ -6,15 +6,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    auth::{
-        hs256::HS256_ONLY,
-        key::{self, Key},
-    },
-    config::settings::Settings,
-    runtime::failures::FailureCounter,
-    types::{Player, PlayerId, Refusal},
-};
+use crate::auth::hs256::HS256_ONLY;
+use crate::auth::key;
+use crate::auth::key::Key;
+use crate::config::settings::Settings;
+use crate::runtime::failures::FailureCounter;
+use crate::types::{Player, PlayerId, Refusal};
 
 pub(crate) const KIND: &str = "player";
 /// Longer tokens are not decoded. The lobby's own have some 300 bytes, at most 1,700.

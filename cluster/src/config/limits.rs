@@ -1,15 +1,14 @@
 //! Limits for clients, the same in the lobby and in rooms. The defaults suit a public game of some
 //! hundred players.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::num::NonZeroU32;
+use std::time::Duration;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    config::parse::{Size, duration},
-    runtime::token_bucket::Quota,
-};
+use crate::config::parse::{Size, duration};
+use crate::runtime::token_bucket::Quota;
 
 /// Limits for one connection, one player, one address.
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]

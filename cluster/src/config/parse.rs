@@ -1,6 +1,7 @@
 //! Parsers for the values of settings: URLs, sizes and durations.
 
-use std::{str::FromStr, time::Duration};
+use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use axum::http::uri::Authority;

@@ -1,24 +1,18 @@
 //! All settings, parsed once from flags and environment. `--help` lists them.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    num::NonZeroU32,
-    path::PathBuf,
-    time::Duration,
-};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::ensure;
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    config::{
-        defaults::Defaults,
-        limits::Limits,
-        parse::{PublicUrl, Size, duration, positive},
-    },
-    runtime::panics::RoomPanic,
-};
+use crate::config::defaults::Defaults;
+use crate::config::limits::Limits;
+use crate::config::parse::{PublicUrl, Size, duration, positive};
+use crate::runtime::panics::RoomPanic;
 
 /// A room takes 3 MiB before it does anything, and 2 MiB for each thread.
 const MIN_ROOM_MEMORY: Size = Size(16 << 20);

@@ -3,16 +3,12 @@
 
 use std::path::PathBuf;
 
-use axum::{
-    Router,
-    extract::Request,
-    http::{
-        HeaderMap, StatusCode,
-        header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH},
-    },
-    response::{IntoResponse, Redirect, Response},
-    routing::get,
-};
+use axum::Router;
+use axum::extract::Request;
+use axum::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tower_http::services::ServeFile;

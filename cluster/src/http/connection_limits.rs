@@ -1,36 +1,29 @@
 //! Limits on connections to this process: in all, from one address, and new ones a second. A
 //! connection that was handed off to a room counts there.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    str::FromStr as _,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::str::FromStr as _;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::{
-    Router,
-    extract::Request,
-    http::{HeaderMap, HeaderName, StatusCode},
-    middleware::{self, Next},
-    response::{IntoResponse as _, Response},
-};
-use tokio::{
-    io::AsyncWriteExt as _,
-    net::TcpStream,
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use axum::{Router, middleware};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
-use crate::{
-    config::limits::Limits,
-    runtime::{
-        clock::timeout, failures::FailureCounter, rate_limiter::KeyedRateLimiter,
-        token_bucket::Quota,
-    },
-};
+use crate::config::limits::Limits;
+use crate::runtime::clock::timeout;
+use crate::runtime::failures::FailureCounter;
+use crate::runtime::rate_limiter::KeyedRateLimiter;
+use crate::runtime::token_bucket::Quota;
 
 /// The response to a connection over the limit.
 const TOO_MANY: &str = "too many connections\n";

@@ -6,14 +6,10 @@
 
 use std::net::SocketAddr;
 
-use axum::{
-    extract::Request,
-    http::{
-        HeaderMap, HeaderName, HeaderValue,
-        header::{HOST, ORIGIN},
-        uri::Authority,
-    },
-};
+use axum::extract::Request;
+use axum::http::header::{HOST, ORIGIN};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::config::parse::{PublicUrl, authority};
 

@@ -5,39 +5,29 @@
 //! Files are served only from the page's folder, and from where its symbolic links lead. Hidden
 //! ones (`.env`, `.git`) are not.
 
-use std::{
-    io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound},
-    sync::Arc,
-};
+use std::io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound};
+use std::sync::Arc;
 
-use axum::{
-    Extension, Router,
-    extract::{Path, RawQuery, Request, State},
-    http::{
-        HeaderValue, StatusCode,
-        header::{
-            CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
-            X_CONTENT_TYPE_OPTIONS,
-        },
-        uri::Authority,
-    },
-    middleware::{self, Next},
-    response::{IntoResponse, Response},
-    routing::{get, post},
+use axum::extract::{Path, RawQuery, Request, State};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
+use axum::http::uri::Authority;
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Router, middleware};
 use serde_json::json;
 use tokio::sync::mpsc;
 use tower_http::services::ServeDir;
 
-use crate::{
-    config::{parse::PublicUrl, settings::Settings},
-    http::{
-        assets::{assets, libraries_installed},
-        origin::Origins,
-    },
-    logging::subscriber,
-    types::RoomId,
-};
+use crate::config::parse::PublicUrl;
+use crate::config::settings::Settings;
+use crate::http::assets::{assets, libraries_installed};
+use crate::http::origin::Origins;
+use crate::logging::subscriber;
+use crate::types::RoomId;
 
 /// The lobby's routes. `kill` is sent the rooms to be killed, in development.
 pub(crate) fn pages(settings: &Settings, kill: mpsc::UnboundedSender<RoomId>) -> Router {

@@ -1,49 +1,37 @@
 //! Serves HTTP/1.1, in the lobby and in rooms, with the same limits for accepted,
 //! handed-off and relayed connections.
 
-use std::{
-    convert::Infallible,
-    os::fd::OwnedFd,
-    pin::Pin,
-    sync::{Arc, Mutex},
-    task::{Context, Poll},
-    time::{Duration, Instant},
-};
+use std::convert::Infallible;
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use axum::{
-    Router,
-    http::{
-        HeaderValue, Request, StatusCode,
-        header::{CONNECTION, UPGRADE},
-    },
-    response::IntoResponse as _,
-};
-use hyper::{
-    body::{Body as _, Incoming},
-    rt::{Sleep, Timer},
-    server::conn::http1,
-    service::{Service as _, service_fn},
-    upgrade::OnUpgrade,
-};
-use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use axum::Router;
+use axum::http::header::{CONNECTION, UPGRADE};
+use axum::http::{HeaderValue, Request, StatusCode};
+use axum::response::IntoResponse as _;
+use hyper::body::{Body as _, Incoming};
+use hyper::rt::{Sleep, Timer};
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use rustix::net::AddressFamily;
 #[cfg(target_os = "linux")]
 use rustix::net::sockopt;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpStream, UnixStream},
-};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 
-use crate::{
-    config::limits::Limits,
-    http::{
-        connection_limits::{ConnectionLimiter, ConnectionPermit, LimitReached},
-        frame_counter::FrameCounter,
-        throttled_stream::{Hangup, ThrottledStream},
-    },
-    runtime::{clock, token_bucket::Quota},
-};
+use crate::config::limits::Limits;
+use crate::http::connection_limits::{ConnectionLimiter, ConnectionPermit, LimitReached};
+use crate::http::frame_counter::FrameCounter;
+use crate::http::throttled_stream::{Hangup, ThrottledStream};
+use crate::runtime::clock;
+use crate::runtime::token_bucket::Quota;
 
 /// The largest request line and headers together; browsers with many cookies send a few KiB.
 pub(crate) const MAX_HEADER_BYTES: usize = 16 * 1024;

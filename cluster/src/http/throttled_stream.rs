@@ -2,28 +2,21 @@
 //! as the client may send and as the client takes what it is sent. The rest waits in the socket's
 //! buffers, where it costs others nothing.
 
-use std::{
-    io,
-    pin::Pin,
-    sync::{Arc, Mutex},
-    task::{Context, Poll, Waker, ready},
-    time::Duration,
-};
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use futures_util::future::maybe_done;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep},
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    http::{connection_limits::ConnectionPermit, frame_counter::FrameCounter},
-    runtime::{
-        clock,
-        token_bucket::{Quota, TokenBucket},
-    },
-};
+use crate::http::connection_limits::ConnectionPermit;
+use crate::http::frame_counter::FrameCounter;
+use crate::runtime::clock;
+use crate::runtime::token_bucket::{Quota, TokenBucket};
 
 /// How long a client may take to close a connection that was hung up: it may have to read what it
 /// was sent before.

@@ -1,17 +1,16 @@
 //! The hooks of the lobby: [`Lobby`] for players, implemented in `src/server.rs`, and
 //! [`RoomManager`] for rooms, in `src/room_manager.rs`. `event_loop/` calls them.
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tracing::error;
 
-use crate::{
-    auth::token::random_id,
-    lobby::context::LobbyContext,
-    room::hooks::Room,
-    rooms::RoomInfo,
-    types::{Answer, Exit, LeaveReason, Message, Player, PlayerId, Refusal, RoomId},
-};
+use crate::auth::token::random_id;
+use crate::lobby::context::LobbyContext;
+use crate::room::hooks::Room;
+use crate::rooms::RoomInfo;
+use crate::types::{Answer, Exit, LeaveReason, Message, Player, PlayerId, Refusal, RoomId};
 
 /// What a browser sends to register.
 #[derive(Debug, Clone, Deserialize)]

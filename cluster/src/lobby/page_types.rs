@@ -1,15 +1,16 @@
 //! Writes `static/messages.d.ts`, the message types in TypeScript, for editors and `npm run check`.
 //! A development lobby writes the file at its start if the messages have changed.
 
-use std::{fs, path::Path};
+use std::fs;
+use std::path::Path;
 
 use anyhow::anyhow;
 use tracing::{info, warn};
 
-use crate::{
-    lobby::{context::kinds::Kind, hooks::Lobby},
-    types::{Message as _, typescript::Declarations},
-};
+use crate::lobby::context::kinds::Kind;
+use crate::lobby::hooks::Lobby;
+use crate::types::Message as _;
+use crate::types::typescript::Declarations;
 
 const HEAD: &str = "\
 // Written by the lobby in development, from src/messages.rs. An enum is a union of its events, such

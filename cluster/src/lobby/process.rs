@@ -2,55 +2,48 @@
 //! loop runs on the main thread and starts the rooms from there, because a room's parent-death
 //! signal (Linux) is bound to the thread that started the room.
 
-use std::{
-    cell::RefCell,
-    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
-    process::ExitCode,
-    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::cell::RefCell;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::process::ExitCode;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use socketioxide::layer::SocketIoLayer;
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-    sync::mpsc,
-    time::Instant,
-};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tracing::info;
 
+use crate::auth::token::Tokens;
+use crate::config::settings::Settings;
+use crate::http::connection_limits::{CONNECT_BURST, ConnectionLimiter};
+use crate::http::origin::Origins;
+use crate::http::{connection_limits, pages, server};
+use crate::lobby::context::LobbyContext;
+use crate::lobby::context::kinds::Kind;
+use crate::lobby::event_loop;
+use crate::lobby::event_loop::{Auth, Inboxes};
+use crate::lobby::hooks::Lobby;
 #[cfg(debug_assertions)]
 use crate::lobby::page_types;
-use crate::{
-    auth::token::Tokens,
-    config::settings::Settings,
-    http::{
-        connection_limits::{self, CONNECT_BURST, ConnectionLimiter},
-        origin::Origins,
-        pages, server,
-    },
-    lobby::{
-        context::{LobbyContext, kinds::Kind},
-        event_loop::{self, Auth, Inboxes},
-        hooks::Lobby,
-    },
-    logging::subscriber,
-    rooms::{Rooms, code_attempts::CodeAttempts},
-    routing::{
-        gateway::{Gateway, GatewayRoutes},
-        relay,
-    },
-    runtime::{clock, rate_limiter::KeyedRateLimiter, scheduler::Scheduler, token_bucket::Quota},
-    socketio::{
-        connection::FromClient,
-        event_limits::EventLimiter,
-        events::{self, LOBBY_REQUESTS},
-        namespace,
-    },
-    types::Refusal,
-};
+use crate::logging::subscriber;
+use crate::rooms::Rooms;
+use crate::rooms::code_attempts::CodeAttempts;
+use crate::routing::gateway::{Gateway, GatewayRoutes};
+use crate::routing::relay;
+use crate::runtime::clock;
+use crate::runtime::rate_limiter::KeyedRateLimiter;
+use crate::runtime::scheduler::Scheduler;
+use crate::runtime::token_bucket::Quota;
+use crate::socketio::connection::FromClient;
+use crate::socketio::event_limits::EventLimiter;
+use crate::socketio::events::LOBBY_REQUESTS;
+use crate::socketio::{events, namespace};
+use crate::types::Refusal;
 
 /// Open files of the lobby itself, [`MIN_CONNECTIONS`] included.
 const OWN_FILES: u64 = 64;

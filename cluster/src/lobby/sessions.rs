@@ -1,20 +1,20 @@
 //! The lobby's sessions: one for each connection, with the player behind it once they are known.
 //! Also what outlives a connection: bans, logouts, and why a player's last room ended.
 
-use std::{collections::HashMap, net::IpAddr, rc::Rc, time::Duration};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::{
-    auth::{logouts::Logouts, token::Login},
-    runtime::clock,
-    socketio::{
-        connection::{Conn, Message},
-        packet::ConnId,
-    },
-    types::{LeaveReason, Player, PlayerId, Refusal, RoomId},
-};
+use crate::auth::logouts::Logouts;
+use crate::auth::token::Login;
+use crate::runtime::clock;
+use crate::socketio::connection::{Conn, Message};
+use crate::socketio::packet::ConnId;
+use crate::types::{LeaveReason, Player, PlayerId, Refusal, RoomId};
 
 /// Players who do not return to the lobby within this time are not told any more why their room
 /// ended.

@@ -2,22 +2,16 @@
 //! a limited number of lines, and reading is limited in bytes: a room that prints without end waits
 //! at its own full pipe, and costs the lobby little.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader},
-    task::JoinSet,
-    time::{Instant, sleep, timeout},
-};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
 use tracing::Level;
 
-use crate::{
-    runtime::token_bucket::{Quota, TokenBucket},
-    types::RoomId,
-};
+use crate::runtime::token_bucket::{Quota, TokenBucket};
+use crate::types::RoomId;
 
 /// A longer line is split, in bytes.
 const MAX_LINE: usize = 8 * 1024;

@@ -1,25 +1,23 @@
 //! One log for the cluster. The lobby writes to stdout (`writer.rs`). A room writes plain lines to
 //! its stderr, which the lobby copies with the room's id (`room_output.rs`).
 
-use std::{
-    backtrace::{Backtrace, BacktraceStatus},
-    collections::VecDeque,
-    io::{self, IsTerminal as _},
-    panic,
-    sync::{Mutex, OnceLock},
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::collections::VecDeque;
+use std::io::IsTerminal as _;
+use std::sync::{Mutex, OnceLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+use std::{io, panic};
 
 use anyhow::Context as _;
 use tracing::Level;
-use tracing_subscriber::{
-    Layer as _, filter::Targets, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
-};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer as _, fmt};
 
-use crate::{
-    config::settings::LogFormat,
-    logging::writer::{self, EntryWriter, FlushGuard},
-};
+use crate::config::settings::LogFormat;
+use crate::logging::writer;
+use crate::logging::writer::{EntryWriter, FlushGuard};
 
 /// Lines kept for the page's log, which asks every second.
 const MAX_RECENT: usize = 512;

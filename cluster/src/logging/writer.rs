@@ -1,18 +1,15 @@
 //! The lobby's log on its way to stdout: a bounded queue, and a thread that writes. Logging never
 //! blocks. If stdout is not read, or the disk is full, lines are dropped and counted.
 
-use std::{
-    fs::File,
-    io::{self, Write as _},
-    os::fd::AsFd as _,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-        mpsc::{Receiver, SyncSender, sync_channel},
-    },
-    thread,
-    time::{Duration, Instant},
-};
+use std::fs::File;
+use std::io::Write as _;
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+use std::{io, thread};
 
 use rustix::event::{PollFd, PollFlags, poll};
 

@@ -1,15 +1,16 @@
 //! A pool of warm processes, started before a room is needed: opening one then costs no start.
 
-use std::{collections::VecDeque, path::PathBuf, time::Duration};
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tracing::error;
 
-use crate::{
-    config::settings::Settings,
-    process::supervisor::{self, Process, ProcessEvent},
-    types::RoomId,
-};
+use crate::config::settings::Settings;
+use crate::process::supervisor;
+use crate::process::supervisor::{Process, ProcessEvent};
+use crate::types::RoomId;
 
 /// A room just taken from the pool gets the CPU before the process that replaces it.
 const REFILL_DELAY: Duration = Duration::from_millis(15);

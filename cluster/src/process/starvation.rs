@@ -4,7 +4,9 @@
 //! waits for a CPU therefore does not count. A process that runs or is stopped, and sends nothing,
 //! times out. Only Linux tells the two apart; elsewhere all time counts.
 
-use std::{fs, pin::pin, time::Duration};
+use std::fs;
+use std::pin::pin;
+use std::time::Duration;
 
 use crate::runtime::clock;
 

@@ -5,40 +5,30 @@
 //! lobby kills it. One task per process watches for all of them, so that exactly one
 //! [`ProcessEvent::Exited`] follows, after all frames.
 
-use std::{
-    os::{fd::OwnedFd, unix::net::UnixStream as StdUnixStream, unix::process::ExitStatusExt as _},
-    path::Path,
-    process::{ExitStatus, Stdio},
-    sync::Arc,
-    time::Duration,
-};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use rustix::{
-    net::sockopt::set_socket_send_buffer_size,
-    process::{Pid, Signal, kill_process_group},
-};
-use tokio::{
-    net::UnixStream,
-    process::{Child, Command},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
-    time::{Instant, sleep},
-};
+use rustix::net::sockopt::set_socket_send_buffer_size;
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::net::UnixStream;
+use tokio::process::{Child, Command};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{Instant, sleep};
 use tracing::Level;
 
-use crate::{
-    config::settings::Settings,
-    logging::room_output::Output,
-    process::{
-        channel::{self, FromRoom, Receiver, Sender, ToRoom, VERSION},
-        starvation,
-    },
-    runtime::{
-        clock::timeout,
-        token_bucket::{Quota, TokenBucket},
-    },
-    types::{Exit, RoomId, short},
-};
+use crate::config::settings::Settings;
+use crate::logging::room_output::Output;
+use crate::process::channel::{FromRoom, Receiver, Sender, ToRoom, VERSION};
+use crate::process::{channel, starvation};
+use crate::runtime::clock::timeout;
+use crate::runtime::token_bucket::{Quota, TokenBucket};
+use crate::types::{Exit, RoomId, short};
 
 /// Frames of one room that the lobby has not handled yet. A room that sends more waits.
 const MAX_QUEUED: usize = 256;

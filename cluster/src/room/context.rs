@@ -1,28 +1,24 @@
 //! What a hook can do besides changing its own state. Output is queued, and goes out when the hook
 //! returns.
 
-use std::{
-    cell::{Cell, RefCell, RefMut},
-    collections::BTreeMap,
-    ops::Deref,
-    rc::Rc,
-    time::Duration,
-};
+use std::cell::{Cell, RefCell, RefMut};
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::rc::Rc;
+use std::time::Duration;
 
-use rand::{SeedableRng as _, rngs::StdRng};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 use tokio::time::Instant;
 
-use crate::{
-    Bytes,
-    process::channel::{FromRoom, RoomSpec},
-    room::{
-        hooks::Room,
-        outbox::{Output, encode},
-    },
-    runtime::scheduler::Scheduler,
-    socketio::{events::Encoded, packet::ConnId},
-    types::{LeaveReason, Player, PlayerId, RoomId, short, to_raw},
-};
+use crate::Bytes;
+use crate::process::channel::{FromRoom, RoomSpec};
+use crate::room::hooks::Room;
+use crate::room::outbox::{Output, encode};
+use crate::runtime::scheduler::Scheduler;
+use crate::socketio::events::Encoded;
+use crate::socketio::packet::ConnId;
+use crate::types::{LeaveReason, Player, PlayerId, RoomId, short, to_raw};
 
 /// The handle that every hook of a room gets.
 pub struct RoomContext<R: Room> {

@@ -1,30 +1,27 @@
 //! A room's event loop: takes one event at a time, lets the core call the hook for it, and sends
 //! what that queued, until the room ends.
 
-use std::{
-    collections::HashMap,
-    os::fd::OwnedFd,
-    panic::{AssertUnwindSafe, resume_unwind},
-    time::Duration,
-};
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use futures_util::{FutureExt as _, StreamExt as _, stream::SelectAll};
-use tokio::{sync::mpsc, time::Instant};
+use futures_util::stream::SelectAll;
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
-use crate::{
-    process::channel::{Receiver, Sender, ToRoom},
-    room::{context::RoomContext, core::Core, hooks::Room, outbox::Output},
-    runtime::{
-        clock,
-        scheduler::{Task, sleep_until},
-    },
-    socketio::{
-        connection::{Conn, FromClient, Message},
-        packet::ConnId,
-    },
-    types::{PlayerId, Refusal, Reply},
-};
+use crate::process::channel::{Receiver, Sender, ToRoom};
+use crate::room::context::RoomContext;
+use crate::room::core::Core;
+use crate::room::hooks::Room;
+use crate::room::outbox::Output;
+use crate::runtime::clock;
+use crate::runtime::scheduler::{Task, sleep_until};
+use crate::socketio::connection::{Conn, FromClient, Message};
+use crate::socketio::packet::ConnId;
+use crate::types::{PlayerId, Refusal, Reply};
 
 /// A busy room yields to its sockets and heartbeats after this long. Without that, a hundred queued
 /// hooks of 30 ms each would look like a hang.

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use crate::{
-    Bytes,
-    room::context::RoomContext,
-    types::{Answer, LeaveReason, Message, Player, Refusal},
-};
+use crate::Bytes;
+use crate::room::context::RoomContext;
+use crate::types::{Answer, LeaveReason, Message, Player, Refusal};
 
 /// One room: its state, and its hooks.
 ///

@@ -2,14 +2,11 @@
 
 use std::rc::Rc;
 
-use crate::{
-    process::channel::FromRoom,
-    socketio::{
-        events::{self, Encoded},
-        packet::ConnId,
-    },
-    types::{LeaveReason, PlayerId, RoomId},
-};
+use crate::process::channel::FromRoom;
+use crate::socketio::events;
+use crate::socketio::events::Encoded;
+use crate::socketio::packet::ConnId;
+use crate::types::{LeaveReason, PlayerId, RoomId};
 
 pub(crate) enum Output {
     Emit {

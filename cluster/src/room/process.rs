@@ -1,51 +1,45 @@
 //! A room's process, from start to end. Its stdin is a socket to the lobby. It waits there, warm,
 //! until the lobby opens a room in it; then `event_loop.rs` runs.
 
-use std::{
-    collections::HashMap,
-    num::NonZeroU32,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
-    os::unix::net::UnixStream as StdUnixStream,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    process::ExitCode,
-    sync::Arc,
-};
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 use axum::Router;
-use futures_util::{FutureExt as _, TryFutureExt as _, future::LocalBoxFuture};
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    process::{Resource, Signal, getrlimit, kill_current_process_group},
-};
-use serde_json::{Value, value::RawValue};
-use tokio::{net::UnixStream, sync::mpsc, time::MissedTickBehavior};
+use futures_util::future::LocalBoxFuture;
+use futures_util::{FutureExt as _, TryFutureExt as _};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Resource, Signal, getrlimit, kill_current_process_group};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 use tracing::debug;
 
-use crate::{
-    config::settings::Settings,
-    http::{
-        connection_limits::{ConnectionLimiter, enforce_limits},
-        origin::Origins,
-        pages::check_origin,
-        server,
-    },
-    logging::subscriber,
-    process::{
-        channel::{self, FromRoom, Receiver, RoomSpec, Sender, ToRoom, VERSION},
-        memory,
-    },
-    room::{
-        context::RoomContext,
-        core::Core,
-        event_loop::{CLOSE_TIMEOUT, RoomLoop},
-        hooks::Room,
-        tickets::Tickets,
-    },
-    runtime::{clock, panics::catch_async},
-    socketio::{event_limits::EventLimiter, events, namespace},
-    types::{RoomId, from_raw, path_of},
-};
+use crate::config::settings::Settings;
+use crate::http::connection_limits::{ConnectionLimiter, enforce_limits};
+use crate::http::origin::Origins;
+use crate::http::pages::check_origin;
+use crate::http::server;
+use crate::logging::subscriber;
+use crate::process::channel::{FromRoom, Receiver, RoomSpec, Sender, ToRoom, VERSION};
+use crate::process::{channel, memory};
+use crate::room::context::RoomContext;
+use crate::room::core::Core;
+use crate::room::event_loop::{CLOSE_TIMEOUT, RoomLoop};
+use crate::room::hooks::Room;
+use crate::room::tickets::Tickets;
+use crate::runtime::clock;
+use crate::runtime::panics::catch_async;
+use crate::socketio::event_limits::EventLimiter;
+use crate::socketio::{events, namespace};
+use crate::types::{RoomId, from_raw, path_of};
 
 /// Descriptors that are not for connections: the channel, the log, files that hooks open.
 const OTHER_FILES: u64 = 64;

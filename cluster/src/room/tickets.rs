@@ -1,13 +1,12 @@
 //! The tickets that a room accepts.
 
-use std::{collections::HashMap, sync::Mutex};
+use std::collections::HashMap;
+use std::sync::Mutex;
 
 use tokio::time::Instant;
 
-use crate::{
-    runtime::failures::FailureCounter,
-    types::{PlayerId, Refusal},
-};
+use crate::runtime::failures::FailureCounter;
+use crate::types::{PlayerId, Refusal};
 
 /// The tickets that the lobby announced and nobody has used: at most one for each player. Shared
 /// with the tasks that accept connections, which redeem a ticket before they answer.

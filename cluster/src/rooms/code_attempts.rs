@@ -1,14 +1,14 @@
 //! A brute-force guard for the codes of private rooms. It limits wrong codes per player, and per
 //! address, because anyone can register again.
 
-use std::{net::IpAddr, num::NonZeroU32};
+use std::net::IpAddr;
+use std::num::NonZeroU32;
 
 use tokio::time::Instant;
 
-use crate::{
-    runtime::{rate_limiter::KeyedRateLimiter, token_bucket::Quota},
-    types::{PlayerId, Refusal},
-};
+use crate::runtime::rate_limiter::KeyedRateLimiter;
+use crate::runtime::token_bucket::Quota;
+use crate::types::{PlayerId, Refusal};
 
 /// An address has ten times the attempts of a player: a school class shares one.
 const PLAYERS_PER_ADDRESS: f64 = 10.0;

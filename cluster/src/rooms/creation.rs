@@ -1,16 +1,16 @@
 //! Creates rooms, within the limits for their number, and makes the codes of private ones.
 
-use std::{collections::HashMap, net::IpAddr, rc::Rc};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::rc::Rc;
 
 use serde::Serialize;
 use tracing::{error, info};
 
-use crate::{
-    process::channel::{RoomSpec, ToRoom},
-    rooms::{Entry, Rooms, State},
-    runtime::clock,
-    types::{PlayerId, Refusal, RoomId, to_raw},
-};
+use crate::process::channel::{RoomSpec, ToRoom};
+use crate::rooms::{Entry, Rooms, State};
+use crate::runtime::clock;
+use crate::types::{PlayerId, Refusal, RoomId, to_raw};
 
 /// The player for whom a room is created.
 pub struct Host {

@@ -8,31 +8,33 @@ mod creation;
 mod process_events;
 mod seats;
 
-use std::{any::Any, collections::HashMap, net::IpAddr, rc::Rc, sync::Arc, time::Duration};
+use std::any::Any;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
+use crate::rooms::circuit_breaker::Breaker;
 pub use crate::rooms::creation::Host;
-use crate::rooms::{
-    circuit_breaker::Breaker,
-    seats::{PendingJoin, REDIRECTS, Seat},
-};
-pub(crate) use crate::rooms::{process_events::RoomNotice, seats::Placement};
+pub(crate) use crate::rooms::process_events::RoomNotice;
+pub(crate) use crate::rooms::seats::Placement;
+use crate::rooms::seats::{PendingJoin, REDIRECTS, Seat};
 
-use crate::{
-    config::settings::Settings,
-    process::{
-        channel::{RoomSpec, ToRoom},
-        pool::Pool,
-        supervisor::{Process, ProcessEvent},
-    },
-    routing::gateway::GatewayRoutes,
-    runtime::{clock, rate_limiter::KeyedRateLimiter},
-    types::{Exit, PlayerId, Refusal, RoomId, short, to_raw},
-};
+use crate::config::settings::Settings;
+use crate::process::channel::{RoomSpec, ToRoom};
+use crate::process::pool::Pool;
+use crate::process::supervisor::{Process, ProcessEvent};
+use crate::routing::gateway::GatewayRoutes;
+use crate::runtime::clock;
+use crate::runtime::rate_limiter::KeyedRateLimiter;
+use crate::types::{Exit, PlayerId, Refusal, RoomId, short, to_raw};
 
 /// What the lobby knows about a room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

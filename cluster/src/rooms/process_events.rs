@@ -4,14 +4,11 @@
 use serde_json::value::RawValue;
 use tracing::{info, warn};
 
-use crate::{
-    process::{channel::FromRoom, supervisor::ProcessEvent},
-    rooms::{
-        AnyRoom, Entry, Rooms, State,
-        seats::{Placement, Seat},
-    },
-    types::{Exit, LeaveReason, Player, PlayerId, Refusal, RoomId},
-};
+use crate::process::channel::FromRoom;
+use crate::process::supervisor::ProcessEvent;
+use crate::rooms::seats::{Placement, Seat};
+use crate::rooms::{AnyRoom, Entry, Rooms, State};
+use crate::types::{Exit, LeaveReason, Player, PlayerId, Refusal, RoomId};
 
 /// What the lobby's event loop has to do after a room sent a frame or exited.
 pub(crate) enum RoomNotice {

@@ -3,19 +3,20 @@
 //! A join reserves its seats here first, and is pending until the room confirms them. A player who
 //! moves keeps the old seat until then, so that a refusal leaves them where they are.
 
-use std::collections::{HashSet, hash_map::Entry::Occupied};
+use std::collections::HashSet;
+use std::collections::hash_map::Entry::Occupied;
 
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tracing::warn;
 
-use crate::{
-    auth::token::random_ticket,
-    process::channel::{ReservedSeat, ToRoom},
-    rooms::{Rooms, process_events::RoomNotice},
-    runtime::{clock, token_bucket::Quota},
-    types::{LeaveReason, Player, PlayerId, Refusal, RoomId, Route},
-};
+use crate::auth::token::random_ticket;
+use crate::process::channel::{ReservedSeat, ToRoom};
+use crate::rooms::Rooms;
+use crate::rooms::process_events::RoomNotice;
+use crate::runtime::clock;
+use crate::runtime::token_bucket::Quota;
+use crate::types::{LeaveReason, Player, PlayerId, Refusal, RoomId, Route};
 
 /// Players who may join together; more do not fit into one frame.
 const MAX_PARTY: usize = 32;

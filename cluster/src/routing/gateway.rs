@@ -6,33 +6,24 @@
 //! The lobby serves all other connections. If one of them asks for a room later, bytes of it have
 //! been read here, and it is relayed (`relay.rs`).
 
-use std::{
-    collections::HashMap,
-    io,
-    sync::{
-        Arc, RwLock,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use rustix::net::{RecvFlags, recv};
-use tokio::{
-    io::Interest,
-    net::{TcpListener, TcpStream},
-    time::sleep,
-};
+use tokio::io::Interest;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use crate::{
-    http::{
-        connection_limits::{ConnectionLimiter, ConnectionPermit, LimitReached},
-        server::Server,
-    },
-    process::channel::Sender,
-    runtime::clock::timeout,
-    types::RoomId,
-};
+use crate::http::connection_limits::{ConnectionLimiter, ConnectionPermit, LimitReached};
+use crate::http::server::Server;
+use crate::process::channel::Sender;
+use crate::runtime::clock::timeout;
+use crate::types::RoomId;
 
 /// The pause after accepting fails, as it does without free file descriptors.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);

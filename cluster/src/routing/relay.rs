@@ -2,36 +2,32 @@
 //! requests from it before, as from a proxy in front that reuses connections. The room gets one end
 //! of a new socket pair, and the lobby copies.
 
-use std::{
-    pin::pin,
-    sync::{Arc, atomic::Ordering::Relaxed},
-    time::Duration,
-};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::{
-    Router,
-    body::{Body, to_bytes},
-    extract::{Path, Request, State},
-    http::{
-        StatusCode,
-        header::{CONNECTION, UPGRADE},
-    },
-    response::{IntoResponse as _, Response},
-    routing::get,
-};
-use hyper::{client::conn::http1, upgrade};
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::http::header::{CONNECTION, UPGRADE};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use hyper::client::conn::http1;
+use hyper::upgrade;
 use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{self, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
-    net::UnixStream,
-};
+use tokio::io;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::UnixStream;
 use tracing::debug;
 
-use crate::{
-    http::server::MAX_HEADER_BYTES, process::channel::Sender, routing::gateway::GatewayRoutes,
-    runtime::clock::timeout, types::RoomId,
-};
+use crate::http::server::MAX_HEADER_BYTES;
+use crate::process::channel::Sender;
+use crate::routing::gateway::GatewayRoutes;
+use crate::runtime::clock::timeout;
+use crate::types::RoomId;
 
 /// How long a room may take to answer, and either side to take what it is sent: longer than the
 /// default time after which a room counts as hung.

@@ -9,13 +9,12 @@
 //! but not all of it. Rate limits use the real time: what a client sends during a pause has been
 //! sent.
 
-use std::{
-    pin::pin,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use tokio::time::{Instant, error::Elapsed};
+use tokio::time::Instant;
+use tokio::time::error::Elapsed;
 
 /// The longest time between two reads of the clock in a process that runs.
 pub(crate) const TICK: Duration = Duration::from_millis(250);

@@ -1,11 +1,9 @@
 //! Heavy computations on other threads, so that hooks and heartbeats go on meanwhile. A computation
 //! reports partial results, can be cancelled, and may panic.
 
-use std::{
-    future::ready,
-    sync::{Arc, LazyLock},
-    thread::available_parallelism,
-};
+use std::future::ready;
+use std::sync::{Arc, LazyLock};
+use std::thread::available_parallelism;
 
 use futures_util::{Stream, StreamExt as _, stream};
 use tokio::sync::{Semaphore, mpsc};

@@ -1,7 +1,8 @@
 //! Failures that a single client may cause by mistake, such as an invalid token: many of them in
 //! the log would be a flood, none would hide an attack.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Counts failures of one kind; the log gets the 1st, the 10th, the 100th …
 pub(crate) struct FailureCounter {

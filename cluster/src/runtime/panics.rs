@@ -1,10 +1,8 @@
 //! A hook that panics is caught and logged. The lobby goes on without it. A room ends or goes on,
 //! by the setting `--on-room-panic`; in a `TestRoom` without that setting the panic fails the test.
 
-use std::{
-    any::Any,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use clap::ValueEnum;
 use futures_util::FutureExt as _;

@@ -1,6 +1,7 @@
 //! A rate limit for each key, such as a player or an address.
 
-use std::{collections::HashMap, hash::Hash};
+use std::collections::HashMap;
+use std::hash::Hash;
 
 use tokio::time::Instant;
 

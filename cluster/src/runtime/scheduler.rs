@@ -2,22 +2,19 @@
 //! with `&mut` access to the state. Nothing here runs a hook: the event loop takes the calls and
 //! makes them one at a time, between other hooks.
 
-use std::{
-    cell::{Cell, RefCell},
-    collections::BTreeMap,
-    panic::{AssertUnwindSafe, resume_unwind},
-    pin::{Pin, pin},
-    rc::Rc,
-    time::Duration,
-};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::time::Duration;
 
 use futures_util::{FutureExt as _, Stream, StreamExt as _, stream};
 use tokio::time::Instant;
 
-use crate::runtime::{
-    clock::{self, later},
-    compute::{self, ComputeError, Job, Work},
-};
+use crate::runtime::clock::later;
+use crate::runtime::compute::{ComputeError, Job, Work};
+use crate::runtime::{clock, compute};
 
 /// A call that a hook asked for, with the state `S` and the context `H` of its hooks.
 pub(crate) type Call<S, H> = Box<dyn FnOnce(&mut S, &H)>;

@@ -1,29 +1,21 @@
 //! A Socket.IO connection as the event loops of the lobby and of a room see it. `Connected` is
 //! first, `Disconnected` is last, messages between them keep their order, and none is lost.
 
-use std::{
-    net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 use serde_json::{Value, json};
-use socketioxide::{
-    SendError, SocketError,
-    extract::{AckSender, SocketRef},
-};
+use socketioxide::extract::{AckSender, SocketRef};
+use socketioxide::{SendError, SocketError};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::{
-    http::{connection_limits::ClientAddress, throttled_stream::Hangup},
-    socketio::{
-        events::{BINARY, Encoded},
-        packet::{ConnId, RawEvent},
-    },
-    types::{Refusal, Route, path_of, short},
-};
+use crate::http::connection_limits::ClientAddress;
+use crate::http::throttled_stream::Hangup;
+use crate::socketio::events::{BINARY, Encoded};
+use crate::socketio::packet::{ConnId, RawEvent};
+use crate::types::{Refusal, Route, path_of, short};
 
 /// An event for the loop. `A` is what `admit` has returned.
 pub(crate) enum FromClient<A> {

@@ -1,20 +1,17 @@
 //! The rate limits for events. A player's limit holds across reconnects. A client that goes on
 //! beyond it is throttled to [`Limits::frames`].
 
-use std::{
-    hash::Hash,
-    net::IpAddr,
-    sync::{Arc, Mutex},
-};
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
 
 use tokio::time::Instant;
 
-use crate::{
-    config::limits::Limits,
-    runtime::{rate_limiter::KeyedRateLimiter, token_bucket::Quota},
-    socketio::packet::ConnId,
-    types::PlayerId,
-};
+use crate::config::limits::Limits;
+use crate::runtime::rate_limiter::KeyedRateLimiter;
+use crate::runtime::token_bucket::Quota;
+use crate::socketio::packet::ConnId;
+use crate::types::PlayerId;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum LimitKey {

@@ -5,16 +5,13 @@
 use std::fmt;
 
 use anyhow::{Context as _, bail, ensure};
-use serde::{
-    Serialize,
-    de::{
-        self, DeserializeOwned,
-        value::{MapAccessDeserializer, MapDeserializer, StrDeserializer},
-    },
-};
+use serde::de::DeserializeOwned;
+use serde::de::value::{MapAccessDeserializer, MapDeserializer, StrDeserializer};
+use serde::{Serialize, de};
 use serde_json::value::RawValue;
 
-use crate::{Bytes, types::Refusal};
+use crate::Bytes;
+use crate::types::Refusal;
 
 /// Events of Socket.IO and of the cluster. An enum of the user's must not have such a variant.
 pub(crate) const RESERVED: &[&str] = &[

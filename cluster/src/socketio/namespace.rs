@@ -1,33 +1,24 @@
 //! Socket.IO at one path: admission of connections, and limits on what is read from them.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
-use socketioxide::{
-    ParserConfig, SocketIo, TransportType,
-    extract::{AckSender, SocketRef, TryData},
-    handler::ConnectHandler as _,
-    layer::SocketIoLayer,
-    socket::DisconnectReason,
-};
-use tokio::{
-    sync::{Semaphore, mpsc},
-    time::Instant,
-};
+use socketioxide::extract::{AckSender, SocketRef, TryData};
+use socketioxide::handler::ConnectHandler as _;
+use socketioxide::layer::SocketIoLayer;
+use socketioxide::socket::DisconnectReason;
+use socketioxide::{ParserConfig, SocketIo, TransportType};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
 
-use crate::{
-    config::limits::Limits,
-    http::connection_limits::ConnectionLimiter,
-    socketio::{
-        connection::{Conn, FromClient, Message, Responder, address_of},
-        event_limits::{EventLimiter, LimitKey},
-        packet::{ConnId, RawEvent},
-    },
-    types::{PlayerId, Refusal},
-};
+use crate::config::limits::Limits;
+use crate::http::connection_limits::ConnectionLimiter;
+use crate::socketio::connection::{Conn, FromClient, Message, Responder, address_of};
+use crate::socketio::event_limits::{EventLimiter, LimitKey};
+use crate::socketio::packet::{ConnId, RawEvent};
+use crate::types::{PlayerId, Refusal};
 
 /// A message above the limit is refused. One that is larger by this factor is not read, and closes
 /// the connection.

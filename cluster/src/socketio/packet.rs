@@ -1,11 +1,16 @@
 //! An event as it arrives, before it is parsed.
 
-use std::{convert::Infallible, sync::Arc};
+use std::convert::Infallible;
+use std::sync::Arc;
 
 use serde_json::value::RawValue;
-use socketioxide::{adapter::LocalAdapter, handler::FromMessageParts, socket::Socket};
+use socketioxide::adapter::LocalAdapter;
+use socketioxide::handler::FromMessageParts;
+use socketioxide::socket::Socket;
 
-use crate::{Bytes, socketio::events::BINARY, types::Refusal};
+use crate::Bytes;
+use crate::socketio::events::BINARY;
+use crate::types::Refusal;
 
 /// The number of a connection, unique in this process.
 pub(crate) type ConnId = u64;

@@ -1,15 +1,15 @@
 //! A Socket.IO client for tests. It answers pings in the background and keeps packets until the
 //! test asks for them. A packet that does not arrive within 20 seconds fails the test.
 
-use std::{collections::VecDeque, net::Ipv4Addr, time::Duration};
+use std::collections::VecDeque;
+use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::testing::{
-    connection::{Connection, Packet},
-    wait::soon,
-};
+use crate::testing::connection::{Connection, Packet};
+use crate::testing::wait::soon;
 
 /// A connection to the lobby or to a room. Dropping it closes the connection abruptly, as a lost
 /// network does.

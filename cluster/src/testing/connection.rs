@@ -1,18 +1,16 @@
 //! One Socket.IO connection. It implements the protocol itself, so that a test can break it, and
 //! parses lazily, so that one thread carries a thousand connections.
 
-use std::{io, net::Ipv4Addr, time::Duration};
+use std::io;
+use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::{
-    net::{TcpSocket, TcpStream},
-    time::timeout,
-};
-use tokio_tungstenite::{
-    WebSocketStream, client_async,
-    tungstenite::{Message, Utf8Bytes},
-};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+use tokio_tungstenite::{WebSocketStream, client_async};
 
 /// How long a server may take for its next step.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);

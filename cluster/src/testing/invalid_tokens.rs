@@ -7,10 +7,8 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::{Sha256, Sha384, Sha512};
 
-use crate::{
-    auth::token::{KIND, MAX_CLOCK_SKEW, MAX_TOKEN_BYTES, Tokens},
-    types::Refusal,
-};
+use crate::auth::token::{KIND, MAX_CLOCK_SKEW, MAX_TOKEN_BYTES, Tokens};
+use crate::types::Refusal;
 
 const ISSUER: &str = "this-lobby";
 const KEY: [u8; 32] = *b"thirty-two bytes that are random";

@@ -1,27 +1,22 @@
 //! A running lobby, for tests over real processes and sockets.
 
-use std::{
-    io::{BufRead as _, BufReader, Read},
-    path::{Path, PathBuf},
-    process::{Child, ExitStatus, Stdio},
-    sync::{Arc, Mutex},
-    thread::{self, JoinHandle},
-    time::Instant,
-};
+use std::io::{BufRead as _, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::thread::JoinHandle;
+use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
-use crate::testing::{
-    client::Client,
-    player::TestPlayer,
-    process::{TestFolder, command, descriptors, is_room, pid},
-    wait::{DEADLINE, eventually, soon},
-};
+use crate::testing::client::Client;
+use crate::testing::player::TestPlayer;
+use crate::testing::process::{TestFolder, command, descriptors, is_room, pid};
+use crate::testing::wait::{DEADLINE, eventually, soon};
 
 /// A lobby's process, on a free port and with a key of its own.
 ///

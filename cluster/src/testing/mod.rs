@@ -19,12 +19,10 @@ mod wait;
 
 pub use rustix::process::{Pid, Signal};
 
-pub use self::{
-    client::Client,
-    connection::{Connection, Packet, Payload, tcp},
-    lobby::{LobbyBuilder, TestLobby},
-    player::TestPlayer,
-    process::{ProcessStat, TestFolder, command, descriptors, is_alive, is_room, pid},
-    test_room::{Sent, TestRoom, player},
-    wait::{eventually, soon},
-};
+pub use self::client::Client;
+pub use self::connection::{Connection, Packet, Payload, tcp};
+pub use self::lobby::{LobbyBuilder, TestLobby};
+pub use self::player::TestPlayer;
+pub use self::process::{ProcessStat, TestFolder, command, descriptors, is_alive, is_room, pid};
+pub use self::test_room::{Sent, TestRoom, player};
+pub use self::wait::{eventually, soon};

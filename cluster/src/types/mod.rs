@@ -10,14 +10,10 @@ mod route;
 #[cfg(debug_assertions)]
 pub(crate) mod typescript;
 
-pub use self::{
-    answer::{Answer, Reply, deferred, ok, reply},
-    message::{Message, Nothing},
-    player::{Player, PlayerId, RoomId},
-    reason::{Exit, LeaveReason},
-    refusal::{Refusal, refuse},
-};
-pub(crate) use self::{
-    raw::{from_raw, short, to_raw},
-    route::{Route, path_of},
-};
+pub use self::answer::{Answer, Reply, deferred, ok, reply};
+pub use self::message::{Message, Nothing};
+pub use self::player::{Player, PlayerId, RoomId};
+pub(crate) use self::raw::{from_raw, short, to_raw};
+pub use self::reason::{Exit, LeaveReason};
+pub use self::refusal::{Refusal, refuse};
+pub(crate) use self::route::{Route, path_of};

@@ -1,6 +1,7 @@
 //! Messages between lobby and room, as JSON text that only the receiver parses.
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 /// Bytes of a message between lobby and room. A frame has 64 KiB; the rest is for its other fields.

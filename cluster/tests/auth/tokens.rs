@@ -1,6 +1,7 @@
 //! Tokens over the wire: refusal, renewal and logout.
 
-use std::{fs, time::Duration};
+use std::fs;
+use std::time::Duration;
 
 use cluster::testing::{Client, TestLobby, TestPlayer};
 use serde_json::{Value, json};

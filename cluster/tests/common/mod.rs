@@ -1,8 +1,12 @@
 //! Shared by the structure's tests: the game, and raw HTTP.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
 
-use cluster::testing::{self, LobbyBuilder, TestFolder, TestLobby};
+use cluster::testing;
+use cluster::testing::{LobbyBuilder, TestFolder, TestLobby};
 
 pub mod raw;
 

@@ -1,14 +1,13 @@
 //! HTTP at the byte level, for clients that break the protocol.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use cluster::testing::{soon, tcp};
 use serde_json::Value;
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufStream},
-    net::TcpStream,
-    time::timeout,
-};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufStream};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// A connection that accepts no data for this long counts as full.
 const STUCK: Duration = Duration::from_millis(500);

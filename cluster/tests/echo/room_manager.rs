@@ -1,3 +1,4 @@
-use crate::{room::Echo, server::Server};
+use crate::room::Echo;
+use crate::server::Server;
 
 impl cluster::RoomManager<Echo> for Server {}

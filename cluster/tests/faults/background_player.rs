@@ -1,20 +1,15 @@
 //! A background player. They send requests to their room and report any wrong answer. When they
 //! lose their connection they go to the lobby, as a page does, and wait there for the next room.
 
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    },
-    time::{Duration, Instant},
-};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use cluster::testing::{Client, TestPlayer};
 use serde_json::{Value, json};
-use tokio::{
-    sync::{mpsc, oneshot, watch},
-    time::sleep,
-};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::sleep;
 
 /// Between an answer and the next request. Two processors carry five hundred such players in a
 /// debug build and have time for the faults.

@@ -3,19 +3,18 @@
 use std::time::{Duration, Instant};
 
 use cluster::testing::{Client, soon};
-use futures_util::{SinkExt as _, StreamExt as _, future::join_all};
+use futures_util::future::join_all;
+use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, time::sleep};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use crate::{
-    ONE_AT_A_TIME,
-    common::raw::{Raw, path_of, status, websocket},
-    faults::{
-        fault_test::{FaultTest, run_with_faults},
-        socket_faults,
-    },
-};
+use crate::ONE_AT_A_TIME;
+use crate::common::raw::{Raw, path_of, status, websocket};
+use crate::faults::fault_test::{FaultTest, run_with_faults};
+use crate::faults::socket_faults;
 
 /// A client that answers no pings is disconnected within this time.
 const GHOST_TIMEOUT: Duration = Duration::from_secs(10);

@@ -8,7 +8,8 @@ use rustix::process::Signal;
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::{ONE_AT_A_TIME, common::start_game};
+use crate::ONE_AT_A_TIME;
+use crate::common::start_game;
 
 const CROWD: usize = 1000;
 /// Concurrent joins. Each join is sent to all players in the room.

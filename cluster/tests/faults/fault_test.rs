@@ -1,14 +1,11 @@
 //! Five hundred players in fifty rooms play while faults are injected, and the checks after each
 //! fault.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::{Duration, Instant},
-};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use cluster::testing::{TestLobby, TestPlayer, eventually, pid, soon};
 use futures_util::future::join_all;
@@ -16,13 +13,9 @@ use rustix::process::Pid;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
-use crate::{
-    common::start_game_with,
-    faults::{
-        background_player::{BackInLobby, BackgroundPlayer, Shared},
-        baseline::Baseline,
-    },
-};
+use crate::common::start_game_with;
+use crate::faults::background_player::{BackInLobby, BackgroundPlayer, Shared};
+use crate::faults::baseline::Baseline;
 
 /// Warm rooms in the pool.
 const WARM: usize = 2;

@@ -1,27 +1,20 @@
 //! The lobby leaves nothing behind, however it ends.
 
-use std::{
-    fs,
-    io::{BufRead as _, BufReader, Write as _},
-    os::unix::fs::PermissionsExt as _,
-    process::Stdio,
-    sync::mpsc::channel,
-    thread,
-    time::{Duration, Instant},
-};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use cluster::testing::{ProcessStat, TestFolder, TestPlayer, eventually, is_alive, soon};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::{
-    ONE_AT_A_TIME,
-    common::{builder, command, game, start_game},
-    faults::{
-        baseline::members,
-        fault_test::{FaultTest, flags},
-    },
-};
+use crate::ONE_AT_A_TIME;
+use crate::common::{builder, command, game, start_game};
+use crate::faults::baseline::members;
+use crate::faults::fault_test::{FaultTest, flags};
 
 const KILLS: usize = 200;
 

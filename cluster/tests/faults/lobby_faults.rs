@@ -1,24 +1,19 @@
 //! Faults of the running lobby, and restarts under load.
 
-use std::{
-    env, fs,
-    net::TcpListener,
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+use std::{env, fs};
 
 use cluster::testing::{ProcessStat, TestFolder, eventually};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit};
 use serde_json::{Value, json};
 
-use crate::{
-    ONE_AT_A_TIME,
-    common::{builder, game, raw::http},
-    faults::{
-        baseline::members,
-        fault_test::{FaultTest, flags},
-    },
-};
+use crate::ONE_AT_A_TIME;
+use crate::common::raw::http;
+use crate::common::{builder, game};
+use crate::faults::baseline::members;
+use crate::faults::fault_test::{FaultTest, flags};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_lobby_survives_faults_and_restarts() {

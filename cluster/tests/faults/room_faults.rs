@@ -4,13 +4,9 @@ use cluster::testing::{eventually, is_alive, pid};
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::{
-    ONE_AT_A_TIME,
-    faults::{
-        baseline::members,
-        fault_test::{FaultTest, run_with_faults},
-    },
-};
+use crate::ONE_AT_A_TIME;
+use crate::faults::baseline::members;
+use crate::faults::fault_test::{FaultTest, run_with_faults};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn faults_of_a_room_harm_no_other_room() {

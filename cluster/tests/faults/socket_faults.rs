@@ -3,10 +3,8 @@
 use rustix::process::{Signal, kill_process};
 use serde_json::json;
 
-use crate::{
-    common::raw::{Raw, http, path_of, status, websocket},
-    faults::fault_test::FaultTest,
-};
+use crate::common::raw::{Raw, http, path_of, status, websocket};
+use crate::faults::fault_test::FaultTest;
 
 const PAGE: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 

@@ -1,6 +1,8 @@
 //! Faults of a room below its hooks, on demand: abuse of the channel to the lobby.
 
-use std::{io::Write as _, thread, time::Duration};
+use std::io::Write as _;
+use std::thread;
+use std::time::Duration;
 
 use cluster::{Answer, ok};
 

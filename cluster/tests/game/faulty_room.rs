@@ -1,24 +1,18 @@
 //! A faulty room's process. It implements the channel itself, and answers every connection in the
 //! same faulty way.
 
-use std::{
-    io::{self, BufRead as _, BufReader, IoSliceMut, Write as _},
-    mem::MaybeUninit,
-    net::Shutdown,
-    os::{
-        fd::{AsFd as _, OwnedFd},
-        unix::net::UnixStream,
-    },
-    process::{Command, ExitCode},
-    thread,
-    time::Duration,
-};
+use std::io::{BufRead as _, BufReader, IoSliceMut, Write as _};
+use std::mem::MaybeUninit;
+use std::net::Shutdown;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+use std::{io, thread};
 
-use rustix::{
-    cmsg_space,
-    net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recv, recvmsg},
-    process::{Pid, getpgid},
-};
+use rustix::cmsg_space;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recv, recvmsg};
+use rustix::process::{Pid, getpgid};
 use serde_json::{Value, json};
 
 /// Whether this room is faulty: all are, or the one in `FAULTY_ROOM`.

@@ -2,7 +2,10 @@
 //! below the hooks in `channel_abuse.rs`, and rooms that break the protocol in `faulty_room.rs`.
 //! With `SCRIPTED` in the environment it runs the lobby and rooms of `scripted.rs` instead.
 
-use std::{collections::HashMap, env, process::ExitCode, thread, time::Duration};
+use std::collections::HashMap;
+use std::process::ExitCode;
+use std::time::Duration;
+use std::{env, thread};
 
 use cluster::{
     Answer, Arrival, Exit, Identity, Lobby, LobbyContext, Player, PlayerId, Refusal, Registration,

@@ -5,10 +5,8 @@
 //! and `self.dequeue(…)` in its hooks, the latter also in `on_leave`. A player whom the room does
 //! not admit leaves the queue, too: the page gets `refused { event: "reroute" }`.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use cluster::{Answer, LobbyContext, Player, Room, RoomManager, Timer, ok};
 use tracing::warn;

@@ -1,11 +1,9 @@
 //! The rooms of the game. They misbehave on demand.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    process::{Child, Command},
-    thread,
-    time::{Duration, Instant},
-};
+use std::collections::{BTreeMap, HashMap};
+use std::process::{Child, Command};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use cluster::{
     Answer, Bytes, ComputeError, Job, LeaveReason, Player, PlayerId, Refusal, Room, RoomContext,

@@ -1,7 +1,9 @@
 //! A room whose hooks follow a script and report each call to the lobby; and its lobby. Used by the
 //! game when `SCRIPTED` is set, and by `test_room_agrees.rs`.
 
-use std::{cell::RefCell, collections::HashMap, time::Duration};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::time::Duration;
 
 use cluster::{
     Answer, Arrival, Bytes, Exit, Identity, LeaveReason, Lobby, LobbyContext, Player, PlayerId,

@@ -7,10 +7,8 @@ use cluster::testing::{Client, soon};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::common::{
-    raw::{Raw, path_of, request, status, websocket},
-    start_game,
-};
+use crate::common::raw::{Raw, path_of, request, status, websocket};
+use crate::common::start_game;
 
 const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);

@@ -3,13 +3,9 @@
 use cluster::testing::TestLobby;
 use serde_json::json;
 
-use crate::{
-    common::{
-        raw::{Raw, http, status, websocket},
-        start_game,
-    },
-    routing::relay::handing_off,
-};
+use crate::common::raw::{Raw, http, status, websocket};
+use crate::common::start_game;
+use crate::routing::relay::handing_off;
 
 /// Headers of a request, and the status of the lobby's and of a room's answer.
 type Case = (&'static [(&'static str, &'static str)], u16, u16);

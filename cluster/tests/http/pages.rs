@@ -1,11 +1,14 @@
 //! HTTP: the content security policy, client libraries and development endpoints.
 
-use std::{fs, net::TcpListener, sync::Arc};
+use std::fs;
+use std::net::TcpListener;
+use std::sync::Arc;
 
 use cluster::testing::{Client, TestFolder, TestLobby};
 use serde_json::{Value, json};
 
-use crate::common::{raw::http, start_game, start_game_with};
+use crate::common::raw::http;
+use crate::common::{start_game, start_game_with};
 
 /// A static folder with a secret beside it and one of the two client libraries.
 pub fn page() -> Arc<TestFolder> {

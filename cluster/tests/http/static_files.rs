@@ -2,10 +2,8 @@
 
 use std::os::unix::fs::symlink;
 
-use crate::{
-    common::raw::{Raw, http, request, status},
-    http::pages::{cluster_of, page, put},
-};
+use crate::common::raw::{Raw, http, request, status};
+use crate::http::pages::{cluster_of, page, put};
 
 #[tokio::test]
 async fn only_files_inside_the_static_folder_are_served() {

@@ -6,11 +6,8 @@ use cluster::testing::{TestPlayer, soon};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::common::{
-    NO_RATE_LIMITS,
-    raw::{Raw, request, status, websocket},
-    start_game, start_game_with_open_files,
-};
+use crate::common::raw::{Raw, request, status, websocket};
+use crate::common::{NO_RATE_LIMITS, start_game, start_game_with_open_files};
 
 #[tokio::test]
 async fn a_room_over_the_limit_is_refused() {

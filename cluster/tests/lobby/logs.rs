@@ -1,13 +1,11 @@
 //! The lobby serves and stops gracefully whatever happens to its log.
 
-use std::{
-    fs::{self, File},
-    io::{BufRead as _, BufReader, Read as _},
-    net::TcpListener,
-    process::{Child, Stdio},
-    sync::{Arc, Mutex},
-    thread,
-};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::TcpListener;
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex};
+use std::{fs, thread};
 
 use cluster::testing::{Client, TestFolder, TestPlayer, eventually};
 use rustix::process::{Pid, Signal, kill_process};

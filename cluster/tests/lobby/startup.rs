@@ -1,10 +1,8 @@
 //! Startup errors: one clear line on stderr and a nonzero exit status.
 
-use std::{
-    fs,
-    net::{Ipv4Addr, TcpListener},
-    process::{Output, Stdio},
-};
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::{Output, Stdio};
 
 use cluster::testing::{TestFolder, TestLobby, TestPlayer, tcp};
 use rustix::process::{Resource, Rlimit};

@@ -2,10 +2,8 @@
 //! one that it watches, could not run. A room that can run but does nothing is still found hung.
 #![cfg(target_os = "linux")]
 
-use std::{
-    process::{Child, Command},
-    time::Duration,
-};
+use std::process::{Child, Command};
+use std::time::Duration;
 
 use cluster::testing::{Client, TestLobby, TestPlayer};
 use rustix::process::{Pid, Signal, kill_process};

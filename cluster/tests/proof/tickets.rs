@@ -1,14 +1,14 @@
 //! Ten thousand simultaneous uses of one ticket; and thousands of guessed tickets.
 
 use cluster::testing::{Client, is_alive, soon};
-use futures_util::{SinkExt as _, StreamExt as _, future::join_all};
+use futures_util::future::join_all;
+use futures_util::{SinkExt as _, StreamExt as _};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::json;
 use tokio::sync::watch;
-use tokio_tungstenite::{
-    connect_async,
-    tungstenite::{Error, Message, http::StatusCode},
-};
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::http::StatusCode;
+use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::common::start_game;
 

@@ -6,20 +6,22 @@
 //! what is unordered between two connections cannot differ. `PROPTEST_CASES` sets how many scripts
 //! are played.
 
-use std::{cell::RefCell, time::Duration};
+use std::cell::RefCell;
+use std::time::Duration;
 
 use cluster::testing::{Client, TestLobby, TestPlayer, eventually, soon};
-use cluster::{
-    Player as Who, PlayerId, Refusal, RoomId, RoomPanic, testing::TestRoom, testing::player,
-};
-use proptest::{collection::vec, prelude::*, sample::select, test_runner::TestRunner};
+use cluster::testing::{TestRoom, player};
+use cluster::{Player as Who, PlayerId, Refusal, RoomId, RoomPanic};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
-use tokio::{runtime::Runtime, time::timeout};
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
 
-use crate::{
-    common::{NO_RATE_LIMITS, start_game_with},
-    game::scripted::{Act, DISPOSED, How, Plan, Plans, Scripted, Told, exit_value},
-};
+use crate::common::{NO_RATE_LIMITS, start_game_with};
+use crate::game::scripted::{Act, DISPOSED, How, Plan, Plans, Scripted, Told, exit_value};
 
 /// Scripts in a normal run, for each of the two settings of `--on-room-panic`.
 const SCRIPTS: u32 = 16;

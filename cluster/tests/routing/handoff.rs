@@ -1,16 +1,15 @@
 //! Handoff at the public port: a connection for a room is passed to its process. Incomplete and
 //! invalid requests end without delaying others or leaking descriptors.
 
-use std::{fs, time::Duration};
+use std::fs;
+use std::time::Duration;
 
 use cluster::testing::{Client, ProcessStat, TestLobby, descriptors, eventually, soon};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::{
-    common::raw::{Raw, http, status},
-    routing::relay::{counts, handing_off, upgrade},
-};
+use crate::common::raw::{Raw, http, status};
+use crate::routing::relay::{counts, handing_off, upgrade};
 
 /// Opens a room with one player. Returns its id and the player's connection.
 async fn room(cluster: &TestLobby) -> (Value, Client) {

@@ -6,11 +6,8 @@ use futures_util::future::join_all;
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::common::{
-    NO_RATE_LIMITS,
-    raw::{Raw, path_of, status, websocket},
-    start_game, start_game_with,
-};
+use crate::common::raw::{Raw, path_of, status, websocket};
+use crate::common::{NO_RATE_LIMITS, start_game, start_game_with};
 
 const PAGE: &str = "GET /dev HTTP/1.1\r\nHost: localhost\r\n\r\n";
 

@@ -2,14 +2,14 @@
 //! reproducible; a failure names it.
 
 use cluster::testing::{TestPlayer, descriptors, eventually, soon};
-use futures_util::{SinkExt as _, StreamExt as _, future::join_all};
+use futures_util::future::join_all;
+use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio_tungstenite::{connect_async, tungstenite::Message};
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::Message;
 
-use crate::common::{
-    raw::{Raw, websocket},
-    start_game,
-};
+use crate::common::raw::{Raw, websocket};
+use crate::common::start_game;
 
 /// Connections at once, and rounds.
 const CROWD: u64 = 20;

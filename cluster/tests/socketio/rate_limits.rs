@@ -5,10 +5,8 @@ use std::time::{Duration, Instant};
 use cluster::testing::{Client, TestLobby};
 use serde_json::{Value, json};
 
-use crate::common::{
-    raw::{Raw, status, websocket},
-    start_game,
-};
+use crate::common::raw::{Raw, status, websocket};
+use crate::common::start_game;
 
 /// Events per second of one player. The burst is three seconds' worth, and twice as many frames.
 const EVENTS_PER_SECOND: &str = "300";

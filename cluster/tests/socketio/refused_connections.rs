@@ -3,10 +3,8 @@
 use cluster::testing::{Client, TestLobby};
 use serde_json::{Value, json};
 
-use crate::common::{
-    raw::{Raw, path_of, request, status, websocket},
-    start_game,
-};
+use crate::common::raw::{Raw, path_of, request, status, websocket};
+use crate::common::start_game;
 
 /// Sends a request that is refused, and continues as if it had a websocket. Returns the status
 /// after the server has closed the connection without another byte.

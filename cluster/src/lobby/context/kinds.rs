@@ -5,15 +5,12 @@ use std::any::TypeId;
 
 use serde_json::value::RawValue;
 
-use crate::{
-    lobby::{
-        context::LobbyContext,
-        hooks::{Lobby, RoomManager},
-    },
-    room::{hooks::Room, process},
-    rooms::AnyRoom,
-    types::{Exit, Player, Refusal, RoomId, from_raw},
-};
+use crate::lobby::context::LobbyContext;
+use crate::lobby::hooks::{Lobby, RoomManager};
+use crate::room::hooks::Room;
+use crate::room::process;
+use crate::rooms::AnyRoom;
+use crate::types::{Exit, Player, Refusal, RoomId, from_raw};
 
 /// One kind of room, and the hooks of its [`RoomManager`].
 pub(crate) struct Kind<L> {

@@ -4,20 +4,24 @@
 pub(crate) mod kinds;
 mod rooms;
 
-use std::{cell::RefCell, ops::Deref, sync::Arc};
+use std::cell::RefCell;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use serde::Serialize;
 use tracing::error;
 
-use crate::{
-    auth::token::Tokens,
-    config::settings::Settings,
-    lobby::{context::kinds::Kind, hooks::Lobby, sessions::Sessions},
-    rooms::{Rooms, code_attempts::CodeAttempts},
-    runtime::scheduler::Scheduler,
-    socketio::{connection::Conn, events},
-    types::{LeaveReason, PlayerId, Refusal, short},
-};
+use crate::auth::token::Tokens;
+use crate::config::settings::Settings;
+use crate::lobby::context::kinds::Kind;
+use crate::lobby::hooks::Lobby;
+use crate::lobby::sessions::Sessions;
+use crate::rooms::Rooms;
+use crate::rooms::code_attempts::CodeAttempts;
+use crate::runtime::scheduler::Scheduler;
+use crate::socketio::connection::Conn;
+use crate::socketio::events;
+use crate::types::{LeaveReason, PlayerId, Refusal, short};
 
 /// The handle that every hook of the lobby gets.
 pub struct LobbyContext<L> {

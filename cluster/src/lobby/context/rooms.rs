@@ -1,21 +1,19 @@
 //! What hooks of the lobby do with rooms: create, find, message and close them, and send players
 //! there.
 
-use std::{any::TypeId, future::ready};
+use std::any::TypeId;
+use std::future::ready;
 
 use tokio::sync::oneshot;
 use tracing::error;
 
-use crate::{
-    lobby::{
-        context::{LobbyContext, kinds::Kind},
-        hooks::Lobby,
-    },
-    room::hooks::Room,
-    rooms::{AnyRoom, Host, RoomInfo},
-    socketio::connection::refused,
-    types::{Answer, Exit, Player, PlayerId, Refusal, Reply, RoomId, deferred},
-};
+use crate::lobby::context::LobbyContext;
+use crate::lobby::context::kinds::Kind;
+use crate::lobby::hooks::Lobby;
+use crate::room::hooks::Room;
+use crate::rooms::{AnyRoom, Host, RoomInfo};
+use crate::socketio::connection::refused;
+use crate::types::{Answer, Exit, Player, PlayerId, Refusal, Reply, RoomId, deferred};
 
 impl<L: Lobby> LobbyContext<L> {
     /// Creates a public room with this many seats, for a player (its host) or for nobody (`None`).

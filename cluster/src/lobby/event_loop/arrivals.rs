@@ -4,22 +4,19 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{json, value::RawValue};
+use serde_json::json;
+use serde_json::value::RawValue;
 use tracing::{error, info};
 
-use crate::{
-    auth::token::Login,
-    lobby::{
-        event_loop::{Auth, EventHandler, requests::parse},
-        hooks::{Arrival, Identity, Lobby, Registration},
-    },
-    runtime::{clock, panics::catch_async},
-    socketio::{
-        connection::{Conn, Responder},
-        packet::ConnId,
-    },
-    types::{Player, Refusal},
-};
+use crate::auth::token::Login;
+use crate::lobby::event_loop::requests::parse;
+use crate::lobby::event_loop::{Auth, EventHandler};
+use crate::lobby::hooks::{Arrival, Identity, Lobby, Registration};
+use crate::runtime::clock;
+use crate::runtime::panics::catch_async;
+use crate::socketio::connection::{Conn, Responder};
+use crate::socketio::packet::ConnId;
+use crate::types::{Player, Refusal};
 
 /// The version of the wire contract, sent in `welcome`.
 const WIRE_VERSION: u32 = 1;

@@ -8,24 +8,25 @@ mod arrivals;
 mod requests;
 mod room_notices;
 
-use std::{pin::pin, rc::Rc, time::Duration};
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
 
-use futures_util::{StreamExt as _, stream::SelectAll};
+use futures_util::StreamExt as _;
+use futures_util::stream::SelectAll;
 use serde_json::json;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
-use crate::{
-    auth::token::Login,
-    lobby::{context::LobbyContext, hooks::Lobby},
-    process::supervisor::ProcessEvent,
-    runtime::{
-        clock,
-        panics::catch,
-        scheduler::{Task, sleep_until},
-    },
-    socketio::connection::FromClient,
-    types::{Exit, Refusal, RoomId},
-};
+use crate::auth::token::Login;
+use crate::lobby::context::LobbyContext;
+use crate::lobby::hooks::Lobby;
+use crate::process::supervisor::ProcessEvent;
+use crate::runtime::clock;
+use crate::runtime::panics::catch;
+use crate::runtime::scheduler::{Task, sleep_until};
+use crate::socketio::connection::FromClient;
+use crate::types::{Exit, Refusal, RoomId};
 
 /// How often those who watch the list of rooms are sent a list that has changed.
 const ROOMS_PERIOD: Duration = Duration::from_millis(100);

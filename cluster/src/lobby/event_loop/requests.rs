@@ -2,15 +2,18 @@
 
 use std::rc::Rc;
 
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{json, value::RawValue};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use serde_json::value::RawValue;
 
-use crate::{
-    lobby::{event_loop::EventHandler, hooks::Lobby},
-    runtime::panics::catch_async,
-    socketio::{connection::Message, events, packet::ConnId},
-    types::{Answer, LeaveReason, Refusal, Reply, RoomId, ok},
-};
+use crate::lobby::event_loop::EventHandler;
+use crate::lobby::hooks::Lobby;
+use crate::runtime::panics::catch_async;
+use crate::socketio::connection::Message;
+use crate::socketio::events;
+use crate::socketio::packet::ConnId;
+use crate::types::{Answer, LeaveReason, Refusal, Reply, RoomId, ok};
 
 impl<L: Lobby> EventHandler<'_, L> {
     /// Handles a message and sends its answer, now or when a deferred one is ready.

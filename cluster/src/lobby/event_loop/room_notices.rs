@@ -2,11 +2,10 @@
 
 use tracing::info;
 
-use crate::{
-    lobby::{event_loop::EventHandler, hooks::Lobby},
-    rooms::{Placement, RoomNotice},
-    types::{Exit, LeaveReason, Player, RoomId},
-};
+use crate::lobby::event_loop::EventHandler;
+use crate::lobby::hooks::Lobby;
+use crate::rooms::{Placement, RoomNotice};
+use crate::types::{Exit, LeaveReason, Player, RoomId};
 
 impl<L: Lobby> EventHandler<'_, L> {
     pub(super) fn on_notice(&mut self, notice: RoomNotice) {

@@ -4,37 +4,29 @@
 
 mod seats;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    rc::Rc,
-    sync::Arc,
-    time::Duration,
-};
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
-use serde_json::{Value, json, value::RawValue};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::{
-    process::channel::FromRoom,
-    room::{
-        context::RoomContext,
-        core::seats::Seat,
-        hooks::Room,
-        outbox::{Output, encode},
-        tickets::Tickets,
-    },
-    runtime::{
-        clock::later,
-        panics::{HookPanic, RoomPanic, catch, catch_async},
-        scheduler::Call,
-        ticker::{Tick, Ticker},
-    },
-    socketio::{
-        events::{self, Encoded},
-        packet::{ConnId, RawEvent},
-    },
-    types::{Answer, LeaveReason, Player, PlayerId, Refusal, from_raw},
-};
+use crate::process::channel::FromRoom;
+use crate::room::context::RoomContext;
+use crate::room::core::seats::Seat;
+use crate::room::hooks::Room;
+use crate::room::outbox::{Output, encode};
+use crate::room::tickets::Tickets;
+use crate::runtime::clock::later;
+use crate::runtime::panics::{HookPanic, RoomPanic, catch, catch_async};
+use crate::runtime::scheduler::Call;
+use crate::runtime::ticker::{Tick, Ticker};
+use crate::socketio::events;
+use crate::socketio::events::Encoded;
+use crate::socketio::packet::{ConnId, RawEvent};
+use crate::types::{Answer, LeaveReason, Player, PlayerId, Refusal, from_raw};
 
 pub(crate) struct Core<R: Room> {
     pub game: R,

@@ -7,16 +7,14 @@ use serde_json::json;
 use tokio::time::Instant;
 use tracing::info;
 
-use crate::{
-    process::channel::{FromRoom, ReservedSeat},
-    room::{core::Core, hooks::Room, outbox::Output},
-    runtime::clock::later,
-    socketio::{
-        connection::{refused, reroute},
-        packet::ConnId,
-    },
-    types::{LeaveReason, Player, PlayerId, Refusal, Route},
-};
+use crate::process::channel::{FromRoom, ReservedSeat};
+use crate::room::core::Core;
+use crate::room::hooks::Room;
+use crate::room::outbox::Output;
+use crate::runtime::clock::later;
+use crate::socketio::connection::{refused, reroute};
+use crate::socketio::packet::ConnId;
+use crate::types::{LeaveReason, Player, PlayerId, Refusal, Route};
 
 /// A player's place in the room, from its reservation until they leave.
 pub(super) struct Seat {

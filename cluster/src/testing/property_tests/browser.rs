@@ -1,17 +1,18 @@
 //! Packets from a client: random events.
 
-use proptest::{collection::vec, prelude::*, sample::select};
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Value, json, value::RawValue};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
-use crate::{
-    socketio::{
-        events::{self, RESERVED},
-        packet::RawEvent,
-    },
-    testing::property_tests::{config, mutated_text},
-    types::RoomId,
-};
+use crate::socketio::events;
+use crate::socketio::events::RESERVED;
+use crate::socketio::packet::RawEvent;
+use crate::testing::property_tests::{config, mutated_text};
+use crate::types::RoomId;
 
 /// Requests to a lobby.
 #[derive(Deserialize)]

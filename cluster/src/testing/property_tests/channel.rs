@@ -1,17 +1,22 @@
 //! Bytes on the channel, in pieces of any size.
 
 use clap::Parser as _;
-use proptest::{collection::vec, prelude::*, sample::select};
-use serde::{Serialize, de::DeserializeOwned};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use tokio::{io::AsyncWriteExt as _, net::UnixStream};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::UnixStream;
 
-use crate::{
-    config::settings::Settings,
-    process::channel::{self, CHUNK, FromRoom, MAX_FRAME, ReservedSeat, RoomSpec, ToRoom, VERSION},
-    testing::property_tests::{RUNTIME, config, mutated},
-    types::{LeaveReason, Player, PlayerId, Refusal, RoomId, Route},
+use crate::config::settings::Settings;
+use crate::process::channel;
+use crate::process::channel::{
+    CHUNK, FromRoom, MAX_FRAME, ReservedSeat, RoomSpec, ToRoom, VERSION,
 };
+use crate::testing::property_tests::{RUNTIME, config, mutated};
+use crate::types::{LeaveReason, Player, PlayerId, Refusal, RoomId, Route};
 
 proptest! {
     #![proptest_config(config())]

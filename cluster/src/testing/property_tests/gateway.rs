@@ -1,19 +1,19 @@
 //! Requests at the public port: peeking at the first bytes must agree with the HTTP server.
 
-use std::{
-    convert::Infallible,
-    sync::{Arc, Mutex},
-};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
 
-use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use proptest::{prelude::*, sample::select};
+use proptest::prelude::*;
+use proptest::sample::select;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::{
-    routing::gateway::{Peeked, peek},
-    testing::property_tests::{RUNTIME, config, mutated},
-};
+use crate::routing::gateway::{Peeked, peek};
+use crate::testing::property_tests::{RUNTIME, config, mutated};
 
 proptest! {
     #![proptest_config(config())]

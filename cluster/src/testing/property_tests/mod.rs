@@ -8,7 +8,9 @@ mod secrets;
 
 use std::sync::LazyLock;
 
-use proptest::{collection::vec, prelude::*, sample::Index};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
 use tokio::runtime::Runtime;
 
 /// Failures are printed and not kept in a file.

@@ -1,16 +1,17 @@
 //! Tokens and tickets.
 
-use std::{collections::HashMap, sync::LazyLock, time::Duration};
+use std::collections::HashMap;
+use std::sync::LazyLock;
+use std::time::Duration;
 
-use proptest::{collection::vec, prelude::*};
+use proptest::collection::vec;
+use proptest::prelude::*;
 use tokio::time::Instant;
 
-use crate::{
-    auth::token::{Tokens, random_ticket},
-    room::tickets::Tickets,
-    testing::property_tests::{config, mutated_text},
-    types::{Player, PlayerId, Refusal},
-};
+use crate::auth::token::{Tokens, random_ticket};
+use crate::room::tickets::Tickets;
+use crate::testing::property_tests::{config, mutated_text};
+use crate::types::{Player, PlayerId, Refusal};
 
 static TOKENS: LazyLock<Tokens> = LazyLock::new(|| {
     Tokens::new("this-lobby", &[1; 32], Some(&[2; 32]), Duration::from_secs(86_400))

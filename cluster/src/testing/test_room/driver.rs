@@ -2,23 +2,20 @@
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
 
-use futures_util::{FutureExt as _, StreamExt as _, stream::SelectAll};
+use futures_util::stream::SelectAll;
+use futures_util::{FutureExt as _, StreamExt as _};
 use serde_json::{Value, json};
 
-use crate::{
-    process::{
-        channel::{FromRoom, ReservedSeat},
-        supervisor::announced_exit,
-    },
-    room::{core::Core, hooks::Room, outbox::Output},
-    socketio::{
-        events::{BINARY, Encoded},
-        namespace::MAX_EXCESS,
-        packet::ConnId,
-    },
-    testing::test_room::{Life, Sent, TestRoom},
-    types::{Player, Refusal, Reply, from_raw},
-};
+use crate::process::channel::{FromRoom, ReservedSeat};
+use crate::process::supervisor::announced_exit;
+use crate::room::core::Core;
+use crate::room::hooks::Room;
+use crate::room::outbox::Output;
+use crate::socketio::events::{BINARY, Encoded};
+use crate::socketio::namespace::MAX_EXCESS;
+use crate::socketio::packet::ConnId;
+use crate::testing::test_room::{Life, Sent, TestRoom};
+use crate::types::{Player, Refusal, Reply, from_raw};
 
 /// Bytes of a message, as the settings have it by default.
 const MAX_MESSAGE: usize = 64 * 1024;

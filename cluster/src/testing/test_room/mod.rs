@@ -46,22 +46,29 @@
 
 mod driver;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::{StreamExt as _, stream::SelectAll};
-use serde_json::{Value, json, value::RawValue};
-use tokio::{runtime::Runtime, time::Instant};
+use futures_util::StreamExt as _;
+use futures_util::stream::SelectAll;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tokio::time::Instant;
 
-use crate::{
-    Bytes,
-    process::channel::RoomSpec,
-    room::{context::RoomContext, core::Core, hooks::Room, tickets::Tickets},
-    runtime::{panics::RoomPanic, scheduler::Task},
-    socketio::{
-        events::BINARY,
-        packet::{ConnId, RawEvent},
-    },
-    types::{Exit, LeaveReason, Player, PlayerId, Refusal, RoomId, Route, from_raw, short, to_raw},
+use crate::Bytes;
+use crate::process::channel::RoomSpec;
+use crate::room::context::RoomContext;
+use crate::room::core::Core;
+use crate::room::hooks::Room;
+use crate::room::tickets::Tickets;
+use crate::runtime::panics::RoomPanic;
+use crate::runtime::scheduler::Task;
+use crate::socketio::events::BINARY;
+use crate::socketio::packet::{ConnId, RawEvent};
+use crate::types::{
+    Exit, LeaveReason, Player, PlayerId, Refusal, RoomId, Route, from_raw, short, to_raw,
 };
 
 /// As the settings have it by default.

@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use app::{defaults::DEFAULTS, room::Game, server::Server};
+use app::defaults::DEFAULTS;
+use app::room::Game;
+use app::server::Server;
 
 fn main() -> ExitCode {
     cluster::lobby::<Server>(DEFAULTS).room::<Game>("game").run()

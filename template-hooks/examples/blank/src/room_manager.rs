@@ -3,11 +3,9 @@
 use cluster::{Exit, LobbyContext, Player, Refusal, RoomId, RoomInfo, RoomManager};
 use tracing::info;
 
-use crate::{
-    messages::{LobbyEvent, Options, ToLobby, ToRoom},
-    room::Game,
-    server::Server,
-};
+use crate::messages::{LobbyEvent, Options, ToLobby, ToRoom};
+use crate::room::Game;
+use crate::server::Server;
 
 impl RoomManager<Game> for Server {
     // HOOK: which room does a player get? Default: the fullest open one, or a new one.

@@ -1,10 +1,8 @@
 //! The placeholders of this example: a hello, and hooks that log their calls. Delete this file with
 //! them.
 
-use app::{
-    messages::{Options, ToLobby, ToRoom},
-    room::Game,
-};
+use app::messages::{Options, ToLobby, ToRoom};
+use app::room::Game;
 use cluster::testing::{Signal, TestLobby, TestRoom, eventually};
 use serde_json::{Value, json};
 

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use app::{messages::Options, room::Game};
-use cluster::{Exit, Refusal, testing::TestRoom};
+use app::messages::Options;
+use app::room::Game;
+use cluster::{Exit, Refusal};
+use cluster::testing::TestRoom;
 use serde_json::json;
 
 fn room() -> TestRoom<Game> {

@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use app::{defaults::DEFAULTS, room::Worker, server::Server};
+use app::defaults::DEFAULTS;
+use app::room::Worker;
+use app::server::Server;
 
 fn main() -> ExitCode {
     cluster::lobby::<Server>(DEFAULTS).room::<Worker>("worker").run()

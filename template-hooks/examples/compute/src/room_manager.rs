@@ -3,11 +3,9 @@
 use cluster::{Exit, LobbyContext, Player, Refusal, RoomId, RoomInfo, RoomManager, refuse};
 use tracing::info;
 
-use crate::{
-    messages::{How, LobbyEvent, Options, ToLobby},
-    room::Worker,
-    server::Server,
-};
+use crate::messages::{How, LobbyEvent, Options, ToLobby};
+use crate::room::Worker;
+use crate::server::Server;
 
 impl RoomManager<Worker> for Server {
     // HOOK: which room does a player get?

@@ -3,15 +3,14 @@
 
 mod board;
 
-use std::{num::NonZero, thread::available_parallelism};
+use std::num::NonZero;
+use std::thread::available_parallelism;
 
 use cluster::{Answer, Lobby, LobbyContext, Player, PlayerId, RoomId, ok, refuse};
 use tracing::warn;
 
-use crate::{
-    messages::{How, LobbyEvent, LobbyRequest, Options, ToRoom},
-    room::Worker,
-};
+use crate::messages::{How, LobbyEvent, LobbyRequest, Options, ToRoom};
+use crate::room::Worker;
 use board::Board;
 
 /// Concurrent pictures; with more, each would be too slow.

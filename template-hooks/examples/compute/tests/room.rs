@@ -1,12 +1,12 @@
 //! Your room by itself: no processes, no sockets, simulated time. Edit these with `src/room.rs`.
 
-use std::{ops::Range, time::Duration};
+use std::ops::Range;
+use std::time::Duration;
 
-use app::{
-    messages::{Options, ToLobby, ToRoom, View},
-    room::Worker,
-};
-use cluster::{Exit, testing::TestRoom};
+use app::messages::{Options, ToLobby, ToRoom, View};
+use app::room::Worker;
+use cluster::Exit;
+use cluster::testing::TestRoom;
 
 mod pictures;
 

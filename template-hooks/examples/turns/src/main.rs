@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use app::{defaults::DEFAULTS, room::Duel, server::Server};
+use app::defaults::DEFAULTS;
+use app::room::Duel;
+use app::server::Server;
 
 fn main() -> ExitCode {
     cluster::lobby::<Server>(DEFAULTS).room::<Duel>("duel").run()

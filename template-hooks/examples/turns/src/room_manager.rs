@@ -2,12 +2,10 @@
 
 use cluster::{Exit, LobbyContext, Player, Refusal, RoomId, RoomInfo, RoomManager};
 
-use crate::{
-    messages::{Options, ToLobby},
-    queue::Queued,
-    room::Duel,
-    server::{PAIR, Server},
-};
+use crate::messages::{Options, ToLobby};
+use crate::queue::Queued;
+use crate::room::Duel;
+use crate::server::{PAIR, Server};
 
 /// Seconds to wait for an opponent.
 const PATIENCE: u32 = 60;

@@ -1,15 +1,14 @@
 //! People: who may enter the lobby, and what they ask there. The lobby calls the hooks one at a
 //! time. The hooks for rooms are in `room_manager.rs`, the queue is in `queue.rs`.
 
-use std::{collections::VecDeque, time::Duration};
+use std::collections::VecDeque;
+use std::time::Duration;
 
 use cluster::{Answer, Arrival, Lobby, LobbyContext, Player, ok};
 
-use crate::{
-    messages::{LobbyEvent, LobbyRequest, Options},
-    queue::{Queue, Queued, Rules},
-    room::Duel,
-};
+use crate::messages::{LobbyEvent, LobbyRequest, Options};
+use crate::queue::{Queue, Queued, Rules};
+use crate::room::Duel;
 
 /// Players in a game.
 pub const PAIR: usize = 2;

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use app::{
-    messages::{Options, ToLobby},
-    room::Duel,
-};
-use cluster::{Exit, Player, Refusal, testing::TestRoom};
+use app::messages::{Options, ToLobby};
+use app::room::Duel;
+use cluster::{Exit, Player, Refusal};
+use cluster::testing::TestRoom;
 use serde_json::{Value, json};
 
 const PATIENCE: u32 = 20;

@@ -1,10 +1,8 @@
 //! The schedule: pictures in bands of rows, and the workers that compute them. It does no I/O; the
 //! hooks in `server.rs` and `room_manager.rs` call it.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    ops::Range,
-};
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 
 use cluster::{PlayerId, RoomId};
 
