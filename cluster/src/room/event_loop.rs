@@ -3,25 +3,21 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use futures_util::stream::SelectAll;
-use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::process::channel::{Receiver, Sender, ToRoom};
-use crate::room::context::RoomContext;
 use crate::room::core::Core;
 use crate::room::hooks::Room;
 use crate::room::outbox::Output;
 use crate::runtime::clock;
-use crate::runtime::scheduler::{Task, sleep_until};
+use crate::runtime::scheduler::sleep_until;
 use crate::socketio::connection::{Conn, FromClient, Message};
 use crate::socketio::packet::ConnId;
-use crate::types::{PlayerId, Refusal, Reply};
+use crate::types::PlayerId;
 
 /// A busy room yields to its sockets and heartbeats after this long. Without that, a hundred queued
 /// hooks of 30 ms each would look like a hang.
@@ -44,7 +40,6 @@ impl<R: Room> RoomLoop<'_, R> {
         mut from_lobby: Receiver,
         serve: impl Fn(OwnedFd),
     ) -> anyhow::Result<()> {
-        let mut tasks: SelectAll<Task<R, RoomContext<R>>> = SelectAll::new();
         let mut yielded = Instant::now();
         while !self.core.is_ending() {
             if yielded.elapsed() > YIELD_AFTER {
@@ -52,14 +47,13 @@ impl<R: Room> RoomLoop<'_, R> {
                 yielded = Instant::now();
             }
             self.send_output()?;
-            tasks.extend(self.core.room.scheduler.take_tasks());
             tokio::select! {
                 frame = from_lobby.recv() => match frame?.context("the lobby is gone")? {
                     ToRoom::Socket => from_lobby.sockets().for_each(&serve),
                     frame => self.handle_frame(frame)?,
                 },
                 Some(event) = from_clients.recv() => self.handle_client(event),
-                Some(call) = tasks.next() => self.core.at(clock::now()).call(call),
+                Some(call) = self.core.room.scheduler.next_call() => self.core.at(clock::now()).call(call),
                 () = sleep_until(self.core.deadline()) => {}
             }
             self.core.advance(clock::now());
@@ -75,29 +69,13 @@ impl<R: Room> RoomLoop<'_, R> {
                 self.conns.insert(id, conn);
                 core.connected(id, &player);
             }
-            FromClient::Message(conn, message) => self.handle_message(conn, message),
+            FromClient::Message(conn, Message { event, answer: responder }) => {
+                let answer = core.message(conn, event);
+                responder.answer(answer, &core.room.scheduler);
+            }
             FromClient::Disconnected { conn, asked } => {
                 self.conns.remove(&conn);
                 core.disconnected(conn, asked);
-            }
-        }
-    }
-
-    fn handle_message(&mut self, conn: ConnId, Message { event, answer: responder }: Message) {
-        match self.core.message(conn, event) {
-            Ok(Reply::Now(value)) => responder.send(Ok(value)),
-            Err(refusal) => responder.send(Err(refusal)),
-            // Answered by a later call, in which a panic counts as a hook's.
-            Ok(Reply::Later(answer)) => {
-                self.core.room.spawn(AssertUnwindSafe(answer).catch_unwind(), |_, _, answer| {
-                    match answer {
-                        Ok(answer) => responder.send(answer),
-                        Err(panic) => {
-                            responder.send(Err(Refusal::INTERNAL));
-                            resume_unwind(panic);
-                        }
-                    }
-                })
             }
         }
     }

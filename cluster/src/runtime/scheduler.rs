@@ -4,11 +4,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_util::stream::SelectAll;
 use futures_util::{FutureExt as _, Stream, StreamExt as _, stream};
 use tokio::time::Instant;
 
@@ -19,7 +21,7 @@ use crate::runtime::{clock, compute};
 /// A call that a hook asked for, with the state `S` and the context `H` of its hooks.
 pub(crate) type Call<S, H> = Box<dyn FnOnce(&mut S, &H)>;
 /// A spawned future or a computation: a stream of calls.
-pub(crate) type Task<S, H> = Pin<Box<dyn Stream<Item = Call<S, H>>>>;
+type Task<S, H> = Pin<Box<dyn Stream<Item = Call<S, H>>>>;
 
 /// Identifies a timer, to cancel it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,8 +42,8 @@ pub struct Scheduler<S, H> {
     /// test can choose it.
     now: Cell<Instant>,
     timers: RefCell<BTreeMap<(Instant, Timer), Due<S, H>>>,
-    /// Spawned since the loop last took them.
-    tasks: RefCell<Vec<Task<S, H>>>,
+    /// Spawned futures and computations that have not ended.
+    pub(crate) tasks: RefCell<SelectAll<Task<S, H>>>,
     next_timer: Cell<u64>,
 }
 
@@ -67,7 +69,7 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
     /// then.
     pub(crate) async fn timed<T>(&self, hook: impl Future<Output = T>) -> T {
         let mut hook = pin!(hook);
-        std::future::poll_fn(|cx| {
+        poll_fn(|cx| {
             self.set_now(clock::now());
             hook.as_mut().poll(cx)
         })
@@ -174,9 +176,9 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
         })
     }
 
-    /// Takes the tasks spawned since the last time.
-    pub(crate) fn take_tasks(&self) -> Vec<Task<S, H>> {
-        self.tasks.take()
+    /// The next call of a spawned future or a computation; `None` while there is none. Cancel safe.
+    pub(crate) async fn next_call(&self) -> Option<Call<S, H>> {
+        poll_fn(|cx| self.tasks.borrow_mut().poll_next_unpin(cx)).await
     }
 
     fn push(&self, task: impl Stream<Item = Call<S, H>> + 'static) {

@@ -2,10 +2,12 @@
 //! first, `Disconnected` is last, messages between them keep their order, and none is lost.
 
 use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use socketioxide::extract::{AckSender, SocketRef};
 use socketioxide::{SendError, SocketError};
@@ -13,9 +15,10 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::http::connection_limits::ClientAddress;
 use crate::http::throttled_stream::Hangup;
+use crate::runtime::scheduler::Scheduler;
 use crate::socketio::events::{BINARY, Encoded};
 use crate::socketio::packet::{ConnId, RawEvent};
-use crate::types::{Refusal, Route, path_of, short};
+use crate::types::{Answer, Refusal, Reply, Route, path_of, short};
 
 /// An event for the loop. `A` is what `admit` has returned.
 pub(crate) enum FromClient<A> {
@@ -129,6 +132,25 @@ impl Message {
 }
 
 impl Responder {
+    /// Sends an answer: now, or when a deferred one is ready, by a call in which a panic counts as
+    /// one of a hook.
+    pub fn answer<S: 'static, H: 'static>(self, answer: Answer, scheduler: &Scheduler<S, H>) {
+        match answer {
+            Ok(Reply::Now(value)) => self.send(Ok(value)),
+            Ok(Reply::Later(answer)) => {
+                let answer = AssertUnwindSafe(answer).catch_unwind();
+                scheduler.spawn(answer, |_, _, answer| match answer {
+                    Ok(answer) => self.send(answer),
+                    Err(panic) => {
+                        self.send(Err(Refusal::INTERNAL));
+                        resume_unwind(panic);
+                    }
+                });
+            }
+            Err(refusal) => self.send(Err(refusal)),
+        }
+    }
+
     /// Sends `{ ok }` or `{ error }` if the client asked for an acknowledgement. Otherwise a
     /// refusal is sent as the event `refused { event, code, message }`.
     pub fn send(self, answer: Result<Value, Refusal>) {

@@ -12,8 +12,6 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::stream::SelectAll;
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -24,7 +22,7 @@ use crate::lobby::hooks::Lobby;
 use crate::process::supervisor::ProcessEvent;
 use crate::runtime::clock;
 use crate::runtime::panics::catch;
-use crate::runtime::scheduler::{Task, sleep_until};
+use crate::runtime::scheduler::sleep_until;
 use crate::socketio::connection::FromClient;
 use crate::types::{Exit, Refusal, RoomId};
 
@@ -51,7 +49,6 @@ pub(crate) async fn run<L: Lobby>(
     shutdown: impl Future<Output = ()>,
 ) {
     let mut handler = EventHandler { lobby: &mut lobby, context: &context };
-    let mut tasks: SelectAll<Task<L, LobbyContext<L>>> = SelectAll::new();
     let mut shutdown = pin!(shutdown);
     let mut refill_at = Some(clock::now());
     let mut stop_at: Option<Instant> = None;
@@ -59,7 +56,6 @@ pub(crate) async fn run<L: Lobby>(
 
     let is_over = |at| at <= clock::now() || context.rooms.borrow().is_empty();
     while !stop_at.is_some_and(is_over) {
-        tasks.extend(context.scheduler.take_tasks());
         let deadline =
             [context.scheduler.deadline(), refill_at, stop_at].into_iter().flatten().min();
         tokio::select! {
@@ -72,9 +68,7 @@ pub(crate) async fn run<L: Lobby>(
                 let notices = context.rooms.borrow_mut().process(event);
                 notices.into_iter().for_each(|notice| handler.on_notice(notice));
             }
-            Some(call) = tasks.next(), if !tasks.is_empty() => {
-                handler.hook("spawn or compute", call);
-            }
+            Some(call) = context.scheduler.next_call() => drop(handler.hook("spawned work", call)),
             Some(room) = inboxes.kills.recv() => {
                 let exit = Exit::Crashed("killed from the page".to_owned());
                 let _ = context.rooms.borrow_mut().kill(&room, exit);

@@ -9,11 +9,10 @@ use serde_json::value::RawValue;
 
 use crate::lobby::event_loop::EventHandler;
 use crate::lobby::hooks::Lobby;
-use crate::runtime::panics::catch_async;
 use crate::socketio::connection::Message;
 use crate::socketio::events;
 use crate::socketio::packet::ConnId;
-use crate::types::{Answer, LeaveReason, Refusal, Reply, RoomId, ok};
+use crate::types::{Answer, LeaveReason, Refusal, RoomId, ok};
 
 impl<L: Lobby> EventHandler<'_, L> {
     /// Handles a message and sends its answer, now or when a deferred one is ready.
@@ -31,16 +30,7 @@ impl<L: Lobby> EventHandler<'_, L> {
             ("unwatch_rooms", Ok(_)) => self.watch_rooms(conn, false),
             (name, Ok(data)) => self.player_request(conn, name, data.as_deref()),
         };
-        match answer {
-            Ok(Reply::Now(value)) => responder.send(Ok(value)),
-            Ok(Reply::Later(value)) => {
-                let answer = catch_async("deferred", value);
-                self.context.scheduler.spawn(answer, |_, _, answer| {
-                    responder.send(answer.unwrap_or(Err(Refusal::INTERNAL)));
-                });
-            }
-            Err(refusal) => responder.send(Err(refusal)),
-        }
+        responder.answer(answer, &self.context.scheduler);
     }
 
     /// Sends the list of rooms now and whenever it changes, or stops that.

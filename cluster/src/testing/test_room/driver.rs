@@ -2,8 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
 
-use futures_util::stream::SelectAll;
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 
 use crate::process::channel::{FromRoom, ReservedSeat};
@@ -95,15 +94,15 @@ impl<R: Room> TestRoom<R> {
         };
         // It may come from what a hook gave away. Whoever is out by then hears none, but it may
         // still panic.
-        while !self.is_over() {
+        loop {
             let is_out = !self.conns.contains_key(&conn);
-            let tasks = &mut self.tasks;
+            let Life::Open(core) = &self.life else { break };
             let next = self.runtime.block_on(async {
                 tokio::select! {
                     biased;
                     answer = &mut value => Err(answer),
                     () = std::future::ready(()), if is_out => Err(Ok(Err(Refusal::ROOM_GONE))),
-                    Some(call) = tasks.next(), if !tasks.is_empty() => Ok(call),
+                    Some(call) = core.room.scheduler.next_call() => Ok(call),
                 }
             });
             match next {
@@ -145,14 +144,13 @@ impl<R: Room> TestRoom<R> {
         if let Life::Open(core) = std::mem::replace(&mut self.life, Life::Ending) {
             let (ended, room) = self.runtime.block_on(core.dispose());
             let verdict = announced_exit(&ended).expect("it has ended");
+            drop(room.scheduler.tasks.take());
             self.life = Life::Over(Box::new(room), verdict);
-            self.tasks = SelectAll::new();
         }
     }
 
     pub(super) fn apply(&mut self) {
         let Life::Open(core) = &mut self.life else { return };
-        self.tasks.extend(core.room.scheduler.take_tasks());
         for output in core.take_output() {
             match output {
                 Output::Emit { to, event, volatile } => self.note(to, &event, volatile),

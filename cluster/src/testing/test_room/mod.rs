@@ -50,8 +50,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::stream::SelectAll;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -64,7 +62,6 @@ use crate::room::core::Core;
 use crate::room::hooks::Room;
 use crate::room::tickets::Tickets;
 use crate::runtime::panics::RoomPanic;
-use crate::runtime::scheduler::Task;
 use crate::socketio::events::BINARY;
 use crate::socketio::packet::{ConnId, RawEvent};
 use crate::types::{
@@ -93,7 +90,6 @@ pub struct TestRoom<R: Room> {
     life: Life<R>,
     tickets: Arc<Tickets>,
     now: Instant,
-    tasks: SelectAll<Task<R, RoomContext<R>>>,
     conns: HashMap<ConnId, PlayerId>,
     /// The number of the seat that each player was given last.
     seats: HashMap<PlayerId, u64>,
@@ -152,7 +148,6 @@ impl<R: Room> TestRoom<R> {
             tickets,
             now,
             runtime,
-            tasks: SelectAll::new(),
             conns: HashMap::new(),
             seats: HashMap::new(),
             hold_refused: None,
@@ -306,10 +301,8 @@ impl<R: Room> TestRoom<R> {
     /// Waits for the next call only, such as one report of a computation. False: there is none
     /// left.
     pub fn settle_one(&mut self) -> bool {
-        if self.is_over() {
-            return false;
-        }
-        let call = self.runtime.block_on(self.tasks.next());
+        let Life::Open(core) = &self.life else { return false };
+        let call = self.runtime.block_on(core.room.scheduler.next_call());
         let called = call.map(|call| self.run(|core| core.call(call)));
         called.is_some()
     }
