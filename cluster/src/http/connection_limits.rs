@@ -2,18 +2,13 @@
 //! connection that was handed off to a room counts there.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, StatusCode};
-use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
-use axum::{Router, middleware};
+use axum::http::{HeaderMap, HeaderName};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -25,11 +20,11 @@ use crate::runtime::failures::FailureCounter;
 use crate::runtime::rate_limiter::KeyedRateLimiter;
 use crate::runtime::token_bucket::Quota;
 
-/// The response to a connection over the limit.
-const TOO_MANY: &str = "too many connections\n";
-/// How long a rejected client may take to read it.
+/// The body of a 429 response.
+pub(super) const TOO_MANY: &str = "too many connections\n";
+/// How long a rejected client may take to read the 429 response.
 const REJECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Rejected clients that get it at the same time. Further ones are closed without it.
+/// Rejected clients that are sent a 429 response at the same time. Further ones are closed.
 const MAX_REJECTIONS: usize = 64;
 /// HTTP connections for each Socket.IO connection: a page loads its files.
 const CONNECTIONS_PER_PAGE: f64 = 10.0;
@@ -38,14 +33,13 @@ const CONNECTIONS_PER_PAGE: f64 = 10.0;
 pub(crate) const CONNECT_BURST: u32 = 10;
 /// All clients of a local proxy whose header is malformed count as one address.
 const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-static MALFORMED: FailureCounter =
-    FailureCounter::new("malformed --client-address-header: these clients count as one address");
+static MALFORMED: FailureCounter = FailureCounter::new(
+    "the header named by --client-address-header does not end with an address; such clients count \
+     as one",
+);
 
-/// All connections of this process.
-#[derive(Clone)]
-pub(crate) struct ConnectionLimiter(Arc<Inner>);
-
-struct Inner {
+/// The connections of this process.
+pub(crate) struct ConnectionLimiter {
     free: Arc<Semaphore>,
     max_connections: u32,
     rejections: Semaphore,
@@ -55,95 +49,76 @@ struct Inner {
     /// Open connections by address.
     counts: Mutex<HashMap<IpAddr, u32>>,
     /// New Socket.IO connections.
-    connects: Mutex<KeyedRateLimiter<IpAddr>>,
+    connects: KeyedRateLimiter<IpAddr>,
     /// New connections of any kind.
-    accepts: Mutex<KeyedRateLimiter<IpAddr>>,
+    accepts: KeyedRateLimiter<IpAddr>,
 }
-
-/// The process or the address has as many connections as are allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct LimitReached;
 
 /// One of the process's connections. Dropping it makes room for another.
 pub(crate) struct ConnectionPermit {
-    pub client: ClientConnection,
-    _permit: OwnedSemaphorePermit,
-}
-
-/// The address that a connection counts for. Behind a proxy, each request may change it.
-#[derive(Clone)]
-pub(crate) struct ClientConnection {
-    limiter: ConnectionLimiter,
+    limiter: Arc<ConnectionLimiter>,
     peer: Option<IpAddr>,
-    permit: Arc<Mutex<Option<AddressPermit>>>,
+    /// The address that the connection counts for. Behind a proxy, each request may change it.
+    counts_for: Mutex<Option<IpAddr>>,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
-/// One of an address's connections.
-struct AddressPermit {
-    limiter: ConnectionLimiter,
-    address: IpAddr,
-}
-
-/// The proxy's header does not end with an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Malformed;
-
-/// The client's address, in the extensions of a request. Absent if the client is on this machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ClientAddress(pub IpAddr);
+/// The client's address, in the extensions of each request; `None` if the client is on this
+/// machine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientAddress(pub Option<IpAddr>);
 
 impl ConnectionLimiter {
-    pub fn new(limits: &Limits, max_connections: u32) -> anyhow::Result<Self> {
+    pub fn new(limits: &Limits, max_connections: u32) -> anyhow::Result<Arc<Self>> {
         let header = limits.client_address_header.as_deref().map(HeaderName::from_str);
         let rate = Quota::new(limits.max_connects_per_second_per_address.get(), CONNECT_BURST);
-        Ok(ConnectionLimiter(Arc::new(Inner {
+        Ok(Arc::new(ConnectionLimiter {
             free: Arc::new(Semaphore::new(max_connections as usize)),
             max_connections,
             rejections: Semaphore::new(MAX_REJECTIONS),
             max_per_address: limits.max_connections_per_address.get(),
             header: header.transpose().context("--client-address-header is not a header name")?,
             counts: Mutex::default(),
-            connects: Mutex::new(KeyedRateLimiter::new(rate)),
-            accepts: Mutex::new(KeyedRateLimiter::new(rate.times(CONNECTIONS_PER_PAGE))),
-        })))
+            connects: KeyedRateLimiter::new(rate),
+            accepts: KeyedRateLimiter::new(rate.times(CONNECTIONS_PER_PAGE)),
+        }))
     }
 
     /// Checks the limits of the client's address, and waits until the process may have one more
-    /// connection.
-    pub async fn admit(&self, peer: Option<IpAddr>) -> Result<ConnectionPermit, LimitReached> {
-        let client = self.client(peer)?;
-        let permit = self.0.free.clone().acquire_owned().await;
-        Ok(ConnectionPermit { client, _permit: permit.expect("nobody closes this semaphore") })
+    /// connection. `None`: the address has reached a limit.
+    pub async fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<ConnectionPermit> {
+        let mut connection = self.connection(Some(peer))?;
+        connection.permit = self.free.clone().acquire_owned().await.ok();
+        Some(connection)
     }
 
-    /// The same, but does not wait.
-    pub fn try_admit(&self, peer: Option<IpAddr>) -> Result<ConnectionPermit, LimitReached> {
-        let client = self.client(peer)?;
-        let permit = self.0.free.clone().try_acquire_owned().map_err(|_| LimitReached)?;
-        Ok(ConnectionPermit { client, _permit: permit })
+    /// The same, but does not wait: `None` as well if the process has reached its limit.
+    pub fn try_admit(self: &Arc<Self>, peer: Option<IpAddr>) -> Option<ConnectionPermit> {
+        let mut connection = self.connection(peer)?;
+        connection.permit = Some(self.free.clone().try_acquire_owned().ok()?);
+        Some(connection)
     }
 
-    fn client(&self, peer: Option<IpAddr>) -> Result<ClientConnection, LimitReached> {
+    fn connection(self: &Arc<Self>, peer: Option<IpAddr>) -> Option<ConnectionPermit> {
         let peer = peer.and_then(limited);
         // Behind a proxy, the requests tell the address.
-        let address = peer.filter(|_| self.0.header.is_none());
-        if !allow(&self.0.accepts, address) {
-            return Err(LimitReached);
-        }
-        let permit = address.map(|address| self.count(address)).transpose()?;
-        Ok(ClientConnection { limiter: self.clone(), peer, permit: Arc::new(Mutex::new(permit)) })
+        let address = peer.filter(|_| self.header.is_none());
+        let allowed = address.is_none_or(|address| self.accepts.allow(&address, Instant::now()));
+        let (limiter, counts_for) = (self.clone(), Mutex::default());
+        let connection = ConnectionPermit { limiter, peer, counts_for, permit: None };
+        (allowed && connection.count_for(address)).then_some(connection)
     }
 
     /// Waits until all connections are closed.
     pub async fn all_closed(&self) {
-        let _ = self.0.free.acquire_many(self.0.max_connections).await;
+        let _ = self.free.acquire_many(self.max_connections).await;
     }
 
-    /// Answers 429 without reading the request. Unread data would reset the connection when it is
-    /// closed, and take the answer with it: so the client's data is discarded until the client
+    /// Responds 429 without reading the request. Unread data would reset the connection when it is
+    /// closed, and the response would be lost: so the client's data is discarded until the client
     /// closes.
-    pub async fn reject(self, mut stream: TcpStream) {
-        let Ok(_permit) = self.0.rejections.try_acquire() else {
+    pub async fn reject(self: Arc<Self>, mut stream: TcpStream) {
+        let Ok(_permit) = self.rejections.try_acquire() else {
             return;
         };
         let response =
@@ -156,81 +131,63 @@ impl ConnectionLimiter {
         let _ = timeout(REJECT_TIMEOUT, respond).await;
     }
 
-    /// Counts a new Socket.IO connection, if its address may make one more now.
-    pub fn may_connect(&self, address: Option<ClientAddress>) -> bool {
-        allow(&self.0.connects, address.map(|ClientAddress(address)| address))
-    }
-
-    fn count(&self, address: IpAddr) -> Result<AddressPermit, LimitReached> {
-        let mut counts = self.0.counts.lock().expect("nobody panics while holding this");
-        let count = counts.entry(address).or_default();
-        if *count >= self.0.max_per_address {
-            return Err(LimitReached);
-        }
-        *count += 1;
-        Ok(AddressPermit { limiter: self.clone(), address })
+    /// Counts a new Socket.IO connection. False: its address makes too many.
+    pub fn allow_connect(&self, ClientAddress(address): ClientAddress) -> bool {
+        address.is_none_or(|address| self.connects.allow(&address, Instant::now()))
     }
 }
 
-fn allow(limiter: &Mutex<KeyedRateLimiter<IpAddr>>, address: Option<IpAddr>) -> bool {
-    let mut limiter = limiter.lock().expect("nobody panics while holding this");
-    address.is_none_or(|address| limiter.allow(&address, Instant::now()))
-}
-
-impl Drop for AddressPermit {
-    fn drop(&mut self) {
-        let mut counts = self.limiter.0.counts.lock().expect("nobody panics while holding this");
-        if let Entry::Occupied(mut count) = counts.entry(self.address) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
-            }
-        }
-    }
-}
-
-impl ClientConnection {
+impl ConnectionPermit {
     /// The address that this request comes from. Behind a proxy, the connection counts for it from
-    /// now on.
-    fn address(&self, headers: &HeaderMap) -> Result<Option<ClientAddress>, LimitReached> {
-        let Some(header) = &self.limiter.0.header else {
-            return Ok(self.peer.map(ClientAddress));
+    /// now on. `None`: the address has too many connections.
+    pub fn client_address(&self, headers: &HeaderMap) -> Option<ClientAddress> {
+        let Some(header) = &self.limiter.header else {
+            return Some(ClientAddress(self.peer));
         };
         let address = client_address(self.peer, forwarded_for(headers, header));
-        let mut permit = self.permit.lock().expect("nobody panics while holding this");
-        *permit = None;
-        *permit = address.map(|address| self.limiter.count(address)).transpose()?;
-        Ok(address.map(ClientAddress))
+        self.count_for(address).then_some(ClientAddress(address))
+    }
+
+    /// Counts this connection for an address, instead of the one before. False: that has too many.
+    fn count_for(&self, address: Option<IpAddr>) -> bool {
+        let mut counts = self.limiter.counts.lock().expect("nobody panics while holding this");
+        let mut counts_for = self.counts_for.lock().expect("nobody panics while holding this");
+        if let Some(before) = counts_for.take()
+            && let Some(count) = counts.get_mut(&before)
+        {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&before);
+            }
+        }
+        if let Some(address) = address {
+            let count = counts.entry(address).or_default();
+            if *count >= self.limiter.max_per_address {
+                return false;
+            }
+            *count += 1;
+        }
+        *counts_for = address;
+        true
     }
 }
 
-/// Adds the [`ClientAddress`] to each request, or answers 429 if it has too many connections.
-pub(crate) fn enforce_limits(app: Router) -> Router {
-    app.layer(middleware::from_fn(async |mut request: Request, next: Next| -> Response {
-        // Removed: a websocket keeps the extensions, and its connection would count for too long.
-        if let Some(client) = request.extensions_mut().remove::<ClientConnection>() {
-            match client.address(request.headers()) {
-                Ok(Some(address)) => drop(request.extensions_mut().insert(address)),
-                Ok(None) => {}
-                Err(LimitReached) => {
-                    return (StatusCode::TOO_MANY_REQUESTS, TOO_MANY).into_response();
-                }
-            }
-        }
-        next.run(request).await
-    }))
+impl Drop for ConnectionPermit {
+    fn drop(&mut self) {
+        self.count_for(None);
+    }
 }
 
 /// The address whose limits apply. A malformed header must not lift a limit.
 fn client_address(
     peer: Option<IpAddr>,
-    forwarded_for: Option<Result<IpAddr, Malformed>>,
+    forwarded_for: Option<Result<IpAddr, AddrParseError>>,
 ) -> Option<IpAddr> {
     match forwarded_for {
         // The client bypassed the proxy.
         None => peer,
         Some(Ok(address)) => limited(address).or(peer),
-        Some(Err(Malformed)) => {
+        Some(Err(_)) => {
             MALFORMED.add();
             Some(peer.unwrap_or(UNKNOWN))
         }
@@ -239,13 +196,12 @@ fn client_address(
 
 /// The last address in the last of these headers, which the nearest proxy added; a client can forge
 /// what stands before it. `None`: there is no such header.
-fn forwarded_for(headers: &HeaderMap, name: &HeaderName) -> Option<Result<IpAddr, Malformed>> {
+fn forwarded_for(headers: &HeaderMap, name: &HeaderName) -> Option<Result<IpAddr, AddrParseError>> {
     let value = headers.get_all(name).iter().next_back()?.as_bytes();
     let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default();
     let last = str::from_utf8(last).unwrap_or_default().trim().trim_matches('"');
     let bare = last.trim_matches(['[', ']']).parse::<IpAddr>();
-    let address = bare.or_else(|_| last.parse::<SocketAddr>().map(|address| address.ip()));
-    Some(address.map_err(|_| Malformed))
+    Some(bare.or_else(|_| last.parse::<SocketAddr>().map(|address| address.ip())))
 }
 
 /// What counts as one address: of IPv6 the /64 network, since a customer gets at least that.
@@ -276,7 +232,7 @@ mod tests {
             for value in values {
                 headers.append(&name, HeaderValue::from_bytes(value).unwrap());
             }
-            forwarded_for(&headers, &name).map(|said| said.map(|address| address.to_string()))
+            forwarded_for(&headers, &name).map(|said| said.ok().map(|address| address.to_string()))
         };
         for (values, address) in [
             (&[&b"192.0.2.7"[..]][..], "192.0.2.7"),
@@ -289,7 +245,7 @@ mod tests {
             (&[b"[2001:db8::7]"], "2001:db8::7"),
             (&[b" 2001:db8::7 "], "2001:db8::7"),
         ] {
-            assert_eq!(said(values), Some(Ok(address.to_owned())), "{values:?}");
+            assert_eq!(said(values), Some(Some(address.to_owned())), "{values:?}");
         }
         assert_eq!(said(&[]), None);
         for malformed in [
@@ -304,15 +260,16 @@ mod tests {
             b"192.0.2.7, x",
             b"fe80::1%eth0",
         ] {
-            assert_eq!(said(&[b"192.0.2.7", malformed]), Some(Err(Malformed)), "{malformed:?}");
+            assert_eq!(said(&[b"192.0.2.7", malformed]), Some(None), "{malformed:?}");
         }
     }
 
     #[test]
     fn a_malformed_header_lifts_no_limit() {
         let peer: IpAddr = "192.0.2.1".parse().unwrap();
-        assert_eq!(client_address(Some(peer), Some(Err(Malformed))), Some(peer));
-        assert_eq!(client_address(None, Some(Err(Malformed))), Some(UNKNOWN), "one limit for all");
+        let malformed = || Some("unknown".parse::<IpAddr>());
+        assert_eq!(client_address(Some(peer), malformed()), Some(peer));
+        assert_eq!(client_address(None, malformed()), Some(UNKNOWN), "one limit for all");
         for unlimited in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
             let claim = || Some(Ok(unlimited.parse().unwrap()));
             assert_eq!(client_address(Some(peer), claim()), Some(peer), "{unlimited}");

@@ -26,9 +26,11 @@ use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::config::limits::Limits;
-use crate::http::connection_limits::{ConnectionLimiter, ConnectionPermit, LimitReached};
+use crate::config::settings::Settings;
+use crate::http::connection_limits::{ConnectionLimiter, ConnectionPermit, TOO_MANY};
 use crate::http::frame_counter::FrameCounter;
+use crate::http::origin::Origins;
+use crate::http::pages::check_origin;
 use crate::http::throttled_stream::{Hangup, ThrottledStream};
 use crate::runtime::clock;
 use crate::runtime::token_bucket::Quota;
@@ -40,7 +42,6 @@ pub(crate) const MAX_HEADER_BYTES: usize = 16 * 1024;
 #[cfg(target_os = "linux")]
 const USER_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Serves HTTP on connections.
 #[derive(Clone)]
 pub(crate) struct Server {
     app: Router,
@@ -54,7 +55,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub fn new(app: Router, limits: &Limits, keep_alive: bool) -> Self {
+    pub fn new(app: Router, settings: &Settings, keep_alive: bool) -> Self {
+        let origins = Origins::new(settings.public_url.as_ref(), &settings.allow_origin);
+        let (app, limits) = (check_origin(app, origins), &settings.limits);
         let header_timeout = limits.header_timeout;
         Server { app, header_timeout, frames: limits.frames(), keep_alive }
     }
@@ -73,17 +76,17 @@ impl Server {
     pub async fn serve_handed_off(
         self,
         socket: OwnedFd,
-        limiter: ConnectionLimiter,
+        limiter: Arc<ConnectionLimiter>,
     ) -> anyhow::Result<()> {
         if rustix::net::getsockname(&socket)?.address_family() == AddressFamily::UNIX {
             let stream = UnixStream::from_std(socket.into())?;
-            let permit = limiter.try_admit(None).ok().context("too many connections")?;
+            let permit = limiter.try_admit(None).context("too many connections")?;
             self.serve(stream, permit).await;
         } else {
             let stream = TcpStream::from_std(socket.into())?;
             match limiter.try_admit(Some(stream.peer_addr()?.ip())) {
-                Ok(permit) => self.serve_tcp(stream, permit).await,
-                Err(LimitReached) => limiter.reject(stream).await,
+                Some(permit) => self.serve_tcp(stream, permit).await,
+                None => limiter.reject(stream).await,
             }
         }
         Ok(())
@@ -96,26 +99,36 @@ impl Server {
     ) {
         let Server { app, keep_alive, frames: rate, header_timeout } = self;
         let app = TowerToHyperService::new(app);
-        let client = permit.client.clone();
+        let permit = Arc::new(permit);
         let frames = Arc::<Mutex<FrameCounter>>::default();
         let hangup = Hangup::default();
-        let stream = ThrottledStream::new(stream, permit, rate, frames.clone(), hangup.clone());
+        let counted = permit.clone();
+        let stream = ThrottledStream::new(stream, counted, rate, frames.clone(), hangup.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(client.clone());
             request.extensions_mut().insert(hangup.clone());
             let frames = frames.clone();
             // HTTP/1.0 has no upgrades. A body could pass for frames.
             let upgrade = request.extensions().get::<OnUpgrade>().is_some();
             let in_sync = frames.lock().expect("nobody panics while holding this").serve(upgrade);
             let allowed = upgrade && in_sync && request.body().is_end_stream();
-            let refused = request.headers().contains_key(UPGRADE) && !allowed;
             // Refused before the app sees it: hyper upgrades a connection that the app has taken,
             // whatever the status of the response is.
-            let response = (!refused).then(|| app.call(request));
+            let refusal = match permit.client_address(request.headers()) {
+                None => Some((StatusCode::TOO_MANY_REQUESTS, TOO_MANY)),
+                Some(_) if request.headers().contains_key(UPGRADE) && !allowed => {
+                    Some((StatusCode::BAD_REQUEST, "this connection cannot become a websocket\n"))
+                }
+                Some(address) => {
+                    request.extensions_mut().insert(address);
+                    None
+                }
+            };
+            let refused = refusal.is_some();
+            let response = refusal.ok_or_else(|| app.call(request));
             async move {
                 let mut response = match response {
-                    Some(response) => response.await?,
-                    None => StatusCode::BAD_REQUEST.into_response(),
+                    Ok(refusal) => refusal.into_response(),
+                    Err(response) => response.await?,
                 };
                 let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
                 let mut frames = frames.lock().expect("nobody panics while holding this");

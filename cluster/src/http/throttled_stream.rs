@@ -25,7 +25,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(4);
 /// Holds its permit until it is closed, also after an upgrade to a websocket.
 pub(crate) struct ThrottledStream<S> {
     stream: S,
-    _permit: ConnectionPermit,
+    _permit: Arc<ConnectionPermit>,
     frames: Arc<Mutex<FrameCounter>>,
     rate: TokenBucket,
     /// Nothing is read before this is over.
@@ -55,7 +55,7 @@ impl<S> ThrottledStream<S> {
     /// `rate`: the frames of a websocket. `frames` counts them, and is told of the requests.
     pub fn new(
         stream: S,
-        permit: ConnectionPermit,
+        permit: Arc<ConnectionPermit>,
         rate: Quota,
         frames: Arc<Mutex<FrameCounter>>,
         hangup: Hangup,

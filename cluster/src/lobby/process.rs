@@ -5,8 +5,8 @@
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -21,8 +21,8 @@ use tracing::info;
 use crate::auth::token::Tokens;
 use crate::config::settings::Settings;
 use crate::http::connection_limits::{CONNECT_BURST, ConnectionLimiter};
-use crate::http::origin::Origins;
-use crate::http::{connection_limits, pages, server};
+use crate::http::pages;
+use crate::http::server::Server;
 use crate::lobby::context::LobbyContext;
 use crate::lobby::context::kinds::Kind;
 use crate::lobby::event_loop;
@@ -103,7 +103,7 @@ async fn run<L: Lobby>(
         kinds,
         rooms: RefCell::new(rooms),
         sessions: RefCell::default(),
-        code_attempts: RefCell::new(CodeAttempts::new(settings.max_code_attempts_per_minute)),
+        code_attempts: CodeAttempts::new(settings.max_code_attempts_per_minute),
         scheduler: Scheduler::new(),
         tokens: tokens.clone(),
         settings,
@@ -115,9 +115,7 @@ async fn run<L: Lobby>(
     let limiter = ConnectionLimiter::new(&settings.limits, connections)?;
     let sockets = sockets(settings, &limiter, tokens, from_clients);
     let app = pages::pages(settings, kill).merge(relay::routes(routes.clone())).layer(sockets);
-    let origins = Origins::new(settings.public_url.as_ref(), &settings.allow_origin);
-    let app = connection_limits::enforce_limits(pages::check_origin(app, origins));
-    let server = server::Server::new(app, &settings.limits, true);
+    let server = Server::new(app, settings, true);
     let hand_off = cfg!(target_os = "linux") && !settings.no_handoff;
     let gateway = Gateway { server, routes: routes.clone(), hand_off };
     let address = listener.local_addr()?;
@@ -136,26 +134,23 @@ async fn run<L: Lobby>(
 /// limits the connections of each player.
 fn sockets(
     settings: &Settings,
-    limiter: &ConnectionLimiter,
+    limiter: &Arc<ConnectionLimiter>,
     tokens: Arc<Tokens>,
     inbox: mpsc::UnboundedSender<FromClient<Auth>>,
 ) -> SocketIoLayer {
     let limits = &settings.limits;
     let per_player = Quota::new(limits.max_connects_per_second.get(), CONNECT_BURST);
-    let connects = Arc::new(Mutex::new(KeyedRateLimiter::new(per_player)));
+    let connects = Arc::new(KeyedRateLimiter::new(per_player));
     let admit = move |auth: &Value| {
         let login = match &auth["token"] {
             Value::Null => Ok(None),
             token => tokens.verify(token.as_str().unwrap_or_default()).map(Some),
         };
         let player = login.iter().flatten().map(|login| login.player.id.clone()).next();
-        if let Some(player) = &player {
-            let mut connects = connects.lock().expect("nobody panics while holding this");
-            if !connects.allow(player, Instant::now()) {
-                return Err(Refusal::TOO_FAST);
-            }
+        match &player {
+            Some(player) if !connects.allow(player, Instant::now()) => Err(Refusal::TOO_FAST),
+            _ => Ok((login, player)),
         }
-        Ok((login, player))
     };
     namespace::serve("/socket.io", limits, limiter, EventLimiter::of_lobby(limits), inbox, admit)
 }

@@ -19,8 +19,6 @@ use crate::types::{LeaveReason, Player, PlayerId, Refusal, RoomId};
 /// Players who do not return to the lobby within this time are not told any more why their room
 /// ended.
 const EXIT_NOTICE_TTL: Duration = Duration::from_secs(600);
-/// Fewer exit notices than this are never swept.
-const SWEEP_ABOVE: usize = 1000;
 
 #[derive(Default)]
 pub(crate) struct Sessions {
@@ -29,8 +27,6 @@ pub(crate) struct Sessions {
     by_player: HashMap<PlayerId, ConnId>,
     /// What to tell players when they return: the room that they left, why, and when.
     exit_notices: HashMap<PlayerId, (RoomId, LeaveReason, Instant)>,
-    /// At this many exit notices, those that have expired are removed.
-    sweep_at: usize,
     /// Players who are refused, and why; until the lobby restarts.
     pub banned: HashMap<PlayerId, String>,
     pub logouts: Logouts,
@@ -194,12 +190,13 @@ impl Sessions {
 
     /// Remembers what to tell a player when they return to the lobby.
     pub fn add_exit_notice(&mut self, player: PlayerId, room: RoomId, reason: LeaveReason) {
-        // Swept when their number has doubled: a sweep for each notice would look at all of them.
-        if self.exit_notices.len() >= self.sweep_at {
-            self.exit_notices.retain(|_, (_, _, since)| clock::now() - *since < EXIT_NOTICE_TTL);
-            self.sweep_at = SWEEP_ABOVE.max(2 * self.exit_notices.len());
+        let (notices, now) = (&mut self.exit_notices, clock::now());
+        // Drops expired ones whenever their number has doubled.
+        if notices.len() == notices.capacity() {
+            notices.retain(|_, (_, _, since)| now - *since < EXIT_NOTICE_TTL);
+            notices.reserve(notices.len());
         }
-        self.exit_notices.insert(player, (room, reason, clock::now()));
+        notices.insert(player, (room, reason, now));
     }
 
     /// The room that a player returns from, and why they left it. Each notice is told once.

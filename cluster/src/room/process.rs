@@ -2,7 +2,6 @@
 //! until the lobby opens a room in it; then `event_loop.rs` runs.
 
 use std::collections::HashMap;
-use std::num::NonZeroU32;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -22,11 +21,10 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use tracing::debug;
 
+use crate::config::limits::Limits;
 use crate::config::settings::Settings;
-use crate::http::connection_limits::{ConnectionLimiter, enforce_limits};
-use crate::http::origin::Origins;
-use crate::http::pages::check_origin;
-use crate::http::server;
+use crate::http::connection_limits::ConnectionLimiter;
+use crate::http::server::Server;
 use crate::logging::subscriber;
 use crate::process::channel::{FromRoom, Receiver, RoomSpec, Sender, ToRoom, VERSION};
 use crate::process::{channel, memory};
@@ -120,11 +118,10 @@ fn hung_up(end: BorrowedFd, timeout: &Timespec) -> bool {
 
 /// Waits for the lobby to open a room, and runs it.
 async fn live(kinds: &[Kind], to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::Result<()> {
-    let Some(ToRoom::Setup { version, room, mut settings }) = from_lobby.recv().await? else {
+    let Some(ToRoom::Setup { version, room, settings }) = from_lobby.recv().await? else {
         bail!("the lobby's first frame is not `setup`");
     };
     ensure!(version == VERSION, "the lobby speaks version {version}, this room {VERSION}");
-    limit_connections(&mut settings);
     memory::limit(settings.room_memory);
     to_lobby.send(&FromRoom::Warm)?;
     // Written before `on_open` may block the thread.
@@ -204,14 +201,12 @@ async fn run<R: Room>(opened: Opened<'_>) -> anyhow::Result<()> {
         tickets.redeem(ticket, clock::now()).map(|player| (player.clone(), Some(player)))
     };
     let limits = &settings.limits;
-    let limiter = ConnectionLimiter::new(limits, limits.max_connections.get())?;
+    let limiter = ConnectionLimiter::new(limits, max_connections(limits))?;
     let (inbox, from_clients) = mpsc::unbounded_channel();
     let event_limiter = EventLimiter::of_room(limits);
     let sockets = namespace::serve(&path_of(&room), limits, &limiter, event_limiter, inbox, admit);
-    let origins = Origins::new(settings.public_url.as_ref(), &settings.allow_origin);
-    let app = enforce_limits(check_origin(Router::new().layer(sockets), origins));
     // The next request of a connection may be for the lobby, which cannot take it back.
-    let server = server::Server::new(app, limits, false);
+    let server = Server::new(Router::new().layer(sockets), settings, false);
     let serve = |socket| {
         let served = server.clone().serve_handed_off(socket, limiter.clone());
         tokio::spawn(served.inspect_err(|error| debug!(%error, "connection not served")));
@@ -225,11 +220,9 @@ async fn run<R: Room>(opened: Opened<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lowers the connection limit to what this process's descriptors allow; each connection takes one.
-fn limit_connections(settings: &mut Settings) {
-    if let Some(descriptors) = getrlimit(Resource::Nofile).current {
-        let most = u32::try_from(descriptors.saturating_sub(OTHER_FILES)).unwrap_or(u32::MAX);
-        let most = NonZeroU32::new(most).unwrap_or(NonZeroU32::MIN);
-        settings.limits.max_connections = settings.limits.max_connections.min(most);
-    }
+/// The connection limit, or what this process's descriptors allow: each connection takes one.
+fn max_connections(limits: &Limits) -> u32 {
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let most = u32::try_from(files.saturating_sub(OTHER_FILES)).unwrap_or(u32::MAX);
+    limits.max_connections.get().min(most.max(1))
 }

@@ -37,7 +37,7 @@ impl CodeAttempts {
     }
 
     /// Counts a wrong code.
-    pub fn count(&mut self, player: &PlayerId, address: Option<IpAddr>) {
+    pub fn count(&self, player: &PlayerId, address: Option<IpAddr>) {
         let now = Instant::now();
         self.players.allow(player, now);
         if let Some(address) = address {

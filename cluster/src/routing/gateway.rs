@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use crate::http::connection_limits::{ConnectionLimiter, ConnectionPermit, LimitReached};
+use crate::http::connection_limits::{ConnectionLimiter, ConnectionPermit};
 use crate::http::server::Server;
 use crate::process::channel::Sender;
 use crate::runtime::clock::timeout;
@@ -68,12 +68,12 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Accepts connections for ever. When the process has as many as are allowed, the next one
     /// waits, and the others stay in the backlog.
-    pub async fn run(self, listener: TcpListener, limiter: ConnectionLimiter) {
+    pub async fn run(self, listener: TcpListener, limiter: Arc<ConnectionLimiter>) {
         loop {
             match listener.accept().await {
-                Ok((stream, peer)) => match limiter.admit(Some(peer.ip())).await {
-                    Ok(permit) => drop(tokio::spawn(self.clone().receive(stream, permit))),
-                    Err(LimitReached) => drop(tokio::spawn(limiter.clone().reject(stream))),
+                Ok((stream, peer)) => match limiter.admit(peer.ip()).await {
+                    Some(permit) => drop(tokio::spawn(self.clone().receive(stream, permit))),
+                    None => drop(tokio::spawn(limiter.clone().reject(stream))),
                 },
                 Err(error) => {
                     warn!(%error, "cannot accept a connection; trying again");

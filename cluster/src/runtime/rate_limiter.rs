@@ -2,44 +2,51 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::{Mutex, MutexGuard};
 
 use tokio::time::Instant;
 
 use crate::runtime::token_bucket::{Quota, TokenBucket};
 
-/// Full buckets are dropped when there are more buckets than this.
-const MIN_SWEEP: usize = 1024;
-
-#[derive(Debug)]
 pub(crate) struct KeyedRateLimiter<K> {
     rate: Quota,
-    buckets: HashMap<K, TokenBucket>,
-    /// The number of buckets at which full ones are dropped next.
-    sweep_at: usize,
+    buckets: Mutex<HashMap<K, TokenBucket>>,
 }
 
 impl<K: Eq + Hash + Clone> KeyedRateLimiter<K> {
     pub fn new(rate: Quota) -> Self {
-        KeyedRateLimiter { rate, buckets: HashMap::new(), sweep_at: MIN_SWEEP }
+        KeyedRateLimiter { rate, buckets: Mutex::default() }
     }
 
-    /// Whether [`KeyedRateLimiter::allow`] would say yes.
+    /// Whether [`KeyedRateLimiter::allow`] would return true.
     pub fn would_allow(&self, key: &K, now: Instant) -> bool {
-        self.buckets.get(key).is_none_or(|bucket| bucket.has(1, now))
+        self.buckets().get(key).is_none_or(|bucket| bucket.has(1, now))
     }
 
     /// Takes a token of this key. False: there is none, and the rate is exceeded.
-    pub fn allow(&mut self, key: &K, now: Instant) -> bool {
-        if !self.would_allow(key, now) {
-            return false;
+    pub fn allow(&self, key: &K, now: Instant) -> bool {
+        let mut buckets = self.buckets();
+        if let Some(bucket) = buckets.get_mut(key) {
+            let allowed = bucket.has(1, now);
+            if allowed {
+                bucket.take(1, now);
+            }
+            return allowed;
         }
-        let bucket = self.buckets.entry(key.clone());
-        bucket.or_insert_with(|| TokenBucket::new(self.rate, now)).take(1, now);
-        if self.buckets.len() > self.sweep_at {
-            self.buckets.retain(|_, bucket| bucket.tokens(now) < self.rate.burst);
-            self.sweep_at = MIN_SWEEP.max(2 * self.buckets.len());
+        // Drops full buckets whenever their number has doubled.
+        if buckets.len() == buckets.capacity() {
+            buckets.retain(|_, bucket| bucket.tokens(now) < self.rate.burst);
+            let left = buckets.len();
+            buckets.reserve(left);
         }
+        let mut bucket = TokenBucket::new(self.rate, now);
+        bucket.take(1, now);
+        buckets.insert(key.clone(), bucket);
         true
+    }
+
+    fn buckets(&self) -> MutexGuard<'_, HashMap<K, TokenBucket>> {
+        self.buckets.lock().expect("nobody panics while holding this")
     }
 }
 
@@ -51,7 +58,7 @@ mod tests {
 
     #[test]
     fn a_burst_and_then_the_rate() {
-        let mut rates = KeyedRateLimiter::new(Quota::new(2, 10));
+        let rates = KeyedRateLimiter::new(Quota::new(2, 10));
         let start = Instant::now();
         let at = |seconds: f64| start + Duration::from_secs_f64(seconds);
         assert_eq!((0..30).filter(|_| rates.allow(&"Ann", start)).count(), 20);
@@ -64,11 +71,12 @@ mod tests {
 
     #[test]
     fn idle_keys_are_forgotten() {
-        let mut rates = KeyedRateLimiter::new(Quota::new(1, 1));
+        let rates = KeyedRateLimiter::new(Quota::new(1, 1));
         let start = Instant::now();
         for n in 0..100_000_u32 {
             rates.allow(&n, start + Duration::from_millis(n.into()));
         }
-        assert!(rates.buckets.len() < 3 * MIN_SWEEP, "{}", rates.buckets.len());
+        // Each has a full bucket again after a second, in which a thousand others come.
+        assert!(rates.buckets().len() < 4_000, "{}", rates.buckets().len());
     }
 }

@@ -62,7 +62,7 @@ pub(crate) struct Unreachable;
 impl Conn {
     /// The client's address; `None` for loopback addresses.
     pub fn address(&self) -> Option<IpAddr> {
-        address_of(&self.socket).map(|ClientAddress(address)| address)
+        address_of(&self.socket).0
     }
 
     /// Sends an event. If it cannot be queued, the connection is closed: no event is ever skipped.
@@ -187,6 +187,6 @@ pub(crate) fn refused(event: &str, refusal: &Refusal) -> Value {
 }
 
 /// The client's address; `None` for loopback addresses.
-pub(super) fn address_of(socket: &SocketRef) -> Option<ClientAddress> {
-    socket.req_parts().extensions.get().copied()
+pub(super) fn address_of(socket: &SocketRef) -> ClientAddress {
+    socket.req_parts().extensions.get().copied().unwrap_or(ClientAddress(None))
 }

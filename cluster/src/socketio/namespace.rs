@@ -37,18 +37,19 @@ const READ_BUFFER: usize = 1024;
 pub(crate) fn serve<A: Clone + Send + Sync + 'static>(
     path: &str,
     limits: &Limits,
-    limiter: &ConnectionLimiter,
+    limiter: &Arc<ConnectionLimiter>,
     event_limiter: EventLimiter,
     inbox: mpsc::UnboundedSender<FromClient<A>>,
     admit: impl Fn(&Value) -> Result<(A, Option<PlayerId>), Refusal> + Clone + Send + Sync + 'static,
 ) -> SocketIoLayer {
     let (layer, io) = build(path, limits);
     let (limits, limiter) = (Arc::new(limits.clone()), limiter.clone());
+    let event_limiter = Arc::new(event_limiter);
 
     // The handlers are registered here, before the connection is accepted. Later would be too late
     // for events that a client sends at once.
     let prepare = async move |socket: SocketRef, TryData(auth): TryData<Value>| {
-        if !limiter.may_connect(address_of(&socket)) {
+        if !limiter.allow_connect(address_of(&socket)) {
             return Err(Refusal::TOO_FAST.code().to_owned());
         }
         let (admitted, player) =
@@ -120,7 +121,7 @@ struct ConnectionState<A> {
     queue: Arc<Semaphore>,
     limits: Arc<Limits>,
     limit_key: LimitKey,
-    event_limiter: EventLimiter,
+    event_limiter: Arc<EventLimiter>,
     cut: Arc<AtomicBool>,
 }
 

@@ -30,7 +30,7 @@ pub struct LobbyContext<L> {
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) rooms: RefCell<Rooms>,
     pub(crate) sessions: RefCell<Sessions>,
-    pub(crate) code_attempts: RefCell<CodeAttempts>,
+    pub(crate) code_attempts: CodeAttempts,
     pub(crate) scheduler: Scheduler<L, LobbyContext<L>>,
 }
 

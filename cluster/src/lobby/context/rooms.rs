@@ -110,9 +110,9 @@ impl<L: Lobby> LobbyContext<L> {
         let players = players.as_ref();
         let asker = &players.first().ok_or(Refusal::NO_SUCH_ROOM)?.id;
         let address = self.sessions.borrow().address_of(asker);
-        self.code_attempts.borrow().check(asker, address)?;
+        self.code_attempts.check(asker, address)?;
         let Some(room) = self.rooms.borrow().find_code(code) else {
-            self.code_attempts.borrow_mut().count(asker, address);
+            self.code_attempts.count(asker, address);
             return Err(Refusal::NO_SUCH_ROOM);
         };
         self.admit(players, &room)
