@@ -191,7 +191,7 @@ impl Sessions {
     /// Remembers what to tell a player when they return to the lobby.
     pub fn add_exit_notice(&mut self, player: PlayerId, room: RoomId, reason: LeaveReason) {
         let (notices, now) = (&mut self.exit_notices, clock::now());
-        // Drops expired ones whenever their number has doubled.
+        // Drops expired ones whenever the map would have to grow.
         if notices.len() == notices.capacity() {
             notices.retain(|_, (_, _, since)| now - *since < EXIT_NOTICE_TTL);
             notices.reserve(notices.len());

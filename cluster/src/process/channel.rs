@@ -31,7 +31,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::config::settings::Settings;
 use crate::runtime::clock;
-use crate::types::{LeaveReason, Player, PlayerId, Refusal, RoomId, Route};
+use crate::types::{Exit, LeaveReason, Player, PlayerId, Refusal, RoomId, Route};
 
 /// Raised whenever a frame changes its meaning. Lobby and room must agree on it.
 pub(crate) const VERSION: u32 = 7;
@@ -103,10 +103,8 @@ pub(crate) enum FromRoom {
     Warm,
     /// `on_open` has returned: players may come.
     Ready,
-    /// `on_open` refused, or the room closed before it was ready.
+    /// `on_open` refused. Last frame.
     Failed(Refusal),
-    /// A hook panicked; only `Left` may follow.
-    Crashed { what: String },
     /// The thread that runs the hooks is not blocked.
     Heartbeat,
     /// The seats of this join wait for their players.
@@ -125,10 +123,8 @@ pub(crate) enum FromRoom {
     Message(Box<RawValue>),
     /// A hook locked or unlocked the room.
     Locked(bool),
-    /// Last frame: a hook called `close`.
-    Finished,
-    /// Last frame: the room was empty for too long, or the lobby closed it.
-    Closed,
+    /// The room ends like this. After `Crashed`, only `Left` follows; otherwise nothing.
+    Ending(Exit),
 }
 
 /// The writing end. Clones share one queue, which is written in order.

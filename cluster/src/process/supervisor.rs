@@ -216,12 +216,10 @@ impl Supervisor {
 }
 
 /// The exit that a room announces with this frame.
-pub(crate) fn announced_exit(frame: &FromRoom) -> Option<Exit> {
+fn announced_exit(frame: &FromRoom) -> Option<Exit> {
     match frame {
-        FromRoom::Finished => Some(Exit::Finished),
-        FromRoom::Closed => Some(Exit::Closed),
+        FromRoom::Ending(exit) => Some(exit.clone()),
         FromRoom::Failed(refusal) => Some(Exit::NeverReady(refusal.to_string())),
-        FromRoom::Crashed { what } => Some(Exit::Crashed(what.clone())),
         _ => None,
     }
 }

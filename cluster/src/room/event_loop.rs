@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::process::channel::{Receiver, Sender, ToRoom};
+use crate::process::channel::{FromRoom, Receiver, Sender, ToRoom};
 use crate::room::core::Core;
 use crate::room::hooks::Room;
 use crate::room::outbox::Output;
@@ -136,10 +136,10 @@ impl<R: Room> RoomLoop<'_, R> {
         let has_crashed = self.core.has_crashed();
         self.core.finish();
         self.send_output()?;
-        let (ended, _) = self.core.dispose().await;
+        let (exit, _) = self.core.dispose().await;
         // A crash was reported before its players left.
         if !has_crashed {
-            self.to_lobby.send(&ended)?;
+            self.to_lobby.send(&FromRoom::Ending(exit))?;
         }
         self.to_lobby.flush(CLOSE_TIMEOUT).await;
         Ok(())

@@ -37,7 +37,7 @@ use crate::runtime::clock;
 use crate::runtime::panics::catch_async;
 use crate::socketio::event_limits::EventLimiter;
 use crate::socketio::{events, namespace};
-use crate::types::{RoomId, from_raw, path_of};
+use crate::types::{Exit, RoomId, from_raw, path_of};
 
 /// Descriptors that are not for connections: the channel, the log, files that hooks open.
 const OTHER_FILES: u64 = 64;
@@ -189,7 +189,7 @@ async fn run<R: Room>(opened: Opened<'_>) -> anyhow::Result<()> {
     let game = match catch_async("on_open", opening).await {
         Ok(Ok(game)) => game,
         Ok(Err(refusal)) => return to_lobby.send(&FromRoom::Failed(refusal)),
-        Err(panic) => return to_lobby.send(&FromRoom::Crashed { what: panic.what }),
+        Err(panic) => return to_lobby.send(&FromRoom::Ending(Exit::Crashed(panic.what))),
     };
     let tickets = Arc::new(Tickets::default());
     let (ttl, on_panic) = (settings.ticket_ttl, Some(settings.on_room_panic));

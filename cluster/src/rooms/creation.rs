@@ -1,5 +1,6 @@
 //! Creates rooms, within the limits for their number, and makes the codes of private ones.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -8,7 +9,7 @@ use serde::Serialize;
 use tracing::{error, info};
 
 use crate::process::channel::{RoomSpec, ToRoom};
-use crate::rooms::{Entry, Rooms, State};
+use crate::rooms::{Entry, RoomInfo, Rooms, State};
 use crate::runtime::clock;
 use crate::types::{PlayerId, Refusal, RoomId, to_raw};
 
@@ -48,8 +49,8 @@ impl Rooms {
             error!(error = format!("{error:#}"), "cannot create a room");
             Refusal::no_room("see the server's log")
         };
-        let shown = serde_json::to_value(&options).map_err(Into::into).map_err(no_room)?;
-        let raw = to_raw(&shown).map_err(no_room)?;
+        let options_json = serde_json::to_value(&options).map_err(Into::into).map_err(no_room)?;
+        let raw = to_raw(&options_json).map_err(no_room)?;
         let (id, process) = match self.pool.take() {
             Ok(process) => process,
             Err(error) => {
@@ -59,19 +60,27 @@ impl Rooms {
         };
         let code = private.then(|| self.new_code());
         let (host, address) = host.map(|host| (host.player, host.address)).unzip();
-        let about = RoomSpec { kind: kind.to_owned(), capacity, seed: rand::random(), host, code };
-        let open = ToRoom::Open { options: raw, spec: about.clone() };
+        let (players, locked, options) = (0, false, Rc::new(options) as Rc<dyn Any>);
+        let room =
+            RoomInfo { id: id.clone(), kind, options, host, code, players, capacity, locked };
+        let (name, seed) = (kind.to_owned(), rand::random());
+        let spec = RoomSpec {
+            kind: name,
+            capacity,
+            seed,
+            host: room.host.clone(),
+            code: room.code.clone(),
+        };
+        let open = ToRoom::Open { options: raw, spec };
         process.sender.send(&open).map_err(no_room)?;
         info!(room = %id, kind, capacity, private, "room created");
         let entry = Entry {
-            kind,
+            room,
+            options_json,
             process,
             state: State::Running,
             opened: false,
             expected_exit: false,
-            shown,
-            options: Rc::new(options),
-            about,
             host_address: address.flatten(),
             locked_by_lobby: false,
             locked_by_room: false,
@@ -84,7 +93,7 @@ impl Rooms {
     /// Checks the limits for rooms of one player and of one address.
     fn check_host(&self, Host { player, address }: &Host) -> Result<(), Refusal> {
         let rooms = self.rooms.values();
-        let of_player = rooms.filter(|entry| entry.about.host.as_ref() == Some(player)).count();
+        let of_player = rooms.filter(|entry| entry.room.host.as_ref() == Some(player)).count();
         // Rooms that failed to start count for a while: one player alone must not open the breaker.
         let of_player = of_player + self.breaker.failures_of(player, clock::now());
         let of_address = self.rooms.values().filter(|entry| entry.host_address == *address).count();
@@ -119,9 +128,9 @@ impl Rooms {
     /// The private room with this code, in upper or lower case.
     pub fn find_code(&self, code: &str) -> Option<RoomId> {
         let code = code.trim().to_ascii_uppercase();
-        let mut rooms = self.rooms.iter();
-        let found = rooms.find(|(_, entry)| entry.about.code.as_deref() == Some(&code));
-        found.map(|(id, _)| id.clone())
+        let mut rooms = self.rooms.values();
+        let found = rooms.find(|entry| entry.room.code.as_deref() == Some(&code));
+        found.map(|entry| entry.room.id.clone())
     }
 
     fn new_code(&self) -> String {

@@ -28,7 +28,7 @@ pub(crate) use crate::rooms::seats::Placement;
 use crate::rooms::seats::{PendingJoin, REDIRECTS, Seat};
 
 use crate::config::settings::Settings;
-use crate::process::channel::{RoomSpec, ToRoom};
+use crate::process::channel::ToRoom;
 use crate::process::pool::Pool;
 use crate::process::supervisor::{Process, ProcessEvent};
 use crate::routing::gateway::GatewayRoutes;
@@ -97,17 +97,16 @@ pub struct Rooms {
 }
 
 struct Entry {
-    kind: &'static str,
+    /// Without the numbers that change; see [`Entry::info`].
+    room: AnyRoom,
+    /// Its options as JSON, for the list of rooms.
+    options_json: Value,
     process: Process,
     state: State,
     /// `on_open` has returned.
     opened: bool,
     /// The lobby closed or killed it: an exit before `on_open` returns is no failed start.
     expected_exit: bool,
-    options: Rc<dyn Any>,
-    /// The options as JSON, for the list of rooms.
-    shown: Value,
-    about: RoomSpec,
     host_address: Option<IpAddr>,
     locked_by_lobby: bool,
     locked_by_room: bool,
@@ -146,40 +145,39 @@ impl Rooms {
 
     /// All rooms, oldest first.
     pub fn list(&self) -> Vec<AnyRoom> {
-        self.oldest_first().map(|(id, entry)| entry.info(id)).collect()
+        self.oldest_first().map(Entry::info).collect()
     }
 
     /// The public rooms, oldest first, as browsers see them.
     pub(crate) fn public(&self) -> Vec<RoomInfo<Value>> {
-        let public = self.oldest_first().filter(|(_, entry)| entry.about.code.is_none());
-        public.map(|(id, entry)| entry.info(id).with(entry.shown.clone())).collect()
+        let public = self.oldest_first().filter(|entry| entry.room.code.is_none());
+        public.map(|entry| entry.info().with(entry.options_json.clone())).collect()
     }
 
-    fn oldest_first(&self) -> impl Iterator<Item = (&RoomId, &Entry)> {
-        let mut rooms: Vec<_> = self.rooms.iter().collect();
-        rooms.sort_by_cached_key(|(id, _)| id.0.parse::<u64>().ok());
+    fn oldest_first(&self) -> impl Iterator<Item = &Entry> {
+        let mut rooms: Vec<_> = self.rooms.values().collect();
+        rooms.sort_by_cached_key(|entry| entry.room.id.0.parse::<u64>().ok());
         rooms.into_iter()
     }
 
-    /// Whether this room exists, is of this kind, and is not ending.
-    pub fn lasts(&self, room: &RoomId, kind: &str) -> bool {
-        self.rooms.get(room).is_some_and(|entry| entry.kind == kind && !entry.is_ending())
+    pub fn find(&self, room: &RoomId) -> Option<AnyRoom> {
+        self.rooms.get(room).map(Entry::info)
     }
 
-    pub fn find(&self, room: &RoomId) -> Option<AnyRoom> {
-        Some(self.rooms.get(room)?.info(room))
+    /// The room in which the player has a seat, unless it is ending.
+    pub fn active_room_of(&self, player: &PlayerId) -> Option<AnyRoom> {
+        self.find(self.seated.get(player)?).filter(|room| !self.rooms[&room.id].is_ending())
     }
 
     /// The public rooms that have this many free seats.
     pub fn joinable(&self, players: usize) -> impl Iterator<Item = AnyRoom> {
-        let public = self.rooms.iter().filter(|(_, entry)| entry.about.code.is_none());
-        let open = public.filter(move |(_, entry)| entry.check(players).is_ok());
-        open.map(|(id, entry)| entry.info(id))
+        let public = self.rooms.values().filter(|entry| entry.room.code.is_none());
+        public.filter(move |entry| entry.check(players).is_ok()).map(Entry::info)
     }
 
     /// Sends a message to a room of this kind, which gets it when it is ready.
     pub fn tell(&self, kind: &str, room: &RoomId, message: &impl Serialize) -> Result<(), Refusal> {
-        let entry = self.rooms.get(room).filter(|entry| entry.kind == kind);
+        let entry = self.rooms.get(room).filter(|entry| entry.room.kind == kind);
         let entry = entry.ok_or(Refusal::NO_SUCH_ROOM)?;
         entry.send(&ToRoom::Message(encode(message)?));
         Ok(())
@@ -188,7 +186,7 @@ impl Rooms {
     /// Sends a message to all rooms of this kind.
     pub fn tell_all(&self, kind: &str, message: &impl Serialize) -> Result<(), Refusal> {
         let raw = encode(message)?;
-        let rooms = self.rooms.values().filter(|entry| entry.kind == kind);
+        let rooms = self.rooms.values().filter(|entry| entry.room.kind == kind);
         rooms.for_each(|entry| entry.send(&ToRoom::Message(raw.clone())));
         Ok(())
     }
@@ -258,17 +256,9 @@ impl Rooms {
 }
 
 impl Entry {
-    fn info(&self, id: &RoomId) -> AnyRoom {
-        RoomInfo {
-            id: id.clone(),
-            kind: self.kind,
-            options: self.options.clone(),
-            host: self.about.host.clone(),
-            code: self.about.code.clone(),
-            players: self.seats.len(),
-            capacity: self.about.capacity,
-            locked: self.is_locked() || self.is_ending(),
-        }
+    fn info(&self) -> AnyRoom {
+        let locked = self.is_locked() || self.is_ending();
+        RoomInfo { players: self.seats.len(), locked, ..self.room.clone() }
     }
 
     fn seat(&self, number: u64) -> Option<&Seat> {
@@ -279,7 +269,7 @@ impl Entry {
     fn check(&self, players: usize) -> Result<(), Refusal> {
         if self.is_ending() || (self.is_locked() && players > 0) {
             Err(Refusal::ROOM_LOCKED)
-        } else if self.seats.len() + players > self.about.capacity {
+        } else if self.seats.len() + players > self.room.capacity {
             Err(Refusal::ROOM_FULL)
         } else {
             Ok(())

@@ -48,7 +48,7 @@ impl Rooms {
                 info!(%room, "room ready");
                 entry.opened = true;
                 self.routes.open(room.clone(), entry.process.sender.clone());
-                self.notices.push(RoomNotice::Ready(entry.info(room)));
+                self.notices.push(RoomNotice::Ready(entry.info()));
             }
             FromRoom::Failed(refusal) => {
                 entry.state = State::Ending;
@@ -80,10 +80,10 @@ impl Rooms {
                 self.notices.extend(player.map(|player| RoomNotice::SendOn(player, to)));
             }
             FromRoom::Message(message) => {
-                self.notices.push(RoomNotice::Message(entry.info(room), message));
+                self.notices.push(RoomNotice::Message(entry.info(), message));
             }
             FromRoom::Locked(locked) => entry.locked_by_room = locked,
-            FromRoom::Crashed { .. } | FromRoom::Finished | FromRoom::Closed => {
+            FromRoom::Ending(_) => {
                 entry.state = State::Ending;
                 self.routes.close(room);
             }
@@ -106,7 +106,7 @@ impl Rooms {
         self.routes.close(room);
         let Some(mut entry) = self.rooms.remove(room) else { return };
         if !entry.opened && !entry.expected_exit {
-            self.start_failed(entry.about.host.clone());
+            self.start_failed(entry.room.host.clone());
         }
         for seat in std::mem::take(&mut entry.seats).into_values() {
             self.unseat(&seat, room);
@@ -123,7 +123,7 @@ impl Rooms {
             Exit::Hung => warn!(%room, "room hung and was killed"),
             Exit::NeverReady(why) => warn!(%room, why, "room never became ready"),
         }
-        self.notices.push(RoomNotice::Exited(entry.info(room), exit));
+        self.notices.push(RoomNotice::Exited(entry.info(), exit));
     }
 }
 

@@ -33,7 +33,7 @@ impl<K: Eq + Hash + Clone> KeyedRateLimiter<K> {
             }
             return allowed;
         }
-        // Drops full buckets whenever their number has doubled.
+        // Drops full buckets whenever the map would have to grow.
         if buckets.len() == buckets.capacity() {
             buckets.retain(|_, bucket| bucket.tokens(now) < self.rate.burst);
             let left = buckets.len();
@@ -76,7 +76,7 @@ mod tests {
         for n in 0..100_000_u32 {
             rates.allow(&n, start + Duration::from_millis(n.into()));
         }
-        // Each has a full bucket again after a second, in which a thousand others come.
-        assert!(rates.buckets().len() < 4_000, "{}", rates.buckets().len());
+        // A bucket is full again after a second, in which a thousand others come.
+        assert!(rates.buckets().len() < 8_000, "{}", rates.buckets().len());
     }
 }

@@ -92,10 +92,7 @@ impl Conn {
 
     /// Sends one of the cluster's own events.
     pub fn tell(&self, name: &str, data: &Value) -> Result<(), Unreachable> {
-        if self.cut.load(Relaxed) {
-            return Ok(());
-        }
-        self.socket.emit(name, data).map_err(|_| self.hang_up())
+        self.emit(&Encoded::own(name, data))
     }
 
     /// Sends the client to a room.

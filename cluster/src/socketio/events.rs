@@ -8,7 +8,8 @@ use anyhow::{Context as _, bail, ensure};
 use serde::de::DeserializeOwned;
 use serde::de::value::{MapAccessDeserializer, MapDeserializer, StrDeserializer};
 use serde::{Serialize, de};
-use serde_json::value::RawValue;
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::Bytes;
 use crate::types::Refusal;
@@ -43,6 +44,14 @@ pub(crate) const BINARY: &str = "binary";
 pub(crate) enum Encoded {
     Json { name: String, data: Box<RawValue> },
     Binary(Bytes),
+}
+
+impl Encoded {
+    /// One of the cluster's own events.
+    pub fn own(name: &str, data: &Value) -> Encoded {
+        let data = to_raw_value(data).expect("a value is valid JSON");
+        Encoded::Json { name: name.to_owned(), data }
+    }
 }
 
 /// Serializes an enum's variant as an event. serde_json writes it as `"name"` or `{"name":data}`,

@@ -37,24 +37,14 @@ pub enum LeaveReason {
 impl fmt::Display for LeaveReason {
     /// The message; without one, the code.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            LeaveReason::Left => "left",
-            LeaveReason::Dropped => "dropped",
-            LeaveReason::Expired => "expired",
-            LeaveReason::Finished => "finished",
-            LeaveReason::Moved => "moved",
-            LeaveReason::Crashed => "crashed",
-            LeaveReason::Hung => "hung",
-            LeaveReason::NeverReady => "never_ready",
-            LeaveReason::Closed(message)
-            | LeaveReason::Sent(message)
-            | LeaveReason::Kicked(message) => message,
-        })
+        let wire = serde_json::to_value(self).map_err(|_| fmt::Error)?;
+        let text = wire.get("message").unwrap_or(&wire["code"]);
+        f.write_str(text.as_str().unwrap_or_default())
     }
 }
 
 /// How a room ended; `on_room_exit` gets it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Exit {
     /// The room called `close()`. All that it sent with `tell_lobby` before has arrived.
     Finished,

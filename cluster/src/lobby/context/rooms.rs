@@ -184,13 +184,12 @@ impl<L: Lobby> LobbyContext<L> {
         let kind = kind.ok_or(Refusal::NO_SUCH_KIND)?;
         // A hook may have asked for a player who has left, or was banned, since.
         self.sessions.borrow().admit(&player.id)?;
-        let seat = self.seat_of(player);
-        if seat.is_none() && !self.is_here(player) {
+        if self.seat_of(player).is_none() && !self.is_here(player) {
             return Err(Refusal::NOT_REGISTERED);
         }
-        let lasts = |room: &RoomId| self.rooms.borrow().lasts(room, kind.name);
-        if let Some(room) = seat.filter(lasts) {
-            return self.admit(player.as_ref(), &room);
+        let active = self.rooms.borrow().active_room_of(&player.id);
+        if let Some(room) = active.filter(|room| room.kind == kind.name) {
+            return self.admit(player.as_ref(), &room.id);
         }
         let room = (kind.pick)(lobby, self, player)?;
         if self.rooms.borrow().find(&room).is_some_and(|found| found.kind != kind.name) {
@@ -240,12 +239,8 @@ impl<L: Lobby> LobbyContext<L> {
 
     /// Reroutes a player to the room that keeps a seat for them. False: there is none.
     pub fn send_back(&self, player: &Player) -> bool {
-        let lasts = |room: &RoomId| {
-            let rooms = self.rooms.borrow();
-            rooms.find(room).is_some_and(|found| rooms.lasts(room, found.kind))
-        };
-        let seat = self.seat_of(player).filter(lasts);
-        seat.map(|room| self.reroute(player, &room)).is_some()
+        let active = self.rooms.borrow().active_room_of(&player.id);
+        active.map(|room| self.reroute(player, &room.id)).is_some()
     }
 
     /// The room in which a player has a seat: they are in it, on the way, or may return to it.

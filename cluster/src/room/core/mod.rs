@@ -26,7 +26,7 @@ use crate::runtime::ticker::{Tick, Ticker};
 use crate::socketio::events;
 use crate::socketio::events::Encoded;
 use crate::socketio::packet::{ConnId, RawEvent};
-use crate::types::{Answer, LeaveReason, Player, PlayerId, Refusal, from_raw};
+use crate::types::{Answer, Exit, LeaveReason, Player, PlayerId, Refusal, from_raw};
 
 pub(crate) struct Core<R: Room> {
     pub game: R,
@@ -182,7 +182,7 @@ impl<R: Room> Core<R> {
     pub fn finish(&mut self) {
         let mut reason = self.room.ending.borrow().clone().unwrap_or(LeaveReason::Crashed);
         if let Some(what) = self.crashed.clone() {
-            self.frame(FromRoom::Crashed { what });
+            self.frame(FromRoom::Ending(Exit::Crashed(what)));
             reason = LeaveReason::Crashed;
         }
         for id in self.seats.keys().cloned().collect::<Vec<_>>() {
@@ -192,19 +192,19 @@ impl<R: Room> Core<R> {
 
     /// Calls `on_dispose`, unless a hook's panic has ended the room. Returns how the room ended,
     /// and what is left of it.
-    pub async fn dispose(mut self) -> (FromRoom, RoomContext<R>) {
+    pub async fn dispose(mut self) -> (Exit, RoomContext<R>) {
         if self.crashed.is_none() {
             let disposed = catch_async("on_dispose", async { self.game.on_dispose().await }).await;
             if let Err(panic) = disposed {
                 self.crashed = crash(self.on_panic, panic);
             }
         }
-        let ended = match self.crashed {
-            Some(what) => FromRoom::Crashed { what },
-            None if *self.room.ending.borrow() == Some(LeaveReason::Finished) => FromRoom::Finished,
-            None => FromRoom::Closed,
+        let exit = match self.crashed {
+            Some(what) => Exit::Crashed(what),
+            None if *self.room.ending.borrow() == Some(LeaveReason::Finished) => Exit::Finished,
+            None => Exit::Closed,
         };
-        (ended, self.room)
+        (exit, self.room)
     }
 
     /// Calls a hook, and then does what it queued. `None`: it panicked, or one before it did and
@@ -274,8 +274,7 @@ impl<R: Room> Core<R> {
 
     /// Sends one of the cluster's own events.
     fn emit(&mut self, to: &[ConnId], name: &str, data: Value) {
-        let data = serde_json::value::to_raw_value(&data).expect("a value is valid JSON");
-        let event = Rc::new(Encoded::Json { name: name.to_owned(), data });
+        let event = Rc::new(Encoded::own(name, &data));
         let emit = |to: &ConnId| Output::Emit { to: *to, event: event.clone(), volatile: false };
         self.output.extend(to.iter().map(emit));
     }

@@ -16,7 +16,7 @@ use crate::process::channel::{
     CHUNK, FromRoom, MAX_FRAME, ReservedSeat, RoomSpec, ToRoom, VERSION,
 };
 use crate::testing::property_tests::{RUNTIME, config, mutated};
-use crate::types::{LeaveReason, Player, PlayerId, Refusal, RoomId, Route};
+use crate::types::{Exit, LeaveReason, Player, PlayerId, Refusal, RoomId, Route};
 
 proptest! {
     #![proptest_config(config())]
@@ -64,7 +64,6 @@ fn frames_from_room() -> Vec<String> {
         FromRoom::Warm,
         FromRoom::Ready,
         FromRoom::Failed(refusal.clone()),
-        FromRoom::Crashed { what: "on_tick panicked".into() },
         FromRoom::Heartbeat,
         FromRoom::Reserved { join: u64::MAX },
         FromRoom::ReserveRefused { join: 1, refusal },
@@ -74,8 +73,9 @@ fn frames_from_room() -> Vec<String> {
         FromRoom::SendOn { seat, room: RoomId("2".into()) },
         FromRoom::Message(raw()),
         FromRoom::Locked(true),
-        FromRoom::Finished,
-        FromRoom::Closed,
+        FromRoom::Ending(Exit::Crashed("on_tick panicked".into())),
+        FromRoom::Ending(Exit::Finished),
+        FromRoom::Ending(Exit::Closed),
     ])
 }
 

@@ -6,7 +6,6 @@ use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 
 use crate::process::channel::{FromRoom, ReservedSeat};
-use crate::process::supervisor::announced_exit;
 use crate::room::core::Core;
 use crate::room::hooks::Room;
 use crate::room::outbox::Output;
@@ -142,10 +141,9 @@ impl<R: Room> TestRoom<R> {
         }
         self.apply();
         if let Life::Open(core) = std::mem::replace(&mut self.life, Life::Ending) {
-            let (ended, room) = self.runtime.block_on(core.dispose());
-            let verdict = announced_exit(&ended).expect("it has ended");
+            let (exit, room) = self.runtime.block_on(core.dispose());
             drop(room.scheduler.tasks.take());
-            self.life = Life::Over(Box::new(room), verdict);
+            self.life = Life::Over(Box::new(room), exit);
         }
     }
 
