@@ -19,11 +19,6 @@ const MIN_ROOM_MEMORY: Size = Size(16 << 20);
 /// The lobby reads messages of four times this size, and a token has up to 2 KiB.
 const MIN_MAX_MESSAGE: Size = Size(1 << 10);
 
-const NETWORK: &str = "Network";
-const ROOMS: &str = "Rooms";
-const TOKENS: &str = "Tokens";
-const LOGGING: &str = "Logging and development";
-
 /// A lobby that starts rooms as processes and routes players between them.
 ///
 /// Each flag can also be set by an environment variable, which `--help` names: `CLUSTER_PORT` is
@@ -62,96 +57,96 @@ pub struct Settings {
 
     /// Further origins, separated by commas. They are accepted as the lobby's own, and their pages
     /// may connect to it and embed it in a frame.
-    #[arg(long, value_delimiter = ',', help_heading = NETWORK)]
+    #[arg(long, value_delimiter = ',', help_heading = "Network")]
     pub allow_origin: Vec<PublicUrl>,
 
     /// Relay the traffic between browsers and rooms through the lobby instead of handing sockets to
     /// rooms. Always so on systems other than Linux.
-    #[arg(long, help_heading = NETWORK)]
+    #[arg(long, help_heading = "Network")]
     pub no_handoff: bool,
 
     /// Folder with the page's files.
-    #[arg(long, default_value = "static", help_heading = NETWORK)]
+    #[arg(long, default_value = "static", help_heading = "Network")]
     pub static_dir: PathBuf,
 
     /// CDN for client libraries that `npm ci` has not put into node_modules.
-    #[arg(long, default_value = "https://cdn.jsdelivr.net/npm", help_heading = NETWORK)]
+    #[arg(long, default_value = "https://cdn.jsdelivr.net/npm", help_heading = "Network")]
     pub cdn: PublicUrl,
 
     /// Maximum concurrent rooms. Each is a process.
-    #[arg(long, default_value_t = 100, value_parser = positive, help_heading = ROOMS)]
+    #[arg(long, default_value_t = 100, value_parser = positive, help_heading = "Rooms")]
     pub max_rooms: usize,
 
     /// Maximum concurrent rooms opened by one player.
-    #[arg(long, default_value_t = 3, value_parser = positive, help_heading = ROOMS)]
+    #[arg(long, default_value_t = 3, value_parser = positive, help_heading = "Rooms")]
     pub max_rooms_per_player: usize,
 
     /// Maximum concurrent rooms opened by players from one address.
-    #[arg(long, default_value_t = 20, value_parser = positive, help_heading = ROOMS)]
+    #[arg(long, default_value_t = 20, value_parser = positive, help_heading = "Rooms")]
     pub max_rooms_per_address: usize,
 
     /// Wrong codes of private rooms per minute and player, as a brute-force guard. One address may
     /// try ten times as many.
-    #[arg(long, default_value = "10", help_heading = ROOMS)]
+    #[arg(long, default_value = "10", help_heading = "Rooms")]
     pub max_code_attempts_per_minute: NonZeroU32,
 
     /// Memory limit of a room, and of each process that it starts. A room that exceeds it dies.
     /// Linux only.
-    #[arg(long, default_value = "1g", help_heading = ROOMS)]
+    #[arg(long, default_value = "1g", help_heading = "Rooms")]
     pub room_memory: Size,
 
     /// What happens to a room when one of its hooks panics.
-    #[arg(long, value_enum, default_value_t = RoomPanic::EndRoom, help_heading = ROOMS)]
+    #[arg(long, value_enum, default_value_t = RoomPanic::EndRoom, help_heading = "Rooms")]
     pub on_room_panic: RoomPanic,
 
     /// Time for a new room to become ready.
-    #[arg(long, default_value = "5s", value_parser = duration, help_heading = ROOMS)]
+    #[arg(long, default_value = "5s", value_parser = duration, help_heading = "Rooms")]
     pub ready_timeout: Duration,
 
     /// Circuit breaker: after this many failed starts within the cooldown, no room is started.
-    #[arg(long, default_value_t = 10, value_parser = positive, help_heading = ROOMS)]
+    #[arg(long, default_value_t = 10, value_parser = positive, help_heading = "Rooms")]
     pub start_failure_limit: usize,
 
     /// Time for which a failed start counts, and for which the circuit breaker stays open.
-    #[arg(long, default_value = "10s", value_parser = duration, help_heading = ROOMS)]
+    #[arg(long, default_value = "10s", value_parser = duration, help_heading = "Rooms")]
     pub start_failure_cooldown: Duration,
 
     /// Interval of a room's heartbeats.
-    #[arg(long, default_value = "1s", value_parser = duration, help_heading = ROOMS)]
+    #[arg(long, default_value = "1s", value_parser = duration, help_heading = "Rooms")]
     pub heartbeat: Duration,
 
     /// A room without a heartbeat for this long is killed as hung. On Linux, time in which it
     /// waited for a processor does not count.
-    #[arg(long, default_value = "3s", value_parser = duration, help_heading = ROOMS)]
+    #[arg(long, default_value = "3s", value_parser = duration, help_heading = "Rooms")]
     pub heartbeat_timeout: Duration,
 
     /// Lifetime of a ticket. Until then a seat is reserved for a player on the way to a room.
-    #[arg(long, default_value = "15s", value_parser = duration, help_heading = ROOMS)]
+    #[arg(long, default_value = "15s", value_parser = duration, help_heading = "Rooms")]
     pub ticket_ttl: Duration,
 
     /// A room without players is closed after this time.
-    #[arg(long, default_value = "30s", value_parser = duration, help_heading = ROOMS)]
+    #[arg(long, default_value = "30s", value_parser = duration, help_heading = "Rooms")]
     pub empty_timeout: Duration,
 
     /// Time for rooms to finish when the lobby stops.
-    #[arg(long, default_value = "2s", value_parser = duration, help_heading = ROOMS)]
+    #[arg(long, default_value = "2s", value_parser = duration, help_heading = "Rooms")]
     pub stop_timeout: Duration,
 
     /// Lifetime of a token. Expiration is sliding: a token is renewed past half of its lifetime.
-    #[arg(long, default_value = "30d", value_parser = duration, help_heading = TOKENS)]
+    #[arg(long, default_value = "30d", value_parser = duration, help_heading = "Tokens")]
     pub token_ttl: Duration,
 
     /// File with the 32-byte key that signs tokens. It is created at the first start.
-    #[arg(long, default_value = "lobby.key", help_heading = TOKENS)]
+    #[arg(long, default_value = "lobby.key", help_heading = "Tokens")]
     pub key_file: PathBuf,
 
     /// File with the previous key, for key rotation; it may be missing. Its tokens are accepted and
     /// renewed. Delete it after `--token-ttl`.
-    #[arg(long, default_value = "lobby.key.old", help_heading = TOKENS)]
+    #[arg(long, default_value = "lobby.key.old", help_heading = "Tokens")]
     pub old_key_file: PathBuf,
 
     /// Format of log lines. `RUST_LOG` sets the level, such as `debug`.
-    #[arg(long, value_enum, default_value_t = LogFormat::Human, help_heading = LOGGING)]
+    #[arg(long, value_enum, default_value_t = LogFormat::Human, help_heading = "Logging and development")]
     pub log_format: LogFormat,
 
     /// Development endpoints: anyone may read the log and kill rooms. On by default in debug
@@ -163,7 +158,7 @@ pub struct Settings {
         num_args = 0..=1,
         require_equals = true,
         action = ArgAction::Set,
-        help_heading = LOGGING
+        help_heading = "Logging and development"
     )]
     pub dev: bool,
 

@@ -40,8 +40,8 @@ use crate::runtime::rate_limiter::KeyedRateLimiter;
 use crate::runtime::scheduler::Scheduler;
 use crate::runtime::token_bucket::Quota;
 use crate::socketio::connection::FromClient;
-use crate::socketio::event_limits::EventLimiter;
 use crate::socketio::events::LOBBY_REQUESTS;
+use crate::socketio::namespace::EventLimiter;
 use crate::socketio::{events, namespace};
 use crate::types::Refusal;
 

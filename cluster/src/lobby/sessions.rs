@@ -211,9 +211,6 @@ impl Sessions {
 
     /// Refuses a player who is banned.
     pub fn admit(&self, player: &PlayerId) -> Result<(), Refusal> {
-        match self.banned.get(player) {
-            Some(reason) => Err(Refusal::banned(reason)),
-            None => Ok(()),
-        }
+        self.banned.get(player).map_or(Ok(()), |reason| Err(Refusal::banned(reason)))
     }
 }

@@ -140,9 +140,10 @@ pub(crate) struct Sender {
 /// The reading end.
 pub(crate) struct Receiver {
     stream: OwnedReadHalf,
-    buffer: Vec<u8>,
+    pub buffer: Vec<u8>,
     /// Bytes of the last frame.
     pub last_size: usize,
+    /// A lobby accepts none: the kernel closes those that it is sent.
     accepts_sockets: bool,
     sockets: Vec<OwnedFd>,
 }
@@ -230,7 +231,7 @@ fn line(frame: &impl Serialize) -> anyhow::Result<String> {
 }
 
 impl Receiver {
-    /// From now on sockets are accepted. A lobby accepts none: the kernel closes those it is sent.
+    /// From now on sockets are accepted.
     pub fn accepting_sockets(mut self) -> Self {
         self.accepts_sockets = true;
         self
@@ -252,12 +253,6 @@ impl Receiver {
                 return Ok(None);
             }
         }
-    }
-
-    /// Bytes of memory held for an incomplete frame.
-    #[cfg(test)]
-    pub fn reserved(&self) -> usize {
-        self.buffer.capacity()
     }
 
     /// The sockets received so far: fewer than were sent, if this process is out of descriptors.

@@ -13,21 +13,22 @@ use axum::Router;
 use futures_util::future::LocalBoxFuture;
 use futures_util::{FutureExt as _, TryFutureExt as _};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Resource, Signal, getrlimit, kill_current_process_group};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, kill_current_process_group, setrlimit};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::config::limits::Limits;
+use crate::config::parse::Size;
 use crate::config::settings::Settings;
 use crate::http::connection_limits::ConnectionLimiter;
 use crate::http::server::Server;
 use crate::logging::subscriber;
+use crate::process::channel;
 use crate::process::channel::{FromRoom, Receiver, RoomSpec, Sender, ToRoom, VERSION};
-use crate::process::{channel, memory};
 use crate::room::context::RoomContext;
 use crate::room::core::Core;
 use crate::room::event_loop::{CLOSE_TIMEOUT, RoomLoop};
@@ -35,7 +36,7 @@ use crate::room::hooks::Room;
 use crate::room::tickets::Tickets;
 use crate::runtime::clock;
 use crate::runtime::panics::catch_async;
-use crate::socketio::event_limits::EventLimiter;
+use crate::socketio::namespace::EventLimiter;
 use crate::socketio::{events, namespace};
 use crate::types::{Exit, RoomId, from_raw, path_of};
 
@@ -122,7 +123,7 @@ async fn live(kinds: &[Kind], to_lobby: &Sender, mut from_lobby: Receiver) -> an
         bail!("the lobby's first frame is not `setup`");
     };
     ensure!(version == VERSION, "the lobby speaks version {version}, this room {VERSION}");
-    memory::limit(settings.room_memory);
+    limit_memory(settings.room_memory);
     to_lobby.send(&FromRoom::Warm)?;
     // Written before `on_open` may block the thread.
     to_lobby.flush(CLOSE_TIMEOUT).await;
@@ -225,4 +226,20 @@ fn max_connections(limits: &Limits) -> u32 {
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let most = u32::try_from(files.saturating_sub(OTHER_FILES)).unwrap_or(u32::MAX);
     limits.max_connections.get().min(most.max(1))
+}
+
+/// Limits the memory of this process, and of each one that it starts. A larger allocation fails and
+/// aborts the process. If the machine runs out of memory, the kernel kills rooms before the lobby.
+fn limit_memory(memory: Size) {
+    if cfg!(target_os = "linux") {
+        let old = getrlimit(Resource::Data);
+        let lower = |limit: Option<u64>| Some(limit.map_or(memory.0, |old| old.min(memory.0)));
+        let new = Rlimit { current: lower(old.current), maximum: lower(old.maximum) };
+        if let Err(error) = setrlimit(Resource::Data, new) {
+            warn!(%error, "cannot limit this room's memory");
+        }
+        if let Err(error) = std::fs::write("/proc/self/oom_score_adj", "500") {
+            debug!(%error, "cannot prefer this room to the lobby when memory runs out");
+        }
+    }
 }

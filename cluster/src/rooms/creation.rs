@@ -11,7 +11,7 @@ use tracing::{error, info};
 use crate::process::channel::{RoomSpec, ToRoom};
 use crate::rooms::{Entry, RoomInfo, Rooms, State};
 use crate::runtime::clock;
-use crate::types::{PlayerId, Refusal, RoomId, to_raw};
+use crate::types::{PlayerId, Refusal, RoomId, refuse, to_raw};
 
 /// The player for whom a room is created.
 pub struct Host {
@@ -35,45 +35,38 @@ impl Rooms {
         capacity: usize,
         options: impl Serialize + 'static,
     ) -> Result<RoomId, Refusal> {
-        if self.stopping {
-            return Err(Refusal::STOPPING);
-        }
-        self.check_starts()?;
-        if let Some(host) = &host {
-            self.check_host(host)?;
-        }
-        if self.rooms.len() >= self.settings.max_rooms {
-            return Err(Refusal::no_room(format!("all {} are in use", self.settings.max_rooms)));
-        }
-        let no_room = |error: anyhow::Error| {
+        self.check_limits(host.as_ref())?;
+        self.open(kind, host, private, capacity, options).map_err(|error| {
             error!(error = format!("{error:#}"), "cannot create a room");
-            Refusal::no_room("see the server's log")
-        };
-        let options_json = serde_json::to_value(&options).map_err(Into::into).map_err(no_room)?;
-        let raw = to_raw(&options_json).map_err(no_room)?;
-        let (id, process) = match self.pool.take() {
-            Ok(process) => process,
-            Err(error) => {
-                self.start_failed(host.map(|host| host.player));
-                return Err(no_room(error));
-            }
-        };
-        let code = private.then(|| self.new_code());
+            Refusal::NO_ROOM
+        })
+    }
+
+    fn open(
+        &mut self,
+        kind: &'static str,
+        host: Option<Host>,
+        private: bool,
+        capacity: usize,
+        options: impl Serialize + 'static,
+    ) -> anyhow::Result<RoomId> {
+        let options_json = serde_json::to_value(&options)?;
+        let raw = to_raw(&options_json)?;
         let (host, address) = host.map(|host| (host.player, host.address)).unzip();
+        let (id, process) = self.pool.take().inspect_err(|_| self.start_failed(host.clone()))?;
+        let code = private.then(|| self.new_code());
+        let spec = RoomSpec {
+            kind: kind.to_owned(),
+            capacity,
+            seed: rand::random(),
+            host: host.clone(),
+            code: code.clone(),
+        };
+        process.sender.send(&ToRoom::Open { options: raw, spec })?;
+        info!(room = %id, kind, capacity, private, "room created");
         let (players, locked, options) = (0, false, Rc::new(options) as Rc<dyn Any>);
         let room =
             RoomInfo { id: id.clone(), kind, options, host, code, players, capacity, locked };
-        let (name, seed) = (kind.to_owned(), rand::random());
-        let spec = RoomSpec {
-            kind: name,
-            capacity,
-            seed,
-            host: room.host.clone(),
-            code: room.code.clone(),
-        };
-        let open = ToRoom::Open { options: raw, spec };
-        process.sender.send(&open).map_err(no_room)?;
-        info!(room = %id, kind, capacity, private, "room created");
         let entry = Entry {
             room,
             options_json,
@@ -88,6 +81,21 @@ impl Rooms {
         };
         self.rooms.insert(id.clone(), entry);
         Ok(id)
+    }
+
+    /// Refuses if the lobby may start no room, or none for this host.
+    fn check_limits(&mut self, host: Option<&Host>) -> Result<(), Refusal> {
+        if self.stopping {
+            return Err(Refusal::STOPPING);
+        }
+        self.check_starts()?;
+        if let Some(host) = host {
+            self.check_host(host)?;
+        }
+        if self.rooms.len() >= self.settings.max_rooms {
+            return Err(refuse("no_room", "All rooms are in use. Try again later."));
+        }
+        Ok(())
     }
 
     /// Checks the limits for rooms of one player and of one address.
@@ -113,8 +121,7 @@ impl Rooms {
         }
         self.breaker.left(now).map_or(Ok(()), |left| {
             let seconds = left.as_secs_f64().ceil();
-            let why = format!("too many failed to start; try again in {seconds} s");
-            Err(Refusal::no_room(why))
+            Err(refuse("no_room", format!("No room can be opened. Try again in {seconds} s.")))
         })
     }
 

@@ -113,7 +113,7 @@ impl Rooms {
             self.notices.push(left(&seat, room, exit.leave_reason()));
         }
         let refusal = match &exit {
-            Exit::NeverReady(why) => Refusal::no_room(why),
+            Exit::NeverReady(_) => Refusal::NO_ROOM,
             _ => Refusal::ROOM_GONE,
         };
         self.refuse_joins(room, None, &refusal);

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 /// Counts failures of one kind; the log gets the 1st, the 10th, the 100th …
 pub(crate) struct FailureCounter {
     what: &'static str,
-    count: AtomicU64,
+    pub count: AtomicU64,
 }
 
 impl FailureCounter {
@@ -22,10 +22,5 @@ impl FailureCounter {
         if 10_u64.checked_pow(count.ilog10()) == Some(count) {
             tracing::warn!(count, "{}", self.what);
         }
-    }
-
-    #[cfg(test)]
-    pub fn count(&self) -> u64 {
-        self.count.load(Relaxed)
     }
 }

@@ -1,7 +1,6 @@
 //! Socket.IO connections and events.
 
 pub(crate) mod connection;
-pub(crate) mod event_limits;
 pub(crate) mod events;
 pub(crate) mod namespace;
 pub(crate) mod packet;

@@ -1,5 +1,6 @@
 //! Socket.IO at one path: admission of connections, and limits on what is read from them.
 
+use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
@@ -15,8 +16,8 @@ use tokio::time::Instant;
 
 use crate::config::limits::Limits;
 use crate::http::connection_limits::ConnectionLimiter;
+use crate::runtime::rate_limiter::KeyedRateLimiter;
 use crate::socketio::connection::{Conn, FromClient, Message, Responder, address_of};
-use crate::socketio::event_limits::{EventLimiter, LimitKey};
 use crate::socketio::packet::{ConnId, RawEvent};
 use crate::types::{PlayerId, Refusal};
 
@@ -109,6 +110,39 @@ fn build(path: &str, limits: &Limits) -> (SocketIoLayer, SocketIo) {
         .ping_timeout(limits.ping_timeout)
         .connect_timeout(limits.connect_timeout)
         .build_layer()
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum LimitKey {
+    Player(PlayerId),
+    /// A connection without a token, also after it has registered.
+    Visitor(ConnId),
+}
+
+/// The rate limiter for the events of all connections. A player's limit holds across reconnects. A
+/// client that goes on beyond it is throttled to [`Limits::frames`].
+pub(crate) struct EventLimiter {
+    clients: KeyedRateLimiter<LimitKey>,
+    /// In the lobby only, where anybody may connect: the players of a room may share an address.
+    addresses: Option<KeyedRateLimiter<IpAddr>>,
+}
+
+impl EventLimiter {
+    pub fn of_lobby(limits: &Limits) -> Self {
+        let addresses = Some(KeyedRateLimiter::new(limits.events_per_address()));
+        EventLimiter { addresses, ..Self::of_room(limits) }
+    }
+
+    pub fn of_room(limits: &Limits) -> Self {
+        EventLimiter { clients: KeyedRateLimiter::new(limits.events()), addresses: None }
+    }
+
+    /// Counts one event; `false` if it exceeds a limit.
+    pub fn allow(&self, key: &LimitKey, address: Option<IpAddr>, now: Instant) -> bool {
+        let by_address = self.addresses.as_ref().zip(address);
+        self.clients.allow(key, now)
+            && by_address.is_none_or(|(limiter, address)| limiter.allow(&address, now))
+    }
 }
 
 /// The reading side of a connection.

@@ -49,26 +49,7 @@ impl Message for () {
 #[macro_export]
 macro_rules! messages {
     () => {};
-    ($(#[$meta:meta])* $vis:vis enum $name:ident { $($body:tt)* } $($rest:tt)*) => {
-        $crate::__message! {
-            $name, #[serde(rename_all = "snake_case")] $(#[$meta])* $vis enum $name { $($body)* }
-        }
-        $crate::messages! { $($rest)* }
-    };
-    ($(#[$meta:meta])* $vis:vis struct $name:ident { $($body:tt)* } $($rest:tt)*) => {
-        $crate::__message! { $name, $(#[$meta])* $vis struct $name { $($body)* } }
-        $crate::messages! { $($rest)* }
-    };
-    ($(#[$meta:meta])* $vis:vis struct $name:ident $(($($body:tt)*))?; $($rest:tt)*) => {
-        $crate::__message! { $name, $(#[$meta])* $vis struct $name $(($($body)*))?; }
-        $crate::messages! { $($rest)* }
-    };
-}
-
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __message {
-    ($name:ident, $($item:tt)*) => {
+    (@declare $name:ident, $($item:tt)*) => {
         #[derive(Debug, Clone, $crate::__private::Serialize, $crate::__private::Deserialize)]
         #[serde(crate = "::cluster::__private::serde")]
         #[cfg_attr(debug_assertions, derive($crate::__private::TS))]
@@ -82,6 +63,21 @@ macro_rules! __message {
             }
         }
     };
+    ($(#[$meta:meta])* $vis:vis enum $name:ident { $($body:tt)* } $($rest:tt)*) => {
+        $crate::messages! {
+            @declare $name,
+            #[serde(rename_all = "snake_case")] $(#[$meta])* $vis enum $name { $($body)* }
+        }
+        $crate::messages! { $($rest)* }
+    };
+    ($(#[$meta:meta])* $vis:vis struct $name:ident { $($body:tt)* } $($rest:tt)*) => {
+        $crate::messages! { @declare $name, $(#[$meta])* $vis struct $name { $($body)* } }
+        $crate::messages! { $($rest)* }
+    };
+    ($(#[$meta:meta])* $vis:vis struct $name:ident $(($($body:tt)*))?; $($rest:tt)*) => {
+        $crate::messages! { @declare $name, $(#[$meta])* $vis struct $name $(($($body)*))?; }
+        $crate::messages! { $($rest)* }
+    };
 }
 
 /// Sets the associated types that a lobby or a room does not use.
@@ -94,16 +90,11 @@ macro_rules! __message {
 /// ```
 #[macro_export]
 macro_rules! unused {
-    ($($name:ident),* $(,)?) => { $($crate::__unused!($name);)* };
-}
-
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __unused {
-    (Options) => {
+    (@set Options) => {
         type Options = ();
     };
-    ($name:ident) => {
+    (@set $name:ident) => {
         type $name = $crate::Nothing;
     };
+    ($($name:ident),* $(,)?) => { $($crate::unused!(@set $name);)* };
 }

@@ -4,29 +4,27 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-macro_rules! text_id {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[cfg_attr(debug_assertions, derive(ts_rs::TS))]
-        pub struct $name(pub String);
+/// Identifies a player in all rooms and across connections: the subject of their token.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(debug_assertions, derive(ts_rs::TS))]
+pub struct PlayerId(pub String);
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    };
+/// Identifies a room, which is one process.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(debug_assertions, derive(ts_rs::TS))]
+pub struct RoomId(pub String);
+
+impl fmt::Display for PlayerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
-text_id!(
-    /// Identifies a player in all rooms and across connections: the subject of their token.
-    PlayerId
-);
-text_id!(
-    /// Identifies a room, which is one process.
-    RoomId
-);
+impl fmt::Display for RoomId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// A registered player.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

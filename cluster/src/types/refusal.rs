@@ -1,7 +1,7 @@
 //! Why a request was refused.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,8 @@ use crate::types::raw::short;
 
 /// Why a request was refused: a code for programs and a message for people. On the wire
 /// `{ code, message }`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
 pub struct Refusal {
     code: Cow<'static, str>,
     message: Cow<'static, str>,
@@ -61,6 +62,8 @@ refusals! {
     TOO_MANY_GUESSES = "too_many_guesses", "Too many wrong codes. Try again in a minute.";
     /// The player logged out.
     LOGGED_OUT = "logged_out", "You have logged out.";
+    /// No room can be started, or the room did not start.
+    NO_ROOM = "no_room", "No room can be opened now. Try again later.";
     /// No kind of room with this name is registered.
     NO_SUCH_KIND = "no_such_kind", "There is no such kind of room.";
     /// The room does not exist, or is private.
@@ -100,23 +103,13 @@ impl Refusal {
     }
 
     /// The data of a request cannot be parsed.
-    pub(crate) fn bad_message(error: impl fmt::Display) -> Self {
+    pub(crate) fn bad_message(error: impl Display) -> Self {
         refuse("bad_message", format!("Malformed message: {}", start_of(&error.to_string(), 200)))
     }
 
     /// A message exceeds the size limit.
     pub(crate) fn too_large(most: u64) -> Self {
         refuse("too_large", format!("A message has at most {most} bytes."))
-    }
-
-    /// No room can be opened.
-    pub(crate) fn no_room(error: impl fmt::Display) -> Self {
-        refuse("no_room", format!("No room can be opened now: {error}"))
-    }
-
-    /// The room or the lobby kicked the player.
-    pub(crate) fn kicked(reason: &str) -> Self {
-        refuse("kicked", reason)
     }
 
     /// The room or the lobby banned the player.
@@ -129,14 +122,6 @@ impl Refusal {
         if self == Refusal::unknown_event("") { Refusal::unknown_event(event) } else { self }
     }
 }
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Refusal {}
 
 /// The start of a text of a browser's, which is not echoed at any length.
 fn start_of(text: &str, chars: usize) -> String {

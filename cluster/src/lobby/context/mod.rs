@@ -21,7 +21,7 @@ use crate::rooms::code_attempts::CodeAttempts;
 use crate::runtime::scheduler::Scheduler;
 use crate::socketio::connection::Conn;
 use crate::socketio::events;
-use crate::types::{LeaveReason, PlayerId, Refusal, short};
+use crate::types::{LeaveReason, PlayerId, Refusal, refuse, short};
 
 /// The handle that every hook of the lobby gets.
 pub struct LobbyContext<L> {
@@ -54,7 +54,7 @@ impl<L: Lobby> LobbyContext<L> {
     /// Removes a player from their room, or disconnects them from the lobby. Their page shows the
     /// reason. A page that is disconnected from the lobby does not reconnect until it is reloaded.
     pub fn kick(&self, player: impl AsRef<PlayerId>, reason: &str) {
-        self.expel(player.as_ref(), reason, &Refusal::kicked(reason));
+        self.expel(player.as_ref(), reason, &refuse("kicked", reason));
     }
 
     /// Kicks a player and refuses them until the lobby restarts. The ban holds for their id: a

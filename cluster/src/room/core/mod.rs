@@ -212,15 +212,23 @@ impl<R: Room> Core<R> {
     fn hook<T>(
         &mut self,
         name: &str,
-        call: impl FnOnce(&mut R, &RoomContext<R>) -> T,
+        hook: impl FnOnce(&mut R, &RoomContext<R>) -> T,
+    ) -> Option<T> {
+        let result = self.try_hook(name, hook);
+        self.resolve_outbox();
+        result
+    }
+
+    fn try_hook<T>(
+        &mut self,
+        name: &str,
+        hook: impl FnOnce(&mut R, &RoomContext<R>) -> T,
     ) -> Option<T> {
         if self.crashed.is_some() {
             return None;
         }
-        let result = catch(name, || call(&mut self.game, &self.room));
-        let result = result.map_err(|panic| self.crashed = crash(self.on_panic, panic)).ok();
-        self.resolve_outbox();
-        result
+        let result = catch(name, || hook(&mut self.game, &self.room));
+        result.map_err(|panic| self.crashed = crash(self.on_panic, panic)).ok()
     }
 
     /// Moves what hooks queued to the output, in order. A player who leaves causes another hook
@@ -260,16 +268,11 @@ impl<R: Room> Core<R> {
     }
 
     fn send_snapshot(&mut self, to: ConnId) {
-        let Some(player) = self.player_at(to).filter(|_| self.crashed.is_none()) else {
-            return;
-        };
-        let event = match catch("snapshot", || self.game.snapshot(&self.room, &player)) {
-            Ok(event) => event.as_ref().and_then(encode),
-            Err(panic) => return self.crashed = crash(self.on_panic, panic),
-        };
-        let outputs =
-            event.map(|event| Output::Emit { to, event: Rc::new(event), volatile: false });
-        self.output.extend(outputs);
+        let Some(player) = self.player_at(to) else { return };
+        let event = self.try_hook("snapshot", |game, room| game.snapshot(room, &player)).flatten();
+        if let Some(event) = event.as_ref().and_then(encode) {
+            self.output.push(Output::Emit { to, event: Rc::new(event), volatile: false });
+        }
     }
 
     /// Sends one of the cluster's own events.

@@ -153,9 +153,9 @@ fn hear<T: DeserializeOwned + Serialize>(
             loop {
                 let frame = receiver.recv::<T>().await;
                 prop_assert!(
-                    receiver.reserved() <= 2 * (MAX_FRAME + CHUNK),
+                    receiver.buffer.capacity() <= 2 * (MAX_FRAME + CHUNK),
                     "{}",
-                    receiver.reserved()
+                    receiver.buffer.capacity()
                 );
                 match frame {
                     Ok(Some(frame)) => heard.push(text(&frame)),

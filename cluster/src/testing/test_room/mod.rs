@@ -65,7 +65,7 @@ use crate::runtime::panics::RoomPanic;
 use crate::socketio::events::BINARY;
 use crate::socketio::packet::{ConnId, RawEvent};
 use crate::types::{
-    Exit, LeaveReason, Player, PlayerId, Refusal, RoomId, Route, from_raw, short, to_raw,
+    Exit, LeaveReason, Player, PlayerId, Refusal, RoomId, Route, from_raw, refuse, short, to_raw,
 };
 
 /// As the settings have it by default.
@@ -138,7 +138,7 @@ impl<R: Room> TestRoom<R> {
         // As on their way from the lobby.
         let raw =
             serde_json::to_value(&options).map_err(Into::into).and_then(|value| to_raw(&value));
-        let raw = raw.map_err(|error: anyhow::Error| Refusal::no_room(error))?;
+        let raw = raw.map_err(|error: anyhow::Error| refuse("no_room", error.to_string()))?;
         let options = from_raw(&raw).expect("options that read back");
         let game = runtime.block_on(R::on_open(options, &room))?;
         let tickets = Arc::new(Tickets::default());
