@@ -28,10 +28,9 @@ use std::process::ExitCode;
 
 pub use axum::body::Bytes;
 
-pub use crate::config::defaults::Defaults;
 pub use crate::config::limits::Limits;
 pub use crate::config::parse::{PublicUrl, Size};
-pub use crate::config::settings::{LogFormat, Settings};
+pub use crate::config::settings::{Defaults, LogFormat, Settings};
 pub use crate::lobby::context::LobbyContext;
 pub use crate::lobby::hooks::{Arrival, Identity, Lobby, Registration, RoomManager};
 pub use crate::room::context::RoomContext;

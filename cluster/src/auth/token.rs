@@ -161,6 +161,8 @@ pub(crate) fn random_id() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering::Relaxed;
+
     use super::*;
 
     const HOUR: u64 = 60 * 60;

@@ -1,6 +1,5 @@
 //! Settings, parsed once into types.
 
-pub(crate) mod defaults;
 pub(crate) mod limits;
 pub(crate) mod parse;
 pub(crate) mod settings;

@@ -9,7 +9,6 @@ use anyhow::ensure;
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
 
-use crate::config::defaults::Defaults;
 use crate::config::limits::Limits;
 use crate::config::parse::{PublicUrl, Size, duration, positive};
 use crate::runtime::panics::RoomPanic;
@@ -18,6 +17,19 @@ use crate::runtime::panics::RoomPanic;
 const MIN_ROOM_MEMORY: Size = Size(16 << 20);
 /// The lobby reads messages of four times this size, and a token has up to 2 KiB.
 const MIN_MAX_MESSAGE: Size = Size(1 << 10);
+
+/// A project's own defaults: the answers given when it was generated. Flags and environment override
+/// port and seats.
+#[derive(Debug, Clone, Copy)]
+pub struct Defaults {
+    /// The issuer of the tokens. Keep it when the project is renamed, or all players' tokens become
+    /// invalid.
+    pub name: &'static str,
+    /// The lobby's port.
+    pub port: u16,
+    /// Seats in a room.
+    pub seats: usize,
+}
 
 /// A lobby that starts rooms as processes and routes players between them.
 ///

@@ -118,9 +118,7 @@ impl ConnectionLimiter {
     /// closed, and the response would be lost: so the client's data is discarded until the client
     /// closes.
     pub async fn reject(self: Arc<Self>, mut stream: TcpStream) {
-        let Ok(_permit) = self.rejections.try_acquire() else {
-            return;
-        };
+        let Ok(_permit) = self.rejections.try_acquire() else { return };
         let response =
             format!("HTTP/1.1 429 Too Many Requests\r\nConnection: close\r\n\r\n{TOO_MANY}");
         let respond = async {
@@ -141,9 +139,7 @@ impl ConnectionPermit {
     /// The address that this request comes from. Behind a proxy, the connection counts for it from
     /// now on. `None`: the address has too many connections.
     pub fn client_address(&self, headers: &HeaderMap) -> Option<ClientAddress> {
-        let Some(header) = &self.limiter.header else {
-            return Some(ClientAddress(self.peer));
-        };
+        let Some(header) = &self.limiter.header else { return Some(ClientAddress(self.peer)) };
         let address = client_address(self.peer, forwarded_for(headers, header));
         self.count_for(address).then_some(ClientAddress(address))
     }

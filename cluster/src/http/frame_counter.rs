@@ -79,9 +79,7 @@ impl Frames {
         loop {
             let skipped = bytes.len().min(self.skip);
             self.skip -= skipped;
-            let Some((byte, rest)) = bytes[skipped..].split_first() else {
-                return count;
-            };
+            let Some((byte, rest)) = bytes[skipped..].split_first() else { return count };
             bytes = rest;
             self.header.push(*byte);
             if let Some(length) = self.payload_length() {

@@ -73,9 +73,7 @@ impl Usage {
 
 /// How much of this time the process has waited for a CPU.
 fn waited(passed: Duration, before: Option<Usage>, after: Option<Usage>) -> Duration {
-    let (Some(before), Some(after)) = (before, after) else {
-        return Duration::ZERO;
-    };
+    let (Some(before), Some(after)) = (before, after) else { return Duration::ZERO };
     let waited = match after.runnable {
         // The kernel adds a wait when it is over, and this one may not be.
         true => passed.saturating_sub(after.ran.saturating_sub(before.ran)),

@@ -14,9 +14,9 @@ use tokio::time::Instant;
 use crate::Bytes;
 use crate::process::channel::{FromRoom, RoomSpec};
 use crate::room::hooks::Room;
-use crate::room::outbox::{Output, encode};
+use crate::room::outbox::Output;
 use crate::runtime::scheduler::Scheduler;
-use crate::socketio::events::Encoded;
+use crate::socketio::events::{Encoded, encode};
 use crate::socketio::packet::ConnId;
 use crate::types::{LeaveReason, Player, PlayerId, RoomId, short, to_raw};
 

@@ -3,7 +3,6 @@
 use std::rc::Rc;
 
 use crate::process::channel::FromRoom;
-use crate::socketio::events;
 use crate::socketio::events::Encoded;
 use crate::socketio::packet::ConnId;
 use crate::types::{LeaveReason, PlayerId, RoomId};
@@ -25,9 +24,4 @@ pub(crate) enum Output {
     Leave(PlayerId, LeaveReason),
     /// The player is to get a seat in another room.
     Transfer(PlayerId, RoomId),
-}
-
-/// Encodes a user's event. One that cannot be encoded is logged and not sent.
-pub(crate) fn encode(event: &impl serde::Serialize) -> Option<Encoded> {
-    events::encode(event).inspect_err(|error| tracing::error!(%error, "event not sent")).ok()
 }

@@ -87,9 +87,7 @@ impl Gateway {
     /// one silent client would block all others.
     async fn receive(self, stream: TcpStream, permit: ConnectionPermit) {
         let room = async { if self.hand_off { peek_room(&stream).await } else { None } };
-        let Ok(room) = timeout(self.server.header_timeout, room).await else {
-            return;
-        };
+        let Ok(room) = timeout(self.server.header_timeout, room).await else { return };
         if let Some(room) = room
             && let Some(sender) = self.routes.find(&room)
         {

@@ -93,9 +93,7 @@ async fn forward(room: UnixStream, request: Request) -> anyhow::Result<Response>
 
 /// Copies both ways until both sides have closed, or for [`DRAIN_TIMEOUT`] after one has.
 async fn copy(browser: upgrade::OnUpgrade, room: upgrade::OnUpgrade) {
-    let Ok((browser, room)) = tokio::try_join!(browser, room) else {
-        return;
-    };
+    let Ok((browser, room)) = tokio::try_join!(browser, room) else { return };
     let (from_browser, to_browser) = io::split(TokioIo::new(browser));
     let (from_room, to_room) = io::split(TokioIo::new(room));
     let mut inward = pin!(copy_one_way(from_browser, to_room));
@@ -111,9 +109,7 @@ async fn copy(browser: upgrade::OnUpgrade, room: upgrade::OnUpgrade) {
 async fn copy_one_way(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
     let mut buffer = vec![0; BUFFER_SIZE];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
-        let Ok(Ok(())) = timeout(IO_TIMEOUT, to.write_all(&buffer[..count])).await else {
-            break;
-        };
+        let Ok(Ok(())) = timeout(IO_TIMEOUT, to.write_all(&buffer[..count])).await else { break };
     }
     let _ = to.shutdown().await;
 }

@@ -11,6 +11,8 @@ use serde::{Serialize, de};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
+use tracing::error;
+
 use crate::Bytes;
 use crate::types::Refusal;
 
@@ -54,9 +56,14 @@ impl Encoded {
     }
 }
 
+/// Serializes a user's event. One that cannot be serialized is logged and not sent.
+pub(crate) fn encode(event: &impl Serialize) -> Option<Encoded> {
+    try_encode(event).inspect_err(|error| error!(%error, "event not sent")).ok()
+}
+
 /// Serializes an enum's variant as an event. serde_json writes it as `"name"` or `{"name":data}`,
 /// without spaces or escapes in the name: splitting that text avoids a second pass over the data.
-pub(crate) fn encode(event: &impl Serialize) -> anyhow::Result<Encoded> {
+fn try_encode(event: &impl Serialize) -> anyhow::Result<Encoded> {
     let text = serde_json::to_string(event).context("cannot serialize an event as JSON")?;
     let (name, data) = if let Some(rest) = text.strip_prefix("{\"") {
         let (name, data) = rest.split_once("\":").context("an event must be an enum's variant")?;
@@ -210,7 +217,7 @@ mod tests {
 
     #[test]
     fn an_event_is_written_as_name_and_data() {
-        let text = |event: &Request| match encode(event).unwrap() {
+        let text = |event: &Request| match try_encode(event).unwrap() {
             Encoded::Json { name, data } => format!("{name} {data}"),
             Encoded::Binary(_) => unreachable!("an enum is no bytes"),
         };

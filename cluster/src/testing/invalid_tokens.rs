@@ -1,6 +1,7 @@
 //! Invalid tokens, each with a name, also those that the library alone would accept. All are signed
 //! with the lobby's own key unless noted, though an attacker has no key.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -63,7 +64,7 @@ fn a_token_is_good_at_its_time_alone() {
         let token = signed(HEADER, &claims.to_string());
         assert_eq!(lobby.verify_at(&token, NOW), Err(Refusal::BAD_TOKEN), "{name}");
     }
-    assert_eq!(lobby.wrong.count.load(Relaxed), 0, "these are nobody's code_attempts");
+    assert_eq!(lobby.wrong.count.load(Relaxed), 0, "these are no guesses");
 }
 
 fn lobby() -> Tokens {

@@ -9,7 +9,6 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use serde::Serialize;
-use tracing::error;
 
 use crate::auth::token::Tokens;
 use crate::config::settings::Settings;
@@ -20,7 +19,7 @@ use crate::rooms::Rooms;
 use crate::rooms::code_attempts::CodeAttempts;
 use crate::runtime::scheduler::Scheduler;
 use crate::socketio::connection::Conn;
-use crate::socketio::events;
+use crate::socketio::events::encode;
 use crate::types::{LeaveReason, PlayerId, Refusal, refuse, short};
 
 /// The handle that every hook of the lobby gets.
@@ -102,10 +101,7 @@ impl<L: Lobby> Deref for LobbyContext<L> {
 }
 
 fn emit<'a>(event: &impl Serialize, to: impl IntoIterator<Item = &'a Conn>) {
-    let event = match events::encode(event) {
-        Ok(event) => event,
-        Err(error) => return error!(%error, "an event was not sent"),
-    };
+    let Some(event) = encode(event) else { return };
     for conn in to {
         // A connection that fails is closed, and the loop is told.
         let _ = conn.emit(&event);

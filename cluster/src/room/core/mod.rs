@@ -17,14 +17,13 @@ use crate::process::channel::FromRoom;
 use crate::room::context::RoomContext;
 use crate::room::core::seats::Seat;
 use crate::room::hooks::Room;
-use crate::room::outbox::{Output, encode};
+use crate::room::outbox::Output;
 use crate::room::tickets::Tickets;
 use crate::runtime::clock::later;
 use crate::runtime::panics::{HookPanic, RoomPanic, catch, catch_async};
 use crate::runtime::scheduler::Call;
 use crate::runtime::ticker::{Tick, Ticker};
-use crate::socketio::events;
-use crate::socketio::events::Encoded;
+use crate::socketio::events::{self, Encoded, encode};
 use crate::socketio::packet::{ConnId, RawEvent};
 use crate::types::{Answer, Exit, LeaveReason, Player, PlayerId, Refusal, from_raw};
 

@@ -127,9 +127,7 @@ impl<R: Room> Core<R> {
 
     /// A connection has ended: the player left (`asked`), or it was lost.
     pub fn disconnected(&mut self, conn: ConnId, asked: bool) {
-        let Some(player) = self.player_at(conn) else {
-            return;
-        };
+        let Some(player) = self.player_at(conn) else { return };
         self.conns.remove(&conn);
         self.room.connections.borrow_mut().remove(&player.id);
         if asked {
