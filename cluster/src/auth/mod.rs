@@ -1,6 +1,9 @@
 //! Authentication of players by tokens.
 
-pub(crate) mod hs256;
-pub(crate) mod key;
-pub(crate) mod logouts;
+mod hs256;
+mod key;
+mod logouts;
 pub(crate) mod token;
+
+pub(crate) use self::logouts::Logouts;
+pub(crate) use self::token::{Login, Tokens, random_id, random_ticket};

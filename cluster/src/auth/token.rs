@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::auth::hs256::HS256_ONLY;
 use crate::auth::key;
 use crate::auth::key::Key;
-use crate::config::settings::Settings;
-use crate::runtime::failures::FailureCounter;
+use crate::config::Settings;
+use crate::runtime::FailureCounter;
 use crate::types::{Player, PlayerId, Refusal};
 
 pub(crate) const KIND: &str = "player";

@@ -8,7 +8,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::config::parse::{Size, duration};
-use crate::runtime::token_bucket::Quota;
+use crate::runtime::Quota;
 
 /// Limits for one connection, one player, one address.
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]

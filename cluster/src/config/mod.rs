@@ -3,3 +3,7 @@
 pub(crate) mod limits;
 pub(crate) mod parse;
 pub(crate) mod settings;
+
+pub(crate) use self::limits::Limits;
+pub(crate) use self::parse::{PublicUrl, Size, authority};
+pub(crate) use self::settings::{LogFormat, Settings};

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::limits::Limits;
 use crate::config::parse::{PublicUrl, Size, duration, positive};
-use crate::runtime::panics::RoomPanic;
+use crate::runtime::RoomPanic;
 
 /// A room takes 3 MiB before it does anything, and 2 MiB for each thread.
 const MIN_ROOM_MEMORY: Size = Size(16 << 20);

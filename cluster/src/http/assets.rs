@@ -13,7 +13,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tower_http::services::ServeFile;
 
-use crate::config::settings::Settings;
+use crate::config::Settings;
 
 macro_rules! embed {
     ($($name:literal),*) => { [$(($name, include_str!(concat!("../../web/", $name)))),*] };

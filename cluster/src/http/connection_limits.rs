@@ -14,11 +14,8 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use crate::config::limits::Limits;
-use crate::runtime::clock::timeout;
-use crate::runtime::failures::FailureCounter;
-use crate::runtime::rate_limiter::KeyedRateLimiter;
-use crate::runtime::token_bucket::Quota;
+use crate::config::Limits;
+use crate::runtime::{FailureCounter, KeyedRateLimiter, Quota, timeout};
 
 /// The body of a 429 response.
 pub(super) const TOO_MANY: &str = "too many connections\n";

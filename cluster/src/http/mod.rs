@@ -1,9 +1,15 @@
 //! HTTP for the lobby and for rooms: serving, limits, the checks of each request, the pages.
 
 mod assets;
-pub(crate) mod connection_limits;
+mod connection_limits;
 mod frame_counter;
-pub(crate) mod origin;
+mod origin;
 pub(crate) mod pages;
-pub(crate) mod server;
-pub(crate) mod throttled_stream;
+mod server;
+mod throttled_stream;
+
+pub(crate) use self::connection_limits::{
+    CONNECT_BURST, ClientAddress, ConnectionLimiter, ConnectionPermit,
+};
+pub(crate) use self::server::{MAX_HEADER_BYTES, Server};
+pub(crate) use self::throttled_stream::Hangup;

@@ -11,7 +11,7 @@ use axum::http::header::{HOST, ORIGIN};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::config::parse::{PublicUrl, authority};
+use crate::config::{PublicUrl, authority};
 
 /// The origins whose pages may connect, apart from those on the host that the request is for: the
 /// public URL and the allowed ones.

@@ -22,8 +22,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tower_http::services::ServeDir;
 
-use crate::config::parse::PublicUrl;
-use crate::config::settings::Settings;
+use crate::config::{PublicUrl, Settings};
 use crate::http::assets::{assets, libraries_installed};
 use crate::http::origin::Origins;
 use crate::logging::subscriber;

@@ -26,14 +26,13 @@ use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::config::settings::Settings;
+use crate::config::Settings;
 use crate::http::connection_limits::{ConnectionLimiter, ConnectionPermit, TOO_MANY};
 use crate::http::frame_counter::FrameCounter;
 use crate::http::origin::Origins;
 use crate::http::pages::check_origin;
 use crate::http::throttled_stream::{Hangup, ThrottledStream};
-use crate::runtime::clock;
-use crate::runtime::token_bucket::Quota;
+use crate::runtime::{Quota, clock};
 
 /// The largest request line and headers together; browsers with many cookies send a few KiB.
 pub(crate) const MAX_HEADER_BYTES: usize = 16 * 1024;

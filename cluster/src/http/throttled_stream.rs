@@ -15,8 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::http::connection_limits::ConnectionPermit;
 use crate::http::frame_counter::FrameCounter;
-use crate::runtime::clock;
-use crate::runtime::token_bucket::{Quota, TokenBucket};
+use crate::runtime::{Quota, TokenBucket, clock};
 
 /// How long a client may take to close a connection that was hung up: it may have to read what it
 /// was sent before.

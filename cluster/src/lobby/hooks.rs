@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tracing::error;
 
-use crate::auth::token::random_id;
+use crate::auth::random_id;
 use crate::lobby::context::LobbyContext;
 use crate::room::hooks::Room;
 use crate::rooms::RoomInfo;

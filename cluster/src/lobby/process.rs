@@ -18,11 +18,9 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::info;
 
-use crate::auth::token::Tokens;
-use crate::config::settings::Settings;
-use crate::http::connection_limits::{CONNECT_BURST, ConnectionLimiter};
-use crate::http::pages;
-use crate::http::server::Server;
+use crate::auth::Tokens;
+use crate::config::Settings;
+use crate::http::{CONNECT_BURST, ConnectionLimiter, Server, pages};
 use crate::lobby::context::LobbyContext;
 use crate::lobby::context::kinds::Kind;
 use crate::lobby::event_loop;
@@ -31,18 +29,10 @@ use crate::lobby::hooks::Lobby;
 #[cfg(debug_assertions)]
 use crate::lobby::page_types;
 use crate::logging::subscriber;
-use crate::rooms::Rooms;
-use crate::rooms::code_attempts::CodeAttempts;
-use crate::routing::gateway::{Gateway, GatewayRoutes};
-use crate::routing::relay;
-use crate::runtime::clock;
-use crate::runtime::rate_limiter::KeyedRateLimiter;
-use crate::runtime::scheduler::Scheduler;
-use crate::runtime::token_bucket::Quota;
-use crate::socketio::connection::FromClient;
-use crate::socketio::events::LOBBY_REQUESTS;
-use crate::socketio::namespace::EventLimiter;
-use crate::socketio::{events, namespace};
+use crate::rooms::{CodeAttempts, Rooms};
+use crate::routing::{Gateway, GatewayRoutes, relay};
+use crate::runtime::{KeyedRateLimiter, Quota, Scheduler, clock};
+use crate::socketio::{EventLimiter, FromClient, LOBBY_REQUESTS, events, namespace};
 use crate::types::Refusal;
 
 /// Open files of the lobby itself, [`MIN_CONNECTIONS`] included.

@@ -9,11 +9,9 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::auth::logouts::Logouts;
-use crate::auth::token::Login;
+use crate::auth::{Login, Logouts};
 use crate::runtime::clock;
-use crate::socketio::connection::{Conn, Message};
-use crate::socketio::packet::ConnId;
+use crate::socketio::{Conn, ConnId, Message};
 use crate::types::{LeaveReason, Player, PlayerId, Refusal, RoomId};
 
 /// Players who do not return to the lobby within this time are not told any more why their room

@@ -1,5 +1,7 @@
 //! The log: its subscriber, its bounded writer, and the rooms' output.
 
-pub(crate) mod room_output;
+mod room_output;
 pub(crate) mod subscriber;
-pub(crate) mod writer;
+mod writer;
+
+pub(crate) use self::room_output::Output;

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::Level;
 
-use crate::runtime::token_bucket::{Quota, TokenBucket};
+use crate::runtime::{Quota, TokenBucket};
 use crate::types::RoomId;
 
 /// A longer line is split, in bytes.

@@ -15,7 +15,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
 
-use crate::config::settings::LogFormat;
+use crate::config::LogFormat;
 use crate::logging::writer;
 use crate::logging::writer::{EntryWriter, FlushGuard};
 

@@ -29,7 +29,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::config::settings::Settings;
+use crate::config::Settings;
 use crate::runtime::clock;
 use crate::types::{Exit, LeaveReason, Player, PlayerId, Refusal, RoomId, Route};
 

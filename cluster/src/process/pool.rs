@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing::error;
 
-use crate::config::settings::Settings;
+use crate::config::Settings;
 use crate::process::supervisor;
 use crate::process::supervisor::{Process, ProcessEvent};
 use crate::types::RoomId;

@@ -22,12 +22,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, sleep};
 use tracing::Level;
 
-use crate::config::settings::Settings;
-use crate::logging::room_output::Output;
+use crate::config::Settings;
+use crate::logging::Output;
 use crate::process::channel::{FromRoom, Receiver, Sender, ToRoom, VERSION};
 use crate::process::{channel, starvation};
-use crate::runtime::clock::timeout;
-use crate::runtime::token_bucket::{Quota, TokenBucket};
+use crate::runtime::{Quota, TokenBucket, timeout};
 use crate::types::{Exit, RoomId, short};
 
 /// Frames of one room that the lobby has not handled yet. A room that sends more waits.

@@ -12,12 +12,11 @@ use rand::rngs::StdRng;
 use tokio::time::Instant;
 
 use crate::Bytes;
-use crate::process::channel::{FromRoom, RoomSpec};
+use crate::process::{FromRoom, RoomSpec};
 use crate::room::hooks::Room;
 use crate::room::outbox::Output;
-use crate::runtime::scheduler::Scheduler;
-use crate::socketio::events::{Encoded, encode};
-use crate::socketio::packet::ConnId;
+use crate::runtime::Scheduler;
+use crate::socketio::{ConnId, Encoded, encode};
 use crate::types::{LeaveReason, Player, PlayerId, RoomId, short, to_raw};
 
 /// The handle that every hook of a room gets.

@@ -9,14 +9,12 @@ use anyhow::{Context as _, bail};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::process::channel::{FromRoom, Receiver, Sender, ToRoom};
+use crate::process::{FromRoom, Receiver, Sender, ToRoom};
 use crate::room::core::Core;
 use crate::room::hooks::Room;
 use crate::room::outbox::Output;
-use crate::runtime::clock;
-use crate::runtime::scheduler::sleep_until;
-use crate::socketio::connection::{Conn, FromClient, Message};
-use crate::socketio::packet::ConnId;
+use crate::runtime::{clock, sleep_until};
+use crate::socketio::{Conn, ConnId, FromClient, Message};
 use crate::types::PlayerId;
 
 /// A busy room yields to its sockets and heartbeats after this long. Without that, a hundred queued

@@ -2,9 +2,8 @@
 
 use std::rc::Rc;
 
-use crate::process::channel::FromRoom;
-use crate::socketio::events::Encoded;
-use crate::socketio::packet::ConnId;
+use crate::process::FromRoom;
+use crate::socketio::{ConnId, Encoded};
 use crate::types::{LeaveReason, PlayerId, RoomId};
 
 pub(crate) enum Output {

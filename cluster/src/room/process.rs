@@ -21,23 +21,17 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, warn};
 
-use crate::config::limits::Limits;
-use crate::config::parse::Size;
-use crate::config::settings::Settings;
-use crate::http::connection_limits::ConnectionLimiter;
-use crate::http::server::Server;
+use crate::config::{Limits, Settings, Size};
+use crate::http::{ConnectionLimiter, Server};
 use crate::logging::subscriber;
-use crate::process::channel;
-use crate::process::channel::{FromRoom, Receiver, RoomSpec, Sender, ToRoom, VERSION};
+use crate::process::{FromRoom, Receiver, RoomSpec, Sender, ToRoom, VERSION, channel};
 use crate::room::context::RoomContext;
 use crate::room::core::Core;
 use crate::room::event_loop::{CLOSE_TIMEOUT, RoomLoop};
 use crate::room::hooks::Room;
 use crate::room::tickets::Tickets;
-use crate::runtime::clock;
-use crate::runtime::panics::catch_async;
-use crate::socketio::namespace::EventLimiter;
-use crate::socketio::{events, namespace};
+use crate::runtime::{catch_async, clock};
+use crate::socketio::{EventLimiter, events, namespace};
 use crate::types::{Exit, RoomId, from_raw, path_of};
 
 /// Descriptors that are not for connections: the channel, the log, files that hooks open.

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use tokio::time::Instant;
 
-use crate::runtime::failures::FailureCounter;
+use crate::runtime::FailureCounter;
 use crate::types::{PlayerId, Refusal};
 
 /// The tickets that the lobby announced and nobody has used: at most one for each player. Shared

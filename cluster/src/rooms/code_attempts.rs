@@ -6,8 +6,7 @@ use std::num::NonZeroU32;
 
 use tokio::time::Instant;
 
-use crate::runtime::rate_limiter::KeyedRateLimiter;
-use crate::runtime::token_bucket::Quota;
+use crate::runtime::{KeyedRateLimiter, Quota};
 use crate::types::{PlayerId, Refusal};
 
 /// An address has ten times the attempts of a player: a school class shares one.

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use serde::Serialize;
 use tracing::{error, info};
 
-use crate::process::channel::{RoomSpec, ToRoom};
+use crate::process::{RoomSpec, ToRoom};
 use crate::rooms::{Entry, RoomInfo, Rooms, State};
 use crate::runtime::clock;
 use crate::types::{PlayerId, Refusal, RoomId, refuse, to_raw};

@@ -3,7 +3,7 @@
 //! decides which processes start and end.
 
 mod circuit_breaker;
-pub(crate) mod code_attempts;
+mod code_attempts;
 mod creation;
 mod process_events;
 mod seats;
@@ -21,19 +21,16 @@ use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
+pub(crate) use self::code_attempts::CodeAttempts;
+pub(crate) use self::creation::Host;
+pub(crate) use self::process_events::RoomNotice;
+pub(crate) use self::seats::Placement;
+use crate::config::Settings;
+use crate::process::{Pool, Process, ProcessEvent, ToRoom};
 use crate::rooms::circuit_breaker::Breaker;
-pub use crate::rooms::creation::Host;
-pub(crate) use crate::rooms::process_events::RoomNotice;
-pub(crate) use crate::rooms::seats::Placement;
 use crate::rooms::seats::{PendingJoin, REDIRECTS, Seat};
-
-use crate::config::settings::Settings;
-use crate::process::channel::ToRoom;
-use crate::process::pool::Pool;
-use crate::process::supervisor::{Process, ProcessEvent};
-use crate::routing::gateway::GatewayRoutes;
-use crate::runtime::clock;
-use crate::runtime::rate_limiter::KeyedRateLimiter;
+use crate::routing::GatewayRoutes;
+use crate::runtime::{KeyedRateLimiter, clock};
 use crate::types::{Exit, PlayerId, Refusal, RoomId, short, to_raw};
 
 /// What the lobby knows about a room.

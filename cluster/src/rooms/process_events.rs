@@ -4,8 +4,7 @@
 use serde_json::value::RawValue;
 use tracing::{info, warn};
 
-use crate::process::channel::FromRoom;
-use crate::process::supervisor::ProcessEvent;
+use crate::process::{FromRoom, ProcessEvent};
 use crate::rooms::seats::{Placement, Seat};
 use crate::rooms::{AnyRoom, Entry, Rooms, State};
 use crate::types::{Exit, LeaveReason, Player, PlayerId, Refusal, RoomId};

@@ -10,12 +10,11 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tracing::warn;
 
-use crate::auth::token::random_ticket;
-use crate::process::channel::{ReservedSeat, ToRoom};
+use crate::auth::random_ticket;
+use crate::process::{ReservedSeat, ToRoom};
 use crate::rooms::Rooms;
 use crate::rooms::process_events::RoomNotice;
-use crate::runtime::clock;
-use crate::runtime::token_bucket::Quota;
+use crate::runtime::{Quota, clock};
 use crate::types::{LeaveReason, Player, PlayerId, Refusal, RoomId, Route};
 
 /// Players who may join together; more do not fit into one frame.

@@ -19,10 +19,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use crate::http::connection_limits::{ConnectionLimiter, ConnectionPermit};
-use crate::http::server::Server;
-use crate::process::channel::Sender;
-use crate::runtime::clock::timeout;
+use crate::http::{ConnectionLimiter, ConnectionPermit, Server};
+use crate::process::Sender;
+use crate::runtime::timeout;
 use crate::types::RoomId;
 
 /// The pause after accepting fails, as it does without free file descriptors.

@@ -2,3 +2,5 @@
 
 pub(crate) mod gateway;
 pub(crate) mod relay;
+
+pub(crate) use self::gateway::{Gateway, GatewayRoutes};

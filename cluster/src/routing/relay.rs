@@ -23,10 +23,10 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tracing::debug;
 
-use crate::http::server::MAX_HEADER_BYTES;
-use crate::process::channel::Sender;
+use crate::http::MAX_HEADER_BYTES;
+use crate::process::Sender;
 use crate::routing::gateway::GatewayRoutes;
-use crate::runtime::clock::timeout;
+use crate::runtime::timeout;
 use crate::types::RoomId;
 
 /// How long a room may take to answer, and either side to take what it is sent: longer than the

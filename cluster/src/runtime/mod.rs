@@ -2,9 +2,17 @@
 
 pub(crate) mod clock;
 pub(crate) mod compute;
-pub(crate) mod failures;
+mod failures;
 pub(crate) mod panics;
-pub(crate) mod rate_limiter;
+mod rate_limiter;
 pub(crate) mod scheduler;
-pub(crate) mod ticker;
-pub(crate) mod token_bucket;
+mod ticker;
+mod token_bucket;
+
+pub(crate) use self::clock::{later, timeout};
+pub(crate) use self::failures::FailureCounter;
+pub(crate) use self::panics::{HookPanic, RoomPanic, catch, catch_async};
+pub(crate) use self::rate_limiter::KeyedRateLimiter;
+pub(crate) use self::scheduler::{Call, Scheduler, sleep_until};
+pub(crate) use self::ticker::{Tick, Ticker};
+pub(crate) use self::token_bucket::{Quota, TokenBucket};

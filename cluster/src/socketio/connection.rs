@@ -13,9 +13,8 @@ use socketioxide::extract::{AckSender, SocketRef};
 use socketioxide::{SendError, SocketError};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::http::connection_limits::ClientAddress;
-use crate::http::throttled_stream::Hangup;
-use crate::runtime::scheduler::Scheduler;
+use crate::http::{ClientAddress, Hangup};
+use crate::runtime::Scheduler;
 use crate::socketio::events::{BINARY, Encoded};
 use crate::socketio::packet::{ConnId, RawEvent};
 use crate::types::{Answer, Refusal, Reply, Route, path_of, short};

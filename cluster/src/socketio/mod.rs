@@ -1,6 +1,11 @@
 //! Socket.IO connections and events.
 
-pub(crate) mod connection;
+mod connection;
 pub(crate) mod events;
 pub(crate) mod namespace;
-pub(crate) mod packet;
+mod packet;
+
+pub(crate) use self::connection::{Conn, FromClient, Message, Responder, refused, reroute};
+pub(crate) use self::events::{BINARY, Encoded, LOBBY_REQUESTS, encode};
+pub(crate) use self::namespace::{EventLimiter, MAX_EXCESS};
+pub(crate) use self::packet::{ConnId, RawEvent};

@@ -14,9 +14,9 @@ use socketioxide::{ParserConfig, SocketIo, TransportType};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
-use crate::config::limits::Limits;
-use crate::http::connection_limits::ConnectionLimiter;
-use crate::runtime::rate_limiter::KeyedRateLimiter;
+use crate::config::Limits;
+use crate::http::ConnectionLimiter;
+use crate::runtime::KeyedRateLimiter;
 use crate::socketio::connection::{Conn, FromClient, Message, Responder, address_of};
 use crate::socketio::packet::{ConnId, RawEvent};
 use crate::types::{PlayerId, Refusal};

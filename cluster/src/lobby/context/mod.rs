@@ -10,16 +10,14 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::auth::token::Tokens;
-use crate::config::settings::Settings;
+use crate::auth::Tokens;
+use crate::config::Settings;
 use crate::lobby::context::kinds::Kind;
 use crate::lobby::hooks::Lobby;
 use crate::lobby::sessions::Sessions;
-use crate::rooms::Rooms;
-use crate::rooms::code_attempts::CodeAttempts;
-use crate::runtime::scheduler::Scheduler;
-use crate::socketio::connection::Conn;
-use crate::socketio::events::encode;
+use crate::rooms::{CodeAttempts, Rooms};
+use crate::runtime::Scheduler;
+use crate::socketio::{Conn, encode};
 use crate::types::{LeaveReason, PlayerId, Refusal, refuse, short};
 
 /// The handle that every hook of the lobby gets.

@@ -12,7 +12,7 @@ use crate::lobby::context::kinds::Kind;
 use crate::lobby::hooks::Lobby;
 use crate::room::hooks::Room;
 use crate::rooms::{AnyRoom, Host, RoomInfo};
-use crate::socketio::connection::refused;
+use crate::socketio::refused;
 use crate::types::{Answer, Exit, Player, PlayerId, Refusal, Reply, RoomId, deferred};
 
 impl<L: Lobby> LobbyContext<L> {

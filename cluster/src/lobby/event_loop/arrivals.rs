@@ -8,14 +8,12 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use tracing::{error, info};
 
-use crate::auth::token::Login;
+use crate::auth::Login;
 use crate::lobby::event_loop::requests::parse;
 use crate::lobby::event_loop::{Auth, EventHandler};
 use crate::lobby::hooks::{Arrival, Identity, Lobby, Registration};
-use crate::runtime::clock;
-use crate::runtime::panics::catch_async;
-use crate::socketio::connection::{Conn, Responder};
-use crate::socketio::packet::ConnId;
+use crate::runtime::{catch_async, clock};
+use crate::socketio::{Conn, ConnId, Responder};
 use crate::types::{Player, Refusal};
 
 /// The version of the wire contract, sent in `welcome`.

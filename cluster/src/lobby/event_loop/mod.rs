@@ -16,14 +16,12 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::auth::token::Login;
+use crate::auth::Login;
 use crate::lobby::context::LobbyContext;
 use crate::lobby::hooks::Lobby;
-use crate::process::supervisor::ProcessEvent;
-use crate::runtime::clock;
-use crate::runtime::panics::catch;
-use crate::runtime::scheduler::sleep_until;
-use crate::socketio::connection::FromClient;
+use crate::process::ProcessEvent;
+use crate::runtime::{catch, clock, sleep_until};
+use crate::socketio::FromClient;
 use crate::types::{Exit, Refusal, RoomId};
 
 /// How often those who watch the list of rooms are sent a list that has changed.

@@ -9,9 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::lobby::event_loop::EventHandler;
 use crate::lobby::hooks::Lobby;
-use crate::socketio::connection::Message;
-use crate::socketio::events;
-use crate::socketio::packet::ConnId;
+use crate::socketio::{ConnId, Message, events};
 use crate::types::{Answer, LeaveReason, Refusal, RoomId, ok};
 
 impl<L: Lobby> EventHandler<'_, L> {

@@ -13,18 +13,14 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::process::channel::FromRoom;
+use crate::process::FromRoom;
 use crate::room::context::RoomContext;
 use crate::room::core::seats::Seat;
 use crate::room::hooks::Room;
 use crate::room::outbox::Output;
 use crate::room::tickets::Tickets;
-use crate::runtime::clock::later;
-use crate::runtime::panics::{HookPanic, RoomPanic, catch, catch_async};
-use crate::runtime::scheduler::Call;
-use crate::runtime::ticker::{Tick, Ticker};
-use crate::socketio::events::{self, Encoded, encode};
-use crate::socketio::packet::{ConnId, RawEvent};
+use crate::runtime::{Call, HookPanic, RoomPanic, Tick, Ticker, catch, catch_async, later};
+use crate::socketio::{ConnId, Encoded, RawEvent, encode, events};
 use crate::types::{Answer, Exit, LeaveReason, Player, PlayerId, Refusal, from_raw};
 
 pub(crate) struct Core<R: Room> {

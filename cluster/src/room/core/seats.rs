@@ -7,13 +7,12 @@ use serde_json::json;
 use tokio::time::Instant;
 use tracing::info;
 
-use crate::process::channel::{FromRoom, ReservedSeat};
+use crate::process::{FromRoom, ReservedSeat};
 use crate::room::core::Core;
 use crate::room::hooks::Room;
 use crate::room::outbox::Output;
-use crate::runtime::clock::later;
-use crate::socketio::connection::{refused, reroute};
-use crate::socketio::packet::ConnId;
+use crate::runtime::later;
+use crate::socketio::{ConnId, refused, reroute};
 use crate::types::{LeaveReason, Player, PlayerId, Refusal, Route};
 
 /// A player's place in the room, from its reservation until they leave.

@@ -8,9 +8,8 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::socketio::events;
 use crate::socketio::events::RESERVED;
-use crate::socketio::packet::RawEvent;
+use crate::socketio::{RawEvent, events};
 use crate::testing::property_tests::{config, mutated_text};
 use crate::types::RoomId;
 

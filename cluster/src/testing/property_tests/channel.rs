@@ -10,11 +10,9 @@ use serde_json::value::RawValue;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 
-use crate::config::settings::Settings;
-use crate::process::channel;
-use crate::process::channel::{
-    CHUNK, FromRoom, MAX_FRAME, ReservedSeat, RoomSpec, ToRoom, VERSION,
-};
+use crate::config::Settings;
+use crate::process::channel::{CHUNK, MAX_FRAME};
+use crate::process::{FromRoom, ReservedSeat, RoomSpec, ToRoom, VERSION, channel};
 use crate::testing::property_tests::{RUNTIME, config, mutated};
 use crate::types::{Exit, LeaveReason, Player, PlayerId, Refusal, RoomId, Route};
 

@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use tokio::time::Instant;
 
-use crate::auth::token::{Tokens, random_ticket};
+use crate::auth::{Tokens, random_ticket};
 use crate::room::tickets::Tickets;
 use crate::testing::property_tests::{config, mutated_text};
 use crate::types::{Player, PlayerId, Refusal};

@@ -5,13 +5,11 @@ use std::panic::{AssertUnwindSafe, resume_unwind};
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 
-use crate::process::channel::{FromRoom, ReservedSeat};
+use crate::process::{FromRoom, ReservedSeat};
 use crate::room::core::Core;
 use crate::room::hooks::Room;
 use crate::room::outbox::Output;
-use crate::socketio::events::{BINARY, Encoded};
-use crate::socketio::namespace::MAX_EXCESS;
-use crate::socketio::packet::ConnId;
+use crate::socketio::{BINARY, ConnId, Encoded, MAX_EXCESS};
 use crate::testing::test_room::{Life, Sent, TestRoom};
 use crate::types::{Player, Refusal, Reply, from_raw};
 

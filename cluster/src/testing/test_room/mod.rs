@@ -56,14 +56,13 @@ use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
 use crate::Bytes;
-use crate::process::channel::RoomSpec;
+use crate::process::RoomSpec;
 use crate::room::context::RoomContext;
 use crate::room::core::Core;
 use crate::room::hooks::Room;
 use crate::room::tickets::Tickets;
-use crate::runtime::panics::RoomPanic;
-use crate::socketio::events::BINARY;
-use crate::socketio::packet::{ConnId, RawEvent};
+use crate::runtime::RoomPanic;
+use crate::socketio::{BINARY, ConnId, RawEvent};
 use crate::types::{
     Exit, LeaveReason, Player, PlayerId, Refusal, RoomId, Route, from_raw, refuse, short, to_raw,
 };
