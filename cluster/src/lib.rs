@@ -44,7 +44,7 @@ pub use crate::types::{
     deferred, ok, refuse, reply,
 };
 
-use crate::lobby::context::kinds::Kind;
+use crate::lobby::Kind;
 
 /// What the macros expand to.
 #[doc(hidden)]

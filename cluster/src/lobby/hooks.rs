@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use tracing::error;
 
 use crate::auth::random_id;
-use crate::lobby::context::LobbyContext;
-use crate::room::hooks::Room;
+use crate::lobby::LobbyContext;
+use crate::room::Room;
 use crate::rooms::RoomInfo;
 use crate::types::{Answer, Exit, LeaveReason, Message, Player, PlayerId, Refusal, RoomId};
 

@@ -7,3 +7,6 @@ pub(crate) mod hooks;
 pub(crate) mod page_types;
 pub(crate) mod process;
 pub(crate) mod sessions;
+
+pub(crate) use self::context::{Kind, LobbyContext};
+pub(crate) use self::hooks::{Arrival, Identity, Lobby, Registration, RoomManager};

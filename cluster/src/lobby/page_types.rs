@@ -7,8 +7,7 @@ use std::path::Path;
 use anyhow::anyhow;
 use tracing::{info, warn};
 
-use crate::lobby::context::kinds::Kind;
-use crate::lobby::hooks::Lobby;
+use crate::lobby::{Kind, Lobby};
 use crate::types::Message as _;
 use crate::types::typescript::Declarations;
 

@@ -21,13 +21,10 @@ use tracing::info;
 use crate::auth::Tokens;
 use crate::config::Settings;
 use crate::http::{CONNECT_BURST, ConnectionLimiter, Server, pages};
-use crate::lobby::context::LobbyContext;
-use crate::lobby::context::kinds::Kind;
-use crate::lobby::event_loop;
+use crate::lobby::Kind;
 use crate::lobby::event_loop::{Auth, Inboxes};
-use crate::lobby::hooks::Lobby;
 #[cfg(debug_assertions)]
-use crate::lobby::page_types;
+use crate::lobby::{Lobby, LobbyContext, event_loop, page_types};
 use crate::logging::subscriber;
 use crate::rooms::{CodeAttempts, Rooms};
 use crate::routing::{Gateway, GatewayRoutes, relay};

@@ -13,8 +13,7 @@ use tokio::time::Instant;
 
 use crate::Bytes;
 use crate::process::{FromRoom, RoomSpec};
-use crate::room::hooks::Room;
-use crate::room::outbox::Output;
+use crate::room::{Output, Room};
 use crate::runtime::Scheduler;
 use crate::socketio::{ConnId, Encoded, encode};
 use crate::types::{LeaveReason, Player, PlayerId, RoomId, short, to_raw};

@@ -11,8 +11,7 @@ use tokio::time::Instant;
 
 use crate::process::{FromRoom, Receiver, Sender, ToRoom};
 use crate::room::core::Core;
-use crate::room::hooks::Room;
-use crate::room::outbox::Output;
+use crate::room::{Output, Room};
 use crate::runtime::{clock, sleep_until};
 use crate::socketio::{Conn, ConnId, FromClient, Message};
 use crate::types::PlayerId;

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Bytes;
-use crate::room::context::RoomContext;
+use crate::room::RoomContext;
 use crate::types::{Answer, LeaveReason, Message, Player, Refusal};
 
 /// One room: its state, and its hooks.

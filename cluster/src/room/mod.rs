@@ -10,3 +10,8 @@ pub(crate) mod hooks;
 pub(crate) mod outbox;
 pub(crate) mod process;
 pub(crate) mod tickets;
+
+pub(crate) use self::context::RoomContext;
+pub(crate) use self::hooks::Room;
+pub(crate) use self::outbox::Output;
+pub(crate) use self::tickets::Tickets;

@@ -8,8 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::testing::connection::{Connection, Packet};
-use crate::testing::wait::soon;
+use crate::testing::{Connection, Packet, soon};
 
 /// A connection to the lobby or to a room. Dropping it closes the connection abruptly, as a lost
 /// network does.

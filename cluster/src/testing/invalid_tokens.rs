@@ -8,7 +8,8 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::{Sha256, Sha384, Sha512};
 
-use crate::auth::token::{KIND, MAX_CLOCK_SKEW, MAX_TOKEN_BYTES, Tokens};
+use crate::auth::Tokens;
+use crate::auth::token::{KIND, MAX_CLOCK_SKEW, MAX_TOKEN_BYTES};
 use crate::types::Refusal;
 
 const ISSUER: &str = "this-lobby";

@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::testing::client::Client;
-use crate::testing::player::TestPlayer;
-use crate::testing::process::{TestFolder, command, descriptors, is_room, pid};
-use crate::testing::wait::{DEADLINE, eventually, soon};
+use crate::testing::wait::DEADLINE;
+use crate::testing::{
+    Client, TestFolder, TestPlayer, command, descriptors, eventually, is_room, pid, soon,
+};
 
 /// A lobby's process, on a free port and with a key of its own.
 ///

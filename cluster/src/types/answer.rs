@@ -5,7 +5,7 @@ use std::pin::Pin;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::types::refusal::Refusal;
+use crate::types::Refusal;
 
 /// A hook's answer to a request: `ok()`, `reply(value)`, `deferred(future)`, or a refusal. The page
 /// gets `{ ok: … }` or `{ error: { code, message } }`.

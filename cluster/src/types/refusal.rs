@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::raw::short;
+use crate::types::short;
 
 /// Why a request was refused: a code for programs and a message for people. On the wire
 /// `{ code, message }`.

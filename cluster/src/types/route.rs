@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::player::RoomId;
+use crate::types::RoomId;
 
 /// A room, and the ticket to join it.
 #[derive(Debug, Clone, Serialize, Deserialize)]

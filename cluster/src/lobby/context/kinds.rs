@@ -5,10 +5,8 @@ use std::any::TypeId;
 
 use serde_json::value::RawValue;
 
-use crate::lobby::context::LobbyContext;
-use crate::lobby::hooks::{Lobby, RoomManager};
-use crate::room::hooks::Room;
-use crate::room::process;
+use crate::lobby::{Lobby, LobbyContext, RoomManager};
+use crate::room::{Room, process};
 use crate::rooms::AnyRoom;
 use crate::types::{Exit, Player, Refusal, RoomId, from_raw};
 

@@ -1,8 +1,10 @@
 //! The lobby's context: what its hooks can do besides changing their own state. `rooms.rs` has what
 //! they do with rooms.
 
-pub(crate) mod kinds;
+mod kinds;
 mod rooms;
+
+pub(crate) use self::kinds::Kind;
 
 use std::cell::RefCell;
 use std::ops::Deref;
@@ -12,8 +14,8 @@ use serde::Serialize;
 
 use crate::auth::Tokens;
 use crate::config::Settings;
-use crate::lobby::context::kinds::Kind;
-use crate::lobby::hooks::Lobby;
+use crate::lobby::Lobby;
+
 use crate::lobby::sessions::Sessions;
 use crate::rooms::{CodeAttempts, Rooms};
 use crate::runtime::Scheduler;

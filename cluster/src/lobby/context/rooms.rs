@@ -7,10 +7,8 @@ use std::future::ready;
 use tokio::sync::oneshot;
 use tracing::error;
 
-use crate::lobby::context::LobbyContext;
-use crate::lobby::context::kinds::Kind;
-use crate::lobby::hooks::Lobby;
-use crate::room::hooks::Room;
+use crate::lobby::{Kind, Lobby, LobbyContext};
+use crate::room::Room;
 use crate::rooms::{AnyRoom, Host, RoomInfo};
 use crate::socketio::refused;
 use crate::types::{Answer, Exit, Player, PlayerId, Refusal, Reply, RoomId, deferred};

@@ -11,7 +11,7 @@ use tracing::{error, info};
 use crate::auth::Login;
 use crate::lobby::event_loop::requests::parse;
 use crate::lobby::event_loop::{Auth, EventHandler};
-use crate::lobby::hooks::{Arrival, Identity, Lobby, Registration};
+use crate::lobby::{Arrival, Identity, Lobby, Registration};
 use crate::runtime::{catch_async, clock};
 use crate::socketio::{Conn, ConnId, Responder};
 use crate::types::{Player, Refusal};

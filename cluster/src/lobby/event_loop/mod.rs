@@ -17,8 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::auth::Login;
-use crate::lobby::context::LobbyContext;
-use crate::lobby::hooks::Lobby;
+use crate::lobby::{Lobby, LobbyContext};
 use crate::process::ProcessEvent;
 use crate::runtime::{catch, clock, sleep_until};
 use crate::socketio::FromClient;

@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use serde_json::value::RawValue;
 
+use crate::lobby::Lobby;
 use crate::lobby::event_loop::EventHandler;
-use crate::lobby::hooks::Lobby;
 use crate::socketio::{ConnId, Message, events};
 use crate::types::{Answer, LeaveReason, Refusal, RoomId, ok};
 

@@ -2,8 +2,8 @@
 
 use tracing::info;
 
+use crate::lobby::Lobby;
 use crate::lobby::event_loop::EventHandler;
-use crate::lobby::hooks::Lobby;
 use crate::rooms::{Placement, RoomNotice};
 use crate::types::{Exit, LeaveReason, Player, RoomId};
 

@@ -14,11 +14,8 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::process::FromRoom;
-use crate::room::context::RoomContext;
 use crate::room::core::seats::Seat;
-use crate::room::hooks::Room;
-use crate::room::outbox::Output;
-use crate::room::tickets::Tickets;
+use crate::room::{Output, Room, RoomContext, Tickets};
 use crate::runtime::{Call, HookPanic, RoomPanic, Tick, Ticker, catch, catch_async, later};
 use crate::socketio::{ConnId, Encoded, RawEvent, encode, events};
 use crate::types::{Answer, Exit, LeaveReason, Player, PlayerId, Refusal, from_raw};

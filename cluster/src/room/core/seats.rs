@@ -9,8 +9,7 @@ use tracing::info;
 
 use crate::process::{FromRoom, ReservedSeat};
 use crate::room::core::Core;
-use crate::room::hooks::Room;
-use crate::room::outbox::Output;
+use crate::room::{Output, Room};
 use crate::runtime::later;
 use crate::socketio::{ConnId, refused, reroute};
 use crate::types::{LeaveReason, Player, PlayerId, Refusal, Route};

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use tokio::time::Instant;
 
 use crate::auth::{Tokens, random_ticket};
-use crate::room::tickets::Tickets;
+use crate::room::Tickets;
 use crate::testing::property_tests::{config, mutated_text};
 use crate::types::{Player, PlayerId, Refusal};
 

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use crate::process::{FromRoom, ReservedSeat};
 use crate::room::core::Core;
-use crate::room::hooks::Room;
-use crate::room::outbox::Output;
+use crate::room::{Output, Room};
 use crate::socketio::{BINARY, ConnId, Encoded, MAX_EXCESS};
-use crate::testing::test_room::{Life, Sent, TestRoom};
+use crate::testing::test_room::Life;
+use crate::testing::{Sent, TestRoom};
 use crate::types::{Player, Refusal, Reply, from_raw};
 
 /// Bytes of a message, as the settings have it by default.

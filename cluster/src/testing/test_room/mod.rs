@@ -57,10 +57,8 @@ use tokio::time::Instant;
 
 use crate::Bytes;
 use crate::process::RoomSpec;
-use crate::room::context::RoomContext;
 use crate::room::core::Core;
-use crate::room::hooks::Room;
-use crate::room::tickets::Tickets;
+use crate::room::{Room, RoomContext, Tickets};
 use crate::runtime::RoomPanic;
 use crate::socketio::{BINARY, ConnId, RawEvent};
 use crate::types::{
