@@ -42,13 +42,7 @@ pub(crate) struct ThrottledStream<S> {
 /// Ends a connection from elsewhere: what the client sends from now on is discarded, and it has
 /// [`CLOSE_TIMEOUT`] to read what it was sent and to close. In the extensions of each request.
 #[derive(Clone, Default)]
-pub(crate) struct Hangup(CancellationToken);
-
-impl Hangup {
-    pub fn hang_up(&self) {
-        self.0.cancel();
-    }
-}
+pub(crate) struct Hangup(pub CancellationToken);
 
 impl<S> ThrottledStream<S> {
     /// `rate`: the frames of a websocket. `frames` counts them, and is told of the requests.

@@ -145,7 +145,8 @@ pub(crate) struct Receiver {
     pub last_size: usize,
     /// A lobby accepts none: the kernel closes those that it is sent.
     accepts_sockets: bool,
-    sockets: Vec<OwnedFd>,
+    /// Received so far: fewer than were sent, if this process is out of descriptors.
+    pub sockets: Vec<OwnedFd>,
 }
 
 /// Splits the socket, and spawns the task that writes to it.
@@ -253,11 +254,6 @@ impl Receiver {
                 return Ok(None);
             }
         }
-    }
-
-    /// The sockets received so far: fewer than were sent, if this process is out of descriptors.
-    pub fn sockets(&mut self) -> impl Iterator<Item = OwnedFd> {
-        self.sockets.drain(..)
     }
 
     /// Reads the bytes that are there, with their descriptors.

@@ -49,7 +49,7 @@ impl<R: Room> RoomContext<R> {
         let scheduler = Scheduler::new();
         RoomContext {
             id,
-            opened: scheduler.now(),
+            opened: scheduler.now.get(),
             players: RefCell::new(Rc::new([])),
             expected: RefCell::default(),
             connections: RefCell::default(),
@@ -84,7 +84,7 @@ impl<R: Room> RoomContext<R> {
 
     /// For how long the room has been open.
     pub fn elapsed(&self) -> Duration {
-        self.scheduler.now() - self.opened
+        self.scheduler.now.get() - self.opened
     }
 
     /// The players in the room, in the order of joining. Includes those who lost their connection
@@ -150,38 +150,38 @@ impl<R: Room> RoomContext<R> {
 
     /// Sends an event to one player. A player who is away gets a snapshot on return instead.
     pub fn send(&self, to: impl AsRef<PlayerId>, event: R::Event) {
-        self.emit(to.as_ref(), encode(&event));
+        self.emit(self.conn_of(to.as_ref()), encode(&event), false);
     }
 
     /// Sends an event to everyone in the room.
     pub fn broadcast(&self, event: R::Event) {
-        self.emit_all(None, encode(&event), false);
+        self.emit(self.recipients(None), encode(&event), false);
     }
 
     /// Sends an event to everyone but one player.
     pub fn broadcast_except(&self, except: impl AsRef<PlayerId>, event: R::Event) {
-        self.emit_all(Some(except.as_ref()), encode(&event), false);
+        self.emit(self.recipients(Some(except.as_ref())), encode(&event), false);
     }
 
     /// Sends an event that the next one replaces, such as positions. A slow browser misses some,
     /// and it may overtake other events.
     pub fn broadcast_volatile(&self, event: R::Event) {
-        self.emit_all(None, encode(&event), true);
+        self.emit(self.recipients(None), encode(&event), true);
     }
 
     /// Sends bytes to one player, whose page gets the event `binary`.
     pub fn send_binary(&self, to: impl AsRef<PlayerId>, data: impl Into<Bytes>) {
-        self.emit(to.as_ref(), Some(Encoded::Binary(data.into())));
+        self.emit(self.conn_of(to.as_ref()), Some(Encoded::Binary(data.into())), false);
     }
 
     /// Sends bytes to everyone in the room.
     pub fn broadcast_binary(&self, data: impl Into<Bytes>) {
-        self.emit_all(None, Some(Encoded::Binary(data.into())), false);
+        self.emit(self.recipients(None), Some(Encoded::Binary(data.into())), false);
     }
 
     /// Sends bytes that the next ones replace, as [`RoomContext::broadcast_volatile`].
     pub fn broadcast_binary_volatile(&self, data: impl Into<Bytes>) {
-        self.emit_all(None, Some(Encoded::Binary(data.into())), true);
+        self.emit(self.recipients(None), Some(Encoded::Binary(data.into())), true);
     }
 
     /// Sends every connected player their `snapshot`.
@@ -244,17 +244,14 @@ impl<R: Room> RoomContext<R> {
         others.map(|(_, conn)| *conn).collect()
     }
 
-    fn emit(&self, to: &PlayerId, event: Option<Encoded>) {
-        if let (Some(&to), Some(event)) = (self.connections.borrow().get(to), event) {
-            self.push(Output::Emit { to, event: Rc::new(event), volatile: false });
-        }
+    fn conn_of(&self, player: &PlayerId) -> Option<ConnId> {
+        self.connections.borrow().get(player).copied()
     }
 
-    fn emit_all(&self, except: Option<&PlayerId>, event: Option<Encoded>, volatile: bool) {
+    fn emit(&self, to: impl IntoIterator<Item = ConnId>, event: Option<Encoded>, volatile: bool) {
         if let Some(event) = event.map(Rc::new) {
-            for to in self.recipients(except) {
-                self.push(Output::Emit { to, event: event.clone(), volatile });
-            }
+            let emit = |to| Output::Emit { to, event: event.clone(), volatile };
+            self.outbox.borrow_mut().extend(to.into_iter().map(emit));
         }
     }
 

@@ -46,7 +46,7 @@ impl<R: Room> RoomLoop<'_, R> {
             self.send_output()?;
             tokio::select! {
                 frame = from_lobby.recv() => match frame?.context("the lobby is gone")? {
-                    ToRoom::Socket => from_lobby.sockets().for_each(&serve),
+                    ToRoom::Socket => from_lobby.sockets.drain(..).for_each(&serve),
                     frame => self.handle_frame(frame)?,
                 },
                 Some(event) = from_clients.recv() => self.handle_client(event),
@@ -130,7 +130,7 @@ impl<R: Room> RoomLoop<'_, R> {
 
     /// Ends the room: returns everyone to the lobby and calls `on_dispose`.
     pub async fn dispose(mut self) -> anyhow::Result<()> {
-        let has_crashed = self.core.has_crashed();
+        let has_crashed = self.core.crashed.is_some();
         self.core.finish();
         self.send_output()?;
         let (exit, _) = self.core.dispose().await;

@@ -13,30 +13,23 @@ use crate::rooms::{Entry, RoomInfo, Rooms, State};
 use crate::runtime::clock;
 use crate::types::{PlayerId, Refusal, RoomId, refuse, to_raw};
 
-/// The player for whom a room is created.
-pub struct Host {
-    pub player: PlayerId,
-    /// The player's address; `None` for this machine itself.
-    pub address: Option<IpAddr>,
-}
-
 /// Codes consist of consonants, so that they spell no words.
 const LETTERS: &[u8] = b"BCDFGHJKLMPQRSTVWXZ";
 /// Six letters make 47 million codes; `code_attempts.rs` limits guesses.
 const CODE_LENGTH: usize = 6;
 
 impl Rooms {
-    /// Creates a room. Joins and messages may follow at once, and wait until it is ready.
+    /// Creates a room; `address` is its host's. Joins and messages may follow at once, and wait
+    /// until it is ready.
     pub fn create(
         &mut self,
         kind: &'static str,
-        host: Option<Host>,
-        private: bool,
-        capacity: usize,
+        spec: RoomSpec,
+        address: Option<IpAddr>,
         options: impl Serialize + 'static,
     ) -> Result<RoomId, Refusal> {
-        self.check_limits(host.as_ref())?;
-        self.open(kind, host, private, capacity, options).map_err(|error| {
+        self.check_limits(spec.host.as_ref(), address)?;
+        self.open(kind, spec, address, options).map_err(|error| {
             error!(error = format!("{error:#}"), "cannot create a room");
             Refusal::NO_ROOM
         })
@@ -45,28 +38,26 @@ impl Rooms {
     fn open(
         &mut self,
         kind: &'static str,
-        host: Option<Host>,
-        private: bool,
-        capacity: usize,
+        spec: RoomSpec,
+        host_address: Option<IpAddr>,
         options: impl Serialize + 'static,
     ) -> anyhow::Result<RoomId> {
         let options_json = serde_json::to_value(&options)?;
         let raw = to_raw(&options_json)?;
-        let (host, address) = host.map(|host| (host.player, host.address)).unzip();
-        let (id, process) = self.pool.take().inspect_err(|_| self.start_failed(host.clone()))?;
-        let code = private.then(|| self.new_code());
-        let spec = RoomSpec {
-            kind: kind.to_owned(),
-            capacity,
-            seed: rand::random(),
-            host: host.clone(),
-            code: code.clone(),
+        let taken = self.pool.take();
+        let (id, process) = taken.inspect_err(|_| self.start_failed(spec.host.clone()))?;
+        let room = RoomInfo {
+            id: id.clone(),
+            kind,
+            options: Rc::new(options) as Rc<dyn Any>,
+            host: spec.host.clone(),
+            code: spec.code.clone(),
+            players: 0,
+            capacity: spec.capacity,
+            locked: false,
         };
         process.sender.send(&ToRoom::Open { options: raw, spec })?;
-        info!(room = %id, kind, capacity, private, "room created");
-        let (players, locked, options) = (0, false, Rc::new(options) as Rc<dyn Any>);
-        let room =
-            RoomInfo { id: id.clone(), kind, options, host, code, players, capacity, locked };
+        info!(room = %id, kind, capacity = room.capacity, private = room.code.is_some(), "room created");
         let entry = Entry {
             room,
             options_json,
@@ -74,7 +65,7 @@ impl Rooms {
             state: State::Running,
             opened: false,
             expected_exit: false,
-            host_address: address.flatten(),
+            host_address,
             locked_by_lobby: false,
             locked_by_room: false,
             seats: HashMap::new(),
@@ -84,31 +75,26 @@ impl Rooms {
     }
 
     /// Refuses if the lobby may start no room, or none for this host.
-    fn check_limits(&mut self, host: Option<&Host>) -> Result<(), Refusal> {
+    fn check_limits(
+        &mut self,
+        host: Option<&PlayerId>,
+        address: Option<IpAddr>,
+    ) -> Result<(), Refusal> {
         if self.stopping {
             return Err(Refusal::STOPPING);
         }
         self.check_starts()?;
-        if let Some(host) = host {
-            self.check_host(host)?;
-        }
-        if self.rooms.len() >= self.settings.max_rooms {
-            return Err(refuse("no_room", "All rooms are in use. Try again later."));
-        }
-        Ok(())
-    }
-
-    /// Checks the limits for rooms of one player and of one address.
-    fn check_host(&self, Host { player, address }: &Host) -> Result<(), Refusal> {
-        let rooms = self.rooms.values();
-        let of_player = rooms.filter(|entry| entry.room.host.as_ref() == Some(player)).count();
+        let of_host = self.rooms.values().filter(|entry| entry.room.host.as_ref() == host).count();
+        let of_address = self.rooms.values().filter(|entry| entry.host_address == address).count();
         // Rooms that failed to start count for a while: one player alone must not open the breaker.
-        let of_player = of_player + self.breaker.failures_of(player, clock::now());
-        let of_address = self.rooms.values().filter(|entry| entry.host_address == *address).count();
-        if of_player >= self.settings.max_rooms_per_player
+        let failed = host.map_or(0, |host| self.breaker.failures_of(host, clock::now()));
+        if (host.is_some() && of_host + failed >= self.settings.max_rooms_per_player)
             || (address.is_some() && of_address >= self.settings.max_rooms_per_address)
         {
             return Err(Refusal::TOO_MANY_ROOMS);
+        }
+        if self.rooms.len() >= self.settings.max_rooms {
+            return Err(refuse("no_room", "All rooms are in use. Try again later."));
         }
         Ok(())
     }
@@ -140,7 +126,8 @@ impl Rooms {
         found.map(|entry| entry.room.id.clone())
     }
 
-    fn new_code(&self) -> String {
+    /// A code for a private room, which no other room has.
+    pub fn new_code(&self) -> String {
         loop {
             let letter = |_| char::from(LETTERS[rand::random_range(0..LETTERS.len())]);
             let code: String = (0..CODE_LENGTH).map(letter).collect();

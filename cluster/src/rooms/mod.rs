@@ -22,7 +22,6 @@ use tokio::sync::mpsc;
 use tracing::{error, warn};
 
 pub(crate) use self::code_attempts::CodeAttempts;
-pub(crate) use self::creation::Host;
 pub(crate) use self::process_events::RoomNotice;
 pub(crate) use self::seats::Placement;
 use crate::config::Settings;

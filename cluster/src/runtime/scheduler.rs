@@ -40,7 +40,7 @@ enum Due<S, H> {
 pub struct Scheduler<S, H> {
     /// The time of the current hook. The loop sets it, so that it does not move within a hook and a
     /// test can choose it.
-    now: Cell<Instant>,
+    pub(crate) now: Cell<Instant>,
     timers: RefCell<BTreeMap<(Instant, Timer), Due<S, H>>>,
     /// Spawned futures and computations that have not ended.
     pub(crate) tasks: RefCell<SelectAll<Task<S, H>>>,
@@ -57,20 +57,12 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
         }
     }
 
-    pub(crate) fn now(&self) -> Instant {
-        self.now.get()
-    }
-
-    pub(crate) fn set_now(&self, now: Instant) {
-        self.now.set(now);
-    }
-
     /// Runs an async hook, in which time moves: a timer that it sets after an `await` counts from
     /// then.
     pub(crate) async fn timed<T>(&self, hook: impl Future<Output = T>) -> T {
         let mut hook = pin!(hook);
         poll_fn(|cx| {
-            self.set_now(clock::now());
+            self.now.set(clock::now());
             hook.as_mut().poll(cx)
         })
         .await
@@ -78,7 +70,7 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
 
     /// Calls back once, after `delay`.
     pub fn after(&self, delay: Duration, call: impl FnOnce(&mut S, &H) + 'static) -> Timer {
-        self.add(later(self.now(), delay), Due::Once(Box::new(call)))
+        self.add(later(self.now.get(), delay), Due::Once(Box::new(call)))
     }
 
     /// Calls back repeatedly, first after `period`, which is at least a millisecond. The rate does
@@ -86,7 +78,7 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
     /// skipped.
     pub fn every(&self, period: Duration, call: impl FnMut(&mut S, &H) + 'static) -> Timer {
         let period = period.max(Duration::from_millis(1));
-        self.add(later(self.now(), period), Due::Every(period, Rc::new(RefCell::new(call))))
+        self.add(later(self.now.get(), period), Due::Every(period, Rc::new(RefCell::new(call))))
     }
 
     /// Cancels a timer. Does nothing if it has run already.
@@ -222,7 +214,7 @@ mod tests {
     #[test]
     fn a_timer_survives_a_panic_in_its_call() {
         let scheduler = Scheduler::<u32, ()>::new();
-        let (mut state, start) = (0, scheduler.now());
+        let (mut state, start) = (0, scheduler.now.get());
         scheduler.every(Duration::from_secs(1), |n: &mut u32, ()| {
             *n += 1;
             assert!(*n != 1, "as asked")
@@ -230,7 +222,7 @@ mod tests {
         scheduler.after(Duration::MAX, |_, ()| {});
         for second in 1..4 {
             let now = start + Duration::from_secs(second);
-            scheduler.set_now(now);
+            scheduler.now.set(now);
             while let Some(call) = scheduler.pop_due(now) {
                 let _ = catch("timer", || call(&mut state, &()));
             }
@@ -241,7 +233,7 @@ mod tests {
     #[tokio::test]
     async fn a_timer_set_after_an_await_counts_from_then() {
         let scheduler = Scheduler::<u32, ()>::new();
-        let (start, wait) = (scheduler.now(), Duration::from_millis(30));
+        let (start, wait) = (scheduler.now.get(), Duration::from_millis(30));
         scheduler
             .timed(async {
                 clock::sleep_until(start + wait).await;
@@ -254,11 +246,11 @@ mod tests {
     /// How often a timer is called if the loop runs at these times, in microseconds.
     fn calls(period: Duration, times: impl IntoIterator<Item = u64>) -> u32 {
         let scheduler = Scheduler::<u32, ()>::new();
-        let (mut state, start) = (0, scheduler.now());
+        let (mut state, start) = (0, scheduler.now.get());
         scheduler.every(period, |n: &mut u32, ()| *n += 1);
         for time in times {
             let now = start + Duration::from_micros(time);
-            scheduler.set_now(now);
+            scheduler.now.set(now);
             while let Some(call) = scheduler.pop_due(now) {
                 call(&mut state, &());
             }

@@ -94,11 +94,6 @@ impl Conn {
         self.emit(&Encoded::own(name, data))
     }
 
-    /// Sends the client to a room.
-    pub fn reroute(&self, to: &Route) {
-        let _ = self.tell("reroute", &reroute(to));
-    }
-
     /// Closes the connection with a reason, after which the page does not reconnect. For a player
     /// in two windows, in the lobby and in rooms, the newest one wins: the older one is `replaced`.
     pub fn dismiss(&self, why: &Refusal) {
@@ -112,7 +107,7 @@ impl Conn {
     pub fn hang_up(&self) -> Unreachable {
         if !self.cut.swap(true, Relaxed) {
             if let Some(connection) = self.socket.req_parts().extensions.get::<Hangup>() {
-                connection.hang_up();
+                connection.0.cancel();
             }
             let _ = self.socket.clone().disconnect();
         }

@@ -8,8 +8,9 @@ use tokio::sync::oneshot;
 use tracing::error;
 
 use crate::lobby::{Kind, Lobby, LobbyContext};
+use crate::process::RoomSpec;
 use crate::room::Room;
-use crate::rooms::{AnyRoom, Host, RoomInfo};
+use crate::rooms::{AnyRoom, RoomInfo};
 use crate::socketio::refused;
 use crate::types::{Answer, Exit, Player, PlayerId, Refusal, Reply, RoomId, deferred};
 
@@ -57,11 +58,15 @@ impl<L: Lobby> LobbyContext<L> {
         options: R::Options,
     ) -> Result<RoomId, Refusal> {
         let kind = self.kind_of::<R>()?.name;
-        let host = host.map(|host| Host {
-            player: host.id.clone(),
-            address: self.sessions.borrow().address_of(&host.id),
-        });
-        let room = self.rooms.borrow_mut().create(kind, host, private, capacity, options)?;
+        let spec = RoomSpec {
+            kind: kind.to_owned(),
+            capacity,
+            seed: rand::random(),
+            host: host.map(|host| host.id.clone()),
+            code: private.then(|| self.rooms.borrow().new_code()),
+        };
+        let address = host.and_then(|host| self.sessions.borrow().address_of(&host.id));
+        let room = self.rooms.borrow_mut().create(kind, spec, address, options)?;
         let created = room.clone();
         self.scheduler.after(self.settings.ready_timeout, move |_, lobby| {
             lobby.rooms.borrow_mut().give_up(&created);

@@ -102,7 +102,7 @@ impl<L: Lobby> EventHandler<'_, L> {
         name: &'static str,
         call: impl FnOnce(&mut L, &LobbyContext<L>) -> T,
     ) -> Option<T> {
-        self.context.scheduler.set_now(clock::now());
+        self.context.scheduler.now.set(clock::now());
         catch(name, || call(self.lobby, self.context)).ok()
     }
 }

@@ -5,6 +5,7 @@ use tracing::info;
 use crate::lobby::Lobby;
 use crate::lobby::event_loop::EventHandler;
 use crate::rooms::{Placement, RoomNotice};
+use crate::socketio::reroute;
 use crate::types::{Exit, LeaveReason, Player, RoomId};
 
 impl<L: Lobby> EventHandler<'_, L> {
@@ -74,7 +75,7 @@ impl<L: Lobby> EventHandler<'_, L> {
         info!(player = %player.name, id = %player.id, room = %to.room, "rerouted");
         match (conn, from) {
             (Some(conn), from) => {
-                conn.reroute(&to);
+                let _ = conn.tell("reroute", &reroute(&to));
                 if let Some(from) = from {
                     rooms.transfer(&from, &player.id, None);
                 }

@@ -36,7 +36,7 @@ pub(crate) struct Core<R: Room> {
     pub on_panic: Option<RoomPanic>,
     /// Set when a hook's panic has ended the room: the hook and the message. No hook is called any
     /// more.
-    crashed: Option<String>,
+    pub crashed: Option<String>,
     output: Vec<Output>,
 }
 
@@ -48,7 +48,7 @@ impl<R: Room> Core<R> {
         ticket_ttl: Duration,
         on_panic: Option<RoomPanic>,
     ) -> Self {
-        let now = room.scheduler.now();
+        let now = room.scheduler.now.get();
         let mut core = Core {
             game,
             room,
@@ -69,7 +69,7 @@ impl<R: Room> Core<R> {
 
     /// Sets the time at which what follows happens.
     pub fn at(&mut self, now: Instant) -> &mut Self {
-        self.room.scheduler.set_now(now);
+        self.room.scheduler.now.set(now);
         self
     }
 
@@ -81,10 +81,6 @@ impl<R: Room> Core<R> {
     /// Whether the room is to end.
     pub fn is_ending(&self) -> bool {
         self.room.ending.borrow().is_some() || self.crashed.is_some()
-    }
-
-    pub fn has_crashed(&self) -> bool {
-        self.crashed.is_some()
     }
 
     /// A player's request, or bytes.
@@ -166,7 +162,7 @@ impl<R: Room> Core<R> {
     }
 
     fn now(&self) -> Instant {
-        self.room.scheduler.now()
+        self.room.scheduler.now.get()
     }
 
     /// Returns everyone to the lobby, which calls `on_leave` for each. In a room that has crashed

@@ -131,7 +131,7 @@ impl<R: Room> TestRoom<R> {
         let host = host.map(|player| player.id.clone());
         let spec = RoomSpec { kind: "test".to_owned(), capacity: seats, seed, host, code: None };
         let room = RoomContext::<R>::new(RoomId("test".to_owned()), spec, EMPTY_TIMEOUT);
-        let now = room.now();
+        let now = room.scheduler.now.get();
         // As on their way from the lobby.
         let raw =
             serde_json::to_value(&options).map_err(Into::into).and_then(|value| to_raw(&value));
