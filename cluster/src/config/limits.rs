@@ -80,7 +80,7 @@ pub struct Limits {
 }
 
 /// Seconds' worth of events in one burst: what a phone sends after a moment without network.
-const BURST_SECONDS: u32 = 3;
+pub(crate) const BURST_SECONDS: u32 = 3;
 /// Websocket frames read for each allowed event. The rest is for pings, and for events that are
 /// refused: a refusal must be sent at once.
 const FRAMES_PER_EVENT: f64 = 2.0;
@@ -89,11 +89,6 @@ impl Limits {
     /// The rate of one player's events.
     pub(crate) fn events(&self) -> Quota {
         Quota::new(self.events_per_second.get(), BURST_SECONDS)
-    }
-
-    /// The rate of events from one address.
-    pub(crate) fn events_per_address(&self) -> Quota {
-        Quota::new(self.events_per_second_per_address.get(), BURST_SECONDS)
     }
 
     /// The rate of frames at which a websocket is throttled.

@@ -95,34 +95,20 @@ impl<R: Room> RoomLoop<'_, R> {
         Ok(())
     }
 
-    /// Sends the core's output. A connection that cannot be written to is lost, which may call
-    /// hooks and lead to more output.
+    /// Sends the core's output.
     fn send_output(&mut self) -> anyhow::Result<()> {
-        loop {
-            let output = self.core.take_output();
-            if output.is_empty() {
-                return Ok(());
-            }
-            for output in output {
-                self.send(output)?;
-            }
-        }
-    }
-
-    fn send(&mut self, output: Output) -> anyhow::Result<()> {
-        match output {
-            Output::Frame(frame) => self.to_lobby.send(&frame)?,
-            Output::Emit { to, event, volatile } => match self.conns.get(&to) {
-                Some(conn) if volatile => conn.emit_volatile(&event),
-                Some(conn) if conn.emit(&event).is_err() => {
-                    self.conns.remove(&to);
-                    self.core.disconnected(to, false);
+        for output in self.core.take_output() {
+            match output {
+                Output::Frame(frame) => self.to_lobby.send(&frame)?,
+                Output::Emit { to, event, volatile } => match self.conns.get(&to) {
+                    Some(conn) if volatile => conn.emit_volatile(&event),
+                    Some(conn) => conn.emit(&event),
+                    None => {}
+                },
+                Output::HangUp(conn) => drop(self.conns.get(&conn).map(Conn::hang_up)),
+                Output::Sync | Output::Leave(..) | Output::Transfer(..) => {
+                    unreachable!("the core has replaced them")
                 }
-                _ => {}
-            },
-            Output::HangUp(conn) => drop(self.conns.get(&conn).map(Conn::hang_up)),
-            Output::Sync | Output::Leave(..) | Output::Transfer(..) => {
-                unreachable!("the core has replaced them")
             }
         }
         Ok(())

@@ -23,7 +23,6 @@ use tracing::{error, warn};
 
 pub(crate) use self::code_attempts::CodeAttempts;
 pub(crate) use self::process_events::RoomNotice;
-pub(crate) use self::seats::Placement;
 use crate::config::Settings;
 use crate::process::{Pool, Process, ProcessEvent, ToRoom};
 use crate::rooms::circuit_breaker::Breaker;

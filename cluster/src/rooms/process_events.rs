@@ -5,16 +5,17 @@ use serde_json::value::RawValue;
 use tracing::{info, warn};
 
 use crate::process::{FromRoom, ProcessEvent};
-use crate::rooms::seats::{Placement, Seat};
+use crate::rooms::seats::Seat;
 use crate::rooms::{AnyRoom, Entry, Rooms, State};
-use crate::types::{Exit, LeaveReason, Player, PlayerId, Refusal, RoomId};
+use crate::types::{Exit, LeaveReason, Player, PlayerId, Refusal, RoomId, Route};
 
 /// What the lobby's event loop has to do after a room sent a frame or exited.
 pub(crate) enum RoomNotice {
     /// Calls `on_room_ready`.
     Ready(AnyRoom),
-    /// Sends a player to the room that has confirmed their seat.
-    Reroute(Placement),
+    /// Sends a player by this route to the room that has confirmed their seat, from the lobby or
+    /// from the room `from`. `asked`: they requested it, and are in the lobby.
+    Reroute { player: Player, to: Route, from: Option<RoomId>, asked: bool },
     /// Tells a player that a room refused them a seat.
     Refused(PlayerId, Refusal),
     /// The player has connected to the room.

@@ -62,16 +62,6 @@ impl PendingJoin {
     }
 }
 
-/// A reroute of a player to a confirmed seat.
-pub(crate) struct Placement {
-    pub player: Player,
-    pub to: Route,
-    /// The room that the player leaves.
-    pub from: Option<RoomId>,
-    /// The player asked for this, and is in the lobby.
-    pub asked: bool,
-}
-
 impl Rooms {
     /// The room in which the player has a seat.
     pub fn seat_of(&self, player: &PlayerId) -> Option<RoomId> {
@@ -236,7 +226,7 @@ impl Rooms {
             seat.sent = true;
             let to = Route { room: room.clone(), ticket: seat.ticket.clone() };
             let (from, asked) = (seat.from.take(), asker.as_ref() == Some(&player.id));
-            self.notices.push(RoomNotice::Reroute(Placement { player, to, from, asked }));
+            self.notices.push(RoomNotice::Reroute { player, to, from, asked });
         }
     }
 

@@ -54,10 +54,6 @@ pub(crate) struct Responder {
     pub(super) _permit: Option<OwnedSemaphorePermit>,
 }
 
-/// The client is gone, or does not read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Unreachable;
-
 impl Conn {
     /// The client's address; `None` for loopback addresses.
     pub fn address(&self) -> Option<IpAddr> {
@@ -65,9 +61,9 @@ impl Conn {
     }
 
     /// Sends an event. If it cannot be queued, the connection is closed: no event is ever skipped.
-    pub fn emit(&self, event: &Encoded) -> Result<(), Unreachable> {
+    pub fn emit(&self, event: &Encoded) {
         if self.cut.load(Relaxed) {
-            return Ok(());
+            return;
         }
         let sent = match event {
             Encoded::Json { name, data } => self.socket.emit(name, &**data),
@@ -75,8 +71,8 @@ impl Conn {
         };
         match sent {
             // The loop gets `Disconnected` after the client's last messages.
-            Err(SendError::Socket(SocketError::Closed)) => Ok(()),
-            sent => sent.map_err(|_| self.hang_up()),
+            Ok(()) | Err(SendError::Socket(SocketError::Closed)) => {}
+            Err(_) => self.hang_up(),
         }
     }
 
@@ -90,28 +86,27 @@ impl Conn {
     }
 
     /// Sends one of the cluster's own events.
-    pub fn tell(&self, name: &str, data: &Value) -> Result<(), Unreachable> {
-        self.emit(&Encoded::own(name, data))
+    pub fn tell(&self, name: &str, data: &Value) {
+        self.emit(&Encoded::own(name, data));
     }
 
     /// Closes the connection with a reason, after which the page does not reconnect. For a player
     /// in two windows, in the lobby and in rooms, the newest one wins: the older one is `replaced`.
     pub fn dismiss(&self, why: &Refusal) {
-        let _ = self.tell("refused", &refused("connect", why));
+        self.tell("refused", &refused("connect", why));
         self.hang_up();
     }
 
     /// Closes the connection; all that the loop still gets is `Disconnected`. A Socket.IO
     /// disconnect alone would leave the websocket open for another connect. [`Hangup`] closes that
     /// as well, also if the client does not read and the disconnect packet cannot be queued.
-    pub fn hang_up(&self) -> Unreachable {
+    pub fn hang_up(&self) {
         if !self.cut.swap(true, Relaxed) {
             if let Some(connection) = self.socket.req_parts().extensions.get::<Hangup>() {
                 connection.0.cancel();
             }
             let _ = self.socket.clone().disconnect();
         }
-        Unreachable
     }
 }
 
@@ -150,7 +145,7 @@ impl Responder {
         }
         let Some(ack) = self.ack else {
             if let Err(refusal) = answer {
-                let _ = self.conn.tell("refused", &refused(&self.event, &refusal));
+                self.conn.tell("refused", &refused(&self.event, &refusal));
             }
             return;
         };

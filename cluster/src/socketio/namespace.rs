@@ -15,8 +15,9 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 
 use crate::config::Limits;
+use crate::config::limits::BURST_SECONDS;
 use crate::http::ConnectionLimiter;
-use crate::runtime::KeyedRateLimiter;
+use crate::runtime::{KeyedRateLimiter, Quota};
 use crate::socketio::connection::{Conn, FromClient, Message, Responder, address_of};
 use crate::socketio::packet::{ConnId, RawEvent};
 use crate::types::{PlayerId, Refusal};
@@ -129,7 +130,8 @@ pub(crate) struct EventLimiter {
 
 impl EventLimiter {
     pub fn of_lobby(limits: &Limits) -> Self {
-        let addresses = Some(KeyedRateLimiter::new(limits.events_per_address()));
+        let rate = Quota::new(limits.events_per_second_per_address.get(), BURST_SECONDS);
+        let addresses = Some(KeyedRateLimiter::new(rate));
         EventLimiter { addresses, ..Self::of_room(limits) }
     }
 

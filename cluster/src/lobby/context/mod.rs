@@ -10,8 +10,6 @@ use std::cell::RefCell;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use crate::auth::Tokens;
 use crate::config::Settings;
 use crate::lobby::Lobby;
@@ -19,7 +17,7 @@ use crate::lobby::Lobby;
 use crate::lobby::sessions::Sessions;
 use crate::rooms::{CodeAttempts, Rooms};
 use crate::runtime::Scheduler;
-use crate::socketio::{Conn, encode};
+use crate::socketio::encode;
 use crate::types::{LeaveReason, PlayerId, Refusal, refuse, short};
 
 /// The handle that every hook of the lobby gets.
@@ -79,15 +77,20 @@ impl<L: Lobby> LobbyContext<L> {
     /// Sends an event to a player who is in the lobby; does nothing for one who is not. A client
     /// that does not read is disconnected when its queue is full (`--max-outbound-packets`).
     pub fn send(&self, to: impl AsRef<PlayerId>, event: L::Event) {
-        if let Some(conn) = self.sessions.borrow().conn_of(to.as_ref()) {
-            emit(&event, [&conn]);
+        if let (Some(conn), Some(event)) =
+            (self.sessions.borrow().conn_of(to.as_ref()), encode(&event))
+        {
+            // A connection that fails is closed, and the loop is told.
+            conn.emit(&event);
         }
     }
 
     /// Sends an event to everyone in the lobby, registered or not. Players in rooms, or on the way
     /// to or from one, do not get it.
     pub fn broadcast(&self, event: L::Event) {
-        emit(&event, self.sessions.borrow().all().map(|session| &session.conn));
+        if let Some(event) = encode(&event) {
+            self.sessions.borrow().all().for_each(|session| session.conn.emit(&event));
+        }
     }
 }
 
@@ -97,13 +100,5 @@ impl<L: Lobby> Deref for LobbyContext<L> {
     /// Timers, spawned futures and computations.
     fn deref(&self) -> &Self::Target {
         &self.scheduler
-    }
-}
-
-fn emit<'a>(event: &impl Serialize, to: impl IntoIterator<Item = &'a Conn>) {
-    let Some(event) = encode(event) else { return };
-    for conn in to {
-        // A connection that fails is closed, and the loop is told.
-        let _ = conn.emit(&event);
     }
 }

@@ -284,7 +284,7 @@ impl<L: Lobby> LobbyContext<L> {
     /// Tells a player, in the lobby or in a room, that they were not given a seat.
     pub(crate) fn notify_refused(&self, player: &PlayerId, refusal: &Refusal) {
         match self.sessions.borrow().newest_conn_of(player) {
-            Some(conn) => drop(conn.tell("refused", &refused("reroute", refusal))),
+            Some(conn) => conn.tell("refused", &refused("reroute", refusal)),
             None => self.rooms.borrow().notify_refused(player, refusal),
         }
     }

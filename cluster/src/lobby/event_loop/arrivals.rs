@@ -36,7 +36,7 @@ struct Welcome {
 
 impl Welcome {
     fn send(self, conn: &Conn) {
-        let _ = conn.tell("welcome", &json!(Welcome { version: WIRE_VERSION, ..self }));
+        conn.tell("welcome", &json!(Welcome { version: WIRE_VERSION, ..self }));
     }
 }
 

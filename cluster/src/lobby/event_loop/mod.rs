@@ -118,7 +118,7 @@ impl<L: Lobby> LobbyContext<L> {
         let list = if **first == list { Rc::clone(first) } else { list };
         for (conn, last) in watchers {
             if *last != list {
-                let _ = conn.tell("rooms", &list);
+                conn.tell("rooms", &list);
             }
             *last = list.clone();
         }

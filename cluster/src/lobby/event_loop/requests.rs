@@ -40,7 +40,7 @@ impl<L: Lobby> EventHandler<'_, L> {
             session.watching = None;
         } else if session.watching.is_none() {
             let list = Rc::new(json!(self.context.rooms.borrow().public()));
-            let _ = session.conn.tell("rooms", &list);
+            session.conn.tell("rooms", &list);
             session.watching = Some(list);
         }
         ok()

@@ -4,9 +4,9 @@ use tracing::info;
 
 use crate::lobby::Lobby;
 use crate::lobby::event_loop::EventHandler;
-use crate::rooms::{Placement, RoomNotice};
+use crate::rooms::RoomNotice;
 use crate::socketio::reroute;
-use crate::types::{Exit, LeaveReason, Player, RoomId};
+use crate::types::{Exit, LeaveReason, Player, RoomId, Route};
 
 impl<L: Lobby> EventHandler<'_, L> {
     pub(super) fn on_notice(&mut self, notice: RoomNotice) {
@@ -15,7 +15,9 @@ impl<L: Lobby> EventHandler<'_, L> {
                 let on_room_ready = self.context.kind(room.kind).on_room_ready;
                 self.hook("on_room_ready", |lobby, context| on_room_ready(lobby, context, room));
             }
-            RoomNotice::Reroute(placement) => self.reroute(placement),
+            RoomNotice::Reroute { player, to, from, asked } => {
+                self.reroute(&player, to, from, asked);
+            }
             RoomNotice::Refused(player, refusal) => self.context.notify_refused(&player, &refusal),
             RoomNotice::SendOn(player, room) => self.context.reroute(&player, &room),
             RoomNotice::Joined(player) => {
@@ -64,7 +66,7 @@ impl<L: Lobby> EventHandler<'_, L> {
     }
 
     /// Sends a player to a room, from the lobby or from the room they are in.
-    fn reroute(&mut self, Placement { player, to, from, asked }: Placement) {
+    fn reroute(&mut self, player: &Player, to: Route, from: Option<RoomId>, asked: bool) {
         let rooms = self.context.rooms.borrow();
         let sessions = self.context.sessions.borrow();
         // A player who did not ask may be in a room, with a stale connection to the lobby.
@@ -75,7 +77,7 @@ impl<L: Lobby> EventHandler<'_, L> {
         info!(player = %player.name, id = %player.id, room = %to.room, "rerouted");
         match (conn, from) {
             (Some(conn), from) => {
-                let _ = conn.tell("reroute", &reroute(&to));
+                conn.tell("reroute", &reroute(&to));
                 if let Some(from) = from {
                     rooms.transfer(&from, &player.id, None);
                 }
