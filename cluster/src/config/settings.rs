@@ -1,6 +1,6 @@
 //! All settings, parsed once from flags and environment. `--help` lists them.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -202,12 +202,6 @@ impl Settings {
             .mut_arg("seats", |seats| seats.default_value(defaults.seats.to_string()));
         let settings = Settings::from_arg_matches(&command.get_matches());
         Settings { name: defaults.name, ..settings.unwrap_or_else(|error| error.exit()) }
-    }
-
-    /// The address to listen on.
-    pub(crate) fn address(&self) -> SocketAddr {
-        let host = if self.lan { Ipv4Addr::UNSPECIFIED.into() } else { self.host };
-        SocketAddr::new(host, self.port)
     }
 
     /// Checks what depends on more than one flag, or on this machine.

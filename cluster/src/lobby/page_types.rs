@@ -40,12 +40,11 @@ fn declare<L: Lobby>(kinds: &[Kind<L>]) -> anyhow::Result<String> {
     let event = L::Event::declare(&mut types);
     let rooms: Vec<_> = kinds.iter().map(|kind| (kind.declare)(&mut types)).collect();
     // With several kinds of rooms, the union of their types.
-    let union = |part: usize| {
+    let [requests, events, options] = [0, 1, 2].map(|part| {
         let mut names: Vec<_> = rooms.iter().map(|room| room[part].as_str()).collect();
         names.dedup();
         names.join(" | ")
-    };
-    let (requests, events, options) = (union(0), union(1), union(2));
+    });
     let types =
         types.text().map_err(|name| anyhow!("two message types are named '{name}'; rename one"))?;
     Ok(format!(

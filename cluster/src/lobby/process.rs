@@ -56,7 +56,8 @@ pub(crate) fn main<L: Lobby>(settings: Settings, kinds: Vec<Kind<L>>) -> anyhow:
     let connections = raise_file_limit(&settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
-        let address = settings.address();
+        let host = if settings.lan { Ipv4Addr::UNSPECIFIED.into() } else { settings.host };
+        let address = SocketAddr::new(host, settings.port);
         let listener = TcpListener::bind(address).await;
         let listener = listener.with_context(|| format!("cannot listen on {address}"))?;
         run(listener, connections, settings, kinds, stop_signal()?).await

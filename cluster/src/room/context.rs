@@ -16,7 +16,7 @@ use crate::process::{FromRoom, RoomSpec};
 use crate::room::{Output, Room};
 use crate::runtime::Scheduler;
 use crate::socketio::{ConnId, Encoded, encode};
-use crate::types::{LeaveReason, Player, PlayerId, RoomId, short, to_raw};
+use crate::types::{LeaveReason, Player, PlayerId, RoomId, encode_message, short};
 
 /// The handle that every hook of a room gets.
 pub struct RoomContext<R: Room> {
@@ -219,9 +219,8 @@ impl<R: Room> RoomContext<R> {
 
     /// Sends a message to the lobby, which gets it in `on_room_message`.
     pub fn tell_lobby(&self, message: R::ToLobby) {
-        match to_raw(&message) {
-            Ok(raw) => self.push(Output::Frame(FromRoom::Message(raw))),
-            Err(error) => tracing::error!(%error, "message to the lobby not sent"),
+        if let Ok(raw) = encode_message(&message) {
+            self.push(Output::Frame(FromRoom::Message(raw)));
         }
     }
 

@@ -17,9 +17,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 use tokio::sync::mpsc;
-use tracing::{error, warn};
+use tracing::warn;
 
 pub(crate) use self::code_attempts::CodeAttempts;
 pub(crate) use self::process_events::RoomNotice;
@@ -29,7 +28,7 @@ use crate::rooms::circuit_breaker::Breaker;
 use crate::rooms::seats::{PendingJoin, REDIRECTS, Seat};
 use crate::routing::GatewayRoutes;
 use crate::runtime::{KeyedRateLimiter, clock};
-use crate::types::{Exit, PlayerId, Refusal, RoomId, short, to_raw};
+use crate::types::{Exit, PlayerId, Refusal, RoomId, encode_message, short};
 
 /// What the lobby knows about a room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -174,13 +173,13 @@ impl Rooms {
     pub fn tell(&self, kind: &str, room: &RoomId, message: &impl Serialize) -> Result<(), Refusal> {
         let entry = self.rooms.get(room).filter(|entry| entry.room.kind == kind);
         let entry = entry.ok_or(Refusal::NO_SUCH_ROOM)?;
-        entry.send(&ToRoom::Message(encode(message)?));
+        entry.send(&ToRoom::Message(encode_message(message)?));
         Ok(())
     }
 
     /// Sends a message to all rooms of this kind.
     pub fn tell_all(&self, kind: &str, message: &impl Serialize) -> Result<(), Refusal> {
-        let raw = encode(message)?;
+        let raw = encode_message(message)?;
         let rooms = self.rooms.values().filter(|entry| entry.room.kind == kind);
         rooms.for_each(|entry| entry.send(&ToRoom::Message(raw.clone())));
         Ok(())
@@ -231,10 +230,6 @@ impl Rooms {
         for room in self.rooms.keys().cloned().collect::<Vec<_>>() {
             let _ = self.close(&room, "The server is stopping.");
         }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rooms.is_empty()
     }
 
     /// When to call `refill`; `None` while the pool is full.
@@ -288,11 +283,4 @@ impl Entry {
             }
         }
     }
-}
-
-fn encode(message: &impl Serialize) -> Result<Box<RawValue>, Refusal> {
-    to_raw(message).map_err(|error| {
-        error!(%error, "a message to a room was not sent");
-        Refusal::INTERNAL
-    })
 }

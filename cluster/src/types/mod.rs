@@ -6,14 +6,13 @@ mod player;
 mod raw;
 mod reason;
 mod refusal;
-mod route;
 #[cfg(debug_assertions)]
 pub(crate) mod typescript;
 
 pub use self::answer::{Answer, Reply, deferred, ok, reply};
 pub use self::message::{Message, Nothing};
 pub use self::player::{Player, PlayerId, RoomId};
-pub(crate) use self::raw::{from_raw, short, to_raw};
+pub(crate) use self::player::{Route, path_of};
+pub(crate) use self::raw::{encode_message, from_raw, short, to_raw};
 pub use self::reason::{Exit, LeaveReason};
 pub use self::refusal::{Refusal, refuse};
-pub(crate) use self::route::{Route, path_of};

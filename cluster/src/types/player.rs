@@ -54,3 +54,15 @@ impl AsRef<[Player]> for Player {
         std::slice::from_ref(self)
     }
 }
+
+/// A room, and the ticket to join it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Route {
+    pub room: RoomId,
+    pub ticket: String,
+}
+
+/// The Socket.IO path of a room.
+pub(crate) fn path_of(room: &RoomId) -> String {
+    format!("/rooms/{room}/socket.io")
+}

@@ -3,6 +3,9 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use tracing::error;
+
+use crate::types::Refusal;
 
 /// Bytes of a message between lobby and room. A frame has 64 KiB; the rest is for its other fields.
 const MAX_RAW: usize = 60 * 1024;
@@ -13,6 +16,12 @@ pub(crate) fn to_raw(value: &impl Serialize) -> anyhow::Result<Box<RawValue>> {
     let bytes = raw.get().len();
     anyhow::ensure!(bytes <= MAX_RAW, "{bytes} bytes are over the limit of {MAX_RAW}");
     Ok(raw)
+}
+
+/// Encodes a message of a hook. One that cannot be sent is logged and refused with `internal`.
+pub(crate) fn encode_message(message: &impl Serialize) -> Result<Box<RawValue>, Refusal> {
+    let raw = to_raw(message).inspect_err(|error| error!(%error, "message not sent"));
+    raw.map_err(|_| Refusal::INTERNAL)
 }
 
 /// Bytes of a reason or a message for people.

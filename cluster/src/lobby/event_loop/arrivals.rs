@@ -43,23 +43,23 @@ impl Welcome {
 impl<L: Lobby> EventHandler<'_, L> {
     pub(super) fn connected(&mut self, conn: Conn, auth: Auth) {
         self.context.sessions.borrow_mut().add(conn.clone());
+        // Logouts are handled by this loop, so none can come between this check and what follows.
+        let auth = auth.and_then(|login| match login {
+            Some(login) if self.context.sessions.borrow().logouts.contains(&login.sid) => {
+                self.context.tokens.wrong.add();
+                Err(Refusal::BAD_TOKEN)
+            }
+            login => Ok(login),
+        });
         match auth {
-            Ok(None) => Welcome::default().send(&conn),
             Ok(Some(login)) => self.resume(&conn, login),
-            Err(refusal) => Welcome { refused: Some(refusal), ..Welcome::default() }.send(&conn),
+            auth => Welcome { refused: auth.err(), ..Welcome::default() }.send(&conn),
         }
     }
 
     /// A player connects with a valid token.
     fn resume(&mut self, conn: &Conn, login: Login) {
         let player = login.player.id.clone();
-        // Checked here and not with the token: logouts are handled by this loop, and none can come
-        // between this check and what follows.
-        if self.context.sessions.borrow().logouts.contains(&login.sid) {
-            self.context.tokens.wrong.add();
-            let refused = Some(Refusal::BAD_TOKEN);
-            return Welcome { refused, ..Welcome::default() }.send(conn);
-        }
         if let Err(refusal) = self.context.sessions.borrow().admit(&player) {
             return conn.dismiss(&refusal);
         }
@@ -123,8 +123,7 @@ impl<L: Lobby> EventHandler<'_, L> {
     /// The request `register`: asks `on_register`.
     pub(super) fn register(&mut self, conn: ConnId, data: Option<&RawValue>, responder: Responder) {
         let form = parse::<Registration>(data).and_then(|form| {
-            self.context.sessions.borrow_mut().begin_registration(conn)?;
-            Ok(form)
+            self.context.sessions.borrow_mut().begin_registration(conn).map(|()| form)
         });
         let form = match form {
             Ok(form) => form,
