@@ -35,7 +35,7 @@ impl Room for Arena {
 
     // HOOK: the room opens.
     async fn on_open(options: Options, room: &RoomContext<Self>) -> Result<Self, Refusal> {
-        room.tick_rate(RATE);
+        room.set_tick_rate(RATE);
         Ok(Arena { options, dots: BTreeMap::new(), coin: somewhere(room) })
     }
 

@@ -29,7 +29,7 @@ use std::process::ExitCode;
 pub use axum::body::Bytes;
 
 pub use crate::config::limits::Limits;
-pub use crate::config::parse::{PublicUrl, Size};
+pub use crate::config::parse::{HttpUrl, Size};
 pub use crate::config::settings::{Defaults, LogFormat, Settings};
 pub use crate::lobby::context::LobbyContext;
 pub use crate::lobby::hooks::{Arrival, Identity, Lobby, Registration, RoomManager};

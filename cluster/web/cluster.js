@@ -260,7 +260,7 @@ export class Cluster {
         if (isAllowedReroute(data, this.#home, this.options.origins)) return void this.#enterRoom(data);
         return this.#refuseReroute(connection, data);
       case "refused": return this.#refused(data);
-      case "player_joined": case "player_left": case "player_dropped": case "player_returned":
+      case "player_joined": case "player_left": case "player_disconnected": case "player_reconnected":
         return this.#playersChanged(event, data.player);
     }
     connection.dispatch(event, data);
@@ -334,7 +334,7 @@ export class Cluster {
   /** @param {string} event @param {Player} player */
   #playersChanged(event, player) {
     const { players } = this.room;
-    const updated = event === "player_left" ? [] : [{ ...player, away: event === "player_dropped" }];
+    const updated = event === "player_left" ? [] : [{ ...player, away: event === "player_disconnected" }];
     const found = players.findIndex(({ id }) => id === player.id);
     const index = found < 0 ? players.length : found;
     this.room.players = [...players.slice(0, index), ...updated, ...players.slice(index + 1)];

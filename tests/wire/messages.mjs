@@ -406,8 +406,8 @@ const checks = {
     const me = { ...ann, away: false };
     for (const [event, players] of [
       ["player_joined", [me, here]],
-      ["player_dropped", [me, away]],
-      ["player_returned", [me, here]],
+      ["player_disconnected", [me, away]],
+      ["player_reconnected", [me, here]],
       ["player_joined", [me, here]],
       ["player_left", [me]],
     ]) {

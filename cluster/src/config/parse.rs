@@ -12,9 +12,9 @@ const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// An http or https URL without a trailing slash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct PublicUrl(String);
+pub struct HttpUrl(String);
 
-impl PublicUrl {
+impl HttpUrl {
     /// The URL as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -37,11 +37,11 @@ impl PublicUrl {
     }
 }
 
-impl FromStr for PublicUrl {
+impl FromStr for HttpUrl {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let url = PublicUrl(text.trim_end_matches('/').to_owned());
+        let url = HttpUrl(text.trim_end_matches('/').to_owned());
         // It becomes part of a header, the content security policy.
         let is_safe = |byte: u8| byte.is_ascii_graphic() && !b"\"'<>;,".contains(&byte);
         let is_valid = matches!(url.scheme(), "http" | "https")
@@ -126,12 +126,12 @@ mod tests {
 
     #[test]
     fn addresses_are_checked() {
-        let url: PublicUrl = "https://play.example.org:8443/".parse().unwrap();
+        let url: HttpUrl = "https://play.example.org:8443/".parse().unwrap();
         assert_eq!((url.scheme(), url.authority()), ("https", "play.example.org:8443"));
         for bad in
             ["play.example.org", "ftp://x", "http://", "http://a b", "http://a;b", "http://a@b"]
         {
-            assert!(bad.parse::<PublicUrl>().is_err(), "{bad}");
+            assert!(bad.parse::<HttpUrl>().is_err(), "{bad}");
         }
     }
 

@@ -10,7 +10,7 @@ use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, ValueEnu
 use serde::{Deserialize, Serialize};
 
 use crate::config::limits::Limits;
-use crate::config::parse::{PublicUrl, Size, duration, positive};
+use crate::config::parse::{HttpUrl, Size, duration, positive};
 use crate::runtime::RoomPanic;
 
 /// A room takes 3 MiB before it does anything, and 2 MiB for each thread.
@@ -57,7 +57,7 @@ pub struct Settings {
 
     /// The lobby's public URL if it is behind a proxy, such as `https://play.example.org`.
     #[arg(long)]
-    pub public_url: Option<PublicUrl>,
+    pub public_url: Option<HttpUrl>,
 
     /// Seats per room.
     #[arg(long, default_value = "1", value_parser = positive)]
@@ -70,7 +70,7 @@ pub struct Settings {
     /// Further origins, separated by commas. They are accepted as the lobby's own, and their pages
     /// may connect to it and embed it in a frame.
     #[arg(long, value_delimiter = ',', help_heading = "Network")]
-    pub allow_origin: Vec<PublicUrl>,
+    pub allow_origin: Vec<HttpUrl>,
 
     /// Relay the traffic between browsers and rooms through the lobby instead of handing sockets to
     /// rooms. Always so on systems other than Linux.
@@ -83,7 +83,7 @@ pub struct Settings {
 
     /// CDN for client libraries that `npm ci` has not put into node_modules.
     #[arg(long, default_value = "https://cdn.jsdelivr.net/npm", help_heading = "Network")]
-    pub cdn: PublicUrl,
+    pub cdn: HttpUrl,
 
     /// Maximum concurrent rooms. Each is a process.
     #[arg(long, default_value_t = 100, value_parser = positive, help_heading = "Rooms")]

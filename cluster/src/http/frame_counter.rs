@@ -9,7 +9,7 @@
 /// A frame counts once more for each of these many bytes.
 const BYTES_PER_FRAME: usize = 4 * 1024;
 /// A client masks its frames. The server ends a connection that does not.
-const MASK: usize = 4;
+const MASKING_KEY_BYTES: usize = 4;
 
 /// What a client sends on one connection: request heads, and frames after an upgrade.
 #[derive(Default)]
@@ -51,7 +51,7 @@ impl FrameCounter {
 
     /// Notes that the server acts on a request, for a websocket or not. False: the client has sent
     /// more than the request's head, and a websocket must be refused.
-    pub fn serve(&mut self, websocket: bool) -> bool {
+    pub fn on_request(&mut self, websocket: bool) -> bool {
         self.served += 1;
         let in_sync = self.served == self.heads && self.is_end_of_head();
         self.frames = (in_sync && websocket).then(Frames::default);
@@ -60,7 +60,7 @@ impl FrameCounter {
 
     /// Notes that the websocket was refused. False: the client has sent more meanwhile, and the
     /// connection must be closed.
-    pub fn refuse(&mut self) -> bool {
+    pub fn on_response(&mut self) -> bool {
         self.frames.take().is_none_or(|frames| frames == Frames::default())
     }
 
@@ -84,7 +84,7 @@ impl Frames {
             self.header.push(*byte);
             if let Some(length) = self.payload_length() {
                 count += 1;
-                self.skip = length.saturating_add(MASK);
+                self.skip = length.saturating_add(MASKING_KEY_BYTES);
                 self.header.clear();
             }
         }
@@ -114,7 +114,7 @@ mod tests {
     fn upgraded() -> FrameCounter {
         let mut counter = FrameCounter::default();
         assert_eq!(counter.read(HEAD), 0);
-        assert!(counter.serve(true));
+        assert!(counter.on_request(true));
         counter
     }
 
@@ -165,23 +165,23 @@ mod tests {
             for piece in head.chunks(3) {
                 assert_eq!((counter.heads, counter.read(piece)), (served, 0));
             }
-            assert!(counter.serve(false), "{head:?}");
+            assert!(counter.on_request(false), "{head:?}");
         }
         assert_eq!(counter.read(HEAD), 0);
-        assert!(counter.serve(true));
+        assert!(counter.on_request(true));
         assert_eq!(counter.read(&frame(TEXT, 5)), 1);
     }
 
     #[test]
     fn after_a_refused_websocket_another_request_may_follow_but_no_data_before_the_refusal() {
         let mut counter = upgraded();
-        assert!(counter.refuse());
+        assert!(counter.on_response());
         counter.read(HEAD);
-        assert!(counter.serve(true));
+        assert!(counter.on_request(true));
         for early in [vec![0x81], frame(TEXT, 5), frame(TEXT, 4090)] {
             let mut counter = upgraded();
             counter.read(&early);
-            assert!(!counter.refuse() && !counter.serve(true), "{early:?}");
+            assert!(!counter.on_response() && !counter.on_request(true), "{early:?}");
         }
     }
 
@@ -196,13 +196,13 @@ mod tests {
         ] {
             let mut counter = FrameCounter::default();
             assert_eq!(early.iter().map(|bytes| counter.read(bytes)).sum::<usize>(), 0);
-            assert!(!counter.serve(true), "{early:?}");
+            assert!(!counter.on_request(true), "{early:?}");
         }
         // For good: what came in between may be anything.
         let mut counter = FrameCounter::default();
         counter.read(&[HEAD, HEAD].concat());
-        assert!(!counter.serve(false));
+        assert!(!counter.on_request(false));
         counter.read(b"\x81\xfe\n\n");
-        assert!(!counter.serve(true));
+        assert!(!counter.on_request(true));
     }
 }

@@ -11,7 +11,7 @@ use axum::http::header::{HOST, ORIGIN};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::config::{PublicUrl, authority};
+use crate::config::{HttpUrl, authority};
 
 /// The origins whose pages may connect, apart from those on the host that the request is for: the
 /// public URL and the allowed ones.
@@ -27,7 +27,7 @@ struct Origin {
 }
 
 impl Origins {
-    pub fn new(public_url: Option<&PublicUrl>, allowed: &[PublicUrl]) -> Origins {
+    pub fn new(public_url: Option<&HttpUrl>, allowed: &[HttpUrl]) -> Origins {
         let urls = public_url.into_iter().chain(allowed);
         Origins(urls.filter_map(|url| Origin::parse(&url.origin())).collect())
     }
@@ -109,7 +109,7 @@ mod tests {
     const PUBLIC: &[&str] = &["https://play.example.org", "http://Friend.example.com:8080"];
 
     fn origins(known: &[&str]) -> Origins {
-        let urls: Vec<PublicUrl> = known.iter().map(|url| url.parse().unwrap()).collect();
+        let urls: Vec<HttpUrl> = known.iter().map(|url| url.parse().unwrap()).collect();
         match urls.split_first() {
             None => Origins::new(None, &[]),
             Some((public, allowed)) => Origins::new(Some(public), allowed),

@@ -22,7 +22,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tower_http::services::ServeDir;
 
-use crate::config::{PublicUrl, Settings};
+use crate::config::{HttpUrl, Settings};
 use crate::http::assets::{assets, libraries_installed};
 use crate::http::origin::Origins;
 use crate::logging::subscriber;
@@ -87,7 +87,7 @@ fn content_security_policy(settings: &Settings, here: &Authority) -> String {
     };
     // Some browsers do not count a websocket as `'self'`. A proxy in front may have replaced the
     // `Host` that they sent. A policy cannot name an IPv6 address.
-    let public = settings.public_url.as_ref().map(PublicUrl::authority);
+    let public = settings.public_url.as_ref().map(HttpUrl::authority);
     let public = public.filter(|public| *here != **public);
     let hosts = [here.as_str()].into_iter().chain(public).filter(|host| !host.starts_with('['));
     let sockets: String = hosts.map(|host| format!(" ws://{host} wss://{host}")).collect();

@@ -108,7 +108,8 @@ impl Server {
             let frames = frames.clone();
             // HTTP/1.0 has no upgrades. A body could pass for frames.
             let upgrade = request.extensions().get::<OnUpgrade>().is_some();
-            let in_sync = frames.lock().expect("nobody panics while holding this").serve(upgrade);
+            let in_sync =
+                frames.lock().expect("nobody panics while holding this").on_request(upgrade);
             let allowed = upgrade && in_sync && request.body().is_end_stream();
             // Refused before the app sees it: hyper upgrades a connection that the app has taken,
             // whatever the status of the response is.
@@ -131,7 +132,7 @@ impl Server {
                 };
                 let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
                 let mut frames = frames.lock().expect("nobody panics while holding this");
-                let stays_open = upgraded || keep_alive && frames.refuse();
+                let stays_open = upgraded || keep_alive && frames.on_response();
                 if refused || !stays_open {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }

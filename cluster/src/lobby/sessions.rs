@@ -208,7 +208,7 @@ impl Sessions {
     }
 
     /// Refuses a player who is banned.
-    pub fn admit(&self, player: &PlayerId) -> Result<(), Refusal> {
+    pub fn check_ban(&self, player: &PlayerId) -> Result<(), Refusal> {
         self.banned.get(player).map_or(Ok(()), |reason| Err(Refusal::banned(reason)))
     }
 }

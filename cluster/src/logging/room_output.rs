@@ -33,7 +33,7 @@ pub(crate) struct Output {
 
 impl Output {
     /// Copies this stream into the log; `level` is for lines that name none.
-    pub fn repeat(
+    pub fn copy(
         room: RoomId,
         stream: impl AsyncRead + Unpin + Send + 'static,
         level: Level,

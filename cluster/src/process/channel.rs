@@ -65,13 +65,13 @@ pub(crate) enum ToRoom {
     /// Frees the seat, unless it was reserved again, and sends its player to the lobby.
     Release { seat: u64, reason: LeaveReason },
     /// Frees the seat of a player who moves to another room: by this route, or from the lobby.
-    Move { seat: u64, to: Option<Route> },
+    Transfer { seat: u64, to: Option<Route> },
     /// Tells the player of this seat that a reroute was refused.
     Refused { seat: u64, refusal: Refusal },
     /// A message for `on_lobby_message`.
     Message(Box<RawValue>),
     /// Admits nobody more, and closes within this many milliseconds.
-    Drain { left_ms: u64, reason: String },
+    Drain { remaining_ms: u64, reason: String },
     /// A browser's connection comes with this line.
     Socket,
 }
@@ -112,13 +112,13 @@ pub(crate) enum FromRoom {
     /// The room gives none of the seats of this join.
     ReserveRefused { join: u64, refusal: Refusal },
     /// The player of this seat has connected.
-    Joined { seat: u64 },
+    Connected { seat: u64 },
     /// The connection is lost; the seat is kept for the grace period of `on_disconnect`.
-    Dropped { seat: u64 },
+    Disconnected { seat: u64 },
     /// The seat is free.
     Left { seat: u64, reason: LeaveReason },
     /// Asks the lobby to move the player of this seat to another room.
-    SendOn { seat: u64, room: RoomId },
+    Transfer { seat: u64, room: RoomId },
     /// A message for `on_room_message`.
     Message(Box<RawValue>),
     /// A hook locked or unlocked the room.

@@ -27,7 +27,7 @@ use crate::logging::Output;
 use crate::process::channel::{FromRoom, Receiver, Sender, ToRoom, VERSION};
 use crate::process::{channel, starvation};
 use crate::runtime::{Quota, TokenBucket, timeout};
-use crate::types::{Exit, RoomId, short};
+use crate::types::{Exit, RoomId, truncate};
 
 /// Frames of one room that the lobby has not handled yet. A room that sends more waits.
 const MAX_QUEUED: usize = 256;
@@ -103,8 +103,8 @@ pub(crate) fn start(
     let (kill, killed) = mpsc::channel(1);
     tracing::debug!(%room, pid = child.id(), "spawned");
     let supervisor = Supervisor {
-        stdout: Output::repeat(room.clone(), stdout, Level::INFO),
-        stderr: Output::repeat(room.clone(), stderr, Level::WARN),
+        stdout: Output::copy(room.clone(), stdout, Level::INFO),
+        stderr: Output::copy(room.clone(), stderr, Level::WARN),
         throttle: TokenBucket::new(FRAMES, Instant::now()),
         room,
         child,
@@ -239,7 +239,7 @@ fn describe(status: ExitStatus, last_line: &str) -> String {
     match (status.signal(), status.code()) {
         // Out of memory or stack: the runtime has printed which.
         (Some(signal), _) if signal == Signal::ABORT.as_raw() => {
-            short(format!("aborted: {last_line}"))
+            truncate(format!("aborted: {last_line}"))
         }
         (Some(signal), _) => format!("killed by signal {signal}"),
         (None, Some(0)) => "ended without closing".to_owned(),

@@ -16,7 +16,7 @@ use crate::process::{FromRoom, RoomSpec};
 use crate::room::{Output, Room};
 use crate::runtime::Scheduler;
 use crate::socketio::{ConnId, Encoded, encode};
-use crate::types::{LeaveReason, Player, PlayerId, RoomId, encode_message, short};
+use crate::types::{LeaveReason, Player, PlayerId, RoomId, encode_message, truncate};
 
 /// The handle that every hook of a room gets.
 pub struct RoomContext<R: Room> {
@@ -128,7 +128,7 @@ impl<R: Room> RoomContext<R> {
     }
 
     /// Calls `on_tick` so many times a second from now on; 0 stops it.
-    pub fn tick_rate(&self, hz: u32) {
+    pub fn set_tick_rate(&self, hz: u32) {
         self.tick_period.set((hz > 0).then(|| Duration::from_secs(1) / hz));
     }
 
@@ -139,7 +139,7 @@ impl<R: Room> RoomContext<R> {
 
     /// Closes the room after it has been empty for this long, counted from the last leave or the
     /// opening; `None` never does. Default: the setting `--empty-timeout`.
-    pub fn empty_timeout(&self, timeout: Option<Duration>) {
+    pub fn set_empty_timeout(&self, timeout: Option<Duration>) {
         self.empty_timeout.set(timeout);
     }
 
@@ -192,7 +192,7 @@ impl<R: Room> RoomContext<R> {
     /// Returns a player to the lobby. Their page gets the reason: a code of your own, such as
     /// `won`.
     pub fn send_to_lobby(&self, player: impl AsRef<PlayerId>, reason: impl Into<String>) {
-        self.leave(player.as_ref(), LeaveReason::Sent(short(reason)));
+        self.leave(player.as_ref(), LeaveReason::Sent(truncate(reason)));
     }
 
     /// Sends a player to another room. They leave this one when they have a seat there. If they are
@@ -200,19 +200,19 @@ impl<R: Room> RoomContext<R> {
     pub fn send_to_room(&self, player: impl AsRef<PlayerId>, room: &RoomId) {
         // A room's id is a short number; another one may come from a browser and not fit into a
         // frame.
-        let room = RoomId(short(room.0.as_str()));
+        let room = RoomId(truncate(room.0.as_str()));
         self.push(Output::Transfer(player.as_ref().clone(), room));
     }
 
     /// Returns a player to the lobby; their page shows the reason. They may join again.
     pub fn kick(&self, player: impl AsRef<PlayerId>, reason: impl Into<String>) {
-        self.leave(player.as_ref(), LeaveReason::Kicked(short(reason)));
+        self.leave(player.as_ref(), LeaveReason::Kicked(truncate(reason)));
     }
 
     /// Kicks a player and refuses them from then on with `banned`, for as long as the room exists.
     /// The reason is the text that their page shows.
     pub fn ban(&self, player: impl AsRef<PlayerId>, reason: impl Into<String>) {
-        let reason = short(reason);
+        let reason = truncate(reason);
         self.banned.borrow_mut().insert(player.as_ref().clone(), reason.clone());
         self.leave(player.as_ref(), LeaveReason::Kicked(reason));
     }

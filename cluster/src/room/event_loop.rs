@@ -66,7 +66,7 @@ impl<R: Room> RoomLoop<'_, R> {
                 self.conns.insert(id, conn);
                 core.connected(id, &player);
             }
-            FromClient::Message(conn, Message { event, answer: responder }) => {
+            FromClient::Message(conn, Message { event, responder }) => {
                 let answer = core.message(conn, event);
                 responder.answer(answer, &core.room.scheduler);
             }
@@ -82,11 +82,11 @@ impl<R: Room> RoomLoop<'_, R> {
         match frame {
             ToRoom::Reserve { join, seats } => core.reserve(join, seats),
             ToRoom::Release { seat, reason } => core.release(seat, reason),
-            ToRoom::Move { seat, to } => core.transferred(seat, to),
+            ToRoom::Transfer { seat, to } => core.transferred(seat, to),
             ToRoom::Refused { seat, refusal } => core.refused(seat, &refusal),
             ToRoom::Message(message) => core.lobby_message(&message)?,
-            ToRoom::Drain { left_ms, reason } => {
-                core.drain(Duration::from_millis(left_ms), reason);
+            ToRoom::Drain { remaining_ms, reason } => {
+                core.drain(Duration::from_millis(remaining_ms), reason);
             }
             ToRoom::Setup { .. } | ToRoom::Open { .. } | ToRoom::Socket => {
                 bail!("unexpected frame from the lobby")

@@ -86,7 +86,7 @@ pub trait Room: Sized + 'static {
     /// `on_join`, also for those who are in the room when it ends. Default: nothing.
     fn on_leave(&mut self, room: &RoomContext<Self>, player: &Player, reason: LeaveReason) {}
 
-    /// Called at the rate set with [`RoomContext::tick_rate`]; `dt` is the measured time since the
+    /// Called at the rate set with [`RoomContext::set_tick_rate`]; `dt` is the measured time since the
     /// last tick. After a stall, two missed ticks are made up for and the others skipped;
     /// [`RoomContext::tick_delay`] is how late this one is. Default: nothing.
     fn on_tick(&mut self, room: &RoomContext<Self>, dt: Duration) {}

@@ -28,7 +28,7 @@ use crate::rooms::circuit_breaker::Breaker;
 use crate::rooms::seats::{PendingJoin, REDIRECTS, Seat};
 use crate::routing::GatewayRoutes;
 use crate::runtime::{KeyedRateLimiter, clock};
-use crate::types::{Exit, PlayerId, Refusal, RoomId, encode_message, short};
+use crate::types::{Exit, PlayerId, Refusal, RoomId, encode_message, truncate};
 
 /// What the lobby knows about a room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -199,8 +199,8 @@ impl Rooms {
             entry.state = State::Ending;
             entry.expected_exit = true;
         }
-        let left_ms = self.settings.stop_timeout.as_millis() as u64;
-        entry.send(&ToRoom::Drain { left_ms, reason: short(reason) });
+        let remaining_ms = self.settings.stop_timeout.as_millis() as u64;
+        entry.send(&ToRoom::Drain { remaining_ms, reason: truncate(reason) });
         Ok(())
     }
 

@@ -19,11 +19,11 @@ pub(crate) enum RoomNotice {
     /// Tells a player that a room refused them a seat.
     Refused(PlayerId, Refusal),
     /// The player has connected to the room.
-    Joined(PlayerId),
+    Connected(PlayerId),
     /// Reroutes a player to another room, as the room they are in asks.
-    SendOn(Player, RoomId),
+    Transfer(Player, RoomId),
     /// The player is not in the room any more; `sent`: they were rerouted to it before.
-    Left { player: Player, room: RoomId, reason: LeaveReason, sent: bool },
+    Left { player: Player, room: RoomId, reason: LeaveReason, rerouted: bool },
     /// Calls `on_room_message`.
     Message(AnyRoom, Box<RawValue>),
     /// Calls `on_room_exit`.
@@ -62,11 +62,11 @@ impl Rooms {
             FromRoom::ReserveRefused { join, refusal } => {
                 self.refuse_joins(room, Some(join), &refusal);
             }
-            FromRoom::Joined { seat } => {
+            FromRoom::Connected { seat } => {
                 let joined = entry.seat(seat).map(|seat| seat.player.id.clone());
-                self.notices.extend(joined.map(RoomNotice::Joined));
+                self.notices.extend(joined.map(RoomNotice::Connected));
             }
-            FromRoom::Dropped { seat } => {
+            FromRoom::Disconnected { seat } => {
                 let left = entry.seat(seat).map(|seat| left(seat, room, LeaveReason::Dropped));
                 self.notices.extend(left);
             }
@@ -74,10 +74,10 @@ impl Rooms {
                 let left = self.vacate(room, seat).map(|seat| left(&seat, room, reason));
                 self.notices.extend(left);
             }
-            FromRoom::SendOn { seat, room: to } => {
+            FromRoom::Transfer { seat, room: to } => {
                 let player = entry.seat(seat).map(|seat| seat.player.clone());
                 let player = player.filter(|player| self.is_in(&player.id, room));
-                self.notices.extend(player.map(|player| RoomNotice::SendOn(player, to)));
+                self.notices.extend(player.map(|player| RoomNotice::Transfer(player, to)));
             }
             FromRoom::Message(message) => {
                 self.notices.push(RoomNotice::Message(entry.info(), message));
@@ -129,5 +129,5 @@ impl Rooms {
 
 fn left(seat: &Seat, room: &RoomId, reason: LeaveReason) -> RoomNotice {
     let (player, room) = (seat.player.clone(), room.clone());
-    RoomNotice::Left { player, room, reason, sent: seat.sent }
+    RoomNotice::Left { player, room, reason, rerouted: seat.rerouted }
 }

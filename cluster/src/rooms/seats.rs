@@ -33,7 +33,7 @@ pub(super) struct Seat {
     /// The room that the player leaves when this seat is confirmed.
     pub from: Option<RoomId>,
     /// The player was rerouted here, and may be in the room.
-    pub sent: bool,
+    pub rerouted: bool,
 }
 
 /// A join that the room has not confirmed yet.
@@ -69,15 +69,15 @@ impl Rooms {
     }
 
     /// Whether the player is in a room or on the way to one, as far as the lobby knows.
-    pub(crate) fn is_away(&self, player: &PlayerId) -> bool {
+    pub(crate) fn was_rerouted(&self, player: &PlayerId) -> bool {
         let mut seats = self.rooms.values().filter_map(|entry| entry.seats.get(player));
-        seats.any(|seat| seat.sent)
+        seats.any(|seat| seat.rerouted)
     }
 
     /// Whether the player has a seat in this room, and was rerouted to it.
-    pub(crate) fn is_sent_to(&self, player: &PlayerId, room: &RoomId) -> bool {
+    pub(crate) fn was_rerouted_to(&self, player: &PlayerId, room: &RoomId) -> bool {
         let seat = || self.rooms.get(room)?.seats.get(player);
-        self.seated.get(player) == Some(room) && seat().is_some_and(|seat| seat.sent)
+        self.seated.get(player) == Some(room) && seat().is_some_and(|seat| seat.rerouted)
     }
 
     /// Reserves seats for a party: for all of them, or for none. Seats that they have there are
@@ -132,7 +132,7 @@ impl Rooms {
         let before = self.seated.insert(player.id.clone(), room.clone());
         let seat = before.as_ref().and_then(|room| self.rooms.get(room)?.seats.get(&player.id));
         let from = match (before, seat) {
-            (Some(before), Some(seat)) if before != *room && seat.sent => Some(before),
+            (Some(before), Some(seat)) if before != *room && seat.rerouted => Some(before),
             (Some(before), Some(seat)) => {
                 // They were about to go to another room, and do not any more.
                 if before != *room {
@@ -145,8 +145,8 @@ impl Rooms {
         let reserved =
             ReservedSeat { seat: number, ticket: ticket.clone(), player: player.clone() };
         let seats = &mut self.rooms.get_mut(room)?.seats;
-        let sent = seats.get(&player.id).is_some_and(|kept| kept.sent);
-        let seat = Seat { number, player: player.clone(), ticket, join, from, sent };
+        let rerouted = seats.get(&player.id).is_some_and(|kept| kept.rerouted);
+        let seat = Seat { number, player: player.clone(), ticket, join, from, rerouted };
         // This join replaces an earlier one of the same players, and answers its requesters too.
         if let Some(kept) = seats.insert(player.id.clone(), seat)
             && let Occupied(mut pending) = self.joins.entry(kept.join)
@@ -161,7 +161,7 @@ impl Rooms {
 
     /// Frees a seat whose player goes to another room: from the lobby, or from here by this route.
     pub(crate) fn transfer(&self, room: &RoomId, player: &PlayerId, to: Option<Route>) {
-        self.send_about(room, player, |seat| ToRoom::Move { seat, to });
+        self.send_about(room, player, |seat| ToRoom::Transfer { seat, to });
     }
 
     /// Releases a player's seats, because they were kicked or asked to leave.
@@ -223,7 +223,7 @@ impl Rooms {
                 self.notices.push(RoomNotice::Refused(player.id, Refusal::REROUTE_LOOP));
                 continue;
             }
-            seat.sent = true;
+            seat.rerouted = true;
             let to = Route { room: room.clone(), ticket: seat.ticket.clone() };
             let (from, asked) = (seat.from.take(), asker.as_ref() == Some(&player.id));
             self.notices.push(RoomNotice::Reroute { player, to, from, asked });

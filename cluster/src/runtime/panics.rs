@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 use serde::{Deserialize, Serialize};
 use tracing::error;
 
-use crate::types::short;
+use crate::types::truncate;
 
 /// What happens to a room in which a hook panics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -34,7 +34,7 @@ impl HookPanic {
         let message = message.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
         let message = message.unwrap_or("no message");
         error!(hook, panic = message, "a hook panicked");
-        HookPanic { what: short(format!("{hook} panicked: {message}")), payload }
+        HookPanic { what: truncate(format!("{hook} panicked: {message}")), payload }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::http::{ClientAddress, Hangup};
 use crate::runtime::Scheduler;
 use crate::socketio::events::{BINARY, Encoded};
 use crate::socketio::packet::{ConnId, RawEvent};
-use crate::types::{Answer, Refusal, Reply, Route, path_of, short};
+use crate::types::{Answer, Refusal, Reply, Route, path_of, truncate};
 
 /// An event for the loop. `A` is what `admit` has returned.
 pub(crate) enum FromClient<A> {
@@ -36,13 +36,13 @@ pub(crate) struct Conn {
     pub id: ConnId,
     pub(super) socket: SocketRef,
     /// Hung up: nothing is sent or read any more, though `Disconnected` is still to come.
-    pub(super) cut: Arc<AtomicBool>,
+    pub(super) hung_up: Arc<AtomicBool>,
 }
 
 /// An event from a client, before it is parsed.
 pub(crate) struct Message {
     pub event: RawEvent,
-    pub answer: Responder,
+    pub responder: Responder,
 }
 
 /// Sends the answer to a message.
@@ -62,7 +62,7 @@ impl Conn {
 
     /// Sends an event. If it cannot be queued, the connection is closed: no event is ever skipped.
     pub fn emit(&self, event: &Encoded) {
-        if self.cut.load(Relaxed) {
+        if self.hung_up.load(Relaxed) {
             return;
         }
         let sent = match event {
@@ -101,7 +101,7 @@ impl Conn {
     /// disconnect alone would leave the websocket open for another connect. [`Hangup`] closes that
     /// as well, also if the client does not read and the disconnect packet cannot be queued.
     pub fn hang_up(&self) {
-        if !self.cut.swap(true, Relaxed) {
+        if !self.hung_up.swap(true, Relaxed) {
             if let Some(connection) = self.socket.req_parts().extensions.get::<Hangup>() {
                 connection.0.cancel();
             }
@@ -112,8 +112,8 @@ impl Conn {
 
 impl Message {
     /// Whether its connection was hung up since: the message must be ignored.
-    pub fn is_cut(&self) -> bool {
-        self.answer.conn.cut.load(Relaxed)
+    pub fn is_hung_up(&self) -> bool {
+        self.responder.conn.hung_up.load(Relaxed)
     }
 }
 
@@ -140,7 +140,7 @@ impl Responder {
     /// Sends `{ ok }` or `{ error }` if the client asked for an acknowledgement. Otherwise a
     /// refusal is sent as the event `refused { event, code, message }`.
     pub fn send(self, answer: Result<Value, Refusal>) {
-        if self.conn.cut.load(Relaxed) {
+        if self.conn.hung_up.load(Relaxed) {
             return;
         }
         let Some(ack) = self.ack else {
@@ -169,7 +169,7 @@ pub(crate) fn reroute(to: &Route) -> Value {
 
 /// The data of `refused`.
 pub(crate) fn refused(event: &str, refusal: &Refusal) -> Value {
-    json!({ "event": event, "code": refusal.code(), "message": short(refusal.message()) })
+    json!({ "event": event, "code": refusal.code(), "message": truncate(refusal.message()) })
 }
 
 /// The client's address; `None` for loopback addresses.

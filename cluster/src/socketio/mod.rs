@@ -7,5 +7,5 @@ mod packet;
 
 pub(crate) use self::connection::{Conn, FromClient, Message, Responder, refused, reroute};
 pub(crate) use self::events::{BINARY, Encoded, LOBBY_REQUESTS, encode};
-pub(crate) use self::namespace::{EventLimiter, MAX_EXCESS};
+pub(crate) use self::namespace::{EventLimiter, HARD_LIMIT_FACTOR};
 pub(crate) use self::packet::{ConnId, RawEvent};

@@ -24,7 +24,7 @@ use crate::types::{PlayerId, Refusal};
 
 /// A message above the limit is refused. One that is larger by this factor is not read, and closes
 /// the connection.
-pub(crate) const MAX_EXCESS: usize = 4;
+pub(crate) const HARD_LIMIT_FACTOR: usize = 4;
 /// Attachments of one packet, kept until the last has arrived. No event has more than one.
 const MAX_ATTACHMENTS: usize = 16;
 /// Each of these bytes of an event takes one more place in the queue: memory runs out first.
@@ -66,7 +66,7 @@ pub(crate) fn serve<A: Clone + Send + Sync + 'static>(
             limits: limits.clone(),
             limit_key: player.map_or(LimitKey::Visitor(id), LimitKey::Player),
             event_limiter: event_limiter.clone(),
-            cut: Arc::default(),
+            hung_up: Arc::default(),
         });
         // The socket owns these closures: one that held the socket would leak it.
         let (on_event, on_disconnect) = (state.clone(), state.clone());
@@ -94,7 +94,7 @@ pub(crate) fn serve<A: Clone + Send + Sync + 'static>(
 }
 
 fn build(path: &str, limits: &Limits) -> (SocketIoLayer, SocketIo) {
-    let max_size = limits.max_message.bytes().saturating_mul(MAX_EXCESS);
+    let max_size = limits.max_message.bytes().saturating_mul(HARD_LIMIT_FACTOR);
     let parser = ParserConfig::common()
         .max_incoming_binary_buf_size(max_size)
         .max_incoming_binaries(MAX_ATTACHMENTS);
@@ -158,12 +158,12 @@ struct ConnectionState<A> {
     limits: Arc<Limits>,
     limit_key: LimitKey,
     event_limiter: Arc<EventLimiter>,
-    cut: Arc<AtomicBool>,
+    hung_up: Arc<AtomicBool>,
 }
 
 impl<A> ConnectionState<A> {
     fn open(&self, socket: SocketRef, admitted: A) {
-        let conn = Conn { id: self.id, socket, cut: self.cut.clone() };
+        let conn = Conn { id: self.id, socket, hung_up: self.hung_up.clone() };
         let mut early = self.early.lock().expect("nobody panics while holding this");
         let _ = self.inbox.send(FromClient::Connected(conn, admitted));
         for item in early.take().into_iter().flatten() {
@@ -181,29 +181,29 @@ impl<A> ConnectionState<A> {
     }
 
     fn on_event(&self, socket: SocketRef, event: RawEvent, ack: AckSender) {
-        if self.cut.load(Relaxed) {
+        if self.hung_up.load(Relaxed) {
             return;
         }
-        let conn = Conn { id: self.id, socket, cut: self.cut.clone() };
+        let conn = Conn { id: self.id, socket, hung_up: self.hung_up.clone() };
         let max_places = self.limits.max_queued_events.get();
         let places = (1 + event.bytes / BYTES_PER_PLACE).min(max_places as usize) as u32;
         let permit = self.queue.clone().try_acquire_many_owned(places).ok();
         let is_full = permit.is_none();
-        let answer = Responder {
+        let responder = Responder {
             event: event.name.clone(),
             conn: conn.clone(),
             ack: event.wants_ack.then_some(ack),
             _permit: permit,
         };
         if is_full {
-            answer.send(Err(Refusal::TOO_FAST));
+            responder.send(Err(Refusal::TOO_FAST));
             conn.hang_up();
         } else if !self.event_limiter.allow(&self.limit_key, conn.address(), Instant::now()) {
-            answer.send(Err(Refusal::TOO_FAST));
+            responder.send(Err(Refusal::TOO_FAST));
         } else if event.bytes > self.limits.max_message.bytes() {
-            answer.send(Err(Refusal::too_large(self.limits.max_message.0)));
+            responder.send(Err(Refusal::too_large(self.limits.max_message.0)));
         } else {
-            self.push(FromClient::Message(self.id, Message { event, answer }));
+            self.push(FromClient::Message(self.id, Message { event, responder }));
         }
     }
 }

@@ -13,6 +13,6 @@ pub use self::answer::{Answer, Reply, deferred, ok, reply};
 pub use self::message::{Message, Nothing};
 pub use self::player::{Player, PlayerId, RoomId};
 pub(crate) use self::player::{Route, path_of};
-pub(crate) use self::raw::{encode_message, from_raw, short, to_raw};
+pub(crate) use self::raw::{encode_message, from_raw, to_raw, truncate};
 pub use self::reason::{Exit, LeaveReason};
 pub use self::refusal::{Refusal, refuse};

@@ -28,7 +28,7 @@ pub(crate) fn encode_message(message: &impl Serialize) -> Result<Box<RawValue>, 
 const MAX_TEXT: usize = 1024;
 
 /// Cuts a text off so that it fits into a frame.
-pub(crate) fn short(text: impl Into<String>) -> String {
+pub(crate) fn truncate(text: impl Into<String>) -> String {
     let mut text = text.into();
     text.truncate(text.floor_char_boundary(MAX_TEXT));
     text

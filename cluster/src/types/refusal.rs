@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::short;
+use crate::types::truncate;
 
 /// Why a request was refused: a code for programs and a message for people. On the wire
 /// `{ code, message }`.
@@ -28,7 +28,7 @@ pub struct Refusal {
 /// }
 /// ```
 pub fn refuse(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Refusal {
-    Refusal { code: code.into(), message: short(message).into() }
+    Refusal { code: code.into(), message: truncate(message).into() }
 }
 
 macro_rules! refusals {

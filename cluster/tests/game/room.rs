@@ -378,9 +378,9 @@ impl Room for GameRoom {
             Request::Census => return reply(&self.census),
             Request::TickRate { hz } => {
                 self.hz = hz;
-                room.tick_rate(hz);
+                room.set_tick_rate(hz);
             }
-            Request::EmptyTimeout { ms } => room.empty_timeout(ms.map(Duration::from_millis)),
+            Request::EmptyTimeout { ms } => room.set_empty_timeout(ms.map(Duration::from_millis)),
             Request::Bytes { n } => {
                 room.send_binary(from, vec![1; n]);
                 room.broadcast_binary(vec![2; n]);

@@ -140,7 +140,7 @@ impl Room for Scripted {
     }
 
     fn on_tick(&mut self, room: &RoomContext<Self>, _: Duration) {
-        room.tick_rate(0);
+        room.set_tick_rate(0);
         let _ = self.hook(room, "on_tick", "");
     }
 
@@ -244,7 +244,7 @@ impl Scripted {
                 Act::Kick(player) => room.kick(player, "out"),
                 Act::Ban(player) => room.ban(player, "for good"),
                 Act::Lock(locked) => room.lock(locked),
-                Act::EmptyTimeout(ms) => room.empty_timeout(ms.map(time)),
+                Act::EmptyTimeout(ms) => room.set_empty_timeout(ms.map(time)),
                 Act::Grace(ms) => self.grace = ms.map(time),
                 Act::Close(last) => {
                     room.tell_lobby(last);
@@ -268,7 +268,7 @@ impl Scripted {
                         game.again(room, "compute", acts);
                     });
                 }
-                Act::Tick => room.tick_rate(100),
+                Act::Tick => room.set_tick_rate(100),
             }
         }
         Ok(())

@@ -115,7 +115,7 @@ async fn play_leads_out_of_a_room_that_is_ending() {
     let mut cid = lobby.player("Cid").await;
     cid.ask("close", json!({ "room": ending })).await.expect("it is asked to end");
     drop(room);
-    assert_eq!(other.event("player_dropped").await["player"], ann.you);
+    assert_eq!(other.event("player_disconnected").await["player"], ann.you);
     ann.back().await;
     let next = ann.ask("play", json!({})).await.expect("a seat");
     assert_ne!(next["room"], ending);

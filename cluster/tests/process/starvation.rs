@@ -89,7 +89,7 @@ async fn a_lobby_frozen_with_its_rooms_keeps_rooms_seats_and_tickets() {
     let seat = dan.seat("join", json!({ "room": ann.room })).await;
     let mut fay = cluster.player("Fay").await;
     drop(fay.enter("join", json!({ "room": ann.room })).await);
-    assert_eq!(ann.client.event("player_dropped").await["player"], fay.you);
+    assert_eq!(ann.client.event("player_disconnected").await["player"], fay.you);
     let mut gil = cluster.player("Gil").await;
     let empty = gil.ask("open", json!({})).await.expect("a room without players");
 

@@ -82,7 +82,7 @@ impl Story {
             "on_tick" => eves.emit("tick_rate", json!({ "hz": 10 })),
             "on_reconnect" => {
                 drop(eves);
-                self.anns.event("player_dropped").await;
+                self.anns.event("player_disconnected").await;
                 // On arrival she is sent back by herself.
                 self.eve.back().await;
                 let reroute = self.eve.rerouted().await;

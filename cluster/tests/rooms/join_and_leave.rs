@@ -136,7 +136,7 @@ async fn closed_and_killed_rooms_free_all_their_seats() {
         let mut inside = here.enter("join", json!({ "room": room })).await;
         inside.event("joined").await;
         drop(away.enter("join", json!({ "room": room })).await);
-        inside.event("player_dropped").await;
+        inside.event("player_disconnected").await;
         waits.seat("join", json!({ "room": room })).await;
         match how {
             "closed" => drop(boss.ask("close", json!({ "room": room })).await.expect("a room")),

@@ -58,7 +58,7 @@ async fn within_the_grace_period_the_lobby_reroutes_a_returning_player() {
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let (room, mut anns, bobs) = both_in(&mut ann, &mut bob, json!({ "grace_ms": 60_000 })).await;
     drop(bobs);
-    assert_eq!(anns.event("player_dropped").await, json!({ "player": bob.you }));
+    assert_eq!(anns.event("player_disconnected").await, json!({ "player": bob.you }));
     assert_eq!(
         bob.back().await["returned"],
         json!({ "room": room, "reason": { "code": "dropped" } })
@@ -69,7 +69,7 @@ async fn within_the_grace_period_the_lobby_reroutes_a_returning_player() {
     let joined = bobs.event("joined").await;
     assert_eq!((&joined["room"], &joined["you"]), (&room, &bob.you));
     assert_eq!((&joined["players"], &joined["away"]), (&json!([ann.you, bob.you]), &json!([])));
-    assert_eq!(anns.event("player_returned").await, json!({ "player": bob.you }));
+    assert_eq!(anns.event("player_reconnected").await, json!({ "player": bob.you }));
     assert!(!anns.unheard().contains(&"player_left"));
 }
 
@@ -81,7 +81,7 @@ async fn after_the_grace_period_the_seat_is_free() {
     let (_, mut anns, bobs) = both_in(&mut ann, &mut bob, json!({ "grace_ms": 300 })).await;
     visitor.ask("watch_rooms", json!({})).await.expect("anyone may watch");
     drop(bobs);
-    anns.event("player_dropped").await;
+    anns.event("player_disconnected").await;
     assert_eq!(
         anns.event("player_left").await,
         json!({ "player": bob.you, "reason": { "code": "dropped" } })
@@ -104,7 +104,7 @@ async fn a_second_connection_to_the_same_seat_replaces_the_first() {
     assert_eq!((&refused["event"], &refused["code"]), (&json!("connect"), &json!("replaced")));
     assert!(old.end().await, "the old one is disconnected");
     assert_eq!(new.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
-    assert_eq!(anns.event("player_returned").await, json!({ "player": bob.you }));
+    assert_eq!(anns.event("player_reconnected").await, json!({ "player": bob.you }));
     anns.event("echoed").await;
     assert!(!anns.unheard().contains(&"player_left"));
 }
@@ -225,7 +225,7 @@ async fn a_player_in_the_lobby_can_give_up_their_seat() {
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let (_, mut anns, bobs) = both_in(&mut ann, &mut bob, json!({ "grace_ms": u64::MAX })).await;
     drop(bobs);
-    anns.event("player_dropped").await;
+    anns.event("player_disconnected").await;
     bob.back().await;
     let reroute = bob.rerouted().await;
     bob.ask("leave_room", json!({})).await.expect("a player may give up their seat");

@@ -330,7 +330,7 @@ async fn an_absent_player_is_transferred_when_they_return() {
     let bobs = bob.enter("join", json!({ "room": here })).await;
     anns.event("player_joined").await;
     drop(bobs);
-    anns.event("player_dropped").await;
+    anns.event("player_disconnected").await;
     let about = anns.ask("about", json!({})).await.expect("the room");
     assert_eq!((&about["here"], &about["players"]), (&json!(["Ann"]), &json!(["Ann", "Bob"])));
     let there = cluster.player("Boss").await.ask("open", json!({})).await.expect("a room");

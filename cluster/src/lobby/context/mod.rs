@@ -18,7 +18,7 @@ use crate::lobby::sessions::Sessions;
 use crate::rooms::{CodeAttempts, Rooms};
 use crate::runtime::Scheduler;
 use crate::socketio::encode;
-use crate::types::{LeaveReason, PlayerId, Refusal, refuse, short};
+use crate::types::{LeaveReason, PlayerId, Refusal, refuse, truncate};
 
 /// The handle that every hook of the lobby gets.
 pub struct LobbyContext<L> {
@@ -58,7 +58,7 @@ impl<L: Lobby> LobbyContext<L> {
     /// person who registers again has another id, unless your `on_register` returns the same one.
     pub fn ban(&self, player: impl AsRef<PlayerId>, reason: &str) {
         let player = player.as_ref();
-        self.sessions.borrow_mut().banned.insert(player.clone(), short(reason));
+        self.sessions.borrow_mut().banned.insert(player.clone(), truncate(reason));
         self.expel(player, reason, &Refusal::banned(reason));
     }
 
@@ -68,7 +68,7 @@ impl<L: Lobby> LobbyContext<L> {
     }
 
     fn expel(&self, player: &PlayerId, reason: &str, refusal: &Refusal) {
-        self.rooms.borrow_mut().release(player, &LeaveReason::Kicked(short(reason)));
+        self.rooms.borrow_mut().release(player, &LeaveReason::Kicked(truncate(reason)));
         if let Some(conn) = self.sessions.borrow().conn_of(player) {
             conn.dismiss(refusal);
         }

@@ -37,10 +37,10 @@ impl<L: Lobby> LobbyContext<L> {
     /// Creates a private room: like [`create`](Self::create), but it is in no list, and players
     /// join with its code of six letters ([`RoomInfo::code`]). The room's `joined` tells the code
     /// to everyone in it. The room counts towards its host's limit until it closes, even after the
-    /// host has left: see [`RoomContext::empty_timeout`].
+    /// host has left: see [`RoomContext::set_empty_timeout`].
     ///
     /// [`RoomInfo::code`]: crate::rooms::RoomInfo
-    /// [`RoomContext::empty_timeout`]: crate::room::context::RoomContext::empty_timeout
+    /// [`RoomContext::set_empty_timeout`]: crate::room::context::RoomContext::set_empty_timeout
     pub fn create_private<'a, R: Room>(
         &self,
         host: impl Into<Option<&'a Player>>,
@@ -103,7 +103,7 @@ impl<L: Lobby> LobbyContext<L> {
                 return Err(Refusal::NO_SUCH_ROOM);
             }
         }
-        self.admit(players, room)
+        self.request_join(players, room)
     }
 
     /// Joins the private room with this code, in upper or lower case. After too many wrong codes
@@ -118,12 +118,12 @@ impl<L: Lobby> LobbyContext<L> {
             self.code_attempts.count(asker, address);
             return Err(Refusal::NO_SUCH_ROOM);
         };
-        self.admit(players, &room)
+        self.request_join(players, &room)
     }
 
     /// Reserves seats for players who asked.
-    fn admit(&self, players: &[Player], room: &RoomId) -> Answer {
-        let players = self.not_yet_sent(players, room);
+    fn request_join(&self, players: &[Player], room: &RoomId) -> Answer {
+        let players = self.not_yet_rerouted(players, room);
         let placed = self.rooms.borrow_mut().join(&players, true, room)?;
         deferred(async { placed.await.unwrap_or(Err(Refusal::ROOM_GONE)) })
     }
@@ -144,7 +144,7 @@ impl<L: Lobby> LobbyContext<L> {
         room: &RoomId,
         done: impl FnOnce(&mut L, &Self, Result<(), Refusal>) + 'static,
     ) {
-        let players = self.not_yet_sent(players.as_ref(), room);
+        let players = self.not_yet_rerouted(players.as_ref(), room);
         // A statement of its own: `notify_refused` borrows the rooms.
         let joined = self.rooms.borrow_mut().join(&players, false, room);
         if let Err(refusal) = &joined {
@@ -156,9 +156,10 @@ impl<L: Lobby> LobbyContext<L> {
 
     /// Leaves out players who are in the room or on the way there, unless they are back in the
     /// lobby.
-    fn not_yet_sent(&self, players: &[Player], room: &RoomId) -> Vec<Player> {
+    fn not_yet_rerouted(&self, players: &[Player], room: &RoomId) -> Vec<Player> {
         let rooms = self.rooms.borrow();
-        let goes = |player: &&Player| self.is_here(player) || !rooms.is_sent_to(&player.id, room);
+        let goes =
+            |player: &&Player| self.is_here(player) || !rooms.was_rerouted_to(&player.id, room);
         players.iter().filter(goes).cloned().collect()
     }
 
@@ -186,20 +187,20 @@ impl<L: Lobby> LobbyContext<L> {
         let kind = self.kinds.iter().find(|known| known.name == kind);
         let kind = kind.ok_or(Refusal::NO_SUCH_KIND)?;
         // A hook may have asked for a player who has left, or was banned, since.
-        self.sessions.borrow().admit(&player.id)?;
+        self.sessions.borrow().check_ban(&player.id)?;
         if self.seat_of(player).is_none() && !self.is_here(player) {
             return Err(Refusal::NOT_REGISTERED);
         }
         let active = self.rooms.borrow().active_room_of(&player.id);
         if let Some(room) = active.filter(|room| room.kind == kind.name) {
-            return self.admit(player.as_ref(), &room.id);
+            return self.request_join(player.as_ref(), &room.id);
         }
         let room = (kind.pick)(lobby, self, player)?;
         if self.rooms.borrow().find(&room).is_some_and(|found| found.kind != kind.name) {
             error!(%room, kind = kind.name, "pick: this room is of another kind");
             return Err(Refusal::INTERNAL);
         }
-        self.admit(player.as_ref(), &room)
+        self.request_join(player.as_ref(), &room)
     }
 
     /// All rooms of this kind, oldest first, including private ones.

@@ -60,13 +60,13 @@ impl<L: Lobby> EventHandler<'_, L> {
     /// A player connects with a valid token.
     fn resume(&mut self, conn: &Conn, login: Login) {
         let player = login.player.id.clone();
-        if let Err(refusal) = self.context.sessions.borrow().admit(&player) {
+        if let Err(refusal) = self.context.sessions.borrow().check_ban(&player) {
             return conn.dismiss(&refusal);
         }
         self.enter(conn.id, login);
         // Ordering: a room that crashes loses its connections before its exit is reported, so its
         // players are back first. They wait for the report, so that `welcome` has the reason.
-        let is_away = self.context.rooms.borrow().is_away(&player);
+        let is_away = self.context.rooms.borrow().was_rerouted(&player);
         if is_away && !self.context.sessions.borrow().has_exit_notice(&player) {
             let (conn, wait) = (conn.id, clock::sleep_until(clock::now() + EXIT_WAIT));
             self.context.scheduler.spawn(wait, move |lobby, context, ()| {
@@ -164,7 +164,7 @@ impl<L: Lobby> EventHandler<'_, L> {
     fn issue(&self, identity: Identity) -> Result<Login, Refusal> {
         identity.check()?;
         let Identity { id, name } = identity;
-        self.context.sessions.borrow().admit(&id)?;
+        self.context.sessions.borrow().check_ban(&id)?;
         self.context.tokens.issue(Player { id, name }).map_err(|error| {
             error!(%error, "cannot issue a token");
             Refusal::INTERNAL

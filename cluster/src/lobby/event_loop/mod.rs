@@ -118,14 +118,14 @@ impl<L: Lobby> EventHandler<'_, L> {
                 self.reroute(&player, to, from, asked);
             }
             RoomNotice::Refused(player, refusal) => self.context.notify_refused(&player, &refusal),
-            RoomNotice::SendOn(player, room) => self.context.reroute(&player, &room),
-            RoomNotice::Joined(player) => {
+            RoomNotice::Transfer(player, room) => self.context.reroute(&player, &room),
+            RoomNotice::Connected(player) => {
                 let mut sessions = self.context.sessions.borrow_mut();
                 sessions.take_exit_notice(&player);
                 sessions.mark_stale(&player);
             }
-            RoomNotice::Left { player, room, reason, sent } => {
-                self.left(player, room, reason, sent);
+            RoomNotice::Left { player, room, reason, rerouted } => {
+                self.left(player, room, reason, rerouted);
             }
             RoomNotice::Message(room, message) => {
                 let on_room_message = self.context.kind(room.kind).on_room_message;
@@ -148,14 +148,14 @@ impl<L: Lobby> EventHandler<'_, L> {
     }
 
     /// Keeps the reason for a player who is about to return to the lobby.
-    fn left(&mut self, player: Player, room: RoomId, reason: LeaveReason, sent: bool) {
+    fn left(&mut self, player: Player, room: RoomId, reason: LeaveReason, rerouted: bool) {
         let mut sessions = self.context.sessions.borrow_mut();
         let conn = sessions.conn_of(&player.id).map(|conn| conn.id);
         // A player on the way to another room does not return.
         let returns = self.context.seat_of(&player).is_none_or(|seat| seat == room);
         // The exit of the room that they moved to is the news, not that they moved there.
         let moved = reason == LeaveReason::Moved && sessions.has_exit_notice(&player.id);
-        if sent && returns && !moved {
+        if rerouted && returns && !moved {
             sessions.add_exit_notice(player.id, room, reason);
         }
         drop(sessions);

@@ -15,11 +15,11 @@ use crate::types::{Answer, LeaveReason, Refusal, RoomId, ok};
 impl<L: Lobby> EventHandler<'_, L> {
     /// Handles a message and sends its answer, now or when a deferred one is ready.
     pub(super) fn handle_message(&mut self, conn: ConnId, message: Message) {
-        if message.is_cut() {
+        if message.is_hung_up() {
             return;
         }
         let message = self.context.sessions.borrow_mut().receive(conn, message);
-        let Some(Message { event, answer: responder }) = message else { return };
+        let Some(Message { event, responder }) = message else { return };
         let answer = match (event.name.as_str(), event.data) {
             (_, Err(refusal)) => Err(refusal),
             ("register", Ok(data)) => return self.register(conn, data.as_deref(), responder),

@@ -232,7 +232,7 @@ impl<R: Room> Core<R> {
                 Output::Leave(player, reason) => self.leave(&player, reason),
                 Output::Transfer(player, room) => {
                     if let Some(seat) = self.seats.get(&player).map(|seat| seat.number) {
-                        self.frame(FromRoom::SendOn { seat, room });
+                        self.frame(FromRoom::Transfer { seat, room });
                     }
                 }
                 // For a player who has left since, by a kick that was queued before it.
@@ -243,7 +243,7 @@ impl<R: Room> Core<R> {
     }
 
     /// Tells a page that its player is in the room, and what the room looks like.
-    fn welcome(&mut self, conn: ConnId, player: &Player) {
+    fn send_joined(&mut self, conn: ConnId, player: &Player) {
         let room = &self.room;
         let players = &*room.players();
         let away = players.iter().map(|player| &player.id).filter(|id| !room.is_here(id));

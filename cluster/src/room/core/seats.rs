@@ -22,7 +22,7 @@ pub(super) struct Seat {
     state: SeatState,
     /// When the ticket expires that the player got while they were connected. If they leave before
     /// they use it, the seat is reserved again.
-    next_ticket: Option<Instant>,
+    next_ticket_expires: Option<Instant>,
 }
 
 enum SeatState {
@@ -68,7 +68,7 @@ impl<R: Room> Core<R> {
                     SeatState::Reserved(old) | SeatState::Away(old) => {
                         *old = until.max(*old);
                     }
-                    SeatState::Connected(_) => seat.next_ticket = Some(until),
+                    SeatState::Connected(_) => seat.next_ticket_expires = Some(until),
                 },
             }
         }
@@ -77,7 +77,8 @@ impl<R: Room> Core<R> {
 
     fn insert_reserved(&mut self, number: u64, player: Player, until: Instant) {
         self.room.expected.borrow_mut().insert(player.id.clone(), player.clone());
-        let seat = Seat { number, player, state: SeatState::Reserved(until), next_ticket: None };
+        let seat =
+            Seat { number, player, state: SeatState::Reserved(until), next_ticket_expires: None };
         self.seats.insert(seat.player.id.clone(), seat);
         self.empty_since = None;
     }
@@ -99,10 +100,10 @@ impl<R: Room> Core<R> {
         let (player, number) = (seat.player.clone(), seat.number);
         let before = std::mem::replace(&mut seat.state, SeatState::Connected(conn));
         // Another reservation may have come between the redemption of this ticket and now.
-        seat.next_ticket = self.tickets.until(id);
+        seat.next_ticket_expires = self.tickets.until(id);
         self.conns.insert(conn, id.clone());
         self.room.connections.borrow_mut().insert(id.clone(), conn);
-        self.frame(FromRoom::Joined { seat: number });
+        self.frame(FromRoom::Connected { seat: number });
         if let SeatState::Connected(old) = before {
             self.conns.remove(&old);
             self.dismiss(old);
@@ -111,13 +112,13 @@ impl<R: Room> Core<R> {
             let players = self.room.players();
             self.room.players.replace(players.iter().chain(once(&player)).cloned().collect());
             self.room.expected.borrow_mut().remove(id);
-            self.welcome(conn, &player);
+            self.send_joined(conn, &player);
             self.emit_others(id, "player_joined", json!({ "player": player }));
             info!(player = %player.name, id = %player.id, "joined");
             self.hook("on_join", |game, room| game.on_join(room, &player));
         } else {
-            self.welcome(conn, &player);
-            self.emit_others(id, "player_returned", json!({ "player": player }));
+            self.send_joined(conn, &player);
+            self.emit_others(id, "player_reconnected", json!({ "player": player }));
             info!(player = %player.name, id = %player.id, "reconnected");
             self.hook("on_reconnect", |game, room| game.on_reconnect(room, &player));
         }
@@ -140,8 +141,8 @@ impl<R: Room> Core<R> {
         if let Some(seat) = self.seats.get_mut(&player.id) {
             seat.state = SeatState::Away(until);
             let seat = seat.number;
-            self.frame(FromRoom::Dropped { seat });
-            self.emit_others(&player.id, "player_dropped", json!({ "player": player }));
+            self.frame(FromRoom::Disconnected { seat });
+            self.emit_others(&player.id, "player_disconnected", json!({ "player": player }));
             info!(player = %player.name, id = %player.id, ?grace, "connection lost; seat kept");
         }
     }
@@ -153,7 +154,7 @@ impl<R: Room> Core<R> {
             if let (Some(conn), LeaveReason::Left) = (conn, &reason) {
                 self.dismiss(conn);
             }
-            self.seats.entry(id.clone()).and_modify(|seat| seat.next_ticket = None);
+            self.seats.entry(id.clone()).and_modify(|seat| seat.next_ticket_expires = None);
             self.leave(&id, reason);
         }
     }
@@ -192,11 +193,13 @@ impl<R: Room> Core<R> {
 
     /// Ends a player's stay, or their reservation.
     pub(super) fn leave(&mut self, id: &PlayerId, reason: LeaveReason) {
-        let Some(Seat { number, player, state, next_ticket }) = self.seats.remove(id) else {
+        let Some(Seat { number, player, state, next_ticket_expires }) = self.seats.remove(id)
+        else {
             return;
         };
         let on_their_own = matches!(reason, LeaveReason::Left | LeaveReason::Dropped);
-        if let Some(until) = next_ticket.filter(|until| on_their_own && *until > self.now()) {
+        if let Some(until) = next_ticket_expires.filter(|until| on_their_own && *until > self.now())
+        {
             // The lobby sent them here again before it knew: they leave and join.
             self.insert_reserved(number, player.clone(), until);
         } else {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::process::{FromRoom, ReservedSeat};
 use crate::room::core::Core;
 use crate::room::{Output, Room};
-use crate::socketio::{BINARY, ConnId, Encoded, MAX_EXCESS};
+use crate::socketio::{BINARY, ConnId, Encoded, HARD_LIMIT_FACTOR};
 use crate::testing::test_room::Life;
 use crate::testing::{Sent, TestRoom};
 use crate::types::{Player, Refusal, Reply, from_raw};
@@ -77,7 +77,7 @@ impl<R: Room> TestRoom<R> {
         event: usize,
         frame: usize,
     ) -> Result<(), Refusal> {
-        if frame > MAX_EXCESS * MAX_MESSAGE {
+        if frame > HARD_LIMIT_FACTOR * MAX_MESSAGE {
             self.drop_player(from);
         }
         let fits = event <= MAX_MESSAGE;
@@ -155,7 +155,7 @@ impl<R: Room> TestRoom<R> {
                 Output::Frame(FromRoom::ReserveRefused { refusal, .. }) => {
                     self.hold_refused = Some(refusal);
                 }
-                Output::Frame(FromRoom::SendOn { seat, room }) => {
+                Output::Frame(FromRoom::Transfer { seat, room }) => {
                     let mut seats = self.seats.iter();
                     let player = seats.find(|(_, number)| **number == seat);
                     self.sent_on.extend(player.map(|(player, _)| (player.clone(), room)));

@@ -62,7 +62,7 @@ use crate::room::{Room, RoomContext, Tickets};
 use crate::runtime::RoomPanic;
 use crate::socketio::{BINARY, ConnId, RawEvent};
 use crate::types::{
-    Exit, LeaveReason, Player, PlayerId, Refusal, RoomId, Route, from_raw, refuse, short, to_raw,
+    Exit, LeaveReason, Player, PlayerId, Refusal, RoomId, Route, from_raw, refuse, to_raw, truncate,
 };
 
 /// As the settings have it by default.
@@ -231,7 +231,7 @@ impl<R: Room> TestRoom<R> {
     /// The lobby puts a player out, with its `kick`.
     pub fn kick(&mut self, player: &Player, reason: &str) {
         self.about_seat(player, |core, seat| {
-            core.release(seat, LeaveReason::Kicked(short(reason)))
+            core.release(seat, LeaveReason::Kicked(truncate(reason)))
         });
     }
 

@@ -23,7 +23,7 @@ impl Room for Game {
     // HOOK: the room opens, or refuses to. No default.
     async fn on_open(options: Options, room: &RoomContext<Self>) -> Result<Self, Refusal> {
         info!(seats = room.capacity(), ?options, "on_open");
-        // room.tick_rate(30);
+        // room.set_tick_rate(30);
         Ok(Game::default())
     }
 

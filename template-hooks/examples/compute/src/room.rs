@@ -32,7 +32,7 @@ impl Room for Worker {
     // HOOK: the room opens.
     async fn on_open(options: Options, room: &RoomContext<Self>) -> Result<Self, Refusal> {
         // By default a room without players closes.
-        room.empty_timeout(None);
+        room.set_empty_timeout(None);
         let patience = Duration::from_millis(options.patience_ms);
         let waiting = room.after(patience, Worker::finish);
         Ok(Worker { patience, waiting, job: None, rows: 0, busy: Duration::ZERO })

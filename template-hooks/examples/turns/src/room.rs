@@ -26,7 +26,7 @@ impl Room for Duel {
     // HOOK: the room opens.
     async fn on_open(options: Options, room: &RoomContext<Self>) -> Result<Self, Refusal> {
         // The countdown, in seconds.
-        room.tick_rate(1);
+        room.set_tick_rate(1);
         Ok(Duel { game: Game { seconds: options.patience, ..Game::default() } })
     }
 
@@ -38,7 +38,7 @@ impl Room for Duel {
     // HOOK: a player has joined.
     fn on_join(&mut self, room: &RoomContext<Self>, player: &Player) {
         // Once the waiting player leaves, a private room's code must not work any more.
-        room.empty_timeout(Some(Duration::ZERO));
+        room.set_empty_timeout(Some(Duration::ZERO));
         self.game.add(player);
         if self.game.has_begun() {
             room.lock(true);

@@ -95,11 +95,11 @@ fn a_player_who_reconnects_in_time_plays_on_and_the_clock_has_stopped() {
     let [ann, bob] = table.players.clone();
 
     table.room.drop_player(&ann);
-    assert_eq!(table.room.last(&bob, "player_dropped"), Some(&json!({ "player": ann })));
+    assert_eq!(table.room.last(&bob, "player_disconnected"), Some(&json!({ "player": ann })));
     table.room.advance(29 * SECOND);
     table.room.sent(&ann);
     table.room.join_as(&ann).expect("her seat");
-    assert_eq!(table.room.last(&bob, "player_returned"), Some(&json!({ "player": ann })));
+    assert_eq!(table.room.last(&bob, "player_reconnected"), Some(&json!({ "player": ann })));
     assert_eq!(table.room.last(&ann, "game"), Some(&before));
     table.play("4");
     assert_eq!(table.game()["end"], json!(null));

@@ -99,11 +99,11 @@ async fn a_lost_connection_loses_no_game_and_the_winner_is_news() {
 
     // Dropping her connection cuts the line.
     drop(anns);
-    assert_eq!(bobs.event("player_dropped").await, json!({ "player": ann.you }));
+    assert_eq!(bobs.event("player_disconnected").await, json!({ "player": ann.you }));
     ann.back().await;
     let reroute = ann.rerouted().await;
     let mut anns = ann.take(&reroute).await;
-    assert_eq!(bobs.event("player_returned").await, json!({ "player": ann.you }));
+    assert_eq!(bobs.event("player_reconnected").await, json!({ "player": ann.you }));
     let back = anns.event("game").await;
     assert_eq!(back["board"], game["board"]);
 
