@@ -56,7 +56,8 @@ pub mod __private {
     pub use ts_rs::{self, TS};
 }
 
-/// Hooks reach only what is listed above. In each pair one path differs:
+/// Tests that hooks reach only what is listed above: the second example of each pair does not
+/// compile.
 ///
 /// ```
 /// # use cluster::{Lobby, LobbyContext};
@@ -131,8 +132,9 @@ impl<L: Lobby> Program<L> {
         self
     }
 
-    /// Runs this process as the lobby, or as a room if a lobby has started it. An error is printed
-    /// as one line to stderr, with a nonzero exit status.
+    /// Runs this process as the lobby, or as a room if a lobby has started it. An error at the
+    /// start is printed as one line to stderr, with exit status 1; wrong flags are explained, with
+    /// status 2.
     ///
     /// # Panics
     /// If no kind of room is registered.

@@ -1,10 +1,10 @@
-//! Sessions that were logged out before their tokens expire. In memory only: a restarted lobby
+//! Logins that were logged out before their tokens expire. In memory only: a restarted lobby
 //! accepts their tokens again.
 
 use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 
-/// Sessions that are remembered, some ten megabytes. One more replaces the oldest.
+/// Logouts that are remembered, some ten megabytes. One more replaces the oldest.
 const MAX_LOGOUTS: usize = 100_000;
 
 #[derive(Default)]
@@ -14,7 +14,7 @@ pub(crate) struct Logouts {
 }
 
 impl Logouts {
-    /// Revokes all tokens of this session.
+    /// Revokes all tokens of this login.
     pub fn add(&mut self, sid: &str) {
         let sid: Rc<str> = sid.into();
         if self.sessions.insert(sid.clone()) {

@@ -35,7 +35,8 @@ struct Claims {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Login {
     pub player: Player,
-    /// The session: one registration with all tokens that were renewed from it. A logout ends it.
+    /// Identifies the login: one registration with all tokens that were renewed from it. A logout
+    /// ends it.
     pub sid: String,
     /// A new token, which replaces the one that was shown.
     pub token: Option<String>,
@@ -49,7 +50,7 @@ pub(crate) struct Tokens {
     keys: Vec<DecodingKey>,
     validation: Validation,
     ttl: Duration,
-    /// Tokens that this lobby has not issued.
+    /// Tokens that failed verification, or whose login has been logged out.
     pub wrong: FailureCounter,
 }
 
@@ -65,8 +66,9 @@ impl Tokens {
         // Fails if another lobby in this process has installed it.
         let _ = HS256_ONLY.install_default();
         let mut validation = Validation::new(Algorithm::HS256);
-        // The library checks the signature only: it would accept claims that are missing, of
-        // another type, or one of a list. `verify_at` and `read` check them.
+        // The library checks the signature only. Its checks of claims would accept a missing `iss`,
+        // an `exp` of another type, or a list that contains the expected value; `verify_at` and
+        // `read` check them.
         validation.required_spec_claims.clear();
         validation.validate_exp = false;
         Tokens {
@@ -79,7 +81,7 @@ impl Tokens {
         }
     }
 
-    /// Starts a session.
+    /// Starts a login.
     pub fn issue(&self, player: Player) -> anyhow::Result<Login> {
         let sid = random_id();
         let token = self.sign(&player, &sid, now())?;

@@ -14,13 +14,13 @@ use crate::runtime::Quota;
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
 #[command(next_help_heading = "Limits, for the lobby and for each room")]
 pub struct Limits {
-    /// Maximum concurrent connections, fewer if open files are short. The lobby leaves further ones
-    /// in the backlog; a room answers 429.
+    /// Maximum concurrent connections, or fewer if the limit on open files is lower. The lobby
+    /// leaves further ones in the backlog; a room answers 429.
     #[arg(long, default_value = "10000")]
     pub max_connections: NonZeroU32,
 
     /// Maximum concurrent connections from one address, or from one IPv6 /64 network. The next one
-    /// gets 429. Loopback addresses have no limit by address.
+    /// gets 429. 127.0.0.1 and ::1 have no limit by address.
     #[arg(long, default_value = "200")]
     pub max_connections_per_address: NonZeroU32,
 
@@ -34,7 +34,8 @@ pub struct Limits {
     pub max_connects_per_second_per_address: NonZeroU32,
 
     /// Events per second and player; bursts of three seconds' worth. The default allows an input
-    /// per frame at 60 Hz. A client that goes on beyond it is throttled.
+    /// per frame at 60 Hz. Events above it are refused with `too_fast`; a client that keeps sending
+    /// is throttled.
     #[arg(long, default_value = "100")]
     pub events_per_second: NonZeroU32,
 
@@ -61,7 +62,7 @@ pub struct Limits {
     #[arg(long, default_value = "10s", value_parser = duration)]
     pub header_timeout: Duration,
 
-    /// Time for a new websocket to connect to Socket.IO.
+    /// Time for a new websocket to send its token or ticket.
     #[arg(long, default_value = "10s", value_parser = duration)]
     pub connect_timeout: Duration,
 

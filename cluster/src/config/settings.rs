@@ -34,7 +34,7 @@ pub struct Defaults {
 /// A lobby that starts rooms as processes and routes players between them.
 ///
 /// Each flag can also be set by an environment variable, which `--help` names: `CLUSTER_PORT` is
-/// `--port`. The lobby passes all settings to its rooms, so a secret has no place here.
+/// `--port`. The lobby passes all settings to its rooms: put no secrets into flags.
 #[derive(Debug, Clone, Parser, Serialize, Deserialize)]
 #[command(long_about = None)]
 pub struct Settings {
@@ -59,16 +59,16 @@ pub struct Settings {
     #[arg(long)]
     pub public_url: Option<HttpUrl>,
 
-    /// Seats per room.
+    /// Seats of a room, unless a hook creates it with another number.
     #[arg(long, default_value = "1", value_parser = positive)]
     pub seats: usize,
 
-    /// Idle room processes kept ready, so that opening a room need not start one.
+    /// Warm room processes to keep, so that opening a room need not start one.
     #[arg(long, default_value_t = 1)]
     pub pool: usize,
 
-    /// Further origins, separated by commas. They are accepted as the lobby's own, and their pages
-    /// may connect to it and embed it in a frame.
+    /// Further origins, separated by commas. Requests to their hosts are accepted, and their pages
+    /// may connect to the lobby and embed it in a frame.
     #[arg(long, value_delimiter = ',', help_heading = "Network")]
     pub allow_origin: Vec<HttpUrl>,
 
@@ -115,7 +115,8 @@ pub struct Settings {
     #[arg(long, default_value = "5s", value_parser = duration, help_heading = "Rooms")]
     pub ready_timeout: Duration,
 
-    /// Circuit breaker: after this many failed starts within the cooldown, no room is started.
+    /// Circuit breaker: after this many failed starts within the cooldown, no room is started until
+    /// the cooldown is over.
     #[arg(long, default_value_t = 10, value_parser = positive, help_heading = "Rooms")]
     pub start_failure_limit: usize,
 
@@ -140,7 +141,8 @@ pub struct Settings {
     #[arg(long, default_value = "30s", value_parser = duration, help_heading = "Rooms")]
     pub empty_timeout: Duration,
 
-    /// Time for rooms to finish when the lobby stops.
+    /// Time for rooms to end after a hook or a stopping lobby closes them. A room that still runs
+    /// after twice this time is killed.
     #[arg(long, default_value = "2s", value_parser = duration, help_heading = "Rooms")]
     pub stop_timeout: Duration,
 
@@ -204,7 +206,7 @@ impl Settings {
         Settings { name: defaults.name, ..settings.unwrap_or_else(|error| error.exit()) }
     }
 
-    /// Checks what depends on more than one flag, or on this machine.
+    /// Checks minimums, combinations of flags, and that the page's folder exists.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         ensure!(
             self.heartbeat_timeout >= 2 * self.heartbeat,

@@ -1,4 +1,4 @@
-//! Serves `/cluster/`: the structure's part of the page, embedded in this program, and the client
+//! Serves `/cluster/`: this crate's part of the page, embedded in the program, and the client
 //! libraries, from node_modules or a CDN. Files of the page's folder cannot replace them.
 
 use std::path::PathBuf;

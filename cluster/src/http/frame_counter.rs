@@ -6,7 +6,7 @@
 //! flood of pings for the payload of a single frame. So it counts the ends of request heads. When
 //! the server acts on a request and no byte has followed its head, frames begin with the next byte.
 
-/// A frame counts once more for each of these many bytes.
+/// Each 4 KiB that are read count as one more frame.
 const BYTES_PER_FRAME: usize = 4 * 1024;
 /// A client masks its frames. The server ends a connection that does not.
 const MASKING_KEY_BYTES: usize = 4;
@@ -49,8 +49,8 @@ impl FrameCounter {
         0
     }
 
-    /// Notes that the server acts on a request, for a websocket or not. False: the client has sent
-    /// more than the request's head, and a websocket must be refused.
+    /// Notes that the server acts on a request, for a websocket or not. Returns `false` if the
+    /// client has sent more than the request's head: then a websocket must be refused.
     pub fn on_request(&mut self, websocket: bool) -> bool {
         self.served += 1;
         let in_sync = self.served == self.heads && self.is_end_of_head();
@@ -58,8 +58,8 @@ impl FrameCounter {
         in_sync
     }
 
-    /// Notes that the websocket was refused. False: the client has sent more meanwhile, and the
-    /// connection must be closed.
+    /// Notes that the response is not a websocket. Returns `false` if the client has sent data for
+    /// one meanwhile: then the connection must be closed.
     pub fn on_response(&mut self) -> bool {
         self.frames.take().is_none_or(|frames| frames == Frames::default())
     }

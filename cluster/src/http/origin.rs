@@ -87,13 +87,13 @@ fn is_ip(host: &str) -> bool {
     format!("{host}:0").parse::<SocketAddr>().is_ok()
 }
 
-/// The value of a header that may come once. A proxy in front may have checked the other of two.
+/// The value of a header. Refuses two of them: a proxy in front may have checked the other one.
 fn single(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, &'static str> {
     let mut values = headers.get_all(name).iter();
     match (values.next().map(HeaderValue::to_str), values.next()) {
         (None, _) => Ok(None),
         (Some(Ok(value)), None) => Ok(Some(value)),
-        (Some(Ok(_)), Some(_)) => Err("Host and Origin may occur once"),
+        (Some(Ok(_)), Some(_)) => Err("Host and Origin must not occur twice"),
         (Some(Err(_)), _) => Err("Host and Origin must be ASCII"),
     }
 }

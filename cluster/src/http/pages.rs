@@ -122,7 +122,7 @@ async fn log(RawQuery(query): RawQuery) -> Response {
 }
 
 /// Refuses requests for other hosts and from pages of other sites, and adds security headers.
-/// Others get their host as an [`Authority`] in their extensions.
+/// Accepted requests get their host as an [`Authority`] in their extensions.
 pub(crate) fn check_origin(app: Router, origins: Origins) -> Router {
     let check = async |State(origins): State<Arc<Origins>>, mut request: Request, next: Next| {
         let mut response = match origins.check(&request) {

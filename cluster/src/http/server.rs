@@ -70,8 +70,8 @@ impl Server {
     }
 
     /// Serves a socket that the lobby handed to this room: a client's connection, or one end of a
-    /// relay. Over the limit it is rejected: if it waited, the lobby would not know and hand over
-    /// ever more.
+    /// relay. Above the limit it is rejected and does not wait: the lobby would not notice, and
+    /// would hand over ever more.
     pub async fn serve_handed_off(
         self,
         socket: OwnedFd,

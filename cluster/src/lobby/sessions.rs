@@ -1,5 +1,5 @@
 //! The lobby's sessions: one for each connection, with the player behind it once they are known.
-//! Also what outlives a connection: bans, logouts, and why a player's last room ended.
+//! Also what outlives a connection: bans, logouts, and why a player left their last room.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -14,8 +14,8 @@ use crate::runtime::clock;
 use crate::socketio::{Conn, ConnId, Message};
 use crate::types::{LeaveReason, Player, PlayerId, Refusal, RoomId};
 
-/// Players who do not return to the lobby within this time are not told any more why their room
-/// ended.
+/// Players who do not return to the lobby within this time are not told any more why they left
+/// their room.
 const EXIT_NOTICE_TTL: Duration = Duration::from_secs(600);
 
 #[derive(Default)]

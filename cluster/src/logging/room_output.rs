@@ -13,7 +13,7 @@ use tracing::Level;
 use crate::runtime::{Quota, TokenBucket};
 use crate::types::RoomId;
 
-/// A longer line is split, in bytes.
+/// The longest line, in bytes; a longer one is split.
 const MAX_LINE: usize = 8 * 1024;
 /// Lines that one stream of a room may log. Each `BYTES_PER_LINE` bytes of a line count as one
 /// more, which also limits it to 50 KB per second and 500 KB at once.

@@ -64,7 +64,8 @@ pub(crate) enum ToRoom {
     Reserve { join: u64, seats: Vec<ReservedSeat> },
     /// Frees the seat, unless it was reserved again, and sends its player to the lobby.
     Release { seat: u64, reason: LeaveReason },
-    /// Frees the seat of a player who moves to another room: by this route, or from the lobby.
+    /// Frees the seat of a player who goes to another room. Their page is sent this route; `None`:
+    /// the lobby has rerouted it already.
     Transfer { seat: u64, to: Option<Route> },
     /// Tells the player of this seat that a reroute was refused.
     Refused { seat: u64, refusal: Refusal },
@@ -183,7 +184,7 @@ impl Sender {
         self.queue.send((line, permit)).ok().context("the other end is gone")
     }
 
-    /// Whether the queue is more than half full: what may come later should.
+    /// Whether the queue is more than half full. New joins are refused then.
     pub fn is_busy(&self) -> bool {
         self.space.available_permits() < MAX_QUEUED as usize / 2
     }

@@ -41,7 +41,7 @@ const OUTPUT_AFTER_EXIT: Duration = Duration::from_secs(1);
 /// Frames read from one room: 2,000 a second, 10,000 at once, more than a thousand players cause
 /// who all join or leave. A room that exceeds this is throttled; other rooms do not wait for it.
 const FRAMES: Quota = Quota::new(2_000, 5);
-/// A frame counts once more for each of these bytes.
+/// Each 4 KiB of a frame counts as one more frame.
 const FRAME_UNIT: usize = 4 * 1024;
 /// A shorter pause is not worth a timer.
 const MIN_PAUSE: Duration = Duration::from_millis(10);
@@ -73,8 +73,9 @@ impl Process {
 
 /// Starts a room process and its supervisor.
 ///
-/// The calling thread must live as long as the lobby: on Linux a room is signalled when the thread
-/// that started it ends (`die_with_lobby` in `room/process.rs`).
+/// The calling thread must live as long as the lobby. On Linux a room gets SIGCONT when the thread
+/// that started it ends; sent earlier, it would not wake a stopped room when the lobby dies
+/// (`die_with_lobby` in `room/process.rs`).
 pub(crate) fn start(
     program: &Path,
     room: RoomId,

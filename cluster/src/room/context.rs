@@ -77,7 +77,8 @@ impl<R: Room> RoomContext<R> {
     }
 
     /// The player for whom the lobby created this room; `None` if it was created for nobody. Does
-    /// not change when that player leaves: a room whose host may change keeps its own.
+    /// not change when that player leaves; if your room's host can change, keep it in your own
+    /// state.
     pub fn host(&self) -> Option<&PlayerId> {
         self.spec.host.as_ref()
     }
@@ -189,8 +190,7 @@ impl<R: Room> RoomContext<R> {
         self.push(Output::Sync);
     }
 
-    /// Returns a player to the lobby. Their page gets the reason: a code of your own, such as
-    /// `won`.
+    /// Returns a player to the lobby. Their page shows the message, such as `You won.`
     pub fn send_to_lobby(&self, player: impl AsRef<PlayerId>, reason: impl Into<String>) {
         self.leave(player.as_ref(), LeaveReason::Sent(truncate(reason)));
     }

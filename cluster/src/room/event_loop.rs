@@ -95,15 +95,19 @@ impl<R: Room> RoomLoop<'_, R> {
         Ok(())
     }
 
-    /// Sends the core's output.
+    /// Sends the core's output. A connection that cannot be written to is lost, which may call a
+    /// hook and lead to more output.
     fn send_output(&mut self) -> anyhow::Result<()> {
-        for output in self.core.take_output() {
+        while let Some(output) = self.core.pop_output() {
             match output {
                 Output::Frame(frame) => self.to_lobby.send(&frame)?,
                 Output::Emit { to, event, volatile } => match self.conns.get(&to) {
                     Some(conn) if volatile => conn.emit_volatile(&event),
-                    Some(conn) => conn.emit(&event),
-                    None => {}
+                    Some(conn) if !conn.emit(&event) => {
+                        self.conns.remove(&to);
+                        self.core.disconnected(to, false);
+                    }
+                    _ => {}
                 },
                 Output::HangUp(conn) => drop(self.conns.get(&conn).map(Conn::hang_up)),
                 Output::Sync | Output::Leave(..) | Output::Transfer(..) => {

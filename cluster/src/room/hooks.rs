@@ -18,7 +18,8 @@ use crate::types::{Answer, LeaveReason, Message, Player, Refusal};
 ///
 /// Limits: the lobby logs 200 lines a second of a room's output, with bursts of 2,000, and counts
 /// the rest. It reads 2,000 messages a second from a room, with bursts of 10,000; a room with 4,096
-/// unread messages crashes. An allocation beyond `--room-memory` fails and ends the room.
+/// messages, or 8 MiB, that the lobby has not read crashes. An allocation beyond `--room-memory`
+/// fails and ends the room.
 #[allow(unused_variables, reason = "defaults name their arguments for those who copy them")]
 pub trait Room: Sized + 'static {
     /// Options that the lobby sets at creation. They are public in the list of rooms.
@@ -55,7 +56,8 @@ pub trait Room: Sized + 'static {
         Err(Refusal::unknown_event("binary"))
     }
 
-    /// Decides whether a player may have a seat, before they come. A seat is free. Default: yes.
+    /// Decides whether a player may take a seat, before they connect. Called only while a seat is
+    /// free. Default: yes.
     fn on_admit(&mut self, room: &RoomContext<Self>, player: &Player) -> Result<(), Refusal> {
         Ok(())
     }
@@ -83,7 +85,8 @@ pub trait Room: Sized + 'static {
     fn on_reconnect(&mut self, room: &RoomContext<Self>, player: &Player) {}
 
     /// A player left for good and is not among `players` any more. Called exactly once for each
-    /// `on_join`, also for those who are in the room when it ends. Default: nothing.
+    /// `on_join`, also for those who are in the room when it ends, unless the room crashes or is
+    /// killed: then no hook is called. Default: nothing.
     fn on_leave(&mut self, room: &RoomContext<Self>, player: &Player, reason: LeaveReason) {}
 
     /// Called at the rate set with [`RoomContext::set_tick_rate`]; `dt` is the measured time since the
@@ -99,7 +102,8 @@ pub trait Room: Sized + 'static {
     /// timeout.
     fn on_drain(&mut self, room: &RoomContext<Self>, left: Duration) {}
 
-    /// The last hook, after everyone has left. Default: nothing.
+    /// The last hook, after everyone has left. Not called in a room that crashes or is killed.
+    /// Default: nothing.
     fn on_dispose(self) -> impl Future<Output = ()> {
         async {}
     }

@@ -35,7 +35,6 @@ use crate::types::{Exit, RoomId, from_raw, path_of};
 /// Descriptors that are not for connections: the channel, the log, files that hooks open.
 const OTHER_FILES: u64 = 64;
 
-/// Runs a room process.
 pub(crate) fn main(kinds: &[Kind]) -> anyhow::Result<ExitCode> {
     let socket = take_stdin().context("only a lobby can start a room")?;
     die_with_lobby(&socket)?;
@@ -54,8 +53,8 @@ pub(crate) fn main(kinds: &[Kind]) -> anyhow::Result<ExitCode> {
         })
     };
     let result = catch_unwind(AssertUnwindSafe(life));
-    // The lobby's death may show here before the watching thread sees it. A hook that prints may
-    // even panic before the socket is closed, so a closed stdout is reason to wait for that.
+    // The lobby may have died unnoticed. A hook that prints can then panic before the socket is
+    // closed: if stdout is closed, wait for the socket.
     let seconds = if hung_up(rustix::stdio::stdout(), &Timespec::default()) { 5 } else { 0 };
     end_without_lobby(&lobby, &Timespec { tv_sec: seconds, tv_nsec: 0 });
     match result {
@@ -75,7 +74,8 @@ fn take_stdin() -> anyhow::Result<StdUnixStream> {
     Ok(socket)
 }
 
-/// Kills this process and its children when the lobby is gone, even while a hook blocks.
+/// Starts a thread that kills this process and its children when the lobby is gone, even while a
+/// hook blocks. It reads the clock, too.
 ///
 /// A death signal from the kernel would not reach the children, and an end of file on the channel
 /// is not read while a hook blocks the runtime. So a thread waits for the socket to be closed. It
@@ -231,7 +231,7 @@ fn limit_memory(memory: Size) {
             warn!(%error, "cannot limit this room's memory");
         }
         if let Err(error) = std::fs::write("/proc/self/oom_score_adj", "500") {
-            debug!(%error, "cannot prefer this room to the lobby when memory runs out");
+            debug!(%error, "cannot raise the OOM score of this room");
         }
     }
 }

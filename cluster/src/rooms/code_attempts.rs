@@ -35,7 +35,6 @@ impl CodeAttempts {
         if allowed { Ok(()) } else { Err(Refusal::TOO_MANY_GUESSES) }
     }
 
-    /// Counts a wrong code.
     pub fn count(&self, player: &PlayerId, address: Option<IpAddr>) {
         let now = Instant::now();
         self.players.allow(player, now);

@@ -204,7 +204,6 @@ impl Rooms {
         Ok(())
     }
 
-    /// Kills a room's process.
     pub(crate) fn kill(&mut self, room: &RoomId, exit: Exit) -> Result<(), Refusal> {
         let entry = self.rooms.get_mut(room).ok_or(Refusal::NO_SUCH_ROOM)?;
         entry.expected_exit |= entry.state != State::Killed;
@@ -213,8 +212,8 @@ impl Rooms {
         Ok(())
     }
 
-    /// Kills a room whose `on_open` has not returned by now, even if it is ending: it cannot have
-    /// heard of that.
+    /// Kills a room whose `on_open` did not return in time, even one that was closed: it cannot
+    /// have read that yet.
     pub(crate) fn give_up(&mut self, room: &RoomId) {
         if let Some(entry) = self.rooms.get_mut(room).filter(|entry| !entry.opened) {
             let why = format!("not ready within {:?}", self.settings.ready_timeout);
@@ -232,7 +231,7 @@ impl Rooms {
         }
     }
 
-    /// When to call `refill`; `None` while the pool is full.
+    /// How long to wait before `refill`; `None` if the pool is full and the circuit breaker closed.
     pub(crate) fn refill_delay(&self) -> Option<Duration> {
         self.breaker.left(clock::now()).or_else(|| self.pool.refill_delay())
     }

@@ -22,7 +22,8 @@ pub(crate) enum RoomNotice {
     Connected(PlayerId),
     /// Reroutes a player to another room, as the room they are in asks.
     Transfer(Player, RoomId),
-    /// The player is not in the room any more; `sent`: they were rerouted to it before.
+    /// The player left the room, or lost their connection to it (`Dropped`; their seat may be
+    /// kept). `rerouted`: they had been rerouted to it.
     Left { player: Player, room: RoomId, reason: LeaveReason, rerouted: bool },
     /// Calls `on_room_message`.
     Message(AnyRoom, Box<RawValue>),

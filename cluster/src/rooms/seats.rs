@@ -159,12 +159,13 @@ impl Rooms {
         Some(reserved)
     }
 
-    /// Frees a seat whose player goes to another room: from the lobby, or from here by this route.
+    /// Frees a seat whose player goes to another room. The room sends them there by this route;
+    /// `None`: the lobby has done so.
     pub(crate) fn transfer(&self, room: &RoomId, player: &PlayerId, to: Option<Route>) {
         self.send_about(room, player, |seat| ToRoom::Transfer { seat, to });
     }
 
-    /// Releases a player's seats, because they were kicked or asked to leave.
+    /// Releases a player's seats: they were kicked, or they sent `leave_room`.
     pub fn release(&mut self, player: &PlayerId, reason: &LeaveReason) {
         for room in self.rooms_of(player) {
             let reason = reason.clone();
@@ -212,6 +213,7 @@ impl Rooms {
             true => Err(Refusal::ROOM_GONE),
             false => Ok(json!({ "room": room })),
         });
+        let mut released = Vec::new();
         for player in pending.players {
             let seat = entry.seats.get_mut(&player.id).filter(|seat| seat.join == join);
             let Some(seat) = seat else { continue };
@@ -220,6 +222,7 @@ impl Rooms {
                 warn!(player = %player.name, id = %player.id, "redirect loop stopped");
                 let (seat, reason) = (seat.number, LeaveReason::Expired);
                 entry.send(&ToRoom::Release { seat, reason });
+                released.push(seat);
                 self.notices.push(RoomNotice::Refused(player.id, Refusal::REROUTE_LOOP));
                 continue;
             }
@@ -227,6 +230,10 @@ impl Rooms {
             let to = Route { room: room.clone(), ticket: seat.ticket.clone() };
             let (from, asked) = (seat.from.take(), asker.as_ref() == Some(&player.id));
             self.notices.push(RoomNotice::Reroute { player, to, from, asked });
+        }
+        // At once: the player is told that they stay where they are.
+        for seat in released {
+            self.vacate(room, seat);
         }
     }
 

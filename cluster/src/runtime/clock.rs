@@ -1,4 +1,4 @@
-//! The time during which this process ran: the clock of all deadlines.
+//! The time during which this process ran: the clock of timers and timeouts.
 //!
 //! A timeout by another clock also counts time in which the process was stopped (Ctrl-Z, a frozen
 //! container). A lobby that goes on after ten seconds would find every heartbeat timeout expired,
@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio::time::error::Elapsed;
 
-/// The longest time between two reads of the clock in a process that runs.
+/// How often a thread reads the clock in a process that runs.
 pub(crate) const TICK: Duration = Duration::from_millis(250);
 /// A longer gap between two reads was a pause.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -57,7 +57,6 @@ pub(crate) fn start() {
     clock.get_or_insert(Clock::new(Instant::now()));
 }
 
-/// The time by this clock.
 pub(crate) fn now() -> Instant {
     read().0
 }

@@ -1,5 +1,5 @@
-//! Failures that a single client may cause by mistake, such as an invalid token: many of them in
-//! the log would be a flood, none would hide an attack.
+//! Failures that any client may cause, such as an invalid token. To log each would flood the log;
+//! to log none would hide an attack.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -16,7 +16,6 @@ impl FailureCounter {
         FailureCounter { what, count: AtomicU64::new(0) }
     }
 
-    /// Counts one more failure.
     pub fn add(&self) {
         let count = self.count.fetch_add(1, Relaxed) + 1;
         if 10_u64.checked_pow(count.ilog10()) == Some(count) {

@@ -185,7 +185,6 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
     }
 }
 
-/// Boxes a closure as a call.
 fn call<S, H>(call: impl FnOnce(&mut S, &H) + 'static) -> Call<S, H> {
     Box::new(call)
 }

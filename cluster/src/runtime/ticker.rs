@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// After a stall at most this many missed ticks are made up for; the others are skipped.
+/// After a delay of up to this many periods the missed ticks are made up for. After a longer stall
+/// they are skipped.
 const MAX_LATE_TICKS: u32 = 2;
 
 pub(crate) struct Ticker {

@@ -1,5 +1,6 @@
 //! A Socket.IO connection as the event loops of the lobby and of a room see it. `Connected` is
-//! first, `Disconnected` is last, messages between them keep their order, and none is lost.
+//! first, `Disconnected` is last, and messages between them keep their order. Events over a limit,
+//! or after a hang-up, never reach the loop.
 
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, resume_unwind};
@@ -60,10 +61,11 @@ impl Conn {
         address_of(&self.socket).0
     }
 
-    /// Sends an event. If it cannot be queued, the connection is closed: no event is ever skipped.
-    pub fn emit(&self, event: &Encoded) {
+    /// Sends an event. If it cannot be queued, closes the connection and returns `false`: no event
+    /// is ever skipped.
+    pub fn emit(&self, event: &Encoded) -> bool {
         if self.hung_up.load(Relaxed) {
-            return;
+            return true;
         }
         let sent = match event {
             Encoded::Json { name, data } => self.socket.emit(name, &**data),
@@ -71,8 +73,11 @@ impl Conn {
         };
         match sent {
             // The loop gets `Disconnected` after the client's last messages.
-            Ok(()) | Err(SendError::Socket(SocketError::Closed)) => {}
-            Err(_) => self.hang_up(),
+            Ok(()) | Err(SendError::Socket(SocketError::Closed)) => true,
+            Err(_) => {
+                self.hang_up();
+                false
+            }
         }
     }
 

@@ -27,7 +27,7 @@ use crate::types::{PlayerId, Refusal};
 pub(crate) const HARD_LIMIT_FACTOR: usize = 4;
 /// Attachments of one packet, kept until the last has arrived. No event has more than one.
 const MAX_ATTACHMENTS: usize = 16;
-/// Each of these bytes of an event takes one more place in the queue: memory runs out first.
+/// Each 4 KiB of an event takes one more place in the queue, so that the queue's memory is limited.
 const BYTES_PER_PLACE: usize = 4 * 1024;
 /// Bytes per read, some thirty small events: then it is another connection's turn, and the excess
 /// of a flood is still unread.
@@ -120,11 +120,11 @@ pub(crate) enum LimitKey {
     Visitor(ConnId),
 }
 
-/// The rate limiter for the events of all connections. A player's limit holds across reconnects. A
-/// client that goes on beyond it is throttled to [`Limits::frames`].
+/// The rate limiter for the events of all connections. A player's limit holds across reconnects.
+/// Events above it are refused; a client that keeps sending is throttled to [`Limits::frames`].
 pub(crate) struct EventLimiter {
     clients: KeyedRateLimiter<LimitKey>,
-    /// In the lobby only, where anybody may connect: the players of a room may share an address.
+    /// In the lobby only. In a room every player holds a ticket, and many may share one address.
     addresses: Option<KeyedRateLimiter<IpAddr>>,
 }
 

@@ -24,7 +24,7 @@ pub(crate) fn encode_message(message: &impl Serialize) -> Result<Box<RawValue>, 
     raw.map_err(|_| Refusal::INTERNAL)
 }
 
-/// Bytes of a reason or a message for people.
+/// The longest reason or message for people, in bytes.
 const MAX_TEXT: usize = 1024;
 
 /// Cuts a text off so that it fits into a frame.
@@ -34,7 +34,6 @@ pub(crate) fn truncate(text: impl Into<String>) -> String {
     text
 }
 
-/// Decodes a message.
 pub(crate) fn from_raw<T: DeserializeOwned>(raw: &RawValue) -> anyhow::Result<T> {
     Ok(serde_json::from_str(raw.get())?)
 }

@@ -28,7 +28,8 @@ pub enum LeaveReason {
     Kicked(String),
     /// The room's process died or broke the protocol.
     Crashed,
-    /// The room sent no heartbeat for too long and was killed.
+    /// The room stopped responding and was killed: it sent no heartbeat, did not read its messages,
+    /// or did not end after `close`.
     Hung,
     /// The room did not start.
     NeverReady,
@@ -52,7 +53,8 @@ pub enum Exit {
     Closed,
     /// The process died or broke the protocol. The text is for the log.
     Crashed(String),
-    /// The room sent no heartbeat for too long and was killed.
+    /// The room stopped responding and was killed: it sent no heartbeat, did not read its messages,
+    /// or did not end after `close`.
     Hung,
     /// The room did not become ready in time, or refused to open. The text is for the log.
     NeverReady(String),

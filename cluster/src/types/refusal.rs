@@ -56,7 +56,7 @@ refusals! {
     BAD_TICKET = "bad_ticket", "This ticket is not valid any more. Try to join again.";
     /// The player connected in another window.
     REPLACED = "replaced", "You are connected in another window.";
-    /// A rate limit was exceeded.
+    /// A rate limit was exceeded, or the room is busy.
     TOO_FAST = "too_fast", "Too many requests. Try again in a moment.";
     /// Too many wrong codes of private rooms.
     TOO_MANY_GUESSES = "too_many_guesses", "Too many wrong codes. Try again in a minute.";
@@ -82,7 +82,7 @@ refusals! {
     REROUTE_LOOP = "reroute_loop", "You were sent from room to room too often. You are back in the lobby.";
     /// The lobby is stopping.
     STOPPING = "stopping", "The server is stopping.";
-    /// A hook panicked.
+    /// The server failed, for example because a hook panicked; the log says why.
     INTERNAL = "internal", "An internal error occurred. Try again.";
 }
 

@@ -48,8 +48,9 @@ impl<L: Lobby> LobbyContext<L> {
         self.sessions.borrow().is_present(player.as_ref())
     }
 
-    /// Removes a player from their room, or disconnects them from the lobby. Their page shows the
-    /// reason. A page that is disconnected from the lobby does not reconnect until it is reloaded.
+    /// Removes a player from their room, and disconnects them from the lobby if they are in it.
+    /// Their page shows the reason. A page that is disconnected from the lobby does not reconnect
+    /// by itself, only by `start()` or a reload.
     pub fn kick(&self, player: impl AsRef<PlayerId>, reason: &str) {
         self.expel(player.as_ref(), reason, &refuse("kicked", reason));
     }
@@ -80,7 +81,6 @@ impl<L: Lobby> LobbyContext<L> {
         if let (Some(conn), Some(event)) =
             (self.sessions.borrow().conn_of(to.as_ref()), encode(&event))
         {
-            // A connection that fails is closed, and the loop is told.
             conn.emit(&event);
         }
     }
@@ -89,7 +89,7 @@ impl<L: Lobby> LobbyContext<L> {
     /// to or from one, do not get it.
     pub fn broadcast(&self, event: L::Event) {
         if let Some(event) = encode(&event) {
-            self.sessions.borrow().all().for_each(|session| session.conn.emit(&event));
+            self.sessions.borrow().all().for_each(|session| drop(session.conn.emit(&event)));
         }
     }
 }

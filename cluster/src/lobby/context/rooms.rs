@@ -22,7 +22,8 @@ impl<L: Lobby> LobbyContext<L> {
     /// room that only computes has 0 seats.
     ///
     /// # Errors
-    /// - `no_room`: no process can be started
+    /// - `no_room`: all `--max-rooms` are in use, the circuit breaker is open, or no process can be
+    ///   started
     /// - `too_many_rooms`: the host, or their address, has reached their limit of rooms
     /// - `stopping`: the lobby is stopping
     pub fn create<'a, R: Room>(
@@ -136,7 +137,7 @@ impl<L: Lobby> LobbyContext<L> {
         self.reroute_then(players, room, |_, _, _| {});
     }
 
-    /// Like [`reroute`](Self::reroute), and calls `done` when all players are on the way, or with
+    /// Like [`reroute`](Self::reroute), and calls `done` when the players are on the way, or with
     /// the refusal that holds for all of them.
     pub fn reroute_then(
         &self,

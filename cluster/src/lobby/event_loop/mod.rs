@@ -153,7 +153,7 @@ impl<L: Lobby> EventHandler<'_, L> {
         let conn = sessions.conn_of(&player.id).map(|conn| conn.id);
         // A player on the way to another room does not return.
         let returns = self.context.seat_of(&player).is_none_or(|seat| seat == room);
-        // The exit of the room that they moved to is the news, not that they moved there.
+        // The notice of the newer room is kept if that has ended already.
         let moved = reason == LeaveReason::Moved && sessions.has_exit_notice(&player.id);
         if rerouted && returns && !moved {
             sessions.add_exit_notice(player.id, room, reason);
@@ -194,7 +194,7 @@ impl<L: Lobby> LobbyContext<L> {
         let mut watchers = sessions.watchers().peekable();
         let Some((_, first)) = watchers.peek() else { return };
         let list = Rc::new(json!(self.rooms.borrow().public()));
-        // An unchanged list stays the same `Rc`, which is compared by its address.
+        // An unchanged list stays the same `Rc`, so that comparing it with itself is quick.
         let list = if **first == list { Rc::clone(first) } else { list };
         for (conn, last) in watchers {
             if *last != list {

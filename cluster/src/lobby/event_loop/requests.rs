@@ -1,4 +1,4 @@
-//! Requests of browsers: those that the structure answers itself, and those for `on_request`.
+//! Requests of browsers: those that the cluster answers itself, and those for `on_request`.
 
 use std::rc::Rc;
 
@@ -90,7 +90,7 @@ struct Join {
     code: Option<String>,
 }
 
-/// Parses the data of one of the structure's own requests. No data counts as `{}`.
+/// Parses the data of one of the cluster's own requests. No data counts as `{}`.
 pub(super) fn parse<T: DeserializeOwned>(data: Option<&RawValue>) -> Result<T, Refusal> {
     let data = data.map(RawValue::get).filter(|text| *text != "null").unwrap_or("{}");
     serde_json::from_str(data).map_err(Refusal::bad_message)

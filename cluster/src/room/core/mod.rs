@@ -4,7 +4,7 @@
 
 mod seats;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub(crate) struct Core<R: Room> {
     /// Set when a hook's panic has ended the room: the hook and the message. No hook is called any
     /// more.
     pub crashed: Option<String>,
-    output: Vec<Output>,
+    output: VecDeque<Output>,
 }
 
 impl<R: Room> Core<R> {
@@ -61,7 +61,7 @@ impl<R: Room> Core<R> {
             draining: None,
             on_panic,
             crashed: None,
-            output: vec![Output::Frame(FromRoom::Ready)],
+            output: [Output::Frame(FromRoom::Ready)].into(),
         };
         core.resolve_outbox();
         core
@@ -73,9 +73,9 @@ impl<R: Room> Core<R> {
         self
     }
 
-    /// What is to go out since the last call. Without [`Output::Sync`], `Leave` and `Transfer`.
-    pub fn take_output(&mut self) -> Vec<Output> {
-        std::mem::take(&mut self.output)
+    /// What is to go out next. Never [`Output::Sync`], `Leave` or `Transfer`.
+    pub fn pop_output(&mut self) -> Option<Output> {
+        self.output.pop_front()
     }
 
     /// Whether the room is to end.
@@ -165,8 +165,8 @@ impl<R: Room> Core<R> {
         self.room.scheduler.now.get()
     }
 
-    /// Returns everyone to the lobby, which calls `on_leave` for each. In a room that has crashed
-    /// the lobby is told so first, and no hook is called.
+    /// Returns everyone to the lobby and calls `on_leave` for each. In a room that has crashed the
+    /// lobby is told so first, and no hook is called.
     pub fn finish(&mut self) {
         let mut reason = self.room.ending.borrow().clone().unwrap_or(LeaveReason::Crashed);
         if let Some(what) = self.crashed.clone() {
@@ -237,7 +237,7 @@ impl<R: Room> Core<R> {
                 }
                 // For a player who has left since, by a kick that was queued before it.
                 Output::Emit { to, .. } if !self.conns.contains_key(&to) => {}
-                output => self.output.push(output),
+                output => self.output.push_back(output),
             }
         }
     }
@@ -259,7 +259,7 @@ impl<R: Room> Core<R> {
         let Some(player) = self.player_at(to) else { return };
         let event = self.try_hook("snapshot", |game, room| game.snapshot(room, &player)).flatten();
         if let Some(event) = event.as_ref().and_then(encode) {
-            self.output.push(Output::Emit { to, event: Rc::new(event), volatile: false });
+            self.output.push_back(Output::Emit { to, event: Rc::new(event), volatile: false });
         }
     }
 
@@ -275,7 +275,7 @@ impl<R: Room> Core<R> {
     }
 
     fn frame(&mut self, frame: FromRoom) {
-        self.output.push(Output::Frame(frame));
+        self.output.push_back(Output::Frame(frame));
     }
 }
 

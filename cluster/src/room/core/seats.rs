@@ -95,7 +95,7 @@ impl<R: Room> Core<R> {
     pub fn connected(&mut self, conn: ConnId, id: &PlayerId) {
         let Some(seat) = self.seats.get_mut(id) else {
             // The reservation expired after the ticket was redeemed.
-            return self.output.push(Output::HangUp(conn));
+            return self.output.push_back(Output::HangUp(conn));
         };
         let (player, number) = (seat.player.clone(), seat.number);
         let before = std::mem::replace(&mut seat.state, SeatState::Connected(conn));
@@ -147,7 +147,7 @@ impl<R: Room> Core<R> {
         }
     }
 
-    /// The lobby takes a seat back: it kicked the player, or they asked there to leave.
+    /// The lobby takes a seat back: it kicked the player, or they sent `leave_room` there.
     pub fn release(&mut self, number: u64, reason: LeaveReason) {
         if let Some((id, conn)) = self.seat(number) {
             // A player who asked has a newer window, in the lobby.
@@ -188,7 +188,7 @@ impl<R: Room> Core<R> {
     /// Ends a connection in favour of a newer one; its page stays where it is.
     fn dismiss(&mut self, conn: ConnId) {
         self.emit(&[conn], "refused", refused("connect", &Refusal::REPLACED));
-        self.output.push(Output::HangUp(conn));
+        self.output.push_back(Output::HangUp(conn));
     }
 
     /// Ends a player's stay, or their reservation.
@@ -213,7 +213,7 @@ impl<R: Room> Core<R> {
             if !matches!(reason, LeaveReason::Moved | LeaveReason::Left) {
                 self.emit(&[conn], "reroute", json!({ "to": "lobby", "reason": reason }));
             }
-            self.output.push(Output::HangUp(conn));
+            self.output.push_back(Output::HangUp(conn));
         }
         if let SeatState::Reserved(_) = state {
             self.room.expected.borrow_mut().remove(id);

@@ -146,8 +146,9 @@ impl<R: Room> TestRoom<R> {
     }
 
     pub(super) fn apply(&mut self) {
-        let Life::Open(core) = &mut self.life else { return };
-        for output in core.take_output() {
+        while let Life::Open(core) = &mut self.life
+            && let Some(output) = core.pop_output()
+        {
             match output {
                 Output::Emit { to, event, volatile } => self.note(to, &event, volatile),
                 Output::HangUp(conn) => drop(self.conns.remove(&conn)),
