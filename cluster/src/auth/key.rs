@@ -9,18 +9,16 @@ use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, ensure};
 
 pub(crate) type Key = [u8; 32];
 
 /// Loads the key, and creates it at the first start.
 pub(crate) fn load_or_create(path: &Path) -> anyhow::Result<Key> {
-    match load(path)? {
-        Some(key) => Ok(key),
-        None => {
-            create(path).with_context(|| format!("cannot create the key file {}", path.display()))
-        }
+    if let Some(key) = load(path)? {
+        return Ok(key);
     }
+    create(path).with_context(|| format!("cannot create the key file {}", path.display()))
 }
 
 /// Loads the key; `None` if there is no such file.
@@ -33,13 +31,12 @@ pub(crate) fn load(path: &Path) -> anyhow::Result<Option<Key>> {
     if fs::metadata(path)?.permissions().mode() & 0o077 != 0 {
         tracing::warn!(file = %name, "other users can read the key: chmod 600 it");
     }
-    let key = bytes.try_into().map_err(|bytes: Vec<u8>| {
-        anyhow!(
-            "{name} holds {} bytes instead of 32: restore it, or delete it for a new key",
-            bytes.len()
-        )
-    });
-    key.map(Some)
+    let (length, key) = (bytes.len(), bytes.try_into().ok());
+    ensure!(
+        key.is_some(),
+        "{name} holds {length} bytes instead of 32: restore it, or delete it for a new key"
+    );
+    Ok(key)
 }
 
 fn create(path: &Path) -> anyhow::Result<Key> {

@@ -30,10 +30,8 @@ const CONNECTIONS_PER_PAGE: f64 = 10.0;
 pub(crate) const CONNECT_BURST: u32 = 10;
 /// All clients of a local proxy whose header is malformed count as one address.
 const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-static MALFORMED: FailureCounter = FailureCounter::new(
-    "the header named by --client-address-header does not end with an address; such clients count \
-     as one",
-);
+static MALFORMED: FailureCounter =
+    FailureCounter::new("no address in the client address header: such clients count as one");
 
 /// The connections of this process.
 pub(crate) struct ConnectionLimiter {

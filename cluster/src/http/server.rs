@@ -113,22 +113,21 @@ impl Server {
             let allowed = upgrade && in_sync && request.body().is_end_stream();
             // Refused before the app sees it: hyper upgrades a connection that the app has taken,
             // whatever the status of the response is.
-            let refusal = match permit.client_address(request.headers()) {
-                None => Some((StatusCode::TOO_MANY_REQUESTS, TOO_MANY)),
+            let response = match permit.client_address(request.headers()) {
+                None => Err((StatusCode::TOO_MANY_REQUESTS, TOO_MANY)),
                 Some(_) if request.headers().contains_key(UPGRADE) && !allowed => {
-                    Some((StatusCode::BAD_REQUEST, "this connection cannot become a websocket\n"))
+                    Err((StatusCode::BAD_REQUEST, "this connection cannot become a websocket\n"))
                 }
                 Some(address) => {
                     request.extensions_mut().insert(address);
-                    None
+                    Ok(app.call(request))
                 }
             };
-            let refused = refusal.is_some();
-            let response = refusal.ok_or_else(|| app.call(request));
+            let refused = response.is_err();
             async move {
                 let mut response = match response {
-                    Ok(refusal) => refusal.into_response(),
-                    Err(response) => response.await?,
+                    Ok(response) => response.await?,
+                    Err(refusal) => refusal.into_response(),
                 };
                 let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
                 let mut frames = frames.lock().expect("nobody panics while holding this");

@@ -51,7 +51,7 @@ impl Identity {
             if text.is_empty() || text.len() > MAX_IDENTITY || text.chars().any(char::is_control) {
                 error!(
                     bytes = text.len(),
-                    "on_register returned an invalid id or name: expected 1 to {MAX_IDENTITY} bytes without control characters"
+                    "on_register: an id or a name has 1 to {MAX_IDENTITY} bytes and no control characters"
                 );
                 return Err(Refusal::INTERNAL);
             }

@@ -38,9 +38,9 @@ struct RecentLines {
 /// `RUST_LOG`, such as `debug` or `info,app=trace`; `info` by default.
 fn filter() -> anyhow::Result<Targets> {
     match std::env::var("RUST_LOG") {
-        Ok(text) if !text.is_empty() => text.parse::<Targets>().with_context(|| {
-            format!("RUST_LOG={text}: expected a filter such as info,cluster=debug")
-        }),
+        Ok(text) if !text.is_empty() => text
+            .parse()
+            .with_context(|| format!("RUST_LOG={text} is no filter such as info,cluster=debug")),
         _ => Ok(Targets::new().with_default(Level::INFO)),
     }
 }

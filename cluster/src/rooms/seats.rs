@@ -245,10 +245,10 @@ impl Rooms {
         });
         for (_, mut join) in refused {
             let asker = join.answer(&Err(refusal.clone()));
-            let others =
-                join.players.into_iter().filter(|player| Some(&player.id) != asker.as_ref());
-            self.notices
-                .extend(others.map(|player| RoomNotice::Refused(player.id, refusal.clone())));
+            join.players.retain(|player| Some(&player.id) != asker.as_ref());
+            let others = join.players.into_iter();
+            let refused = others.map(|player| RoomNotice::Refused(player.id, refusal.clone()));
+            self.notices.extend(refused);
         }
     }
 

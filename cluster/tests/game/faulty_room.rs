@@ -80,9 +80,9 @@ fn steal(say: &impl Fn(Value)) {
     for n in 1..100 {
         say(json!({ "reserved": { "join": n } }));
         say(json!({ "reserve_refused": { "join": n, "refusal": { "code": "x", "message": "" } } }));
-        say(json!({ "joined": { "seat": n } }));
-        say(json!({ "dropped": { "seat": n } }));
-        say(json!({ "send_on": { "seat": n, "room": "1" } }));
+        say(json!({ "connected": { "seat": n } }));
+        say(json!({ "disconnected": { "seat": n } }));
+        say(json!({ "transfer": { "seat": n, "room": "1" } }));
         say(json!({ "left": { "seat": n, "reason": { "code": "left" } } }));
     }
 }

@@ -92,7 +92,7 @@ async fn a_refusal_says_why_and_what_to_do() {
             "pages of this origin may not connect: start the lobby with --allow-origin",
         ),
         ("GET / HTTP/1.0\r\n\r\n", "a Host header is needed"),
-        ("GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", "may occur once"),
+        ("GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", "must not occur twice"),
         (
             "GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n\r\n",
             "target and its Host header differ",

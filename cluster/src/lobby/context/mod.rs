@@ -89,7 +89,9 @@ impl<L: Lobby> LobbyContext<L> {
     /// to or from one, do not get it.
     pub fn broadcast(&self, event: L::Event) {
         if let Some(event) = encode(&event) {
-            self.sessions.borrow().all().for_each(|session| drop(session.conn.emit(&event)));
+            for session in self.sessions.borrow().all() {
+                session.conn.emit(&event);
+            }
         }
     }
 }

@@ -174,15 +174,12 @@ impl<L: Lobby> EventHandler<'_, L> {
             false => sessions.conn_of(&player.id),
         };
         info!(player = %player.name, id = %player.id, room = %to.room, "rerouted");
-        match (conn, from) {
-            (Some(conn), from) => {
-                conn.tell("reroute", &reroute(&to));
-                if let Some(from) = from {
-                    rooms.transfer(&from, &player.id, None);
-                }
-            }
-            (None, Some(from)) => rooms.transfer(&from, &player.id, Some(to)),
-            (None, None) => {}
+        if let Some(conn) = &conn {
+            conn.tell("reroute", &reroute(&to));
+        }
+        if let Some(from) = from {
+            // The room reroutes a player who is not in the lobby.
+            rooms.transfer(&from, &player.id, conn.is_none().then_some(to));
         }
     }
 }
