@@ -26,22 +26,19 @@ impl Hs256 {
         }
         Hmac::new_from_slice(key).map(Hs256).map_err(|_| ErrorKind::InvalidKeyFormat.into())
     }
-
-    fn mac(&self, message: &[u8]) -> Hmac<Sha256> {
-        self.0.clone().chain_update(message)
-    }
 }
 
 impl Signer<Vec<u8>> for Hs256 {
     fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, SignatureError> {
-        Ok(self.mac(message).finalize().into_bytes().to_vec())
+        Ok(self.0.clone().chain_update(message).finalize().into_bytes().to_vec())
     }
 }
 
 impl Verifier<Vec<u8>> for Hs256 {
     /// In constant time.
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), SignatureError> {
-        self.mac(message).verify_slice(signature).map_err(|_| SignatureError::new())
+        let mac = self.0.clone().chain_update(message);
+        mac.verify_slice(signature).map_err(|_| SignatureError::new())
     }
 }
 

@@ -18,8 +18,8 @@ const MIN_ROOM_MEMORY: Size = Size(16 << 20);
 /// The lobby reads messages of four times this size, and a token has up to 2 KiB.
 const MIN_MAX_MESSAGE: Size = Size(1 << 10);
 
-/// A project's own defaults: the answers given when it was generated. Flags and environment override
-/// port and seats.
+/// A project's own defaults: the answers given when it was generated. Flags and environment
+/// override port and seats.
 #[derive(Debug, Clone, Copy)]
 pub struct Defaults {
     /// The issuer of the tokens. Keep it when the project is renamed, or all players' tokens become

@@ -54,7 +54,9 @@ impl Origins {
     }
 
     fn knows(&self, host: &str) -> bool {
-        host == "localhost" || is_ip(host) || self.0.iter().any(|known| known.host == host)
+        // IPv6 is in brackets, as in a socket address.
+        let is_ip = || format!("{host}:0").parse::<SocketAddr>().is_ok();
+        host == "localhost" || is_ip() || self.0.iter().any(|known| known.host == host)
     }
 
     fn may_connect(&self, origin: &str, here: &Authority) -> bool {
@@ -80,11 +82,6 @@ impl Origin {
         let port = authority.port_u16().unwrap_or(default_port);
         Some(Origin { default_port, host: authority.host().to_owned(), port })
     }
-}
-
-/// IPv6 is in brackets, as in a socket address.
-fn is_ip(host: &str) -> bool {
-    format!("{host}:0").parse::<SocketAddr>().is_ok()
 }
 
 /// The value of a header. Refuses two of them: a proxy in front may have checked the other one.

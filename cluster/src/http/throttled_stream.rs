@@ -70,15 +70,6 @@ impl<S> ThrottledStream<S> {
             closed: Box::pin(maybe_done(closed)),
         }
     }
-
-    fn throttle(&mut self, bytes: &[u8]) {
-        let count = self.frames.lock().expect("nobody panics while holding this").read(bytes);
-        let now = Instant::now();
-        let wait = self.rate.take(count, now);
-        if !wait.is_zero() {
-            self.pause.as_mut().reset(now + wait);
-        }
-    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for ThrottledStream<S> {
@@ -102,11 +93,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for ThrottledStream<S> {
             }
             ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
             if !hung_up || buffer.filled().len() == before {
-                self.throttle(&buffer.filled()[before..]);
-                return Poll::Ready(Ok(()));
+                break;
             }
             buffer.set_filled(before);
         }
+        let bytes = &buffer.filled()[before..];
+        let count = self.frames.lock().expect("nobody panics while holding this").read(bytes);
+        let now = Instant::now();
+        let wait = self.rate.take(count, now);
+        if !wait.is_zero() {
+            self.pause.as_mut().reset(now + wait);
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -101,7 +101,7 @@ pub(crate) fn recent_lines(after: u64) -> Option<(Vec<String>, u64)> {
 impl RecentLines {
     fn new() -> RecentLines {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let start = u64::try_from(now.as_micros()).unwrap_or_default();
+        let start = now.as_micros() as u64;
         RecentLines { lines: VecDeque::new(), start, last: start }
     }
 

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tracing::error;
 
 use crate::config::Settings;
 use crate::process::supervisor;
@@ -51,20 +50,14 @@ impl Pool {
         (self.warm.len() < self.settings.pool).then_some(delay)
     }
 
-    /// Starts processes until the pool is full. False: one could not be started.
-    pub fn refill(&mut self) -> bool {
+    /// Starts processes until the pool is full.
+    pub fn refill(&mut self) -> anyhow::Result<()> {
         self.crashed = false;
         while self.warm.len() < self.settings.pool {
-            match self.start() {
-                Ok(warm) => self.warm.push_back(warm),
-                Err(error) => {
-                    error!(error = format!("{error:#}"), "cannot start a warm room");
-                    self.crashed = true;
-                    return false;
-                }
-            }
+            let warm = self.start().inspect_err(|_| self.crashed = true)?;
+            self.warm.push_back(warm);
         }
-        true
+        Ok(())
     }
 
     /// Kills the warm processes, and starts no more.

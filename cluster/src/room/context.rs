@@ -224,8 +224,8 @@ impl<R: Room> RoomContext<R> {
         }
     }
 
-    /// Ends the room and returns everyone to the lobby. Messages sent with `tell_lobby` before
-    /// arrive before `on_room_exit`, which is called with
+    /// Ends the room and returns everyone to the lobby. Messages already sent with `tell_lobby`
+    /// arrive first; then `on_room_exit` is called with
     /// [`Exit::Finished`](crate::Exit::Finished).
     pub fn close(&self) {
         self.end(LeaveReason::Finished);

@@ -14,7 +14,8 @@ use crate::types::{Answer, LeaveReason, Message, Player, Refusal};
 /// Hooks are called one at a time, in the order of events, by the task that owns the state. A hook
 /// must not block: use [`RoomContext::spawn`] for futures and [`RoomContext::compute`] for heavy
 /// work. If a hook takes longer than the heartbeat timeout, the room is killed as hung. If it
-/// panics, the room crashes; with `--on-room-panic continue` only the request fails, with `internal`.
+/// panics, the room crashes; with `--on-room-panic continue` only the request fails, with
+/// `internal`.
 ///
 /// Limits: the lobby logs 200 lines a second of a room's output, with bursts of 2,000, and counts
 /// the rest. It reads 2,000 messages a second from a room, with bursts of 10,000; a room with 4,096
@@ -89,8 +90,9 @@ pub trait Room: Sized + 'static {
     /// killed: then no hook is called. Default: nothing.
     fn on_leave(&mut self, room: &RoomContext<Self>, player: &Player, reason: LeaveReason) {}
 
-    /// Called at the rate set with [`RoomContext::set_tick_rate`]; `dt` is the measured time since the
-    /// last tick. After a stall, two missed ticks are made up for and the others skipped;
+    /// Called at the rate set with [`RoomContext::set_tick_rate`]; `dt` is the measured time since
+    /// the last tick. Ticks missed in a delay of up to two periods are made up for; after a longer
+    /// stall they are skipped.
     /// [`RoomContext::tick_delay`] is how late this one is. Default: nothing.
     fn on_tick(&mut self, room: &RoomContext<Self>, dt: Duration) {}
 

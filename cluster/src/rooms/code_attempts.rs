@@ -19,7 +19,8 @@ pub(crate) struct CodeAttempts {
 
 impl CodeAttempts {
     pub fn new(per_minute: NonZeroU32) -> Self {
-        let rate = Quota::per_minute(per_minute.get());
+        let burst = f64::from(per_minute.get());
+        let rate = Quota { per_second: burst / 60.0, burst };
         CodeAttempts {
             players: KeyedRateLimiter::new(rate),
             addresses: KeyedRateLimiter::new(rate.times(PLAYERS_PER_ADDRESS)),

@@ -18,7 +18,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::mpsc;
-use tracing::warn;
+use tracing::{error, warn};
 
 pub(crate) use self::code_attempts::CodeAttempts;
 pub(crate) use self::process_events::RoomNotice;
@@ -238,7 +238,10 @@ impl Rooms {
 
     /// Fills the pool of warm processes, unless the circuit breaker is open.
     pub(crate) fn refill(&mut self) {
-        if self.check_starts().is_ok() && !self.pool.refill() {
+        if self.check_starts().is_ok()
+            && let Err(error) = self.pool.refill()
+        {
+            error!(error = format!("{error:#}"), "cannot start a warm room");
             self.start_failed(None);
         }
     }

@@ -142,10 +142,9 @@ impl Rooms {
             }
             _ => None,
         };
-        let reserved =
-            ReservedSeat { seat: number, ticket: ticket.clone(), player: player.clone() };
         let seats = &mut self.rooms.get_mut(room)?.seats;
         let rerouted = seats.get(&player.id).is_some_and(|kept| kept.rerouted);
+        let kept_ticket = ticket.clone();
         let seat = Seat { number, player: player.clone(), ticket, join, from, rerouted };
         // This join replaces an earlier one of the same players, and answers its requesters too.
         if let Some(kept) = seats.insert(player.id.clone(), seat)
@@ -156,7 +155,7 @@ impl Rooms {
                 requesters.extend(pending.remove().requesters);
             }
         }
-        Some(reserved)
+        Some(ReservedSeat { seat: number, ticket: kept_ticket, player: player.clone() })
     }
 
     /// Frees a seat whose player goes to another room. The room sends them there by this route;
@@ -210,7 +209,7 @@ impl Rooms {
         let mut pending = pending.remove();
         pending.players.retain(|player| self.seated.get(&player.id) == Some(room));
         let asker = pending.answer(&match pending.players.is_empty() {
-            true => Err(Refusal::ROOM_GONE),
+            true => Err(Refusal::NOT_IN_ROOM),
             false => Ok(json!({ "room": room })),
         });
         let mut released = Vec::new();

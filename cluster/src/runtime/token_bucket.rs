@@ -17,11 +17,6 @@ impl Quota {
         Quota { per_second: per_second as f64, burst: per_second as f64 * seconds as f64 }
     }
 
-    /// This amount a minute, all of it at once if need be.
-    pub fn per_minute(amount: u32) -> Quota {
-        Quota { per_second: f64::from(amount) / 60.0, burst: amount.into() }
-    }
-
     pub fn times(self, factor: f64) -> Quota {
         Quota { per_second: self.per_second * factor, burst: self.burst * factor }
     }

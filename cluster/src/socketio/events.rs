@@ -118,9 +118,8 @@ pub(crate) fn names<T: DeserializeOwned>() -> Option<&'static [&'static str]> {
 /// enum. An enum without variants is fine.
 pub(crate) fn check_names<T: DeserializeOwned>(taken: &[&str]) -> anyhow::Result<()> {
     let kind = std::any::type_name::<T>();
-    let names = names::<T>();
-    let names =
-        names.with_context(|| format!("{kind} must be an enum with a variant for each event"))?;
+    let why = || format!("{kind} must be an enum with a variant for each event");
+    let names = names::<T>().with_context(why)?;
     match names.iter().find(|name| RESERVED.contains(name) || taken.contains(name)) {
         Some(name) => bail!("{kind}: the cluster itself uses the event name '{name}'"),
         None => Ok(()),

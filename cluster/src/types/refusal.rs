@@ -72,6 +72,8 @@ refusals! {
     ROOM_FULL = "room_full", "The room is full.";
     /// The room is locked or ending.
     ROOM_LOCKED = "room_locked", "The room does not accept new players.";
+    /// The player has left the room, or gone to another one.
+    NOT_IN_ROOM = "not_in_room", "You are not in this room any more.";
     /// The room ended before the player joined.
     ROOM_GONE = "room_gone", "The room has ended.";
     /// The room limit of a player or an address is reached.

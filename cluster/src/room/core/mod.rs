@@ -85,7 +85,7 @@ impl<R: Room> Core<R> {
 
     /// A player's request, or bytes.
     pub fn message(&mut self, conn: ConnId, event: RawEvent) -> Answer {
-        let player = self.player_at(conn).ok_or(Refusal::ROOM_GONE)?;
+        let player = self.player_at(conn).ok_or(Refusal::NOT_IN_ROOM)?;
         let answer = if let Some(data) = event.binary {
             self.hook("on_binary", |game, room| game.on_binary(room, &player, data))
         } else {

@@ -51,7 +51,7 @@ impl<R: Room> TestRoom<R> {
     pub(super) fn conn_of(&self, player: &Player) -> Result<ConnId, Refusal> {
         let mut conns = self.conns.iter();
         let conn = conns.find(|(_, id)| **id == player.id).map(|(conn, _)| *conn);
-        conn.filter(|_| !self.is_over()).ok_or(Refusal::ROOM_GONE)
+        if self.is_over() { Err(Refusal::ROOM_GONE) } else { conn.ok_or(Refusal::NOT_IN_ROOM) }
     }
 
     pub(super) fn hang_up(&mut self, player: &Player, asked: bool) {
@@ -98,17 +98,17 @@ impl<R: Room> TestRoom<R> {
                 tokio::select! {
                     biased;
                     answer = &mut value => Err(answer),
-                    () = std::future::ready(()), if is_out => Err(Ok(Err(Refusal::ROOM_GONE))),
+                    () = std::future::ready(()), if is_out => Err(Ok(Err(Refusal::NOT_IN_ROOM))),
                     Some(call) = core.room.scheduler.next_call() => Ok(call),
                 }
             });
             match next {
                 Ok(call) => self.run(|core| core.call(call)),
-                Err(Ok(_)) if is_out => return Err(Refusal::ROOM_GONE),
+                Err(Ok(_)) if is_out => return Err(Refusal::NOT_IN_ROOM),
                 Err(Ok(answer)) => return answer,
                 Err(Err(panic)) => {
                     self.run(|core| core.call(Box::new(|_, _| resume_unwind(panic))));
-                    return Err(if is_out { Refusal::ROOM_GONE } else { Refusal::INTERNAL });
+                    return Err(if is_out { Refusal::NOT_IN_ROOM } else { Refusal::INTERNAL });
                 }
             }
         }

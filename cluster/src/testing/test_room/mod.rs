@@ -159,8 +159,8 @@ impl<R: Room> TestRoom<R> {
         Ok(test)
     }
 
-    /// From now on a panic in a hook does what the setting `--on-room-panic` says: it ends the room,
-    /// or only the hook. Without this it fails the test.
+    /// From now on a panic in a hook does what the setting `--on-room-panic` says: it ends the
+    /// room, or only the hook. Without this it fails the test.
     pub fn on_panic(&mut self, what: RoomPanic) {
         if let Life::Open(core) = &mut self.life {
             core.on_panic = Some(what);
