@@ -51,7 +51,7 @@ pub(crate) struct Tokens {
     validation: Validation,
     ttl: Duration,
     /// Tokens that failed verification, or whose login has been logged out.
-    pub wrong: FailureCounter,
+    pub rejected: FailureCounter,
 }
 
 impl Tokens {
@@ -77,7 +77,7 @@ impl Tokens {
             keys: [key].into_iter().chain(old).map(|key| DecodingKey::from_secret(key)).collect(),
             validation,
             ttl,
-            wrong: FailureCounter::new("wrong tokens"),
+            rejected: FailureCounter::new("invalid tokens"),
         }
     }
 
@@ -96,7 +96,7 @@ impl Tokens {
 
     pub(crate) fn verify_at(&self, token: &str, now: u64) -> Result<Login, Refusal> {
         let Some((claims, is_old_key)) = self.read(token) else {
-            self.wrong.add();
+            self.rejected.add();
             return Err(Refusal::BAD_TOKEN);
         };
         let Claims { sid, sub: id, name, iat, exp, .. } = claims;
@@ -196,7 +196,7 @@ mod tests {
         for late in [NOW + 100 * HOUR, NOW + 101 * HOUR, u64::MAX] {
             assert_eq!(ours.verify_at(&token, late), Err(Refusal::BAD_TOKEN), "{late}");
         }
-        assert_eq!(ours.wrong.count.load(Relaxed), 0, "an expired token is not a forged one");
+        assert_eq!(ours.rejected.count.load(Relaxed), 0, "an expired token is not a forged one");
     }
 
     #[test]

@@ -31,7 +31,7 @@ fn any_token_the_lobby_did_not_issue_is_refused() {
     for (name, token) in &forged {
         assert_eq!(lobby.verify_at(token, NOW), Err(Refusal::BAD_TOKEN), "{name}: {token}");
     }
-    assert_eq!(lobby.wrong.count.load(Relaxed), forged.len() as u64, "each is counted");
+    assert_eq!(lobby.rejected.count.load(Relaxed), forged.len() as u64, "each is counted");
     assert!(lobby.verify_at(&good(), NOW).is_ok());
 }
 
@@ -65,7 +65,7 @@ fn a_token_is_good_at_its_time_alone() {
         let token = signed(HEADER, &claims.to_string());
         assert_eq!(lobby.verify_at(&token, NOW), Err(Refusal::BAD_TOKEN), "{name}");
     }
-    assert_eq!(lobby.wrong.count.load(Relaxed), 0, "these are no guesses");
+    assert_eq!(lobby.rejected.count.load(Relaxed), 0, "these are no guesses");
 }
 
 fn lobby() -> Tokens {

@@ -82,7 +82,8 @@ async fn a_hundred_invalid_tokens_are_refused_and_counted() {
     for token in &forged {
         assert!(is_refused(&cluster, token).await, "{token}");
     }
-    let counts = |line: &Value| (line["message"] == "wrong tokens").then(|| line["count"].clone());
+    let counts =
+        |line: &Value| (line["message"] == "invalid tokens").then(|| line["count"].clone());
     let counts: Vec<Value> = cluster.lines().iter().filter_map(counts).collect();
     assert_eq!(counts, [1, 10, 100]);
     let log = cluster.text();
@@ -109,7 +110,7 @@ async fn the_token_of_an_active_player_is_renewed_before_it_expires() {
         tokio::time::sleep(Duration::from_millis(400)).await;
     }
     assert!(is_refused(&cluster, &json!(first)).await);
-    assert!(!cluster.text().contains("wrong tokens"), "an expired token is no wrong token");
+    assert!(!cluster.text().contains("invalid tokens"), "an expired token is no wrong token");
 }
 
 #[tokio::test]

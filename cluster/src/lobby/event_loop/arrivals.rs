@@ -46,7 +46,7 @@ impl<L: Lobby> EventHandler<'_, L> {
         // Logouts are handled by this loop, so none can come between this check and what follows.
         let auth = auth.and_then(|login| match login {
             Some(login) if self.context.sessions.borrow().logouts.contains(&login.sid) => {
-                self.context.tokens.wrong.add();
+                self.context.tokens.rejected.add();
                 Err(Refusal::BAD_TOKEN)
             }
             login => Ok(login),

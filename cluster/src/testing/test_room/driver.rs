@@ -1,4 +1,4 @@
-//! What becomes of an input: the core is run, and its output is noted for the test.
+//! Runs the core for each input, and records its output for the test.
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
 
@@ -13,7 +13,7 @@ use crate::testing::test_room::Life;
 use crate::testing::{Sent, TestRoom};
 use crate::types::{Player, Refusal, Reply, from_raw};
 
-/// Bytes of a message, as the settings have it by default.
+/// The default of `--max-message`, in bytes.
 const MAX_MESSAGE: usize = 64 * 1024;
 
 impl<R: Room> TestRoom<R> {
@@ -26,7 +26,7 @@ impl<R: Room> TestRoom<R> {
         self.next
     }
 
-    /// Keeps a seat for a player, as the lobby has it done; the ticket.
+    /// Reserves a seat for a player, as the lobby does. Returns the ticket.
     pub(super) fn ticket_for(&mut self, player: &Player) -> Result<String, Refusal> {
         if self.is_over() {
             return Err(Refusal::NO_SUCH_ROOM);
@@ -38,7 +38,7 @@ impl<R: Room> TestRoom<R> {
         let ticket = join.to_string();
         let reserved = ReservedSeat { seat: join, ticket: ticket.clone(), player: player.clone() };
         self.run(|core| core.reserve(join, vec![reserved]));
-        if let Some(refusal) = self.hold_refused.take() {
+        if let Some(refusal) = self.reserve_refused.take() {
             return Err(refusal);
         }
         if self.is_over() {
@@ -61,7 +61,7 @@ impl<R: Room> TestRoom<R> {
         }
     }
 
-    /// Does something about a player's seat, if they have one.
+    /// Calls the core with the number of a player's seat, if they have one.
     pub(super) fn about_seat(&mut self, player: &Player, call: impl FnOnce(&mut Core<R>, u64)) {
         if let Some(seat) = self.seats.get(&player.id).copied()
             && !self.is_over()
@@ -70,7 +70,8 @@ impl<R: Room> TestRoom<R> {
         }
     }
 
-    /// `frame`: as a websocket counts it.
+    /// Refuses an event of this size, and closes the connection if its websocket frame is far too
+    /// large.
     pub(super) fn check_size(
         &mut self,
         from: &Player,
@@ -89,8 +90,8 @@ impl<R: Room> TestRoom<R> {
             Reply::Now(value) => return Ok(value),
             Reply::Later(value) => Box::pin(AssertUnwindSafe(value).catch_unwind()),
         };
-        // It may come from what a hook gave away. Whoever is out by then hears none, but it may
-        // still panic.
+        // The answer may depend on spawned work. A player who left meanwhile gets none, but the
+        // future may still panic.
         loop {
             let is_out = !self.conns.contains_key(&conn);
             let Life::Open(core) = &self.life else { break };
@@ -115,7 +116,7 @@ impl<R: Room> TestRoom<R> {
         Err(Refusal::ROOM_GONE)
     }
 
-    /// Does something at this time, then what is due, then what follows from it: as the loop does.
+    /// Calls the core, then does what is due and applies the output, as the event loop does.
     pub(super) fn run<T>(&mut self, call: impl FnOnce(&mut Core<R>) -> T) -> T {
         let runtime = self.runtime.handle().clone();
         let entered = runtime.enter();
@@ -132,7 +133,7 @@ impl<R: Room> TestRoom<R> {
         result
     }
 
-    /// Everyone goes to the lobby, then the last hook is called.
+    /// Returns everyone to the lobby, then calls the last hook.
     pub(super) fn end(&mut self) {
         if let Life::Open(core) = &mut self.life {
             core.finish();
@@ -154,14 +155,14 @@ impl<R: Room> TestRoom<R> {
                 Output::HangUp(conn) => drop(self.conns.remove(&conn)),
                 Output::Frame(FromRoom::Message(raw)) => self.to_lobby.push(raw),
                 Output::Frame(FromRoom::ReserveRefused { refusal, .. }) => {
-                    self.hold_refused = Some(refusal);
+                    self.reserve_refused = Some(refusal);
                 }
                 Output::Frame(FromRoom::Transfer { seat, room }) => {
                     let mut seats = self.seats.iter();
                     let player = seats.find(|(_, number)| **number == seat);
-                    self.sent_on.extend(player.map(|(player, _)| (player.clone(), room)));
+                    self.transfers.extend(player.map(|(player, _)| (player.clone(), room)));
                 }
-                // Frames for which the lobby has no hook.
+                // Frames that call no hook of the lobby.
                 Output::Frame(_) => {}
                 Output::Sync | Output::Leave(..) | Output::Transfer(..) => {
                     unreachable!("the core has replaced them")
@@ -173,7 +174,7 @@ impl<R: Room> TestRoom<R> {
     pub(super) fn note(&mut self, to: ConnId, event: &Encoded, volatile: bool) {
         match event {
             Encoded::Json { name, data } => {
-                let data = from_raw(data).expect("JSON that was written");
+                let data = from_raw(data).expect("serialized JSON");
                 self.note_as(to, Sent { event: name.clone(), data, volatile, bytes: None });
             }
             Encoded::Binary(bytes) => {

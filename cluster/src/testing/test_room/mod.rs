@@ -4,19 +4,17 @@
 //!
 //! What differs, and why:
 //!
-//! - **Time** moves only in [`TestRoom::advance`], so no answer can wait for a timer. A hook that
-//!   never returns blocks the test; a real room is killed as hung. Ticks are never late or skipped.
-//! - **Spawned work** runs only in [`TestRoom::settle`], or while an answer is waited for.
-//! - **A panic** in a hook fails the test, unless [`TestRoom::on_panic`] says what it does. One in
-//!   `on_open` always does.
-//! - **A message** that cannot be serialized, is over 60 KiB or does not read back fails the test.
-//!   A real lobby refuses to send it, or the room crashes.
-//! - **Quota limits and queues** are absent: nobody is refused with `too_fast`, and volatile events
-//!   are never lost.
-//! - **A refusal** of the room's is the value that the hook made. A lobby gets its code and its
-//!   text.
-//! - **The lobby** is absent, with its locks, its bans and other rooms. [`TestRoom::sent_on`] tells
-//!   who would be sent to another room. The room's id is `test`, and it has no code.
+//! - **Time** passes only in [`TestRoom::advance`], so an answer cannot wait for a timer. A hook
+//!   that never returns blocks the test; a real room would be killed as hung. Ticks are never late.
+//! - **Spawned work** runs only in [`TestRoom::settle`], and while an answer is awaited.
+//! - **A panic** in a hook fails the test, unless [`TestRoom::on_panic`] sets another policy. A
+//!   panic in `on_open` always fails it.
+//! - **A message** between lobby and room that cannot be serialized and parsed again, or is larger
+//!   than 60 KiB, fails the test. Outside of tests it is refused or logged, or the room crashes.
+//! - **Rate limits and queues** are absent: no request is refused with `too_fast`, and volatile
+//!   events are never lost.
+//! - **The lobby** is absent, with its locks, its bans and other rooms ([`TestRoom::transfers`]).
+//!   The room's id is `test`.
 //!
 //! ```
 //! # use cluster::{Answer, Player, Refusal, Room, RoomContext, testing::TestRoom, ok};
@@ -65,78 +63,76 @@ use crate::types::{
     Exit, LeaveReason, Player, PlayerId, Refusal, RoomId, Route, from_raw, refuse, to_raw, truncate,
 };
 
-/// As the settings have it by default.
+/// The defaults of `--ticket-ttl` and `--empty-timeout`.
 const TICKET_TTL: Duration = Duration::from_secs(15);
 const EMPTY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// One event that a player was sent.
+/// An event that was sent to a player.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sent {
     /// Its name.
     pub event: String,
-    /// What it holds.
+    /// Its data.
     pub data: Value,
-    /// May be lost, or come late.
+    /// Whether it was sent as volatile: it may be lost.
     pub volatile: bool,
-    /// What an event of bytes holds; its `data` is null.
+    /// The bytes of a binary event, whose `data` is null.
     pub bytes: Option<Bytes>,
 }
 
-/// A room under test. Nothing happens but what the test does.
+/// A room under test. Nothing happens by itself, only by the test's calls.
 pub struct TestRoom<R: Room> {
     life: Life<R>,
     tickets: Arc<Tickets>,
     now: Instant,
     conns: HashMap<ConnId, PlayerId>,
-    /// The number of the seat that each player was given last.
+    /// The number of each player's latest seat.
     seats: HashMap<PlayerId, u64>,
-    /// Why the seat that was asked for last is not to be had.
-    hold_refused: Option<Refusal>,
+    /// Why the latest reservation was refused.
+    reserve_refused: Option<Refusal>,
     sent: HashMap<PlayerId, Vec<Sent>>,
     to_lobby: Vec<Box<RawValue>>,
-    sent_on: Vec<(PlayerId, RoomId)>,
-    /// The lobby wants the room to end, and lets nobody in any more.
+    transfers: Vec<(PlayerId, RoomId)>,
+    /// The lobby has drained the room: it admits nobody.
     draining: bool,
     next: u64,
-    /// For futures and computations that hooks give away; see [`TestRoom::settle`]. The last field:
-    /// dropping it waits for computations, which see by then that nobody wants their results.
+    /// Runs spawned futures and computations; see [`TestRoom::settle`]. The last field: dropping it
+    /// waits for computations, which are cancelled by then.
     runtime: Runtime,
 }
 
 enum Life<R: Room> {
     Open(Box<Core<R>>),
-    /// While `on_dispose` is called.
+    /// While `on_dispose` runs.
     Ending,
     Over(Box<RoomContext<R>>, Exit),
 }
 
 impl<R: Room> TestRoom<R> {
-    /// Opens a room with so many seats. The same seed gives the same random numbers. `Err`:
-    /// `on_open` has refused, or the options cannot be written as JSON of at most 60 KiB.
+    /// Opens a room with this many seats. The same seed gives the same random numbers. `Err`:
+    /// `on_open` refused, or the options cannot be serialized as JSON of at most 60 KiB.
     pub fn open(options: R::Options, seats: usize, seed: u64) -> Result<Self, Refusal> {
         Self::open_for(None, options, seats, seed)
     }
 
-    /// The same with a host, who has yet to join.
+    /// The same with a host, who has not joined yet.
     pub fn open_for(
         host: Option<&Player>,
         options: R::Options,
         seats: usize,
         seed: u64,
     ) -> Result<Self, Refusal> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime for what hooks give away");
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let host = host.map(|player| player.id.clone());
         let spec = RoomSpec { kind: "test".to_owned(), capacity: seats, seed, host, code: None };
         let room = RoomContext::<R>::new(RoomId("test".to_owned()), spec, EMPTY_TIMEOUT);
         let now = room.scheduler.now.get();
-        // As on their way from the lobby.
+        // As the lobby sends them.
         let raw =
             serde_json::to_value(&options).map_err(Into::into).and_then(|value| to_raw(&value));
         let raw = raw.map_err(|error: anyhow::Error| refuse("no_room", error.to_string()))?;
-        let options = from_raw(&raw).expect("options that read back");
+        let options = from_raw(&raw).expect("options that can be parsed again");
         let game = runtime.block_on(R::on_open(options, &room))?;
         let tickets = Arc::new(Tickets::default());
         let core = Core::new(game, room, tickets.clone(), TICKET_TTL, None);
@@ -147,10 +143,10 @@ impl<R: Room> TestRoom<R> {
             runtime,
             conns: HashMap::new(),
             seats: HashMap::new(),
-            hold_refused: None,
+            reserve_refused: None,
             sent: HashMap::new(),
             to_lobby: Vec::new(),
-            sent_on: Vec::new(),
+            transfers: Vec::new(),
             draining: false,
             next: 1,
         };
@@ -159,23 +155,22 @@ impl<R: Room> TestRoom<R> {
         Ok(test)
     }
 
-    /// From now on a panic in a hook does what the setting `--on-room-panic` says: it ends the
-    /// room, or only the hook. Without this it fails the test.
+    /// From now on a panic in a hook has the effect of this setting of `--on-room-panic`. By
+    /// default it fails the test.
     pub fn on_panic(&mut self, what: RoomPanic) {
         if let Life::Open(core) = &mut self.life {
             core.on_panic = Some(what);
         }
     }
 
-    /// A new player comes, and is in the room. `Err`: it is full or locked, or `on_admit` has
-    /// refused.
+    /// A new player joins. `Err`: the room is full or locked, or `on_admit` refused.
     pub fn join(&mut self, name: &str) -> Result<Player, Refusal> {
         let player = player(name);
         self.join_as(&player)?;
         Ok(player)
     }
 
-    /// This player comes, or comes back: within the grace, or from another window.
+    /// This player joins or reconnects: within their grace period, or from another window.
     pub fn join_as(&mut self, player: &Player) -> Result<(), Refusal> {
         let ticket = self.ticket_for(player)?;
         self.tickets.redeem(&ticket, self.now)?;
@@ -185,15 +180,14 @@ impl<R: Room> TestRoom<R> {
         Ok(())
     }
 
-    /// Gives a player a seat who has yet to come: they are `expected` for 15 s, or until `join_as`.
+    /// Reserves a seat for a player, who is `expected` until `join_as`, for 15 s at most.
     pub fn reserve(&mut self, player: &Player) -> Result<(), Refusal> {
         self.ticket_for(player).map(drop)
     }
 
-    /// A player's page emits an event and wants an answer: the answer, or the refusal. What is not
-    /// of the right form or too large is refused before it reaches a hook, as on the wire; what is
-    /// far too large ends the connection. `room_gone`: the connection has ended, and the answer is
-    /// lost.
+    /// A player's page sends a request; returns the answer or the refusal. A malformed or too large
+    /// request is refused before it reaches a hook; one that is far too large closes the
+    /// connection. `not_in_room`, `room_gone`: the connection was closed, and the answer is lost.
     pub fn emit(&mut self, from: &Player, event: &str, data: Value) -> Result<Value, Refusal> {
         let conn = self.conn_of(from)?;
         let text = json!([event, data]).to_string();
@@ -219,8 +213,7 @@ impl<R: Room> TestRoom<R> {
         self.hang_up(player, false);
     }
 
-    /// A player leaves because they want to; one who is not connected gives up their seat in the
-    /// lobby.
+    /// A player leaves; one who is not connected gives up their seat in the lobby.
     pub fn leave(&mut self, player: &Player) {
         match self.conn_of(player) {
             Ok(_) => self.hang_up(player, true),
@@ -228,44 +221,42 @@ impl<R: Room> TestRoom<R> {
         }
     }
 
-    /// The lobby puts a player out, with its `kick`.
+    /// The lobby kicks a player.
     pub fn kick(&mut self, player: &Player, reason: &str) {
         self.about_seat(player, |core, seat| {
             core.release(seat, LeaveReason::Kicked(truncate(reason)))
         });
     }
 
-    /// Whom the room has sent to another room, with `send_to_room`, since this was asked last. They
-    /// stay until
-    /// [`TestRoom::move_on`], or until [`TestRoom::refuse_move`].
-    pub fn sent_on(&mut self) -> Vec<(PlayerId, RoomId)> {
-        std::mem::take(&mut self.sent_on)
+    /// The players whom the room sent to another room with `send_to_room`, since the last call. They
+    /// stay until [`TestRoom::transfer`], or after [`TestRoom::refuse_transfer`] for good.
+    pub fn transfers(&mut self) -> Vec<(PlayerId, RoomId)> {
+        std::mem::take(&mut self.transfers)
     }
 
-    /// A player has a seat in another room, and goes there.
-    pub fn move_on(&mut self, player: &Player, room: &RoomId) {
+    /// A player goes to another room, in which they have a seat.
+    pub fn transfer(&mut self, player: &Player, room: &RoomId) {
         let ticket = self.number().to_string();
         let to = Route { room: room.clone(), ticket };
         self.about_seat(player, |core, seat| core.transferred(seat, Some(to)));
     }
 
-    /// A player was refused a seat in another room, and stays.
-    pub fn refuse_move(&mut self, player: &Player, refusal: &Refusal) {
+    /// A player is refused a seat in another room, and stays.
+    pub fn refuse_transfer(&mut self, player: &Player, refusal: &Refusal) {
         self.about_seat(player, |core, seat| core.refused(seat, refusal));
     }
 
-    /// The lobby says something.
+    /// The lobby sends a message.
     pub fn tell(&mut self, message: R::FromLobby) {
         if self.is_over() {
             return;
         }
-        let raw =
-            to_raw(&message).expect("a message from the lobby is JSON, and no larger than 60 KiB");
-        self.run(|core| core.lobby_message(&raw)).expect("it reads what it has written");
+        let raw = to_raw(&message).expect("a message of at most 60 KiB that serializes as JSON");
+        self.run(|core| core.lobby_message(&raw)).expect("a message that can be parsed");
     }
 
-    /// The lobby wants the room to end within `left`, with the reason `closed`, and lets nobody in
-    /// any more.
+    /// The lobby drains the room: it admits nobody, and closes within `remaining` with the reason
+    /// `closed`.
     pub fn drain(&mut self, left: Duration) {
         if self.is_over() {
             return;
@@ -274,7 +265,7 @@ impl<R: Room> TestRoom<R> {
         self.run(|core| core.drain(left, "closed".to_owned()));
     }
 
-    /// Moves the clock: timers, ticks, graces and time limits come when they are due, in order.
+    /// Moves the clock. Timers, ticks and timeouts fire when they are due, in order.
     pub fn advance(&mut self, time: Duration) {
         let end = self.now + time;
         while let Life::Open(core) = &self.life
@@ -289,14 +280,14 @@ impl<R: Room> TestRoom<R> {
         }
     }
 
-    /// Waits, in real time, until all that hooks gave away with `spawn` and `compute` is done and
-    /// its calls were made. Until then nothing of it happens, whatever [`TestRoom::advance`] does.
+    /// Waits, in real time, until all spawned futures and computations have ended and their
+    /// callbacks were called. Without this they do not run, not even in [`TestRoom::advance`].
     pub fn settle(&mut self) {
         while self.settle_one() {}
     }
 
-    /// Waits for the next call only, such as one report of a computation. False: there is none
-    /// left.
+    /// Waits for the next callback only, such as one report of a computation. Returns `false` if
+    /// none is left.
     pub fn settle_one(&mut self) -> bool {
         let Life::Open(core) = &self.life else { return false };
         let call = self.runtime.block_on(core.room.scheduler.next_call());
@@ -304,44 +295,43 @@ impl<R: Room> TestRoom<R> {
         called.is_some()
     }
 
-    /// What the player was sent since this was asked last, with the cluster's own events such as
+    /// The events sent to the player since the last call, including the cluster's own, such as
     /// `joined` and `player_left`.
     pub fn sent(&mut self, to: &Player) -> Vec<Sent> {
         self.sent.remove(&to.id).unwrap_or_default()
     }
 
-    /// The data of the last event of this name that the player was sent and that has not been
-    /// taken.
+    /// The data of the latest event of this name that was sent to the player since
+    /// [`TestRoom::sent`].
     pub fn last(&self, to: &Player, event: &str) -> Option<&Value> {
         let sent = self.sent.get(&to.id)?;
         Some(&sent.iter().rev().find(|sent| sent.event == event)?.data)
     }
 
-    /// What the lobby was told since this was asked last.
+    /// The messages sent to the lobby since the last call.
     pub fn told_lobby(&mut self) -> Vec<R::ToLobby> {
         let messages = std::mem::take(&mut self.to_lobby).into_iter();
-        messages.map(|raw| from_raw(&raw).expect("a message that reads back")).collect()
+        messages.map(|raw| from_raw(&raw).expect("a message that can be parsed")).collect()
     }
 
-    /// The room's state. Panics when the room has ended: `on_dispose` has taken it.
+    /// The room's state. Panics if the room has ended: `on_dispose` has consumed it.
     pub fn game(&self) -> &R {
         match &self.life {
             Life::Open(core) => &core.game,
-            _ => panic!("the room has ended, and `on_dispose` has taken its state"),
+            _ => panic!("the room has ended: `on_dispose` has consumed its state"),
         }
     }
 
-    /// The room's handle, with its players and its settings.
+    /// The room's context.
     pub fn room(&self) -> &RoomContext<R> {
         match &self.life {
             Life::Open(core) => &core.room,
             Life::Over(room, _) => room,
-            Life::Ending => unreachable!("only while `on_dispose` is called"),
+            Life::Ending => unreachable!("only while `on_dispose` runs"),
         }
     }
 
-    /// How the room has ended, as `on_room_exit` would hear it; `None`: it has not. Its
-    /// `on_dispose` was called.
+    /// How the room ended, as passed to `on_room_exit`; `None` while it runs.
     pub fn exit(&self) -> Option<Exit> {
         match &self.life {
             Life::Over(_, verdict) => Some(verdict.clone()),
@@ -350,7 +340,7 @@ impl<R: Room> TestRoom<R> {
     }
 }
 
-/// A player whose id is their name: for options that name players, for a host.
+/// A player whose id is their name, for options that contain players, or as a host.
 pub fn player(name: &str) -> Player {
     Player { id: PlayerId(name.to_owned()), name: name.to_owned() }
 }
