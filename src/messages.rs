@@ -51,7 +51,7 @@ cluster::messages! {
     // HOOK: what does a room tell the lobby?
     #[derive(PartialEq)]
     pub enum ToLobby {
-        Leader { name: String, score: u32 },
+        Scored { name: String, score: u32 },
         Won { name: String },
     }
 }

@@ -76,7 +76,7 @@ impl Room for Arena {
                     room.close();
                     break;
                 } else {
-                    room.tell_lobby(ToLobby::Leader { name, score: dot.score });
+                    room.tell_lobby(ToLobby::Scored { name, score: dot.score });
                 }
             }
         }

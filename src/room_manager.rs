@@ -27,7 +27,9 @@ impl RoomManager<Arena> for Server {
     ) {
         let title = &room.options.title;
         let text = match message {
-            ToLobby::Leader { name, score } => format!("{name} has {score} in {title}"),
+            ToLobby::Scored { name, score } => {
+                format!("{name} has {score} of {} coins in {title}", room.options.goal)
+            }
             ToLobby::Won { name } => {
                 self.games_played += 1;
                 info!(games_played = self.games_played, "{name} has won {title}");

@@ -38,7 +38,7 @@ const cluster = new Cluster({
   // HOOK: an event of the room.
   roomEvent(event, data) {
     if (event === "state") arena.update(data.dots, data.coin);
-    if (event === "scored") notice(`${arena.nameOf(data.player)} has ${data.score}.`);
+    if (event === "scored") notice(`${arena.nameOf(data.player)} has a score of ${data.score}.`);
   },
 
   // HOOK: a player joined, left, disconnected or reconnected.

@@ -45,7 +45,10 @@ async fn a_player_who_reaches_the_coin_scores_and_the_lobby_is_told() {
         }
     };
     assert_eq!(scored.await, json!({ "player": ann.you["id"], "score": 1 }));
-    assert_eq!(bob.lobby().event("news").await, json!({ "text": "Ann has 1 in Ann's" }));
+    assert_eq!(
+        bob.lobby().event("news").await,
+        json!({ "text": "Ann has 1 of 10 coins in Ann's" })
+    );
 }
 
 #[tokio::test]
@@ -97,7 +100,7 @@ async fn a_bot_plays_and_scores() {
     let lobby = start(&[]).await;
     let mut bob = lobby.player("Bob").await;
     let _bot = Bot::start(&lobby.url);
-    let score = json!({ "text": "Bot 1 has 1 in Bot 1's arena" });
+    let score = json!({ "text": "Bot 1 has 1 of 10 coins in Bot 1's arena" });
     assert_eq!(bob.lobby().event("news").await, score);
 
     // However the room ends, the bot continues in the next one.

@@ -98,9 +98,11 @@ export class Connection {
 
   /** @param {string} event @param {unknown} data */
   async #ask(event, data) {
-    const failed = { error: { code: "not_connected", message: "There is no connection right now." } };
-    if (!this.socket?.connected) return failed;
-    return this.socket.timeout(ANSWER_TIMEOUT).emitWithAck(event, data).catch(() => failed);
+    /** @param {string} message */
+    const failed = (message) => ({ error: { code: "not_connected", message } });
+    if (!this.socket?.connected) return failed("There is no connection right now.");
+    const answer = this.socket.timeout(ANSWER_TIMEOUT).emitWithAck(event, data);
+    return answer.catch(() => failed("The server did not answer in time."));
   }
 }
 

@@ -81,7 +81,7 @@ impl fmt::Display for Exit {
             Exit::Closed => "closed",
             Exit::Crashed(_) => "crashed",
             Exit::Hung => "hung",
-            Exit::NeverReady(_) => "was never ready",
+            Exit::NeverReady(_) => "never became ready",
         })
     }
 }

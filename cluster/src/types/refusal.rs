@@ -81,7 +81,7 @@ refusals! {
     /// More than 32 players asked to join together.
     PARTY_TOO_LARGE = "party_too_large", "At most 32 players can join together.";
     /// Too many reroutes that the player did not ask for.
-    REROUTE_LOOP = "reroute_loop", "You were sent from room to room too often. You are back in the lobby.";
+    REROUTE_LOOP = "reroute_loop", "You were sent from room to room too often. You stay where you are.";
     /// The lobby is stopping.
     STOPPING = "stopping", "The server is stopping.";
     /// The server failed, for example because a hook panicked; the log says why.

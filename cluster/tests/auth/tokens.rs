@@ -110,7 +110,7 @@ async fn the_token_of_an_active_player_is_renewed_before_it_expires() {
         tokio::time::sleep(Duration::from_millis(400)).await;
     }
     assert!(is_refused(&cluster, &json!(first)).await);
-    assert!(!cluster.text().contains("invalid tokens"), "an expired token is no wrong token");
+    assert!(!cluster.text().contains("invalid tokens"), "an expired token is not an invalid one");
 }
 
 #[tokio::test]

@@ -90,7 +90,7 @@ async fn a_room_that_misses_the_ready_timeout_is_killed_and_a_slow_one_is_not() 
     let mut ann = cluster.player("Ann").await;
     let late = json!({ "options": { "opening": { "late": { "ms": 3_000 } } } });
     assert_eq!(ann.ask("create", late).await, Err("no_room".into()));
-    assert_eq!(ann.lobby().event("exited").await["how"], "was never ready");
+    assert_eq!(ann.lobby().event("exited").await["how"], "never became ready");
     assert_eq!(cluster.count("room ready"), 0);
     let in_time = json!({ "options": { "opening": { "late": { "ms": 500 } } } });
     ann.enter("create", in_time).await;

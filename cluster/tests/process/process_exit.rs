@@ -117,7 +117,7 @@ async fn opens(opening: &str, flags: &[&str]) -> (String, String) {
 #[tokio::test]
 async fn a_request_for_a_room_that_never_becomes_ready_is_refused() {
     let (code, how) = opens("never", &["--ready-timeout", "500ms"]).await;
-    assert_eq!((&*code, &*how), ("no_room", "was never ready"));
+    assert_eq!((&*code, &*how), ("no_room", "never became ready"));
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn a_request_for_a_room_that_refuses_to_open_gets_its_refusal() {
     let options = json!({ "opening": "refuse" });
     let answer = ann.lobby().ask_raw(json!(["create", { "options": options }])).await;
     assert_eq!(answer, json!({ "error": { "code": "no_mood", "message": "Not today." } }));
-    assert_eq!(ann.lobby().event("exited").await["how"], "was never ready");
+    assert_eq!(ann.lobby().event("exited").await["how"], "never became ready");
     // Without a request to answer, the refusal is sent as an event.
     ann.lobby().emit("create", json!({ "options": options }));
     let refused = json!({ "event": "create", "code": "no_mood", "message": "Not today." });
