@@ -17,7 +17,7 @@ use crate::socketio::{Conn, ConnId, Responder};
 use crate::types::{Player, Refusal};
 
 /// The version of the wire contract, sent in `welcome`.
-const WIRE_VERSION: u32 = 1;
+const WIRE_VERSION: u32 = 2;
 /// How long a returning player waits for the exit of their room to be reported.
 const EXIT_WAIT: Duration = Duration::from_millis(250);
 
