@@ -9,7 +9,7 @@ const MAX_LOGOUTS: usize = 100_000;
 
 #[derive(Default)]
 pub(crate) struct Logouts {
-    sessions: HashSet<Rc<str>>,
+    logins: HashSet<Rc<str>>,
     in_order: VecDeque<Rc<str>>,
 }
 
@@ -17,15 +17,15 @@ impl Logouts {
     /// Revokes all tokens of this login.
     pub fn add(&mut self, sid: &str) {
         let sid: Rc<str> = sid.into();
-        if self.sessions.insert(sid.clone()) {
+        if self.logins.insert(sid.clone()) {
             self.in_order.push_back(sid);
-            let oldest = self.in_order.pop_front_if(|_| self.sessions.len() > MAX_LOGOUTS);
-            oldest.map(|oldest| self.sessions.remove(&oldest));
+            let oldest = self.in_order.pop_front_if(|_| self.logins.len() > MAX_LOGOUTS);
+            oldest.map(|oldest| self.logins.remove(&oldest));
         }
     }
 
     pub fn contains(&self, sid: &str) -> bool {
-        self.sessions.contains(sid)
+        self.logins.contains(sid)
     }
 }
 
@@ -43,6 +43,6 @@ mod tests {
         assert!(logouts.contains("0") && logouts.contains(&(MAX_LOGOUTS - 1).to_string()));
         logouts.add("one more");
         assert!(!logouts.contains("0") && logouts.contains("1") && logouts.contains("one more"));
-        assert_eq!((logouts.sessions.len(), logouts.in_order.len()), (MAX_LOGOUTS, MAX_LOGOUTS));
+        assert_eq!((logouts.logins.len(), logouts.in_order.len()), (MAX_LOGOUTS, MAX_LOGOUTS));
     }
 }

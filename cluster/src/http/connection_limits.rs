@@ -80,14 +80,14 @@ impl ConnectionLimiter {
     }
 
     /// Checks the limits of the client's address, and waits until the process may have one more
-    /// connection. `None`: the address has reached a limit.
+    /// connection. Returns `None` if the address has reached a limit.
     pub async fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<ConnectionPermit> {
         let mut connection = self.connection(Some(peer))?;
         connection.permit = self.free.clone().acquire_owned().await.ok();
         Some(connection)
     }
 
-    /// The same, but does not wait: `None` as well if the process has reached its limit.
+    /// The same, but does not wait: returns `None` as well if the process has reached its limit.
     pub fn try_admit(self: &Arc<Self>, peer: Option<IpAddr>) -> Option<ConnectionPermit> {
         let mut connection = self.connection(peer)?;
         connection.permit = Some(self.free.clone().try_acquire_owned().ok()?);
@@ -124,7 +124,7 @@ impl ConnectionLimiter {
         let _ = timeout(REJECT_TIMEOUT, respond).await;
     }
 
-    /// Counts a new Socket.IO connection. False: its address makes too many.
+    /// Counts a new Socket.IO connection. Returns `false` if its address makes too many.
     pub fn allow_connect(&self, ClientAddress(address): ClientAddress) -> bool {
         address.is_none_or(|address| self.connects.allow(&address, Instant::now()))
     }
@@ -132,14 +132,15 @@ impl ConnectionLimiter {
 
 impl ConnectionPermit {
     /// The address that this request comes from. Behind a proxy, the connection counts for it from
-    /// now on. `None`: the address has too many connections.
+    /// now on. Returns `None` if the address has too many connections.
     pub fn client_address(&self, headers: &HeaderMap) -> Option<ClientAddress> {
         let Some(header) = &self.limiter.header else { return Some(ClientAddress(self.peer)) };
         let address = client_address(self.peer, forwarded_for(headers, header));
         self.count_for(address).then_some(ClientAddress(address))
     }
 
-    /// Counts this connection for an address, instead of the one before. False: that has too many.
+    /// Counts this connection for an address, instead of the one before. Returns `false` if that
+    /// has too many.
     fn count_for(&self, address: Option<IpAddr>) -> bool {
         let mut counts = self.limiter.counts.lock().expect("nobody panics while holding this");
         let mut counts_for = self.counts_for.lock().expect("nobody panics while holding this");
@@ -186,7 +187,7 @@ fn client_address(
 }
 
 /// The last address in the last of these headers, which the nearest proxy added; a client can forge
-/// what stands before it. `None`: there is no such header.
+/// what stands before it. Returns `None` if there is no such header.
 fn forwarded_for(headers: &HeaderMap, name: &HeaderName) -> Option<Result<IpAddr, AddrParseError>> {
     let value = headers.get_all(name).iter().next_back()?.as_bytes();
     let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default();
@@ -196,8 +197,8 @@ fn forwarded_for(headers: &HeaderMap, name: &HeaderName) -> Option<Result<IpAddr
 }
 
 /// What counts as one address: of IPv6 the /64 network, since a customer gets at least that.
-/// `None`: this machine itself has no limits, nor has a proxy on it that does not pass the client's
-/// address.
+/// Returns `None` for this machine itself, which has no limits; nor has a proxy on it that does not
+/// pass the client's address.
 fn limited(address: IpAddr) -> Option<IpAddr> {
     match address.to_canonical() {
         IpAddr::V4(Ipv4Addr::LOCALHOST) | IpAddr::V6(Ipv6Addr::LOCALHOST) => None,

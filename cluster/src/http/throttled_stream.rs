@@ -36,7 +36,7 @@ pub(crate) struct ThrottledStream<S> {
     blocked_reader: Option<Waker>,
     hangup: Hangup,
     /// Is ready [`CLOSE_TIMEOUT`] after the hang-up.
-    closed: Pin<Box<dyn Future<Output = ()> + Send>>,
+    close_deadline: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 /// Ends a connection from elsewhere: what the client sends from now on is discarded, and it has
@@ -54,7 +54,7 @@ impl<S> ThrottledStream<S> {
         hangup: Hangup,
     ) -> Self {
         let token = hangup.0.clone();
-        let closed = async move {
+        let close_deadline = async move {
             token.cancelled().await;
             clock::sleep_until(clock::now() + CLOSE_TIMEOUT).await;
         };
@@ -67,7 +67,7 @@ impl<S> ThrottledStream<S> {
             write_blocked: false,
             blocked_reader: None,
             hangup,
-            closed: Box::pin(maybe_done(closed)),
+            close_deadline: Box::pin(maybe_done(close_deadline)),
         }
     }
 }
@@ -80,7 +80,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for ThrottledStream<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         loop {
-            if self.closed.as_mut().poll(cx).is_ready() {
+            if self.close_deadline.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Ok(()));
             }
             let hung_up = self.hangup.0.is_cancelled();

@@ -48,7 +48,7 @@ pub(crate) fn main<L: Lobby>(settings: Settings, kinds: Vec<Kind<L>>) -> anyhow:
     // A thread of its own: hooks may block the main thread, and connections all others.
     std::thread::Builder::new().name("clock".into()).spawn(|| {
         loop {
-            std::thread::sleep(clock::TICK);
+            std::thread::sleep(clock::READ_INTERVAL);
             clock::now();
         }
     })?;

@@ -78,7 +78,8 @@ impl Sessions {
         Ok(())
     }
 
-    /// Ends a registration, whatever its result. False: the connection has closed meanwhile.
+    /// Ends a registration, whatever its result. Returns `false` if the connection has closed
+    /// meanwhile.
     pub fn end_registration(&mut self, conn: ConnId) -> bool {
         let session = self.sessions.get_mut(&conn);
         session.map(|session| session.state = State::Visitor).is_some()

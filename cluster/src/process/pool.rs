@@ -66,7 +66,7 @@ impl Pool {
         self.warm.clear();
     }
 
-    /// Removes a process that has exited. False: it is not in the pool.
+    /// Removes a process that has exited. Returns `false` if it is not in the pool.
     pub fn remove(&mut self, room: &RoomId) -> bool {
         let at = self.warm.iter().position(|(id, _)| id == room);
         at.and_then(|at| self.warm.remove(at)).inspect(|_| self.crashed = true).is_some()

@@ -85,7 +85,7 @@ fn die_with_lobby(socket: &StdUnixStream) -> anyhow::Result<()> {
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(Signal::CONT))?;
     clock::start();
-    let (socket, tick) = (socket.try_clone()?, Timespec::try_from(clock::TICK)?);
+    let (socket, tick) = (socket.try_clone()?, Timespec::try_from(clock::READ_INTERVAL)?);
     std::thread::Builder::new().name("lobby-watch".into()).spawn(move || {
         loop {
             end_without_lobby(&socket, &tick);

@@ -160,7 +160,8 @@ impl Rooms {
 
     /// The room in which the player has a seat, unless it is ending.
     pub fn active_room_of(&self, player: &PlayerId) -> Option<AnyRoom> {
-        self.find(self.seated.get(player)?).filter(|room| !self.rooms[&room.id].is_ending())
+        let entry = self.rooms.get(self.seated.get(player)?)?;
+        (!entry.is_ending()).then(|| entry.info())
     }
 
     /// The public rooms that have this many free seats.

@@ -60,7 +60,7 @@ impl GatewayRoutes {
 pub(crate) struct Gateway {
     pub server: Server,
     pub routes: Arc<GatewayRoutes>,
-    /// False: the lobby serves all connections and relays those to rooms.
+    /// Otherwise the lobby serves all connections, and relays those to rooms.
     pub hand_off: bool,
 }
 

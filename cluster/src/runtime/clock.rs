@@ -4,8 +4,9 @@
 //! container). A lobby that goes on after ten seconds would find every heartbeat timeout expired,
 //! while the heartbeats wait unread in its sockets. This clock stands still instead.
 //!
-//! A process is not told of a pause, so a thread reads the clock every [`TICK`]. A gap of more than
-//! [`PAUSE`] between two reads was a pause and counts as one tick: a starved process loses time,
+//! A process is not told of a pause, so a thread reads the clock every [`READ_INTERVAL`]. A gap of
+//! more than
+//! [`PAUSE`] between two reads was a pause and counts as one interval: a starved process loses time,
 //! but not all of it. Rate limits use the real time: what a client sends during a pause has been
 //! sent.
 
@@ -17,7 +18,7 @@ use tokio::time::Instant;
 use tokio::time::error::Elapsed;
 
 /// How often a thread reads the clock in a process that runs.
-pub(crate) const TICK: Duration = Duration::from_millis(250);
+pub(crate) const READ_INTERVAL: Duration = Duration::from_millis(250);
 /// A longer gap between two reads was a pause.
 const PAUSE: Duration = Duration::from_millis(500);
 /// After a pause the runtime fires timers before it reads sockets. A timeout that has expired waits
@@ -29,7 +30,7 @@ static CLOCK: Mutex<Option<Clock>> = Mutex::new(None);
 
 struct Clock {
     last_read: Instant,
-    /// The sum of all pauses, without the tick that each counts as.
+    /// The sum of all pauses, without the interval that each counts as.
     lost: Duration,
     pauses: u64,
 }
@@ -42,7 +43,7 @@ impl Clock {
     fn read(&mut self, real: Instant) -> Instant {
         let passed = real.saturating_duration_since(self.last_read);
         if passed > PAUSE {
-            self.lost += passed - TICK;
+            self.lost += passed - READ_INTERVAL;
             self.pauses += 1;
         }
         self.last_read += passed;
@@ -50,8 +51,8 @@ impl Clock {
     }
 }
 
-/// From now on pauses do not count. The caller must call [`now`] every [`TICK`], from a thread that
-/// never blocks.
+/// From now on pauses do not count. The caller must call [`now`] every [`READ_INTERVAL`], from a
+/// thread that never blocks.
 pub(crate) fn start() {
     let mut clock = CLOCK.lock().unwrap_or_else(PoisonError::into_inner);
     clock.get_or_insert(Clock::new(Instant::now()));
@@ -112,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pause_counts_as_one_tick_whoever_reads_it_first() {
+    fn a_pause_counts_as_one_interval_whichever_thread_reads_it_first() {
         let start = Instant::now();
         let mut clock = Clock::new(start);
         let after = |ms| start + Duration::from_millis(ms);
@@ -129,6 +130,6 @@ mod tests {
         let start = Instant::now();
         let mut clock = Clock::new(start);
         let last = (1..=12).map(|second| clock.read(start + Duration::from_secs(second))).last();
-        assert_eq!(last, Some(start + 12 * TICK));
+        assert_eq!(last, Some(start + 12 * READ_INTERVAL));
     }
 }

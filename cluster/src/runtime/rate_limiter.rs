@@ -23,7 +23,7 @@ impl<K: Eq + Hash + Clone> KeyedRateLimiter<K> {
         self.buckets().get(key).is_none_or(|bucket| bucket.has(1, now))
     }
 
-    /// Takes a token of this key. False: there is none, and the rate is exceeded.
+    /// Takes a token of this key. Returns `false` if there is none: the rate is exceeded.
     pub fn allow(&self, key: &K, now: Instant) -> bool {
         let mut buckets = self.buckets();
         if let Some(bucket) = buckets.get_mut(key) {

@@ -25,7 +25,7 @@ impl Declarations {
         T::name(&self.config)
     }
 
-    /// All declarations, sorted by name. `Err`: a name that two types have.
+    /// All declarations, sorted by name. Returns `Err` with a name that two types have.
     pub(crate) fn text(self) -> Result<String, String> {
         let text = self.by_name.into_values().collect::<Vec<_>>().join("\n");
         self.conflict.map_or(Ok(text), Err)

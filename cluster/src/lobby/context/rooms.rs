@@ -242,7 +242,7 @@ impl<L: Lobby> LobbyContext<L> {
         })
     }
 
-    /// Reroutes a player to the room that keeps a seat for them. False: there is none.
+    /// Reroutes a player to the room that keeps a seat for them. Returns `false` if there is none.
     pub fn send_back(&self, player: &Player) -> bool {
         let active = self.rooms.borrow().active_room_of(&player.id);
         active.map(|room| self.reroute(player, &room.id)).is_some()

@@ -195,8 +195,8 @@ impl<R: Room> Core<R> {
         (exit, self.room)
     }
 
-    /// Calls a hook, and then does what it queued. `None`: it panicked, or one before it did and
-    /// the room ends.
+    /// Calls a hook, and then does what it queued. Returns `None` if it panicked, or if one before
+    /// it did and the room ends.
     fn hook<T>(
         &mut self,
         name: &str,

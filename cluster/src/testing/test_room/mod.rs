@@ -228,8 +228,8 @@ impl<R: Room> TestRoom<R> {
         });
     }
 
-    /// The players whom the room sent to another room with `send_to_room`, since the last call. They
-    /// stay until [`TestRoom::transfer`], or after [`TestRoom::refuse_transfer`] for good.
+    /// The players whom the room sent to another room with `send_to_room`, since the last call.
+    /// They stay until [`TestRoom::transfer`], or after [`TestRoom::refuse_transfer`] for good.
     pub fn transfers(&mut self) -> Vec<(PlayerId, RoomId)> {
         std::mem::take(&mut self.transfers)
     }
