@@ -1,6 +1,6 @@
 //! Bots that play the arena, as a model for clients in other languages: they use nothing of the
-//! crate, only the wire contract (cluster/docs/wire.md). A Socket.IO packet is some digits, then
-//! JSON.
+//! crate, only the wire contract (cluster/docs/wire.md). A complete client also handles `refused`,
+//! a new token in `welcome`, and a foreign `url`. A Socket.IO packet is some digits, then JSON.
 //!
 //! `cargo run --example bot [URL [NUMBER]]`: the lobby's URL, by default http://127.0.0.1:3000, and
 //! the number of bots, by default one. Ctrl-C ends them.
@@ -51,7 +51,7 @@ async fn play_once(url: &str, name: &str, token: &mut Option<String>) -> Result<
     play_in_room(url, name, &reroute).await
 }
 
-/// Stays in the lobby until that reroutes the bot to a room; returns the data of `reroute`.
+/// Stays in the lobby until it reroutes the bot to a room; returns the data of `reroute`.
 async fn wait_in_lobby(url: &str, name: &str, token: &mut Option<String>) -> Result<Value> {
     // 1. Connect, with a token if there is one.
     let auth = token.as_ref().map_or(json!({}), |token| json!({ "token": token }));
@@ -91,7 +91,7 @@ async fn wait_in_lobby(url: &str, name: &str, token: &mut Option<String>) -> Res
     }
 }
 
-/// Plays in the room until that sends the bot back; returns the reason's code.
+/// Plays in the room until it sends the bot back; returns the reason's code.
 async fn play_in_room(url: &str, name: &str, reroute: &Value) -> Result<String> {
     // 5. An empty url means the lobby's own. The connection to the lobby is closed by now.
     let at = reroute["url"].as_str().filter(|at| !at.is_empty()).unwrap_or(url);

@@ -60,7 +60,7 @@ impl Room for Arena {
         self.dots.remove(&player.id);
     }
 
-    // HOOK: a tick, as often as `tick_rate` says.
+    // HOOK: a tick, as often as `set_tick_rate` says.
     fn on_tick(&mut self, room: &RoomContext<Self>, dt: Duration) {
         let step = SPEED * dt.as_secs_f32();
         for Moving { dot, direction } in self.dots.values_mut() {

@@ -5,7 +5,7 @@
 
 #![warn(missing_docs)]
 
-// The macros name the crate, also in its own tests.
+// The macros expand to `::cluster::…`, also in this crate.
 extern crate self as cluster;
 
 mod auth;

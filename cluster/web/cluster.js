@@ -20,9 +20,9 @@ export { cookieStorage, webStorage } from "./storage.js";
  *   Reroute, State, ToLobby, ToRoom, Watcher, Welcome } from "./types.d.ts"
  */
 
-/** Upper bound in ms of the first reconnect delay, which is random: clients disconnect together. */
+/** Upper bound in ms of the first reconnect delay. It is random, because many clients may disconnect at the same moment. */
 const RECONNECT_DELAY = 500;
-/** Upper bound in ms of every later delay; it doubles until then. */
+/** The upper bound doubles with each attempt, up to this many ms. */
 const MAX_RECONNECT_DELAY = 5000;
 /** Timeout in ms for connecting, and for the probe of a connection that may be dead. */
 const CONNECT_TIMEOUT = 3000;
@@ -128,9 +128,9 @@ export class Cluster {
 
   /**
    * Asks for a seat in a room of this kind, by default the first that the program registers; the
-   * lobby's `pick` chooses the room. Resolves when the seat is reserved, before the reroute.
-   * Rejects with a {@link Refusal}.
-   * @param {string} [kind] @returns {Promise<{ room: string }>}
+   * lobby's `pick` chooses the room. Resolves when the lobby has sent the reroute; the hook
+   * `reroute` may have been called already. Rejects with a {@link Refusal}. @param {string} [kind]
+   * @returns {Promise<{ room: string }>}
    */
   play(kind) {
     return this.#lobbyRequests.request("play", { kind });
@@ -273,8 +273,9 @@ export class Cluster {
   }
 
   /**
-   * Stays, and gives up the seat: a reroute leads to an origin that is not allowed.
-   * @param {Connection<any, any>} connection @param {Reroute} to
+   * A reroute leads to an origin that is not allowed. In the lobby the player stays and gives up
+   * the seat; in a room they return to the lobby. @param {Connection<any, any>} connection @param
+   * {Reroute} to
    */
   #refuseReroute(connection, { url, path }) {
     const message = `This page may not connect to ${url}${path}: see "origins" in the options of cluster.js.`;
@@ -342,8 +343,8 @@ export class Cluster {
   }
 
   /**
-   * The network or the page is back. Retries at once, or probes the connection: Socket.IO would
-   * notice a dead one only after eight seconds.
+   * The network or the page is back. Retries within half a second, or probes the connection:
+   * Socket.IO would notice a dead one only after eight seconds.
    */
   #checkConnection() {
     if (this.state === "connecting") {

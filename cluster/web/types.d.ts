@@ -99,7 +99,7 @@ export type ToRoom<M extends AnyMessages> = M["roomRequest"] | { binary: ArrayBu
 /** In Node binary data is a Buffer. */
 export type FromRoom<M extends AnyMessages> = M["roomEvent"] | { binary: ArrayBuffer };
 
-/** The names of all events: here "play" and "join". */
+/** The names of all events: in this example "play" and "join". */
 export type Names<Enum> = Enum extends string ? Enum : keyof Enum & string;
 /** The data of one event: of "join", `{ room: string }`. */
 export type DataOf<Enum, Name extends string> =

@@ -68,7 +68,7 @@ const checks = {
     const { event, data } = await ann.first();
     assert.equal(event, "welcome");
     keys(data, "version", "you", "token", "returned", "refused");
-    assert.deepEqual(data, { version: 1, you: null, token: null, returned: null, refused: null });
+    assert.deepEqual(data, { version: 2, you: null, token: null, returned: null, refused: null });
   },
 
   "an unregistered client is refused": async () => {
@@ -99,7 +99,7 @@ const checks = {
     ann = lobby({ token });
     const { event, data } = await ann.first();
     assert.equal(event, "welcome");
-    assert.deepEqual(data, { version: 1, you, token: null, returned: null, refused: null });
+    assert.deepEqual(data, { version: 2, you, token: null, returned: null, refused: null });
   },
 
   "a bad token is reported in welcome, and the client may register": async () => {
@@ -201,7 +201,7 @@ const checks = {
     for (const returned of [{ room: at.room, reason: { code: "left" } }, null]) {
       ann.close();
       ann = lobby({ token });
-      assert.deepEqual(await ann.event("welcome"), { version: 1, you, token: null, returned, refused: null });
+      assert.deepEqual(await ann.event("welcome"), { version: 2, you, token: null, returned, refused: null });
     }
   },
 

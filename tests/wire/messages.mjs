@@ -5,7 +5,7 @@ import { Cluster } from "../../cluster/web/cluster.js";
 
 const ann = { id: "a", name: "Ann" };
 const bob = { id: "b", name: "Bob" };
-const welcome = { version: 1, you: ann, token: null, returned: null, refused: null };
+const welcome = { version: 2, you: ann, token: null, returned: null, refused: null };
 const ticket = (room) => ({ to: "room", room, url: "", path: `/rooms/${room}/socket.io`, ticket: `for ${room}` });
 const joined = (room, code = null) => ({ room, code, host: null, you: ann, players: [ann], away: [] });
 

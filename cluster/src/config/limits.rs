@@ -15,7 +15,7 @@ use crate::runtime::Quota;
 #[command(next_help_heading = "Limits, for the lobby and for each room")]
 pub struct Limits {
     /// Maximum concurrent connections, or fewer if the limit on open files is lower. The lobby
-    /// leaves further ones in the backlog; a room answers 429.
+    /// leaves further ones in the backlog; a room answers 429, or 502 on a relayed connection.
     #[arg(long, default_value = "10000")]
     pub max_connections: NonZeroU32,
 
@@ -57,7 +57,7 @@ pub struct Limits {
     #[arg(long, default_value = "1024")]
     pub max_outbound_packets: NonZeroU32,
 
-    /// Time for the first line of a request, and again for its headers. A connection without a
+    /// Time for the first bytes of a request, and again for all of its head. A connection without a
     /// request is closed after this time as well.
     #[arg(long, default_value = "10s", value_parser = duration)]
     pub header_timeout: Duration,
@@ -82,8 +82,8 @@ pub struct Limits {
 
 /// Seconds' worth of events in one burst: what a phone sends after a moment without network.
 pub(crate) const BURST_SECONDS: u32 = 3;
-/// Websocket frames read for each allowed event. The rest is for pings, and for events that are
-/// refused: a refusal must be sent at once.
+/// Websocket frames that are read for each allowed event. The surplus is for pings, and for events
+/// over the limit, which must be read to be refused at once.
 const FRAMES_PER_EVENT: f64 = 2.0;
 
 impl Limits {

@@ -15,7 +15,7 @@ use crate::runtime::RoomPanic;
 
 /// A room takes 3 MiB before it does anything, and 2 MiB for each thread.
 const MIN_ROOM_MEMORY: Size = Size(16 << 20);
-/// The lobby reads messages of four times this size, and a token has up to 2 KiB.
+/// Messages of up to four times this size are read, and a token of 2 KiB must fit.
 const MIN_MAX_MESSAGE: Size = Size(1 << 10);
 
 /// A project's own defaults: the answers given when it was generated. Flags and environment
@@ -133,7 +133,7 @@ pub struct Settings {
     #[arg(long, default_value = "3s", value_parser = duration, help_heading = "Rooms")]
     pub heartbeat_timeout: Duration,
 
-    /// Lifetime of a ticket. Until then a seat is reserved for a player on the way to a room.
+    /// Lifetime of a ticket, and of the seat reserved for a player on the way to a room.
     #[arg(long, default_value = "15s", value_parser = duration, help_heading = "Rooms")]
     pub ticket_ttl: Duration,
 

@@ -25,8 +25,8 @@ const REJECT_TIMEOUT: Duration = Duration::from_secs(1);
 const MAX_REJECTIONS: usize = 64;
 /// HTTP connections for each Socket.IO connection: a page loads its files.
 const CONNECTIONS_PER_PAGE: f64 = 10.0;
-/// The burst of new connections, in seconds of their rate: a page that lost its room, or its
-/// network.
+/// How many seconds' worth of new connections may come at once: a page that lost its room or its
+/// network makes several.
 pub(crate) const CONNECT_BURST: u32 = 10;
 /// All clients of a local proxy whose header is malformed count as one address.
 const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);

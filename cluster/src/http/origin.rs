@@ -18,7 +18,7 @@ use crate::config::{HttpUrl, authority};
 #[derive(Debug, Clone)]
 pub(crate) struct Origins(Vec<Origin>);
 
-/// The default port stands for the scheme.
+/// `default_port`, 80 or 443, is kept instead of the scheme.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Origin {
     default_port: u16,
@@ -63,8 +63,8 @@ impl Origins {
         let Some(origin) = Origin::parse(origin) else {
             return false; // such as `null`, the origin of a file or of a sandboxed frame
         };
-        // A proxy that ends TLS does not tell the scheme: without a port in `Host`, it is the
-        // page's.
+        // Behind a proxy that ends TLS the scheme is not known. A `Host` without a port means the
+        // default port of the page's scheme.
         let port = here.port_u16().unwrap_or(origin.default_port);
         origin.host == here.host() && origin.port == port || self.0.contains(&origin)
     }

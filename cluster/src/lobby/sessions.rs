@@ -166,8 +166,8 @@ impl Sessions {
         Some(session.conn.clone())
     }
 
-    /// The player has joined a room: requests to reroute them go there, unless they send something
-    /// here.
+    /// The player has joined a room. From now on they are rerouted through that room, until they
+    /// send something here.
     pub fn mark_stale(&mut self, player: &PlayerId) {
         let conn = self.by_player.get(player);
         if let Some(session) = conn.and_then(|conn| self.sessions.get_mut(conn)) {

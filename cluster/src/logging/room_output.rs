@@ -53,7 +53,8 @@ impl Output {
         self.task.join_next().await;
     }
 
-    /// The last line so far that is not part of a backtrace.
+    /// The last line so far that is neither part of a backtrace nor one of the room's own log
+    /// lines.
     pub fn last_line(&self) -> String {
         self.last_line.lock().map(|line| line.clone()).unwrap_or_default()
     }

@@ -28,8 +28,8 @@ static RECENT: OnceLock<Mutex<RecentLines>> = OnceLock::new();
 /// The last lines, numbered consecutively.
 struct RecentLines {
     lines: VecDeque<String>,
-    /// The number before the first line's: microseconds since 1970, so that a restarted lobby does
-    /// not use a number again.
+    /// One less than the number of the first line. It is the start in microseconds since 1970, so
+    /// that a restarted lobby does not use a number again.
     start: u64,
     /// The newest line's number.
     last: u64,

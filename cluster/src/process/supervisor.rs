@@ -38,8 +38,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 const OUTPUT_BEFORE_EXIT: Duration = Duration::from_millis(100);
 /// How long output is read after the exit. A process that the room started may hold the pipe open.
 const OUTPUT_AFTER_EXIT: Duration = Duration::from_secs(1);
-/// Frames read from one room: 2,000 a second, 10,000 at once, more than a thousand players cause
-/// who all join or leave. A room that exceeds this is throttled; other rooms do not wait for it.
+/// Frames read from one room: 2,000 a second, 10,000 at once. A thousand players who all join or
+/// leave cause fewer. A room that exceeds this is throttled; other rooms do not wait for it.
 const FRAMES: Quota = Quota::new(2_000, 5);
 /// Each 4 KiB of a frame counts as one more frame.
 const FRAME_UNIT: usize = 4 * 1024;
@@ -74,8 +74,8 @@ impl Process {
 /// Starts a room process and its supervisor.
 ///
 /// The calling thread must live as long as the lobby. On Linux a room gets SIGCONT when the thread
-/// that started it ends; sent earlier, it would not wake a stopped room when the lobby dies
-/// (`die_with_lobby` in `room/process.rs`).
+/// that started it ends. The signal wakes a stopped room, and it is sent only once, so that must be
+/// when the lobby dies (`die_with_lobby` in `room/process.rs`).
 pub(crate) fn start(
     program: &Path,
     room: RoomId,

@@ -115,7 +115,7 @@ impl<R: Room> RoomContext<R> {
         self.players.borrow().len() >= self.spec.capacity
     }
 
-    /// Whether this room has locked itself with [`RoomContext::lock`].
+    /// Whether this room has locked itself with [`RoomContext::lock`], or is being drained.
     pub fn is_locked(&self) -> bool {
         self.locked.get()
     }
@@ -192,21 +192,21 @@ impl<R: Room> RoomContext<R> {
 
     /// Returns a player to the lobby. Their page shows the message, such as `You won.`
     pub fn send_to_lobby(&self, player: impl AsRef<PlayerId>, reason: impl Into<String>) {
-        self.leave(player.as_ref(), LeaveReason::Sent(truncate(reason)));
+        self.push(Output::Leave(player.as_ref().clone(), LeaveReason::Sent(truncate(reason))));
     }
 
     /// Sends a player to another room. They leave this one when they have a seat there. If they are
     /// refused one they stay, and their page gets `refused`.
     pub fn send_to_room(&self, player: impl AsRef<PlayerId>, room: &RoomId) {
-        // A room's id is a short number; another one may come from a browser and not fit into a
-        // frame.
+        // A room's id is a short number, but a hook may pass on one from a browser that does not
+        // fit into a frame.
         let room = RoomId(truncate(room.0.as_str()));
         self.push(Output::Transfer(player.as_ref().clone(), room));
     }
 
     /// Returns a player to the lobby; their page shows the reason. They may join again.
     pub fn kick(&self, player: impl AsRef<PlayerId>, reason: impl Into<String>) {
-        self.leave(player.as_ref(), LeaveReason::Kicked(truncate(reason)));
+        self.push(Output::Leave(player.as_ref().clone(), LeaveReason::Kicked(truncate(reason))));
     }
 
     /// Kicks a player and refuses them from then on with `banned`, for as long as the room exists.
@@ -214,7 +214,7 @@ impl<R: Room> RoomContext<R> {
     pub fn ban(&self, player: impl AsRef<PlayerId>, reason: impl Into<String>) {
         let reason = truncate(reason);
         self.banned.borrow_mut().insert(player.as_ref().clone(), reason.clone());
-        self.leave(player.as_ref(), LeaveReason::Kicked(reason));
+        self.push(Output::Leave(player.as_ref().clone(), LeaveReason::Kicked(reason)));
     }
 
     /// Sends a message to the lobby, which gets it in `on_room_message`.
@@ -252,10 +252,6 @@ impl<R: Room> RoomContext<R> {
             let emit = |to| Output::Emit { to, event: event.clone(), volatile };
             self.outbox.borrow_mut().extend(to.into_iter().map(emit));
         }
-    }
-
-    fn leave(&self, player: &PlayerId, reason: LeaveReason) {
-        self.push(Output::Leave(player.clone(), reason));
     }
 
     fn push(&self, output: Output) {

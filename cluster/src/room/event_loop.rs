@@ -66,6 +66,7 @@ impl<R: Room> RoomLoop<'_, R> {
                 self.conns.insert(id, conn);
                 core.connected(id, &player);
             }
+            FromClient::Message(_, message) if message.is_hung_up() => {}
             FromClient::Message(conn, Message { event, responder }) => {
                 let answer = core.message(conn, event);
                 responder.answer(answer, &core.room.scheduler);

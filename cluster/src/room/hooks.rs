@@ -63,9 +63,9 @@ pub trait Room: Sized + 'static {
         Ok(())
     }
 
-    /// Returns all that a player needs to see the current state. Sent before `on_join` and
-    /// `on_reconnect` (which may call [`RoomContext::sync`] if they change it), and to everyone by
-    /// `sync`. Default: nothing is sent.
+    /// Returns all that a player needs to see the current state, and sends nothing itself. Sent
+    /// before `on_join` and `on_reconnect` (which may call [`RoomContext::sync`] if they change
+    /// it), and to everyone by `sync`. Default: nothing is sent.
     fn snapshot(&self, room: &RoomContext<Self>, to: &Player) -> Option<Self::Event> {
         None
     }
@@ -99,9 +99,8 @@ pub trait Room: Sized + 'static {
     /// A message of the lobby, sent with `tell`. Default: nothing.
     fn on_lobby_message(&mut self, room: &RoomContext<Self>, message: Self::FromLobby) {}
 
-    /// The lobby asks the room to end; after `left` it is closed. No new players come. Call
-    /// [`RoomContext::close`] when done. Default: waits until all players have left, or for the
-    /// timeout.
+    /// The lobby drains the room: no new players come, and the room is closed after `left`, or as
+    /// soon as no seat is taken. [`RoomContext::close`] ends it sooner. Default: nothing.
     fn on_drain(&mut self, room: &RoomContext<Self>, left: Duration) {}
 
     /// The last hook, after everyone has left. Not called in a room that crashes or is killed.

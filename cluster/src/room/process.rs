@@ -53,8 +53,9 @@ pub(crate) fn main(kinds: &[Kind]) -> anyhow::Result<ExitCode> {
         })
     };
     let result = catch_unwind(AssertUnwindSafe(life));
-    // The lobby may have died unnoticed. A hook that prints can then panic before the socket is
-    // closed: if stdout is closed, wait for the socket.
+    // When the lobby dies, its end of stdout may close before the socket, and a hook that prints
+    // then panics. If stdout is closed, wait for the socket to close, too, so that the whole
+    // process group is killed.
     let seconds = if hung_up(rustix::stdio::stdout(), &Timespec::default()) { 5 } else { 0 };
     end_without_lobby(&lobby, &Timespec { tv_sec: seconds, tv_nsec: 0 });
     match result {
@@ -95,7 +96,7 @@ fn die_with_lobby(socket: &StdUnixStream) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits for the lobby's end of the socket to close, and then kills this process and its children.
+/// Kills this process and its children if the lobby's end of the socket closes within the timeout.
 fn end_without_lobby(socket: &StdUnixStream, timeout: &Timespec) {
     if hung_up(socket.as_fd(), timeout) {
         let _ = kill_current_process_group(Signal::KILL);

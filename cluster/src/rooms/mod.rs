@@ -277,7 +277,7 @@ impl Entry {
         matches!(self.state, State::Ending | State::Killed)
     }
 
-    /// Sends a frame. A room whose queue is full counts as hung.
+    /// Sends a frame. A room that does not read is killed as hung.
     fn send(&self, frame: &ToRoom) {
         if let Err(error) = self.process.sender.send(frame) {
             // Logged once, although more frames may fail until the process has exited.

@@ -5,10 +5,9 @@
 //! while the heartbeats wait unread in its sockets. This clock stands still instead.
 //!
 //! A process is not told of a pause, so a thread reads the clock every [`READ_INTERVAL`]. A gap of
-//! more than
-//! [`PAUSE`] between two reads was a pause and counts as one interval: a starved process loses time,
-//! but not all of it. Rate limits use the real time: what a client sends during a pause has been
-//! sent.
+//! more than [`PAUSE`] between two reads was a pause and counts as one interval: the clock of a
+//! starved process runs slowly, but does not stand still. Rate limits use the real time: what a
+//! client sends during a pause has been sent.
 
 use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
@@ -30,7 +29,7 @@ static CLOCK: Mutex<Option<Clock>> = Mutex::new(None);
 
 struct Clock {
     last_read: Instant,
-    /// The sum of all pauses, without the interval that each counts as.
+    /// How far this clock is behind: the sum of all pauses, less one [`READ_INTERVAL`] for each.
     lost: Duration,
     pauses: u64,
 }

@@ -102,9 +102,10 @@ impl Conn {
         self.hang_up();
     }
 
-    /// Closes the connection; all that the loop still gets is `Disconnected`. A Socket.IO
-    /// disconnect alone would leave the websocket open for another connect. [`Hangup`] closes that
-    /// as well, also if the client does not read and the disconnect packet cannot be queued.
+    /// Closes the connection. The loop still gets messages that are queued, then `Disconnected`. A
+    /// Socket.IO disconnect alone would leave the websocket open for another connect. [`Hangup`]
+    /// closes that as well, also if the client does not read and the disconnect packet cannot be
+    /// queued.
     pub fn hang_up(&self) {
         if !self.hung_up.swap(true, Relaxed) {
             if let Some(connection) = self.socket.req_parts().extensions.get::<Hangup>() {
@@ -123,8 +124,8 @@ impl Message {
 }
 
 impl Responder {
-    /// Sends an answer: now, or when a deferred one is ready, by a call in which a panic counts as
-    /// one of a hook.
+    /// Sends an answer, now or when a deferred one is ready. A panic in a deferred answer counts as
+    /// one in a hook.
     pub fn answer<S: 'static, H: 'static>(self, answer: Answer, scheduler: &Scheduler<S, H>) {
         match answer {
             Ok(Reply::Now(value)) => self.send(Ok(value)),

@@ -1,6 +1,6 @@
 //! Plain serde enums as Socket.IO events: the variant's name in snake_case is the event's name, the
-//! variant's content is its data. A unit variant accepts no data, `null` and `{}`; any other
-//! variant treats absent data as `null`, and `null` as `{}` where it needs an object.
+//! variant's content is its data. The data of a unit variant may be absent, `null` or `{}`. For any
+//! other variant absent data counts as `null`, and `null` as `{}` if the variant needs an object.
 
 use std::fmt;
 

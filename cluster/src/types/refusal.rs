@@ -119,7 +119,7 @@ impl Refusal {
         refuse("banned", reason)
     }
 
-    /// Adds the event's name, which the default of a hook does not know.
+    /// Adds the event's name to the refusal of a hook's default, which does not know it.
     pub(crate) fn named(self, event: &str) -> Self {
         if self == Refusal::unknown_event("") { Refusal::unknown_event(event) } else { self }
     }

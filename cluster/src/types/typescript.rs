@@ -8,7 +8,7 @@ use ts_rs::{Config, TS, TypeVisitor};
 pub struct Declarations {
     config: Config,
     by_name: BTreeMap<String, String>,
-    /// A name that two types have; `Messages` is the generated file's own.
+    /// A name that two types have. `Messages` conflicts, too: the generated file declares it.
     conflict: Option<String>,
 }
 

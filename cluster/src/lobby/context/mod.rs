@@ -85,8 +85,8 @@ impl<L: Lobby> LobbyContext<L> {
         }
     }
 
-    /// Sends an event to everyone in the lobby, registered or not. Players in rooms, or on the way
-    /// to or from one, do not get it.
+    /// Sends an event to every connection to the lobby, registered or not. Players in rooms do not
+    /// get it.
     pub fn broadcast(&self, event: L::Event) {
         if let Some(event) = encode(&event) {
             for session in self.sessions.borrow().all() {

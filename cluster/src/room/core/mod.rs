@@ -29,7 +29,8 @@ pub(crate) struct Core<R: Room> {
     tickets: Arc<Tickets>,
     ticket_ttl: Duration,
     empty_since: Option<Instant>,
-    ticker: Ticker,
+    /// `None` while no tick rate is set.
+    ticker: Option<Ticker>,
     /// Set when the lobby wants the room to end: until when, and the reason for its players.
     draining: Option<(Instant, String)>,
     /// `None` in a test: the panic of a hook fails it.
@@ -57,7 +58,7 @@ impl<R: Room> Core<R> {
             tickets,
             ticket_ttl,
             empty_since: Some(now),
-            ticker: Ticker::new(now),
+            ticker: Some(Ticker::new(now)),
             draining: None,
             on_panic,
             crashed: None,
@@ -137,12 +138,12 @@ impl<R: Room> Core<R> {
 
     fn tick(&mut self, now: Instant) {
         let Some(period) = self.room.tick_period.get() else {
-            self.ticker = Ticker::new(now);
+            self.ticker = None;
             return;
         };
-        if !self.is_ending()
-            && let Some(Tick { dt, delay }) = self.ticker.tick(now, period)
-        {
+        let is_ending = self.is_ending();
+        let ticker = self.ticker.get_or_insert(Ticker::new(now));
+        if !is_ending && let Some(Tick { dt, delay }) = ticker.tick(now, period) {
             self.room.tick_delay.set(delay);
             self.hook("on_tick", |game, room| game.on_tick(room, dt));
         }
@@ -150,7 +151,8 @@ impl<R: Room> Core<R> {
 
     /// When [`Core::advance`] has something to do next.
     pub fn deadline(&self) -> Option<Instant> {
-        let tick = self.room.tick_period.get().map(|period| self.ticker.due(period));
+        let period = self.room.tick_period.get();
+        let tick = self.ticker.as_ref().zip(period).map(|(ticker, period)| ticker.due(period));
         let seats = self.expirations().map(|(_, until, _)| until).min();
         let timer = self.room.scheduler.deadline();
         let drain = self.draining.as_ref().map(|(until, _)| *until);

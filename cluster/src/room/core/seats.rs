@@ -150,7 +150,7 @@ impl<R: Room> Core<R> {
     /// The lobby takes a seat back: it kicked the player, or they sent `leave_room` there.
     pub fn release(&mut self, number: u64, reason: LeaveReason) {
         if let Some((id, conn)) = self.seat(number) {
-            // A player who asked has a newer window, in the lobby.
+            // `leave_room` came from a newer window in the lobby, so this one is dismissed.
             if let (Some(conn), LeaveReason::Left) = (conn, &reason) {
                 self.dismiss(conn);
             }
@@ -159,8 +159,8 @@ impl<R: Room> Core<R> {
         }
     }
 
-    /// The player has a seat in another room. Without a route the lobby has told their newer
-    /// window, which is there.
+    /// The player has a seat in another room. Without a route the lobby has rerouted their newer
+    /// window, which is in the lobby.
     pub fn transferred(&mut self, number: u64, to: Option<Route>) {
         if let Some((id, conn)) = self.seat(number) {
             match (conn, to) {
@@ -200,7 +200,8 @@ impl<R: Room> Core<R> {
         let on_their_own = matches!(reason, LeaveReason::Left | LeaveReason::Dropped);
         if let Some(until) = next_ticket_expires.filter(|until| on_their_own && *until > self.now())
         {
-            // The lobby sent them here again before it knew: they leave and join.
+            // The lobby sent them here again before it knew that they had left. They leave now, and
+            // join with the new ticket.
             self.insert_reserved(number, player.clone(), until);
         } else {
             self.frame(FromRoom::Left { seat: number, reason: reason.clone() });

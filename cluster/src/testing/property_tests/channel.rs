@@ -168,3 +168,18 @@ fn hear<T: DeserializeOwned + Serialize>(
         tokio::join!(listen, say).0
     })
 }
+
+/// As when a hook passes on a browser's JSON verbatim.
+#[test]
+fn line_breaks_between_the_tokens_of_a_message_do_not_end_its_frame() {
+    RUNTIME.block_on(async {
+        let (near, far) = UnixStream::pair().expect("a pair");
+        let ((sender, _), (_, mut receiver)) = (channel::open(near), channel::open(far));
+        let text = "{\r\n  \"text\": \"a\\nb\",\n\n  \"n\": [1,\n2]\n}";
+        let message = RawValue::from_string(text.to_owned()).expect("JSON");
+        sender.send(&ToRoom::Message(message)).expect("space");
+        let Ok(Some(ToRoom::Message(heard))) = receiver.recv().await else { panic!("no frame") };
+        let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
+        assert_eq!(parse(heard.get()), parse(text));
+    });
+}

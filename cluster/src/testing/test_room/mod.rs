@@ -255,7 +255,7 @@ impl<R: Room> TestRoom<R> {
         self.run(|core| core.lobby_message(&raw)).expect("a message that can be parsed");
     }
 
-    /// The lobby drains the room: it admits nobody, and closes within `remaining` with the reason
+    /// The lobby drains the room: it admits nobody, and closes within `left` with the reason
     /// `closed`.
     pub fn drain(&mut self, left: Duration) {
         if self.is_over() {

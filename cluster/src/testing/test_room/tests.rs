@@ -1,7 +1,11 @@
 use super::*;
 use crate::types::{Answer, deferred, ok};
 
-struct Game;
+#[derive(Default)]
+struct Game {
+    /// The time since the last tick, and the delay, of each tick.
+    ticks: Vec<(Duration, Duration)>,
+}
 
 crate::messages! {
     enum Request {
@@ -9,6 +13,7 @@ crate::messages! {
         WorkForEver,
         Panic,
         PanicLater,
+        TickAt { hz: u32 },
     }
 }
 
@@ -17,7 +22,7 @@ impl Room for Game {
     crate::unused!(Options, Event, FromLobby, ToLobby);
 
     async fn on_open((): (), _: &RoomContext<Self>) -> Result<Self, Refusal> {
-        Ok(Game)
+        Ok(Game::default())
     }
 
     fn on_message(&mut self, room: &RoomContext<Self>, _: &Player, request: Request) -> Answer {
@@ -39,12 +44,21 @@ impl Room for Game {
                 );
                 ok()
             }
+            Request::TickAt { hz } => {
+                self.ticks.clear();
+                room.set_tick_rate(hz);
+                ok()
+            }
             Request::Panic => panic!("as asked"),
             Request::PanicLater => {
                 room.spawn(async { panic!("as asked later") }, |_, _, ()| {});
                 ok()
             }
         }
+    }
+
+    fn on_tick(&mut self, room: &RoomContext<Self>, dt: Duration) {
+        self.ticks.push((dt, room.tick_delay()));
     }
 
     fn on_disconnect(&mut self, _: &RoomContext<Self>, _: &Player) -> Option<Duration> {
@@ -62,6 +76,19 @@ fn open() -> (TestRoom<Game>, Player) {
 fn an_answer_may_be_the_result_of_a_computation() {
     let (mut room, ann) = open();
     assert_eq!(room.emit(&ann, "square", json!({ "n": 3 })), Ok(json!(9)));
+}
+
+#[test]
+fn the_first_tick_counts_from_when_its_rate_was_set() {
+    let (mut room, ann) = open();
+    for _ in 0..2 {
+        room.advance(Duration::from_secs(10));
+        room.emit(&ann, "tick_at", json!({ "hz": 20 })).expect("a rate");
+        assert!(room.game().ticks.is_empty(), "no tick is due yet: {:?}", room.game().ticks);
+        room.advance(Duration::from_millis(100));
+        assert_eq!(room.game().ticks, [(Duration::from_millis(50), Duration::ZERO); 2]);
+        room.emit(&ann, "tick_at", json!({ "hz": 0 })).expect("a rate");
+    }
 }
 
 #[test]

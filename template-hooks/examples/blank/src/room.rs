@@ -83,7 +83,7 @@ impl Room for Game {
         info!(player = %player.name, %why, "on_leave");
     }
 
-    // HOOK: a tick, at the rate set by `tick_rate`. Default: nothing.
+    // HOOK: a tick, at the rate set by `set_tick_rate`. Default: nothing.
     fn on_tick(&mut self, _room: &RoomContext<Self>, dt: Duration) {
         debug!(?dt, "on_tick"); // `RUST_LOG=debug` shows it
     }

@@ -81,7 +81,8 @@ impl View {
         let place = (-4.0..=4.0).contains(x) && (-4.0..=4.0).contains(y);
         // Narrower views exceed the precision of f64.
         let width = (1e-12..=8.0).contains(across);
-        // A row must fit into a message, and 1024 of them into the queue of a slow page.
+        // A row must fit into a message, and all rows of a picture into the queue of a slow page
+        // (`--max-outbound-packets`, 1024).
         let size = (1..=1280).contains(columns) && (1..=800).contains(rows);
         let good = place && width && size && (1..=10_000).contains(depth);
         good.then_some(())

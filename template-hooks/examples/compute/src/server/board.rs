@@ -26,7 +26,7 @@ struct Picture {
     number: u64,
     player: PlayerId,
     view: View,
-    /// Rows not assigned to a worker; the next band is the last.
+    /// Bands not assigned to a worker. The one to assign next is at the end.
     bands: Vec<Range<u32>>,
     missing: u32,
     losses: u32,
