@@ -21,10 +21,8 @@ use tracing::info;
 use crate::auth::Tokens;
 use crate::config::Settings;
 use crate::http::{CONNECT_BURST, ConnectionLimiter, Server, pages};
-use crate::lobby::Kind;
 use crate::lobby::event_loop::{Auth, Inboxes};
-#[cfg(debug_assertions)]
-use crate::lobby::{Lobby, LobbyContext, event_loop, page_types};
+use crate::lobby::{Kind, Lobby, LobbyContext, event_loop};
 use crate::logging::subscriber;
 use crate::rooms::{CodeAttempts, Rooms};
 use crate::routing::{Gateway, GatewayRoutes, relay};
@@ -85,7 +83,7 @@ async fn run<L: Lobby>(
     let rooms = Rooms::new(settings.clone(), from_processes, routes.clone())?;
     #[cfg(debug_assertions)]
     if settings.dev {
-        page_types::write(&settings.static_dir, &kinds);
+        crate::lobby::page_types::write(&settings.static_dir, &kinds);
     }
     let context = LobbyContext {
         kinds,
