@@ -6,6 +6,6 @@ pub(crate) mod namespace;
 mod packet;
 
 pub(crate) use self::connection::{Conn, FromClient, Message, Responder, refused, reroute};
-pub(crate) use self::events::{BINARY, Encoded, LOBBY_REQUESTS, encode};
-pub(crate) use self::namespace::{EventLimiter, HARD_LIMIT_FACTOR};
+pub(crate) use self::events::{Encoded, LOBBY_REQUESTS, encode};
+pub(crate) use self::namespace::EventLimiter;
 pub(crate) use self::packet::{ConnId, RawEvent};

@@ -58,7 +58,8 @@ use crate::process::RoomSpec;
 use crate::room::core::Core;
 use crate::room::{Room, RoomContext, Tickets};
 use crate::runtime::RoomPanic;
-use crate::socketio::{BINARY, ConnId, RawEvent};
+use crate::socketio::events::BINARY;
+use crate::socketio::{ConnId, RawEvent};
 use crate::types::{
     Exit, LeaveReason, Player, PlayerId, Refusal, RoomId, Route, from_raw, refuse, to_raw, truncate,
 };
