@@ -14,7 +14,7 @@ use tracing::warn;
 /// Delay before the next attempt, if no room can be opened.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// A lobby with a queue, or one for each kind of game.
+/// A lobby with one queue, or with one for each kind of game.
 pub trait Queued<R: Room>: RoomManager<R> {
     /// What players queue for: a mode, a map, a language. `()` if there is one queue.
     type Kind: Ord + Clone + 'static;

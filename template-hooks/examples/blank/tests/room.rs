@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use app::messages::Options;
 use app::room::Game;
-use cluster::{Exit, Refusal};
 use cluster::testing::TestRoom;
+use cluster::{Exit, Refusal};
 use serde_json::json;
 
 fn room() -> TestRoom<Game> {

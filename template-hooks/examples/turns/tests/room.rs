@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use app::messages::{Options, ToLobby};
 use app::room::Duel;
-use cluster::{Exit, Player, Refusal};
 use cluster::testing::TestRoom;
+use cluster::{Exit, Player, Refusal};
 use serde_json::{Value, json};
 
 const PATIENCE: u32 = 20;
