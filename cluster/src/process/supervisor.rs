@@ -5,6 +5,7 @@
 //! lobby kills it. One task per process watches for all of them, so that exactly one
 //! [`ProcessEvent::Exited`] follows, after all frames.
 
+use std::cell::Cell;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::os::unix::process::ExitStatusExt as _;
@@ -18,7 +19,7 @@ use rustix::net::sockopt::set_socket_send_buffer_size;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 use tracing::Level;
 
@@ -58,16 +59,16 @@ pub(crate) enum ProcessEvent {
 }
 
 /// A running room process, killed on drop.
-#[derive(Debug)]
 pub(crate) struct Process {
     pub sender: Sender,
-    kill: mpsc::Sender<Exit>,
+    /// Taken by the first kill.
+    kill: Cell<Option<oneshot::Sender<Exit>>>,
 }
 
 impl Process {
     /// Kills the process. Returns false if it was killed before: the first cause is reported.
     pub fn kill(&self, cause: Exit) -> bool {
-        self.kill.try_send(cause).is_ok()
+        self.kill.take().is_some_and(|kill| kill.send(cause).is_ok())
     }
 }
 
@@ -100,8 +101,7 @@ pub(crate) fn start(
     let (sender, receiver) = channel::open(UnixStream::from_std(ours)?);
     let (version, room_settings) = (VERSION, Box::new(settings.clone()));
     sender.send(&ToRoom::Setup { version, room: room.clone(), settings: room_settings })?;
-    // Holds the first cause only.
-    let (kill, killed) = mpsc::channel(1);
+    let (kill, killed) = oneshot::channel();
     tracing::debug!(%room, pid = child.id(), "spawned");
     let supervisor = Supervisor {
         stdout: Output::copy(room.clone(), stdout, Level::INFO),
@@ -116,7 +116,7 @@ pub(crate) fn start(
         announced: None,
     };
     tokio::spawn(supervisor.run(killed, settings.ready_timeout, settings.heartbeat_timeout));
-    Ok(Process { sender, kill })
+    Ok(Process { sender, kill: Cell::new(Some(kill)) })
 }
 
 struct Supervisor {
@@ -135,13 +135,12 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    async fn run(mut self, mut killed: mpsc::Receiver<Exit>, ready: Duration, heartbeat: Duration) {
+    async fn run(mut self, killed: oneshot::Receiver<Exit>, ready: Duration, heartbeat: Duration) {
         let group = ProcessGroup(self.child.id().and_then(|id| Pid::from_raw(id as i32)));
         let cause = tokio::select! {
             cause = self.listen(ready, heartbeat) => cause,
-            cause = killed.recv() => Some(cause.unwrap_or(Exit::Closed)),
+            cause = killed => Some(cause.unwrap_or(Exit::Closed)),
         };
-        drop(killed);
         if cause.is_some() {
             let _ = self.child.start_kill();
         }
