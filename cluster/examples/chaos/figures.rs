@@ -98,6 +98,7 @@ impl Goal {
             let all_lost = || shared.record.lock().losses.len() == self.players;
             let all_back = || (all_lost() && shared.record.lock().away() == 0).then_some(());
             until(TIMEOUT, all_back).await;
+            ensure!(!shared.record.lock().losses.is_empty(), "the fault has had no effect");
             lost += self.players;
             for loss in shared.record.lock().losses.drain(..) {
                 let Some((back, why)) = loss.back else { continue };

@@ -120,6 +120,10 @@ fn judge(record: &mut Events, seen: &Seen) -> BTreeMap<&'static str, Hit> {
         }),
     );
     violations.into_iter().for_each(|what| record.violation(what));
+    let faults: u64 = record.faults.values().sum();
+    if faults >= 10 && record.rooms.is_empty() {
+        record.violation(format!("none of {faults} faults has hit a room"));
+    }
     hits
 }
 

@@ -87,6 +87,8 @@ pub(crate) fn start(
     ours.set_nonblocking(true)?;
     set_socket_send_buffer_size(&ours, SEND_BUFFER)?;
     let mut child = Command::new(program)
+        // `ps` shows the program as it was started, not /proc/self/exe.
+        .arg0(std::env::args_os().next().unwrap_or_default())
         .arg("room")
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::piped())
