@@ -20,7 +20,10 @@ export { cookieStorage, webStorage } from "./storage.js";
  *   Reroute, State, ToLobby, ToRoom, Watcher, Welcome } from "./types.d.ts"
  */
 
-/** Upper bound in ms of the first reconnect delay. It is random, because many clients may disconnect at the same moment. */
+/**
+ * Upper bound in ms of the first reconnect delay. It is random, because many clients may disconnect
+ * at the same moment.
+ */
 const RECONNECT_DELAY = 500;
 /** The upper bound doubles with each attempt, up to this many ms. */
 const MAX_RECONNECT_DELAY = 5000;
@@ -129,8 +132,8 @@ export class Cluster {
   /**
    * Asks for a seat in a room of this kind, by default the first that the program registers; the
    * lobby's `pick` chooses the room. Resolves when the lobby has sent the reroute; the hook
-   * `reroute` may have been called already. Rejects with a {@link Refusal}. @param {string} [kind]
-   * @returns {Promise<{ room: string }>}
+   * `reroute` may have been called already. Rejects with a {@link Refusal}.
+   * @param {string} [kind] @returns {Promise<{ room: string }>}
    */
   play(kind) {
     return this.#lobbyRequests.request("play", { kind });
@@ -274,8 +277,8 @@ export class Cluster {
 
   /**
    * A reroute leads to an origin that is not allowed. In the lobby the player stays and gives up
-   * the seat; in a room they return to the lobby. @param {Connection<any, any>} connection @param
-   * {Reroute} to
+   * the seat; in a room they return to the lobby.
+   * @param {Connection<any, any>} connection @param {Reroute} to
    */
   #refuseReroute(connection, { url, path }) {
     const message = `This page may not connect to ${url}${path}: see "origins" in the options of cluster.js.`;

@@ -31,7 +31,10 @@ fn every_combination_of_answers_is_formatted_linted_and_tested() {
             let workshop = Workshop::take(&folder.path().join(name));
             workshop.lint();
             if tested {
+                let types = read(&workshop.project, "static/messages.d.ts");
                 let said = workshop.test();
+                // A lobby of these tests has written the file if it was out of date.
+                assert_eq!(read(&workshop.project, "static/messages.d.ts"), types, "{example}");
                 assert!(said.contains("Running tests/story.rs"), "{said}");
                 workshop.check_types().expect("the page is in order");
             }

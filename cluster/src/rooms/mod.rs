@@ -232,6 +232,10 @@ impl Rooms {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rooms.is_empty()
+    }
+
     /// How long to wait before `refill`; `None` if the pool is full and the circuit breaker closed.
     pub(crate) fn refill_delay(&self) -> Option<Duration> {
         self.breaker.left(clock::now()).or_else(|| self.pool.refill_delay())

@@ -52,7 +52,7 @@ pub(crate) async fn run<L: Lobby>(
     let mut stop_at: Option<Instant> = None;
     context.scheduler.every(ROOMS_PERIOD, |_, context| context.publish_rooms());
 
-    let is_over = |at| at <= clock::now() || context.rooms.borrow().list().is_empty();
+    let is_over = |at| at <= clock::now() || context.rooms.borrow().is_empty();
     while !stop_at.is_some_and(is_over) {
         let deadline =
             [context.scheduler.deadline(), refill_at, stop_at].into_iter().flatten().min();

@@ -74,8 +74,7 @@ id: PlayerId,
 name: string, };
 
 /**
- * A player's id: the subject of the token, the same for as long as the token is renewed. Never
- * a socket id.
+ * Identifies a player in all rooms and across connections: the subject of their token.
  */
 export type PlayerId = string;
 
