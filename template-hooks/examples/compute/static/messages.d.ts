@@ -22,7 +22,7 @@ export type Options = {
 patience_ms: number, };
 
 /**
- * A room's id. One room is one process.
+ * Identifies a room, which is one process.
  */
 export type RoomId = string;
 
