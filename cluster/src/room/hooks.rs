@@ -92,7 +92,8 @@ pub trait Room: Sized + 'static {
 
     /// Called at the rate set with [`RoomContext::set_tick_rate`]; `dt` is the measured time since
     /// the last tick. Ticks missed in a delay of up to two periods are made up for; after a longer
-    /// stall they are skipped. [`RoomContext::tick_delay`] is how late this one is. Default: nothing.
+    /// stall they are skipped. [`RoomContext::tick_delay`] is how late this one is. Default:
+    /// nothing.
     fn on_tick(&mut self, room: &RoomContext<Self>, dt: Duration) {}
 
     /// A message of the lobby, sent with `tell`. Default: nothing.

@@ -61,15 +61,15 @@ export type Options = {
 patience: number, };
 
 /**
- * A registered player, the same in the lobby and in rooms.
+ * A registered player.
  */
 export type Player = { 
 /**
- * The same for as long as the token is renewed.
+ * Does not change while their token is valid.
  */
 id: PlayerId, 
 /**
- * As typed by the player and checked by `on_register`. Show it as text, never as HTML.
+ * The name they typed, checked by `on_register`. Show it as text, never as HTML.
  */
 name: string, };
 
