@@ -220,7 +220,11 @@ impl Workshop {
         fs::write(target.join(".cargo/config.toml"), profile).unwrap();
         let turn = File::create(target.join("tests.lock")).unwrap();
         turn.lock().unwrap();
-        let _ = fs::remove_file(project.join("node_modules"));
+        // Links, or what a test has made there.
+        for name in ["node_modules", "target", "dist"] {
+            let path = project.join(name);
+            let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
+        }
         let (new, old) = (files(generated), files(&project));
         for path in old.keys().filter(|path| !new.contains_key(*path)) {
             fs::remove_file(project.join(path)).unwrap();
@@ -235,11 +239,17 @@ impl Workshop {
 
     pub fn cargo(&self, args: &[&str]) -> Command {
         let mut cargo = cargo(&self.project);
+        self.build_here(&mut cargo).args(args);
+        cargo
+    }
+
+    /// Runs the command in the project, and Cargo with the folders of the workshop.
+    pub fn build_here<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         // The dependencies are already built for this repository; only its programs, which have the
         // same names, go elsewhere.
         let built = self.target.parent().unwrap();
-        cargo.env("CARGO_TARGET_DIR", &self.target).env("CARGO_BUILD_BUILD_DIR", built).args(args);
-        cargo
+        command.env("CARGO_TARGET_DIR", &self.target).env("CARGO_BUILD_BUILD_DIR", built);
+        command.current_dir(&self.project)
     }
 
     /// Checks that the project is formatted and free of warnings.

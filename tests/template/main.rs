@@ -9,6 +9,7 @@ mod helpers;
 mod answers;
 mod builds;
 mod crates;
+mod docs;
 mod examples;
 mod hooks;
 mod output;

@@ -1,0 +1,227 @@
+//! The documents: each command in them is run, each link leads somewhere, and the code in the
+//! README is the repository's.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::helpers::{Folder, REPOSITORY, Template, Workshop, files, must, read, repository};
+
+/// How a command is tested.
+enum Tested {
+    /// Run here, in a generated project.
+    Runs,
+    /// Started here, in a generated project, and interrupted once it has printed this.
+    Starts(&'static str),
+    /// The same, in this repository.
+    StartsInRepository(&'static str),
+    /// By the file at this path, which contains this text.
+    By(&'static str, &'static str),
+}
+use Tested::{By, Runs, Starts, StartsInRepository};
+
+/// All commands of all documents. Those that run here run in this order.
+const COMMANDS: &[(&str, Tested)] = &[
+    ("npm ci", Runs),
+    ("npm run check", Runs),
+    ("grep -rn HOOK src static", Runs),
+    ("cargo run", Starts("http://localhost:")),
+    ("cargo run -- --help", Runs),
+    ("cargo doc -p cluster --no-deps --open", Runs),
+    ("cargo tree -e normal,build --prefix none --no-dedupe | sort -u", Runs),
+    ("cargo build --release", Runs),
+    ("npm ci --omit=dev", Runs),
+    ("mkdir -p dist", Runs),
+    ("cp -rL target/release/server static node_modules dist/", Runs),
+    (
+        "cd dist && ./server --public-url https://play.example.org --client-address-header x-forwarded-for",
+        Starts("https://play.example.org"),
+    ),
+    (
+        "cargo build --release -p cluster --features testing --bin game",
+        By("tests/release/main.rs", r#"["-p", "cluster", "--features", "testing"]"#),
+    ),
+    (
+        "cargo run --release -p cluster --example measure -- target/release/game",
+        StartsInRepository("spawn"),
+    ),
+    (
+        "cargo run --release -p cluster --example chaos -- target/release/game --figures",
+        StartsInRepository("welcome"),
+    ),
+    ("cargo run --example bot", By("tests/story.rs", r#""--example", "bot""#)),
+    ("cargo test", By("tests/template/helpers.rs", r#"&["test", "--locked"]"#)),
+    ("cargo test -p cluster", By("tests/all.sh", "cargo test --workspace")),
+    ("cargo test --workspace", By("tests/all.sh", "cargo test --workspace")),
+    ("cargo install --locked cargo-generate", By("tests/all.sh", "cargo install --locked")),
+    (
+        "cargo generate --git THE_URL_OF_THIS_REPOSITORY",
+        By("tests/template/places.rs", r#""--git""#),
+    ),
+    ("cargo generate --git .", By("tests/template/places.rs", r#""--git""#)),
+    ("tests/all.sh", By(".ci/run", "tests/all.sh")),
+    ("tests/chaos", By("tests/all.sh", "tests/chaos")),
+    ("tests/chaos --restarts", By("tests/chaos", "--restarts")),
+    ("tests/picture.sh", By("tests/picture.sh", "cargo test --test browser picture")),
+    ("mv lobby.key lobby.key.old", By("cluster/tests/auth/key.rs", "lobby.key.old")),
+];
+
+/// What commands begin with. A longer text in backticks that begins so is a command.
+const PROGRAMS: [&str; 12] = [
+    "cargo ",
+    "npm ",
+    "npx ",
+    "node ",
+    "git ",
+    "grep ",
+    "mv ",
+    "cp ",
+    "tests/all",
+    "tests/chaos",
+    "tests/picture",
+    "cluster/update",
+];
+
+#[test]
+fn each_command_of_the_documents_is_run_by_a_test() {
+    let listed: BTreeSet<_> = COMMANDS.iter().map(|(command, _)| (*command).to_owned()).collect();
+    let documented: BTreeSet<_> = documents().iter().flat_map(|(_, text)| commands(text)).collect();
+    let untested: Vec<_> = documented.difference(&listed).collect();
+    let stale: Vec<_> = listed.difference(&documented).collect();
+    assert!(untested.is_empty() && stale.is_empty(), "untested: {untested:#?}; stale: {stale:#?}");
+    for (command, tested) in COMMANDS {
+        if let By(path, text) = tested {
+            let runs = read(Path::new(REPOSITORY), path).contains(text);
+            assert!(runs, "{path} does not run {command}");
+        }
+    }
+}
+
+#[test]
+fn the_commands_of_the_documents_work() {
+    let (template, folder) = (Template::new(), Folder::new());
+    template.generate(folder.path()).args(&["--name", "dots", "--silent"]).succeed();
+    let workshop = Workshop::take(&folder.path().join("dots"));
+    symlink(&workshop.target, workshop.project.join("target")).unwrap();
+    for (command, tested) in COMMANDS {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", command]).env("BROWSER", "true").env("CLUSTER_PORT", "0");
+        match tested {
+            Runs => drop(must(workshop.build_here(&mut shell))),
+            Starts(text) => starts(workshop.build_here(&mut shell), text),
+            StartsInRepository(text) => starts(shell.current_dir(REPOSITORY), text),
+            By(..) => {}
+        }
+    }
+}
+
+/// Waits until the command has printed this, and interrupts it like Ctrl-C.
+fn starts(command: &mut Command, text: &str) {
+    // With the shell as the leader of a group of its own, all its processes get the signal.
+    command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut shell = command.spawn().expect("sh runs");
+    let lines = BufReader::new(shell.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut said = String::new();
+    let found = lines.inspect(|line| said += &format!("{line}\n")).any(|line| line.contains(text));
+    let _ = kill_process_group(Pid::from_child(&shell), Signal::INT);
+    shell.wait().expect("it ends");
+    assert!(found, "{command:?} does not print {text:?}, but:\n{said}");
+}
+
+#[test]
+fn each_link_leads_somewhere() {
+    let (template, folder) = (Template::new(), Folder::new());
+    template.generate(folder.path()).args(&["--name", "dots", "--silent"]).succeed();
+    let project = folder.path().join("dots");
+    let mut count = 0;
+    for (path, text) in documents() {
+        // The structure's documents must work in both.
+        let roots = match &*path {
+            "template-hooks/files/README.md" => vec![(project.as_path(), "README.md")],
+            _ if path.starts_with("cluster/") => {
+                vec![(project.as_path(), &*path), (Path::new(REPOSITORY), &*path)]
+            }
+            _ => vec![(Path::new(REPOSITORY), &*path)],
+        };
+        for link in text.split("](").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0)) {
+            let target = link.split('#').next().unwrap();
+            for (root, document) in roots.iter().filter(|_| !link.contains("://")) {
+                let leads = root.join(document).parent().unwrap().join(target).exists();
+                assert!(leads, "{path}: {link}");
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 40, "{count} are not all");
+}
+
+#[test]
+fn the_readmes_are_short() {
+    let lines = |path| read(Path::new(REPOSITORY), path).lines().count();
+    assert!(lines("README.md") <= 90);
+    assert!(lines("template-hooks/files/README.md") <= 50);
+}
+
+/// The block of Rust in the README stands in the arena's room, but for its indentation.
+#[test]
+fn the_readme_shows_the_room_as_it_is() {
+    let readme = read(Path::new(REPOSITORY), "README.md");
+    let (_, rest) = readme.split_once("```rust\n").expect("code");
+    let shown = rest.split_once("\n```").expect("the end of the code").0;
+    let dedented = |text: &str| text.lines().map(str::trim_start).collect::<Vec<_>>().join("\n");
+    let room = dedented(&read(Path::new(REPOSITORY), "src/room.rs"));
+    assert!(room.contains(&dedented(shown)), "it is not in src/room.rs:\n{shown}");
+    let lines = shown.lines().count();
+    assert!((10..=16).contains(&lines), "{lines} lines");
+}
+
+/// The files that a user edits.
+pub const YOURS: [&str; 5] =
+    ["src/server.rs", "src/room_manager.rs", "src/room.rs", "src/messages.rs", "static/client.js"];
+
+#[test]
+fn the_readme_says_how_long_each_example_is() {
+    let readme = read(Path::new(REPOSITORY), "README.md");
+    for example in ["arena", "turns", "compute", "blank"] {
+        let folder = match example {
+            "arena" => REPOSITORY.to_owned(),
+            _ => format!("{REPOSITORY}/template-hooks/examples/{example}"),
+        };
+        let lines: usize =
+            YOURS.iter().map(|path| read(Path::new(&folder), path).lines().count()).sum();
+        let row = readme.lines().find(|line| line.starts_with(&format!("| `{example}` |")));
+        let row = row.unwrap_or_else(|| panic!("no row for {example}"));
+        assert!(row.ends_with(&format!("| {lines} |")), "{row} is not {lines}");
+    }
+}
+
+/// All Markdown but the changelog, whose commands are those of its time.
+fn documents() -> Vec<(String, String)> {
+    let documents = repository().into_iter().filter(|(path, _)| path.ends_with(".md"));
+    let current = documents.filter(|(path, _)| !path.ends_with("CHANGELOG.md"));
+    current.map(|(path, text)| (path, String::from_utf8(text).expect("UTF-8"))).collect()
+}
+
+/// Lines of `sh` blocks without their comments, and commands in backticks.
+fn commands(text: &str) -> Vec<String> {
+    let mut commands = Vec::new();
+    for (nth, part) in text.split("```").enumerate() {
+        match part.strip_prefix("sh\n") {
+            Some(block) if nth % 2 == 1 => commands.extend(block.lines().map(str::to_owned)),
+            _ if nth % 2 == 1 => {}
+            _ => {
+                let quoted = part.split('`').skip(1).step_by(2).map(|text| text.replace('\n', " "));
+                let command = |text: &String| PROGRAMS.iter().any(|name| text.starts_with(name));
+                commands.extend(quoted.filter(command));
+            }
+        }
+    }
+    let bare = commands.iter().map(|line| line.split(" #").next().unwrap().trim().to_owned());
+    bare.filter(|line| !line.is_empty()).collect()
+}
