@@ -164,8 +164,8 @@ export class Cluster {
 
   /** Leaves the room for good. */
   leave() {
-    // Tells the room, which would otherwise count it as a lost connection, or else the lobby, which
-    // may hold a reserved seat.
+    // A Socket.IO disconnect tells the room that this is not a lost connection. On the way to a
+    // room, `leave_room` tells the lobby, which holds a reserved seat.
     this.room.socket?.off().disconnect();
     this.lobby.socket?.emit("leave_room");
     this.#backToLobby({ code: "left" });

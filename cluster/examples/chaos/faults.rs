@@ -54,7 +54,8 @@ impl Fault {
         }
     }
 
-    /// Returns whether there was anything to hit.
+    /// Injects the fault, if there is anything to hit. Fails if the lobby cannot be ended for its
+    /// restart.
     pub async fn inject(
         self,
         shared: &Arc<Shared>,

@@ -1,4 +1,4 @@
-//! Goal figures: how soon everyone is back when a room dies or hangs, and whether slow and flooding
+//! Measurements with goals: how soon everyone is back when a room dies or hangs, and whether slow and flooding
 //! clients slow down others. Needs the game of the tests.
 
 use std::collections::BTreeMap;

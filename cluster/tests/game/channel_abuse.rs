@@ -1,4 +1,4 @@
-//! Faults of a room below its hooks, on demand: abuse of the channel to the lobby.
+//! Faults that a test asks a room for: abuse of its channel to the lobby.
 
 use std::io::Write as _;
 use std::thread;

@@ -1,5 +1,6 @@
-//! The tests' game: a lobby that does what a test asks. Its rooms are in `room.rs`, their faults
-//! below the hooks in `channel_abuse.rs`, and rooms that break the protocol in `faulty_room.rs`.
+//! The tests' game: a lobby that does what a test asks. Its rooms are in `room.rs`;
+//! `channel_abuse.rs` has faults that abuse the channel to the lobby, and `faulty_room.rs` rooms
+//! that break its protocol.
 //! With `SCRIPTED` in the environment it runs the lobby and rooms of `scripted.rs` instead.
 
 use std::collections::HashMap;
