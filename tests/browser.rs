@@ -10,6 +10,7 @@ mod browser {
     mod libraries;
     mod looks;
     mod old_browsers;
+    mod picture;
     mod project;
     mod proxies;
     mod proxy;
