@@ -2,16 +2,18 @@
 //! README is the repository's.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::helpers::{Folder, REPOSITORY, Template, Workshop, files, must, read, repository};
+use crate::helpers::{Folder, REPOSITORY, Template, Workshop, must, read, repository};
 
 /// How a command is tested.
 enum Tested {
@@ -31,7 +33,7 @@ const COMMANDS: &[(&str, Tested)] = &[
     ("npm ci", Runs),
     ("npm run check", Runs),
     ("grep -rn HOOK src static", Runs),
-    ("cargo run", Starts("http://localhost:")),
+    ("cargo run", Starts("lobby ready url=")),
     ("cargo run -- --help", Runs),
     ("cargo doc -p cluster --no-deps --open", Runs),
     ("cargo tree -e normal,build --prefix none --no-dedupe | sort -u", Runs),
@@ -41,7 +43,7 @@ const COMMANDS: &[(&str, Tested)] = &[
     ("cp -rL target/release/server static node_modules dist/", Runs),
     (
         "cd dist && ./server --public-url https://play.example.org --client-address-header x-forwarded-for",
-        Starts("https://play.example.org"),
+        Starts("lobby ready url="),
     ),
     (
         "cargo build --release -p cluster --features testing --bin game",
@@ -72,6 +74,8 @@ const COMMANDS: &[(&str, Tested)] = &[
     ("mv lobby.key lobby.key.old", By("cluster/tests/auth/key.rs", "lobby.key.old")),
 ];
 
+/// A release build is among the commands.
+const PATIENCE: Duration = Duration::from_secs(900);
 /// What commands begin with. A longer text in backticks that begins so is a command.
 const PROGRAMS: [&str; 12] = [
     "cargo ",
@@ -126,12 +130,23 @@ fn starts(command: &mut Command, text: &str) {
     // With the shell as the leader of a group of its own, all its processes get the signal.
     command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut shell = command.spawn().expect("sh runs");
-    let lines = BufReader::new(shell.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let (sender, lines) = channel();
+    let stdout = BufReader::new(shell.stdout.take().unwrap());
+    // Ends with the processes that write there.
+    let reader = thread::spawn(move || {
+        stdout.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line)));
+    });
     let mut said = String::new();
-    let found = lines.inspect(|line| said += &format!("{line}\n")).any(|line| line.contains(text));
+    let deadline = Instant::now() + PATIENCE;
+    while !said.contains(text) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let Ok(line) = lines.recv_timeout(left) else { break };
+        said += &format!("{line}\n");
+    }
     let _ = kill_process_group(Pid::from_child(&shell), Signal::INT);
     shell.wait().expect("it ends");
-    assert!(found, "{command:?} does not print {text:?}, but:\n{said}");
+    reader.join().unwrap();
+    assert!(said.contains(text), "{command:?} does not print {text:?}, but:\n{said}");
 }
 
 #[test]

@@ -50,7 +50,8 @@ pub(crate) struct Tokens {
     keys: Vec<DecodingKey>,
     validation: Validation,
     ttl: Duration,
-    /// Tokens that failed verification, or whose login has been logged out.
+    /// Tokens that are malformed or not ours, or whose login has been logged out. Expired ones do
+    /// not count.
     pub rejected: FailureCounter,
 }
 
@@ -156,7 +157,7 @@ pub(crate) fn random_ticket() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 
-/// A unique id for a player or a session: 64 random bits as text.
+/// A unique id for a player or a login: 64 random bits as text.
 pub(crate) fn random_id() -> String {
     format!("{:016x}", rand::random::<u64>())
 }
@@ -179,7 +180,7 @@ mod tests {
         Player { id: PlayerId("p1".into()), name: "Ann".into() }
     }
 
-    /// Issued at this time, in session "s".
+    /// Issued at this time, for login "s".
     fn issued_at(tokens: &Tokens, at: u64) -> String {
         tokens.sign(&ann(), "s", at).unwrap()
     }

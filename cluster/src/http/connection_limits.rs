@@ -197,8 +197,8 @@ fn forwarded_for(headers: &HeaderMap, name: &HeaderName) -> Option<Result<IpAddr
 }
 
 /// What counts as one address: of IPv6 the /64 network, since a customer gets at least that.
-/// Returns `None` for this machine itself, which has no limits; nor has a proxy on it that does not
-/// pass the client's address.
+/// Returns `None` for loopback addresses, which have no limits. A local proxy that does not pass on
+/// the client's address therefore has none either.
 fn limited(address: IpAddr) -> Option<IpAddr> {
     match address.to_canonical() {
         IpAddr::V4(Ipv4Addr::LOCALHOST) | IpAddr::V6(Ipv6Addr::LOCALHOST) => None,

@@ -13,8 +13,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::config::{HttpUrl, authority};
 
-/// The origins whose pages may connect, apart from those on the host that the request is for: the
-/// public URL and the allowed ones.
+/// The public URL and the allowed origins: their pages may connect, as may pages from the host that
+/// the request was sent to.
 #[derive(Debug, Clone)]
 pub(crate) struct Origins(Vec<Origin>);
 

@@ -36,8 +36,8 @@ use crate::runtime::{Quota, clock};
 
 /// The largest request line and headers together; browsers with many cookies send a few KiB.
 pub(crate) const MAX_HEADER_BYTES: usize = 16 * 1024;
-/// A client that acknowledges or takes no data for this long is gone. Without it the kernel would
-/// give up after a quarter of an hour, and the client's writer would wait.
+/// A client that neither acknowledges nor accepts data for this long counts as gone. Without this
+/// timeout the kernel would give up after a quarter of an hour, and the client's writer would wait.
 #[cfg(target_os = "linux")]
 const USER_TIMEOUT: Duration = Duration::from_secs(4);
 

@@ -1,5 +1,5 @@
 //! The hooks of the lobby: [`Lobby`] for players, implemented in `src/server.rs`, and
-//! [`RoomManager`] for rooms, in `src/room_manager.rs`. `event_loop/` calls them.
+//! [`RoomManager`] for rooms, in `src/room_manager.rs`. `event_loop/` calls them, except for `on_start` (`process.rs`).
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -131,8 +131,8 @@ pub trait Lobby: Default + 'static {
     }
 
     /// A player has left the lobby; called once for each `on_arrive`. If [`LobbyContext::seat_of`]
-    /// finds a room, they are in it or on the way; otherwise they have disconnected, or reload the
-    /// page. Default: nothing.
+    /// finds a room, they are in it, on the way, or may return to it. Otherwise they have
+    /// disconnected, are reloading the page, or have opened another window. Default: nothing.
     fn on_leave(&mut self, lobby: &LobbyContext<Self>, player: &Player) {}
 
     /// The lobby is about to stop. After this call its rooms are told to drain. Default: nothing.

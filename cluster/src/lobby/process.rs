@@ -43,7 +43,8 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(100);
 pub(crate) fn main<L: Lobby>(settings: Settings, kinds: Vec<Kind<L>>) -> anyhow::Result<ExitCode> {
     settings.check()?;
     clock::start();
-    // A thread of its own: hooks may block the main thread, and connections all others.
+    // A thread of its own: hooks may block the main thread, and connections may block all of the
+    // runtime's threads.
     std::thread::Builder::new().name("clock".into()).spawn(|| {
         loop {
             std::thread::sleep(clock::READ_INTERVAL);

@@ -85,8 +85,8 @@ impl Sessions {
         session.map(|session| session.state = State::Visitor).is_some()
     }
 
-    /// Makes a connection this player's, and pending. Returns the connection that it replaces, and
-    /// whether the player had arrived with that one.
+    /// Assigns a connection to this player; its session is then pending. Returns the connection
+    /// that it replaces, and whether the player had arrived with that one.
     pub fn enter(&mut self, conn: ConnId, login: Login) -> Option<(Conn, bool)> {
         let replaced = self.by_player.insert(login.player.id.clone(), conn);
         if let Some(session) = self.sessions.get_mut(&conn) {

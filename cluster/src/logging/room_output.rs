@@ -15,8 +15,8 @@ use crate::types::RoomId;
 
 /// The longest line, in bytes; a longer one is split.
 const MAX_LINE: usize = 8 * 1024;
-/// Lines that one stream of a room may log. Each `BYTES_PER_LINE` bytes of a line count as one
-/// more, which also limits it to 50 KB per second and 500 KB at once.
+/// Lines that one stream of a room may log. Each `BYTES_PER_LINE` bytes of a line count as one more
+/// line, so the stream is also limited to about 50 KB per second, in bursts of 500 KB.
 const LINES: Quota = Quota { per_second: 200.0, burst: 2000.0 };
 const BYTES_PER_LINE: usize = 256;
 /// Bytes that are read from one stream.
@@ -53,8 +53,7 @@ impl Output {
         self.task.join_next().await;
     }
 
-    /// The last line so far that is neither part of a backtrace nor one of the room's own log
-    /// lines.
+    /// The last line so far that does not look like a part of a backtrace.
     pub fn last_line(&self) -> String {
         self.last_line.lock().map(|line| line.clone()).unwrap_or_default()
     }

@@ -91,8 +91,8 @@ pub(crate) fn init_room() -> anyhow::Result<()> {
         .context("logging is already set up")
 }
 
-/// The kept lines after the one of this number, and the last line's number. All kept lines for 0,
-/// and for a number that this lobby has not given. `None` outside development.
+/// The kept lines that follow line number `after`, and the number of the newest line. If `after` is
+/// 0, or no number of this lobby's, all kept lines. `None` outside development.
 pub(crate) fn recent_lines(after: u64) -> Option<(Vec<String>, u64)> {
     let recent = RECENT.get()?.lock().ok()?;
     Some((recent.after(after), recent.last))

@@ -13,8 +13,8 @@ use std::{io, thread};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-/// Lines that wait to be written; the next one is dropped. At most 16 MiB, since a room's line has
-/// up to 8 KiB.
+/// Lines that wait to be written; the next one is dropped. Some 16 MiB if each is the longest that
+/// a room may print, 8 KiB; escaping can make it more.
 const MAX_QUEUED: usize = 2048;
 /// How long the lobby waits at its end for the last lines to be written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);

@@ -65,7 +65,7 @@ pub(crate) enum ToRoom {
     /// Frees the seat, unless it was reserved again, and sends its player to the lobby.
     Release { seat: u64, reason: LeaveReason },
     /// Frees the seat of a player who goes to another room. Their page is sent this route; `None`:
-    /// the lobby has rerouted it already.
+    /// the lobby reroutes it, or the player never came.
     Transfer { seat: u64, to: Option<Route> },
     /// Tells the player of this seat that a reroute was refused.
     Refused { seat: u64, refusal: Refusal },
@@ -124,8 +124,8 @@ pub(crate) enum FromRoom {
     Message(Box<RawValue>),
     /// A hook locked or unlocked the room.
     Locked(bool),
-    /// The room ends like this. After `Crashed` only `Left` follows, otherwise nothing but
-    /// heartbeats.
+    /// The room ends in this way. After `Crashed`, a `Left` frame follows for each seat; after any
+    /// other exit, none does. Heartbeats may still follow.
     Ending(Exit),
 }
 
@@ -133,7 +133,8 @@ pub(crate) enum FromRoom {
 #[derive(Clone, Debug)]
 pub(crate) struct Sender {
     queue: mpsc::UnboundedSender<(String, OwnedSemaphorePermit)>,
-    /// `MAX_QUEUED` permits. Each line holds as many as it has bytes until it is written.
+    /// `MAX_QUEUED` permits. Until it is written, each line holds one for each of its bytes, and at
+    /// least `MIN_CHARGE`.
     space: Arc<Semaphore>,
     /// Held while one line is written: another must not start in the middle of it.
     stream: Arc<Mutex<OwnedWriteHalf>>,

@@ -75,8 +75,8 @@ impl Process {
 /// Starts a room process and its supervisor.
 ///
 /// The calling thread must live as long as the lobby. On Linux a room gets SIGCONT when the thread
-/// that started it ends. The signal wakes a stopped room, and it is sent only once, so that must be
-/// when the lobby dies (`die_with_lobby` in `room/process.rs`).
+/// that started it ends. The signal is sent only once, and it must wake a stopped room when the
+/// lobby dies (`die_with_lobby` in `room/process.rs`): the thread must not end before.
 pub(crate) fn start(
     program: &Path,
     room: RoomId,

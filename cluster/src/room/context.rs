@@ -164,8 +164,8 @@ impl<R: Room> RoomContext<R> {
         self.emit(self.recipients(Some(except.as_ref())), encode(&event), false);
     }
 
-    /// Sends an event that the next one replaces, such as positions. A slow browser misses some,
-    /// and it may overtake other events.
+    /// Sends an event that the next one replaces, such as positions. A slow browser misses some of
+    /// these events, and such an event may overtake others.
     pub fn broadcast_volatile(&self, event: R::Event) {
         self.emit(self.recipients(None), encode(&event), true);
     }

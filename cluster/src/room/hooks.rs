@@ -1,4 +1,5 @@
-//! The hooks of a room. `src/room.rs` implements them; `core/` calls them.
+//! The hooks of a room. `src/room.rs` implements them; `core/` calls them, except for `on_open`
+//! (`process.rs`).
 
 use std::time::Duration;
 
@@ -17,10 +18,10 @@ use crate::types::{Answer, LeaveReason, Message, Player, Refusal};
 /// panics, the room crashes; with `--on-room-panic continue` only the request fails, with
 /// `internal`.
 ///
-/// Limits: the lobby logs 200 lines a second of a room's output, with bursts of 2,000, and counts
-/// the rest. It reads 2,000 messages a second from a room, with bursts of 10,000; a room with 4,096
-/// messages, or 8 MiB, that the lobby has not read crashes. An allocation beyond `--room-memory`
-/// fails and ends the room.
+/// Limits: the lobby logs 200 lines a second from each of a room's stdout and stderr, with bursts
+/// of 2,000, and counts the rest. It reads 2,000 messages a second from a room, with bursts of
+/// 10,000; a room with 4,096 messages, or 8 MiB, that the lobby has not read crashes. An allocation
+/// beyond `--room-memory` fails and ends the room.
 #[allow(unused_variables, reason = "defaults name their arguments for those who copy them")]
 pub trait Room: Sized + 'static {
     /// Options that the lobby sets at creation. They are public in the list of rooms.

@@ -1,6 +1,6 @@
 //! A circuit breaker for starting rooms. If many rooms fail at their start, something is broken,
-//! and starting more processes makes it worse: after `limit` failures within the cooldown, no room
-//! is started for as long.
+//! and starting more processes makes it worse: after `limit` failures within one cooldown, no room
+//! is started for another cooldown.
 
 use std::time::Duration;
 

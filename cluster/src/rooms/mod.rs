@@ -1,6 +1,7 @@
 //! The registry of rooms: creates (`creation.rs`), finds, messages and closes them, gives their
 //! seats (`seats.rs`), and handles what their processes report (`process_events.rs`). Nothing else
-//! decides which processes start and end.
+//! decides which rooms open and close; `process/` itself kills processes that hang or break the
+//! protocol.
 
 mod circuit_breaker;
 mod code_attempts;
@@ -213,8 +214,8 @@ impl Rooms {
         Ok(())
     }
 
-    /// Kills a room whose `on_open` did not return in time, even one that was closed: it cannot
-    /// have read that yet.
+    /// Kills a room whose `on_open` did not return in time. This includes a room that the lobby has
+    /// closed: it cannot have read the frame `Drain` yet.
     pub(crate) fn give_up(&mut self, room: &RoomId) {
         if let Some(entry) = self.rooms.get_mut(room).filter(|entry| !entry.opened) {
             let why = format!("not ready within {:?}", self.settings.ready_timeout);

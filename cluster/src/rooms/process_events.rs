@@ -20,7 +20,7 @@ pub(crate) enum RoomNotice {
     Refused(PlayerId, Refusal),
     /// The player has connected to the room.
     Connected(PlayerId),
-    /// Reroutes a player to another room, as the room they are in asks.
+    /// Reroutes a player to another room, on behalf of the room that they are in.
     Transfer(Player, RoomId),
     /// The player left the room, or lost their connection to it (`Dropped`; their seat may be
     /// kept). `rerouted`: they had been rerouted to it.

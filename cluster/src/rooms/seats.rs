@@ -1,4 +1,4 @@
-//! Seats: reserved, confirmed, moved and released. Only this file gives a seat away.
+//! Seats: reserved, confirmed, moved and released. Seats are assigned only in this file.
 //!
 //! A join reserves its seats here first, and is pending until the room confirms them. A player who
 //! moves keeps the old seat until then, so that a refusal leaves them where they are.
@@ -17,7 +17,7 @@ use crate::rooms::process_events::RoomNotice;
 use crate::runtime::{Quota, clock};
 use crate::types::{LeaveReason, Player, PlayerId, Refusal, RoomId, Route};
 
-/// Players who may join together; more do not fit into one frame.
+/// Players who may join together; their reservations must fit into one frame.
 const MAX_PARTY: usize = 32;
 /// Reroutes of a player that nobody asked for: one per second, ten at once. More are a redirect
 /// loop, for example of two rooms that send a player to each other.
@@ -159,7 +159,7 @@ impl Rooms {
     }
 
     /// Frees a seat whose player goes to another room. The room sends them there by this route;
-    /// `None`: the lobby has done so.
+    /// `None`: the lobby reroutes them, or they never came.
     pub(crate) fn transfer(&self, room: &RoomId, player: &PlayerId, to: Option<Route>) {
         self.send_about(room, player, |seat| ToRoom::Transfer { seat, to });
     }

@@ -30,7 +30,7 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 const PREFIX: &[u8] = b"GET /rooms/";
 /// The digits of the largest room number.
 const MAX_DIGITS: usize = 20;
-/// The bytes that tell which room a request is for: these, and the one after the number.
+/// How many bytes show which room a request is for: the prefix, the number, and the byte after it.
 const PEEK_SIZE: usize = PREFIX.len() + MAX_DIGITS + 1;
 
 /// The rooms that can be reached now, and how many connections went to rooms.
@@ -60,7 +60,8 @@ impl GatewayRoutes {
 pub(crate) struct Gateway {
     pub server: Server,
     pub routes: Arc<GatewayRoutes>,
-    /// Otherwise the lobby serves all connections, and relays those to rooms.
+    /// Whether connections are handed off to rooms. If not, the lobby serves all, and relays those
+    /// that are for rooms.
     pub hand_off: bool,
 }
 

@@ -1,6 +1,6 @@
-//! Relays a websocket to a room when its connection cannot be handed off: the lobby has read
-//! requests from it before, as from a proxy in front that reuses connections. The room gets one end
-//! of a new socket pair, and the lobby copies.
+//! Relays a websocket to a room when its connection is not handed off: handoff is off or has
+//! failed, or the lobby has read requests from the connection before, as from a proxy in front that
+//! reuses connections. The room gets one end of a new socket pair, and the lobby copies.
 
 use std::pin::pin;
 use std::sync::Arc;

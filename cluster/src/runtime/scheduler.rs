@@ -81,7 +81,7 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
         self.add(later(self.now.get(), period), Due::Every(period, Rc::new(RefCell::new(call))))
     }
 
-    /// Cancels a timer. Does nothing if it has run already.
+    /// Cancels a timer. Does nothing if an `after` timer has run already.
     pub fn cancel(&self, timer: Timer) {
         self.timers.borrow_mut().retain(|(_, other), _| *other != timer);
     }
@@ -94,7 +94,7 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
     ) {
         self.push(stream::once(async {
             let result = AssertUnwindSafe(work).catch_unwind().await;
-            // A panic goes on inside the call, where the loop catches it as a hook's.
+            // A panic is resumed inside the call, where the loop catches it like a panic in a hook.
             call(|state, context| match result {
                 Ok(result) => done(state, context, result),
                 Err(panic) => resume_unwind(panic),
@@ -189,8 +189,9 @@ fn call<S, H>(call: impl FnOnce(&mut S, &H) + 'static) -> Call<S, H> {
     Box::new(call)
 }
 
-/// When a timer that was due at `at` is due again: a period later, whenever its call was made.
-/// After a stall it is the last missed call, which is made up for at once.
+/// The next due time of a timer that was due at `at`: one period later, no matter how late the call
+/// was. After a stall it is the time of the last missed call, so that one call is made up for at
+/// once.
 fn next_due(at: Instant, period: Duration, now: Instant) -> Instant {
     let late = now.saturating_duration_since(at);
     let rest = (late.as_nanos() % period.as_nanos()) as u64; // fits: `late` is under 584 years

@@ -29,8 +29,8 @@ pub(crate) const HARD_LIMIT_FACTOR: usize = 4;
 const MAX_ATTACHMENTS: usize = 16;
 /// Each 4 KiB of an event takes one more place in the queue, so that the queue's memory is limited.
 const BYTES_PER_PLACE: usize = 4 * 1024;
-/// Bytes per read, some thirty small events: then it is another connection's turn, and the excess
-/// of a flood is still unread.
+/// Bytes per read, enough for some thirty small events. After each read other connections get a
+/// turn, and what a flooding client sends beyond that stays unread.
 const READ_BUFFER: usize = 1024;
 
 /// Serves Socket.IO at `path`. For each new connection, `admit` gets its `auth`. It refuses the

@@ -15,9 +15,9 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 /// How long a server may take for its next step.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection that its owner reads. Any error is an `Err` with the reason, and ends the
-/// connection. Dropping it closes the connection abruptly, as a lost network does. Most tests want
-/// a [`Client`](super::Client).
+/// A connection without a background task: only calls of its methods read from it. Any error is an
+/// `Err` with the reason, and ends the connection. Dropping it closes the connection abruptly, as a
+/// lost network does. Most tests want a [`Client`](super::Client).
 pub struct Connection {
     stream: WebSocketStream<TcpStream>,
     asked: u64,

@@ -302,7 +302,7 @@ impl TestLobby {
         eventually("the lobby's end", || self.process.try_wait().expect("our child")).await
     }
 
-    /// Whether all of its output has been read, which is so after its end.
+    /// Whether all of its output has been read. This becomes true shortly after it has ended.
     pub fn has_said_all(&self) -> bool {
         self.readers.iter().all(JoinHandle::is_finished)
     }

@@ -26,7 +26,7 @@ pub enum LeaveReason {
     Sent(String),
     /// The room or the lobby called `kick` or `ban` with this message.
     Kicked(String),
-    /// The room's process died or broke the protocol.
+    /// A hook panicked, or the room's process died or broke the protocol.
     Crashed,
     /// The room stopped responding and was killed: it sent no heartbeat, did not read its messages,
     /// or did not end after `close`.
@@ -51,7 +51,7 @@ pub enum Exit {
     Finished,
     /// The room was empty for too long, or the lobby closed it.
     Closed,
-    /// The process died or broke the protocol. The text is for the log.
+    /// A hook panicked, or the process died or broke the protocol. The text is for the log.
     Crashed(String),
     /// The room stopped responding and was killed: it sent no heartbeat, did not read its messages,
     /// or did not end after `close`.

@@ -119,13 +119,14 @@ impl Refusal {
         refuse("banned", reason)
     }
 
-    /// Adds the event's name to the refusal of a hook's default, which does not know it.
+    /// A hook's default implementation refuses without knowing the event's name; this adds the
+    /// name.
     pub(crate) fn named(self, event: &str) -> Self {
         if self == Refusal::unknown_event("") { Refusal::unknown_event(event) } else { self }
     }
 }
 
-/// The start of a text of a browser's, which is not echoed at any length.
+/// The first characters of a text from a browser: a long text is not echoed in full.
 fn start_of(text: &str, chars: usize) -> String {
     text.chars().take(chars).collect()
 }

@@ -153,7 +153,7 @@ impl<L: Lobby> EventHandler<'_, L> {
         let conn = sessions.conn_of(&player.id).map(|conn| conn.id);
         // A player on the way to another room does not return.
         let returns = self.context.seat_of(&player).is_none_or(|seat| seat == room);
-        // The notice of the newer room is kept if that has ended already.
+        // If the room that they moved to has ended already, its notice is kept.
         let moved = reason == LeaveReason::Moved && sessions.has_exit_notice(&player.id);
         if rerouted && returns && !moved {
             sessions.add_exit_notice(player.id, room, reason);

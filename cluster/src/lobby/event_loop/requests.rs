@@ -35,7 +35,8 @@ impl<L: Lobby> EventHandler<'_, L> {
     fn watch_rooms(&self, conn: ConnId, watch: bool) -> Answer {
         let mut sessions = self.context.sessions.borrow_mut();
         let session = sessions.get_mut(conn).ok_or(Refusal::INTERNAL)?;
-        // Not for one who watches already: they have the list, and it takes time to make.
+        // A connection that watches already is not sent the list again: it has it, and the list
+        // takes time to make.
         if !watch {
             session.watching = None;
         } else if session.watching.is_none() {

@@ -281,7 +281,8 @@ impl<R: Room> Core<R> {
     }
 }
 
-/// Why the room ends after this panic; `None` if it goes on. In a test the panic goes on.
+/// Why the room ends after this panic; `None` if the room continues. In a test the panic is
+/// propagated.
 fn crash(on_panic: Option<RoomPanic>, panic: HookPanic) -> Option<String> {
     match on_panic {
         None => std::panic::resume_unwind(panic.payload),

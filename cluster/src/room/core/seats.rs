@@ -20,8 +20,8 @@ pub(super) struct Seat {
     pub number: u64,
     pub player: Player,
     state: SeatState,
-    /// When the ticket expires that the player got while they were connected. If they leave before
-    /// they use it, the seat is reserved again.
+    /// When the ticket that the player got while connected expires. If they leave before they use
+    /// it, the seat is reserved again.
     next_ticket_expires: Option<Instant>,
 }
 
@@ -147,7 +147,8 @@ impl<R: Room> Core<R> {
         }
     }
 
-    /// The lobby takes a seat back: it kicked the player, or they sent `leave_room` there.
+    /// The lobby takes a seat back: it kicked the player, it stopped a redirect loop, or they sent
+    /// `leave_room` in the lobby.
     pub fn release(&mut self, number: u64, reason: LeaveReason) {
         if let Some((id, conn)) = self.seat(number) {
             // `leave_room` came from a newer window in the lobby, so this one is dismissed.
@@ -159,8 +160,8 @@ impl<R: Room> Core<R> {
         }
     }
 
-    /// The player has a seat in another room. Without a route the lobby has rerouted their newer
-    /// window, which is in the lobby.
+    /// The player has a seat in another room. Without a route the lobby reroutes their newer
+    /// window, which is in the lobby, or they never came.
     pub fn transferred(&mut self, number: u64, to: Option<Route>) {
         if let Some((id, conn)) = self.seat(number) {
             match (conn, to) {

@@ -1,5 +1,6 @@
-//! Property tests of all parsers. `PROPTEST_CASES=1000000 cargo test --release --lib
-//! property_tests` runs a million cases of each; the default is a few hundred.
+//! Property tests of what parses packets, channel frames, the first bytes of requests, tokens and
+//! tickets. `PROPTEST_CASES=1000000 cargo test --release --lib property_tests` runs a million cases
+//! of each; the default is a few hundred.
 
 mod browser;
 mod channel;

@@ -164,7 +164,7 @@ impl<R: Room> TestRoom<R> {
                     let player = seats.find(|(_, number)| **number == seat);
                     self.transfers.extend(player.map(|(player, _)| (player.clone(), room)));
                 }
-                // Frames that call no hook of the lobby.
+                // Other frames: there is no lobby here to handle them.
                 Output::Frame(_) => {}
                 Output::Sync | Output::Leave(..) | Output::Transfer(..) => {
                     unreachable!("the core has replaced them")

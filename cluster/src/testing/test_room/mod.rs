@@ -9,8 +9,8 @@
 //! - **Spawned work** runs only in [`TestRoom::settle`], and while an answer is awaited.
 //! - **A panic** in a hook fails the test, unless [`TestRoom::on_panic`] sets another policy. A
 //!   panic in `on_open` always fails it.
-//! - **A message** between lobby and room that cannot be serialized and parsed again, or is larger
-//!   than 60 KiB, fails the test. Outside of tests it is refused or logged, or the room crashes.
+//! - **A message** of [`TestRoom::tell`] that cannot be parsed again or is larger than 60 KiB fails
+//!   the test. Outside of tests it is refused, or the room crashes.
 //! - **Rate limits and queues** are absent: no request is refused with `too_fast`, and volatile
 //!   events are never lost.
 //! - **The lobby** is absent, with its locks, its bans and other rooms ([`TestRoom::transfers`]).
@@ -214,7 +214,7 @@ impl<R: Room> TestRoom<R> {
         self.hang_up(player, false);
     }
 
-    /// A player leaves; one who is not connected gives up their seat in the lobby.
+    /// A player leaves. One who is not connected gives up their seat by `leave_room` in the lobby.
     pub fn leave(&mut self, player: &Player) {
         match self.conn_of(player) {
             Ok(_) => self.hang_up(player, true),
@@ -230,7 +230,7 @@ impl<R: Room> TestRoom<R> {
     }
 
     /// The players whom the room sent to another room with `send_to_room`, since the last call.
-    /// They stay until [`TestRoom::transfer`], or after [`TestRoom::refuse_transfer`] for good.
+    /// They stay in this room until [`TestRoom::transfer`].
     pub fn transfers(&mut self) -> Vec<(PlayerId, RoomId)> {
         std::mem::take(&mut self.transfers)
     }
@@ -282,7 +282,7 @@ impl<R: Room> TestRoom<R> {
     }
 
     /// Waits, in real time, until all spawned futures and computations have ended and their
-    /// callbacks were called. Without this they do not run, not even in [`TestRoom::advance`].
+    /// callbacks were called. They do not run in [`TestRoom::advance`].
     pub fn settle(&mut self) {
         while self.settle_one() {}
     }
