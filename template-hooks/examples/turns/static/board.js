@@ -146,8 +146,8 @@ function status({ sides, turn, end }) {
   const why = {
     four: won ? "Four in a row: you win!" : `Four in a row: ${other} wins.`,
     board_full: "The board is full: a draw.",
-    left: won ? `${other} has left: you win.` : "You have left.",
-    away: won ? `${other} did not come back: you win.` : "You were away for too long.",
+    left: `${other} has left: you win.`,
+    away: `${other} did not come back: you win.`,
     too_slow: won ? `${other} took too long: you win.` : `You took too long: ${other} wins.`,
   }[end.why];
   if (sides[yourSide()].again) return `${why} Waiting for ${other} …`;
