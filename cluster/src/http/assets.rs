@@ -21,7 +21,12 @@ macro_rules! embed {
 
 /// The files of `cluster/web` that a page imports.
 const FILES: [(&str, &str); 6] = embed![
-    "cluster.js", "connection.js", "dev-panel.css", "dev-panel.js", "libraries.js", "storage.js"
+    "cluster.js",
+    "connection.js",
+    "dev-panel.css",
+    "dev-panel.js",
+    "libraries.js",
+    "storage.js"
 ];
 
 /// The client libraries: the npm package, and the file in its folder `dist`.

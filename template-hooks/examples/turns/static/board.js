@@ -129,7 +129,7 @@ function drawBoard({ board, last, end }) {
 
 function drawClock() {
   const on = game && (!game.end || here.length > 0) && !here.some(({ away }) => away);
-  const what = game?.end ? "– closes in " : "";
+  const what = game?.end ? "Closes in " : "";
   $("clock").textContent = on ? `${what}${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}` : "";
 }
 
