@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use cluster::testing::{Client, TestLobby, TestPlayer};
+use cluster::testing::{Client, Signal, TestLobby, TestPlayer};
 use serde_json::{Value, json};
 
 use super::chromium::{Browser, Device, Page};
@@ -48,7 +48,8 @@ async fn the_arena_fits_everywhere_and_is_accessible() -> Result<()> {
     }
     has_players(&page, 8).await?;
     check(&page, "arena-4-eight").await?;
-    page.is_content()
+    page.is_content()?;
+    shows_that_it_reconnects(&page, &lobby, "arena").await
 }
 
 async fn steers_by_touch(page: &Page, other: &mut Other) -> Result<()> {
@@ -81,7 +82,8 @@ async fn the_blank_example_fits_everywhere_and_is_accessible() -> Result<()> {
     page.click("#hello").await?;
     page.until_shows("#greeting", "says hello").await?;
     check(&page, "blank-4-eight").await?;
-    page.is_content()
+    page.is_content()?;
+    shows_that_it_reconnects(&page, &lobby, "blank").await
 }
 
 #[tokio::test]
@@ -92,7 +94,8 @@ async fn the_computed_picture_fits_everywhere_and_is_accessible() -> Result<()> 
     page.until("document.querySelector('#workers button')?.checkVisibility()").await?;
     page.until_notice("Complete after").await?;
     check(&page, "compute-2-lobby").await?;
-    page.is_content()
+    page.is_content()?;
+    shows_that_it_reconnects(&page, &lobby, "compute").await
 }
 
 #[tokio::test]
@@ -125,7 +128,8 @@ async fn four_in_a_row_fits_everywhere_and_is_accessible() -> Result<()> {
     page.click("#leave").await?;
     page.until_shows("#news", "with a score of").await?;
     check(&page, "turns-2-lobby").await?;
-    page.is_content()
+    page.is_content()?;
+    shows_that_it_reconnects(&page, &lobby, "turns").await
 }
 
 const DISCS: &str = "document.querySelectorAll('.cell:not([data-side=\"\"])').length";
@@ -175,6 +179,17 @@ async fn open(browser: &Browser, lobby: &TestLobby, example: &str) -> Result<Pag
     page.click("#register button").await?;
     page.until("document.getElementById('play').checkVisibility()").await?;
     Ok(page)
+}
+
+async fn shows_that_it_reconnects(page: &Page, lobby: &TestLobby, example: &str) -> Result<()> {
+    ensure!(
+        page.eval("document.getElementById('reconnecting').hidden").await? == true,
+        "too early"
+    );
+    lobby.signal(Signal::KILL);
+    page.until("document.getElementById('reconnecting').checkVisibility()").await?;
+    page.until_shows("#reconnecting", "Reconnecting").await?;
+    look(page, &format!("{example}-6-reconnecting")).await
 }
 
 async fn has_players(page: &Page, count: usize) -> Result<()> {
