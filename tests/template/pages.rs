@@ -69,6 +69,50 @@ fn the_structures_part_of_the_page_imports_nothing_but_its_own_files() {
     assert!(imports > 10, "{imports} are not all");
 }
 
+/// The one line of a page that adds the development panel.
+const PANEL: &str = "import(\"/cluster/dev-panel.js\").then(({ devPanel }) => devPanel(cluster)); \
+                     // Development only: delete this line to remove the panel.";
+
+#[test]
+fn each_page_has_one_line_for_the_development_panel_and_no_part_of_it() {
+    let parts = ["hops", "kill", "drop", "another", "details", "client-log", "server-log"];
+    let mut pages = 0;
+    for (path, content) in yours() {
+        for part in parts {
+            let uses = [format!("id=\"{part}\""), format!("$(\"{part}\")")];
+            assert!(!uses.iter().any(|uses| content.contains(uses)), "{path}: {part}");
+        }
+        let lines: Vec<_> = content.lines().filter(|line| line.contains("dev-panel")).collect();
+        let page = path.ends_with("static/client.js");
+        pages += usize::from(page);
+        assert_eq!(lines, if page { vec![PANEL] } else { vec![] }, "{path}");
+    }
+    assert_eq!(pages, 4, "one for each example");
+}
+
+#[test]
+fn the_sentences_for_reasons_are_in_one_place() {
+    let files = repository();
+    let client = String::from_utf8_lossy(&files["cluster/web/cluster.js"]);
+    let (_, reasons) = client.split_once("const REASON_MESSAGES = {").expect("the sentences");
+    let reasons = reasons.split_once("\n};").expect("their end").0;
+    let sentences: Vec<_> = reasons.split('"').skip(1).step_by(2).collect();
+    assert!(sentences.len() >= 8, "{sentences:?}");
+    for (path, content) in yours() {
+        for sentence in &sentences {
+            assert!(!content.contains(sentence), "{path}: {sentence}");
+        }
+    }
+}
+
+/// Scripts and pages of all examples, as text.
+fn yours() -> impl Iterator<Item = (String, String)> {
+    let yours = |path: &str| path.starts_with("static/") || path.contains("/static/");
+    let text = |path: &str| path.ends_with(".js") || path.ends_with(".html");
+    let files = repository().into_iter().filter(move |(path, _)| yours(path) && text(path));
+    files.map(|(path, content)| (path, String::from_utf8_lossy(&content).into_owned()))
+}
+
 #[test]
 fn what_is_within_a_page_is_found() {
     for (page, count) in [

@@ -91,11 +91,12 @@ pub(crate) fn init_room() -> anyhow::Result<()> {
         .context("logging is already set up")
 }
 
-/// The kept lines that follow line number `after`, and the number of the newest line. If `after` is
-/// 0, or no number of this lobby's, all kept lines. `None` outside development.
-pub(crate) fn recent_lines(after: u64) -> Option<(Vec<String>, u64)> {
+/// The kept lines that follow line number `after`, and the numbers of the lobby's start and of the
+/// newest line. If `after` is 0, or no number of this lobby's, all kept lines. `None` outside
+/// development.
+pub(crate) fn recent_lines(after: u64) -> Option<(Vec<String>, u64, u64)> {
     let recent = RECENT.get()?.lock().ok()?;
-    Some((recent.after(after), recent.last))
+    Some((recent.after(after), recent.start, recent.last))
 }
 
 impl RecentLines {

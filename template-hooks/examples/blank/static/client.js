@@ -1,10 +1,9 @@
 // @ts-check
 /**
  * The page: in the lobby, on a reroute, in a room, and on return. Edit the hooks; `cluster.js` calls
- * them, `dev-panel.js` shows the logs. The browser's console has a line for each call.
+ * them. The browser's console has a line for each call.
  */
 import { Cluster } from "/cluster/cluster.js";
-import { devPanel, notice, show } from "/cluster/dev-panel.js";
 
 /** @type {Cluster<import("./messages.d.ts").Messages>} */
 const cluster = new Cluster({
@@ -50,7 +49,6 @@ const cluster = new Cluster({
     $("players").replaceChildren(...players.map(({ name, away }) => {
       const row = document.createElement("li");
       row.textContent = name;
-      row.style.setProperty("--color", "var(--accent)");
       row.classList.toggle("away", away);
       return row;
     }));
@@ -71,12 +69,20 @@ const cluster = new Cluster({
   // HOOK: where the player is. Stopped: another window took over, or the player was kicked.
   stateChanged(state) {
     console.info("stateChanged", state);
+    $("reconnecting").hidden = state !== "connecting" || !document.body.dataset.state;
+    document.body.dataset.state = state; // for style.css
     if (state === "stopped") show("stopped");
   },
 });
 
 /** @param {string} id @returns {any} */
 const $ = (id) => document.getElementById(id);
+
+/** Shows a message to the player. @param {string} text */
+const notice = (text) => ($("notice").textContent = text);
+
+/** Shows one part of the page. @param {"lobby" | "room" | "stopped"} part */
+const show = (part) => ["lobby", "room", "stopped"].forEach((id) => ($(id).hidden = id !== part));
 
 /** Shows the message of a refusal. @param {Promise<any>} promise */
 const attempt = (promise) => promise.catch(({ message }) => notice(message));
@@ -89,7 +95,7 @@ function enterName() {
 
 /** @param {{ name: string }} you */
 function welcome({ name }) {
-  $("welcome").textContent = `Welcome, ${name}`;
+  $("your-name").textContent = name;
   $("register").hidden = true;
   $("play").hidden = false;
   $("join").focus();
@@ -105,5 +111,5 @@ $("hello").onclick = () => cluster.room.send("hello");
 $("leave").onclick = () => cluster.leave();
 $("resume").onclick = () => cluster.start();
 
-devPanel(cluster);
+import("/cluster/dev-panel.js").then(({ devPanel }) => devPanel(cluster)); // Development only: delete this line to remove the panel.
 cluster.start();

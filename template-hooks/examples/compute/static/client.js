@@ -1,11 +1,9 @@
 // @ts-check
 /**
  * The page: it stays in the lobby, asks for a picture, and shows the rows as they come. Edit the
- * hooks; `cluster.js` calls them, `picture.js` draws, `workers.js` lists the rooms, `dev-panel.js`
- * shows the logs.
+ * hooks; `cluster.js` calls them, `picture.js` draws, `workers.js` lists the rooms.
  */
 import { Cluster } from "/cluster/cluster.js";
-import { devPanel, notice } from "/cluster/dev-panel.js";
 import { WHOLE, picture } from "./picture.js";
 import { workers } from "./workers.js";
 
@@ -15,6 +13,7 @@ import { workers } from "./workers.js";
 const cluster = new Cluster({
   // HOOK: the player is in the lobby, for the first time or again.
   lobbyEntered({ you }) {
+    notice("");
     $("lobby").hidden = false;
     attempt(cluster.lobby.request("watch_rooms"));
     if (you) enter();
@@ -37,11 +36,18 @@ const cluster = new Cluster({
   refused: ({ message }) => notice(message),
 
   // HOOK: where the player is. Stopped: another window took over, or the player was kicked.
-  stateChanged: (state) => ($("stopped").hidden = state !== "stopped"),
+  stateChanged(state) {
+    $("reconnecting").hidden = state !== "connecting" || !document.body.dataset.state;
+    document.body.dataset.state = state; // for style.css
+    $("stopped").hidden = state !== "stopped";
+  },
 });
 
 /** @param {string} id @returns {any} */
 const $ = (id) => document.getElementById(id);
+
+/** Shows a message to the player. @param {string} text */
+const notice = (text) => ($("notice").textContent = text);
 
 /** Shows the message of a refusal. @param {Promise<any>} promise */
 const attempt = (promise) => promise.catch(({ message }) => notice(message));
@@ -103,6 +109,5 @@ $("depth").onchange = () => render(picture.view);
 $("go").onclick = () => (drawing ? attempt(cluster.lobby.request("cancel")) : render(picture.view));
 picture.onMove(render);
 
-devPanel(cluster);
-$("kill").onclick = () => workers.killAll();
+import("/cluster/dev-panel.js").then(({ devPanel }) => devPanel(cluster)); // Development only: delete this line to remove the panel.
 cluster.start();

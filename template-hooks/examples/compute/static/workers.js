@@ -1,7 +1,10 @@
 // @ts-check
-/** The rooms at work: the rows that each has computed and, in development, buttons to kill them. */
+/** The rooms at work: the rows that each has computed and, in development, a button to kill it. */
 
 const list = /** @type {HTMLElement} */ (document.getElementById("workers"));
+const hint = /** @type {HTMLElement} */ (document.getElementById("try-it"));
+const mayKill = fetch("/dev").then(async (answer) => (await answer.text()) === "on");
+mayKill.then((may) => (hint.hidden = !may));
 const shown = /** @type {Map<string, HTMLElement>} */ (new Map());
 /** Rows of this picture by room, also by rooms that have ended. */
 const rows = /** @type {Map<string, number>} */ (new Map());
@@ -30,8 +33,6 @@ export const workers = {
 
   /** Distinct colours for consecutive ids. @param {string} room */
   colorOf: (room) => `hsl(${(Number(room) * 137) % 360} 70% 52%)`,
-
-  killAll: () => shown.forEach((_, room) => kill(room)),
 };
 
 /** @param {string} room */
@@ -41,11 +42,10 @@ function add(room) {
   text.style.setProperty("--color", workers.colorOf(room));
   button.textContent = "Kill";
   button.setAttribute("aria-label", `Kill room ${room}`);
-  // `dev-panel.js` shows elements of class `dev` in development.
-  button.className = "dev";
-  button.hidden = /** @type {HTMLElement} */ (document.getElementById("kill")).hidden;
+  button.hidden = true;
+  mayKill.then((may) => (button.hidden = !may));
   button.title = "Kills this room's process; another one computes the rest of its rows";
-  button.onclick = () => kill(room);
+  button.onclick = () => fetch(`/dev/rooms/${room}/kill`, { method: "POST" });
   row.append(text, button);
   list.append(row);
   shown.set(room, row);
@@ -57,6 +57,3 @@ function tell(room) {
   const text = shown.get(room)?.firstElementChild;
   if (text) text.textContent = `Room ${room}: ${rows.get(room) ?? 0} rows`;
 }
-
-/** @param {string} room */
-const kill = (room) => fetch(`/dev/rooms/${room}/kill`, { method: "POST" });

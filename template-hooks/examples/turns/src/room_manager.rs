@@ -30,7 +30,9 @@ impl RoomManager<Duel> for Server {
     ) {
         let ToLobby::Scores([(first, most), (second, fewer)]) = message;
         let how = if most > fewer { "has beaten" } else { "has drawn with" };
-        self.announce(lobby, format!("{first} {how} {second}, {most} : {fewer}"));
+        // Words between name and numbers: a right-to-left name would reverse them.
+        let score = format!("{first} {how} {second} with a score of {most} : {fewer}");
+        self.announce(lobby, score);
     }
 
     // HOOK: a room has ended.

@@ -129,7 +129,7 @@ function drawBoard({ board, last, end }) {
 
 function drawClock() {
   const on = game && (!game.end || here.length > 0) && !here.some(({ away }) => away);
-  const what = game?.end ? "– closes in " : "";
+  const what = game?.end ? "Closes in " : "";
   $("clock").textContent = on ? `${what}${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}` : "";
 }
 
@@ -146,8 +146,8 @@ function status({ sides, turn, end }) {
   const why = {
     four: won ? "Four in a row: you win!" : `Four in a row: ${other} wins.`,
     board_full: "The board is full: a draw.",
-    left: won ? `${other} has left: you win.` : "You have left.",
-    away: won ? `${other} did not come back: you win.` : "You were away for too long.",
+    left: `${other} has left: you win.`,
+    away: `${other} did not come back: you win.`,
     too_slow: won ? `${other} took too long: you win.` : `You took too long: ${other} wins.`,
   }[end.why];
   if (sides[yourSide()].again) return `${why} Waiting for ${other} …`;

@@ -1,11 +1,10 @@
 // @ts-check
 /**
  * The page: in the lobby, on a reroute, in a room, and on return. Edit the hooks; `cluster.js` calls
- * them, `board.js` draws the game, `dev-panel.js` shows the logs.
+ * them, `board.js` draws the game.
  */
 import { board } from "./board.js";
 import { Cluster } from "/cluster/cluster.js";
-import { devPanel, notice, show } from "/cluster/dev-panel.js";
 
 /** @type {Cluster<import("./messages.d.ts").Messages>} */
 const cluster = new Cluster({
@@ -54,12 +53,20 @@ const cluster = new Cluster({
 
   // HOOK: where the player is. Stopped: another window took over, or the player was kicked.
   stateChanged(state) {
+    $("reconnecting").hidden = state !== "connecting" || !document.body.dataset.state;
+    document.body.dataset.state = state; // for style.css
     if (state === "stopped") show("stopped");
   },
 });
 
 /** @param {string} id @returns {any} */
 const $ = (id) => document.getElementById(id);
+
+/** Shows a message to the player. @param {string} text */
+const notice = (text) => ($("notice").textContent = text);
+
+/** Shows one part of the page. @param {"lobby" | "room" | "stopped"} part */
+const show = (part) => ["lobby", "room", "stopped"].forEach((id) => ($(id).hidden = id !== part));
 
 /** Shows the message of a refusal. @param {Promise<any>} promise */
 const attempt = (promise) => promise.then(() => notice(""), ({ message }) => notice(message));
@@ -72,7 +79,7 @@ function enterName() {
 
 /** @param {{ name: string }} you */
 function chooseGame({ name }) {
-  $("greeting").textContent = `Welcome, ${name}`;
+  $("your-name").textContent = name;
   $("register").hidden = true;
   $("play").hidden = false;
   $("join-friend").reset();
@@ -107,5 +114,5 @@ $("rematch").onclick = () => attempt(cluster.room.request("rematch"));
 $("leave").onclick = () => cluster.leave();
 $("resume").onclick = () => cluster.start();
 
-devPanel(cluster);
+import("/cluster/dev-panel.js").then(({ devPanel }) => devPanel(cluster)); // Development only: delete this line to remove the panel.
 cluster.start();

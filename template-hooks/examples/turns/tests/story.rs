@@ -113,7 +113,8 @@ async fn a_lost_connection_loses_no_game_and_the_winner_is_news() {
     let winner = if game["end"]["winner"] == 0 { ["Ann", "Bob"] } else { ["Bob", "Ann"] };
     anns.leave().await;
     bobs.leave().await;
-    let news = json!({ "lines": [format!("{} has beaten {}, 1 : 0", winner[0], winner[1])] });
+    let line = format!("{} has beaten {} with a score of 1 : 0", winner[0], winner[1]);
+    let news = json!({ "lines": [line] });
     while cem.lobby().event("news").await != news {}
     // A player who registers later gets the news, too.
     ann.back().await;
