@@ -7,6 +7,7 @@
 
 mod browser {
     mod chromium;
+    mod dev_panel;
     mod libraries;
     mod looks;
     mod old_browsers;

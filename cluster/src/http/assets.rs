@@ -20,8 +20,9 @@ macro_rules! embed {
 }
 
 /// The files of `cluster/web` that a page imports.
-const FILES: [(&str, &str); 5] =
-    embed!["cluster.js", "connection.js", "dev-panel.js", "libraries.js", "storage.js"];
+const FILES: [(&str, &str); 6] = embed![
+    "cluster.js", "connection.js", "dev-panel.css", "dev-panel.js", "libraries.js", "storage.js"
+];
 
 /// The client libraries: the npm package, and the file in its folder `dist`.
 const LIBRARIES: [(&str, &str); 2] =
@@ -36,7 +37,8 @@ pub(super) fn assets(settings: &Settings) -> Router {
         .route("/cluster/{*path}", get(StatusCode::NOT_FOUND));
     for (name, text) in FILES {
         let etag = etag(text);
-        let file = async move |headers: HeaderMap| embedded(text, &etag, &headers);
+        let kind = if name.ends_with(".css") { "text/css" } else { "text/javascript" };
+        let file = async move |headers: HeaderMap| embedded(kind, text, &etag, &headers);
         router = router.route(&format!("/cluster/{name}"), get(file));
     }
     let package: Value = serde_json::from_str(PACKAGE).expect("package.json is JSON");
@@ -71,13 +73,13 @@ fn installed(settings: &Settings) -> [PathBuf; 2] {
     LIBRARIES.map(|(name, file)| node_modules.join(name).join("dist").join(file))
 }
 
-fn embedded(text: &'static str, etag: &str, headers: &HeaderMap) -> Response {
+fn embedded(kind: &'static str, text: &'static str, etag: &str, headers: &HeaderMap) -> Response {
     let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|tags| tags.to_str().ok());
     let mut known = known.flat_map(|tags| tags.split(',')).map(str::trim);
     if known.any(|known| known == "*" || known.trim_start_matches("W/") == etag) {
         return (StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response();
     }
-    ([(CONTENT_TYPE, "text/javascript"), (ETAG, etag)], text).into_response()
+    ([(CONTENT_TYPE, kind), (ETAG, etag)], text).into_response()
 }
 
 /// A hash of the text: browsers ask again at each load, and are answered 304 unless it changed.
@@ -91,13 +93,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_script_in_the_folder_is_embedded() {
+    fn every_script_and_style_sheet_in_the_folder_is_embedded() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/web");
         let files =
             std::fs::read_dir(folder).expect("the folder").map(|file| file.expect("a file"));
         let mut names: Vec<_> =
             files.filter_map(|file| file.file_name().into_string().ok()).collect();
-        names.retain(|name| name.ends_with(".js"));
+        names.retain(|name| name.ends_with(".js") || name.ends_with(".css"));
         names.sort();
         assert_eq!(names, FILES.map(|(name, _)| name));
     }

@@ -110,14 +110,14 @@ async fn kill_room(
 }
 
 /// `GET /dev/log?after=NUMBER`: the log's lines after this one, or all that are kept, and the last
-/// one's number. It answers at once: a request that waited would take one of the browser's six
-/// connections.
+/// one's number. `start` is another one after each start of the lobby. It answers at once: a
+/// request that waited would take one of the browser's six connections.
 async fn log(RawQuery(query): RawQuery) -> Response {
     let after = query.as_deref().and_then(|query| query.strip_prefix("after=")?.parse().ok());
-    let Some((lines, last)) = subscriber::recent_lines(after.unwrap_or(0)) else {
+    let Some((lines, start, last)) = subscriber::recent_lines(after.unwrap_or(0)) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let body = json!({ "last": last, "lines": lines }).to_string();
+    let body = json!({ "start": start, "last": last, "lines": lines }).to_string();
     ([(CONTENT_TYPE, "application/json")], body).into_response()
 }
 

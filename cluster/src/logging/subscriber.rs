@@ -91,11 +91,12 @@ pub(crate) fn init_room() -> anyhow::Result<()> {
         .context("logging is already set up")
 }
 
-/// The kept lines after the one of this number, and the last line's number. All kept lines for 0,
-/// and for a number that this lobby has not given. `None` outside development.
-pub(crate) fn recent_lines(after: u64) -> Option<(Vec<String>, u64)> {
+/// The kept lines after the one of this number, and the numbers of the lobby's start and of the
+/// last line. All kept lines for 0, and for a number that this lobby has not given. `None` outside
+/// development.
+pub(crate) fn recent_lines(after: u64) -> Option<(Vec<String>, u64, u64)> {
     let recent = RECENT.get()?.lock().ok()?;
-    Some((recent.after(after), recent.last))
+    Some((recent.after(after), recent.start, recent.last))
 }
 
 impl RecentLines {

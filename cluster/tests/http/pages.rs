@@ -118,6 +118,8 @@ async fn the_cluster_scripts_are_embedded_and_cannot_be_overridden_in_the_static
     put(&page, "static/cluster/index.html", "our own");
     put(&page, "static/cluster/libraries/js.cookie.min.js", "// our own");
     let cluster = cluster_of(&page, &[]).await;
+    let style = http(&cluster.url, "GET", "/cluster/dev-panel.css", &[]).await.1;
+    assert!(style.contains("content-type: text/css\r\n"), "{style}");
     for name in ["cluster.js", "connection.js", "dev-panel.js", "libraries.js", "storage.js"] {
         let path = format!("/cluster/{name}");
         let (status, answer) = http(&cluster.url, "GET", &path, &[]).await;
