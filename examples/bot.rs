@@ -105,6 +105,13 @@ async fn play_in_room(url: &str, name: &str, reroute: &Value) -> Result<String> 
             "state" => {
                 let mut dots = data["dots"].as_array().into_iter().flatten();
                 let Some(dot) = dots.find(|dot| dot["id"] == you) else { continue };
+                // Between two rounds.
+                if !data["results"].is_null() {
+                    if dot["ready"] == false {
+                        room.send("play_again", json!({})).await?;
+                    }
+                    continue;
+                }
                 let way = |axis: &str, at: usize| {
                     let left = data["coin"][at].as_f64()? - dot[axis].as_f64()?;
                     Some((left * 20.0).clamp(-1.0, 1.0))

@@ -14,7 +14,7 @@ impl RoomManager<Arena> for Server {
         if let Some(room) = lobby.fullest::<Arena>() {
             return Ok(room.id);
         }
-        let options = Options { title: format!("{}'s arena", player.name), goal: GOAL };
+        let options = Options { title: format!("Arena of {}", player.name), goal: GOAL };
         lobby.create::<Arena>(player, lobby.settings().seats, options)
     }
 
@@ -25,26 +25,23 @@ impl RoomManager<Arena> for Server {
         room: &RoomInfo<Options>,
         message: ToLobby,
     ) {
-        let title = &room.options.title;
+        let title = room.options.title.clone();
         let text = match message {
             ToLobby::Scored { name, score } => {
-                format!("{name} has {score} of {} coins in {title}", room.options.goal)
+                format!("{name} has {score} of {} coins.", room.options.goal)
             }
             ToLobby::Won { name } => {
                 self.games_played += 1;
-                info!(games_played = self.games_played, "{name} has won {title}");
-                format!("{name} has won {title}")
+                info!(games_played = self.games_played, "{name} has won in {title}");
+                format!("{name} has won.")
             }
         };
-        lobby.broadcast(LobbyEvent::News { text });
+        lobby.broadcast(LobbyEvent::News { title, text });
     }
 
     // HOOK: a room has ended.
     fn on_room_exit(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<Options>, exit: Exit) {
-        // `on_room_message` has announced a game that was won.
-        if exit != Exit::Finished {
-            let text = format!("{} is over: the room {exit}.", room.options.title);
-            lobby.broadcast(LobbyEvent::News { text });
-        }
+        let title = room.options.title.clone();
+        lobby.broadcast(LobbyEvent::News { title, text: format!("The room {exit}.") });
     }
 }

@@ -6,7 +6,7 @@ use cluster::{Answer, Lobby, LobbyContext, Player, refuse};
 use crate::messages::{LobbyEvent, LobbyRequest, Options};
 use crate::room::Arena;
 
-/// Coins that win a game.
+/// Coins that win a round.
 pub const GOAL: u32 = 10;
 
 /// The lobby's state.

@@ -1,143 +1,209 @@
 // @ts-check
-/** The arena: draws the room's state, and turns keys and touches into a direction. */
+/**
+ * A room on the page. Here is the picture; `steering.js` has keys and touches, `scores.js` the lists
+ * of players and of results.
+ */
+
+import { colorOf, scores } from "./scores.js";
+import { MARGIN, steering } from "./steering.js";
 
 /** @import { Dot } from "./messages.d.ts" */
+/** @import { State } from "./scores.js" */
 /** @import { PlayerHere } from "/cluster/types.d.ts" */
 
+/** In pixels. */
+const RADIUS = 14, NAME_WIDTH = 110;
+/** In this time, in ms, a dot is drawn half the way to its new place, to be smooth between ticks. */
+const HALF_WAY = 27;
+/** How long a coin is celebrated, in ms. */
+const CHEER = 700;
+/** Unicode isolates: a name does not change the direction of what follows. */
+const isolated = (/** @type {string} */ name) => `\u2068${name}\u2069`;
+
 const canvas = /** @type {HTMLCanvasElement} */ (document.getElementById("arena"));
-const list = /** @type {HTMLElement} */ (document.getElementById("players"));
 const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+const isCalm = matchMedia("(prefers-reduced-motion: reduce)");
 
-const LEFT = [-1, 0], RIGHT = [1, 0], UP = [0, -1], DOWN = [0, 1];
-const KEYS = /** @type {Record<string, number[]>} */ ({
-  ArrowLeft: LEFT, ArrowRight: RIGHT, ArrowUp: UP, ArrowDown: DOWN, a: LEFT, d: RIGHT, w: UP, s: DOWN,
-});
-/** Margin in pixels, for dots at the border and their names. */
-const INSET = 34;
-/** A dot this near to the finger stops; a fraction of the arena. */
-const NEAR = 0.015;
-/** Fraction of the way to its new place that a dot moves in each frame: interpolates between ticks. */
-const SMOOTH = 0.35;
-
-let you = "";
-let steer = /** @type {(x: number, y: number) => void} */ (() => {});
-let dots = /** @type {Dot[]} */ ([]);
-let coin = [0.5, 0.5];
-/** The finger's position. */
-let target = /** @type {{ x: number, y: number } | null} */ (null);
-let names = /** @type {Map<string, string>} */ (new Map());
-const shown = /** @type {Map<string, Dot>} */ (new Map());
-const pressed = /** @type {Set<string>} */ (new Set());
+/** @type {State} */
+const EMPTY = { dots: [], coin: [0.5, 0.5], goal: 0, results: null };
+let state = EMPTY;
+let room = "", you = "";
+/** Players who have lost the connection. */
+let away = /** @type {Set<string>} */ (new Set());
+/** Where each dot is drawn. */
+const drawn = /** @type {Map<string, { x: number, y: number }>} */ (new Map());
+/** Coins that were taken just now. */
+let cheers = /** @type {{ id: string, at: number }[]} */ ([]);
 
 export const arena = {
+  /**
+   * The player is on the way to a room. If they were there before, the picture stays.
+   * @param {string} id
+   */
+  open(id) {
+    if (room === id) return;
+    room = id;
+    drawn.clear();
+    arena.showPlayers([]);
+    arena.update(EMPTY);
+  },
+
   /** @param {{ id: string }} player @param {(x: number, y: number) => void} onSteer */
   enter(player, onSteer) {
-    [you, steer, dots, target] = [player.id, onSteer, [], null];
-    shown.clear();
-    pressed.clear();
+    you = player.id;
+    steering.begin(onSteer);
+    scores.enter(you);
     canvas.focus();
   },
 
-  /** @param {Dot[]} newDots @param {number[]} newCoin */
-  update(newDots, newCoin) {
-    [dots, coin] = [newDots, newCoin];
-    follow();
+  /** @param {State} now */
+  update(now) {
+    state = now;
+    steering.follow(state.dots.find(({ id }) => id === you));
+    scores.update(state);
   },
 
   /** @param {PlayerHere[]} players */
   showPlayers(players) {
-    names = new Map(players.map(({ id, name }) => [id, name]));
-    list.replaceChildren(...players.map(({ id, name, away }) => {
-      const row = document.createElement("li");
-      row.textContent = id === you ? `${name} (you)` : name;
-      row.style.setProperty("--color", color(id));
-      row.classList.toggle("away", away);
-      return row;
-    }));
+    away = new Set(players.filter((player) => player.away).map(({ id }) => id));
+    scores.showPlayers(players);
   },
 
   /** @param {string} id */
-  nameOf: (id) => names.get(id) ?? "?",
+  celebrate(id) {
+    if (!isCalm.matches) cheers.push({ id, at: performance.now() });
+  },
 };
 
-/** A player's color, from the id. @param {string} id */
-const color = (id) => `hsl(${parseInt(id.slice(0, 6), 16) % 360} 65% 50%)`;
+let before = 0;
 
-/** @param {KeyboardEvent} event */
-canvas.onkeydown = canvas.onkeyup = (event) => {
-  if (!(event.key in KEYS)) return;
-  event.preventDefault();
-  if (event.repeat) return;
-  if (event.type === "keydown") pressed.add(event.key);
-  else pressed.delete(event.key);
-  const ways = [...pressed].map((key) => KEYS[key]);
-  steer(ways.reduce((sum, [x]) => sum + x, 0), ways.reduce((sum, [, y]) => sum + y, 0));
-};
-canvas.onblur = () => {
-  if (pressed.size > 0) steer(0, 0);
-  pressed.clear();
-};
-
-/** @param {PointerEvent} event */
-canvas.onpointerdown = canvas.onpointermove = (event) => {
-  if (!event.buttons) return;
-  canvas.setPointerCapture(event.pointerId);
-  const box = canvas.getBoundingClientRect();
-  const x = (event.clientX - box.left - INSET) / (box.width - 2 * INSET);
-  const y = (event.clientY - box.top - INSET) / (box.height - 2 * INSET);
-  target = { x, y };
-};
-canvas.onpointerup = canvas.onpointercancel = () => {
-  if (target) steer(0, 0);
-  target = null;
-};
-
-/** Steers towards the finger, once for each state of the room, however often the finger moves. */
-function follow() {
-  const me = dots.find(({ id }) => id === you);
-  if (!target || !me) return;
-  const [x, y] = [target.x - me.x, target.y - me.y];
-  const length = Math.hypot(x, y);
-  if (length < NEAR) steer(0, 0);
-  else steer(x / length, y / length);
-}
-
-function draw() {
+/** @param {number} now */
+function draw(now) {
   requestAnimationFrame(draw);
+  if (canvas.closest("[hidden]")) return;
   // Device pixels: a sharp picture, and dots of the same size on a phone.
   const zoom = devicePixelRatio;
-  const [width, height] = [canvas.clientWidth * zoom, canvas.clientHeight * zoom].map(Math.round);
-  if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
-  const across = (/** @type {number} */ x) => (INSET * zoom) + x * (width - 2 * INSET * zoom);
-  const below = (/** @type {number} */ y) => (INSET * zoom) + y * (height - 2 * INSET * zoom);
-  const { color: text } = getComputedStyle(canvas);
+  const { clientWidth: width, clientHeight: height } = canvas;
+  const size = [width * zoom, height * zoom].map(Math.round);
+  if (canvas.width !== size[0] || canvas.height !== size[1]) [canvas.width, canvas.height] = size;
+  context.setTransform(zoom, 0, 0, zoom, 0, 0);
   context.clearRect(0, 0, width, height);
-  circle(across(coin[0]), below(coin[1]), 9 * zoom, "#e0a81e");
-  context.font = `600 ${14 * zoom}px system-ui, sans-serif`;
-  context.textAlign = "center";
-  for (const dot of dots) {
-    const last = shown.get(dot.id) ?? dot;
-    const x = last.x + (dot.x - last.x) * SMOOTH;
-    const y = last.y + (dot.y - last.y) * SMOOTH;
-    shown.set(dot.id, { ...dot, x, y });
-    circle(across(x), below(y), 13 * zoom, color(dot.id), dot.id === you ? text : undefined);
-    const label = `${arena.nameOf(dot.id)} ${dot.score}`;
-    const half = context.measureText(label).width / 2 + 4 * zoom;
-    context.fillStyle = text;
-    context.fillText(label, Math.max(half, Math.min(width - half, across(x))), below(y) - 19 * zoom);
+  const across = (/** @type {number} */ x) => MARGIN + x * (width - 2 * MARGIN);
+  const below = (/** @type {number} */ y) => MARGIN + y * (height - 2 * MARGIN);
+  const style = getComputedStyle(canvas);
+  drawGrid(across, below, style);
+  drawCoin(across(state.coin[0]), below(state.coin[1]), now, style);
+  const part = 1 - 0.5 ** ((now - before) / HALF_WAY);
+  before = now;
+  cheers = cheers.filter(({ at }) => now - at < CHEER);
+  for (const dot of state.dots) {
+    const last = drawn.get(dot.id) ?? dot;
+    const at = { x: last.x + (dot.x - last.x) * part, y: last.y + (dot.y - last.y) * part };
+    drawn.set(dot.id, at);
+    drawDot(dot, across(at.x), below(at.y), style);
+  }
+  // Names are above all dots.
+  for (const dot of state.dots) {
+    const { x, y } = drawn.get(dot.id) ?? dot;
+    drawName(dot, across(x), below(y), width, style);
+    for (const { id, at } of cheers) {
+      if (id === dot.id) drawCheer(across(x), below(y), (now - at) / CHEER, style);
+    }
   }
 }
 
-/** @param {number} x @param {number} y @param {number} radius @param {string} fill @param {string} [rim] */
+/** @typedef {(fraction: number) => number} Place  from a position in the arena to pixels */
+
+/** @param {Place} across @param {Place} below @param {CSSStyleDeclaration} style */
+function drawGrid(across, below, style) {
+  context.beginPath();
+  for (let i = 0; i <= 1.001; i += 1 / 8) {
+    context.moveTo(across(i), below(0));
+    context.lineTo(across(i), below(1));
+    context.moveTo(across(0), below(i));
+    context.lineTo(across(1), below(i));
+  }
+  context.lineWidth = 1;
+  context.strokeStyle = style.getPropertyValue("--grid");
+  context.stroke();
+}
+
+/** @param {number} x @param {number} y @param {number} now @param {CSSStyleDeclaration} style */
+function drawCoin(x, y, now, style) {
+  const radius = 9 + (isCalm.matches ? 0 : Math.sin(now / 200));
+  circle(x, y, radius, style.getPropertyValue("--coin"), style.getPropertyValue("--coin-rim"));
+  circle(x, y, radius / 2, "transparent", style.getPropertyValue("--coin-rim"));
+}
+
+/** @param {Dot} dot @param {number} x @param {number} y @param {CSSStyleDeclaration} style */
+function drawDot({ id, number }, x, y, style) {
+  context.globalAlpha = away.has(id) ? 0.35 : 1;
+  circle(x, y, RADIUS, style.getPropertyValue(colorOf(number)));
+  if (id === you) circle(x, y, RADIUS + 4, "transparent", style.color);
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  context.font = "700 14px system-ui, sans-serif";
+  context.fillStyle = style.getPropertyValue("--on-player");
+  context.fillText(`${number}`, x, y + 1);
+  context.globalAlpha = 1;
+}
+
+/**
+ * @param {Dot} dot @param {number} x @param {number} y @param {number} width
+ * @param {CSSStyleDeclaration} style
+ */
+function drawName({ id, name, score }, x, y, width, style) {
+  context.font = "600 14px system-ui, sans-serif";
+  const text = `${isolated(shortened(name))} ${score}`;
+  const half = context.measureText(text).width / 2 + 4;
+  const middle = Math.max(half, Math.min(width - half, x));
+  // A halo in the color of the ground.
+  context.lineWidth = 4;
+  context.lineJoin = "round";
+  context.strokeStyle = style.backgroundColor;
+  context.strokeText(text, middle, y - RADIUS - 12);
+  context.globalAlpha = away.has(id) ? 0.5 : 1;
+  context.fillStyle = style.color;
+  context.fillText(text, middle, y - RADIUS - 12);
+  context.globalAlpha = 1;
+}
+
+/**
+ * A ring that grows around a dot.
+ * @param {number} x @param {number} y @param {number} progress @param {CSSStyleDeclaration} style
+ */
+function drawCheer(x, y, progress, style) {
+  context.globalAlpha = 1 - progress;
+  circle(x, y, RADIUS + 6 + 24 * progress, "transparent", style.getPropertyValue("--coin-rim"));
+  context.globalAlpha = 1;
+}
+
+/** Names that were too long. @type {Map<string, string>} */
+const short = new Map();
+
+/** @param {string} name */
+function shortened(name) {
+  const fits = (/** @type {string} */ text) => context.measureText(text).width <= NAME_WIDTH;
+  if (short.has(name) || fits(name)) return short.get(name) ?? name;
+  const letters = [...name];
+  while (letters.length > 1 && !fits(`${letters.join("")}…`)) letters.pop();
+  short.set(name, `${letters.join("").trimEnd()}…`);
+  return short.get(name) ?? name;
+}
+
+/**
+ * @param {number} x @param {number} y @param {number} radius @param {string} fill
+ * @param {string} [rim]
+ */
 function circle(x, y, radius, fill, rim) {
   context.beginPath();
   context.arc(x, y, radius, 0, 2 * Math.PI);
   context.fillStyle = fill;
   context.fill();
   if (!rim) return;
-  context.lineWidth = radius / 5;
+  context.lineWidth = 2;
   context.strokeStyle = rim;
   context.stroke();
 }
 
-draw();
+requestAnimationFrame(draw);

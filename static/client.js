@@ -1,11 +1,11 @@
 // @ts-check
 /**
- * The page: in the lobby, on a reroute, in a room, and on return. Edit the hooks; `cluster.js` calls
- * them, `arena.js` draws the room, `dev-panel.js` shows the logs.
+ * The page: in the lobby, on a reroute, in a room, and on return. Edit the hooks, which `cluster.js`
+ * calls. `arena.js` shows the room, `rooms.js` the list of rooms.
  */
 import { arena } from "./arena.js";
+import { rooms } from "./rooms.js";
 import { Cluster } from "/cluster/cluster.js";
-import { devPanel, notice, show } from "/cluster/dev-panel.js";
 
 /** @type {Cluster<import("./messages.d.ts").Messages>} */
 const cluster = new Cluster({
@@ -19,39 +19,42 @@ const cluster = new Cluster({
 
   // HOOK: an event of the lobby.
   lobbyEvent(event, data) {
-    if (event === "rooms") showRooms(data);
-    if (event === "news") $("news").textContent = data.text;
+    if (event === "rooms") rooms.show(data, (room) => attempt(cluster.join(room)));
+    if (event === "news") showNews(data);
   },
 
   // HOOK: before a reroute to a room. A promise delays it: a countdown, an animation.
   reroute({ room }) {
+    show("room");
+    arena.open(room);
     notice(`On the way to room ${room} …`);
   },
 
   // HOOK: the player has joined a room.
   roomEntered({ room, code, you }) {
-    show("room");
-    notice(`You are in room ${code ?? room}. Steer with the arrow keys or a finger, and take the coins.`);
+    notice(`You are in room ${code ?? room}.`);
     arena.enter(you, (x, y) => cluster.room.send("steer", { x, y }));
   },
 
   // HOOK: an event of the room.
   roomEvent(event, data) {
-    if (event === "state") arena.update(data.dots, data.coin);
-    if (event === "scored") notice(`${arena.nameOf(data.player)} has a score of ${data.score}.`);
+    if (event === "state") arena.update(data);
+    if (event === "scored") arena.celebrate(data.player);
   },
 
   // HOOK: a player joined, left, disconnected or reconnected.
   playersChanged: (players) => arena.showPlayers(players),
 
   // HOOK: the player is out of the room, and the client returns to the lobby.
-  roomLost: ({ message }) => notice(`${message} Going back to the lobby …`),
+  roomLost: ({ message }) => notice(message),
 
   // HOOK: a request or the connection was refused.
   refused: ({ message }) => notice(message),
 
   // HOOK: where the player is. Stopped: another window took over, or the player was kicked.
   stateChanged(state) {
+    $("reconnecting").hidden = state !== "connecting" || !document.body.dataset.state;
+    document.body.dataset.state = state; // for style.css
     if (state === "stopped") show("stopped");
   },
 });
@@ -59,47 +62,31 @@ const cluster = new Cluster({
 /** @param {string} id @returns {any} */
 const $ = (id) => document.getElementById(id);
 
+/** Shows a message to the player. @param {string} text */
+const notice = (text) => ($("notice").textContent = text);
+
+/** Shows one part of the page. @param {"lobby" | "room" | "stopped"} part */
+const show = (part) => ["lobby", "room", "stopped"].forEach((id) => ($(id).hidden = id !== part));
+
 /** Shows the message of a refusal. @param {Promise<any>} promise */
 const attempt = (promise) => promise.catch(({ message }) => notice(message));
 
 function enterName() {
-  $("register").hidden = false;
-  $("play").hidden = true;
+  [$("register").hidden, $("play").hidden] = [false, true];
   $("register").elements.name.focus();
 }
 
 /** @param {{ name: string }} you */
 function chooseRoom({ name }) {
-  $("greeting").textContent = `Welcome, ${name}`;
-  $("register").hidden = true;
-  $("play").hidden = false;
+  $("your-name").textContent = name;
+  [$("register").hidden, $("play").hidden] = [true, false];
   $("join-any").focus();
   attempt(cluster.lobby.request("watch_rooms"));
 }
 
-const rows = /** @type {Map<string, any>} */ (new Map());
-
-/** @param {import("/cluster/types.d.ts").RoomInfo<import("./messages.d.ts").Options>[]} rooms */
-function showRooms(rooms) {
-  // Rows are updated in place: replacing one during a click would lose the click.
-  const ids = new Set(rooms.map(({ room }) => room));
-  for (const [id, row] of rows) if (!ids.has(id) && rows.delete(id)) row.remove();
-  for (const { room, options, players, capacity, locked } of rooms) {
-    const row = rows.get(room) ?? addRow(room);
-    row.firstChild.textContent = `Room ${room}: ${options.title} (${players} of ${capacity})`;
-    row.firstChild.disabled = locked || players >= capacity;
-  }
-}
-
-/** @param {string} room */
-function addRow(room) {
-  const row = document.createElement("li");
-  const button = document.createElement("button");
-  button.onclick = () => attempt(cluster.join(room));
-  row.append(button);
-  $("rooms").append(row);
-  rows.set(room, row);
-  return row;
+/** @param {{ title: string, text: string }} news */
+function showNews({ title, text }) {
+  [$("news-title").textContent, $("news-text").textContent] = [`${title}:`, text];
 }
 
 $("register").onsubmit = (/** @type {SubmitEvent} */ event) => {
@@ -111,8 +98,9 @@ $("create").onsubmit = (/** @type {SubmitEvent} */ event) => {
   attempt(cluster.lobby.request("create", { title: $("create").elements.title.value }));
 };
 $("join-any").onclick = () => attempt(cluster.play("arena"));
+$("again").onclick = () => cluster.room.send("play_again");
 $("leave").onclick = () => cluster.leave();
 $("resume").onclick = () => cluster.start();
 
-devPanel(cluster);
+import("/cluster/dev-panel.js").then(({ devPanel }) => devPanel(cluster)); // Development only: delete this line to remove the panel.
 cluster.start();

@@ -30,25 +30,44 @@ async fn a_player_who_reaches_the_coin_scores_and_the_lobby_is_told() {
     let lobby = start(&[]).await;
     let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
     let mut room = ann.enter("create", json!({ "title": "Ann's" })).await;
-    let scored = async {
-        loop {
-            let state = room.event("state").await;
-            let dot = find(&state, &ann.you).expect("she is in the arena");
-            let way = |axis: &str, at: usize| {
-                let left = state["coin"][at].as_f64().unwrap() - dot[axis].as_f64().unwrap();
-                (left * 20.0).clamp(-1.0, 1.0)
-            };
-            room.emit("steer", json!({ "x": way("x", 0), "y": way("y", 1) }));
-            if room.unheard().contains(&"scored") {
-                return room.event("scored").await;
-            }
-        }
-    };
-    assert_eq!(scored.await, json!({ "player": ann.you["id"], "score": 1 }));
+    race(&mut room, &ann.you, |dot, _| dot["score"] == 1).await;
+    assert_eq!(room.event("scored").await, json!({ "player": ann.you["id"], "score": 1 }));
     assert_eq!(
         bob.lobby().event("news").await,
-        json!({ "text": "Ann has 1 of 10 coins in Ann's" })
+        json!({ "title": "Ann's", "text": "Ann has 1 of 10 coins." })
     );
+}
+
+#[tokio::test]
+async fn everyone_who_played_is_told_who_won_and_may_play_again() {
+    let lobby = start(&[]).await;
+    let [mut ann, mut bob, mut eve] =
+        [lobby.player("Ann").await, lobby.player("Bob").await, lobby.player("Eve").await];
+    let mut anns = ann.enter("create", json!({ "title": "Ann's" })).await;
+    let bobs = bob.enter("play", json!({})).await;
+    race(&mut anns, &ann.you, |_, state| !state["results"].is_null()).await;
+    let won = json!({ "title": "Ann's", "text": "Ann has won." });
+    eve.lobby().event_where("news", |news| *news == won).await;
+
+    // Bob's connection is lost; he is back in time.
+    drop(bobs);
+    bob.back().await;
+    let reroute = bob.rerouted().await;
+    let mut bobs = bob.take(&reroute).await;
+    for room in [&mut anns, &mut bobs] {
+        let state = room.event_where("state", |state| !state["results"].is_null()).await;
+        let scores = state["results"]["scores"].as_array().expect("scores");
+        let names: Vec<_> = scores.iter().map(|score| &score["name"]).collect();
+        assert_eq!(names, ["Ann", "Bob"]);
+    }
+
+    for room in [&mut anns, &mut bobs] {
+        room.ask("play_again", json!({})).await.expect("a good request");
+    }
+    for (room, you) in [(&mut anns, &ann.you), (&mut bobs, &bob.you)] {
+        let state = room.event_where("state", |state| state["results"].is_null()).await;
+        assert_eq!(find(&state, you).expect("a dot")["score"], 0);
+    }
 }
 
 #[tokio::test]
@@ -90,7 +109,7 @@ async fn a_killed_room_sends_its_players_back_and_makes_news() {
     );
     assert_eq!(
         bob.lobby().event("news").await,
-        json!({ "text": "Ann's is over: the room crashed." })
+        json!({ "title": "Ann's", "text": "The room crashed." })
     );
 }
 
@@ -100,13 +119,14 @@ async fn a_bot_plays_and_scores() {
     let lobby = start(&[]).await;
     let mut bob = lobby.player("Bob").await;
     let _bot = Bot::start(&lobby.url);
-    let score = json!({ "text": "Bot 1 has 1 of 10 coins in Bot 1's arena" });
+    let news = |text: &str| json!({ "title": "Arena of Bot 1", "text": text });
+    let score = news("Bot 1 has 1 of 10 coins.");
     assert_eq!(bob.lobby().event("news").await, score);
 
     // However the room ends, the bot continues in the next one.
     let room = lobby.logged("room created").await["room"].take();
     lobby.signal_room(&room, Signal::KILL).await;
-    let over = json!({ "text": "Bot 1's arena is over: the room crashed." });
+    let over = news("The room crashed.");
     while bob.lobby().event("news").await != over {}
     assert_eq!(bob.lobby().event("news").await, score);
 }
@@ -134,6 +154,22 @@ impl Drop for Bot {
         // Cargo replaces itself with the bot.
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+/// The player steers towards each coin until their dot and the room's state are as wanted.
+async fn race(room: &mut Client, you: &Value, done: impl Fn(&Value, &Value) -> bool) {
+    loop {
+        let state = room.event("state").await;
+        let Some(dot) = find(&state, you) else { continue };
+        if done(&dot, &state) {
+            return;
+        }
+        let way = |axis: &str, at: usize| {
+            let left = state["coin"][at].as_f64().unwrap() - dot[axis].as_f64().unwrap();
+            (left * 20.0).clamp(-1.0, 1.0)
+        };
+        room.emit("steer", json!({ "x": way("x", 0), "y": way("y", 1) }));
     }
 }
 

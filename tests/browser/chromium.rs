@@ -255,7 +255,10 @@ impl Page {
         let (code, text) = match key {
             "Tab" => (9, ""),
             "Enter" => (13, "\r"),
+            "ArrowLeft" => (37, ""),
+            "ArrowUp" => (38, ""),
             "ArrowRight" => (39, ""),
+            "ArrowDown" => (40, ""),
             _ => bail!("a key that no test has used so far: {key}"),
         };
         let mut event = json!({
@@ -286,6 +289,13 @@ impl Page {
     pub async fn touch(&self, selector: &str, across: f64, down: f64) -> Result<()> {
         let (x, y) = self.place(selector, across, down).await?;
         let event = json!({ "type": "touchStart", "touchPoints": [{ "x": x, "y": y }] });
+        self.call("Input.dispatchTouchEvent", event).await.map(drop)
+    }
+
+    /// Moves the finger there.
+    pub async fn slide(&self, selector: &str, across: f64, down: f64) -> Result<()> {
+        let (x, y) = self.place(selector, across, down).await?;
+        let event = json!({ "type": "touchMove", "touchPoints": [{ "x": x, "y": y }] });
         self.call("Input.dispatchTouchEvent", event).await.map(drop)
     }
 

@@ -72,6 +72,13 @@ const back = async (who, room, code) => {
   assert.deepEqual([returned?.room, returned?.reason.code], [room, code]);
 };
 
+/** Waits until the player has lost the room and is in it again, by way of the lobby. */
+const backIn = async (who, room) => {
+  assert.equal((await who.next("roomLost")).code, "connection_lost");
+  await who.next("lobbyEntered");
+  assert.equal((await who.next("roomEntered")).room, room);
+};
+
 /** Asks for a room and joins it. */
 async function play(who) {
   await who.cluster.lobby.request("play");
@@ -147,13 +154,11 @@ const checks = {
     assert.deepEqual([ann.cluster.room.id, ann.cluster.room.players], [null, []]);
   },
 
-  "a disconnected player is back in the lobby, and listeners survive it": async () => {
+  "a disconnected player is back in the room, which keeps their seat, and listeners survive it": async () => {
     const { room } = await play(ann);
     await ann.next("dots");
     ann.cluster.drop();
-    assert.equal((await ann.next("roomLost")).code, "connection_lost");
-    await back(ann, room, "dropped");
-    await play(ann);
+    await backIn(ann, room);
     await ann.next("dots");
   },
 
@@ -176,8 +181,9 @@ const checks = {
     await ann.next("lobbyEntered");
     const { room } = await play(ann);
     line.cut();
-    assert.equal((await ann.next("roomLost")).code, "connection_lost");
-    await back(ann, room, "dropped");
+    await backIn(ann, room);
+    ann.cluster.leave();
+    await back(ann, room, "left");
   },
 
   "a server that refuses connections for a while, or accepts them and is silent": async () => {
@@ -259,6 +265,10 @@ const checks = {
       line.cut();
       // While it waits for the next attempt, this triggers it at once.
       online();
+      await bob.next("lobbyEntered");
+      if (where === "lobby") continue;
+      await bob.next("roomEntered");
+      bob.cluster.leave();
       await bob.next("lobbyEntered");
     }
 

@@ -193,6 +193,8 @@ const checks = {
     assert.deepEqual(players, [you, bobAsPlayer]);
     assert.deepEqual(await seat.event("player_joined"), { player: bobAsPlayer });
     bobsSeat.socket.io.engine.close();
+    assert.deepEqual(await seat.event("player_disconnected"), { player: bobAsPlayer });
+    // The arena keeps a seat for ten seconds.
     assert.deepEqual(await seat.event("player_left"), { player: bobAsPlayer, reason: { code: "dropped" } });
   },
 
