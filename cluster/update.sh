@@ -66,7 +66,9 @@ finish_locks() {
   [ ! -f Cargo.lock ] || cargo update --quiet --workspace || return 1
   [ ! -f package-lock.json ] || git diff --quiet HEAD -- cluster/web/package.json ||
     npm install --package-lock-only --omit-lockfile-registry-resolved --silent || return 1
-  git add --update -- Cargo.lock package-lock.json 2>/dev/null || :
+  for lock in Cargo.lock package-lock.json; do
+    git add --update -- $lock 2>/dev/null || : # Not if you keep it out of Git.
+  done
 }
 
 main() {
