@@ -52,18 +52,32 @@ snapshot() {
   git -c user.name=update.sh -c user.email=update.sh commit-tree -m "$name" "$@" "$(git write-tree)"
 }
 
-# Both locks in one: of each crate Cargo then takes the newest version in it that fits.
+# Both locks in one: of the versions of a crate that fit the same requirements, the newest.
 merge_locks() {
   [ -f Cargo.lock ] || return 0
   git show "$1:Cargo.lock" >"$work/Cargo.lock"
   awk 'BEGIN { RS = ""; FS = "\n"; ORS = "\n\n" }
-    !seen[$1 == "[[package]]" ? $2 $3 $4 : $1]++' "$work/Cargo.lock" Cargo.lock >"$work/merged"
+    $1 != "[[package]]" { if (!header++) print; next }
+    {
+      split($3, part, /[".+-]/) # version = "1.2.3"
+      major = part[2] > 0 ? part[2] : part[3] > 0 ? "0." part[3] : "0.0." part[4]
+      crate = $2 $4 major
+      if (!(crate in newest)) order[++count] = crate
+      else if (part[3] * 1e6 + part[4] <= newest[crate]) next
+      newest[crate] = part[3] * 1e6 + part[4]
+      entry[crate] = $0
+    }
+    END { for (i = 1; i <= count; i++) print entry[order[i]] }' \
+    "$work/Cargo.lock" Cargo.lock >"$work/merged"
   cat "$work/merged" >Cargo.lock
 }
 
-# Leaves in the locks what is needed.
+# Cargo and npm leave in the locks what is needed.
 finish_locks() {
-  [ ! -f Cargo.lock ] || cargo update --quiet --workspace || return 1
+  if [ -f Cargo.lock ] && ! cargo update --quiet --workspace 2>/dev/null; then
+    git show HEAD:./Cargo.lock >Cargo.lock # Your crates do not go with the template's versions.
+    cargo update --quiet --workspace || return 1
+  fi
   [ ! -f package-lock.json ] || git diff --quiet HEAD -- cluster/web/package.json ||
     npm install --package-lock-only --omit-lockfile-registry-resolved --silent || return 1
   for lock in Cargo.lock package-lock.json; do

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use crate::helpers::{Folder, REPOSITORY, Workshop, cargo, files, git, must, read};
+use crate::helpers::{Folder, HOST, REPOSITORY, Workshop, cargo, files, git, must, read};
 use crate::update::releases::{EARLIER, NEXT, OWN, Project, Upstream, copy};
 
 /// What the CHANGELOG says since 0.3.0, for the files of a user: file, before, after.
@@ -20,10 +20,19 @@ const EDITS: [(&str, &str, &str); 8] = [
     ("examples/bot.rs", "data[\"reason\"].as_str()", "data[\"reason\"][\"code\"].as_str()"),
     ("static/client.js", "returned.reason}", "returned.reason.message}"),
 ];
+
 /// Name, version and checksum of each crate that is not the project's own.
 fn locked(lock: &str) -> BTreeSet<String> {
     let entries = lock.split("\n\n").filter(|entry| entry.contains("\nsource = "));
-    entries.map(|entry| entry.lines().take(5).collect::<Vec<_>>().join("\n")).collect()
+    entries.map(|entry| entry.trim().lines().take(5).collect::<Vec<_>>().join("\n")).collect()
+}
+
+/// This lock with another version of this crate.
+fn with_version(lock: &str, name: &str, version: &str) -> String {
+    let start = format!("\nname = \"{name}\"\nversion = \"");
+    let (before, rest) = lock.split_once(&start).expect(name);
+    let (_, after) = rest.split_once('"').expect("a version");
+    format!("{before}{start}{version}\"{after}")
 }
 
 #[test]
@@ -96,6 +105,10 @@ fn an_edit_in_the_same_place_is_shown_as_a_conflict_and_the_rest_is_updated() {
     let project = Project::of(&upstream);
     project.edit("cluster/src/lib.rs", |text| format!("// A line of mine.\n{text}"));
     fs::remove_file(project.path().join("cluster/docs/limits.md")).unwrap();
+    // One crate is older than the template's, and one is newer.
+    let lock = read(&project.path(), "Cargo.lock");
+    let best = with_version(&lock, "serde", "1.1000.0");
+    fs::write(project.path().join("Cargo.lock"), with_version(&best, "bytes", "1.2.3")).unwrap();
     project.commit();
 
     let (success, said) = project.update(&[&project.url]);
@@ -109,6 +122,8 @@ fn an_edit_in_the_same_place_is_shown_as_a_conflict_and_the_rest_is_updated() {
     assert!(read(&project.path(), "cluster/Cargo.toml").contains(NEXT));
     assert!(read(&project.path(), OWN.0).contains(OWN.2));
     assert!(!project.path().join("cluster/docs/limits.md").exists(), "deleted, and unchanged");
+
+    assert_eq!(locked(&read(&project.path(), "Cargo.lock")), locked(&best));
 
     // As the last line of the output says.
     project.git(&["reset", "--quiet", "--hard"]);
@@ -199,5 +214,6 @@ fn a_project_in_a_folder_of_a_repository_is_updated_there() {
     assert!(success, "{said}");
     assert!(read(&project.path(), "cluster/src/lib.rs").starts_with("// A line of the template."));
     assert_eq!(files(root).keys().filter(|path| !path.starts_with("dots/")).count(), 0);
-    must(cargo(&project.path()).args(["metadata", "--locked", "--offline", "--format-version=1"]));
+    let resolve = ["metadata", "--locked", "--offline", "--format-version=1"];
+    must(cargo(&project.path()).args(resolve).args(["--filter-platform", HOST]));
 }

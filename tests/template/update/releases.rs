@@ -140,7 +140,7 @@ impl Project {
         let mut sh = fixed_git(Command::new("sh"));
         // Cargo takes only crates that are there already: those of this repository.
         sh.current_dir(self.path()).env("CARGO_NET_OFFLINE", "true");
-        sh.args(["-c", "exec sh -s \"$@\" <\"$0\""]).arg(script).args(args);
+        sh.args(["-c", "exec sh -s -- \"$@\" <\"$0\""]).arg(script).args(args);
         run(&mut sh)
     }
 
