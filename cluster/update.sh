@@ -72,14 +72,27 @@ merge_locks() {
   cat "$work/merged" >Cargo.lock
 }
 
-# Cargo and npm leave in the locks what is needed.
+# The page's libraries, if cluster/ wants others than before.
+merge_package_locks() {
+  [ -f package-lock.json ] && ! git diff --quiet HEAD -- cluster/web/package.json || return 0
+  git show "$1:package-lock.json" >"$work/package-lock.json"
+  node -e 'const fs = require("fs");
+    const [mine, theirs] = process.argv.slice(1).map((file) => JSON.parse(fs.readFileSync(file)));
+    for (const [path, entry] of Object.entries(theirs.packages)) {
+      if (path && !entry.dev) mine.packages[path] = entry;
+    }
+    fs.writeFileSync(process.argv[1], JSON.stringify(mine, null, 2) + "\n");
+    ' package-lock.json "$work/package-lock.json" &&
+    npm install --package-lock-only --omit-lockfile-registry-resolved --silent
+}
+
+# Cargo leaves in its lock what is needed.
 finish_locks() {
   if [ -f Cargo.lock ] && ! cargo update --quiet --workspace 2>/dev/null; then
     git show HEAD:./Cargo.lock >Cargo.lock # Your crates do not go with the template's versions.
     cargo update --quiet --workspace || return 1
   fi
-  [ ! -f package-lock.json ] || git diff --quiet HEAD -- cluster/web/package.json ||
-    npm install --package-lock-only --omit-lockfile-registry-resolved --silent || return 1
+  merge_package_locks "$1" || return 1
   for lock in Cargo.lock package-lock.json; do
     git add --update -- $lock 2>/dev/null || : # Not if you keep it out of Git.
   done
@@ -133,7 +146,7 @@ main() {
   [ ! "$conflicts" ] || fail "cluster/ is at $now, with conflicts in:
 $conflicts
 Resolve them, run \`cargo update --workspace\`, test, and commit. To undo all: git reset --hard"
-  finish_locks || fail "cluster/ is at $now, but the locked versions are not.
+  finish_locks "$to" || fail "cluster/ is at $now, but the locked versions are not.
 Run \`cargo update --workspace\` and \`npm install --package-lock-only\`. To undo all: git reset --hard"
   echo "cluster/ is at $now. The changes are staged: edit your files as the list above says,
 test, and commit. To undo all: git reset --hard"

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::helpers::{Folder, HOST, REPOSITORY, Workshop, cargo, files, git, must, read};
-use crate::update::releases::{EARLIER, NEXT, OWN, Project, Upstream, copy};
+use crate::update::releases::{EARLIER, LIBRARY, NEXT, OWN, Project, Upstream, copy};
 
 /// What the CHANGELOG says since 0.3.0, for the files of a user: file, before, after.
 const EDITS: [(&str, &str, &str); 8] = [
@@ -64,7 +64,8 @@ fn a_project_of_an_earlier_release_takes_todays_structure_and_keeps_its_edits() 
     assert!(read(&project.path(), file).contains(after));
     assert!(read(&project.path(), "src/room_manager.rs").ends_with("// A line of mine.\n"));
     let changed = project.git(&["diff", "--name-only", "HEAD", "--", ".", ":!cluster"]);
-    assert_eq!(changed, "Cargo.lock\n");
+    let locks = ["Cargo.lock", "package-lock.json"];
+    assert!(changed.lines().all(|path| locks.contains(&path)), "{changed}");
     assert_eq!(project.git(&["diff", "--name-only"]), "", "all is staged");
     let lock = read(&project.path(), "Cargo.lock");
     assert!(lock.contains(&format!("name = \"cluster\"\nversion = \"{NEXT}\"")), "{lock}");
@@ -214,6 +215,11 @@ fn a_project_in_a_folder_of_a_repository_is_updated_there() {
     assert!(success, "{said}");
     assert!(read(&project.path(), "cluster/src/lib.rs").starts_with("// A line of the template."));
     assert_eq!(files(root).keys().filter(|path| !path.starts_with("dots/")).count(), 0);
+    let lock = read(&project.path(), "package-lock.json");
+    assert_eq!(lock.matches(LIBRARY).count(), 2, "wanted by cluster/web, and there: {lock}");
+    assert!(lock.contains(&format!(
+        "\n    \"node_modules/js-cookie\": {{\n      \"version\": \"{LIBRARY}\""
+    )));
     let resolve = ["metadata", "--locked", "--offline", "--format-version=1"];
     must(cargo(&project.path()).args(resolve).args(["--filter-platform", HOST]));
 }

@@ -14,6 +14,9 @@ pub const EARLIER: &str = "bb94bc52dcb6d8df97150b30a332a81759f18bc5";
 /// The next release, which the tests make of the files as they are now.
 pub const NEXT: &str = "999.0.0";
 
+/// The version of a library in the later one of two commits.
+pub const LIBRARY: &str = "3.999.0";
+
 /// A user's own change of the structure: pages may show images that scripts make.
 pub const OWN: (&str, &str, &str) =
     ("cluster/src/http/pages.rs", "img-src 'self' data:;", "img-src 'self' data: blob:;");
@@ -39,13 +42,24 @@ impl Upstream {
         Some(upstream)
     }
 
-    /// Two commits of the files as they are now, which differ in a line or two.
+    /// Two commits of the files as they are now. They differ in a line, and in a library of the page.
     pub fn of_two_commits() -> Upstream {
         let upstream = Upstream(Folder::new());
         upstream.git(&["init", "--quiet", "--initial-branch", "main"]);
         repository().keys().for_each(|path| copy(Path::new(REPOSITORY), upstream.path(), path));
         upstream.release("0.3.0");
         upstream.edit("cluster/src/lib.rs", |text| format!("// A line of the template.\n{text}"));
+        let package = read(upstream.path(), "cluster/web/package.json");
+        let (_, version) = package.split_once("\"js-cookie\": ").expect("a library");
+        let version = version.split(['\n', ',']).next().unwrap();
+        for (file, before) in [
+            ("cluster/web/package.json", "\"js-cookie\": "),
+            ("package-lock.json", "\"js-cookie\": "),
+            ("package-lock.json", "\"node_modules/js-cookie\": {\n      \"version\": "),
+        ] {
+            let (old, new) = (format!("{before}{version}"), format!("{before}\"{LIBRARY}\""));
+            upstream.edit(file, |text| text.replacen(&old, &new, 1));
+        }
         upstream.release(NEXT);
         upstream
     }
@@ -138,8 +152,9 @@ impl Project {
     pub fn update(&self, args: &[&str]) -> (bool, String) {
         let script = Path::new(REPOSITORY).join("cluster/update.sh");
         let mut sh = fixed_git(Command::new("sh"));
-        // Cargo takes only crates that are there already: those of this repository.
-        sh.current_dir(self.path()).env("CARGO_NET_OFFLINE", "true");
+        // Only what is there already: the crates of this repository, and what locks name.
+        sh.current_dir(self.path());
+        sh.envs([("CARGO_NET_OFFLINE", "true"), ("npm_config_offline", "true")]);
         sh.args(["-c", "exec sh -s -- \"$@\" <\"$0\""]).arg(script).args(args);
         run(&mut sh)
     }
