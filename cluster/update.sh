@@ -134,7 +134,6 @@ main() {
     echo "Nothing to do: cluster/ has everything of $wanted."
     return
   fi
-
   merge_locks "$to"
 
   git show "$to:cluster/CHANGELOG.md" |
@@ -145,9 +144,10 @@ main() {
   fi
   [ ! "$conflicts" ] || fail "cluster/ is at $now, with conflicts in:
 $conflicts
-Resolve them, run \`cargo update --workspace\`, test, and commit. To undo all: git reset --hard"
+Resolve them; then \`cargo update --workspace\`, \`npm install\`, edit your files as the list above
+says, test, and commit. To undo all: git reset --hard"
   finish_locks "$to" || fail "cluster/ is at $now, but the locked versions are not.
-Run \`cargo update --workspace\` and \`npm install --package-lock-only\`. To undo all: git reset --hard"
+Run \`cargo update --workspace\` and \`npm install\`. To undo all: git reset --hard"
   echo "cluster/ is at $now. The changes are staged: edit your files as the list above says,
 test, and commit. To undo all: git reset --hard"
 }
