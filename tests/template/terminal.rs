@@ -36,16 +36,54 @@ fn whoever_answers_badly_is_asked_again() {
     assert_eq!(folder.names(), [""; 0], "nothing is written before the name is good");
     asked.answer("Project name", "dots");
     asked.answer("Example to start from", "");
+    answers_numbers_badly(asked);
+    let defaults = read(folder.path(), "dots/src/defaults.rs");
+    assert!(defaults.contains("port: 4100,") && defaults.contains("seats: 4,"), "{defaults}");
+}
+
+#[test]
+fn so_is_whoever_gave_the_name_on_the_command_line() {
+    let (template, folder) = (Template::new(), Folder::new());
+    let answers = ["--name", "dots", "-d", "example=blank"];
+    answers_numbers_badly(Conversation::start(template.generate(folder.path()).args(&answers)));
+    let defaults = read(folder.path(), "dots/src/defaults.rs");
+    assert!(defaults.contains("port: 4100,") && defaults.contains("seats: 4,"), "{defaults}");
+}
+
+/// At last port 4100 and 4 seats.
+fn answers_numbers_badly(mut asked: Conversation) {
     asked.answer("Port of the lobby", "80000");
     asked.answer("Seats in a room", "0");
     asked.hear("It is a whole number from 1 to 65535.");
-    asked.answer("Another answer", "4100");
+    asked.answer("Port of the lobby", "many");
+    asked.hear("It is a whole number from 1 to 65535.");
+    asked.answer("Port of the lobby", "4100");
     asked.hear("It is a whole number from 1 to 10000.");
-    asked.answer("Another answer", "4");
+    asked.answer("Seats in a room", "4");
     asked.hear("http://localhost:4100");
     asked.end();
-    let defaults = read(folder.path(), "dots/src/defaults.rs");
-    assert!(defaults.contains("port: 4100,") && defaults.contains("seats: 4,"), "{defaults}");
+}
+
+#[test]
+fn each_example_is_described_where_it_is_chosen() {
+    let (template, folder) = (Template::new(), Folder::new());
+    let generate = template.generate(folder.path()).args(&["--name", "dots"]);
+    let mut asked = Conversation::start(generate);
+    for description in [
+        "arena    real time, canvas: ",
+        "blank    every hook, ",
+        "compute  a big computation ",
+        "turns    a game of two in turns: ",
+    ] {
+        asked.hear(description);
+    }
+    // One down from the first.
+    asked.answer("Example to start from", "\u{1b}[B");
+    asked.answer("Port of the lobby", "");
+    asked.answer("Seats in a room", "");
+    asked.end();
+    assert!(read(folder.path(), "dots/tests/chaos").contains("CHAOS_ENTER-play}"));
+    assert!(folder.path().join("dots/tests/placeholders.rs").exists(), "blank");
 }
 
 struct Conversation {

@@ -148,10 +148,10 @@ fn announce(settings: &Settings, mut address: SocketAddr) {
     }
     let here = format!("http://{address}");
     let url = settings.public_url.as_ref().map_or(here.as_str(), |url| url.as_str());
-    info!(url, "lobby ready");
     if settings.dev {
         info!("development mode: anyone can kill rooms and read this log");
     }
+    info!(url, "lobby ready");
 }
 
 /// The address at which others in the network reach this machine. Nothing is sent: connecting a UDP
@@ -180,7 +180,7 @@ fn raise_file_limit(settings: &Settings) -> anyhow::Result<u32> {
     let more = u32::try_from((have - needed) / 2).unwrap_or(u32::MAX);
     let connections = more.saturating_add(MIN_CONNECTIONS);
     let wanted = settings.limits.max_connections.get();
-    if connections < wanted {
+    if connections < wanted && !settings.dev {
         info!(connections, "{have} open files allow fewer connections than --max-connections");
     }
     Ok(connections.min(wanted))

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Output, Stdio};
 
 use cluster::testing::{TestFolder, TestLobby, TestPlayer, tcp};
-use rustix::process::{Resource, Rlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process};
 use serde_json::json;
 
 use crate::common::{command, game, start_game};
@@ -143,7 +143,7 @@ async fn the_key_is_created_at_the_first_start_readable_only_by_its_owner() {
 }
 
 #[test]
-fn the_text_log_is_readable() {
+fn the_text_log_is_readable_and_the_start_ends_with_the_address() {
     let folder = TestFolder::new();
     let key = folder.path().join("lobby.key");
     let mut process = command(game())
@@ -153,10 +153,13 @@ fn the_text_log_is_readable() {
         .spawn()
         .expect("the program starts");
     let log = std::io::BufReader::new(process.stdout.take().expect("piped"));
-    let line = std::io::BufRead::lines(log).map_while(Result::ok);
-    let line = line.into_iter().find(|line| line.contains("lobby ready"));
-    process.kill().and_then(|()| process.wait()).expect("our child");
+    let mut lines = std::io::BufRead::lines(log).map_while(Result::ok);
+    let line = lines.find(|line| line.contains("lobby ready"));
+    kill_process(Pid::from_child(&process), Signal::TERM).expect("our child");
+    let next = lines.next();
+    process.wait().expect("our child");
     let line = line.expect("it starts");
     assert!(line.contains("INFO lobby ready url=\"http://127.0.0.1:"), "{line}");
     assert!(!line.contains('\u{1b}'), "no colors in a pipe: {line}");
+    assert!(next.expect("it stops").contains("asked to stop"), "the address is the last line");
 }
