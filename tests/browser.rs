@@ -21,6 +21,7 @@ mod browser {
     mod story;
     mod tabs;
     mod turns;
+    mod vite;
     mod ways_back;
 }
 mod template;

@@ -32,7 +32,7 @@ export const loadLibraries = (names) => Promise.all(names.map(load));
 /** @param {Library} name */
 async function load(name) {
   const { file, integrity } = LIBRARIES[name];
-  const src = new URL(`libraries/${file}`, import.meta.url).href;
+  const src = new URL(`./libraries/${file}`, import.meta.url).href;
   const script = document.createElement("script");
   Object.assign(script, { src, integrity, crossOrigin: "anonymous" });
   await new Promise((resolve, reject) => {

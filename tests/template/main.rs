@@ -6,6 +6,7 @@
 
 mod helpers;
 
+mod accounts;
 mod answers;
 mod builds;
 mod crates;
@@ -15,7 +16,10 @@ mod hooks;
 mod output;
 mod pages;
 mod places;
+mod postgres;
+mod recipe;
 mod refusals;
+mod restart;
 #[cfg(target_os = "linux")]
 mod terminal;
 mod tutorial;
