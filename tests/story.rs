@@ -49,7 +49,7 @@ async fn everyone_who_played_is_told_who_won_and_may_play_again() {
     let won = json!({ "title": "Ann's", "text": "Ann has won." });
     eve.lobby().event_where("news", |news| *news == won).await;
 
-    // Bob's connection is lost; he is back in time.
+    // Bob's connection is lost; they are back in time.
     drop(bobs);
     bob.back().await;
     let reroute = bob.rerouted().await;

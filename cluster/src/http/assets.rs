@@ -20,21 +20,13 @@ macro_rules! embed {
 }
 
 /// The files of `cluster/web` that a page imports.
-const FILES: [(&str, &str); 6] = embed![
-    "cluster.js",
-    "connection.js",
-    "dev-panel.css",
-    "dev-panel.js",
-    "libraries.js",
-    "storage.js"
-];
+const FILES: [(&str, &str); 6] = embed! {
+    "cluster.js", "connection.js", "dev-panel.css", "dev-panel.js", "libraries.js", "storage.js"
+};
 
 /// The client libraries: the npm package, and the file in its folder `dist`.
 const LIBRARIES: [(&str, &str); 2] =
     [("socket.io-client", "socket.io.min.js"), ("js-cookie", "js.cookie.min.js")];
-
-/// Holds their versions. `libraries.js` beside it holds their hashes.
-const PACKAGE: &str = include_str!("../../web/package.json");
 
 pub(super) fn assets(settings: &Settings) -> Router {
     let mut router = Router::new()
@@ -46,7 +38,9 @@ pub(super) fn assets(settings: &Settings) -> Router {
         let file = async move |headers: HeaderMap| embedded(kind, text, &etag, &headers);
         router = router.route(&format!("/cluster/{name}"), get(file));
     }
-    let package: Value = serde_json::from_str(PACKAGE).expect("package.json is JSON");
+    // The libraries' versions; `libraries.js` beside it holds their hashes.
+    let package = include_str!("../../web/package.json");
+    let package: Value = serde_json::from_str(package).expect("package.json is JSON");
     let cdn = settings.cdn.as_str();
     for ((name, file), installed) in LIBRARIES.into_iter().zip(installed(settings)) {
         let version = package["dependencies"][name].as_str().expect("an exact version");
@@ -79,9 +73,9 @@ fn installed(settings: &Settings) -> [PathBuf; 2] {
 }
 
 fn embedded(kind: &'static str, text: &'static str, etag: &str, headers: &HeaderMap) -> Response {
-    let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|tags| tags.to_str().ok());
-    let mut known = known.flat_map(|tags| tags.split(',')).map(str::trim);
-    if known.any(|known| known == "*" || known.trim_start_matches("W/") == etag) {
+    // The quotes are a part of the tag, so no other contains it.
+    let mut known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|tags| tags.to_str().ok());
+    if known.any(|tags| tags.contains(etag)) {
         return (StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response();
     }
     ([(CONTENT_TYPE, kind), (ETAG, etag)], text).into_response()

@@ -5,7 +5,7 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::collections::VecDeque;
 use std::io::IsTerminal as _;
 use std::sync::{Mutex, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 use std::{io, panic};
 
 use anyhow::Context as _;
@@ -101,8 +101,7 @@ pub(crate) fn recent_lines(after: u64) -> Option<(Vec<String>, u64, u64)> {
 
 impl RecentLines {
     fn new() -> RecentLines {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let start = now.as_micros() as u64;
+        let start = UNIX_EPOCH.elapsed().map_or(0, |now| now.as_micros() as u64);
         RecentLines { lines: VecDeque::new(), start, last: start }
     }
 
