@@ -75,7 +75,7 @@ fn installed(settings: &Settings) -> [PathBuf; 2] {
 fn embedded(kind: &'static str, text: &'static str, etag: &str, headers: &HeaderMap) -> Response {
     // The quotes are a part of the tag, so no other contains it.
     let mut known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|tags| tags.to_str().ok());
-    if known.any(|tags| tags.contains(etag)) {
+    if known.any(|tags| tags == "*" || tags.contains(etag)) {
         return (StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response();
     }
     ([(CONTENT_TYPE, kind), (ETAG, etag)], text).into_response()
