@@ -2,8 +2,8 @@
 //! there with the feature `testing`, which a project enables for its tests alone.
 //!
 //! A [`TestRoom`] is one room by itself: no processes, no sockets, and a clock that only the test
-//! moves. Such a test takes milliseconds and gives the same result each time. Test the rules of a
-//! game with it:
+//! moves. Such a test takes milliseconds, and with one seed it is the same each time. Test the rules
+//! of a game with it:
 //!
 //! ```
 //! # use cluster::{Answer, Player, Refusal, Room, RoomContext, testing::TestRoom, ok};
@@ -40,8 +40,8 @@
 //! thousand connections; [`eventually`] and [`soon`] wait with a time limit; [`command`],
 //! [`ProcessStat`] and [`TestFolder`] are for processes and files.
 //!
-//! What these return when something goes wrong: a refusal of the server is an `Err`, with its code.
-//! Anything else fails the test at once, by a panic that says what was waited for.
+//! A refusal by the lobby or a room is an `Err`. Anything else that goes wrong fails the test at
+//! once, by a panic that says what it waited for.
 
 mod client;
 mod connection;
