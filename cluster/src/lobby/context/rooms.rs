@@ -85,14 +85,14 @@ impl<L: Lobby> LobbyContext<L> {
         Ok(room)
     }
 
-    /// Reserves a seat in a room for a player and reroutes them there, from the lobby or from
-    /// another room. Answers `{ room }` when the player is on the way.
+    /// Reserves a seat in a room for a player, or one for each of a party, and reroutes them there,
+    /// from the lobby or from another room. Answers `{ room }` when they are on the way.
     ///
     /// A player who has a seat in the room keeps it. A seat in another room is released when they
     /// go.
     ///
-    /// Takes a party as well: a slice of at most 32 players, of whom the first is the one who asks.
-    /// All of them get seats, or none. If one of them loses their connection meanwhile, their seat
+    /// A party is a slice of at most 32 players, of whom the first is the one who asks. All of them
+    /// get seats, or none. If one of them loses their connection meanwhile, their seat
     /// is kept for `--ticket-ttl`, and they are sent there when they return.
     ///
     /// ```
