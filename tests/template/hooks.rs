@@ -31,6 +31,7 @@ fn the_blank_example_has_every_hook_and_each_says_in_the_log_that_it_was_called(
         let own = block(&read(Path::new(REPOSITORY), &path), own).expect(&path);
         assert_eq!(sorted(names_in(&own)), sorted(expected), "{example}");
         // Each hook has a line about it.
+        assert_eq!(own.matches("  // HOOK: ").count(), names_in(&own).len(), "{example}");
         for hook in own.split("  // HOOK: ").skip(1) {
             let (about, code) = hook.split_once('\n').unwrap();
             let [name] = &names_in(code)[..] else { panic!("one hook, not {hook}") };

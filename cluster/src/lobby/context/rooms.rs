@@ -92,8 +92,8 @@ impl<L: Lobby> LobbyContext<L> {
     /// go.
     ///
     /// A party is a slice of at most 32 players, of whom the first is the one who asks. All of them
-    /// get seats, or none. If one of them loses their connection meanwhile, their seat
-    /// is kept for `--ticket-ttl`, and they are sent there when they return.
+    /// get seats, or none. If one of them loses their connection meanwhile, their seat is kept for
+    /// `--ticket-ttl`, and they are sent there when they return.
     ///
     /// ```
     /// # use cluster::{Answer, Lobby, LobbyContext, Player, RoomId};
