@@ -38,8 +38,8 @@ pub struct Registration {
 /// }
 /// ```
 ///
-/// The lobby refuses an identity with `internal`, and logs why, if the id or the name is empty, is
-/// longer than 256 bytes, or has control characters.
+/// An id or a name that is empty, is longer than 256 bytes, or has control characters is refused
+/// with `internal`; the log says why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The player's id: a new one, or the same at each registration of this person. 1 to 256 bytes.
@@ -110,8 +110,8 @@ pub enum Arrival {
 /// a time, in the order of events, by the task that owns the state. A hook must not block, or
 /// everyone in the lobby waits: run async work with [`spawn`](crate::Scheduler::spawn) and heavy
 /// work with [`compute`](crate::Scheduler::compute). Their results are delivered as later calls. If
-/// a hook panics, the panic is logged, a request that it was called for is refused with `internal`,
-/// and the lobby goes on.
+/// a hook panics, the panic is logged and the lobby goes on. A request that it was called for is
+/// refused with `internal`.
 ///
 /// ```
 /// use cluster::{Answer, Lobby, LobbyContext, Player, ok};

@@ -135,8 +135,8 @@ pub trait Room: Sized + 'static {
     fn on_reconnect(&mut self, room: &RoomContext<Self>, player: &Player) {}
 
     /// A player has left for good and is not among `players` any more. Called exactly once for each
-    /// `on_join`, also for those who are in the room when it ends, unless the room crashes or is
-    /// killed: then no hook is called. Default: nothing.
+    /// `on_join`, also for those who are in the room when it ends. In a room that crashes or is
+    /// killed no hook is called. Default: nothing.
     fn on_leave(&mut self, room: &RoomContext<Self>, player: &Player, reason: LeaveReason) {}
 
     /// A tick, at the rate set with [`RoomContext::set_tick_rate`]. `dt` is the measured time since

@@ -2,8 +2,8 @@
 //! there with the feature `testing`, which a project enables for its tests alone.
 //!
 //! A [`TestRoom`] is one room by itself: no processes, no sockets, and a clock that only the test
-//! moves. Such a test takes milliseconds, and with one seed it is the same each time. Test the rules
-//! of a game with it:
+//! moves. Such a test takes milliseconds, and with one seed it is the same each time. Test the
+//! rules of a game with it:
 //!
 //! ```
 //! # use cluster::{Answer, Player, Refusal, Room, RoomContext, testing::TestRoom, ok};
@@ -32,9 +32,9 @@
 //! assert_eq!(room.last(&ann, "text"), Some(&json!("hello")));
 //! ```
 //!
-//! A [`TestLobby`] is your program, run as a lobby with its rooms. A [`TestPlayer`] registers there,
-//! asks, and joins rooms; each of their connections is a [`Client`]. Such a test takes a second, and
-//! shows that lobby and rooms work together. Tell a story or two with it.
+//! A [`TestLobby`] is your program, run as a lobby with its rooms. A [`TestPlayer`] registers
+//! there, asks, and joins rooms; each of their connections is a [`Client`]. Such a test takes a
+//! second, and shows that lobby and rooms work together. Tell a story or two with it.
 //!
 //! The rest are building blocks. A [`Connection`] is for tests that break the protocol or open a
 //! thousand connections; [`eventually`] and [`soon`] wait with a time limit; [`command`],

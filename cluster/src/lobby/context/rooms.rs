@@ -32,8 +32,9 @@ impl<L: Lobby> LobbyContext<L> {
     /// ```
     ///
     /// # Errors
-    /// - `no_room`: all `--max-rooms` are in use, the circuit breaker is open, no process can be
-    ///   started, or the options are larger than 60 KiB as JSON
+    /// - `no_room`: all `--max-rooms` are in use, or the circuit breaker is open
+    /// - `no_room`, and the log says why: no process can be started, or the options are larger than
+    ///   60 KiB as JSON
     /// - `too_many_rooms`: the host, or their address, has reached their limit of rooms
     /// - `stopping`: the lobby is stopping
     pub fn create<'a, R: Room>(
@@ -85,15 +86,15 @@ impl<L: Lobby> LobbyContext<L> {
         Ok(room)
     }
 
-    /// Reserves a seat in a room for a player, or one for each of a party, and reroutes them there,
-    /// from the lobby or from another room. Answers `{ room }` when they are on the way.
+    /// Reserves a seat for a player, or one for each of a party, and reroutes them to the room. They
+    /// may be in the lobby or in another room. Answers `{ room }` when they are on the way.
     ///
     /// A player who has a seat in the room keeps it. A seat in another room is released when they
     /// go.
     ///
     /// A party is a slice of at most 32 players, of whom the first is the one who asks. All of them
     /// get seats, or none. If one of them loses their connection meanwhile, their seat is kept for
-    /// `--ticket-ttl`, and they are sent there when they return.
+    /// `--ticket-ttl`. They are sent there when they return.
     ///
     /// ```
     /// # use cluster::{Answer, Lobby, LobbyContext, Player, RoomId};
@@ -160,8 +161,8 @@ impl<L: Lobby> LobbyContext<L> {
         self.reroute_then(players, room, |_, _, _| {});
     }
 
-    /// Like [`reroute`](Self::reroute), and calls `done` when the players are on the way, or with
-    /// the refusal that holds for all of them.
+    /// Like [`reroute`](Self::reroute), and calls `done` when the players are on the way. It gets a
+    /// refusal if one holds for all of them.
     ///
     /// ```
     /// # use cluster::{Lobby, LobbyContext, Player, RoomId};
