@@ -54,10 +54,10 @@
 //! # How hooks are called
 //!
 //! A hook is a method on your state. Hooks are called one at a time, in the order of events, so the
-//! state needs no locks. A hook never awaits while it holds the state. [`spawn`](Scheduler::spawn)
-//! runs a future, and [`compute`](Scheduler::compute) heavy work on another thread; the result
-//! comes as one more call. Each hook gets a context, which queues what is to be sent; none of its
-//! methods waits.
+//! state needs no locks. Only the first and the last hooks may await, and `on_register`, which has
+//! no state. Others [`spawn`](Scheduler::spawn) a future, or [`compute`](Scheduler::compute) on
+//! another thread; the result comes as one more call. Each hook gets a context, which queues what
+//! is to be sent; none of its methods waits.
 //!
 //! # Where to read on
 //!

@@ -29,9 +29,9 @@ use crate::types::{LeaveReason, PlayerId, Refusal, refuse, truncate};
 ///   [`tell_all`](Self::tell_all) send messages to them
 /// - Finding rooms: [`rooms`](Self::rooms), [`open_rooms`](Self::open_rooms),
 ///   [`fullest`](Self::fullest), [`room`](Self::room)
-/// - Sending players to rooms that asked for it: [`join`](Self::join),
+/// - Sending players who asked to a room: [`join`](Self::join),
 ///   [`join_by_code`](Self::join_by_code), [`play`](Self::play), whose result is the answer
-/// - Sending players without their request: [`reroute`](Self::reroute),
+/// - Sending players who did not ask: [`reroute`](Self::reroute),
 ///   [`reroute_then`](Self::reroute_then), [`send_back`](Self::send_back);
 ///   [`seat_of`](Self::seat_of) tells where a player is
 /// - Later: timers, futures and computations of the [`Scheduler`]
