@@ -1,7 +1,72 @@
-//! A room cluster: a lobby that routes players between rooms, each of which is a process.
+//! The structure of a room cluster: a lobby, rooms that are processes, and players routed between
+//! them.
 //!
-//! A project implements [`Lobby`] and [`RoomManager`] for its lobby and [`Room`] for each kind of
-//! room, and passes them to [`lobby()`]. What is not listed here is private.
+//! The **lobby** is the public server: it serves the page, registers people, and finds them a room.
+//! A **room** is a process of its own that runs one game, or one computation; its crash harms no
+//! other. A **player** is a registered person, known by their [`PlayerId`] in all rooms and across
+//! connections. A **seat** is a player's place in a room. The lobby reserves it, so that a room is
+//! never over capacity. When the room ends, for whatever reason, its players are back in the lobby.
+//!
+//! # The smallest program
+//!
+//! In this echo room, everyone hears what one says. The page enters it by `cluster.play("echo")`.
+//!
+//! ```no_run
+//! use cluster::{Answer, Defaults, Lobby, Player, Refusal, Room, RoomContext, RoomManager, ok};
+//!
+//! cluster::messages! {
+//!     pub enum Say { Text(String) }
+//!     pub enum Said { Text { from: String, text: String } }
+//! }
+//!
+//! struct Echo;
+//!
+//! impl Room for Echo {
+//!     type Request = Say;
+//!     type Event = Said;
+//!     cluster::unused!(Options, FromLobby, ToLobby);
+//!
+//!     async fn on_open(_: (), _: &RoomContext<Self>) -> Result<Self, Refusal> {
+//!         Ok(Echo)
+//!     }
+//!
+//!     fn on_message(&mut self, room: &RoomContext<Self>, from: &Player, say: Say) -> Answer {
+//!         let Say::Text(text) = say;
+//!         room.broadcast(Said::Text { from: from.name.clone(), text });
+//!         ok()
+//!     }
+//! }
+//!
+//! #[derive(Default)]
+//! struct Server;
+//!
+//! impl Lobby for Server {
+//!     cluster::unused!(Request, Event);
+//! }
+//! impl RoomManager<Echo> for Server {}
+//!
+//! fn main() -> std::process::ExitCode {
+//!     let defaults = Defaults { name: "echo", port: 3000, seats: 8 };
+//!     cluster::lobby::<Server>(defaults).room::<Echo>("echo").run()
+//! }
+//! ```
+//!
+//! # How hooks are called
+//!
+//! A hook is a method on your state. Hooks are called one at a time, in the order of events, so the
+//! state needs no locks. Only the first and the last hooks may await, and `on_register`, which has
+//! no state. Others [`spawn`](Scheduler::spawn) a future, or [`compute`](Scheduler::compute) on
+//! another thread; the result comes as one more call. Each hook gets a context, which queues what
+//! is to be sent; none of its methods waits.
+//!
+//! # Where to read on
+//!
+//! - The lobby: [`Lobby`], [`RoomManager`], and the [`LobbyContext`] of their hooks
+//! - A room: [`Room`] and its [`RoomContext`]
+//! - Messages: [`messages!`] for their types, [`Answer`] for what a request gets back
+//! - Later: the [`Scheduler`] has timers, futures and computations for both contexts
+//! - The program: [`lobby()`] makes it, [`Settings`] are its flags
+//! - Tests: the module `testing`, which is here if these pages are built with `--features testing`
 
 #![warn(missing_docs)]
 
@@ -26,23 +91,32 @@ mod types;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-pub use axum::body::Bytes;
-
-pub use crate::config::limits::Limits;
-pub use crate::config::parse::{HttpUrl, Size};
-pub use crate::config::settings::{Defaults, LogFormat, Settings};
+// The lobby.
 pub use crate::lobby::context::LobbyContext;
 pub use crate::lobby::hooks::{Arrival, Identity, Lobby, Registration, RoomManager};
+pub use crate::rooms::RoomInfo;
+
+// A room.
 pub use crate::room::context::RoomContext;
 pub use crate::room::hooks::Room;
-pub use crate::rooms::RoomInfo;
-pub use crate::runtime::compute::{ComputeError, Job, Work};
-pub use crate::runtime::panics::RoomPanic;
-pub use crate::runtime::scheduler::{Scheduler, Timer};
+
+// Players, messages, answers, reasons.
+pub use axum::body::Bytes;
+
 pub use crate::types::{
     Answer, Exit, LeaveReason, Message, Nothing, Player, PlayerId, Refusal, Reply, RoomId,
     deferred, ok, refuse, reply,
 };
+
+// Timers, futures, computations.
+pub use crate::runtime::compute::{ComputeError, Job, Work};
+pub use crate::runtime::scheduler::{Scheduler, Timer};
+
+// Settings.
+pub use crate::config::limits::Limits;
+pub use crate::config::parse::{HttpUrl, Size};
+pub use crate::config::settings::{Defaults, LogFormat, Settings};
+pub use crate::runtime::panics::RoomPanic;
 
 use crate::lobby::Kind;
 
@@ -89,33 +163,21 @@ struct PublicApi;
 
 /// Creates the program: a lobby with the state `L` and the project's defaults.
 ///
-/// ```no_run
-/// # use cluster::{Defaults, Lobby, Refusal, Room, RoomContext, RoomManager};
-/// # #[derive(Default)] struct Server;
-/// # impl Lobby for Server { cluster::unused!(Request, Event); }
-/// # struct Arena;
-/// # impl Room for Arena {
-/// #     cluster::unused!(Options, Request, Event, FromLobby, ToLobby);
-/// #     async fn on_open(_: (), _: &RoomContext<Self>) -> Result<Self, Refusal> { Ok(Arena) }
-/// # }
-/// # impl RoomManager<Arena> for Server {}
-/// # const DEFAULTS: Defaults = Defaults { name: "game", port: 3000, seats: 8 };
-/// fn main() -> std::process::ExitCode {
-///     cluster::lobby::<Server>(DEFAULTS).room::<Arena>("arena").run()
-/// }
-/// ```
+/// The same program is the lobby and, started by it, each room. [`Program::room`] adds the kinds of
+/// rooms, [`Program::run`] runs it; the [first page](crate) has an example.
 pub fn lobby<L: Lobby>(defaults: Defaults) -> Program<L> {
     Program { defaults, kinds: Vec::new() }
 }
 
-/// A lobby and its kinds of rooms; see [`lobby()`].
+/// A lobby and its kinds of rooms; [`lobby()`] makes it.
 pub struct Program<L> {
     defaults: Defaults,
     kinds: Vec<Kind<L>>,
 }
 
 impl<L: Lobby> Program<L> {
-    /// Registers a kind of room under the name that pages pass to `play`.
+    /// Registers a kind of room under the name that pages pass to `play`. A page that passes none
+    /// gets the first kind.
     ///
     /// # Panics
     /// If another kind has this name or this type.
@@ -132,9 +194,11 @@ impl<L: Lobby> Program<L> {
         self
     }
 
-    /// Runs this process as the lobby, or as a room if a lobby has started it. An error at the
-    /// start is printed as one line to stderr, with exit status 1; wrong flags are explained, with
-    /// status 2.
+    /// Runs this process as the lobby, or as a room if a lobby has started it, until it ends. The
+    /// lobby ends after Ctrl-C or SIGTERM, with status 0.
+    ///
+    /// An error at the start is printed as one line to stderr, with exit status 1. Wrong flags are
+    /// explained, with status 2.
     ///
     /// # Panics
     /// If no kind of room is registered.

@@ -1,39 +1,71 @@
-//! The blank example and the READMEs have every hook, and no example's own files are long.
+//! The blank example and `cluster/docs/hooks.md` have every hook, and no example's own files are
+//! long.
+
+mod reference;
 
 use std::path::Path;
+use std::{env, fs};
 
+use self::reference::{Default, Hook, LOBBY_HOOKS, ROOM_HOOKS, hooks};
 use crate::helpers::{REPOSITORY, read, repository};
 
 /// The files that a user edits.
 const YOURS: [&str; 5] =
     ["src/server.rs", "src/room_manager.rs", "src/room.rs", "src/messages.rs", "static/client.js"];
 
-/// Where the hooks are defined.
-const LOBBY: &str = "\npub trait Lobby:";
-const ROOMS: &str = "\npub trait RoomManager<";
-const ROOM: &str = "\npub trait Room:";
-const PAGE: &str = "\nexport type Hooks<";
+/// The hooks of the page, and where they are defined.
+const PAGE: (&str, &str) = ("cluster/web/types.d.ts", "\nexport type Hooks<");
 
 #[test]
 fn the_blank_example_has_every_hook_and_each_says_in_the_log_that_it_was_called() {
-    for (hooks, example, own) in [
-        (LOBBY, "src/server.rs", "impl Lobby for"),
-        (ROOMS, "src/room_manager.rs", "impl RoomManager<Game> for"),
-        (ROOM, "src/room.rs", "impl Room for"),
-        (PAGE, "static/client.js", "new Cluster({"),
+    let (path, start) = PAGE;
+    let page = names_in(&block(&read(Path::new(REPOSITORY), path), start).expect(path));
+    for (expected, example, own) in [
+        (names(LOBBY_HOOKS, "Lobby"), "src/server.rs", "impl Lobby for"),
+        (names(LOBBY_HOOKS, "RoomManager"), "src/room_manager.rs", "impl RoomManager<Game> for"),
+        (names(ROOM_HOOKS, "Room"), "src/room.rs", "impl Room for"),
+        (page, "static/client.js", "new Cluster({"),
     ] {
-        let expected = hooks_in(&definition(hooks));
-        assert!(expected.len() >= 4, "{hooks}: {expected:?}");
+        assert!(expected.len() >= 4, "{example}: {expected:?}");
         let path = format!("template-hooks/examples/blank/{example}");
         let own = block(&read(Path::new(REPOSITORY), &path), own).expect(&path);
-        assert_eq!(sorted(hooks_in(&own)), sorted(expected.clone()), "{example}");
+        assert_eq!(sorted(names_in(&own)), sorted(expected), "{example}");
         // Each hook has a line about it.
+        assert_eq!(own.matches("  // HOOK: ").count(), names_in(&own).len(), "{example}");
         for hook in own.split("  // HOOK: ").skip(1) {
             let (about, code) = hook.split_once('\n').unwrap();
-            let [name] = &hooks_in(code)[..] else { panic!("one hook, not {hook}") };
+            let [name] = &names_in(code)[..] else { panic!("one hook, not {hook}") };
             let default = about.contains("efault") || example.ends_with(".js");
             assert!(about.ends_with('.') && default, "{name}: {about}");
             assert!(code.contains(&format!("\"{name}\"")), "{name} says nothing");
+        }
+    }
+}
+
+#[test]
+fn the_reference_of_the_hooks_is_up_to_date() {
+    let path = Path::new(REPOSITORY).join(reference::PATH);
+    let text = reference::text();
+    if env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, &text).unwrap();
+    }
+    let stored = fs::read_to_string(&path).unwrap_or_default();
+    assert!(stored == text, "{} is out of date: its first line says what to do", reference::PATH);
+}
+
+#[test]
+fn each_hook_says_what_its_default_does() {
+    for (path, of) in [(LOBBY_HOOKS, "Lobby"), (LOBBY_HOOKS, "RoomManager"), (ROOM_HOOKS, "Room")] {
+        for Hook { item, default } in hooks(path, of).hooks {
+            // Also where a line ends between the words.
+            let docs = item.docs.replace('\n', " ");
+            let says = |what| docs.contains(what);
+            let is_true = match default {
+                Default::None => says("No default."),
+                Default::Nothing => says("Default: nothing"),
+                Default::Something => says("Default: "),
+            };
+            assert!(is_true, "{}: {docs}", item.name);
         }
     }
 }
@@ -59,22 +91,6 @@ fn the_queue_that_the_structure_tests_is_the_one_of_the_example() {
 }
 
 #[test]
-fn both_readmes_have_the_same_table_of_all_hooks() {
-    let table = |path: &str| {
-        let text = read(Path::new(REPOSITORY), path);
-        let (_, table) = text.split_once("| hook | file | when | by default |\n").expect("a table");
-        table.split("\n\n").next().unwrap().to_owned()
-    };
-    let ours = table("README.md");
-    assert_eq!(ours, table("template-hooks/files/README.md"));
-    for hooks in [LOBBY, ROOMS, ROOM, PAGE] {
-        for hook in hooks_in(&definition(hooks)) {
-            assert!(ours.contains(&format!("`{hook}`")), "no {hook} in README.md");
-        }
-    }
-}
-
-#[test]
 fn the_readme_says_how_long_each_example_is() {
     let readme = read(Path::new(REPOSITORY), "README.md");
     for example in ["arena", "turns", "compute", "blank"] {
@@ -89,12 +105,8 @@ fn the_readme_says_how_long_each_example_is() {
     }
 }
 
-/// The item that begins like this, in any file of the structure.
-fn definition(start: &str) -> String {
-    let structure = |path: &str| path.starts_with("cluster/src/") || path.ends_with(".d.ts");
-    let mut files = repository().into_iter().filter(|(path, _)| structure(path));
-    let found = files.find_map(|(_, content)| block(&String::from_utf8_lossy(&content), start));
-    found.unwrap_or_else(|| panic!("no {start}"))
+fn names(path: &str, of: &str) -> Vec<String> {
+    hooks(path, of).hooks.into_iter().map(|hook| hook.item.name).collect()
 }
 
 /// From the line that contains `start` to the next that begins with a brace.
@@ -104,7 +116,7 @@ fn block(text: &str, start: &str) -> Option<String> {
 }
 
 /// `fn on_join(` in Rust, `roomEntered(` or `roomEntered?(` in JavaScript.
-fn hooks_in(block: &str) -> Vec<String> {
+fn names_in(block: &str) -> Vec<String> {
     let hook = |line: &str| {
         let (before, _) = line.split_once('(')?;
         let javascript = before.strip_prefix("  ").map(|name| name.trim_end_matches('?'));

@@ -18,7 +18,24 @@ use crate::runtime::Scheduler;
 use crate::socketio::{ConnId, Encoded, encode};
 use crate::types::{LeaveReason, Player, PlayerId, RoomId, encode_message, truncate};
 
-/// The handle that every hook of a room gets.
+/// What hooks of a room can do besides changing their own state. Every hook gets it. What they send
+/// is queued, and goes out in this order when the hook returns.
+///
+/// - The room: [`id`](Self::id), [`code`](Self::code), [`host`](Self::host),
+///   [`capacity`](Self::capacity), [`elapsed`](Self::elapsed), [`random`](Self::random)
+/// - Its players: [`players`](Self::players), [`is_here`](Self::is_here),
+///   [`is_full`](Self::is_full), [`expected`](Self::expected)
+/// - Events: [`send`](Self::send), [`broadcast`](Self::broadcast),
+///   [`broadcast_except`](Self::broadcast_except),
+///   [`broadcast_volatile`](Self::broadcast_volatile), [`sync`](Self::sync); bytes:
+///   [`send_binary`](Self::send_binary), [`broadcast_binary`](Self::broadcast_binary),
+///   [`broadcast_binary_volatile`](Self::broadcast_binary_volatile)
+/// - Who stays: [`send_to_lobby`](Self::send_to_lobby), [`send_to_room`](Self::send_to_room),
+///   [`kick`](Self::kick), [`ban`](Self::ban), [`lock`](Self::lock), [`is_locked`](Self::is_locked)
+/// - The lobby: [`tell_lobby`](Self::tell_lobby)
+/// - Time: [`set_tick_rate`](Self::set_tick_rate), [`tick_delay`](Self::tick_delay); timers,
+///   futures and computations of the [`Scheduler`]
+/// - The end: [`close`](Self::close), [`set_empty_timeout`](Self::set_empty_timeout)
 pub struct RoomContext<R: Room> {
     id: RoomId,
     spec: RoomSpec,
@@ -66,7 +83,7 @@ impl<R: Room> RoomContext<R> {
         }
     }
 
-    /// This room's id, as the lobby and the log know it.
+    /// This room's number, as the lobby and the log know it.
     pub fn id(&self) -> &RoomId {
         &self.id
     }
@@ -76,14 +93,15 @@ impl<R: Room> RoomContext<R> {
         self.spec.code.as_deref()
     }
 
-    /// The player for whom the lobby created this room; `None` if it was created for nobody. Does
-    /// not change when that player leaves; if your room's host can change, keep it in your own
-    /// state.
+    /// The player for whom the lobby created this room; `None` if it was created for nobody.
+    ///
+    /// It does not change when that player leaves. If your room's host can change, keep it in your
+    /// own state.
     pub fn host(&self) -> Option<&PlayerId> {
         self.spec.host.as_ref()
     }
 
-    /// For how long the room has been open.
+    /// For how long the room has been open. It does not change while a hook runs.
     pub fn elapsed(&self) -> Duration {
         self.scheduler.now.get() - self.opened
     }
@@ -100,12 +118,12 @@ impl<R: Room> RoomContext<R> {
     }
 
     /// Players who have a seat and are on the way. One who does not arrive within `--ticket-ttl`
-    /// loses the seat without a hook, since they never joined.
+    /// (15 s) loses the seat without a hook, since they never joined.
     pub fn expected(&self) -> Rc<[Player]> {
         self.expected.borrow().values().cloned().collect()
     }
 
-    /// Seats in the room.
+    /// Seats in the room, taken or not.
     pub fn capacity(&self) -> usize {
         self.spec.capacity
     }
@@ -115,20 +133,33 @@ impl<R: Room> RoomContext<R> {
         self.players.borrow().len() >= self.spec.capacity
     }
 
-    /// Whether this room has locked itself with [`RoomContext::lock`], or is being drained.
+    /// Whether this room has locked itself with [`lock`](Self::lock), or is being drained. A lock
+    /// set by the lobby is not seen here.
     pub fn is_locked(&self) -> bool {
         self.locked.get()
     }
 
     /// Stops or resumes admitting players. Those who have a seat keep it, also if they are still on
-    /// the way ([`RoomContext::expected`]). A lock set by the lobby stays.
+    /// the way ([`expected`](Self::expected)). A lock set by the lobby stays.
     pub fn lock(&self, locked: bool) {
         if self.locked.replace(locked) != locked {
             self.push(Output::Frame(FromRoom::Locked(locked)));
         }
     }
 
-    /// Calls `on_tick` so many times a second from now on; 0 stops it.
+    /// Calls `on_tick` so many times a second from now on; 0 stops it. Default: no ticks.
+    ///
+    /// ```
+    /// # use cluster::{Refusal, Room, RoomContext};
+    /// # struct Arena;
+    /// # impl Room for Arena {
+    /// # cluster::unused!(Options, Request, Event, FromLobby, ToLobby);
+    /// async fn on_open(_: (), room: &RoomContext<Self>) -> Result<Self, Refusal> {
+    ///     room.set_tick_rate(30);
+    ///     Ok(Arena)
+    /// }
+    /// # }
+    /// ```
     pub fn set_tick_rate(&self, hz: u32) {
         self.tick_period.set((hz > 0).then(|| Duration::from_secs(1) / hz));
     }
@@ -139,17 +170,35 @@ impl<R: Room> RoomContext<R> {
     }
 
     /// Closes the room after it has been empty for this long, counted from the last leave or the
-    /// opening; `None` never does. Default: the setting `--empty-timeout`.
+    /// opening; `None` never does. Default: the setting `--empty-timeout` (30 s).
     pub fn set_empty_timeout(&self, timeout: Option<Duration>) {
         self.empty_timeout.set(timeout);
     }
 
     /// The room's random numbers. In a test they depend only on the seed.
+    ///
+    /// ```
+    /// # use cluster::{Room, RoomContext};
+    /// use rand::RngExt as _;
+    ///
+    /// # fn hook<R: Room>(room: &RoomContext<R>) {
+    /// let die = room.random().random_range(1..=6);
+    /// # }
+    /// ```
     pub fn random(&self) -> RefMut<'_, StdRng> {
         self.random.borrow_mut()
     }
 
     /// Sends an event to one player. A player who is away gets a snapshot on return instead.
+    ///
+    /// ```
+    /// # cluster::messages! { pub enum News { Line(String), Hand(Vec<u8>) } }
+    /// # use cluster::{Player, Room, RoomContext};
+    /// # fn hook<R: Room<Event = News>>(room: &RoomContext<R>, player: &Player) {
+    /// room.send(player, News::Hand(vec![7, 12, 40]));
+    /// room.broadcast_except(player, News::Line(format!("{} draws three cards.", player.name)));
+    /// # }
+    /// ```
     pub fn send(&self, to: impl AsRef<PlayerId>, event: R::Event) {
         self.emit(self.conn_of(to.as_ref()), encode(&event), false);
     }
@@ -180,17 +229,18 @@ impl<R: Room> RoomContext<R> {
         self.emit(self.recipients(None), Some(Encoded::Binary(data.into())), false);
     }
 
-    /// Sends bytes that the next ones replace, as [`RoomContext::broadcast_volatile`].
+    /// Sends bytes that the next ones replace, as [`broadcast_volatile`](Self::broadcast_volatile).
     pub fn broadcast_binary_volatile(&self, data: impl Into<Bytes>) {
         self.emit(self.recipients(None), Some(Encoded::Binary(data.into())), true);
     }
 
-    /// Sends every connected player their `snapshot`.
+    /// Sends every connected player their `snapshot`, made when the hook returns.
     pub fn sync(&self) {
         self.push(Output::Sync);
     }
 
-    /// Returns a player to the lobby. Their page shows the message, such as `You won.`
+    /// Returns a player to the lobby. Their page shows the message, such as `You won.`, of at most
+    /// 1 KiB. `on_leave` follows with [`LeaveReason::Sent`].
     pub fn send_to_lobby(&self, player: impl AsRef<PlayerId>, reason: impl Into<String>) {
         self.push(Output::Leave(player.as_ref().clone(), LeaveReason::Sent(truncate(reason))));
     }
@@ -204,7 +254,8 @@ impl<R: Room> RoomContext<R> {
         self.push(Output::Transfer(player.as_ref().clone(), room));
     }
 
-    /// Returns a player to the lobby; their page shows the reason. They may join again.
+    /// Returns a player to the lobby; their page shows the reason, of at most 1 KiB. They may join
+    /// again. `on_leave` follows with [`LeaveReason::Kicked`].
     pub fn kick(&self, player: impl AsRef<PlayerId>, reason: impl Into<String>) {
         self.push(Output::Leave(player.as_ref().clone(), LeaveReason::Kicked(truncate(reason))));
     }
@@ -217,15 +268,25 @@ impl<R: Room> RoomContext<R> {
         self.push(Output::Leave(player.as_ref().clone(), LeaveReason::Kicked(reason)));
     }
 
-    /// Sends a message to the lobby, which gets it in `on_room_message`.
+    /// Sends a message to the lobby, which gets it in `on_room_message`. One larger than 60 KiB as
+    /// JSON is logged and not sent.
+    ///
+    /// ```
+    /// # cluster::messages! { pub enum ToLobby { Won { name: String } } }
+    /// # use cluster::{Player, Room, RoomContext};
+    /// # fn hook<R: Room<ToLobby = ToLobby>>(room: &RoomContext<R>, winner: &Player) {
+    /// room.tell_lobby(ToLobby::Won { name: winner.name.clone() });
+    /// room.close(); // the message arrives first
+    /// # }
+    /// ```
     pub fn tell_lobby(&self, message: R::ToLobby) {
         if let Ok(raw) = encode_message(&message) {
             self.push(Output::Frame(FromRoom::Message(raw)));
         }
     }
 
-    /// Ends the room and returns everyone to the lobby. Messages already sent with `tell_lobby`
-    /// arrive first; then `on_room_exit` is called with
+    /// Ends the room and returns everyone to the lobby, after the current hook. Messages already
+    /// sent with `tell_lobby` arrive first; then `on_room_exit` is called with
     /// [`Exit::Finished`](crate::Exit::Finished).
     pub fn close(&self) {
         self.end(LeaveReason::Finished);

@@ -12,11 +12,55 @@ use crate::types::{Answer, LeaveReason, Message, Player, Refusal};
 
 /// One room: its state, and its hooks.
 ///
-/// Hooks are called one at a time, in the order of events, by the task that owns the state. A hook
-/// must not block: use [`RoomContext::spawn`] for futures and [`RoomContext::compute`] for heavy
-/// work. If a hook takes longer than the heartbeat timeout, the room is killed as hung. If it
-/// panics, the room crashes; with `--on-room-panic continue` only the request fails, with
+/// Hooks are called one at a time, in the order of events, by the task that owns the state. What a
+/// hook sends goes out when it returns. A hook must not block: use
+/// [`spawn`](crate::Scheduler::spawn) for futures and [`compute`](crate::Scheduler::compute) for
+/// heavy work. If a hook takes longer than `--heartbeat-timeout` (3 s), the room is killed as hung.
+/// If it panics, the room crashes; with `--on-room-panic continue` only the request fails, with
 /// `internal`.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use cluster::{Answer, Player, Refusal, Room, RoomContext, ok};
+///
+/// cluster::messages! {
+///     pub enum Ask { Press }
+///     pub enum News { Presses(u32) }
+/// }
+///
+/// /// A button that its players press a hundred times.
+/// struct Button {
+///     presses: u32,
+/// }
+///
+/// impl Room for Button {
+///     type Request = Ask;
+///     type Event = News;
+///     cluster::unused!(Options, FromLobby, ToLobby);
+///
+///     async fn on_open(_: (), _: &RoomContext<Self>) -> Result<Self, Refusal> {
+///         Ok(Button { presses: 0 })
+///     }
+///
+///     fn snapshot(&self, _: &RoomContext<Self>, _: &Player) -> Option<News> {
+///         Some(News::Presses(self.presses))
+///     }
+///
+///     fn on_message(&mut self, room: &RoomContext<Self>, _: &Player, _: Ask) -> Answer {
+///         self.presses += 1;
+///         room.sync(); // everyone gets their snapshot
+///         if self.presses == 100 {
+///             room.close();
+///         }
+///         ok()
+///     }
+///
+///     fn on_disconnect(&mut self, _: &RoomContext<Self>, _: &Player) -> Option<Duration> {
+///         Some(Duration::from_secs(10)) // to come back
+///     }
+/// }
+/// ```
 ///
 /// Limits: the lobby logs 200 lines a second from each of a room's stdout and stderr, with bursts
 /// of 2,000, and counts the rest. It reads 2,000 messages a second from a room, with bursts of
@@ -24,26 +68,30 @@ use crate::types::{Answer, LeaveReason, Message, Player, Refusal};
 /// beyond `--room-memory` fails and ends the room.
 #[allow(unused_variables, reason = "defaults name their arguments for those who copy them")]
 pub trait Room: Sized + 'static {
-    /// Options that the lobby sets at creation. They are public in the list of rooms.
+    /// What the lobby sets at creation, such as a level: a struct of
+    /// [`messages!`](crate::messages), at most 60 KiB as JSON. In a public room, every page sees
+    /// them in the list of rooms.
     type Options: Serialize + DeserializeOwned + Clone + Default + Message;
-    /// Browser to room: an enum; a variant's name in snake_case is the event's name.
+    /// What pages may ask of the room: an enum of [`messages!`](crate::messages). A variant's name,
+    /// in snake_case, is the event's name.
     type Request: DeserializeOwned + Message;
-    /// Room to browser: an enum as above.
+    /// What the room sends to pages: an enum as above.
     type Event: Serialize + Message;
-    /// Lobby to room.
+    /// What the lobby sends to the room with [`LobbyContext::tell`](crate::LobbyContext::tell).
     type FromLobby: Serialize + DeserializeOwned;
-    /// Room to lobby.
+    /// What the room sends to the lobby with [`RoomContext::tell_lobby`].
     type ToLobby: Serialize + DeserializeOwned;
 
-    /// Creates the room's state. Players are admitted when this returns, which must be within the
-    /// ready timeout (5 s). A refusal ends the room and goes to those who asked for it.
+    /// The room opens: creates its state. Players are admitted when this returns, which must be
+    /// within `--ready-timeout` (5 s). A refusal ends the room and is sent to those who wait for
+    /// it. No default.
     fn on_open(
         options: Self::Options,
         room: &RoomContext<Self>,
     ) -> impl Future<Output = Result<Self, Refusal>>;
 
-    /// Handles a request. Requests of one player arrive in the order in which they were sent.
-    /// Default: refuses it as unknown.
+    /// A player sent a request. Requests of one player arrive in the order in which they were sent.
+    /// Default: refused with `unknown_event`.
     fn on_message(
         &mut self,
         room: &RoomContext<Self>,
@@ -53,31 +101,32 @@ pub trait Room: Sized + 'static {
         Err(Refusal::unknown_event(""))
     }
 
-    /// Handles bytes, which a page sends as the event `binary`. Default: refuses them as unknown.
+    /// A player sent bytes, which a page sends as the event `binary`. Default: refused with
+    /// `unknown_event`.
     fn on_binary(&mut self, room: &RoomContext<Self>, from: &Player, data: Bytes) -> Answer {
         Err(Refusal::unknown_event("binary"))
     }
 
-    /// Decides whether a player may take a seat, before they connect. Called only while a seat is
-    /// free. Default: yes.
+    /// May this player take a seat? Called before they connect, and only while a seat is free. They
+    /// may still not come. A refusal is sent to the page. Default: yes.
     fn on_admit(&mut self, room: &RoomContext<Self>, player: &Player) -> Result<(), Refusal> {
         Ok(())
     }
 
     /// Returns all that a player needs to see the current state, and sends nothing itself. Sent
     /// before `on_join` and `on_reconnect` (which may call [`RoomContext::sync`] if they change
-    /// it), and to everyone by `sync`. Default: nothing is sent.
+    /// it), and to everyone by `sync`. It may differ for each player. Default: nothing is sent.
     fn snapshot(&self, room: &RoomContext<Self>, to: &Player) -> Option<Self::Event> {
         None
     }
 
-    /// A player joined: once for each player, before their first request. The others have been sent
-    /// `player_joined`. Default: nothing.
+    /// A player has joined: once for each player, before their first request. The others have been
+    /// sent `player_joined`. Default: nothing.
     fn on_join(&mut self, room: &RoomContext<Self>, player: &Player) {}
 
-    /// A player's connection was lost; `is_here` is false already. `Some(grace)` keeps the seat for
-    /// that time, after which `on_leave` follows unless they reconnect. Default: `None`, the player
-    /// leaves at once.
+    /// A player has lost the connection; `is_here` is false already. `Some(grace)` keeps the seat
+    /// for that time, after which `on_leave` follows unless they reconnect. Default: `None`, the
+    /// player leaves at once.
     fn on_disconnect(&mut self, room: &RoomContext<Self>, player: &Player) -> Option<Duration> {
         None
     }
@@ -86,26 +135,30 @@ pub trait Room: Sized + 'static {
     /// nothing.
     fn on_reconnect(&mut self, room: &RoomContext<Self>, player: &Player) {}
 
-    /// A player left for good and is not among `players` any more. Called exactly once for each
-    /// `on_join`, also for those who are in the room when it ends, unless the room crashes or is
-    /// killed: then no hook is called. Default: nothing.
+    /// A player has left for good and is not among `players` any more. Called exactly once for each
+    /// `on_join`, also for those who are in the room when it ends. In a room that crashes or is
+    /// killed no hook is called. Default: nothing.
     fn on_leave(&mut self, room: &RoomContext<Self>, player: &Player, reason: LeaveReason) {}
 
-    /// Called at the rate set with [`RoomContext::set_tick_rate`]; `dt` is the measured time since
-    /// the last tick. Ticks missed in a delay of up to two periods are made up for; after a longer
+    /// A tick, at the rate set with [`RoomContext::set_tick_rate`]. `dt` is the measured time since
+    /// the last one. Ticks missed in a delay of up to two periods are made up for; after a longer
     /// stall they are skipped. [`RoomContext::tick_delay`] is how late this one is. Default:
     /// nothing.
     fn on_tick(&mut self, room: &RoomContext<Self>, dt: Duration) {}
 
-    /// A message of the lobby, sent with `tell`. Default: nothing.
+    /// The lobby sent a message with [`LobbyContext::tell`](crate::LobbyContext::tell). Default:
+    /// nothing.
     fn on_lobby_message(&mut self, room: &RoomContext<Self>, message: Self::FromLobby) {}
 
-    /// The lobby drains the room: no new players come, and the room is closed after `left`, or as
-    /// soon as no seat is taken. [`RoomContext::close`] ends it sooner. Default: nothing.
+    /// The lobby wants the room to end: it stops, or called
+    /// [`LobbyContext::close`](crate::LobbyContext::close). No new players come. The room is closed
+    /// after `left`, or as soon as no seat is taken; [`RoomContext::close`] ends it sooner.
+    /// Default: nothing; the room waits for its players to leave.
     fn on_drain(&mut self, room: &RoomContext<Self>, left: Duration) {}
 
-    /// The last hook, after everyone has left. Not called in a room that crashes or is killed.
-    /// Default: nothing.
+    /// Everyone has left: the last hook, for example to save the result. In a room that the lobby
+    /// closes it has until twice `--stop-timeout` (4 s), counted from `on_drain`. Not called in a
+    /// room that crashes or is killed. Default: nothing.
     fn on_dispose(self) -> impl Future<Output = ()> {
         async {}
     }

@@ -31,26 +31,28 @@ use crate::routing::GatewayRoutes;
 use crate::runtime::{KeyedRateLimiter, clock};
 use crate::types::{Exit, PlayerId, Refusal, RoomId, encode_message, truncate};
 
-/// What the lobby knows about a room.
+/// What the lobby knows about a room, at the time of the call. The list of rooms has the same
+/// fields, without the code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RoomInfo<Options> {
     /// Its number, as text.
     #[serde(rename = "room")]
     pub id: RoomId,
-    /// Its kind, as `main.rs` names it.
+    /// Its kind: the name that `main.rs` gave to [`Program::room`](crate::Program::room).
     pub kind: &'static str,
     /// What it was created with.
     pub options: Options,
-    /// The player for whom it was created; `None` if the lobby created it by itself.
+    /// The player for whom it was created; `None` if the lobby created it by itself. They may have
+    /// left.
     pub host: Option<PlayerId>,
-    /// The code with which players join a private room, which is in no list; `None`: it is public.
+    /// The code with which players join a private room; `None`: it is public. Six letters.
     #[serde(skip)]
     pub code: Option<String>,
     /// Seats taken: by players in the room, disconnected within their grace period, or on the way.
     pub players: usize,
     /// All seats, taken or not.
     pub capacity: usize,
-    /// Accepts no more players.
+    /// Accepts no more players: the lobby or the room has locked it, or it is ending.
     pub locked: bool,
 }
 

@@ -17,11 +17,13 @@ static PROCESSORS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
     Arc::new(Semaphore::new(available_parallelism().map_or(1, |processors| processors.get())))
 });
 
-/// Cancels a computation. Dropping the job does not.
+/// Cancels a computation of [`Scheduler::compute`](crate::Scheduler::compute). Dropping it does
+/// not.
 #[derive(Debug, Clone)]
 pub struct Job(CancellationToken);
 
-/// The computation's side of a [`Job`]: reports progress and tells whether to stop.
+/// The computation's side of a [`Job`]: reports progress and tells whether to stop. `P` is the type
+/// of a report.
 pub struct Work<P = ()> {
     cancelled: CancellationToken,
     reports: mpsc::Sender<P>,
@@ -48,7 +50,8 @@ impl Job {
 }
 
 impl<P> Work<P> {
-    /// Whether the result is not needed any more. Check it now and then, and return early.
+    /// Whether the result is not needed any more: the job was cancelled, or the room has ended.
+    /// Check it now and then, and return early.
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.is_cancelled() || self.reports.is_closed()
     }

@@ -11,7 +11,7 @@ use tracing::error;
 
 use crate::types::truncate;
 
-/// What happens to a room in which a hook panics.
+/// What happens to a room in which a hook panics: the setting `--on-room-panic`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum RoomPanic {
     /// The room ends, because its state may be half changed; its players return to the lobby.

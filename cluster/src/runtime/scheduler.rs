@@ -23,7 +23,7 @@ pub(crate) type Call<S, H> = Box<dyn FnOnce(&mut S, &H)>;
 /// A spawned future or a computation: a stream of calls.
 type Task<S, H> = Pin<Box<dyn Stream<Item = Call<S, H>>>>;
 
-/// Identifies a timer, to cancel it.
+/// Identifies a timer, to [cancel](Scheduler::cancel) it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timer(u64);
 
@@ -35,8 +35,26 @@ enum Due<S, H> {
     Every(Duration, Repeat<S, H>),
 }
 
-/// Timers, spawned futures and computations of a lobby or a room. `S` is its state, `H` the context
-/// of its hooks. Results are delivered as later calls, between other hooks.
+/// Timers, spawned futures and computations of a lobby or a room. Both contexts have these methods.
+///
+/// `S` is the state, `H` the context. Results are delivered as later calls with both, between other
+/// hooks; none is made while another hook runs. A panic in a call, or in a spawned future, counts
+/// as one in a hook. What has not been called when the room ends, or the lobby stops, never is.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use cluster::{Lobby, LobbyContext};
+/// #[derive(Default)]
+/// struct Server {
+///     is_open: bool,
+/// }
+///
+/// # impl Lobby for Server { cluster::unused!(Request, Event); }
+/// # fn hook(lobby: &LobbyContext<Server>) {
+/// let opening = lobby.after(Duration::from_secs(60), |server, _lobby| server.is_open = true);
+/// lobby.cancel(opening);
+/// # }
+/// ```
 pub struct Scheduler<S, H> {
     /// The time of the current hook. The loop sets it, so that it does not move within a hook and a
     /// test can choose it.
@@ -73,9 +91,10 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
         self.add(later(self.now.get(), delay), Due::Once(Box::new(call)))
     }
 
-    /// Calls back repeatedly, first after `period`, which is at least a millisecond. The rate does
-    /// not drift when calls are late. After a stall one missed call is made up for; the others are
-    /// skipped.
+    /// Calls back repeatedly, first after `period`, which is at least a millisecond.
+    ///
+    /// The rate does not drift when calls are late. After a stall one missed call is made up for;
+    /// the others are skipped. A panic in a call does not end the timer.
     pub fn every(&self, period: Duration, call: impl FnMut(&mut S, &H) + 'static) -> Timer {
         let period = period.max(Duration::from_millis(1));
         self.add(later(self.now.get(), period), Due::Every(period, Rc::new(RefCell::new(call))))
@@ -87,6 +106,23 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
     }
 
     /// Awaits a future and calls back with its result. Other hooks run meanwhile.
+    ///
+    /// The future cannot borrow the state. It runs on the thread of the hooks: use
+    /// [`compute`](Self::compute) for what takes long without waiting.
+    ///
+    /// ```
+    /// # use cluster::{Lobby, LobbyContext};
+    /// # async fn load() -> Vec<String> { vec![] }
+    /// #[derive(Default)]
+    /// struct Server {
+    ///     news: Vec<String>,
+    /// }
+    ///
+    /// # impl Lobby for Server { cluster::unused!(Request, Event); }
+    /// # fn hook(lobby: &LobbyContext<Server>) {
+    /// lobby.spawn(load(), |server, _lobby, news| server.news = news);
+    /// # }
+    /// ```
     pub fn spawn<T: 'static>(
         &self,
         work: impl Future<Output = T> + 'static,
@@ -103,6 +139,9 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
     }
 
     /// Runs a heavy computation on another thread and calls back with its result.
+    ///
+    /// As many run at once as there are processors; further ones wait. [`Job::cancel`] asks one to
+    /// stop.
     pub fn compute<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Work) -> T + Send + 'static,

@@ -10,11 +10,13 @@ use tokio::sync::mpsc;
 
 use crate::testing::{Connection, Packet, soon};
 
-/// A connection to the lobby or to a room. Dropping it closes the connection abruptly, as a lost
-/// network does.
+/// A connection to the lobby or to a room, as a page has it. Dropping it closes the connection
+/// abruptly, as a lost network does.
 ///
-/// Methods wait at most 20 seconds and panic after that, or if the connection ends first. Those
-/// that begin with `try_` return `None` when the connection ends.
+/// It answers pings by itself, and keeps what arrives until the test asks for it: events of
+/// different names may be asked for in any order. Methods wait at most 20 seconds and panic after
+/// that, or if the connection ends first. Those that begin with `try_` return `None` when the
+/// connection ends.
 pub struct Client {
     orders: mpsc::UnboundedSender<Order>,
     packets: mpsc::UnboundedReceiver<Packet>,

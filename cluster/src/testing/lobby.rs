@@ -21,7 +21,7 @@ use crate::testing::{
 /// A lobby's process, on a free port and with a key of its own.
 ///
 /// Dropping it kills the process and checks that its rooms end, too. If the test has failed, it
-/// prints the log.
+/// prints the log. Methods that wait do so for 20 seconds at most, and then fail the test.
 ///
 /// ```no_run
 /// # use cluster::testing::TestLobby;
@@ -49,7 +49,7 @@ pub struct TestLobby {
 type Log = Arc<Mutex<Vec<String>>>;
 type OnLine = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// Options of a lobby, made by [`TestLobby::builder`].
+/// Options of a lobby, made by [`TestLobby::builder`]; [`start`](Self::start) starts it.
 #[derive(Clone)]
 pub struct LobbyBuilder {
     program: PathBuf,
@@ -67,7 +67,8 @@ impl LobbyBuilder {
         self
     }
 
-    /// Sets an environment variable; an empty one is removed.
+    /// Sets an environment variable; an empty one is removed. `RUST_LOG` must let `cluster=debug`
+    /// pass, or [`TestLobby::process_of`] finds nothing.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
@@ -179,7 +180,7 @@ impl TestLobby {
         self.again_with(&[]).await
     }
 
-    /// The same with additional flags.
+    /// The same with additional flags, which a further [`again`](Self::again) does not have.
     pub async fn again_with(self, more: &[&str]) -> TestLobby {
         let launch = self.launch.clone();
         drop(self);
@@ -188,12 +189,18 @@ impl TestLobby {
         again
     }
 
-    /// Registers a new player.
+    /// Registers a new player, who is then in the lobby.
+    ///
+    /// # Panics
+    /// If the lobby refuses the registration.
     pub async fn player(&self, name: &str) -> TestPlayer {
         TestPlayer::register(&self.url, name).await
     }
 
-    /// Registers a new player with this form.
+    /// Registers a new player with this form, such as `{ name, password }`.
+    ///
+    /// # Panics
+    /// If the lobby refuses the registration.
     pub async fn player_as(&self, form: Value) -> TestPlayer {
         TestPlayer::register_as(&self.url, form).await
     }
@@ -231,13 +238,13 @@ impl TestLobby {
         self.lines().iter().filter(|line| line["message"] == message).count()
     }
 
-    /// The log so far.
+    /// The log so far, one JSON object for each line; other output is left out.
     pub fn lines(&self) -> Vec<Value> {
         let log = self.log.lock().unwrap();
         log.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
-    /// The log so far, as text.
+    /// The log so far, as text, with all other output.
     pub fn text(&self) -> String {
         self.log.lock().unwrap().join("\n")
     }
@@ -249,7 +256,7 @@ impl TestLobby {
         log.iter().rev().take(500).any(|line| line.contains(&room) && line.contains(&message))
     }
 
-    /// The process of a room.
+    /// The process of a room, waiting until it is in the log.
     pub async fn process_of(&self, room: &Value) -> Pid {
         let spawned = |line: &Value| line["message"] == "spawned" && line["room"] == *room;
         let line = eventually("a process", || self.lines().into_iter().find(spawned)).await;

@@ -1,9 +1,47 @@
-//! For tests: a room without processes, and a lobby with real ones.
+//! For tests of your hooks: a room without processes, and a lobby with real ones. The module is
+//! there with the feature `testing`, which a project enables for its tests alone.
 //!
-//! - [`TestRoom`] is one room without processes, sockets or a real clock: fast and deterministic.
-//! - [`TestLobby`] runs your program as a lobby; a [`TestPlayer`] registers there, asks, and joins
-//!   rooms with a [`Client`].
-//! - [`Connection`], [`command`] and the others are their building blocks.
+//! A [`TestRoom`] is one room by itself: no processes, no sockets, and a clock that only the test
+//! moves. Such a test takes milliseconds, and with one seed it is the same each time. Test the
+//! rules of a game with it:
+//!
+//! ```
+//! # use cluster::{Answer, Player, Refusal, Room, RoomContext, testing::TestRoom, ok};
+//! # cluster::messages! {
+//! #     pub enum Say { Text(String) }
+//! #     pub enum Said { Text(String) }
+//! # }
+//! # struct Echo;
+//! # impl Room for Echo {
+//! #     type Request = Say;
+//! #     type Event = Said;
+//! #     cluster::unused!(Options, FromLobby, ToLobby);
+//! #     async fn on_open(_: (), _: &RoomContext<Self>) -> Result<Self, Refusal> { Ok(Echo) }
+//! #     fn on_message(&mut self, room: &RoomContext<Self>, _: &Player, say: Say) -> Answer {
+//! #         let Say::Text(text) = say;
+//! #         room.broadcast(Said::Text(text));
+//! #         ok()
+//! #     }
+//! # }
+//! use serde_json::json;
+//!
+//! let (seats, seed) = (2, 7);
+//! let mut room = TestRoom::<Echo>::open((), seats, seed).unwrap();
+//! let ann = room.join("Ann").unwrap();
+//! room.emit(&ann, "text", json!("hello")).unwrap();
+//! assert_eq!(room.last(&ann, "text"), Some(&json!("hello")));
+//! ```
+//!
+//! A [`TestLobby`] is your program, run as a lobby with its rooms. A [`TestPlayer`] registers
+//! there, asks, and joins rooms; each of their connections is a [`Client`]. Such a test takes a
+//! second, and shows that lobby and rooms work together. Tell a story or two with it.
+//!
+//! The rest are building blocks. A [`Connection`] is for tests that break the protocol or open a
+//! thousand connections; [`eventually`] and [`soon`] wait with a time limit; [`command`],
+//! [`ProcessStat`] and [`TestFolder`] are for processes and files.
+//!
+//! A refusal by the lobby or a room is an `Err`. Anything else that goes wrong fails the test at
+//! once, by a panic that says what it waited for.
 
 mod client;
 mod connection;

@@ -6,6 +6,10 @@ use serde_json::{Value, json};
 use super::client::Client;
 
 /// A registered player. They are in the lobby until they enter a room.
+///
+/// It does in a test what the page does: registers, asks, follows reroutes, and returns. A refusal
+/// is an `Err` with its code where the method returns a `Result`; otherwise it fails the test.
+/// [`TestLobby::player`](super::TestLobby::player) makes one.
 pub struct TestPlayer {
     /// `{ id, name }`.
     pub you: Value,

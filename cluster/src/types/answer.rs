@@ -24,25 +24,26 @@ use crate::types::Refusal;
 /// ```
 pub type Answer = Result<Reply, Refusal>;
 
-/// A successful [`Answer`].
+/// A successful [`Answer`], made by [`ok()`], [`reply()`] or [`deferred()`].
 pub enum Reply {
-    /// The value.
+    /// The value, which is sent at once.
     Now(Value),
-    /// The value, when the future is done.
+    /// The value, which is sent when the future is done. `Err` is sent as a refusal.
     Later(Pin<Box<dyn Future<Output = Result<Value, Refusal>>>>),
 }
 
-/// Answers `{ ok: {} }`.
+/// Answers `{ ok: {} }`: done, and there is nothing to say.
 pub fn ok() -> Answer {
     Ok(Reply::Now(Value::Object(Default::default())))
 }
 
-/// Answers `{ ok: value }`.
+/// Answers `{ ok: value }`. A value that cannot be JSON is refused with `internal`, and logged.
 pub fn reply(value: impl Serialize) -> Answer {
     to_value(value).map(Reply::Now)
 }
 
-/// Answers when the future is done. Other hooks run meanwhile, so it cannot borrow the state.
+/// Answers when the future is done. Other hooks run meanwhile, so it cannot borrow the state. To
+/// change the state with the result, use [`spawn`](crate::Scheduler::spawn).
 pub fn deferred<T: Serialize>(
     future: impl Future<Output = Result<T, Refusal>> + 'static,
 ) -> Answer {

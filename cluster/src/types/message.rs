@@ -13,6 +13,7 @@ pub trait Message: Sized + 'static {
 }
 
 /// The message type of a hook that has no messages: an enum without variants.
+/// [`unused!`](crate::unused) sets it.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub enum Nothing {}
 

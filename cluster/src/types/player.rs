@@ -4,12 +4,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Identifies a player in all rooms and across connections: the subject of their token.
+/// Identifies a player in all rooms and across connections: the subject of their token. 1 to 256
+/// bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(debug_assertions, derive(ts_rs::TS))]
 pub struct PlayerId(pub String);
 
-/// Identifies a room, which is one process.
+/// Identifies a room, which is one process: a number as text, such as `7`. A lobby uses none twice.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(debug_assertions, derive(ts_rs::TS))]
 pub struct RoomId(pub String);
@@ -26,11 +27,11 @@ impl fmt::Display for RoomId {
     }
 }
 
-/// A registered player.
+/// A registered player. Methods that take `impl AsRef<PlayerId>` take it, or its id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(debug_assertions, derive(ts_rs::TS))]
 pub struct Player {
-    /// Does not change while their token is valid.
+    /// The same at each connection, for as long as their token is valid.
     pub id: PlayerId,
     /// The name they typed, checked by `on_register`. Show it as text, never as HTML.
     pub name: String,

@@ -4,8 +4,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Why a player left a room for good. On the wire `{ code, message? }`, as in `{ "code": "left" }`
-/// and `{ "code": "kicked", "message": "Please be kind." }`.
+/// Why a player left a room for good; [`Room::on_leave`](crate::Room::on_leave) and the page get
+/// it.
+///
+/// On the wire `{ code, message? }`, as in `{ "code": "left" }` and `{ "code": "kicked", "message":
+/// "Please be kind." }`. Displayed, it is the message, or else the code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "code", content = "message", rename_all = "snake_case")]
 pub enum LeaveReason {
@@ -44,7 +47,8 @@ impl fmt::Display for LeaveReason {
     }
 }
 
-/// How a room ended; `on_room_exit` gets it.
+/// How a room ended; [`RoomManager::on_room_exit`](crate::RoomManager::on_room_exit) gets it.
+/// Displayed, it completes the sentence "The room …", such as `crashed`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Exit {
     /// The room called `close()`. All that it sent with `tell_lobby` before has arrived.

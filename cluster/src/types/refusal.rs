@@ -7,8 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::types::truncate;
 
-/// Why a request was refused: a code for programs and a message for people. On the wire
-/// `{ code, message }`.
+/// Why a request was refused: a code for programs and a message for people. On the wire `{ code,
+/// message }`.
+///
+/// [`refuse()`] makes your own. The constants are refusals of the cluster. Five more have a message
+/// of their own each time: `unknown_event`, `bad_message`, `too_large`, `kicked` and `banned`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
 pub struct Refusal {
@@ -99,7 +102,7 @@ impl Refusal {
         &self.message
     }
 
-    /// There is no request of this name.
+    /// There is no request of this name. With an empty name, the name of the request is put in.
     pub fn unknown_event(name: &str) -> Self {
         refuse("unknown_event", format!("There is no event '{}'.", start_of(name, 40)))
     }

@@ -20,7 +20,24 @@ use crate::runtime::Scheduler;
 use crate::socketio::encode;
 use crate::types::{LeaveReason, PlayerId, Refusal, refuse, truncate};
 
-/// The handle that every hook of the lobby gets.
+/// What hooks of the lobby can do besides changing their own state. Every hook gets it.
+///
+/// - Players in the lobby: [`send`](Self::send), [`broadcast`](Self::broadcast),
+///   [`is_here`](Self::is_here), [`kick`](Self::kick), [`ban`](Self::ban), [`unban`](Self::unban)
+/// - Rooms: [`create`](Self::create), [`create_private`](Self::create_private),
+///   [`lock`](Self::lock), [`close`](Self::close); [`tell`](Self::tell) and
+///   [`tell_all`](Self::tell_all) send messages to them
+/// - Finding rooms: [`rooms`](Self::rooms), [`open_rooms`](Self::open_rooms),
+///   [`fullest`](Self::fullest), [`room`](Self::room)
+/// - Sending players who asked to a room: [`join`](Self::join),
+///   [`join_by_code`](Self::join_by_code), [`play`](Self::play), whose result is the answer
+/// - Sending players who did not ask: [`reroute`](Self::reroute),
+///   [`reroute_then`](Self::reroute_then), [`send_back`](Self::send_back);
+///   [`seat_of`](Self::seat_of) tells where a player is
+/// - Later: timers, futures and computations of the [`Scheduler`]
+///
+/// No method waits. A type parameter `R` is a kind of room; one that `main.rs` does not register is
+/// an error in the log and the refusal `internal`, or no rooms.
 pub struct LobbyContext<L> {
     pub(crate) kinds: Vec<Kind<L>>,
     pub(crate) settings: Settings,
@@ -43,27 +60,32 @@ impl<L: Lobby> LobbyContext<L> {
         kind.expect("rooms are of a registered kind")
     }
 
-    /// Whether a player is connected to the lobby.
+    /// Whether a player is connected to the lobby. [`seat_of`](Self::seat_of) finds those in rooms.
     pub fn is_here(&self, player: impl AsRef<PlayerId>) -> bool {
         self.sessions.borrow().is_present(player.as_ref())
     }
 
     /// Removes a player from their room, and disconnects them from the lobby if they are in it.
-    /// Their page shows the reason. A page that is disconnected from the lobby does not reconnect
-    /// by itself, only by `start()` or a reload.
+    /// Their page shows the reason, of at most 1 KiB.
+    ///
+    /// A player in a room returns to the lobby. A page that is disconnected from the lobby does not
+    /// reconnect by itself, only by `start()` or a reload.
     pub fn kick(&self, player: impl AsRef<PlayerId>, reason: &str) {
         self.expel(player.as_ref(), reason, &refuse("kicked", reason));
     }
 
-    /// Kicks a player and refuses them until the lobby restarts. The ban holds for their id: a
-    /// person who registers again has another id, unless your `on_register` returns the same one.
+    /// Kicks a player and refuses them with `banned` until the lobby restarts or they are
+    /// [unbanned](Self::unban).
+    ///
+    /// The ban holds for their id: a person who registers again has another id, unless your
+    /// `on_register` returns the same one.
     pub fn ban(&self, player: impl AsRef<PlayerId>, reason: &str) {
         let player = player.as_ref();
         self.sessions.borrow_mut().banned.insert(player.clone(), truncate(reason));
         self.expel(player, reason, &Refusal::banned(reason));
     }
 
-    /// Lifts a ban.
+    /// Lifts a ban. Does nothing for a player who is not banned.
     pub fn unban(&self, player: impl AsRef<PlayerId>) {
         self.sessions.borrow_mut().banned.remove(player.as_ref());
     }
@@ -75,8 +97,19 @@ impl<L: Lobby> LobbyContext<L> {
         }
     }
 
-    /// Sends an event to a player who is in the lobby; does nothing for one who is not. A client
-    /// that does not read is disconnected when its queue is full (`--max-outbound-packets`).
+    /// Sends an event to a player who is in the lobby; does nothing for one who is not.
+    ///
+    /// No event is skipped: a client that does not read is disconnected when its queue is full
+    /// (`--max-outbound-packets`).
+    ///
+    /// ```
+    /// # cluster::messages! { pub enum News { Line(String), Online(u32) } }
+    /// # use cluster::{Lobby, LobbyContext, Player};
+    /// # fn hook<L: Lobby<Event = News>>(lobby: &LobbyContext<L>, ann: &Player) {
+    /// lobby.send(ann, News::Line("Welcome.".to_owned()));
+    /// lobby.broadcast(News::Online(7));
+    /// # }
+    /// ```
     pub fn send(&self, to: impl AsRef<PlayerId>, event: L::Event) {
         if let (Some(conn), Some(event)) =
             (self.sessions.borrow().conn_of(to.as_ref()), encode(&event))

@@ -16,14 +16,25 @@ use crate::types::{Answer, Exit, Player, PlayerId, Refusal, Reply, RoomId, defer
 
 impl<L: Lobby> LobbyContext<L> {
     /// Creates a public room with this many seats, for a player (its host) or for nobody (`None`).
+    ///
     /// Players can join at once and wait until it is ready. It is in the list of rooms, and the
     /// page's `join` takes its number. To keep players out, use
     /// [`create_private`](Self::create_private), [`lock`](Self::lock), or the room's `on_admit`; a
     /// room that only computes has 0 seats.
     ///
+    /// ```
+    /// # use cluster::{Answer, Lobby, LobbyContext, Player, Room};
+    /// # fn hook<L: Lobby, Chess>(lobby: &LobbyContext<L>, from: &Player) -> Answer
+    /// # where Chess: Room<Options = ()> {
+    /// let room = lobby.create::<Chess>(from, 2, ())?;
+    /// lobby.join(from, &room)
+    /// # }
+    /// ```
+    ///
     /// # Errors
-    /// - `no_room`: all `--max-rooms` are in use, the circuit breaker is open, or no process can be
-    ///   started
+    /// - `no_room`: all `--max-rooms` are in use, or the circuit breaker is open
+    /// - `no_room`, and the log says why: no process can be started, or the options are larger than
+    ///   60 KiB as JSON
     /// - `too_many_rooms`: the host, or their address, has reached their limit of rooms
     /// - `stopping`: the lobby is stopping
     pub fn create<'a, R: Room>(
@@ -35,13 +46,13 @@ impl<L: Lobby> LobbyContext<L> {
         self.open::<R>(host.into(), false, capacity, options)
     }
 
-    /// Creates a private room: like [`create`](Self::create), but it is in no list, and players
-    /// join with its code of six letters ([`RoomInfo::code`]). The room's `joined` tells the code
-    /// to everyone in it. The room counts towards its host's limit until it closes, even after the
-    /// host has left: see [`RoomContext::set_empty_timeout`].
+    /// Creates a private room, which is in no list: players join with its code of six letters.
     ///
-    /// [`RoomInfo::code`]: crate::rooms::RoomInfo
-    /// [`RoomContext::set_empty_timeout`]: crate::room::context::RoomContext::set_empty_timeout
+    /// Otherwise like [`create`](Self::create). [`RoomInfo::code`] is the code, and the room's
+    /// `joined` tells it to everyone in it. The room counts towards its host's limit until it
+    /// closes, even after the host has left: see [`RoomContext::set_empty_timeout`].
+    ///
+    /// [`RoomContext::set_empty_timeout`]: crate::RoomContext::set_empty_timeout
     pub fn create_private<'a, R: Room>(
         &self,
         host: impl Into<Option<&'a Player>>,
@@ -75,13 +86,22 @@ impl<L: Lobby> LobbyContext<L> {
         Ok(room)
     }
 
-    /// Reserves a seat in a room for a player and reroutes them there, from the lobby or from
-    /// another room. Answers `{ room }` when the player is on the way. A player who has a seat in
-    /// the room keeps it. A seat in another room is released when they go.
+    /// Reserves a seat for a player, or one for each of a party, and reroutes them to the room. They
+    /// may be in the lobby or in another room. Answers `{ room }` when they are on the way.
     ///
-    /// Takes a party as well: a slice of at most 32 players, of whom the first is the one who asks.
-    /// All of them get seats, or none. If one of them loses their connection meanwhile, their seat
-    /// is kept for `--ticket-ttl`, and they are sent there when they return.
+    /// A player who has a seat in the room keeps it. A seat in another room is released when they
+    /// go.
+    ///
+    /// A party is a slice of at most 32 players, of whom the first is the one who asks. All of them
+    /// get seats, or none. If one of them loses their connection meanwhile, their seat is kept for
+    /// `--ticket-ttl`. They are sent there when they return.
+    ///
+    /// ```
+    /// # use cluster::{Answer, Lobby, LobbyContext, Player, RoomId};
+    /// # fn hook<L: Lobby>(lobby: &LobbyContext<L>, pair: [Player; 2], room: &RoomId) -> Answer {
+    /// lobby.join(&pair, room)
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// - `no_such_room`: also for a private room, unless one of the players is its host or has a
@@ -107,9 +127,11 @@ impl<L: Lobby> LobbyContext<L> {
         self.request_join(players, room)
     }
 
-    /// Joins the private room with this code, in upper or lower case. After too many wrong codes
-    /// (`--max-code-attempts-per-minute`), refuses with `too_many_guesses`; otherwise as
+    /// Joins the private room with this code, in upper or lower case. Refuses as
     /// [`join`](Self::join).
+    ///
+    /// After too many wrong codes (`--max-code-attempts-per-minute`), even the right one is refused
+    /// with `too_many_guesses`.
     pub fn join_by_code(&self, players: impl AsRef<[Player]>, code: &str) -> Answer {
         let players = players.as_ref();
         let asker = &players.first().ok_or(Refusal::NO_SUCH_ROOM)?.id;
@@ -129,16 +151,29 @@ impl<L: Lobby> LobbyContext<L> {
         deferred(async { placed.await.unwrap_or(Err(Refusal::ROOM_GONE)) })
     }
 
-    /// Joins players to a room without their request, a private one as well. A refusal is sent to
-    /// the players as `refused`. Players who are in the room stay there. Each player can be
-    /// rerouted ten times at once and once a second; above that limit they stay where they are and
-    /// are refused with `reroute_loop`.
+    /// Joins players to a room without their request, a private one as well. Players who are in the
+    /// room stay there.
+    ///
+    /// A refusal is sent to the players as `refused`. Each player can be rerouted ten times at once
+    /// and once a second; above that limit they stay where they are and are refused with
+    /// `reroute_loop`.
     pub fn reroute(&self, players: impl AsRef<[Player]>, room: &RoomId) {
         self.reroute_then(players, room, |_, _, _| {});
     }
 
-    /// Like [`reroute`](Self::reroute), and calls `done` when the players are on the way, or with
-    /// the refusal that holds for all of them.
+    /// Like [`reroute`](Self::reroute), and calls `done` when the players are on the way. It gets a
+    /// refusal if one holds for all of them.
+    ///
+    /// ```
+    /// # use cluster::{Lobby, LobbyContext, Player, RoomId};
+    /// # fn hook<L: Lobby>(lobby: &LobbyContext<L>, pair: [Player; 2], room: RoomId) {
+    /// lobby.reroute_then(&pair, &room.clone(), move |_state, lobby, sent| {
+    ///     if sent.is_err() {
+    ///         let _ = lobby.close(&room, "Your opponent has left.");
+    ///     }
+    /// });
+    /// # }
+    /// ```
     pub fn reroute_then(
         &self,
         players: impl AsRef<[Player]>,
@@ -165,8 +200,10 @@ impl<L: Lobby> LobbyContext<L> {
     }
 
     /// Sends a player to the room that [`pick`](crate::RoomManager::pick) picks, as the page's
-    /// `play` does. `pick` is called after the current hook. Answers and refuses as
-    /// [`join`](Self::join). If you drop the answer, a refusal is sent to the player as `refused`.
+    /// `play` does. `pick` is called after the current hook.
+    ///
+    /// Answers and refuses as [`join`](Self::join). If you drop the answer, a refusal is sent to
+    /// the player as `refused`.
     pub fn play<R: Room>(&self, player: &Player) -> Answer {
         let (kind, player) = (self.kind_of::<R>()?.name, player.clone());
         let (tell, answer) = oneshot::channel();
@@ -204,12 +241,20 @@ impl<L: Lobby> LobbyContext<L> {
         self.request_join(player.as_ref(), &room)
     }
 
-    /// All rooms of this kind, oldest first, including private ones.
+    /// All rooms of this kind, oldest first, including private ones and those that are ending.
     pub fn rooms<R: Room>(&self) -> Vec<RoomInfo<R::Options>> {
         self.of_kind::<R>(self.rooms.borrow().list())
     }
 
-    /// The public rooms of this kind that this many more players can join.
+    /// The public rooms of this kind that this many more players can join, in no particular order.
+    ///
+    /// ```
+    /// # cluster::messages! { #[derive(Default)] pub struct Options { level: u8 } }
+    /// # use cluster::{Lobby, LobbyContext, Room};
+    /// # fn hook<L: Lobby, Maze: Room<Options = Options>>(lobby: &LobbyContext<L>) {
+    /// let hard = lobby.open_rooms::<Maze>(1).into_iter().find(|room| room.options.level > 8);
+    /// # }
+    /// ```
     pub fn open_rooms<R: Room>(&self, players: usize) -> Vec<RoomInfo<R::Options>> {
         self.of_kind::<R>(self.rooms.borrow().joinable(players))
     }
@@ -254,26 +299,34 @@ impl<L: Lobby> LobbyContext<L> {
     }
 
     /// Sends a message to a room's `on_lobby_message`. A room that is not ready gets it when it is;
-    /// a room that is ending may not get it. Refuses with `no_such_room` if there is none of this
-    /// kind.
+    /// a room that is ending may not get it.
+    ///
+    /// # Errors
+    /// - `no_such_room`: there is no room of this kind with this number
+    /// - `internal`: the message is larger than 60 KiB as JSON, or cannot be serialized; the log
+    ///   says why
     pub fn tell<R: Room>(&self, room: &RoomId, message: R::FromLobby) -> Result<(), Refusal> {
         self.rooms.borrow().tell(self.kind_of::<R>()?.name, room, &message)
     }
 
-    /// Sends a message to `on_lobby_message` of every room of this kind.
+    /// Sends a message to `on_lobby_message` of every room of this kind. Refuses with `internal` as
+    /// [`tell`](Self::tell).
     pub fn tell_all<R: Room>(&self, message: R::FromLobby) -> Result<(), Refusal> {
         self.rooms.borrow().tell_all(self.kind_of::<R>()?.name, &message)
     }
 
-    /// Locks a room, so that it takes no more players, or unlocks it. Players with a seat keep it.
-    /// A room that has locked itself stays locked. Refuses with `no_such_room`.
+    /// Locks a room, so that it takes no more players, or unlocks it. Refuses with `no_such_room`.
+    ///
+    /// Players with a seat keep it. A room that has locked itself stays locked.
     pub fn lock(&self, room: &RoomId, locked: bool) -> Result<(), Refusal> {
         self.rooms.borrow_mut().lock(room, locked)
     }
 
-    /// Asks a room to end: calls its `on_drain`. The room closes after `--stop-timeout` at the
-    /// latest; players who are still in it return to the lobby with this reason. A room that has
-    /// not ended after twice that time is killed as hung. Refuses with `no_such_room`.
+    /// Asks a room to end: calls its `on_drain`. Refuses with `no_such_room`.
+    ///
+    /// The room closes after `--stop-timeout` at the latest; players who are still in it return to
+    /// the lobby with this reason, of at most 1 KiB. A room that has not ended after twice that
+    /// time is killed as hung.
     pub fn close(&self, room: &RoomId, reason: &str) -> Result<(), Refusal> {
         self.rooms.borrow_mut().close(room, reason)?;
         let closing = room.clone();

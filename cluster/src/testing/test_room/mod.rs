@@ -1,46 +1,5 @@
-//! One room without processes, sockets or a real clock: the same core as in a room's process,
-//! driven by a test. Hooks are called, events are sent and the room ends as with a lobby and a
-//! process, in the same order; `cluster/tests/room/test_room_agrees.rs` compares the two.
-//!
-//! What differs, and why:
-//!
-//! - **Time** passes only in [`TestRoom::advance`], so an answer cannot wait for a timer. A hook
-//!   that never returns blocks the test; a real room would be killed as hung. Ticks are never late.
-//! - **Spawned work** runs only in [`TestRoom::settle`], and while an answer is awaited.
-//! - **A panic** in a hook fails the test, unless [`TestRoom::on_panic`] sets another policy. A
-//!   panic in `on_open` always fails it.
-//! - **A message** of [`TestRoom::tell`] that cannot be parsed again or is larger than 60 KiB fails
-//!   the test. Outside of tests it is refused, or the room crashes.
-//! - **Rate limits and queues** are absent: no request is refused with `too_fast`, and volatile
-//!   events are never lost.
-//! - **The lobby** is absent, with its locks, its bans and other rooms ([`TestRoom::transfers`]).
-//!   The room's id is `test`.
-//!
-//! ```
-//! # use cluster::{Answer, Player, Refusal, Room, RoomContext, testing::TestRoom, ok};
-//! # cluster::messages! {
-//! #     pub enum Say { Text(String) }
-//! #     pub enum Said { Text(String) }
-//! # }
-//! # struct Echo;
-//! # impl Room for Echo {
-//! #     type Request = Say;
-//! #     type Event = Said;
-//! #     cluster::unused!(Options, FromLobby, ToLobby);
-//! #     async fn on_open(_: (), _: &RoomContext<Self>) -> Result<Self, Refusal> { Ok(Echo) }
-//! #     fn on_message(&mut self, room: &RoomContext<Self>, _: &Player, Say::Text(text): Say) -> Answer {
-//! #         room.broadcast(Said::Text(text));
-//! #         ok()
-//! #     }
-//! # }
-//! use serde_json::json;
-//!
-//! let (seats, seed) = (2, 7);
-//! let mut room = TestRoom::<Echo>::open((), seats, seed).unwrap();
-//! let ann = room.join("Ann").unwrap();
-//! room.emit(&ann, "text", json!("hello")).unwrap();
-//! assert_eq!(room.last(&ann, "text"), Some(&json!("hello")));
-//! ```
+//! A room under test: the core of a room's process, driven by a test. `driver.rs` runs it for each
+//! input and records its output.
 
 mod driver;
 
@@ -68,10 +27,10 @@ use crate::types::{
 const TICKET_TTL: Duration = Duration::from_secs(15);
 const EMPTY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An event that was sent to a player.
+/// An event that was sent to a player: one of the room's own, or of the cluster, such as `joined`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sent {
-    /// Its name.
+    /// Its name, such as `said` for `Event::Said`.
     pub event: String,
     /// Its data.
     pub data: Value,
@@ -82,6 +41,25 @@ pub struct Sent {
 }
 
 /// A room under test. Nothing happens by itself, only by the test's calls.
+///
+/// It is the same core as in a room's process. Hooks are called, events are sent and the room ends
+/// as with a lobby and a process, in the same order; a test of the structure compares the two. What
+/// differs, and why:
+///
+/// - **Time** passes only in [`advance`](Self::advance), so an answer cannot wait for a timer. A
+///   hook that never returns blocks the test; a real room would be killed as hung. Ticks are never
+///   late.
+/// - **Spawned work** runs only in [`settle`](Self::settle), and while an answer is awaited.
+/// - **A panic** in a hook fails the test, unless [`on_panic`](Self::on_panic) sets another policy.
+///   A panic in `on_open` always fails it.
+/// - **A message** for [`tell`](Self::tell) that cannot be serialized and parsed again, or is larger
+///   than 60 KiB, fails the test. Outside of tests it is refused, or the room crashes.
+/// - **Rate limits and queues** are absent: no request is refused with `too_fast`, and volatile
+///   events are never lost.
+/// - **The lobby** is absent, with its locks, its bans and other rooms
+///   ([`transfers`](Self::transfers)). The room's id is `test`.
+///
+/// The [module](crate::testing) has an example.
 pub struct TestRoom<R: Room> {
     life: Life<R>,
     tickets: Arc<Tickets>,
@@ -164,14 +142,16 @@ impl<R: Room> TestRoom<R> {
         }
     }
 
-    /// A new player joins. `Err`: the room is full or locked, or `on_admit` refused.
+    /// A new player joins, whose id is their name. `Err`: the room is full or locked, or `on_admit`
+    /// refused.
     pub fn join(&mut self, name: &str) -> Result<Player, Refusal> {
         let player = player(name);
         self.join_as(&player)?;
         Ok(player)
     }
 
-    /// This player joins or reconnects: within their grace period, or from another window.
+    /// This player joins or reconnects: within their grace period, or from another window. `Err` as
+    /// in [`join`](Self::join).
     pub fn join_as(&mut self, player: &Player) -> Result<(), Refusal> {
         let ticket = self.ticket_for(player)?;
         self.tickets.redeem(&ticket, self.now)?;
@@ -181,7 +161,8 @@ impl<R: Room> TestRoom<R> {
         Ok(())
     }
 
-    /// Reserves a seat for a player, who is `expected` until `join_as`, for 15 s at most.
+    /// Reserves a seat for a player, who is `expected` until `join_as`, for 15 s at most. `Err` as
+    /// in [`join`](Self::join).
     pub fn reserve(&mut self, player: &Player) -> Result<(), Refusal> {
         self.ticket_for(player).map(drop)
     }
@@ -198,7 +179,7 @@ impl<R: Room> TestRoom<R> {
         self.await_answer(conn, answer)
     }
 
-    /// A player's page sends bytes.
+    /// A player's page sends bytes; otherwise as [`emit`](Self::emit).
     pub fn emit_binary(&mut self, from: &Player, data: impl Into<Bytes>) -> Result<Value, Refusal> {
         let conn = self.conn_of(from)?;
         let data = data.into();
@@ -209,12 +190,14 @@ impl<R: Room> TestRoom<R> {
         self.await_answer(conn, answer)
     }
 
-    /// A player's connection is lost.
+    /// A player's connection is lost: `on_disconnect` follows. Does nothing if they are not
+    /// connected.
     pub fn drop_player(&mut self, player: &Player) {
         self.hang_up(player, false);
     }
 
     /// A player leaves. One who is not connected gives up their seat by `leave_room` in the lobby.
+    /// `on_leave` follows.
     pub fn leave(&mut self, player: &Player) {
         match self.conn_of(player) {
             Ok(_) => self.hang_up(player, true),
@@ -230,7 +213,8 @@ impl<R: Room> TestRoom<R> {
     }
 
     /// The players whom the room sent to another room with `send_to_room`, since the last call.
-    /// They stay in this room until [`TestRoom::transfer`].
+    /// They stay in this room until [`TestRoom::transfer`]; after [`TestRoom::refuse_transfer`]
+    /// they remain in it.
     pub fn transfers(&mut self) -> Vec<(PlayerId, RoomId)> {
         std::mem::take(&mut self.transfers)
     }
@@ -248,6 +232,9 @@ impl<R: Room> TestRoom<R> {
     }
 
     /// The lobby sends a message.
+    ///
+    /// # Panics
+    /// If it cannot be serialized and parsed again, or is larger than 60 KiB as JSON.
     pub fn tell(&mut self, message: R::FromLobby) {
         if self.is_over() {
             return;
@@ -282,7 +269,8 @@ impl<R: Room> TestRoom<R> {
     }
 
     /// Waits, in real time, until all spawned futures and computations have ended and their
-    /// callbacks were called. They do not run in [`TestRoom::advance`].
+    /// callbacks were called. Until then they run only in [`TestRoom::settle_one`] and while an
+    /// answer is awaited, not in [`TestRoom::advance`].
     pub fn settle(&mut self) {
         while self.settle_one() {}
     }
@@ -309,13 +297,16 @@ impl<R: Room> TestRoom<R> {
         Some(&sent.iter().rev().find(|sent| sent.event == event)?.data)
     }
 
-    /// The messages sent to the lobby since the last call.
+    /// The messages sent to the lobby with `tell_lobby` since the last call.
     pub fn told_lobby(&mut self) -> Vec<R::ToLobby> {
         let messages = std::mem::take(&mut self.to_lobby).into_iter();
         messages.map(|raw| from_raw(&raw).expect("a message that can be parsed")).collect()
     }
 
-    /// The room's state. Panics if the room has ended: `on_dispose` has consumed it.
+    /// The room's state.
+    ///
+    /// # Panics
+    /// If the room has ended: `on_dispose` has consumed it.
     pub fn game(&self) -> &R {
         match &self.life {
             Life::Open(core) => &core.game,
@@ -323,7 +314,7 @@ impl<R: Room> TestRoom<R> {
         }
     }
 
-    /// The room's context.
+    /// The room's context, also after its end.
     pub fn room(&self) -> &RoomContext<R> {
         match &self.life {
             Life::Open(core) => &core.room,
