@@ -14,6 +14,8 @@ mod hooks;
 mod output;
 mod pages;
 mod places;
+mod recipe;
+mod recipes;
 mod refusals;
 #[cfg(target_os = "linux")]
 mod terminal;
