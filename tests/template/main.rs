@@ -18,6 +18,7 @@ mod pages;
 mod places;
 mod postgres;
 mod recipe;
+mod recipes;
 mod refusals;
 mod restart;
 #[cfg(target_os = "linux")]

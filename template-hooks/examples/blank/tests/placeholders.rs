@@ -12,7 +12,7 @@ async fn start(flags: &[&str]) -> TestLobby {
 
 #[test]
 fn everyone_hears_hello_and_so_does_the_lobby() {
-    let mut room = TestRoom::<Game>::open(Options {}, 2, 7).expect("a room");
+    let mut room = TestRoom::<Game>::open(Options::default(), 2, 7).expect("a room");
     let (ann, bob) = (room.join("Ann").expect("a seat"), room.join("Bob").expect("a seat"));
     room.emit(&ann, "hello", json!({})).expect("it is polite");
     let greeting = json!({ "text": "Ann says hello" });

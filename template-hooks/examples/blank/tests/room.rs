@@ -9,7 +9,7 @@ use cluster::{Exit, Refusal};
 use serde_json::json;
 
 fn room() -> TestRoom<Game> {
-    TestRoom::open(Options {}, 2, 7).expect("a room")
+    TestRoom::open(Options::default(), 2, 7).expect("a room")
 }
 
 #[test]
