@@ -254,14 +254,19 @@ impl Workshop {
         must(&mut self.cargo(&["test", "--locked"]))
     }
 
-    /// Runs `npm run check`. `Err`: its output.
-    pub fn check_types(&self) -> Result<(), String> {
+    /// What `npm ci` does, without a download.
+    pub fn install_libraries(&self) {
         let libraries = Path::new(REPOSITORY).join("node_modules");
         assert!(
             libraries.join("typescript").is_dir(),
             "TypeScript is missing: run `npm ci` in {REPOSITORY}"
         );
         let _ = symlink(libraries, self.project.join("node_modules"));
+    }
+
+    /// Runs `npm run check`. `Err`: its output.
+    pub fn check_types(&self) -> Result<(), String> {
+        self.install_libraries();
         let npm = &mut Command::new("npm");
         let (success, said) = run(npm.current_dir(&self.project).args(["run", "check"]));
         if success { Ok(()) } else { Err(said) }

@@ -23,3 +23,4 @@ mod restart;
 mod terminal;
 mod tutorial;
 mod types;
+mod watch;

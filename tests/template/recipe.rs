@@ -1,44 +1,83 @@
-//! Follows a recipe of cluster/docs/recipes as written, in a project.
+//! Follows a document as written, in a project.
 //!
-//! A block `diff` changes the file that the paragraph before it names; after "new file" the block is
-//! that file. A block `sh` is for the test to run.
+//! A block `diff` changes the file that the paragraph before it names: it replaces the lines that
+//! begin with a space or `-` by those that begin with a space or `+`. A block with only `+` is added
+//! to the end of the file, or is a new one. After the words "new file", a block in any other
+//! language is that file. A block `sh` is for the test to run.
 
 use std::fs;
 use std::path::Path;
 
-use super::helpers::{REPOSITORY, read};
+use super::helpers::{Folder, REPOSITORY, Template, Workshop, read};
 
 pub struct Recipe {
     steps: Vec<Step>,
-    /// The blocks `sh`.
-    commands: Vec<String>,
+    /// The blocks `sh`, as written.
+    pub commands: Vec<String>,
 }
 
-/// One block: replaces the old lines by the new ones. Without old lines, the new ones are a file.
+/// One block.
 struct Step {
     file: String,
     old: String,
     new: String,
+    added: usize,
 }
 
 impl Recipe {
+    /// The recipe of this name.
     pub fn read(name: &str) -> Recipe {
-        let text = read(Path::new(REPOSITORY), &format!("cluster/docs/recipes/{name}.md"));
-        let parts: Vec<_> = text.split("```").collect();
+        Recipe::document(&format!("cluster/docs/recipes/{name}.md"))
+    }
+
+    /// A document of the repository.
+    pub fn document(path: &str) -> Recipe {
+        Recipe::parse(&read(Path::new(REPOSITORY), path))
+    }
+
+    /// The steps in one section of a document of the repository, which begins with this heading.
+    pub fn section(document: &str, heading: &str) -> Recipe {
+        let text = read(Path::new(REPOSITORY), document);
+        let (_, rest) = text.split_once(&format!("{heading}\n")).expect(heading);
+        let level = heading.split(' ').next().expect("a heading");
+        Recipe::parse(rest.split(&format!("\n{level} ")).next().expect("a section"))
+    }
+
+    fn parse(text: &str) -> Recipe {
         let (mut steps, mut commands) = (Vec::new(), Vec::new());
-        for pair in parts.chunks_exact(2) {
+        for pair in text.split("```").collect::<Vec<_>>().chunks_exact(2) {
             let (language, block) = pair[1].split_once('\n').expect("a block of lines");
+            let paragraph = pair[0].trim_end().rsplit("\n\n").next().expect("a paragraph");
+            let paragraph = paragraph.replace('\n', " ");
             match language {
                 "sh" => commands.push(block.to_owned()),
-                language => steps.push(Step::new(pair[0], language, block)),
+                "diff" => steps.push(Step::change(&paragraph, block)),
+                _ if paragraph.contains("new file") => steps.push(Step::create(&paragraph, block)),
+                _ => {}
             }
         }
         Recipe { steps, commands }
     }
 
-    /// Takes all steps but the commands.
+    /// Takes all steps in a project.
     pub fn follow(&self, project: &Path) {
+        assert!(!self.steps.is_empty(), "no steps");
         self.steps.iter().for_each(|step| step.take(project));
+    }
+
+    /// Takes all steps in a new project, made from the example `blank`.
+    pub fn follow_from_blank(&self) -> Workshop {
+        let folder = Folder::new();
+        let blank = ["--name", "recipe", "--silent", "-d", "example=blank"];
+        Template::new().generate(folder.path()).args(&blank).succeed();
+        let workshop = Workshop::take(&folder.path().join("recipe"));
+        self.follow(&workshop.project);
+        workshop
+    }
+
+    /// How many lines are added to the files that this accepts.
+    pub fn added(&self, accept: impl Fn(&str) -> bool) -> usize {
+        self.steps.iter().filter(|step| accept(&step.file)).map(|step| step.added).sum()
     }
 
     /// The block of commands that contains this text.
@@ -49,44 +88,70 @@ impl Recipe {
 
     /// The line of commands that contains this text.
     pub fn command(&self, part: &str) -> &str {
-        self.block(part).lines().find(|line| line.contains(part)).expect("a line")
+        self.block(part).lines().find(|line| line.contains(part)).expect("a line of it")
     }
 }
 
 impl Step {
-    fn new(before: &str, language: &str, block: &str) -> Step {
-        let paragraph = before.trim_end().rsplit("\n\n").next().expect("a paragraph");
-        let file = paragraph.split('`').skip(1).step_by(2).find(|word| is_path(word));
-        let file = file.unwrap_or_else(|| panic!("no file in: {paragraph}")).to_owned();
-        if language != "diff" {
-            assert!(paragraph.contains("new file"), "not a new file: {paragraph}");
-            return Step { file, old: String::new(), new: block.to_owned() };
-        }
+    fn change(paragraph: &str, diff: &str) -> Step {
+        // An editor may have removed the space of an empty line.
         let lines = |marks: [char; 2]| {
-            let lines = block.lines().filter(|line| line.is_empty() || line.starts_with(marks));
+            let lines = diff.lines().filter(|line| line.is_empty() || line.starts_with(marks));
             lines.map(|line| format!("{}\n", line.get(1..).unwrap_or_default())).collect()
         };
-        Step { file, old: lines([' ', '-']), new: lines([' ', '+']) }
+        let added = diff.lines().filter(|line| line.starts_with('+')).count();
+        Step { file: file_in(paragraph), old: lines([' ', '-']), new: lines([' ', '+']), added }
+    }
+
+    fn create(paragraph: &str, file: &str) -> Step {
+        let added = file.lines().count();
+        Step { file: file_in(paragraph), old: String::new(), new: file.to_owned(), added }
     }
 
     fn take(&self, project: &Path) {
-        let Step { file, old, new } = self;
+        let Step { file, old, new, .. } = self;
         let path = project.join(file);
-        if old.is_empty() {
-            assert!(!path.exists(), "{file} exists");
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            return fs::write(path, new).unwrap();
-        }
-        let text = format!("\n{}", read(project, file));
-        let places = text.matches(&format!("\n{old}")).count();
-        assert_eq!(places, 1, "in {file}:\n{old}");
-        let text = text.replacen(&format!("\n{old}"), &format!("\n{new}"), 1);
+        // Each line begins after a line break, the first one too.
+        let text = fs::read_to_string(&path).map_or("\n".to_owned(), |text| format!("\n{text}"));
+        let text = if old.is_empty() {
+            text + new
+        } else {
+            let (old, new) = (format!("\n{old}"), format!("\n{new}"));
+            assert_eq!(text.matches(&old).count(), 1, "in {file}:{old}");
+            text.replacen(&old, &new, 1)
+        };
+        fs::create_dir_all(path.parent().expect("a folder")).unwrap();
         fs::write(path, &text[1..]).unwrap();
     }
 }
 
+/// The first path in backticks.
+fn file_in(paragraph: &str) -> String {
+    let mut words = paragraph.split('`').skip(1).step_by(2);
+    let file = words.find(|word| is_path(word));
+    file.unwrap_or_else(|| panic!("no file in: {paragraph}")).to_owned()
+}
+
 fn is_path(word: &str) -> bool {
     let extension = Path::new(word).extension().and_then(|extension| extension.to_str());
-    let known = ["css", "html", "js", "json", "rs", "toml", "ts"];
+    let known = ["css", "html", "js", "json", "mjs", "rs", "toml", "ts"];
     !word.contains(char::is_whitespace) && extension.is_some_and(|it| known.contains(&it))
+}
+
+#[test]
+fn a_step_that_fits_nowhere_or_in_two_places_fails() {
+    let folder = Folder::new();
+    let file = folder.path().join("room.rs");
+    let take = |diff: &str| {
+        fs::write(&file, "a\n    b\nc\n    b\n").unwrap();
+        let recipe = Recipe::parse(&format!("In `room.rs`:\n\n```diff\n{diff}```\n"));
+        let followed = std::panic::catch_unwind(|| recipe.follow(folder.path()));
+        followed.ok().map(|()| fs::read_to_string(&file).unwrap())
+    };
+    assert_eq!(take(" a\n+new\n     b\n").as_deref(), Some("a\nnew\n    b\nc\n    b\n"));
+    assert_eq!(take("-c\n").as_deref(), Some("a\n    b\n    b\n"));
+    assert_eq!(take("+\n+end\n").as_deref(), Some("a\n    b\nc\n    b\n\nend\n"));
+    assert_eq!(take("     b\n+new\n"), None);
+    assert_eq!(take(" b\n+new\n"), None);
+    assert_eq!(take(" d\n+new\n"), None);
 }
