@@ -7,7 +7,7 @@ use std::time::Instant;
 use cluster::testing::{Client, LobbyBuilder, TestFolder, TestLobby, command};
 use serde_json::{Value, json};
 
-use crate::helpers::{Folder, Template, Workshop, must, run};
+use crate::helpers::{Workshop, must, run};
 use crate::postgres::Postgres;
 use crate::recipe::Recipe;
 
@@ -44,11 +44,7 @@ async fn accounts_are_kept_in_a_database() {
 
 /// A project made from `blank` by the recipe; its own tests pass without a database.
 fn follow(recipe: &Recipe) -> Workshop {
-    let folder = Folder::new();
-    let blank = ["--name", "quiz", "--silent", "-d", "example=blank"];
-    Template::new().generate(folder.path()).args(&blank).succeed();
-    let workshop = Workshop::take(&folder.path().join("quiz"));
-    recipe.follow(&workshop.project);
+    let workshop = recipe.follow_from_blank();
     // Adds the new crates to Cargo.lock.
     must(workshop.cargo(&["build", "--quiet"]).env_remove("DATABASE_URL"));
     workshop.lint();

@@ -26,3 +26,4 @@ mod terminal;
 mod tutorial;
 mod types;
 mod update;
+mod watch;

@@ -4,3 +4,5 @@
 pub mod helpers;
 #[allow(dead_code, reason = "shared with the template's tests")]
 pub mod recipe;
+#[allow(dead_code, reason = "shared with the template's tests")]
+pub mod watch;

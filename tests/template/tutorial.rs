@@ -2,12 +2,9 @@
 
 use crate::recipe::Recipe;
 
-const TUTORIAL: &str = "template-hooks/files/README.md";
-const TITLE: &str = "## From blank to a working feature in ten lines";
-
 #[test]
 fn the_tutorial_leads_to_a_working_feature_in_ten_lines() {
-    let tutorial = Recipe::section(TUTORIAL, TITLE);
+    let tutorial = Recipe::document("cluster/docs/tutorial.md");
     let lines = tutorial.added(|file| !file.starts_with("tests/"));
     assert!((1..=10).contains(&lines), "{lines} lines");
 
@@ -16,5 +13,12 @@ fn the_tutorial_leads_to_a_working_feature_in_ten_lines() {
     let said = workshop.test();
     assert!(said.contains("everyone_sees_the_clicks"), "{said}");
     // The lobby of the test has written the new types.
+    workshop.check_types().expect("the page is in order");
+}
+
+/// What page.md says about the list of rooms.
+#[test]
+fn the_steps_for_a_list_of_rooms_work() {
+    let workshop = Recipe::document("cluster/docs/page.md").follow_from_blank();
     workshop.check_types().expect("the page is in order");
 }
