@@ -34,35 +34,7 @@ async fn two_from_the_queue_play_until_one_has_won_and_want_a_rematch() -> Resul
     }
     ann.until("document.activeElement.matches('#board button:nth-child(4)')").await?;
 
-    // Each drops into a column of their own, until one has four.
-    let anns_turn = async || -> Result<bool> {
-        ann.until("/(Your|’s) turn/.test(document.getElementById('turn').textContent)").await?;
-        Ok(ann.eval("document.getElementById('turn').textContent === 'Your turn'").await? == true)
-    };
-    let ann_begins = anns_turn().await?;
-    for discs in 0..7 {
-        if (discs % 2 == 0) == ann_begins {
-            ann.until_shows("#turn", "Your turn").await?;
-            ann.press("Enter").await?;
-        } else {
-            bob.until_shows("#turn", "Your turn").await?;
-            bob.click("#board button:nth-child(6)").await?;
-        }
-        for page in [&ann, &bob] {
-            let there = "document.querySelectorAll('.cell:not([data-side=\"\"])').length";
-            page.until(&format!("{there} === {}", discs + 1)).await?;
-        }
-        if discs == 3 {
-            ann.eval(REMEMBER_STATUS).await?;
-            // On a phone the panel is folded.
-            bob.click("#dev-panel summary").await?;
-            bob.click("#drop").await?;
-            bob.click("#dev-panel summary").await?;
-            ann.until("statuses.some((status) => status.includes('is away'))").await?;
-            ann.until("!document.getElementById('turn').textContent.includes('is away')").await?;
-            bob.until_at("room 1").await?;
-        }
-    }
+    let ann_begins = play_until_one_has_won(&ann, &bob).await?;
     let (winner, loser) = if ann_begins { (&ann, &bob) } else { (&bob, &ann) };
     winner.until_shows("#turn", "you win").await?;
     loser.until_shows("#turn", "wins").await?;
@@ -82,6 +54,40 @@ async fn two_from_the_queue_play_until_one_has_won_and_want_a_rematch() -> Resul
         page.is_content()?;
     }
     Ok(())
+}
+
+/// Each drops into a column of their own, until one has four; Bob loses his connection meanwhile.
+/// Whether Ann began, and so has won.
+async fn play_until_one_has_won(ann: &Page, bob: &Page) -> Result<bool> {
+    let anns_turn = async || -> Result<bool> {
+        ann.until("/(Your|’s) turn/.test(document.getElementById('turn').textContent)").await?;
+        Ok(ann.eval("document.getElementById('turn').textContent === 'Your turn'").await? == true)
+    };
+    let ann_begins = anns_turn().await?;
+    for discs in 0..7 {
+        if (discs % 2 == 0) == ann_begins {
+            ann.until_shows("#turn", "Your turn").await?;
+            ann.press("Enter").await?;
+        } else {
+            bob.until_shows("#turn", "Your turn").await?;
+            bob.click("#board button:nth-child(6)").await?;
+        }
+        for page in [ann, bob] {
+            let there = "document.querySelectorAll('.cell:not([data-side=\"\"])').length";
+            page.until(&format!("{there} === {}", discs + 1)).await?;
+        }
+        if discs == 3 {
+            ann.eval(REMEMBER_STATUS).await?;
+            // On a phone the panel is folded.
+            bob.click("#dev-panel summary").await?;
+            bob.click("#drop").await?;
+            bob.click("#dev-panel summary").await?;
+            ann.until("statuses.some((status) => status.includes('is away'))").await?;
+            ann.until("!document.getElementById('turn').textContent.includes('is away')").await?;
+            bob.until_at("room 1").await?;
+        }
+    }
+    Ok(ann_begins)
 }
 
 async fn register(page: &Page, name: &str) -> Result<()> {
