@@ -90,21 +90,6 @@ fn the_queue_that_the_structure_tests_is_the_one_of_the_example() {
     assert!(tested == example, "copy one of them to the other");
 }
 
-#[test]
-fn the_readme_says_how_long_each_example_is() {
-    let readme = read(Path::new(REPOSITORY), "README.md");
-    for example in ["arena", "turns", "compute", "blank"] {
-        let folder = match example {
-            "arena" => REPOSITORY.to_owned(),
-            _ => format!("{REPOSITORY}/template-hooks/examples/{example}"),
-        };
-        let lines = YOURS.map(|path| read(Path::new(&folder), path).lines().count().to_string());
-        let row = readme.lines().find(|line| line.starts_with(&format!("| `{example}` |")));
-        let row = row.unwrap_or_else(|| panic!("no row for {example}"));
-        assert!(row.ends_with(&format!("| {} |", lines.join(", "))), "{row} is not {lines:?}");
-    }
-}
-
 fn names(path: &str, of: &str) -> Vec<String> {
     hooks(path, of).hooks.into_iter().map(|hook| hook.item.name).collect()
 }

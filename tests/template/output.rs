@@ -8,15 +8,17 @@ use crate::helpers::{
 };
 
 /// What a generated project does not need. Folders end with a slash.
-const TEMPLATE_ONLY: [&str; 11] = [
+const TEMPLATE_ONLY: [&str; 13] = [
     ".ci/",
     ".npmrc",
+    "CONTRIBUTING.md",
     "LICENSE",
     "cargo-generate.toml",
     "template-hooks/",
     "tests/all.sh",
     "tests/browser/",
     "tests/browser.rs",
+    "tests/picture.sh",
     "tests/release/",
     "tests/template/",
     "tests/wire/",
