@@ -71,8 +71,48 @@ const COMMANDS: &[(&str, Tested)] = &[
     ("tests/chaos", By("tests/all.sh", "tests/chaos")),
     ("tests/chaos --restarts", By("tests/chaos", "--restarts")),
     ("tests/picture.sh", By("tests/picture.sh", "cargo test --test browser picture")),
+    ("cargo generate", By("tests/template/helpers.rs", r#"arg("generate")"#)),
+    ("cargo run -- --lan", By("tests/template/recipes.rs", "cargo run -- --lan")),
+    ("node examples/bot.mjs", By("tests/template/recipes.rs", "node examples/bot.mjs")),
+    (ACCOUNTS[0], By("tests/template/accounts.rs", r#"recipe.command("psql")"#)),
+    (ACCOUNTS[1], By("tests/template/accounts.rs", r#"recipe.command("cargo run")"#)),
+    ("cargo install --locked watchexec-cli", By("tests/all.sh", "cargo install --locked")),
+    (WATCH, By("tests/template/watch.rs", r#"recipe.command("cargo run")"#)),
+    (VITE[0], By("tests/browser/vite.rs", r#"recipe.block("npm install")"#)),
+    (VITE[1], By("tests/browser/vite.rs", r#"recipe.block("npm install")"#)),
+    (VITE[2], By("tests/browser/vite.rs", r#"recipe.block("npm install")"#)),
+    ("npm run dev", By("tests/browser/vite.rs", r#"["run", "dev", "--""#)),
+    ("npm run dev -- --host", By("tests/browser/vite.rs", r#"["run", "dev", "--""#)),
+    (
+        "npm run check && npm run build",
+        By("tests/browser/vite.rs", r#"recipe.block("npm run build")"#),
+    ),
+    ("npm ci && npm run build", By("tests/browser/vite.rs", r#"recipe.block("npm run build")"#)),
+    (UPDATE, By("tests/template/update.rs", r#".command("FETCH_HEAD")"#)),
+    ("cluster/update.sh URL", By("tests/template/update.rs", "project.update(&[&project.url])")),
+    ("cluster/update.sh URL TO", By("tests/template/update.rs", "project.update(&[&project.url,")),
+    (
+        "cluster/update.sh URL TO FROM",
+        By("tests/template/update.rs", "project.update(&[&project.url,"),
+    ),
+    ("cargo update --workspace", By("cluster/update.sh", "cargo update --quiet --workspace")),
+    ("git reset --hard", By("tests/template/update.rs", r#"["reset", "--quiet", "--hard"]"#)),
     ("mv lobby.key lobby.key.old", By("cluster/tests/auth/key.rs", "lobby.key.old")),
 ];
+
+const ACCOUNTS: [&str; 2] = [
+    "sudo -u postgres psql -c \"CREATE USER game PASSWORD 'secret'\" -c \"CREATE DATABASE game OWNER game\"",
+    "DATABASE_URL=postgres://game:secret@localhost/game cargo run",
+];
+const WATCH: &str = "watchexec --restart --stop-signal KILL --watch src --watch static --watch cluster \
+                     --exts rs,toml,js,css,html,svg -- cargo run";
+const VITE: [&str; 3] = [
+    "npm install --save-dev --save-exact vite@8.4.0 @types/js-cookie@3.0.6",
+    "mkdir page && mv static/index.html static/style.css static/icon.svg page/ && rm static/client.js",
+    "printf '/static/assets\\n/static/index.html\\n' >> .gitignore",
+];
+const UPDATE: &str =
+    "git fetch --no-tags URL && git show FETCH_HEAD:cluster/update.sh | sh -s -- URL";
 
 /// A release build is among the commands.
 const PATIENCE: Duration = Duration::from_secs(900);

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::helpers::{Folder, HOST, REPOSITORY, Workshop, cargo, files, git, must, read};
+use crate::recipe::Recipe;
 use crate::update::releases::{EARLIER, LIBRARY, NEXT, OWN, Project, Upstream, copy};
 
 /// What the CHANGELOG says since 0.3.0, for the files of a user: file, before, after.
@@ -45,8 +46,8 @@ fn a_project_of_an_earlier_release_takes_todays_structure_and_keeps_its_edits() 
     });
     let project = Project::of(&upstream);
 
-    let (success, said) = project.update(&[&project.url]);
-    assert!(success, "{said}");
+    let command = Recipe::document("cluster/docs/update.md").command("FETCH_HEAD").to_owned();
+    let said = must(&mut project.shell(&command.replace("URL", &project.url)));
     assert!(said.contains(&format!("## {NEXT}\n\nNews of {NEXT}.")), "{said}");
     assert!(!said.contains("## 0.3.0"), "only what is new: {said}");
     assert!(said.contains(&format!("cluster/ is at {NEXT}.")), "{said}");

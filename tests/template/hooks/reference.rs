@@ -21,7 +21,7 @@ const HEAD: &str = "\
 
 # Hooks
 
-All hooks of the lobby and of rooms, and what they can do. `cargo doc -p cluster --open` shows the same with links and more
+All hooks of the lobby and of rooms, and what they can do. `cargo doc -p cluster --no-deps --open` shows the same with links and more
 examples. [page.md](page.md) has the hooks of the page.
 
 ";

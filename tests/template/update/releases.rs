@@ -151,12 +151,17 @@ impl Project {
     /// The newest script, as a project gets it that is older than the script: success and output.
     pub fn update(&self, args: &[&str]) -> (bool, String) {
         let script = Path::new(REPOSITORY).join("cluster/update.sh");
+        let mut sh = self.shell("exec sh -s -- \"$@\" <\"$0\"");
+        run(sh.arg(script).args(args))
+    }
+
+    /// A line of shell in the project.
+    pub fn shell(&self, line: &str) -> Command {
         let mut sh = fixed_git(Command::new("sh"));
         // Only what is there already: the crates of this repository, and what locks name.
-        sh.current_dir(self.path());
         sh.envs([("CARGO_NET_OFFLINE", "true"), ("npm_config_offline", "true")]);
-        sh.args(["-c", "exec sh -s -- \"$@\" <\"$0\""]).arg(script).args(args);
-        run(&mut sh)
+        sh.current_dir(self.path()).args(["-c", line]);
+        sh
     }
 
     /// Its files, HEAD, index and refs.
