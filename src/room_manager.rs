@@ -14,7 +14,7 @@ impl RoomManager<Arena> for Server {
         if let Some(room) = lobby.fullest::<Arena>() {
             return Ok(room.id);
         }
-        let options = Options { title: format!("{}'s arena", player.name), goal: GOAL };
+        let options = Options { title: format!("Arena of {}", player.name), goal: GOAL };
         lobby.create::<Arena>(player, lobby.settings().seats, options)
     }
 

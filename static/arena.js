@@ -89,11 +89,14 @@ function draw(now) {
     const last = drawn.get(dot.id) ?? dot;
     const at = { x: last.x + (dot.x - last.x) * part, y: last.y + (dot.y - last.y) * part };
     drawn.set(dot.id, at);
-    context.globalAlpha = away.has(dot.id) ? 0.35 : 1;
-    drawDot(dot, across(at.x), below(at.y), width, style);
-    context.globalAlpha = 1;
-    for (const { id, at: since } of cheers) {
-      if (id === dot.id) drawCheer(across(at.x), below(at.y), (now - since) / CHEER, style);
+    drawDot(dot, across(at.x), below(at.y), style);
+  }
+  // Names are above all dots.
+  for (const dot of state.dots) {
+    const { x, y } = drawn.get(dot.id) ?? dot;
+    drawName(dot, across(x), below(y), width, style);
+    for (const { id, at } of cheers) {
+      if (id === dot.id) drawCheer(across(x), below(y), (now - at) / CHEER, style);
     }
   }
 }
@@ -121,23 +124,37 @@ function drawCoin(x, y, now, style) {
   circle(x, y, radius / 2, "transparent", style.getPropertyValue("--coin-rim"));
 }
 
-/**
- * @param {Dot} dot @param {number} x @param {number} y @param {number} width
- * @param {CSSStyleDeclaration} style
- */
-function drawDot({ id, number, name, score }, x, y, width, style) {
-  if (id === you) circle(x, y, RADIUS + 4, "transparent", style.color);
+/** @param {Dot} dot @param {number} x @param {number} y @param {CSSStyleDeclaration} style */
+function drawDot({ id, number }, x, y, style) {
+  context.globalAlpha = away.has(id) ? 0.35 : 1;
   circle(x, y, RADIUS, style.getPropertyValue(colorOf(number)));
+  if (id === you) circle(x, y, RADIUS + 4, "transparent", style.color);
   context.textAlign = "center";
   context.textBaseline = "middle";
   context.font = "700 14px system-ui, sans-serif";
   context.fillStyle = style.getPropertyValue("--on-player");
   context.fillText(`${number}`, x, y + 1);
+  context.globalAlpha = 1;
+}
+
+/**
+ * @param {Dot} dot @param {number} x @param {number} y @param {number} width
+ * @param {CSSStyleDeclaration} style
+ */
+function drawName({ id, name, score }, x, y, width, style) {
   context.font = "600 14px system-ui, sans-serif";
-  const label = `${isolated(shortened(name))} ${score}`;
-  const half = context.measureText(label).width / 2 + 4;
+  const text = `${isolated(shortened(name))} ${score}`;
+  const half = context.measureText(text).width / 2 + 4;
+  const middle = Math.max(half, Math.min(width - half, x));
+  // A halo in the color of the ground.
+  context.lineWidth = 4;
+  context.lineJoin = "round";
+  context.strokeStyle = style.backgroundColor;
+  context.strokeText(text, middle, y - RADIUS - 12);
+  context.globalAlpha = away.has(id) ? 0.5 : 1;
   context.fillStyle = style.color;
-  context.fillText(label, Math.max(half, Math.min(width - half, x)), y - RADIUS - 12);
+  context.fillText(text, middle, y - RADIUS - 12);
+  context.globalAlpha = 1;
 }
 
 /**

@@ -9,15 +9,26 @@ export type Messages = {
   options: Options,
 };
 
-export type Dot = { id: PlayerId, x: number, y: number, score: number, };
+/**
+ * A player in the arena.
+ */
+export type Dot = { id: PlayerId, name: string, 
+/**
+ * Theirs until they leave, from 1: the page has a color for each.
+ */
+number: number, x: number, y: number, score: number, 
+/**
+ * Whether they have asked to play again.
+ */
+ready: boolean, };
 
-export type LobbyEvent = { "news": { text: string, } };
+export type LobbyEvent = { "news": { title: string, text: string, } };
 
 export type LobbyRequest = { "create": { title: string, } };
 
 export type Options = { title: string, 
 /**
- * Coins that win the game.
+ * Coins that win a round.
  */
 goal: number, };
 
@@ -26,6 +37,19 @@ goal: number, };
  */
 export type PlayerId = string;
 
-export type RoomEvent = { "state": { dots: Array<Dot>, coin: [number, number], } } | { "scored": { player: PlayerId, score: number, } };
+/**
+ * How a round has ended.
+ */
+export type Results = { 
+/**
+ * The winner first.
+ */
+scores: Array<Dot>, 
+/**
+ * Until the next round begins.
+ */
+seconds: number, };
 
-export type RoomRequest = { "steer": { x: number, y: number, } };
+export type RoomEvent = { "state": { dots: Array<Dot>, coin: [number, number], goal: number, results: Results | null, } } | { "scored": { player: PlayerId, score: number, } };
+
+export type RoomRequest = { "steer": { x: number, y: number, } } | "play_again";

@@ -83,6 +83,7 @@ function list(element, rows) {
 function rowOf({ id, number, name, remark, score }) {
   const row = document.createElement("li");
   row.className = remark;
+  if (id === you) row.setAttribute("aria-current", "true");
   row.style.setProperty("--color", `var(${colorOf(number)})`);
   row.style.setProperty("--progress", `${score / (state?.goal || 1)}`);
   const who = part("span", "who", nameOf({ name }), id === you ? part("span", "you", " (you)") : "");

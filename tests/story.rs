@@ -44,7 +44,7 @@ async fn everyone_who_played_is_told_who_won_and_may_play_again() {
     let [mut ann, mut bob, mut eve] =
         [lobby.player("Ann").await, lobby.player("Bob").await, lobby.player("Eve").await];
     let mut anns = ann.enter("create", json!({ "title": "Ann's" })).await;
-    let mut bobs = bob.enter("play", json!({})).await;
+    let bobs = bob.enter("play", json!({})).await;
     race(&mut anns, &ann.you, |_, state| !state["results"].is_null()).await;
     let won = json!({ "title": "Ann's", "text": "Ann has won." });
     eve.lobby().event_where("news", |news| *news == won).await;
@@ -119,7 +119,7 @@ async fn a_bot_plays_and_scores() {
     let lobby = start(&[]).await;
     let mut bob = lobby.player("Bob").await;
     let _bot = Bot::start(&lobby.url);
-    let news = |text: &str| json!({ "title": "Bot 1's arena", "text": text });
+    let news = |text: &str| json!({ "title": "Arena of Bot 1", "text": text });
     let score = news("Bot 1 has 1 of 10 coins.");
     assert_eq!(bob.lobby().event("news").await, score);
 

@@ -31,7 +31,7 @@ pub async fn play_together(browser: &Browser, url: &str) -> Result<[Page; 2]> {
     let bob = browser.open(&format!("{url}/?as=2")).await?;
     register(&bob, "Bob").await?;
     ann.until_shows("#details", "/rooms/1").await?;
-    bob.until_shows("#rooms", "Room 1: Ann's arena (1 of 8)").await?;
+    bob.until_shows("#rooms", "Room 1: Arena of Ann (1 of 8)").await?;
     bob.click("#rooms button").await?;
     bob.until_at("room 1").await?;
     for page in [&ann, &bob] {
