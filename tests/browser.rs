@@ -13,7 +13,9 @@ mod browser {
     mod project;
     mod proxies;
     mod proxy;
+    mod rounds;
     mod safety;
+    mod steering;
     mod story;
     mod tabs;
     mod turns;

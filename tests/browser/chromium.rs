@@ -255,7 +255,10 @@ impl Page {
         let (code, text) = match key {
             "Tab" => (9, ""),
             "Enter" => (13, "\r"),
+            "ArrowLeft" => (37, ""),
+            "ArrowUp" => (38, ""),
             "ArrowRight" => (39, ""),
+            "ArrowDown" => (40, ""),
             _ => bail!("a key that no test has used so far: {key}"),
         };
         let mut event = json!({

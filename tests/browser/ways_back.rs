@@ -14,21 +14,29 @@ async fn play(page: &Page) -> Result<()> {
     page.until("document.body.dataset.state === 'room'").await
 }
 
+/// Waits until the page has lost the connection to its room, and is in it again.
+async fn is_back_in_the_room(page: &Page) -> Result<()> {
+    page.until_notice("The connection to the room was lost.").await?;
+    page.until_notice("You are in room 1.").await?;
+    page.until("document.body.dataset.state === 'room'").await
+}
+
 #[tokio::test]
 async fn leaving_and_losing_the_connection_are_told_apart() -> Result<()> {
     let lobby = Project::get()?.start_lobby(&[]).await;
     let browser = Browser::start().await?;
     let page = browser.open(&lobby.url).await?;
     register(&page, "Ann").await?;
-    for (button, reason) in
-        [("#leave", "You left the room."), ("#drop", "You were away for too long.")]
-    {
-        page.forget_notices().await?;
-        play(&page).await?;
-        page.click(button).await?;
-        page.until_notice(&format!("{reason} You are back in the lobby.")).await?;
-        page.until_at("lobby").await?;
-    }
+    play(&page).await?;
+    page.click("#leave").await?;
+    page.until_notice("You left the room. You are back in the lobby.").await?;
+    page.until_at("lobby").await?;
+
+    // The room keeps the seat of a player whose connection is lost.
+    play(&page).await?;
+    page.forget_notices().await?;
+    page.click("#drop").await?;
+    is_back_in_the_room(&page).await?;
     page.is_content()
 }
 
@@ -92,6 +100,7 @@ async fn a_lobby_that_starts_again_still_knows_its_players() -> Result<()> {
     lobby.ended().await;
     for page in [&ann, &bob] {
         page.until("document.body.dataset.state === 'connecting'").await?;
+        page.until_shows("#reconnecting", "Reconnecting").await?;
         page.forget_notices().await?;
     }
     let port = lobby.port().to_string();
@@ -99,6 +108,7 @@ async fn a_lobby_that_starts_again_still_knows_its_players() -> Result<()> {
     for (page, name) in [(&ann, "Ann"), (&bob, "Bob")] {
         page.until("document.body.dataset.state === 'lobby'").await?;
         page.until_shows("#greeting", &format!("Welcome, {name}")).await?;
+        page.until("document.getElementById('reconnecting').hidden").await?;
     }
     ensure!(ann.eval(id).await? == before, "somebody else");
 
@@ -113,7 +123,7 @@ async fn a_lobby_that_starts_again_still_knows_its_players() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_page_that_was_asleep_or_left_in_history_is_in_the_lobby_again() -> Result<()> {
+async fn a_page_that_was_asleep_or_left_in_history_is_where_it_was_again() -> Result<()> {
     let lobby = Project::get()?.start_lobby(&[]).await;
     let browser = Browser::start().await?;
     let page = browser.open(&lobby.url).await?;
@@ -122,18 +132,18 @@ async fn a_page_that_was_asleep_or_left_in_history_is_in_the_lobby_again() -> Re
     // The event of a page that wakes up.
     let wake = "void dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))";
     play(&page).await?;
+    page.forget_notices().await?;
     page.eval(wake).await?;
-    page.until_notice("You are back in the lobby.").await?;
-    page.until_at("lobby").await?;
+    is_back_in_the_room(&page).await?;
 
     // The lobby's connection is replaced, too.
+    page.click("#leave").await?;
+    page.until_at("lobby").await?;
     page.eval("void document.getElementById('client-log').replaceChildren()").await?;
     page.eval(wake).await?;
     page.until_shows("#client-log", "asleep").await?;
     page.until_shows("#client-log", "lobby: welcome").await?;
     page.until_at("lobby").await?;
-
-    page.forget_notices().await?;
 
     // Away and back, whether the browser has cached the page or loads it again.
     play(&page).await?;
@@ -141,12 +151,12 @@ async fn a_page_that_was_asleep_or_left_in_history_is_in_the_lobby_again() -> Re
     page.until("document.documentElement.nodeName === 'svg'").await?;
     page.eval("void history.back()").await?;
     page.until("document.documentElement.nodeName === 'HTML'").await?;
-    page.until_notice("You are back in the lobby.").await?;
-    page.until_at("lobby").await
+    page.until_at("room 1").await?;
+    page.until("document.body.dataset.state === 'room'").await
 }
 
 #[tokio::test]
-async fn a_page_whose_network_is_gone_is_in_the_lobby_again_when_it_is_back() -> Result<()> {
+async fn a_page_whose_network_is_gone_is_where_it_was_again_when_it_is_back() -> Result<()> {
     let lobby = Project::get()?.start_lobby(&[]).await;
     let browser = Browser::start().await?;
     let page = browser.open(&lobby.url).await?;
@@ -158,9 +168,9 @@ async fn a_page_whose_network_is_gone_is_in_the_lobby_again_when_it_is_back() ->
         offline(&page, true).await?;
         page.until("document.body.dataset.state === 'connecting'").await?;
         offline(&page, false).await?;
-        page.until_at("lobby").await?;
+        page.until_at(if from_a_room { "room 1" } else { "lobby" }).await?;
     }
-    page.until_notice("You were away for too long. You are back in the lobby.").await
+    Ok(())
 }
 
 async fn offline(page: &Page, offline: bool) -> Result<()> {
