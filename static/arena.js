@@ -27,7 +27,7 @@ const isCalm = matchMedia("(prefers-reduced-motion: reduce)");
 /** @type {State} */
 const EMPTY = { dots: [], coin: [0.5, 0.5], goal: 0, results: null };
 let state = EMPTY;
-let you = "";
+let room = "", you = "";
 /** Players who have lost the connection. */
 let away = /** @type {Set<string>} */ (new Set());
 /** Where each dot is drawn. */
@@ -36,10 +36,21 @@ const drawn = /** @type {Map<string, { x: number, y: number }>} */ (new Map());
 let cheers = /** @type {{ id: string, at: number }[]} */ ([]);
 
 export const arena = {
+  /**
+   * The player is on the way to a room. If they were there before, the picture stays.
+   * @param {string} id
+   */
+  open(id) {
+    if (room === id) return;
+    room = id;
+    drawn.clear();
+    arena.showPlayers([]);
+    arena.update(EMPTY);
+  },
+
   /** @param {{ id: string }} player @param {(x: number, y: number) => void} onSteer */
   enter(player, onSteer) {
-    [you, state, cheers] = [player.id, EMPTY, []];
-    drawn.clear();
+    you = player.id;
     steering.begin(onSteer);
     scores.enter(you);
     canvas.focus();

@@ -26,6 +26,7 @@ const cluster = new Cluster({
   // HOOK: before a reroute to a room. A promise delays it: a countdown, an animation.
   reroute({ room }) {
     show("room");
+    arena.open(room);
     notice(`On the way to room ${room} …`);
   },
 

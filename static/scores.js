@@ -30,7 +30,7 @@ export const scores = {
   /** @param {State} now */
   update(now) {
     state = now;
-    $("goal").textContent = `The first with ${state.goal} coins wins`;
+    $("goal").textContent = state.goal ? `The first with ${state.goal} coins wins` : "Players";
     listPlayers();
     showResults();
   },

@@ -62,7 +62,7 @@ async fn everyone_sees_who_has_won_and_plays_again() -> Result<()> {
     ann.eval("void (autopilot = '')").await?;
     ann.click("#again").await?;
     bob.until_shows("#scores", "ready").await?;
-    ensure!(ann.eval("document.getElementById('again').disabled").await? == true, "twice");
+    ann.until("document.getElementById('again').disabled").await?;
     ensure!(bob.eval("document.activeElement.id").await? == "again", "the focus is elsewhere");
     bob.press("Enter").await?;
     for page in [&ann, &bob] {
