@@ -292,6 +292,13 @@ impl Page {
         self.call("Input.dispatchTouchEvent", event).await.map(drop)
     }
 
+    /// Moves the finger there.
+    pub async fn slide(&self, selector: &str, across: f64, down: f64) -> Result<()> {
+        let (x, y) = self.place(selector, across, down).await?;
+        let event = json!({ "type": "touchMove", "touchPoints": [{ "x": x, "y": y }] });
+        self.call("Input.dispatchTouchEvent", event).await.map(drop)
+    }
+
     /// Lifts the finger.
     pub async fn lift(&self) -> Result<()> {
         let event = json!({ "type": "touchEnd", "touchPoints": [] });
