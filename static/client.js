@@ -53,6 +53,7 @@ const cluster = new Cluster({
 
   // HOOK: where the player is. Stopped: another window took over, or the player was kicked.
   stateChanged(state) {
+    // Not when the page has just been opened.
     $("reconnecting").hidden = state !== "connecting" || !document.body.dataset.state;
     document.body.dataset.state = state; // for style.css
     if (state === "stopped") show("stopped");

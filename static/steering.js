@@ -30,7 +30,10 @@ export const steering = {
     stop();
   },
 
-  /** Steers a dot towards the finger. Called at each tick, however often the finger moves. @param {Dot} [dot] */
+  /**
+   * Steers a dot towards the finger. Called at each tick, however often the finger moves.
+   * @param {Dot} [dot]
+   */
   follow(dot) {
     if (!target || !dot) return;
     const [x, y] = [target.x - dot.x, target.y - dot.y];
@@ -44,6 +47,10 @@ function stop() {
   pressed.clear();
   target = null;
   steer(0, 0);
+}
+
+function release() {
+  if (pressed.size > 0 || target) stop();
 }
 
 function steerByKeys() {
@@ -64,9 +71,9 @@ addEventListener("keydown", (event) => {
 });
 addEventListener("keyup", ({ code }) => pressed.delete(code) && steerByKeys());
 
-// Nobody is told of keys that are released elsewhere.
-addEventListener("blur", () => pressed.size > 0 && stop());
-document.addEventListener("visibilitychange", () => document.hidden && stop());
+// The page is not told of keys that are released elsewhere.
+addEventListener("blur", release);
+document.addEventListener("visibilitychange", () => document.hidden && release());
 
 canvas.onpointerdown = canvas.onpointermove = (event) => {
   if (!event.isPrimary || !(event.buttons & 1)) return;
@@ -76,4 +83,4 @@ canvas.onpointerdown = canvas.onpointermove = (event) => {
   const y = (event.clientY - top - MARGIN) / (height - 2 * MARGIN);
   target = { x, y };
 };
-canvas.onpointerup = canvas.onpointercancel = ({ isPrimary }) => isPrimary && target && stop();
+canvas.onpointerup = canvas.onpointercancel = ({ isPrimary }) => isPrimary && release();
