@@ -13,6 +13,7 @@ mod browser {
     mod project;
     mod proxies;
     mod proxy;
+    mod recipes;
     mod safety;
     mod story;
     mod tabs;

@@ -2,3 +2,5 @@
 
 #[allow(dead_code, reason = "shared with the template's tests")]
 pub mod helpers;
+#[allow(dead_code, reason = "shared with the template's tests")]
+pub mod recipe;
