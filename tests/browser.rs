@@ -15,6 +15,7 @@ mod browser {
     mod project;
     mod proxies;
     mod proxy;
+    mod recipes;
     mod restart;
     mod rounds;
     mod safety;

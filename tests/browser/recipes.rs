@@ -1,0 +1,118 @@
+//! The pages that recipes make. `tests/template/recipes.rs` has everything else about them.
+
+use anyhow::{Result, ensure};
+use cluster::testing::TestLobby;
+
+use super::chromium::{Browser, Page};
+use crate::template::helpers::{Workshop, must};
+use crate::template::recipe::Recipe;
+
+#[tokio::test]
+async fn a_link_leads_a_friend_into_the_room_once() -> Result<()> {
+    let (_workshop, lobby) = start("friends", "2").await;
+    let browser = Browser::start().await?;
+    let ann = register(&browser, &lobby.url, "Ann").await?;
+    ann.click("#invite").await?;
+    ann.until("document.getElementById('link').checkVisibility()").await?;
+    let link = ann.eval("document.getElementById('link').href").await?;
+    let link = link.as_str().unwrap_or_default();
+    let (_, code) = link.split_once("/?code=").expect("a link with a code");
+    until_invited(&ann, code).await?;
+
+    // Bob is in the room as soon as he has a name.
+    let bob = register(&browser, &format!("{link}&as=Bob"), "Bob").await?;
+    until_invited(&bob, code).await?;
+    ann.until_shows("#players", "Bob").await?;
+    ensure!(bob.eval("location.search").await? == "?as=Bob");
+    bob.click("#leave").await?;
+    bob.until_notice("You left the room.").await?;
+    bob.reload().await?;
+    bob.until("document.getElementById('join').checkVisibility()").await?;
+
+    bob.click("#friends input").await?;
+    bob.write("wrong").await?;
+    bob.press("Enter").await?;
+    bob.until_shows("#notice", "There is no such room.").await?;
+    bob.eval("document.getElementById('friends').reset()").await?;
+    bob.click("#friends input").await?;
+    bob.write(&code.to_lowercase()).await?;
+    bob.press("Enter").await?;
+    until_invited(&bob, code).await?;
+
+    // A room for everyone has no code.
+    bob.click("#leave").await?;
+    bob.click("#join").await?;
+    bob.until("document.getElementById('hello').checkVisibility()").await?;
+    ensure!(bob.eval("document.getElementById('invitation').hidden").await? == true);
+    for page in [&ann, &bob] {
+        page.is_safe().await?;
+    }
+    Ok(())
+}
+
+/// Waits until the page shows this code in a room.
+async fn until_invited(page: &Page, code: &str) -> Result<()> {
+    page.until("document.getElementById('code').checkVisibility()").await?;
+    page.until_shows("#code", code).await
+}
+
+#[tokio::test]
+async fn a_spectator_sees_the_moves_and_has_no_button_for_them() -> Result<()> {
+    let (_workshop, lobby) = start("spectators", "1").await;
+    let browser = Browser::start().await?;
+    let ann = register(&browser, &lobby.url, "Ann").await?;
+    ann.click("#join").await?;
+    ann.until_shows("#table", "You watch. Seats taken: 0 of 1.").await?;
+    ann.click("#sit").await?;
+    ann.click("#move").await?;
+    let bob = register(&browser, &format!("{}/?as=Bob", lobby.url), "Bob").await?;
+    bob.click("#watch").await?;
+    bob.until_shows("#table", "You watch. Seats taken: 1 of 1. Moves: 1.").await?;
+    for button in ["sit", "move"] {
+        ensure!(bob.eval(&format!("document.getElementById('{button}').hidden")).await? == true);
+    }
+    ann.until_shows("#table", "You play.").await?;
+    ann.click("#leave").await?;
+    bob.click("#sit").await?;
+    bob.until_shows("#table", "You play. Seats taken: 1 of 1.").await?;
+    bob.is_safe().await
+}
+
+#[tokio::test]
+async fn a_saved_game_is_opened_by_its_name() -> Result<()> {
+    let (_workshop, lobby) = start("saving", "8").await;
+    let browser = Browser::start().await?;
+    let ann = register(&browser, &lobby.url, "Ann").await?;
+    ann.click("#saved input").await?;
+    ann.write("My world").await?;
+    ann.press("Enter").await?;
+    ann.until_shows("#notice", "A name has 1 to 32").await?;
+    ann.eval("document.getElementById('saved').reset()").await?;
+    ann.click("#saved input").await?;
+    ann.write("my-world").await?;
+    ann.press("Enter").await?;
+    ann.until_shows("#world", "Blocks: 0").await?;
+    ann.click("#build").await?;
+    ann.until_shows("#world", "Blocks: 1").await?;
+    ann.is_safe().await
+}
+
+/// Follows the recipe, and starts the lobby of the project.
+async fn start(recipe: &str, seats: &str) -> (Workshop, TestLobby) {
+    let workshop = Recipe::read(recipe).follow_from_blank();
+    workshop.install_libraries();
+    must(&mut workshop.cargo(&["build", "--locked", "--quiet"]));
+    let lobby = TestLobby::builder(workshop.target.join("debug/server"));
+    let lobby = lobby.working_dir(&workshop.project).flags(&["--dev", "--seats", seats]);
+    let lobby = lobby.on_line(|line| println!("{line}")).start().await;
+    (workshop, lobby)
+}
+
+async fn register(browser: &Browser, url: &str, name: &str) -> Result<Page> {
+    let page = browser.open(url).await?;
+    page.click("#register input").await?;
+    page.write(name).await?;
+    page.press("Enter").await?;
+    page.until("!document.getElementById('register').checkVisibility()").await?;
+    Ok(page)
+}
