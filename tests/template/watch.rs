@@ -26,6 +26,8 @@ pub struct Watch {
 
 impl Watch {
     pub fn start() -> Watch {
+        let installed = command("watchexec").arg("--version").stdout(Stdio::null()).status();
+        installed.expect("watchexec is missing: `cargo install --locked watchexec-cli`");
         let folder = Folder::new();
         let blank = ["--name", "saved", "--silent", "-d", "example=blank"];
         Template::new().generate(folder.path()).args(&blank).succeed();
