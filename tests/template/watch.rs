@@ -26,6 +26,8 @@ pub struct Watch {
 
 impl Watch {
     pub fn start() -> Watch {
+        let installed = command("watchexec").arg("--version").stdout(Stdio::null()).status();
+        installed.expect("watchexec is missing: `cargo install --locked watchexec-cli`");
         let folder = Folder::new();
         let blank = ["--name", "saved", "--silent", "-d", "example=blank"];
         Template::new().generate(folder.path()).args(&blank).succeed();
@@ -37,7 +39,9 @@ impl Watch {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let key = TestFolder::new();
         let mut watch = command("sh");
-        watch.args(["-c", &format!("exec {}", recipe.command("cargo run"))]);
+        // This project is in a folder that the repository's .gitignore names.
+        let line = recipe.command("cargo run").replace("watchexec ", "watchexec --no-vcs-ignore ");
+        watch.args(["-c", &format!("exec {line}")]);
         watch.envs(workshop.cargo(&[]).get_envs().filter_map(|(name, value)| Some((name, value?))));
         watch.env("CLUSTER_PORT", port.to_string());
         watch.env("CLUSTER_KEY_FILE", key.path().join("lobby.key"));
