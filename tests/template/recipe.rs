@@ -35,14 +35,6 @@ impl Recipe {
         Recipe::parse(&read(Path::new(REPOSITORY), path))
     }
 
-    /// The steps in one section of a document of the repository, which begins with this heading.
-    pub fn section(document: &str, heading: &str) -> Recipe {
-        let text = read(Path::new(REPOSITORY), document);
-        let (_, rest) = text.split_once(&format!("{heading}\n")).expect(heading);
-        let level = heading.split(' ').next().expect("a heading");
-        Recipe::parse(rest.split(&format!("\n{level} ")).next().expect("a section"))
-    }
-
     fn parse(text: &str) -> Recipe {
         let (mut steps, mut commands) = (Vec::new(), Vec::new());
         for pair in text.split("```").collect::<Vec<_>>().chunks_exact(2) {
