@@ -97,7 +97,7 @@ const COMMANDS: &[(&str, Tested)] = &[
     ),
     ("cargo update --workspace", By("cluster/update.sh", "cargo update --quiet --workspace")),
     ("git reset --hard", By("tests/template/update.rs", r#"["reset", "--quiet", "--hard"]"#)),
-    ("mv lobby.key lobby.key.old", By("cluster/tests/auth/tokens.rs", "lobby.key.old")),
+    ("mv lobby.key lobby.key.old", By("cluster/tests/auth/tokens.rs", "fs::rename(&key, &old)")),
 ];
 
 const ACCOUNTS: [&str; 2] = [
