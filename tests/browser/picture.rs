@@ -11,7 +11,7 @@ use super::chromium::{Browser, Device, Page};
 use super::project::Project;
 use super::story::register;
 
-const WINDOW: Device = Device { width: 900, height: 860, scale: 1, phone: false, dark: false };
+const WINDOW: Device = Device { width: 900, height: 780, scale: 1, phone: false, dark: false };
 
 /// Between windows, in pixels, and the height of a caption.
 const GAP: u32 = 24;
@@ -38,13 +38,16 @@ async fn the_picture_of_the_readme_can_be_taken() -> Result<()> {
         for page in [&ann, &bob] {
             page.until("document.querySelectorAll('#players li').length === 2").await?;
         }
-        let mut scenes = vec![("Two players, one room", [shot(&ann).await?, shot(&bob).await?])];
+        let mut scenes = vec![("Two players in one room", [shot(&ann).await?, shot(&bob).await?])];
         bob.click("#kill").await?;
         for page in [&ann, &bob] {
             page.until_notice("The room crashed. You are back in the lobby.").await?;
             page.until_at("lobby").await?;
         }
-        scenes.push(("“Kill this room”", [shot(&ann).await?, shot(&bob).await?]));
+        scenes.push((
+            "Kill this room: both are back in the lobby",
+            [shot(&ann).await?, shot(&bob).await?],
+        ));
         let file = if dark { "dark.png" } else { "light.png" };
         compose(&ann, &scenes).await?;
         ann.screenshot(&folder.join(file)).await?;
@@ -58,6 +61,7 @@ async fn the_picture_of_the_readme_can_be_taken() -> Result<()> {
 /// What a window shows, as the address of an image.
 async fn shot(page: &Page) -> Result<String> {
     page.eval("void scrollTo(0, 0)").await?;
+    page.call("Emulation.setScrollbarsHidden", json!({ "hidden": true })).await?;
     let shot = page.call("Page.captureScreenshot", json!({})).await?;
     Ok(format!("data:image/png;base64,{}", shot["data"].as_str().context("no picture")?))
 }

@@ -70,7 +70,7 @@ const COMMANDS: &[(&str, Tested)] = &[
     ("tests/all.sh", By(".ci/run", "tests/all.sh")),
     ("tests/chaos", By("tests/all.sh", "tests/chaos")),
     ("tests/chaos --restarts", By("tests/chaos", "--restarts")),
-    ("tests/picture.sh", By("tests/picture.sh", "cargo test --test browser picture")),
+    ("tests/picture.sh", By("tests/picture.sh", "cargo test --test browser browser::picture")),
     ("cargo generate", By("tests/template/helpers.rs", r#"arg("generate")"#)),
     ("cargo run -- --lan", By("tests/template/recipes.rs", "cargo run -- --lan")),
     ("node examples/bot.mjs", By("tests/template/recipes.rs", "node examples/bot.mjs")),
