@@ -111,11 +111,14 @@ impl Drop for Postgres {
     }
 }
 
-/// The folder of Debian's newest PostgreSQL, installed or unpacked by tests/all.sh.
+/// The programs of Debian's newest PostgreSQL, unpacked by tests/all.sh or installed.
 fn programs() -> PathBuf {
-    let roots = ["/usr/lib/postgresql".into(), tools().join("usr/lib/postgresql")];
-    let folders = roots.iter().flat_map(|root| entries(root)).map(|version| version.join("bin"));
-    let found = folders.filter(|folder| folder.join("postgres").is_file()).max();
+    let roots = [tools().join("usr/lib/postgresql"), "/usr/lib/postgresql".into()];
+    let newest = |root: &PathBuf| {
+        let folders = entries(root).into_iter().map(|version| version.join("bin"));
+        folders.filter(|folder| folder.join("postgres").is_file()).max()
+    };
+    let found = roots.iter().find_map(newest);
     found.expect("PostgreSQL is missing: install it (on Debian, `apt-get install postgresql`)")
 }
 

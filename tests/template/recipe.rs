@@ -12,8 +12,8 @@ use super::helpers::{Folder, REPOSITORY, Template, Workshop, read};
 
 pub struct Recipe {
     steps: Vec<Step>,
-    /// The blocks `sh`, as written.
-    pub commands: Vec<String>,
+    /// The blocks `sh`.
+    commands: Vec<String>,
 }
 
 /// One block.
@@ -80,7 +80,7 @@ impl Recipe {
 
     /// The line of commands that contains this text.
     pub fn command(&self, part: &str) -> &str {
-        self.block(part).lines().find(|line| line.contains(part)).expect("a line of it")
+        self.block(part).lines().find(|line| line.contains(part)).expect("a line")
     }
 }
 
