@@ -53,6 +53,7 @@ async fn play(browser: &Browser, url: &str, name: &str) -> Result<Page> {
     page.click("#register input").await?;
     page.write(name).await?;
     page.press("Enter").await?;
+    page.until_shows("#play", &format!("Welcome, {name}")).await?;
     page.click("#wave").await?;
     page.until_shows("#news", &format!("{name} waves")).await?;
     page.click("#join").await?;
