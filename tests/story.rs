@@ -40,7 +40,7 @@ async fn a_player_who_reaches_the_coin_scores_and_the_lobby_is_told() {
 
 #[tokio::test]
 async fn everyone_who_played_is_told_who_won_and_may_play_again() {
-    let lobby = start(&[]).await;
+    let lobby = start(&["--seats", "2"]).await;
     let [mut ann, mut bob, mut eve] =
         [lobby.player("Ann").await, lobby.player("Bob").await, lobby.player("Eve").await];
     let mut anns = ann.enter("create", json!({ "title": "Ann's" })).await;

@@ -40,6 +40,7 @@ const FINAL_REFUSALS = ["replaced", "kicked", "banned", "logged_out"];
 /** The message of a reason that comes without one. @type {Record<string, string>} */
 const REASON_MESSAGES = {
   left: "You left the room.",
+  dropped: "Your connection to the room was lost.",
   expired: "Your seat in the room was given up, since you did not come in time.",
   finished: "The game is over.",
   moved: "You went to another room.",

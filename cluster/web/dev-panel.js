@@ -193,7 +193,7 @@ function log(pane, time, what, detail, level = "INFO") {
   const list = $(pane);
   const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
   const clock = time.toTimeString().slice(0, 8) + "." + String(time.getMilliseconds()).padStart(3, "0");
-  const data = format(detail).replace(/("(?:token|ticket)":")[^"]+/g, "$1…");
+  const data = format(detail).replace(/("(?:token|ticket|password)":")[^"]+/g, "$1…");
   const text = ` ${what} ${data.length > MAX_DATA ? `${data.slice(0, MAX_DATA)} …` : data}`;
   list.append(element("li", { "data-level": level }, element("time", {}, clock), text));
   while (list.childElementCount > MAX_LINES) list.firstElementChild.remove();

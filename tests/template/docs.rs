@@ -21,12 +21,13 @@ enum Tested {
     Runs,
     /// Started here, in a generated project, and interrupted once it has printed this.
     Starts(&'static str),
-    /// The same, in this repository.
+    /// The same two, in this repository.
+    RunsInRepository,
     StartsInRepository(&'static str),
     /// By the file at this path, which contains this text.
     By(&'static str, &'static str),
 }
-use Tested::{By, Runs, Starts, StartsInRepository};
+use Tested::{By, Runs, RunsInRepository, Starts, StartsInRepository};
 
 /// All commands of all documents. Those that run here run in this order.
 const COMMANDS: &[(&str, Tested)] = &[
@@ -45,13 +46,10 @@ const COMMANDS: &[(&str, Tested)] = &[
         "cd dist && ./server --public-url https://play.example.org --client-address-header x-forwarded-for",
         Starts("lobby ready url="),
     ),
-    (
-        "cargo build --release -p cluster --features testing --bin game",
-        By("tests/release/main.rs", r#"["-p", "cluster", "--features", "testing"]"#),
-    ),
+    ("cargo build --release -p cluster --features testing --bin game", RunsInRepository),
     (
         "cargo run --release -p cluster --example measure -- target/release/game",
-        StartsInRepository("spawn"),
+        StartsInRepository("/bin/true"),
     ),
     (
         "cargo run --release -p cluster --example chaos -- target/release/game --figures",
@@ -67,6 +65,10 @@ const COMMANDS: &[(&str, Tested)] = &[
         By("tests/template/places.rs", r#""--git""#),
     ),
     ("cargo generate --git .", By("tests/template/places.rs", r#""--git""#)),
+    (
+        "cargo test --test browser restart:: -- --nocapture",
+        By("tests/all.sh", "cargo test --locked --test browser"),
+    ),
     ("tests/all.sh", By(".ci/run", "tests/all.sh")),
     ("tests/chaos", By("tests/all.sh", "tests/chaos")),
     ("tests/chaos --restarts", By("tests/chaos", "--restarts")),
@@ -159,6 +161,7 @@ fn the_commands_of_the_documents_work() {
         match tested {
             Runs => drop(must(workshop.build_here(&mut shell))),
             Starts(text) => starts(workshop.build_here(&mut shell), text),
+            RunsInRepository => drop(must(shell.current_dir(REPOSITORY))),
             StartsInRepository(text) => starts(shell.current_dir(REPOSITORY), text),
             By(..) => {}
         }
