@@ -19,7 +19,7 @@ async fn a_link_leads_a_friend_into_the_room_once() -> Result<()> {
     let (_, code) = link.split_once("/?code=").expect("a link with a code");
     until_invited(&ann, code).await?;
 
-    // Bob is in the room as soon as he has a name.
+    // Bob is in the room as soon as they have a name.
     let bob = register(&browser, &format!("{link}&as=Bob"), "Bob").await?;
     until_invited(&bob, code).await?;
     ann.until_shows("#players", "Bob").await?;

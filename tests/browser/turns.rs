@@ -56,7 +56,7 @@ async fn two_from_the_queue_play_until_one_has_won_and_want_a_rematch() -> Resul
     Ok(())
 }
 
-/// Each drops into a column of their own, until one has four; Bob loses his connection meanwhile.
+/// Each drops into a column of their own, until one has four; Bob loses the connection meanwhile.
 /// Whether Ann began, and so has won.
 async fn play_until_one_has_won(ann: &Page, bob: &Page) -> Result<bool> {
     let anns_turn = async || -> Result<bool> {
