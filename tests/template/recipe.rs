@@ -1,8 +1,8 @@
 //! Follows a document as written, in a project.
 //!
 //! A block `diff` changes the file that the paragraph before it names: it replaces the lines that
-//! begin with a space or `-` by those that begin with a space or `+`. A block with only `+` is added
-//! to the end of the file, or is a new one. After the words "new file", a block in any other
+//! begin with a space or `-` by those that begin with a space or `+`. A block with only `+` is
+//! added to the end of the file, or is a new one. After the words "new file", a block in any other
 //! language is that file. A block `sh` is for the test to run.
 
 use std::fs;

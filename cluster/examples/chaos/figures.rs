@@ -1,5 +1,5 @@
-//! Measurements with goals: how soon everyone is back when a room dies or hangs, and whether slow and flooding
-//! clients slow down others. Needs the game of the tests.
+//! Measurements with goals: how soon everyone is back when a room dies or hangs, and whether slow
+//! and flooding clients slow down others. Needs the game of the tests.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

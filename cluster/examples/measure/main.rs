@@ -1,6 +1,6 @@
 //! Measures the cost of a room, compared with the cheapest process, and of the ways to reach one,
-//! compared with a bare Socket.IO server. All of it is measured in one run, the ways to reach a room
-//! in turns:
+//! compared with a bare Socket.IO server. All of it is measured in one run, the ways to reach a
+//! room in turns:
 //!
 //! ```sh
 //! cargo build --release -p cluster --features testing --bin game

@@ -42,7 +42,8 @@ impl Upstream {
         Some(upstream)
     }
 
-    /// Two commits of the files as they are now. They differ in a line, and in a library of the page.
+    /// Two commits of the files as they are now. They differ in a line, and in a library of the
+    /// page.
     pub fn of_two_commits() -> Upstream {
         let upstream = Upstream(Folder::new());
         upstream.git(&["init", "--quiet", "--initial-branch", "main"]);

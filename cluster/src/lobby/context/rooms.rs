@@ -86,8 +86,8 @@ impl<L: Lobby> LobbyContext<L> {
         Ok(room)
     }
 
-    /// Reserves a seat for a player, or one for each of a party, and reroutes them to the room. They
-    /// may be in the lobby or in another room. Answers `{ room }` when they are on the way.
+    /// Reserves a seat for a player, or one for each of a party, and reroutes them to the room.
+    /// They may be in the lobby or in another room. Answers `{ room }` when they are on the way.
     ///
     /// A player who has a seat in the room keeps it. A seat in another room is released when they
     /// go.

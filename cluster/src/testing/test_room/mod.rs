@@ -52,8 +52,8 @@ pub struct Sent {
 /// - **Spawned work** runs only in [`settle`](Self::settle), and while an answer is awaited.
 /// - **A panic** in a hook fails the test, unless [`on_panic`](Self::on_panic) sets another policy.
 ///   A panic in `on_open` always fails it.
-/// - **A message** for [`tell`](Self::tell) that cannot be serialized and parsed again, or is larger
-///   than 60 KiB, fails the test. Outside of tests it is refused, or the room crashes.
+/// - **A message** for [`tell`](Self::tell) that cannot be serialized and parsed again, or is
+///   larger than 60 KiB, fails the test. Outside of tests it is refused, or the room crashes.
 /// - **Rate limits and queues** are absent: no request is refused with `too_fast`, and volatile
 ///   events are never lost.
 /// - **The lobby** is absent, with its locks, its bans and other rooms
