@@ -95,6 +95,9 @@ async fn a_lobby_that_starts_again_still_knows_its_players() -> Result<()> {
     play(&bob).await?;
     let id = "[...document.querySelectorAll('#details dd')][2].textContent";
     let before = ann.eval(id).await?;
+    for page in [&ann, &bob] {
+        page.eval("void (window.isOld = true)").await?;
+    }
 
     lobby.signal(Signal::TERM);
     lobby.ended().await;
@@ -106,7 +109,8 @@ async fn a_lobby_that_starts_again_still_knows_its_players() -> Result<()> {
     let port = lobby.port().to_string();
     let _lobby = lobby.again_with(&["--port", &port]).await;
     for (page, name) in [(&ann, "Ann"), (&bob, "Bob")] {
-        page.until("document.body.dataset.state === 'lobby'").await?;
+        // The development panel has reloaded the page.
+        page.until("!window.isOld && document.body.dataset.state === 'lobby'").await?;
         page.until_shows("#greeting", &format!("Welcome, {name}")).await?;
         page.until("document.getElementById('reconnecting').hidden").await?;
     }

@@ -158,6 +158,7 @@ fn the_commands_of_the_documents_work() {
     for (command, tested) in COMMANDS {
         let mut shell = Command::new("sh");
         shell.args(["-c", command]).env("BROWSER", "true").env("CLUSTER_PORT", "0");
+        shell.env("RUSTDOCFLAGS", "-D warnings");
         match tested {
             Runs => drop(must(workshop.build_here(&mut shell))),
             Starts(text) => starts(workshop.build_here(&mut shell), text),
