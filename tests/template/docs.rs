@@ -36,7 +36,7 @@ const COMMANDS: &[(&str, Tested)] = &[
     ("grep -rn HOOK src static", Runs),
     ("cargo run", Starts("lobby ready url=")),
     ("cargo run -- --help", Runs),
-    ("cargo doc -p cluster --no-deps --open", Runs),
+    ("cargo doc -p cluster --no-deps --features testing --open", Runs),
     ("cargo tree -e normal,build --prefix none --no-dedupe | sort -u", Runs),
     ("cargo build --release", Runs),
     ("npm ci --omit=dev", Runs),

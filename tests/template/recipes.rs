@@ -4,6 +4,11 @@
 use crate::recipe::Recipe;
 
 #[test]
+fn players_open_rooms_with_a_title() {
+    follow("rooms", "a_room_with_a_title_is_listed_and_others_join_it");
+}
+
+#[test]
 fn friends_meet_in_a_room_of_their_own() {
     follow("friends", "friends_meet_by_a_code_and_no_stranger_does");
 }

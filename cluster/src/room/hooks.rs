@@ -127,6 +127,9 @@ pub trait Room: Sized + 'static {
     /// A player has lost the connection; `is_here` is false already. `Some(grace)` keeps the seat
     /// for that time, after which `on_leave` follows unless they reconnect. Default: `None`, the
     /// player leaves at once.
+    ///
+    /// A connection that is closed, as by a reload, is noticed at once. A device that vanishes is
+    /// noticed within `--ping-interval` and `--ping-timeout` (8 s); the grace counts from then.
     fn on_disconnect(&mut self, room: &RoomContext<Self>, player: &Player) -> Option<Duration> {
         None
     }
@@ -138,6 +141,9 @@ pub trait Room: Sized + 'static {
     /// A player has left for good and is not among `players` any more. Called exactly once for each
     /// `on_join`, also for those who are in the room when it ends. In a room that crashes or is
     /// killed no hook is called. Default: nothing.
+    ///
+    /// When the room ends, it is called for one player after the other, and what it sends still
+    /// reaches the rest. The reason is `Finished` or `Closed` then.
     fn on_leave(&mut self, room: &RoomContext<Self>, player: &Player, reason: LeaveReason) {}
 
     /// A tick, at the rate set with [`RoomContext::set_tick_rate`]. `dt` is the measured time since

@@ -86,7 +86,10 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
         .await
     }
 
-    /// Calls back once, after `delay`.
+    /// Calls back once, after `delay`; `call` may be a function such as `Self::next_question`.
+    ///
+    /// For a countdown, keep when it ends in your state ([`elapsed`](crate::RoomContext::elapsed)
+    /// in a room) and send the time left in the snapshot: the page's clock is another.
     pub fn after(&self, delay: Duration, call: impl FnOnce(&mut S, &H) + 'static) -> Timer {
         self.add(later(self.now.get(), delay), Due::Once(Box::new(call)))
     }

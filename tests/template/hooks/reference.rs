@@ -21,8 +21,9 @@ const HEAD: &str = "\
 
 # Hooks
 
-All hooks of the lobby and of rooms, and what they can do. `cargo doc -p cluster --no-deps --open` shows the same with links and more
-examples. [page.md](page.md) has the hooks of the page.
+All hooks of the lobby and of rooms, and what they can do. `cargo doc -p cluster --no-deps --features testing --open`
+shows the same with links, with examples of each method, and the types that they use. [page.md](page.md) has the hooks of the
+page.
 
 ";
 const FOOT: &str = "\
@@ -153,9 +154,19 @@ fn add_methods(text: &mut String, title: &str, paths: &[&str]) {
     let (_, name) = title.split_once(": ").unwrap();
     writeln!(text, "## {title}\n").unwrap();
     for Named { name, code, docs } in methods(paths, name.trim_matches('`')) {
-        let first = docs.split("\n\n").next().unwrap();
-        writeln!(text, "### `{name}`\n\n```rust\n{code}\n```\n\n{}", markdown(first)).unwrap();
+        let docs = markdown(&without_examples(&docs));
+        writeln!(text, "### `{name}`\n\n```rust\n{code}\n```\n\n{docs}").unwrap();
     }
+}
+
+/// All but the code; `# Errors` as a paragraph.
+fn without_examples(docs: &str) -> String {
+    let text: String = docs.split("```").step_by(2).collect();
+    let heading = |line: &str| match line.strip_prefix("# ") {
+        Some(title) => format!("{title}:\n\n"),
+        None => format!("{line}\n"),
+    };
+    text.replace("\n\n\n", "\n").lines().map(heading).collect()
 }
 
 fn parse(path: &str) -> File {

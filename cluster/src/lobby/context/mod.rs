@@ -119,7 +119,7 @@ impl<L: Lobby> LobbyContext<L> {
     }
 
     /// Sends an event to every connection to the lobby, registered or not. Players in rooms do not
-    /// get it.
+    /// get it. For those who come later, keep it in your state and `send` it in `on_arrive`.
     pub fn broadcast(&self, event: L::Event) {
         if let Some(event) = encode(&event) {
             for session in self.sessions.borrow().all() {

@@ -16,6 +16,7 @@ use crate::types::{Answer, Exit, Player, PlayerId, Refusal, Reply, RoomId, defer
 
 impl<L: Lobby> LobbyContext<L> {
     /// Creates a public room with this many seats, for a player (its host) or for nobody (`None`).
+    /// The host has no seat yet: answer with [`join`](Self::join).
     ///
     /// Players can join at once and wait until it is ready. It is in the list of rooms, and the
     /// page's `join` takes its number. To keep players out, use
