@@ -96,6 +96,8 @@ export class Cluster {
       persisted && this.#backToLobby({ code: "asleep" });
     const onVisibilityChange = () => document.hidden || this.#checkConnection();
     globalThis.addEventListener?.("pageshow", onPageShow, { signal });
+    // A page that was left may keep its connections: others would see the player for eight seconds.
+    globalThis.addEventListener?.("pagehide", () => this.#disconnect(), { signal });
     globalThis.addEventListener?.("online", () => this.#checkConnection(), { signal });
     globalThis.document?.addEventListener("visibilitychange", onVisibilityChange, { signal });
     this.#enterLobby();

@@ -160,6 +160,22 @@ async fn a_page_that_was_asleep_or_left_in_history_is_where_it_was_again() -> Re
 }
 
 #[tokio::test]
+async fn others_see_at_once_that_a_player_has_left_the_page() -> Result<()> {
+    // Nobody is disconnected for a missing answer to a ping.
+    let lobby = Project::get()?.start_lobby(&["--ping-interval", "1h"]).await;
+    let browser = Browser::start().await?;
+    let ann = browser.open(&lobby.url).await?;
+    register(&ann, "Ann").await?;
+    play(&ann).await?;
+    let bob = browser.open(&format!("{}/?as=2", lobby.url)).await?;
+    register(&bob, "Bob").await?;
+    play(&bob).await?;
+    ann.until_shows("#players", "Bob").await?;
+    bob.eval("void (location.href = '/icon.svg')").await?;
+    ann.until("document.querySelector('#players .away')?.textContent.includes('Bob')").await
+}
+
+#[tokio::test]
 async fn a_page_whose_network_is_gone_is_where_it_was_again_when_it_is_back() -> Result<()> {
     let lobby = Project::get()?.start_lobby(&[]).await;
     let browser = Browser::start().await?;
