@@ -33,7 +33,8 @@ export type Options = { title: string,
 goal: number, };
 
 /**
- * Identifies a player in all rooms and across connections: the subject of their token.
+ * Identifies a player in all rooms and across connections: the subject of their token. 1 to 256
+ * bytes.
  */
 export type PlayerId = string;
 

@@ -109,27 +109,32 @@ async fn hang(test: &mut FaultTest) {
 
 /// Rooms that fail to open: players who wait for one are refused, or join late.
 async fn begin(test: &mut FaultTest) {
-    for (opening, outcome, must) in [
-        (json!("never"), "no_room", "players waiting for a room that is never ready are refused"),
+    for (opening, refusals, must) in [
+        (
+            json!("never"),
+            &["no_room"][..],
+            "players waiting for a room that is never ready are refused",
+        ),
         (
             json!("spin"),
-            "room_gone",
+            // On a busy machine it is not ready in time before it counts as hung.
+            &["room_gone", "no_room"],
             "players waiting for a room that hangs in on_open are refused",
         ),
         (
             json!("panic"),
-            "room_gone",
+            &["room_gone"],
             "players waiting for a room that panics in on_open are refused",
         ),
-        (json!({ "late": { "ms": 1000 } }), "", "players waiting for a slow room join late"),
+        (json!({ "late": { "ms": 1000 } }), &[], "players waiting for a slow room join late"),
     ] {
         let inject = async |test: &mut FaultTest| {
             let mut ann = test.cluster.player("Ann").await;
             let new = json!({ "options": { "opening": opening } });
             match ann.ask("create", new).await {
-                Err(code) => assert_eq!(code, outcome),
+                Err(code) => assert!(refusals.contains(&&*code), "{code}"),
                 Ok(seat) => {
-                    assert_eq!(outcome, "");
+                    assert!(refusals.is_empty(), "not refused: {opening}");
                     let reroute = ann.rerouted().await;
                     let mut client = ann.take(&reroute).await;
                     assert_eq!(client.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));

@@ -74,7 +74,8 @@ id: PlayerId,
 name: string, };
 
 /**
- * Identifies a player in all rooms and across connections: the subject of their token.
+ * Identifies a player in all rooms and across connections: the subject of their token. 1 to 256
+ * bytes.
  */
 export type PlayerId = string;
 
