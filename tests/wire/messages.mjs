@@ -340,7 +340,7 @@ const checks = {
     const page = browser();
     const { cluster, sockets } = client();
     for (let round = 1; round <= 3; round++) {
-      assert.equal(page.listeners, 3);
+      assert.equal(page.listeners, 4);
       cluster.stop();
       assert.equal(page.listeners, 0);
       page.tell("pageshow", { persisted: true });
