@@ -74,11 +74,11 @@ forks: boolean,
 big: number, };
 
 /**
- * A registered player.
+ * A registered player. Methods that take `impl AsRef<PlayerId>` take it, or its id.
  */
 export type Player = { 
 /**
- * Does not change while their token is valid.
+ * The same at each connection, for as long as their token is valid.
  */
 id: PlayerId, 
 /**
