@@ -39,7 +39,7 @@ cluster::messages! {
     pub struct Dot {
         pub id: PlayerId,
         pub name: String,
-        /// Theirs until they leave, from 1: the page has a color for each.
+        /// Theirs until they leave, from 1. The page picks their color by it.
         pub number: u32,
         pub x: f32,
         pub y: f32,

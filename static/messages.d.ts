@@ -14,7 +14,7 @@ export type Messages = {
  */
 export type Dot = { id: PlayerId, name: string, 
 /**
- * Theirs until they leave, from 1: the page has a color for each.
+ * Theirs until they leave, from 1. The page picks their color by it.
  */
 number: number, x: number, y: number, score: number, 
 /**

@@ -21,12 +21,14 @@ const pressed = new Set();
 /** Where the finger is. @type {{ x: number, y: number } | null} */
 let target = null;
 /** @type {(x: number, y: number) => void} */
-let steer = () => {};
+let send = () => {};
+/** What was sent last: a direction that stays the same is not sent again. */
+let sent = "";
 
 export const steering = {
   /** @param {(x: number, y: number) => void} onSteer */
   begin(onSteer) {
-    steer = onSteer;
+    [send, sent] = [onSteer, ""];
     stop();
   },
 
@@ -42,6 +44,13 @@ export const steering = {
     else steer(x / distance, y / distance);
   },
 };
+
+/** @param {number} x @param {number} y */
+function steer(x, y) {
+  if (sent === `${x} ${y}`) return;
+  sent = `${x} ${y}`;
+  send(x, y);
+}
 
 function stop() {
   pressed.clear();
@@ -83,4 +92,8 @@ canvas.onpointerdown = canvas.onpointermove = (event) => {
   const y = (event.clientY - top - MARGIN) / (height - 2 * MARGIN);
   target = { x, y };
 };
-canvas.onpointerup = canvas.onpointercancel = ({ isPrimary }) => isPrimary && release();
+canvas.onpointerup = canvas.onpointercancel = ({ isPrimary }) => {
+  if (!isPrimary || !target) return;
+  target = null;
+  steerByKeys(); // One may still be held.
+};

@@ -50,7 +50,7 @@ fn a_dot_is_as_fast_diagonally_and_however_hard_its_player_steers() {
 }
 
 #[test]
-fn eight_players_have_eight_numbers_and_the_next_one_gets_the_number_of_who_left() {
+fn eight_players_have_eight_numbers_and_the_next_one_gets_a_number_that_is_free() {
     let mut arena = arena(10);
     let names = ["Ann", "Bob", "Cid", "Dan", "Eve", "Fay", "Gus", "Hal"];
     let players = names.map(|name| arena.join(name).expect("a free seat"));

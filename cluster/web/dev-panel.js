@@ -13,6 +13,8 @@ import { parseUrl } from "./connection.js";
 const MAX_LINES = 300;
 /** Characters of an event's data shown in a line. */
 const MAX_DATA = 240;
+/** An event that comes again within this time, in ms, is not shown again. */
+const BURST = 200;
 /** How often the server's log is polled, in ms. */
 const POLL_INTERVAL = 1000;
 /** Timeout of such a request, in ms. */
@@ -37,11 +39,12 @@ export async function devPanel(cluster) {
   }
   await addStyles();
   addPanel(cluster);
-  let last = "", repeats = 0;
+  const latest = /** @type {Map<string, { at: number, repeats: number }>} */ (new Map());
   record = (time, what, detail) => {
     // An event that comes many times a second gets two lines.
-    repeats = what === last ? repeats + 1 : 0;
-    last = what;
+    const before = latest.get(what);
+    const repeats = before && time.getTime() - before.at < BURST ? before.repeats + 1 : 0;
+    latest.set(what, { at: time.getTime(), repeats });
     if (repeats === 0) log("client-log", time, what, detail);
     if (repeats === 1) log("client-log", time, `… and more of: ${what}`);
     refresh(cluster);

@@ -140,14 +140,15 @@ async fn a_lobby_that_starts_again_reloads_its_pages_once_and_hidden_ones_when_t
     seen.until("sessionStorage.loads === '2'").await?;
     seen.until_at("lobby").await?;
     behind.until_at("lobby").await?;
+    let polls = "performance.getEntriesByType('resource').filter(({ name }) => \
+                 name.includes('/dev/log')).length";
+    seen.until(&format!("{polls} >= 3")).await?;
     ensure!(behind.eval("sessionStorage.loads").await? == "1", "it was hidden");
 
     behind.eval("hides = false; document.dispatchEvent(new Event('visibilitychange'))").await?;
     behind.until("sessionStorage.loads === '2'").await?;
     for page in [&seen, &behind] {
         page.until_at("lobby").await?;
-        let polls = "performance.getEntriesByType('resource').filter(({ name }) => \
-                     name.includes('/dev/log')).length";
         page.until(&format!("{polls} >= 3")).await?;
         ensure!(page.eval("sessionStorage.loads").await? == "2", "it reloads again and again");
     }

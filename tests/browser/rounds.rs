@@ -46,19 +46,18 @@ async fn everyone_sees_who_has_won_and_plays_again() -> Result<()> {
     ensure!(ann.eval(COLOR).await? == color, "the color has changed");
     ensure!(bob.eval(COLOR).await? != color, "two players of one color");
 
-    // Both see who has won, and one of them also after a reload.
+    // Both see who has won, and one of them also after a reload: if that takes longer than the
+    // pause between two rounds, in the next one.
     ann.eval("void (autopilot = 'Ann')").await?;
-    ann.until_shows("#winner", "You win!").await?;
-    bob.until_shows("#winner", "Ann wins!").await?;
+    ann.until(&shows_results("You win!")).await?;
+    bob.until(&shows_results("Ann wins!")).await?;
     bob.reload().await?;
-    bob.until_shows("#winner", "Ann wins!").await?;
-    for page in [&ann, &bob] {
-        let scores = page.eval(SCORES).await?;
-        ensure!(scores == json!(["Ann", "Bob"]), "{scores}");
-        page.until_shows("#countdown", "The next round begins in").await?;
-    }
+    bob.until(&shows_results("Ann wins!")).await?;
 
-    // Ann presses the button; Bob uses the keyboard, which is on the button.
+    // Ann presses the button; Bob uses the keyboard, which is on the button. At the next end of a
+    // round, with all of the pause before them.
+    ann.until("document.getElementById('results').hidden").await?;
+    ann.until(&shows_results("You win!")).await?;
     ann.eval("void (autopilot = '')").await?;
     ann.click("#again").await?;
     bob.until_shows("#scores", "ready").await?;
@@ -80,8 +79,17 @@ async fn everyone_sees_who_has_won_and_plays_again() -> Result<()> {
 
 const COLOR: &str =
     "getComputedStyle(document.querySelector('#players [aria-current] .number')).backgroundColor";
-const SCORES: &str =
-    "[...document.querySelectorAll('#scores bdi')].map((name) => name.textContent)";
+/// Whether the page shows that Ann has won before Bob, with this headline.
+fn shows_results(headline: &str) -> String {
+    let text = |id: &str| format!("document.getElementById('{id}').textContent");
+    format!(
+        "!document.getElementById('results').hidden && {} === '{headline}' \
+         && {}.startsWith('The next round begins in') \
+         && String([...document.querySelectorAll('#scores bdi')].map((name) => name.textContent)) === 'Ann,Bob'",
+        text("winner"),
+        text("countdown")
+    )
+}
 
 /// Registers a player and joins a room.
 pub async fn enter(browser: &Browser, url: &str, name: &str) -> Result<Page> {

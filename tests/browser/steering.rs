@@ -28,6 +28,12 @@ async fn keys_steer_whatever_has_the_focus_and_the_page_does_not_scroll() -> Res
         }
     }
     ensure!(page.eval(HAS_SCROLLED).await? == false, "the page has scrolled");
+
+    // A click in between does not release a key.
+    page.hold("ArrowDown").await?;
+    page.click("#arena").await?;
+    page.until(&format!("{DOT}.y === 1")).await?;
+    page.release("ArrowDown").await?;
     page.is_content()
 }
 
@@ -38,9 +44,13 @@ async fn a_key_that_is_held_when_the_window_loses_the_focus_is_released() -> Res
     let page = enter(&browser, &lobby.url, "Ann").await?;
     let start = page.eval(&format!("{DOT}.x")).await?.as_f64().unwrap_or_default();
     let key = if start < 0.5 { "ArrowRight" } else { "ArrowLeft" };
+    // By the page itself, as soon as the dot moves: a wall is a second away.
+    let blur = format!(
+        "void setInterval(() => {DOT}.x === {start} || dispatchEvent(new Event('blur')), 10)"
+    );
+    page.eval(&blur).await?;
     page.hold(key).await?;
     page.until(&format!("{DOT}.x !== {start}")).await?;
-    page.eval("void dispatchEvent(new Event('blur'))").await?;
     stands_still(&page).await?;
     let end = page.eval(&format!("{DOT}.x")).await?.as_f64();
     ensure!(end.is_some_and(|end| 0.0 < end && end < 1.0), "it went on to {end:?}");
@@ -67,8 +77,8 @@ async fn a_finger_steers_everywhere_in_the_arena_until_it_is_lifted() -> Result<
     page.is_content()
 }
 
-/// Whether a dot that is drawn up or down stops where the finger is lifted. On a busy machine it may
-/// arrive before that: then it is drawn the other way.
+/// Whether a dot that is drawn up or down stops where the finger is lifted. On a busy machine it
+/// may arrive before that: then it is drawn the other way.
 async fn stops_on_its_way(page: &Page) -> Result<bool> {
     let up = ([0.8, 0.6, 0.4, 0.2], format!("{DOT}.y < 0.9"), format!("{DOT}.y > 0.3"));
     let down = ([0.2, 0.4, 0.6, 0.8], format!("{DOT}.y > 0.2"), format!("{DOT}.y < 0.7"));

@@ -1,6 +1,6 @@
 //! However a connection ends, the page returns to the lobby and says why.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use cluster::testing::Signal;
 use serde_json::json;
 
@@ -63,7 +63,7 @@ async fn a_players_newest_window_wins_in_the_lobby_and_in_a_room() -> Result<()>
         is_replaced(page).await?;
         let since = "document.getElementById('client-log').innerText.split('state: stopped')[1]";
         let log = page.eval(since).await?;
-        let log = log.as_str().unwrap_or_default();
+        let log = log.as_str().context("the log does not say that it stopped")?;
         ensure!(!log.contains("connecting"), "it did not stay put:\n{log}");
     }
     for page in [&first, &second, &third] {
