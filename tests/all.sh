@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs all tests of this repository. `cargo test --workspace` comes first; the rest needs cargo-generate, a browser and
-# proxies. Missing programs are fetched: cargo-generate from its registry, Debian's packages into target/tools.
+# Runs all tests of this repository. `cargo test --workspace` comes first; the rest needs a browser, proxies, PostgreSQL
+# and a few tools. Missing ones are fetched: Debian's packages and npm's into target/tools, Cargo's by `cargo install`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=$PWD/target/tools
@@ -102,4 +102,4 @@ wait $! || failed=$?
 cat target/faults.log
 [ $failed = 0 ] || exit $failed
 step "random faults for half a minute"
-tests/chaos --minutes 0.5 --seed 1
+tests/chaos --minutes 0.5 --seed 1 --restarts

@@ -4,7 +4,7 @@
 use std::io::{Write as _, stderr};
 use std::time::Instant;
 
-use crate::helpers::{Folder, Template, Workshop, read};
+use crate::helpers::{Folder, Template, Workshop, examples, read};
 
 /// Name, port, seats, and whether the project's own tests run, as they do for the answers furthest
 /// from the defaults.
@@ -17,7 +17,7 @@ const ANSWERS: [(&str, &str, &str, bool); 3] = [
 #[test]
 fn every_combination_of_answers_is_formatted_linted_and_tested() {
     let template = Template::new();
-    for example in examples(&template) {
+    for example in examples() {
         // The answers change the same files in all examples.
         let answers = if example == "arena" { &ANSWERS[..] } else { &ANSWERS[2..] };
         for &(name, port, seats, tested) in answers {
@@ -45,14 +45,6 @@ fn every_combination_of_answers_is_formatted_linted_and_tested() {
             ));
         }
     }
-}
-
-/// The choices in cargo-generate.toml.
-fn examples(template: &Template) -> Vec<String> {
-    let config = read(template.path(), "cargo-generate.toml");
-    let (_, rest) = config.split_once("choices = [").expect("choices");
-    let (choices, _) = rest.split_once(']').expect("the end of the choices");
-    choices.split(',').map(|choice| choice.trim().trim_matches('"').to_owned()).collect()
 }
 
 /// Prints at once and always: captured output is shown only if the test fails.

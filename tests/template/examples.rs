@@ -2,9 +2,8 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 
-use crate::helpers::{Folder, REPOSITORY, Template, files, read};
+use crate::helpers::{Folder, Template, examples, file_of, files, read};
 
 #[test]
 fn an_example_replaces_whole_files_and_adds_its_own() {
@@ -69,10 +68,10 @@ fn each_example_has_a_chaos_of_its_own_and_only_the_first_one_bots() {
 #[test]
 fn outside_the_structure_a_project_shows_at_most_30_files() {
     let (template, folder) = (Template::new(), Folder::new());
-    for example in ["arena", "blank", "compute", "turns"] {
-        let answers = ["--name", example, "--silent", "-d", &format!("example={example}")];
+    for example in examples() {
+        let answers = ["--name", &example, "--silent", "-d", &format!("example={example}")];
         template.generate(folder.path()).args(&answers).succeed();
-        let mut files = files(&folder.path().join(example));
+        let mut files = files(&folder.path().join(&example));
         files.retain(|path, _| !path.starts_with("cluster/") && !path.starts_with('.'));
         assert!(files.len() <= 30, "{example}: {} {:?}", files.len(), files.keys());
     }
@@ -80,10 +79,10 @@ fn outside_the_structure_a_project_shows_at_most_30_files() {
 
 #[test]
 fn what_all_pages_show_has_the_same_styles() {
-    let styles = ["blank", "compute", "turns"].map(|example| {
-        let path = format!("template-hooks/examples/{example}/static/style.css");
-        let styles = read(Path::new(REPOSITORY), &path);
-        styles.split_once("/* What this page shows. */\n").expect(&path).0.to_owned()
-    });
+    let common = |example: &String| {
+        let styles = file_of(example, "static/style.css");
+        styles.split_once("/* What this page shows. */\n").expect(example).0.to_owned()
+    };
+    let styles: Vec<_> = examples().iter().map(common).collect();
     assert!(styles.iter().all(|one| *one == styles[0]), "copy one of them to the others");
 }

@@ -18,6 +18,25 @@ pub const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 /// What a project in the folder of another workspace needs.
 pub const NO_WORKSPACE: [&str; 3] = ["--no-workspace", "-d", "no_workspace=true"];
 
+/// The files of an example that a user edits.
+pub const YOURS: [&str; 5] =
+    ["src/server.rs", "src/room_manager.rs", "src/room.rs", "src/messages.rs", "static/client.js"];
+
+/// The examples: the choices in cargo-generate.toml.
+pub fn examples() -> Vec<String> {
+    let config = read(Path::new(REPOSITORY), "cargo-generate.toml");
+    let (_, rest) = config.split_once("choices = [").expect("choices");
+    let (choices, _) = rest.split_once(']').expect("the end of the choices");
+    choices.split(',').map(|choice| choice.trim().trim_matches('"').to_owned()).collect()
+}
+
+/// An example's own file in the repository.
+pub fn file_of(example: &str, path: &str) -> String {
+    let own = format!("template-hooks/examples/{example}/{path}");
+    let own = if example == "arena" { path } else { &own };
+    read(Path::new(REPOSITORY), own)
+}
+
 /// A file's path in its project, and its content.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
@@ -183,12 +202,8 @@ pub fn must(command: &mut Command) -> String {
 
 /// The repository's files as they are now.
 pub fn repository() -> Files {
-    let listed = must(Command::new("git").current_dir(REPOSITORY).args([
-        "ls-files",
-        "--cached",
-        "--others",
-        "--exclude-standard",
-    ]));
+    let list = ["ls-files", "--cached", "--others", "--exclude-standard"];
+    let listed = must(&mut git(Path::new(REPOSITORY), &list));
     let read =
         |path: &str| Some((path.to_owned(), fs::read(Path::new(REPOSITORY).join(path)).ok()?));
     listed.lines().filter_map(read).collect()

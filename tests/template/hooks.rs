@@ -7,11 +7,7 @@ use std::path::Path;
 use std::{env, fs};
 
 use self::reference::{Default, Hook, LOBBY_HOOKS, ROOM_HOOKS, hooks};
-use crate::helpers::{REPOSITORY, read, repository};
-
-/// The files that a user edits.
-const YOURS: [&str; 5] =
-    ["src/server.rs", "src/room_manager.rs", "src/room.rs", "src/messages.rs", "static/client.js"];
+use crate::helpers::{REPOSITORY, YOURS, read, repository};
 
 /// The hooks of the page, and where they are defined.
 const PAGE: (&str, &str) = ("cluster/web/types.d.ts", "\nexport type Hooks<");

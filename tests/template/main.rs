@@ -1,8 +1,9 @@
 //! The template: what `cargo generate` makes of this repository. Each test uses a copy of the
 //! repository's files as they are now, committed or not, in a folder of its own.
 //!
-//! Needs `cargo-generate`, Git, npm with what `npm ci` installs, actionlint in target/tools (as
-//! tests/all.sh installs it), and on Linux `script` (util-linux) for the questions on a terminal.
+//! Needs `cargo-generate`, `watchexec`, PostgreSQL, Git, npm with what `npm ci` installs,
+//! actionlint in target/tools (as tests/all.sh installs it), and on Linux `script` (util-linux) for
+//! the questions on a terminal.
 
 mod helpers;
 

@@ -1,8 +1,6 @@
 //! Helpers of the template's tests that the browser tests share.
+#![allow(dead_code, reason = "shared with the template's tests")]
 
-#[allow(dead_code, reason = "shared with the template's tests")]
 pub mod helpers;
-#[allow(dead_code, reason = "shared with the template's tests")]
 pub mod recipe;
-#[allow(dead_code, reason = "shared with the template's tests")]
 pub mod watch;

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::helpers::{
-    Files, Folder, HOST, REPOSITORY, Template, cargo, files, must, read, repository, run,
+    Files, Folder, HOST, REPOSITORY, Template, cargo, examples, file_of, files, git, must, read,
+    repository, run,
 };
 
 /// What a generated project does not need. Folders end with a slash.
@@ -192,7 +193,7 @@ fn readme_and_closing_message_speak_of_this_project() {
 #[test]
 fn the_page_has_the_projects_name_in_title_and_heading() {
     let (template, folder) = (Template::new(), Folder::new());
-    for example in ["arena", "blank", "compute", "turns"] {
+    for example in examples() {
         let example_is = format!("example={example}");
         let name = format!("my-{example}");
         template
@@ -200,12 +201,8 @@ fn the_page_has_the_projects_name_in_title_and_heading() {
             .args(&["--name", &name, "--silent", "-d", &example_is])
             .succeed();
         let page = read(folder.path(), &format!("{name}/static/index.html"));
-        let source = match example {
-            "arena" => "static/index.html".to_owned(),
-            _ => format!("template-hooks/examples/{example}/static/index.html"),
-        };
         let title = format!("My {}{}", example[..1].to_uppercase(), &example[1..]);
-        let expected = titled(read(template.path(), &source).as_bytes(), &title);
+        let expected = titled(file_of(&example, "static/index.html").as_bytes(), &title);
         assert_eq!(page, String::from_utf8_lossy(&expected));
     }
 }
@@ -238,7 +235,7 @@ fn a_clone_has_no_line_ends_of_windows() {
     let (template, folder) = (Template::new(), Folder::new());
     template.commit();
     let clone = ["clone", "--quiet", "--config", "core.autocrlf=true"];
-    must(Command::new("git").args(clone).arg(template.path()).arg(folder.path().join("clone")));
+    must(git(template.path(), &clone).arg(".").arg(folder.path().join("clone")));
     let clone = folder.path().join("clone");
     for (path, content) in files(&clone) {
         assert!(content.contains(&0) || !content.contains(&b'\r'), "{path}");

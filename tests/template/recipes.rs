@@ -1,6 +1,9 @@
 //! Follows the recipes as written: the project is formatted, has no warnings, passes its tests, to
 //! which each recipe adds its own, and the types of its page are right.
 
+use std::fs;
+
+use crate::helpers::Folder;
 use crate::recipe::Recipe;
 
 #[test]
@@ -38,11 +41,33 @@ fn a_phone_in_the_same_network_can_play() {
 
 /// `test` is the one that the recipe adds.
 fn follow(recipe: &str, test: &str) {
-    let workshop = Recipe::read(recipe).follow_from_blank();
+    passes(&Recipe::read(recipe), test);
+}
+
+pub fn passes(recipe: &Recipe, test: &str) {
+    let workshop = recipe.follow_from_blank();
     workshop.install_libraries();
     workshop.lint();
     let said = workshop.test();
     assert!(said.contains(&format!("test {test} ... ok")), "{said}");
     // The lobbies of the tests have written the new types.
     workshop.check_types().expect("the page is in order");
+}
+
+#[test]
+fn a_step_that_fits_nowhere_or_in_two_places_fails() {
+    let folder = Folder::new();
+    let file = folder.path().join("room.rs");
+    let take = |diff: &str| {
+        fs::write(&file, "a\n    b\nc\n    b\n").unwrap();
+        let recipe = Recipe::parse(&format!("In `room.rs`:\n\n```diff\n{diff}```\n"));
+        let followed = std::panic::catch_unwind(|| recipe.follow(folder.path()));
+        followed.ok().map(|()| fs::read_to_string(&file).unwrap())
+    };
+    assert_eq!(take(" a\n+new\n     b\n").as_deref(), Some("a\nnew\n    b\nc\n    b\n"));
+    assert_eq!(take("-c\n").as_deref(), Some("a\n    b\n    b\n"));
+    assert_eq!(take("+\n+end\n").as_deref(), Some("a\n    b\nc\n    b\n\nend\n"));
+    assert_eq!(take("     b\n+new\n"), None);
+    assert_eq!(take(" b\n+new\n"), None);
+    assert_eq!(take(" d\n+new\n"), None);
 }

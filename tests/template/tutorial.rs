@@ -1,6 +1,7 @@
 //! Follows the tutorial as written.
 
 use crate::recipe::Recipe;
+use crate::recipes::passes;
 
 #[test]
 fn the_tutorial_leads_to_a_working_feature_in_ten_lines() {
@@ -8,12 +9,7 @@ fn the_tutorial_leads_to_a_working_feature_in_ten_lines() {
     let lines = tutorial.added(|file| !file.starts_with("tests/"));
     assert!((1..=10).contains(&lines), "{lines} lines");
 
-    let workshop = tutorial.follow_from_blank();
-    workshop.lint();
-    let said = workshop.test();
-    assert!(said.contains("everyone_sees_the_clicks"), "{said}");
-    // The lobby of the test has written the new types.
-    workshop.check_types().expect("the page is in order");
+    passes(&tutorial, "everyone_sees_the_clicks_also_players_who_join_later");
 }
 
 /// What page.md says about the list of rooms.
