@@ -121,14 +121,12 @@ main() {
   to=$(commit "$wanted" "")
   from=$(commit "${3:-v$have}" " Name what the project was made from: cluster/update.sh URL TO FROM")
 
-  base=$(snapshot "$from")
-  next=$(snapshot "$to" -p "$base")
-  if git merge-base --is-ancestor "$to" "$from" || git diff --quiet HEAD "$next"; then
-    echo "Nothing to do: cluster/ has everything of $wanted."
-    return
+  if ! git merge-base --is-ancestor "$to" "$from"; then
+    base=$(snapshot "$from")
+    next=$(snapshot "$to" -p "$base")
+    git cherry-pick --no-commit "$next" >"$work/said" 2>&1 || [ "$(git ls-files --unmerged)" ] ||
+      fail "Git cannot merge: $(cat "$work/said")"
   fi
-  git cherry-pick --no-commit "$next" >"$work/said" 2>&1 || [ "$(git ls-files --unmerged)" ] ||
-    fail "Git cannot merge: $(cat "$work/said")"
   conflicts=$(git diff --name-only --diff-filter=U)
   if [ ! "$conflicts" ] && git diff --cached --quiet HEAD; then
     echo "Nothing to do: cluster/ has everything of $wanted."
