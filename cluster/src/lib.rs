@@ -9,7 +9,8 @@
 //!
 //! # The smallest program
 //!
-//! In this echo room, everyone hears what one says. The page enters it by `cluster.play("echo")`.
+//! In this echo room, everyone hears what any player says. The page enters it with
+//! `cluster.play("echo")`.
 //!
 //! ```no_run
 //! use cluster::{Answer, Defaults, Lobby, Player, Refusal, Room, RoomContext, RoomManager, ok};
@@ -54,10 +55,10 @@
 //! # How hooks are called
 //!
 //! A hook is a method on your state. Hooks are called one at a time, in the order of events, so the
-//! state needs no locks. Only the first and the last hooks may await, and `on_register`, which has
-//! no state. Others [`spawn`](Scheduler::spawn) a future, or [`compute`](Scheduler::compute) on
-//! another thread; the result comes as one more call. Each hook gets a context, which queues what
-//! is to be sent; none of its methods waits.
+//! state needs no locks. Only `on_start`, `on_register`, `on_open` and `on_dispose` are async;
+//! `on_register` has no access to the state. Others [`spawn`](Scheduler::spawn) a future, or
+//! [`compute`](Scheduler::compute) on another thread; the result comes as one more call. Each hook
+//! gets a context, which queues what is to be sent; none of its methods waits.
 //!
 //! # Where to read on
 //!

@@ -93,10 +93,10 @@ fn is_invisible(c: char) -> bool {
 pub enum Arrival {
     /// They have just registered.
     New,
-    /// They connected with their token: after a reload, a lost connection, or a month.
+    /// They connected with their token: after a reload or a lost connection, even a month later.
     Resumed,
-    /// They returned from a room. Their page is told the same. A player who comes back later than
-    /// ten minutes after the room is [`Resumed`](Arrival::Resumed).
+    /// They returned from a room. Their page is told the same. A player who returns more than ten
+    /// minutes after leaving the room counts as [`Resumed`](Arrival::Resumed).
     Returned {
         /// The room that they were in.
         room: RoomId,

@@ -101,7 +101,7 @@ impl<R: Room> RoomContext<R> {
         self.spec.host.as_ref()
     }
 
-    /// For how long the room has been open. It does not change while a hook runs.
+    /// How long the room has been open. It does not change while a hook runs.
     pub fn elapsed(&self) -> Duration {
         self.scheduler.now.get() - self.opened
     }
@@ -147,7 +147,7 @@ impl<R: Room> RoomContext<R> {
         }
     }
 
-    /// Calls `on_tick` so many times a second from now on; 0 stops it. Default: no ticks.
+    /// Calls `on_tick` this many times a second from now on; 0 stops it. Default: no ticks.
     ///
     /// ```
     /// # use cluster::{Refusal, Room, RoomContext};

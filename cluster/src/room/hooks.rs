@@ -16,8 +16,8 @@ use crate::types::{Answer, LeaveReason, Message, Player, Refusal};
 /// hook sends goes out when it returns. A hook must not block: use
 /// [`spawn`](crate::Scheduler::spawn) for futures and [`compute`](crate::Scheduler::compute) for
 /// heavy work. If a hook takes longer than `--heartbeat-timeout` (3 s), the room is killed as hung.
-/// If it panics, the room crashes; with `--on-room-panic continue` only the request fails, with
-/// `internal`.
+/// If it panics, the room crashes; with `--on-room-panic continue` only that call ends, and a
+/// request is refused with `internal`. A panic in `on_open` always ends the room.
 ///
 /// ```
 /// use std::time::Duration;
@@ -129,7 +129,7 @@ pub trait Room: Sized + 'static {
     /// player leaves at once.
     ///
     /// A connection that is closed, as by a reload, is noticed at once. A device that vanishes is
-    /// noticed within `--ping-interval` and `--ping-timeout` (8 s); the grace counts from then.
+    /// noticed within `--ping-interval` plus `--ping-timeout` (8 s); the grace counts from then.
     fn on_disconnect(&mut self, room: &RoomContext<Self>, player: &Player) -> Option<Duration> {
         None
     }

@@ -39,7 +39,7 @@ enum Due<S, H> {
 ///
 /// `S` is the state, `H` the context. Results are delivered as later calls with both, between other
 /// hooks; none is made while another hook runs. A panic in a call, or in a spawned future, counts
-/// as one in a hook. What has not been called when the room ends, or the lobby stops, never is.
+/// as one in a hook. Calls still pending when the room ends or the lobby stops are never made.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -88,8 +88,8 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
 
     /// Calls back once, after `delay`; `call` may be a function such as `Self::next_question`.
     ///
-    /// For a countdown, keep when it ends in your state ([`elapsed`](crate::RoomContext::elapsed)
-    /// in a room) and send the time left in the snapshot: the page's clock is another.
+    /// For a countdown, store its end time in your state ([`elapsed`](crate::RoomContext::elapsed)
+    /// in a room) and send the time left in the snapshot, because the page's clock may differ.
     pub fn after(&self, delay: Duration, call: impl FnOnce(&mut S, &H) + 'static) -> Timer {
         self.add(later(self.now.get(), delay), Due::Once(Box::new(call)))
     }

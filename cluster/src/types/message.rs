@@ -36,8 +36,8 @@ impl Message for () {
 /// Each gets `Debug`, `Clone`, serde's `Serialize` and `Deserialize`, and a TypeScript declaration
 /// in `static/messages.d.ts`. An enum's variant, in snake_case, is the name of an event; its fields
 /// are the event's data. Types may contain each other: a variant without fields is its name, and an
-/// `Option` is `T | null`. A field whose type has no declaration, such as one of another crate, names
-/// its TypeScript type: `#[cfg_attr(debug_assertions, ts(type = "string"))]`.
+/// `Option` is `T | null`. A field whose type has no declaration, such as one of another crate,
+/// names its TypeScript type: `#[cfg_attr(debug_assertions, ts(type = "string"))]`.
 ///
 /// ```
 /// cluster::messages! {

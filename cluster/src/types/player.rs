@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(debug_assertions, derive(ts_rs::TS))]
 pub struct PlayerId(pub String);
 
-/// Identifies a room, which is one process: a number as text, such as `7`. A lobby uses none twice.
+/// Identifies a room, which is one process: a number as text, such as `7`. A lobby never reuses
+/// one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(debug_assertions, derive(ts_rs::TS))]
 pub struct RoomId(pub String);
@@ -33,7 +34,7 @@ impl fmt::Display for RoomId {
 pub struct Player {
     /// The same at each connection, for as long as their token is valid.
     pub id: PlayerId,
-    /// The name they typed, checked by `on_register`. Show it as text, never as HTML.
+    /// Their name, as `on_register` returned it. Show it as text, never as HTML.
     pub name: String,
 }
 

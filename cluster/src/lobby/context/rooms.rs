@@ -18,8 +18,8 @@ impl<L: Lobby> LobbyContext<L> {
     /// Creates a public room with this many seats, for a player (its host) or for nobody (`None`).
     /// The host has no seat yet: answer with [`join`](Self::join).
     ///
-    /// Players can join at once and wait until it is ready. It is in the list of rooms, and the
-    /// page's `join` takes its number. To keep players out, use
+    /// Players can join the room at once; they wait until it is ready. The room is in the list of
+    /// rooms, and the page's `join` takes its number. To keep players out, use
     /// [`create_private`](Self::create_private), [`lock`](Self::lock), or the room's `on_admit`; a
     /// room that only computes has 0 seats.
     ///

@@ -69,7 +69,7 @@ export type Player = {
  */
 id: PlayerId, 
 /**
- * The name they typed, checked by `on_register`. Show it as text, never as HTML.
+ * Their name, as `on_register` returned it. Show it as text, never as HTML.
  */
 name: string, };
 
