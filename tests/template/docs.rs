@@ -103,6 +103,7 @@ const COMMANDS: &[(&str, Tested)] = &[
         By("tests/template/update.rs", "project.update(&[&project.url,"),
     ),
     ("cargo update --workspace", By("cluster/update.sh", "cargo update --quiet --workspace")),
+    ("npm install", By("cluster/update.sh", "npm install --package-lock-only")),
     ("git reset --hard", By("tests/template/update.rs", r#"["reset", "--quiet", "--hard"]"#)),
     ("mv lobby.key lobby.key.old", By("cluster/tests/auth/tokens.rs", "fs::rename(&key, &old)")),
 ];

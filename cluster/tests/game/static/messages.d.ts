@@ -98,6 +98,7 @@ export type PlayerId = string;
 export type Request = { "echo": { n: number, } } | { "log": { n: number, } } | "logged" | { "next": { n: number, } } | { "later": { n: number, } } | { "compute": { n: number, ms: number, } } | { "after": { n: number, ms: number, } } | { "tell_lobby": { text: string, } } | { "send_me_away": { reason: string, } } | { "lock_room": { locked: boolean, } } | { "send_to_room": { room: RoomId, player: PlayerId | null, } } | { "pass_on": { room: RoomId, } } | { "kick": { player: PlayerId, reason: string, } } | { "ban": { player: PlayerId, reason: string, } } | "about" | "census" | { "tick_rate": { hz: number, } } | { "empty_timeout": { ms: number | null, } } | { "bytes": { n: number, } } | { "parts": { n: number, } } | "endless" | "cancel_compute" | { "busy": { jobs: number, ms: number, } } | { "every": { ms: number, } } | "cancel_timer" | { "finish": { winner: string, } } | { "print": { text: string, } } | "fork" | "fork_away" | "fork_printer" | { "print_for_ever": { lines: boolean, } } | { "print_many": { lines: number, } } | "hog" | "limits_of_others" | { "panic_later": { from: string, } } | "spin" | { "block": { ms: number, } } | "panic" | "exit" | "abort" | "segfault" | "overflow" | "pid" | { "misbehave": ChannelAbuse };
 
 /**
- * Identifies a room, which is one process: a number as text, such as `7`. A lobby never reuses one.
+ * Identifies a room, which is one process: a number as text, such as `7`. A lobby never reuses
+ * one.
  */
 export type RoomId = string;
