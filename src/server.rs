@@ -1,7 +1,7 @@
 //! People: who may enter the lobby, and what they ask there. The lobby calls the hooks one at a
 //! time. The hooks for rooms are in `room_manager.rs`.
 
-use cluster::{Answer, Lobby, LobbyContext, Player, refuse};
+use cluster::{Answer, Lobby, LobbyContext, Player, readable_line, refuse};
 
 use crate::messages::{LobbyEvent, LobbyRequest, Options};
 use crate::room::Arena;
@@ -27,10 +27,8 @@ impl Lobby for Server {
         request: LobbyRequest,
     ) -> Answer {
         let LobbyRequest::Create { title } = request;
-        let title = title.trim().to_owned();
-        if !(1..=40).contains(&title.chars().count()) || title.contains(char::is_control) {
-            return Err(refuse("bad_title", "A title is a line of 1 to 40 characters."));
-        }
+        let bad_title = refuse("bad_title", "A title is a line of 1 to 40 characters.");
+        let title = readable_line(&title, 40).ok_or(bad_title)?.to_owned();
         let options = Options { title, goal: GOAL };
         let room = lobby.create::<Arena>(from, lobby.settings().seats, options)?;
         lobby.join(from, &room)

@@ -89,7 +89,7 @@ async fn a_room_shows_up_in_the_list_with_its_seats() {
 async fn a_title_is_checked() {
     let lobby = start(&[]).await;
     let mut ann = lobby.player("Ann").await;
-    for bad in ["", "   ", &"x".repeat(41)] {
+    for bad in ["", "   ", &"x".repeat(41), &"\u{200b}".repeat(40), "a\u{202e}", "a\u{2028}b"] {
         let refused = ann.ask("create", json!({ "title": bad })).await;
         assert_eq!(refused, Err("bad_title".into()), "{bad:?}");
     }

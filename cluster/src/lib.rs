@@ -106,7 +106,7 @@ pub use axum::body::Bytes;
 
 pub use crate::types::{
     Answer, Exit, LeaveReason, Message, Nothing, Player, PlayerId, Refusal, Reply, RoomId,
-    deferred, ok, refuse, reply,
+    deferred, ok, readable_line, refuse, reply,
 };
 
 // Timers, futures, computations.
@@ -115,7 +115,7 @@ pub use crate::runtime::scheduler::{Scheduler, Timer};
 
 // Settings.
 pub use crate::config::limits::Limits;
-pub use crate::config::parse::{HttpUrl, Size};
+pub use crate::config::parse::{HttpUrl, Origin, Size};
 pub use crate::config::settings::{Defaults, LogFormat, Settings};
 pub use crate::runtime::panics::RoomPanic;
 

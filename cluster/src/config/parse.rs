@@ -1,5 +1,6 @@
 //! Parsers for the values of settings: URLs, sizes and durations.
 
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -9,31 +10,80 @@ use serde::{Deserialize, Serialize};
 
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// An http or https URL without a trailing slash.
+/// A web origin: a scheme, a host and perhaps a port, in lower case and without the scheme's default
+/// port. Not only `https://play.example.org`: the pages of a native shell have one such as
+/// `capacitor://localhost`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct HttpUrl(String);
+pub struct Origin(String);
 
-impl HttpUrl {
-    /// The URL as text.
+impl Origin {
+    /// The origin as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The address without a path: `https://play.example.org:8443`.
-    pub(crate) fn origin(&self) -> String {
-        format!("{}://{}", self.scheme(), self.authority())
+    /// `https`, `http`, or that of a native shell.
+    pub fn scheme(&self) -> &str {
+        self.0.split_once("://").map_or("", |(scheme, _)| scheme)
     }
 
     /// `play.example.org` or `play.example.org:8443`.
     pub fn authority(&self) -> &str {
-        let rest = self.0.split_once("://").map_or("", |(_, rest)| rest);
-        rest.split('/').next().unwrap_or_default()
+        self.0.split_once("://").map_or("", |(_, authority)| authority)
     }
 
-    /// `https` or `http`.
-    pub fn scheme(&self) -> &str {
-        self.0.split_once("://").map_or("", |(scheme, _)| scheme)
+    /// Whether its pages come by HTTP.
+    pub(crate) fn is_web(&self) -> bool {
+        matches!(self.scheme(), "http" | "https")
+    }
+}
+
+impl FromStr for Origin {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let expected = "expected an origin such as https://play.example.org";
+        let (scheme, rest) = text.split_once("://").context(expected)?;
+        let scheme = scheme.to_ascii_lowercase();
+        let is_scheme_char = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+        let starts_with_letter = scheme.starts_with(|c: char| c.is_ascii_alphabetic());
+        ensure!(starts_with_letter && scheme.bytes().all(is_scheme_char), expected);
+        let (host_and_port, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        ensure!(path.len() < 2, "expected no path: a page is served at the root of its host only");
+        let authority = authority(host_and_port).context(expected)?;
+        let is_default = match (scheme.as_str(), authority.port_u16()) {
+            ("http", port) => port == Some(80),
+            ("https", port) => port == Some(443),
+            _ => false,
+        };
+        let authority = if is_default { authority.host() } else { authority.as_str() };
+        // It becomes part of a header, the content security policy.
+        let is_safe = |byte: u8| byte.is_ascii_graphic() && !b"\"'<>;,".contains(&byte);
+        ensure!(authority.bytes().all(is_safe), expected);
+        Ok(Origin(format!("{scheme}://{authority}")))
+    }
+}
+
+/// An http or https origin.
+pub(super) fn web_origin(text: &str) -> anyhow::Result<Origin> {
+    let origin: Origin = text.parse()?;
+    ensure!(origin.is_web(), "expected an origin such as https://play.example.org");
+    Ok(origin)
+}
+
+/// An http or https URL without a trailing slash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpUrl {
+    /// `https://cdn.example.org`
+    pub origin: Origin,
+    /// `/npm`, or nothing.
+    pub path: String,
+}
+
+impl fmt::Display for HttpUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.origin.as_str(), self.path)
     }
 }
 
@@ -41,14 +91,11 @@ impl FromStr for HttpUrl {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let url = HttpUrl(text.trim_end_matches('/').to_owned());
-        // It becomes part of a header, the content security policy.
-        let is_safe = |byte: u8| byte.is_ascii_graphic() && !b"\"'<>;,".contains(&byte);
-        let is_valid = matches!(url.scheme(), "http" | "https")
-            && authority(url.authority()).is_some()
-            && url.0.bytes().all(is_safe);
-        ensure!(is_valid, "expected a URL such as https://play.example.org");
-        Ok(url)
+        let url = text.trim_end_matches('/');
+        let path_at = url.match_indices('/').nth(2).map_or(url.len(), |(at, _)| at);
+        let (origin, path) = url.split_at(path_at);
+        ensure!(path.bytes().all(|byte| byte.is_ascii_graphic()), "expected an ASCII path");
+        Ok(HttpUrl { origin: web_origin(origin)?, path: path.to_owned() })
     }
 }
 
@@ -125,12 +172,63 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_checked() {
-        let url: HttpUrl = "https://play.example.org:8443/".parse().unwrap();
-        assert_eq!((url.scheme(), url.authority()), ("https", "play.example.org:8443"));
-        for bad in
-            ["play.example.org", "ftp://x", "http://", "http://a b", "http://a;b", "http://a@b"]
+    fn an_origin_is_a_scheme_a_host_and_perhaps_a_port() {
+        for (text, origin) in [
+            ("https://play.example.org", "https://play.example.org"),
+            ("HTTPS://Play.Example.ORG:443/", "https://play.example.org"),
+            ("http://127.0.0.1:80", "http://127.0.0.1"),
+            ("http://play.example.org:443", "http://play.example.org:443"),
+            ("http://[::1]:3000", "http://[::1]:3000"),
+            ("capacitor://localhost", "capacitor://localhost"),
+            ("tauri://localhost", "tauri://localhost"),
+            ("ionic://localhost", "ionic://localhost"),
+            ("com.example.app://localhost:80", "com.example.app://localhost:80"),
+        ] {
+            assert_eq!(text.parse::<Origin>().unwrap().as_str(), origin, "{text}");
+        }
+        for bad in [
+            "",
+            "play.example.org",
+            "http://",
+            "://a",
+            "1a://b",
+            "a b://c",
+            "http://a b",
+            "http://a;b",
+            "http://a@b",
+            "http://a:b",
+            "http://a:",
+            "http://a?b",
+            "http://a#b",
+            "null",
+            "file:///a",
+            "https://ä.example",
+            "'self'://a",
+        ] {
+            assert!(bad.parse::<Origin>().is_err(), "{bad}");
+        }
+        for web_only in ["capacitor://localhost", "ftp://a", "ws://a"] {
+            assert!(web_origin(web_only).is_err(), "{web_only}");
+        }
+    }
+
+    #[test]
+    fn an_origin_with_a_path_is_refused_and_says_why() {
+        for bad in ["https://example.org/game", "https://example.org//", "capacitor://localhost/x"]
         {
+            let error = bad.parse::<Origin>().unwrap_err().to_string();
+            assert!(error.contains("no path"), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_url_may_have_a_path() {
+        for (text, url) in
+            [("https://a.example/npm/", "https://a.example/npm"), ("http://A", "http://a")]
+        {
+            assert_eq!(text.parse::<HttpUrl>().unwrap().to_string(), url);
+        }
+        for bad in ["a.example", "ftp://a/b", "https://a/b c", "https:///a", "https://a/\n"] {
             assert!(bad.parse::<HttpUrl>().is_err(), "{bad}");
         }
     }

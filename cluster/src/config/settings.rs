@@ -10,7 +10,7 @@ use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, ValueEnu
 use serde::{Deserialize, Serialize};
 
 use crate::config::limits::Limits;
-use crate::config::parse::{HttpUrl, Size, duration, positive};
+use crate::config::parse::{HttpUrl, Origin, Size, duration, positive, web_origin};
 use crate::runtime::RoomPanic;
 
 /// A room takes 3 MiB before it does anything, and 2 MiB for each thread.
@@ -55,9 +55,10 @@ pub struct Settings {
     #[arg(long, conflicts_with = "host")]
     pub lan: bool,
 
-    /// The lobby's public URL if it is behind a proxy, such as `https://play.example.org`.
-    #[arg(long)]
-    pub public_url: Option<HttpUrl>,
+    /// The lobby's public URL if it is behind a proxy, such as `https://play.example.org`. It has no
+    /// path: the page is at the root of its host.
+    #[arg(long, value_parser = web_origin)]
+    pub public_url: Option<Origin>,
 
     /// Seats of a room, unless a hook creates it with another number.
     #[arg(long, default_value = "1", value_parser = positive)]
@@ -67,10 +68,11 @@ pub struct Settings {
     #[arg(long, default_value_t = 1)]
     pub pool: usize,
 
-    /// Further origins, separated by commas. Requests to their hosts are accepted, and their pages
-    /// may connect to the lobby and embed it in a frame.
+    /// Further origins, separated by commas, such as `https://example.org`, or
+    /// `capacitor://localhost` of a native shell. Requests to their hosts are accepted, and their
+    /// pages may connect to the lobby and embed it in a frame.
     #[arg(long, value_delimiter = ',', help_heading = "Network")]
-    pub allow_origin: Vec<HttpUrl>,
+    pub allow_origin: Vec<Origin>,
 
     /// Relay the traffic between browsers and rooms through the lobby instead of handing sockets to
     /// rooms. Always so on systems other than Linux.
@@ -97,8 +99,8 @@ pub struct Settings {
     #[arg(long, default_value_t = 20, value_parser = positive, help_heading = "Rooms")]
     pub max_rooms_per_address: usize,
 
-    /// Wrong codes of private rooms per minute and player, as a brute-force guard. One address may
-    /// try ten times as many.
+    /// Wrong codes of private rooms per minute and player, as a brute-force guard. One address, or
+    /// one IPv6 /48 network, may try a hundred times as many.
     #[arg(long, default_value = "10", help_heading = "Rooms")]
     pub max_code_attempts_per_minute: NonZeroU32,
 

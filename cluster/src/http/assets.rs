@@ -41,7 +41,7 @@ pub(super) fn assets(settings: &Settings) -> Router {
     // The libraries' versions; `libraries.js` beside it holds their hashes.
     let package = include_str!("../../web/package.json");
     let package: Value = serde_json::from_str(package).expect("package.json is JSON");
-    let cdn = settings.cdn.as_str();
+    let cdn = &settings.cdn;
     for ((name, file), installed) in LIBRARIES.into_iter().zip(installed(settings)) {
         let version = package["dependencies"][name].as_str().expect("an exact version");
         let cdn_url = format!("{cdn}/{name}@{version}/dist/{file}");
@@ -56,7 +56,7 @@ pub(super) fn assets(settings: &Settings) -> Router {
         router = router.route(&format!("/cluster/libraries/{file}"), get(library));
     }
     if !libraries_installed(settings) {
-        tracing::info!(cdn, "pages load the client libraries from a CDN, not from node_modules");
+        tracing::info!(%cdn, "pages load the client libraries from a CDN, not from node_modules");
     }
     router
 }

@@ -11,25 +11,16 @@ use axum::http::header::{HOST, ORIGIN};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::config::{HttpUrl, authority};
+use crate::config::{Origin, authority};
 
 /// The public URL and the allowed origins: their pages may connect, as may pages from the host that
 /// the request was sent to.
 #[derive(Debug, Clone)]
 pub(crate) struct Origins(Vec<Origin>);
 
-/// `default_port`, 80 or 443, is kept instead of the scheme.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Origin {
-    default_port: u16,
-    host: String,
-    port: u16,
-}
-
 impl Origins {
-    pub fn new(public_url: Option<&HttpUrl>, allowed: &[HttpUrl]) -> Origins {
-        let urls = public_url.into_iter().chain(allowed);
-        Origins(urls.filter_map(|url| Origin::parse(&url.origin())).collect())
+    pub fn new(public_url: Option<&Origin>, allowed: &[Origin]) -> Origins {
+        Origins(public_url.into_iter().chain(allowed).cloned().collect())
     }
 
     /// The host that the request was sent to, or why it is refused. An unknown name may belong to a
@@ -56,31 +47,19 @@ impl Origins {
     fn knows(&self, host: &str) -> bool {
         // IPv6 is in brackets, as in a socket address.
         let is_ip = || format!("{host}:0").parse::<SocketAddr>().is_ok();
-        host == "localhost" || is_ip() || self.0.iter().any(|known| known.host == host)
+        let is_known =
+            |known: &Origin| authority(known.authority()).is_some_and(|known| known.host() == host);
+        host == "localhost" || is_ip() || self.0.iter().any(is_known)
     }
 
     fn may_connect(&self, origin: &str, here: &Authority) -> bool {
-        let Some(origin) = Origin::parse(origin) else {
+        let Ok(page) = origin.parse::<Origin>() else {
             return false; // such as `null`, the origin of a file or of a sandboxed frame
         };
         // Behind a proxy that ends TLS the scheme is not known. A `Host` without a port means the
         // default port of the page's scheme.
-        let port = here.port_u16().unwrap_or(origin.default_port);
-        origin.host == here.host() && origin.port == port || self.0.contains(&origin)
-    }
-}
-
-impl Origin {
-    fn parse(text: &str) -> Option<Origin> {
-        let (scheme, rest) = text.split_once("://")?;
-        let default_port = match scheme.to_ascii_lowercase().as_str() {
-            "http" => 80,
-            "https" => 443,
-            _ => return None,
-        };
-        let authority = authority(rest)?;
-        let port = authority.port_u16().unwrap_or(default_port);
-        Some(Origin { default_port, host: authority.host().to_owned(), port })
+        let own = format!("{}://{here}", page.scheme()).parse::<Origin>();
+        page.is_web() && own.is_ok_and(|own| own == page) || self.0.contains(&page)
     }
 }
 
@@ -103,10 +82,15 @@ mod tests {
 
     const LOCAL: &[&str] = &[];
     /// The public URL, then allowed origins.
-    const PUBLIC: &[&str] = &["https://play.example.org", "http://Friend.example.com:8080"];
+    const PUBLIC: &[&str] = &[
+        "https://play.example.org",
+        "http://Friend.example.com:8080",
+        "capacitor://localhost",
+        "tauri://localhost",
+    ];
 
     fn origins(known: &[&str]) -> Origins {
-        let urls: Vec<HttpUrl> = known.iter().map(|url| url.parse().unwrap()).collect();
+        let urls: Vec<Origin> = known.iter().map(|url| url.parse().unwrap()).collect();
         match urls.split_first() {
             None => Origins::new(None, &[]),
             Some((public, allowed)) => Origins::new(Some(public), allowed),
@@ -187,7 +171,6 @@ mod tests {
             (LOCAL, "localhost:3000", "https://evil.example", false),
             (LOCAL, "localhost:3000", "http://localhost.evil.example:3000", false),
             (LOCAL, "localhost:3000", "http://evil.example@localhost:3000", false),
-            (LOCAL, "localhost:3000", "http://localhost:3000/", false),
             (LOCAL, "localhost:3000", "http://localhost:3000 http://evil.example", false),
             (LOCAL, "localhost:3000", "localhost:3000", false),
             (LOCAL, "localhost:3000", "://localhost:3000", false),
@@ -206,6 +189,12 @@ mod tests {
             (PUBLIC, "play.example.org", "https://friend.example.com:8080", false),
             (PUBLIC, "play.example.org", "https://evil.example", false),
             (PUBLIC, "play.example.org", "null", false),
+            // Native shells.
+            (PUBLIC, "play.example.org", "capacitor://localhost", true),
+            (PUBLIC, "localhost:3000", "tauri://localhost", true),
+            (PUBLIC, "play.example.org", "ionic://localhost", false),
+            (PUBLIC, "play.example.org", "capacitor://evil.example", false),
+            (LOCAL, "localhost", "capacitor://localhost", false),
         ] {
             assert_eq!(passes(known, host, origin), may, "{known:?} {host} {origin}");
         }

@@ -22,7 +22,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tower_http::services::ServeDir;
 
-use crate::config::{HttpUrl, Settings};
+use crate::config::{Origin, Settings};
 use crate::http::assets::{assets, libraries_installed};
 use crate::http::origin::Origins;
 use crate::logging::subscriber;
@@ -83,16 +83,16 @@ fn is_hidden(path: &str) -> bool {
 fn content_security_policy(settings: &Settings, here: &Authority) -> String {
     let cdn = match libraries_installed(settings) {
         true => String::new(),
-        false => format!(" {}", settings.cdn.origin()),
+        false => format!(" {}", settings.cdn.origin.as_str()),
     };
     // Some browsers do not count a websocket as `'self'`. A proxy in front may have replaced the
     // `Host` that they sent. A policy cannot name an IPv6 address.
-    let public = settings.public_url.as_ref().map(HttpUrl::authority);
+    let public = settings.public_url.as_ref().map(Origin::authority);
     let public = public.filter(|public| *here != **public);
     let hosts = [here.as_str()].into_iter().chain(public).filter(|host| !host.starts_with('['));
     let sockets: String = hosts.map(|host| format!(" ws://{host} wss://{host}")).collect();
     let allowed = settings.allow_origin.iter();
-    let frames: String = allowed.map(|url| format!(" {}", url.origin())).collect();
+    let frames: String = allowed.map(|origin| format!(" {}", origin.as_str())).collect();
     format!(
         "default-src 'none'; script-src 'self'{cdn}; style-src 'self'; img-src 'self' data:; \
          font-src 'self'; media-src 'self'; connect-src 'self'{sockets}; base-uri 'none'; \

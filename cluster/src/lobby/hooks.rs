@@ -11,7 +11,9 @@ use crate::auth::random_id;
 use crate::lobby::LobbyContext;
 use crate::room::Room;
 use crate::rooms::RoomInfo;
-use crate::types::{Answer, Exit, LeaveReason, Message, Player, PlayerId, Refusal, RoomId};
+use crate::types::{
+    Answer, Exit, LeaveReason, Message, Player, PlayerId, Refusal, RoomId, readable_line,
+};
 
 /// What a page sent to register; [`Lobby::on_register`] gets it. Nothing in it has been checked.
 #[derive(Debug, Clone, Deserialize)]
@@ -39,8 +41,8 @@ pub struct Registration {
 /// }
 /// ```
 ///
-/// An id or a name that is empty, is longer than 256 bytes, or has control characters is refused
-/// with `internal`; the log says why.
+/// An id or a name that is longer than 256 bytes or is no [`readable_line`] is refused with
+/// `internal`; the log says why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The player's id: a new one, or the same at each registration of this person. 1 to 256 bytes.
@@ -55,37 +57,26 @@ const MAX_IDENTITY: usize = 256;
 impl Identity {
     /// A new player with a random id and this name, without spaces around it.
     ///
-    /// Refuses, with `bad_name`, a name that is empty, is longer than 24 characters, or has control
-    /// or invisible characters: with those, one player could take the name of another.
+    /// Refuses, with `bad_name`, a name that is no [`readable_line`] of 1 to 24 characters: with
+    /// invisible characters, one player could take the name of another.
     pub fn new(name: &str) -> Result<Self, Refusal> {
-        let name = name.trim();
-        let good = (1..=24).contains(&name.chars().count()) && !name.chars().any(is_invisible);
-        let id = PlayerId(random_id());
-        if good { Ok(Identity { id, name: name.to_owned() }) } else { Err(Refusal::BAD_NAME) }
+        let name = readable_line(name, 24).ok_or(Refusal::BAD_NAME)?.to_owned();
+        Ok(Identity { id: PlayerId(random_id()), name })
     }
 
     /// Checks what the user's own `on_register` returned.
     pub(crate) fn check(&self) -> Result<(), Refusal> {
         for text in [&self.id.0, &self.name] {
-            if text.is_empty() || text.len() > MAX_IDENTITY || text.chars().any(char::is_control) {
+            if text.len() > MAX_IDENTITY || readable_line(text, MAX_IDENTITY).is_none() {
                 error!(
                     bytes = text.len(),
-                    "on_register: an id or a name has 1 to {MAX_IDENTITY} bytes and no control characters"
+                    "on_register: an id or a name is a readable line of 1 to {MAX_IDENTITY} bytes"
                 );
                 return Err(Refusal::INTERNAL);
             }
         }
         Ok(())
     }
-}
-
-/// Characters that are not visible, or change the direction of others: with them, one player could
-/// take the name of another.
-fn is_invisible(c: char) -> bool {
-    let formats =
-        matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-    let directions = matches!(c, '\u{2028}'..='\u{202e}');
-    c.is_control() || formats || directions
 }
 
 /// How a player came to the lobby; [`Lobby::on_arrive`] gets it.

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use tracing::info;
 
 use crate::auth::Tokens;
-use crate::config::Settings;
+use crate::config::{Origin, Settings};
 use crate::http::{CONNECT_BURST, ConnectionLimiter, Server, pages};
 use crate::lobby::event_loop::{Auth, Inboxes};
 use crate::lobby::{Kind, Lobby, LobbyContext, event_loop};
@@ -147,7 +147,7 @@ fn announce(settings: &Settings, mut address: SocketAddr) {
         address.set_ip(own_address().unwrap_or(Ipv4Addr::LOCALHOST.into()));
     }
     let here = format!("http://{address}");
-    let url = settings.public_url.as_ref().map_or(here.as_str(), |url| url.as_str());
+    let url = settings.public_url.as_ref().map_or(here.as_str(), Origin::as_str);
     if settings.dev {
         info!("development mode: anyone can kill rooms and read this log");
     }

@@ -15,8 +15,9 @@ use crate::types::{PlayerId, Refusal, RoomId, refuse, to_raw};
 
 /// Codes consist of consonants, so that they spell no words.
 const LETTERS: &[u8] = b"BCDFGHJKLMPQRSTVWXZ";
-/// Six letters make 47 million codes; `code_attempts.rs` limits guesses.
-const CODE_LENGTH: usize = 6;
+/// Ten letters have 42 bits; `code_attempts.rs` limits guesses.
+const CODE_LENGTH: usize = 10;
+const _: () = assert!((LETTERS.len() as u64).pow(CODE_LENGTH as u32) > 1 << 40);
 
 impl Rooms {
     /// Creates a room; `address` is its host's. Joins and messages may follow at once, and wait
@@ -118,9 +119,11 @@ impl Rooms {
         }
     }
 
-    /// The private room with this code, in upper or lower case.
+    /// The private room with this code, in upper or lower case, however it is grouped.
     pub fn find_code(&self, code: &str) -> Option<RoomId> {
-        let code = code.trim().to_ascii_uppercase();
+        let is_letter = |c: &char| !matches!(c, ' ' | '-');
+        let letters: String = code.chars().filter(is_letter).take(CODE_LENGTH + 1).collect();
+        let code = grouped(&letters.to_ascii_uppercase());
         let mut rooms = self.rooms.values();
         let found = rooms.find(|entry| entry.room.code.as_deref() == Some(&code));
         found.map(|entry| entry.room.id.clone())
@@ -130,10 +133,18 @@ impl Rooms {
     pub fn new_code(&self) -> String {
         loop {
             let letter = |_| char::from(LETTERS[rand::random_range(0..LETTERS.len())]);
-            let code: String = (0..CODE_LENGTH).map(letter).collect();
+            let code = grouped(&(0..CODE_LENGTH).map(letter).collect::<String>());
             if self.find_code(&code).is_none() {
                 return code;
             }
         }
+    }
+}
+
+/// `BCDFG-HJKLM`: two groups are easier to read out, and to type.
+fn grouped(letters: &str) -> String {
+    match letters.split_at_checked(CODE_LENGTH / 2) {
+        Some((first, second)) => format!("{first}-{second}"),
+        None => letters.to_owned(),
     }
 }

@@ -6,6 +6,7 @@ mod player;
 mod raw;
 mod reason;
 mod refusal;
+mod text;
 #[cfg(debug_assertions)]
 pub(crate) mod typescript;
 
@@ -16,3 +17,4 @@ pub(crate) use self::player::{Route, path_of};
 pub(crate) use self::raw::{encode_message, from_raw, to_raw, truncate};
 pub use self::reason::{Exit, LeaveReason};
 pub use self::refusal::{Refusal, refuse};
+pub use self::text::readable_line;

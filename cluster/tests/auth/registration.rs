@@ -72,7 +72,9 @@ async fn an_expired_token_is_refused() {
 async fn bad_names_are_refused_with_a_code() {
     let cluster = start_game(&[]).await;
     let mut visitor = cluster.visitor().await;
-    for bad in ["", "   ", "a\nb", "a\u{202e}b", "\u{200b}", &"x".repeat(25)] {
+    let (long, hidden) = ("x".repeat(25), "\u{200b}".repeat(24));
+    for bad in ["", "   ", "a\nb", "a\u{202e}b", "\u{3164}", "\u{301}", "a\u{200d}", &hidden, &long]
+    {
         let refused = visitor.ask("register", json!({ "name": bad })).await;
         assert_eq!(refused, Err("bad_name".into()), "{bad:?}");
     }
@@ -84,7 +86,12 @@ async fn bad_names_are_refused_with_a_code() {
         let answer = visitor.ask_raw(none.clone()).await;
         assert_eq!(answer["error"]["code"], "bad_name", "{none}");
     }
-    visitor.ask("register", json!({ "name": "x".repeat(24) })).await.expect("a good name");
+    for good in ["x".repeat(24), "علی\u{200c}رضا".into(), "👨\u{200d}👩\u{200d}👧".into()]
+    {
+        let mut visitor = cluster.visitor().await;
+        let answer = visitor.ask("register", json!({ "name": good })).await.expect("a good name");
+        assert_eq!(answer["you"]["name"], good);
+    }
 }
 
 #[tokio::test]

@@ -61,15 +61,18 @@ async fn other_origins_and_hosts_are_refused_over_relayed_connections() {
 
 #[tokio::test]
 async fn allowed_origins_may_connect_to_lobby_and_rooms_and_frame_the_page() {
-    let flags = ["--allow-origin", "https://example.org,http://friend.example.com:8080"];
+    let allowed = "https://example.org,http://friend.example.com:8080,capacitor://localhost";
+    let flags = ["--allow-origin", allowed];
     let cluster = handing_off(&flags).await;
     let (_, answer) = http(&cluster.url, "GET", "/", &[]).await;
-    let frames = "frame-ancestors 'self' https://example.org http://friend.example.com:8080\r\n";
+    let frames = "frame-ancestors 'self' https://example.org http://friend.example.com:8080 capacitor://localhost\r\n";
     assert!(answer.contains(frames), "{answer}");
     let cases: &[Case] = &[
         (&[("Host", "HERE"), ("Origin", "https://example.org")], 101, 101),
         (&[("Host", "example.org"), ("Origin", "https://example.org")], 101, 101),
         (&[("Host", "HERE"), ("Origin", "http://friend.example.com:8080")], 101, 101),
+        (&[("Host", "HERE"), ("Origin", "capacitor://localhost")], 101, 101),
+        (&[("Host", "HERE"), ("Origin", "ionic://localhost")], 403, 403),
         (&[("Host", "HERE"), ("Origin", "http://example.org")], 403, 403),
         (&[("Host", "HERE"), ("Origin", "http://friend.example.com")], 403, 403),
         (&[("Host", "HERE"), ("Origin", "https://other.example.org")], 403, 403),

@@ -21,11 +21,13 @@ async fn an_identity_too_large_for_a_frame_is_refused_and_harms_no_room() {
         json!({ "id": "", "name": "Bob" }),
         json!({ "id": "a", "name": "" }),
         json!({ "id": "a", "name": "\u{1b}[2J" }),
+        json!({ "id": "a", "name": "\u{3164}" }),
+        json!({ "id": "a", "name": "Bob\u{202e}" }),
     ] {
         let mut visitor = cluster.visitor().await;
         assert_eq!(visitor.ask("register", form).await, Err("internal".into()));
     }
-    let reason = "on_register: an id or a name has 1 to 256 bytes and no control characters";
+    let reason = "on_register: an id or a name is a readable line of 1 to 256 bytes";
     cluster.logged(reason).await;
     // The longest allowed identities: 32 of them join together.
     let mut party = Vec::new();

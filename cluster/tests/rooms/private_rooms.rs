@@ -19,11 +19,12 @@ async fn a_private_room_is_joined_by_its_code() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let (room, code) = open_private(&mut ann).await;
-    assert!(code.len() == 6 && code.bytes().all(|c| c.is_ascii_uppercase()), "{code}");
+    let groups: Vec<_> = code.split('-').map(str::len).collect();
+    assert_eq!(groups, [5, 5], "{code}");
     let mut anns = ann.enter("join", json!({ "room": room })).await;
     let joined = anns.event("joined").await;
     assert_eq!((&joined["code"], &joined["host"]), (&json!(code), &ann.you["id"]));
-    let sloppy = format!(" {} ", code.to_lowercase());
+    let sloppy = format!(" {} ", code.to_lowercase().replace('-', " "));
     let mut bobs = bob.enter("join_by_code", json!({ "code": sloppy })).await;
     let joined = bobs.event("joined").await;
     assert_eq!(
@@ -43,7 +44,7 @@ async fn a_private_room_is_hidden_without_its_code() {
     ann.seat("join", json!({ "room": room })).await;
     let missing = || Err::<Value, _>("no_such_room".to_owned());
     assert_eq!(bob.ask("join", json!({ "room": room })).await, missing());
-    for guess in ["", "BCDFGH", "🦀", &code[..5], &format!("{code}B")] {
+    for guess in ["", "BCDFG-HJKLM", "🦀", &code[..10], &format!("{code}B")] {
         assert_eq!(bob.ask("join_by_code", json!({ "code": guess })).await, missing(), "{guess}");
     }
     // A later public room is listed; the private one still is not.

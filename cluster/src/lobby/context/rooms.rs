@@ -47,7 +47,8 @@ impl<L: Lobby> LobbyContext<L> {
         self.open::<R>(host.into(), false, capacity, options)
     }
 
-    /// Creates a private room, which is in no list: players join with its code of six letters.
+    /// Creates a private room, which is in no list: players join with its code, such as
+    /// `BCDFG-HJKLM`.
     ///
     /// Otherwise like [`create`](Self::create). [`RoomInfo::code`] is the code, and the room's
     /// `joined` tells it to everyone in it. The room counts towards its host's limit until it
@@ -128,8 +129,8 @@ impl<L: Lobby> LobbyContext<L> {
         self.request_join(players, room)
     }
 
-    /// Joins the private room with this code, in upper or lower case. Refuses as
-    /// [`join`](Self::join).
+    /// Joins the private room with this code, in upper or lower case, with or without its hyphen.
+    /// Refuses as [`join`](Self::join).
     ///
     /// After too many wrong codes (`--max-code-attempts-per-minute`), even the right one is refused
     /// with `too_many_guesses`.
