@@ -93,10 +93,10 @@ impl Arena {
                 let (name, score) = (dot.name.clone(), dot.score);
                 room.broadcast(RoomEvent::Scored { player: dot.id.clone(), score });
                 if score >= self.options.goal {
-                    room.tell_lobby(ToLobby::Won { name });
+                    let _ = room.tell_lobby(ToLobby::Won { name });
                     return self.end_round();
                 }
-                room.tell_lobby(ToLobby::Scored { name, score });
+                let _ = room.tell_lobby(ToLobby::Scored { name, score });
             }
         }
     }

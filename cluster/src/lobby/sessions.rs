@@ -138,8 +138,10 @@ impl Sessions {
         self.sessions.get_mut(&conn)
     }
 
-    pub fn all(&self) -> impl Iterator<Item = &Session> {
-        self.sessions.values()
+    /// The connections that have got `welcome`, of visitors as well.
+    pub fn welcomed(&self) -> impl Iterator<Item = &Conn> {
+        let welcomed = |session: &&Session| !matches!(session.state, State::Pending(..));
+        self.sessions.values().filter(welcomed).map(|session| &session.conn)
     }
 
     /// The connections that watch the list of rooms, each with the list that was sent last.
@@ -152,18 +154,20 @@ impl Sessions {
         self.sessions.get(self.by_player.get(player)?)
     }
 
-    pub fn is_present(&self, player: &PlayerId) -> bool {
-        self.by_player.contains_key(player)
+    /// The connection of a player who has arrived.
+    pub fn arrived(&self, player: &PlayerId) -> Option<Conn> {
+        let session = self.session_of(player)?;
+        matches!(session.state, State::Arrived(_)).then(|| session.conn.clone())
     }
 
+    /// The connection of a player who has arrived, or is about to.
     pub fn conn_of(&self, player: &PlayerId) -> Option<Conn> {
         Some(self.session_of(player)?.conn.clone())
     }
 
-    /// The connection of the player, unless it is stale.
+    /// The connection of a player who has arrived, unless it is stale.
     pub fn newest_conn_of(&self, player: &PlayerId) -> Option<Conn> {
-        let session = self.session_of(player).filter(|session| !session.stale)?;
-        Some(session.conn.clone())
+        self.arrived(player).filter(|_| self.session_of(player).is_some_and(|found| !found.stale))
     }
 
     /// The player has joined a room. From now on they are rerouted through that room, until they

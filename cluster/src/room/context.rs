@@ -16,7 +16,7 @@ use crate::process::{FromRoom, RoomSpec};
 use crate::room::{Output, Room};
 use crate::runtime::Scheduler;
 use crate::socketio::{ConnId, Encoded, encode};
-use crate::types::{LeaveReason, Player, PlayerId, RoomId, encode_message, truncate};
+use crate::types::{LeaveReason, Player, PlayerId, Refusal, RoomId, encode_message, truncate};
 
 /// What hooks of a room can do besides changing their own state. Every hook gets it. What they send
 /// is queued, and goes out in this order when the hook returns.
@@ -268,21 +268,20 @@ impl<R: Room> RoomContext<R> {
         self.push(Output::Leave(player.as_ref().clone(), LeaveReason::Kicked(reason)));
     }
 
-    /// Sends a message to the lobby, which gets it in `on_room_message`. One larger than 60 KiB as
-    /// JSON is logged and not sent.
+    /// Sends a message to the lobby, which gets it in `on_room_message`. Refuses with `internal` one
+    /// larger than 60 KiB as JSON, which is logged and not sent.
     ///
     /// ```
     /// # cluster::messages! { pub enum ToLobby { Won { name: String } } }
     /// # use cluster::{Player, Room, RoomContext};
     /// # fn hook<R: Room<ToLobby = ToLobby>>(room: &RoomContext<R>, winner: &Player) {
-    /// room.tell_lobby(ToLobby::Won { name: winner.name.clone() });
+    /// let _ = room.tell_lobby(ToLobby::Won { name: winner.name.clone() }); // a small one
     /// room.close(); // the message arrives first
     /// # }
     /// ```
-    pub fn tell_lobby(&self, message: R::ToLobby) {
-        if let Ok(raw) = encode_message(&message) {
-            self.push(Output::Frame(FromRoom::Message(raw)));
-        }
+    pub fn tell_lobby(&self, message: R::ToLobby) -> Result<(), Refusal> {
+        self.push(Output::Frame(FromRoom::Message(encode_message(&message)?)));
+        Ok(())
     }
 
     /// Ends the room and returns everyone to the lobby, after the current hook. Messages already

@@ -19,7 +19,10 @@ use crate::types::PlayerId;
 /// A busy room yields to its sockets and heartbeats after this long. Without that, a hundred queued
 /// hooks of 30 ms each would look like a hang.
 const YIELD_AFTER: Duration = Duration::from_millis(10);
-/// How long a room that ends waits for its last output to be written and its players to hang up.
+/// How long a room that ends waits for the lobby to read what it was sent. The lobby throttles a
+/// room that sends much, and without the last frame it would count as crashed.
+pub(super) const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a room that ends waits for its players to hang up.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(super) struct RoomLoop<'a, R: Room> {
@@ -129,7 +132,7 @@ impl<R: Room> RoomLoop<'_, R> {
         if !has_crashed {
             self.to_lobby.send(&FromRoom::Ending(exit))?;
         }
-        self.to_lobby.flush(CLOSE_TIMEOUT).await;
+        self.to_lobby.flush(FLUSH_TIMEOUT).await;
         Ok(())
     }
 }

@@ -26,7 +26,7 @@ use crate::http::{ConnectionLimiter, Server};
 use crate::logging::subscriber;
 use crate::process::{FromRoom, Receiver, RoomSpec, Sender, ToRoom, VERSION, channel};
 use crate::room::core::Core;
-use crate::room::event_loop::{CLOSE_TIMEOUT, RoomLoop};
+use crate::room::event_loop::{CLOSE_TIMEOUT, FLUSH_TIMEOUT, RoomLoop};
 use crate::room::{Room, RoomContext, Tickets};
 use crate::runtime::{catch_async, clock};
 use crate::socketio::{EventLimiter, events, namespace};
@@ -48,7 +48,7 @@ pub(crate) fn main(kinds: &[Kind]) -> anyhow::Result<ExitCode> {
         runtime.block_on(async {
             let (to_lobby, from_lobby) = channel::open(UnixStream::from_std(socket)?);
             let result = live(kinds, &to_lobby, from_lobby.accepting_sockets()).await;
-            to_lobby.flush(CLOSE_TIMEOUT).await;
+            to_lobby.flush(FLUSH_TIMEOUT).await;
             result
         })
     };
@@ -119,7 +119,7 @@ async fn live(kinds: &[Kind], to_lobby: &Sender, mut from_lobby: Receiver) -> an
     limit_memory(settings.room_memory);
     to_lobby.send(&FromRoom::Warm)?;
     // Written before `on_open` may block the thread.
-    to_lobby.flush(CLOSE_TIMEOUT).await;
+    to_lobby.flush(FLUSH_TIMEOUT).await;
 
     // Heartbeats come from the thread that runs the hooks, so a hook that hangs stops them.
     let heartbeats = async {

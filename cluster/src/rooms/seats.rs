@@ -81,11 +81,12 @@ impl Rooms {
     }
 
     /// Reserves seats for a party: for all of them, or for none. Seats that they have there are
-    /// kept. If `asked`, the first player has requested this. The receiver gets the outcome.
+    /// kept. `asker` has requested this; without one, the lobby reroutes by itself. The receiver
+    /// gets the outcome.
     pub(crate) fn join(
         &mut self,
         party: &[Player],
-        asked: bool,
+        asker: Option<PlayerId>,
         room: &RoomId,
     ) -> Result<oneshot::Receiver<Result<Value, Refusal>>, Refusal> {
         if self.stopping {
@@ -106,7 +107,6 @@ impl Rooms {
         }
         let join = self.next_number();
         let (answer, outcome) = oneshot::channel();
-        let asker = players.first().filter(|_| asked).map(|player| player.id.clone());
         let mut requesters = vec![Requester { asker, answer }];
         let mut seats = Vec::new();
         // Reserved before the room is asked, so that two joins cannot take the last seat.

@@ -15,6 +15,32 @@ async fn the_first_event_of_a_connection_is_welcome() {
     assert!(visitor.unheard().is_empty());
 }
 
+/// A player who connects while they have a seat waits for the news of their room.
+#[tokio::test]
+async fn nothing_comes_before_welcome_while_a_returning_player_is_awaited() {
+    let cluster = start_game(&[]).await;
+    let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
+    let other = boss.ask("open", json!({})).await.expect("a room");
+    for sent_there in [false, true] {
+        let _room = ann.enter("create", json!({})).await;
+        let auth = json!({ "token": ann.token });
+        let mut returned = Client::connect(&cluster.url, auth).await.expect("anyone may connect");
+        if sent_there {
+            let asked = json!({ "players": [ann.you], "room": other });
+            boss.ask("send_there", asked).await.expect("on the way");
+            returned.event("reroute").await;
+            assert_eq!(returned.unheard()[0], "welcome");
+        } else {
+            // Its `ready` is sent to everyone in the lobby.
+            let room = boss.ask("open", json!({})).await.expect("a room");
+            boss.lobby().event_where("ready", |ready| ready["room"] == room).await;
+            returned.event("welcome").await;
+            assert!(returned.unheard().is_empty(), "{:?}", returned.unheard());
+        }
+        ann.lobby = Some(returned);
+    }
+}
+
 #[tokio::test]
 async fn a_player_registers_and_returns_with_their_token() {
     let cluster = start_game(&[]).await;

@@ -54,6 +54,11 @@ cluster::messages! {
             room: RoomId,
             with: Vec<Player>,
         },
+        /// Join these players, without the requester.
+        JoinFor {
+            players: Vec<Player>,
+            room: RoomId,
+        },
         /// Reroute these players.
         SendThere {
             players: Vec<Player>,
@@ -225,6 +230,7 @@ impl Lobby for GameLobby {
             }
             Ask::JoinByCode { code } => lobby.join_by_code(from, &code),
             Ask::Together { room, with } => lobby.join([vec![from.clone()], with].concat(), &room),
+            Ask::JoinFor { players, room } => lobby.join(players, &room),
             Ask::SendThere { players, room } => {
                 lobby.reroute(players, &room);
                 ok()

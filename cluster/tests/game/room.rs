@@ -144,6 +144,9 @@ cluster::messages! {
         CancelTimer,
         Finish {
             winner: String,
+            /// So many messages to the lobby come first.
+            #[serde(default)]
+            messages: usize,
         },
         /// Write a line to stdout and one to stderr.
         Print {
@@ -355,7 +358,7 @@ impl Room for GameRoom {
                     room.broadcast(Event::Echoed { n });
                 });
             }
-            Request::TellLobby { text } => room.tell_lobby(text),
+            Request::TellLobby { text } => room.tell_lobby(text)?,
             Request::SendMeAway { reason } => room.send_to_lobby(from, reason),
             Request::LockRoom { locked } => room.lock(locked),
             Request::SendToRoom { room: to, player } => {
@@ -434,10 +437,7 @@ impl Room for GameRoom {
                 }));
             }
             Request::CancelTimer => self.timers.drain(..).for_each(|timer| room.cancel(timer)),
-            Request::Finish { winner } => {
-                room.tell_lobby(format!("the winner is {winner}"));
-                room.close();
-            }
+            Request::Finish { winner, messages } => finish(room, winner, messages)?,
             Request::Print { text } => {
                 println!("{text} on stdout");
                 eprintln!("{text} on stderr");
@@ -543,4 +543,19 @@ fn spin() -> ! {
 fn overflow(n: u64) -> u64 {
     let deep = std::hint::black_box([n; 1024]);
     if n == 0 { deep[0] } else { overflow(n + 1) + deep[1] }
+}
+
+/// Sends messages to the lobby, 2,000 at once, and then closes the room.
+fn finish(room: &RoomContext<GameRoom>, winner: String, messages: usize) -> Result<(), Refusal> {
+    let (now, later) = (messages.min(2_000), messages.saturating_sub(2_000));
+    (0..now).try_for_each(|_| room.tell_lobby("flood".to_owned()))?;
+    if later > 0 {
+        room.after(Duration::from_millis(100), move |_, room| {
+            finish(room, winner, later).expect("small messages");
+        });
+    } else {
+        room.tell_lobby(format!("the winner is {winner}"))?;
+        room.close();
+    }
+    Ok(())
 }

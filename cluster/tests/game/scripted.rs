@@ -174,7 +174,9 @@ impl Room for Scripted {
 
     fn on_lobby_message(&mut self, room: &RoomContext<Self>, told: Option<Told>) {
         let acts = match told {
-            Some(Told::Mark(n)) => return room.tell_lobby(json!({ "mark": n })),
+            Some(Told::Mark(n)) => {
+                return room.tell_lobby(json!({ "mark": n })).expect("a small message");
+            }
             Some(Told::Do(acts)) => acts,
             None => vec![],
         };
@@ -211,7 +213,7 @@ impl Scripted {
             "expected": room.expected().iter().map(|who| &who.name).collect::<Vec<_>>(),
             "locked": room.is_locked(),
             "full": room.is_full(),
-        }));
+        }))?;
         let acts = self.take_plan(hook);
         self.act(room, acts)
     }
@@ -238,7 +240,7 @@ impl Scripted {
                 Act::Except(who, data) => room.broadcast_except(who, Event::Said(data)),
                 Act::Bytes(bytes) => room.broadcast_binary(bytes),
                 Act::Sync => room.sync(),
-                Act::TellLobby(data) => room.tell_lobby(data),
+                Act::TellLobby(data) => room.tell_lobby(data)?,
                 Act::SendToLobby(player) => room.send_to_lobby(player, "won"),
                 Act::SendToRoom(player, to) => room.send_to_room(player, &to),
                 Act::Kick(player) => room.kick(player, "out"),
@@ -247,7 +249,7 @@ impl Scripted {
                 Act::EmptyTimeout(ms) => room.set_empty_timeout(ms.map(time)),
                 Act::Grace(ms) => self.grace = ms.map(time),
                 Act::Close(last) => {
-                    room.tell_lobby(last);
+                    room.tell_lobby(last)?;
                     room.close();
                 }
                 Act::Panic => panic!("as planned"),

@@ -168,3 +168,15 @@ async fn a_party_member_is_told_of_a_refusal_after_the_requester_asks_again() {
     assert_eq!(ann.ask("join", json!({ "room": room })).await, Err("no_room".into()));
     assert_eq!(bob.lobby().event("refused").await["code"], "no_room");
 }
+
+#[tokio::test]
+async fn a_party_whose_players_are_all_in_the_room_has_joined() {
+    let cluster = start_game(&[]).await;
+    let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
+    let mut anns = ann.enter("create", json!({})).await;
+    let room = anns.event("joined").await["room"].take();
+    let party = json!({ "players": [ann.you], "room": room });
+    assert_eq!(boss.ask("join_for", party).await, Ok(json!({ "room": room })));
+    anns.ask("about", json!({})).await.expect("they are still there");
+    assert!(!anns.unheard().contains(&"refused"));
+}

@@ -108,12 +108,13 @@ async fn messages_of_a_room_reach_the_lobby_in_order() {
 }
 
 #[tokio::test]
-async fn a_message_too_large_for_the_channel_is_not_sent_and_harms_nobody() {
+async fn a_message_too_large_for_the_channel_is_refused_and_harms_nobody() {
     let cluster = start_game(&[]).await;
     let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
     let mut client = ann.enter("create", json!({})).await;
     let room = client.event("joined").await["room"].take();
-    client.emit("tell_lobby", json!({ "text": "x".repeat(62 * 1024) }));
+    let refused = client.ask("tell_lobby", json!({ "text": "x".repeat(62 * 1024) })).await;
+    assert_eq!(refused, Err("internal".into()));
     client.emit("tell_lobby", json!({ "text": "small" }));
     assert_eq!(boss.lobby().event("said").await["text"], "small");
     let refused = boss.ask("tell", json!({ "room": room, "text": "x".repeat(62 * 1024) })).await;

@@ -62,7 +62,7 @@ impl<L: Lobby> LobbyContext<L> {
 
     /// Whether a player is connected to the lobby. [`seat_of`](Self::seat_of) finds those in rooms.
     pub fn is_here(&self, player: impl AsRef<PlayerId>) -> bool {
-        self.sessions.borrow().is_present(player.as_ref())
+        self.sessions.borrow().arrived(player.as_ref()).is_some()
     }
 
     /// Removes a player from their room, and disconnects them from the lobby if they are in it.
@@ -112,7 +112,7 @@ impl<L: Lobby> LobbyContext<L> {
     /// ```
     pub fn send(&self, to: impl AsRef<PlayerId>, event: L::Event) {
         if let (Some(conn), Some(event)) =
-            (self.sessions.borrow().conn_of(to.as_ref()), encode(&event))
+            (self.sessions.borrow().arrived(to.as_ref()), encode(&event))
         {
             conn.emit(&event);
         }
@@ -122,8 +122,8 @@ impl<L: Lobby> LobbyContext<L> {
     /// get it. For those who come later, keep it in your state and `send` it in `on_arrive`.
     pub fn broadcast(&self, event: L::Event) {
         if let Some(event) = encode(&event) {
-            for session in self.sessions.borrow().all() {
-                session.conn.emit(&event);
+            for conn in self.sessions.borrow().welcomed() {
+                conn.emit(&event);
             }
         }
     }

@@ -4,6 +4,7 @@
 use std::any::TypeId;
 use std::future::ready;
 
+use serde_json::json;
 use tokio::sync::oneshot;
 use tracing::error;
 
@@ -12,7 +13,7 @@ use crate::process::RoomSpec;
 use crate::room::Room;
 use crate::rooms::{AnyRoom, RoomInfo};
 use crate::socketio::refused;
-use crate::types::{Answer, Exit, Player, PlayerId, Refusal, Reply, RoomId, deferred};
+use crate::types::{Answer, Exit, Player, PlayerId, Refusal, Reply, RoomId, deferred, reply};
 
 impl<L: Lobby> LobbyContext<L> {
     /// Creates a public room with this many seats, for a player (its host) or for nobody (`None`).
@@ -147,9 +148,13 @@ impl<L: Lobby> LobbyContext<L> {
     }
 
     /// Reserves seats for players who asked.
-    fn request_join(&self, players: &[Player], room: &RoomId) -> Answer {
-        let players = self.not_yet_rerouted(players, room);
-        let placed = self.rooms.borrow_mut().join(&players, true, room)?;
+    fn request_join(&self, party: &[Player], room: &RoomId) -> Answer {
+        let asker = party.first().map(|player| player.id.clone());
+        let players = self.not_yet_rerouted(party, room);
+        if players.is_empty() && !party.is_empty() {
+            return reply(json!({ "room": room })); // all of them are there
+        }
+        let placed = self.rooms.borrow_mut().join(&players, asker, room)?;
         deferred(async { placed.await.unwrap_or(Err(Refusal::ROOM_GONE)) })
     }
 
@@ -184,7 +189,7 @@ impl<L: Lobby> LobbyContext<L> {
     ) {
         let players = self.not_yet_rerouted(players.as_ref(), room);
         // A statement of its own: `notify_refused` borrows the rooms.
-        let joined = self.rooms.borrow_mut().join(&players, false, room);
+        let joined = self.rooms.borrow_mut().join(&players, None, room);
         if let Err(refusal) = &joined {
             players.iter().for_each(|player| self.notify_refused(&player.id, refusal));
         }
@@ -195,9 +200,10 @@ impl<L: Lobby> LobbyContext<L> {
     /// Leaves out players who are in the room or on the way there, unless they are back in the
     /// lobby.
     fn not_yet_rerouted(&self, players: &[Player], room: &RoomId) -> Vec<Player> {
-        let rooms = self.rooms.borrow();
-        let goes =
-            |player: &&Player| self.is_here(player) || !rooms.was_rerouted_to(&player.id, room);
+        let (rooms, sessions) = (self.rooms.borrow(), self.sessions.borrow());
+        let goes = |player: &&Player| {
+            sessions.conn_of(&player.id).is_some() || !rooms.was_rerouted_to(&player.id, room)
+        };
         players.iter().filter(goes).cloned().collect()
     }
 

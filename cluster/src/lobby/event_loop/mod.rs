@@ -166,6 +166,10 @@ impl<L: Lobby> EventHandler<'_, L> {
 
     /// Sends a player to a room, from the lobby or from the room they are in.
     fn reroute(&mut self, player: &Player, to: Route, from: Option<RoomId>, asked: bool) {
+        let conn = self.context.sessions.borrow().conn_of(&player.id);
+        if let Some(conn) = conn {
+            self.arrive(conn.id); // `welcome` comes first
+        }
         let rooms = self.context.rooms.borrow();
         let sessions = self.context.sessions.borrow();
         // A player who did not ask may be in a room, with a stale connection to the lobby.

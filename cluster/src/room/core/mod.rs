@@ -224,12 +224,16 @@ impl<R: Room> Core<R> {
     /// Moves what hooks queued to the output, in order. A player who leaves causes another hook
     /// call, whose output comes before the rest.
     fn resolve_outbox(&mut self) {
-        for output in self.room.outbox.take() {
+        let mut queued = VecDeque::from(self.room.outbox.take());
+        while let Some(output) = queued.pop_front() {
             match output {
                 Output::Sync => {
                     for conn in self.room.recipients(None) {
                         self.send_snapshot(conn);
                     }
+                    // What `snapshot` queued, but for a sync, which would never end.
+                    let more = self.room.outbox.take().into_iter();
+                    queued.extend(more.filter(|output| !matches!(output, Output::Sync)));
                 }
                 Output::Leave(player, reason) => self.leave(&player, reason),
                 Output::Transfer(player, room) => {

@@ -14,12 +14,19 @@ crate::messages! {
         Panic,
         PanicLater,
         TickAt { hz: u32 },
+        Sync,
+    }
+
+    enum Event {
+        Shown,
+        Counted,
     }
 }
 
 impl Room for Game {
     type Request = Request;
-    crate::unused!(Options, Event, FromLobby, ToLobby);
+    type Event = Event;
+    crate::unused!(Options, FromLobby, ToLobby);
 
     async fn on_open((): (), _: &RoomContext<Self>) -> Result<Self, Refusal> {
         Ok(Game::default())
@@ -49,12 +56,23 @@ impl Room for Game {
                 room.set_tick_rate(hz);
                 ok()
             }
+            Request::Sync => {
+                room.sync();
+                ok()
+            }
             Request::Panic => panic!("as asked"),
             Request::PanicLater => {
                 room.spawn(async { panic!("as asked later") }, |_, _, ()| {});
                 ok()
             }
         }
+    }
+
+    /// Queues an event, and another sync.
+    fn snapshot(&self, room: &RoomContext<Self>, _: &Player) -> Option<Event> {
+        room.broadcast(Event::Counted);
+        room.sync();
+        Some(Event::Shown)
     }
 
     fn on_tick(&mut self, room: &RoomContext<Self>, dt: Duration) {
@@ -89,6 +107,15 @@ fn the_first_tick_counts_from_when_its_rate_was_set() {
         assert_eq!(room.game().ticks, [(Duration::from_millis(50), Duration::ZERO); 2]);
         room.emit(&ann, "tick_at", json!({ "hz": 0 })).expect("a rate");
     }
+}
+
+#[test]
+fn what_a_snapshot_queues_during_a_sync_goes_out_with_it() {
+    let (mut room, ann) = open();
+    room.sent(&ann);
+    room.emit(&ann, "sync", json!({})).expect("a sync");
+    let sent: Vec<_> = room.sent(&ann).into_iter().map(|sent| sent.event).collect();
+    assert_eq!(sent, ["shown", "counted"]);
 }
 
 #[test]

@@ -55,7 +55,7 @@ impl Room for Game {
         match request {
             RoomRequest::Hello => {
                 room.broadcast(RoomEvent::Greeting { text: format!("{} says hello", from.name) });
-                room.tell_lobby(ToLobby::Hello { from: from.name.clone() });
+                room.tell_lobby(ToLobby::Hello { from: from.name.clone() })?;
             }
         }
         ok()

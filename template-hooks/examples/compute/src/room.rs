@@ -54,13 +54,13 @@ impl Room for Worker {
                 };
                 let on_row = |worker: &mut Self, room: &RoomContext<Self>, (row, shades)| {
                     worker.rows += 1;
-                    room.tell_lobby(ToLobby::Row { row, shades });
+                    let _ = room.tell_lobby(ToLobby::Row { row, shades });
                 };
                 // Also after a cancel or a panic: the lobby knows which rows are missing.
                 let on_end = move |worker: &mut Self, room: &RoomContext<Self>, _| {
                     worker.busy += room.elapsed() - begun;
                     worker.waiting = room.after(worker.patience, Worker::finish);
-                    room.tell_lobby(ToLobby::Free);
+                    let _ = room.tell_lobby(ToLobby::Free);
                 };
                 self.job = Some(room.compute_in_parts(work, on_row, on_end));
             }
@@ -74,7 +74,7 @@ impl Worker {
     /// Reports the work done and closes the room.
     fn finish(&mut self, room: &RoomContext<Self>) {
         let busy_ms = self.busy.as_millis() as u64;
-        room.tell_lobby(ToLobby::Total { rows: self.rows, busy_ms });
+        let _ = room.tell_lobby(ToLobby::Total { rows: self.rows, busy_ms });
         room.close();
     }
 }

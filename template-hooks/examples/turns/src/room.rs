@@ -113,7 +113,7 @@ impl Room for Duel {
 impl Duel {
     /// Reports the scores to the lobby and closes the room.
     fn finish(&self, room: &RoomContext<Self>) {
-        room.tell_lobby(ToLobby::Scores(self.game.scores()));
+        let _ = room.tell_lobby(ToLobby::Scores(self.game.scores()));
         room.close();
     }
 }
