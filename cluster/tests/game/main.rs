@@ -352,7 +352,7 @@ impl RoomManager<GameRoom> for GameLobby {
         room: &RoomInfo<Options>,
         text: String,
     ) {
-        if text == "flood" {
+        if text.trim_end() == "flood" {
             return self.flooded += 1;
         }
         if let Some(winner) = text.strip_prefix("the winner is ") {

@@ -548,7 +548,7 @@ fn overflow(n: u64) -> u64 {
 /// Sends messages to the lobby, 2,000 at once, and then closes the room.
 fn finish(room: &RoomContext<GameRoom>, winner: String, messages: usize) -> Result<(), Refusal> {
     let (now, later) = (messages.min(2_000), messages.saturating_sub(2_000));
-    (0..now).try_for_each(|_| room.tell_lobby("flood".to_owned()))?;
+    (0..now).try_for_each(|_| room.tell_lobby(format!("{:2000}", "flood")))?;
     if later > 0 {
         room.after(Duration::from_millis(100), move |_, room| {
             finish(room, winner, later).expect("small messages");
