@@ -437,7 +437,11 @@ impl Room for GameRoom {
                 }));
             }
             Request::CancelTimer => self.timers.drain(..).for_each(|timer| room.cancel(timer)),
-            Request::Finish { winner, messages } => finish(room, winner, messages)?,
+            Request::Finish { winner, messages } => {
+                (0..messages).try_for_each(|_| room.tell_lobby(format!("{:2000}", "flood")))?;
+                room.tell_lobby(format!("the winner is {winner}"))?;
+                room.close();
+            }
             Request::Print { text } => {
                 println!("{text} on stdout");
                 eprintln!("{text} on stderr");
@@ -543,19 +547,4 @@ fn spin() -> ! {
 fn overflow(n: u64) -> u64 {
     let deep = std::hint::black_box([n; 1024]);
     if n == 0 { deep[0] } else { overflow(n + 1) + deep[1] }
-}
-
-/// Sends messages to the lobby, 2,000 at once, and then closes the room.
-fn finish(room: &RoomContext<GameRoom>, winner: String, messages: usize) -> Result<(), Refusal> {
-    let (now, later) = (messages.min(2_000), messages.saturating_sub(2_000));
-    (0..now).try_for_each(|_| room.tell_lobby(format!("{:2000}", "flood")))?;
-    if later > 0 {
-        room.after(Duration::from_millis(100), move |_, room| {
-            finish(room, winner, later).expect("small messages");
-        });
-    } else {
-        room.tell_lobby(format!("the winner is {winner}"))?;
-        room.close();
-    }
-    Ok(())
 }

@@ -152,3 +152,19 @@ async fn a_starved_room_is_not_hung_and_an_idle_one_is() {
         in_room.talks().await;
     }
 }
+
+#[tokio::test]
+async fn a_room_that_closes_while_the_lobby_does_not_read_is_not_reported_as_crashed() {
+    let cluster = start_game(&[]).await;
+    let mut boss = cluster.player("Boss").await;
+    let ann = InRoom::new(&cluster, "Ann").await;
+    let closes = async {
+        // More than the socket between room and lobby holds.
+        ann.client.emit("finish", json!({ "winner": "Ann", "messages": 3_000 }));
+    };
+    let lobby = [cluster.pid()];
+    tokio::join!(pause(&lobby, PAUSE), closes);
+    let exited = boss.lobby().event_where("exited", |exited| exited["room"] == ann.room).await;
+    assert_eq!(exited, json!({ "room": ann.room, "how": "finished", "winner": "Ann" }));
+    assert_eq!(boss.ask("flooded", json!({})).await, Ok(json!(3_000)));
+}
