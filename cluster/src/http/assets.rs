@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use tower_http::services::ServeFile;
 
 use crate::config::Settings;
+use crate::http::pages::SHORT_OF_SOMETHING;
 
 macro_rules! embed {
     ($($name:literal),*) => { [$(($name, include_str!(concat!("../../web/", $name)))),*] };
@@ -51,7 +52,7 @@ pub(super) fn assets(settings: &Settings) -> Router {
                 return Redirect::temporary(&cdn_url).into_response();
             }
             let file = ServeFile::new(&installed).try_call(request).await;
-            file.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR).into_response()
+            file.map_err(|_| SHORT_OF_SOMETHING).into_response()
         };
         router = router.route(&format!("/cluster/libraries/{file}"), get(library));
     }

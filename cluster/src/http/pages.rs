@@ -20,6 +20,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Router, middleware};
 use serde_json::json;
 use tokio::sync::mpsc;
+use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::services::ServeDir;
 
 use crate::config::{Origin, Settings};
@@ -27,6 +28,10 @@ use crate::http::assets::{assets, libraries_installed};
 use crate::http::origin::Origins;
 use crate::logging::subscriber;
 use crate::types::RoomId;
+
+/// The machine is short of files, memory or threads: tokio panics if it can start no thread to read
+/// a file.
+pub(super) const SHORT_OF_SOMETHING: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 
 /// The lobby's routes. `kill` is sent the rooms to be killed, in development.
 pub(crate) fn pages(settings: &Settings, kill: mpsc::UnboundedSender<RoomId>) -> Router {
@@ -36,7 +41,7 @@ pub(crate) fn pages(settings: &Settings, kill: mpsc::UnboundedSender<RoomId>) ->
         // The last two: a name with a NUL, or one that is too long.
         Err(error) => match error.kind() {
             NotFound | NotADirectory | InvalidInput | InvalidFilename => StatusCode::NOT_FOUND,
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => SHORT_OF_SOMETHING,
         }
         .into_response(),
     };
@@ -47,7 +52,9 @@ pub(crate) fn pages(settings: &Settings, kill: mpsc::UnboundedSender<RoomId>) ->
             .route("/dev/log", get(log))
             .route("/dev/rooms/{room}/kill", post(kill_room).with_state(kill));
     }
-    pages.layer(middleware::from_fn_with_state(Arc::new(settings.clone()), page_headers))
+    pages
+        .layer(CatchPanicLayer::custom(|_| SHORT_OF_SOMETHING.into_response()))
+        .layer(middleware::from_fn_with_state(Arc::new(settings.clone()), page_headers))
 }
 
 /// Answers 404 for hidden files, and adds the headers of a page.

@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::os::fd::OwnedFd;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -25,6 +25,7 @@ use rustix::net::AddressFamily;
 use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::watch;
 
 use crate::config::Settings;
 use crate::http::connection_limits::{ConnectionLimiter, ConnectionPermit, TOO_MANY};
@@ -41,6 +42,9 @@ pub(crate) const MAX_HEADER_BYTES: usize = 16 * 1024;
 #[cfg(target_os = "linux")]
 const USER_TIMEOUT: Duration = Duration::from_secs(4);
 
+/// How long a server that stops waits for the answers to requests.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+
 #[derive(Clone)]
 pub(crate) struct Server {
     app: Router,
@@ -51,6 +55,8 @@ pub(crate) struct Server {
     /// Whether a connection may make further requests. In a room it may not: they may be for the
     /// lobby.
     keep_alive: bool,
+    /// Has a receiver for each connection that is served and is no websocket.
+    stopping: watch::Sender<()>,
 }
 
 impl Server {
@@ -58,7 +64,14 @@ impl Server {
         let origins = Origins::new(settings.public_url.as_ref(), &settings.allow_origin);
         let (app, limits) = (check_origin(app, origins), &settings.limits);
         let header_timeout = limits.header_timeout;
-        Server { app, header_timeout, frames: limits.frames(), keep_alive }
+        let stopping = watch::Sender::new(());
+        Server { app, header_timeout, frames: limits.frames(), keep_alive, stopping }
+    }
+
+    /// Answers the requests that have come, and no more. Websockets stay open.
+    pub async fn stop(&self) {
+        self.stopping.send_replace(());
+        let _ = clock::timeout(STOP_TIMEOUT, self.stopping.closed()).await;
     }
 
     pub async fn serve_tcp(self, stream: TcpStream, permit: ConnectionPermit) {
@@ -96,7 +109,8 @@ impl Server {
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         permit: ConnectionPermit,
     ) {
-        let Server { app, keep_alive, frames: rate, header_timeout } = self;
+        let Server { app, keep_alive, frames: rate, header_timeout, stopping } = self;
+        let mut stopping = stopping.subscribe();
         let app = TowerToHyperService::new(app);
         let permit = Arc::new(permit);
         let frames = Arc::<Mutex<FrameCounter>>::default();
@@ -144,8 +158,15 @@ impl Server {
             .max_buf_size(MAX_HEADER_BYTES)
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
+        let mut connection = pin!(connection);
         // An error here is a client that went away or spoke no HTTP.
-        let _ = connection.await;
+        tokio::select! {
+            _ = &mut connection => {}
+            _ = stopping.changed() => {
+                connection.as_mut().graceful_shutdown();
+                let _ = connection.await;
+            }
+        }
     }
 }
 

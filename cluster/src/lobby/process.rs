@@ -4,9 +4,11 @@
 
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::num::NonZero;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -45,14 +47,15 @@ pub(crate) fn main<L: Lobby>(settings: Settings, kinds: Vec<Kind<L>>) -> anyhow:
     clock::start();
     // A thread of its own: hooks may block the main thread, and connections may block all of the
     // runtime's threads.
-    std::thread::Builder::new().name("clock".into()).spawn(|| {
+    thread::Builder::new().name("clock".into()).spawn(|| {
         loop {
-            std::thread::sleep(clock::READ_INTERVAL);
+            thread::sleep(clock::READ_INTERVAL);
             clock::now();
         }
     })?;
     let _flush_log = subscriber::init_lobby(settings.log_format, settings.dev)?;
     let connections = raise_file_limit(&settings)?;
+    check_threads().context("cannot start the threads of the lobby")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let host = if settings.lan { Ipv4Addr::UNSPECIFIED.into() } else { settings.host };
@@ -64,6 +67,20 @@ pub(crate) fn main<L: Lobby>(settings: Settings, kinds: Vec<Kind<L>>) -> anyhow:
     // Dropping the runtime would wait for computations; they end with the process.
     runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     result.map(|()| ExitCode::SUCCESS)
+}
+
+/// Starts as many threads as the runtime has, and one to read files. If the runtime could start only
+/// some of its own, it would hang.
+fn check_threads() -> std::io::Result<()> {
+    let count = thread::available_parallelism().map_or(1, NonZero::get) + 1;
+    let hold = Mutex::new(());
+    let held = hold.lock();
+    thread::scope(|scope| {
+        let start = |_| thread::Builder::new().spawn_scoped(scope, || drop(hold.lock())).map(drop);
+        let started = (0..count).try_for_each(start);
+        drop(held);
+        started
+    })
 }
 
 /// Runs a lobby on this listener, with at most this many connections, until `shutdown`.
@@ -104,7 +121,7 @@ async fn run<L: Lobby>(
     let app = pages::pages(settings, kill).merge(relay::routes(routes.clone())).layer(sockets);
     let server = Server::new(app, settings, true);
     let hand_off = cfg!(target_os = "linux") && !settings.no_handoff;
-    let gateway = Gateway { server, routes: routes.clone(), hand_off };
+    let gateway = Gateway { server: server.clone(), routes: routes.clone(), hand_off };
     let address = listener.local_addr()?;
     let accepting = tokio::spawn(gateway.run(listener, limiter));
     announce(settings, address);
@@ -112,6 +129,7 @@ async fn run<L: Lobby>(
     let inboxes = Inboxes { clients, processes, kills };
     event_loop::run(lobby, context, inboxes, shutdown).await;
     accepting.abort();
+    server.stop().await;
     let (handed_off, relayed) = (routes.handed_off.load(Relaxed), routes.relayed.load(Relaxed));
     info!(handed_off, relayed, "lobby stopped");
     Ok(())

@@ -32,7 +32,7 @@ pub struct Work<P = ()> {
 /// Why a computation has no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ComputeError {
-    /// The computation panicked; the log has the message.
+    /// The computation panicked, or no thread could be started; the log has the message.
     #[error("the computation panicked")]
     Panicked,
     /// [`Job::cancel`] was called.

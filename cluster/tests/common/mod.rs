@@ -1,8 +1,6 @@
 //! Shared by the structure's tests: the game, and raw HTTP.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cluster::testing;
@@ -49,12 +47,19 @@ pub async fn start_game_with(flags: &[&str], environment: &[(&str, &str)]) -> Te
         .await
 }
 
+/// Makes a shell script that anyone may run. Another process writes it: a child that a test starts
+/// meanwhile would inherit our descriptor, and a file that is open for writing cannot be run.
+pub fn script(folder: &TestFolder, name: &str, text: &str) -> PathBuf {
+    let path = folder.path().join(name);
+    let write = r#"printf '#!/bin/sh\n%s\n' "$1" >"$0" && chmod 755 "$0""#;
+    let written = command("sh").args(["-c", write]).arg(&path).arg(text).status();
+    assert!(written.expect("a shell").success());
+    path
+}
+
 /// Starts the game with a limit of open files.
 pub async fn start_game_with_open_files(limit: u32, flags: &[&str]) -> TestLobby {
     let folder = TestFolder::new();
-    let script = folder.path().join("limited");
-    let text = format!("#!/bin/sh\nulimit -n {limit}\nexec '{}' \"$@\"\n", game().display());
-    fs::write(&script, text).expect("a script");
-    fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).expect("our script");
-    builder(&script).flags(flags).folder(&folder).start().await
+    let text = format!("ulimit -n {limit}\nexec '{}' \"$@\"", game().display());
+    builder(&script(&folder, "limited", &text)).flags(flags).folder(&folder).start().await
 }

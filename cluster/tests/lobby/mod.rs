@@ -2,5 +2,6 @@ mod echo;
 mod limits;
 mod logs;
 mod play_and_join;
+mod shortage;
 mod startup;
 mod trust_boundaries;
