@@ -6,14 +6,15 @@ use std::path::PathBuf;
 use axum::Router;
 use axum::extract::Request;
 use axum::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use tower_http::services::ServeFile;
+use tower_http::services::ServeDir;
 
 use crate::config::Settings;
+use crate::http::files::RegularFiles;
 use crate::http::pages::SHORT_OF_SOMETHING;
 
 macro_rules! embed {
@@ -46,12 +47,16 @@ pub(super) fn assets(settings: &Settings) -> Router {
     for ((name, file), installed) in LIBRARIES.into_iter().zip(installed(settings)) {
         let version = package["dependencies"][name].as_str().expect("an exact version");
         let cdn_url = format!("{cdn}/{name}@{version}/dist/{file}");
+        let uri: Uri = format!("/{file}").parse().expect("a path");
+        let folder = installed.parent().unwrap_or(&installed);
+        let files = ServeDir::with_backend(folder, RegularFiles);
         // Checked at each request: after `npm ci` a reload is enough.
-        let library = async move |request: Request| {
+        let library = async move |mut request: Request| {
             if !installed.is_file() {
                 return Redirect::temporary(&cdn_url).into_response();
             }
-            let file = ServeFile::new(&installed).try_call(request).await;
+            *request.uri_mut() = uri.clone();
+            let file = files.clone().try_call(request).await;
             file.map_err(|_| SHORT_OF_SOMETHING).into_response()
         };
         router = router.route(&format!("/cluster/libraries/{file}"), get(library));

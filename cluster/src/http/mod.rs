@@ -2,6 +2,7 @@
 
 mod assets;
 mod connection_limits;
+mod files;
 mod frame_counter;
 mod origin;
 pub(crate) mod pages;

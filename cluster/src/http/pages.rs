@@ -25,6 +25,7 @@ use tower_http::services::ServeDir;
 
 use crate::config::{Origin, Settings};
 use crate::http::assets::{assets, libraries_installed};
+use crate::http::files::RegularFiles;
 use crate::http::origin::Origins;
 use crate::logging::subscriber;
 use crate::types::RoomId;
@@ -35,7 +36,7 @@ pub(super) const SHORT_OF_SOMETHING: StatusCode = StatusCode::SERVICE_UNAVAILABL
 
 /// The lobby's routes. `kill` is sent the rooms to be killed, in development.
 pub(crate) fn pages(settings: &Settings, kill: mpsc::UnboundedSender<RoomId>) -> Router {
-    let files = ServeDir::new(&settings.static_dir);
+    let files = ServeDir::with_backend(&settings.static_dir, RegularFiles);
     let file = async move |request: Request| match files.clone().try_call(request).await {
         Ok(file) => file.into_response(),
         // The last two: a name with a NUL, or one that is too long.

@@ -1,6 +1,10 @@
 //! The static folder: only its files are served, whatever the path.
 
+use std::fs::File;
 use std::os::unix::fs::symlink;
+use std::time::{Duration, UNIX_EPOCH};
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::common::raw::{Raw, http, request, status};
 use crate::http::pages::{cluster_of, page, put};
@@ -208,4 +212,51 @@ async fn status_of(raw: &mut Raw) -> u16 {
         raw.body(length.parse().expect("a number")).await;
     }
     status(&head)
+}
+
+/// In packages of Nix, Bazel and npm, all files have the same modification time.
+#[tokio::test]
+async fn a_changed_file_is_sent_whatever_its_modification_time_is() {
+    let page = page();
+    let changed = ["static/client.js", "node_modules/js-cookie/dist/js.cookie.min.js"];
+    let urls = ["/client.js", "/cluster/libraries/js.cookie.min.js"];
+    let write = |path: &str, text: &str, seconds: u64| {
+        put(&page, path, text);
+        let file = File::options().write(true).open(page.path().join(path)).expect("our file");
+        let time = UNIX_EPOCH + Duration::from_secs(seconds);
+        file.set_modified(time).expect("a time");
+    };
+    let cluster = cluster_of(&page, &[]).await;
+    let header = |answer: &str, name: &str| {
+        let mut lines = answer.lines().filter_map(|line| line.split_once(": "));
+        lines.find(|(found, _)| *found == name).expect("this header").1.to_owned()
+    };
+    for (path, url) in changed.into_iter().zip(urls) {
+        // The last one is older than the one before: an update was taken back.
+        for (before, after) in [(0, 0), (1, 1), (499_162_500, 499_162_500), (2_000_000_000, 1)] {
+            write(path, "one", before);
+            let (_, answer) = http(&cluster.url, "GET", url, &[]).await;
+            let (etag, modified) = (header(&answer, "etag"), header(&answer, "last-modified"));
+            let known =
+                [("If-None-Match", etag.as_str()), ("If-Modified-Since", modified.as_str())];
+            assert_eq!(http(&cluster.url, "GET", url, &known).await.0, 304, "it is the same");
+            write(path, "two", after);
+            let (status, answer) = http(&cluster.url, "GET", url, &known).await;
+            assert!(status == 200 && answer.ends_with("two"), "{url} {before} {after}: {answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_file_is_not_opened() {
+    let page = page();
+    let fifo = page.path().join("static/fifo");
+    mknodat(CWD, &fifo, FileType::Fifo, Mode::RWXU, 0).expect("a FIFO");
+    symlink("/dev/zero", page.path().join("static/zero")).expect("a link");
+    let cluster = cluster_of(&page, &[]).await;
+    for path in ["/fifo", "/zero"] {
+        for method in ["GET", "HEAD"] {
+            assert_eq!(http(&cluster.url, method, path, &[]).await.0, 404, "{method} {path}");
+        }
+    }
 }
