@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// A web origin: a scheme, a host and perhaps a port, in lower case and without the scheme's default
-/// port. Not only `https://play.example.org`: the pages of a native shell have one such as
-/// `capacitor://localhost`.
+/// A web origin such as `https://play.example.org`: a scheme, a host and perhaps a port. The pages
+/// of a native shell have one such as `capacitor://localhost`. In lower case, without a default
+/// port.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Origin(String);

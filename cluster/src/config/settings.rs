@@ -55,8 +55,8 @@ pub struct Settings {
     #[arg(long, conflicts_with = "host")]
     pub lan: bool,
 
-    /// The lobby's public URL if it is behind a proxy, such as `https://play.example.org`. It has no
-    /// path: the page is at the root of its host.
+    /// The lobby's public URL if it is behind a proxy, such as `https://play.example.org`. It has
+    /// no path: the page is at the root of its host.
     #[arg(long, value_parser = web_origin)]
     pub public_url: Option<Origin>,
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use axum::Router;
 use axum::http::header::{CONNECTION, UPGRADE};
-use axum::http::{HeaderValue, Request, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
 use axum::response::IntoResponse as _;
 use hyper::body::{Body as _, Incoming};
 use hyper::rt::{Sleep, Timer};
@@ -28,7 +28,9 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::watch;
 
 use crate::config::Settings;
-use crate::http::connection_limits::{ConnectionLimiter, ConnectionPermit, TOO_MANY};
+use crate::http::connection_limits::{
+    ClientAddress, ConnectionLimiter, ConnectionPermit, TOO_MANY,
+};
 use crate::http::frame_counter::FrameCounter;
 use crate::http::origin::Origins;
 use crate::http::pages::check_origin;
@@ -127,16 +129,10 @@ impl Server {
             let allowed = upgrade && in_sync && request.body().is_end_stream();
             // Refused before the app sees it: hyper upgrades a connection that the app has taken,
             // whatever the status of the response is.
-            let response = match permit.client_address(request.headers()) {
-                None => Err((StatusCode::TOO_MANY_REQUESTS, TOO_MANY)),
-                Some(_) if request.headers().contains_key(UPGRADE) && !allowed => {
-                    Err((StatusCode::BAD_REQUEST, "this connection cannot become a websocket\n"))
-                }
-                Some(address) => {
-                    request.extensions_mut().insert(address);
-                    Ok(app.call(request))
-                }
-            };
+            let response = client_of(&permit, request.headers(), allowed).map(|address| {
+                request.extensions_mut().insert(address);
+                app.call(request)
+            });
             let refused = response.is_err();
             async move {
                 let mut response = match response {
@@ -168,6 +164,20 @@ impl Server {
             }
         }
     }
+}
+
+/// The client that sends this request, or why it is refused.
+fn client_of(
+    permit: &ConnectionPermit,
+    headers: &HeaderMap,
+    may_upgrade: bool,
+) -> Result<ClientAddress, (StatusCode, &'static str)> {
+    let address = permit.client_address(headers);
+    let address = address.ok_or((StatusCode::TOO_MANY_REQUESTS, TOO_MANY))?;
+    if headers.contains_key(UPGRADE) && !may_upgrade {
+        return Err((StatusCode::BAD_REQUEST, "this connection cannot become a websocket\n"));
+    }
+    Ok(address)
 }
 
 /// Makes the HTTP server's timeouts use our clock, which does not count pauses of this process.

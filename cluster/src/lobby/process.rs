@@ -69,8 +69,8 @@ pub(crate) fn main<L: Lobby>(settings: Settings, kinds: Vec<Kind<L>>) -> anyhow:
     result.map(|()| ExitCode::SUCCESS)
 }
 
-/// Starts as many threads as the runtime has, and one to read files. If the runtime could start only
-/// some of its own, it would hang.
+/// Starts as many threads as the runtime has, and one to read files. If the runtime could start
+/// only some of its own, it would hang.
 fn check_threads() -> std::io::Result<()> {
     let count = thread::available_parallelism().map_or(1, NonZero::get) + 1;
     let hold = Mutex::new(());

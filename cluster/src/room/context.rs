@@ -268,8 +268,8 @@ impl<R: Room> RoomContext<R> {
         self.push(Output::Leave(player.as_ref().clone(), LeaveReason::Kicked(reason)));
     }
 
-    /// Sends a message to the lobby, which gets it in `on_room_message`. Refuses with `internal` one
-    /// larger than 60 KiB as JSON, which is logged and not sent.
+    /// Sends a message to the lobby, which gets it in `on_room_message`. Refuses with `internal`
+    /// one larger than 60 KiB as JSON, which is logged and not sent.
     ///
     /// ```
     /// # cluster::messages! { pub enum ToLobby { Won { name: String } } }

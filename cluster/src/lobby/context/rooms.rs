@@ -48,8 +48,7 @@ impl<L: Lobby> LobbyContext<L> {
         self.open::<R>(host.into(), false, capacity, options)
     }
 
-    /// Creates a private room, which is in no list: players join with its code, such as
-    /// `BCDFG-HJKLM`.
+    /// Creates a private room, which is in no list: players join with its code (`BCDFG-HJKLM`).
     ///
     /// Otherwise like [`create`](Self::create). [`RoomInfo::code`] is the code, and the room's
     /// `joined` tells it to everyone in it. The room counts towards its host's limit until it
@@ -130,8 +129,8 @@ impl<L: Lobby> LobbyContext<L> {
         self.request_join(players, room)
     }
 
-    /// Joins the private room with this code, in upper or lower case, with or without its hyphen.
-    /// Refuses as [`join`](Self::join).
+    /// Joins the private room with this code, also in lower case or without its hyphen. Refuses as
+    /// [`join`](Self::join).
     ///
     /// After too many wrong codes (`--max-code-attempts-per-minute`), even the right one is refused
     /// with `too_many_guesses`.
@@ -152,7 +151,7 @@ impl<L: Lobby> LobbyContext<L> {
         let asker = party.first().map(|player| player.id.clone());
         let players = self.not_yet_rerouted(party, room);
         if players.is_empty() && !party.is_empty() {
-            return reply(json!({ "room": room })); // all of them are there
+            return reply(json!({ "room": room }));
         }
         let placed = self.rooms.borrow_mut().join(&players, asker, room)?;
         deferred(async { placed.await.unwrap_or(Err(Refusal::ROOM_GONE)) })
@@ -201,10 +200,8 @@ impl<L: Lobby> LobbyContext<L> {
     /// lobby.
     fn not_yet_rerouted(&self, players: &[Player], room: &RoomId) -> Vec<Player> {
         let (rooms, sessions) = (self.rooms.borrow(), self.sessions.borrow());
-        let goes = |player: &&Player| {
-            sessions.conn_of(&player.id).is_some() || !rooms.was_rerouted_to(&player.id, room)
-        };
-        players.iter().filter(goes).cloned().collect()
+        let is_there = |id| rooms.was_rerouted_to(id, room) && sessions.conn_of(id).is_none();
+        players.iter().filter(|player| !is_there(&player.id)).cloned().collect()
     }
 
     /// Sends a player to the room that [`pick`](crate::RoomManager::pick) picks, as the page's
@@ -332,9 +329,8 @@ impl<L: Lobby> LobbyContext<L> {
 
     /// Asks a room to end: calls its `on_drain`. Refuses with `no_such_room`.
     ///
-    /// The room closes after `--stop-timeout` at the latest; players who are still in it return to
-    /// the lobby with this reason, of at most 1 KiB. A room that has not ended after twice that
-    /// time is killed as hung.
+    /// The room closes after `--stop-timeout` at the latest; players still in it return to the lobby
+    /// with this reason, of at most 1 KiB. It is killed as hung after twice that time.
     pub fn close(&self, room: &RoomId, reason: &str) -> Result<(), Refusal> {
         self.rooms.borrow_mut().close(room, reason)?;
         let closing = room.clone();
