@@ -91,7 +91,8 @@ pub trait Room: Sized + 'static {
     ) -> impl Future<Output = Result<Self, Refusal>>;
 
     /// A player sent a request. Requests of one player arrive in the order in which they were sent.
-    /// Default: refused with `unknown_event`.
+    /// Only the form of a request has been checked: [`readable_line`](crate::readable_line) checks
+    /// a text that others will see. Default: refused with `unknown_event`.
     fn on_message(
         &mut self,
         room: &RoomContext<Self>,
