@@ -7,6 +7,7 @@
 
 mod browser {
     mod chromium;
+    mod cookies;
     mod dev_panel;
     mod libraries;
     mod looks;

@@ -80,7 +80,12 @@ async fn with_cookies_blocked_a_player_stays_themselves_and_is_told_why_they_are
     for room in ["1", "2"] {
         plays_until_the_room_dies(&page, room).await?;
     }
-    page.is_content()
+    // The console says why, once.
+    let complaints = page.complaints();
+    ensure!(complaints.len() == 2, "{complaints:?}");
+    ensure!(complaints[0].contains("cookies are blocked"), "{complaints:?}");
+    ensure!(complaints[1].contains("Access is denied"), "{complaints:?}");
+    Ok(())
 }
 
 #[tokio::test]
