@@ -308,7 +308,7 @@ impl Page {
     /// An element's box on the screen, once it is visible and enabled.
     async fn place(&self, selector: &str, across: f64, down: f64) -> Result<(f64, f64)> {
         let element = element(selector);
-        self.until(&format!("{element}?.checkVisibility() && !{element}.disabled")).await?;
+        self.until(&format!("{element}?.getClientRects().length && !{element}.disabled")).await?;
         let place = self
             .eval(&format!(
                 "(() => {{ const e = {element}; e.scrollIntoView({{ block: 'center' }});
