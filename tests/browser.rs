@@ -11,6 +11,7 @@ mod browser {
     mod dev_panel;
     mod libraries;
     mod looks;
+    mod markup;
     mod old_browsers;
     mod picture;
     mod project;
