@@ -2,7 +2,7 @@
 //! connection: every page shows it as text, and no script runs.
 
 use anyhow::{Result, ensure};
-use cluster::testing::{Client, TestLobby, TestPlayer};
+use cluster::testing::{Client, Signal, TestLobby, TestPlayer};
 use serde_json::{Value, json};
 
 use super::chromium::{Browser, Page};
@@ -40,7 +40,10 @@ async fn in_the_arena_markup_of_raw_clients_is_text() -> Result<()> {
     for room in &mut rooms {
         talks_nonsense(room).await;
     }
-    page.click("#kill").await?;
+    // Who is in the lobby is told when a room ends.
+    page.click("#leave").await?;
+    page.until_at("lobby").await?;
+    lobby.signal_room(&json!("1"), Signal::KILL).await;
     page.until_shows("#news", TITLE).await?;
     is_text(&page, &lobby).await
 }

@@ -113,6 +113,7 @@ async fn every_button_of_the_blank_example_works_in_the_oldest_browsers() -> Res
     page.click("#join").await?;
     page.until_at("room 1").await?;
     page.until_shows("#players", "Ann").await?;
+    page.until_shows("#details", "/rooms/1").await?;
     page.click("#hello").await?;
     page.until_shows("#greeting", "Ann").await?;
     page.click("#leave").await?;
