@@ -7,9 +7,11 @@
 
 mod browser {
     mod chromium;
+    mod cookies;
     mod dev_panel;
     mod libraries;
     mod looks;
+    mod markup;
     mod old_browsers;
     mod picture;
     mod project;

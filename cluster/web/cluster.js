@@ -296,8 +296,7 @@ export class Cluster {
     // Failed reroutes count as attempts, so the delay grows while a room cannot be reached.
     this.#attempts = this.#failedReroutes;
     this.you = welcome.you;
-    if (welcome.refused) this.#token.remove();
-    if (welcome.token) this.#token.set(welcome.token);
+    this.#token.update(welcome);
     this.#revokeToken();
     this.#setState("lobby");
     const { returned } = welcome;

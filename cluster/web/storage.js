@@ -4,8 +4,10 @@
  * visit. If the storage fails, the player keeps their identity until the page is closed.
  */
 
-/** @import { Cookies, TokenStorage } from "./types.d.ts" */
+/** @import { Cookies, TokenStorage, Welcome } from "./types.d.ts" */
 
+/** The token's cookie or key; other programs on this host have other names. */
+const NAME = "cluster-token";
 /** Timeout in ms for a call of the storage. */
 const TIMEOUT = 3000;
 
@@ -33,6 +35,19 @@ export class TokenCache {
   /** @param {string} token */
   async set(token) {
     await this.#change("set", token);
+  }
+
+  /**
+   * After `welcome`, which may bring a new token or refuse this page's. One that stays is written
+   * again: Safari and Brave delete a script's cookie after seven days. Another tab's newer token wins.
+   * @param {Welcome} welcome
+   */
+  async update({ token, refused }) {
+    const before = this.#token;
+    if ((await this.get()) !== before) return;
+    const next = token || (this.#stored && before);
+    if (refused) await this.remove();
+    else if (next) await this.set(next);
   }
 
   async remove() {
@@ -75,22 +90,38 @@ export class TokenCache {
   }
 }
 
+/** With `?as=2` in the address: a second player in the same browser, with a token of their own. */
+const as = () => new URLSearchParams(globalThis.location?.search).get("as");
+
 /**
  * The token in a cookie, for a year. All ports of a host share cookies, so the name has the port.
- * `?as=2` in the address makes a second player in the same browser.
+ * While the cookie cannot be read back, `localStorage` has the token. It also has those of players
+ * with `?as=`: each request carries all cookies, and sixty more would be too much for the lobby.
  * @param {Cookies} [jar]  js-cookie; default: the global one @returns {TokenStorage}
  */
 export function cookieStorage(jar) {
-  const as = new URLSearchParams(location.search).get("as") ?? "";
-  const name = ["token", location.port, as].filter(Boolean).join("-");
+  const local = webStorage();
+  if (as()) return local;
   const secure = location.protocol === "https:";
+  // Neither another host nor another path can set a cookie with this prefix.
+  const name = [secure ? `__Host-${NAME}` : NAME, location.port].filter(Boolean).join("-");
+  const attributes = { expires: 365, sameSite: "strict", secure, path: "/" };
   const globals = /** @type {{ Cookies: Cookies }} */ (/** @type {unknown} */ (globalThis));
   // Looked up at each use: the page may load it later.
   const there = () => jar ?? globals.Cookies;
   return {
-    get: () => there().get(name),
-    set: (token) => there().set(name, token, { expires: 365, sameSite: "strict", secure }),
-    remove: () => there().remove(name),
+    get: () => ifAllowed(local.get) ?? there().get(name),
+    set(token) {
+      there().set(name, token, attributes);
+      if (there().get(name) === token) return ifAllowed(local.remove);
+      console.warn(`The cookie ${name} cannot be read back: cookies are blocked, or another one of this `
+        + "name hides it. The token is in localStorage instead.");
+      local.set(token);
+    },
+    remove() {
+      there().remove(name, attributes);
+      ifAllowed(local.remove);
+    },
   };
 }
 
@@ -99,11 +130,19 @@ export function cookieStorage(jar) {
  * @param {Storage} [store] @returns {TokenStorage}
  */
 export function webStorage(store) {
+  const key = [NAME, as()].filter(Boolean).join("-");
   // Looked up at each use: where it is blocked, reading the global throws.
   const there = () => store ?? localStorage;
   return {
-    get: () => there().getItem("token") ?? undefined,
-    set: (token) => there().setItem("token", token),
-    remove: () => there().removeItem("token"),
+    get: () => there().getItem(key) ?? undefined,
+    set: (token) => there().setItem(key, token),
+    remove: () => there().removeItem(key),
   };
+}
+
+/** Nothing where storage is blocked. @template Result @param {() => Result} call */
+function ifAllowed(call) {
+  try {
+    return call();
+  } catch {}
 }

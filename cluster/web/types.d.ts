@@ -82,7 +82,7 @@ export type TokenStorage = {
 export type Cookies = {
   get(name: string): string | undefined;
   set(name: string, value: string, more: object): unknown;
-  remove(name: string): void;
+  remove(name: string, more: object): unknown;
 };
 
 export type Watcher = (what: string, detail: any) => void;

@@ -37,7 +37,9 @@ addEventListener('securitypolicyviolation', ({ effectiveDirective: what, blocked
 window.made = [];
 new MutationObserver((changes) => {
   for (const node of changes.flatMap(({ addedNodes }) => [...addedNodes]).filter((node) => node.matches))
-    for (const e of [node, ...node.querySelectorAll('*')]) if (e.matches('b, i, img, svg')) made.push(e.outerHTML);
+    for (const e of [node, ...node.querySelectorAll('*')])
+      if (e.matches('b, i, img, svg, iframe, script:not([src]), [onload], [onerror], [href^=\"javascript:\" i]'))
+        made.push(e.outerHTML);
 }).observe(document, { childList: true, subtree: true });";
 
 /// A browser with its own profile; its pages share cookies. Ends when dropped.
@@ -308,7 +310,7 @@ impl Page {
     /// An element's box on the screen, once it is visible and enabled.
     async fn place(&self, selector: &str, across: f64, down: f64) -> Result<(f64, f64)> {
         let element = element(selector);
-        self.until(&format!("{element}?.checkVisibility() && !{element}.disabled")).await?;
+        self.until(&format!("{element}?.getClientRects().length && !{element}.disabled")).await?;
         let place = self
             .eval(&format!(
                 "(() => {{ const e = {element}; e.scrollIntoView({{ block: 'center' }});

@@ -51,12 +51,12 @@ async fn a_panel_that_loads_late_shows_where_the_player_is() -> Result<()> {
     let page = browser.open(&lobby.url).await?;
     page.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": late })).await?;
     page.call("Page.reload", json!({})).await?;
-    page.until("window.answer && document.getElementById('lobby').checkVisibility()").await?;
+    page.until("window.answer && document.getElementById('lobby').getClientRects().length").await?;
     page.click("#register input").await?;
     page.write("Ann").await?;
     page.click("#register button").await?;
     page.click("#join-any").await?;
-    page.until("document.getElementById('leave').checkVisibility()").await?;
+    page.until("document.getElementById('leave').getClientRects().length").await?;
     ensure!(page.eval("document.getElementById('dev-panel')").await?.is_null(), "too early");
 
     page.eval("void answer()").await?;
@@ -94,7 +94,7 @@ async fn plays_without_a_panel(page: &Page, lobby: &TestLobby) -> Result<()> {
     page.write("Ann").await?;
     page.click("#register button").await?;
     page.click("#join-any").await?;
-    page.until("document.getElementById('leave').checkVisibility()").await?;
+    page.until("document.getElementById('leave').getClientRects().length").await?;
     let parts = "document.querySelectorAll('#dev-panel, #hops, #drop, [href*=dev-panel]').length";
     ensure!(page.eval(parts).await? == 0, "a part of the panel is there");
     Ok(())

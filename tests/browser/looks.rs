@@ -91,7 +91,7 @@ async fn the_computed_picture_fits_everywhere_and_is_accessible() -> Result<()> 
     let lobby = Project::of("compute")?.start_lobby(&[]).await;
     let browser = Browser::start().await?;
     let page = open(&browser, &lobby, "compute").await?;
-    page.until("document.querySelector('#workers button')?.checkVisibility()").await?;
+    page.until("document.querySelector('#workers button')?.getClientRects().length").await?;
     page.until_notice("Complete after").await?;
     check(&page, "compute-2-lobby").await?;
     page.is_content()?;
@@ -104,7 +104,7 @@ async fn four_in_a_row_fits_everywhere_and_is_accessible() -> Result<()> {
     let browser = Browser::start().await?;
     let page = open(&browser, &lobby, "turns").await?;
     page.click("#invite-friend").await?;
-    page.until("document.getElementById('code').checkVisibility()").await?;
+    page.until("document.getElementById('code').getClientRects().length").await?;
     look(&page, "turns-3-invite").await?;
 
     let code = page.eval("document.getElementById('code').textContent").await?;
@@ -177,7 +177,7 @@ async fn open(browser: &Browser, lobby: &TestLobby, example: &str) -> Result<Pag
     page.click("#register input").await?;
     page.write(NAMES[0]).await?;
     page.click("#register button").await?;
-    page.until("document.getElementById('play').checkVisibility()").await?;
+    page.until("document.getElementById('play').getClientRects().length").await?;
     Ok(page)
 }
 
@@ -187,7 +187,7 @@ async fn shows_that_it_reconnects(page: &Page, lobby: &TestLobby, example: &str)
         "too early"
     );
     lobby.signal(Signal::KILL);
-    page.until("document.getElementById('reconnecting').checkVisibility()").await?;
+    page.until("document.getElementById('reconnecting').getClientRects().length").await?;
     page.until_shows("#reconnecting", "Reconnecting").await?;
     look(page, &format!("{example}-6-reconnecting")).await
 }
@@ -248,7 +248,7 @@ pub async fn fits(page: &Page, device: &Device) -> Result<()> {
     let small = page
         .eval(
             "[...document.querySelectorAll('button, input, select, summary, a')].filter((e) => \
-             e.checkVisibility() && e.getBoundingClientRect().height < 40).map((e) => e.outerHTML)",
+             e.getClientRects().length && e.getBoundingClientRect().height < 40).map((e) => e.outerHTML)",
         )
         .await?;
     ensure!(small == json!([]), "too small for a finger: {small}");

@@ -1,71 +1,179 @@
 //! Browsers of 2021, and browsers without storage.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
 use anyhow::{Result, ensure};
+use cluster::testing::TestFolder;
 use serde_json::json;
 
 use super::chromium::{Browser, Device, Page};
 use super::project::Project;
 use super::story::register;
+use crate::template::helpers::{REPOSITORY, repository};
 
-/// Newer than Chrome 90, Firefox 90 and Safari 15, and tempting to use.
-const TAKE_AWAY_WHAT_IS_NEWER: &str = "
-for (const [owner, names] of [
-  [URL, 'canParse parse'],
-  [Array, 'fromAsync'],
-  [Array.prototype, 'at findLast findLastIndex toReversed toSorted toSpliced with'],
-  [Object.getPrototypeOf(Uint8Array.prototype), 'at findLast findLastIndex toReversed toSorted with'],
-  [Uint8Array, 'fromBase64 fromHex'],
-  [String.prototype, 'at isWellFormed toWellFormed'],
-  [Object, 'groupBy hasOwn'],
-  [Map, 'groupBy'],
-  [Map.prototype, 'getOrInsert getOrInsertComputed'],
-  [Set.prototype, 'difference intersection isDisjointFrom isSubsetOf isSupersetOf symmetricDifference union'],
-  [Promise, 'try withResolvers'],
-  [AbortSignal, 'abort any timeout'],
-  [AbortSignal.prototype, 'throwIfAborted reason'],
-  [Response, 'json'],
-  [Response.prototype, 'bytes'],
-  [Blob.prototype, 'bytes'],
-  [URLSearchParams.prototype, 'size'],
-  [Element.prototype, 'checkVisibility setHTML setHTMLUnsafe moveBefore ariaLabel ariaDisabled'],
-  [HTMLElement.prototype, 'showPopover hidePopover togglePopover inert'],
-  [CanvasRenderingContext2D.prototype, 'roundRect reset letterSpacing createConicGradient'],
-  [Crypto.prototype, 'randomUUID'],
-  [Navigator.prototype, 'locks userActivation'],
-  [Document.prototype, 'startViewTransition'],
-  [window, 'structuredClone reportError scheduler Iterator navigation cookieStore OffscreenCanvas CompressionStream'],
-]) for (const name of names.split(' ')) delete owner[name];
-if ('canParse' in URL || 'toSpliced' in [] || 'structuredClone' in window) throw new Error('it is still new');
-";
+/// Deletes whatever is newer than the oldest browsers, by MDN's data.
+fn take_away_what_is_newer() -> Result<String> {
+    let delete = String::from_utf8(newer(&[])?)?;
+    Ok(format!(
+        "{delete} if ('canParse' in URL || 'at' in [] || 'at' in new Uint8Array() || 'union' in new Set()
+          || 'map' in [].values() || 'timeout' in AbortSignal || 'checkVisibility' in document
+          || ['structuredClone', 'navigation', 'scheduler'].some((name) => name in window))
+          throw new Error('it is still new');"
+    ))
+}
+
+/// Runs `newer.mjs` with these files.
+fn newer(files: &[PathBuf]) -> Result<Vec<u8>> {
+    let script = Path::new(REPOSITORY).join("tests/browser/newer.mjs");
+    let output = Command::new("node").arg(script).args(files).stderr(Stdio::inherit()).output()?;
+    ensure!(output.status.success(), "newer.mjs has failed: run `npm ci` in tests/browser");
+    Ok(output.stdout)
+}
+
+#[test]
+fn scripts_and_styles_have_nothing_newer_than_the_oldest_browsers() -> Result<()> {
+    let is_page = |path: &&String| {
+        let folder = path.starts_with("cluster/web/") || format!("/{path}").contains("/static/");
+        folder && (path.ends_with(".js") || path.ends_with(".css"))
+    };
+    let files = repository();
+    let files: Vec<_> =
+        files.keys().filter(is_page).map(|path| Path::new(REPOSITORY).join(path)).collect();
+    ensure!(files.len() > 18, "{files:?} are not all");
+    let faults = String::from_utf8(newer(&files)?)?;
+    ensure!(faults.is_empty(), "{faults}");
+
+    // It finds what is there.
+    let folder = TestFolder::new();
+    for (name, text, found) in [
+        ("a.js", "class A { static { } #x; y(z) { return #x in z; } }", 2),
+        ("b.js", "export const found = /(?<=a)b/.test('ab') || /a/d.test('a');", 2),
+        (
+            "a.css",
+            "a:has(b) { text-wrap: balance; height: 100dvh; color: light-dark(red, blue) }",
+            5,
+        ),
+        (
+            "b.css",
+            "a { &:hover { inset: 0; } } @media (width >= 60em) { a { overflow: clip; } }",
+            3,
+        ),
+        ("c.css", "/* & */ a::before { content: \"100dvh\"; inset: 0; aspect-ratio: 1; }", 0),
+    ] {
+        let file = folder.path().join(name);
+        fs::write(&file, text)?;
+        let faults = String::from_utf8(newer(&[file])?)?;
+        ensure!(faults.lines().count() == found, "{text}: {faults}");
+    }
+    Ok(())
+}
 
 #[tokio::test]
 async fn play_leads_into_a_room_where_url_can_parse_and_other_newer_things_are_missing()
 -> Result<()> {
     let lobby = Project::get()?.start_lobby(&[]).await;
     let browser = Browser::start().await?;
-    let page = browser.open_after(&Device::LAPTOP, TAKE_AWAY_WHAT_IS_NEWER, &lobby.url).await?;
-    page.until_at("lobby").await?;
-    // The test itself may use newer functions.
-    page.eval("document.querySelector('#register input').focus()").await?;
-    page.write("Ann").await?;
-    page.press("Enter").await?;
-    page.until("document.getElementById('join-any').offsetParent").await?;
-    page.eval("document.getElementById('join-any').click()").await?;
+    let page = open_as_in_2021(&browser, &lobby.url).await?;
+    register(&page, "Ann").await?;
+    page.click("#join-any").await?;
     page.until_at("room 1").await?;
     page.until_shows("#players", "Ann").await?;
     page.until_shows("#details", "/rooms/1").await?;
     page.until_shows("#server-log", "joined player=Ann").await?;
 
     // Another player joins, drops and leaves.
-    let bob = browser.open(&format!("{}/?as=2", lobby.url)).await?;
+    let bob = open_as_in_2021(&browser, &format!("{}/?as=2", lobby.url)).await?;
     register(&bob, "Bob").await?;
-    bob.click("#join-any").await?;
+    bob.until_shows("#rooms", "Room 1").await?;
+    bob.click("#rooms button").await?;
     page.until_shows("#players", "Bob").await?;
+    page.hold("ArrowRight").await?;
+    bob.click("#drop").await?;
+    bob.until_notice("Your connection to the room was lost.").await?;
+    bob.until_at("room 1").await?;
+    page.release("ArrowRight").await?;
     bob.click("#leave").await?;
     page.until("!document.getElementById('players').innerText.includes('Bob')").await?;
-    page.eval("document.getElementById('leave').click()").await?;
+    page.click("#leave").await?;
     page.until_notice("You left the room. You are back in the lobby.").await?;
+    page.is_content()?;
+    bob.is_content()
+}
+
+#[tokio::test]
+async fn every_button_of_the_blank_example_works_in_the_oldest_browsers() -> Result<()> {
+    let lobby = Project::of("blank")?.start_lobby(&[]).await;
+    let browser = Browser::start().await?;
+    let page = open_as_in_2021(&browser, &lobby.url).await?;
+    enter_name(&page, "Ann").await?;
+    page.click("#wave").await?;
+    page.until_shows("#news", "Ann").await?;
+    page.click("#join").await?;
+    page.until_at("room 1").await?;
+    page.until_shows("#players", "Ann").await?;
+    page.until_shows("#details", "/rooms/1").await?;
+    page.click("#hello").await?;
+    page.until_shows("#greeting", "Ann").await?;
+    page.click("#leave").await?;
+    page.until_at("lobby").await?;
     page.is_content()
+}
+
+#[tokio::test]
+async fn two_play_in_turns_in_the_oldest_browsers() -> Result<()> {
+    let lobby = Project::of("turns")?.start_lobby(&[]).await;
+    let browser = Browser::start().await?;
+    let ann = open_as_in_2021(&browser, &lobby.url).await?;
+    let bob = open_as_in_2021(&browser, &format!("{}/?as=2", lobby.url)).await?;
+    for (page, name) in [(&ann, "Ann"), (&bob, "Bob")] {
+        enter_name(page, name).await?;
+        page.click("#find").await?;
+    }
+    for page in [&ann, &bob] {
+        page.until_at("room 1").await?;
+        page.until_shows("#turn", "turn").await?;
+    }
+    let ann_begins = ann.eval("document.getElementById('turn').innerText.startsWith('Your')");
+    let (first, second) = if ann_begins.await? == true { (&ann, &bob) } else { (&bob, &ann) };
+    first.click("#board button:nth-child(2)").await?;
+    second.until_shows("#turn", "Your turn").await?;
+    first.click("#leave").await?;
+    second.until_shows("#turn", "has left: you win").await?;
+    second.click("#leave").await?;
+    for page in [&ann, &bob] {
+        page.until_at("lobby").await?;
+        page.is_content()?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn rooms_compute_a_picture_for_the_oldest_browsers() -> Result<()> {
+    let lobby = Project::of("compute")?.start_lobby(&[]).await;
+    let browser = Browser::start().await?;
+    let page = open_as_in_2021(&browser, &lobby.url).await?;
+    enter_name(&page, "Ann").await?;
+    page.until_notice("Complete after").await?;
+    page.until_shows("#workers", "Room 1").await?;
+    page.forget_notices().await?;
+    page.click("#in").await?;
+    page.until_notice("Complete after").await?;
+    page.is_content()
+}
+
+async fn open_as_in_2021(browser: &Browser, url: &str) -> Result<Page> {
+    browser.open_after(&Device::LAPTOP, &take_away_what_is_newer()?, url).await
+}
+
+/// Fills in the form of any example.
+async fn enter_name(page: &Page, name: &str) -> Result<()> {
+    page.until_at("lobby").await?;
+    page.click("#register input").await?;
+    page.write(name).await?;
+    page.press("Enter").await?;
+    page.until("document.getElementById('play').getClientRects().length").await
 }
 
 #[tokio::test]
@@ -80,7 +188,12 @@ async fn with_cookies_blocked_a_player_stays_themselves_and_is_told_why_they_are
     for room in ["1", "2"] {
         plays_until_the_room_dies(&page, room).await?;
     }
-    page.is_content()
+    // The console says why, once.
+    let complaints = page.complaints();
+    ensure!(complaints.len() == 2, "{complaints:?}");
+    ensure!(complaints[0].contains("cookies are blocked"), "{complaints:?}");
+    ensure!(complaints[1].contains("Access is denied"), "{complaints:?}");
+    Ok(())
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result, ensure};
 use cluster::testing::Signal;
 
-use super::chromium::Browser;
+use super::chromium::{Browser, Page};
 use super::project::Project;
 use super::proxy::{NAME, Ports, Program, Proxy, Rooms};
 use super::story::play_together;
@@ -73,6 +73,7 @@ async fn play_behind(program: Program, rooms: Rooms) -> Result<Counts> {
     let name_is_here = format!("--host-resolver-rules=MAP {NAME} 127.0.0.1");
     let browser = Browser::start_with(&[&name_is_here, "--ignore-certificate-errors"]).await?;
     let [ann, bob] = play_together(&browser, &lobby.url).await?;
+    the_cookie_has_a_prefix(&ann, ports.https).await?;
 
     // Once more, after a request for a room that has ended left a kept-alive connection.
     let gone =
@@ -87,4 +88,18 @@ async fn play_behind(program: Program, rooms: Rooms) -> Result<Counts> {
     let counts = lobby.logged("lobby stopped").await;
     let count = |name: &str| counts[name].as_u64().with_context(|| format!("{counts}"));
     Ok(Counts { handed_off: count("handed_off")?, relayed: count("relayed")? })
+}
+
+/// No other host can set such a cookie. It can be removed, and written again.
+async fn the_cookie_has_a_prefix(page: &Page, port: u16) -> Result<()> {
+    let cookie = page.eval("document.cookie").await?;
+    let cookie = cookie.as_str().context("no cookie")?;
+    let (name, token) = cookie.split_once('=').context("no cookie")?;
+    ensure!(name == format!("__Host-cluster-token-{port}"), "{cookie}");
+    let storage = "import('/cluster/storage.js').then(({ cookieStorage }) => cookieStorage())";
+    let removed = format!("{storage}.then((it) => (it.remove(), document.cookie))");
+    ensure!(page.eval(&removed).await? == "", "it is still there");
+    let written = format!("{storage}.then((it) => (it.set({token:?}), document.cookie))");
+    ensure!(page.eval(&written).await? == cookie, "it is not back");
+    Ok(())
 }

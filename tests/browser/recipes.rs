@@ -13,7 +13,7 @@ async fn a_link_leads_a_friend_into_the_room_once() -> Result<()> {
     let browser = Browser::start().await?;
     let ann = register(&browser, &lobby.url, "Ann").await?;
     ann.click("#invite").await?;
-    ann.until("document.getElementById('link').checkVisibility()").await?;
+    ann.until("document.getElementById('link').getClientRects().length").await?;
     let link = ann.eval("document.getElementById('link').href").await?;
     let link = link.as_str().unwrap_or_default();
     let (_, code) = link.split_once("/?code=").expect("a link with a code");
@@ -27,7 +27,7 @@ async fn a_link_leads_a_friend_into_the_room_once() -> Result<()> {
     bob.click("#leave").await?;
     bob.until_notice("You left the room.").await?;
     bob.reload().await?;
-    bob.until("document.getElementById('join').checkVisibility()").await?;
+    bob.until("document.getElementById('join').getClientRects().length").await?;
 
     bob.click("#friends input").await?;
     bob.write("wrong").await?;
@@ -42,7 +42,7 @@ async fn a_link_leads_a_friend_into_the_room_once() -> Result<()> {
     // A room for everyone has no code.
     bob.click("#leave").await?;
     bob.click("#join").await?;
-    bob.until("document.getElementById('hello').checkVisibility()").await?;
+    bob.until("document.getElementById('hello').getClientRects().length").await?;
     ensure!(bob.eval("document.getElementById('invitation').hidden").await? == true);
     for page in [&ann, &bob] {
         page.is_safe().await?;
@@ -52,7 +52,7 @@ async fn a_link_leads_a_friend_into_the_room_once() -> Result<()> {
 
 /// Waits until the page shows this code in a room.
 async fn until_invited(page: &Page, code: &str) -> Result<()> {
-    page.until("document.getElementById('code').checkVisibility()").await?;
+    page.until("document.getElementById('code').getClientRects().length").await?;
     page.until_shows("#code", code).await
 }
 
@@ -113,6 +113,6 @@ async fn register(browser: &Browser, url: &str, name: &str) -> Result<Page> {
     page.click("#register input").await?;
     page.write(name).await?;
     page.press("Enter").await?;
-    page.until("!document.getElementById('register').checkVisibility()").await?;
+    page.until("!document.getElementById('register').getClientRects().length").await?;
     Ok(page)
 }

@@ -17,7 +17,7 @@ async fn a_saved_file_is_in_the_page_without_a_reload_by_hand() -> Result<()> {
     page.click("#register input").await?;
     page.write("Ann").await?;
     page.press("Enter").await?;
-    page.until("document.getElementById('join').checkVisibility()").await?;
+    page.until("document.getElementById('join').getClientRects().length").await?;
 
     back_after(&page, "the room's code", || {
         watch.edit("src/room.rs", "{} says hello", "{} says hi");
@@ -40,7 +40,7 @@ async fn back_after(page: &Page, what: &str, save: impl FnOnce()) -> Result<()> 
     page.eval("void (window.before = true)").await?;
     let start = Instant::now();
     save();
-    page.until("!window.before && document.getElementById('join').checkVisibility()").await?;
+    page.until("!window.before && document.getElementById('join').getClientRects().length").await?;
     println!("{what} was saved; the page was back after {:.1?}", start.elapsed());
     ensure!(page.eval("document.getElementById('register').hidden").await? == true);
     Ok(())

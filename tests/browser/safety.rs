@@ -162,7 +162,7 @@ async fn register(page: &Page, name: &str) -> Result<()> {
     page.click("#register input").await?;
     page.write(name).await?;
     page.click("#register button").await?;
-    page.until("document.getElementById('play').checkVisibility()").await?;
+    page.until("document.getElementById('play').getClientRects().length").await?;
     page.until_shows("#hop-you", name).await
 }
 

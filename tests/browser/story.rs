@@ -21,7 +21,7 @@ pub async fn play_together(browser: &Browser, url: &str) -> Result<[Page; 2]> {
     ann.write("Ann").await?;
     ann.press("Enter").await?;
     ann.until_shows("#hop-you", "Ann").await?;
-    ann.until("document.getElementById('join-any').checkVisibility()").await?;
+    ann.until("document.getElementById('join-any').getClientRects().length").await?;
     ann.tab_to("#join-any").await?;
     ann.press("Enter").await?;
     ann.until_at("room 1").await?;
@@ -56,7 +56,7 @@ pub async fn play_together(browser: &Browser, url: &str) -> Result<[Page; 2]> {
     ann.reload().await?;
     ann.until_at("lobby").await?;
     ann.until_shows("#hop-you", "Ann").await?;
-    ann.until("document.getElementById('join-any').checkVisibility()").await?;
+    ann.until("document.getElementById('join-any').getClientRects().length").await?;
     ensure!(ann.eval("document.getElementById('register').hidden").await? == true);
 
     // Bob's logs show each step.
@@ -77,7 +77,7 @@ pub async fn register(page: &Page, name: &str) -> Result<()> {
     page.click("#register input").await?;
     page.write(name).await?;
     page.click("#register button").await?;
-    page.until("document.getElementById('join-any').checkVisibility()").await
+    page.until("document.getElementById('join-any').getClientRects().length").await
 }
 
 /// Whether the arena shows a player's color at its right border; dots start away from it.

@@ -95,5 +95,5 @@ async fn register(page: &Page, name: &str) -> Result<()> {
     page.click("#register input").await?;
     page.write(name).await?;
     page.click("#register button").await?;
-    page.until("document.getElementById('find').checkVisibility()").await
+    page.until("document.getElementById('find').getClientRects().length").await
 }

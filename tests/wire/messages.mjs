@@ -139,10 +139,46 @@ const checks = {
     storage.set("old");
     last().says("welcome", welcome);
     assert.equal(storage.get(), "old");
+    await settled();
     last().says("welcome", { ...welcome, token: "new" });
+    await settled();
     assert.equal(storage.get(), "new");
     last().says("welcome", { ...welcome, you: null, refused: { code: "bad_token", message: "No." } });
+    await settled();
     assert.equal(storage.get(), undefined);
+    cluster.stop();
+  },
+
+  "a token that stays is written again at each welcome, but not over another tab's newer one": async () => {
+    const { cluster, storage, last } = client();
+    let writes = 0;
+    const { set } = storage;
+    storage.set = (token) => (writes += 1, set(token));
+    set("one");
+    const no = { code: "bad_token", message: "No." };
+    for (const [said, token, written] of [[{}, "one", 1], [{}, "one", 2], [{ you: null, refused: no }, undefined, 2]]) {
+      await new Promise((resolve) => last().auth(resolve));
+      last().says("welcome", { ...welcome, ...said });
+      await settled();
+      assert.deepEqual([storage.get(), writes], [token, written]);
+    }
+    for (const said of [{}, { token: "two" }, { you: null, refused: no }]) {
+      set("one");
+      await new Promise((resolve) => last().auth(resolve));
+      set("newer");
+      last().says("welcome", { ...welcome, ...said });
+      await settled();
+      assert.deepEqual([storage.get(), writes], ["newer", 2]);
+      assert.deepEqual(await new Promise((resolve) => last().auth(resolve)), { token: "newer" });
+    }
+    // Nobody has registered: there is nothing to write.
+    set(undefined);
+    const stranger = client();
+    await new Promise((resolve) => stranger.last().auth(resolve));
+    stranger.last().says("welcome", { ...welcome, you: null });
+    await settled();
+    assert.equal(stranger.storage.get(), undefined);
+    stranger.cluster.stop();
     cluster.stop();
   },
 
