@@ -36,7 +36,7 @@ struct Counts {
 /// Where the formatter writes: passes on one entry of the log at a time.
 pub(crate) struct EntryWriter<F>(pub F);
 
-/// Dropping this waits until all lines are written, up to `FLUSH_TIMEOUT`.
+/// Dropping this waits until all lines are written.
 pub(crate) struct FlushGuard(Arc<Counts>);
 
 /// Starts the thread that writes.
@@ -99,12 +99,19 @@ impl<F: FnMut(String)> io::Write for EntryWriter<F> {
     }
 }
 
-impl Drop for FlushGuard {
-    fn drop(&mut self) {
+impl FlushGuard {
+    /// Waits until all lines are written, up to `FLUSH_TIMEOUT`.
+    pub fn wait(&self) {
         let deadline = Instant::now() + FLUSH_TIMEOUT;
         while self.0.queued.load(Relaxed) > 0 && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(5));
         }
+    }
+}
+
+impl Drop for FlushGuard {
+    fn drop(&mut self) {
+        self.wait();
     }
 }
 

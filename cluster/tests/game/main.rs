@@ -27,7 +27,7 @@ mod scripted;
 const DEFAULTS: cluster::Defaults = cluster::Defaults { name: "game", port: 0, seats: 8 };
 
 fn main() -> ExitCode {
-    let is_room = env::args().nth(1).as_deref() == Some("room");
+    let is_room = env::args_os().nth(1).is_some_and(|role| role == "room");
     match env::var("FAULTY") {
         Ok(how) if is_room && faulty_room::is_faulty() => faulty_room::run(&how),
         _ if env::var_os("SCRIPTED").is_some() => {
