@@ -218,7 +218,7 @@ impl<L: Lobby> Program<L> {
                 let kinds: Vec<_> = self.kinds.iter().map(|kind| kind.process).collect();
                 room::process::main(&kinds)
             }
-            _ if process::init::is_first() => process::init::run(),
+            _ if std::process::id() == 1 => process::init::run(),
             _ => lobby::process::main(Settings::read(self.defaults), self.kinds),
         };
         result.unwrap_or_else(|error| {

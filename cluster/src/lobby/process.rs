@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, ensure};
+use futures_util::FutureExt as _;
 use serde_json::Value;
 use socketioxide::layer::SocketIoLayer;
 use tokio::net::TcpListener;
@@ -56,7 +57,7 @@ pub(crate) fn main<L: Lobby>(settings: Settings, kinds: Vec<Kind<L>>) -> anyhow:
             clock::now();
         }
     })?;
-    let log = Arc::new(subscriber::init_lobby(settings.log_format, settings.dev)?);
+    let log = subscriber::init_lobby(settings.log_format, settings.dev)?;
     Settings::warn_of_unknown_variables();
     events::check_names::<L::Request>(LOBBY_REQUESTS)?;
     kinds.iter().try_for_each(|kind| (kind.process.check)())?;
@@ -70,12 +71,8 @@ pub(crate) fn main<L: Lobby>(settings: Settings, kinds: Vec<Kind<L>>) -> anyhow:
     let connections = raise_file_limit(&settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
-        let stop = signals::stop(log.clone())?;
-        let shutdown = async {
-            stop.await;
-            // The next lobby may start while this one stops.
-            drop(key_lock);
-        };
+        // The next lobby may start while this one stops.
+        let shutdown = signals::stop(log.clone())?.map(|()| drop(key_lock));
         let listener = listen(&settings).await?;
         run(listener, connections, settings, tokens, kinds, shutdown).await
     });
@@ -89,16 +86,11 @@ async fn listen(settings: &Settings) -> anyhow::Result<TcpListener> {
     let address = SocketAddr::new(host, settings.port);
     TcpListener::bind(address).await.map_err(|error| {
         let hint = match error.kind() {
-            ErrorKind::AddrInUse => {
-                ". End the program that uses this port, or set another --port; 0 picks a free one"
-            }
-            ErrorKind::AddrNotAvailable => ". Set --host to an address of this machine",
-            ErrorKind::PermissionDenied => {
-                ". Ports below 1024 need privileges: set a higher --port, with a proxy in front"
-            }
-            _ => "",
+            ErrorKind::AddrInUse => "end the program that uses this port, or set another --port",
+            ErrorKind::PermissionDenied => "set a --port above 1023, which needs no privileges",
+            _ => "set --host to an address of this machine",
         };
-        anyhow!("cannot listen on {address}: {error}{hint}")
+        anyhow!("cannot listen on {address}: {error}: {hint}")
     })
 }
 

@@ -36,7 +36,8 @@ struct Counts {
 /// Where the formatter writes: passes on one entry of the log at a time.
 pub(crate) struct EntryWriter<F>(pub F);
 
-/// Dropping this waits until all lines are written.
+/// Dropping this waits until all lines are written, up to `FLUSH_TIMEOUT`.
+#[derive(Clone)]
 pub(crate) struct FlushGuard(Arc<Counts>);
 
 /// Starts the thread that writes.
@@ -99,19 +100,12 @@ impl<F: FnMut(String)> io::Write for EntryWriter<F> {
     }
 }
 
-impl FlushGuard {
-    /// Waits until all lines are written, up to `FLUSH_TIMEOUT`.
-    pub fn wait(&self) {
+impl Drop for FlushGuard {
+    fn drop(&mut self) {
         let deadline = Instant::now() + FLUSH_TIMEOUT;
         while self.0.queued.load(Relaxed) > 0 && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(5));
         }
-    }
-}
-
-impl Drop for FlushGuard {
-    fn drop(&mut self) {
-        self.wait();
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::Context as _;
-use rustix::process::{Pid, WaitOptions, getpid, kill_process, wait};
+use rustix::process::{Pid, WaitOptions, kill_process, wait};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::process::signals;
@@ -15,11 +15,6 @@ use crate::process::signals;
 /// The program of this process, even if the file at its path was replaced.
 pub(crate) fn own_program() -> std::io::Result<PathBuf> {
     if cfg!(target_os = "linux") { Ok("/proc/self/exe".into()) } else { std::env::current_exe() }
-}
-
-/// Whether this process is the first one of a container.
-pub(crate) fn is_first() -> bool {
-    getpid() == Pid::INIT
 }
 
 /// Runs the lobby as a child process. Returns its exit status, or 128 and the signal that ended it.

@@ -3,7 +3,6 @@
 //!
 //! Signals are ignored by handlers that do nothing. A child process would inherit `SIG_IGN`.
 
-use std::sync::Arc;
 use std::{fs, io, process};
 
 use rustix::process::Signal;
@@ -27,10 +26,7 @@ pub(crate) fn ignore(signals: &[Signal]) -> io::Result<()> {
 /// the start, as `nohup` does.
 pub(crate) fn stop_signals() -> io::Result<mpsc::UnboundedReceiver<Signal>> {
     let (sender, receiver) = mpsc::unbounded_channel();
-    for name in STOP {
-        if name == Signal::HUP && !is_default(name) {
-            continue;
-        }
+    for name in STOP.into_iter().filter(|name| *name != Signal::HUP || is_default(*name)) {
         let mut signal = signal(SignalKind::from_raw(name.as_raw()))?;
         let sender = sender.clone();
         tokio::spawn(async move {
@@ -44,7 +40,7 @@ pub(crate) fn stop_signals() -> io::Result<mpsc::UnboundedReceiver<Signal>> {
 
 /// Returns a future that is ready when the lobby is asked to stop. If it is asked again, this
 /// process ends at once, even while a hook blocks; rooms end with it.
-pub(crate) fn stop(log: Arc<FlushGuard>) -> io::Result<impl Future<Output = ()>> {
+pub(crate) fn stop(log: FlushGuard) -> io::Result<impl Future<Output = ()>> {
     ignore(&MEANINGLESS)?;
     let mut signals = stop_signals()?;
     let (stop, stopped) = oneshot::channel();
@@ -54,13 +50,12 @@ pub(crate) fn stop(log: Arc<FlushGuard>) -> io::Result<impl Future<Output = ()>>
         // When a terminal is closed, both the shell and the kernel send SIGHUP.
         while signals.recv().await == Some(Signal::HUP) {}
         info!("asked again to stop; ending at once");
-        log.wait();
+        drop(log);
         process::exit(0);
     });
     Ok(async {
         match stopped.await {
             Ok(Signal::INT) => info!("interrupted; stopping"),
-            Ok(Signal::HUP) => info!("the terminal was closed; stopping"),
             _ => info!("asked to stop; stopping"),
         }
     })

@@ -44,9 +44,7 @@ pub(crate) fn main(kinds: &[Kind]) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Dropping it, also in a panic, would wait for computations; they end with the process.
     let runtime = std::mem::ManuallyDrop::new(runtime);
-    let context = runtime.enter();
-    signals::ignore(&[&STOP[..], &MEANINGLESS].concat())?;
-    drop(context);
+    runtime.block_on(async { signals::ignore(&[&STOP[..], &MEANINGLESS].concat()) })?;
     subscriber::init_room()?;
     let life = || {
         runtime.block_on(async {

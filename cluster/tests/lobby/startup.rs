@@ -38,8 +38,8 @@ fn a_taken_port_is_refused() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("an address").port().to_string();
     refuses(&["--port", &port], &[], &format!("cannot listen on 127.0.0.1:{port}"));
-    refuses(&["--port", &port], &[], "End the program that uses this port, or set another --port");
-    refuses(&["--host", "192.0.2.1"], &[], "Set --host to an address of this machine");
+    refuses(&["--port", &port], &[], "end the program that uses this port, or set another --port");
+    refuses(&["--host", "192.0.2.1"], &[], "set --host to an address of this machine");
 }
 
 #[test]

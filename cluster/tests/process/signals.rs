@@ -113,7 +113,7 @@ async fn a_closed_terminal_that_sends_sighup_twice_does_not_cut_the_stop_short()
     let mut cluster = start_game(&["--stop-timeout", "1s"]).await;
     let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
     cluster.signal(Signal::HUP);
-    cluster.logged("the terminal was closed; stopping").await;
+    cluster.logged("asked to stop; stopping").await;
     cluster.signal(Signal::HUP);
     assert_eq!(client.event("reroute").await["reason"]["code"], "closed");
     cluster.ended().await;
@@ -127,9 +127,9 @@ async fn a_lobby_under_nohup_ignores_sighup() {
     cluster.signal(Signal::HUP);
     let mut ann = cluster.player("Ann").await;
     ann.enter("create", json!({})).await;
+    assert_eq!(cluster.count("asked to stop; stopping"), 0);
     cluster.signal(Signal::TERM);
     assert_eq!(cluster.ended().await.code(), Some(0));
-    assert_eq!(cluster.count("the terminal was closed; stopping"), 0);
 }
 
 #[tokio::test]
