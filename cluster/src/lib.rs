@@ -74,6 +74,12 @@
 // The macros expand to `::cluster::…`, also in this crate.
 extern crate self as cluster;
 
+#[cfg(panic = "abort")]
+compile_error!(
+    "with `panic = \"abort\"` a panic in one hook would end the lobby or the room: remove it from \
+     the profiles in Cargo.toml, and `-C panic=abort` from RUSTFLAGS"
+);
+
 mod auth;
 mod config;
 mod http;
@@ -196,7 +202,8 @@ impl<L: Lobby> Program<L> {
     }
 
     /// Runs this process as the lobby, or as a room if a lobby has started it, until it ends. The
-    /// lobby ends after Ctrl-C or SIGTERM, with status 0.
+    /// lobby ends after Ctrl-C, SIGTERM, SIGQUIT or SIGHUP, with status 0. As the first process of a
+    /// container, PID 1, it starts the lobby as a child process and reaps orphans.
     ///
     /// An error at the start is printed as one line to stderr, with exit status 1. Wrong flags are
     /// explained, with status 2.
@@ -211,6 +218,7 @@ impl<L: Lobby> Program<L> {
                 let kinds: Vec<_> = self.kinds.iter().map(|kind| kind.process).collect();
                 room::process::main(&kinds)
             }
+            _ if std::process::id() == 1 => process::init::run(),
             _ => lobby::process::main(Settings::read(self.defaults), self.kinds),
         };
         result.unwrap_or_else(|error| {

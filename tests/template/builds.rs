@@ -4,7 +4,7 @@
 use std::io::{Write as _, stderr};
 use std::time::Instant;
 
-use crate::helpers::{Folder, Template, Workshop, examples, read};
+use crate::helpers::{Folder, Template, Workshop, examples, read, run};
 
 /// Name, port, seats, and whether the project's own tests run, as they do for the answers furthest
 /// from the defaults.
@@ -50,4 +50,18 @@ fn every_combination_of_answers_is_formatted_linted_and_tested() {
 /// Prints at once and always: captured output is shown only if the test fails.
 fn tell(line: &str) {
     let _ = writeln!(stderr(), "{line}");
+}
+
+/// A panic in a hook must end that hook, or its room, and nothing else.
+#[test]
+fn a_profile_that_aborts_on_panic_is_refused_with_the_reason() {
+    let (template, folder) = (Template::new(), Folder::new());
+    template.generate(folder.path()).args(&["--name", "app", "-d", "example=blank"]).succeed();
+    let manifest = read(folder.path(), "app/Cargo.toml");
+    let aborting = manifest.replace("[profile.dev]\n", "[profile.dev]\npanic = \"abort\"\n");
+    assert_ne!(aborting, manifest);
+    std::fs::write(folder.path().join("app/Cargo.toml"), aborting).unwrap();
+    let workshop = Workshop::take(&folder.path().join("app"));
+    let (passed, said) = run(&mut workshop.cargo(&["check", "--locked"]));
+    assert!(!passed && said.contains("remove it from the profiles in Cargo.toml"), "{said}");
 }

@@ -46,7 +46,7 @@ struct Measure {
 // One thread: the load must leave the other processors to what is measured.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    if env::args().nth(1).as_deref() == Some(bare::ARGUMENT) {
+    if env::args_os().nth(1).is_some_and(|role| role == bare::ARGUMENT) {
         return bare::serve().await;
     }
     let Measure { program, enter } = Measure::parse();

@@ -4,10 +4,11 @@
 //! Key rotation: `mv lobby.key lobby.key.old` and restart the lobby, which makes a new key. Delete
 //! the old one after `--token-ttl`.
 
-use std::fs;
+use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::{fs, io};
 
 use anyhow::{Context as _, ensure};
 
@@ -24,19 +25,35 @@ pub(crate) fn load_or_create(path: &Path) -> anyhow::Result<Key> {
 /// Loads the key; `None` if there is no such file.
 pub(crate) fn load(path: &Path) -> anyhow::Result<Option<Key>> {
     let name = path.display();
-    let bytes = match fs::read(path) {
+    let failed = || format!("cannot read the key file {name}");
+    // Looked at before it is opened: a pipe or a device may block for ever, or never end.
+    let file = match fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        read => read.with_context(|| format!("cannot read the key file {name}"))?,
+        read => read.with_context(failed)?,
     };
-    if fs::metadata(path)?.permissions().mode() & 0o077 != 0 {
-        tracing::warn!(file = %name, "other users can read the key: chmod 600 it");
-    }
-    let (length, key) = (bytes.len(), bytes.try_into().ok());
+    ensure!(file.is_file(), "cannot read the key file {name}: it is not a regular file");
+    let length = file.len();
     ensure!(
-        key.is_some(),
+        length == 32,
         "{name} holds {length} bytes instead of 32: restore it, or delete it for a new key"
     );
-    Ok(key)
+    if file.permissions().mode() & 0o077 != 0 {
+        tracing::warn!(file = %name, "other users can read the key: chmod 600 it");
+    }
+    let key = fs::read(path).with_context(failed)?.try_into().ok();
+    Ok(Some(key.with_context(failed)?))
+}
+
+/// Warns if another lobby uses this key. The lock is held until the file is closed; rooms do not
+/// inherit it.
+pub(crate) fn lock(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    // Not every file system has locks.
+    if let Err(TryLockError::WouldBlock) = file.try_lock() {
+        let file = path.display();
+        tracing::warn!(%file, "another lobby uses this key: they share neither logouts nor seats");
+    }
+    Ok(file)
 }
 
 fn create(path: &Path) -> anyhow::Result<Key> {

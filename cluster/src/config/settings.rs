@@ -1,11 +1,14 @@
 //! All settings, parsed once from flags and environment. `--help` lists them.
 
+use std::env;
+use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::ensure;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
 
@@ -192,20 +195,67 @@ pub enum LogFormat {
     Json,
 }
 
+/// The environment variable of a setting.
+fn variable(id: &str) -> String {
+    format!("CLUSTER_{}", id.to_uppercase())
+}
+
+/// All environment variables that look like settings.
+fn environment() -> impl Iterator<Item = (String, OsString)> {
+    let variables =
+        env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+    variables.filter(|(name, _)| name.starts_with("CLUSTER_"))
+}
+
+/// Names the environment variable instead of the flag where the value came from there.
+fn name_variables(mut error: clap::Error) -> clap::Error {
+    for kind in [ContextKind::InvalidArg, ContextKind::PriorArg] {
+        // Such as `--port <PORT>` or `--dev[=<DEV>]`.
+        let Some(ContextValue::String(flag)) = error.get(kind) else { continue };
+        let flag = flag.split([' ', '[']).next().unwrap_or_default().to_owned();
+        let variable = variable(&flag.trim_start_matches('-').replace('-', "_"));
+        let is_flag = |arg: OsString| arg.to_string_lossy().split('=').next() == Some(&flag);
+        if env::var_os(&variable).is_some() && !env::args_os().any(is_flag) {
+            error.insert(kind, ContextValue::String(variable));
+        }
+    }
+    error
+}
+
 impl Settings {
     /// Parses flags and environment. Errors, `--help` and `--version` end the process.
     pub(crate) fn read(defaults: Defaults) -> Settings {
-        let command = Settings::command()
+        let mut command = Settings::command()
             .name(defaults.name)
             .version(concat!("on cluster ", env!("CARGO_PKG_VERSION")))
             .mut_args(|arg| {
-                let variable = format!("CLUSTER_{}", arg.get_id().as_str().to_uppercase());
+                let variable = variable(arg.get_id().as_str());
                 arg.env(variable)
             })
             .mut_arg("port", |port| port.default_value(defaults.port.to_string()))
             .mut_arg("seats", |seats| seats.default_value(defaults.seats.to_string()));
-        let settings = Settings::from_arg_matches(&command.get_matches());
-        Settings { name: defaults.name, ..settings.unwrap_or_else(|error| error.exit()) }
+        let arguments = env::args_os().skip(1).map(|value| ("an argument".to_owned(), value));
+        // Rooms get all settings as JSON, paths included.
+        if let Some((name, value)) =
+            arguments.chain(environment()).find(|(_, value)| value.to_str().is_none())
+        {
+            let text = format!("{name} is not UTF-8: {value:?}");
+            command.error(ErrorKind::InvalidUtf8, text).exit();
+        }
+        let matches = command.try_get_matches_from_mut(env::args_os());
+        let settings = matches.and_then(|matches| Settings::from_arg_matches(&matches));
+        let settings = settings.unwrap_or_else(|error| name_variables(error).exit());
+        Settings { name: defaults.name, ..settings }
+    }
+
+    /// Warns of environment variables that look like settings, and are none.
+    pub(crate) fn warn_of_unknown_variables() {
+        let command = Settings::command();
+        let known: Vec<_> =
+            command.get_arguments().map(|arg| variable(arg.get_id().as_str())).collect();
+        for (name, _) in environment().filter(|(name, _)| !known.contains(name)) {
+            tracing::warn!("{name} is set, but is no setting; --help lists them");
+        }
     }
 
     /// Checks minimums, combinations of flags, and that the page's folder exists.

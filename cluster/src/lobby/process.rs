@@ -3,29 +3,33 @@
 //! signal (Linux) is bound to the thread that started the room.
 
 use std::cell::RefCell;
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::num::NonZero;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
+use futures_util::FutureExt as _;
 use serde_json::Value;
 use socketioxide::layer::SocketIoLayer;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::info;
 
+use crate::auth;
 use crate::auth::Tokens;
 use crate::config::{Origin, Settings};
 use crate::http::{CONNECT_BURST, ConnectionLimiter, Server, pages};
 use crate::lobby::event_loop::{Auth, Inboxes};
 use crate::lobby::{Kind, Lobby, LobbyContext, event_loop};
 use crate::logging::subscriber;
+use crate::process::signals;
 use crate::rooms::{CodeAttempts, Rooms};
 use crate::routing::{Gateway, GatewayRoutes, relay};
 use crate::runtime::{KeyedRateLimiter, Quota, Scheduler, clock};
@@ -43,6 +47,8 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Runs a lobby process, on the main thread, from start to end.
 pub(crate) fn main<L: Lobby>(settings: Settings, kinds: Vec<Kind<L>>) -> anyhow::Result<ExitCode> {
+    // Rooms inherit none that this process was started with.
+    close_fds::set_fds_cloexec(3, &[]);
     settings.check()?;
     clock::start();
     // A thread of its own: hooks may block the main thread, and connections may block all of the
@@ -53,16 +59,25 @@ pub(crate) fn main<L: Lobby>(settings: Settings, kinds: Vec<Kind<L>>) -> anyhow:
             clock::now();
         }
     })?;
-    let _flush_log = subscriber::init_lobby(settings.log_format, settings.dev)?;
+    let log = subscriber::init_lobby(settings.log_format, settings.dev)?;
+    Settings::warn_of_unknown_variables();
+    events::check_names::<L::Request>(LOBBY_REQUESTS)?;
+    kinds.iter().try_for_each(|kind| (kind.process.check)())?;
+    // Reading files may block: before the port is bound, and while signals still end the process.
+    let tokens = Tokens::open(&settings)?;
+    let key_lock = auth::lock(&settings.key_file)?;
+    #[cfg(debug_assertions)]
+    if settings.dev {
+        crate::lobby::page_types::write(&settings.static_dir, &kinds);
+    }
     let connections = raise_file_limit(&settings)?;
     check_threads().context("cannot start the threads of the lobby")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
-        let host = if settings.lan { Ipv4Addr::UNSPECIFIED.into() } else { settings.host };
-        let address = SocketAddr::new(host, settings.port);
-        let listener = TcpListener::bind(address).await;
-        let listener = listener.with_context(|| format!("cannot listen on {address}"))?;
-        run(listener, connections, settings, kinds, stop_signal()?).await
+        // The next lobby may start while this one stops.
+        let shutdown = signals::stop(log.clone())?.map(|()| drop(key_lock));
+        let listener = listen(&settings).await?;
+        run(listener, connections, settings, tokens, kinds, shutdown).await
     });
     // Dropping the runtime would wait for computations; they end with the process.
     runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
@@ -83,26 +98,34 @@ fn check_threads() -> std::io::Result<()> {
     })
 }
 
+async fn listen(settings: &Settings) -> anyhow::Result<TcpListener> {
+    let host = if settings.lan { Ipv4Addr::UNSPECIFIED.into() } else { settings.host };
+    let address = SocketAddr::new(host, settings.port);
+    TcpListener::bind(address).await.map_err(|error| {
+        let hint = match error.kind() {
+            ErrorKind::AddrInUse => "end the program that uses this port, or set another --port",
+            ErrorKind::PermissionDenied => "set a --port above 1023, which needs no privileges",
+            _ => "set --host to an address of this machine",
+        };
+        anyhow!("cannot listen on {address}: {error}: {hint}")
+    })
+}
+
 /// Runs a lobby on this listener, with at most this many connections, until `shutdown`.
 async fn run<L: Lobby>(
     listener: TcpListener,
     connections: u32,
     settings: Settings,
+    tokens: Tokens,
     kinds: Vec<Kind<L>>,
     shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    events::check_names::<L::Request>(LOBBY_REQUESTS)?;
-    kinds.iter().try_for_each(|kind| (kind.process.check)())?;
     let (from_processes, processes) = mpsc::unbounded_channel();
     let (from_clients, clients) = mpsc::unbounded_channel();
     let (kill, kills) = mpsc::unbounded_channel();
-    let tokens = Arc::new(Tokens::open(&settings)?);
+    let tokens = Arc::new(tokens);
     let routes = Arc::new(GatewayRoutes::default());
     let rooms = Rooms::new(settings.clone(), from_processes, routes.clone())?;
-    #[cfg(debug_assertions)]
-    if settings.dev {
-        crate::lobby::page_types::write(&settings.static_dir, &kinds);
-    }
     let context = LobbyContext {
         kinds,
         rooms: RefCell::new(rooms),
@@ -113,7 +136,13 @@ async fn run<L: Lobby>(
         settings,
     };
     let mut lobby = L::default();
-    context.scheduler.timed(lobby.on_start(&context)).await.context("the lobby cannot start")?;
+    let mut shutdown = pin!(shutdown);
+    tokio::select! {
+        started = context.scheduler.timed(lobby.on_start(&context)) => {
+            started.context("the lobby cannot start")?;
+        }
+        () = &mut shutdown => return Ok(()),
+    }
 
     let settings = &context.settings;
     let limiter = ConnectionLimiter::new(&settings.limits, connections)?;
@@ -202,16 +231,4 @@ fn raise_file_limit(settings: &Settings) -> anyhow::Result<u32> {
         info!(connections, "{have} open files allow fewer connections than --max-connections");
     }
     Ok(connections.min(wanted))
-}
-
-/// Ctrl-C in a terminal, or SIGTERM.
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => info!("interrupted; stopping"),
-            _ = terminate.recv() => info!("asked to stop; stopping"),
-        }
-    })
 }

@@ -6,10 +6,11 @@ use std::collections::VecDeque;
 use std::io::IsTerminal as _;
 use std::sync::{Mutex, OnceLock};
 use std::time::UNIX_EPOCH;
-use std::{io, panic};
+use std::{env, io, panic};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tracing::Level;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -37,12 +38,28 @@ struct RecentLines {
 
 /// `RUST_LOG`, such as `debug` or `info,app=trace`; `info` by default.
 fn filter() -> anyhow::Result<Targets> {
-    match std::env::var("RUST_LOG") {
-        Ok(text) if !text.is_empty() => text
-            .parse()
-            .with_context(|| format!("RUST_LOG={text} is no filter such as info,cluster=debug")),
-        _ => Ok(Targets::new().with_default(Level::INFO)),
+    let text = env::var_os("RUST_LOG").unwrap_or_default();
+    let text = text.to_str().context("RUST_LOG is not UTF-8")?.replace(char::is_whitespace, "");
+    let text = text.trim_matches(',');
+    if text.is_empty() {
+        return Ok(Targets::new().with_default(Level::INFO));
     }
+    // The parser would take it for a module, and silence all others.
+    let is_module = |word: &&str| !word.contains('=') && word.parse::<LevelFilter>().is_err();
+    if let Some(word) = text.split(',').find(is_module) {
+        bail!(
+            "RUST_LOG={text}: '{word}' is none of off, error, warn, info, debug and trace; for the \
+             level of one module write info,{word}=debug"
+        );
+    }
+    text.parse().with_context(|| format!("RUST_LOG={text} is no filter such as info,cluster=debug"))
+}
+
+/// Whether the log may have colors: in a terminal, unless `NO_COLOR` or `TERM=dumb` is set.
+fn has_colors() -> bool {
+    let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let is_dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
+    io::stdout().is_terminal() && !no_color && !is_dumb
 }
 
 /// Sets up logging in the lobby; with `recent`, [`recent_lines`] has its last lines. Keep the guard
@@ -54,7 +71,7 @@ pub(crate) fn init_lobby(format: LogFormat, recent: bool) -> anyhow::Result<Flus
         EntryWriter(move |entry| log.push(entry))
     });
     let stdout = match format {
-        LogFormat::Human => stdout.with_target(false).with_ansi(io::stdout().is_terminal()).boxed(),
+        LogFormat::Human => stdout.with_target(false).with_ansi(has_colors()).boxed(),
         LogFormat::Json => stdout.json().flatten_event(true).boxed(),
     };
     let recent = recent.then(|| {

@@ -37,6 +37,7 @@ struct Counts {
 pub(crate) struct EntryWriter<F>(pub F);
 
 /// Dropping this waits until all lines are written, up to `FLUSH_TIMEOUT`.
+#[derive(Clone)]
 pub(crate) struct FlushGuard(Arc<Counts>);
 
 /// Starts the thread that writes.

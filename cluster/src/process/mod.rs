@@ -1,7 +1,10 @@
-//! Room processes, seen from the lobby, and the control channel to them.
+//! Room processes, seen from the lobby, and the control channel to them. Signals, and the first
+//! process of a container.
 
 pub(crate) mod channel;
+pub(crate) mod init;
 mod pool;
+pub(crate) mod signals;
 mod starvation;
 mod supervisor;
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::config::Settings;
-use crate::process::supervisor;
 use crate::process::supervisor::{Process, ProcessEvent};
+use crate::process::{init, supervisor};
 use crate::types::RoomId;
 
 /// A room just taken from the pool gets the CPU before the process that replaces it.
@@ -33,9 +33,7 @@ impl Pool {
         settings: Settings,
         inbox: mpsc::UnboundedSender<ProcessEvent>,
     ) -> anyhow::Result<Self> {
-        let linux = cfg!(target_os = "linux");
-        let program = if linux { "/proc/self/exe".into() } else { std::env::current_exe()? };
-        let (warm, next_room) = (VecDeque::new(), 1);
+        let (program, warm, next_room) = (init::own_program()?, VecDeque::new(), 1);
         Ok(Pool { settings, program, inbox, next_room, warm, crashed: false })
     }
 

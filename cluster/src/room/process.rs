@@ -24,7 +24,8 @@ use tracing::{debug, warn};
 use crate::config::{Limits, Settings, Size};
 use crate::http::{ConnectionLimiter, Server};
 use crate::logging::subscriber;
-use crate::process::{FromRoom, Receiver, RoomSpec, Sender, ToRoom, VERSION, channel};
+use crate::process::signals::{MEANINGLESS, STOP};
+use crate::process::{FromRoom, Receiver, RoomSpec, Sender, ToRoom, VERSION, channel, signals};
 use crate::room::core::Core;
 use crate::room::event_loop::{CLOSE_TIMEOUT, FLUSH_TIMEOUT, RoomLoop};
 use crate::room::{Room, RoomContext, Tickets};
@@ -39,11 +40,12 @@ pub(crate) fn main(kinds: &[Kind]) -> anyhow::Result<ExitCode> {
     let socket = take_stdin().context("only a lobby can start a room")?;
     die_with_lobby(&socket)?;
     let lobby = socket.try_clone()?;
-    subscriber::init_room()?;
     // One thread: a room's state need not be Send, and rooms are parallel to each other.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // Dropping it, also in a panic, would wait for computations; they end with the process.
     let runtime = std::mem::ManuallyDrop::new(runtime);
+    runtime.block_on(async { signals::ignore(&[&STOP[..], &MEANINGLESS].concat()) })?;
+    subscriber::init_room()?;
     let life = || {
         runtime.block_on(async {
             let (to_lobby, from_lobby) = channel::open(UnixStream::from_std(socket)?);

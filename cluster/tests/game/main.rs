@@ -1,7 +1,8 @@
 //! The tests' game: a lobby that does what a test asks. Its rooms are in `room.rs`;
 //! `channel_abuse.rs` has faults that abuse the channel to the lobby, and `faulty_room.rs` rooms
 //! that break its protocol.
-//! With `SCRIPTED` in the environment it runs the lobby and rooms of `scripted.rs` instead.
+//! With `STARTING` in the environment, `on_start` never returns.
+//! With `SCRIPTED` it runs the lobby and rooms of `scripted.rs` instead.
 
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -27,7 +28,7 @@ mod scripted;
 const DEFAULTS: cluster::Defaults = cluster::Defaults { name: "game", port: 0, seats: 8 };
 
 fn main() -> ExitCode {
-    let is_room = env::args().nth(1).as_deref() == Some("room");
+    let is_room = env::args_os().nth(1).is_some_and(|role| role == "room");
     match env::var("FAULTY") {
         Ok(how) if is_room && faulty_room::is_faulty() => faulty_room::run(&how),
         _ if env::var_os("SCRIPTED").is_some() => {
@@ -198,7 +199,10 @@ impl Lobby for GameLobby {
 
     async fn on_start(&mut self, _: &LobbyContext<Self>) -> Result<(), Refusal> {
         self.note("on_start".to_owned());
-        Ok(())
+        match env::var_os("STARTING") {
+            Some(_) => std::future::pending().await,
+            None => Ok(()),
+        }
     }
 
     /// Accepts any id and name. Some registrations are never answered.
@@ -277,6 +281,7 @@ impl Lobby for GameLobby {
                 ok()
             }
             Ask::Block { ms } => {
+                info!("blocking");
                 thread::sleep(Duration::from_millis(ms));
                 ok()
             }

@@ -1,14 +1,17 @@
 //! Startup errors: one clear line on stderr and a nonzero exit status.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Output, Stdio};
 
+#[cfg(target_os = "linux")]
+use cluster::testing::ProcessStat;
 use cluster::testing::{TestFolder, TestLobby, TestPlayer, tcp};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process};
 use serde_json::json;
 
-use crate::common::{command, game, start_game};
+use crate::common::{command, game, start_game, start_game_with};
 
 /// Runs the program until it exits.
 fn run(flags: &[&str], environment: &[(&str, &str)]) -> Output {
@@ -35,6 +38,8 @@ fn a_taken_port_is_refused() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("an address").port().to_string();
     refuses(&["--port", &port], &[], &format!("cannot listen on 127.0.0.1:{port}"));
+    refuses(&["--port", &port], &[], "end the program that uses this port, or set another --port");
+    refuses(&["--host", "192.0.2.1"], &[], "set --host to an address of this machine");
 }
 
 #[test]
@@ -56,6 +61,116 @@ fn a_bad_flag_or_variable_is_refused() {
 #[test]
 fn a_bad_log_filter_is_refused() {
     refuses(&["--port", "0"], &[("RUST_LOG", "app=loud")], "RUST_LOG=app=loud");
+}
+
+#[test]
+fn a_log_filter_that_silences_the_log_by_mistake_is_refused() {
+    for filter in ["verbose", "cluster", "info,verbose", "verbose,cluster=debug", "warning"] {
+        refuses(&["--port", "0"], &[("RUST_LOG", filter)], "is none of off, error, warn, info");
+    }
+}
+
+#[tokio::test]
+async fn a_log_filter_may_be_empty_and_have_spaces() {
+    for filter in [",", " ", " info ", "info, cluster = debug", "info,", "DEBUG", "3"] {
+        // The lobby is ready when its log says so.
+        start_game_with(&[], &[("RUST_LOG", filter)]).await;
+    }
+}
+
+#[test]
+fn a_bad_value_in_the_environment_is_blamed_on_its_variable() {
+    let variable = |name, value, because: &str| refuses(&[], &[(name, value)], because);
+    variable("CLUSTER_PORT", "abc", "invalid value 'abc' for 'CLUSTER_PORT'");
+    variable("CLUSTER_LAN", "maybe", "invalid value 'maybe' for 'CLUSTER_LAN'");
+    variable("CLUSTER_DEV", "x", "invalid value 'x' for 'CLUSTER_DEV'");
+    variable("CLUSTER_LOG_FORMAT", "xml", "invalid value 'xml' for 'CLUSTER_LOG_FORMAT'");
+    variable("CLUSTER_ALLOW_ORIGIN", "ftp://x", "for 'CLUSTER_ALLOW_ORIGIN'");
+    variable("CLUSTER_MAX_MESSAGE", "x", "for 'CLUSTER_MAX_MESSAGE'");
+    refuses(&["--host", "127.0.0.1"], &[("CLUSTER_LAN", "true")], "CLUSTER_LAN");
+    // A flag overrides its variable.
+    for port in [&["--port", "xyz"][..], &["--port=xyz"]] {
+        refuses(port, &[("CLUSTER_PORT", "0")], "invalid value 'xyz' for '--port <PORT>'");
+    }
+}
+
+#[test]
+fn what_is_not_utf_8_is_refused_by_name() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let bytes = OsStr::from_bytes(b"\xff");
+    let mut first = command(game());
+    first.arg(bytes);
+    let mut later = command(game());
+    later.args(["--port", "0", "--static-dir"]).arg(bytes);
+    let mut variable = command(game());
+    variable.env("CLUSTER_KEY_FILE", bytes);
+    let mut filter = command(game());
+    filter.args(["--port", "0"]).env("RUST_LOG", bytes);
+    for (command, name) in [
+        (&mut first, "an argument is not UTF-8"),
+        (&mut later, "an argument is not UTF-8"),
+        (&mut variable, "CLUSTER_KEY_FILE is not UTF-8"),
+        (&mut filter, "RUST_LOG is not UTF-8"),
+    ] {
+        let output = command.output().expect("the program starts");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success());
+        assert!(text.starts_with("error: ") && text.contains(name), "{text}");
+    }
+}
+
+#[test]
+fn a_misspelt_flag_gets_a_suggestion() {
+    let output = run(&["--prot", "3000"], &[]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("'--port'"), "{text}");
+}
+
+#[tokio::test]
+async fn a_misspelt_variable_is_in_the_log() {
+    let cluster = start_game_with(&[], &[("CLUSTER_PROT", "3000")]).await;
+    let line = cluster.logged("CLUSTER_PROT is set, but is no setting; --help lists them").await;
+    assert_eq!(line["level"], "WARN");
+    let warnings = cluster.lines().into_iter().filter(|line| line["level"] == "WARN").count();
+    assert_eq!(warnings, 1, "{}", cluster.text());
+}
+
+/// The text log of a lobby in a terminal, up to its address.
+#[cfg(target_os = "linux")]
+fn in_a_terminal(environment: &[(&str, &str)]) -> String {
+    let folder = TestFolder::new();
+    let key = folder.path().join("lobby.key");
+    let start = format!("exec '{}' --port 0 --key-file '{}'", game().display(), key.display());
+    let mut script = command("script")
+        .args(["--quiet", "--return", "--command", &start, "/dev/null"])
+        .env("TERM", "xterm")
+        .env_remove("NO_COLOR")
+        .envs(environment.iter().copied())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("script, of util-linux");
+    let log = std::io::BufReader::new(script.stdout.take().expect("piped"));
+    let mut text = String::new();
+    for line in std::io::BufRead::lines(log).map_while(Result::ok) {
+        text += &line;
+        if line.contains("lobby ready") {
+            break;
+        }
+    }
+    let lobby = ProcessStat::children(Pid::from_child(&script))[0].pid;
+    kill_process(lobby, Signal::TERM).expect("it runs");
+    script.wait().expect("our child");
+    text
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_terminal_gets_colors_unless_no_color_or_a_dumb_terminal_is_set() {
+    let has_colors = |environment| in_a_terminal(environment).contains('\u{1b}');
+    assert!(has_colors(&[]));
+    assert!(has_colors(&[("NO_COLOR", "")]));
+    assert!(!has_colors(&[("NO_COLOR", "1")]));
+    assert!(!has_colors(&[("TERM", "dumb")]));
 }
 
 #[test]

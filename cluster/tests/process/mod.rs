@@ -3,5 +3,6 @@ mod isolation;
 mod process_exit;
 mod process_lifetime;
 mod room_floods;
+mod signals;
 #[cfg(target_os = "linux")]
 mod starvation;
