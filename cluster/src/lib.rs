@@ -121,7 +121,7 @@ pub use crate::runtime::scheduler::{Scheduler, Timer};
 
 // Settings.
 pub use crate::config::limits::Limits;
-pub use crate::config::parse::{HttpUrl, Origin, Size};
+pub use crate::config::parse::{Origin, Size};
 pub use crate::config::settings::{Defaults, LogFormat, Settings};
 pub use crate::runtime::panics::RoomPanic;
 

@@ -13,7 +13,7 @@ use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, ValueEnu
 use serde::{Deserialize, Serialize};
 
 use crate::config::limits::Limits;
-use crate::config::parse::{HttpUrl, Origin, Size, duration, positive, web_origin};
+use crate::config::parse::{Origin, Size, duration, positive, web_origin, web_url};
 use crate::runtime::RoomPanic;
 
 /// A room takes 3 MiB before it does anything, and 2 MiB for each thread.
@@ -87,8 +87,13 @@ pub struct Settings {
     pub static_dir: PathBuf,
 
     /// CDN for client libraries that `npm ci` has not put into node_modules.
-    #[arg(long, default_value = "https://cdn.jsdelivr.net/npm", help_heading = "Network")]
-    pub cdn: HttpUrl,
+    #[arg(
+        long,
+        default_value = "https://cdn.jsdelivr.net/npm",
+        value_parser = web_url,
+        help_heading = "Network"
+    )]
+    pub cdn: String,
 
     /// Maximum concurrent rooms. Each is a process.
     #[arg(long, default_value_t = 100, value_parser = positive, help_heading = "Rooms")]

@@ -62,7 +62,7 @@ pub(super) fn assets(settings: &Settings) -> Router {
         router = router.route(&format!("/cluster/libraries/{file}"), get(library));
     }
     if !libraries_installed(settings) {
-        tracing::info!(%cdn, "pages load the client libraries from a CDN, not from node_modules");
+        tracing::info!(cdn, "pages load the client libraries from a CDN, not from node_modules");
     }
     router
 }

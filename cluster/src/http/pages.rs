@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::services::ServeDir;
 
-use crate::config::{Origin, Settings};
+use crate::config::{Origin, Settings, without_path};
 use crate::http::assets::{assets, libraries_installed};
 use crate::http::files::RegularFiles;
 use crate::http::origin::Origins;
@@ -91,7 +91,7 @@ fn is_hidden(path: &str) -> bool {
 fn content_security_policy(settings: &Settings, here: &Authority) -> String {
     let cdn = match libraries_installed(settings) {
         true => String::new(),
-        false => format!(" {}", settings.cdn.origin.as_str()),
+        false => format!(" {}", without_path(&settings.cdn)),
     };
     // Some browsers do not count a websocket as `'self'`. A proxy in front may have replaced the
     // `Host` that they sent. A policy cannot name an IPv6 address.
