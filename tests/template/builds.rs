@@ -56,7 +56,8 @@ fn tell(line: &str) {
 #[test]
 fn a_profile_that_aborts_on_panic_is_refused_with_the_reason() {
     let (template, folder) = (Template::new(), Folder::new());
-    template.generate(folder.path()).args(&["--name", "app", "-d", "example=blank"]).succeed();
+    let answers = ["-d", "example=blank", "-d", "lobby_port=3000", "-d", "seats=8"];
+    template.generate(folder.path()).args(&["--name", "app"]).args(&answers).succeed();
     let manifest = read(folder.path(), "app/Cargo.toml");
     let aborting = manifest.replace("[profile.dev]\n", "[profile.dev]\npanic = \"abort\"\n");
     assert_ne!(aborting, manifest);

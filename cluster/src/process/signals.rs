@@ -1,5 +1,5 @@
-//! Signals. A signal may reach all processes of a service at once (`docker stop`, systemd), so rooms
-//! leave them to the lobby, which stops them in order.
+//! Signals. One may reach all processes of a service at once, as from systemd, so rooms leave them
+//! to the lobby, which stops them in order.
 //!
 //! Signals are ignored by handlers that do nothing. A child process would inherit `SIG_IGN`.
 
