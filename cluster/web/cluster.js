@@ -6,7 +6,7 @@
  *
  * In a page it loads the client libraries itself. A bundler, Node or a native shell passes `io` and
  * a storage in the options; `window` is not needed. It must run in Chrome 90, Firefox 90 and
- * Safari 15 (cluster/docs/connections.md, "Browsers").
+ * Safari 15 (cluster/docs/page.md, "Browsers").
  */
 
 import { Connection, RoomConnection, isAllowedReroute, safely } from "./connection.js";

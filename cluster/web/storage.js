@@ -43,11 +43,11 @@ export class TokenCache {
    * @param {Welcome} welcome
    */
   async update({ token, refused }) {
+    if (refused) return this.remove();
     const before = this.#token;
     if ((await this.get()) !== before) return;
     const next = token || (this.#stored && before);
-    if (refused) await this.remove();
-    else if (next) await this.set(next);
+    if (next) await this.set(next);
   }
 
   async remove() {

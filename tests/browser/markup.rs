@@ -40,7 +40,7 @@ async fn in_the_arena_markup_of_raw_clients_is_text() -> Result<()> {
     for room in &mut rooms {
         talks_nonsense(room).await;
     }
-    // Who is in the lobby is told when a room ends.
+    // The lobby tells its players when a room has ended.
     page.click("#leave").await?;
     page.until_at("lobby").await?;
     lobby.signal_room(&json!("1"), Signal::KILL).await;

@@ -11,6 +11,13 @@ const OLDEST = { chrome: 90, firefox: 90, safari: 15 };
 const COSMETIC = [":focus-visible", "-webkit-tap-highlight-color", "-webkit-touch-callout", "accent-color", "color-scheme",
   "outline", "overflow-wrap: anywhere", "user-select"];
 
+/** Units, functions and nesting of styles. */
+const LATER = new RegExp([
+  /\d(?:[dsl]v(?:h|w|min|max|b|i)|cq[a-z]+|cap|ic|r?lh)\b/,
+  /\b(?:light-dark|color|color-mix|(?:ok)?(?:lch|lab)|hwb|linear|image-set|if|attr)\(/,
+  /\b(?:round|mod|rem|a?sin|a?cos|a?tan2?|pow|sqrt|hypot|log|exp|abs|sign)\(|&/,
+].map(({ source }) => source).join("|"), "g");
+
 const isOld = (added, limit) => added === true || parseFloat(String(added).replace("≤", "")) <= limit;
 
 /** Whether one of the oldest browsers has not got it, as far as it is known. */
@@ -65,8 +72,7 @@ function styles(file, text) {
     check(property, css.properties[property]?.__compat);
     for (const [word] of value.matchAll(/[a-z-]+/g)) check(`${property}: ${word}`, css.properties[property]?.[word]?.__compat);
   }
-  const later = /\d(?:[dsl]v(?:h|w|min|max|b|i)|cq[a-z]+|cap|ic|rlh|lh)\b|\b(?:light-dark|color-mix|color|ok(?:lch|lab)|lch|lab|hwb|round|mod|rem|sin|cos|tan|pow|sqrt|hypot|log|exp|abs|sign|linear|image-set|if|attr)\(|&/g;
-  return [...faults, ...[...plain.matchAll(later)].map(([what]) => what)];
+  return [...faults, ...[...plain.matchAll(LATER)].map(([what]) => what)];
 }
 
 const files = process.argv.slice(2);

@@ -69,6 +69,19 @@ fn the_structures_part_of_the_page_imports_nothing_but_its_own_files() {
     assert!(imports > 10, "{imports} are not all");
 }
 
+#[test]
+fn the_oldest_browsers_are_the_same_in_documents_scripts_and_tests() {
+    let files = repository();
+    for (path, says) in [
+        ("cluster/docs/page.md", "Chrome and Edge 90, Firefox 90 and Safari 15 "),
+        ("cluster/web/cluster.js", "Chrome 90, Firefox 90 and\n * Safari 15 (cluster/docs/page.md"),
+        ("cluster/docs/recipes/vite.md", "[\"chrome90\", \"firefox90\", \"safari15\"]"),
+        ("tests/browser/newer.mjs", "{ chrome: 90, firefox: 90, safari: 15 }"),
+    ] {
+        assert!(String::from_utf8_lossy(&files[path]).contains(says), "{path}: {says}");
+    }
+}
+
 /// The one line of a page that adds the development panel.
 const PANEL: &str = "import(\"/cluster/dev-panel.js\").then(({ devPanel }) => devPanel(cluster)); \
                      // Development only: delete this line to remove the panel.";
