@@ -7,7 +7,7 @@ use std::fmt;
 use anyhow::{Context as _, bail, ensure};
 use serde::de::DeserializeOwned;
 use serde::de::value::{MapAccessDeserializer, MapDeserializer, StrDeserializer};
-use serde::{Serialize, de};
+use serde::{Deserialize, Serialize, de};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -36,7 +36,13 @@ pub(crate) const RESERVED: &[&str] = &[
 
 /// Requests that the cluster answers itself: reserved only in the lobby's requests.
 pub(crate) const LOBBY_REQUESTS: &[&str] =
-    &["join", "leave_room", "logout", "play", "register", "unwatch_rooms", "watch_rooms"];
+    &["join", LEAVE_ROOM, "logout", "play", "register", "unwatch_rooms", "watch_rooms"];
+
+/// The same for the requests of rooms.
+pub(crate) const ROOM_REQUESTS: &[&str] = &[LEAVE_ROOM];
+
+/// The request by which a player leaves a room: in a room, and from the lobby.
+pub(crate) const LEAVE_ROOM: &str = "leave_room";
 
 /// The event that carries bytes.
 pub(crate) const BINARY: &str = "binary";
@@ -107,6 +113,17 @@ pub(crate) fn decode<T: DeserializeOwned>(
         }
     })
 }
+
+/// Parses the data of one of the cluster's own requests. No data counts as `{}`.
+pub(crate) fn decode_own<T: DeserializeOwned>(data: Option<&RawValue>) -> Result<T, Refusal> {
+    let data = data.map(RawValue::get).filter(|text| *text != "null").unwrap_or("{}");
+    serde_json::from_str(data).map_err(Refusal::bad_message)
+}
+
+/// The data of a request that needs none.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NoData {}
 
 /// The names of all variants of `T`, from serde's error for a variant that does not exist. `None`
 /// if `T` is not an enum.
