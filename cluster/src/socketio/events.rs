@@ -7,7 +7,7 @@ use std::fmt;
 use anyhow::{Context as _, bail, ensure};
 use serde::de::DeserializeOwned;
 use serde::de::value::{MapAccessDeserializer, MapDeserializer, StrDeserializer};
-use serde::{Deserialize, Serialize, de};
+use serde::{Serialize, de};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -88,21 +88,19 @@ pub(crate) fn decode<T: DeserializeOwned>(
     name: &str,
     data: Option<&RawValue>,
 ) -> Result<T, Refusal> {
-    let data = data.unwrap_or(RawValue::NULL);
-    let is_null = data.get() == "null";
-    let is_empty_object = data.get().trim_matches(['{', '}', ' ', '\t', '\r', '\n']).is_empty();
     // As a bare string, serde accepts a unit variant and no other.
-    if (is_null || is_empty_object)
+    if no_data(data).is_ok()
         && let Ok(unit) = T::deserialize(StrDeserializer::<serde_json::Error>::new(name))
     {
         return Ok(unit);
     }
+    let data = data.unwrap_or(RawValue::NULL);
     let as_map = |data: &RawValue| {
         T::deserialize(MapAccessDeserializer::new(MapDeserializer::new([(name, data)].into_iter())))
     };
     // `null` comes before `{}`: to an `Option` and a `Value` it has a meaning.
     let mut decoded = as_map(data);
-    if is_null && decoded.is_err() {
+    if data.get() == "null" && decoded.is_err() {
         decoded = serde_json::from_str("{}").and_then(as_map);
     }
     decoded.map_err(|error| {
@@ -120,10 +118,15 @@ pub(crate) fn decode_own<T: DeserializeOwned>(data: Option<&RawValue>) -> Result
     serde_json::from_str(data).map_err(Refusal::bad_message)
 }
 
-/// The data of a request that needs none.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct NoData {}
+/// Refuses all data but `null` and `{}`, which are the same as none.
+pub(crate) fn no_data(data: Option<&RawValue>) -> Result<(), Refusal> {
+    let text = data.map_or("null", RawValue::get);
+    let is_empty_object = text.trim_matches(['{', '}', ' ', '\t', '\r', '\n']).is_empty();
+    match text == "null" || is_empty_object {
+        true => Ok(()),
+        false => Err(Refusal::bad_message("this request has no data")),
+    }
+}
 
 /// The names of all variants of `T`, from serde's error for a variant that does not exist. `None`
 /// if `T` is not an enum.
@@ -251,11 +254,20 @@ mod tests {
             Welcome,
         }
         #[derive(Debug, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        enum Leave {
+            #[allow(dead_code, reason = "only its name is read")]
+            LeaveRoom,
+        }
+        #[derive(Debug, Deserialize)]
         enum Nothing {}
         assert!(check_names::<Request>(&[]).is_ok());
         assert!(check_names::<Nothing>(&[]).is_ok());
         assert_eq!(decode::<Nothing>("play", None).unwrap_err().code(), "unknown_event");
         assert!(check_names::<Bad>(&[]).unwrap_err().to_string().contains("'welcome'"));
+        for taken in [LOBBY_REQUESTS, ROOM_REQUESTS] {
+            assert!(check_names::<Leave>(taken).unwrap_err().to_string().contains("'leave_room'"));
+        }
         assert!(check_names::<String>(&[]).is_err());
     }
 }

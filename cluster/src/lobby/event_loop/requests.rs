@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::lobby::Lobby;
 use crate::lobby::event_loop::EventHandler;
-use crate::socketio::events::{LEAVE_ROOM, NoData, decode_own};
+use crate::socketio::events::{LEAVE_ROOM, decode_own, no_data};
 use crate::socketio::{ConnId, Message, events};
 use crate::types::{Answer, LeaveReason, Refusal, RoomId, ok};
 
@@ -33,7 +33,7 @@ impl<L: Lobby> EventHandler<'_, L> {
 
     /// Sends the list of rooms now and whenever it changes, or stops that.
     fn watch_rooms(&self, conn: ConnId, data: Option<&RawValue>, watch: bool) -> Answer {
-        decode_own::<NoData>(data)?;
+        no_data(data)?;
         let mut sessions = self.context.sessions.borrow_mut();
         let session = sessions.get_mut(conn).ok_or(Refusal::INTERNAL)?;
         // A connection that watches already is not sent the list again: it has it, and the list
@@ -64,7 +64,7 @@ impl<L: Lobby> EventHandler<'_, L> {
                 Join { .. } => Err(Refusal::bad_message("either a room or a code is needed")),
             },
             LEAVE_ROOM => {
-                decode_own::<NoData>(data)?;
+                no_data(data)?;
                 self.context.rooms.borrow_mut().release(&player.id, &LeaveReason::Left);
                 ok()
             }

@@ -17,7 +17,6 @@ use crate::process::FromRoom;
 use crate::room::core::seats::Seat;
 use crate::room::{Output, Room, RoomContext, Tickets};
 use crate::runtime::{Call, HookPanic, RoomPanic, Tick, Ticker, catch, catch_async, later};
-use crate::socketio::events::NoData;
 use crate::socketio::{ConnId, Encoded, RawEvent, encode, events};
 use crate::types::{Answer, Exit, LeaveReason, Player, PlayerId, Refusal, from_raw, ok};
 
@@ -92,7 +91,7 @@ impl<R: Room> Core<R> {
         let answer = if let Some(bytes) = event.binary {
             self.hook("on_binary", |game, room| game.on_binary(room, &player, bytes))
         } else if event.name == events::LEAVE_ROOM {
-            events::decode_own::<NoData>(data.as_deref())?;
+            events::no_data(data.as_deref())?;
             let reason = LeaveReason::Left;
             self.emit(&[conn], "reroute", json!({ "to": "lobby", "reason": reason }));
             self.leave(&player.id, reason);
