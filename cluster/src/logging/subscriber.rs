@@ -88,9 +88,11 @@ fn fields() -> impl for<'a> FormatFields<'a> + Send + Sync + 'static {
         if field.name() != "message" {
             write!(writer, "{field}=")?;
         }
-        format!("{value:?}").chars().try_for_each(|char| match char.is_control() {
-            true => write!(writer, "{}", char.escape_default()),
-            false => writer.write_char(char),
+        let keeps_lines = field.name() == "backtrace";
+        format!("{value:?}").chars().try_for_each(|char| match char {
+            '\n' if keeps_lines => writer.write_char(char),
+            char if char.is_control() => write!(writer, "{}", char.escape_default()),
+            char => writer.write_char(char),
         })
     };
     debug_fn(write_field).delimited(" ")

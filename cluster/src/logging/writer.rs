@@ -69,16 +69,16 @@ fn write(lines: &Receiver<String>, mut stdout: File, counts: &Counts) {
     }
 }
 
-/// The formatter's line without its end, and as one line. Players' text may be in it: nobody can
-/// forge a line, control the terminal or reorder what it shows. The formatter has escaped
-/// control characters in text; its own colours are left.
+/// The formatter's line without its end. Players' text may be in it: nobody can forge a line,
+/// control the terminal or reorder what it shows. `subscriber.rs` has escaped control characters;
+/// colours and the lines of a backtrace are left.
 fn one_entry(line: &[u8]) -> String {
     let line = String::from_utf8_lossy(line);
     let mut entry = String::with_capacity(line.len());
     for char in line.strip_suffix('\n').unwrap_or(&line).chars() {
         match char {
-            '\n' => entry.push_str("\\n"),
-            '\r' => entry.push_str("\\r"),
+            '\n' => entry.push_str("\n    "),
+            '\r' => entry.push(' '),
             // Also valid in a string of JSON.
             '\u{7f}'..='\u{9f}'
             | '\u{61c}'
@@ -130,9 +130,9 @@ mod tests {
     fn line_breaks_within_a_line_cannot_forge_another() {
         for (line, written) in [
             ("INFO hello\n", "INFO hello"),
-            ("INFO x\nERROR forged\n", "INFO x\\nERROR forged"),
-            ("INFO x\rERROR forged\r\n", "INFO x\\rERROR forged\\r"),
-            ("INFO x\n\n", "INFO x\\n"),
+            ("INFO x\nERROR forged\n", "INFO x\n    ERROR forged"),
+            ("INFO x\rERROR forged\r\n", "INFO x ERROR forged "),
+            ("INFO x\n\n", "INFO x\n    "),
             ("INFO x\u{2028}y\u{202e}\u{9b}31m\n", "INFO x\\u2028y\\u202e\\u009b31m"),
             ("", ""),
         ] {
