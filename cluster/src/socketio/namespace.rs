@@ -54,8 +54,8 @@ pub(crate) fn serve<A: Clone + Send + Sync + 'static>(
         if !limiter.allow_connect(address_of(&socket)) {
             return Err(Refusal::TOO_FAST.code().to_owned());
         }
-        let (admitted, player) =
-            admit(&auth.unwrap_or_default()).map_err(|refusal| refusal.code().to_owned())?;
+        let admitted = auth.map_err(Refusal::bad_message).and_then(|auth| admit(&auth));
+        let (admitted, player) = admitted.map_err(|refusal| refusal.code().to_owned())?;
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let id = NEXT_ID.fetch_add(1, Relaxed);
         let state = Arc::new(ConnectionState {

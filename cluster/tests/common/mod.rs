@@ -7,6 +7,7 @@ use cluster::testing;
 use cluster::testing::{LobbyBuilder, TestFolder, TestLobby};
 
 pub mod raw;
+pub mod wire;
 
 /// For tests that exceed the default rate limits.
 pub const NO_RATE_LIMITS: [&str; 4] =

@@ -174,6 +174,10 @@ cluster::messages! {
         PanicLater {
             from: String,
         },
+        /// Panic with this text.
+        PanicOver {
+            text: String,
+        },
         Spin,
         /// Block the event loop for this time, as no hook should.
         Block {
@@ -485,6 +489,7 @@ impl Room for GameRoom {
             Request::Spin => spin(),
             Request::Block { ms } => thread::sleep(Duration::from_millis(ms)),
             Request::Panic => panic!("as asked"),
+            Request::PanicOver { text } => panic!("{text}"),
             Request::Exit => std::process::exit(0),
             Request::Abort => std::process::abort(),
             Request::Segfault => loop {

@@ -11,6 +11,7 @@ use cluster::testing::{Client, TestFolder, TestPlayer, eventually};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
+use crate::common::raw::{Raw, request};
 use crate::common::{command, game};
 
 /// A lobby whose log nobody reads, on a port that was free a moment ago.
@@ -23,13 +24,18 @@ struct Silent {
 impl Silent {
     /// Runs it in a shell that redirects its output.
     async fn start(redirect: &str, stdout: Stdio, stderr: Stdio) -> Silent {
+        Self::start_with("json", redirect, stdout, stderr).await
+    }
+
+    /// The same with this `--log-format`.
+    async fn start_with(format: &str, redirect: &str, stdout: Stdio, stderr: Stdio) -> Silent {
         let folder = TestFolder::new();
         let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
         let address = free.expect("a port");
         let program = game().display().to_string();
         let process = command("sh")
             .args(["-c", &format!("exec \"$0\" \"$@\" {redirect}"), &program])
-            .args(["--log-format", "json", "--port", &address.port().to_string(), "--key-file"])
+            .args(["--log-format", format, "--port", &address.port().to_string(), "--key-file"])
             .arg(folder.path().join("lobby.key"))
             .env("RUST_LOG", "info,app=debug,cluster=debug")
             .stdout(stdout)
@@ -153,4 +159,77 @@ async fn a_panic_is_a_line_of_the_log() {
     let mut text = String::new();
     stderr.read_to_string(&mut text).expect("text");
     assert_eq!(text, "", "and nowhere else");
+}
+
+/// What players write and what strangers send, wherever it gets into the log.
+const FORGED: &str = "x\n2026-01-01T00:00:00.000000Z ERROR forged\rERROR forged\u{1b}[31m\u{9b}31m\u{7f}\u{85}\
+    \u{2028}ERROR forged\u{2029}\u{202e}\u{2066}\u{200f}\u{61c} {\"level\":\"ERROR\"}";
+
+#[tokio::test]
+async fn nobody_can_forge_a_line_of_the_log_or_control_the_terminal() {
+    for format in ["human", "json"] {
+        let folder = TestFolder::new();
+        let path = folder.path().join("log");
+        let file = File::create(&path).expect("a file");
+        let lobby = Silent::start_with(format, "", file.into(), Stdio::null()).await;
+        send_forgeries(&lobby.url).await;
+        lobby.stops().await;
+        let log = fs::read_to_string(path).expect("text");
+        assert!(log.lines().count() > 20 && log.contains("forged"), "{log}");
+        let is_harmful = |char: char| {
+            let invisible = ['\u{2028}', '\u{2029}', '\u{202e}', '\u{2066}', '\u{200f}', '\u{61c}'];
+            char.is_control() || invisible.contains(&char)
+        };
+        for line in log.lines() {
+            assert!(!line.contains(is_harmful), "{line:?}");
+            let message = match format {
+                "json" => {
+                    let entry: Value = serde_json::from_str(line).expect("one entry");
+                    assert!(entry["timestamp"].is_string(), "{line}");
+                    entry["message"].as_str().expect("a text").to_owned()
+                }
+                _ => {
+                    let (time, rest) = line.split_once("Z ").expect("a time");
+                    assert!(time.len() == 26 && !time.starts_with("2026-01-01T00"), "{line}");
+                    rest.trim_start().split_once(' ').expect("a level").1.to_owned()
+                }
+            };
+            assert!(!message.starts_with("forged"), "{line}");
+        }
+    }
+}
+
+async fn send_forgeries(url: &str) {
+    let mut ann = TestPlayer::register(url, "Ann").await;
+    let mut visitor = Client::connect(url, json!({ "token": FORGED })).await.expect("a connection");
+    for form in [json!({ "name": FORGED }), json!({ "name": "Bob", "id": FORGED })] {
+        visitor.ask("register", form).await.expect_err("no name, and no id");
+    }
+    // A name with escapes would close the connection.
+    let name: String = FORGED.chars().filter(|char| !char.is_control() && *char != '"').collect();
+    assert_eq!(ann.ask(&name, json!(FORGED)).await, Err("unknown_event".into()));
+    for (event, data) in [
+        ("send_me_away", json!({ "reason": FORGED })),
+        ("kick", json!({ "player": ann.you["id"], "reason": FORGED })),
+        ("panic_over", json!({ "text": FORGED })),
+    ] {
+        let mut room = ann.enter("create", json!({ "options": { "title": FORGED } })).await;
+        room.event("joined").await;
+        // A line break in what a hook prints by itself makes two lines of the room's.
+        room.ask("print", json!({ "text": FORGED.replace('\n', "") })).await.expect("printed");
+        room.ask("tell_lobby", json!({ "text": FORGED })).await.expect("told");
+        room.emit(event, data);
+        assert_eq!(room.event("reroute").await["to"], "lobby", "{event}");
+        ann.back().await;
+    }
+    for (path, name) in
+        [("/\u{1b}[31m", "Accept"), ("/%1b%0aERROR?\u{202e}", "Origin"), ("/", "Host")]
+    {
+        let text = FORGED.replace(['\n', '\r'], "");
+        for path in [path, "/socket.io/?EIO=4&transport=websocket", "/rooms/1/socket.io/"] {
+            let mut raw = Raw::connect(url).await;
+            raw.send(&request("GET", path, &[("Connection", "close"), (name, &text)])).await;
+            raw.rest().await;
+        }
+    }
 }

@@ -62,7 +62,7 @@ enum Step {
     /// A text of so many bytes.
     Text(usize, usize),
     Bytes(usize, usize),
-    /// A name and data that are no request.
+    /// A name and data that are no request of this room's. `leave_room` is the cluster's.
     Wrong(usize, &'static str, Value),
     Drop(usize),
     /// Whether they are here or not.
@@ -134,6 +134,18 @@ fn a_panic_while_the_room_closes_is_a_crash_on_both() {
         let crashed = json!({ "crashed": format!("{hook} panicked: as planned") });
         assert_eq!(exit["exit"], crashed);
     }
+}
+
+#[test]
+fn leave_room_is_the_same_on_both() {
+    let leave = |data| Step::Wrong(0, "leave_room", data);
+    let steps = vec![Step::Join(0), Step::Join(1), leave(json!([])), leave(Value::Null)];
+    let seen = both(&Script { seats: 2, plans: None, steps, outcome: Value::Null });
+    assert_eq!(seen[3].answer["error"]["code"], "bad_message");
+    assert_eq!(seen[4].answer, json!({ "ok": {} }));
+    assert_eq!(seen[4].here, [false, true, false]);
+    let reroute = json!(["reroute", { "to": "lobby", "reason": { "code": "left" } }]);
+    assert_eq!(seen[4].events[0].last(), Some(&reroute));
 }
 
 #[test]
@@ -622,6 +634,8 @@ fn step() -> impl Strategy<Value = Step> {
         Just(("mark", json!([1]))),
         Just(("binary", json!(null))),
         Just(("joined", json!({}))),
+        Just(("leave_room", json!(7))),
+        Just(("leave_room", json!(null))),
     ];
     let size = || select(vec![0_usize, 1_000, 70_000, 300_000]);
     let text = (at(), size()).prop_map(|(at, size)| Step::Text(at, size));

@@ -77,15 +77,42 @@ async fn unexpected_attachments_are_refused() {
         assert_eq!(anns.ask("binary", data.clone()).await, Err("unknown_event".into()), "{data}");
     }
     // An attachment to an event that takes none.
-    for (event, code) in
-        [("echo", "bad_message"), ("logged", "bad_message"), ("no", "unknown_event")]
-    {
+    for event in ["echo", "logged", "no"] {
         anns.send(format!(r#"451-["{event}",{PLACEHOLDER}]"#));
         anns.send_bytes(&[1, 2, 3]);
         let refused = anns.event("refused").await;
-        assert_eq!((&refused["event"], &refused["code"]), (&json!(event), &json!(code)));
+        assert_eq!((&refused["event"], &refused["code"]), (&json!(event), &json!("bad_message")));
     }
     assert_eq!(bobs.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+}
+
+#[tokio::test]
+async fn what_accompanies_the_bytes_of_an_event_is_not_dropped_silently() {
+    let cluster = start_game(&[]).await;
+    let (mut anns, mut bobs) = two(&cluster).await;
+    let second = PLACEHOLDER.replace('0', "1");
+    for (attachments, arguments) in [
+        (2, format!("{PLACEHOLDER},{second}")),
+        (2, PLACEHOLDER.to_owned()),
+        (1, format!("{PLACEHOLDER},{{}}")),
+        (1, format!("{{}},{PLACEHOLDER}")),
+        (1, format!(r#"{{"bytes":{PLACEHOLDER}}}"#)),
+        (1, format!("[{PLACEHOLDER}]")),
+        (1, r#"{"_placeholder":true,"num":0,"name":"x"}"#.to_owned()),
+        (1, r#"{"_placeholder":false,"num":0}"#.to_owned()),
+        (1, second.clone()),
+        (1, "null".to_owned()),
+    ] {
+        anns.send(format!(r#"45{attachments}-["binary",{arguments}]"#));
+        (0..attachments).for_each(|_| anns.send_bytes(&[1, 2, 3]));
+        let refused = anns.event("refused").await;
+        assert_eq!(
+            (&refused["event"], &refused["code"]),
+            (&json!("binary"), &json!("bad_message"))
+        );
+    }
+    assert_eq!(anns.ask_binary(&[7]).await, json!({ "ok": 1 }));
+    assert_eq!(bobs.binary().await, [7], "none before it has reached the hook");
 }
 
 #[tokio::test]

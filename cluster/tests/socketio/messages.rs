@@ -140,10 +140,10 @@ async fn the_panic_message_of_a_room_is_logged() {
     let cluster = start_game(&[]).await;
     let client = cluster.player("Ann").await.enter("create", json!({})).await;
     client.emit("panic", json!({}));
-    cluster.logged("as asked").await;
-    eventually("the place", || {
+    eventually("the place and the message, in one line", || {
         let place = |line: &Value| {
-            line["message"].as_str().is_some_and(|text| text.contains("game/room.rs:"))
+            let text = line["message"].as_str().unwrap_or_default();
+            text.contains("game/room.rs:") && text.contains("as asked")
         };
         cluster.lines().iter().any(place).then_some(())
     })

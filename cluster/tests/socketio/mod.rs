@@ -1,6 +1,9 @@
 mod binary;
+mod engine_io;
 mod fuzzing;
+mod leave_room;
 mod messages;
 mod rate_limits;
 mod refused_connections;
 mod requests;
+mod socket_io;

@@ -45,6 +45,102 @@ async fn cannot_understand(client: &mut Client, event: &str) {
     }
 }
 
+/// Refused rather than dropped: a client that sends more believes that it was read.
+#[tokio::test]
+async fn further_arguments_of_an_event_are_not_dropped_silently() {
+    let cluster = start_game(&[]).await;
+    let mut ann = cluster.player("Ann").await;
+    let room = ann.ask("open", json!({})).await.expect("a room");
+    let token = ann.token.clone();
+    let join = json!({ "room": room });
+    for event in [
+        json!(["join", join, "x"]),
+        json!(["join", join, null]),
+        json!(["play", {}, {}]),
+        json!(["leave_room", null, 1]),
+        json!(["watch_rooms", {}, 1]),
+        json!(["unwatch_rooms", {}, 1]),
+        json!(["register", { "name": "Ann" }, 1]),
+        json!(["logout", { "token": token }, 1]),
+        json!(["list", {}, 1]),
+    ] {
+        refuses(ann.lobby(), event).await;
+    }
+    assert!(!ann.lobby().unheard().contains(&"reroute"), "none has had an effect");
+    assert_eq!(ann.ask("seat_of", json!({})).await, Ok(Value::Null));
+    let mut client = ann.enter("join", join).await;
+    for event in [json!(["echo", { "n": 1 }, 2]), json!(["leave_room", null, null])] {
+        refuses(&mut client, event).await;
+    }
+    client.send(r#"42["echo",{"n":1},2,3]"#.to_owned());
+    let refused = client.event("refused").await;
+    assert_eq!((&refused["event"], &refused["code"]), (&json!("echo"), &json!("bad_message")));
+    assert_eq!(client.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+}
+
+/// The same for fields of the cluster's own requests.
+#[tokio::test]
+async fn what_the_clusters_own_requests_do_not_know_is_not_dropped_silently() {
+    let cluster = start_game(&[]).await;
+    let mut ann = cluster.player("Ann").await;
+    let room = ann.ask("open", json!({})).await.expect("a room");
+    for event in [
+        json!(["join", { "room": room, "code": "AAAAAA" }]),
+        json!(["join", { "room": room, "seat": 1 }]),
+        json!(["join", { "room": 1 }]),
+        json!(["join", 1]),
+        json!(["join", room]),
+        json!(["play", { "kin": "game" }]),
+        json!(["leave_room", { "room": room }]),
+        json!(["leave_room", "1"]),
+        json!(["watch_rooms", { "kind": "game" }]),
+        json!(["unwatch_rooms", 7]),
+        json!(["logout", { "token": "a.b.c", "all": true }]),
+    ] {
+        refuses(ann.lobby(), event).await;
+    }
+    for twice in [r#"{"room":"1","room":"1"}"#, r#"{"room":"1","code":null,"code":null}"#] {
+        ann.lobby().send(format!(r#"42["join",{twice}]"#));
+        assert_eq!(ann.lobby().event("refused").await["code"], "bad_message", "{twice}");
+    }
+    assert_eq!(ann.ask("seat_of", json!({})).await, Ok(Value::Null));
+    let mut client = ann.enter("join", json!({ "room": room })).await;
+    refuses(&mut client, json!(["leave_room", { "room": room }])).await;
+}
+
+/// Each of these is valid for one part of the way and not for another.
+#[tokio::test]
+async fn unusual_json_is_refused_and_harms_nobody() {
+    let cluster = start_game(&[]).await;
+    let mut room = cluster.player("Ann").await.enter("create", json!({})).await;
+    room.event("joined").await;
+    let deep = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
+    let long = "n".repeat(60_000);
+    for (event, data, code) in [
+        ("echo", r#"{"n":1e999}"#, "bad_message"),
+        ("echo", r#"{"n":18446744073709551616}"#, "bad_message"),
+        ("echo", r#"{"n":-1}"#, "bad_message"),
+        ("echo", r#"{"n":1,"n":2}"#, "bad_message"),
+        ("echo", &deep, "bad_message"),
+        ("print", r#"{"text":"\ud800"}"#, "bad_message"),
+        ("no", r#""\ud800""#, "unknown_event"),
+        (&long, "{}", "unknown_event"),
+    ] {
+        room.send(format!(r#"42["{event}",{data}]"#));
+        let refused = room.event("refused").await;
+        assert_eq!(refused["code"], code, "{data}");
+        assert!(refused.to_string().len() < 2_000, "a long name is not sent back in full");
+    }
+    assert_eq!(room.ask("echo", json!({ "n": u64::MAX })).await, Ok(json!(u64::MAX)));
+    assert_eq!(room.ask("print", json!({ "text": "a\0b" })).await, Ok(json!({})));
+}
+
+/// Sends `[name, data …]`, which is `bad_message`.
+async fn refuses(client: &mut Client, event: Value) {
+    let answer = client.ask_raw(event.clone()).await;
+    assert_eq!(answer["error"]["code"], "bad_message", "{event}");
+}
+
 #[tokio::test]
 async fn no_data_and_null_and_an_empty_object_are_the_same() {
     let cluster = start_game(&[]).await;

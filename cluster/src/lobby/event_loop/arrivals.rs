@@ -9,10 +9,10 @@ use serde_json::value::RawValue;
 use tracing::{error, info};
 
 use crate::auth::Login;
-use crate::lobby::event_loop::requests::parse;
 use crate::lobby::event_loop::{Auth, EventHandler};
 use crate::lobby::{Arrival, Identity, Lobby, Registration};
 use crate::runtime::{catch_async, clock};
+use crate::socketio::events::decode_own;
 use crate::socketio::{Conn, ConnId, Responder};
 use crate::types::{Player, Refusal};
 
@@ -122,7 +122,7 @@ impl<L: Lobby> EventHandler<'_, L> {
 
     /// The request `register`: asks `on_register`.
     pub(super) fn register(&mut self, conn: ConnId, data: Option<&RawValue>, responder: Responder) {
-        let form = parse::<Registration>(data).and_then(|form| {
+        let form = decode_own::<Registration>(data).and_then(|form| {
             self.context.sessions.borrow_mut().begin_registration(conn).map(|()| form)
         });
         let form = match form {
@@ -174,7 +174,8 @@ impl<L: Lobby> EventHandler<'_, L> {
     /// The request `logout`: ends the login that a token belongs to. Any connection may send it: a
     /// page that logs out has already forgotten its player.
     pub(super) fn log_out(&mut self, data: Option<&RawValue>, responder: Responder) {
-        let verified = parse(data).and_then(|Logout { token }| self.context.tokens.verify(&token));
+        let verified =
+            decode_own(data).and_then(|Logout { token }| self.context.tokens.verify(&token));
         match verified {
             Err(refusal) => responder.send(Err(refusal)),
             Ok(login) => {
@@ -189,6 +190,7 @@ impl<L: Lobby> EventHandler<'_, L> {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Logout {
     token: String,
 }

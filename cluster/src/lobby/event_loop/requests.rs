@@ -3,12 +3,12 @@
 use std::rc::Rc;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::lobby::Lobby;
 use crate::lobby::event_loop::EventHandler;
+use crate::socketio::events::{LEAVE_ROOM, decode_own, no_data};
 use crate::socketio::{ConnId, Message, events};
 use crate::types::{Answer, LeaveReason, Refusal, RoomId, ok};
 
@@ -24,15 +24,16 @@ impl<L: Lobby> EventHandler<'_, L> {
             (_, Err(refusal)) => Err(refusal),
             ("register", Ok(data)) => return self.register(conn, data.as_deref(), responder),
             ("logout", Ok(data)) => return self.log_out(data.as_deref(), responder),
-            ("watch_rooms", Ok(_)) => self.watch_rooms(conn, true),
-            ("unwatch_rooms", Ok(_)) => self.watch_rooms(conn, false),
+            ("watch_rooms", Ok(data)) => self.watch_rooms(conn, data.as_deref(), true),
+            ("unwatch_rooms", Ok(data)) => self.watch_rooms(conn, data.as_deref(), false),
             (name, Ok(data)) => self.player_request(conn, name, data.as_deref()),
         };
         responder.answer(answer, &self.context.scheduler);
     }
 
     /// Sends the list of rooms now and whenever it changes, or stops that.
-    fn watch_rooms(&self, conn: ConnId, watch: bool) -> Answer {
+    fn watch_rooms(&self, conn: ConnId, data: Option<&RawValue>, watch: bool) -> Answer {
+        no_data(data)?;
         let mut sessions = self.context.sessions.borrow_mut();
         let session = sessions.get_mut(conn).ok_or(Refusal::INTERNAL)?;
         // A connection that watches already is not sent the list again: it has it, and the list
@@ -52,17 +53,18 @@ impl<L: Lobby> EventHandler<'_, L> {
         let player = self.context.sessions.borrow().player(conn).ok_or(Refusal::NOT_REGISTERED)?;
         match name {
             "play" => {
-                let Play { kind } = parse(data)?;
+                let Play { kind } = decode_own(data)?;
                 let kind = kind.unwrap_or_else(|| self.context.kinds[0].name.to_owned());
                 self.hook("pick", |lobby, context| context.play_kind(lobby, &kind, &player))
                     .unwrap_or(Err(Refusal::INTERNAL))
             }
-            "join" => match parse(data)? {
-                Join { room: Some(room), .. } => self.context.join(&player, &room),
-                Join { code: Some(code), .. } => self.context.join_by_code(&player, &code),
-                Join { .. } => Err(Refusal::bad_message("a room or a code is missing")),
+            "join" => match decode_own(data)? {
+                Join { room: Some(room), code: None } => self.context.join(&player, &room),
+                Join { room: None, code: Some(code) } => self.context.join_by_code(&player, &code),
+                Join { .. } => Err(Refusal::bad_message("either a room or a code is needed")),
             },
-            "leave_room" => {
+            LEAVE_ROOM => {
+                no_data(data)?;
                 self.context.rooms.borrow_mut().release(&player.id, &LeaveReason::Left);
                 ok()
             }
@@ -80,19 +82,15 @@ impl<L: Lobby> EventHandler<'_, L> {
 
 /// The request `play`: a kind of room; by default the one registered first.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Play {
     kind: Option<String>,
 }
 
 /// The request `join`: the number of a public room, or the code of a private one.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Join {
     room: Option<RoomId>,
     code: Option<String>,
-}
-
-/// Parses the data of one of the cluster's own requests. No data counts as `{}`.
-pub(super) fn parse<T: DeserializeOwned>(data: Option<&RawValue>) -> Result<T, Refusal> {
-    let data = data.map(RawValue::get).filter(|text| *text != "null").unwrap_or("{}");
-    serde_json::from_str(data).map_err(Refusal::bad_message)
 }

@@ -18,7 +18,7 @@ use crate::room::core::seats::Seat;
 use crate::room::{Output, Room, RoomContext, Tickets};
 use crate::runtime::{Call, HookPanic, RoomPanic, Tick, Ticker, catch, catch_async, later};
 use crate::socketio::{ConnId, Encoded, RawEvent, encode, events};
-use crate::types::{Answer, Exit, LeaveReason, Player, PlayerId, Refusal, from_raw};
+use crate::types::{Answer, Exit, LeaveReason, Player, PlayerId, Refusal, from_raw, ok};
 
 pub(crate) struct Core<R: Room> {
     pub game: R,
@@ -87,10 +87,17 @@ impl<R: Room> Core<R> {
     /// A player's request, or bytes.
     pub fn message(&mut self, conn: ConnId, event: RawEvent) -> Answer {
         let player = self.player_at(conn).ok_or(Refusal::NOT_IN_ROOM)?;
-        let answer = if let Some(data) = event.binary {
-            self.hook("on_binary", |game, room| game.on_binary(room, &player, data))
+        let data = event.data?;
+        let answer = if let Some(bytes) = event.binary {
+            self.hook("on_binary", |game, room| game.on_binary(room, &player, bytes))
+        } else if event.name == events::LEAVE_ROOM {
+            events::no_data(data.as_deref())?;
+            let reason = LeaveReason::Left;
+            self.emit(&[conn], "reroute", json!({ "to": "lobby", "reason": reason }));
+            self.leave(&player.id, reason);
+            Some(ok())
         } else {
-            let request = events::decode(&event.name, event.data?.as_deref())?;
+            let request = events::decode(&event.name, data.as_deref())?;
             self.hook("on_message", |game, room| game.on_message(room, &player, request))
         };
         answer.unwrap_or(Err(Refusal::INTERNAL)).map_err(|refusal| refusal.named(&event.name))

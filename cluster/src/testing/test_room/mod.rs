@@ -174,7 +174,7 @@ impl<R: Room> TestRoom<R> {
         let conn = self.conn_of(from)?;
         let text = json!([event, data]).to_string();
         self.check_size(from, text.len(), text.len())?;
-        let event = RawEvent::parse(&text, None, true);
+        let event = RawEvent::parse(&text, vec![], true);
         let answer = self.run(|core| core.message(conn, event))?;
         self.await_answer(conn, answer)
     }
@@ -185,7 +185,7 @@ impl<R: Room> TestRoom<R> {
         let data = data.into();
         let text = json!([BINARY, { "_placeholder": true, "num": 0 }]).to_string();
         self.check_size(from, text.len() + data.len(), data.len())?;
-        let event = RawEvent::parse(&text, Some(data), true);
+        let event = RawEvent::parse(&text, vec![data], true);
         let answer = self.run(|core| core.message(conn, event))?;
         self.await_answer(conn, answer)
     }
