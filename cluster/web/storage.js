@@ -39,7 +39,8 @@ export class TokenCache {
 
   /**
    * After `welcome`, which may bring a new token or refuse this page's. One that stays is written
-   * again: Safari and Brave delete a script's cookie after seven days. Another tab's newer token wins.
+   * again: Safari and Brave delete a script's cookie after seven days. Another tab's newer token
+   * wins.
    * @param {Welcome} welcome
    */
   async update({ token, refused }) {
