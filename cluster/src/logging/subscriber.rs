@@ -125,19 +125,20 @@ fn log_panic(panic: &panic::PanicHookInfo) {
 
 /// Sets up logging in a room, on stderr. The lobby adds the time and the room's id.
 pub(crate) fn init_room() -> anyhow::Result<()> {
-    let plain = fmt::layer().without_time().with_target(false).with_ansi(false);
-    let plain = plain.fmt_fields(fields());
+    let plain = fmt::layer().without_time().with_target(false).fmt_fields(fields());
+    let print = |entry: String| drop(io::stderr().write_all((entry + "\n").as_bytes()));
     tracing_subscriber::registry()
-        .with(plain.log_internal_errors(false).with_writer(|| EntryWriter(print_entry)))
+        .with(
+            plain
+                .with_ansi(false)
+                .log_internal_errors(false)
+                .with_writer(move || EntryWriter(print)),
+        )
         .with(filter()?)
         .try_init()
         .context("logging is already set up")?;
     panic::set_hook(Box::new(log_panic));
     Ok(())
-}
-
-fn print_entry(entry: String) {
-    let _ = io::stderr().write_all((entry + "\n").as_bytes());
 }
 
 /// The kept lines that follow line number `after`, and the numbers of the lobby's start and of the

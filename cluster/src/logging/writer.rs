@@ -74,22 +74,10 @@ fn write(lines: &Receiver<String>, mut stdout: File, counts: &Counts) {
 /// control the terminal or reorder what it shows. `subscriber.rs` has escaped control characters;
 /// colours and the lines of a backtrace are left.
 fn one_entry(line: &[u8]) -> String {
-    let line = String::from_utf8_lossy(line);
-    let mut entry = String::with_capacity(line.len());
-    for char in line.strip_suffix('\n').unwrap_or(&line).chars() {
-        match char {
-            '\n' => entry.push_str("\n    "),
-            '\r' => entry.push(' '),
-            // Also valid in a string of JSON.
-            '\u{7f}'..='\u{9f}'
-            | '\u{61c}'
-            | '\u{200e}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}' => entry.push_str(&format!("\\u{:04x}", u32::from(char))),
-            char => entry.push(char),
-        }
-    }
-    entry
+    let line = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line));
+    let text = line.replace('\r', " ").replace('\n', "\n    ");
+    let is_deceptive = |char| matches!(char, 0x7f..=0x9f | 0x61c | 0x200e..=0x200f | 0x2028..=0x202e | 0x2066..=0x2069);
+    text.replace(|char| is_deceptive(u32::from(char)), "\u{fffd}")
 }
 
 impl LogWriter {
@@ -134,7 +122,7 @@ mod tests {
             ("INFO x\nERROR forged\n", "INFO x\n    ERROR forged"),
             ("INFO x\rERROR forged\r\n", "INFO x ERROR forged "),
             ("INFO x\n\n", "INFO x\n    "),
-            ("INFO x\u{2028}y\u{202e}\u{9b}31m\n", "INFO x\\u2028y\\u202e\\u009b31m"),
+            ("INFO x\u{2028}y\u{202e}\u{9b}31m\n", "INFO x\u{fffd}y\u{fffd}\u{fffd}31m"),
             ("", ""),
         ] {
             assert_eq!(one_entry(line.as_bytes()), written, "{line:?}");

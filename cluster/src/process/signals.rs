@@ -45,8 +45,8 @@ pub(crate) fn stop(log: FlushGuard) -> io::Result<impl Future<Output = ()>> {
     let mut signals = stop_signals()?;
     let (stop, stopped) = oneshot::channel();
     tokio::spawn(async move {
-        let Some(first) = signals.recv().await else { return };
-        let _ = stop.send(first);
+        signals.recv().await;
+        let _ = stop.send(());
         // When a terminal is closed, both the shell and the kernel send SIGHUP.
         while signals.recv().await == Some(Signal::HUP) {}
         info!("asked again to stop; ending at once");
@@ -54,10 +54,8 @@ pub(crate) fn stop(log: FlushGuard) -> io::Result<impl Future<Output = ()>> {
         process::exit(0);
     });
     Ok(async {
-        match stopped.await {
-            Ok(Signal::INT) => info!("interrupted; stopping"),
-            _ => info!("asked to stop; stopping"),
-        }
+        let _ = stopped.await;
+        info!("asked to stop; stopping");
     })
 }
 

@@ -13,8 +13,6 @@ use crate::types::{PlayerId, Refusal};
 /// A network has a hundred times the attempts of a player: a school shares an address, and only a
 /// flood of wrong codes may cost its players theirs.
 const PLAYERS_PER_NETWORK: f64 = 100.0;
-/// Of IPv6, what one customer may get: 65,536 of the networks that count as one address elsewhere.
-const NETWORK_BITS: u32 = 48;
 
 pub(crate) struct CodeAttempts {
     players: KeyedRateLimiter<PlayerId>,
@@ -49,13 +47,12 @@ impl CodeAttempts {
     }
 }
 
+/// Of IPv6, the /48: one customer may get that, 65,536 of the networks that count as one address
+/// elsewhere.
 fn network(address: IpAddr) -> IpAddr {
     match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => {
-            let mask = !(u128::MAX >> NETWORK_BITS);
-            Ipv6Addr::from_bits(v6.to_bits() & mask).into()
-        }
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 80 << 80).into(),
+        v4 => v4,
     }
 }
 

@@ -119,32 +119,24 @@ impl Rooms {
         }
     }
 
-    /// The private room with this code, in upper or lower case, however it is grouped.
+    /// The private room with this code, in upper or lower case, with or without its hyphen.
     pub fn find_code(&self, code: &str) -> Option<RoomId> {
-        let is_letter = |c: &char| !matches!(c, ' ' | '-');
-        let letters: String = code.chars().filter(is_letter).take(CODE_LENGTH + 1).collect();
-        let code = grouped(&letters.to_ascii_uppercase());
+        let letters = |code: &str| code.replace([' ', '-'], "").to_ascii_uppercase();
+        let code = Some(letters(code));
         let mut rooms = self.rooms.values();
-        let found = rooms.find(|entry| entry.room.code.as_deref() == Some(&code));
+        let found = rooms.find(|entry| entry.room.code.as_deref().map(letters) == code);
         found.map(|entry| entry.room.id.clone())
     }
 
-    /// A code for a private room, which no other room has.
+    /// A code for a private room, which no other room has. Two groups are easier to read out.
     pub fn new_code(&self) -> String {
         loop {
             let letter = |_| char::from(LETTERS[rand::random_range(0..LETTERS.len())]);
-            let code = grouped(&(0..CODE_LENGTH).map(letter).collect::<String>());
+            let mut code: String = (0..CODE_LENGTH).map(letter).collect();
+            code.insert(CODE_LENGTH / 2, '-');
             if self.find_code(&code).is_none() {
                 return code;
             }
         }
-    }
-}
-
-/// `BCDFG-HJKLM`: two groups are easier to read out, and to type.
-fn grouped(letters: &str) -> String {
-    match letters.split_at_checked(CODE_LENGTH / 2) {
-        Some((first, second)) => format!("{first}-{second}"),
-        None => letters.to_owned(),
     }
 }

@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use socketioxide::adapter::LocalAdapter;
 use socketioxide::handler::FromMessageParts;
 use socketioxide::socket::Socket;
@@ -29,14 +29,6 @@ pub(crate) struct RawEvent {
     pub wants_ack: bool,
 }
 
-/// Stands in a packet's text for its only attachment.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Placeholder {
-    _placeholder: bool,
-    num: usize,
-}
-
 impl FromMessageParts<LocalAdapter> for RawEvent {
     type Error = Infallible;
 
@@ -54,40 +46,31 @@ impl FromMessageParts<LocalAdapter> for RawEvent {
 }
 
 impl RawEvent {
-    /// Parses a packet's text, `["name", data]`, and its attachments.
-    pub fn parse(text: &str, attachments: Vec<Bytes>, wants_ack: bool) -> RawEvent {
+    /// Parses a packet's text, `["name", data]`, and its attachments. What would be dropped
+    /// silently is refused.
+    pub fn parse(text: &str, mut attachments: Vec<Bytes>, wants_ack: bool) -> RawEvent {
         let bytes = text.len() + attachments.iter().map(Bytes::len).sum::<usize>();
-        let mut event =
-            RawEvent { name: String::new(), data: Ok(None), binary: None, bytes, wants_ack };
-        if let Err(refusal) = event.read(text, attachments) {
-            event.data = Err(refusal);
-        }
-        event
-    }
-
-    fn read(&mut self, text: &str, mut attachments: Vec<Bytes>) -> Result<(), Refusal> {
-        let parts: Vec<Box<RawValue>> = serde_json::from_str(text).map_err(Refusal::bad_message)?;
-        let mut parts = parts.into_iter();
-        let name = parts.next().ok_or_else(|| Refusal::bad_message("the name is missing"))?;
-        self.name = serde_json::from_str(name.get()).map_err(Refusal::bad_message)?;
-        let data = parts.next();
-        // What would be dropped silently is refused.
-        if parts.next().is_some() {
-            return Err(Refusal::bad_message("an event has at most one argument"));
-        }
-        self.binary = attachments.pop();
-        if self.binary.is_none() {
-            self.data = Ok(data);
-            return Ok(());
-        }
-        let stands_for_it = |text: Box<RawValue>| {
-            let placeholder = serde_json::from_str::<Placeholder>(text.get());
-            placeholder.is_ok_and(|it| it._placeholder && it.num == 0)
-        };
-        let is_alone = self.name == BINARY && attachments.is_empty();
-        match is_alone && data.is_some_and(stands_for_it) {
-            true => Ok(()),
-            false => Err(Refusal::bad_message("bytes are the only argument of `binary`")),
-        }
+        let parts = serde_json::from_str::<Vec<Box<RawValue>>>(text);
+        let mut arguments = parts.map_err(Refusal::bad_message).map(Vec::into_iter);
+        let name = arguments.as_mut().ok().and_then(Iterator::next);
+        let name = name.and_then(|name| serde_json::from_str::<String>(name.get()).ok());
+        let binary = attachments.pop();
+        let data = arguments.and_then(|mut arguments| {
+            let data = arguments.next();
+            if name.is_none() || arguments.next().is_some() {
+                return Err(Refusal::bad_message("an event has a name and at most one argument"));
+            }
+            if binary.is_none() {
+                return Ok(data);
+            }
+            // In the text, this stands for the attachment.
+            let data = data.and_then(|data| serde_json::from_str::<Value>(data.get()).ok());
+            let is_placeholder = data == Some(json!({ "_placeholder": true, "num": 0 }));
+            if name.as_deref() != Some(BINARY) || !attachments.is_empty() || !is_placeholder {
+                return Err(Refusal::bad_message("bytes are the only argument of `binary`"));
+            }
+            Ok(None)
+        });
+        RawEvent { name: name.unwrap_or_default(), data, binary, bytes, wants_ack }
     }
 }

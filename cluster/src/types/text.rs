@@ -37,17 +37,14 @@ pub fn readable_line(text: &str, max: usize) -> Option<&str> {
                 Kind::Shown => matches!(Kind::of(after), Kind::Shown | Kind::Mark),
                 _ => false,
             },
-            // Only the flags of England, Scotland and Wales are spelled with tags.
-            Kind::Tag => before == BLACK_FLAG || Kind::of(before) == Kind::Tag,
+            // Only the flags of England, Scotland and Wales are spelled with tags, after a black flag.
+            Kind::Tag => before == '\u{1f3f4}' || Kind::of(before) == Kind::Tag,
             Kind::Hidden => false,
         }
     };
     let is_shown = chars.iter().any(|&c| Kind::of(c) == Kind::Shown);
-    let is_readable = is_shown && chars.len() <= max && chars.iter().enumerate().all(fits);
-    is_readable.then_some(text)
+    (is_shown && chars.len() <= max && chars.iter().enumerate().all(fits)).then_some(text)
 }
-
-const BLACK_FLAG: char = '\u{1f3f4}';
 
 /// What a character does in a line.
 #[derive(PartialEq)]
@@ -65,14 +62,12 @@ impl Kind {
     fn of(c: char) -> Kind {
         use GeneralCategoryGroup::{Letter, Mark, Number, Punctuation, Symbol};
         match c {
-            ' ' => Kind::Space,
             '\u{200c}' | '\u{200d}' => Kind::Joiner,
             '\u{e0020}'..='\u{e007f}' => Kind::Tag,
-            // Letters and symbols without a glyph: Hangul fillers, a Braille pattern without dots,
-            // hieroglyphic blanks, a null notehead.
+            // Letters and symbols without a glyph (Hangul fillers, a Braille pattern without dots,
+            // hieroglyphic blanks, a null notehead), and line breaks.
             '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' | '\u{2800}' | '\u{13441}'
-            | '\u{13442}' | '\u{1d159}' => Kind::Hidden,
-            '\u{2028}' | '\u{2029}' => Kind::Hidden,
+            | '\u{13442}' | '\u{1d159}' | '\u{2028}' | '\u{2029}' => Kind::Hidden,
             _ => match c.general_category_group() {
                 Letter | Number | Punctuation | Symbol => Kind::Shown,
                 Mark => Kind::Mark,

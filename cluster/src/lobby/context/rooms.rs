@@ -329,8 +329,8 @@ impl<L: Lobby> LobbyContext<L> {
 
     /// Asks a room to end: calls its `on_drain`. Refuses with `no_such_room`.
     ///
-    /// The room closes after `--stop-timeout` at the latest; players still in it return to the lobby
-    /// with this reason, of at most 1 KiB. It is killed as hung after twice that time.
+    /// The room closes after `--stop-timeout` at the latest; players still in it return to the
+    /// lobby with this reason, of at most 1 KiB. It is killed as hung after twice that time.
     pub fn close(&self, room: &RoomId, reason: &str) -> Result<(), Refusal> {
         self.rooms.borrow_mut().close(room, reason)?;
         let closing = room.clone();
