@@ -37,7 +37,8 @@ pub fn readable_line(text: &str, max: usize) -> Option<&str> {
                 Kind::Shown => matches!(Kind::of(after), Kind::Shown | Kind::Mark),
                 _ => false,
             },
-            // Only the flags of England, Scotland and Wales are spelled with tags, after a black flag.
+            // Only the flags of England, Scotland and Wales are spelled with tags, after a black
+            // flag.
             Kind::Tag => before == '\u{1f3f4}' || Kind::of(before) == Kind::Tag,
             Kind::Hidden => false,
         }
