@@ -55,12 +55,8 @@ from_npm() {
 
 # Installs packages of PyPI, the first one with its version, into target/tools/python.
 from_pypi() {
-  if ! python3 -m pip --version >/dev/null; then
-    echo "Please install first: Python 3 with pip" >&2
-    exit 1
-  fi
   [ -d "$tools/python/${1%==*}-${1##*==}.dist-info" ] ||
-    python3 -m pip install -q --disable-pip-version-check --root-user-action ignore --upgrade \
+    PYTHONPATH="$tools/usr/lib/python3/dist-packages" python3 -m pip install -q --disable-pip-version-check --root-user-action ignore --upgrade \
       --target "$tools/python" "$@"
 }
 
@@ -83,6 +79,7 @@ for program in nginx caddy haproxy; do has $program || debian+=($program); done
 faketime() { ls {,"$tools"}/usr/lib/*/faketime/libfaketimeMT.so.1 2>/dev/null | head -n 1; }
 [ "$(faketime)" ] || debian+=(libfaketime)
 [ "$(ls {,"$tools"}/usr/lib/postgresql/*/bin/postgres 2>/dev/null)" ] || debian+=(postgresql)
+python3 -m pip --version >/dev/null 2>&1 || debian+=(python3-pip)
 [ ${#debian[@]} = 0 ] || unpack_debian "${debian[@]}"
 LIBFAKETIME=$(faketime || true)
 export LIBFAKETIME
