@@ -55,9 +55,10 @@ from_npm() {
 
 # Installs packages of PyPI, the first one with its version, into target/tools/python.
 from_pypi() {
-  [ -d "$tools/python/${1%==*}-${1##*==}.dist-info" ] ||
-    PYTHONPATH="$tools/usr/lib/python3/dist-packages" python3 -m pip install -q --disable-pip-version-check --root-user-action ignore --upgrade \
-      --target "$tools/python" "$@"
+  [ ! -d "$tools/python/${1%==*}-${1##*==}.dist-info" ] || return 0
+  local -x PYTHONPATH="$tools/usr/lib/python3/dist-packages" # Debian's pip, if it was missing
+  python3 -m pip install -q --disable-pip-version-check --root-user-action ignore --upgrade \
+    --target "$tools/python" "$@"
 }
 
 step "cargo test --workspace"
