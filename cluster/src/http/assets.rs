@@ -1,6 +1,7 @@
 //! Serves `/cluster/`: this crate's part of the page, embedded in the program, and the client
 //! libraries, from node_modules or a CDN. Files of the page's folder cannot replace them.
 
+use std::io::ErrorKind::NotFound;
 use std::path::PathBuf;
 
 use axum::Router;
@@ -55,8 +56,8 @@ pub(super) fn assets(settings: &Settings) -> Router {
             *request.uri_mut() = uri.clone();
             match files.clone().try_call(request).await {
                 Ok(file) if file.status() != StatusCode::NOT_FOUND => file.into_response(),
-                Ok(_) => Redirect::temporary(&cdn_url).into_response(),
-                Err(_) => SHORT_OF_SOMETHING.into_response(),
+                Err(error) if error.kind() != NotFound => SHORT_OF_SOMETHING.into_response(),
+                _ => Redirect::temporary(&cdn_url).into_response(),
             }
         };
         router = router.route(&format!("/cluster/libraries/{file}"), get(library));

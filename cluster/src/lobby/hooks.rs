@@ -178,8 +178,8 @@ pub trait Lobby: Default + 'static {
     /// disconnected, are reloading the page, or have opened another window. Default: nothing.
     fn on_leave(&mut self, lobby: &LobbyContext<Self>, player: &Player) {}
 
-    /// The lobby is about to stop, after Ctrl-C or SIGTERM. When this returns, its rooms are told
-    /// to drain. Default: nothing.
+    /// The lobby was asked to stop, by Ctrl-C or SIGTERM, SIGQUIT or SIGHUP. When this returns, its
+    /// rooms are told to drain. Default: nothing.
     fn on_stop(&mut self, lobby: &LobbyContext<Self>) {}
 }
 

@@ -2,7 +2,6 @@
 #![cfg(target_os = "linux")]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 
 use cluster::testing::{
     ProcessStat, TestFolder, TestLobby, descriptors, eventually, is_alive, is_room, pid,
@@ -10,18 +9,18 @@ use cluster::testing::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::common::{builder, command, game, start_game};
+use crate::common::{builder, command, game, script, start_game};
 
 const NO_ROOM_DRAINS_BY_ITSELF: [&str; 2] = ["--stop-timeout", "10m"];
 
+/// A script for [`start_by`]: the lobby hears SIGHUP, also if these tests run under `nohup`.
+const HEARS_HUP: &str = "exec env --default-signal=HUP \"$@\"";
+
 /// Starts the game by a shell script, which gets its path and flags as `"$@"`.
-async fn start_by(script: &str, flags: &[&str]) -> TestLobby {
+async fn start_by(text: &str, flags: &[&str]) -> TestLobby {
     let folder = TestFolder::new();
-    let file = folder.path().join("script");
-    let text = format!("#!/bin/sh\nset -- '{}' \"$@\"\n{script}\n", game().display());
-    fs::write(&file, text).expect("a script");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o700)).expect("our script");
-    builder(&file).flags(flags).folder(&folder).start().await
+    let text = format!("set -- '{}' \"$@\"\n{text}", game().display());
+    builder(&script(&folder, "script", &text)).flags(flags).folder(&folder).start().await
 }
 
 async fn are_gone(processes: &[Pid]) {
@@ -31,7 +30,7 @@ async fn are_gone(processes: &[Pid]) {
 #[tokio::test]
 async fn every_stop_signal_calls_on_stop_and_tells_players_that_the_lobby_closes() {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
-        let mut cluster = start_game(&["--stop-timeout", "1s"]).await;
+        let mut cluster = start_by(HEARS_HUP, &["--stop-timeout", "1s"]).await;
         let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
         cluster.signal(signal);
         assert_eq!(client.event("reroute").await["reason"]["code"], "closed", "{signal:?}");
@@ -44,7 +43,7 @@ async fn every_stop_signal_calls_on_stop_and_tells_players_that_the_lobby_closes
 #[tokio::test]
 async fn a_stop_signal_to_all_processes_makes_no_room_crash() {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
-        let mut cluster = start_game(&["--stop-timeout", "1s", "--pool", "2"]).await;
+        let mut cluster = start_by(HEARS_HUP, &["--stop-timeout", "1s", "--pool", "2"]).await;
         let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
         eventually("three rooms", || (cluster.processes().len() == 3).then_some(())).await;
         let rooms = cluster.processes();
@@ -81,7 +80,7 @@ async fn signals_without_a_meaning_end_neither_lobby_nor_room() {
 #[tokio::test]
 async fn a_second_stop_signal_ends_the_lobby_and_its_rooms_at_once() {
     for (first, second) in [(Signal::TERM, Signal::TERM), (Signal::HUP, Signal::INT)] {
-        let mut cluster = start_game(&NO_ROOM_DRAINS_BY_ITSELF).await;
+        let mut cluster = start_by(HEARS_HUP, &NO_ROOM_DRAINS_BY_ITSELF).await;
         let mut boss = cluster.player("Boss").await;
         let clings = json!({ "options": { "clings": true } });
         let mut client = cluster.player("Ann").await.enter("create", clings).await;
@@ -114,7 +113,7 @@ async fn a_second_stop_signal_ends_a_lobby_whose_hook_blocks() {
 
 #[tokio::test]
 async fn a_closed_terminal_that_sends_sighup_twice_does_not_cut_the_stop_short() {
-    let mut cluster = start_game(&["--stop-timeout", "1s"]).await;
+    let mut cluster = start_by(HEARS_HUP, &["--stop-timeout", "1s"]).await;
     let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
     cluster.signal(Signal::HUP);
     cluster.logged("asked to stop; stopping").await;
