@@ -98,8 +98,10 @@ async def story(new, url):
     lobby = await connected(new, url, token=token)
     welcome = await event(lobby, "welcome")
     assert welcome["you"] == you, welcome
-    code = "left" if new is Blocking else "dropped"
-    assert welcome["returned"] == {"room": joined["room"], "reason": {"code": code}}, welcome
+    assert welcome["returned"]["room"] == joined["room"], welcome
+    # The asyncio client sends no `41`. The blocking one may close the websocket before it does.
+    code = welcome["returned"]["reason"]["code"]
+    assert code == "dropped" or new is Blocking and code == "left", welcome
     if code == "left":
         await ask(lobby, "join", {"room": joined["room"]})
     # Otherwise the room keeps the seat, and the lobby reroutes without being asked.
