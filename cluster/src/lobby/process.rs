@@ -7,8 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::num::NonZero;
 use std::pin::pin;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Runs a lobby process, on the main thread, from start to end.
 pub(crate) fn main<L: Lobby>(settings: Settings, kinds: Vec<Kind<L>>) -> anyhow::Result<ExitCode> {
-    // Rooms inherit none that this process was started with.
+    // Rooms do not inherit files that this process was started with.
     close_fds::set_fds_cloexec(3, &[]);
     settings.check()?;
     clock::start();
@@ -70,9 +70,10 @@ pub(crate) fn main<L: Lobby>(settings: Settings, kinds: Vec<Kind<L>>) -> anyhow:
     }
     let connections = raise_file_limit(&settings)?;
     // The runtime would hang if it could start only some of its threads. One more is to read files.
+    let gate = Mutex::new(());
     thread::scope(|scope| {
-        let all_there = || thread::sleep(Duration::from_millis(10));
-        let start = |_| thread::Builder::new().spawn_scoped(scope, all_there).map(drop);
+        let _closed = gate.lock(); // until all threads are there
+        let start = |_| thread::Builder::new().spawn_scoped(scope, || drop(gate.lock())).map(drop);
         (0..=thread::available_parallelism().map_or(1, NonZero::get)).try_for_each(start)
     })
     .context("cannot start the threads of the lobby")?;
@@ -118,9 +119,9 @@ async fn run<L: Lobby>(
     };
     let mut lobby = L::default();
     let mut shutdown = pin!(shutdown);
-    let started = context.scheduler.timed(lobby.on_start(&context));
+    let start = context.scheduler.timed(lobby.on_start(&context));
     tokio::select! {
-        started = started => started.context("the lobby cannot start")?,
+        started = start => started.context("the lobby cannot start")?,
         () = &mut shutdown => return Ok(()),
     }
 
