@@ -23,11 +23,12 @@ pub struct Arena {
 }
 
 impl Room for Arena {
-    type Options = Options;
-    type Request = RoomRequest;
-    type Event = RoomEvent;
-    type ToLobby = ToLobby;
-    cluster::unused!(FromLobby);
+    cluster::room_types! {
+        type Options = Options;
+        type Request = RoomRequest;
+        type Event = RoomEvent;
+        type ToLobby = ToLobby;
+    }
 
     // HOOK: the room opens.
     async fn on_open(options: Options, room: &RoomContext<Self>) -> Result<Self, Refusal> {
@@ -45,7 +46,7 @@ impl Room for Arena {
     }
 
     // HOOK: a request of a player.
-    fn on_message(&mut self, _: &RoomContext<Self>, from: &Player, request: RoomRequest) -> Answer {
+    fn on_request(&mut self, _: &RoomContext<Self>, from: &Player, request: RoomRequest) -> Answer {
         let Some(dot) = self.dots.get_mut(&from.id) else { return ok() };
         match request {
             RoomRequest::Steer { x, y } => dot.direction = [x, y],

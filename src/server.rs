@@ -16,8 +16,10 @@ pub struct Server {
 }
 
 impl Lobby for Server {
-    type Request = LobbyRequest;
-    type Event = LobbyEvent;
+    cluster::lobby_types! {
+        type Request = LobbyRequest;
+        type Event = LobbyEvent;
+    }
 
     // HOOK: a request of a player. The structure answers `play` and `join`.
     fn on_request(

@@ -3,11 +3,11 @@
 
 use std::process::{Child, Command, Stdio};
 
-use cluster::testing::{Client, Signal, TestLobby};
+use cluster::testing::{Client, Signal, LobbyProcess};
 use serde_json::{Value, json};
 
-async fn start(flags: &[&str]) -> TestLobby {
-    TestLobby::start(env!("CARGO_BIN_EXE_server"), flags).await
+async fn start(flags: &[&str]) -> LobbyProcess {
+    LobbyProcess::start(env!("CARGO_BIN_EXE_server"), flags).await
 }
 
 #[tokio::test]

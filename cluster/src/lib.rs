@@ -23,15 +23,16 @@
 //! struct Echo;
 //!
 //! impl Room for Echo {
-//!     type Request = Say;
-//!     type Event = Said;
-//!     cluster::unused!(Options, FromLobby, ToLobby);
+//!     cluster::room_types! {
+//!         type Request = Say;
+//!         type Event = Said;
+//!     }
 //!
 //!     async fn on_open(_: (), _: &RoomContext<Self>) -> Result<Self, Refusal> {
 //!         Ok(Echo)
 //!     }
 //!
-//!     fn on_message(&mut self, room: &RoomContext<Self>, from: &Player, say: Say) -> Answer {
+//!     fn on_request(&mut self, room: &RoomContext<Self>, from: &Player, say: Say) -> Answer {
 //!         let Say::Text(text) = say;
 //!         room.broadcast(Said::Text { from: from.name.clone(), text });
 //!         ok()
@@ -42,13 +43,14 @@
 //! struct Server;
 //!
 //! impl Lobby for Server {
-//!     cluster::unused!(Request, Event);
+//!     cluster::lobby_types! {}
 //! }
 //! impl RoomManager<Echo> for Server {}
 //!
+//! cluster::kinds!(Server: Echo = "echo");
+//!
 //! fn main() -> std::process::ExitCode {
-//!     let defaults = Defaults { name: "echo", port: 3000, seats: 8 };
-//!     cluster::lobby::<Server>(defaults).room::<Echo>("echo").run()
+//!     cluster::run::<Server>(Defaults { name: "echo", port: 3000, seats: 8 })
 //! }
 //! ```
 //!
@@ -66,7 +68,7 @@
 //! - A room: [`Room`] and its [`RoomContext`]
 //! - Messages: [`messages!`] for their types, [`Answer`] for what a request gets back
 //! - Later: the [`Scheduler`] has timers, futures and computations for both contexts
-//! - The program: [`lobby()`] makes it, [`Settings`] are its flags
+//! - The program: [`run`] runs it, [`kinds!`] lists its rooms, [`Settings`] are its flags
 //! - Tests: the module `testing`, which is here if these pages are built with `--features testing`
 
 #![warn(missing_docs)]
@@ -99,9 +101,12 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 // The lobby.
-pub use crate::lobby::context::LobbyContext;
-pub use crate::lobby::hooks::{Arrival, Identity, Lobby, Registration, RoomManager};
-pub use crate::rooms::RoomInfo;
+pub use crate::lobby::context::{LobbyContext, Place, RoomOf};
+pub use crate::lobby::handle::LobbyHandle;
+pub use crate::lobby::hooks::{Arrival, Identity, Lobby, Registration, RoomLimits, RoomManager};
+pub use crate::lobby::room_info::RoomInfo;
+/// For [`Lobby::routes`].
+pub use axum;
 
 // A room.
 pub use crate::room::context::RoomContext;
@@ -111,7 +116,7 @@ pub use crate::room::hooks::Room;
 pub use axum::body::Bytes;
 
 pub use crate::types::{
-    Answer, Exit, LeaveReason, Message, Nothing, Player, PlayerId, Refusal, Reply, RoomId,
+    Answer, Data, Exit, LeaveReason, Message, Nothing, Player, PlayerId, Refusal, Reply, RoomId,
     deferred, ok, readable_line, refuse, reply,
 };
 
@@ -125,11 +130,12 @@ pub use crate::config::parse::{Origin, Size};
 pub use crate::config::settings::{Defaults, LogFormat, Settings};
 pub use crate::runtime::panics::RoomPanic;
 
-use crate::lobby::Kind;
+use crate::lobby::{Kind, Kinds};
 
 /// What the macros expand to.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::lobby::context::{Kind, Kinds};
     #[cfg(debug_assertions)]
     pub use crate::types::typescript::Declarations;
     pub use serde::{self, Deserialize, Serialize};
@@ -143,7 +149,7 @@ pub mod __private {
 /// ```
 /// # use cluster::{Lobby, LobbyContext};
 /// # #[derive(Default)] struct Server;
-/// # impl Lobby for Server { cluster::unused!(Request, Event); }
+/// # impl Lobby for Server { cluster::lobby_types! {} }
 /// fn hook(lobby: &LobbyContext<Server>) {
 ///     let _ = lobby.settings();
 /// }
@@ -152,7 +158,7 @@ pub mod __private {
 /// ```compile_fail
 /// # use cluster::{Lobby, LobbyContext};
 /// # #[derive(Default)] struct Server;
-/// # impl Lobby for Server { cluster::unused!(Request, Event); }
+/// # impl Lobby for Server { cluster::lobby_types! {} }
 /// fn hook(lobby: &LobbyContext<Server>) {
 ///     let _ = lobby.rooms.borrow_mut();
 /// }
@@ -168,63 +174,35 @@ pub mod __private {
 #[cfg(doctest)]
 struct PublicApi;
 
-/// Creates the program: a lobby with the state `L` and the project's defaults.
+/// Runs this process as a lobby with the state `L` and the project's defaults, or as a room if a
+/// lobby has started it, until it ends. The [first page](crate) has an example.
 ///
-/// The same program is the lobby and, started by it, each room. [`Program::room`] adds the kinds of
-/// rooms, [`Program::run`] runs it; the [first page](crate) has an example.
-pub fn lobby<L: Lobby>(defaults: Defaults) -> Program<L> {
-    Program { defaults, kinds: Vec::new() }
-}
-
-/// A lobby and its kinds of rooms; [`lobby()`] makes it.
-pub struct Program<L> {
-    defaults: Defaults,
-    kinds: Vec<Kind<L>>,
-}
-
-impl<L: Lobby> Program<L> {
-    /// Registers a kind of room under the name that pages pass to `play`. A page that passes none
-    /// gets the first kind.
-    ///
-    /// # Panics
-    /// If another kind has this name or this type.
-    pub fn room<R: Room>(mut self, name: &'static str) -> Self
-    where
-        L: RoomManager<R>,
-    {
-        let kind = Kind::of::<R>(name);
-        for other in &self.kinds {
-            assert_ne!(other.name, name, "two kinds of rooms have this name");
-            assert_ne!(other.room, kind.room, "'{}' and '{name}' are the same type", other.name);
+/// The lobby ends after Ctrl-C, SIGTERM, SIGQUIT or SIGHUP, with status 0. As the first process of a
+/// container, PID 1, it starts the lobby as a child process and reaps orphans.
+///
+/// An error at the start is printed as one line to stderr, with exit status 1. Wrong flags are
+/// explained, with status 2.
+///
+/// # Panics
+/// If two kinds of rooms have one name.
+pub fn run<L: Kinds>(defaults: Defaults) -> ExitCode {
+    let kinds = L::kinds();
+    for (n, kind) in kinds.iter().enumerate() {
+        let is_other = |other: &Kind<L>| other.name != kind.name;
+        assert!(kinds[..n].iter().all(is_other), "two kinds of rooms are named '{}'", kind.name);
+    }
+    let result = match std::env::args_os().nth(1) {
+        // A room gets its settings from its lobby; parsing flags would slow down its start.
+        Some(role) if role == "room" => {
+            let kinds: Vec<_> = kinds.iter().map(|kind| kind.process).collect();
+            room::process::main(&kinds)
         }
-        self.kinds.push(kind);
-        self
-    }
-
-    /// Runs this process as the lobby, or as a room if a lobby has started it, until it ends. The
-    /// lobby ends after Ctrl-C, SIGTERM, SIGQUIT or SIGHUP, with status 0. As the first process of
-    /// a container, PID 1, it starts the lobby as a child process and reaps orphans.
-    ///
-    /// An error at the start is printed as one line to stderr, with exit status 1. Wrong flags are
-    /// explained, with status 2.
-    ///
-    /// # Panics
-    /// If no kind of room is registered.
-    pub fn run(self) -> ExitCode {
-        assert!(!self.kinds.is_empty(), "register a kind of room with `.room::<…>(\"…\")`");
-        let result = match std::env::args_os().nth(1) {
-            // A room gets its settings from its lobby; parsing flags would slow down its start.
-            Some(role) if role == "room" => {
-                let kinds: Vec<_> = self.kinds.iter().map(|kind| kind.process).collect();
-                room::process::main(&kinds)
-            }
-            _ if std::process::id() == 1 => process::init::run(),
-            _ => lobby::process::main(Settings::read(self.defaults), self.kinds),
-        };
-        result.unwrap_or_else(|error| {
-            // Unlike `eprintln`, does not panic if stderr is closed.
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
-            ExitCode::FAILURE
-        })
-    }
+        _ if std::process::id() == 1 => process::init::run(),
+        _ => lobby::process::main(Settings::read(defaults), kinds),
+    };
+    result.unwrap_or_else(|error| {
+        // Unlike `eprintln`, does not panic if stderr is closed.
+        let _ = writeln!(std::io::stderr(), "error: {error:#}");
+        ExitCode::FAILURE
+    })
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
-use cluster::testing::{Signal, TestFolder, TestLobby};
+use cluster::testing::{Signal, TestFolder, LobbyProcess};
 use serde_json::json;
 
 use super::chromium::{Browser, Device, Page};
@@ -75,7 +75,7 @@ async fn without_its_line_or_outside_development_there_is_no_panel() -> Result<(
     let development = project.start_lobby(&[]).await;
     let page = browser.open(&development.url).await?;
 
-    let released = TestLobby::builder(&project.program).working_dir(&project.folder);
+    let released = LobbyProcess::builder(&project.program).working_dir(&project.folder);
     let released = released.flags(&["--dev=false"]).start().await;
     plays_without_a_panel(&page, &released).await?;
 
@@ -87,7 +87,7 @@ async fn without_its_line_or_outside_development_there_is_no_panel() -> Result<(
     page.is_content()
 }
 
-async fn plays_without_a_panel(page: &Page, lobby: &TestLobby) -> Result<()> {
+async fn plays_without_a_panel(page: &Page, lobby: &LobbyProcess) -> Result<()> {
     page.call("Page.navigate", json!({ "url": lobby.url })).await?;
     page.until(&format!("location.origin === '{}'", lobby.url)).await?;
     page.click("#register input").await?;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use cluster::testing::{Client, Signal, TestLobby, TestPlayer};
+use cluster::testing::{Client, Signal, LobbyProcess, TestPlayer};
 use serde_json::{Value, json};
 
 use super::chromium::{Browser, Device, Page};
@@ -162,7 +162,7 @@ struct Other {
 }
 
 impl Other {
-    async fn enters(lobby: &TestLobby, event: &str, name: &str) -> Other {
+    async fn enters(lobby: &LobbyProcess, event: &str, name: &str) -> Other {
         let mut player = lobby.player(name).await;
         let room = player.enter(event, json!({})).await;
         Other { _player: player, room }
@@ -170,7 +170,7 @@ impl Other {
 }
 
 /// Opens the page, looks at it, and registers its player.
-async fn open(browser: &Browser, lobby: &TestLobby, example: &str) -> Result<Page> {
+async fn open(browser: &Browser, lobby: &LobbyProcess, example: &str) -> Result<Page> {
     let page = browser.open(&lobby.url).await?;
     page.until_at("lobby").await?;
     check(&page, &format!("{example}-1-register")).await?;
@@ -181,7 +181,7 @@ async fn open(browser: &Browser, lobby: &TestLobby, example: &str) -> Result<Pag
     Ok(page)
 }
 
-async fn shows_that_it_reconnects(page: &Page, lobby: &TestLobby, example: &str) -> Result<()> {
+async fn shows_that_it_reconnects(page: &Page, lobby: &LobbyProcess, example: &str) -> Result<()> {
     ensure!(
         page.eval("document.getElementById('reconnecting').hidden").await? == true,
         "too early"

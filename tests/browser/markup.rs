@@ -2,7 +2,7 @@
 //! connection: every page shows it as text, and no script runs.
 
 use anyhow::{Result, ensure};
-use cluster::testing::{Client, Signal, TestLobby, TestPlayer};
+use cluster::testing::{Client, Signal, LobbyProcess, TestPlayer};
 use serde_json::{Value, json};
 
 use super::chromium::{Browser, Page};
@@ -110,7 +110,7 @@ async fn where_rooms_compute_markup_of_raw_clients_is_text() -> Result<()> {
 }
 
 /// A page with markup in its address, whose player has it in their name.
-async fn enter(browser: &Browser, lobby: &TestLobby) -> Result<Page> {
+async fn enter(browser: &Browser, lobby: &LobbyProcess) -> Result<Page> {
     let address = format!("{}/?as=<svg onload=ran=1>#<svg onload=ran=1>", lobby.url);
     let page = browser.open(&address).await?;
     page.until_at("lobby").await?;
@@ -127,7 +127,7 @@ async fn enter(browser: &Browser, lobby: &TestLobby) -> Result<Page> {
 }
 
 /// A registered player for each text, after they have sent it wherever the lobby expects a text.
-async fn players(lobby: &TestLobby) -> Vec<TestPlayer> {
+async fn players(lobby: &LobbyProcess) -> Vec<TestPlayer> {
     let mut players = vec![];
     for text in MARKUP {
         let _ = Client::connect(&lobby.url, json!({ "token": text })).await;
@@ -170,7 +170,7 @@ fn name(player: &TestPlayer) -> &str {
 
 /// The server's log in the panel shows all names, no element was made of any text, and no script
 /// ran.
-async fn is_text(page: &Page, lobby: &TestLobby) -> Result<()> {
+async fn is_text(page: &Page, lobby: &LobbyProcess) -> Result<()> {
     for text in MARKUP {
         page.until_shows("#server-log", text).await?;
     }

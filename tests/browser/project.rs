@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::{env, fs};
 
 use anyhow::{Context as _, Result, ensure};
-use cluster::testing::TestLobby;
+use cluster::testing::LobbyProcess;
 
 use crate::template::helpers::{NO_WORKSPACE, REPOSITORY, Template, Workshop, cargo, must};
 
@@ -42,8 +42,8 @@ impl Project {
     }
 
     /// Starts the lobby in the project's folder. A failed test shows its log.
-    pub async fn start_lobby(&self, flags: &[&str]) -> TestLobby {
-        let lobby = TestLobby::builder(&self.program).working_dir(&self.folder);
+    pub async fn start_lobby(&self, flags: &[&str]) -> LobbyProcess {
+        let lobby = LobbyProcess::builder(&self.program).working_dir(&self.folder);
         let lobby = lobby.flags(&["--dev", "--seats", "8"]).flags(flags);
         lobby.on_line(|line| println!("{line}")).start().await
     }

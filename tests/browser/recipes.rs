@@ -1,7 +1,7 @@
 //! The pages that recipes make. `tests/template/recipes.rs` has everything else about them.
 
 use anyhow::{Result, ensure};
-use cluster::testing::TestLobby;
+use cluster::testing::LobbyProcess;
 
 use super::chromium::{Browser, Page};
 use crate::template::helpers::{Workshop, must};
@@ -98,11 +98,11 @@ async fn a_saved_game_is_opened_by_its_name() -> Result<()> {
 }
 
 /// Follows the recipe, and starts the lobby of the project.
-async fn start(recipe: &str, seats: &str) -> (Workshop, TestLobby) {
+async fn start(recipe: &str, seats: &str) -> (Workshop, LobbyProcess) {
     let workshop = Recipe::read(recipe).follow_from_blank();
     workshop.install_libraries();
     must(&mut workshop.cargo(&["build", "--locked", "--quiet"]));
-    let lobby = TestLobby::builder(workshop.target.join("debug/server"));
+    let lobby = LobbyProcess::builder(workshop.target.join("debug/server"));
     let lobby = lobby.working_dir(&workshop.project).flags(&["--dev", "--seats", seats]);
     let lobby = lobby.on_line(|line| println!("{line}")).start().await;
     (workshop, lobby)

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use cluster::testing::TestLobby;
+use cluster::testing::LobbyProcess;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
@@ -34,7 +34,7 @@ async fn a_typescript_page_is_built_by_vite_and_plays() -> Result<()> {
     ensure!(!success && said.contains("no index.html"), "{said}");
     must(shell(project).args(["-e", "-c", recipe.block("npm run build")]));
 
-    let lobby = TestLobby::builder(&program).working_dir(project).flags(&["--dev"]);
+    let lobby = LobbyProcess::builder(&program).working_dir(project).flags(&["--dev"]);
     let lobby = lobby.on_line(|line| println!("{line}")).start().await;
     let browser = Browser::start().await?;
     play(&browser, &lobby.url, "Ann").await?;
@@ -95,7 +95,7 @@ fn shell(project: &Path) -> Command {
 struct Vite(Child);
 
 impl Vite {
-    async fn start(project: &Path, lobby: &TestLobby) -> Result<(Vite, String)> {
+    async fn start(project: &Path, lobby: &LobbyProcess) -> Result<(Vite, String)> {
         let config = read(project, "vite.config.ts");
         let address = lobby.url.trim_start_matches("http://");
         ensure!(config.contains("127.0.0.1:3000"), "{config}");

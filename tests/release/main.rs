@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use cluster::testing::TestLobby;
+use cluster::testing::LobbyProcess;
 use serde_json::{Value, json};
 
 /// The folder of the programs, built with `--release` into this test's target folder.
@@ -29,7 +29,7 @@ fn release() -> &'static Path {
 async fn the_development_endpoints_are_off() {
     // A default room of each program.
     for program in ["server", "game"] {
-        let lobby = TestLobby::start(release().join(program), &[]).await;
+        let lobby = LobbyProcess::start(release().join(program), &[]).await;
         let (_, answer) = lobby.http("GET", "/dev").await;
         assert!(answer.ends_with("\r\n\r\noff"), "{program}: {answer}");
         let (status, answer) = lobby.http("GET", "/dev/log").await;
@@ -49,7 +49,7 @@ async fn the_development_endpoints_are_off() {
 
 #[tokio::test]
 async fn the_flag_dev_turns_the_development_endpoints_on() {
-    let lobby = TestLobby::start(release().join("server"), &["--dev"]).await;
+    let lobby = LobbyProcess::start(release().join("server"), &["--dev"]).await;
     lobby.logged("development mode: anyone can kill rooms and read this log").await;
     let (_, answer) = lobby.http("GET", "/dev").await;
     assert!(answer.ends_with("\r\n\r\non"), "{answer}");

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
-use cluster::testing::{Client, LobbyBuilder, TestFolder, TestLobby, command};
+use cluster::testing::{Client, LobbyBuilder, TestFolder, LobbyProcess, command};
 use serde_json::{Value, json};
 
 use crate::helpers::{Workshop, must, run};
@@ -61,7 +61,7 @@ struct Program {
 
 impl Program {
     fn lobby(&self) -> LobbyBuilder {
-        let lobby = TestLobby::builder(self.workshop.target.join("debug/server"));
+        let lobby = LobbyProcess::builder(self.workshop.target.join("debug/server"));
         lobby.working_dir(&self.workshop.project).folder(&self.key).env("DATABASE_URL", &self.url)
     }
 
@@ -87,17 +87,17 @@ fn log_in(name: &str, password: &str) -> Value {
 }
 
 /// The player and their connection, or the code of the refusal.
-async fn enter(lobby: &TestLobby, form: Value) -> Result<(Value, Client), String> {
+async fn enter(lobby: &LobbyProcess, form: Value) -> Result<(Value, Client), String> {
     let mut visitor = lobby.visitor().await;
     let answer = visitor.ask("register", form).await?;
     Ok((answer["you"].clone(), visitor))
 }
 
-async fn refusal(lobby: &TestLobby, form: Value) -> String {
+async fn refusal(lobby: &LobbyProcess, form: Value) -> String {
     enter(lobby, form).await.map(|(you, _)| you).expect_err("refused")
 }
 
-async fn one_person_is_one_player(lobby: &TestLobby) {
+async fn one_person_is_one_player(lobby: &LobbyProcess) {
     let (ann, mut laptop) = enter(lobby, sign_up("Ann", "correct horse")).await.expect("new");
     let (again, _phone) = enter(lobby, log_in("ann", "correct horse")).await.expect("known");
     assert_eq!(again, ann);
@@ -107,7 +107,7 @@ async fn one_person_is_one_player(lobby: &TestLobby) {
     assert_ne!(bob["id"], ann["id"]);
 }
 
-async fn what_is_refused(lobby: &TestLobby) {
+async fn what_is_refused(lobby: &LobbyProcess) {
     for (form, code) in [
         (log_in("Ann", "wrong horse"), "wrong_password"),
         (log_in("Nobody", "correct horse"), "wrong_password"),
@@ -127,14 +127,14 @@ async fn what_is_refused(lobby: &TestLobby) {
     visitor.ask("register", log_in("Ann", "correct horse")).await.expect("the right one");
 }
 
-async fn one_of_many_gets_a_name(lobby: &TestLobby) {
+async fn one_of_many_gets_a_name(lobby: &LobbyProcess) {
     let ask = || enter(lobby, sign_up("Dora", "correct horse"));
     let (one, two, three) = tokio::join!(ask(), ask(), ask());
     let refused: Vec<_> = [one, two, three].into_iter().filter_map(Result::err).collect();
     assert_eq!(refused, ["name_taken"; 2]);
 }
 
-async fn an_unknown_name_takes_as_long_as_a_wrong_password(lobby: &TestLobby) {
+async fn an_unknown_name_takes_as_long_as_a_wrong_password(lobby: &LobbyProcess) {
     let mut fastest = [None; 2];
     for _ in 0..10 {
         for (fastest, name) in fastest.iter_mut().zip(["Ann", "Nobody"]) {
@@ -148,7 +148,7 @@ async fn an_unknown_name_takes_as_long_as_a_wrong_password(lobby: &TestLobby) {
     assert!(unknown > known / 2, "{unknown:?} and {known:?}");
 }
 
-async fn the_database_is_lost_and_comes_back(lobby: &TestLobby, database: &mut Postgres) {
+async fn the_database_is_lost_and_comes_back(lobby: &LobbyProcess, database: &mut Postgres) {
     let (_, mut ann) = enter(lobby, log_in("Ann", "correct horse")).await.expect("known");
     database.stop();
     assert_eq!(refusal(lobby, log_in("Ann", "correct horse")).await, "unavailable");

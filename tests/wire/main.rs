@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use cluster::testing::TestLobby;
+use cluster::testing::LobbyProcess;
 
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -47,8 +47,8 @@ async fn python_socketio_plays_with_its_blocking_and_its_asyncio_client() {
     run(&mut python, "client.py", &[&lobby.url]);
 }
 
-async fn start_lobby() -> TestLobby {
-    let lobby = TestLobby::builder(env!("CARGO_BIN_EXE_server"));
+async fn start_lobby() -> LobbyProcess {
+    let lobby = LobbyProcess::builder(env!("CARGO_BIN_EXE_server"));
     lobby.flags(&["--dev", "--seats", "8"]).start().await
 }
 

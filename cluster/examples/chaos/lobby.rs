@@ -5,7 +5,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use cluster::testing::{LobbyBuilder, TestLobby};
+use cluster::testing::{LobbyBuilder, LobbyProcess};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
@@ -23,7 +23,7 @@ pub struct Lobby {
     pub log: Log,
     pub program: PathBuf,
     builder: LobbyBuilder,
-    lobby: TestLobby,
+    lobby: LobbyProcess,
 }
 
 impl Lobby {
@@ -38,7 +38,7 @@ impl Lobby {
         let log = Log::new(log_file)?;
         let most_rooms = most_rooms.to_string();
         let kept = log.clone();
-        let builder = TestLobby::builder(&program)
+        let builder = LobbyProcess::builder(&program)
             .flags(flags)
             // As many as the players may need; all connect from this machine.
             .env("CLUSTER_MAX_ROOMS", &most_rooms)

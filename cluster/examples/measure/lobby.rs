@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
-use cluster::testing::{Signal, TestLobby};
+use cluster::testing::{LobbyProcess, Signal};
 
-pub async fn start(program: &Path, flags: &[&str]) -> TestLobby {
-    TestLobby::builder(program)
+pub async fn start(program: &Path, flags: &[&str]) -> LobbyProcess {
+    LobbyProcess::builder(program)
         // The load exceeds the default rate limits.
         .flags(&["--max-rooms", "1000", "--events-per-second", "1000000"])
         .flags(&["--max-connects-per-second", "1000000"])
@@ -18,7 +18,7 @@ pub async fn start(program: &Path, flags: &[&str]) -> TestLobby {
 }
 
 /// Stops it gracefully. Returns how many connections it has handed off and relayed.
-pub async fn stop(mut lobby: TestLobby) -> anyhow::Result<(u64, u64)> {
+pub async fn stop(mut lobby: LobbyProcess) -> anyhow::Result<(u64, u64)> {
     lobby.signal(Signal::TERM);
     ensure!(lobby.ended().await.success(), "the lobby did not stop in order");
     let last = lobby.logged("lobby stopped").await;

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Error, ensure};
-use cluster::testing::{Client, TestLobby};
+use cluster::testing::{Client, LobbyProcess};
 use serde_json::{Value, json};
 
 use crate::figures::{private_kib, ratio, show};
@@ -42,7 +42,11 @@ pub async fn measure(program: &Path, event: &str, data: &Value) -> anyhow::Resul
 }
 
 /// Players ask for new rooms and join them, one after the other.
-async fn join_rooms(lobby: &TestLobby, event: &str, data: &Value) -> anyhow::Result<Vec<Duration>> {
+async fn join_rooms(
+    lobby: &LobbyProcess,
+    event: &str,
+    data: &Value,
+) -> anyhow::Result<Vec<Duration>> {
     let mut times = Vec::new();
     for player in 0..ROOMS {
         let mut client = Client::connect(&lobby.url, json!({})).await.map_err(Error::msg)?;
@@ -61,7 +65,7 @@ async fn join_rooms(lobby: &TestLobby, event: &str, data: &Value) -> anyhow::Res
 }
 
 /// The times from spawned to ready, by the log; and the rooms' processes.
-fn ready_times(lobby: &TestLobby) -> anyhow::Result<(Vec<Duration>, Vec<u64>)> {
+fn ready_times(lobby: &LobbyProcess) -> anyhow::Result<(Vec<Duration>, Vec<u64>)> {
     let (mut spawned, mut times, mut pids) = (HashMap::new(), Vec::new(), Vec::new());
     for line in lobby.lines() {
         let room = line["room"].as_str().unwrap_or_default().to_owned();

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Error, ensure};
-use cluster::testing::{Client, Pid, TestLobby, pid};
+use cluster::testing::{Client, LobbyProcess, Pid, pid};
 use rustix::process::getpid;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -50,7 +50,7 @@ pub struct Route {
 
 enum Server {
     Bare(Bare),
-    Cluster { lobby: TestLobby, room: Value, room_pid: Pid },
+    Cluster { lobby: LobbyProcess, room: Value, room_pid: Pid },
 }
 
 /// What was done in one turn, the time it took, and the processor time that was spent.
@@ -200,7 +200,7 @@ impl Route {
 }
 
 /// A new player in the lobby.
-async fn registered(lobby: &TestLobby) -> anyhow::Result<Client> {
+async fn registered(lobby: &LobbyProcess) -> anyhow::Result<Client> {
     let mut client = Client::connect(&lobby.url, json!({})).await.map_err(Error::msg)?;
     client.ask("register", json!({ "name": "somebody" })).await.map_err(Error::msg)?;
     Ok(client)

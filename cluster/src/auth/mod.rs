@@ -2,9 +2,7 @@
 
 mod hs256;
 mod key;
-mod logouts;
 pub(crate) mod token;
 
 pub(crate) use self::key::lock;
-pub(crate) use self::logouts::Logouts;
 pub(crate) use self::token::{Login, Tokens, random_id, random_ticket};

@@ -5,17 +5,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::auth::hs256::HS256_ONLY;
 use crate::auth::key;
 use crate::auth::key::Key;
 use crate::config::Settings;
 use crate::runtime::FailureCounter;
-use crate::types::{Player, PlayerId, Refusal};
+use crate::types::{AnyPlayer, PlayerId, Refusal};
 
 pub(crate) const KIND: &str = "player";
-/// Longer tokens are not decoded. The lobby's own have some 300 bytes, at most 1,700.
-pub(crate) const MAX_TOKEN_BYTES: usize = 2048;
+/// Longer tokens are not decoded. The lobby's own have some 300 bytes, at most 2,400.
+pub(crate) const MAX_TOKEN_BYTES: usize = 2560;
 /// Seconds that a token may come from the future: the system's clock may have been set back.
 pub(crate) const MAX_CLOCK_SKEW: u64 = 24 * 60 * 60;
 
@@ -27,6 +28,8 @@ struct Claims {
     sid: String,
     sub: PlayerId,
     name: String,
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    profile: Value,
     iat: u64,
     exp: u64,
 }
@@ -34,7 +37,7 @@ struct Claims {
 /// A player's identity, proved by a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Login {
-    pub player: Player,
+    pub player: AnyPlayer,
     /// Identifies the login: one registration with all tokens that were renewed from it. A logout
     /// ends it.
     pub sid: String,
@@ -83,10 +86,22 @@ impl Tokens {
     }
 
     /// Starts a login.
-    pub fn issue(&self, player: Player) -> anyhow::Result<Login> {
+    pub fn issue(&self, player: AnyPlayer) -> anyhow::Result<Login> {
         let sid = random_id();
         let token = self.sign(&player, &sid, now())?;
         Ok(Login { player, sid, token: Some(token) })
+    }
+
+    /// Gives a login a new token, with what has changed about the player.
+    pub fn renew(&self, login: &mut Login) {
+        self.renew_at(login, now());
+    }
+
+    fn renew_at(&self, login: &mut Login, now: u64) {
+        match self.sign(&login.player, &login.sid, now) {
+            Ok(token) => login.token = Some(token),
+            Err(error) => tracing::error!(%error, "cannot renew a token; the old one stays valid"),
+        }
     }
 
     /// Sliding expiration: a token past half of its lifetime, or signed with the old key, is
@@ -100,20 +115,19 @@ impl Tokens {
             self.rejected.add();
             return Err(Refusal::BAD_TOKEN);
         };
-        let Claims { sid, sub: id, name, iat, exp, .. } = claims;
+        let Claims { sid, sub: id, name, profile, iat, exp, .. } = claims;
         // A lowered `--token-ttl` applies to tokens issued before.
         let end = exp.min(iat.saturating_add(self.ttl.as_secs()));
         if end <= now || iat > now.saturating_add(MAX_CLOCK_SKEW) {
             return Err(Refusal::BAD_TOKEN);
         }
-        let player = Player { id, name };
+        let player = AnyPlayer { id, name, profile };
+        let mut login = Login { player, sid, token: None };
         let is_past_half = now.saturating_sub(iat).saturating_mul(2) > end.saturating_sub(iat);
-        let token = (is_past_half || is_old_key).then(|| self.sign(&player, &sid, now));
-        let token = token.transpose().unwrap_or_else(|error| {
-            tracing::error!(%error, "cannot renew a token; the old one stays valid");
-            None
-        });
-        Ok(Login { player, sid, token })
+        if is_past_half || is_old_key {
+            self.renew_at(&mut login, now);
+        }
+        Ok(login)
     }
 
     /// The claims of a token of this lobby, and whether the old key has signed it.
@@ -133,13 +147,14 @@ impl Tokens {
         (is_ours && is_complete).then_some((claims, index > 0))
     }
 
-    pub(crate) fn sign(&self, player: &Player, sid: &str, now: u64) -> anyhow::Result<String> {
+    pub(crate) fn sign(&self, player: &AnyPlayer, sid: &str, now: u64) -> anyhow::Result<String> {
         let claims = Claims {
             iss: self.issuer.to_owned(),
             kind: KIND.to_owned(),
             sid: sid.to_owned(),
             sub: player.id.clone(),
             name: player.name.clone(),
+            profile: player.profile.clone(),
             iat: now,
             exp: now.saturating_add(self.ttl.as_secs()),
         };
@@ -167,6 +182,7 @@ mod tests {
     use std::sync::atomic::Ordering::Relaxed;
 
     use super::*;
+    use crate::types::MAX_PROFILE;
 
     const HOUR: u64 = 60 * 60;
     const TTL: Duration = Duration::from_secs(100 * HOUR);
@@ -176,8 +192,8 @@ mod tests {
         Tokens::new("this-lobby", &[key; 32], old.map(|old| [old; 32]).as_ref(), TTL)
     }
 
-    fn ann() -> Player {
-        Player { id: PlayerId("p1".into()), name: "Ann".into() }
+    fn ann() -> AnyPlayer {
+        AnyPlayer { id: PlayerId("p1".into()), name: "Ann".into(), profile: Value::Null }
     }
 
     /// Issued at this time, for login "s".
@@ -260,7 +276,8 @@ mod tests {
     fn the_longest_identity_fits_into_a_token() {
         let ours = tokens(1, None);
         let quotes = "\"".repeat(256);
-        let player = Player { id: PlayerId(quotes.clone()), name: quotes };
+        let profile = Value::from("x".repeat(MAX_PROFILE - 2));
+        let player = AnyPlayer { id: PlayerId(quotes.clone()), name: quotes, profile };
         let token = ours.issue(player.clone()).unwrap().token.unwrap();
         assert_eq!(ours.verify(&token).unwrap().player, player, "{} bytes", token.len());
     }

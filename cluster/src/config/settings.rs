@@ -17,8 +17,8 @@ use crate::config::parse::{Origin, Size, duration, positive, web_origin, web_url
 use crate::runtime::RoomPanic;
 
 /// A room takes 3 MiB before it does anything, and 2 MiB for each thread.
-const MIN_ROOM_MEMORY: Size = Size(16 << 20);
-/// Messages of up to four times this size are read, and a token of 2 KiB must fit.
+pub(crate) const MIN_ROOM_MEMORY: Size = Size(16 << 20);
+/// Messages of up to four times this size are read, and a token of 2.5 KiB must fit.
 const MIN_MAX_MESSAGE: Size = Size(1 << 10);
 
 const CDN: &str = "https://cdn.jsdelivr.net/npm";

@@ -11,16 +11,25 @@ use axum::http::header::{HOST, ORIGIN};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::config::{Origin, authority};
+use crate::config::{Origin, Settings, authority};
 
-/// The public URL and the allowed origins: their pages may connect, as may pages from the host that
-/// the request was sent to.
 #[derive(Debug, Clone)]
-pub(crate) struct Origins(Vec<Origin>);
+pub(crate) struct Origins {
+    /// The public URL and the allowed origins: their pages may connect, as may pages from the host
+    /// that the request was sent to.
+    known: Vec<Origin>,
+    /// Pages of any origin may connect; only the host is checked.
+    any: bool,
+}
 
 impl Origins {
-    pub fn new(public_url: Option<&Origin>, allowed: &[Origin]) -> Origins {
-        Origins(public_url.into_iter().chain(allowed).cloned().collect())
+    pub fn new(settings: &Settings) -> Origins {
+        let known = settings.public_url.iter().chain(&settings.allow_origin);
+        Origins { known: known.cloned().collect(), any: false }
+    }
+
+    pub fn any(settings: &Settings) -> Origins {
+        Origins { any: true, ..Origins::new(settings) }
     }
 
     /// The host that the request was sent to, or why it is refused. An unknown name may belong to a
@@ -37,7 +46,7 @@ impl Origins {
             return Err("the request's target and its Host header differ");
         }
         match single(request.headers(), ORIGIN)? {
-            Some(origin) if !self.may_connect(origin, &here) => {
+            Some(origin) if !self.any && !self.may_connect(origin, &here) => {
                 Err("pages of this origin may not connect: start the lobby with --allow-origin")
             }
             Some(_) | None => Ok(here),
@@ -49,7 +58,7 @@ impl Origins {
         let is_ip = || format!("{host}:0").parse::<SocketAddr>().is_ok();
         let is_known =
             |known: &Origin| authority(known.authority()).is_some_and(|known| known.host() == host);
-        host == "localhost" || is_ip() || self.0.iter().any(is_known)
+        host == "localhost" || is_ip() || self.known.iter().any(is_known)
     }
 
     fn may_connect(&self, origin: &str, here: &Authority) -> bool {
@@ -59,7 +68,7 @@ impl Origins {
         // Behind a proxy that ends TLS the scheme is not known. A `Host` without a port means the
         // default port of the page's scheme.
         let own = format!("{}://{here}", page.scheme()).parse::<Origin>();
-        page.is_web() && own.is_ok_and(|own| own == page) || self.0.contains(&page)
+        page.is_web() && own.is_ok_and(|own| own == page) || self.known.contains(&page)
     }
 }
 
@@ -91,10 +100,7 @@ mod tests {
 
     fn origins(known: &[&str]) -> Origins {
         let urls: Vec<Origin> = known.iter().map(|url| url.parse().unwrap()).collect();
-        match urls.split_first() {
-            None => Origins::new(None, &[]),
-            Some((public, allowed)) => Origins::new(Some(public), allowed),
-        }
+        Origins { known: urls, any: false }
     }
 
     fn request(target: &str, headers: &[(&str, &str)]) -> Request {

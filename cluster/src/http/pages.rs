@@ -34,8 +34,12 @@ use crate::types::RoomId;
 /// a file.
 pub(super) const SHORT_OF_SOMETHING: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 
-/// The lobby's routes. `kill` is sent the rooms to be killed, in development.
-pub(crate) fn pages(settings: &Settings, kill: mpsc::UnboundedSender<RoomId>) -> Router {
+/// The lobby's routes, and the project's own. `kill` is sent the rooms to be killed, in development.
+pub(crate) fn pages(
+    settings: &Settings,
+    kill: mpsc::UnboundedSender<RoomId>,
+    own_routes: Router,
+) -> Router {
     let files = ServeDir::with_backend(&settings.static_dir, RegularFiles);
     let file = async move |request: Request| match files.clone().try_call(request).await {
         Ok(file) => file.into_response(),
@@ -55,6 +59,7 @@ pub(crate) fn pages(settings: &Settings, kill: mpsc::UnboundedSender<RoomId>) ->
     }
     pages
         .layer(CatchPanicLayer::custom(|_| SHORT_OF_SOMETHING.into_response()))
+        .merge(own_routes.layer(CatchPanicLayer::new()))
         .layer(middleware::from_fn_with_state(Arc::new(settings.clone()), page_headers))
 }
 
@@ -70,10 +75,11 @@ async fn page_headers(
     }
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    // Browsers ask again at each load: a reload shows an edited page.
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    // Browsers ask again at each load: a reload shows an edited page. A route of the project's may
+    // have set both.
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache"));
     if let Ok(policy) = content_security_policy(&settings, &here).try_into() {
-        headers.insert(CONTENT_SECURITY_POLICY, policy);
+        headers.entry(CONTENT_SECURITY_POLICY).or_insert(policy);
     }
     response
 }
@@ -104,7 +110,7 @@ fn content_security_policy(settings: &Settings, here: &Authority) -> String {
     format!(
         "default-src 'none'; script-src 'self'{cdn}; style-src 'self'; img-src 'self' data:; \
          font-src 'self'; media-src 'self'; connect-src 'self'{sockets}; base-uri 'none'; \
-         form-action 'none'; frame-ancestors 'self'{frames}"
+         form-action 'self'; frame-ancestors 'self'{frames}"
     )
 }
 

@@ -63,11 +63,16 @@ pub(crate) struct Server {
 
 impl Server {
     pub fn new(app: Router, settings: &Settings, keep_alive: bool) -> Self {
-        let origins = Origins::new(settings.public_url.as_ref(), &settings.allow_origin);
-        let (app, limits) = (check_origin(app, origins), &settings.limits);
+        let (app, limits) = (check_origin(app, Origins::new(settings)), &settings.limits);
         let header_timeout = limits.header_timeout;
         let stopping = watch::Sender::new(());
         Server { app, header_timeout, frames: limits.frames(), keep_alive, stopping }
+    }
+
+    /// Adds routes that pages of any origin may use.
+    pub fn with_cross_origin_routes(self, routes: Router, settings: &Settings) -> Self {
+        let routes = check_origin(routes, Origins::any(settings));
+        Server { app: self.app.merge(routes), ..self }
     }
 
     /// Answers the requests that have come, and no more. Websockets stay open.

@@ -2,18 +2,32 @@
 //! [`RoomManager`] for rooms, in `src/room_manager.rs`. `event_loop/` calls them, except for
 //! `on_start` (`process.rs`).
 
+use std::net::IpAddr;
+
+use axum::Router;
+use axum::http::HeaderMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tracing::error;
 
 use crate::auth::random_id;
-use crate::lobby::LobbyContext;
-use crate::room::Room;
-use crate::rooms::RoomInfo;
+use crate::config::{Settings, Size};
+use crate::lobby::{LobbyContext, LobbyHandle, RoomInfo, RoomOf};
 use crate::types::{
-    Answer, Exit, LeaveReason, Message, Player, PlayerId, Refusal, RoomId, readable_line,
+    Answer, AnyPlayer, Data, Exit, LeaveReason, Message, Player, PlayerId, Refusal, RoomId,
+    readable_line,
 };
+
+/// What the rooms of one kind get; [`RoomManager::limits`] returns it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RoomLimits {
+    /// Seats of a room, unless a hook creates it with another number.
+    pub seats: usize,
+    /// Memory of a room, and of each process that it starts, at least 16 MiB. A room that exceeds it
+    /// dies. Linux only.
+    pub memory: Size,
+}
 
 /// What a page sent to register; [`Lobby::on_register`] gets it. Nothing in it has been checked.
 #[derive(Debug, Clone, Deserialize)]
@@ -21,6 +35,13 @@ pub struct Registration {
     /// The name as typed, unchecked.
     #[serde(default)]
     pub name: String,
+    /// The address that the page connects from, as limits count it: behind a proxy, the visitor's.
+    /// `None` for this machine itself.
+    #[serde(skip)]
+    pub address: Option<IpAddr>,
+    /// The headers of the page's websocket, such as `cookie` and `accept-language`.
+    #[serde(skip)]
+    pub headers: HeaderMap,
     /// All other fields, such as a password or another service's token.
     #[serde(flatten)]
     pub more: Map<String, Value>,
@@ -31,42 +52,52 @@ pub struct Registration {
 /// An account gives the same id at each registration, and is the same player everywhere:
 ///
 /// ```
-/// # use cluster::{Identity, PlayerId, Refusal, Registration, refuse};
+/// # use cluster::{Identity, Lobby, PlayerId, Refusal, Registration, refuse};
 /// # async fn log_in(name: &str, password: &str) -> Option<u64> { Some(7) }
-/// async fn on_register(form: Registration) -> Result<Identity, Refusal> {
+/// # #[derive(Default)] struct Server;
+/// # impl Lobby for Server {
+/// #     cluster::lobby_types! {}
+/// async fn on_register(form: Registration) -> Result<Identity<Self>, Refusal> {
 ///     let password = form.more.get("password").and_then(|password| password.as_str());
 ///     let account = log_in(&form.name, password.unwrap_or_default()).await;
 ///     let number = account.ok_or(refuse("wrong_password", "Wrong name or password."))?;
-///     Ok(Identity { id: PlayerId(format!("account-{number}")), name: form.name })
+///     let id = PlayerId(format!("account-{number}"));
+///     Ok(Identity { id, name: form.name, profile: (), account: () })
 /// }
+/// # }
 /// ```
 ///
 /// An id or a name that is longer than 256 bytes or is no [`readable_line`] is refused with
-/// `internal`; the log says why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
+/// `internal`, as is a profile of more than 512 bytes; the log says why.
+pub struct Identity<L: Lobby> {
     /// The player's id: a new one, or the same at each registration of this person. 1 to 256 bytes.
     pub id: PlayerId,
     /// The name that other players see. 1 to 256 bytes.
     pub name: String,
+    /// What everyone is told about them.
+    pub profile: L::Profile,
+    /// What only `on_arrive` gets.
+    pub account: L::Account,
 }
 
 /// The longest id, and the longest name, in bytes: a party of 32 fits into one frame of 64 KiB.
 const MAX_IDENTITY: usize = 256;
 
-impl Identity {
-    /// A new player with a random id and this name, without spaces around it.
+impl<L: Lobby> Identity<L> {
+    /// A new player with a random id, this name without spaces around it, and defaults.
     ///
     /// Refuses, with `bad_name`, a name that is no [`readable_line`] of 1 to 24 characters: with
     /// invisible characters, one player could take the name of another.
     pub fn new(name: &str) -> Result<Self, Refusal> {
         let name = readable_line(name, 24).ok_or(Refusal::BAD_NAME)?.to_owned();
-        Ok(Identity { id: PlayerId(random_id()), name })
+        let (profile, account) = (L::Profile::default(), L::Account::default());
+        Ok(Identity { id: PlayerId(random_id()), name, profile, account })
     }
 
     /// Checks what the user's own `on_register` returned.
-    pub(crate) fn check(&self) -> Result<(), Refusal> {
-        for text in [&self.id.0, &self.name] {
+    pub(crate) fn check(self) -> Result<(AnyPlayer, L::Account), Refusal> {
+        let Identity { id, name, profile, account } = self;
+        for text in [&id.0, &name] {
             if text.len() > MAX_IDENTITY || readable_line(text, MAX_IDENTITY).is_none() {
                 error!(
                     bytes = text.len(),
@@ -75,25 +106,22 @@ impl Identity {
                 return Err(Refusal::INTERNAL);
             }
         }
-        Ok(())
+        Ok((Player { id, name, profile }.erased()?, account))
     }
 }
 
 /// How a player came to the lobby; [`Lobby::on_arrive`] gets it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Arrival {
-    /// They have just registered.
-    New,
-    /// They connected with their token: after a reload or a lost connection, even a month later.
-    Resumed,
-    /// They returned from a room. Their page is told the same. A player who returns more than ten
-    /// minutes after leaving the room counts as [`Resumed`](Arrival::Resumed).
-    Returned {
-        /// The room that they were in.
-        room: RoomId,
-        /// Why they left it.
-        reason: LeaveReason,
-    },
+///
+/// With neither an account nor a room that they return from, they connected with their token: after
+/// a reload or a lost connection, even a month later.
+pub struct Arrival<L: Lobby> {
+    /// What `on_register` passed on: they have just registered.
+    pub account: Option<L::Account>,
+    /// The room that they return from, and why they left it. Their page is told the same. `None`
+    /// more than ten minutes after they left it.
+    pub returned: Option<(RoomId, LeaveReason)>,
+    /// The room that keeps a seat for them: [`LobbyContext::send_back`] reroutes them there.
+    pub seat: Option<RoomId>,
 }
 
 /// The hooks for players in the lobby: who may enter, and what they may ask.
@@ -119,8 +147,10 @@ pub enum Arrival {
 /// }
 ///
 /// impl Lobby for Server {
-///     type Request = Ask;
-///     type Event = News;
+///     cluster::lobby_types! {
+///         type Request = Ask;
+///         type Event = News;
+///     }
 ///
 ///     fn on_request(&mut self, lobby: &LobbyContext<Self>, from: &Player, _: Ask) -> Answer {
 ///         self.waves += 1;
@@ -131,6 +161,16 @@ pub enum Arrival {
 /// ```
 #[allow(unused_variables, reason = "defaults name their arguments for those who copy them")]
 pub trait Lobby: Default + 'static {
+    /// What everyone is told about a player beside the name, such as a color or a language: signed
+    /// into their token, and in [`Player`] in the lobby, in rooms and on pages. At most 512 bytes as
+    /// JSON; the profile of a room's players is the same type.
+    ///
+    /// No money, rank or rights: once the lobby has forgotten a player, as after its restart, an old
+    /// token brings an old profile back. One that does not parse as this type any more is replaced
+    /// by the default.
+    type Profile: Data;
+    /// What `on_register` passes on to `on_arrive` alone, such as a row of a database.
+    type Account: Default + 'static;
     /// What pages may ask of the lobby: an enum of [`messages!`](crate::messages). A variant's
     /// name, in snake_case, is the event's name.
     type Request: DeserializeOwned + Message;
@@ -149,7 +189,7 @@ pub trait Lobby: Default + 'static {
     /// Authenticates a registration, for example by a database or an identity provider. Several may
     /// run at the same time, so it has no access to the state. A refusal is sent to the page.
     /// Default: [`Identity::new`], a new player for each registration.
-    fn on_register(form: Registration) -> impl Future<Output = Result<Identity, Refusal>> {
+    fn on_register(form: Registration) -> impl Future<Output = Result<Identity<Self>, Refusal>> {
         async move { Identity::new(&form.name) }
     }
 
@@ -160,7 +200,7 @@ pub trait Lobby: Default + 'static {
     fn on_request(
         &mut self,
         lobby: &LobbyContext<Self>,
-        from: &Player,
+        from: &Player<Self::Profile>,
         request: Self::Request,
     ) -> Answer {
         Err(Refusal::unknown_event(""))
@@ -169,14 +209,65 @@ pub trait Lobby: Default + 'static {
     /// A player has entered the lobby: new, with their token, or back from a room. Default:
     /// [`LobbyContext::send_back`], which reroutes them to the room that keeps a seat for them, if
     /// any.
-    fn on_arrive(&mut self, lobby: &LobbyContext<Self>, player: &Player, how: Arrival) {
+    fn on_arrive(
+        &mut self,
+        lobby: &LobbyContext<Self>,
+        player: &Player<Self::Profile>,
+        how: Arrival<Self>,
+    ) {
         lobby.send_back(player);
     }
 
     /// A player has left the lobby; called once for each `on_arrive`. If [`LobbyContext::seat_of`]
     /// finds a room, they are in it, on the way, or may return to it. Otherwise they have
     /// disconnected, are reloading the page, or have opened another window. Default: nothing.
-    fn on_leave(&mut self, lobby: &LobbyContext<Self>, player: &Player) {}
+    fn on_leave(&mut self, lobby: &LobbyContext<Self>, player: &Player<Self::Profile>) {}
+
+    /// May this player watch who is where, with the request `watch_players` of their page? They see
+    /// everyone's name, profile and place; the number of a room only if it is public. Default:
+    /// refused with `not_allowed`.
+    fn on_watch_players(
+        &mut self,
+        lobby: &LobbyContext<Self>,
+        from: &Player<Self::Profile>,
+    ) -> Result<(), Refusal> {
+        Err(Refusal::NOT_ALLOWED)
+    }
+
+    /// Routes of your own, beside the page: webhooks, leaderboards, a login at another service.
+    /// Called once, at the start. A request is answered beside the event loop; `lobby` asks the
+    /// loop. Default: none.
+    ///
+    /// Requests for another host are refused, as for the page, and those from pages of other
+    /// origins. An overlap with a path of the cluster (`/cluster/`, `/socket.io/`, `/rooms/`,
+    /// `/dev`) ends the program at its start.
+    ///
+    /// ```
+    /// # use cluster::{Lobby, LobbyHandle, Refusal};
+    /// use cluster::axum::Router;
+    /// use cluster::axum::routing::get;
+    ///
+    /// # #[derive(Default)] struct Server { games: u32 }
+    /// # impl Lobby for Server {
+    /// #     cluster::lobby_types! {}
+    /// fn routes(lobby: LobbyHandle<Self>) -> Router {
+    ///     let games = async move || -> Result<String, Refusal> {
+    ///         let games = lobby.call(|server, _lobby| server.games).await?;
+    ///         Ok(format!("{games} games were played.\n"))
+    ///     };
+    ///     Router::new().route("/games", get(games))
+    /// }
+    /// # }
+    /// ```
+    fn routes(lobby: LobbyHandle<Self>) -> Router {
+        Router::new()
+    }
+
+    /// The same for requests that pages of any origin may make, such as the `form_post` of an
+    /// identity provider. Check what they bring. Default: none.
+    fn cross_origin_routes(lobby: LobbyHandle<Self>) -> Router {
+        Router::new()
+    }
 
     /// The lobby was asked to stop, by Ctrl-C or SIGTERM, SIGQUIT or SIGHUP. When this returns, its
     /// rooms are told to drain. Default: nothing.
@@ -185,24 +276,26 @@ pub trait Lobby: Default + 'static {
 
 /// The hooks for rooms of one kind: which one a player gets, and what the rooms report.
 ///
-/// Implemented for the lobby's state, once for each kind of room that `main.rs` registers. Called
-/// like the hooks of [`Lobby`], one at a time with those. An empty `impl` is enough:
+/// Implemented for the lobby's state, once for each kind of room that [`kinds!`](crate::kinds)
+/// lists. Called like the hooks of [`Lobby`], one at a time with those. An empty `impl` is enough:
 ///
 /// ```
 /// # use cluster::{Exit, Lobby, LobbyContext, Player, Refusal, Room, RoomContext, RoomId};
 /// # use cluster::{RoomInfo, RoomManager};
 /// # struct Quiz;
 /// # impl Room for Quiz {
-/// #     cluster::unused!(Options, Request, Event, FromLobby, ToLobby);
+/// #     cluster::room_types! {}
 /// #     async fn on_open(_: (), _: &RoomContext<Self>) -> Result<Self, Refusal> { Ok(Quiz) }
 /// # }
 /// # struct Chess;
 /// # impl Room for Chess {
-/// #     cluster::unused!(Options, Request, Event, FromLobby, ToLobby);
+/// #     cluster::room_types! {}
 /// #     async fn on_open(_: (), _: &RoomContext<Self>) -> Result<Self, Refusal> { Ok(Chess) }
 /// # }
 /// # #[derive(Default)] struct Server { crashes: u32 }
-/// # impl Lobby for Server { cluster::unused!(Request, Event); }
+/// # impl Lobby for Server { cluster::lobby_types! {} }
+/// cluster::kinds!(Server: Quiz = "quiz", Chess = "chess");
+///
 /// impl RoomManager<Quiz> for Server {}
 ///
 /// impl RoomManager<Chess> for Server {
@@ -213,7 +306,7 @@ pub trait Lobby: Default + 'static {
 ///         }
 ///     }
 ///
-///     fn on_room_exit(&mut self, _: &LobbyContext<Self>, _: &RoomInfo<()>, exit: Exit) {
+///     fn on_room_exit(&mut self, _: &LobbyContext<Self>, _: &RoomInfo<Chess>, exit: Exit) {
 ///         if let Exit::Crashed(_) = exit {
 ///             self.crashes += 1;
 ///         }
@@ -221,21 +314,39 @@ pub trait Lobby: Default + 'static {
 /// }
 /// ```
 #[allow(unused_variables, reason = "defaults name their arguments for those who copy them")]
-pub trait RoomManager<R: Room>: Lobby {
+pub trait RoomManager<R: RoomOf<Self>>: Lobby {
+    /// What the rooms of this kind get: by default, what the flags say.
+    ///
+    /// ```
+    /// # use cluster::{Lobby, Room, RoomLimits, RoomManager, RoomOf, Settings, Size};
+    /// # trait Sketch<Chat: RoomOf<Self>>: RoomManager<Chat> {
+    /// fn limits(settings: &Settings) -> RoomLimits {
+    ///     RoomLimits { seats: 100, memory: Size(64 << 20) }
+    /// }
+    /// # }
+    /// ```
+    fn limits(settings: &Settings) -> RoomLimits {
+        RoomLimits { seats: settings.seats, memory: settings.room_memory }
+    }
+
     /// Picks the room for a player who asked to `play`: an open one, or one that this creates. A
     /// refusal is the answer to the page. Not called for a player who has a seat in a room of this
     /// kind: they are sent there. If the room refuses the player, in `on_admit` for example, they
     /// are told so; `pick` is not called again. Default: the fullest open room, so that players
     /// meet, or a new one with default options.
-    fn pick(&mut self, lobby: &LobbyContext<Self>, player: &Player) -> Result<RoomId, Refusal> {
+    fn pick(
+        &mut self,
+        lobby: &LobbyContext<Self>,
+        player: &Player<Self::Profile>,
+    ) -> Result<RoomId, Refusal> {
         match lobby.fullest::<R>() {
             Some(room) => Ok(room.id),
-            None => lobby.create::<R>(player, lobby.settings().seats, R::Options::default()),
+            None => lobby.create::<R>(player, None, R::Options::default()),
         }
     }
 
     /// A room is ready: its `on_open` has returned. Default: nothing.
-    fn on_room_ready(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<R::Options>) {}
+    fn on_room_ready(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<R>) {}
 
     /// A room sent a message with [`RoomContext::tell_lobby`]. Messages of one room arrive in
     /// order. Default: nothing.
@@ -244,8 +355,29 @@ pub trait RoomManager<R: Room>: Lobby {
     fn on_room_message(
         &mut self,
         lobby: &LobbyContext<Self>,
-        room: &RoomInfo<R::Options>,
+        room: &RoomInfo<R>,
         message: R::ToLobby,
+    ) {
+    }
+
+    /// A player has connected to a room for the first time since they got a seat there. Default:
+    /// nothing.
+    fn on_player_joined(
+        &mut self,
+        lobby: &LobbyContext<Self>,
+        room: &RoomInfo<R>,
+        player: &Player<Self::Profile>,
+    ) {
+    }
+
+    /// A player has left a room for good; called once for each `on_player_joined`, also if the room
+    /// has crashed. Default: nothing.
+    fn on_player_left(
+        &mut self,
+        lobby: &LobbyContext<Self>,
+        room: &RoomInfo<R>,
+        player: &Player<Self::Profile>,
+        reason: LeaveReason,
     ) {
     }
 
@@ -253,13 +385,7 @@ pub trait RoomManager<R: Room>: Lobby {
     /// after all messages of the room; not called for rooms that outlive a stopping lobby's
     /// deadline, twice `--stop-timeout`. The room's players are in the lobby or on the way.
     /// Default: nothing; a room is not restarted.
-    fn on_room_exit(
-        &mut self,
-        lobby: &LobbyContext<Self>,
-        room: &RoomInfo<R::Options>,
-        exit: Exit,
-    ) {
-    }
+    fn on_room_exit(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<R>, exit: Exit) {}
 }
 
 #[cfg(test)]

@@ -38,17 +38,22 @@ fn declare<L: Lobby>(kinds: &[Kind<L>]) -> anyhow::Result<String> {
     let mut types = Declarations::new();
     let request = L::Request::declare(&mut types);
     let event = L::Event::declare(&mut types);
-    let rooms: Vec<_> = kinds.iter().map(|kind| (kind.declare)(&mut types)).collect();
-    // With several kinds of rooms, the union of their types.
-    let [requests, events, options] = [0, 1, 2].map(|part| {
-        let mut names: Vec<_> = rooms.iter().map(|room| room[part].as_str()).collect();
-        names.dedup();
-        names.join(" | ")
-    });
+    let profile = L::Profile::declare(&mut types);
+    let rooms: String = kinds
+        .iter()
+        .map(|kind| {
+            let [request, event, state, options, listing] = (kind.declare)(&mut types);
+            format!(
+                "    \"{}\": {{\n      request: {request},\n      event: {event},\n      state: {state},\n\
+                 \x20     options: {options},\n      listing: {listing},\n    }},\n",
+                kind.name
+            )
+        })
+        .collect();
     let types =
         types.text().map_err(|name| anyhow!("two message types are named '{name}'; rename one"))?;
     Ok(format!(
         "{HEAD}\nexport type Messages = {{\n  lobbyRequest: {request},\n  lobbyEvent: {event},\n  \
-         roomRequest: {requests},\n  roomEvent: {events},\n  options: {options},\n}};\n\n{types}",
+         profile: {profile},\n  rooms: {{\n{rooms}  }},\n}};\n\n{types}",
     ))
 }

@@ -19,6 +19,7 @@ use socketioxide::layer::SocketIoLayer;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tower_http::catch_panic::CatchPanicLayer;
 use tracing::info;
 
 use crate::auth;
@@ -26,7 +27,7 @@ use crate::auth::Tokens;
 use crate::config::{Origin, Settings};
 use crate::http::{CONNECT_BURST, ConnectionLimiter, Server, pages};
 use crate::lobby::event_loop::{Auth, Inboxes};
-use crate::lobby::{Kind, Lobby, LobbyContext, event_loop};
+use crate::lobby::{Kind, Lobby, LobbyContext, LobbyHandle, event_loop};
 use crate::logging::subscriber;
 use crate::process::signals;
 use crate::rooms::{CodeAttempts, Rooms};
@@ -60,7 +61,7 @@ pub(crate) fn main<L: Lobby>(settings: Settings, kinds: Vec<Kind<L>>) -> anyhow:
     })?;
     let log = subscriber::init_lobby(settings.log_format, settings.dev)?;
     events::check_names::<L::Request>(LOBBY_REQUESTS)?;
-    kinds.iter().try_for_each(|kind| (kind.process.check)())?;
+    kinds.iter().try_for_each(|kind| kind.check(&settings))?;
     // Reading files may block: before the port is bound, and while signals still end the process.
     let tokens = Tokens::open(&settings)?;
     let key_lock = auth::lock(&settings.key_file)?;
@@ -108,6 +109,7 @@ async fn run<L: Lobby>(
     let tokens = Arc::new(tokens);
     let routes = Arc::new(GatewayRoutes::default());
     let rooms = Rooms::new(settings.clone(), from_processes, routes.clone())?;
+    let (handle, calls) = LobbyHandle::new();
     let context = LobbyContext {
         kinds,
         rooms: RefCell::new(rooms),
@@ -128,15 +130,17 @@ async fn run<L: Lobby>(
     let settings = &context.settings;
     let limiter = ConnectionLimiter::new(&settings.limits, connections)?;
     let sockets = sockets(settings, &limiter, tokens, from_clients);
-    let app = pages::pages(settings, kill).merge(relay::routes(routes.clone())).layer(sockets);
-    let server = Server::new(app, settings, true);
+    let pages = pages::pages(settings, kill, L::routes(handle.clone()));
+    let app = pages.merge(relay::routes(routes.clone())).layer(sockets);
+    let cross_origin = L::cross_origin_routes(handle).layer(CatchPanicLayer::new());
+    let server = Server::new(app, settings, true).with_cross_origin_routes(cross_origin, settings);
     let hand_off = cfg!(target_os = "linux") && !settings.no_handoff;
     let gateway = Gateway { server: server.clone(), routes: routes.clone(), hand_off };
     let address = listener.local_addr()?;
     let accepting = tokio::spawn(gateway.run(listener, limiter));
     announce(settings, address);
 
-    let inboxes = Inboxes { clients, processes, kills };
+    let inboxes = Inboxes { clients, processes, calls, kills };
     event_loop::run(lobby, context, inboxes, shutdown).await;
     accepting.abort();
     server.stop().await;

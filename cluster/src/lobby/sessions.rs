@@ -9,16 +9,21 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::auth::{Login, Logouts};
+use crate::auth::Login;
+use crate::lobby::bounded_map::BoundedMap;
 use crate::runtime::clock;
 use crate::socketio::{Conn, ConnId, Message};
-use crate::types::{LeaveReason, Player, PlayerId, Refusal, RoomId};
+use crate::types::{AnyPlayer, LeaveReason, PlayerId, Refusal, RoomId};
 
 /// Players who do not return to the lobby within this time are not told any more why they left
 /// their room.
 const EXIT_NOTICE_TTL: Duration = Duration::from_secs(600);
+/// Logouts that are remembered, some ten megabytes. In memory only: a restarted lobby accepts their
+/// tokens again.
+const MAX_LOGOUTS: usize = 100_000;
+/// Changed profiles that are remembered, some ten megabytes.
+const MAX_PROFILES: usize = 10_000;
 
-#[derive(Default)]
 pub(crate) struct Sessions {
     sessions: HashMap<ConnId, Session>,
     /// The session of each player who is in the lobby. Their newest connection wins.
@@ -27,13 +32,46 @@ pub(crate) struct Sessions {
     exit_notices: HashMap<PlayerId, (RoomId, LeaveReason, Instant)>,
     /// Players who are refused, and why; until the lobby restarts.
     pub banned: HashMap<PlayerId, String>,
-    pub logouts: Logouts,
+    /// The logins that were logged out before their tokens expire.
+    pub logouts: BoundedMap<String, ()>,
+    /// Profiles that are newer than those in tokens, which players may have kept.
+    profiles: BoundedMap<PlayerId, Value>,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Sessions {
+            sessions: HashMap::new(),
+            by_player: HashMap::new(),
+            exit_notices: HashMap::new(),
+            banned: HashMap::new(),
+            logouts: BoundedMap::new(MAX_LOGOUTS),
+            profiles: BoundedMap::new(MAX_PROFILES),
+        }
+    }
+}
+
+/// A list that pages may watch.
+#[derive(Clone, Copy)]
+pub(crate) enum List {
+    Rooms,
+    Players,
+}
+
+impl List {
+    /// The event that carries it.
+    pub fn event(self) -> &'static str {
+        match self {
+            List::Rooms => "rooms",
+            List::Players => "players",
+        }
+    }
 }
 
 pub(crate) struct Session {
     pub conn: Conn,
-    /// The list of rooms that was sent last, if this connection watches it.
-    pub watching: Option<Rc<Value>>,
+    /// The [`List`]s that this connection watches, as they were sent last.
+    pub watching: [Option<Rc<Value>>; 2],
     state: State,
     /// The player has joined a room since, so this connection is about to close. A message from it
     /// shows that they are still here.
@@ -63,19 +101,19 @@ impl Session {
 
 impl Sessions {
     pub fn add(&mut self, conn: Conn) {
-        let session = Session { conn, watching: None, state: State::Visitor, stale: false };
+        let session = Session { conn, watching: [None, None], state: State::Visitor, stale: false };
         self.sessions.insert(session.conn.id, session);
     }
 
     /// Begins a registration, one at a time for each connection.
-    pub fn begin_registration(&mut self, conn: ConnId) -> Result<(), Refusal> {
+    pub fn begin_registration(&mut self, conn: ConnId) -> Result<&Conn, Refusal> {
         let session = self.sessions.get_mut(&conn).ok_or(Refusal::INTERNAL)?;
         match session.state {
             State::Visitor => session.state = State::Registering,
             State::Registering => return Err(Refusal::TOO_FAST),
             State::Pending(..) | State::Arrived(_) => return Err(Refusal::ALREADY_REGISTERED),
         }
-        Ok(())
+        Ok(&session.conn)
     }
 
     /// Ends a registration, whatever its result. Returns `false` if the connection has closed
@@ -120,7 +158,7 @@ impl Sessions {
     }
 
     /// Removes a connection. Returns its player if they had arrived with it.
-    pub fn remove(&mut self, conn: ConnId) -> Option<Player> {
+    pub fn remove(&mut self, conn: ConnId) -> Option<AnyPlayer> {
         let session = self.sessions.remove(&conn)?;
         self.by_player.remove(&session.login()?.player.id);
         match session.state {
@@ -130,7 +168,7 @@ impl Sessions {
     }
 
     /// The player of a connection; `None` before they are registered.
-    pub fn player(&self, conn: ConnId) -> Option<Player> {
+    pub fn player(&self, conn: ConnId) -> Option<AnyPlayer> {
         Some(self.sessions.get(&conn)?.login()?.player.clone())
     }
 
@@ -144,10 +182,43 @@ impl Sessions {
         self.sessions.values().filter(welcomed).map(|session| &session.conn)
     }
 
-    /// The connections that watch the list of rooms, each with the list that was sent last.
-    pub fn watchers(&mut self) -> impl Iterator<Item = (&Conn, &mut Rc<Value>)> {
+    /// The connections that watch a list, each with the list that was sent last.
+    pub fn watchers(&mut self, list: List) -> impl Iterator<Item = (&Conn, &mut Rc<Value>)> {
         let sessions = self.sessions.values_mut();
-        sessions.filter_map(|session| Some((&session.conn, session.watching.as_mut()?)))
+        sessions.filter_map(move |session| {
+            Some((&session.conn, session.watching[list as usize].as_mut()?))
+        })
+    }
+
+    /// The players who have arrived, unless their connection is stale.
+    pub fn players(&self) -> impl Iterator<Item = &AnyPlayer> {
+        self.sessions.values().filter(|session| !session.stale).filter_map(|session| {
+            let State::Arrived(login) = &session.state else { return None };
+            Some(&login.player)
+        })
+    }
+
+    /// Remembers a player's new profile. Returns their login, if they are in the lobby or about to
+    /// arrive, and their connection if they have arrived.
+    pub fn set_profile(
+        &mut self,
+        id: &PlayerId,
+        profile: &Value,
+    ) -> Option<(&mut Login, Option<&Conn>)> {
+        self.profiles.insert(id.clone(), profile.clone());
+        let session = self.sessions.get_mut(self.by_player.get(id)?)?;
+        let (login, conn) = match &mut session.state {
+            State::Pending(login, _) => (login, None),
+            State::Arrived(login) => (login, Some(&session.conn)),
+            State::Visitor | State::Registering => return None,
+        };
+        login.player.profile = profile.clone();
+        Some((login, conn))
+    }
+
+    /// The profile of a player, if it has changed since their token was signed.
+    pub fn profile(&self, id: &PlayerId) -> Option<&Value> {
+        self.profiles.get(id)
     }
 
     fn session_of(&self, player: &PlayerId) -> Option<&Session> {
@@ -186,7 +257,7 @@ impl Sessions {
 
     /// Ends a login: its tokens are not valid any more. Returns the connection that uses it.
     pub fn log_out(&mut self, login: &Login) -> Option<Conn> {
-        self.logouts.add(&login.sid);
+        self.logouts.insert(login.sid.clone(), ());
         let session = self.session_of(&login.player.id)?;
         (session.login()?.sid == login.sid).then(|| session.conn.clone())
     }

@@ -23,18 +23,19 @@ use rustix::net::{
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::io::{AsyncWriteExt as _, Interest};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::config::Settings;
+use crate::config::{Settings, Size};
 use crate::runtime::clock;
-use crate::types::{Exit, LeaveReason, Player, PlayerId, Refusal, RoomId, Route};
+use crate::types::{AnyPlayer, Exit, LeaveReason, PlayerId, Refusal, RoomId, Route};
 
 /// Raised whenever a frame changes its meaning. Lobby and room must agree on it.
-pub(crate) const VERSION: u32 = 7;
+pub(crate) const VERSION: u32 = 8;
 /// The longest line, in bytes.
 pub(crate) const MAX_FRAME: usize = 64 * 1024;
 /// Bytes that are queued for an end that does not read. When the queue is full, the lobby kills the
@@ -67,6 +68,8 @@ pub(crate) enum ToRoom {
     /// Frees the seat of a player who goes to another room. Their page is sent this route; `None`:
     /// the lobby reroutes it, or the player never came.
     Transfer { seat: u64, to: Option<Route> },
+    /// The player of this seat has another profile.
+    Profile { seat: u64, profile: Value },
     /// Tells the player of this seat that a reroute was refused.
     Refused { seat: u64, refusal: Refusal },
     /// A message for `on_lobby_message`.
@@ -83,6 +86,7 @@ pub(crate) struct RoomSpec {
     /// The name of a registered kind of room.
     pub kind: String,
     pub capacity: usize,
+    pub memory: Size,
     pub seed: u64,
     pub host: Option<PlayerId>,
     pub code: Option<String>,
@@ -93,7 +97,9 @@ pub(crate) struct RoomSpec {
 pub(crate) struct ReservedSeat {
     pub seat: u64,
     pub ticket: String,
-    pub player: Player,
+    pub player: AnyPlayer,
+    /// What the lobby passes on with the seat, if anything.
+    pub options: Option<Value>,
 }
 
 /// Room to lobby, in the order in which things happened.
@@ -115,13 +121,15 @@ pub(crate) enum FromRoom {
     /// The player of this seat has connected.
     Connected { seat: u64 },
     /// The connection is lost; the seat is kept for the grace period of `on_disconnect`.
-    Disconnected { seat: u64 },
+    Disconnected { seat: u64, grace_ms: u64 },
     /// The seat is free.
     Left { seat: u64, reason: LeaveReason },
     /// Asks the lobby to move the player of this seat to another room.
     Transfer { seat: u64, room: RoomId },
     /// A message for `on_room_message`.
     Message(Box<RawValue>),
+    /// What the list of rooms shows of the room, from now on.
+    Listed(Value),
     /// A hook locked or unlocked the room.
     Locked(bool),
     /// The room ends in this way. After `Crashed`, a `Left` frame follows for each seat; after any

@@ -9,14 +9,24 @@ use std::time::Duration;
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::Bytes;
 use crate::process::{FromRoom, RoomSpec};
-use crate::room::{Output, Room};
+use crate::room::{Output, Room, Throttle};
 use crate::runtime::Scheduler;
 use crate::socketio::{ConnId, Encoded, encode};
-use crate::types::{LeaveReason, Player, PlayerId, Refusal, RoomId, encode_message, truncate};
+use crate::types::{
+    LeaveReason, Player, PlayerId, Refusal, RoomId, encode_data, encode_message, truncate,
+};
+
+/// The time between two syncs, until a hook sets it.
+const SYNC_PERIOD: Duration = Duration::from_millis(50);
+/// The time between two listings that the lobby is told.
+const LISTING_PERIOD: Duration = Duration::from_millis(100);
+/// The longest listing, in bytes of JSON: everyone who watches the list of rooms gets each.
+pub(crate) const MAX_LISTING: usize = 1024;
 
 /// What hooks of a room can do besides changing their own state. Every hook gets it. What they send
 /// is queued, and goes out in this order when the hook returns.
@@ -24,17 +34,19 @@ use crate::types::{LeaveReason, Player, PlayerId, Refusal, RoomId, encode_messag
 /// - The room: [`id`](Self::id), [`code`](Self::code), [`host`](Self::host),
 ///   [`capacity`](Self::capacity), [`elapsed`](Self::elapsed), [`random`](Self::random)
 /// - Its players: [`players`](Self::players), [`is_here`](Self::is_here),
-///   [`is_full`](Self::is_full), [`expected`](Self::expected)
-/// - Events: [`send`](Self::send), [`broadcast`](Self::broadcast),
-///   [`broadcast_except`](Self::broadcast_except),
-///   [`broadcast_volatile`](Self::broadcast_volatile), [`sync`](Self::sync); bytes:
-///   [`send_binary`](Self::send_binary), [`broadcast_binary`](Self::broadcast_binary),
+///   [`is_full`](Self::is_full), [`expected`](Self::expected),
+///   [`join_options`](Self::join_options)
+/// - Its state on all pages: [`sync`](Self::sync), [`set_sync_rate`](Self::set_sync_rate); in the
+///   list of rooms: [`set_listing`](Self::set_listing)
+/// - Events: [`send`](Self::send), [`send_to`](Self::send_to), [`broadcast`](Self::broadcast),
+///   [`broadcast_except`](Self::broadcast_except); volatile: [`send_volatile`](Self::send_volatile),
+///   [`broadcast_volatile`](Self::broadcast_volatile); bytes: [`send_binary`](Self::send_binary), [`broadcast_binary`](Self::broadcast_binary),
 ///   [`broadcast_binary_volatile`](Self::broadcast_binary_volatile)
 /// - Who stays: [`send_to_lobby`](Self::send_to_lobby), [`send_to_room`](Self::send_to_room),
 ///   [`kick`](Self::kick), [`ban`](Self::ban), [`lock`](Self::lock), [`is_locked`](Self::is_locked)
 /// - The lobby: [`tell_lobby`](Self::tell_lobby)
-/// - Time: [`set_tick_rate`](Self::set_tick_rate), [`tick_delay`](Self::tick_delay); timers,
-///   futures and computations of the [`Scheduler`]
+/// - Time: [`set_tick_rate`](Self::set_tick_rate), [`tick_every`](Self::tick_every),
+///   [`tick_delay`](Self::tick_delay); timers, futures and computations of the [`Scheduler`]
 /// - The end: [`close`](Self::close), [`set_empty_timeout`](Self::set_empty_timeout)
 pub struct RoomContext<R: Room> {
     id: RoomId,
@@ -42,9 +54,11 @@ pub struct RoomContext<R: Room> {
     opened: Instant,
     /// In the order of joining. The core replaces the slice, so that a hook may keep the one it
     /// has.
-    pub(super) players: RefCell<Rc<[Player]>>,
+    pub(super) players: RefCell<Rc<[Player<R::Profile>]>>,
     /// Those who have a reservation; the core keeps it up to date.
-    pub(super) expected: RefCell<BTreeMap<PlayerId, Player>>,
+    pub(super) expected: RefCell<BTreeMap<PlayerId, Player<R::Profile>>>,
+    /// What the lobby passed on with seats; the core keeps it up to date.
+    pub(super) join_options: RefCell<BTreeMap<PlayerId, R::JoinOptions>>,
     /// The current connection of each connected player; the core keeps it up to date.
     pub(super) connections: RefCell<BTreeMap<PlayerId, ConnId>>,
     /// Players who are not admitted again, with the reason. Kept until the room ends.
@@ -53,6 +67,11 @@ pub struct RoomContext<R: Room> {
     pub(super) tick_period: Cell<Option<Duration>>,
     pub(super) tick_delay: Cell<Duration>,
     pub(super) empty_timeout: Cell<Option<Duration>>,
+    /// The state is to be sent if it has changed.
+    pub(super) sync: Throttle,
+    /// The new listing, for the lobby.
+    pub(super) listing: RefCell<Value>,
+    pub(super) listing_changed: Throttle,
     random: RefCell<StdRng>,
     pub(crate) scheduler: Scheduler<R, RoomContext<R>>,
     /// What hooks queued; the core takes it when a hook returns.
@@ -69,12 +88,16 @@ impl<R: Room> RoomContext<R> {
             opened: scheduler.now.get(),
             players: RefCell::new(Rc::new([])),
             expected: RefCell::default(),
+            join_options: RefCell::default(),
             connections: RefCell::default(),
             banned: RefCell::default(),
             locked: Cell::new(false),
             tick_period: Cell::new(None),
             tick_delay: Cell::default(),
             empty_timeout: Cell::new(Some(empty_timeout)),
+            sync: Throttle::new(SYNC_PERIOD),
+            listing: RefCell::default(),
+            listing_changed: Throttle::new(LISTING_PERIOD),
             random: RefCell::new(StdRng::seed_from_u64(spec.seed)),
             spec,
             scheduler,
@@ -108,7 +131,7 @@ impl<R: Room> RoomContext<R> {
 
     /// The players in the room, in the order of joining. Includes those who lost their connection
     /// and whose seat is kept.
-    pub fn players(&self) -> Rc<[Player]> {
+    pub fn players(&self) -> Rc<[Player<R::Profile>]> {
         self.players.borrow().clone()
     }
 
@@ -119,8 +142,37 @@ impl<R: Room> RoomContext<R> {
 
     /// Players who have a seat and are on the way. One who does not arrive within `--ticket-ttl`
     /// (15 s) loses the seat without a hook, since they never joined.
-    pub fn expected(&self) -> Rc<[Player]> {
+    pub fn expected(&self) -> Rc<[Player<R::Profile>]> {
         self.expected.borrow().values().cloned().collect()
+    }
+
+    /// What the lobby passed on with a player's seat: from `on_admit` until `on_leave`, both
+    /// included. The default for a player who came without
+    /// ([`join`](crate::LobbyContext::join), or the page's `play`), or has no seat.
+    ///
+    /// ```
+    /// # cluster::messages! { #[derive(Default)] pub struct Seat { spectator: bool } }
+    /// # use cluster::{Player, Refusal, Room, RoomContext, refuse};
+    /// # fn admit<R: Room<JoinOptions = Seat>>(room: &RoomContext<R>, player: &Player) -> Result<(), Refusal> {
+    /// let watch = |player: &&Player<_>| room.join_options(*player).spectator;
+    /// if room.join_options(player).spectator && room.players().iter().filter(watch).count() >= 10 {
+    ///     return Err(refuse("too_many_spectators", "Ten people watch already."));
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn join_options(&self, player: impl AsRef<PlayerId>) -> R::JoinOptions {
+        self.join_options.borrow().get(player.as_ref()).cloned().unwrap_or_default()
+    }
+
+    /// Shows something else of this room in the list of rooms, such as the score; at most 1 KiB as
+    /// JSON. A larger one is logged and not shown. The lobby is told at most ten times a second, of
+    /// the latest; its hooks find it in [`RoomInfo::listing`](crate::RoomInfo::listing).
+    pub fn set_listing(&self, listing: R::Listing) {
+        if let Ok(listing) = encode_data("a listing", &listing, MAX_LISTING)
+            && self.listing.replace(listing.clone()) != listing
+        {
+            self.listing_changed.mark();
+        }
     }
 
     /// Seats in the room, taken or not.
@@ -153,7 +205,7 @@ impl<R: Room> RoomContext<R> {
     /// # use cluster::{Refusal, Room, RoomContext};
     /// # struct Arena;
     /// # impl Room for Arena {
-    /// # cluster::unused!(Options, Request, Event, FromLobby, ToLobby);
+    /// # cluster::room_types! {}
     /// async fn on_open(_: (), room: &RoomContext<Self>) -> Result<Self, Refusal> {
     ///     room.set_tick_rate(30);
     ///     Ok(Arena)
@@ -162,6 +214,11 @@ impl<R: Room> RoomContext<R> {
     /// ```
     pub fn set_tick_rate(&self, hz: u32) {
         self.tick_period.set((hz > 0).then(|| Duration::from_secs(1) / hz));
+    }
+
+    /// Calls `on_tick` whenever this time has passed from now on; it is at least a millisecond.
+    pub fn tick_every(&self, period: Duration) {
+        self.tick_period.set(Some(period.max(Duration::from_millis(1))));
     }
 
     /// How late the last tick was. More than a period means that the room is overloaded.
@@ -203,6 +260,22 @@ impl<R: Room> RoomContext<R> {
         self.emit(self.conn_of(to.as_ref()), encode(&event), false);
     }
 
+    /// Sends an event to one player that the next one replaces, such as the part of the map that
+    /// only they see; otherwise as [`broadcast_volatile`](Self::broadcast_volatile).
+    pub fn send_volatile(&self, to: impl AsRef<PlayerId>, event: R::Event) {
+        self.emit(self.conn_of(to.as_ref()), encode(&event), true);
+    }
+
+    /// Sends an event to these players, such as a team. It is encoded once.
+    pub fn send_to<P: AsRef<PlayerId>>(
+        &self,
+        players: impl IntoIterator<Item = P>,
+        event: R::Event,
+    ) {
+        let conns = players.into_iter().filter_map(|player| self.conn_of(player.as_ref()));
+        self.emit(conns, encode(&event), false);
+    }
+
     /// Sends an event to everyone in the room.
     pub fn broadcast(&self, event: R::Event) {
         self.emit(self.recipients(None), encode(&event), false);
@@ -234,9 +307,17 @@ impl<R: Room> RoomContext<R> {
         self.emit(self.recipients(None), Some(Encoded::Binary(data.into())), true);
     }
 
-    /// Sends every connected player their `snapshot`, made when the hook returns.
+    /// Sends what has changed of [`Room::state`] and of each player's [`Room::snapshot`], after the
+    /// events of this hook. At most twenty times a second, or as often as
+    /// [`set_sync_rate`](Self::set_sync_rate) says: further calls wait, and one sync follows for all
+    /// of them. What is the same as before is not sent.
     pub fn sync(&self) {
-        self.push(Output::Sync);
+        self.sync.mark();
+    }
+
+    /// How often [`sync`](Self::sync) takes effect, in times a second; at least 1. Default: 20.
+    pub fn set_sync_rate(&self, hz: u32) {
+        self.sync.period.set(Duration::from_secs(1) / hz.max(1));
     }
 
     /// Returns a player to the lobby. Their page shows the message, such as `You won.`, of at most
@@ -303,7 +384,7 @@ impl<R: Room> RoomContext<R> {
         others.map(|(_, conn)| *conn).collect()
     }
 
-    fn conn_of(&self, player: &PlayerId) -> Option<ConnId> {
+    pub(super) fn conn_of(&self, player: &PlayerId) -> Option<ConnId> {
         self.connections.borrow().get(player).copied()
     }
 

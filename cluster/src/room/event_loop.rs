@@ -87,6 +87,7 @@ impl<R: Room> RoomLoop<'_, R> {
             ToRoom::Reserve { join, seats } => core.reserve(join, seats),
             ToRoom::Release { seat, reason } => core.release(seat, reason),
             ToRoom::Transfer { seat, to } => core.transferred(seat, to),
+            ToRoom::Profile { seat, profile } => core.set_profile(seat, profile),
             ToRoom::Refused { seat, refusal } => core.refused(seat, &refusal),
             ToRoom::Message(message) => core.lobby_message(&message)?,
             ToRoom::Drain { remaining_ms, reason } => {
@@ -114,7 +115,7 @@ impl<R: Room> RoomLoop<'_, R> {
                     _ => {}
                 },
                 Output::HangUp(conn) => drop(self.conns.get(&conn).map(Conn::hang_up)),
-                Output::Sync | Output::Leave(..) | Output::Transfer(..) => {
+                Output::Leave(..) | Output::Transfer(..) => {
                     unreachable!("the core has replaced them")
                 }
             }

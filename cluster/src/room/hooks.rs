@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::Bytes;
 use crate::room::RoomContext;
-use crate::types::{Answer, LeaveReason, Message, Player, Refusal};
+use crate::types::{Answer, Data, LeaveReason, Message, Player, Refusal};
 
 /// One room: its state, and its hooks.
 ///
@@ -26,7 +26,7 @@ use crate::types::{Answer, LeaveReason, Message, Player, Refusal};
 ///
 /// cluster::messages! {
 ///     pub enum Ask { Press }
-///     pub enum News { Presses(u32) }
+///     pub struct Presses(u32);
 /// }
 ///
 /// /// A button that its players press a hundred times.
@@ -35,21 +35,22 @@ use crate::types::{Answer, LeaveReason, Message, Player, Refusal};
 /// }
 ///
 /// impl Room for Button {
-///     type Request = Ask;
-///     type Event = News;
-///     cluster::unused!(Options, FromLobby, ToLobby);
+///     cluster::room_types! {
+///         type Request = Ask;
+///         type State = Presses;
+///     }
 ///
 ///     async fn on_open(_: (), _: &RoomContext<Self>) -> Result<Self, Refusal> {
 ///         Ok(Button { presses: 0 })
 ///     }
 ///
-///     fn snapshot(&self, _: &RoomContext<Self>, _: &Player) -> Option<News> {
-///         Some(News::Presses(self.presses))
+///     fn state(&self, _: &RoomContext<Self>) -> Option<Presses> {
+///         Some(Presses(self.presses))
 ///     }
 ///
-///     fn on_message(&mut self, room: &RoomContext<Self>, _: &Player, _: Ask) -> Answer {
+///     fn on_request(&mut self, room: &RoomContext<Self>, _: &Player, _: Ask) -> Answer {
 ///         self.presses += 1;
-///         room.sync(); // everyone gets their snapshot
+///         room.sync(); // everyone gets the new state
 ///         if self.presses == 100 {
 ///             room.close();
 ///         }
@@ -71,12 +72,23 @@ pub trait Room: Sized + 'static {
     /// What the lobby sets at creation, such as a level: a struct of
     /// [`messages!`](crate::messages), at most 60 KiB as JSON. In a public room, every page sees
     /// them in the list of rooms.
-    type Options: Serialize + DeserializeOwned + Clone + Default + Message;
+    type Options: Data;
+    /// What the list of rooms shows of the room beside its options, and may change while it runs:
+    /// [`RoomContext::set_listing`] sets it.
+    type Listing: Data;
+    /// The profile of players: the same type as [`Lobby::Profile`](crate::Lobby::Profile).
+    type Profile: Data;
+    /// What the lobby passes on with a seat, such as a side:
+    /// [`LobbyContext::join_with`](crate::LobbyContext::join_with). [`RoomContext::join_options`]
+    /// has it.
+    type JoinOptions: Data;
     /// What pages may ask of the room: an enum of [`messages!`](crate::messages). A variant's name,
     /// in snake_case, is the event's name.
     type Request: DeserializeOwned + Message;
     /// What the room sends to pages: an enum as above.
     type Event: Serialize + Message;
+    /// What all pages show of the room: see [`state`](Self::state).
+    type State: Serialize + Message;
     /// What the lobby sends to the room with [`LobbyContext::tell`](crate::LobbyContext::tell).
     type FromLobby: Serialize + DeserializeOwned;
     /// What the room sends to the lobby with [`RoomContext::tell_lobby`].
@@ -93,10 +105,10 @@ pub trait Room: Sized + 'static {
     /// A player sent a request. Requests of one player arrive in the order in which they were sent.
     /// Only the form of a request has been checked: [`readable_line`](crate::readable_line) checks
     /// a text that others will see. Default: refused with `unknown_event`.
-    fn on_message(
+    fn on_request(
         &mut self,
         room: &RoomContext<Self>,
-        from: &Player,
+        from: &Player<Self::Profile>,
         request: Self::Request,
     ) -> Answer {
         Err(Refusal::unknown_event(""))
@@ -104,26 +116,46 @@ pub trait Room: Sized + 'static {
 
     /// A player sent bytes, which a page sends as the event `binary`. Default: refused with
     /// `unknown_event`.
-    fn on_binary(&mut self, room: &RoomContext<Self>, from: &Player, data: Bytes) -> Answer {
+    fn on_binary(
+        &mut self,
+        room: &RoomContext<Self>,
+        from: &Player<Self::Profile>,
+        data: Bytes,
+    ) -> Answer {
         Err(Refusal::unknown_event("binary"))
     }
 
     /// May this player take a seat? Called before they connect, and only while a seat is free. They
-    /// may still not come. A refusal is sent to the page. Default: yes.
-    fn on_admit(&mut self, room: &RoomContext<Self>, player: &Player) -> Result<(), Refusal> {
+    /// may still not come. [`RoomContext::join_options`] has what the lobby passed on. A refusal is sent to the page. Default: yes.
+    fn on_admit(
+        &mut self,
+        room: &RoomContext<Self>,
+        player: &Player<Self::Profile>,
+    ) -> Result<(), Refusal> {
         Ok(())
     }
 
-    /// Returns all that a player needs to see the current state, and sends nothing itself. Sent
-    /// before `on_join` and `on_reconnect` (which may call [`RoomContext::sync`] if they change
-    /// it), and to everyone by `sync`. It may differ for each player. Default: nothing is sent.
-    fn snapshot(&self, room: &RoomContext<Self>, to: &Player) -> Option<Self::Event> {
+    /// Returns what all pages show of the room, in `cluster.room.state`. Each player is sent it as
+    /// they join or return, before `on_join` and `on_reconnect`; those who are there get it after
+    /// [`RoomContext::sync`], if it has changed. It is encoded once for all. Default: `None`, the
+    /// room has no such state.
+    fn state(&self, room: &RoomContext<Self>) -> Option<Self::State> {
+        None
+    }
+
+    /// Returns an event with what only this player may see, such as their hand. It is sent as
+    /// [`state`](Self::state) is, after it, and sends nothing itself. Default: nothing is sent.
+    fn snapshot(
+        &self,
+        room: &RoomContext<Self>,
+        to: &Player<Self::Profile>,
+    ) -> Option<Self::Event> {
         None
     }
 
     /// A player has joined: once for each player, before their first request. The others have been
     /// sent `player_joined`. Default: nothing.
-    fn on_join(&mut self, room: &RoomContext<Self>, player: &Player) {}
+    fn on_join(&mut self, room: &RoomContext<Self>, player: &Player<Self::Profile>) {}
 
     /// A player has lost the connection; `is_here` is false already. `Some(grace)` keeps the seat
     /// for that time, after which `on_leave` follows unless they reconnect. Default: `None`, the
@@ -131,13 +163,17 @@ pub trait Room: Sized + 'static {
     ///
     /// A connection that is closed, as by a reload, is noticed at once. A device that vanishes is
     /// noticed within `--ping-interval` plus `--ping-timeout` (8 s); the grace counts from then.
-    fn on_disconnect(&mut self, room: &RoomContext<Self>, player: &Player) -> Option<Duration> {
+    fn on_disconnect(
+        &mut self,
+        room: &RoomContext<Self>,
+        player: &Player<Self::Profile>,
+    ) -> Option<Duration> {
         None
     }
 
     /// A player has a new connection: after `on_disconnect`, or from another window. Default:
     /// nothing.
-    fn on_reconnect(&mut self, room: &RoomContext<Self>, player: &Player) {}
+    fn on_reconnect(&mut self, room: &RoomContext<Self>, player: &Player<Self::Profile>) {}
 
     /// A player has left for good and is not among `players` any more. Called exactly once for each
     /// `on_join`, also for those who are in the room when it ends. In a room that crashes or is
@@ -145,7 +181,13 @@ pub trait Room: Sized + 'static {
     ///
     /// When the room ends, it is called for one player after the other, and what it sends still
     /// reaches the rest. The reason is `Finished` or `Closed` then.
-    fn on_leave(&mut self, room: &RoomContext<Self>, player: &Player, reason: LeaveReason) {}
+    fn on_leave(
+        &mut self,
+        room: &RoomContext<Self>,
+        player: &Player<Self::Profile>,
+        reason: LeaveReason,
+    ) {
+    }
 
     /// A tick, at the rate set with [`RoomContext::set_tick_rate`]. `dt` is the measured time since
     /// the last one. Ticks missed in a delay of up to two periods are made up for; after a longer

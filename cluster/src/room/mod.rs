@@ -9,9 +9,11 @@ pub(crate) mod event_loop;
 pub(crate) mod hooks;
 pub(crate) mod outbox;
 pub(crate) mod process;
+mod throttle;
 pub(crate) mod tickets;
 
-pub(crate) use self::context::RoomContext;
+pub(crate) use self::context::{MAX_LISTING, RoomContext};
 pub(crate) use self::hooks::Room;
 pub(crate) use self::outbox::Output;
+use self::throttle::Throttle;
 pub(crate) use self::tickets::Tickets;

@@ -16,9 +16,7 @@ pub(crate) enum Output {
     HangUp(ConnId),
     /// A frame for the lobby.
     Frame(FromRoom),
-    // Hooks queue these three; the core replaces them by what they lead to.
-    /// Every player gets their snapshot.
-    Sync,
+    // Hooks queue these two; the core replaces them by what they lead to.
     /// The player returns to the lobby.
     Leave(PlayerId, LeaveReason),
     /// The player is to get a seat in another room.

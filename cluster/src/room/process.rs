@@ -118,7 +118,6 @@ async fn live(kinds: &[Kind], to_lobby: &Sender, mut from_lobby: Receiver) -> an
         bail!("the lobby's first frame is not `setup`");
     };
     ensure!(version == VERSION, "the lobby speaks version {version}, this room {VERSION}");
-    limit_memory(settings.room_memory);
     to_lobby.send(&FromRoom::Warm)?;
     // Written before `on_open` may block the thread.
     to_lobby.flush(FLUSH_TIMEOUT).await;
@@ -139,6 +138,7 @@ async fn live(kinds: &[Kind], to_lobby: &Sender, mut from_lobby: Receiver) -> an
             // The lobby stopped and never needed this room.
             None => return Ok(()),
         };
+        limit_memory(spec.memory);
         let kind = kinds.iter().find(|kind| kind.name == spec.kind);
         let kind = kind.with_context(|| format!("there is no kind of room '{}'", spec.kind))?;
         let settings = &settings;

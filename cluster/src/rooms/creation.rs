@@ -1,15 +1,13 @@
 //! Creates rooms, within the limits for their number, and makes the codes of private ones.
 
-use std::any::Any;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::rc::Rc;
 
-use serde::Serialize;
+use serde_json::Value;
 use tracing::{error, info};
 
 use crate::process::{RoomSpec, ToRoom};
-use crate::rooms::{Entry, RoomInfo, Rooms, State};
+use crate::rooms::{AnyRoom, Entry, Rooms, State};
 use crate::runtime::clock;
 use crate::types::{PlayerId, Refusal, RoomId, refuse, to_raw};
 
@@ -27,10 +25,11 @@ impl Rooms {
         kind: &'static str,
         spec: RoomSpec,
         address: Option<IpAddr>,
-        options: impl Serialize + 'static,
+        options: Value,
+        listing: Value,
     ) -> Result<RoomId, Refusal> {
         self.check_limits(spec.host.as_ref(), address)?;
-        self.open(kind, spec, address, options).map_err(|error| {
+        self.open(kind, spec, address, options, listing).map_err(|error| {
             error!(error = format!("{error:#}"), "cannot create a room");
             Refusal::NO_ROOM
         })
@@ -41,16 +40,17 @@ impl Rooms {
         kind: &'static str,
         spec: RoomSpec,
         host_address: Option<IpAddr>,
-        options: impl Serialize + 'static,
+        options: Value,
+        listing: Value,
     ) -> anyhow::Result<RoomId> {
-        let options_json = serde_json::to_value(&options)?;
-        let raw = to_raw(&options_json)?;
+        let raw = to_raw(&options)?;
         let taken = self.pool.take();
         let (id, process) = taken.inspect_err(|_| self.start_failed(spec.host.clone()))?;
-        let room = RoomInfo {
+        let room = AnyRoom {
             id: id.clone(),
             kind,
-            options: Rc::new(options) as Rc<dyn Any>,
+            options,
+            listing,
             host: spec.host.clone(),
             code: spec.code.clone(),
             players: 0,
@@ -61,7 +61,6 @@ impl Rooms {
         info!(room = %id, kind, capacity = room.capacity, private = room.code.is_some(), "room created");
         let entry = Entry {
             room,
-            options_json,
             process,
             state: State::Running,
             opened: false,

@@ -9,10 +9,8 @@ mod creation;
 mod process_events;
 mod seats;
 
-use std::any::Any;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +21,7 @@ use tracing::{error, warn};
 
 pub(crate) use self::code_attempts::CodeAttempts;
 pub(crate) use self::process_events::RoomNotice;
+pub(crate) use self::seats::SeatPlace;
 use crate::config::Settings;
 use crate::process::{Pool, Process, ProcessEvent, ToRoom};
 use crate::rooms::circuit_breaker::Breaker;
@@ -31,48 +30,20 @@ use crate::routing::GatewayRoutes;
 use crate::runtime::{KeyedRateLimiter, clock};
 use crate::types::{Exit, PlayerId, Refusal, RoomId, encode_message, truncate};
 
-/// What the lobby knows about a room, at the time of the call. The list of rooms has the same
-/// fields, without the code.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RoomInfo<Options> {
-    /// Its number, as text.
+/// What the lobby knows about a room of any kind, whose options and listing are JSON.
+#[derive(Clone, Serialize)]
+pub(crate) struct AnyRoom {
     #[serde(rename = "room")]
     pub id: RoomId,
-    /// Its kind: the name that `main.rs` gave to [`Program::room`](crate::Program::room).
     pub kind: &'static str,
-    /// What it was created with.
-    pub options: Options,
-    /// The player for whom it was created; `None` if the lobby created it by itself. They may have
-    /// left.
+    pub options: Value,
+    pub listing: Value,
     pub host: Option<PlayerId>,
-    /// The code with which players join a private room; `None`: it is public. Six letters.
     #[serde(skip)]
     pub code: Option<String>,
-    /// Seats taken: by players in the room, disconnected within their grace period, or on the way.
     pub players: usize,
-    /// All seats, taken or not.
     pub capacity: usize,
-    /// Accepts no more players: the lobby or the room has locked it, or it is ending.
     pub locked: bool,
-}
-
-/// A room of any kind.
-pub(crate) type AnyRoom = RoomInfo<Rc<dyn Any>>;
-
-impl AnyRoom {
-    /// The same with the options of its kind, which the caller knows.
-    pub(crate) fn typed<Options: Clone + 'static>(self) -> RoomInfo<Options> {
-        let options = self.options.downcast_ref::<Options>();
-        let options = options.expect("a room has the options of its kind").clone();
-        self.with(options)
-    }
-}
-
-impl<Options> RoomInfo<Options> {
-    fn with<Other>(self, options: Other) -> RoomInfo<Other> {
-        let RoomInfo { id, kind, host, code, players, capacity, locked, .. } = self;
-        RoomInfo { id, kind, options, host, code, players, capacity, locked }
-    }
 }
 
 pub struct Rooms {
@@ -96,8 +67,6 @@ pub struct Rooms {
 struct Entry {
     /// Without the numbers that change; see [`Entry::info`].
     room: AnyRoom,
-    /// Its options as JSON, for the list of rooms.
-    options_json: Value,
     process: Process,
     state: State,
     /// `on_open` has returned.
@@ -146,9 +115,9 @@ impl Rooms {
     }
 
     /// The public rooms, oldest first, as browsers see them.
-    pub(crate) fn public(&self) -> Vec<RoomInfo<Value>> {
+    pub(crate) fn public(&self) -> Vec<AnyRoom> {
         let public = self.oldest_first().filter(|entry| entry.room.code.is_none());
-        public.map(|entry| entry.info().with(entry.options_json.clone())).collect()
+        public.map(Entry::info).collect()
     }
 
     fn oldest_first(&self) -> impl Iterator<Item = &Entry> {
@@ -258,11 +227,15 @@ impl Rooms {
 impl Entry {
     fn info(&self) -> AnyRoom {
         let locked = self.is_locked() || self.is_ending();
-        RoomInfo { players: self.seats.len(), locked, ..self.room.clone() }
+        AnyRoom { players: self.seats.len(), locked, ..self.room.clone() }
     }
 
     fn seat(&self, number: u64) -> Option<&Seat> {
         self.seats.values().find(|seat| seat.number == number)
+    }
+
+    fn seat_mut(&mut self, number: u64) -> Option<&mut Seat> {
+        self.seats.values_mut().find(|seat| seat.number == number)
     }
 
     /// Whether this many more players may join.

@@ -1,13 +1,16 @@
 //! Handles frames and exits of room processes: updates the registry, and leaves notices for the
 //! lobby's event loop.
 
+use std::time::Duration;
+
 use serde_json::value::RawValue;
 use tracing::{info, warn};
 
 use crate::process::{FromRoom, ProcessEvent};
-use crate::rooms::seats::Seat;
+use crate::rooms::seats::{Seat, SeatPlace};
 use crate::rooms::{AnyRoom, Entry, Rooms, State};
-use crate::types::{Exit, LeaveReason, Player, PlayerId, Refusal, RoomId, Route};
+use crate::runtime::{clock, later};
+use crate::types::{AnyPlayer, Exit, LeaveReason, PlayerId, Refusal, RoomId, Route};
 
 /// What the lobby's event loop has to do after a room sent a frame or exited.
 pub(crate) enum RoomNotice {
@@ -15,16 +18,18 @@ pub(crate) enum RoomNotice {
     Ready(AnyRoom),
     /// Sends a player by this route to the room that has confirmed their seat, from the lobby or
     /// from the room `from`. `asked`: they requested it, and are in the lobby.
-    Reroute { player: Player, to: Route, from: Option<RoomId>, asked: bool },
+    Reroute { player: AnyPlayer, to: Route, from: Option<RoomId>, asked: bool },
     /// Tells a player that a room refused them a seat.
     Refused(PlayerId, Refusal),
-    /// The player has connected to the room.
-    Connected(PlayerId),
+    /// The player has connected to the room. `joined`: for the first time, to this one.
+    Connected { player: AnyPlayer, joined: Option<AnyRoom> },
     /// Reroutes a player to another room, on behalf of the room that they are in.
-    Transfer(Player, RoomId),
-    /// The player left the room, or lost their connection to it (`Dropped`; their seat may be
-    /// kept). `rerouted`: they had been rerouted to it.
-    Left { player: Player, room: RoomId, reason: LeaveReason, rerouted: bool },
+    Transfer(AnyPlayer, RoomId),
+    /// The player lost their connection to the room, which keeps their seat.
+    Disconnected { player: AnyPlayer, room: RoomId, rerouted: bool },
+    /// The player left the room. `rerouted`: they had been rerouted to it. `joined`: they had
+    /// joined.
+    Left { player: AnyPlayer, room: AnyRoom, reason: LeaveReason, rerouted: bool, joined: bool },
     /// Calls `on_room_message`.
     Message(AnyRoom, Box<RawValue>),
     /// Calls `on_room_exit`.
@@ -64,17 +69,25 @@ impl Rooms {
                 self.refuse_joins(room, Some(join), &refusal);
             }
             FromRoom::Connected { seat } => {
-                let joined = entry.seat(seat).map(|seat| seat.player.id.clone());
-                self.notices.extend(joined.map(RoomNotice::Connected));
+                let info = entry.info();
+                let Some(seat) = entry.seat_mut(seat) else { return };
+                seat.place = SeatPlace::Connected;
+                let joined = (!std::mem::replace(&mut seat.joined, true)).then_some(info);
+                self.notices.push(RoomNotice::Connected { player: seat.player.clone(), joined });
             }
-            FromRoom::Disconnected { seat } => {
-                let left = entry.seat(seat).map(|seat| left(seat, room, LeaveReason::Dropped));
-                self.notices.extend(left);
+            FromRoom::Disconnected { seat, grace_ms } => {
+                let Some(seat) = entry.seat_mut(seat) else { return };
+                let grace = Duration::from_millis(grace_ms);
+                seat.place = SeatPlace::Away { until: later(clock::now(), grace) };
+                let (player, rerouted) = (seat.player.clone(), seat.rerouted);
+                let room = room.clone();
+                self.notices.push(RoomNotice::Disconnected { player, room, rerouted });
             }
             FromRoom::Left { seat, reason } => {
-                let left = self.vacate(room, seat).map(|seat| left(&seat, room, reason));
-                self.notices.extend(left);
+                let vacated = self.vacate(room, seat).zip(self.find(room));
+                self.notices.extend(vacated.map(|(seat, room)| left(seat, room, reason)));
             }
+            FromRoom::Listed(listing) => entry.room.listing = listing,
             FromRoom::Transfer { seat, room: to } => {
                 let player = entry.seat(seat).map(|seat| seat.player.clone());
                 let player = player.filter(|player| self.is_in(&player.id, room));
@@ -111,7 +124,7 @@ impl Rooms {
         }
         for seat in std::mem::take(&mut entry.seats).into_values() {
             self.unseat(&seat, room);
-            self.notices.push(left(&seat, room, exit.leave_reason()));
+            self.notices.push(left(seat, entry.info(), exit.leave_reason()));
         }
         let refusal = match &exit {
             Exit::NeverReady(_) => Refusal::NO_ROOM,
@@ -128,7 +141,7 @@ impl Rooms {
     }
 }
 
-fn left(seat: &Seat, room: &RoomId, reason: LeaveReason) -> RoomNotice {
-    let (player, room) = (seat.player.clone(), room.clone());
-    RoomNotice::Left { player, room, reason, rerouted: seat.rerouted }
+fn left(seat: Seat, room: AnyRoom, reason: LeaveReason) -> RoomNotice {
+    let Seat { player, rerouted, joined, .. } = seat;
+    RoomNotice::Left { player, room, reason, rerouted, joined }
 }

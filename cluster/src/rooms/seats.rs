@@ -8,6 +8,7 @@ use std::collections::hash_map::Entry::Occupied;
 
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tracing::warn;
 
 use crate::auth::random_ticket;
@@ -15,7 +16,7 @@ use crate::process::{ReservedSeat, ToRoom};
 use crate::rooms::Rooms;
 use crate::rooms::process_events::RoomNotice;
 use crate::runtime::{Quota, clock};
-use crate::types::{LeaveReason, Player, PlayerId, Refusal, RoomId, Route};
+use crate::types::{AnyPlayer, LeaveReason, PlayerId, Refusal, RoomId, Route};
 
 /// Players who may join together; their reservations must fit into one frame.
 const MAX_PARTY: usize = 32;
@@ -26,7 +27,10 @@ pub(super) const REDIRECTS: Quota = Quota::new(1, 10);
 pub(super) struct Seat {
     /// New for each reservation, so that a late frame about an earlier one has no effect.
     pub number: u64,
-    pub player: Player,
+    pub player: AnyPlayer,
+    pub place: SeatPlace,
+    /// The player has connected to the room since they got a seat there.
+    pub joined: bool,
     ticket: String,
     /// The join that reserved it last.
     join: u64,
@@ -36,10 +40,22 @@ pub(super) struct Seat {
     pub rerouted: bool,
 }
 
+/// Where the player of a seat is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SeatPlace {
+    /// Not in the room yet.
+    Expected,
+    Connected,
+    /// The connection is lost; the room keeps the seat until then.
+    Away {
+        until: Instant,
+    },
+}
+
 /// A join that the room has not confirmed yet.
 pub(super) struct PendingJoin {
     room: RoomId,
-    players: Vec<Player>,
+    players: Vec<AnyPlayer>,
     requesters: Vec<Requester>,
 }
 
@@ -81,11 +97,11 @@ impl Rooms {
     }
 
     /// Reserves seats for a party: for all of them, or for none. Seats that they have there are
-    /// kept. `asker` has requested this; without one, the lobby reroutes by itself. The receiver
-    /// gets the outcome.
+    /// kept. Each comes with what the room is passed on with it. `asker` has requested this; without
+    /// one, the lobby reroutes by itself. The receiver gets the outcome.
     pub(crate) fn join(
         &mut self,
-        party: &[Player],
+        party: Vec<(AnyPlayer, Option<Value>)>,
         asker: Option<PlayerId>,
         room: &RoomId,
     ) -> Result<oneshot::Receiver<Result<Value, Refusal>>, Refusal> {
@@ -93,14 +109,14 @@ impl Rooms {
             return Err(Refusal::STOPPING);
         }
         let mut ids = HashSet::new();
-        let players = party.iter().filter(|player| ids.insert(&player.id));
-        let players: Vec<Player> = players.cloned().collect();
-        if players.len() > MAX_PARTY {
+        let mut party = party;
+        party.retain(|(player, _)| ids.insert(player.id.clone()));
+        if party.len() > MAX_PARTY {
             return Err(Refusal::PARTY_TOO_LARGE);
         }
         let entry = self.rooms.get(room).ok_or(Refusal::NO_SUCH_ROOM)?;
-        let is_new = |player: &&Player| !entry.seats.contains_key(&player.id);
-        entry.check(players.iter().filter(is_new).count())?;
+        let is_new = |(player, _): &&(AnyPlayer, _)| !entry.seats.contains_key(&player.id);
+        entry.check(party.iter().filter(is_new).count())?;
         // A slow room must not be killed for a full queue because its players ask too often.
         if entry.process.sender.is_busy() {
             return Err(Refusal::TOO_FAST);
@@ -110,9 +126,10 @@ impl Rooms {
         let mut requesters = vec![Requester { asker, answer }];
         let mut seats = Vec::new();
         // Reserved before the room is asked, so that two joins cannot take the last seat.
-        for player in &players {
-            seats.extend(self.reserve(join, player, room, &mut requesters));
+        for (player, options) in &party {
+            seats.extend(self.reserve(join, player, options, room, &mut requesters));
         }
+        let players = party.into_iter().map(|(player, _)| player).collect();
         if let Some(entry) = self.rooms.get(room) {
             entry.send(&ToRoom::Reserve { join, seats });
         }
@@ -124,7 +141,8 @@ impl Rooms {
     fn reserve(
         &mut self,
         join: u64,
-        player: &Player,
+        player: &AnyPlayer,
+        options: &Option<Value>,
         room: &RoomId,
         requesters: &mut Vec<Requester>,
     ) -> Option<ReservedSeat> {
@@ -143,19 +161,24 @@ impl Rooms {
             _ => None,
         };
         let seats = &mut self.rooms.get_mut(room)?.seats;
-        let rerouted = seats.get(&player.id).is_some_and(|kept| kept.rerouted);
-        let kept_ticket = ticket.clone();
-        let seat = Seat { number, player: player.clone(), ticket, join, from, rerouted };
+        let (rerouted, joined, place) = match seats.get(&player.id) {
+            Some(kept) => (kept.rerouted, kept.joined, kept.place),
+            None => (false, false, SeatPlace::Expected),
+        };
+        let (player, options) = (player.clone(), options.clone());
+        let reserved =
+            ReservedSeat { seat: number, ticket: ticket.clone(), player: player.clone(), options };
+        let seat = Seat { number, player, place, joined, ticket, join, from, rerouted };
         // This join replaces an earlier one of the same players, and answers its requesters too.
-        if let Some(kept) = seats.insert(player.id.clone(), seat)
+        if let Some(kept) = seats.insert(reserved.player.id.clone(), seat)
             && let Occupied(mut pending) = self.joins.entry(kept.join)
         {
-            pending.get_mut().players.retain(|other| other.id != player.id);
+            pending.get_mut().players.retain(|other| other.id != reserved.player.id);
             if pending.get().players.is_empty() {
                 requesters.extend(pending.remove().requesters);
             }
         }
-        Some(ReservedSeat { seat: number, ticket: kept_ticket, player: player.clone() })
+        Some(reserved)
     }
 
     /// Frees a seat whose player goes to another room. The room sends them there by this route;
@@ -172,6 +195,31 @@ impl Rooms {
         }
         // At once: a player who is back before the room has answered is not rerouted there.
         self.seated.remove(player);
+    }
+
+    /// A player has another profile: tells the rooms in which they have a seat.
+    pub(crate) fn set_profile(&mut self, player: &PlayerId, profile: &Value) {
+        for entry in self.rooms.values_mut() {
+            if let Some(seat) = entry.seats.get_mut(player) {
+                seat.player.profile = profile.clone();
+                let (seat, profile) = (seat.number, profile.clone());
+                entry.send(&ToRoom::Profile { seat, profile });
+            }
+        }
+    }
+
+    /// The rooms that the player was rerouted to, and whether they are there. One who moves has two.
+    pub(crate) fn places_of(&self, player: &PlayerId) -> Vec<(RoomId, SeatPlace)> {
+        let place = |room: &RoomId| {
+            let seat = self.rooms.get(room)?.seats.get(player)?;
+            seat.rerouted.then(|| (room.clone(), seat.place))
+        };
+        self.rooms_of(player).filter_map(place).collect()
+    }
+
+    pub(crate) fn seated_players(&self) -> impl Iterator<Item = &AnyPlayer> {
+        let seats = self.rooms.values().flat_map(|entry| entry.seats.values());
+        seats.map(|seat| &seat.player)
     }
 
     /// Tells a player who is in a room that a reroute was refused.

@@ -49,7 +49,7 @@ enum Due<S, H> {
 ///     is_open: bool,
 /// }
 ///
-/// # impl Lobby for Server { cluster::unused!(Request, Event); }
+/// # impl Lobby for Server { cluster::lobby_types! {} }
 /// # fn hook(lobby: &LobbyContext<Server>) {
 /// let opening = lobby.after(Duration::from_secs(60), |server, _lobby| server.is_open = true);
 /// lobby.cancel(opening);
@@ -121,7 +121,7 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
     ///     news: Vec<String>,
     /// }
     ///
-    /// # impl Lobby for Server { cluster::unused!(Request, Event); }
+    /// # impl Lobby for Server { cluster::lobby_types! {} }
     /// # fn hook(lobby: &LobbyContext<Server>) {
     /// lobby.spawn(load(), |server, _lobby, news| server.news = news);
     /// # }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
+use axum::http::HeaderMap;
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use socketioxide::extract::{AckSender, SocketRef};
@@ -59,6 +60,11 @@ impl Conn {
     /// The client's address; `None` for loopback addresses.
     pub fn address(&self) -> Option<IpAddr> {
         address_of(&self.socket).0
+    }
+
+    /// The headers of the request by which it was opened.
+    pub fn headers(&self) -> HeaderMap {
+        self.socket.req_parts().headers.clone()
     }
 
     /// Sends an event. If it cannot be queued, closes the connection and returns `false`: no event

@@ -24,19 +24,32 @@ pub(crate) const RESERVED: &[&str] = &[
     "disconnect",
     "disconnecting",
     "joined",
+    "player_changed",
     "player_disconnected",
     "player_joined",
     "player_left",
     "player_reconnected",
+    "players",
+    "profile_changed",
     "refused",
     "reroute",
+    "room_state",
     "rooms",
     "welcome",
 ];
 
 /// Requests that the cluster answers itself: reserved only in the lobby's requests.
-pub(crate) const LOBBY_REQUESTS: &[&str] =
-    &["join", LEAVE_ROOM, "logout", "play", "register", "unwatch_rooms", "watch_rooms"];
+pub(crate) const LOBBY_REQUESTS: &[&str] = &[
+    "join",
+    LEAVE_ROOM,
+    "logout",
+    "play",
+    "register",
+    "unwatch_players",
+    "unwatch_rooms",
+    "watch_players",
+    "watch_rooms",
+];
 
 /// The same for the requests of rooms.
 pub(crate) const ROOM_REQUESTS: &[&str] = &[LEAVE_ROOM];
@@ -59,6 +72,15 @@ impl Encoded {
     pub fn own(name: &str, data: &Value) -> Encoded {
         let data = to_raw_value(data).expect("a value is valid JSON");
         Encoded::Json { name: name.to_owned(), data }
+    }
+
+    /// Whether another JSON event says the same.
+    pub fn is_same(&self, other: &Encoded) -> bool {
+        let json = |event: &Encoded| match event {
+            Encoded::Json { name, data } => Some((name.clone(), data.get().to_owned())),
+            Encoded::Binary(_) => None,
+        };
+        json(self).is_some_and(|this| Some(this) == json(other))
     }
 }
 

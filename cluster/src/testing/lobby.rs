@@ -24,11 +24,11 @@ use crate::testing::{
 /// prints the log. Methods that wait do so for 20 seconds at most, and then fail the test.
 ///
 /// ```no_run
-/// # use cluster::testing::TestLobby;
+/// # use cluster::testing::LobbyProcess;
 /// # use serde_json::json;
 /// # async fn story(program: &str) {
 /// // In your tests: env!("CARGO_BIN_EXE_server").
-/// let lobby = TestLobby::start(program, &["--seats", "2"]).await;
+/// let lobby = LobbyProcess::start(program, &["--seats", "2"]).await;
 /// let (mut ann, mut bob) = (lobby.player("Ann").await, lobby.player("Bob").await);
 /// let mut anns = ann.enter("play", json!({})).await;
 /// let mut bobs = bob.enter("play", json!({})).await;
@@ -37,7 +37,7 @@ use crate::testing::{
 /// assert_eq!(bobs.event("said").await, json!({ "from": "Ann", "text": "hello" }));
 /// # }
 /// ```
-pub struct TestLobby {
+pub struct LobbyProcess {
     /// Its URL, such as `http://127.0.0.1:40123`.
     pub url: String,
     launch: LobbyBuilder,
@@ -49,7 +49,7 @@ pub struct TestLobby {
 type Log = Arc<Mutex<Vec<String>>>;
 type OnLine = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// Options of a lobby, made by [`TestLobby::builder`]; [`start`](Self::start) starts it.
+/// Options of a lobby, made by [`LobbyProcess::builder`]; [`start`](Self::start) starts it.
 #[derive(Clone)]
 pub struct LobbyBuilder {
     program: PathBuf,
@@ -68,7 +68,7 @@ impl LobbyBuilder {
     }
 
     /// Sets an environment variable; an empty one is removed. `RUST_LOG` must let `cluster=debug`
-    /// pass, or [`TestLobby::process_of`] finds nothing.
+    /// pass, or [`LobbyProcess::process_of`] finds nothing.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
@@ -96,14 +96,14 @@ impl LobbyBuilder {
     ///
     /// # Panics
     /// If it is not ready within 20 seconds.
-    pub async fn start(self) -> TestLobby {
+    pub async fn start(self) -> LobbyProcess {
         let mut process = self.spawn();
         let log = Log::default();
         let readers = vec![
             self.collect(process.stdout.take().expect("piped"), &log),
             self.collect(process.stderr.take().expect("piped"), &log),
         ];
-        let mut lobby = TestLobby { url: String::new(), launch: self, process, log, readers };
+        let mut lobby = LobbyProcess { url: String::new(), launch: self, process, log, readers };
         let ready = eventually("lobby ready", || {
             // The last output may not be in the log yet.
             let over = lobby.has_ended().filter(|_| lobby.has_said_all());
@@ -154,12 +154,12 @@ impl LobbyBuilder {
     }
 }
 
-impl TestLobby {
+impl LobbyProcess {
     /// Starts a program as a lobby with these flags.
     ///
     /// # Panics
     /// If it is not ready within 20 seconds.
-    pub async fn start(program: impl AsRef<Path>, flags: &[&str]) -> TestLobby {
+    pub async fn start(program: impl AsRef<Path>, flags: &[&str]) -> LobbyProcess {
         Self::builder(program).flags(flags).start().await
     }
 
@@ -176,12 +176,12 @@ impl TestLobby {
     }
 
     /// Starts it again with the same command and key. Kills it first if it still runs.
-    pub async fn again(self) -> TestLobby {
+    pub async fn again(self) -> LobbyProcess {
         self.again_with(&[]).await
     }
 
     /// The same with additional flags, which a further [`again`](Self::again) does not have.
-    pub async fn again_with(self, more: &[&str]) -> TestLobby {
+    pub async fn again_with(self, more: &[&str]) -> LobbyProcess {
         let launch = self.launch.clone();
         drop(self);
         let mut again = launch.clone().flags(more).start().await;
@@ -315,7 +315,7 @@ impl TestLobby {
     }
 }
 
-impl Drop for TestLobby {
+impl Drop for LobbyProcess {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();

@@ -13,11 +13,12 @@
 //! # }
 //! # struct Echo;
 //! # impl Room for Echo {
-//! #     type Request = Say;
-//! #     type Event = Said;
-//! #     cluster::unused!(Options, FromLobby, ToLobby);
+//! #     cluster::room_types! {
+//! #         type Request = Say;
+//! #         type Event = Said;
+//! #     }
 //! #     async fn on_open(_: (), _: &RoomContext<Self>) -> Result<Self, Refusal> { Ok(Echo) }
-//! #     fn on_message(&mut self, room: &RoomContext<Self>, _: &Player, say: Say) -> Answer {
+//! #     fn on_request(&mut self, room: &RoomContext<Self>, _: &Player, say: Say) -> Answer {
 //! #         let Say::Text(text) = say;
 //! #         room.broadcast(Said::Text(text));
 //! #         ok()
@@ -32,7 +33,7 @@
 //! assert_eq!(room.last(&ann, "text"), Some(&json!("hello")));
 //! ```
 //!
-//! A [`TestLobby`] is your program, run as a lobby with its rooms. A [`TestPlayer`] registers
+//! A [`LobbyProcess`] is your program, run as a lobby with its rooms. A [`TestPlayer`] registers
 //! there, asks, and joins rooms; each of their connections is a [`Client`]. Such a test takes a
 //! second, and shows that lobby and rooms work together. Tell a story or two with it.
 //!
@@ -59,7 +60,7 @@ pub use rustix::process::{Pid, Signal};
 
 pub use self::client::Client;
 pub use self::connection::{Connection, Packet, Payload, tcp};
-pub use self::lobby::{LobbyBuilder, TestLobby};
+pub use self::lobby::{LobbyBuilder, LobbyProcess};
 pub use self::player::TestPlayer;
 pub use self::process::{ProcessStat, TestFolder, command, descriptors, is_alive, is_room, pid};
 pub use self::test_room::{Sent, TestRoom, player};

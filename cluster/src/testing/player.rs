@@ -9,7 +9,7 @@ use super::client::Client;
 ///
 /// It does in a test what the page does: registers, asks, follows reroutes, and returns. A refusal
 /// is an `Err` with its code where the method returns a `Result`; otherwise it fails the test.
-/// [`TestLobby::player`](super::TestLobby::player) makes one.
+/// [`LobbyProcess::player`](super::LobbyProcess::player) makes one.
 pub struct TestPlayer {
     /// `{ id, name }`.
     pub you: Value,

@@ -1,5 +1,8 @@
 //! Message types, declared with [`messages!`](crate::messages), and their TypeScript declarations.
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 /// A type that a page sends or receives. Declare it with [`cluster::messages!`](crate::messages).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a message type",
@@ -12,9 +15,15 @@ pub trait Message: Sized + 'static {
     fn declare(types: &mut crate::types::typescript::Declarations) -> String;
 }
 
+/// What is passed on with a player, a seat or a room: a struct of [`messages!`](crate::messages)
+/// that implements `Default`, or `()`.
+pub trait Data: Message + Serialize + DeserializeOwned + Clone + Default {}
+
+impl<T: Message + Serialize + DeserializeOwned + Clone + Default> Data for T {}
+
 /// The message type of a hook that has no messages: an enum without variants.
-/// [`unused!`](crate::unused) sets it.
-#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+/// [`lobby_types!`](crate::lobby_types) and [`room_types!`](crate::room_types) set it.
+#[derive(Debug, Clone, Serialize, serde::Deserialize)]
 pub enum Nothing {}
 
 impl Message for Nothing {
@@ -82,21 +91,79 @@ macro_rules! messages {
     };
 }
 
-/// Sets the associated types that a lobby or a room does not use.
+/// Sets the types of a [`Lobby`](crate::Lobby): those that are listed, and the others to unused.
 ///
 /// ```
+/// # cluster::messages! { pub enum Ask { Wave } }
 /// # #[derive(Default)] struct MyLobby;
 /// impl cluster::Lobby for MyLobby {
-///     cluster::unused!(Request, Event);
+///     cluster::lobby_types! {
+///         type Request = Ask;
+///     }
 /// }
 /// ```
 #[macro_export]
-macro_rules! unused {
-    (@set Options) => {
-        type Options = ();
+macro_rules! lobby_types {
+    ($($(#[$meta:meta])* type $name:ident = $type:ty;)*) => {
+        $($(#[$meta])* type $name = $type;)*
+        $crate::unused_type!(Profile in $($name)*);
+        $crate::unused_type!(Account in $($name)*);
+        $crate::unused_type!(Request in $($name)*);
+        $crate::unused_type!(Event in $($name)*);
     };
-    (@set $name:ident) => {
-        type $name = $crate::Nothing;
+}
+
+/// Sets the types of a [`Room`](crate::Room): those that are listed, and the others to unused.
+///
+/// ```
+/// # use cluster::{Refusal, Room, RoomContext};
+/// # cluster::messages! { pub enum Ask { Wave } }
+/// # struct Hall;
+/// impl Room for Hall {
+///     cluster::room_types! {
+///         type Request = Ask;
+///     }
+///
+///     async fn on_open(_: (), _: &RoomContext<Self>) -> Result<Self, Refusal> {
+///         Ok(Hall)
+///     }
+/// }
+/// ```
+#[macro_export]
+macro_rules! room_types {
+    ($($(#[$meta:meta])* type $name:ident = $type:ty;)*) => {
+        $($(#[$meta])* type $name = $type;)*
+        $crate::unused_type!(Options in $($name)*);
+        $crate::unused_type!(Listing in $($name)*);
+        $crate::unused_type!(Profile in $($name)*);
+        $crate::unused_type!(JoinOptions in $($name)*);
+        $crate::unused_type!(Request in $($name)*);
+        $crate::unused_type!(Event in $($name)*);
+        $crate::unused_type!(State in $($name)*);
+        $crate::unused_type!(FromLobby in $($name)*);
+        $crate::unused_type!(ToLobby in $($name)*);
     };
-    ($($name:ident),* $(,)?) => { $($crate::unused!(@set $name);)* };
+}
+
+/// Sets one type to unused, unless it is in the list.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! unused_type {
+    (Account in Account $($rest:ident)*) => {};
+    (Event in Event $($rest:ident)*) => {};
+    (FromLobby in FromLobby $($rest:ident)*) => {};
+    (JoinOptions in JoinOptions $($rest:ident)*) => {};
+    (Listing in Listing $($rest:ident)*) => {};
+    (Options in Options $($rest:ident)*) => {};
+    (Profile in Profile $($rest:ident)*) => {};
+    (Request in Request $($rest:ident)*) => {};
+    (State in State $($rest:ident)*) => {};
+    (ToLobby in ToLobby $($rest:ident)*) => {};
+    ($name:ident in $other:ident $($rest:ident)*) => { $crate::unused_type!($name in $($rest)*); };
+    (Event in) => { type Event = $crate::Nothing; };
+    (FromLobby in) => { type FromLobby = $crate::Nothing; };
+    (Request in) => { type Request = $crate::Nothing; };
+    (State in) => { type State = $crate::Nothing; };
+    (ToLobby in) => { type ToLobby = $crate::Nothing; };
+    ($name:ident in) => { type $name = (); };
 }

@@ -3,6 +3,9 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::types::{Data, Refusal, encode_data};
 
 /// Identifies a player in all rooms and across connections: the subject of their token. 1 to 256
 /// bytes.
@@ -29,13 +32,44 @@ impl fmt::Display for RoomId {
 }
 
 /// A registered player. Methods that take `impl AsRef<PlayerId>` take it, or its id.
+///
+/// `Profile` is what you have added: [`Lobby::Profile`](crate::Lobby::Profile). A project that uses
+/// one may write `pub type Player = cluster::Player<Profile>;`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(debug_assertions, derive(ts_rs::TS))]
-pub struct Player {
+pub struct Player<Profile = ()> {
     /// The same at each connection, for as long as their token is valid.
     pub id: PlayerId,
     /// Their name, as `on_register` returned it. Show it as text, never as HTML.
     pub name: String,
+    /// What `on_register` added, or [`LobbyContext::set_profile`](crate::LobbyContext::set_profile).
+    #[serde(default)]
+    pub profile: Profile,
+}
+
+/// The longest profile, in bytes of JSON: the token with it fits into a cookie, and a party of 32
+/// into one frame of 64 KiB.
+pub(crate) const MAX_PROFILE: usize = 512;
+
+/// A player of any lobby, whose profile is JSON.
+pub(crate) type AnyPlayer = Player<Value>;
+
+impl AnyPlayer {
+    /// The player with a typed profile. One that does not parse was written by an earlier build: it
+    /// is replaced by the default.
+    pub(crate) fn typed<P: Data>(self) -> Player<P> {
+        let profile = serde_json::from_value(self.profile).unwrap_or_default();
+        Player { id: self.id, name: self.name, profile }
+    }
+}
+
+impl<P: Data> Player<P> {
+    /// The player with the profile as JSON. Refuses one that is too large or no JSON with
+    /// `internal`; the log says why.
+    pub(crate) fn erased(&self) -> Result<AnyPlayer, Refusal> {
+        let profile = encode_data("a profile", &self.profile, MAX_PROFILE)?;
+        Ok(Player { id: self.id.clone(), name: self.name.clone(), profile })
+    }
 }
 
 impl AsRef<PlayerId> for PlayerId {
@@ -44,15 +78,15 @@ impl AsRef<PlayerId> for PlayerId {
     }
 }
 
-impl AsRef<PlayerId> for Player {
+impl<P> AsRef<PlayerId> for Player<P> {
     fn as_ref(&self) -> &PlayerId {
         &self.id
     }
 }
 
 /// A single player is a party of one.
-impl AsRef<[Player]> for Player {
-    fn as_ref(&self) -> &[Player] {
+impl<P> AsRef<[Player<P>]> for Player<P> {
+    fn as_ref(&self) -> &[Player<P>] {
         std::slice::from_ref(self)
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use tracing::error;
 
@@ -22,6 +23,26 @@ pub(crate) fn to_raw(value: &impl Serialize) -> anyhow::Result<Box<RawValue>> {
 pub(crate) fn encode_message(message: &impl Serialize) -> Result<Box<RawValue>, Refusal> {
     let raw = to_raw(message).inspect_err(|error| error!(%error, "message not sent"));
     raw.map_err(|_| Refusal::INTERNAL)
+}
+
+/// Encodes data that is passed on with a player, a seat or a room. What is longer than this as JSON,
+/// or cannot be parsed again, is logged and refused with `internal`.
+pub(crate) fn encode_data<T: Serialize + DeserializeOwned>(
+    what: &str,
+    data: &T,
+    max: usize,
+) -> Result<Value, Refusal> {
+    let encode = || {
+        let value = serde_json::to_value(data)?;
+        let bytes = value.to_string().len();
+        anyhow::ensure!(bytes <= max, "{bytes} bytes are over the limit of {max}");
+        T::deserialize(&value)?;
+        Ok(value)
+    };
+    encode().map_err(|error: anyhow::Error| {
+        error!(%error, "{what} cannot be passed on");
+        Refusal::INTERNAL
+    })
 }
 
 /// The longest reason or message for people, in bytes.

@@ -53,6 +53,8 @@ refusals! {
     ALREADY_REGISTERED = "already_registered", "You are already registered.";
     /// The name is empty, too long, or cannot be shown.
     BAD_NAME = "bad_name", "A name has 1 to 24 visible characters.";
+    /// The lobby does not allow it.
+    NOT_ALLOWED = "not_allowed", "This is not allowed here.";
     /// The token is forged, expired, or logged out.
     BAD_TOKEN = "bad_token", "Your login has expired. Please register again.";
     /// The ticket was used, has expired, or never existed.

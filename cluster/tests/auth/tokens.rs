@@ -3,13 +3,13 @@
 use std::fs;
 use std::time::Duration;
 
-use cluster::testing::{Client, TestLobby, TestPlayer};
+use cluster::testing::{Client, LobbyProcess, TestPlayer};
 use serde_json::{Value, json};
 
 use crate::common::{NO_RATE_LIMITS, start_game};
 
 /// Connects with this token. Returns the connection and the data of `welcome`.
-async fn show_token(cluster: &TestLobby, token: &Value) -> (Client, Value) {
+async fn show_token(cluster: &LobbyProcess, token: &Value) -> (Client, Value) {
     let auth = json!({ "token": token });
     let mut lobby = Client::connect(&cluster.url, auth).await.expect("anyone may connect");
     let welcome = lobby.event("welcome").await;
@@ -17,7 +17,7 @@ async fn show_token(cluster: &TestLobby, token: &Value) -> (Client, Value) {
 }
 
 /// Whether this token is refused and identifies no player.
-async fn is_refused(cluster: &TestLobby, token: &Value) -> bool {
+async fn is_refused(cluster: &LobbyProcess, token: &Value) -> bool {
     let (_, welcome) = show_token(cluster, token).await;
     let refused = welcome["refused"]["code"] == "bad_token";
     assert_eq!(refused, welcome["you"].is_null(), "{welcome}");

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cluster::testing;
-use cluster::testing::{LobbyBuilder, TestFolder, TestLobby};
+use cluster::testing::{LobbyBuilder, LobbyProcess, TestFolder};
 
 pub mod raw;
 pub mod wire;
@@ -30,16 +30,16 @@ pub fn command(program: impl AsRef<Path>) -> Command {
 
 /// Builds a lobby of the game, or of another program.
 pub fn builder(program: &Path) -> LobbyBuilder {
-    TestLobby::builder(program).working_dir(Path::new(FOLDER))
+    LobbyProcess::builder(program).working_dir(Path::new(FOLDER))
 }
 
 /// Starts the game.
-pub async fn start_game(flags: &[&str]) -> TestLobby {
+pub async fn start_game(flags: &[&str]) -> LobbyProcess {
     start_game_with(flags, &[]).await
 }
 
 /// Starts the game with these environment variables; an empty one is removed.
-pub async fn start_game_with(flags: &[&str], environment: &[(&str, &str)]) -> TestLobby {
+pub async fn start_game_with(flags: &[&str], environment: &[(&str, &str)]) -> LobbyProcess {
     let builder = builder(game()).flags(flags);
     environment
         .iter()
@@ -59,7 +59,7 @@ pub fn script(folder: &TestFolder, name: &str, text: &str) -> PathBuf {
 }
 
 /// Starts the game with a limit of open files.
-pub async fn start_game_with_open_files(limit: u32, flags: &[&str]) -> TestLobby {
+pub async fn start_game_with_open_files(limit: u32, flags: &[&str]) -> LobbyProcess {
     let folder = TestFolder::new();
     let text = format!("ulimit -n {limit}\nexec '{}' \"$@\"", game().display());
     builder(&script(&folder, "limited", &text)).flags(flags).folder(&folder).start().await

@@ -1,6 +1,6 @@
 //! Socket.IO frame by frame, for tests of what is on the wire.
 
-use cluster::testing::{TestLobby, TestPlayer, soon};
+use cluster::testing::{LobbyProcess, TestPlayer, soon};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -21,7 +21,7 @@ pub struct Place {
 }
 
 /// The lobby as a stranger reaches it, and a new room with a ticket.
-pub async fn places(cluster: &TestLobby) -> [Place; 2] {
+pub async fn places(cluster: &LobbyProcess) -> [Place; 2] {
     let mut ann = cluster.player("Ann").await;
     let room = ann.seat("create", json!({})).await;
     let ticket = json!({ "ticket": room["ticket"] });

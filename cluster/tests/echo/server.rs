@@ -2,5 +2,5 @@
 pub struct Server;
 
 impl cluster::Lobby for Server {
-    cluster::unused!(Request, Event);
+    cluster::lobby_types! {}
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use cluster::testing::{ProcessStat, TestLobby, eventually};
+use cluster::testing::{LobbyProcess, ProcessStat, eventually};
 use rustix::process::Pid;
 
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub struct Baseline {
 
 impl Baseline {
     /// Waits until only the warm rooms are left.
-    pub async fn of(cluster: &TestLobby, warm: usize) -> Baseline {
+    pub async fn of(cluster: &LobbyProcess, warm: usize) -> Baseline {
         let quiet = || {
             let children = ProcessStat::children(cluster.pid());
             let ready = children.len() == warm && children.iter().all(|stat| stat.state != 'Z');
@@ -25,7 +25,7 @@ impl Baseline {
     }
 
     /// Waits until no more descriptors are open than in this baseline.
-    pub async fn is_reached(&self, cluster: &TestLobby) {
+    pub async fn is_reached(&self, cluster: &LobbyProcess) {
         let open = || (cluster.descriptors() <= self.descriptors).then_some(());
         eventually("no more descriptors than before", open).await;
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use cluster::testing::{TestLobby, TestPlayer, eventually, pid, soon};
+use cluster::testing::{LobbyProcess, TestPlayer, eventually, pid, soon};
 use futures_util::future::join_all;
 use rustix::process::Pid;
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ pub fn flags<'a>(more: &[&'a str]) -> Vec<&'a str> {
 }
 
 pub struct FaultTest {
-    pub cluster: TestLobby,
+    pub cluster: LobbyProcess,
     /// Stays in the lobby.
     pub boss: TestPlayer,
     groups: Vec<Group>,
@@ -118,7 +118,7 @@ impl Group {
 
 impl FaultTest {
     /// Lets the players join rooms of this cluster.
-    pub async fn begin(cluster: TestLobby) -> FaultTest {
+    pub async fn begin(cluster: LobbyProcess) -> FaultTest {
         let begun = Instant::now();
         let (failure, failed) = watch::channel(None);
         let (back, backs) = mpsc::unbounded_channel();
@@ -304,7 +304,7 @@ impl FaultTest {
     }
 
     /// Closes the rooms and disconnects everyone.
-    pub async fn end(mut self) -> TestLobby {
+    pub async fn end(mut self) -> LobbyProcess {
         self.everyone_may_disconnect();
         for group in &self.groups {
             self.boss.ask("close", json!({ "room": group.room })).await.expect("its room");

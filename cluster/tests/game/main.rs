@@ -194,8 +194,10 @@ struct GameLobby {
 }
 
 impl Lobby for GameLobby {
-    type Request = Ask;
-    type Event = News;
+    cluster::lobby_types! {
+        type Request = Ask;
+        type Event = News;
+    }
 
     async fn on_start(&mut self, _: &LobbyContext<Self>) -> Result<(), Refusal> {
         self.note("on_start".to_owned());

@@ -248,11 +248,13 @@ struct Census {
 }
 
 impl Room for GameRoom {
-    type Options = Options;
-    type Request = Request;
-    type Event = Event;
-    type FromLobby = String;
-    type ToLobby = String;
+    cluster::room_types! {
+        type Options = Options;
+        type Request = Request;
+        type Event = Event;
+        type FromLobby = String;
+        type ToLobby = String;
+    }
 
     async fn on_open(options: Options, _: &RoomContext<Self>) -> Result<Self, Refusal> {
         if options.forks {
@@ -327,7 +329,7 @@ impl Room for GameRoom {
         reply(data.len())
     }
 
-    fn on_message(&mut self, room: &RoomContext<Self>, from: &Player, request: Request) -> Answer {
+    fn on_request(&mut self, room: &RoomContext<Self>, from: &Player, request: Request) -> Answer {
         match request {
             Request::Echo { n } => {
                 room.broadcast(Event::Echoed { n });

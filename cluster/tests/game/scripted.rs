@@ -100,11 +100,13 @@ pub struct Scripted {
 }
 
 impl Room for Scripted {
-    type Options = Plans;
-    type Request = Request;
-    type Event = Event;
-    type FromLobby = Option<Told>;
-    type ToLobby = Value;
+    cluster::room_types! {
+        type Options = Plans;
+        type Request = Request;
+        type Event = Event;
+        type FromLobby = Option<Told>;
+        type ToLobby = Value;
+    }
 
     async fn on_open(plans: Self::Options, room: &RoomContext<Self>) -> Result<Self, Refusal> {
         let plans = RefCell::new(plans.0.unwrap_or_default());
@@ -149,14 +151,14 @@ impl Room for Scripted {
         reply(data.len())
     }
 
-    fn on_message(&mut self, room: &RoomContext<Self>, from: &Player, request: Request) -> Answer {
+    fn on_request(&mut self, room: &RoomContext<Self>, from: &Player, request: Request) -> Answer {
         let (acts, how) = match request {
             Request::Mark => return ok(),
             Request::Do { acts, how } => (acts, how),
             Request::Pick(number) => (vec![], How::Now(json!(number))),
             Request::Text(text) => (vec![], How::Now(json!(text.len()))),
         };
-        self.hook(room, "on_message", &from.name)?;
+        self.hook(room, "on_request", &from.name)?;
         self.act(room, acts)?;
         match how {
             How::Done => ok(),
@@ -326,8 +328,10 @@ pub struct Director {
 }
 
 impl Lobby for Director {
-    type Request = Ask;
-    type Event = News;
+    cluster::lobby_types! {
+        type Request = Ask;
+        type Event = News;
+    }
 
     async fn on_register(form: Registration) -> Result<Identity, Refusal> {
         let id = form.more.get("id").and_then(Value::as_str).unwrap_or(&form.name).to_owned();

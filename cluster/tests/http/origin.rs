@@ -1,6 +1,6 @@
 //! Host and Origin checks, in the lobby and on each way to a room.
 
-use cluster::testing::TestLobby;
+use cluster::testing::LobbyProcess;
 use serde_json::json;
 
 use crate::common::raw::{Raw, http, status, websocket};
@@ -12,7 +12,7 @@ type Case = (&'static [(&'static str, &'static str)], u16, u16);
 
 /// Opens a websocket with each of these headers, in the lobby and in a room. `OURS` stands for the
 /// lobby's authority, `HERE` for the one that is connected to.
-async fn websockets_are_answered(cluster: TestLobby, cases: &[Case]) {
+async fn websockets_are_answered(cluster: LobbyProcess, cases: &[Case]) {
     let seat = cluster.player("Ann").await.seat("create", json!({})).await;
     let text = |field: &str| seat[field].as_str().expect("text").to_owned();
     let ours = cluster.url.trim_start_matches("http://");

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use cluster::testing::{Client, TestFolder, TestLobby};
+use cluster::testing::{Client, LobbyProcess, TestFolder};
 use serde_json::{Value, json};
 
 use crate::common::raw::http;
@@ -32,7 +32,7 @@ fn install_the_other_library(page: &TestFolder) {
 }
 
 /// Starts the game with this page.
-pub async fn cluster_of(page: &TestFolder, flags: &[&str]) -> TestLobby {
+pub async fn cluster_of(page: &TestFolder, flags: &[&str]) -> LobbyProcess {
     let folder = page.path().join("static").display().to_string();
     start_game(&[&["--static-dir", &*folder], flags].concat()).await
 }

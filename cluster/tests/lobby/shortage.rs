@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
-use cluster::testing::{TestFolder, TestLobby};
+use cluster::testing::{LobbyProcess, TestFolder};
 use futures_util::future::join_all;
 use rustix::process::{Signal, getuid};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -22,7 +22,7 @@ fn as_user() -> &'static str {
     if getuid().is_root() { "setpriv --reuid 65534 --clear-groups" } else { "" }
 }
 
-fn limit_threads(lobby: &TestLobby, threads: &str) {
+fn limit_threads(lobby: &LobbyProcess, threads: &str) {
     let pid = lobby.pid().as_raw_nonzero();
     let limit = format!("exec {} prlimit --pid {pid} --nproc={threads}:", as_user());
     assert!(command("sh").args(["-c", &limit]).status().expect("a shell").success());
@@ -45,7 +45,7 @@ fn limited(prefix: &str) -> (Arc<TestFolder>, PathBuf) {
 async fn a_page_is_unavailable_while_no_thread_can_be_started() {
     let (folder, start) = limited("");
     let page = folder.path().display().to_string();
-    let lobby = TestLobby::builder(start).folder(&folder);
+    let lobby = LobbyProcess::builder(start).folder(&folder);
     let cluster = lobby.flags(&["--static-dir", &page, "--pool", "0"]).start().await;
     limit_threads(&cluster, "0");
     for _ in 0..3 {

@@ -7,7 +7,7 @@ use std::process::{Output, Stdio};
 
 #[cfg(target_os = "linux")]
 use cluster::testing::ProcessStat;
-use cluster::testing::{TestFolder, TestLobby, TestPlayer, tcp};
+use cluster::testing::{LobbyProcess, TestFolder, TestPlayer, tcp};
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process};
 use serde_json::json;
 
@@ -212,7 +212,7 @@ fn help_names_every_setting_and_its_variable() {
 #[tokio::test]
 async fn other_machines_can_play_only_with_lan() {
     let alone = start_game(&[]).await;
-    let at = |cluster: &TestLobby| format!("127.0.0.2:{}", cluster.port());
+    let at = |cluster: &LobbyProcess| format!("127.0.0.2:{}", cluster.port());
     assert!(tcp(Ipv4Addr::LOCALHOST, &at(&alone)).await.is_err());
     let open = start_game(&["--lan"]).await;
     let mut ann = TestPlayer::register(&format!("http://{}", at(&open)), "Ann").await;

@@ -1,6 +1,6 @@
 //! Isolation: a faulty room harms neither the lobby nor other rooms.
 
-use cluster::testing::{Client, TestLobby, TestPlayer};
+use cluster::testing::{Client, LobbyProcess, TestPlayer};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::common::{start_game, start_game_with};
 
 /// Ann and Bob are in different rooms; a boss in the lobby is told how they end.
 struct Story {
-    cluster: TestLobby,
+    cluster: LobbyProcess,
     boss: TestPlayer,
     ann: TestPlayer,
     anns: Client,

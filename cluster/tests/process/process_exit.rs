@@ -1,6 +1,6 @@
 //! Rooms that die, hang or never open: players are told, seats are freed, and other rooms run on.
 
-use cluster::testing::{Client, TestLobby, TestPlayer};
+use cluster::testing::{Client, LobbyProcess, TestPlayer};
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ const QUICK: [&str; 4] = ["--heartbeat", "200ms", "--heartbeat-timeout", "2s"];
 
 /// Ann is in a room; a boss in the lobby is told how it ends.
 struct Story {
-    cluster: TestLobby,
+    cluster: LobbyProcess,
     boss: TestPlayer,
     ann: TestPlayer,
     room: Value,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use cluster::testing::{Client, TestLobby, eventually};
+use cluster::testing::{Client, LobbyProcess, eventually};
 use serde_json::{Value, json};
 
 use crate::common::{start_game, start_game_with};
@@ -10,14 +10,14 @@ use crate::common::{start_game, start_game_with};
 /// A room that prints endlessly sends no heartbeats; here that is no hang.
 const PATIENT: [&str; 2] = ["--heartbeat-timeout", "60s"];
 
-async fn room(cluster: &TestLobby, name: &str) -> (Value, Client) {
+async fn room(cluster: &LobbyProcess, name: &str) -> (Value, Client) {
     let mut client = cluster.player(name).await.enter("create", json!({})).await;
     let room = client.event("joined").await["room"].take();
     (room, client)
 }
 
 /// The lines of a room in the log.
-fn printed(cluster: &TestLobby, room: &Value) -> Vec<String> {
+fn printed(cluster: &LobbyProcess, room: &Value) -> Vec<String> {
     let lines = cluster.lines().into_iter().filter(|line| line["room"] == *room);
     lines.filter_map(|line| Some(line["message"].as_str()?.to_owned())).collect()
 }
@@ -29,7 +29,7 @@ fn skipped(text: &str) -> Option<usize> {
 }
 
 /// Waits for three reports of skipped lines, and checks that few lines were logged.
-async fn is_cut_short(cluster: &TestLobby, room: &Value, began: Instant) {
+async fn is_cut_short(cluster: &LobbyProcess, room: &Value, began: Instant) {
     let three_times = || {
         let texts = printed(cluster, room);
         (texts.iter().filter(|text| skipped(text).is_some()).count() >= 3).then_some(texts)

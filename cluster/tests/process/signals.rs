@@ -4,7 +4,7 @@
 use std::fs;
 
 use cluster::testing::{
-    ProcessStat, TestFolder, TestLobby, descriptors, eventually, is_alive, is_room, pid,
+    LobbyProcess, ProcessStat, TestFolder, descriptors, eventually, is_alive, is_room, pid,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ const NO_ROOM_DRAINS_BY_ITSELF: [&str; 2] = ["--stop-timeout", "10m"];
 const HEARS_HUP: &str = "exec env --default-signal=HUP \"$@\"";
 
 /// Starts the game by a shell script, which gets its path and flags as `"$@"`.
-async fn start_by(text: &str, flags: &[&str]) -> TestLobby {
+async fn start_by(text: &str, flags: &[&str]) -> LobbyProcess {
     let folder = TestFolder::new();
     let text = format!("set -- '{}' \"$@\"\n{text}", game().display());
     builder(&script(&folder, "script", &text)).flags(flags).folder(&folder).start().await

@@ -5,7 +5,7 @@
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use cluster::testing::{Client, TestLobby, TestPlayer};
+use cluster::testing::{Client, LobbyProcess, TestPlayer};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ struct InRoom {
 }
 
 impl InRoom {
-    async fn new(cluster: &TestLobby, name: &str) -> InRoom {
+    async fn new(cluster: &LobbyProcess, name: &str) -> InRoom {
         let mut player = cluster.player(name).await;
         let new = json!({ "options": { "grace_ms": 3000 } });
         let mut client = player.enter("create", new).await;
@@ -50,14 +50,14 @@ async fn pause(processes: &[Pid], time: Duration) {
 
 /// Stops a room for good and waits until it is found hung: by then all other rooms would have been,
 /// too.
-async fn is_found_hung(cluster: &TestLobby, hangs: &mut InRoom) {
+async fn is_found_hung(cluster: &LobbyProcess, hangs: &mut InRoom) {
     cluster.signal_room(&hangs.room, Signal::STOP).await;
     hangs.player.back().await;
     hangs.player.lobby().event_where("exited", |exit| exit["room"] == hangs.room).await;
     cluster.logged("room hung and was killed").await;
 }
 
-async fn rooms(cluster: &TestLobby, names: &[&str]) -> Vec<InRoom> {
+async fn rooms(cluster: &LobbyProcess, names: &[&str]) -> Vec<InRoom> {
     let mut all = Vec::new();
     for name in names {
         all.push(InRoom::new(cluster, name).await);

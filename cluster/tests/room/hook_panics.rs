@@ -1,6 +1,6 @@
 //! A panic in a hook of a room: it ends the room in order, or only the hook, by setting.
 
-use cluster::testing::{Client, TestLobby, TestPlayer, eventually};
+use cluster::testing::{Client, LobbyProcess, TestPlayer, eventually};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::common::start_game;
 
 /// The hooks of a room that can panic while Ann is in it.
 const HOOKS: [&str; 16] = [
-    "on_message",
+    "on_request",
     "on_binary",
     "on_admit",
     "snapshot",
@@ -28,7 +28,7 @@ const HOOKS: [&str; 16] = [
 
 /// A room in which Ann is and a hook panics because of Eve.
 struct Story {
-    cluster: TestLobby,
+    cluster: LobbyProcess,
     boss: TestPlayer,
     ann: TestPlayer,
     anns: Client,
@@ -73,7 +73,7 @@ impl Story {
                 }
                 return None;
             }
-            "on_message" => return Some(eves.ask_raw(json!(["panic", {}])).await),
+            "on_request" => return Some(eves.ask_raw(json!(["panic", {}])).await),
             "on_binary" => return Some(eves.ask_binary(b"bytes").await),
             "later" => return Some(eves.ask_raw(json!(["panic_later", { "from": hook }])).await),
             "timer" | "compute" | "spawn" | "future" => {

@@ -1,11 +1,11 @@
 //! Computations, timers, ticks and the empty timeout.
 
-use cluster::testing::{Client, TestLobby};
+use cluster::testing::{Client, LobbyProcess};
 use serde_json::{Value, json};
 
 use crate::common::start_game;
 
-async fn room(cluster: &TestLobby) -> Client {
+async fn room(cluster: &LobbyProcess) -> Client {
     let mut room = cluster.player("Ann").await.enter("create", json!({})).await;
     room.event("joined").await;
     room

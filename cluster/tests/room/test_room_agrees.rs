@@ -9,7 +9,7 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use cluster::testing::{Client, TestLobby, TestPlayer, eventually, soon};
+use cluster::testing::{Client, LobbyProcess, TestPlayer, eventually, soon};
 use cluster::testing::{TestRoom, player};
 use cluster::{Player as Who, PlayerId, Refusal, RoomId, RoomPanic};
 use proptest::collection::vec;
@@ -357,7 +357,7 @@ fn normal(mut event: Value, this: &str) -> Value {
 
 /// A lobby, another room, and whoever opens rooms.
 struct Real {
-    cluster: TestLobby,
+    cluster: LobbyProcess,
     boss: Client,
     other: String,
     scripts: u64,

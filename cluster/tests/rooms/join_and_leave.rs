@@ -1,20 +1,20 @@
 //! Every join has exactly one leave, in the hooks of the room and of the lobby.
 
-use cluster::testing::{Client, TestLobby, eventually, soon};
+use cluster::testing::{Client, LobbyProcess, eventually, soon};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::common::{NO_RATE_LIMITS, start_game};
 
 /// The lines that a room's hooks have logged, in order: `on_join NAME`, `on_leave NAME REASON`.
-fn told(cluster: &TestLobby, room: &Value) -> Vec<String> {
+fn told(cluster: &LobbyProcess, room: &Value) -> Vec<String> {
     let lines = cluster.lines().into_iter().filter(|line| line["room"] == *room);
     let texts = lines.filter_map(|line| Some(line["message"].as_str()?.to_owned()));
     texts.filter(|text| text.starts_with("on_join ") || text.starts_with("on_leave ")).collect()
 }
 
 /// Waits until the room is gone and its last lines are logged.
-async fn disposed(cluster: &TestLobby, room: &Value) {
+async fn disposed(cluster: &LobbyProcess, room: &Value) {
     let last = |line: &Value| line["room"] == *room && line["message"] == "on_dispose";
     eventually("the last hook", || cluster.lines().iter().any(last).then_some(())).await;
 }

@@ -1,13 +1,13 @@
 //! Parties: either all members get seats or none does.
 
-use cluster::testing::{TestLobby, TestPlayer};
+use cluster::testing::{LobbyProcess, TestPlayer};
 use futures_util::future::join_all;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::common::start_game;
 
-async fn players(cluster: &TestLobby, count: usize) -> Vec<TestPlayer> {
+async fn players(cluster: &LobbyProcess, count: usize) -> Vec<TestPlayer> {
     join_all((0..count).map(async |n| cluster.player(&format!("P{n}")).await)).await
 }
 

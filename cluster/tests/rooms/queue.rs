@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use cluster::testing::{TestLobby, TestPlayer, eventually};
+use cluster::testing::{LobbyProcess, TestPlayer, eventually};
 use serde_json::{Value, json};
 
 use crate::common::start_game;
@@ -17,7 +17,7 @@ async fn place(player: &mut TestPlayer) -> (u64, u64) {
     (told["place"].as_u64().expect("a place"), told["waiting"].as_u64().expect("a number"))
 }
 
-async fn players<const N: usize>(cluster: &TestLobby) -> [TestPlayer; N] {
+async fn players<const N: usize>(cluster: &LobbyProcess) -> [TestPlayer; N] {
     let mut players = Vec::new();
     for n in 0..N {
         players.push(cluster.player(&format!("P{n}")).await);

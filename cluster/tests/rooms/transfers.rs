@@ -1,6 +1,6 @@
 //! Transfers from room to room; and second windows.
 
-use cluster::testing::{Client, TestLobby, TestPlayer};
+use cluster::testing::{Client, LobbyProcess, TestPlayer};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::common::start_game;
 
 /// Ann and Bob are in one room; there is a second room, and a boss in the lobby.
 struct Story {
-    cluster: TestLobby,
+    cluster: LobbyProcess,
     boss: TestPlayer,
     ann: TestPlayer,
     anns: Client,

@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
-use cluster::testing::{Client, ProcessStat, TestLobby, descriptors, eventually, soon};
+use cluster::testing::{Client, LobbyProcess, ProcessStat, descriptors, eventually, soon};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use crate::common::raw::{Raw, http, path_of, status};
 use crate::routing::relay::{counts, handing_off, upgrade};
 
 /// Opens a room with one player. Returns its id and the player's connection.
-async fn room(cluster: &TestLobby) -> (Value, Client) {
+async fn room(cluster: &LobbyProcess) -> (Value, Client) {
     let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
     (client.event("joined").await["room"].take(), client)
 }

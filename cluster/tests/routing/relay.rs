@@ -1,7 +1,7 @@
 //! Relayed connections, used where handoff is impossible: the lobby's HTTP server already owns the
 //! connection, as behind a proxy that reuses its connections, or the system does not support it.
 
-use cluster::testing::{TestLobby, eventually};
+use cluster::testing::{LobbyProcess, eventually};
 use futures_util::future::join_all;
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::common::{NO_RATE_LIMITS, start_game, start_game_with};
 const PAGE: &str = "GET /dev HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// Starts the game with handoff, also where all other tests are relayed.
-pub async fn handing_off(flags: &[&str]) -> TestLobby {
+pub async fn handing_off(flags: &[&str]) -> LobbyProcess {
     start_game_with(flags, &[("CLUSTER_NO_HANDOFF", "")]).await
 }
 
@@ -22,7 +22,7 @@ pub fn upgrade(room: &Value) -> String {
 }
 
 /// `(handed_off, relayed)`, as logged when the lobby stops.
-pub async fn counts(mut cluster: TestLobby) -> (u64, u64) {
+pub async fn counts(mut cluster: LobbyProcess) -> (u64, u64) {
     cluster.signal(Signal::TERM);
     cluster.ended().await;
     let line = cluster.logged("lobby stopped").await;
@@ -155,11 +155,11 @@ async fn a_room_that_does_not_read_does_not_keep_a_closed_connection() {
 }
 
 /// A cluster whose rooms answer clients in this faulty way.
-async fn faulty(how: &str) -> TestLobby {
+async fn faulty(how: &str) -> LobbyProcess {
     start_game_with(&["--no-handoff", "--pool", "0"], &[("FAULTY", how)]).await
 }
 
-async fn open_room(cluster: &TestLobby) -> Value {
+async fn open_room(cluster: &LobbyProcess) -> Value {
     let mut ann = cluster.player("Ann").await;
     let room = ann.ask("open", json!({})).await.expect("a room");
     ann.lobby().event("ready").await;

@@ -1,6 +1,6 @@
 //! The event `binary`, in both directions.
 
-use cluster::testing::{Client, TestLobby};
+use cluster::testing::{Client, LobbyProcess};
 use serde_json::{Value, json};
 
 use crate::common::{NO_RATE_LIMITS, start_game};
@@ -8,7 +8,7 @@ use crate::common::{NO_RATE_LIMITS, start_game};
 const PLACEHOLDER: &str = r#"{"_placeholder":true,"num":0}"#;
 
 /// Ann and Bob in one room.
-async fn two(cluster: &TestLobby) -> (Client, Client) {
+async fn two(cluster: &LobbyProcess) -> (Client, Client) {
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut anns = ann.enter("create", json!({})).await;
     let room = anns.event("joined").await["room"].take();

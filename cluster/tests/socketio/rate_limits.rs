@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use cluster::testing::{Client, TestLobby};
+use cluster::testing::{Client, LobbyProcess};
 use serde_json::{Value, json};
 
 use crate::common::raw::{Raw, status, websocket};
@@ -88,7 +88,7 @@ async fn the_rate_limit_belongs_to_the_player_not_the_connection() {
     assert!(allowed < 3, "{allowed}");
 }
 
-async fn cluster() -> TestLobby {
+async fn cluster() -> LobbyProcess {
     let flags = ["--events-per-second", EVENTS_PER_SECOND];
     // A large queue, as the whole burst is answered.
     start_game(

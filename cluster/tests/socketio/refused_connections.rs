@@ -1,6 +1,6 @@
 //! A refused connection is closed: nothing that its client sends afterwards is read.
 
-use cluster::testing::{Client, TestLobby};
+use cluster::testing::{Client, LobbyProcess};
 use serde_json::{Value, json};
 
 use crate::common::raw::{Raw, path_of, request, status, websocket};
@@ -8,7 +8,7 @@ use crate::common::start_game;
 
 /// Sends a request that is refused, and continues as if it had a websocket. Returns the status
 /// after the server has closed the connection without another byte.
-async fn refused(cluster: &TestLobby, said: &str, ticket: &Value) -> u16 {
+async fn refused(cluster: &LobbyProcess, said: &str, ticket: &Value) -> u16 {
     let mut raw = Raw::connect(&cluster.url).await;
     raw.send(said).await;
     let head = raw.head().await;

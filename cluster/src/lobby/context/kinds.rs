@@ -1,45 +1,122 @@
-//! The registered kinds of rooms. Type erasure: the event loop and the registry of rooms know a
-//! kind by its name and are not generic over the room's type.
+//! The kinds of rooms. Type erasure: the event loop and the registry of rooms know a kind by its
+//! name and are not generic over the room's type.
 
 use std::any::TypeId;
 
+use anyhow::ensure;
 use serde_json::value::RawValue;
 
-use crate::lobby::{Lobby, LobbyContext, RoomManager};
+use crate::config::Settings;
+use crate::config::settings::MIN_ROOM_MEMORY;
+use crate::lobby::{Lobby, LobbyContext, RoomLimits, RoomManager};
 use crate::room::{Room, process};
 use crate::rooms::AnyRoom;
-use crate::types::{Exit, Player, Refusal, RoomId, from_raw};
+use crate::types::{AnyPlayer, Exit, LeaveReason, Refusal, RoomId, from_raw};
+
+/// A kind of room of the lobby `L`: [`kinds!`](crate::kinds) implements it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a kind of room of `{L}`",
+    note = "add it to `cluster::kinds!` in src/lib.rs"
+)]
+pub trait RoomOf<L: Lobby>: Room<Profile = L::Profile> {}
+
+/// A lobby whose kinds of rooms are known.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no kinds of rooms",
+    note = "list them in `cluster::kinds!` in src/lib.rs"
+)]
+pub trait Kinds: Lobby {
+    #[doc(hidden)]
+    fn kinds() -> Vec<Kind<Self>>;
+}
+
+/// Lists the kinds of rooms of a lobby, each with the name that pages pass to `play`. A page that
+/// passes none gets the first. A kind that is missing here cannot be used in the lobby's hooks: that
+/// does not compile.
+///
+/// ```
+/// # use cluster::{Lobby, Refusal, Room, RoomContext, RoomManager};
+/// # struct Chess;
+/// # impl Room for Chess {
+/// #     cluster::room_types! {}
+/// #     async fn on_open(_: (), _: &RoomContext<Self>) -> Result<Self, Refusal> { Ok(Chess) }
+/// # }
+/// # struct Chat;
+/// # impl Room for Chat {
+/// #     cluster::room_types! {}
+/// #     async fn on_open(_: (), _: &RoomContext<Self>) -> Result<Self, Refusal> { Ok(Chat) }
+/// # }
+/// # #[derive(Default)] struct Server;
+/// # impl Lobby for Server { cluster::lobby_types! {} }
+/// # impl RoomManager<Chess> for Server {}
+/// # impl RoomManager<Chat> for Server {}
+/// cluster::kinds!(Server: Chess = "chess", Chat = "chat");
+/// ```
+#[macro_export]
+macro_rules! kinds {
+    ($lobby:ty: $($room:ty = $name:literal),+ $(,)?) => {
+        $(impl $crate::RoomOf<$lobby> for $room {})+
+
+        impl $crate::__private::Kinds for $lobby {
+            fn kinds() -> Vec<$crate::__private::Kind<Self>> {
+                vec![$($crate::__private::Kind::of::<$room>($name)),+]
+            }
+        }
+    };
+}
+
+type OnRoom<L, T> = fn(&mut L, &LobbyContext<L>, AnyRoom, T);
 
 /// One kind of room, and the hooks of its [`RoomManager`].
-pub(crate) struct Kind<L> {
-    pub name: &'static str,
-    pub room: TypeId,
-    pub pick: fn(&mut L, &LobbyContext<L>, &Player) -> Result<RoomId, Refusal>,
-    pub on_room_ready: fn(&mut L, &LobbyContext<L>, AnyRoom),
+pub struct Kind<L> {
+    pub(crate) name: &'static str,
+    pub(crate) room: TypeId,
+    pub(crate) limits: fn(&Settings) -> RoomLimits,
+    pub(crate) pick: fn(&mut L, &LobbyContext<L>, AnyPlayer) -> Result<RoomId, Refusal>,
+    pub(crate) on_room_ready: OnRoom<L, ()>,
     /// Fails if the message cannot be parsed as one of this kind's.
-    pub on_room_message: fn(&mut L, &LobbyContext<L>, AnyRoom, &RawValue) -> anyhow::Result<()>,
-    pub on_room_exit: fn(&mut L, &LobbyContext<L>, AnyRoom, Exit),
+    pub(crate) on_room_message:
+        fn(&mut L, &LobbyContext<L>, AnyRoom, &RawValue) -> anyhow::Result<()>,
+    pub(crate) on_player_joined: OnRoom<L, AnyPlayer>,
+    pub(crate) on_player_left: OnRoom<L, (AnyPlayer, LeaveReason)>,
+    pub(crate) on_room_exit: OnRoom<L, Exit>,
     /// How a room's process runs this kind.
-    pub process: process::Kind,
-    /// Declares its requests, events and options as TypeScript types; returns their names.
+    pub(crate) process: process::Kind,
+    /// Declares the types of its messages as TypeScript types; returns their names.
     #[cfg(debug_assertions)]
-    pub declare: fn(&mut crate::types::typescript::Declarations) -> [String; 3],
+    pub(crate) declare: fn(&mut crate::types::typescript::Declarations) -> [String; 5],
 }
 
 impl<L: Lobby> Kind<L> {
-    pub fn of<R: Room>(name: &'static str) -> Self
+    /// Refuses message types and limits that cannot work; called before anything starts.
+    pub(crate) fn check(&self, settings: &Settings) -> anyhow::Result<()> {
+        (self.process.check)()?;
+        let memory = (self.limits)(settings).memory;
+        ensure!(memory >= MIN_ROOM_MEMORY, "{}: a room needs at least 16m of memory", self.name);
+        Ok(())
+    }
+
+    #[doc(hidden)]
+    pub fn of<R: RoomOf<L>>(name: &'static str) -> Self
     where
         L: RoomManager<R>,
     {
         Kind {
             name,
             room: TypeId::of::<R>(),
-            pick: L::pick,
-            on_room_ready: |lobby, context, room| lobby.on_room_ready(context, &room.typed()),
+            limits: L::limits,
+            pick: |lobby, context, player| lobby.pick(context, &player.typed()),
+            on_room_ready: |lobby, context, room, ()| lobby.on_room_ready(context, &room.typed()),
             on_room_message: |lobby, context, room, message| {
                 let message = from_raw(message)?;
                 lobby.on_room_message(context, &room.typed(), message);
                 Ok(())
+            },
+            on_player_joined: |lobby, context, room, player| {
+                lobby.on_player_joined(context, &room.typed(), &player.typed());
+            },
+            on_player_left: |lobby, context, room, (player, reason)| {
+                lobby.on_player_left(context, &room.typed(), &player.typed(), reason);
             },
             on_room_exit: |lobby, context, room, exit| {
                 lobby.on_room_exit(context, &room.typed(), exit);
@@ -48,7 +125,13 @@ impl<L: Lobby> Kind<L> {
             #[cfg(debug_assertions)]
             declare: |types| {
                 use crate::types::Message as _;
-                [R::Request::declare(types), R::Event::declare(types), R::Options::declare(types)]
+                [
+                    R::Request::declare(types),
+                    R::Event::declare(types),
+                    R::State::declare(types),
+                    R::Options::declare(types),
+                    R::Listing::declare(types),
+                ]
             },
         }
     }

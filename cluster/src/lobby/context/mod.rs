@@ -1,10 +1,14 @@
-//! The lobby's context: what its hooks can do besides changing their own state. `rooms.rs` has what
-//! they do with rooms.
+//! The lobby's context: what its hooks can do besides changing their own state. `players.rs` has who
+//! is where, `rooms.rs` what hooks do with rooms, `joins.rs` how players
+//! get there.
 
+mod joins;
 mod kinds;
+mod players;
 mod rooms;
 
-pub(crate) use self::kinds::Kind;
+pub use self::kinds::{Kind, Kinds, RoomOf};
+pub use self::players::Place;
 
 use std::cell::RefCell;
 use std::ops::Deref;
@@ -22,22 +26,25 @@ use crate::types::{LeaveReason, PlayerId, Refusal, refuse, truncate};
 
 /// What hooks of the lobby can do besides changing their own state. Every hook gets it.
 ///
-/// - Players in the lobby: [`send`](Self::send), [`broadcast`](Self::broadcast),
-///   [`is_here`](Self::is_here), [`kick`](Self::kick), [`ban`](Self::ban), [`unban`](Self::unban)
+/// - Players in the lobby: [`send`](Self::send), [`send_to`](Self::send_to),
+///   [`broadcast`](Self::broadcast), [`is_here`](Self::is_here), [`kick`](Self::kick),
+///   [`ban`](Self::ban), [`unban`](Self::unban)
+/// - Who is where: [`find`](Self::find), [`players`](Self::players), [`seat_of`](Self::seat_of);
+///   [`set_profile`](Self::set_profile)
 /// - Rooms: [`create`](Self::create), [`create_private`](Self::create_private),
 ///   [`lock`](Self::lock), [`close`](Self::close); [`tell`](Self::tell) and
 ///   [`tell_all`](Self::tell_all) send messages to them
 /// - Finding rooms: [`rooms`](Self::rooms), [`open_rooms`](Self::open_rooms),
 ///   [`fullest`](Self::fullest), [`room`](Self::room)
 /// - Sending players who asked to a room: [`join`](Self::join),
-///   [`join_by_code`](Self::join_by_code), [`play`](Self::play), whose result is the answer
+///   [`join_with`](Self::join_with), [`join_by_code`](Self::join_by_code), [`play`](Self::play),
+///   whose result is the answer
 /// - Sending players who did not ask: [`reroute`](Self::reroute),
-///   [`reroute_then`](Self::reroute_then), [`send_back`](Self::send_back);
-///   [`seat_of`](Self::seat_of) tells where a player is
+///   [`reroute_then`](Self::reroute_then), [`reroute_with`](Self::reroute_with),
+///   [`send_back`](Self::send_back)
 /// - Later: timers, futures and computations of the [`Scheduler`]
 ///
-/// No method waits. A type parameter `R` is a kind of room; one that `main.rs` does not register is
-/// an error in the log and the refusal `internal`, or no rooms.
+/// No method waits. A type parameter `R` is a kind of room, which [`kinds!`](crate::kinds) lists.
 pub struct LobbyContext<L> {
     pub(crate) kinds: Vec<Kind<L>>,
     pub(crate) settings: Settings,
@@ -111,10 +118,21 @@ impl<L: Lobby> LobbyContext<L> {
     /// # }
     /// ```
     pub fn send(&self, to: impl AsRef<PlayerId>, event: L::Event) {
-        if let (Some(conn), Some(event)) =
-            (self.sessions.borrow().arrived(to.as_ref()), encode(&event))
-        {
-            conn.emit(&event);
+        self.send_to([to], event);
+    }
+
+    /// Sends an event to those of these players who are in the lobby. It is encoded once.
+    pub fn send_to<P: AsRef<PlayerId>>(
+        &self,
+        players: impl IntoIterator<Item = P>,
+        event: L::Event,
+    ) {
+        let Some(event) = encode(&event) else { return };
+        let sessions = self.sessions.borrow();
+        for player in players {
+            if let Some(conn) = sessions.arrived(player.as_ref()) {
+                conn.emit(&event);
+            }
         }
     }
 

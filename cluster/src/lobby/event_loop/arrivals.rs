@@ -14,10 +14,10 @@ use crate::lobby::{Arrival, Identity, Lobby, Registration};
 use crate::runtime::{catch_async, clock};
 use crate::socketio::events::decode_own;
 use crate::socketio::{Conn, ConnId, Responder};
-use crate::types::{Player, Refusal};
+use crate::types::{AnyPlayer, LeaveReason, Refusal, RoomId};
 
 /// The version of the wire contract, sent in `welcome`.
-const WIRE_VERSION: u32 = 2;
+const WIRE_VERSION: u32 = 3;
 /// How long a returning player waits for the exit of their room to be reported.
 const EXIT_WAIT: Duration = Duration::from_millis(250);
 
@@ -25,7 +25,7 @@ const EXIT_WAIT: Duration = Duration::from_millis(250);
 #[derive(Default, Serialize)]
 struct Welcome {
     version: u32,
-    you: Option<Player>,
+    you: Option<AnyPlayer>,
     /// A new token, to be used from now on.
     token: Option<String>,
     /// The room that the player returns from, and why they left it.
@@ -45,16 +45,27 @@ impl<L: Lobby> EventHandler<'_, L> {
         self.context.sessions.borrow_mut().add(conn.clone());
         // Logouts are handled by this loop, so none can come between this check and what follows.
         let auth = auth.and_then(|login| match login {
-            Some(login) if self.context.sessions.borrow().logouts.contains(&login.sid) => {
+            Some(login) if self.context.sessions.borrow().logouts.get(&login.sid).is_some() => {
                 self.context.tokens.rejected.add();
                 Err(Refusal::BAD_TOKEN)
             }
             login => Ok(login),
         });
         match auth {
-            Ok(Some(login)) => self.resume(&conn, login),
+            Ok(Some(login)) => self.resume(&conn, self.with_newest_profile(login)),
             auth => Welcome { refused: auth.err(), ..Welcome::default() }.send(&conn),
         }
+    }
+
+    /// A login whose token may be older than the player's profile.
+    fn with_newest_profile(&self, mut login: Login) -> Login {
+        let sessions = self.context.sessions.borrow();
+        let newest = sessions.profile(&login.player.id);
+        if let Some(profile) = newest.filter(|profile| **profile != login.player.profile) {
+            login.player.profile = profile.clone();
+            self.context.tokens.renew(&mut login);
+        }
+        login
     }
 
     /// A player connects with a valid token.
@@ -84,7 +95,7 @@ impl<L: Lobby> EventHandler<'_, L> {
         if let Some((old, had_arrived)) = replaced {
             old.dismiss(&Refusal::REPLACED);
             if had_arrived {
-                self.hook("on_leave", |lobby, context| lobby.on_leave(context, &player));
+                self.left_lobby(player);
             }
         }
     }
@@ -98,32 +109,46 @@ impl<L: Lobby> EventHandler<'_, L> {
         let returned =
             notice.as_ref().map(|(room, reason)| json!({ "room": room, "reason": reason }));
         Welcome { you: Some(player.clone()), token, returned, ..Welcome::default() }.send(&conn);
-        let how = match notice {
+        match &notice {
             Some((room, reason)) => {
                 info!(player = %player.name, id = %player.id, %room, %reason, "back in the lobby");
-                Arrival::Returned { room, reason }
             }
-            None => {
-                info!(player = %player.name, id = %player.id, "in the lobby");
-                Arrival::Resumed
-            }
-        };
-        self.hook("on_arrive", |lobby, context| lobby.on_arrive(context, &player, how));
+            None => info!(player = %player.name, id = %player.id, "in the lobby"),
+        }
+        self.arrived(player, None, notice);
         queued.into_iter().for_each(|message| self.handle_message(conn.id, message));
+    }
+
+    fn arrived(
+        &mut self,
+        player: AnyPlayer,
+        account: Option<L::Account>,
+        returned: Option<(RoomId, LeaveReason)>,
+    ) {
+        let seat = self.context.rooms.borrow().active_room_of(&player.id).map(|room| room.id);
+        let (player, how) = (player.typed(), Arrival { account, returned, seat });
+        self.hook("on_arrive", |lobby, context| lobby.on_arrive(context, &player, how));
     }
 
     pub(super) fn disconnected(&mut self, conn: ConnId) {
         let player = self.context.sessions.borrow_mut().remove(conn);
         if let Some(player) = player {
             info!(player = %player.name, id = %player.id, "left the lobby");
-            self.hook("on_leave", |lobby, context| lobby.on_leave(context, &player));
+            self.left_lobby(player);
         }
+    }
+
+    fn left_lobby(&mut self, player: AnyPlayer) {
+        let player = player.typed();
+        self.hook("on_leave", |lobby, context| lobby.on_leave(context, &player));
     }
 
     /// The request `register`: asks `on_register`.
     pub(super) fn register(&mut self, conn: ConnId, data: Option<&RawValue>, responder: Responder) {
         let form = decode_own::<Registration>(data).and_then(|form| {
-            self.context.sessions.borrow_mut().begin_registration(conn).map(|()| form)
+            let mut sessions = self.context.sessions.borrow_mut();
+            let conn = sessions.begin_registration(conn)?;
+            Ok(Registration { address: conn.address(), headers: conn.headers(), ..form })
         });
         let form = match form {
             Ok(form) => form,
@@ -141,34 +166,36 @@ impl<L: Lobby> EventHandler<'_, L> {
         &mut self,
         conn: ConnId,
         responder: Responder,
-        identity: Result<Identity, Refusal>,
+        identity: Result<Identity<L>, Refusal>,
     ) {
         if !self.context.sessions.borrow_mut().end_registration(conn) {
             return; // Entering now would be an arrival that no disconnect follows.
         }
         match identity.and_then(|identity| self.issue(identity)) {
             Err(refusal) => responder.send(Err(refusal)),
-            Ok(login) => {
+            Ok((login, account)) => {
                 let Login { player, token, .. } = login.clone();
                 self.enter(conn, login);
                 self.context.sessions.borrow_mut().arrive(conn);
                 info!(player = %player.name, id = %player.id, "registered");
                 responder.send(Ok(json!({ "token": token, "you": player })));
-                self.hook("on_arrive", |lobby, context| {
-                    lobby.on_arrive(context, &player, Arrival::New);
-                });
+                self.arrived(player, Some(account), None);
             }
         }
     }
 
-    fn issue(&self, identity: Identity) -> Result<Login, Refusal> {
-        identity.check()?;
-        let Identity { id, name } = identity;
-        self.context.sessions.borrow().check_ban(&id)?;
-        self.context.tokens.issue(Player { id, name }).map_err(|error| {
+    fn issue(&self, identity: Identity<L>) -> Result<(Login, L::Account), Refusal> {
+        let (player, account) = identity.check()?;
+        self.context.sessions.borrow().check_ban(&player.id)?;
+        let newest = self.context.sessions.borrow().profile(&player.id).cloned();
+        if newest.is_some_and(|newest| newest != player.profile) {
+            self.context.store_profile(&player.id, &player.profile);
+        }
+        let login = self.context.tokens.issue(player).map_err(|error| {
             error!(%error, "cannot issue a token");
             Refusal::INTERNAL
-        })
+        })?;
+        Ok((login, account))
     }
 
     /// The request `logout`: ends the login that a token belongs to. Any connection may send it: a

@@ -11,29 +11,32 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::info;
 
 use crate::auth::Login;
-use crate::lobby::{Lobby, LobbyContext};
+use crate::lobby::sessions::List;
+use crate::lobby::{Lobby, LobbyContext, RouteCall};
 use crate::process::ProcessEvent;
 use crate::rooms::RoomNotice;
 use crate::runtime::{catch, clock, sleep_until};
 use crate::socketio::{FromClient, reroute};
-use crate::types::{Exit, LeaveReason, Player, Refusal, RoomId, Route};
+use crate::types::{AnyPlayer, Exit, LeaveReason, Refusal, RoomId, Route};
 
-/// How often those who watch the list of rooms are sent a list that has changed.
-const ROOMS_PERIOD: Duration = Duration::from_millis(100);
+/// How often those who watch a list are sent one that has changed.
+const LISTS_PERIOD: Duration = Duration::from_millis(100);
 
 /// What a connection's token proves: a login, nothing if there is none, or why it is refused.
 pub(crate) type Auth = Result<Option<Login>, Refusal>;
 
 /// Where events come from.
-pub(crate) struct Inboxes {
+pub(crate) struct Inboxes<L> {
     pub clients: mpsc::UnboundedReceiver<FromClient<Auth>>,
     pub processes: mpsc::UnboundedReceiver<ProcessEvent>,
+    /// Calls of routes.
+    pub calls: mpsc::Receiver<RouteCall<L>>,
     /// Rooms to kill; development only.
     pub kills: mpsc::UnboundedReceiver<RoomId>,
 }
@@ -43,14 +46,17 @@ pub(crate) struct Inboxes {
 pub(crate) async fn run<L: Lobby>(
     mut lobby: L,
     context: LobbyContext<L>,
-    mut inboxes: Inboxes,
+    mut inboxes: Inboxes<L>,
     shutdown: impl Future<Output = ()>,
 ) {
     let mut handler = EventHandler { lobby: &mut lobby, context: &context };
     let mut shutdown = pin!(shutdown);
     let mut refill_at = Some(clock::now());
     let mut stop_at: Option<Instant> = None;
-    context.scheduler.every(ROOMS_PERIOD, |_, context| context.publish_rooms());
+    context.scheduler.every(LISTS_PERIOD, |_, context| {
+        context.publish(List::Rooms);
+        context.publish(List::Players);
+    });
 
     let is_over = |at| at <= clock::now() || context.rooms.borrow().is_empty();
     while !stop_at.is_some_and(is_over) {
@@ -67,6 +73,7 @@ pub(crate) async fn run<L: Lobby>(
                 notices.into_iter().for_each(|notice| handler.on_notice(notice));
             }
             Some(call) = context.scheduler.next_call() => drop(handler.hook("spawned work", call)),
+            Some(call) = inboxes.calls.recv() => drop(handler.hook("a route", call)),
             Some(room) = inboxes.kills.recv() => {
                 let exit = Exit::Crashed("killed from the page".to_owned());
                 let _ = context.rooms.borrow_mut().kill(&room, exit);
@@ -112,20 +119,40 @@ impl<L: Lobby> EventHandler<'_, L> {
         match notice {
             RoomNotice::Ready(room) => {
                 let on_room_ready = self.context.kind(room.kind).on_room_ready;
-                self.hook("on_room_ready", |lobby, context| on_room_ready(lobby, context, room));
+                self.hook("on_room_ready", |lobby, context| {
+                    on_room_ready(lobby, context, room, ());
+                });
             }
             RoomNotice::Reroute { player, to, from, asked } => {
                 self.reroute(&player, to, from, asked);
             }
             RoomNotice::Refused(player, refusal) => self.context.notify_refused(&player, &refusal),
-            RoomNotice::Transfer(player, room) => self.context.reroute(&player, &room),
-            RoomNotice::Connected(player) => {
-                let mut sessions = self.context.sessions.borrow_mut();
-                sessions.take_exit_notice(&player);
-                sessions.mark_stale(&player);
+            RoomNotice::Transfer(player, room) => {
+                self.context.reroute(&player.typed::<L::Profile>(), &room);
             }
-            RoomNotice::Left { player, room, reason, rerouted } => {
-                self.left(player, room, reason, rerouted);
+            RoomNotice::Connected { player, joined } => {
+                let mut sessions = self.context.sessions.borrow_mut();
+                sessions.take_exit_notice(&player.id);
+                sessions.mark_stale(&player.id);
+                drop(sessions);
+                if let Some(room) = joined {
+                    let on_player_joined = self.context.kind(room.kind).on_player_joined;
+                    self.hook("on_player_joined", |lobby, context| {
+                        on_player_joined(lobby, context, room, player);
+                    });
+                }
+            }
+            RoomNotice::Disconnected { player, room, rerouted } => {
+                self.away(&player, room, LeaveReason::Dropped, rerouted);
+            }
+            RoomNotice::Left { player, room, reason, rerouted, joined } => {
+                self.away(&player, room.id.clone(), reason.clone(), rerouted);
+                if joined {
+                    let on_player_left = self.context.kind(room.kind).on_player_left;
+                    self.hook("on_player_left", |lobby, context| {
+                        on_player_left(lobby, context, room, (player, reason));
+                    });
+                }
             }
             RoomNotice::Message(room, message) => {
                 let on_room_message = self.context.kind(room.kind).on_room_message;
@@ -148,15 +175,15 @@ impl<L: Lobby> EventHandler<'_, L> {
     }
 
     /// Keeps the reason for a player who is about to return to the lobby.
-    fn left(&mut self, player: Player, room: RoomId, reason: LeaveReason, rerouted: bool) {
+    fn away(&mut self, player: &AnyPlayer, room: RoomId, reason: LeaveReason, rerouted: bool) {
         let mut sessions = self.context.sessions.borrow_mut();
         let conn = sessions.conn_of(&player.id).map(|conn| conn.id);
         // A player on the way to another room does not return.
-        let returns = self.context.seat_of(&player).is_none_or(|seat| seat == room);
+        let returns = self.context.seat_of(player).is_none_or(|seat| seat == room);
         // If the room that they moved to has ended already, its notice is kept.
         let moved = reason == LeaveReason::Moved && sessions.has_exit_notice(&player.id);
         if rerouted && returns && !moved {
-            sessions.add_exit_notice(player.id, room, reason);
+            sessions.add_exit_notice(player.id.clone(), room, reason);
         }
         drop(sessions);
         if let Some(conn) = conn {
@@ -165,7 +192,7 @@ impl<L: Lobby> EventHandler<'_, L> {
     }
 
     /// Sends a player to a room, from the lobby or from the room they are in.
-    fn reroute(&mut self, player: &Player, to: Route, from: Option<RoomId>, asked: bool) {
+    fn reroute(&mut self, player: &AnyPlayer, to: Route, from: Option<RoomId>, asked: bool) {
         let conn = self.context.sessions.borrow().conn_of(&player.id);
         if let Some(conn) = conn {
             self.arrive(conn.id); // `welcome` comes first
@@ -189,19 +216,30 @@ impl<L: Lobby> EventHandler<'_, L> {
 }
 
 impl<L: Lobby> LobbyContext<L> {
-    /// Sends the list of rooms to each watcher whose last list differs.
-    fn publish_rooms(&self) {
+    /// A list as pages see it.
+    fn list(&self, list: List) -> Rc<Value> {
+        Rc::new(match list {
+            List::Rooms => json!(self.rooms.borrow().public()),
+            List::Players => self.player_list(),
+        })
+    }
+
+    /// Sends a list to each watcher whose last one differs.
+    fn publish(&self, list: List) {
+        if self.sessions.borrow_mut().watchers(list).next().is_none() {
+            return;
+        }
+        let current = self.list(list);
         let mut sessions = self.sessions.borrow_mut();
-        let mut watchers = sessions.watchers().peekable();
+        let mut watchers = sessions.watchers(list).peekable();
         let Some((_, first)) = watchers.peek() else { return };
-        let list = Rc::new(json!(self.rooms.borrow().public()));
         // An unchanged list stays the same `Rc`, so that comparing it with itself is quick.
-        let list = if **first == list { Rc::clone(first) } else { list };
+        let current = if **first == current { Rc::clone(first) } else { current };
         for (conn, last) in watchers {
-            if *last != list {
-                conn.tell("rooms", &list);
+            if *last != current {
+                conn.tell(list.event(), &current);
             }
-            *last = list.clone();
+            *last = current.clone();
         }
     }
 }

@@ -1,13 +1,11 @@
 //! Requests of browsers: those that the cluster answers itself, and those for `on_request`.
 
-use std::rc::Rc;
-
 use serde::Deserialize;
-use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::lobby::Lobby;
 use crate::lobby::event_loop::EventHandler;
+use crate::lobby::sessions::{List, Session};
 use crate::socketio::events::{LEAVE_ROOM, decode_own, no_data};
 use crate::socketio::{ConnId, Message, events};
 use crate::types::{Answer, LeaveReason, Refusal, RoomId, ok};
@@ -24,26 +22,34 @@ impl<L: Lobby> EventHandler<'_, L> {
             (_, Err(refusal)) => Err(refusal),
             ("register", Ok(data)) => return self.register(conn, data.as_deref(), responder),
             ("logout", Ok(data)) => return self.log_out(data.as_deref(), responder),
-            ("watch_rooms", Ok(data)) => self.watch_rooms(conn, data.as_deref(), true),
-            ("unwatch_rooms", Ok(data)) => self.watch_rooms(conn, data.as_deref(), false),
+            ("watch_rooms", Ok(data)) => self.watch(conn, data.as_deref(), List::Rooms),
+            ("unwatch_rooms", Ok(data)) => self.unwatch(conn, data.as_deref(), List::Rooms),
+            ("unwatch_players", Ok(data)) => self.unwatch(conn, data.as_deref(), List::Players),
             (name, Ok(data)) => self.player_request(conn, name, data.as_deref()),
         };
         responder.answer(answer, &self.context.scheduler);
     }
 
-    /// Sends the list of rooms now and whenever it changes, or stops that.
-    fn watch_rooms(&self, conn: ConnId, data: Option<&RawValue>, watch: bool) -> Answer {
+    /// Sends a list now and whenever it changes.
+    fn watch(&self, conn: ConnId, data: Option<&RawValue>, list: List) -> Answer {
         no_data(data)?;
-        let mut sessions = self.context.sessions.borrow_mut();
-        let session = sessions.get_mut(conn).ok_or(Refusal::INTERNAL)?;
+        let is_new = |session: &&mut Session| session.watching[list as usize].is_none();
         // A connection that watches already is not sent the list again: it has it, and the list
         // takes time to make.
-        if !watch {
-            session.watching = None;
-        } else if session.watching.is_none() {
-            let list = Rc::new(json!(self.context.rooms.borrow().public()));
-            session.conn.tell("rooms", &list);
-            session.watching = Some(list);
+        if self.context.sessions.borrow_mut().get_mut(conn).filter(is_new).is_some() {
+            let current = self.context.list(list);
+            let mut sessions = self.context.sessions.borrow_mut();
+            let session = sessions.get_mut(conn).ok_or(Refusal::INTERNAL)?;
+            session.conn.tell(list.event(), &current);
+            session.watching[list as usize] = Some(current);
+        }
+        ok()
+    }
+
+    fn unwatch(&self, conn: ConnId, data: Option<&RawValue>, list: List) -> Answer {
+        no_data(data)?;
+        if let Some(session) = self.context.sessions.borrow_mut().get_mut(conn) {
+            session.watching[list as usize] = None;
         }
         ok()
     }
@@ -55,21 +61,34 @@ impl<L: Lobby> EventHandler<'_, L> {
             "play" => {
                 let Play { kind } = decode_own(data)?;
                 let kind = kind.unwrap_or_else(|| self.context.kinds[0].name.to_owned());
-                self.hook("pick", |lobby, context| context.play_kind(lobby, &kind, &player))
+                self.hook("pick", |lobby, context| context.play_kind(lobby, &kind, player))
                     .unwrap_or(Err(Refusal::INTERNAL))
             }
-            "join" => match decode_own(data)? {
-                Join { room: Some(room), code: None } => self.context.join(&player, &room),
-                Join { room: None, code: Some(code) } => self.context.join_by_code(&player, &code),
-                Join { .. } => Err(Refusal::bad_message("either a room or a code is needed")),
-            },
+            "join" => {
+                let player = player.typed::<L::Profile>();
+                match decode_own(data)? {
+                    Join { room: Some(room), code: None } => self.context.join(&player, &room),
+                    Join { room: None, code: Some(code) } => {
+                        self.context.join_by_code(&player, &code)
+                    }
+                    Join { .. } => Err(Refusal::bad_message("either a room or a code is needed")),
+                }
+            }
+            "watch_players" => {
+                let player = player.typed();
+                self.hook("on_watch_players", |lobby, context| {
+                    lobby.on_watch_players(context, &player)
+                })
+                .unwrap_or(Err(Refusal::INTERNAL))?;
+                self.watch(conn, data, List::Players)
+            }
             LEAVE_ROOM => {
                 no_data(data)?;
                 self.context.rooms.borrow_mut().release(&player.id, &LeaveReason::Left);
                 ok()
             }
             _ => {
-                let request = events::decode(name, data)?;
+                let (player, request) = (player.typed(), events::decode(name, data)?);
                 self.hook("on_request", |lobby, context| {
                     lobby.on_request(context, &player, request)
                 })

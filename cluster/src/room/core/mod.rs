@@ -3,6 +3,7 @@
 //! output; so does a `TestRoom`.
 
 mod seats;
+mod sync;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
@@ -15,15 +16,16 @@ use tokio::time::Instant;
 
 use crate::process::FromRoom;
 use crate::room::core::seats::Seat;
+use crate::room::core::sync::SentState;
 use crate::room::{Output, Room, RoomContext, Tickets};
 use crate::runtime::{Call, HookPanic, RoomPanic, Tick, Ticker, catch, catch_async, later};
-use crate::socketio::{ConnId, Encoded, RawEvent, encode, events};
+use crate::socketio::{ConnId, Encoded, RawEvent, events};
 use crate::types::{Answer, Exit, LeaveReason, Player, PlayerId, Refusal, from_raw, ok};
 
 pub(crate) struct Core<R: Room> {
     pub game: R,
     pub room: RoomContext<R>,
-    seats: BTreeMap<PlayerId, Seat>,
+    seats: BTreeMap<PlayerId, Seat<R::Profile>>,
     /// The players' current connections, as in [`RoomContext::connections`], the other way round.
     conns: HashMap<ConnId, PlayerId>,
     tickets: Arc<Tickets>,
@@ -33,6 +35,8 @@ pub(crate) struct Core<R: Room> {
     ticker: Option<Ticker>,
     /// Set when the lobby wants the room to end: until when, and the reason for its players.
     draining: Option<(Instant, String)>,
+    /// The state as it was sent last.
+    state: SentState,
     /// `None` in a test: the panic of a hook fails it.
     pub on_panic: Option<RoomPanic>,
     /// Set when a hook's panic has ended the room: the hook and the message. No hook is called any
@@ -60,6 +64,7 @@ impl<R: Room> Core<R> {
             empty_since: Some(now),
             ticker: Some(Ticker::new(now)),
             draining: None,
+            state: SentState::default(),
             on_panic,
             crashed: None,
             output: [Output::Frame(FromRoom::Ready)].into(),
@@ -74,7 +79,7 @@ impl<R: Room> Core<R> {
         self
     }
 
-    /// What is to go out next. Never [`Output::Sync`], `Leave` or `Transfer`.
+    /// What is to go out next. Never [`Output::Leave`] or `Transfer`.
     pub fn pop_output(&mut self) -> Option<Output> {
         self.output.pop_front()
     }
@@ -98,7 +103,7 @@ impl<R: Room> Core<R> {
             Some(ok())
         } else {
             let request = events::decode(&event.name, data.as_deref())?;
-            self.hook("on_message", |game, room| game.on_message(room, &player, request))
+            self.hook("on_request", |game, room| game.on_request(room, &player, request))
         };
         answer.unwrap_or(Err(Refusal::INTERNAL)).map_err(|refusal| refusal.named(&event.name))
     }
@@ -133,6 +138,7 @@ impl<R: Room> Core<R> {
         }
         self.tick(now);
         self.expire_seats(now);
+        self.send_changes(now);
         if let Some((until, reason)) = &self.draining
             && (*until <= now || self.seats.is_empty())
         {
@@ -163,7 +169,10 @@ impl<R: Room> Core<R> {
         let seats = self.expirations().map(|(_, until, _)| until).min();
         let timer = self.room.scheduler.deadline();
         let drain = self.draining.as_ref().map(|(until, _)| *until);
-        [tick, self.empty_until(), seats, timer, drain].into_iter().flatten().min()
+        let now = self.now();
+        let changes = [self.room.sync.due(now), self.room.listing_changed.due(now)];
+        let rest = [tick, self.empty_until(), seats, timer, drain].into_iter();
+        rest.chain(changes).flatten().min()
     }
 
     fn empty_until(&self) -> Option<Instant> {
@@ -181,6 +190,8 @@ impl<R: Room> Core<R> {
         if let Some(what) = self.crashed.clone() {
             self.frame(FromRoom::Ending(Exit::Crashed(what)));
             reason = LeaveReason::Crashed;
+        } else if self.room.sync.due(self.now()).is_some() {
+            self.sync();
         }
         for id in self.seats.keys().cloned().collect::<Vec<_>>() {
             self.leave(&id, reason.clone());
@@ -234,14 +245,6 @@ impl<R: Room> Core<R> {
         let mut queued = VecDeque::from(self.room.outbox.take());
         while let Some(output) = queued.pop_front() {
             match output {
-                Output::Sync => {
-                    for conn in self.room.recipients(None) {
-                        self.send_snapshot(conn);
-                    }
-                    // What `snapshot` queued, but for a sync, which would never end.
-                    let more = self.room.outbox.take().into_iter();
-                    queued.extend(more.filter(|output| !matches!(output, Output::Sync)));
-                }
                 Output::Leave(player, reason) => self.leave(&player, reason),
                 Output::Transfer(player, room) => {
                     if let Some(seat) = self.seats.get(&player).map(|seat| seat.number) {
@@ -256,7 +259,7 @@ impl<R: Room> Core<R> {
     }
 
     /// Tells a page that its player is in the room, and what the room looks like.
-    fn send_joined(&mut self, conn: ConnId, player: &Player) {
+    fn send_joined(&mut self, conn: ConnId, player: &Player<R::Profile>) {
         let room = &self.room;
         let players = &*room.players();
         let away = players.iter().map(|player| &player.id).filter(|id| !room.is_here(id));
@@ -265,15 +268,8 @@ impl<R: Room> Core<R> {
             "you": player, "players": players, "away": away.collect::<Vec<_>>(),
         });
         self.emit(&[conn], "joined", joined);
-        self.send_snapshot(conn);
-    }
-
-    fn send_snapshot(&mut self, to: ConnId) {
-        let Some(player) = self.player_at(to) else { return };
-        let event = self.try_hook("snapshot", |game, room| game.snapshot(room, &player)).flatten();
-        if let Some(event) = event.as_ref().and_then(encode) {
-            self.output.push_back(Output::Emit { to, event: Rc::new(event), volatile: false });
-        }
+        self.refresh_state();
+        self.send_state(&player.id);
     }
 
     /// Sends one of the cluster's own events.

@@ -3,22 +3,25 @@
 
 use std::iter::once;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 use tracing::info;
 
 use crate::process::{FromRoom, ReservedSeat};
 use crate::room::core::Core;
+use crate::room::core::sync::Sent;
 use crate::room::{Output, Room};
 use crate::runtime::later;
 use crate::socketio::{ConnId, refused, reroute};
-use crate::types::{LeaveReason, Player, PlayerId, Refusal, Route};
+use crate::types::{AnyPlayer, LeaveReason, Player, PlayerId, Refusal, Route};
 
 /// A player's place in the room, from its reservation until they leave.
-pub(super) struct Seat {
+pub(super) struct Seat<Profile> {
     /// The lobby's number. A new reservation for the same player has a higher one.
     pub number: u64,
-    pub player: Player,
+    pub player: Player<Profile>,
+    /// What the current connection has been sent of the room's state.
+    pub sent: Sent,
     state: SeatState,
     /// When the ticket that the player got while connected expires. If they leave before they use
     /// it, the seat is reserved again.
@@ -39,9 +42,15 @@ impl<R: Room> Core<R> {
     pub fn reserve(&mut self, join: u64, seats: Vec<ReservedSeat>) {
         let mut new = Vec::new();
         for reserved in &seats {
-            match self.seats.get_mut(&reserved.player.id) {
+            let player = reserved.player.clone().typed::<R::Profile>();
+            if let Some(options) = reserved.options.clone() {
+                // The lobby has checked that they parse.
+                let options = serde_json::from_value(options).unwrap_or_default();
+                self.room.join_options.borrow_mut().insert(player.id.clone(), options);
+            }
+            match self.seats.get_mut(&player.id) {
                 Some(seat) => seat.number = reserved.seat,
-                None => new.push((reserved.seat, reserved.player.clone())),
+                None => new.push((reserved.seat, player)),
             }
         }
         // The lobby has checked both already, but the room may have been locked since.
@@ -53,37 +62,40 @@ impl<R: Room> Core<R> {
             new.iter().try_for_each(|(_, player)| self.admit(player))
         };
         if let Err(refusal) = admitted {
-            for (seat, _) in new {
+            for (seat, player) in new {
+                self.room.join_options.borrow_mut().remove(&player.id);
                 self.frame(FromRoom::Left { seat, reason: LeaveReason::Expired });
             }
             return self.frame(FromRoom::ReserveRefused { join, refusal });
         }
         let now = self.now();
         let until = now + self.ticket_ttl;
-        for ReservedSeat { seat: number, ticket, player } in seats {
+        for ReservedSeat { ticket, player, .. } in seats {
             self.tickets.add(ticket, player.id.clone(), now, until);
-            match self.seats.get_mut(&player.id) {
-                None => self.insert_reserved(number, player, until),
-                Some(seat) => match &mut seat.state {
+            if let Some(seat) = self.seats.get_mut(&player.id) {
+                match &mut seat.state {
                     SeatState::Reserved(old) | SeatState::Away(old) => {
                         *old = until.max(*old);
                     }
                     SeatState::Connected(_) => seat.next_ticket_expires = Some(until),
-                },
+                }
             }
+        }
+        for (number, player) in new {
+            self.insert_reserved(number, player, until);
         }
         self.frame(FromRoom::Reserved { join });
     }
 
-    fn insert_reserved(&mut self, number: u64, player: Player, until: Instant) {
+    fn insert_reserved(&mut self, number: u64, player: Player<R::Profile>, until: Instant) {
         self.room.expected.borrow_mut().insert(player.id.clone(), player.clone());
-        let seat =
-            Seat { number, player, state: SeatState::Reserved(until), next_ticket_expires: None };
+        let (sent, state) = (Sent::default(), SeatState::Reserved(until));
+        let seat = Seat { number, player, sent, state, next_ticket_expires: None };
         self.seats.insert(seat.player.id.clone(), seat);
         self.empty_since = None;
     }
 
-    fn admit(&mut self, player: &Player) -> Result<(), Refusal> {
+    fn admit(&mut self, player: &Player<R::Profile>) -> Result<(), Refusal> {
         if let Some(reason) = self.room.banned.borrow().get(&player.id) {
             return Err(Refusal::banned(reason));
         }
@@ -99,6 +111,7 @@ impl<R: Room> Core<R> {
         };
         let (player, number) = (seat.player.clone(), seat.number);
         let before = std::mem::replace(&mut seat.state, SeatState::Connected(conn));
+        seat.sent = Sent::default();
         // Another reservation may have come between the redemption of this ticket and now.
         seat.next_ticket_expires = self.tickets.until(id);
         self.conns.insert(conn, id.clone());
@@ -141,7 +154,8 @@ impl<R: Room> Core<R> {
         if let Some(seat) = self.seats.get_mut(&player.id) {
             seat.state = SeatState::Away(until);
             let seat = seat.number;
-            self.frame(FromRoom::Disconnected { seat });
+            let grace_ms = grace.as_millis().try_into().unwrap_or(u64::MAX);
+            self.frame(FromRoom::Disconnected { seat, grace_ms });
             self.emit_others(&player.id, "player_disconnected", json!({ "player": player }));
             info!(player = %player.name, id = %player.id, ?grace, "connection lost; seat kept");
         }
@@ -173,6 +187,21 @@ impl<R: Room> Core<R> {
         }
     }
 
+    /// A player has another profile.
+    pub fn set_profile(&mut self, number: u64, profile: Value) {
+        let Some((id, _)) = self.seat(number) else { return };
+        let Some(seat) = self.seats.get_mut(&id) else { return };
+        let Player { id: _, name, .. } = seat.player.clone();
+        seat.player = AnyPlayer { id: id.clone(), name, profile }.typed();
+        let player = seat.player.clone();
+        let players = self.room.players();
+        let changed =
+            |other: &Player<_>| if other.id == id { player.clone() } else { other.clone() };
+        self.room.players.replace(players.iter().map(changed).collect());
+        self.room.expected.borrow_mut().entry(id).and_modify(|other| *other = player.clone());
+        self.emit(&self.room.recipients(None), "player_changed", json!({ "player": player }));
+    }
+
     /// The player was refused a seat in another room.
     pub fn refused(&mut self, number: u64, refusal: &Refusal) {
         if let Some((_, Some(conn))) = self.seat(number) {
@@ -194,10 +223,8 @@ impl<R: Room> Core<R> {
 
     /// Ends a player's stay, or their reservation.
     pub(super) fn leave(&mut self, id: &PlayerId, reason: LeaveReason) {
-        let Some(Seat { number, player, state, next_ticket_expires }) = self.seats.remove(id)
-        else {
-            return;
-        };
+        let Some(seat) = self.seats.remove(id) else { return };
+        let Seat { number, player, state, next_ticket_expires, .. } = seat;
         let on_their_own = matches!(reason, LeaveReason::Left | LeaveReason::Dropped);
         if let Some(until) = next_ticket_expires.filter(|until| on_their_own && *until > self.now())
         {
@@ -228,12 +255,15 @@ impl<R: Room> Core<R> {
             info!(player = %player.name, id = %player.id, %reason, "left");
             self.hook("on_leave", |game, room| game.on_leave(room, &player, reason));
         }
+        if !self.seats.contains_key(id) {
+            self.room.join_options.borrow_mut().remove(id);
+        }
         if self.seats.is_empty() {
             self.empty_since = Some(self.now());
         }
     }
 
-    pub(super) fn player_at(&self, conn: ConnId) -> Option<Player> {
+    pub(super) fn player_at(&self, conn: ConnId) -> Option<Player<R::Profile>> {
         Some(self.seats.get(self.conns.get(&conn)?)?.player.clone())
     }
 
@@ -273,17 +303,19 @@ mod tests {
     struct Game;
 
     impl Room for Game {
-        type Options = ();
-        type Request = ();
-        type Event = ();
-        type FromLobby = ();
-        type ToLobby = ();
+        cluster::room_types! {
+            type Options = ();
+            type Request = ();
+            type Event = ();
+            type FromLobby = ();
+            type ToLobby = ();
+        }
 
         async fn on_open((): (), _: &RoomContext<Self>) -> Result<Self, Refusal> {
             Ok(Game)
         }
 
-        fn on_message(&mut self, _: &RoomContext<Self>, _: &Player, (): ()) -> Answer {
+        fn on_request(&mut self, _: &RoomContext<Self>, _: &Player, (): ()) -> Answer {
             ok()
         }
     }

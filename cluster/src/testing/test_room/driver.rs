@@ -29,7 +29,11 @@ impl<R: Room> TestRoom<R> {
     }
 
     /// Reserves a seat for a player, as the lobby does. Returns the ticket.
-    pub(super) fn ticket_for(&mut self, player: &Player) -> Result<String, Refusal> {
+    pub(super) fn ticket_for(
+        &mut self,
+        player: &Player<R::Profile>,
+        options: Option<Value>,
+    ) -> Result<String, Refusal> {
         if self.is_over() {
             return Err(Refusal::NO_SUCH_ROOM);
         }
@@ -38,7 +42,9 @@ impl<R: Room> TestRoom<R> {
         }
         let join = self.number();
         let ticket = join.to_string();
-        let reserved = ReservedSeat { seat: join, ticket: ticket.clone(), player: player.clone() };
+        let player = player.erased()?;
+        let id = player.id.clone();
+        let reserved = ReservedSeat { seat: join, ticket: ticket.clone(), player, options };
         self.run(|core| core.reserve(join, vec![reserved]));
         if let Some(refusal) = self.reserve_refused.take() {
             return Err(refusal);
@@ -46,17 +52,17 @@ impl<R: Room> TestRoom<R> {
         if self.is_over() {
             return Err(Refusal::ROOM_GONE);
         }
-        self.seats.insert(player.id.clone(), join);
+        self.seats.insert(id, join);
         Ok(ticket)
     }
 
-    pub(super) fn conn_of(&self, player: &Player) -> Result<ConnId, Refusal> {
+    pub(super) fn conn_of(&self, player: &Player<R::Profile>) -> Result<ConnId, Refusal> {
         let mut conns = self.conns.iter();
         let conn = conns.find(|(_, id)| **id == player.id).map(|(conn, _)| *conn);
         if self.is_over() { Err(Refusal::ROOM_GONE) } else { conn.ok_or(Refusal::NOT_IN_ROOM) }
     }
 
-    pub(super) fn hang_up(&mut self, player: &Player, asked: bool) {
+    pub(super) fn hang_up(&mut self, player: &Player<R::Profile>, asked: bool) {
         if let Ok(conn) = self.conn_of(player) {
             self.conns.remove(&conn);
             self.run(|core| core.disconnected(conn, asked));
@@ -64,7 +70,11 @@ impl<R: Room> TestRoom<R> {
     }
 
     /// Calls the core with the number of a player's seat, if they have one.
-    pub(super) fn about_seat(&mut self, player: &Player, call: impl FnOnce(&mut Core<R>, u64)) {
+    pub(super) fn about_seat(
+        &mut self,
+        player: &Player<R::Profile>,
+        call: impl FnOnce(&mut Core<R>, u64),
+    ) {
         if let Some(seat) = self.seats.get(&player.id).copied()
             && !self.is_over()
         {
@@ -76,7 +86,7 @@ impl<R: Room> TestRoom<R> {
     /// large.
     pub(super) fn check_size(
         &mut self,
-        from: &Player,
+        from: &Player<R::Profile>,
         event: usize,
         frame: usize,
     ) -> Result<(), Refusal> {
@@ -164,9 +174,10 @@ impl<R: Room> TestRoom<R> {
                     let player = seats.find(|(_, number)| **number == seat);
                     self.transfers.extend(player.map(|(player, _)| (player.clone(), room)));
                 }
+                Output::Frame(FromRoom::Listed(listing)) => self.listing = listing,
                 // Other frames: there is no lobby here to handle them.
                 Output::Frame(_) => {}
-                Output::Sync | Output::Leave(..) | Output::Transfer(..) => {
+                Output::Leave(..) | Output::Transfer(..) => {
                     unreachable!("the core has replaced them")
                 }
             }

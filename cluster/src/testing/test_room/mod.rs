@@ -1,7 +1,8 @@
-//! A room under test: the core of a room's process, driven by a test. `driver.rs` runs it for each
-//! input and records its output.
+//! A room under test: the core of a room's process, driven by a test. `players.rs` has how
+//! players come and go; `driver.rs` runs the core for each input and records its output.
 
 mod driver;
+mod players;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,19 +14,20 @@ use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
 use crate::Bytes;
+use crate::config::Size;
 use crate::process::RoomSpec;
 use crate::room::core::Core;
 use crate::room::{Room, RoomContext, Tickets};
 use crate::runtime::RoomPanic;
 use crate::socketio::events::BINARY;
 use crate::socketio::{ConnId, RawEvent};
-use crate::types::{
-    Exit, LeaveReason, Player, PlayerId, Refusal, RoomId, Route, from_raw, refuse, to_raw, truncate,
-};
+use crate::types::{Exit, Player, PlayerId, Refusal, RoomId, from_raw, refuse, to_raw};
 
 /// The defaults of `--ticket-ttl` and `--empty-timeout`.
 const TICKET_TTL: Duration = Duration::from_secs(15);
 const EMPTY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The default of `--room-memory`, which has no effect here.
+const MEMORY: Size = Size(1 << 30);
 
 /// An event that was sent to a player: one of the room's own, or of the cluster, such as `joined`.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,6 +74,7 @@ pub struct TestRoom<R: Room> {
     sent: HashMap<PlayerId, Vec<Sent>>,
     to_lobby: Vec<Box<RawValue>>,
     transfers: Vec<(PlayerId, RoomId)>,
+    listing: Value,
     /// The lobby has drained the room: it admits nobody.
     draining: bool,
     next: u64,
@@ -96,7 +99,7 @@ impl<R: Room> TestRoom<R> {
 
     /// The same with a host, who has not joined yet.
     pub fn open_for(
-        host: Option<&Player>,
+        host: Option<&Player<R::Profile>>,
         options: R::Options,
         seats: usize,
         seed: u64,
@@ -104,7 +107,8 @@ impl<R: Room> TestRoom<R> {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let host = host.map(|player| player.id.clone());
-        let spec = RoomSpec { kind: "test".to_owned(), capacity: seats, seed, host, code: None };
+        let (kind, memory) = ("test".to_owned(), MEMORY);
+        let spec = RoomSpec { kind, capacity: seats, memory, seed, host, code: None };
         let room = RoomContext::<R>::new(RoomId("test".to_owned()), spec, EMPTY_TIMEOUT);
         let now = room.scheduler.now.get();
         // As the lobby sends them.
@@ -126,6 +130,7 @@ impl<R: Room> TestRoom<R> {
             sent: HashMap::new(),
             to_lobby: Vec::new(),
             transfers: Vec::new(),
+            listing: Value::Null,
             draining: false,
             next: 1,
         };
@@ -142,35 +147,15 @@ impl<R: Room> TestRoom<R> {
         }
     }
 
-    /// A new player joins, whose id is their name. `Err`: the room is full or locked, or `on_admit`
-    /// refused.
-    pub fn join(&mut self, name: &str) -> Result<Player, Refusal> {
-        let player = player(name);
-        self.join_as(&player)?;
-        Ok(player)
-    }
-
-    /// This player joins or reconnects: within their grace period, or from another window. `Err` as
-    /// in [`join`](Self::join).
-    pub fn join_as(&mut self, player: &Player) -> Result<(), Refusal> {
-        let ticket = self.ticket_for(player)?;
-        self.tickets.redeem(&ticket, self.now)?;
-        let conn = self.number();
-        self.conns.insert(conn, player.id.clone());
-        self.run(|core| core.connected(conn, &player.id));
-        Ok(())
-    }
-
-    /// Reserves a seat for a player, who is `expected` until `join_as`, for 15 s at most. `Err` as
-    /// in [`join`](Self::join).
-    pub fn reserve(&mut self, player: &Player) -> Result<(), Refusal> {
-        self.ticket_for(player).map(drop)
-    }
-
     /// A player's page sends a request; returns the answer or the refusal. A malformed or too large
     /// request is refused before it reaches a hook; one that is far too large closes the
     /// connection. `not_in_room`, `room_gone`: the connection was closed, and the answer is lost.
-    pub fn emit(&mut self, from: &Player, event: &str, data: Value) -> Result<Value, Refusal> {
+    pub fn emit(
+        &mut self,
+        from: &Player<R::Profile>,
+        event: &str,
+        data: Value,
+    ) -> Result<Value, Refusal> {
         let conn = self.conn_of(from)?;
         let text = json!([event, data]).to_string();
         self.check_size(from, text.len(), text.len())?;
@@ -180,7 +165,11 @@ impl<R: Room> TestRoom<R> {
     }
 
     /// A player's page sends bytes; otherwise as [`emit`](Self::emit).
-    pub fn emit_binary(&mut self, from: &Player, data: impl Into<Bytes>) -> Result<Value, Refusal> {
+    pub fn emit_binary(
+        &mut self,
+        from: &Player<R::Profile>,
+        data: impl Into<Bytes>,
+    ) -> Result<Value, Refusal> {
         let conn = self.conn_of(from)?;
         let data = data.into();
         let text = json!([BINARY, { "_placeholder": true, "num": 0 }]).to_string();
@@ -188,47 +177,6 @@ impl<R: Room> TestRoom<R> {
         let event = RawEvent::parse(&text, vec![data], true);
         let answer = self.run(|core| core.message(conn, event))?;
         self.await_answer(conn, answer)
-    }
-
-    /// A player's connection is lost: `on_disconnect` follows. Does nothing if they are not
-    /// connected.
-    pub fn drop_player(&mut self, player: &Player) {
-        self.hang_up(player, false);
-    }
-
-    /// A player leaves. One who is not connected gives up their seat by `leave_room` in the lobby.
-    /// `on_leave` follows.
-    pub fn leave(&mut self, player: &Player) {
-        match self.conn_of(player) {
-            Ok(_) => self.hang_up(player, true),
-            Err(_) => self.about_seat(player, |core, seat| core.release(seat, LeaveReason::Left)),
-        }
-    }
-
-    /// The lobby kicks a player.
-    pub fn kick(&mut self, player: &Player, reason: &str) {
-        self.about_seat(player, |core, seat| {
-            core.release(seat, LeaveReason::Kicked(truncate(reason)))
-        });
-    }
-
-    /// The players whom the room sent to another room with `send_to_room`, since the last call.
-    /// They stay in this room until [`TestRoom::transfer`]; after [`TestRoom::refuse_transfer`]
-    /// they remain in it.
-    pub fn transfers(&mut self) -> Vec<(PlayerId, RoomId)> {
-        std::mem::take(&mut self.transfers)
-    }
-
-    /// A player goes to another room, in which they have a seat.
-    pub fn transfer(&mut self, player: &Player, room: &RoomId) {
-        let ticket = self.number().to_string();
-        let to = Route { room: room.clone(), ticket };
-        self.about_seat(player, |core, seat| core.transferred(seat, Some(to)));
-    }
-
-    /// A player is refused a seat in another room, and stays.
-    pub fn refuse_transfer(&mut self, player: &Player, refusal: &Refusal) {
-        self.about_seat(player, |core, seat| core.refused(seat, refusal));
     }
 
     /// The lobby sends a message.
@@ -286,15 +234,26 @@ impl<R: Room> TestRoom<R> {
 
     /// The events sent to the player since the last call, including the cluster's own, such as
     /// `joined` and `player_left`.
-    pub fn sent(&mut self, to: &Player) -> Vec<Sent> {
+    pub fn sent(&mut self, to: &Player<R::Profile>) -> Vec<Sent> {
         self.sent.remove(&to.id).unwrap_or_default()
     }
 
     /// The data of the latest event of this name that was sent to the player since
     /// [`TestRoom::sent`].
-    pub fn last(&self, to: &Player, event: &str) -> Option<&Value> {
+    pub fn last(&self, to: &Player<R::Profile>, event: &str) -> Option<&Value> {
         let sent = self.sent.get(&to.id)?;
         Some(&sent.iter().rev().find(|sent| sent.event == event)?.data)
+    }
+
+    /// The room's state as the player's page shows it, since [`TestRoom::sent`]; `None` if it was not
+    /// sent since.
+    pub fn state(&self, to: &Player<R::Profile>) -> Option<&Value> {
+        Some(&self.last(to, "room_state")?["state"])
+    }
+
+    /// What the list of rooms shows of the room.
+    pub fn listing(&self) -> R::Listing {
+        serde_json::from_value(self.listing.clone()).unwrap_or_default()
     }
 
     /// The messages sent to the lobby with `tell_lobby` since the last call.
@@ -332,9 +291,10 @@ impl<R: Room> TestRoom<R> {
     }
 }
 
-/// A player whose id is their name, for options that contain players, or as a host.
-pub fn player(name: &str) -> Player {
-    Player { id: PlayerId(name.to_owned()), name: name.to_owned() }
+/// A player whose id is their name, with the default profile, for options that contain players, or as a host.
+pub fn player<Profile: Default>(name: &str) -> Player<Profile> {
+    let profile = Profile::default();
+    Player { id: PlayerId(name.to_owned()), name: name.to_owned(), profile }
 }
 
 #[cfg(test)]

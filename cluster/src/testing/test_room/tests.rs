@@ -24,15 +24,16 @@ crate::messages! {
 }
 
 impl Room for Game {
-    type Request = Request;
-    type Event = Event;
-    crate::unused!(Options, FromLobby, ToLobby);
+    crate::room_types! {
+        type Request = Request;
+        type Event = Event;
+    }
 
     async fn on_open((): (), _: &RoomContext<Self>) -> Result<Self, Refusal> {
         Ok(Game::default())
     }
 
-    fn on_message(&mut self, room: &RoomContext<Self>, _: &Player, request: Request) -> Answer {
+    fn on_request(&mut self, room: &RoomContext<Self>, _: &Player, request: Request) -> Answer {
         match request {
             Request::Square { n } => {
                 let (tell, answer) = tokio::sync::oneshot::channel();
@@ -161,7 +162,7 @@ fn a_panic_does_what_the_setting_says_where_the_test_wants_that() {
     assert!(room.exit().is_none());
     room.on_panic(RoomPanic::EndRoom);
     assert_eq!(room.emit(&ann, "panic", json!({})), Err(Refusal::INTERNAL));
-    let crashed = Exit::Crashed("on_message panicked: as asked".to_owned());
+    let crashed = Exit::Crashed("on_request panicked: as asked".to_owned());
     assert_eq!(room.exit(), Some(crashed));
     let reroute = json!({ "to": "lobby", "reason": { "code": "crashed" } });
     assert_eq!(room.last(&ann, "reroute"), Some(&reroute));

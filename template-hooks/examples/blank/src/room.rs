@@ -14,11 +14,13 @@ pub struct Game {
 }
 
 impl Room for Game {
-    type Options = Options;
-    type Request = RoomRequest;
-    type Event = RoomEvent;
-    type FromLobby = ToRoom;
-    type ToLobby = ToLobby;
+    cluster::room_types! {
+        type Options = Options;
+        type Request = RoomRequest;
+        type Event = RoomEvent;
+        type FromLobby = ToRoom;
+        type ToLobby = ToLobby;
+    }
 
     // HOOK: the room opens, or refuses to. No default.
     async fn on_open(options: Options, room: &RoomContext<Self>) -> Result<Self, Refusal> {
@@ -45,13 +47,13 @@ impl Room for Game {
     }
 
     // HOOK: a request of a player. Default: refused as unknown.
-    fn on_message(
+    fn on_request(
         &mut self,
         room: &RoomContext<Self>,
         from: &Player,
         request: RoomRequest,
     ) -> Answer {
-        info!(player = %from.name, ?request, "on_message");
+        info!(player = %from.name, ?request, "on_request");
         match request {
             RoomRequest::Hello => {
                 room.broadcast(RoomEvent::Greeting { text: format!("{} says hello", from.name) });

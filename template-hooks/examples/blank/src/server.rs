@@ -13,8 +13,10 @@ pub struct Server {
 }
 
 impl Lobby for Server {
-    type Request = LobbyRequest;
-    type Event = LobbyEvent;
+    cluster::lobby_types! {
+        type Request = LobbyRequest;
+        type Event = LobbyEvent;
+    }
 
     // HOOK: the lobby starts, before the first connection. Default: nothing.
     async fn on_start(&mut self, lobby: &LobbyContext<Self>) -> Result<(), Refusal> {

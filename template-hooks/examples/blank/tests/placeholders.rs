@@ -3,11 +3,11 @@
 
 use app::messages::{Options, ToLobby, ToRoom};
 use app::room::Game;
-use cluster::testing::{Signal, TestLobby, TestRoom, eventually};
+use cluster::testing::{Signal, LobbyProcess, TestRoom, eventually};
 use serde_json::{Value, json};
 
-async fn start(flags: &[&str]) -> TestLobby {
-    TestLobby::start(env!("CARGO_BIN_EXE_server"), flags).await
+async fn start(flags: &[&str]) -> LobbyProcess {
+    LobbyProcess::start(env!("CARGO_BIN_EXE_server"), flags).await
 }
 
 #[test]
@@ -68,19 +68,19 @@ async fn every_hook_is_called_in_the_course_of_a_players_life() {
     let by_the_lobby = "on_start on_register on_arrive on_request pick on_room_ready on_leave \
         on_room_message on_stop on_room_exit";
     assert_eq!(in_order(hooks("lobby", &lobby)), by_the_lobby);
-    let by_the_room = "on_open on_admit snapshot on_join on_message on_lobby_message on_binary \
+    let by_the_room = "on_open on_admit snapshot on_join on_request on_lobby_message on_binary \
         on_reconnect on_disconnect on_leave on_drain on_dispose";
     assert_eq!(in_order(hooks("room", &lobby)), by_the_room);
 }
 
 /// Waits until this hook has been called this many times.
-async fn called(by: &str, name: &str, times: usize, lobby: &TestLobby) {
+async fn called(by: &str, name: &str, times: usize, lobby: &LobbyProcess) {
     let count = || hooks(by, lobby).iter().filter(|hook| *hook == name).count();
     eventually(name, || (count() >= times).then_some(())).await;
 }
 
 /// The hooks that the lobby or a room has logged.
-fn hooks(by: &str, lobby: &TestLobby) -> Vec<String> {
+fn hooks(by: &str, lobby: &LobbyProcess) -> Vec<String> {
     let hook = |line: Value| {
         let name = line["message"].as_str()?.split(' ').next()?.to_owned();
         let target = line["target"].as_str()?;

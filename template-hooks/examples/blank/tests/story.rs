@@ -1,10 +1,10 @@
 //! Your lobby and rooms, end to end: real processes and sockets. Edit these along with your hooks.
 
-use cluster::testing::{Signal, TestLobby};
+use cluster::testing::{Signal, LobbyProcess};
 use serde_json::json;
 
-async fn start(flags: &[&str]) -> TestLobby {
-    TestLobby::start(env!("CARGO_BIN_EXE_server"), flags).await
+async fn start(flags: &[&str]) -> LobbyProcess {
+    LobbyProcess::start(env!("CARGO_BIN_EXE_server"), flags).await
 }
 
 #[tokio::test]

@@ -24,10 +24,11 @@ pub struct Worker {
 }
 
 impl Room for Worker {
-    type Options = Options;
-    type FromLobby = ToRoom;
-    type ToLobby = ToLobby;
-    cluster::unused!(Request, Event);
+    cluster::room_types! {
+        type Options = Options;
+        type FromLobby = ToRoom;
+        type ToLobby = ToLobby;
+    }
 
     // HOOK: the room opens.
     async fn on_open(options: Options, room: &RoomContext<Self>) -> Result<Self, Refusal> {

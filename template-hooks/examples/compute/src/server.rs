@@ -22,8 +22,10 @@ pub struct Server {
 }
 
 impl Lobby for Server {
-    type Request = LobbyRequest;
-    type Event = LobbyEvent;
+    cluster::lobby_types! {
+        type Request = LobbyRequest;
+        type Event = LobbyEvent;
+    }
 
     // HOOK: a request of a player.
     fn on_request(

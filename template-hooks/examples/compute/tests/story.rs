@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use app::messages::View;
-use cluster::testing::{Signal, TestLobby, TestPlayer};
+use cluster::testing::{Signal, LobbyProcess, TestPlayer};
 use serde_json::{Value, json};
 
 mod pictures;
@@ -24,8 +24,8 @@ fn endless() -> View {
     slow(1280, 800)
 }
 
-async fn start(flags: &[&str]) -> TestLobby {
-    TestLobby::start(env!("CARGO_BIN_EXE_server"), flags).await
+async fn start(flags: &[&str]) -> LobbyProcess {
+    LobbyProcess::start(env!("CARGO_BIN_EXE_server"), flags).await
 }
 
 #[tokio::test]

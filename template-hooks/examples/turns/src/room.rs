@@ -17,11 +17,12 @@ pub struct Duel {
 }
 
 impl Room for Duel {
-    type Options = Options;
-    type Request = RoomRequest;
-    type Event = RoomEvent;
-    type ToLobby = ToLobby;
-    cluster::unused!(FromLobby);
+    cluster::room_types! {
+        type Options = Options;
+        type Request = RoomRequest;
+        type Event = RoomEvent;
+        type ToLobby = ToLobby;
+    }
 
     // HOOK: the room opens.
     async fn on_open(options: Options, room: &RoomContext<Self>) -> Result<Self, Refusal> {
@@ -48,7 +49,7 @@ impl Room for Duel {
     }
 
     // HOOK: a request of a player.
-    fn on_message(
+    fn on_request(
         &mut self,
         room: &RoomContext<Self>,
         from: &Player,

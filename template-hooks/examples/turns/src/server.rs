@@ -26,8 +26,10 @@ pub struct Server {
 }
 
 impl Lobby for Server {
-    type Request = LobbyRequest;
-    type Event = LobbyEvent;
+    cluster::lobby_types! {
+        type Request = LobbyRequest;
+        type Event = LobbyEvent;
+    }
 
     // HOOK: a player is in the lobby now.
     fn on_arrive(&mut self, lobby: &LobbyContext<Self>, player: &Player, _: Arrival) {

@@ -1,11 +1,11 @@
 //! Your lobby and rooms, end to end: four in a row, from the queue and by code. Edit these
 //! along with your hooks.
 
-use cluster::testing::{Client, Signal, TestLobby, TestPlayer};
+use cluster::testing::{Client, Signal, LobbyProcess, TestPlayer};
 use serde_json::{Value, json};
 
-async fn start(flags: &[&str]) -> TestLobby {
-    TestLobby::start(env!("CARGO_BIN_EXE_server"), flags).await
+async fn start(flags: &[&str]) -> LobbyProcess {
+    LobbyProcess::start(env!("CARGO_BIN_EXE_server"), flags).await
 }
 
 #[tokio::test]

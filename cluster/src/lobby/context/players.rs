@@ -1,0 +1,111 @@
+//! Who is where, and what is known about players.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::lobby::{Lobby, LobbyContext};
+use crate::rooms::SeatPlace;
+use crate::runtime::clock;
+use crate::types::{AnyPlayer, MAX_PROFILE, Player, PlayerId, Refusal, RoomId, encode_data};
+
+/// Where a player is; [`LobbyContext::find`] tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In the lobby. A room may keep a seat for them: [`LobbyContext::seat_of`].
+    Lobby,
+    /// On the way to this room.
+    OnTheWay(RoomId),
+    /// In this room, connected.
+    Room(RoomId),
+    /// They lost their connection.
+    Away {
+        /// The room that keeps their seat.
+        room: RoomId,
+        /// For how long it still does.
+        left: Duration,
+    },
+}
+
+impl<L: Lobby> LobbyContext<L> {
+    /// Where a player is; `None` if they are in the lobby or have a seat nowhere.
+    pub fn find(&self, player: impl AsRef<PlayerId>) -> Option<Place> {
+        let id = player.as_ref();
+        let in_lobby = self.sessions.borrow().newest_conn_of(id).is_some();
+        let mut place = in_lobby.then_some(Place::Lobby);
+        for (room, seat) in self.rooms.borrow().places_of(id) {
+            match seat {
+                SeatPlace::Connected => return Some(Place::Room(room)),
+                SeatPlace::Expected => place = Some(Place::OnTheWay(room)),
+                SeatPlace::Away { until } => {
+                    let left = until.saturating_duration_since(clock::now());
+                    place = place.or(Some(Place::Away { room, left }));
+                }
+            }
+        }
+        place
+    }
+
+    /// All players who are in the lobby or have a seat in a room, sorted by their id.
+    pub fn players(&self) -> Vec<(Player<L::Profile>, Place)> {
+        let known = self.known_players().into_values();
+        known.filter_map(|player| Some((player.clone().typed(), self.find(&player)?))).collect()
+    }
+
+    fn known_players(&self) -> BTreeMap<PlayerId, AnyPlayer> {
+        let (rooms, sessions) = (self.rooms.borrow(), self.sessions.borrow());
+        let players = rooms.seated_players().chain(sessions.players());
+        players.map(|player| (player.id.clone(), player.clone())).collect()
+    }
+
+    /// Who is where, as pages see it: the number of a private room is not shown.
+    pub(crate) fn player_list(&self) -> Value {
+        let entry = |player: AnyPlayer| {
+            let (place, room) = match self.find(&player)? {
+                Place::Lobby => ("lobby", None),
+                Place::OnTheWay(room) => ("on_the_way", Some(room)),
+                Place::Room(room) => ("room", Some(room)),
+                Place::Away { room, .. } => ("away", Some(room)),
+            };
+            let rooms = self.rooms.borrow();
+            let is_public =
+                |room: &RoomId| rooms.find(room).is_some_and(|room| room.code.is_none());
+            let room = room.filter(is_public);
+            let AnyPlayer { id, name, profile } = player;
+            Some(
+                json!({ "id": id, "name": name, "profile": profile, "place": place, "room": room }),
+            )
+        };
+        self.known_players().into_values().filter_map(entry).collect()
+    }
+
+    /// Gives a player another profile, of at most 512 bytes as JSON: their page, the rooms in which
+    /// they have a seat, and everyone in these. A new token is signed, at once or when they are in
+    /// the lobby again.
+    ///
+    /// The lobby remembers the newest 10,000 changes until it restarts; after that, an old token
+    /// brings its old profile back. A larger one is refused with `internal`; the log says why.
+    pub fn set_profile(
+        &self,
+        player: impl AsRef<PlayerId>,
+        profile: L::Profile,
+    ) -> Result<(), Refusal> {
+        let profile = encode_data("a profile", &profile, MAX_PROFILE)?;
+        self.store_profile(player.as_ref(), &profile);
+        Ok(())
+    }
+
+    pub(crate) fn store_profile(&self, player: &PlayerId, profile: &Value) {
+        let mut sessions = self.sessions.borrow_mut();
+        if let Some((login, conn)) = sessions.set_profile(player, profile) {
+            self.tokens.renew(login);
+            // Before their `welcome`, that brings it.
+            if let Some(conn) = conn {
+                let changed = json!({ "you": login.player, "token": login.token.take() });
+                conn.tell("profile_changed", &changed);
+            }
+        }
+        self.rooms.borrow_mut().set_profile(player, profile);
+    }
+}

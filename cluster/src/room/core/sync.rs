@@ -1,0 +1,91 @@
+//! What pages show of the room: its state, the same for all, and each player's snapshot. Both are
+//! encoded, compared with what was sent last, and sent whole if they differ.
+
+use std::rc::Rc;
+
+use serde_json::value::{RawValue, to_raw_value};
+use tokio::time::Instant;
+use tracing::error;
+
+use crate::process::FromRoom;
+use crate::room::core::Core;
+use crate::room::{Output, Room};
+use crate::socketio::{Encoded, encode};
+use crate::types::PlayerId;
+
+/// The latest state, as the event `room_state { version, state }`.
+#[derive(Default)]
+pub(super) struct SentState {
+    /// Raised whenever the state has changed; 0 before there is one.
+    version: u64,
+    json: Option<Box<RawValue>>,
+    event: Option<Rc<Encoded>>,
+}
+
+/// What a connection has been sent. A new connection has been sent nothing.
+#[derive(Default)]
+pub(super) struct Sent {
+    version: u64,
+    snapshot: Option<Rc<Encoded>>,
+}
+
+impl<R: Room> Core<R> {
+    /// Sends the state and the listing, if they may have changed and it is time.
+    pub(super) fn send_changes(&mut self, now: Instant) {
+        if !self.is_ending() && self.room.sync.take(now) {
+            self.sync();
+        }
+        if self.room.listing_changed.take(now) {
+            let listing = self.room.listing.borrow().clone();
+            self.frame(FromRoom::Listed(listing));
+        }
+    }
+
+    /// Sends everyone what has changed.
+    pub(super) fn sync(&mut self) {
+        self.refresh_state();
+        let here: Vec<_> = self.room.connections.borrow().keys().cloned().collect();
+        here.iter().for_each(|id| self.send_state(id));
+        // What `state` and `snapshot` have queued.
+        self.resolve_outbox();
+    }
+
+    /// Encodes the state. If it has changed, its version is raised.
+    pub(super) fn refresh_state(&mut self) {
+        let Some(state) = self.try_hook("state", |game, room| game.state(room)).flatten() else {
+            return;
+        };
+        match to_raw_value(&state) {
+            Err(error) => error!(%error, "the state cannot be encoded as JSON"),
+            Ok(json) if self.state.json.as_ref().is_some_and(|last| last.get() == json.get()) => {}
+            Ok(json) => {
+                let version = self.state.version + 1;
+                let text = format!(r#"{{"version":{version},"state":{json}}}"#);
+                let data = RawValue::from_string(text).expect("valid JSON");
+                let event = Encoded::Json { name: "room_state".to_owned(), data };
+                self.state = SentState { version, json: Some(json), event: Some(Rc::new(event)) };
+            }
+        }
+    }
+
+    /// Sends a player the latest state and their snapshot, unless they have them.
+    pub(super) fn send_state(&mut self, id: &PlayerId) {
+        let (conn, seat) = (self.room.conn_of(id), self.seats.get_mut(id));
+        let (Some(to), Some(seat)) = (conn, seat) else { return };
+        let player = seat.player.clone();
+        if seat.sent.version != self.state.version
+            && let Some(event) = self.state.event.clone()
+        {
+            seat.sent.version = self.state.version;
+            self.output.push_back(Output::Emit { to, event, volatile: false });
+        }
+        let event = self.try_hook("snapshot", |game, room| game.snapshot(room, &player)).flatten();
+        let (event, seat) = (event.as_ref().and_then(encode).map(Rc::new), self.seats.get_mut(id));
+        if let (Some(event), Some(seat)) = (event, seat)
+            && seat.sent.snapshot.as_ref().is_none_or(|last| !last.is_same(&event))
+        {
+            seat.sent.snapshot = Some(event.clone());
+            self.output.push_back(Output::Emit { to, event, volatile: false });
+        }
+    }
+}
