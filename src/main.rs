@@ -3,9 +3,8 @@
 use std::process::ExitCode;
 
 use app::defaults::DEFAULTS;
-use app::room::Arena;
 use app::server::Server;
 
 fn main() -> ExitCode {
-    cluster::lobby::<Server>(DEFAULTS).room::<Arena>("arena").run()
+    cluster::run::<Server>(DEFAULTS)
 }

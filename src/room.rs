@@ -40,7 +40,7 @@ impl Room for Arena {
     fn on_join(&mut self, room: &RoomContext<Self>, player: &Player) {
         let is_free = |number: &u32| self.dots.values().all(|dot| dot.number != *number);
         let number = (1..).find(is_free).expect("fewer players than numbers");
-        let (Player { id, name }, (x, y)) = (player.clone(), somewhere(room));
+        let (Player { id, name, .. }, (x, y)) = (player.clone(), somewhere(room));
         let dot = Dot { id, name, number, x, y, direction: [0.0, 0.0], score: 0, ready: false };
         self.dots.insert(player.id.clone(), dot);
     }

@@ -7,6 +7,9 @@ use crate::messages::{LobbyEvent, Options, ToLobby};
 use crate::room::Arena;
 use crate::server::{GOAL, Server};
 
+// HOOK: the kinds of rooms, and the names that pages call them. `play` means the first.
+cluster::kinds!(Server: Arena = "arena");
+
 impl RoomManager<Arena> for Server {
     // HOOK: which room does a player get?
     fn pick(&mut self, lobby: &LobbyContext<Self>, player: &Player) -> Result<RoomId, Refusal> {
@@ -15,14 +18,14 @@ impl RoomManager<Arena> for Server {
             return Ok(room.id);
         }
         let options = Options { title: format!("Arena of {}", player.name), goal: GOAL };
-        lobby.create::<Arena>(player, lobby.settings().seats, options)
+        lobby.create::<Arena>(player, None, options)
     }
 
     // HOOK: a message of a room.
     fn on_room_message(
         &mut self,
         lobby: &LobbyContext<Self>,
-        room: &RoomInfo<Options>,
+        room: &RoomInfo<Arena>,
         message: ToLobby,
     ) {
         let title = room.options.title.clone();
@@ -40,7 +43,7 @@ impl RoomManager<Arena> for Server {
     }
 
     // HOOK: a room has ended.
-    fn on_room_exit(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<Options>, exit: Exit) {
+    fn on_room_exit(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<Arena>, exit: Exit) {
         let title = room.options.title.clone();
         lobby.broadcast(LobbyEvent::News { title, text: format!("The room {exit}.") });
     }

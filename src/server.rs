@@ -32,7 +32,7 @@ impl Lobby for Server {
         let bad_title = refuse("bad_title", "A title is a line of 1 to 40 characters.");
         let title = readable_line(&title, 40).ok_or(bad_title)?.to_owned();
         let options = Options { title, goal: GOAL };
-        let room = lobby.create::<Arena>(from, lobby.settings().seats, options)?;
+        let room = lobby.create::<Arena>(from, None, options)?;
         lobby.join(from, &room)
     }
 }

@@ -2,14 +2,14 @@
 /** The list of rooms: a button for each. */
 
 /** @import { RoomInfo } from "/cluster/types.d.ts" */
-/** @import { Options } from "./messages.d.ts" */
+/** @import { Messages } from "./messages.d.ts" */
 
 const list = /** @type {HTMLElement} */ (document.getElementById("rooms"));
 /** The buttons, by the room's id. @type {Map<string, HTMLButtonElement>} */
 const buttons = new Map();
 
 export const rooms = {
-  /** @param {RoomInfo<Options>[]} open @param {(room: string) => void} join */
+  /** @param {RoomInfo<Messages>[]} open @param {(room: string) => void} join */
   show(open, join) {
     // Updated in place: replacing a button during a click would lose the click.
     const ids = new Set(open.map(({ room }) => room));

@@ -3,7 +3,7 @@
 
 use std::process::{Child, Command, Stdio};
 
-use cluster::testing::{Client, Signal, LobbyProcess};
+use cluster::testing::{Client, LobbyProcess, Signal};
 use serde_json::{Value, json};
 
 async fn start(flags: &[&str]) -> LobbyProcess {

@@ -16,8 +16,8 @@ import { TokenCache, cookieStorage } from "./storage.js";
 export { cookieStorage, webStorage } from "./storage.js";
 
 /**
- * @import { AnyMessages, FromLobby, FromRoom, Hooks, Joined, Options, Player, Reason, Refusal,
- *   Reroute, State, ToLobby, ToRoom, Watcher, Welcome } from "./types.d.ts"
+ * @import { AnyMessages, FromLobby, FromRoom, Hooks, Joined, KindOf, Options, Player, Reason, Refusal,
+ *   Reroute, State, StateOf, ToLobby, ToRoom, Watcher, Welcome } from "./types.d.ts"
  */
 
 /**
@@ -52,9 +52,9 @@ const REASON_MESSAGES = {
 /** `M`: `Messages` of the page's `messages.d.ts`. @template {AnyMessages} [M=AnyMessages] */
 export class Cluster {
   /** @type {State} */ state = "stopped";
-  /** @type {Player | null} */ you = null;
+  /** @type {Player<M> | null} */ you = null;
   /** @type {Connection<ToLobby<M>, FromLobby<M>>} */ lobby;
-  /** @type {RoomConnection<ToRoom<M>, FromRoom<M>>} */ room;
+  /** @type {RoomConnection<ToRoom<M>, FromRoom<M>, StateOf<M>>} */ room;
 
   /** At most one timer runs. @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
   /** Attempts since the lobby was last reached. */ #attempts = 0;
@@ -119,7 +119,7 @@ export class Cluster {
   /**
    * Registers a player, by name or with the fields that `on_register` expects. Rejects with a
    * {@link Refusal}.
-   * @param {string | { name?: string, [more: string]: unknown }} form @returns {Promise<Player>}
+   * @param {string | { name?: string, [more: string]: unknown }} form @returns {Promise<Player<M>>}
    */
   async register(form) {
     const data = typeof form === "string" ? { name: form } : form;
@@ -135,7 +135,7 @@ export class Cluster {
    * Asks for a seat in a room of this kind, by default the first that the program registers; the
    * lobby's `pick` chooses the room. Resolves when the lobby has sent the reroute; the hook
    * `reroute` may have been called already. Rejects with a {@link Refusal}.
-   * @param {string} [kind] @returns {Promise<{ room: string }>}
+   * @param {KindOf<M>} [kind] @returns {Promise<{ room: string }>}
    */
   play(kind) {
     return this.#lobbyRequests.request("play", { kind });
@@ -266,7 +266,12 @@ export class Cluster {
         return this.#refuseReroute(connection, data);
       case "refused": return this.#refused(data);
       case "player_joined": case "player_left": case "player_disconnected": case "player_reconnected":
+      case "player_changed":
         return this.#playersChanged(event, data.player);
+      case "profile_changed": return this.#profileChanged(data);
+      case "room_state":
+        this.room.state = data.state;
+        return this.#call("roomStateChanged", data.state);
     }
     connection.dispatch(event, data);
     this.#call(connection === this.lobby ? "lobbyEvent" : "roomEvent", event, data);
@@ -336,11 +341,20 @@ export class Cluster {
     this.#call("refused", refusal);
   }
 
-  /** @param {string} event @param {Player} player */
+  /** @param {Welcome} changed */
+  #profileChanged({ you, token }) {
+    this.you = you;
+    if (token) this.#token.set(token);
+    this.#watch("profile changed", you);
+  }
+
+  /** @param {string} event @param {Player<M>} player */
   #playersChanged(event, player) {
     const { players } = this.room;
-    const updated = event === "player_left" ? [] : [{ ...player, away: event === "player_disconnected" }];
     const found = players.findIndex(({ id }) => id === player.id);
+    if (this.you?.id === player.id) this.you = player;
+    const away = event === "player_disconnected" || (event === "player_changed" && players[found]?.away);
+    const updated = event === "player_left" ? [] : [{ ...player, away }];
     const index = found < 0 ? players.length : found;
     this.room.players = [...players.slice(0, index), ...updated, ...players.slice(index + 1)];
     this.#call("playersChanged", this.room.players);

@@ -106,16 +106,17 @@ export class Connection {
   }
 }
 
-/** The connection to a room. @template Requests @template Events @extends {Connection<Requests, Events>} */
+/** The connection to a room. @template Requests @template Events @template State @extends {Connection<Requests, Events>} */
 export class RoomConnection extends Connection {
   /** The room, from the reroute on. @type {string | null} */ id = null;
   /** A private room's code, with which others join. @type {string | null} */ code = null;
   /** The id of the player who asked for the room. @type {string | null} */ host = null;
   /** The players in the room. @type {PlayerHere[]} */ players = [];
+  /** What the room's `state()` returned last; `null` before it has come. @type {State | null} */ state = null;
 
   close() {
     super.close();
-    this.id = this.code = this.host = null;
+    this.id = this.code = this.host = this.state = null;
     this.players = [];
   }
 }

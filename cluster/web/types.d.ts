@@ -1,10 +1,10 @@
-/**
- * The types of the client, for editors and `npm run check`. `M` and `RoomInfo`'s `Options` are from
- * the page's `messages.d.ts`.
- */
-export type Player = { id: string; name: string };
+/** The types of the client, for editors and `npm run check`. `M` is `Messages` of `messages.d.ts`. */
+export type Player<M extends AnyMessages = AnyMessages> = { id: string; name: string; profile: M["profile"] };
 /** `away`: the connection is lost, and the room keeps the seat for a while. */
-export type PlayerHere = Player & { away: boolean };
+export type PlayerHere<M extends AnyMessages = AnyMessages> = Player<M> & { away: boolean };
+/** Where a player is; the room's number only if it is public. */
+export type PlayerPlace<M extends AnyMessages = AnyMessages> =
+  Player<M> & { place: "lobby" | "on_the_way" | "room" | "away"; room: string | null };
 /** Why a player left a room: a code for the page's code, a message for the player. */
 export type Reason = { code: string; message: string };
 /** From which room a player is back, and why. */
@@ -20,11 +20,11 @@ export type Reroute = { to: "room"; room: string; url: string; path: string; tic
 export type Joined = {
   room: string; code: string | null; host: string | null; you: Player; players: Player[]; away: string[];
 };
-/** A room in the list of rooms. */
-export type RoomInfo<Options = any> = {
-  room: string; kind: string; options: Options; players: number; capacity: number; locked: boolean;
-  host: string | null;
-};
+/** A room in the list of rooms. `kind` tells which options and listing it has. */
+export type RoomInfo<M extends AnyMessages = AnyMessages> = { [Kind in keyof M["rooms"]]: {
+  room: string; kind: Kind; options: M["rooms"][Kind]["options"]; listing: M["rooms"][Kind]["listing"];
+  players: number; capacity: number; locked: boolean; host: string | null;
+} }[keyof M["rooms"]];
 
 export type State = "connecting" | "lobby" | "rerouting" | "room" | "stopped";
 
@@ -40,8 +40,10 @@ export type Hooks<M extends AnyMessages = AnyMessages> = {
   roomEntered?(joined: Joined): void;
   /** An event of the room. */
   roomEvent?(...event: EventArgs<FromRoom<M>>): void;
-  /** A player joined, left, disconnected or reconnected. */
-  playersChanged?(players: PlayerHere[]): void;
+  /** A player joined, left, disconnected, reconnected, or has another profile. */
+  playersChanged?(players: PlayerHere<M>[]): void;
+  /** The room's state, `cluster.room.state`, has changed; also called after `roomEntered`. */
+  roomStateChanged?(state: StateOf<M>): void;
   /** The player is out of the room, and the client reconnects to the lobby. */
   roomLost?(reason: Reason): void;
   /**
@@ -90,14 +92,22 @@ export type Watcher = (what: string, detail: any) => void;
 // Messages: the project's and the cluster's. A Rust enum is a union of its events, such as
 // `"play" | { join: { room: string } }`.
 export type AnyMessages = {
-  lobbyRequest: any; lobbyEvent: any; roomRequest: any; roomEvent: any; options: any;
+  lobbyRequest: any; lobbyEvent: any; profile: any;
+  rooms: Record<string, { request: any; event: any; state: any; options: any; listing: any }>;
 };
-export type ToLobby<M extends AnyMessages> = M["lobbyRequest"] | "watch_rooms" | "unwatch_rooms"
-  | "play" | { play: { kind?: string } } | { join: { room: string } | { code: string } };
-export type FromLobby<M extends AnyMessages> = M["lobbyEvent"] | { rooms: RoomInfo<M["options"]>[] };
-export type ToRoom<M extends AnyMessages> = M["roomRequest"] | { binary: ArrayBuffer | Uint8Array };
+/** The names of the kinds of rooms. */
+export type KindOf<M extends AnyMessages> = keyof M["rooms"] & string;
+/** What rooms of all kinds have in common: with several kinds, a union. */
+type RoomOf<M extends AnyMessages> = M["rooms"][keyof M["rooms"]];
+export type StateOf<M extends AnyMessages> = RoomOf<M>["state"];
+export type ToLobby<M extends AnyMessages> = M["lobbyRequest"]
+  | "watch_rooms" | "unwatch_rooms" | "watch_players" | "unwatch_players"
+  | "play" | { play: { kind?: KindOf<M> } } | { join: { room: string } | { code: string } };
+export type FromLobby<M extends AnyMessages> =
+  M["lobbyEvent"] | { rooms: RoomInfo<M>[] } | { players: PlayerPlace<M>[] };
+export type ToRoom<M extends AnyMessages> = RoomOf<M>["request"] | { binary: ArrayBuffer | Uint8Array };
 /** In Node binary data is a Buffer. */
-export type FromRoom<M extends AnyMessages> = M["roomEvent"] | { binary: ArrayBuffer };
+export type FromRoom<M extends AnyMessages> = RoomOf<M>["event"] | { binary: ArrayBuffer };
 
 /** The names of all events: in this example "play" and "join". */
 export type Names<Enum> = Enum extends string ? Enum : keyof Enum & string;

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
-use cluster::testing::{Signal, TestFolder, LobbyProcess};
+use cluster::testing::{LobbyProcess, Signal, TestFolder};
 use serde_json::json;
 
 use super::chromium::{Browser, Device, Page};

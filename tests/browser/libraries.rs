@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
-use cluster::testing::{TestFolder, LobbyProcess};
+use cluster::testing::{LobbyProcess, TestFolder};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -56,7 +56,9 @@ async fn without_a_cdn_a_notice_says_what_to_do_and_doing_it_helps() -> Result<(
 }
 
 /// A page of a lobby whose `static` folder has no `node_modules` beside it.
-async fn open_without_libraries(cdn: Cdn) -> Result<(LobbyProcess, Arc<TestFolder>, Browser, Page)> {
+async fn open_without_libraries(
+    cdn: Cdn,
+) -> Result<(LobbyProcess, Arc<TestFolder>, Browser, Page)> {
     let project = Project::get()?;
     let folder = TestFolder::new();
     let pages = folder.path().join("static");

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use cluster::testing::{Client, Signal, LobbyProcess, TestPlayer};
+use cluster::testing::{Client, LobbyProcess, Signal, TestPlayer};
 use serde_json::{Value, json};
 
 use super::chromium::{Browser, Device, Page};

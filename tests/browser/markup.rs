@@ -2,7 +2,7 @@
 //! connection: every page shows it as text, and no script runs.
 
 use anyhow::{Result, ensure};
-use cluster::testing::{Client, Signal, LobbyProcess, TestPlayer};
+use cluster::testing::{Client, LobbyProcess, Signal, TestPlayer};
 use serde_json::{Value, json};
 
 use super::chromium::{Browser, Page};

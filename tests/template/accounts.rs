@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
-use cluster::testing::{Client, LobbyBuilder, TestFolder, LobbyProcess, command};
+use cluster::testing::{Client, LobbyBuilder, LobbyProcess, TestFolder, command};
 use serde_json::{Value, json};
 
 use crate::helpers::{Workshop, must, run};

@@ -81,7 +81,7 @@ fn what_a_user_edits_fits_on_a_few_screens() {
 #[test]
 fn the_queue_that_the_structure_tests_is_the_one_of_the_example() {
     let [tested, example] =
-        ["cluster/tests/game/queue.rs", "template-hooks/examples/turns/src/queue.rs"]
+        ["cluster/parts/queue.rs", "template-hooks/examples/turns/src/queue.rs"]
             .map(|path| read(Path::new(REPOSITORY), path));
     assert!(tested == example, "copy one of them to the other");
 }

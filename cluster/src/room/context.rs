@@ -1,5 +1,5 @@
-//! What a hook can do besides changing its own state. Output is queued, and goes out when the hook
-//! returns.
+//! What a hook can do besides changing its own state (`sending.rs`: what it sends). Output is queued,
+//! and goes out when the hook returns.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::BTreeMap;
@@ -12,11 +12,10 @@ use rand::rngs::StdRng;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::Bytes;
 use crate::process::{FromRoom, RoomSpec};
 use crate::room::{Output, Room, Throttle};
 use crate::runtime::Scheduler;
-use crate::socketio::{ConnId, Encoded, encode};
+use crate::socketio::ConnId;
 use crate::types::{
     LeaveReason, Player, PlayerId, Refusal, RoomId, encode_data, encode_message, truncate,
 };
@@ -246,80 +245,6 @@ impl<R: Room> RoomContext<R> {
         self.random.borrow_mut()
     }
 
-    /// Sends an event to one player. A player who is away gets a snapshot on return instead.
-    ///
-    /// ```
-    /// # cluster::messages! { pub enum News { Line(String), Hand(Vec<u8>) } }
-    /// # use cluster::{Player, Room, RoomContext};
-    /// # fn hook<R: Room<Event = News>>(room: &RoomContext<R>, player: &Player) {
-    /// room.send(player, News::Hand(vec![7, 12, 40]));
-    /// room.broadcast_except(player, News::Line(format!("{} draws three cards.", player.name)));
-    /// # }
-    /// ```
-    pub fn send(&self, to: impl AsRef<PlayerId>, event: R::Event) {
-        self.emit(self.conn_of(to.as_ref()), encode(&event), false);
-    }
-
-    /// Sends an event to one player that the next one replaces, such as the part of the map that
-    /// only they see; otherwise as [`broadcast_volatile`](Self::broadcast_volatile).
-    pub fn send_volatile(&self, to: impl AsRef<PlayerId>, event: R::Event) {
-        self.emit(self.conn_of(to.as_ref()), encode(&event), true);
-    }
-
-    /// Sends an event to these players, such as a team. It is encoded once.
-    pub fn send_to<P: AsRef<PlayerId>>(
-        &self,
-        players: impl IntoIterator<Item = P>,
-        event: R::Event,
-    ) {
-        let conns = players.into_iter().filter_map(|player| self.conn_of(player.as_ref()));
-        self.emit(conns, encode(&event), false);
-    }
-
-    /// Sends an event to everyone in the room.
-    pub fn broadcast(&self, event: R::Event) {
-        self.emit(self.recipients(None), encode(&event), false);
-    }
-
-    /// Sends an event to everyone but one player.
-    pub fn broadcast_except(&self, except: impl AsRef<PlayerId>, event: R::Event) {
-        self.emit(self.recipients(Some(except.as_ref())), encode(&event), false);
-    }
-
-    /// Sends an event that the next one replaces, such as positions. A slow browser misses some of
-    /// these events, and such an event may overtake others.
-    pub fn broadcast_volatile(&self, event: R::Event) {
-        self.emit(self.recipients(None), encode(&event), true);
-    }
-
-    /// Sends bytes to one player, whose page gets the event `binary`.
-    pub fn send_binary(&self, to: impl AsRef<PlayerId>, data: impl Into<Bytes>) {
-        self.emit(self.conn_of(to.as_ref()), Some(Encoded::Binary(data.into())), false);
-    }
-
-    /// Sends bytes to everyone in the room.
-    pub fn broadcast_binary(&self, data: impl Into<Bytes>) {
-        self.emit(self.recipients(None), Some(Encoded::Binary(data.into())), false);
-    }
-
-    /// Sends bytes that the next ones replace, as [`broadcast_volatile`](Self::broadcast_volatile).
-    pub fn broadcast_binary_volatile(&self, data: impl Into<Bytes>) {
-        self.emit(self.recipients(None), Some(Encoded::Binary(data.into())), true);
-    }
-
-    /// Sends what has changed of [`Room::state`] and of each player's [`Room::snapshot`], after the
-    /// events of this hook. At most twenty times a second, or as often as
-    /// [`set_sync_rate`](Self::set_sync_rate) says: further calls wait, and one sync follows for all
-    /// of them. What is the same as before is not sent.
-    pub fn sync(&self) {
-        self.sync.mark();
-    }
-
-    /// How often [`sync`](Self::sync) takes effect, in times a second; at least 1. Default: 20.
-    pub fn set_sync_rate(&self, hz: u32) {
-        self.sync.period.set(Duration::from_secs(1) / hz.max(1));
-    }
-
     /// Returns a player to the lobby. Their page shows the message, such as `You won.`, of at most
     /// 1 KiB. `on_leave` follows with [`LeaveReason::Sent`].
     pub fn send_to_lobby(&self, player: impl AsRef<PlayerId>, reason: impl Into<String>) {
@@ -375,24 +300,6 @@ impl<R: Room> RoomContext<R> {
     /// Ends the room, unless it is ending already.
     pub(super) fn end(&self, reason: LeaveReason) {
         self.ending.borrow_mut().get_or_insert(reason);
-    }
-
-    /// The connections of all connected players but one.
-    pub(super) fn recipients(&self, except: Option<&PlayerId>) -> Vec<ConnId> {
-        let connections = self.connections.borrow();
-        let others = connections.iter().filter(|(player, _)| Some(*player) != except);
-        others.map(|(_, conn)| *conn).collect()
-    }
-
-    pub(super) fn conn_of(&self, player: &PlayerId) -> Option<ConnId> {
-        self.connections.borrow().get(player).copied()
-    }
-
-    fn emit(&self, to: impl IntoIterator<Item = ConnId>, event: Option<Encoded>, volatile: bool) {
-        if let Some(event) = event.map(Rc::new) {
-            let emit = |to| Output::Emit { to, event: event.clone(), volatile };
-            self.outbox.borrow_mut().extend(to.into_iter().map(emit));
-        }
     }
 
     fn push(&self, output: Output) {

@@ -9,6 +9,7 @@ pub(crate) mod event_loop;
 pub(crate) mod hooks;
 pub(crate) mod outbox;
 pub(crate) mod process;
+mod sending;
 mod throttle;
 pub(crate) mod tickets;
 

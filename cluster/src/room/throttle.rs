@@ -24,6 +24,10 @@ impl Throttle {
         self.marked.set(true);
     }
 
+    pub fn clear(&self) {
+        self.marked.set(false);
+    }
+
     /// When it is to be done; `None` if it was not asked for.
     pub fn due(&self, now: Instant) -> Option<Instant> {
         let due = self.done_at.get().map_or(now, |done| later(done, self.period.get()));

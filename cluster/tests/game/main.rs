@@ -15,26 +15,27 @@ use cluster::{
 };
 use queue::{Queue, Queued, Rules};
 use room::{GameRoom, Options};
-use scripted::Scripted;
+use scripted::Director;
 use serde_json::{Value, json};
 use tracing::info;
 
 mod channel_abuse;
 mod faulty_room;
+#[path = "../../parts/queue.rs"]
 mod queue;
 mod room;
 mod scripted;
 
 const DEFAULTS: cluster::Defaults = cluster::Defaults { name: "game", port: 0, seats: 8 };
 
+cluster::kinds!(GameLobby: GameRoom = "game");
+
 fn main() -> ExitCode {
     let is_room = env::args_os().nth(1).is_some_and(|role| role == "room");
     match env::var("FAULTY") {
         Ok(how) if is_room && faulty_room::is_faulty() => faulty_room::run(&how),
-        _ if env::var_os("SCRIPTED").is_some() => {
-            cluster::lobby::<scripted::Director>(DEFAULTS).room::<Scripted>("scripted").run()
-        }
-        _ => cluster::lobby::<GameLobby>(DEFAULTS).room::<GameRoom>("game").run(),
+        _ if env::var_os("SCRIPTED").is_some() => cluster::run::<Director>(DEFAULTS),
+        _ => cluster::run::<GameLobby>(DEFAULTS),
     }
 }
 
@@ -208,12 +209,12 @@ impl Lobby for GameLobby {
     }
 
     /// Accepts any id and name. Some registrations are never answered.
-    async fn on_register(form: Registration) -> Result<Identity, Refusal> {
+    async fn on_register(form: Registration) -> Result<Identity<Self>, Refusal> {
         if form.more.contains_key("never") {
             return std::future::pending().await;
         }
         match form.more.get("id").and_then(Value::as_str) {
-            Some(id) => Ok(Identity { id: PlayerId(id.to_owned()), name: form.name }),
+            Some(id) => Ok(Identity::with_id(PlayerId(id.to_owned()), form.name)),
             None => Identity::new(&form.name),
         }
     }
@@ -316,11 +317,11 @@ impl Lobby for GameLobby {
         }
     }
 
-    fn on_arrive(&mut self, lobby: &LobbyContext<Self>, player: &Player, how: Arrival) {
+    fn on_arrive(&mut self, lobby: &LobbyContext<Self>, player: &Player, how: Arrival<Self>) {
         let how = match how {
-            Arrival::New => "new".to_owned(),
-            Arrival::Resumed => "resumed".to_owned(),
-            Arrival::Returned { reason, .. } => reason.to_string(),
+            Arrival { account: Some(()), .. } => "new".to_owned(),
+            Arrival { returned: Some((_, reason)), .. } => reason.to_string(),
+            _ => "resumed".to_owned(),
         };
         self.note(format!("on_arrive {} {how}", player.name));
         // As the default does.
@@ -345,18 +346,18 @@ impl RoomManager<GameRoom> for GameLobby {
         // As the default does.
         match lobby.fullest::<GameRoom>() {
             Some(room) => Ok(room.id),
-            None => lobby.create::<GameRoom>(player, lobby.settings().seats, Options::default()),
+            None => lobby.create::<GameRoom>(player, None, Options::default()),
         }
     }
 
-    fn on_room_ready(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<Options>) {
+    fn on_room_ready(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<GameRoom>) {
         lobby.broadcast(News::Ready { room: room.id.clone() });
     }
 
     fn on_room_message(
         &mut self,
         lobby: &LobbyContext<Self>,
-        room: &RoomInfo<Options>,
+        room: &RoomInfo<GameRoom>,
         text: String,
     ) {
         if text.trim_end() == "flood" {
@@ -369,7 +370,7 @@ impl RoomManager<GameRoom> for GameLobby {
         lobby.broadcast(News::Said { room: room.id.clone(), text });
     }
 
-    fn on_room_exit(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<Options>, exit: Exit) {
+    fn on_room_exit(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<GameRoom>, exit: Exit) {
         let winner = self.winners.remove(&room.id);
         lobby.broadcast(News::Exited { room: room.id.clone(), how: exit.to_string(), winner });
     }

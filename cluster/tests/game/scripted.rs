@@ -333,9 +333,9 @@ impl Lobby for Director {
         type Event = News;
     }
 
-    async fn on_register(form: Registration) -> Result<Identity, Refusal> {
+    async fn on_register(form: Registration) -> Result<Identity<Self>, Refusal> {
         let id = form.more.get("id").and_then(Value::as_str).unwrap_or(&form.name).to_owned();
-        Ok(Identity { id: PlayerId(id), name: form.name })
+        Ok(Identity::with_id(PlayerId(id), form.name))
     }
 
     fn on_request(&mut self, lobby: &LobbyContext<Self>, from: &Player, asked: Ask) -> Answer {
@@ -354,17 +354,24 @@ impl Lobby for Director {
     }
 
     /// Players ask for their seats themselves.
-    fn on_arrive(&mut self, _: &LobbyContext<Self>, _: &Player, _: Arrival) {}
+    fn on_arrive(&mut self, _: &LobbyContext<Self>, _: &Player, _: Arrival<Self>) {}
 }
 
+cluster::kinds!(Director: Scripted = "scripted");
+
 impl RoomManager<Scripted> for Director {
-    fn on_room_message(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<Plans>, what: Value) {
+    fn on_room_message(
+        &mut self,
+        lobby: &LobbyContext<Self>,
+        room: &RoomInfo<Scripted>,
+        what: Value,
+    ) {
         if let Some(to) = self.opened.get(&room.id) {
             lobby.send(to, News::Said { room: room.id.clone(), what });
         }
     }
 
-    fn on_room_exit(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<Plans>, exit: Exit) {
+    fn on_room_exit(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<Scripted>, exit: Exit) {
         if let Some(to) = self.opened.remove(&room.id) {
             let exit = exit_value(exit);
             lobby.send(&to, News::Exited { room: room.id.clone(), exit });

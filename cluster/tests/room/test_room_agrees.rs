@@ -228,7 +228,7 @@ fn see(test: &mut TestRoom<Scripted>, answer: Value) -> Seen {
     loop {
         test.settle();
         for (who, room) in test.transfers() {
-            let who = Who { name: who.0.clone(), id: who };
+            let who = Who { name: who.0.clone(), id: who, profile: () };
             match room.0 == OTHER {
                 true => test.transfer(&who, &room),
                 false => test.refuse_transfer(&who, &Refusal::NO_SUCH_ROOM),

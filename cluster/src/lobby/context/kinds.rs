@@ -16,14 +16,14 @@ use crate::types::{AnyPlayer, Exit, LeaveReason, Refusal, RoomId, from_raw};
 /// A kind of room of the lobby `L`: [`kinds!`](crate::kinds) implements it.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a kind of room of `{L}`",
-    note = "add it to `cluster::kinds!` in src/lib.rs"
+    note = "add it to `cluster::kinds!` in src/room_manager.rs"
 )]
 pub trait RoomOf<L: Lobby>: Room<Profile = L::Profile> {}
 
 /// A lobby whose kinds of rooms are known.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no kinds of rooms",
-    note = "list them in `cluster::kinds!` in src/lib.rs"
+    note = "list them in `cluster::kinds!` in src/room_manager.rs"
 )]
 pub trait Kinds: Lobby {
     #[doc(hidden)]

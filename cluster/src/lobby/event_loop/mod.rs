@@ -128,7 +128,7 @@ impl<L: Lobby> EventHandler<'_, L> {
             }
             RoomNotice::Refused(player, refusal) => self.context.notify_refused(&player, &refusal),
             RoomNotice::Transfer(player, room) => {
-                self.context.reroute(&player.typed::<L::Profile>(), &room);
+                self.context.reroute(player.typed::<L::Profile>(), &room);
             }
             RoomNotice::Connected { player, joined } => {
                 let mut sessions = self.context.sessions.borrow_mut();

@@ -295,6 +295,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        config::Size,
         process::channel::RoomSpec,
         room::{context::RoomContext, tickets::Tickets},
         types::{Answer, RoomId, ok},
@@ -323,14 +324,15 @@ mod tests {
     /// The player connects, leaves and asks again before the room hears of the first connection.
     #[test]
     fn a_player_who_is_quicker_than_the_room_keeps_their_second_ticket() {
-        let spec =
-            RoomSpec { kind: "test".to_owned(), capacity: 1, seed: 1, host: None, code: None };
+        let (kind, memory) = ("test".to_owned(), Size(1 << 30));
+        let spec = RoomSpec { kind, capacity: 1, memory, seed: 1, host: None, code: None };
         let room = RoomContext::<Game>::new(RoomId("1".into()), spec, Duration::from_secs(30));
         let tickets = Arc::new(Tickets::default());
         let mut core = Core::new(Game, room, tickets.clone(), Duration::from_secs(15), None);
-        let ann = Player { id: PlayerId("ann".into()), name: "Ann".into() };
+        let ann = Player { id: PlayerId("ann".into()), name: "Ann".into(), profile: () };
         let reserved = |seat, ticket: &str| {
-            vec![ReservedSeat { seat, ticket: ticket.to_owned(), player: ann.clone() }]
+            let (ticket, player) = (ticket.to_owned(), ann.erased().unwrap());
+            vec![ReservedSeat { seat, ticket, player, options: None }]
         };
         core.reserve(1, reserved(1, "first"));
         let now = Instant::now();

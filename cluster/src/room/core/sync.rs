@@ -46,7 +46,8 @@ impl<R: Room> Core<R> {
         self.refresh_state();
         let here: Vec<_> = self.room.connections.borrow().keys().cloned().collect();
         here.iter().for_each(|id| self.send_state(id));
-        // What `state` and `snapshot` have queued.
+        // What `state` and `snapshot` have queued, but for a sync, which would never end.
+        self.room.sync.clear();
         self.resolve_outbox();
     }
 

@@ -6,15 +6,16 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 
-use crate::config::Settings;
+use crate::config::{Settings, Size};
 use crate::process::channel::{CHUNK, MAX_FRAME};
 use crate::process::{FromRoom, ReservedSeat, RoomSpec, ToRoom, VERSION, channel};
 use crate::testing::property_tests::{RUNTIME, config, mutated};
-use crate::types::{Exit, LeaveReason, Player, PlayerId, Refusal, RoomId, Route};
+use crate::types::{AnyPlayer, Exit, LeaveReason, PlayerId, Refusal, RoomId, Route};
 
 proptest! {
     #![proptest_config(config())]
@@ -66,10 +67,11 @@ fn frames_from_room() -> Vec<String> {
         FromRoom::Reserved { join: u64::MAX },
         FromRoom::ReserveRefused { join: 1, refusal },
         FromRoom::Connected { seat },
-        FromRoom::Disconnected { seat },
+        FromRoom::Disconnected { seat, grace_ms: 5_000 },
         FromRoom::Left { seat, reason: LeaveReason::Left },
         FromRoom::Transfer { seat, room: RoomId("2".into()) },
         FromRoom::Message(raw()),
+        FromRoom::Listed(json!({ "score": [1, 2] })),
         FromRoom::Locked(true),
         FromRoom::Ending(Exit::Crashed("on_tick panicked".into())),
         FromRoom::Ending(Exit::Finished),
@@ -80,10 +82,14 @@ fn frames_from_room() -> Vec<String> {
 fn frames_to_room() -> Vec<String> {
     let settings = Settings::try_parse_from(["lobby"]).expect("the defaults");
     let raw = || RawValue::from_string(r#"{"title":"ä"}"#.to_owned()).expect("JSON");
-    let player = Player { id: PlayerId("p1".into()), name: "Ann".into() };
+    let profile = json!({ "color": "ä" });
+    let player = AnyPlayer { id: PlayerId("p1".into()), name: "Ann".into(), profile };
+    let profile = json!(null);
+    let options = Some(json!("red"));
     let spec = RoomSpec {
         kind: "arena".into(),
         capacity: 8,
+        memory: Size(1 << 30),
         seed: 1,
         host: Some(player.id.clone()),
         code: Some("AB".into()),
@@ -94,10 +100,11 @@ fn frames_to_room() -> Vec<String> {
         ToRoom::Open { options: raw(), spec },
         ToRoom::Reserve {
             join: 1,
-            seats: vec![ReservedSeat { seat: 1, ticket: "t".into(), player }],
+            seats: vec![ReservedSeat { seat: 1, ticket: "t".into(), player, options }],
         },
         ToRoom::Release { seat: 1, reason: LeaveReason::Kicked("out".into()) },
         ToRoom::Transfer { seat: 1, to: Some(route) },
+        ToRoom::Profile { seat: 1, profile },
         ToRoom::Refused { seat: 1, refusal: Refusal::ROOM_FULL },
         ToRoom::Message(raw()),
         ToRoom::Drain { remaining_ms: 5, reason: "update".into() },

@@ -6,18 +6,20 @@ use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::auth::{Tokens, random_ticket};
 use crate::room::Tickets;
 use crate::testing::property_tests::{config, mutated_text};
-use crate::types::{Player, PlayerId, Refusal};
+use crate::types::{AnyPlayer, PlayerId, Refusal};
 
 static TOKENS: LazyLock<Tokens> = LazyLock::new(|| {
     Tokens::new("this-lobby", &[1; 32], Some(&[2; 32]), Duration::from_secs(86_400))
 });
 static TOKEN: LazyLock<String> = LazyLock::new(|| {
-    let ann = Player { id: PlayerId("p1".into()), name: "Ann".into() };
+    let profile = Value::Null;
+    let ann = AnyPlayer { id: PlayerId("p1".into()), name: "Ann".into(), profile };
     TOKENS.issue(ann).unwrap().token.unwrap()
 });
 static TICKETS: LazyLock<Vec<String>> = LazyLock::new(|| (0..4).map(|_| random_ticket()).collect());

@@ -4,15 +4,22 @@
 export type Messages = {
   lobbyRequest: Ask,
   lobbyEvent: News,
-  roomRequest: Request,
-  roomEvent: Event,
-  options: Options,
+  profile: null,
+  rooms: {
+    "game": {
+      request: Request,
+      event: Event,
+      state: never,
+      options: Options,
+      listing: null,
+    },
+  },
 };
 
 /**
  * Browser to lobby.
  */
-export type Ask = { "open": NewRoom } | { "create": NewRoom } | { "best": NewRoom } | { "join_by_code": { code: string, } } | { "together": { room: RoomId, with: Array<Player>, } } | { "join_for": { players: Array<Player>, room: RoomId, } } | { "send_there": { players: Array<Player>, room: RoomId, } } | { "tell": { room: RoomId, text: string, } } | { "tell_all": { text: string, } } | { "tell_much": { room: RoomId, times: number, bytes: number, } } | "flooded" | { "lock": { room: RoomId, locked: boolean, } } | { "close": { room: RoomId, reason: string, } } | { "kick": { player: PlayerId, reason: string, } } | { "ban": { player: PlayerId, reason: string, } } | { "unban": { player: PlayerId, } } | { "queue": { kind: Kind, } } | "unqueue" | "list" | { "about": { room: RoomId, } } | { "seat_of": { player: PlayerId | null, } } | "hooks" | { "compute": { ms: number, } } | { "block": { ms: number, } } | { "square": { n: number, } } | "play_for_me" | "play_unasked" | "play_and_ban" | "panic_in_pick" | "panic" | { "panic_later": { from: string, } };
+export type Ask = { "open": NewRoom } | { "create": NewRoom } | { "best": NewRoom } | { "join_by_code": { code: string, } } | { "together": { room: RoomId, with: Array<Player<null>>, } } | { "join_for": { players: Array<Player<null>>, room: RoomId, } } | { "send_there": { players: Array<Player<null>>, room: RoomId, } } | { "tell": { room: RoomId, text: string, } } | { "tell_all": { text: string, } } | { "tell_much": { room: RoomId, times: number, bytes: number, } } | "flooded" | { "lock": { room: RoomId, locked: boolean, } } | { "close": { room: RoomId, reason: string, } } | { "kick": { player: PlayerId, reason: string, } } | { "ban": { player: PlayerId, reason: string, } } | { "unban": { player: PlayerId, } } | { "queue": { kind: Kind, } } | "unqueue" | "list" | { "about": { room: RoomId, } } | { "seat_of": { player: PlayerId | null, } } | "hooks" | { "compute": { ms: number, } } | { "block": { ms: number, } } | { "square": { n: number, } } | "play_for_me" | "play_unasked" | "play_and_ban" | "panic_in_pick" | "panic" | { "panic_later": { from: string, } };
 
 export type ChannelAbuse = "deaf" | "garbage" | "half" | "oversized" | "endless" | "flood";
 
@@ -75,8 +82,11 @@ big: number, };
 
 /**
  * A registered player. Methods that take `impl AsRef<PlayerId>` take it, or its id.
+ *
+ * `Profile` is what you have added: [`Lobby::Profile`](crate::Lobby::Profile). A project that uses
+ * one may write `pub type Player = cluster::Player<Profile>;`.
  */
-export type Player = { 
+export type Player<Profile = null> = { 
 /**
  * The same at each connection, for as long as their token is valid.
  */
@@ -84,7 +94,11 @@ id: PlayerId,
 /**
  * Their name, as `on_register` returned it. Show it as text, never as HTML.
  */
-name: string, };
+name: string, 
+/**
+ * What `on_register` added, or [`LobbyContext::set_profile`](crate::LobbyContext::set_profile).
+ */
+profile: Profile, };
 
 /**
  * Identifies a player in all rooms and across connections: the subject of their token. 1 to 256

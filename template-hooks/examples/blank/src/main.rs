@@ -3,9 +3,8 @@
 use std::process::ExitCode;
 
 use app::defaults::DEFAULTS;
-use app::room::Game;
 use app::server::Server;
 
 fn main() -> ExitCode {
-    cluster::lobby::<Server>(DEFAULTS).room::<Game>("game").run()
+    cluster::run::<Server>(DEFAULTS)
 }

@@ -7,18 +7,21 @@ use crate::messages::{LobbyEvent, Options, ToLobby, ToRoom};
 use crate::room::Game;
 use crate::server::Server;
 
+// HOOK: the kinds of rooms, and the names that pages call them. `play` means the first.
+cluster::kinds!(Server: Game = "game");
+
 impl RoomManager<Game> for Server {
     // HOOK: which room does a player get? Default: the fullest open one, or a new one.
     fn pick(&mut self, lobby: &LobbyContext<Self>, player: &Player) -> Result<RoomId, Refusal> {
         info!(player = %player.name, "pick");
         match lobby.fullest::<Game>() {
             Some(room) => Ok(room.id),
-            None => lobby.create::<Game>(player, lobby.settings().seats, Options::default()),
+            None => lobby.create::<Game>(player, None, Options::default()),
         }
     }
 
     // HOOK: a room is open. Default: nothing.
-    fn on_room_ready(&mut self, _lobby: &LobbyContext<Self>, room: &RoomInfo<Options>) {
+    fn on_room_ready(&mut self, _lobby: &LobbyContext<Self>, room: &RoomInfo<Game>) {
         info!(room = %room.id, "on_room_ready");
     }
 
@@ -26,7 +29,7 @@ impl RoomManager<Game> for Server {
     fn on_room_message(
         &mut self,
         lobby: &LobbyContext<Self>,
-        room: &RoomInfo<Options>,
+        room: &RoomInfo<Game>,
         message: ToLobby,
     ) {
         info!(room = %room.id, received = ?message, "on_room_message");
@@ -38,7 +41,7 @@ impl RoomManager<Game> for Server {
     }
 
     // HOOK: a room has ended; its players return to the lobby. Default: nothing.
-    fn on_room_exit(&mut self, _lobby: &LobbyContext<Self>, room: &RoomInfo<Options>, exit: Exit) {
+    fn on_room_exit(&mut self, _lobby: &LobbyContext<Self>, room: &RoomInfo<Game>, exit: Exit) {
         info!(room = %room.id, ?exit, "on_room_exit");
     }
 }

@@ -25,7 +25,7 @@ impl Lobby for Server {
     }
 
     // HOOK: authenticates a registration. Default: anyone with a proper name is a new player.
-    async fn on_register(form: Registration) -> Result<Identity, Refusal> {
+    async fn on_register(form: Registration) -> Result<Identity<Self>, Refusal> {
         info!(name = form.name, "on_register");
         Identity::new(&form.name)
     }
@@ -47,8 +47,8 @@ impl Lobby for Server {
     }
 
     // HOOK: a player is in the lobby now. Default: back into the room that keeps a seat for them.
-    fn on_arrive(&mut self, lobby: &LobbyContext<Self>, player: &Player, how: Arrival) {
-        info!(player = %player.name, ?how, "on_arrive");
+    fn on_arrive(&mut self, lobby: &LobbyContext<Self>, player: &Player, how: Arrival<Self>) {
+        info!(player = %player.name, returned = ?how.returned, seat = ?how.seat, "on_arrive");
         lobby.send_back(player);
     }
 

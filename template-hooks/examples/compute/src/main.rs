@@ -3,9 +3,8 @@
 use std::process::ExitCode;
 
 use app::defaults::DEFAULTS;
-use app::room::Worker;
 use app::server::Server;
 
 fn main() -> ExitCode {
-    cluster::lobby::<Server>(DEFAULTS).room::<Worker>("worker").run()
+    cluster::run::<Server>(DEFAULTS)
 }

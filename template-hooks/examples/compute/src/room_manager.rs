@@ -3,9 +3,12 @@
 use cluster::{Exit, LobbyContext, Player, Refusal, RoomId, RoomInfo, RoomManager, refuse};
 use tracing::info;
 
-use crate::messages::{How, LobbyEvent, Options, ToLobby};
+use crate::messages::{How, LobbyEvent, ToLobby};
 use crate::room::Worker;
 use crate::server::Server;
+
+// HOOK: the kinds of rooms, and the names that pages call them. `play` means the first.
+cluster::kinds!(Server: Worker = "worker");
 
 impl RoomManager<Worker> for Server {
     // HOOK: which room does a player get?
@@ -17,7 +20,7 @@ impl RoomManager<Worker> for Server {
     fn on_room_message(
         &mut self,
         lobby: &LobbyContext<Self>,
-        room: &RoomInfo<Options>,
+        room: &RoomInfo<Worker>,
         message: ToLobby,
     ) {
         match message {
@@ -39,7 +42,7 @@ impl RoomManager<Worker> for Server {
     }
 
     // HOOK: a worker has ended. Another one gets its unfinished rows.
-    fn on_room_exit(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<Options>, exit: Exit) {
+    fn on_room_exit(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<Worker>, exit: Exit) {
         info!(room = %room.id, ?exit, "worker ended");
         self.board.lose(&room.id);
         self.hand_out(lobby);

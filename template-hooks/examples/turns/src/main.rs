@@ -3,9 +3,8 @@
 use std::process::ExitCode;
 
 use app::defaults::DEFAULTS;
-use app::room::Duel;
 use app::server::Server;
 
 fn main() -> ExitCode {
-    cluster::lobby::<Server>(DEFAULTS).room::<Duel>("duel").run()
+    cluster::run::<Server>(DEFAULTS)
 }

@@ -8,32 +8,37 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use cluster::{Answer, LobbyContext, Player, Room, RoomManager, Timer, ok};
+use cluster::{Answer, LobbyContext, Player, RoomManager, RoomOf, Timer, ok};
 use tracing::warn;
 
 /// Delay before the next attempt, if no room can be opened.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// A lobby with one queue, or with one for each kind of game.
-pub trait Queued<R: Room>: RoomManager<R> {
+pub trait Queued<R: RoomOf<Self>>: RoomManager<R> {
     /// What players queue for: a mode, a map, a language. `()` if there is one queue.
     type Kind: Ord + Clone + 'static;
 
     /// The queue in the lobby's state.
-    fn queue(&mut self) -> &mut Queue<Self::Kind>;
+    fn queue(&mut self) -> &mut Queue<Self::Kind, Self::Profile>;
 
     /// The number of players in a room.
     fn rules(&self, kind: &Self::Kind) -> Rules;
 
     /// The options of a room for these players.
-    fn options(&self, kind: &Self::Kind, players: &[Player]) -> R::Options;
+    fn options(&self, kind: &Self::Kind, players: &[Player<Self::Profile>]) -> R::Options;
 
     /// The event for a player whose place, from 1, or the number of waiting players has changed.
     fn place(&self, place: usize, waiting: usize) -> Self::Event;
 
     /// Adds a player to this queue and removes them from any other. Keeps their place if they are
     /// in it already. Answers `{}`, and sends `place`.
-    fn enqueue(&mut self, lobby: &LobbyContext<Self>, player: &Player, kind: Self::Kind) -> Answer {
+    fn enqueue(
+        &mut self,
+        lobby: &LobbyContext<Self>,
+        player: &Player<Self::Profile>,
+        kind: Self::Kind,
+    ) -> Answer {
         if self.queue().find(player).is_some_and(|(waits_for, _)| waits_for == kind) {
             self.tell_places(lobby, &kind);
             return ok();
@@ -49,7 +54,7 @@ pub trait Queued<R: Room>: RoomManager<R> {
     }
 
     /// Removes a player from the queue.
-    fn dequeue(&mut self, lobby: &LobbyContext<Self>, player: &Player) {
+    fn dequeue(&mut self, lobby: &LobbyContext<Self>, player: &Player<Self::Profile>) {
         if let Some((kind, at)) = self.queue().find(player) {
             let line = self.queue().lines.entry(kind.clone()).or_default();
             lobby.cancel(line.remove(at).timer);
@@ -59,7 +64,7 @@ pub trait Queued<R: Room>: RoomManager<R> {
     }
 
     #[doc(hidden)]
-    fn lose_patience(&mut self, lobby: &LobbyContext<Self>, player: &Player) {
+    fn lose_patience(&mut self, lobby: &LobbyContext<Self>, player: &Player<Self::Profile>) {
         if let Some((kind, at)) = self.queue().find(player) {
             self.queue().lines.entry(kind.clone()).or_default()[at].patient = false;
             self.fill_again(lobby, &kind);
@@ -110,7 +115,8 @@ pub trait Queued<R: Room>: RoomManager<R> {
     #[doc(hidden)]
     fn tell_places(&mut self, lobby: &LobbyContext<Self>, kind: &Self::Kind) {
         let line = self.queue().lines.get(kind).into_iter().flatten();
-        let players: Vec<Player> = line.map(|waiting| waiting.player.clone()).collect();
+        let players: Vec<Player<Self::Profile>> =
+            line.map(|waiting| waiting.player.clone()).collect();
         for (place, player) in (1..).zip(&players) {
             lobby.send(player, self.place(place, players.len()));
         }
@@ -129,28 +135,28 @@ pub struct Rules {
 
 /// The waiting players, in the order of arrival; each at most once.
 #[derive(Debug)]
-pub struct Queue<Kind> {
-    lines: BTreeMap<Kind, Vec<Waiting>>,
+pub struct Queue<Kind, Profile = ()> {
+    lines: BTreeMap<Kind, Vec<Waiting<Profile>>>,
     /// Kinds with a retry scheduled.
     retrying: BTreeSet<Kind>,
 }
 
 #[derive(Debug)]
-struct Waiting {
-    player: Player,
+struct Waiting<Profile> {
+    player: Player<Profile>,
     timer: Timer,
     patient: bool,
 }
 
-impl<Kind> Default for Queue<Kind> {
+impl<Kind, Profile> Default for Queue<Kind, Profile> {
     fn default() -> Self {
         Queue { lines: BTreeMap::new(), retrying: BTreeSet::new() }
     }
 }
 
-impl<Kind: Ord + Clone> Queue<Kind> {
+impl<Kind: Ord + Clone, Profile: Clone> Queue<Kind, Profile> {
     /// What a player waits for, and how many are ahead of them.
-    pub fn find(&self, player: &Player) -> Option<(Kind, usize)> {
+    pub fn find(&self, player: &Player<Profile>) -> Option<(Kind, usize)> {
         self.lines.iter().find_map(|(kind, line)| {
             let at = line.iter().position(|waiting| waiting.player.id == player.id)?;
             Some((kind.clone(), at))
@@ -158,7 +164,7 @@ impl<Kind: Ord + Clone> Queue<Kind> {
     }
 
     /// The players for the next room, if there are enough.
-    fn first(&self, kind: &Kind, rules: &Rules) -> Option<Vec<Player>> {
+    fn first(&self, kind: &Kind, rules: &Rules) -> Option<Vec<Player<Profile>>> {
         let line = self.lines.get(kind)?;
         let impatient = line.iter().any(|waiting| !waiting.patient);
         let enough = if impatient { rules.fewest.max(1) } else { rules.size };

@@ -10,6 +10,9 @@ use crate::server::{PAIR, Server};
 /// Seconds to wait for an opponent.
 const PATIENCE: u32 = 60;
 
+// HOOK: the kinds of rooms, and the names that pages call them. `play` means the first.
+cluster::kinds!(Server: Duel = "duel");
+
 impl RoomManager<Duel> for Server {
     // HOOK: which room does a player get who asks to `play` instead of queueing?
     fn pick(&mut self, lobby: &LobbyContext<Self>, player: &Player) -> Result<RoomId, Refusal> {
@@ -25,7 +28,7 @@ impl RoomManager<Duel> for Server {
     fn on_room_message(
         &mut self,
         lobby: &LobbyContext<Self>,
-        _: &RoomInfo<Options>,
+        _: &RoomInfo<Duel>,
         message: ToLobby,
     ) {
         let ToLobby::Scores([(first, most), (second, fewer)]) = message;
@@ -36,7 +39,7 @@ impl RoomManager<Duel> for Server {
     }
 
     // HOOK: a room has ended.
-    fn on_room_exit(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<Options>, exit: Exit) {
+    fn on_room_exit(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<Duel>, exit: Exit) {
         // `on_room_message` has announced a finished game; in a closed room nobody has played.
         if !matches!(exit, Exit::Finished | Exit::Closed) {
             self.announce(lobby, format!("The game in room {} is over: the room {exit}.", room.id));

@@ -32,7 +32,7 @@ impl Lobby for Server {
     }
 
     // HOOK: a player is in the lobby now.
-    fn on_arrive(&mut self, lobby: &LobbyContext<Self>, player: &Player, _: Arrival) {
+    fn on_arrive(&mut self, lobby: &LobbyContext<Self>, player: &Player, _: Arrival<Self>) {
         lobby.send(player, self.latest());
         // A room keeps a seat for a player whose connection was lost.
         lobby.send_back(player);
