@@ -178,8 +178,8 @@ struct PublicApi;
 /// Runs this process as a lobby with the state `L` and the project's defaults, or as a room if a
 /// lobby has started it, until it ends. The [first page](crate) has an example.
 ///
-/// The lobby ends after Ctrl-C, SIGTERM, SIGQUIT or SIGHUP, with status 0. As the first process of a
-/// container, PID 1, it starts the lobby as a child process and reaps orphans.
+/// The lobby ends after Ctrl-C, SIGTERM, SIGQUIT or SIGHUP, with status 0. As the first process of
+/// a container, PID 1, it starts the lobby as a child process and reaps orphans.
 ///
 /// An error at the start is printed as one line to stderr, with exit status 1. Wrong flags are
 /// explained, with status 2.

@@ -34,7 +34,8 @@ use crate::types::RoomId;
 /// a file.
 pub(super) const SHORT_OF_SOMETHING: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 
-/// The lobby's routes, and the project's own. `kill` is sent the rooms to be killed, in development.
+/// The lobby's routes, and the project's own. `kill` is sent the rooms to be killed, in
+/// development.
 pub(crate) fn pages(
     settings: &Settings,
     kill: mpsc::UnboundedSender<RoomId>,

@@ -15,8 +15,8 @@ use crate::types::{Answer, Data, Exit, LeaveReason, Message, Player, Refusal, Ro
 pub struct RoomLimits {
     /// Seats of a room, unless a hook creates it with another number.
     pub seats: usize,
-    /// Memory of a room, and of each process that it starts, at least 16 MiB. A room that exceeds it
-    /// dies. Linux only.
+    /// Memory of a room, and of each process that it starts, at least 16 MiB. A room that exceeds
+    /// it dies. Linux only.
     pub memory: Size,
 }
 
@@ -58,12 +58,12 @@ pub struct RoomLimits {
 #[allow(unused_variables, reason = "defaults name their arguments for those who copy them")]
 pub trait Lobby: Default + 'static {
     /// What everyone is told about a player beside the name, such as a color or a language: signed
-    /// into their token, and in [`Player`] in the lobby, in rooms and on pages. At most 512 bytes as
-    /// JSON; the profile of a room's players is the same type.
+    /// into their token, and in [`Player`] in the lobby, in rooms and on pages. At most 512 bytes
+    /// as JSON; the profile of a room's players is the same type.
     ///
-    /// No money, rank or rights: once the lobby has forgotten a player, as after its restart, an old
-    /// token brings an old profile back. One that does not parse as this type any more is replaced
-    /// by the default.
+    /// No money, rank or rights: once the lobby has forgotten a player, as after its restart, an
+    /// old token brings an old profile back. One that does not parse as this type any more is
+    /// replaced by the default.
     type Profile: Data;
     /// What `on_register` passes on to `on_arrive` alone, such as a row of a database.
     type Account: Default + 'static;
@@ -119,9 +119,9 @@ pub trait Lobby: Default + 'static {
     /// disconnected, are reloading the page, or have opened another window. Default: nothing.
     fn on_leave(&mut self, lobby: &LobbyContext<Self>, player: &Player<Self::Profile>) {}
 
-    /// May this player watch who is where, with the request `watch_players` of their page? They see
-    /// everyone's name, profile and place; the number of a room only if it is public. Default:
-    /// refused with `not_allowed`.
+    /// May this player watch where everyone is, with the request `watch_players` of their page?
+    /// They see everyone's name, profile and place; the number of a room only if it is public.
+    /// Default: refused with `not_allowed`.
     fn on_watch_players(
         &mut self,
         lobby: &LobbyContext<Self>,
@@ -135,8 +135,8 @@ pub trait Lobby: Default + 'static {
     /// loop. Default: none.
     ///
     /// Requests for another host are refused, as for the page, and those from pages of other
-    /// origins. An overlap with a path of the cluster (`/cluster/`, `/socket.io/`, `/rooms/`,
-    /// `/dev`) ends the program at its start.
+    /// origins. Paths below `/cluster/`, `/dev`, `/rooms/` and `/socket.io/` belong to the cluster:
+    /// a route that it has itself ends the program at its start.
     ///
     /// ```
     /// # use cluster::{Lobby, LobbyHandle, Refusal};
@@ -211,16 +211,8 @@ pub trait Lobby: Default + 'static {
 /// ```
 #[allow(unused_variables, reason = "defaults name their arguments for those who copy them")]
 pub trait RoomManager<R: RoomOf<Self>>: Lobby {
-    /// What the rooms of this kind get: by default, what the flags say.
-    ///
-    /// ```
-    /// # use cluster::{Lobby, Room, RoomLimits, RoomManager, RoomOf, Settings, Size};
-    /// # trait Sketch<Chat: RoomOf<Self>>: RoomManager<Chat> {
-    /// fn limits(settings: &Settings) -> RoomLimits {
-    ///     RoomLimits { seats: 100, memory: Size(64 << 20) }
-    /// }
-    /// # }
-    /// ```
+    /// What rooms of this kind get, such as `RoomLimits { seats: 100, memory: Size(64 << 20) }`.
+    /// Default: what the flags `--seats` and `--room-memory` say.
     fn limits(settings: &Settings) -> RoomLimits {
         RoomLimits { seats: settings.seats, memory: settings.room_memory }
     }

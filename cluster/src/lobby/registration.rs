@@ -106,7 +106,8 @@ pub struct Arrival<L: Lobby> {
     /// The room that they return from, and why they left it. Their page is told the same. `None`
     /// more than ten minutes after they left it.
     pub returned: Option<(RoomId, LeaveReason)>,
-    /// The room that keeps a seat for them: [`LobbyContext::send_back`](crate::LobbyContext::send_back) reroutes them there.
+    /// The room that keeps a seat for them:
+    /// [`LobbyContext::send_back`](crate::LobbyContext::send_back) reroutes them there.
     pub seat: Option<RoomId>,
 }
 

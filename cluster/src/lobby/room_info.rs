@@ -6,8 +6,8 @@ use crate::room::Room;
 use crate::rooms::AnyRoom;
 use crate::types::{PlayerId, RoomId};
 
-/// What the lobby knows about a room of the kind `R`, at the time of the call. The list of rooms has
-/// the same fields, without the code.
+/// What the lobby knows about a room of the kind `R`, at the time of the call. The list of rooms
+/// has the same fields, without the code.
 #[derive(Serialize)]
 #[serde(bound = "")]
 pub struct RoomInfo<R: Room> {
@@ -23,7 +23,8 @@ pub struct RoomInfo<R: Room> {
     /// The player for whom it was created; `None` if the lobby created it by itself. They may have
     /// left.
     pub host: Option<PlayerId>,
-    /// The code with which players join a private room, such as `BCDFG-HJKLM`; `None`: it is public.
+    /// The code with which players join a private room, such as `BCDFG-HJKLM`; `None`: it is
+    /// public.
     #[serde(skip)]
     pub code: Option<String>,
     /// Seats taken: by players in the room, disconnected within their grace period, or on the way.

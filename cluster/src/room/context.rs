@@ -1,5 +1,5 @@
-//! What a hook can do besides changing its own state (`sending.rs`: what it sends). Output is queued,
-//! and goes out when the hook returns.
+//! What a hook can do besides changing its own state (`sending.rs`: what it sends). Output is
+//! queued, and goes out when the hook returns.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::BTreeMap;
@@ -38,8 +38,9 @@ pub(crate) const MAX_LISTING: usize = 1024;
 /// - Its state on all pages: [`sync`](Self::sync), [`set_sync_rate`](Self::set_sync_rate); in the
 ///   list of rooms: [`set_listing`](Self::set_listing)
 /// - Events: [`send`](Self::send), [`send_to`](Self::send_to), [`broadcast`](Self::broadcast),
-///   [`broadcast_except`](Self::broadcast_except); volatile: [`send_volatile`](Self::send_volatile),
-///   [`broadcast_volatile`](Self::broadcast_volatile); bytes: [`send_binary`](Self::send_binary), [`broadcast_binary`](Self::broadcast_binary),
+///   [`broadcast_except`](Self::broadcast_except); volatile:
+///   [`send_volatile`](Self::send_volatile), [`broadcast_volatile`](Self::broadcast_volatile);
+///   bytes: [`send_binary`](Self::send_binary), [`broadcast_binary`](Self::broadcast_binary),
 ///   [`broadcast_binary_volatile`](Self::broadcast_binary_volatile)
 /// - Who stays: [`send_to_lobby`](Self::send_to_lobby), [`send_to_room`](Self::send_to_room),
 ///   [`kick`](Self::kick), [`ban`](Self::ban), [`lock`](Self::lock), [`is_locked`](Self::is_locked)
@@ -152,12 +153,20 @@ impl<R: Room> RoomContext<R> {
     /// ```
     /// # cluster::messages! { #[derive(Default)] pub struct Seat { spectator: bool } }
     /// # use cluster::{Player, Refusal, Room, RoomContext, refuse};
-    /// # fn admit<R: Room<JoinOptions = Seat>>(room: &RoomContext<R>, player: &Player) -> Result<(), Refusal> {
-    /// let watch = |player: &&Player<_>| room.join_options(*player).spectator;
-    /// if room.join_options(player).spectator && room.players().iter().filter(watch).count() >= 10 {
-    ///     return Err(refuse("too_many_spectators", "Ten people watch already."));
+    /// # struct Game;
+    /// # impl Room for Game {
+    /// # cluster::room_types! { type JoinOptions = Seat; }
+    /// # async fn on_open(_: (), _: &RoomContext<Self>) -> Result<Self, Refusal> { Ok(Game) }
+    /// fn on_admit(&mut self, room: &RoomContext<Self>, player: &Player) -> Result<(), Refusal> {
+    ///     let watches = |player: &Player| room.join_options(player).spectator;
+    ///     let (here, coming) = (room.players(), room.expected());
+    ///     let watching = here.iter().chain(&*coming).filter(|player| watches(player)).count();
+    ///     if watches(player) && watching >= 10 {
+    ///         return Err(refuse("too_many_spectators", "Ten people watch already."));
+    ///     }
+    ///     Ok(())
     /// }
-    /// # Ok(()) }
+    /// # }
     /// ```
     pub fn join_options(&self, player: impl AsRef<PlayerId>) -> R::JoinOptions {
         self.join_options.borrow().get(player.as_ref()).cloned().unwrap_or_default()

@@ -141,7 +141,7 @@ impl Rooms {
     }
 }
 
-fn left(seat: Seat, room: AnyRoom, reason: LeaveReason) -> RoomNotice {
+pub(super) fn left(seat: Seat, room: AnyRoom, reason: LeaveReason) -> RoomNotice {
     let Seat { player, rerouted, joined, .. } = seat;
     RoomNotice::Left { player, room, reason, rerouted, joined }
 }

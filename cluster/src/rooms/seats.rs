@@ -14,7 +14,7 @@ use tracing::warn;
 use crate::auth::random_ticket;
 use crate::process::{ReservedSeat, ToRoom};
 use crate::rooms::Rooms;
-use crate::rooms::process_events::RoomNotice;
+use crate::rooms::process_events::{RoomNotice, left};
 use crate::runtime::{Quota, clock};
 use crate::types::{AnyPlayer, LeaveReason, PlayerId, Refusal, RoomId, Route};
 
@@ -97,8 +97,8 @@ impl Rooms {
     }
 
     /// Reserves seats for a party: for all of them, or for none. Seats that they have there are
-    /// kept. Each comes with what the room is passed on with it. `asker` has requested this; without
-    /// one, the lobby reroutes by itself. The receiver gets the outcome.
+    /// kept. Each comes with what the room is passed on with it. `asker` has requested this;
+    /// without one, the lobby reroutes by itself. The receiver gets the outcome.
     pub(crate) fn join(
         &mut self,
         party: Vec<(AnyPlayer, Option<Value>)>,
@@ -208,7 +208,8 @@ impl Rooms {
         }
     }
 
-    /// The rooms that the player was rerouted to, and whether they are there. One who moves has two.
+    /// The rooms that the player was rerouted to, and whether they are there. One who moves has
+    /// two.
     pub(crate) fn places_of(&self, player: &PlayerId) -> Vec<(RoomId, SeatPlace)> {
         let place = |room: &RoomId| {
             let seat = self.rooms.get(room)?.seats.get(player)?;
@@ -280,7 +281,9 @@ impl Rooms {
         }
         // At once: the player is told that they stay where they are.
         for seat in released {
-            self.vacate(room, seat);
+            let joined = self.vacate(room, seat).filter(|seat| seat.joined).zip(self.find(room));
+            let joined = joined.map(|(seat, room)| (Seat { rerouted: false, ..seat }, room));
+            self.notices.extend(joined.map(|(seat, room)| left(seat, room, LeaveReason::Expired)));
         }
     }
 

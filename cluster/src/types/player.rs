@@ -42,7 +42,8 @@ pub struct Player<Profile = ()> {
     pub id: PlayerId,
     /// Their name, as `on_register` returned it. Show it as text, never as HTML.
     pub name: String,
-    /// What `on_register` added, or [`LobbyContext::set_profile`](crate::LobbyContext::set_profile).
+    /// What `on_register` added, or
+    /// [`LobbyContext::set_profile`](crate::LobbyContext::set_profile).
     #[serde(default)]
     pub profile: Profile,
 }

@@ -25,8 +25,8 @@ pub(crate) fn encode_message(message: &impl Serialize) -> Result<Box<RawValue>, 
     raw.map_err(|_| Refusal::INTERNAL)
 }
 
-/// Encodes data that is passed on with a player, a seat or a room. What is longer than this as JSON,
-/// or cannot be parsed again, is logged and refused with `internal`.
+/// Encodes data that is passed on with a player, a seat or a room. What is longer than this as
+/// JSON, or cannot be parsed again, is logged and refused with `internal`.
 pub(crate) fn encode_data<T: Serialize + DeserializeOwned>(
     what: &str,
     data: &T,

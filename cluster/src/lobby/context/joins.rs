@@ -12,7 +12,8 @@ use crate::types::{
     Answer, AnyPlayer, Player, PlayerId, Refusal, Reply, RoomId, deferred, encode_data, reply,
 };
 
-/// The join options of a party, in bytes of JSON: they fit into one frame of 64 KiB with 32 players.
+/// The join options of a party, in bytes of JSON: they fit into one frame of 64 KiB with 32
+/// players.
 const MAX_JOIN_OPTIONS: usize = 8 * 1024;
 
 /// Players who join together, and what each brings along.
@@ -52,8 +53,8 @@ impl<L: Lobby> LobbyContext<L> {
     }
 
     /// Like [`join`](Self::join), and passes something on to the room with each seat, such as a
-    /// side: [`RoomContext::join_options`] has it from `on_admit` on. A player who is in the room or
-    /// on the way keeps what they came with.
+    /// side: [`RoomContext::join_options`] has it from `on_admit` on. A player who is in the room
+    /// or on the way keeps what they came with.
     ///
     /// ```
     /// # use cluster::{Answer, Lobby, LobbyContext, Player, Room, RoomId, RoomOf};
@@ -168,7 +169,8 @@ impl<L: Lobby> LobbyContext<L> {
     ///
     /// ```
     /// # use cluster::{Lobby, LobbyContext, Player, RoomId};
-    /// # fn hook<L: Lobby<Profile = ()>>(lobby: &LobbyContext<L>, pair: [Player; 2], room: RoomId) {
+    /// # fn hook<L>(lobby: &LobbyContext<L>, pair: [Player; 2], room: RoomId)
+    /// # where L: Lobby<Profile = ()> {
     /// lobby.reroute_then(&pair, &room.clone(), move |_state, lobby, sent| {
     ///     if sent.is_err() {
     ///         let _ = lobby.close(&room, "Your opponent has left.");

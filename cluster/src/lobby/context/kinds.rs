@@ -31,8 +31,8 @@ pub trait Kinds: Lobby {
 }
 
 /// Lists the kinds of rooms of a lobby, each with the name that pages pass to `play`. A page that
-/// passes none gets the first. A kind that is missing here cannot be used in the lobby's hooks: that
-/// does not compile.
+/// passes none gets the first. A kind that is missing here cannot be used in the lobby's hooks:
+/// that does not compile.
 ///
 /// ```
 /// # use cluster::{Lobby, Refusal, Room, RoomContext, RoomManager};

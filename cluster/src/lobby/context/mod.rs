@@ -1,5 +1,5 @@
-//! The lobby's context: what its hooks can do besides changing their own state. `players.rs` has who
-//! is where, `rooms.rs` what hooks do with rooms, `joins.rs` how players
+//! The lobby's context: what its hooks can do besides changing their own state. `players.rs` has
+//! where players are, `rooms.rs` what hooks do with rooms, `joins.rs` how players
 //! get there.
 
 mod joins;
@@ -29,8 +29,8 @@ use crate::types::{LeaveReason, PlayerId, Refusal, refuse, truncate};
 /// - Players in the lobby: [`send`](Self::send), [`send_to`](Self::send_to),
 ///   [`broadcast`](Self::broadcast), [`is_here`](Self::is_here), [`kick`](Self::kick),
 ///   [`ban`](Self::ban), [`unban`](Self::unban)
-/// - Who is where: [`find`](Self::find), [`players`](Self::players), [`seat_of`](Self::seat_of);
-///   [`set_profile`](Self::set_profile)
+/// - Where players are: [`find`](Self::find), [`players`](Self::players),
+///   [`seat_of`](Self::seat_of); [`set_profile`](Self::set_profile)
 /// - Rooms: [`create`](Self::create), [`create_private`](Self::create_private),
 ///   [`lock`](Self::lock), [`close`](Self::close); [`tell`](Self::tell) and
 ///   [`tell_all`](Self::tell_all) send messages to them

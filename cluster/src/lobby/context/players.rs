@@ -1,4 +1,4 @@
-//! Who is where, and what is known about players.
+//! Where players are, and their profiles.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -59,7 +59,7 @@ impl<L: Lobby> LobbyContext<L> {
         players.map(|player| (player.id.clone(), player.clone())).collect()
     }
 
-    /// Who is where, as pages see it: the number of a private room is not shown.
+    /// Where players are, as pages see it: the number of a private room is not shown.
     pub(crate) fn player_list(&self) -> Value {
         let entry = |player: AnyPlayer| {
             let (place, room) = match self.find(&player)? {

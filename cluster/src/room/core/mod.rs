@@ -20,7 +20,7 @@ use crate::room::core::sync::SentState;
 use crate::room::{Output, Room, RoomContext, Tickets};
 use crate::runtime::{Call, HookPanic, RoomPanic, Tick, Ticker, catch, catch_async, later};
 use crate::socketio::{ConnId, Encoded, RawEvent, events};
-use crate::types::{Answer, Exit, LeaveReason, Player, PlayerId, Refusal, from_raw, ok};
+use crate::types::{Answer, AnyPlayer, Exit, LeaveReason, Player, PlayerId, Refusal, from_raw, ok};
 
 pub(crate) struct Core<R: Room> {
     pub game: R,
@@ -112,6 +112,21 @@ impl<R: Room> Core<R> {
         let message = from_raw(message)?;
         self.hook("on_lobby_message", |game, room| game.on_lobby_message(room, message));
         Ok(())
+    }
+
+    /// A player has another profile.
+    pub fn set_profile(&mut self, number: u64, profile: Value) {
+        let Some((id, _)) = self.seat(number) else { return };
+        let Some(seat) = self.seats.get_mut(&id) else { return };
+        let Player { id: _, name, .. } = seat.player.clone();
+        seat.player = AnyPlayer { id: id.clone(), name, profile }.typed();
+        let player = seat.player.clone();
+        let players = self.room.players();
+        let changed =
+            |other: &Player<_>| if other.id == id { player.clone() } else { other.clone() };
+        self.room.players.replace(players.iter().map(changed).collect());
+        self.room.expected.borrow_mut().entry(id).and_modify(|other| *other = player.clone());
+        self.emit(&self.room.recipients(None), "player_changed", json!({ "player": player }));
     }
 
     pub fn drain(&mut self, left: Duration, reason: String) {

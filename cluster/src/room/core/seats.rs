@@ -3,7 +3,7 @@
 
 use std::iter::once;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::Instant;
 use tracing::info;
 
@@ -13,7 +13,7 @@ use crate::room::core::sync::Sent;
 use crate::room::{Output, Room};
 use crate::runtime::later;
 use crate::socketio::{ConnId, refused, reroute};
-use crate::types::{AnyPlayer, LeaveReason, Player, PlayerId, Refusal, Route};
+use crate::types::{LeaveReason, Player, PlayerId, Refusal, Route};
 
 /// A player's place in the room, from its reservation until they leave.
 pub(super) struct Seat<Profile> {
@@ -42,15 +42,11 @@ impl<R: Room> Core<R> {
     pub fn reserve(&mut self, join: u64, seats: Vec<ReservedSeat>) {
         let mut new = Vec::new();
         for reserved in &seats {
-            let player = reserved.player.clone().typed::<R::Profile>();
-            if let Some(options) = reserved.options.clone() {
-                // The lobby has checked that they parse.
-                let options = serde_json::from_value(options).unwrap_or_default();
-                self.room.join_options.borrow_mut().insert(player.id.clone(), options);
-            }
-            match self.seats.get_mut(&player.id) {
-                Some(seat) => seat.number = reserved.seat,
-                None => new.push((reserved.seat, player)),
+            if let Some(seat) = self.seats.get_mut(&reserved.player.id) {
+                seat.number = reserved.seat;
+            } else {
+                new.push((reserved.seat, reserved.player.clone().typed()));
+                self.set_join_options(reserved);
             }
         }
         // The lobby has checked both already, but the room may have been locked since.
@@ -70,7 +66,9 @@ impl<R: Room> Core<R> {
         }
         let now = self.now();
         let until = now + self.ticket_ttl;
-        for ReservedSeat { ticket, player, .. } in seats {
+        for reserved in seats {
+            self.set_join_options(&reserved);
+            let ReservedSeat { ticket, player, .. } = reserved;
             self.tickets.add(ticket, player.id.clone(), now, until);
             if let Some(seat) = self.seats.get_mut(&player.id) {
                 match &mut seat.state {
@@ -85,6 +83,15 @@ impl<R: Room> Core<R> {
             self.insert_reserved(number, player, until);
         }
         self.frame(FromRoom::Reserved { join });
+    }
+
+    /// Keeps what the lobby passed on with a seat, if anything.
+    fn set_join_options(&self, reserved: &ReservedSeat) {
+        if let Some(options) = reserved.options.clone() {
+            // The lobby has checked that they parse.
+            let options = serde_json::from_value(options).unwrap_or_default();
+            self.room.join_options.borrow_mut().insert(reserved.player.id.clone(), options);
+        }
     }
 
     fn insert_reserved(&mut self, number: u64, player: Player<R::Profile>, until: Instant) {
@@ -187,21 +194,6 @@ impl<R: Room> Core<R> {
         }
     }
 
-    /// A player has another profile.
-    pub fn set_profile(&mut self, number: u64, profile: Value) {
-        let Some((id, _)) = self.seat(number) else { return };
-        let Some(seat) = self.seats.get_mut(&id) else { return };
-        let Player { id: _, name, .. } = seat.player.clone();
-        seat.player = AnyPlayer { id: id.clone(), name, profile }.typed();
-        let player = seat.player.clone();
-        let players = self.room.players();
-        let changed =
-            |other: &Player<_>| if other.id == id { player.clone() } else { other.clone() };
-        self.room.players.replace(players.iter().map(changed).collect());
-        self.room.expected.borrow_mut().entry(id).and_modify(|other| *other = player.clone());
-        self.emit(&self.room.recipients(None), "player_changed", json!({ "player": player }));
-    }
-
     /// The player was refused a seat in another room.
     pub fn refused(&mut self, number: u64, refusal: &Refusal) {
         if let Some((_, Some(conn))) = self.seat(number) {
@@ -209,7 +201,7 @@ impl<R: Room> Core<R> {
         }
     }
 
-    fn seat(&self, number: u64) -> Option<(PlayerId, Option<ConnId>)> {
+    pub(super) fn seat(&self, number: u64) -> Option<(PlayerId, Option<ConnId>)> {
         let (id, seat) = self.seats.iter().find(|(_, seat)| seat.number == number)?;
         let conn = if let SeatState::Connected(conn) = seat.state { Some(conn) } else { None };
         Some((id.clone(), conn))

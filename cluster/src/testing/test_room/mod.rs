@@ -245,8 +245,8 @@ impl<R: Room> TestRoom<R> {
         Some(&sent.iter().rev().find(|sent| sent.event == event)?.data)
     }
 
-    /// The room's state as the player's page shows it, since [`TestRoom::sent`]; `None` if it was not
-    /// sent since.
+    /// The room's state as the player's page shows it, since [`TestRoom::sent`]; `None` if it was
+    /// not sent since.
     pub fn state(&self, to: &Player<R::Profile>) -> Option<&Value> {
         Some(&self.last(to, "room_state")?["state"])
     }
@@ -291,7 +291,8 @@ impl<R: Room> TestRoom<R> {
     }
 }
 
-/// A player whose id is their name, with the default profile, for options that contain players, or as a host.
+/// A player whose id is their name, with the default profile, for options that contain players, or
+/// as a host.
 pub fn player<Profile: Default>(name: &str) -> Player<Profile> {
     let profile = Profile::default();
     Player { id: PlayerId(name.to_owned()), name: name.to_owned(), profile }
