@@ -11,12 +11,35 @@ use crate::recipe::Recipe;
 use crate::update::releases::{EARLIER, LIBRARY, NEXT, OWN, Project, Upstream, copy};
 
 /// What the CHANGELOG says since 0.3.0, for the files of a user: file, before, after.
-const EDITS: [(&str, &str, &str); 8] = [
+const EDITS: [(&str, &str, &str); 19] = [
+    (
+        "src/main.rs",
+        "{defaults::DEFAULTS, room::Arena, server::Server}",
+        "{defaults::DEFAULTS, server::Server}",
+    ),
+    (
+        "src/main.rs",
+        "lobby::<Server>(DEFAULTS).room::<Arena>(\"arena\").run()",
+        "run::<Server>(DEFAULTS)",
+    ),
+    ("src/server.rs", "    type Request", "    cluster::lobby_types! { type Request"),
+    ("src/server.rs", "type Event = LobbyEvent;", "type Event = LobbyEvent; }"),
+    ("src/room.rs", "    type Options", "    cluster::room_types! { type Options"),
+    ("src/room.rs", "cluster::unused!(FromLobby);", "}"),
+    ("src/room.rs", "fn on_message(", "fn on_request("),
     ("src/room.rs", "{Answer, Leave,", "{Answer, LeaveReason,"),
     ("src/room.rs", "_why: Leave)", "_why: LeaveReason)"),
     ("src/room.rs", "room.tick_rate(", "room.set_tick_rate("),
+    (
+        "src/room_manager.rs",
+        "impl RoomManager",
+        "cluster::kinds!(Server: Arena = \"arena\");\n\nimpl RoomManager",
+    ),
+    ("src/room_manager.rs", "RoomInfo<Options>", "RoomInfo<Arena>"),
     ("src/room_manager.rs", "exit.reason()", "exit"),
     ("tests/room.rs", "\"reason\": \"finished\"", "\"reason\": { \"code\": \"finished\" }"),
+    ("tests/story.rs", "TestLobby", "LobbyProcess"),
+    ("tests/story.rs", "\"kind\": \"arena\",", "\"kind\": \"arena\", \"listing\": null,"),
     ("tests/story.rs", "\"reason\": \"crashed\"", "\"reason\": { \"code\": \"crashed\" }"),
     ("examples/bot.rs", "data[\"reason\"].as_str()", "data[\"reason\"][\"code\"].as_str()"),
     ("static/client.js", "returned.reason}", "returned.reason.message}"),
