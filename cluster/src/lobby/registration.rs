@@ -17,8 +17,8 @@ pub struct Registration {
     /// The name as typed, unchecked.
     #[serde(default)]
     pub name: String,
-    /// The address that the page connects from, as limits count it: behind a proxy, the visitor's.
-    /// `None` for this machine itself.
+    /// The address that the page connects from; of IPv6 the /64 network, which is one customer's.
+    /// Behind a proxy it is the visitor's. `None` for this machine itself.
     #[serde(skip)]
     pub address: Option<IpAddr>,
     /// The headers of the page's websocket, such as `cookie` and `accept-language`.
