@@ -39,7 +39,8 @@ pub(crate) const MAX_LISTING: usize = 1024;
 ///   list of rooms: [`set_listing`](Self::set_listing)
 /// - Events: [`send`](Self::send), [`send_to`](Self::send_to), [`broadcast`](Self::broadcast),
 ///   [`broadcast_except`](Self::broadcast_except); volatile: [`send_volatile`](Self::send_volatile),
-///   [`broadcast_volatile`](Self::broadcast_volatile); bytes: [`send_binary`](Self::send_binary), [`broadcast_binary`](Self::broadcast_binary),
+///   [`broadcast_volatile`](Self::broadcast_volatile); bytes: [`send_binary`](Self::send_binary),
+///   [`broadcast_binary`](Self::broadcast_binary),
 ///   [`broadcast_binary_volatile`](Self::broadcast_binary_volatile)
 /// - Who stays: [`send_to_lobby`](Self::send_to_lobby), [`send_to_room`](Self::send_to_room),
 ///   [`kick`](Self::kick), [`ban`](Self::ban), [`lock`](Self::lock), [`is_locked`](Self::is_locked)
@@ -164,8 +165,8 @@ impl<R: Room> RoomContext<R> {
     }
 
     /// Shows something else of this room in the list of rooms, such as the score; at most 1 KiB as
-    /// JSON. A larger one is logged and not shown. The lobby is told at most ten times a second, of
-    /// the latest; its hooks find it in [`RoomInfo::listing`](crate::RoomInfo::listing).
+    /// JSON. A larger one is logged and not shown. The lobby is told of the latest, at most ten
+    /// times a second; its hooks find it in [`RoomInfo::listing`](crate::RoomInfo::listing).
     pub fn set_listing(&self, listing: R::Listing) {
         if let Ok(listing) = encode_data("a listing", &listing, MAX_LISTING)
             && self.listing.replace(listing.clone()) != listing

@@ -126,7 +126,8 @@ pub trait Room: Sized + 'static {
     }
 
     /// May this player take a seat? Called before they connect, and only while a seat is free. They
-    /// may still not come. [`RoomContext::join_options`] has what the lobby passed on. A refusal is sent to the page. Default: yes.
+    /// may still not come. [`RoomContext::join_options`] has what the lobby passed on. A refusal is
+    /// sent to the page. Default: yes.
     fn on_admit(
         &mut self,
         room: &RoomContext<Self>,

@@ -146,7 +146,8 @@ pub fn text() -> String {
 fn add_hooks(text: &mut String, title: &str, all: &Hooks) {
     writeln!(text, "## {title}\n\n{}", markdown(&all.docs)).unwrap();
     for Named { name, docs, .. } in &all.types {
-        *text += &markdown(&format!("- `type {name}`: {docs}"));
+        // An item of the list has one paragraph.
+        *text += &markdown(&format!("- `type {name}`: {}", docs.replace("\n\n", "\n")));
     }
     if !all.types.is_empty() {
         text.push('\n');

@@ -1,6 +1,5 @@
 //! The lobby's context: what its hooks can do besides changing their own state. `players.rs` has who
-//! is where, `rooms.rs` what hooks do with rooms, `joins.rs` how players
-//! get there.
+//! is where, `rooms.rs` what hooks do with rooms, `joins.rs` how players get there.
 
 mod joins;
 mod kinds;
