@@ -42,7 +42,7 @@ pub struct Player<Profile = ()> {
     pub id: PlayerId,
     /// Their name, as `on_register` returned it. Show it as text, never as HTML.
     pub name: String,
-    /// What `on_register` added, or [`LobbyContext::set_profile`](crate::LobbyContext::set_profile).
+    /// What `on_register` or `set_profile` added.
     #[serde(default)]
     pub profile: Profile,
 }
