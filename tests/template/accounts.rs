@@ -99,8 +99,9 @@ async fn refusal(lobby: &LobbyProcess, form: Value) -> String {
 
 async fn one_person_is_one_player(lobby: &LobbyProcess) {
     let (ann, mut laptop) = enter(lobby, sign_up("Ann", "correct horse")).await.expect("new");
-    let (again, _phone) = enter(lobby, log_in("ann", "correct horse")).await.expect("known");
+    let (again, mut phone) = enter(lobby, log_in("ann", "correct horse")).await.expect("known");
     assert_eq!(again, ann);
+    assert_eq!(phone.event("news").await["text"], "Welcome back: this is visit 2.");
     assert_eq!(laptop.event("refused").await["code"], "replaced");
     // What SQL would read as code is a name.
     let (bob, _) = enter(lobby, sign_up("'; DROP TABLE a; --", "12345678")).await.expect("new");
@@ -124,6 +125,7 @@ async fn what_is_refused(lobby: &LobbyProcess) {
     // A visitor who was refused may try again.
     let mut visitor = lobby.visitor().await;
     assert!(visitor.ask("register", log_in("Ann", "wrong horse")).await.is_err());
+    lobby.logged("wrong name or password").await;
     visitor.ask("register", log_in("Ann", "correct horse")).await.expect("the right one");
 }
 

@@ -2,8 +2,9 @@
 //! which each recipe adds its own, and the types of its page are right.
 
 use std::fs;
+use std::path::Path;
 
-use crate::helpers::Folder;
+use crate::helpers::{Folder, REPOSITORY, read};
 use crate::recipe::Recipe;
 
 #[test]
@@ -12,8 +13,36 @@ fn players_open_rooms_with_a_title() {
 }
 
 #[test]
-fn friends_meet_in_a_room_of_their_own() {
-    follow("friends", "friends_meet_by_a_code_and_no_stranger_does");
+fn no_stranger_enters_a_private_room() {
+    follow("invite", "friends_meet_by_a_code_and_no_stranger_does");
+}
+
+#[test]
+fn friends_meet_in_one_room() {
+    follow("friends", "players_see_where_a_friend_is_and_join_them");
+}
+
+/// A kind of room costs its own file and at most five lines elsewhere.
+#[test]
+fn rooms_of_several_kinds() {
+    let text = read(Path::new(REPOSITORY), "cluster/docs/recipes/kinds.md");
+    let (chat, worker) = text.split_once("## A worker").expect("two parts");
+    let (worker, _) = worker.split_once("Chats give it work").expect("the chat's part of it");
+    for (part, own, lines) in [(chat, "src/chat.rs", 3), (worker, "src/worker.rs", 5)] {
+        let elsewhere = |file: &str| file.ends_with(".rs") && file != own;
+        assert_eq!(Recipe::parse(part).added(elsewhere), lines, "{own}");
+    }
+    follow("kinds", "a_game_a_chat_and_a_worker_run_side_by_side");
+}
+
+#[test]
+fn the_lobby_has_routes_of_its_own() {
+    follow("routes", "routes_check_what_they_are_sent");
+}
+
+#[test]
+fn the_page_shows_the_state_of_the_room() {
+    follow("state", "all_pages_show_the_votes_also_those_that_come_later");
 }
 
 #[test]

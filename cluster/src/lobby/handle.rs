@@ -29,7 +29,8 @@ impl<L: Lobby> LobbyHandle<L> {
         (LobbyHandle(calls), queue)
     }
 
-    /// Calls a function with the lobby's state, between two hooks, and waits for its result.
+    /// Calls a function with the lobby's state, between two hooks, and waits for its result. Like a
+    /// hook, the function must not block. If 256 calls are queued, this one waits for a place.
     ///
     /// # Errors
     /// - `stopping`: the lobby is stopping

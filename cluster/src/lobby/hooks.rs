@@ -159,8 +159,9 @@ pub trait Lobby: Default + 'static {
         Router::new()
     }
 
-    /// The same for requests that pages of any origin may make, such as the `form_post` of an
-    /// identity provider. Check what they bring. Default: none.
+    /// Like [`routes`](Self::routes), for requests that pages of any origin may make, such as the
+    /// `form_post` of an identity provider. Only the host is checked: check what they bring.
+    /// Default: none.
     fn cross_origin_routes(lobby: LobbyHandle<Self>) -> Router {
         Router::new()
     }

@@ -55,9 +55,9 @@ pub struct Identity<L: Lobby> {
     pub id: PlayerId,
     /// The name that other players see. 1 to 256 bytes.
     pub name: String,
-    /// What everyone is told about them.
+    /// What everyone is told about them: [`Lobby::Profile`].
     pub profile: L::Profile,
-    /// What only `on_arrive` gets.
+    /// What only `on_arrive` gets: [`Lobby::Account`].
     pub account: L::Account,
 }
 
@@ -106,7 +106,7 @@ pub struct Arrival<L: Lobby> {
     /// The room that they return from, and why they left it. Their page is told the same. `None`
     /// more than ten minutes after they left it.
     pub returned: Option<(RoomId, LeaveReason)>,
-    /// The room that keeps a seat for them:
+    /// The room that keeps a seat for them;
     /// [`LobbyContext::send_back`](crate::LobbyContext::send_back) reroutes them there.
     pub seat: Option<RoomId>,
 }

@@ -18,7 +18,8 @@ pub struct RoomInfo<R: Room> {
     pub kind: &'static str,
     /// What it was created with.
     pub options: R::Options,
-    /// What it shows of itself: [`RoomContext::set_listing`](crate::RoomContext::set_listing).
+    /// What it shows of itself in the list, set with
+    /// [`RoomContext::set_listing`](crate::RoomContext::set_listing); at first the default.
     pub listing: R::Listing,
     /// The player for whom it was created; `None` if the lobby created it by itself. They may have
     /// left.

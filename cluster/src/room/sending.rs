@@ -9,8 +9,8 @@ use crate::socketio::{ConnId, Encoded, encode};
 use crate::types::PlayerId;
 
 impl<R: Room> RoomContext<R> {
-    /// Sends an event to one player. A player who is away gets the state and
-    /// their snapshot on return instead.
+    /// Sends an event to one player. A player who is away gets the state and their snapshot on
+    /// return instead.
     ///
     /// ```
     /// # cluster::messages! { pub enum News { Line(String), Hand(Vec<u8>) } }
@@ -71,10 +71,10 @@ impl<R: Room> RoomContext<R> {
         self.emit(self.recipients(None), Some(Encoded::Binary(data.into())), true);
     }
 
-    /// Sends what has changed of [`Room::state`] and of each player's [`Room::snapshot`], after the
-    /// events of this hook. At most twenty times a second, or as often as
+    /// Sends [`Room::state`] and each player's [`Room::snapshot`], if they have changed, after the
+    /// events of this hook. It takes effect at most 20 times a second, or as often as
     /// [`set_sync_rate`](Self::set_sync_rate) says: further calls wait, and one sync follows for all
-    /// of them. What is the same as before is not sent.
+    /// of them.
     pub fn sync(&self) {
         self.sync.mark();
     }

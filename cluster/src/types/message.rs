@@ -91,7 +91,8 @@ macro_rules! messages {
     };
 }
 
-/// Sets the types of a [`Lobby`](crate::Lobby): those that are listed, and the others to unused.
+/// Sets the types of a [`Lobby`](crate::Lobby): those that are listed, and the others to unused
+/// ([`Nothing`](crate::Nothing) for messages, `()` for data).
 ///
 /// ```
 /// # cluster::messages! { pub enum Ask { Wave } }
@@ -113,7 +114,8 @@ macro_rules! lobby_types {
     };
 }
 
-/// Sets the types of a [`Room`](crate::Room): those that are listed, and the others to unused.
+/// Sets the types of a [`Room`](crate::Room): those that are listed, and the others to unused
+/// ([`Nothing`](crate::Nothing) for messages, `()` for data).
 ///
 /// ```
 /// # use cluster::{Refusal, Room, RoomContext};

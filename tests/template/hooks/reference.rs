@@ -1,5 +1,7 @@
 //! `cluster/docs/hooks.md`, made from the doc comments of the traits and of the contexts.
 
+mod types;
+
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -9,6 +11,7 @@ use syn::{
     Signature, TraitItem, Type, TypeParamBound, Visibility,
 };
 
+use self::types::{LOBBY_TYPES, MESSAGE_TYPES, add_types};
 use crate::helpers::{REPOSITORY, read};
 
 pub const PATH: &str = "cluster/docs/hooks.md";
@@ -22,8 +25,7 @@ const HEAD: &str = "\
 # Hooks
 
 All hooks of the lobby and of rooms, and what they can do. `cargo doc -p cluster --no-deps --features testing --open`
-shows the same with links, with examples of each method, and the types that they use. [page.md](page.md) has the hooks of the
-page.
+shows the same with links, with examples of each method, and all other types. [page.md](page.md) has the hooks of the page.
 
 ";
 const FOOT: &str = "\
@@ -53,6 +55,7 @@ pub enum Default {
 }
 
 /// A method or a type, as users write or call it.
+#[derive(Clone)]
 pub struct Named {
     pub name: String,
     pub code: String,
@@ -115,7 +118,6 @@ fn methods(paths: &[&str], of: &str) -> Vec<Named> {
             }
         }
     }
-    assert!(methods.len() >= 5, "{of} has only {} methods", methods.len());
     methods
 }
 
@@ -128,19 +130,24 @@ pub fn text() -> String {
     add_hooks(&mut text, "The lobby: `RoomManager`, in `src/room_manager.rs`", &rooms);
     add_hooks(&mut text, "A room: `Room`, in `src/room.rs`", &hooks(ROOM_HOOKS, "Room"));
 
-    let context = ["cluster/src/lobby/context/mod.rs", "cluster/src/lobby/context/rooms.rs"];
+    let context = ["mod", "players", "rooms", "joins"];
+    let context = context.map(|file| format!("cluster/src/lobby/context/{file}.rs"));
+    let context = context.each_ref().map(String::as_str);
     add_methods(&mut text, "What hooks of the lobby can do: `LobbyContext`", &context);
-    let context = ["cluster/src/room/context.rs"];
+    add_types(&mut text, "Types of the lobby's hooks", &LOBBY_TYPES);
+    let context = ["cluster/src/room/context.rs", "cluster/src/room/sending.rs"];
     add_methods(&mut text, "What hooks of a room can do: `RoomContext`", &context);
     let both = ["cluster/src/runtime/scheduler.rs"];
     add_methods(&mut text, "What both can do: `Scheduler`", &both);
+    add_types(&mut text, "Messages, kinds of rooms, and data", &MESSAGE_TYPES);
     text + FOOT
 }
 
 fn add_hooks(text: &mut String, title: &str, all: &Hooks) {
     writeln!(text, "## {title}\n\n{}", markdown(&all.docs)).unwrap();
     for Named { name, docs, .. } in &all.types {
-        *text += &markdown(&format!("- `type {name}`: {docs}"));
+        // An item of the list has one paragraph.
+        *text += &markdown(&format!("- `type {name}`: {}", docs.replace("\n\n", "\n")));
     }
     if !all.types.is_empty() {
         text.push('\n');
@@ -153,10 +160,14 @@ fn add_hooks(text: &mut String, title: &str, all: &Hooks) {
 fn add_methods(text: &mut String, title: &str, paths: &[&str]) {
     let (_, name) = title.split_once(": ").unwrap();
     writeln!(text, "## {title}\n").unwrap();
-    for Named { name, code, docs } in methods(paths, name.trim_matches('`')) {
-        let docs = markdown(&without_examples(&docs));
-        writeln!(text, "### `{name}`\n\n```rust\n{code}\n```\n\n{docs}").unwrap();
-    }
+    let methods = methods(paths, name.trim_matches('`'));
+    assert!(methods.len() >= 5, "{name} has only {} methods", methods.len());
+    methods.iter().for_each(|method| add_method(text, method));
+}
+
+fn add_method(text: &mut String, Named { name, code, docs }: &Named) {
+    let docs = markdown(&without_examples(docs));
+    writeln!(text, "### `{name}`\n\n```rust\n{code}\n```\n\n{docs}").unwrap();
 }
 
 /// All but the code; `# Errors` as a paragraph.

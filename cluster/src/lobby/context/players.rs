@@ -23,13 +23,24 @@ pub enum Place {
     Away {
         /// The room that keeps their seat.
         room: RoomId,
-        /// For how long it still does.
+        /// For how long it still keeps it.
         left: Duration,
     },
 }
 
 impl<L: Lobby> LobbyContext<L> {
-    /// Where a player is; `None` if they are in the lobby or have a seat nowhere.
+    /// Where a player is; `None` if they are not in the lobby and have no seat in a room.
+    ///
+    /// ```
+    /// # use cluster::{Answer, Lobby, LobbyContext, Place, Player, PlayerId, refuse};
+    /// # fn hook<L>(lobby: &LobbyContext<L>, from: &Player, friend: &PlayerId) -> Answer
+    /// # where L: Lobby<Profile = ()> {
+    /// match lobby.find(friend) {
+    ///     Some(Place::Room(room)) => lobby.join(from, &room),
+    ///     _ => Err(refuse("not_playing", "Your friend is not in a room.")),
+    /// }
+    /// # }
+    /// ```
     pub fn find(&self, player: impl AsRef<PlayerId>) -> Option<Place> {
         let id = player.as_ref();
         let in_lobby = self.sessions.borrow().newest_conn_of(id).is_some();
@@ -80,12 +91,13 @@ impl<L: Lobby> LobbyContext<L> {
         self.known_players().into_values().filter_map(entry).collect()
     }
 
-    /// Gives a player another profile, of at most 512 bytes as JSON: their page, the rooms in which
-    /// they have a seat, and everyone in these. A new token is signed, at once or when they are in
-    /// the lobby again.
+    /// Gives a player another profile, of at most 512 bytes as JSON. Their page is told, and so are
+    /// the rooms in which they have a seat, and everyone there. They get a new token: at once, or
+    /// when they are in the lobby again.
     ///
     /// The lobby remembers the newest 10,000 changes until it restarts; after that, an old token
-    /// brings its old profile back. A larger one is refused with `internal`; the log says why.
+    /// brings its old profile back. A profile that is too large is refused with `internal`; the log
+    /// says why.
     pub fn set_profile(
         &self,
         player: impl AsRef<PlayerId>,
