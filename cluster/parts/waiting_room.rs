@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cluster::{
-    Answer, LobbyContext, Player, PlayerId, Refusal, Room, RoomId, RoomManager, RoomOf, Timer, ok,
-    refuse, reply,
+    Answer, Lobby, LobbyContext, Player, PlayerId, Refusal, Room, RoomId, RoomManager, RoomOf,
+    Timer, ok, refuse, reply,
 };
 use rand::RngExt as _;
 
@@ -30,20 +30,19 @@ cluster::messages! {
         /// Opens a table, which others join by its code or, if it is listed, from the list.
         Open { listed: bool },
         Join { code: String },
-        /// Answered with `ListedTable[]`: the listed tables that have a free place.
+        /// Answered with the listed tables that have a free place: `TableView[]`.
         List,
         Leave,
         Side(usize),
         Ready(bool),
-        /// Of the host, as all that follow. Everyone who is here goes, ready or not.
+        /// Of the host, as all that follow, and between games. Everyone who is here goes, ready or
+        /// not.
         Start,
         Kick(PlayerId),
         /// Makes another player the host.
         PassOn(PlayerId),
         Close,
     }
-
-    pub struct ListedTable { pub code: String, pub host: String, pub players: usize }
 
     /// A table, as the pages of its players see it.
     pub struct TableView {
@@ -113,7 +112,7 @@ pub trait WaitingRoom<R: RoomOf<Self>>: RoomManager<R> {
             TableRequest::List => return reply(self.tables().list(Self::rules)),
             _ => {}
         }
-        let table = self.tables().of(from).ok_or_else(no_table)?;
+        let table = self.tables().of(from).ok_or(Refusal::NOT_ALLOWED)?;
         let (code, is_host) = (table.code.clone(), table.host == from.id);
         table.problem = None;
         match request {
@@ -128,6 +127,9 @@ pub trait WaitingRoom<R: RoomOf<Self>>: RoomManager<R> {
             }
             TableRequest::Ready(ready) => table.seat_mut(&from.id)?.ready = ready,
             _ if !is_host => return Err(refuse("not_host", "Only the host can do this.")),
+            _ if table.room.is_some() => {
+                return Err(refuse("playing", "Wait until the game is over."));
+            }
             TableRequest::PassOn(player) => {
                 table.host = table.seat_mut(&player)?.player.id.clone();
             }
@@ -205,15 +207,19 @@ pub trait WaitingRoom<R: RoomOf<Self>>: RoomManager<R> {
         let left = table.seats.extract_if(.., |seat| seat.player.id == player.id);
         left.filter_map(|seat| seat.grace).for_each(|timer| lobby.cancel(timer));
         // It begins anew, if those who stay are ready.
-        table.countdown.take().into_iter().for_each(|(_, timer)| lobby.cancel(timer));
+        table.stop_countdown(lobby);
         lobby.send(player, Self::table_event(None));
         self.settle(lobby, &code);
     }
 
-    /// A player has come or gone. Call it in `on_arrive`, before `send_back`, and in `on_leave`.
+    /// A player has come or gone. Call it in `on_arrive`, before `send_back`, and in `on_leave`;
+    /// also in `on_player_left`, if your rooms stay open when somebody is lost there.
     fn table_presence(&mut self, lobby: &LobbyContext<Self>, player: &PlayerOf<R>) {
-        let table = self.tables().of(player);
-        if let Some(code) = table.map(|table| table.code.clone()) {
+        if let Some(table) = self.tables().of(player) {
+            let code = table.code.clone();
+            if let Ok(seat) = table.seat_mut(&player.id) {
+                seat.player = player.clone(); // with a new name or profile
+            }
             self.settle(lobby, &code);
         }
         // A page that returns may still show a table that they are at no longer.
@@ -240,7 +246,9 @@ pub trait WaitingRoom<R: RoomOf<Self>>: RoomManager<R> {
             seat.playing = table.room.is_some() && lobby.seat_of(&seat.player) == table.room;
             seat.ready &= seat.is_here;
             if !seat.is_away() {
-                seat.grace.take().into_iter().for_each(|timer| lobby.cancel(timer));
+                if let Some(timer) = seat.grace.take() {
+                    lobby.cancel(timer);
+                }
             } else if seat.grace.is_none() {
                 let player = seat.player.clone();
                 let leave = move |server: &mut Self, lobby: &LobbyContext<Self>| {
@@ -262,7 +270,7 @@ pub trait WaitingRoom<R: RoomOf<Self>>: RoomManager<R> {
         }
         let all_ready = table.room.is_none() && table.seats.iter().all(|seat| seat.ready);
         if !all_ready || !table.has_enough(&rules) {
-            table.countdown.take().into_iter().for_each(|(_, timer)| lobby.cancel(timer));
+            table.stop_countdown(lobby);
         } else if table.countdown.is_none() {
             self.count_down(lobby, code, rules.countdown);
         }
@@ -288,11 +296,11 @@ pub trait WaitingRoom<R: RoomOf<Self>>: RoomManager<R> {
     /// Opens a room, and sends everyone there who is here.
     #[doc(hidden)]
     fn start(&mut self, lobby: &LobbyContext<Self>, code: &str) -> Result<(), Refusal> {
-        let table = self.tables().by_code.get_mut(code).ok_or_else(no_table)?;
-        if table.room.is_some() || !table.has_enough(&Self::rules(&table.options)) {
-            return Err(refuse("cannot_start", "Somebody still plays, or a side is too small."));
+        let table = self.tables().by_code.get_mut(code).ok_or(Refusal::NOT_ALLOWED)?;
+        if !table.has_enough(&Self::rules(&table.options)) {
+            return Err(refuse("too_few_players", "A side has too few players."));
         }
-        table.countdown.take().into_iter().for_each(|(_, timer)| lobby.cancel(timer));
+        table.stop_countdown(lobby);
         table.seats.iter_mut().for_each(|seat| seat.ready = false);
         let here = table.seats.iter().filter(|seat| seat.is_here);
         let players: Vec<_> = here.map(|seat| seat.player.clone()).collect();
@@ -376,15 +384,11 @@ impl<R: Room> Tables<R> {
         self.by_code.values_mut().find(|table| table.seat(&player.id).is_some())
     }
 
-    fn list(&self, rules: impl Fn(&R::Options) -> Rules) -> Vec<ListedTable> {
+    /// The listed tables with a free place.
+    fn list(&self, rules: impl Fn(&R::Options) -> Rules) -> Vec<TableView> {
         let has_free = |table: &&Table<R>| table.free_side(&rules(&table.options)).is_some();
         let tables = self.by_code.values().filter(|table| table.listed).filter(has_free);
-        let entry = |table: &Table<R>| {
-            let host = table.seat(&table.host).map(|seat| seat.player.name.clone());
-            let host = host.unwrap_or_default();
-            ListedTable { code: table.code.clone(), host, players: table.seats.len() }
-        };
-        tables.take(MAX_LISTED).map(entry).collect()
+        tables.take(MAX_LISTED).map(Table::view).collect()
     }
 }
 
@@ -413,7 +417,13 @@ impl<R: Room> Table<R> {
     }
 
     fn seat_mut(&mut self, player: &PlayerId) -> Result<&mut Seat<R>, Refusal> {
-        self.seats.iter_mut().find(|seat| seat.player.id == *player).ok_or_else(no_table)
+        self.seats.iter_mut().find(|seat| seat.player.id == *player).ok_or(Refusal::NOT_ALLOWED)
+    }
+
+    fn stop_countdown<L: Lobby>(&mut self, lobby: &LobbyContext<L>) {
+        if let Some((_, timer)) = self.countdown.take() {
+            lobby.cancel(timer);
+        }
     }
 
     fn on_side(&self, side: usize) -> impl Iterator<Item = &Seat<R>> {
@@ -439,8 +449,4 @@ impl<R: Room> Seat<R> {
     fn is_away(&self) -> bool {
         !self.is_here && !self.playing
     }
-}
-
-fn no_table() -> Refusal {
-    refuse("no_table", "You are at no table, or they are at another one.")
 }
