@@ -3,7 +3,7 @@
 
 use app::messages::{Options, ToLobby, ToRoom};
 use app::room::Game;
-use cluster::testing::{Signal, LobbyProcess, TestRoom, eventually};
+use cluster::testing::{LobbyProcess, Signal, TestRoom, eventually};
 use serde_json::{Value, json};
 
 async fn start(flags: &[&str]) -> LobbyProcess {

@@ -1,6 +1,6 @@
 //! Your lobby and rooms, end to end: real processes and sockets. Edit these along with your hooks.
 
-use cluster::testing::{Signal, LobbyProcess};
+use cluster::testing::{LobbyProcess, Signal};
 use serde_json::json;
 
 async fn start(flags: &[&str]) -> LobbyProcess {
