@@ -1,5 +1,4 @@
-//! One room: an arena of dots that race for coins. The first with enough coins wins the round; the
-//! next one begins after a pause. The room calls the hooks one at a time.
+//! One room: dots race for coins. The first with enough wins; the next round follows a pause.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

@@ -4,9 +4,16 @@
 export type Messages = {
   lobbyRequest: LobbyRequest,
   lobbyEvent: LobbyEvent,
-  roomRequest: RoomRequest,
-  roomEvent: RoomEvent,
-  options: Options,
+  profile: null,
+  rooms: {
+    "arena": {
+      request: RoomRequest,
+      event: RoomEvent,
+      state: never,
+      options: Options,
+      listing: null,
+    },
+  },
 };
 
 /**

@@ -211,7 +211,7 @@ pub trait Lobby: Default + 'static {
 /// ```
 #[allow(unused_variables, reason = "defaults name their arguments for those who copy them")]
 pub trait RoomManager<R: RoomOf<Self>>: Lobby {
-    /// What the rooms of this kind get: by default, what the flags say.
+    /// What the rooms of this kind get. Default: what the flags say.
     ///
     /// ```
     /// # use cluster::{Lobby, Room, RoomLimits, RoomManager, RoomOf, Settings, Size};

@@ -33,8 +33,8 @@ impl fmt::Display for RoomId {
 
 /// A registered player. Methods that take `impl AsRef<PlayerId>` take it, or its id.
 ///
-/// `Profile` is what you have added: [`Lobby::Profile`](crate::Lobby::Profile). A project that uses
-/// one may write `pub type Player = cluster::Player<Profile>;`.
+/// `Profile` is the one of the lobby. A project that has one may write
+/// `pub type Player = cluster::Player<Profile>;`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(debug_assertions, derive(ts_rs::TS))]
 pub struct Player<Profile = ()> {
@@ -42,7 +42,7 @@ pub struct Player<Profile = ()> {
     pub id: PlayerId,
     /// Their name, as `on_register` returned it. Show it as text, never as HTML.
     pub name: String,
-    /// What `on_register` added, or [`LobbyContext::set_profile`](crate::LobbyContext::set_profile).
+    /// What `on_register` or `set_profile` added.
     #[serde(default)]
     pub profile: Profile,
 }

@@ -26,6 +26,12 @@ cluster::messages! {
         Greeting { text: String },
     }
 
+    // HOOK: what do all pages show of a room?
+    pub struct RoomState {
+        /// The number of hellos in this room.
+        pub hellos: u32,
+    }
+
     // HOOK: the options of a room: given at creation, shown in the list of rooms.
     #[derive(Default)]
     pub struct Options {}

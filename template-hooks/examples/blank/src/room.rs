@@ -1,23 +1,27 @@
-//! One room: the game logic. The room calls the hooks one at a time. Its log and output appear in
-//! the lobby's log, with the room's id.
+//! One room: the game logic. The hooks are called one at a time. The lobby's log has their output.
 
 use std::time::Duration;
 
 use cluster::{Answer, Bytes, LeaveReason, Player, Refusal, Room, RoomContext, ok};
 use tracing::{debug, info};
 
-use crate::messages::{Options, RoomEvent, RoomRequest, ToLobby, ToRoom};
+use crate::messages::{Options, RoomEvent, RoomRequest, RoomState, ToLobby, ToRoom};
 
 #[derive(Default)]
 pub struct Game {
     // HOOK: the room's state.
+    hellos: u32,
 }
 
 impl Room for Game {
     cluster::room_types! {
         type Options = Options;
+        type Listing = (); // shown in the list of rooms: `set_listing`
+        type Profile = (); // as in `server.rs`
+        type JoinOptions = (); // comes with a seat: `join_with` in the lobby, `join_options` here
         type Request = RoomRequest;
         type Event = RoomEvent;
+        type State = RoomState;
         type FromLobby = ToRoom;
         type ToLobby = ToLobby;
     }
@@ -35,7 +39,13 @@ impl Room for Game {
         Ok(())
     }
 
-    // HOOK: the state of the room, for a player who joins or reconnects. Default: nothing.
+    // HOOK: what all pages show of the room: after `sync`, a join, a return. Default: nothing.
+    fn state(&self, _: &RoomContext<Self>) -> Option<RoomState> {
+        info!("state");
+        Some(RoomState { hellos: self.hellos })
+    }
+
+    // HOOK: what only this player's page shows, sent with the state. Default: nothing.
     fn snapshot(&self, _: &RoomContext<Self>, to: &Player) -> Option<RoomEvent> {
         info!(player = %to.name, "snapshot");
         None
@@ -56,6 +66,8 @@ impl Room for Game {
         info!(player = %from.name, ?request, "on_request");
         match request {
             RoomRequest::Hello => {
+                self.hellos += 1;
+                room.sync();
                 room.broadcast(RoomEvent::Greeting { text: format!("{} says hello", from.name) });
                 room.tell_lobby(ToLobby::Hello { from: from.name.clone() })?;
             }
@@ -98,7 +110,6 @@ impl Room for Game {
     // HOOK: a graceful shutdown. Default: wait until all have left, at most for `left`.
     fn on_drain(&mut self, _room: &RoomContext<Self>, left: Duration) {
         info!(?left, "on_drain");
-        // Once the game can end: room.close();
     }
 
     // HOOK: everyone has left; the process ends. Default: nothing.

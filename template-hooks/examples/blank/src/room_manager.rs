@@ -1,6 +1,9 @@
 //! Rooms: which one a player gets, what rooms tell the lobby, what happens when one has ended.
 
-use cluster::{Exit, LobbyContext, Player, Refusal, RoomId, RoomInfo, RoomManager};
+use cluster::{
+    Exit, LeaveReason, LobbyContext, Player, Refusal, RoomId, RoomInfo, RoomLimits, RoomManager,
+    Settings,
+};
 use tracing::info;
 
 use crate::messages::{LobbyEvent, Options, ToLobby, ToRoom};
@@ -11,6 +14,12 @@ use crate::server::Server;
 cluster::kinds!(Server: Game = "game");
 
 impl RoomManager<Game> for Server {
+    // HOOK: what do these rooms get? Default: what the flags `--seats` and `--room-memory` say.
+    fn limits(settings: &Settings) -> RoomLimits {
+        info!("limits");
+        RoomLimits { seats: settings.seats, memory: settings.room_memory }
+    }
+
     // HOOK: which room does a player get? Default: the fullest open one, or a new one.
     fn pick(&mut self, lobby: &LobbyContext<Self>, player: &Player) -> Result<RoomId, Refusal> {
         info!(player = %player.name, "pick");
@@ -38,6 +47,22 @@ impl RoomManager<Game> for Server {
         lobby.broadcast(LobbyEvent::News { text: format!("{from} says hello in {}", room.id) });
         // Fails if the room has ended.
         let _ = lobby.tell::<Game>(&room.id, ToRoom::Hellos(self.hellos));
+    }
+
+    // HOOK: a player has joined a room. Default: nothing.
+    fn on_player_joined(&mut self, _: &LobbyContext<Self>, room: &RoomInfo<Game>, player: &Player) {
+        info!(room = %room.id, player = %player.name, "on_player_joined");
+    }
+
+    // HOOK: a player has left a room for good: once for each who joined. Default: nothing.
+    fn on_player_left(
+        &mut self,
+        _lobby: &LobbyContext<Self>,
+        room: &RoomInfo<Game>,
+        player: &Player,
+        why: LeaveReason,
+    ) {
+        info!(room = %room.id, player = %player.name, %why, "on_player_left");
     }
 
     // HOOK: a room has ended; its players return to the lobby. Default: nothing.

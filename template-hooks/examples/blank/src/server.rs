@@ -1,7 +1,10 @@
 //! People: who may enter the lobby, and what they ask there. The lobby calls the hooks one at a
 //! time. The hooks for rooms are in `room_manager.rs`.
 
-use cluster::{Answer, Arrival, Identity, Lobby, LobbyContext, Player, Refusal, Registration, ok};
+use cluster::axum::{Router, routing::get};
+use cluster::{
+    Answer, Arrival, Identity, Lobby, LobbyContext, LobbyHandle, Player, Refusal, Registration, ok,
+};
 use tracing::info;
 
 use crate::messages::{LobbyEvent, LobbyRequest};
@@ -14,6 +17,8 @@ pub struct Server {
 
 impl Lobby for Server {
     cluster::lobby_types! {
+        type Profile = (); // what all see of a player; if it is a struct: `Player<Profile>`
+        type Account = (); // from `on_register` to `on_arrive`
         type Request = LobbyRequest;
         type Event = LobbyEvent;
     }
@@ -55,6 +60,29 @@ impl Lobby for Server {
     // HOOK: a player has left the lobby, for a room or altogether. Default: nothing.
     fn on_leave(&mut self, _lobby: &LobbyContext<Self>, player: &Player) {
         info!(player = %player.name, "on_leave");
+    }
+
+    // HOOK: may this player watch who is where, by `watch_players`? Default: refused.
+    fn on_watch_players(
+        &mut self,
+        _lobby: &LobbyContext<Self>,
+        from: &Player,
+    ) -> Result<(), Refusal> {
+        info!(player = %from.name, "on_watch_players");
+        Err(Refusal::NOT_ALLOWED)
+    }
+
+    // HOOK: routes beside the page, such as a webhook, or here GET /hellos. Default: none.
+    fn routes(lobby: LobbyHandle<Self>) -> Router {
+        info!("routes");
+        let hellos = async move || lobby.call(|server, _| server.hellos.to_string()).await;
+        Router::new().route("/hellos", get(hellos))
+    }
+
+    // HOOK: the same for requests that come from pages of other origins. Default: none.
+    fn cross_origin_routes(_lobby: LobbyHandle<Self>) -> Router {
+        info!("cross_origin_routes");
+        Router::new()
     }
 
     // HOOK: the lobby is about to stop, before its rooms drain. Default: nothing.

@@ -1,8 +1,5 @@
 // @ts-check
-/**
- * The page: in the lobby, on a reroute, in a room, and on return. Edit the hooks; `cluster.js` calls
- * them. The browser's console has a line for each call.
- */
+/** The page. Edit the hooks; `cluster.js` calls them. The console has a line for each call. */
 import { Cluster } from "/cluster/cluster.js";
 
 /** @type {Cluster<import("./messages.d.ts").Messages>} */
@@ -43,7 +40,13 @@ const cluster = new Cluster({
     if (event === "greeting") $("greeting").textContent = data.text;
   },
 
-  // HOOK: a player joined, left, disconnected or reconnected.
+  // HOOK: what the room shows to all, `cluster.room.state`, has changed; also after `roomEntered`.
+  roomStateChanged(state) {
+    console.info("roomStateChanged", state);
+    $("hellos").textContent = `Hellos in this room: ${state.hellos}`;
+  },
+
+  // HOOK: a player joined, left, disconnected, reconnected, or has another profile.
   playersChanged(players) {
     console.info("playersChanged", players);
     $("players").replaceChildren(...players.map(({ name, away }) => {

@@ -4,9 +4,16 @@
 export type Messages = {
   lobbyRequest: LobbyRequest,
   lobbyEvent: LobbyEvent,
-  roomRequest: RoomRequest,
-  roomEvent: RoomEvent,
-  options: Options,
+  profile: null,
+  rooms: {
+    "game": {
+      request: RoomRequest,
+      event: RoomEvent,
+      state: RoomState,
+      options: Options,
+      listing: null,
+    },
+  },
 };
 
 export type LobbyEvent = { "news": { text: string, } };
@@ -18,3 +25,9 @@ export type Options = Record<symbol, never>;
 export type RoomEvent = { "greeting": { text: string, } };
 
 export type RoomRequest = "hello";
+
+export type RoomState = { 
+/**
+ * The number of hellos in this room.
+ */
+hellos: number, };

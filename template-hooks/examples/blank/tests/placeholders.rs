@@ -18,6 +18,7 @@ fn everyone_hears_hello_and_so_does_the_lobby() {
     let greeting = json!({ "text": "Ann says hello" });
     assert_eq!(room.last(&ann, "greeting"), Some(&greeting));
     assert_eq!(room.last(&bob, "greeting"), Some(&greeting));
+    assert_eq!(room.state(&bob), Some(&json!({ "hellos": 1 })));
     let told = room.told_lobby();
     assert!(matches!(&told[..], [ToLobby::Hello { from }] if from == "Ann"), "{told:?}");
     room.tell(ToRoom::Hellos(1));
@@ -36,6 +37,10 @@ async fn two_players_meet_and_hear_each_other() {
     assert_eq!(bobs.event("greeting").await, json!({ "text": "Ann says hello" }));
     let news = format!("Ann says hello in {}", room.as_str().expect("an id"));
     assert_eq!(visitor.event("news").await, json!({ "text": news }));
+    // The room's own number, which joining pages are sent as well; the lobby's is for all rooms.
+    while anns.event("room_state").await["state"] != json!({ "hellos": 1 }) {}
+    let (status, hellos) = lobby.http("GET", "/hellos").await;
+    assert!(status == 200 && hellos.ends_with("\r\n\r\n1"), "{hellos}");
 }
 
 /// All but `on_tick`: no rate is set.
@@ -45,8 +50,10 @@ async fn every_hook_is_called_in_the_course_of_a_players_life() {
     let mut ann = lobby.player("Ann").await;
     ann.ask("wave", json!({})).await.expect("it is polite");
     assert_eq!(ann.lobby().event("news").await, json!({ "text": "Ann waves" }));
+    assert_eq!(ann.ask("watch_players", json!({})).await, Err("not_allowed".into()));
     let mut room = ann.enter("play", json!({})).await;
     called("lobby", "on_leave", 1, &lobby).await;
+    called("lobby", "on_player_joined", 1, &lobby).await;
     room.ask("hello", json!({})).await.expect("it is polite");
     called("room", "on_lobby_message", 1, &lobby).await;
     assert_eq!(room.ask_binary(&[1, 2, 3]).await["error"]["code"], "unknown_event");
@@ -65,10 +72,11 @@ async fn every_hook_is_called_in_the_course_of_a_players_life() {
     assert!(lobby.ended().await.success());
     called("lobby", "on_room_exit", 1, &lobby).await;
     called("room", "on_dispose", 1, &lobby).await;
-    let by_the_lobby = "on_start on_register on_arrive on_request pick on_room_ready on_leave \
-        on_room_message on_stop on_room_exit";
+    let by_the_lobby = "limits on_start routes cross_origin_routes on_register on_arrive on_request \
+        on_watch_players pick on_room_ready on_leave on_player_joined on_room_message \
+        on_player_left on_stop on_room_exit";
     assert_eq!(in_order(hooks("lobby", &lobby)), by_the_lobby);
-    let by_the_room = "on_open on_admit snapshot on_join on_request on_lobby_message on_binary \
+    let by_the_room = "on_open on_admit state snapshot on_join on_request on_lobby_message on_binary \
         on_reconnect on_disconnect on_leave on_drain on_dispose";
     assert_eq!(in_order(hooks("room", &lobby)), by_the_room);
 }
@@ -86,7 +94,8 @@ fn hooks(by: &str, lobby: &LobbyProcess) -> Vec<String> {
         let target = line["target"].as_str()?;
         // The lobby's log contains the rooms' output.
         let caller = if target.starts_with("app::") { "lobby" } else { "room" };
-        let is_hook = name.starts_with("on_") || ["snapshot", "pick"].contains(&&*name);
+        let others = ["cross_origin_routes", "limits", "pick", "routes", "snapshot", "state"];
+        let is_hook = name.starts_with("on_") || others.contains(&&*name);
         (is_hook && caller == by).then_some(name)
     };
     lobby.lines().into_iter().filter_map(hook).collect()

@@ -4,9 +4,16 @@
 export type Messages = {
   lobbyRequest: LobbyRequest,
   lobbyEvent: LobbyEvent,
-  roomRequest: never,
-  roomEvent: never,
-  options: Options,
+  profile: null,
+  rooms: {
+    "worker": {
+      request: never,
+      event: never,
+      state: never,
+      options: Options,
+      listing: null,
+    },
+  },
 };
 
 export type How = "complete" | "cancelled" | "failed";

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use app::messages::View;
-use cluster::testing::{Signal, LobbyProcess, TestPlayer};
+use cluster::testing::{LobbyProcess, Signal, TestPlayer};
 use serde_json::{Value, json};
 
 mod pictures;

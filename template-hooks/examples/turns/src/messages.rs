@@ -1,10 +1,9 @@
 //! Message types: browser and lobby, browser and room, room and lobby. A variant, in snake_case, is
-//! the name of an event; its fields are the event's data.
+//! the name of an event; its fields are the event's data. Pages also get the room's state: `Game` in
+//! `room/game.rs`.
 //!
 //! A lobby in development writes them to `static/messages.d.ts`, with which `npm run check` checks
 //! the page.
-
-use crate::room::game::Game;
 
 cluster::messages! {
     // HOOK: what does the page ask of the lobby, besides `play` and `join`?
@@ -33,12 +32,6 @@ cluster::messages! {
         Play { column: usize },
         /// Another game, if both players ask for it.
         Rematch,
-    }
-
-    // HOOK: what does a room send to the page?
-    pub enum RoomEvent {
-        /// The state of the game, after each change.
-        Game(Game),
     }
 
     // HOOK: the options of a room: given at creation, shown in the list of rooms.

@@ -10,7 +10,7 @@ use cluster::{Answer, LeaveReason, Player, Refusal, Room, RoomContext, ok, refus
 use rand::RngExt as _;
 
 use self::game::{FAREWELL, Game, Why};
-use crate::messages::{Options, RoomEvent, RoomRequest, ToLobby};
+use crate::messages::{Options, RoomRequest, ToLobby};
 
 pub struct Duel {
     game: Game,
@@ -20,20 +20,19 @@ impl Room for Duel {
     cluster::room_types! {
         type Options = Options;
         type Request = RoomRequest;
-        type Event = RoomEvent;
+        type State = Game;
         type ToLobby = ToLobby;
     }
 
     // HOOK: the room opens.
     async fn on_open(options: Options, room: &RoomContext<Self>) -> Result<Self, Refusal> {
-        // The countdown, in seconds.
-        room.set_tick_rate(1);
+        room.set_tick_rate(1); // the countdown, in seconds
         Ok(Duel { game: Game { seconds: options.patience, ..Game::default() } })
     }
 
-    // HOOK: the state of the room, for a player who joins or reconnects.
-    fn snapshot(&self, _: &RoomContext<Self>, _: &Player) -> Option<RoomEvent> {
-        Some(RoomEvent::Game(self.game.clone()))
+    // HOOK: what both pages show of the room. `room.sync()` sends it when it has changed.
+    fn state(&self, _: &RoomContext<Self>) -> Option<Game> {
+        Some(self.game.clone())
     }
 
     // HOOK: a player has joined.

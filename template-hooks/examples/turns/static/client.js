@@ -34,10 +34,8 @@ const cluster = new Cluster({
     board.enter(you, code, (column) => attempt(cluster.room.request("play", { column })));
   },
 
-  // HOOK: an event of the room.
-  roomEvent(event, data) {
-    if (event === "game") board.update(data);
-  },
+  // HOOK: the room's state has changed.
+  roomStateChanged: (game) => board.update(game),
 
   // HOOK: a player joined, left, disconnected or reconnected.
   playersChanged: (players) => board.showPlayers(players),

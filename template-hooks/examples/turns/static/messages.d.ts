@@ -4,9 +4,16 @@
 export type Messages = {
   lobbyRequest: LobbyRequest,
   lobbyEvent: LobbyEvent,
-  roomRequest: RoomRequest,
-  roomEvent: RoomEvent,
-  options: Options,
+  profile: null,
+  rooms: {
+    "duel": {
+      request: RoomRequest,
+      event: never,
+      state: Game,
+      options: Options,
+      listing: null,
+    },
+  },
 };
 
 /**
@@ -62,8 +69,11 @@ patience: number, };
 
 /**
  * A registered player. Methods that take `impl AsRef<PlayerId>` take it, or its id.
+ *
+ * `Profile` is the one of the lobby. A project that has one may write
+ * `pub type Player = cluster::Player<Profile>;`.
  */
-export type Player = { 
+export type Player<Profile = null> = { 
 /**
  * The same at each connection, for as long as their token is valid.
  */
@@ -71,7 +81,11 @@ id: PlayerId,
 /**
  * Their name, as `on_register` returned it. Show it as text, never as HTML.
  */
-name: string, };
+name: string, 
+/**
+ * What `on_register` or `set_profile` added.
+ */
+profile: Profile, };
 
 /**
  * Identifies a player in all rooms and across connections: the subject of their token. 1 to 256
@@ -79,11 +93,9 @@ name: string, };
  */
 export type PlayerId = string;
 
-export type RoomEvent = { "game": Game };
-
 export type RoomRequest = { "play": { column: number, } } | "rematch";
 
-export type Side = { player: Player, wins: number, 
+export type Side = { player: Player<null>, wins: number, 
 /**
  * Asks for a rematch.
  */

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 
 const PATIENCE: u32 = 20;
 const SECOND: Duration = Duration::from_secs(1);
+/// Pages have the newest state after this time: a room sends it at most 20 times a second.
+const SYNC: Duration = Duration::from_millis(100);
 
 /// Moves that fill the board without a winner.
 const DRAW: &str = "545062455041104565311226266362030334314210";
@@ -100,7 +102,7 @@ fn a_player_who_reconnects_in_time_plays_on_and_the_clock_has_stopped() {
     table.room.sent(&ann);
     table.room.join_as(&ann).expect("her seat");
     assert_eq!(table.room.last(&bob, "player_reconnected"), Some(&json!({ "player": ann })));
-    assert_eq!(table.room.last(&ann, "game"), Some(&before));
+    assert_eq!(table.room.state(&ann), Some(&before));
     table.play("4");
     assert_eq!(table.game()["end"], json!(null));
 }
@@ -113,7 +115,7 @@ fn one_may_move_while_the_other_is_away() {
     table.room.drop_player(&away);
     table.emit(turn, "play", json!({ "column": 3 })).expect("a good move");
     table.room.join_as(&away).expect("a seat");
-    let cell = table.room.last(&away, "game").expect("a snapshot")["board"][38].clone();
+    let cell = table.room.state(&away).expect("the state")["board"][38].clone();
     assert_eq!(cell, turn);
 }
 
@@ -124,7 +126,7 @@ fn a_player_who_does_not_reconnect_in_time_loses() {
     table.room.drop_player(&ann);
     table.room.advance(30 * SECOND);
     let end = json!({ "winner": 1, "why": "away", "cells": [] });
-    assert_eq!(table.room.last(&bob, "game").expect("news")["end"], end);
+    assert_eq!(table.room.state(&bob).expect("news")["end"], end);
     // The player can look at the board for a moment.
     table.room.advance(10 * SECOND);
     table.ends_with([("Bob", 1), ("Ann", 0)]);
@@ -136,7 +138,7 @@ fn a_player_who_leaves_loses_and_the_room_ends_when_the_other_leaves_too() {
     let [ann, bob] = table.players.clone();
     table.room.leave(&bob);
     let end = json!({ "winner": 0, "why": "left", "cells": [] });
-    assert_eq!(table.room.last(&ann, "game").expect("news")["end"], end);
+    assert_eq!(table.room.state(&ann).expect("news")["end"], end);
     let refusal = table.emit(0, "rematch", json!({})).expect_err("nobody to play with");
     assert_eq!(refusal.code(), "no_opponent");
     assert!(table.room.exit().is_none());
@@ -197,6 +199,7 @@ impl Table {
     fn new() -> Table {
         let mut room = open();
         let players = ["Ann", "Bob"].map(|name| room.join(name).expect("a seat"));
+        room.advance(SYNC);
         Table { room, players }
     }
 
@@ -209,12 +212,14 @@ impl Table {
     }
 
     fn emit(&mut self, side: usize, event: &str, data: Value) -> Result<Value, Refusal> {
-        self.room.emit(&self.players[side], event, data)
+        let answer = self.room.emit(&self.players[side], event, data);
+        self.room.advance(SYNC);
+        answer
     }
 
-    /// The game in the last snapshot.
+    /// The game as Ann's page shows it.
     fn game(&self) -> &Value {
-        self.room.last(&self.players[0], "game").expect("the room shows itself")
+        self.room.state(&self.players[0]).expect("the room shows itself")
     }
 
     fn turn(&self) -> usize {

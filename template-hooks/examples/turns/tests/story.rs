@@ -1,7 +1,7 @@
 //! Your lobby and rooms, end to end: four in a row, from the queue and by code. Edit these
 //! along with your hooks.
 
-use cluster::testing::{Client, Signal, LobbyProcess, TestPlayer};
+use cluster::testing::{Client, LobbyProcess, Signal, TestPlayer};
 use serde_json::{Value, json};
 
 async fn start(flags: &[&str]) -> LobbyProcess {
@@ -103,8 +103,8 @@ async fn a_lost_connection_loses_no_game_and_the_winner_is_news() {
     let reroute = ann.rerouted().await;
     let mut anns = ann.take(&reroute).await;
     assert_eq!(bobs.event("player_reconnected").await, json!({ "player": ann.you }));
-    let back = anns.event("game").await;
-    assert_eq!(back["board"], game["board"]);
+    let back = anns.event("room_state").await;
+    assert_eq!(back["state"]["board"], game["board"]);
 
     for column in [0, 1, 0] {
         game = play(&mut [&mut anns, &mut bobs], &game, column).await;
@@ -162,7 +162,7 @@ async fn pair(ann: &mut TestPlayer, bob: &mut TestPlayer) -> [Client; 2] {
 /// The game, when both players are there.
 async fn begun(room: &mut Client) -> Value {
     loop {
-        let game = room.event("game").await;
+        let game = room.event("room_state").await["state"].take();
         if game["sides"].as_array().is_some_and(|sides| sides.len() == 2) {
             return game;
         }
@@ -175,9 +175,9 @@ async fn play(sides: &mut [&mut Client; 2], game: &Value, column: usize) -> Valu
     sides[turn].ask("play", json!({ "column": column })).await.expect("a good move");
     let mut seen = Value::Null;
     for side in sides {
-        seen = side.event("game").await;
+        seen = side.event("room_state").await["state"].take();
         while seen["last"] == game["last"] {
-            seen = side.event("game").await;
+            seen = side.event("room_state").await["state"].take();
         }
     }
     seen

@@ -1,5 +1,5 @@
-//! The state of a game: sides, turns, the countdown and how it ended. Both players see it as it is
-//! here; `room.rs` sends it.
+//! The state of a game: sides, turns, the countdown and how it ended. It is the room's state, which
+//! both pages show as it is here.
 
 use std::cmp::Reverse;
 
