@@ -109,6 +109,8 @@ impl Room for Scripted {
     }
 
     async fn on_open(plans: Self::Options, room: &RoomContext<Self>) -> Result<Self, Refusal> {
+        // A sync takes effect at once: how much time passes until the next differs.
+        room.set_sync_rate(u32::MAX);
         let plans = RefCell::new(plans.0.unwrap_or_default());
         let mut game = Scripted { plans, grace: None, hooks: 0 };
         game.hook(room, "on_open", "")?;

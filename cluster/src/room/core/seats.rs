@@ -43,15 +43,16 @@ impl<R: Room> Core<R> {
         let mut new = Vec::new();
         for reserved in &seats {
             let player = reserved.player.clone().typed::<R::Profile>();
+            if let Some(seat) = self.seats.get_mut(&player.id) {
+                seat.number = reserved.seat;
+                continue;
+            }
             if let Some(options) = reserved.options.clone() {
                 // The lobby has checked that they parse.
                 let options = serde_json::from_value(options).unwrap_or_default();
                 self.room.join_options.borrow_mut().insert(player.id.clone(), options);
             }
-            match self.seats.get_mut(&player.id) {
-                Some(seat) => seat.number = reserved.seat,
-                None => new.push((reserved.seat, player)),
-            }
+            new.push((reserved.seat, player));
         }
         // The lobby has checked both already, but the room may have been locked since.
         let admitted = if !new.is_empty() && self.room.is_locked() {
