@@ -172,6 +172,60 @@ pub mod __private {
 /// ```compile_fail
 /// fn limits(_: &cluster::config::limits::Limits) {}
 /// ```
+///
+/// And that a kind of room that is not in [`kinds!`], or without its hooks, does not compile:
+///
+/// ```
+/// # use cluster::{Lobby, Refusal, Room, RoomContext, RoomManager};
+/// # struct Chat;
+/// # impl Room for Chat {
+/// #     cluster::room_types! {}
+/// #     async fn on_open(_: (), _: &RoomContext<Self>) -> Result<Self, Refusal> { Ok(Chat) }
+/// # }
+/// # #[derive(Default)] struct Server;
+/// # impl Lobby for Server { cluster::lobby_types! {} }
+/// impl RoomManager<Chat> for Server {}
+/// cluster::kinds!(Server: Chat = "chat");
+/// ```
+///
+/// ```compile_fail,E0277
+/// # use cluster::{Lobby, Refusal, Room, RoomContext, RoomManager};
+/// # struct Chat;
+/// # impl Room for Chat {
+/// #     cluster::room_types! {}
+/// #     async fn on_open(_: (), _: &RoomContext<Self>) -> Result<Self, Refusal> { Ok(Chat) }
+/// # }
+/// # #[derive(Default)] struct Server;
+/// # impl Lobby for Server { cluster::lobby_types! {} }
+/// impl RoomManager<Chat> for Server {}
+/// ```
+///
+/// ```compile_fail,E0277
+/// # use cluster::{Lobby, Refusal, Room, RoomContext, RoomManager};
+/// # struct Chat;
+/// # impl Room for Chat {
+/// #     cluster::room_types! {}
+/// #     async fn on_open(_: (), _: &RoomContext<Self>) -> Result<Self, Refusal> { Ok(Chat) }
+/// # }
+/// # #[derive(Default)] struct Server;
+/// # impl Lobby for Server { cluster::lobby_types! {} }
+/// cluster::kinds!(Server: Chat = "chat");
+/// ```
+///
+/// Nor does a room with another profile than its lobby's:
+///
+/// ```compile_fail,E0271
+/// # use cluster::{Lobby, Refusal, Room, RoomContext, RoomManager};
+/// # cluster::messages! { #[derive(Default)] pub struct Profile { color: String } }
+/// # struct Chat;
+/// # impl Room for Chat {
+/// #     cluster::room_types! { type Profile = Profile; }
+/// #     async fn on_open(_: (), _: &RoomContext<Self>) -> Result<Self, Refusal> { Ok(Chat) }
+/// # }
+/// # #[derive(Default)] struct Server;
+/// # impl Lobby for Server { cluster::lobby_types! {} }
+/// cluster::kinds!(Server: Chat = "chat");
+/// ```
 #[cfg(doctest)]
 struct PublicApi;
 

@@ -1,3 +1,4 @@
+mod arrivals;
 mod key;
 mod registration;
 mod tokens;

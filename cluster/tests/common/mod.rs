@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cluster::testing;
-use cluster::testing::{LobbyBuilder, LobbyProcess, TestFolder};
+use cluster::testing::{Client, LobbyBuilder, LobbyProcess, TestFolder, TestPlayer};
+use serde_json::{Value, json};
 
 pub mod raw;
 pub mod wire;
@@ -36,6 +37,31 @@ pub fn builder(program: &Path) -> LobbyBuilder {
 /// Starts the game.
 pub async fn start_game(flags: &[&str]) -> LobbyProcess {
     start_game_with(flags, &[]).await
+}
+
+/// Starts the lobby of `game/features/`, which has all that a lobby can have.
+pub async fn start_features(flags: &[&str]) -> LobbyProcess {
+    features(flags).start().await
+}
+
+/// Builds it.
+pub fn features(flags: &[&str]) -> LobbyBuilder {
+    builder(game()).flags(flags).env("FEATURES", "1").env("CLUSTER_DEV", "false")
+}
+
+/// Opens an arena of `game/features/` with these options, and joins it.
+pub async fn enter_arena(player: &mut TestPlayer, options: Value) -> (Value, Client) {
+    let room = player.ask("arena", json!({ "options": options })).await.expect("a room");
+    let mut client = player.enter("join", json!({ "room": room })).await;
+    client.event("joined").await;
+    (room, client)
+}
+
+/// The same for one more player.
+pub async fn enter_room(player: &mut TestPlayer, room: &Value) -> Client {
+    let mut client = player.enter("join", json!({ "room": room })).await;
+    client.event("joined").await;
+    client
 }
 
 /// Starts the game with these environment variables; an empty one is removed.

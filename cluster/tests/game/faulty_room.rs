@@ -81,7 +81,7 @@ fn steal(say: &impl Fn(Value)) {
         say(json!({ "reserved": { "join": n } }));
         say(json!({ "reserve_refused": { "join": n, "refusal": { "code": "x", "message": "" } } }));
         say(json!({ "connected": { "seat": n } }));
-        say(json!({ "disconnected": { "seat": n } }));
+        say(json!({ "disconnected": { "seat": n, "grace_ms": 60_000 } }));
         say(json!({ "transfer": { "seat": n, "room": "1" } }));
         say(json!({ "left": { "seat": n, "reason": { "code": "left" } } }));
     }

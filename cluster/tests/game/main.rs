@@ -2,7 +2,8 @@
 //! `channel_abuse.rs` has faults that abuse the channel to the lobby, and `faulty_room.rs` rooms
 //! that break its protocol.
 //! With `STARTING` in the environment, `on_start` never returns.
-//! With `SCRIPTED` it runs the lobby and rooms of `scripted.rs` instead.
+//! With `SCRIPTED` it runs the lobby and rooms of `scripted.rs` instead, with `FEATURES` those of
+//! `features/`.
 
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -21,6 +22,7 @@ use tracing::info;
 
 mod channel_abuse;
 mod faulty_room;
+mod features;
 #[path = "../../parts/queue.rs"]
 mod queue;
 mod room;
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
     match env::var("FAULTY") {
         Ok(how) if is_room && faulty_room::is_faulty() => faulty_room::run(&how),
         _ if env::var_os("SCRIPTED").is_some() => cluster::run::<Director>(DEFAULTS),
+        _ if env::var_os("FEATURES").is_some() => features::run(DEFAULTS),
         _ => cluster::run::<GameLobby>(DEFAULTS),
     }
 }

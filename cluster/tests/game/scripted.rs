@@ -6,13 +6,35 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use cluster::{
-    Answer, Arrival, Bytes, Exit, Identity, LeaveReason, Lobby, LobbyContext, Player, PlayerId,
-    Refusal, Registration, Room, RoomContext, RoomId, RoomInfo, RoomManager, deferred, ok, refuse,
-    reply,
+    Answer, Arrival, Bytes, Exit, Identity, LeaveReason, Lobby, LobbyContext, PlayerId, Refusal,
+    Registration, Room, RoomContext, RoomId, RoomInfo, RoomManager, deferred, ok, refuse, reply,
 };
 use serde_json::{Value, json};
 
+pub type Player = cluster::Player<Mood>;
+
 cluster::messages! {
+    /// The profile.
+    #[derive(Default, PartialEq)]
+    pub struct Mood {
+        pub mood: Option<u8>,
+    }
+
+    /// Join options.
+    #[derive(Default)]
+    pub struct Side {
+        pub side: Option<u8>,
+    }
+
+    #[derive(Default)]
+    pub struct Listing {
+        pub listed: Value,
+    }
+
+    pub struct State {
+        pub shown: Value,
+    }
+
     /// What a hook does at its next call.
     pub struct Plan {
         pub hook: String,
@@ -27,6 +49,9 @@ cluster::messages! {
         Except(PlayerId, Value),
         Bytes(Vec<u8>),
         Sync,
+        /// From now on the room has this state; `null`: none.
+        State(Value),
+        List(Value),
         TellLobby(Value),
         SendToLobby(PlayerId),
         SendToRoom(PlayerId, RoomId),
@@ -96,27 +121,39 @@ cluster::messages! {
 pub struct Scripted {
     plans: RefCell<Vec<Plan>>,
     grace: Option<Duration>,
+    shown: Value,
     hooks: u64,
 }
 
 impl Room for Scripted {
     cluster::room_types! {
         type Options = Plans;
+        type Listing = Listing;
+        type Profile = Mood;
+        type JoinOptions = Side;
         type Request = Request;
         type Event = Event;
+        type State = State;
         type FromLobby = Option<Told>;
         type ToLobby = Value;
     }
 
     async fn on_open(plans: Self::Options, room: &RoomContext<Self>) -> Result<Self, Refusal> {
+        // A sync takes effect at once: how much time passes until the next differs.
+        room.set_sync_rate(u32::MAX);
         let plans = RefCell::new(plans.0.unwrap_or_default());
-        let mut game = Scripted { plans, grace: None, hooks: 0 };
+        let mut game = Scripted { plans, grace: None, shown: Value::Null, hooks: 0 };
         game.hook(room, "on_open", "")?;
         Ok(game)
     }
 
     fn on_admit(&mut self, room: &RoomContext<Self>, player: &Player) -> Result<(), Refusal> {
         self.hook(room, "on_admit", &player.name)
+    }
+
+    fn state(&self, _: &RoomContext<Self>) -> Option<State> {
+        self.panic_if_planned("state");
+        (!self.shown.is_null()).then(|| State { shown: self.shown.clone() })
     }
 
     fn snapshot(&self, _: &RoomContext<Self>, _: &Player) -> Option<Event> {
@@ -212,6 +249,8 @@ impl Scripted {
             "hook": format!("{hook} {about}"),
             "players":
                 players.iter().map(|who| format!("{}{}", who.name, here(who))).collect::<Vec<_>>(),
+            "moods": players.iter().map(|who| who.profile.mood).collect::<Vec<_>>(),
+            "sides": players.iter().map(|who| room.join_options(who).side).collect::<Vec<_>>(),
             "expected": room.expected().iter().map(|who| &who.name).collect::<Vec<_>>(),
             "locked": room.is_locked(),
             "full": room.is_full(),
@@ -242,6 +281,8 @@ impl Scripted {
                 Act::Except(who, data) => room.broadcast_except(who, Event::Said(data)),
                 Act::Bytes(bytes) => room.broadcast_binary(bytes),
                 Act::Sync => room.sync(),
+                Act::State(shown) => self.shown = shown,
+                Act::List(listed) => room.set_listing(Listing { listed }),
                 Act::TellLobby(data) => room.tell_lobby(data)?,
                 Act::SendToLobby(player) => room.send_to_lobby(player, "won"),
                 Act::SendToRoom(player, to) => room.send_to_room(player, &to),
@@ -309,6 +350,19 @@ cluster::messages! {
         Kick {
             player: PlayerId,
         },
+        /// Join, on this side.
+        JoinWith {
+            room: RoomId,
+            side: Side,
+        },
+        SetProfile {
+            player: PlayerId,
+            mood: Mood,
+        },
+        /// What the room shows; nothing once it has exited.
+        Listing {
+            room: RoomId,
+        },
         /// Whether this player is in the lobby.
         IsHere {
             player: PlayerId,
@@ -329,6 +383,7 @@ pub struct Director {
 
 impl Lobby for Director {
     cluster::lobby_types! {
+        type Profile = Mood;
         type Request = Ask;
         type Event = News;
     }
@@ -348,6 +403,13 @@ impl Lobby for Director {
             Ask::Tell { room, told } => lobby.tell::<Scripted>(&room, told)?,
             Ask::Close { room } => lobby.close(&room, "closed")?,
             Ask::Kick { player } => lobby.kick(player, "by the lobby"),
+            Ask::JoinWith { room, side } => {
+                return lobby.join_with::<Scripted>(from, &room, |_| side.clone());
+            }
+            Ask::SetProfile { player, mood } => lobby.set_profile(player, mood)?,
+            Ask::Listing { room } => {
+                return reply(lobby.room::<Scripted>(&room).map(|room| room.listing.listed));
+            }
             Ask::IsHere { player } => return reply(lobby.is_here(player)),
         }
         ok()

@@ -2,4 +2,5 @@
 mod connection_limits;
 mod origin;
 pub mod pages;
+mod routes;
 mod static_files;

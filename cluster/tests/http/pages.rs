@@ -63,7 +63,7 @@ async fn the_content_security_policy_allows_only_what_the_page_needs() {
         format!(
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
              font-src 'self'; media-src 'self'; connect-src 'self'{sockets}; base-uri 'none'; \
-             form-action 'none'; frame-ancestors 'self'"
+             form-action 'self'; frame-ancestors 'self'"
         )
     };
     let local = " ws://localhost:3000 wss://localhost:3000";

@@ -1,7 +1,10 @@
 mod echo;
 mod limits;
 mod logs;
+mod meeting;
 mod play_and_join;
+mod presence;
+mod profiles;
 mod shortage;
 mod startup;
 mod trust_boundaries;

@@ -1,3 +1,5 @@
 mod hook_panics;
 mod scheduler;
+mod sending;
+mod state;
 mod test_room_agrees;

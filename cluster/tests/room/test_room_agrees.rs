@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use cluster::testing::{Client, LobbyProcess, TestPlayer, eventually, soon};
 use cluster::testing::{TestRoom, player};
-use cluster::{Player as Who, PlayerId, Refusal, RoomId, RoomPanic};
+use cluster::{PlayerId, Refusal, RoomId, RoomPanic};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -21,7 +21,9 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use crate::common::{NO_RATE_LIMITS, start_game_with};
-use crate::game::scripted::{Act, DISPOSED, How, Plan, Plans, Scripted, Told, exit_value};
+use crate::game::scripted::{
+    Act, DISPOSED, How, Mood, Plan, Plans, Player as Who, Scripted, Side, Told, exit_value,
+};
 
 /// Scripts in a normal run, for each of the two settings of `--on-room-panic`.
 const SCRIPTS: u32 = 16;
@@ -55,6 +57,8 @@ struct Script {
 #[derive(Debug, Clone)]
 enum Step {
     Join(usize),
+    /// With join options.
+    JoinWith(usize, Option<u8>),
     Reserve(usize),
     /// The next ones are by one of those who are here.
     Do(usize, Vec<Act>, How),
@@ -69,6 +73,8 @@ enum Step {
     Leave(usize),
     Tell(Option<Vec<Act>>),
     Kick(usize),
+    /// The lobby sets their profile, whether they are here or not.
+    Profile(usize, Option<u8>),
     Drain,
 }
 
@@ -79,6 +85,8 @@ struct Seen {
     answer: Value,
     events: [Vec<Value>; 3],
     lobby: Vec<Value>,
+    /// What the list of rooms shows, unless the room has ended.
+    listed: Value,
     exit: Option<Value>,
     here: [bool; 3],
 }
@@ -206,6 +214,7 @@ fn in_the_test_room(script: &Script, panic: RoomPanic) -> Played {
         }
     };
     test.on_panic(panic);
+    let mut moods = [const { Mood { mood: None } }; 3];
     let mut seen = see(&mut test, Value::Null);
     let mut played = vec![];
     let mut step = None;
@@ -214,7 +223,7 @@ fn in_the_test_room(script: &Script, panic: RoomPanic) -> Played {
         let end = Step::Tell(Some(vec![Act::Close(script.outcome.clone())]));
         let next = steps.next().unwrap_or(&end).by_one_of(seen.here);
         played.push((step.replace(next.clone()), seen));
-        let answer = next.in_the_test_room(&mut test);
+        let answer = next.in_the_test_room(&mut test, &mut moods);
         seen = see(&mut test, answer);
     }
     let disposed = DISPOSED.with_borrow(|count| *count) > disposed_before;
@@ -228,7 +237,7 @@ fn see(test: &mut TestRoom<Scripted>, answer: Value) -> Seen {
     loop {
         test.settle();
         for (who, room) in test.transfers() {
-            let who = Who { name: who.0.clone(), id: who, profile: () };
+            let who = Who { name: who.0.clone(), id: who, profile: Mood::default() };
             match room.0 == OTHER {
                 true => test.transfer(&who, &room),
                 false => test.refuse_transfer(&who, &Refusal::NO_SUCH_ROOM),
@@ -252,6 +261,7 @@ fn see(test: &mut TestRoom<Scripted>, answer: Value) -> Seen {
         answer,
         events,
         lobby: test.told_lobby(),
+        listed: if test.exit().is_some() { Value::Null } else { test.listing().listed },
         exit: test.exit().map(exit_value),
         here: PLAYERS.map(|name| test.room().is_here(PlayerId(name.to_owned()))),
     }
@@ -294,12 +304,16 @@ impl Step {
     }
 
     /// The answer, if there is one.
-    fn in_the_test_room(&self, test: &mut TestRoom<Scripted>) -> Value {
-        let who = |at: &usize| player(PLAYERS[*at]);
+    fn in_the_test_room(&self, test: &mut TestRoom<Scripted>, moods: &mut [Mood; 3]) -> Value {
+        if let Step::Profile(at, mood) = self {
+            moods[*at] = Mood { mood: *mood };
+        }
+        let who = |at: &usize| Who { profile: moods[*at].clone(), ..player(PLAYERS[*at]) };
         let ok = |result: Result<(), Refusal>| result.map(|()| json!("ok"));
         let no_answer = Err(Refusal::ROOM_GONE);
         let answer = match self {
             Step::Join(at) => ok(test.join_as(&who(at))),
+            Step::JoinWith(at, side) => ok(test.join_with(&who(at), Side { side: *side })),
             Step::Reserve(at) => ok(test.reserve(&who(at))),
             Step::Do(at, ..) | Step::Pick(at, _) | Step::Text(at, _) | Step::Wrong(at, ..) => {
                 let (event, data) = self.emitted();
@@ -320,6 +334,10 @@ impl Step {
             }
             Step::Kick(at) => {
                 test.kick(&who(at), "by the lobby");
+                no_answer
+            }
+            Step::Profile(at, _) => {
+                test.set_profile(&who(at), moods[*at].clone());
                 no_answer
             }
             Step::Drain => {
@@ -437,9 +455,15 @@ impl Play<'_> {
     async fn step(&mut self, step: &Step, expected: &Seen) -> Value {
         let room = json!({ "room": self.room });
         let answer = match step {
-            Step::Join(at) | Step::Reserve(at) => {
+            Step::Join(at) | Step::JoinWith(at, _) | Step::Reserve(at) => {
                 self.players[*at].back().await;
-                let mut answer = self.players[*at].lobby().ask_raw(json!(["join", room])).await;
+                let asked = match step {
+                    Step::JoinWith(_, side) => {
+                        json!(["join_with", { "room": self.room, "side": { "side": side } }])
+                    }
+                    _ => json!(["join", room]),
+                };
+                let mut answer = self.players[*at].lobby().ask_raw(asked).await;
                 if expected.answer == NO_ANSWER {
                     // The room ends while it decides. There is no seat, whatever the lobby has
                     // heard by now.
@@ -447,7 +471,7 @@ impl Play<'_> {
                 } else if answer.get("ok").is_some() {
                     answer = json!({ "ok": "ok" });
                     let reroute = self.players[*at].rerouted().await;
-                    if let Step::Join(at) = step {
+                    if !matches!(step, Step::Reserve(_)) {
                         self.take(*at, &reroute).await;
                     }
                 }
@@ -491,6 +515,12 @@ impl Play<'_> {
             Step::Kick(at) => {
                 let player = self.players[*at].you["id"].clone();
                 self.order("kick", json!({ "player": player })).await;
+                None
+            }
+            Step::Profile(at, mood) => {
+                let player = self.players[*at].you["id"].clone();
+                let asked = json!({ "player": player, "mood": { "mood": mood } });
+                self.order("set_profile", asked).await;
                 None
             }
             Step::Drain => {
@@ -568,6 +598,9 @@ impl Play<'_> {
                 self.lines[at] = Some(line);
             }
         }
+        if self.seen.exit.is_none() && expected.exit.is_none() {
+            self.seen.listed = self.listed(&expected.listed).await;
+        }
         if let Some(exit) = self.seen.exit.take() {
             let has_disposed = || self.real.cluster.has_lately(&self.room, "on_dispose");
             let expected = expected.exit.as_ref().is_some_and(|exit| exit["disposed"] == true);
@@ -576,6 +609,23 @@ impl Play<'_> {
             }
             self.seen.exit = Some(json!({ "exit": exit, "disposed": has_disposed() }));
         }
+    }
+
+    /// What the list of rooms shows, when it is as expected, or does not become so.
+    async fn listed(&mut self, expected: &Value) -> Value {
+        let room = json!({ "room": self.room });
+        let mut listed = Value::Null;
+        let asking = async {
+            loop {
+                listed = self.real.boss.ask("listing", room.clone()).await.expect("an answer");
+                if listed == *expected {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let _ = timeout(PATIENCE, asking).await;
+        listed
     }
 
     /// The next that this room says to the lobby, or its end.
@@ -627,6 +677,7 @@ fn script() -> impl Strategy<Value = Script> {
 
 fn step() -> impl Strategy<Value = Step> {
     let at = || 0..PLAYERS.len();
+    let some = || prop::option::of(0..3_u8);
     let wrong = prop_oneof![
         Just(("dance", json!({}))),
         Just(("do", json!(7))),
@@ -642,7 +693,9 @@ fn step() -> impl Strategy<Value = Step> {
     let binary = (at(), size()).prop_map(|(at, size)| Step::Bytes(at, size));
     let tell = prop_oneof![1 => Just(None), 4 => vec(act(), 0..3).prop_map(Some)];
     prop_oneof![
-        8 => at().prop_map(Step::Join),
+        6 => at().prop_map(Step::Join),
+        3 => (at(), some()).prop_map(|(at, side)| Step::JoinWith(at, side)),
+        2 => (at(), some()).prop_map(|(at, mood)| Step::Profile(at, mood)),
         2 => at().prop_map(Step::Reserve),
         12 => request(),
         1 => (at(), prop::option::of(0..3_u8)).prop_map(|(at, number)| Step::Pick(at, number)),
@@ -694,6 +747,7 @@ fn plan() -> impl Strategy<Value = Plan> {
     let hooks = [
         "on_open",
         "on_admit",
+        "state",
         "snapshot",
         "on_join",
         "on_disconnect",
@@ -732,6 +786,8 @@ fn calm() -> BoxedStrategy<Act> {
         1 => (who(), value()).prop_map(|(who, data)| Act::Except(who, data)),
         1 => vec(any::<u8>(), 0..4).prop_map(Act::Bytes),
         2 => Just(Act::Sync),
+        2 => value().prop_map(Act::State),
+        1 => value().prop_map(Act::List),
         2 => value().prop_map(Act::TellLobby),
         2 => any::<bool>().prop_map(Act::Lock),
         1 => Just(Act::EmptyTimeout(Some(SHORT))),
@@ -753,6 +809,7 @@ fn act() -> BoxedStrategy<Act> {
     ];
     let leaf = leaf.boxed();
     let hooks = [
+        "state",
         "snapshot",
         "on_admit",
         "on_join",

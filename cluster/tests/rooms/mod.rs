@@ -1,6 +1,9 @@
 mod join_and_leave;
+mod join_options;
 mod kick_and_ban;
+mod kinds;
 mod leave_reasons;
+mod listings;
 mod parties;
 mod private_rooms;
 mod queue;

@@ -45,8 +45,13 @@ impl<R: Room> Core<R> {
             if let Some(seat) = self.seats.get_mut(&reserved.player.id) {
                 seat.number = reserved.seat;
             } else {
-                new.push((reserved.seat, reserved.player.clone().typed()));
-                self.set_join_options(reserved);
+                let player = reserved.player.clone().typed::<R::Profile>();
+                if let Some(options) = reserved.options.clone() {
+                    // The lobby has checked that they parse.
+                    let options = serde_json::from_value(options).unwrap_or_default();
+                    self.room.join_options.borrow_mut().insert(player.id.clone(), options);
+                }
+                new.push((reserved.seat, player));
             }
         }
         // The lobby has checked both already, but the room may have been locked since.
@@ -66,9 +71,7 @@ impl<R: Room> Core<R> {
         }
         let now = self.now();
         let until = now + self.ticket_ttl;
-        for reserved in seats {
-            self.set_join_options(&reserved);
-            let ReservedSeat { ticket, player, .. } = reserved;
+        for ReservedSeat { ticket, player, .. } in seats {
             self.tickets.add(ticket, player.id.clone(), now, until);
             if let Some(seat) = self.seats.get_mut(&player.id) {
                 match &mut seat.state {
@@ -83,15 +86,6 @@ impl<R: Room> Core<R> {
             self.insert_reserved(number, player, until);
         }
         self.frame(FromRoom::Reserved { join });
-    }
-
-    /// Keeps what the lobby passed on with a seat, if anything.
-    fn set_join_options(&self, reserved: &ReservedSeat) {
-        if let Some(options) = reserved.options.clone() {
-            // The lobby has checked that they parse.
-            let options = serde_json::from_value(options).unwrap_or_default();
-            self.room.join_options.borrow_mut().insert(reserved.player.id.clone(), options);
-        }
     }
 
     fn insert_reserved(&mut self, number: u64, player: Player<R::Profile>, until: Instant) {
