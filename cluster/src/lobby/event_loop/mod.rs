@@ -77,8 +77,7 @@ pub(crate) async fn run<L: Lobby>(
             }
             () = sleep_until(deadline) => {}
             () = &mut shutdown, if stop_at.is_none() => {
-                handler.hook("on_stop", |lobby, context| lobby.on_stop(context));
-                context.rooms.borrow_mut().stop();
+                handler.stop();
                 stop_at = Some(clock::now() + 2 * context.settings.stop_timeout);
             }
         }
@@ -114,6 +113,12 @@ impl<L: Lobby> EventHandler<'_, L> {
     pub fn on_process(&mut self, event: ProcessEvent) {
         let notices = self.context.rooms.borrow_mut().process(event);
         notices.into_iter().for_each(|notice| self.on_notice(notice));
+    }
+
+    /// Calls `on_stop`, and drains all rooms.
+    pub fn stop(&mut self) {
+        self.hook("on_stop", |lobby, context| lobby.on_stop(context));
+        self.context.rooms.borrow_mut().stop();
     }
 
     /// Handles what a room reported: calls the hook for it, and tells the players concerned.
