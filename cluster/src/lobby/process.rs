@@ -29,6 +29,7 @@ use crate::http::{CONNECT_BURST, ConnectionLimiter, Server, pages};
 use crate::lobby::event_loop::{Auth, Inboxes};
 use crate::lobby::{Kind, Lobby, LobbyContext, LobbyHandle, event_loop};
 use crate::logging::subscriber;
+use crate::process;
 use crate::process::signals;
 use crate::rooms::{CodeAttempts, Rooms};
 use crate::routing::{Gateway, GatewayRoutes, relay};
@@ -108,7 +109,8 @@ async fn run<L: Lobby>(
     let (kill, kills) = mpsc::unbounded_channel();
     let tokens = Arc::new(tokens);
     let routes = Arc::new(GatewayRoutes::default());
-    let rooms = Rooms::new(settings.clone(), from_processes, routes.clone())?;
+    let starter = process::starter(settings.clone(), from_processes)?;
+    let rooms = Rooms::new(settings.clone(), starter, routes.clone());
     let (handle, calls) = LobbyHandle::new();
     let context = LobbyContext {
         kinds,

@@ -40,7 +40,7 @@ pub(crate) const VERSION: u32 = 8;
 pub(crate) const MAX_FRAME: usize = 64 * 1024;
 /// Bytes that are queued for an end that does not read. When the queue is full, the lobby kills the
 /// room as hung.
-const MAX_QUEUED: u32 = 8 * 1024 * 1024;
+pub(crate) const MAX_QUEUED: u32 = 8 * 1024 * 1024;
 /// A smaller frame counts as this many bytes, so that at most 4,096 frames are queued.
 const MIN_CHARGE: u32 = 2 * 1024;
 /// How long a handoff waits for space in the socket.
@@ -137,15 +137,16 @@ pub(crate) enum FromRoom {
     Ending(Exit),
 }
 
-/// The writing end. Clones share one queue, which is written in order.
+/// The writing end. Clones share one queue, which is written in order. A test makes one that is not
+/// written, and reads the queue itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Sender {
-    queue: mpsc::UnboundedSender<(String, OwnedSemaphorePermit)>,
+    pub queue: mpsc::UnboundedSender<(String, OwnedSemaphorePermit)>,
     /// `MAX_QUEUED` permits. Until it is written, each line holds one for each of its bytes, and at
     /// least `MIN_CHARGE`.
-    space: Arc<Semaphore>,
+    pub space: Arc<Semaphore>,
     /// Held while one line is written: another must not start in the middle of it.
-    stream: Arc<Mutex<OwnedWriteHalf>>,
+    pub stream: Arc<Mutex<OwnedWriteHalf>>,
 }
 
 /// The reading end.

@@ -11,5 +11,5 @@ mod supervisor;
 pub(crate) use self::channel::{
     FromRoom, Receiver, ReservedSeat, RoomSpec, Sender, ToRoom, VERSION,
 };
-pub(crate) use self::pool::Pool;
-pub(crate) use self::supervisor::{Process, ProcessEvent};
+pub(crate) use self::pool::{Pool, Starter};
+pub(crate) use self::supervisor::{Process, ProcessEvent, starter};

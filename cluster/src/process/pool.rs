@@ -1,14 +1,9 @@
 //! A pool of warm processes, started before a room is needed: opening one then costs no start.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-
-use crate::config::Settings;
-use crate::process::supervisor::{Process, ProcessEvent};
-use crate::process::{init, supervisor};
+use crate::process::supervisor::Process;
 use crate::types::RoomId;
 
 /// A room just taken from the pool gets the CPU before the process that replaces it.
@@ -16,11 +11,13 @@ const REFILL_DELAY: Duration = Duration::from_millis(15);
 /// A program that crashes at its start is not started in a busy loop.
 const DELAY_AFTER_CRASH: Duration = Duration::from_secs(1);
 
+/// Starts a process for a room with this id. A test starts none.
+pub(crate) type Starter = Box<dyn FnMut(RoomId) -> anyhow::Result<Process>>;
+
 pub(crate) struct Pool {
-    settings: Settings,
-    /// The lobby's own program, even if the file at its path was replaced.
-    program: PathBuf,
-    inbox: mpsc::UnboundedSender<ProcessEvent>,
+    /// The number of processes to keep.
+    size: usize,
+    starter: Starter,
     next_room: u64,
     /// Warm or starting, oldest first.
     warm: VecDeque<(RoomId, Process)>,
@@ -29,12 +26,8 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    pub fn new(
-        settings: Settings,
-        inbox: mpsc::UnboundedSender<ProcessEvent>,
-    ) -> anyhow::Result<Self> {
-        let (program, warm, next_room) = (init::own_program()?, VecDeque::new(), 1);
-        Ok(Pool { settings, program, inbox, next_room, warm, crashed: false })
+    pub fn new(size: usize, starter: Starter) -> Self {
+        Pool { size, starter, next_room: 1, warm: VecDeque::new(), crashed: false }
     }
 
     /// The oldest warm process, or a new one.
@@ -45,13 +38,13 @@ impl Pool {
     /// When to call `refill`; `None` while the pool is full.
     pub fn refill_delay(&self) -> Option<Duration> {
         let delay = if self.crashed { DELAY_AFTER_CRASH } else { REFILL_DELAY };
-        (self.warm.len() < self.settings.pool).then_some(delay)
+        (self.warm.len() < self.size).then_some(delay)
     }
 
     /// Starts processes until the pool is full.
     pub fn refill(&mut self) -> anyhow::Result<()> {
         self.crashed = false;
-        while self.warm.len() < self.settings.pool {
+        while self.warm.len() < self.size {
             let warm = self.start().inspect_err(|_| self.crashed = true)?;
             self.warm.push_back(warm);
         }
@@ -60,7 +53,7 @@ impl Pool {
 
     /// Kills the warm processes, and starts no more.
     pub fn close(&mut self) {
-        self.settings.pool = 0;
+        self.size = 0;
         self.warm.clear();
     }
 
@@ -73,8 +66,7 @@ impl Pool {
     fn start(&mut self) -> anyhow::Result<(RoomId, Process)> {
         let id = RoomId(self.next_room.to_string());
         self.next_room += 1;
-        let inbox = self.inbox.clone();
-        let process = supervisor::start(&self.program, id.clone(), &self.settings, inbox)?;
+        let process = (self.starter)(id.clone())?;
         Ok((id, process))
     }
 }

@@ -26,7 +26,8 @@ use tracing::Level;
 use crate::config::Settings;
 use crate::logging::Output;
 use crate::process::channel::{FromRoom, Receiver, Sender, ToRoom, VERSION};
-use crate::process::{channel, starvation};
+use crate::process::pool::Starter;
+use crate::process::{channel, init, starvation};
 use crate::runtime::{Quota, TokenBucket, timeout};
 use crate::types::{Exit, RoomId, truncate};
 
@@ -62,7 +63,7 @@ pub(crate) enum ProcessEvent {
 pub(crate) struct Process {
     pub sender: Sender,
     /// Taken by the first kill.
-    kill: Cell<Option<oneshot::Sender<Exit>>>,
+    pub kill: Cell<Option<oneshot::Sender<Exit>>>,
 }
 
 impl Process {
@@ -72,12 +73,21 @@ impl Process {
     }
 }
 
+/// Starts room processes of the lobby's own program, even if the file at its path was replaced.
+pub(crate) fn starter(
+    settings: Settings,
+    inbox: mpsc::UnboundedSender<ProcessEvent>,
+) -> anyhow::Result<Starter> {
+    let program = init::own_program()?;
+    Ok(Box::new(move |room| start(&program, room, &settings, inbox.clone())))
+}
+
 /// Starts a room process and its supervisor.
 ///
 /// The calling thread must live as long as the lobby. On Linux a room gets SIGCONT when the thread
 /// that started it ends. The signal is sent only once, and it must wake a stopped room when the
 /// lobby dies (`die_with_lobby` in `room/process.rs`): the thread must not end before.
-pub(crate) fn start(
+fn start(
     program: &Path,
     room: RoomId,
     settings: &Settings,

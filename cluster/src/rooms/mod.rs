@@ -16,14 +16,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::mpsc;
 use tracing::{error, warn};
 
 pub(crate) use self::code_attempts::CodeAttempts;
 pub(crate) use self::process_events::RoomNotice;
 pub(crate) use self::seats::SeatPlace;
 use crate::config::Settings;
-use crate::process::{Pool, Process, ProcessEvent, ToRoom};
+use crate::process::{Pool, Process, Starter, ToRoom};
 use crate::rooms::circuit_breaker::Breaker;
 use crate::rooms::seats::{PendingJoin, REDIRECTS, Seat};
 use crate::routing::GatewayRoutes;
@@ -89,13 +88,9 @@ enum State {
 }
 
 impl Rooms {
-    pub(crate) fn new(
-        settings: Settings,
-        inbox: mpsc::UnboundedSender<ProcessEvent>,
-        routes: Arc<GatewayRoutes>,
-    ) -> anyhow::Result<Self> {
-        Ok(Rooms {
-            pool: Pool::new(settings.clone(), inbox)?,
+    pub(crate) fn new(settings: Settings, starter: Starter, routes: Arc<GatewayRoutes>) -> Self {
+        Rooms {
+            pool: Pool::new(settings.pool, starter),
             breaker: Breaker::new(settings.start_failure_limit, settings.start_failure_cooldown),
             settings,
             routes,
@@ -106,7 +101,7 @@ impl Rooms {
             last_number: 0,
             notices: Vec::new(),
             stopping: false,
-        })
+        }
     }
 
     /// All rooms, oldest first.

@@ -247,6 +247,13 @@ impl Rooms {
         }
     }
 
+    /// How many wait for the outcome of a join.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn requesters(&self) -> usize {
+        let requesters = self.joins.values().flat_map(|join| &join.requesters);
+        requesters.filter(|requester| !requester.answer.is_closed()).count()
+    }
+
     /// The room has confirmed the seats of a join. Reroutes those who have not gone elsewhere.
     pub(super) fn confirm_join(&mut self, room: &RoomId, join: u64) {
         let Some(entry) = self.rooms.get_mut(room) else { return };

@@ -9,6 +9,8 @@
 //! starved process runs slowly, but does not stand still. Rate limits use the real time: what a
 //! client sends during a pause has been sent.
 
+#[cfg(any(test, feature = "testing"))]
+use std::cell::Cell;
 use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -26,6 +28,10 @@ const GRACE: Duration = Duration::from_millis(10);
 
 /// `None` until [`start`], as in tests: [`now`] is then the real time.
 static CLOCK: Mutex<Option<Clock>> = Mutex::new(None);
+
+// The time on this thread while a `TestLobby` runs. Meanwhile a panic in a hook fails the test.
+#[cfg(any(test, feature = "testing"))]
+thread_local!(pub(crate) static TEST_TIME: Cell<Option<Instant>> = const { Cell::new(None) });
 
 struct Clock {
     last_read: Instant,
@@ -67,6 +73,10 @@ pub(crate) fn pauses() -> u64 {
 }
 
 fn read() -> (Instant, u64) {
+    #[cfg(any(test, feature = "testing"))]
+    if let Some(now) = TEST_TIME.get() {
+        return (now, 0);
+    }
     let mut clock = CLOCK.lock().unwrap_or_else(PoisonError::into_inner);
     let real = Instant::now();
     clock.as_mut().map_or((real, 0), |clock| (clock.read(real), clock.pauses))

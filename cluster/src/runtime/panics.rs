@@ -1,5 +1,5 @@
 //! A hook that panics is caught and logged. The lobby goes on without it. A room ends or goes on,
-//! by the setting `--on-room-panic`; in a `TestRoom` without that setting the panic fails the test.
+//! by the setting `--on-room-panic`; in a `TestRoom` without that setting the panic fails the test, as in a `TestLobby`.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -34,7 +34,12 @@ impl HookPanic {
         let message = message.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
         let message = message.unwrap_or("no message");
         error!(hook, panic = message, "a hook panicked");
-        HookPanic { what: truncate(format!("{hook} panicked: {message}")), payload }
+        let what = truncate(format!("{hook} panicked: {message}"));
+        #[cfg(any(test, feature = "testing"))]
+        if crate::runtime::clock::TEST_TIME.get().is_some() {
+            std::panic::resume_unwind(payload);
+        }
+        HookPanic { what, payload }
     }
 }
 

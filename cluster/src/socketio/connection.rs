@@ -13,7 +13,7 @@ use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use socketioxide::extract::{AckSender, SocketRef};
 use socketioxide::{SendError, SocketError};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::http::{ClientAddress, Hangup};
 use crate::runtime::Scheduler;
@@ -36,9 +36,25 @@ pub(crate) enum FromClient<A> {
 #[derive(Clone, Debug)]
 pub(crate) struct Conn {
     pub id: ConnId,
-    pub(super) socket: SocketRef,
+    pub peer: Peer,
     /// Hung up: nothing is sent or read any more, though `Disconnected` is still to come.
-    pub(super) hung_up: Arc<AtomicBool>,
+    pub hung_up: Arc<AtomicBool>,
+}
+
+/// The other end of a connection.
+#[derive(Clone, Debug)]
+#[cfg_attr(not(any(test, feature = "testing")), allow(dead_code))]
+pub(crate) enum Peer {
+    Socket(SocketRef),
+    Test(Arc<dyn TestPeer>),
+}
+
+/// A page that a test plays. The lobby sends it nothing volatile.
+pub(crate) trait TestPeer: std::fmt::Debug + Send + Sync {
+    fn address(&self) -> Option<IpAddr>;
+    fn headers(&self) -> HeaderMap;
+    fn emit(&self, event: &Encoded) -> Result<(), SendError>;
+    fn hang_up(&self);
 }
 
 /// An event from a client, before it is parsed.
@@ -49,22 +65,35 @@ pub(crate) struct Message {
 
 /// Sends the answer to a message.
 pub(crate) struct Responder {
-    pub(super) event: String,
-    pub(super) conn: Conn,
-    pub(super) ack: Option<AckSender>,
+    pub event: String,
+    pub conn: Conn,
+    pub ack: Option<Ack>,
     /// The message's place in the queue, freed with the answer.
-    pub(super) _permit: Option<OwnedSemaphorePermit>,
+    pub _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// Acknowledges a message, on a socket or in a test.
+#[cfg_attr(not(any(test, feature = "testing")), allow(dead_code))]
+pub(crate) enum Ack {
+    Socket(AckSender),
+    Test(oneshot::Sender<Result<Value, Refusal>>),
 }
 
 impl Conn {
     /// The client's address; `None` for loopback addresses.
     pub fn address(&self) -> Option<IpAddr> {
-        address_of(&self.socket).0
+        match &self.peer {
+            Peer::Socket(socket) => address_of(socket).0,
+            Peer::Test(page) => page.address(),
+        }
     }
 
     /// The headers of the request by which it was opened.
     pub fn headers(&self) -> HeaderMap {
-        self.socket.req_parts().headers.clone()
+        match &self.peer {
+            Peer::Socket(socket) => socket.req_parts().headers.clone(),
+            Peer::Test(page) => page.headers(),
+        }
     }
 
     /// Sends an event. If it cannot be queued, closes the connection and returns `false`: no event
@@ -73,9 +102,10 @@ impl Conn {
         if self.hung_up.load(Relaxed) {
             return true;
         }
-        let sent = match event {
-            Encoded::Json { name, data } => self.socket.emit(name, &**data),
-            Encoded::Binary(bytes) => self.socket.emit(BINARY, bytes),
+        let sent = match (&self.peer, event) {
+            (Peer::Socket(socket), Encoded::Json { name, data }) => socket.emit(name, &**data),
+            (Peer::Socket(socket), Encoded::Binary(bytes)) => socket.emit(BINARY, bytes),
+            (Peer::Test(page), event) => page.emit(event),
         };
         match sent {
             // The loop gets `Disconnected` after the client's last messages.
@@ -89,7 +119,8 @@ impl Conn {
 
     /// Sends an event that may be lost, such as a state that the next one replaces.
     pub fn emit_volatile(&self, event: &Encoded) {
-        let volatile = self.socket.volatile();
+        let Peer::Socket(socket) = &self.peer else { return };
+        let volatile = socket.volatile();
         let _ = match event {
             Encoded::Json { name, data } => volatile.emit(name, &**data),
             Encoded::Binary(bytes) => volatile.emit(BINARY, bytes),
@@ -114,10 +145,14 @@ impl Conn {
     /// queued.
     pub fn hang_up(&self) {
         if !self.hung_up.swap(true, Relaxed) {
-            if let Some(connection) = self.socket.req_parts().extensions.get::<Hangup>() {
+            let socket = match &self.peer {
+                Peer::Socket(socket) => socket,
+                Peer::Test(page) => return page.hang_up(),
+            };
+            if let Some(connection) = socket.req_parts().extensions.get::<Hangup>() {
                 connection.0.cancel();
             }
-            let _ = self.socket.clone().disconnect();
+            let _ = socket.clone().disconnect();
         }
     }
 }
@@ -160,6 +195,10 @@ impl Responder {
                 self.conn.tell("refused", &refused(&self.event, &refusal));
             }
             return;
+        };
+        let ack = match ack {
+            Ack::Socket(ack) => ack,
+            Ack::Test(ack) => return drop(ack.send(answer)),
         };
         let answer = match answer {
             Ok(value) => json!({ "ok": value }),

@@ -5,6 +5,8 @@ pub(crate) mod events;
 pub(crate) mod namespace;
 mod packet;
 
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use self::connection::{Ack, Peer, TestPeer};
 pub(crate) use self::connection::{Conn, FromClient, Message, Responder, refused, reroute};
 pub(crate) use self::events::{Encoded, LOBBY_REQUESTS, encode};
 pub(crate) use self::namespace::EventLimiter;

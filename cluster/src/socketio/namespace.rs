@@ -18,7 +18,7 @@ use crate::config::Limits;
 use crate::config::limits::BURST_SECONDS;
 use crate::http::ConnectionLimiter;
 use crate::runtime::{KeyedRateLimiter, Quota};
-use crate::socketio::connection::{Conn, FromClient, Message, Responder, address_of};
+use crate::socketio::connection::{Ack, Conn, FromClient, Message, Peer, Responder, address_of};
 use crate::socketio::packet::{ConnId, RawEvent};
 use crate::types::{PlayerId, Refusal};
 
@@ -162,8 +162,12 @@ struct ConnectionState<A> {
 }
 
 impl<A> ConnectionState<A> {
+    fn conn(&self, socket: SocketRef) -> Conn {
+        Conn { id: self.id, peer: Peer::Socket(socket), hung_up: self.hung_up.clone() }
+    }
+
     fn open(&self, socket: SocketRef, admitted: A) {
-        let conn = Conn { id: self.id, socket, hung_up: self.hung_up.clone() };
+        let conn = self.conn(socket);
         let mut early = self.early.lock().expect("nobody panics while holding this");
         let _ = self.inbox.send(FromClient::Connected(conn, admitted));
         for item in early.take().into_iter().flatten() {
@@ -184,7 +188,7 @@ impl<A> ConnectionState<A> {
         if self.hung_up.load(Relaxed) {
             return;
         }
-        let conn = Conn { id: self.id, socket, hung_up: self.hung_up.clone() };
+        let conn = self.conn(socket);
         let max_places = self.limits.max_queued_events.get();
         let places = (1 + event.bytes / BYTES_PER_PLACE).min(max_places as usize) as u32;
         let permit = self.queue.clone().try_acquire_many_owned(places).ok();
@@ -192,7 +196,7 @@ impl<A> ConnectionState<A> {
         let responder = Responder {
             event: event.name.clone(),
             conn: conn.clone(),
-            ack: event.wants_ack.then_some(ack),
+            ack: event.wants_ack.then_some(Ack::Socket(ack)),
             _permit: permit,
         };
         if is_full {

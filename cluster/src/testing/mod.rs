@@ -53,6 +53,7 @@ mod player;
 mod process;
 #[cfg(test)]
 mod property_tests;
+mod test_lobby;
 mod test_room;
 mod wait;
 
@@ -63,5 +64,6 @@ pub use self::connection::{Connection, Packet, Payload, tcp};
 pub use self::lobby::{LobbyBuilder, LobbyProcess};
 pub use self::player::TestPlayer;
 pub use self::process::{ProcessStat, TestFolder, command, descriptors, is_alive, is_room, pid};
+pub use self::test_lobby::TestLobby;
 pub use self::test_room::{Sent, TestRoom, player};
 pub use self::wait::{eventually, soon};

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use crate::lobby::{Lobby, LobbyContext};
 use crate::rooms::SeatPlace;
-use crate::runtime::clock;
 use crate::types::{AnyPlayer, MAX_PROFILE, Player, PlayerId, Refusal, RoomId, encode_data};
 
 /// Where a player is; [`LobbyContext::find`] tells.
@@ -50,7 +49,7 @@ impl<L: Lobby> LobbyContext<L> {
                 SeatPlace::Connected => return Some(Place::Room(room)),
                 SeatPlace::Expected => place = Some(Place::OnTheWay(room)),
                 SeatPlace::Away { until } => {
-                    let left = until.saturating_duration_since(clock::now());
+                    let left = until.saturating_duration_since(self.scheduler.now.get());
                     place = place.or(Some(Place::Away { room, left }));
                 }
             }

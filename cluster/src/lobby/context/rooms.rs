@@ -130,7 +130,7 @@ impl<L: Lobby> LobbyContext<L> {
         rooms.map(AnyRoom::typed).collect()
     }
 
-    pub(super) fn kind_of<R: RoomOf<L>>(&self) -> &Kind<L> {
+    pub(crate) fn kind_of<R: RoomOf<L>>(&self) -> &Kind<L> {
         let kind = self.kinds.iter().find(|kind| kind.room == TypeId::of::<R>());
         kind.expect("`kinds!` lists each kind of room")
     }

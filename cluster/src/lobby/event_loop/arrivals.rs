@@ -41,7 +41,7 @@ impl Welcome {
 }
 
 impl<L: Lobby> EventHandler<'_, L> {
-    pub(super) fn connected(&mut self, conn: Conn, auth: Auth) {
+    pub fn connected(&mut self, conn: Conn, auth: Auth) {
         self.context.sessions.borrow_mut().add(conn.clone());
         // Logouts are handled by this loop, so none can come between this check and what follows.
         let auth = auth.and_then(|login| match login {
@@ -79,8 +79,9 @@ impl<L: Lobby> EventHandler<'_, L> {
         // players are back first. They wait for the report, so that `welcome` has the reason.
         let is_away = self.context.rooms.borrow().was_rerouted(&player);
         if is_away && !self.context.sessions.borrow().has_exit_notice(&player) {
-            let (conn, wait) = (conn.id, clock::sleep_until(clock::now() + EXIT_WAIT));
-            self.context.scheduler.spawn(wait, move |lobby, context, ()| {
+            let conn = conn.id;
+            self.context.scheduler.now.set(clock::now());
+            self.context.scheduler.after(EXIT_WAIT, move |lobby, context| {
                 EventHandler { lobby, context }.arrive(conn);
             });
         } else {
@@ -130,7 +131,7 @@ impl<L: Lobby> EventHandler<'_, L> {
         self.hook("on_arrive", |lobby, context| lobby.on_arrive(context, &player, how));
     }
 
-    pub(super) fn disconnected(&mut self, conn: ConnId) {
+    pub fn disconnected(&mut self, conn: ConnId) {
         let player = self.context.sessions.borrow_mut().remove(conn);
         if let Some(player) = player {
             info!(player = %player.name, id = %player.id, "left the lobby");

@@ -26,7 +26,7 @@ use crate::socketio::{FromClient, reroute};
 use crate::types::{AnyPlayer, Exit, LeaveReason, Refusal, RoomId, Route};
 
 /// How often those who watch a list are sent one that has changed.
-const LISTS_PERIOD: Duration = Duration::from_millis(100);
+pub(crate) const LISTS_PERIOD: Duration = Duration::from_millis(100);
 
 /// What a connection's token proves: a login, nothing if there is none, or why it is refused.
 pub(crate) type Auth = Result<Option<Login>, Refusal>;
@@ -68,10 +68,7 @@ pub(crate) async fn run<L: Lobby>(
                 FromClient::Message(conn, message) => handler.handle_message(conn, message),
                 FromClient::Disconnected { conn, .. } => handler.disconnected(conn),
             },
-            Some(event) = inboxes.processes.recv() => {
-                let notices = context.rooms.borrow_mut().process(event);
-                notices.into_iter().for_each(|notice| handler.on_notice(notice));
-            }
+            Some(event) = inboxes.processes.recv() => handler.on_process(event),
             Some(call) = context.scheduler.next_call() => drop(handler.hook("spawned work", call)),
             Some(call) = inboxes.calls.recv() => drop(handler.hook("a route", call)),
             Some(room) = inboxes.kills.recv() => {
@@ -80,8 +77,7 @@ pub(crate) async fn run<L: Lobby>(
             }
             () = sleep_until(deadline) => {}
             () = &mut shutdown, if stop_at.is_none() => {
-                handler.hook("on_stop", |lobby, context| lobby.on_stop(context));
-                context.rooms.borrow_mut().stop();
+                handler.stop();
                 stop_at = Some(clock::now() + 2 * context.settings.stop_timeout);
             }
         }
@@ -98,20 +94,31 @@ pub(crate) async fn run<L: Lobby>(
 }
 
 /// The lobby's state and its context, while an event is handled: in the loop, or in a later call.
-struct EventHandler<'a, L> {
-    lobby: &'a mut L,
-    context: &'a LobbyContext<L>,
+pub(crate) struct EventHandler<'a, L> {
+    pub lobby: &'a mut L,
+    pub context: &'a LobbyContext<L>,
 }
 
 impl<L: Lobby> EventHandler<'_, L> {
     /// Calls a hook; `None` if it panicked.
-    fn hook<T>(
+    pub fn hook<T>(
         &mut self,
         name: &'static str,
         call: impl FnOnce(&mut L, &LobbyContext<L>) -> T,
     ) -> Option<T> {
         self.context.scheduler.now.set(clock::now());
         catch(name, || call(self.lobby, self.context)).ok()
+    }
+
+    pub fn on_process(&mut self, event: ProcessEvent) {
+        let notices = self.context.rooms.borrow_mut().process(event);
+        notices.into_iter().for_each(|notice| self.on_notice(notice));
+    }
+
+    /// Calls `on_stop`, and drains all rooms.
+    pub fn stop(&mut self) {
+        self.hook("on_stop", |lobby, context| lobby.on_stop(context));
+        self.context.rooms.borrow_mut().stop();
     }
 
     /// Handles what a room reported: calls the hook for it, and tells the players concerned.
@@ -225,7 +232,7 @@ impl<L: Lobby> LobbyContext<L> {
     }
 
     /// Sends a list to each watcher whose last one differs.
-    fn publish(&self, list: List) {
+    pub(crate) fn publish(&self, list: List) {
         if self.sessions.borrow_mut().watchers(list).next().is_none() {
             return;
         }

@@ -12,7 +12,7 @@ use crate::types::{Answer, LeaveReason, Refusal, RoomId, ok};
 
 impl<L: Lobby> EventHandler<'_, L> {
     /// Handles a message and sends its answer, now or when a deferred one is ready.
-    pub(super) fn handle_message(&mut self, conn: ConnId, message: Message) {
+    pub fn handle_message(&mut self, conn: ConnId, message: Message) {
         if message.is_hung_up() {
             return;
         }
