@@ -53,8 +53,8 @@ impl<L: Lobby> LobbyContext<L> {
     }
 
     /// Like [`join`](Self::join), and passes something on to the room with each seat, such as a
-    /// side: [`RoomContext::join_options`] has it from `on_admit` on. A player who is in the room
-    /// or on the way keeps what they came with.
+    /// side: [`RoomContext::join_options`] has it from `on_admit` on. A player who has
+    /// a seat there keeps what they came with.
     ///
     /// ```
     /// # use cluster::{Answer, Lobby, LobbyContext, Player, Room, RoomId, RoomOf};
