@@ -7,6 +7,7 @@
 
 mod browser {
     mod chromium;
+    mod client;
     mod cookies;
     mod dev_panel;
     mod libraries;

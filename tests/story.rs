@@ -79,8 +79,8 @@ async fn a_room_shows_up_in_the_list_with_its_seats() {
     let room =
         ann.ask("create", json!({ "title": " Ann's " })).await.expect("a room")["room"].take();
     let shown = json!([{
-        "room": room, "kind": "arena", "options": { "title": "Ann's", "goal": 10 }, "host": ann.you["id"],
-        "players": 1, "capacity": 3, "locked": false,
+        "room": room, "kind": "arena", "options": { "title": "Ann's", "goal": 10 }, "listing": null,
+        "host": ann.you["id"], "players": 1, "capacity": 3, "locked": false,
     }]);
     bob.lobby().event_where("rooms", |rooms| *rooms == shown).await;
 }

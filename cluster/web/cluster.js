@@ -16,8 +16,8 @@ import { TokenCache, cookieStorage } from "./storage.js";
 export { cookieStorage, webStorage } from "./storage.js";
 
 /**
- * @import { AnyMessages, FromLobby, FromRoom, Hooks, Joined, KindOf, Options, Player, Reason, Refusal,
- *   Reroute, State, StateOf, ToLobby, ToRoom, Watcher, Welcome } from "./types.d.ts"
+ * @import { AnyMessages, FromLobby, FromRoom, Hooks, Joined, KindOf, Options, Player, PlayerHere, Reason,
+ *   Refusal, Reroute, State, StateOf, ToLobby, ToRoom, Watcher, Welcome } from "./types.d.ts"
  */
 
 /**
@@ -54,7 +54,7 @@ export class Cluster {
   /** @type {State} */ state = "stopped";
   /** @type {Player<M> | null} */ you = null;
   /** @type {Connection<ToLobby<M>, FromLobby<M>>} */ lobby;
-  /** @type {RoomConnection<ToRoom<M>, FromRoom<M>, StateOf<M>>} */ room;
+  /** @type {RoomConnection<ToRoom<M>, FromRoom<M>, StateOf<M>, PlayerHere<M>>} */ room;
 
   /** At most one timer runs. @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
   /** Attempts since the lobby was last reached. */ #attempts = 0;
@@ -268,7 +268,11 @@ export class Cluster {
       case "player_joined": case "player_left": case "player_disconnected": case "player_reconnected":
       case "player_changed":
         return this.#playersChanged(event, data.player);
-      case "profile_changed": return this.#profileChanged(data);
+      case "profile_changed":
+        this.you = data.you;
+        this.#token.update(data);
+        data = data.you; // without the token
+        break;
       case "room_state":
         this.room.state = data.state;
         return this.#call("roomStateChanged", data.state);
@@ -295,7 +299,7 @@ export class Cluster {
     this.#call("refused", { event: "reroute", code: "bad_reroute", message });
   }
 
-  /** @param {Welcome} welcome */
+  /** @param {Welcome<M>} welcome */
   #welcome(welcome) {
     clearTimeout(this.#timer);
     // Failed reroutes count as attempts, so the delay grows while a room cannot be reached.
@@ -319,7 +323,7 @@ export class Cluster {
     if (revoked && this.#loggedOut === token) this.#loggedOut = undefined;
   }
 
-  /** @param {Joined} joined */
+  /** @param {Joined<M>} joined */
   #joined(joined) {
     clearTimeout(this.#timer);
     this.lobby.finish();
@@ -327,7 +331,8 @@ export class Cluster {
     this.#attempts = this.#failedReroutes = 0;
     this.room.code = joined.code ?? null;
     this.room.host = joined.host;
-    const { players, away } = joined;
+    const { you, players, away } = joined;
+    this.you = you; // the profile may have changed on the way
     this.room.players = players.map((player) => ({ ...player, away: away.includes(player.id) }));
     this.#setState("room");
     this.#call("roomEntered", joined);
@@ -341,19 +346,15 @@ export class Cluster {
     this.#call("refused", refusal);
   }
 
-  /** @param {Welcome} changed */
-  #profileChanged({ you, token }) {
-    this.you = you;
-    if (token) this.#token.set(token);
-    this.#watch("profile changed", you);
-  }
-
   /** @param {string} event @param {Player<M>} player */
   #playersChanged(event, player) {
     const { players } = this.room;
     const found = players.findIndex(({ id }) => id === player.id);
-    if (this.you?.id === player.id) this.you = player;
-    const away = event === "player_disconnected" || (event === "player_changed" && players[found]?.away);
+    const isChange = event === "player_changed";
+    if (isChange && this.you?.id === player.id) this.you = player;
+    // Players on the way may change as well.
+    if (isChange && found < 0) return;
+    const away = isChange ? players[found].away : event === "player_disconnected";
     const updated = event === "player_left" ? [] : [{ ...player, away }];
     const index = found < 0 ? players.length : found;
     this.room.players = [...players.slice(0, index), ...updated, ...players.slice(index + 1)];

@@ -5,7 +5,7 @@
  */
 
 /** @import { Socket } from "socket.io-client" */
-/** @import { Args, DataOf, Names, PlayerHere, Reroute, Watcher } from "./types.d.ts" */
+/** @import { Args, DataOf, Names, Reroute, Watcher } from "./types.d.ts" */
 
 /**
  * Calls the page's code. Logs what it throws, also asynchronously, and continues.
@@ -106,12 +106,16 @@ export class Connection {
   }
 }
 
-/** The connection to a room. @template Requests @template Events @template State @extends {Connection<Requests, Events>} */
+/**
+ * The connection to a room.
+ * @template Requests @template Events @template State @template Player
+ * @extends {Connection<Requests, Events>}
+ */
 export class RoomConnection extends Connection {
   /** The room, from the reroute on. @type {string | null} */ id = null;
   /** A private room's code, with which others join. @type {string | null} */ code = null;
   /** The id of the player who asked for the room. @type {string | null} */ host = null;
-  /** The players in the room. @type {PlayerHere[]} */ players = [];
+  /** The players in the room. @type {Player[]} */ players = [];
   /** What the room's `state()` returned last; `null` before it has come. @type {State | null} */ state = null;
 
   close() {

@@ -11,7 +11,7 @@ import { parseUrl } from "./connection.js";
 
 /** Lines kept in each log. */
 const MAX_LINES = 300;
-/** Characters of an event's data shown in a line. */
+/** Characters shown of an event's data, and of the room's state. */
 const MAX_DATA = 240;
 /** An event that comes again within this time, in ms, is not shown again. */
 const BURST = 200;
@@ -124,12 +124,13 @@ function store(open) {
 }
 
 /** @param {Cluster} cluster */
-function refresh({ state, you, room: { id: room, socket } }) {
+function refresh({ state, you, room: { id: room, socket, state: shown } }) {
   const { uri, opts } = /** @type {any} */ (socket?.io ?? {});
   const url = parseUrl(opts?.path ?? "", uri ?? location.origin);
   const rows = Object.entries({
     State: state, Player: you?.name ?? "not registered", Id: you?.id ?? "–", Room: room ?? "–",
     Server: url ? (url.host + url.pathname).replace(/(\/socket\.io)?\/?$/, "") : "–",
+    ...(shown !== null && { "Room state": cut(JSON.stringify(shown, rounded)) }),
   });
   const details = $("details");
   // Most events change nothing here.
@@ -197,11 +198,14 @@ function log(pane, time, what, detail, level = "INFO") {
   const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
   const clock = time.toTimeString().slice(0, 8) + "." + String(time.getMilliseconds()).padStart(3, "0");
   const data = format(detail).replace(/("(?:token|ticket|password)":")[^"]+/g, "$1…");
-  const text = ` ${what} ${data.length > MAX_DATA ? `${data.slice(0, MAX_DATA)} …` : data}`;
+  const text = ` ${what} ${cut(data)}`;
   list.append(element("li", { "data-level": level }, element("time", {}, clock), text));
   while (list.childElementCount > MAX_LINES) list.firstElementChild.remove();
   if (atEnd) list.scrollTop = list.scrollHeight;
 }
+
+/** @param {string} data */
+const cut = (data) => (data.length > MAX_DATA ? `${data.slice(0, MAX_DATA)} …` : data);
 
 /** @param {any} detail */
 function format(detail) {

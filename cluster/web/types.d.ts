@@ -11,14 +11,15 @@ export type Reason = { code: string; message: string };
 export type Returned = { room: string; reason: Reason };
 export type Refusal = { event?: string; code: string; message: string };
 /** `token` replaces the stored one; `refused`: the token was not accepted. */
-export type Welcome = {
-  version: number; you: Player | null; token: string | null;
+export type Welcome<M extends AnyMessages = AnyMessages> = {
+  version: number; you: Player<M> | null; token: string | null;
   returned: Returned | null; refused: Refusal | null;
 };
 export type Reroute = { to: "room"; room: string; url: string; path: string; ticket: string };
 /** `host`: the id of the player who asked for the room; `away`: the ids of disconnected players. */
-export type Joined = {
-  room: string; code: string | null; host: string | null; you: Player; players: Player[]; away: string[];
+export type Joined<M extends AnyMessages = AnyMessages> = {
+  room: string; code: string | null; host: string | null;
+  you: Player<M>; players: Player<M>[]; away: string[];
 };
 /** A room in the list of rooms. `kind` tells which options and listing it has. */
 export type RoomInfo<M extends AnyMessages = AnyMessages> = { [Kind in keyof M["rooms"]]: {
@@ -31,18 +32,18 @@ export type State = "connecting" | "lobby" | "rerouting" | "room" | "stopped";
 /** The page's hooks, all optional. What a hook throws is logged to the console. */
 export type Hooks<M extends AnyMessages = AnyMessages> = {
   /** In the lobby: for the first time, after a reconnect, or back from a room. */
-  lobbyEntered?(welcome: Welcome): void;
-  /** An event of the lobby. */
+  lobbyEntered?(welcome: Welcome<M>): void;
+  /** An event of the lobby, or `profile_changed`: `cluster.you` is the player with the new profile. */
   lobbyEvent?(...event: EventArgs<FromLobby<M>>): void;
   /** Before a reroute to a room. A promise delays it, by 8 s at most. */
   reroute?(to: Reroute): void | Promise<unknown>;
   /** The player has joined the room. */
-  roomEntered?(joined: Joined): void;
+  roomEntered?(joined: Joined<M>): void;
   /** An event of the room. */
   roomEvent?(...event: EventArgs<FromRoom<M>>): void;
   /** A player joined, left, disconnected, reconnected, or has another profile. */
   playersChanged?(players: PlayerHere<M>[]): void;
-  /** The room's state, `cluster.room.state`, has changed; also called after `roomEntered`. */
+  /** The room's state, `cluster.room.state`, has changed; also called after each `roomEntered`. */
   roomStateChanged?(state: StateOf<M>): void;
   /** The player is out of the room, and the client reconnects to the lobby. */
   roomLost?(reason: Reason): void;
@@ -104,7 +105,7 @@ export type ToLobby<M extends AnyMessages> = M["lobbyRequest"]
   | "watch_rooms" | "unwatch_rooms" | "watch_players" | "unwatch_players"
   | "play" | { play: { kind?: KindOf<M> } } | { join: { room: string } | { code: string } };
 export type FromLobby<M extends AnyMessages> =
-  M["lobbyEvent"] | { rooms: RoomInfo<M>[] } | { players: PlayerPlace<M>[] };
+  M["lobbyEvent"] | { rooms: RoomInfo<M>[] } | { players: PlayerPlace<M>[] } | { profile_changed: Player<M> };
 export type ToRoom<M extends AnyMessages> = RoomOf<M>["request"] | { binary: ArrayBuffer | Uint8Array };
 /** In Node binary data is a Buffer. */
 export type FromRoom<M extends AnyMessages> = RoomOf<M>["event"] | { binary: ArrayBuffer };

@@ -133,8 +133,8 @@ const checks = {
     go();
     assert.equal((await ann.next("roomEntered")).room, room);
     assert.equal(ann.cluster.state, "room");
-    const { id, name } = ann.cluster.you;
-    assert.deepEqual(ann.cluster.room.players, [{ id, name, away: false }]);
+    const { id, name, profile } = ann.cluster.you;
+    assert.deepEqual(ann.cluster.room.players, [{ id, name, profile, away: false }]);
   },
 
   "requests to the room are answered, and its events arrive": async () => {

@@ -68,7 +68,7 @@ const checks = {
     const { event, data } = await ann.first();
     assert.equal(event, "welcome");
     keys(data, "version", "you", "token", "returned", "refused");
-    assert.deepEqual(data, { version: 2, you: null, token: null, returned: null, refused: null });
+    assert.deepEqual(data, { version: 3, you: null, token: null, returned: null, refused: null });
   },
 
   "an unregistered client is refused": async () => {
@@ -84,7 +84,7 @@ const checks = {
     keys(answer, "ok");
     keys(answer.ok, "token", "you");
     ({ token, you } = answer.ok);
-    keys(you, "id", "name");
+    keys(you, "id", "name", "profile");
     assert.equal(typeof token, "string");
     assert.equal(typeof you.id, "string");
     assert.equal(you.name, "Ann");
@@ -99,7 +99,7 @@ const checks = {
     ann = lobby({ token });
     const { event, data } = await ann.first();
     assert.equal(event, "welcome");
-    assert.deepEqual(data, { version: 2, you, token: null, returned: null, refused: null });
+    assert.deepEqual(data, { version: 3, you, token: null, returned: null, refused: null });
   },
 
   "a bad token is reported in welcome, and the client may register": async () => {
@@ -173,7 +173,7 @@ const checks = {
     await bob.ask("register", { name: "Bob" });
     await bob.ask("watch_rooms");
     const [listed] = await bob.next("rooms", ([first]) => first?.players === 1);
-    keys(listed, "room", "kind", "options", "host", "players", "capacity", "locked");
+    keys(listed, "room", "kind", "options", "listing", "host", "players", "capacity", "locked");
     const { room, capacity, locked } = listed;
     assert.deepEqual({ room, capacity, locked }, { room: at.room, capacity: 8, locked: false });
   },
@@ -203,7 +203,7 @@ const checks = {
     for (const returned of [{ room: at.room, reason: { code: "left" } }, null]) {
       ann.close();
       ann = lobby({ token });
-      assert.deepEqual(await ann.event("welcome"), { version: 2, you, token: null, returned, refused: null });
+      assert.deepEqual(await ann.event("welcome"), { version: 3, you, token: null, returned, refused: null });
     }
   },
 

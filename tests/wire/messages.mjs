@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { Cluster } from "../../cluster/web/cluster.js";
 
-const ann = { id: "a", name: "Ann" };
-const bob = { id: "b", name: "Bob" };
-const welcome = { version: 2, you: ann, token: null, returned: null, refused: null };
+const ann = { id: "a", name: "Ann", profile: null };
+const bob = { id: "b", name: "Bob", profile: null };
+const welcome = { version: 3, you: ann, token: null, returned: null, refused: null };
 const ticket = (room) => ({ to: "room", room, url: "", path: `/rooms/${room}/socket.io`, ticket: `for ${room}` });
 const joined = (room, code = null) => ({ room, code, host: null, you: ann, players: [ann], away: [] });
 
@@ -36,7 +36,7 @@ function client(options = {}) {
   };
   const hook = (name) => (...details) => void told.push([name, ...details]);
   const names = ["lobbyEntered", "lobbyEvent", "reroute", "roomEntered", "roomEvent", "roomLost", "refused",
-    "playersChanged"];
+    "playersChanged", "roomStateChanged"];
   const hooks = Object.fromEntries(names.map((name) => [name, hook(name)]));
   let token;
   const storage = { get: () => token, set: (its) => (token = its), remove: () => (token = undefined) };
@@ -104,6 +104,63 @@ const checks = {
     assert.deepEqual(names(), order);
     assert.equal(told[2][1].room, "2");
     assert.equal(before.cut, true);
+    cluster.stop();
+  },
+
+  "the room's state is the newest one, and gone with the room": async () => {
+    const { cluster, told, names, last } = await inRoom();
+    assert.equal(cluster.room.state, null);
+    const seen = [];
+    cluster.hooks.roomStateChanged = (state) => seen.push([state, cluster.room.state]);
+    for (const [version, state] of [{ hits: 1 }, { hits: 2 }].entries()) last().says("room_state", { version, state });
+    assert.deepEqual(seen, [[{ hits: 1 }, { hits: 1 }], [{ hits: 2 }, { hits: 2 }]]);
+    assert.deepEqual(told, [], "it is no event of the room");
+    last().says("reroute", ticket("2"));
+    assert.deepEqual([cluster.room.state, names()], [null, ["reroute"]]);
+    await settled();
+    last().says("joined", joined("2"));
+    assert.equal(cluster.room.state, null);
+    last().says("room_state", { version: 1, state: { hits: 0 } });
+    assert.deepEqual(cluster.room.state, { hits: 0 });
+    last().lost();
+    assert.equal(cluster.room.state, null);
+    cluster.stop();
+  },
+
+  "a player in the room has another profile: they stay away if they were; one on the way is not added": async () => {
+    const { cluster, told, last } = await inRoom();
+    const red = (player) => ({ player: { ...player, profile: { color: "red" } } });
+    last().says("player_changed", red(bob));
+    assert.deepEqual([told, cluster.room.players.length], [[], 1]);
+    last().says("player_joined", { player: bob });
+    last().says("player_disconnected", { player: bob });
+    last().says("player_changed", red(bob));
+    assert.deepEqual(cluster.room.players, [{ ...ann, away: false }, { ...red(bob).player, away: true }]);
+    assert.deepEqual(told.at(-1), ["playersChanged", cluster.room.players]);
+    assert.deepEqual(cluster.you, ann);
+    last().says("player_changed", red(ann));
+    assert.deepEqual(cluster.you, red(ann).player);
+    assert.deepEqual(cluster.room.players[0], { ...red(ann).player, away: false });
+    cluster.stop();
+  },
+
+  "in the lobby a new profile is an event, and its token is kept": async () => {
+    const { cluster, storage, told, last } = client();
+    last().says("welcome", { ...welcome, token: "old" });
+    await settled();
+    const you = { ...ann, profile: { color: "red" } };
+    const heard = [];
+    cluster.lobby.on("profile_changed", (data) => heard.push([data, cluster.you]));
+    last().says("profile_changed", { you, token: "new" });
+    await settled();
+    assert.deepEqual(heard, [[you, you]]);
+    assert.deepEqual(told.at(-1), ["lobbyEvent", "profile_changed", you]);
+    assert.equal(storage.get(), "new");
+    // On the way to a room it may change again.
+    last().says("reroute", ticket("1"));
+    await settled();
+    last().says("joined", { ...joined("1"), you: ann });
+    assert.deepEqual(cluster.you, ann);
     cluster.stop();
   },
 

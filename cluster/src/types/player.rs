@@ -33,8 +33,8 @@ impl fmt::Display for RoomId {
 
 /// A registered player. Methods that take `impl AsRef<PlayerId>` take it, or its id.
 ///
-/// `Profile` is what you have added: [`Lobby::Profile`](crate::Lobby::Profile). A project that uses
-/// one may write `pub type Player = cluster::Player<Profile>;`.
+/// `Profile` is the one of the lobby. A project that has one may write
+/// `pub type Player = cluster::Player<Profile>;`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(debug_assertions, derive(ts_rs::TS))]
 pub struct Player<Profile = ()> {

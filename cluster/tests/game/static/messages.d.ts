@@ -83,8 +83,8 @@ big: number, };
 /**
  * A registered player. Methods that take `impl AsRef<PlayerId>` take it, or its id.
  *
- * `Profile` is what you have added: [`Lobby::Profile`](crate::Lobby::Profile). A project that uses
- * one may write `pub type Player = cluster::Player<Profile>;`.
+ * `Profile` is the one of the lobby. A project that has one may write
+ * `pub type Player = cluster::Player<Profile>;`.
  */
 export type Player<Profile = null> = { 
 /**
@@ -96,7 +96,7 @@ id: PlayerId,
  */
 name: string, 
 /**
- * What `on_register` added, or [`LobbyContext::set_profile`](crate::LobbyContext::set_profile).
+ * What `on_register` or `set_profile` added.
  */
 profile: Profile, };
 

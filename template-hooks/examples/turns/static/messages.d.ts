@@ -70,8 +70,8 @@ patience: number, };
 /**
  * A registered player. Methods that take `impl AsRef<PlayerId>` take it, or its id.
  *
- * `Profile` is what you have added: [`Lobby::Profile`](crate::Lobby::Profile). A project that uses
- * one may write `pub type Player = cluster::Player<Profile>;`.
+ * `Profile` is the one of the lobby. A project that has one may write
+ * `pub type Player = cluster::Player<Profile>;`.
  */
 export type Player<Profile = null> = { 
 /**
