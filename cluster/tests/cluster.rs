@@ -11,6 +11,7 @@ mod game {
 mod auth;
 mod http;
 mod lobby;
+mod parts;
 mod process;
 mod room;
 mod rooms;

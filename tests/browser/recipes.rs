@@ -57,6 +57,53 @@ async fn until_invited(page: &Page, code: &str) -> Result<()> {
 }
 
 #[tokio::test]
+async fn two_sides_get_ready_play_and_are_back_at_their_table() -> Result<()> {
+    let (_workshop, lobby) = start("waiting_room", "8").await;
+    let browser = Browser::start().await?;
+    let ann = register(&browser, &lobby.url, "Ann").await?;
+    ann.click("#open").await?;
+    ann.until_shows("#seats", "Ann (left), host").await?;
+    let code = ann.eval("document.getElementById('code').textContent").await?;
+    let bob = register(&browser, &format!("{}/?as=Bob", lobby.url), "Bob").await?;
+    bob.click("#find-table input").await?;
+    bob.write(code.as_str().unwrap_or_default()).await?;
+    bob.press("Enter").await?;
+    ann.until_shows("#seats", "Bob (right)").await?;
+    ensure!(bob.eval("document.getElementById('start').hidden").await? == true);
+    bob.click("#side").await?;
+    ann.until_shows("#seats", "Bob (left)").await?;
+    ann.click("#start").await?;
+    ann.until_shows("#table-news", "A side has too few players.").await?;
+    bob.click("#side").await?;
+    bob.until_shows("#seats", "Bob (right)").await?;
+    for _ in 0..2 {
+        ann.click("#ready").await?;
+        bob.until_shows("#seats", "Ann (left), host, ready").await?;
+        bob.click("#ready").await?;
+        ann.until_shows("#table-news", "The game begins in").await?;
+        for page in [&ann, &bob] {
+            page.until("document.getElementById('pull').getClientRects().length").await?;
+            page.until("document.getElementById('rope').value === 0").await?;
+        }
+        for pulls in 1..=10 {
+            bob.click("#pull").await?;
+            if pulls < 10 {
+                ann.until(&format!("document.getElementById('rope').value === {pulls}")).await?;
+            }
+        }
+        for page in [&ann, &bob] {
+            page.until_notice("The right side has won. You are back in the lobby.").await?;
+            page.until("document.getElementById('ready').getClientRects().length").await?;
+        }
+        ann.until("!document.getElementById('seats').textContent.includes('playing')").await?;
+    }
+    for page in [&ann, &bob] {
+        page.is_safe().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_spectator_sees_the_moves_and_has_no_button_for_them() -> Result<()> {
     let (_workshop, lobby) = start("spectators", "1").await;
     let browser = Browser::start().await?;

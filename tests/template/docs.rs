@@ -76,6 +76,11 @@ const COMMANDS: &[(&str, Tested)] = &[
     ("tests/chaos --restarts", By("tests/all.sh", "tests/chaos --minutes 0.5 --seed 1 --restarts")),
     ("tests/picture.sh", By("tests/all.sh", "cargo test --locked --test browser")),
     ("cargo generate", By("tests/template/helpers.rs", r#"arg("generate")"#)),
+    (
+        "cp cluster/parts/waiting_room.rs src/",
+        By("tests/template/recipes.rs", "cp cluster/parts/waiting_room.rs src/"),
+    ),
+    ("cp cluster/parts/queue.rs src/", By("tests/template/hooks.rs", "cluster/parts/queue.rs")),
     ("cargo run -- --lan", By("tests/template/recipes.rs", "cargo run -- --lan")),
     ("node examples/bot.mjs", By("tests/template/recipes.rs", "node examples/bot.mjs")),
     (ACCOUNTS[0], By("tests/template/accounts.rs", r#"recipe.command("psql")"#)),

@@ -3,12 +3,13 @@
 //! A block `diff` changes the file that the paragraph before it names: it replaces the lines that
 //! begin with a space or `-` by those that begin with a space or `+`. A block with only `+` is
 //! added to the end of the file, or is a new one. After the words "new file", a block in any other
-//! language is that file. A block `sh` is for the test to run.
+//! language is that file. A block `sh` is for the test to run, except for `cp`, which is a step.
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
-use super::helpers::{Folder, REPOSITORY, Template, Workshop, read};
+use super::helpers::{Folder, REPOSITORY, Template, Workshop, must, read};
 
 pub struct Recipe {
     steps: Vec<Step>,
@@ -54,6 +55,9 @@ impl Recipe {
     /// Takes all steps in a project.
     pub fn follow(&self, project: &Path) {
         assert!(!self.steps.is_empty(), "no steps");
+        for copy in self.commands.iter().filter(|command| command.starts_with("cp ")) {
+            must(Command::new("sh").args(["-c", copy]).current_dir(project));
+        }
         self.steps.iter().for_each(|step| step.take(project));
     }
 

@@ -53,6 +53,12 @@ fn a_bot_plays() {
 }
 
 #[test]
+fn two_sides_meet_in_a_waiting_room() {
+    assert_eq!(Recipe::read("waiting_room").command("cp"), "cp cluster/parts/waiting_room.rs src/");
+    follow("waiting_room", "two_sides_meet_at_a_table_and_again_after_the_game");
+}
+
+#[test]
 fn spectators_watch() {
     follow("spectators", "spectators_see_the_game_and_take_no_seat_in_it");
 }
