@@ -9,7 +9,7 @@ use crate::template::recipe::Recipe;
 
 #[tokio::test]
 async fn a_link_leads_a_friend_into_the_room_once() -> Result<()> {
-    let (_workshop, lobby) = start("friends", "2").await;
+    let (_workshop, lobby) = start("invite", "2").await;
     let browser = Browser::start().await?;
     let ann = register(&browser, &lobby.url, "Ann").await?;
     ann.click("#invite").await?;
@@ -104,24 +104,71 @@ async fn two_sides_get_ready_play_and_are_back_at_their_table() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_spectator_sees_the_moves_and_has_no_button_for_them() -> Result<()> {
-    let (_workshop, lobby) = start("spectators", "1").await;
+async fn a_friend_is_one_click_away() -> Result<()> {
+    let (_workshop, lobby) = start("friends", "8").await;
+    let browser = Browser::start().await?;
+    let ann = register(&browser, &lobby.url, "Ann").await?;
+    let bob = register(&browser, &format!("{}/?as=Bob", lobby.url), "Bob").await?;
+    bob.until_shows("#online", "Ann: in the lobby").await?;
+    ann.click("#join").await?;
+    bob.until_shows("#online", "Ann: in a room").await?;
+    bob.click("#online button").await?;
+    ann.until_shows("#players", "Bob").await?;
+    bob.is_safe().await
+}
+
+#[tokio::test]
+async fn a_chat_is_a_room_of_another_kind() -> Result<()> {
+    let (_workshop, lobby) = start("kinds", "8").await;
+    let browser = Browser::start().await?;
+    let ann = register(&browser, &lobby.url, "Ann").await?;
+    ann.click("#chat").await?;
+    ann.click("#say input").await?;
+    ann.write("Good morning").await?;
+    ann.press("Enter").await?;
+    ann.until_shows("#lines", "Ann: Good morning").await?;
+    let bob = register(&browser, &format!("{}/?as=Bob", lobby.url), "Bob").await?;
+    bob.click("#chat").await?;
+    bob.until_shows("#lines", "Ann: Good morning").await?;
+    ensure!(bob.eval("document.getElementById('hello').hidden").await? == true);
+    bob.click("#leave").await?;
+    bob.click("#join").await?;
+    bob.until("document.getElementById('hello').getClientRects().length").await?;
+    ensure!(bob.eval("document.getElementById('say').hidden").await? == true);
+    bob.is_safe().await
+}
+
+#[tokio::test]
+async fn everyone_sees_the_votes_and_their_own() -> Result<()> {
+    let (_workshop, lobby) = start("state", "8").await;
     let browser = Browser::start().await?;
     let ann = register(&browser, &lobby.url, "Ann").await?;
     ann.click("#join").await?;
-    ann.until_shows("#table", "You watch. Seats taken: 0 of 1.").await?;
-    ann.click("#sit").await?;
-    ann.click("#move").await?;
+    ann.until_shows("#poll", "Coffee: 0").await?;
+    ann.click("#poll button:nth-child(2)").await?;
+    ann.until_shows("#poll .main", "Coffee: 1").await?;
+    let bob = register(&browser, &format!("{}/?as=Bob", lobby.url), "Bob").await?;
+    bob.click("#join").await?;
+    bob.until_shows("#poll", "Coffee: 1").await?;
+    ensure!(bob.eval("document.querySelector('#poll .main')").await?.is_null());
+    bob.is_safe().await
+}
+
+#[tokio::test]
+async fn a_spectator_sees_the_moves_and_has_no_button_for_them() -> Result<()> {
+    let (_workshop, lobby) = start("spectators", "8").await;
+    let browser = Browser::start().await?;
+    let ann = register(&browser, &lobby.url, "Ann").await?;
+    ann.click("#join").await?;
+    ann.until_shows("#table", "Moves: 0. Spectators: 0.").await?;
     let bob = register(&browser, &format!("{}/?as=Bob", lobby.url), "Bob").await?;
     bob.click("#watch").await?;
-    bob.until_shows("#table", "You watch. Seats taken: 1 of 1. Moves: 1.").await?;
-    for button in ["sit", "move"] {
-        ensure!(bob.eval(&format!("document.getElementById('{button}').hidden")).await? == true);
+    ann.until_shows("#table", "Moves: 0. Spectators: 1.").await?;
+    ann.click("#move").await?;
+    bob.until_shows("#table", "Moves: 1. Spectators: 1.").await?;
+    for (page, hidden) in [(&ann, false), (&bob, true)] {
+        ensure!(page.eval("document.getElementById('move').hidden").await? == hidden);
     }
-    ann.until_shows("#table", "You play.").await?;
-    ann.click("#leave").await?;
-    bob.click("#sit").await?;
-    bob.until_shows("#table", "You play. Seats taken: 1 of 1.").await?;
     bob.is_safe().await
 }
 

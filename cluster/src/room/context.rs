@@ -172,8 +172,8 @@ impl<R: Room> RoomContext<R> {
         self.join_options.borrow().get(player.as_ref()).cloned().unwrap_or_default()
     }
 
-    /// Changes what the list of rooms shows of this room, such as the score; at most 1 KiB as JSON. A
-    /// larger one is logged and not shown. The lobby is told of the latest, at most ten
+    /// Changes what the list of rooms shows of this room, such as the score; at most 1 KiB as
+    /// JSON. A larger one is logged and not shown. The lobby is told of the latest, at most ten
     /// times a second; its hooks find it in [`RoomInfo::listing`](crate::RoomInfo::listing).
     pub fn set_listing(&self, listing: R::Listing) {
         if let Ok(listing) = encode_data("a listing", &listing, MAX_LISTING)
@@ -224,8 +224,8 @@ impl<R: Room> RoomContext<R> {
         self.tick_period.set((hz > 0).then(|| Duration::from_secs(1) / hz));
     }
 
-    /// Calls `on_tick` at this interval from now on, of at least a millisecond: for a game that ticks
-    /// less than once a second.
+    /// Calls `on_tick` at this interval from now on, of at least a millisecond: for a game that
+    /// ticks less than once a second.
     pub fn tick_every(&self, period: Duration) {
         self.tick_period.set(Some(period.max(Duration::from_millis(1))));
     }

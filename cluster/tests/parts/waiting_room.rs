@@ -349,7 +349,7 @@ async fn after_a_crash_the_players_are_at_their_table_and_play_again() {
 }
 
 #[tokio::test]
-async fn a_player_who_was_lost_in_the_room_loses_the_place_when_it_is_over() {
+async fn a_player_who_was_lost_in_the_room_loses_the_place_when_the_room_has_ended() {
     let lobby = start().await;
     let mut players = table(&lobby, json!({ "grace_ms": 100 }), ["Ann", "Bob"]).await;
     all_ready(&mut players).await;
@@ -358,9 +358,47 @@ async fn a_player_who_was_lost_in_the_room_loses_the_place_when_it_is_over() {
     let (bobs, _) = enter(bob).await;
     drop(bobs);
     anns.event("player_disconnected").await;
-    anns.ask("finish", json!({})).await.expect("anyone may");
+    anns.ask("send_back", json!({})).await.expect("anyone may");
     ann.back().await;
-    sees(ann, |table| seats(table) == "Ann-0").await;
+    // The room keeps a seat for Bob.
+    sees_seats(ann, "Ann-0 Bob-1-playing").await;
+    let room = anns.event("joined").await["room"].take();
+    lobby.signal_room(&room, Signal::KILL).await;
+    assert_eq!(sees_seats(ann, "Ann-0 Bob-1-away").await["playing"], false);
+    sees_seats(ann, "Ann-0").await;
+}
+
+#[tokio::test]
+async fn a_player_who_is_back_in_time_keeps_the_place() {
+    let lobby = start().await;
+    let options = json!({ "grace_ms": 3_000 });
+    let [mut ann, mut bob, mut cid] = table(&lobby, options, ["Ann", "Bob", "Cid"]).await;
+    drop(bob.lobby.take());
+    sees_seats(&mut ann, "Ann-0 Bob-1-away Cid-1").await;
+    bob.back().await;
+    sees_seats(&mut ann, "Ann-0 Bob-1 Cid-1").await;
+    // The time of the one who leaves later is over later.
+    drop(cid.lobby.take());
+    sees_seats(&mut ann, "Ann-0 Bob-1 Cid-1-away").await;
+    sees(&mut ann, |table| !seats(table).contains("Cid")).await;
+    bob.back().await;
+    assert_eq!(seats(&bob.lobby().event("table").await), "Ann-0 Bob-1");
+}
+
+#[tokio::test]
+async fn many_changes_are_few_events() {
+    let lobby = start().await;
+    let [mut ann, mut bob] = table(&lobby, json!({ "countdown": 100 }), ["Ann", "Bob"]).await;
+    sees_seats(&mut bob, "Ann-0 Bob-1").await;
+    for n in 0..19 {
+        ann.lobby().emit("table", json!({ "ready": n % 2 == 0 }));
+    }
+    does(&mut ann, json!({ "side": 1 })).await;
+    let mut events = 0;
+    while seats(&bob.lobby().event("table").await) != "Ann-1 Bob-1" {
+        events += 1;
+    }
+    assert!(events < 10, "{events}");
 }
 
 #[tokio::test]
