@@ -157,6 +157,36 @@ fn leave_room_is_the_same_on_both() {
 }
 
 #[test]
+fn state_listing_join_options_and_profiles_are_the_same_on_both() {
+    let act = |acts| Step::Do(1, acts, How::Done);
+    let steps = vec![
+        Step::Profile(0, Some(1)),
+        Step::JoinWith(0, Some(2)),
+        Step::Join(1),
+        Step::Profile(0, Some(3)),
+        act(vec![Act::State(json!(7)), Act::Sync]),
+        act(vec![Act::List(json!("half time")), Act::Sync]),
+        act(vec![Act::Grace(Some(LONG))]),
+        Step::Drop(0),
+        Step::JoinWith(0, Some(4)),
+    ];
+    let seen = both(&Script { seats: 2, plans: None, steps, outcome: Value::Null });
+    let joined = seen[3].lobby.last().expect("a hook");
+    assert_eq!((&joined["moods"], &joined["sides"]), (&json!([1, null]), &json!([2, null])));
+    let changed = &seen[4].events[1][0];
+    assert_eq!(
+        (&changed[0], &changed[1]["player"]["profile"]["mood"]),
+        (&json!("player_changed"), &json!(3))
+    );
+    let state = json!(["room_state", { "version": 1, "state": { "shown": 7 } }]);
+    let states = |seen: &Seen| seen.events[0].iter().filter(|event| **event == state).count();
+    assert_eq!((states(&seen[5]), states(&seen[6]), &seen[6].listed), (1, 0, &json!("half time")));
+    let back = seen[9].lobby.last().expect("a hook");
+    assert_eq!((&back["hook"], &back["sides"]), (&json!("on_reconnect ANN"), &json!([2, null])));
+    assert_eq!(states(&seen[9]), 1);
+}
+
+#[test]
 fn a_room_that_closes_while_it_opens_is_over_on_both() {
     let plan = Plan { hook: "on_open".to_owned(), acts: vec![Act::Close(Value::Null)] };
     let (plans, steps) = (Some(vec![plan]), vec![Step::Join(0)]);

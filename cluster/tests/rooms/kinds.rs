@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use cluster::testing::TestFolder;
+use cluster::testing::{TestFolder, eventually};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -104,7 +104,7 @@ async fn a_worker_has_no_seats_and_is_replaced_when_it_dies() {
         assert_ne!(next, worker);
         worker = next;
     }
-    assert_eq!(lobby.count("room crashed"), 3);
+    eventually("their crashes", || (lobby.count("room crashed") == 3).then_some(())).await;
 }
 
 /// How the program ends with this in its environment.
