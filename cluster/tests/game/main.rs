@@ -2,7 +2,8 @@
 //! `channel_abuse.rs` has faults that abuse the channel to the lobby, and `faulty_room.rs` rooms
 //! that break its protocol.
 //! With `STARTING` in the environment, `on_start` never returns.
-//! With `SCRIPTED` it runs the lobby and rooms of `scripted.rs` instead.
+//! With `SCRIPTED` it runs the lobby and rooms of `scripted.rs` instead, with `MIRRORED` those of
+//! `mirrored.rs`.
 
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -13,6 +14,7 @@ use cluster::{
     Answer, Arrival, Exit, Identity, Lobby, LobbyContext, Player, PlayerId, Refusal, Registration,
     RoomId, RoomInfo, RoomManager, deferred, ok, reply,
 };
+use mirrored::Mirror;
 use queue::{Queue, Queued, Rules};
 use room::{GameRoom, Options};
 use scripted::Director;
@@ -21,6 +23,7 @@ use tracing::info;
 
 mod channel_abuse;
 mod faulty_room;
+mod mirrored;
 #[path = "../../parts/queue.rs"]
 mod queue;
 mod room;
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
     match env::var("FAULTY") {
         Ok(how) if is_room && faulty_room::is_faulty() => faulty_room::run(&how),
         _ if env::var_os("SCRIPTED").is_some() => cluster::run::<Director>(DEFAULTS),
+        _ if env::var_os("MIRRORED").is_some() => cluster::run::<Mirror>(DEFAULTS),
         _ => cluster::run::<GameLobby>(DEFAULTS),
     }
 }
