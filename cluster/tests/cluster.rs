@@ -4,6 +4,8 @@
 
 mod common;
 mod game {
+    #[allow(dead_code, reason = "its room is for the program")]
+    pub mod mirrored;
     #[allow(dead_code, reason = "its lobby is for the program")]
     pub mod scripted;
 }

@@ -1,5 +1,5 @@
-//! For tests of your hooks: a room without processes, and a lobby with real ones. The module is
-//! there with the feature `testing`, which a project enables for its tests alone.
+//! For tests of your hooks: a room and a lobby without processes, and a lobby with real ones. The
+//! module is there with the feature `testing`, which a project enables for its tests alone.
 //!
 //! A [`TestRoom`] is one room by itself: no processes, no sockets, and a clock that only the test
 //! moves. Such a test takes milliseconds, and with one seed it is the same each time. Test the
@@ -31,6 +31,33 @@
 //! let ann = room.join("Ann").unwrap();
 //! room.emit(&ann, "text", json!("hello")).unwrap();
 //! assert_eq!(room.last(&ann, "text"), Some(&json!("hello")));
+//! ```
+//!
+//! A [`TestLobby`] is the lobby by itself, with rooms that the test plays: it says which of them open,
+//! whom they admit, what they tell the lobby and how they end. Such a test takes milliseconds, too.
+//! Test with it which room players get, queues, and what the lobby does when rooms report or end:
+//!
+//! ```
+//! # use cluster::{Defaults, Lobby, Refusal, Room, RoomContext, RoomManager};
+//! # use cluster::testing::TestLobby;
+//! # use serde_json::json;
+//! # struct Chess;
+//! # impl Room for Chess {
+//! #     cluster::room_types! {}
+//! #     async fn on_open(_: (), _: &RoomContext<Self>) -> Result<Self, Refusal> { Ok(Chess) }
+//! # }
+//! # #[derive(Default)] struct Server;
+//! # impl Lobby for Server { cluster::lobby_types! {} }
+//! # impl RoomManager<Chess> for Server {}
+//! # cluster::kinds!(Server: Chess = "chess");
+//! # const DEFAULTS: Defaults = Defaults { name: "chess", port: 0, seats: 2 };
+//! let mut lobby = TestLobby::<Server>::start(DEFAULTS);
+//! let [ann, bob, cem] = ["Ann", "Bob", "Cem"].map(|name| lobby.player(name));
+//! for player in [&ann, &bob, &cem] {
+//!     lobby.ask(player, "play", json!({})).unwrap();
+//! }
+//! assert_eq!(lobby.enter(&ann), lobby.enter(&bob));
+//! assert_ne!(lobby.rerouted(&cem), lobby.lobby().seat_of(&ann));
 //! ```
 //!
 //! A [`LobbyProcess`] is your program, run as a lobby with its rooms. A [`TestPlayer`] registers

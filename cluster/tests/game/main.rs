@@ -3,7 +3,7 @@
 //! that break its protocol.
 //! With `STARTING` in the environment, `on_start` never returns.
 //! With `SCRIPTED` it runs the lobby and rooms of `scripted.rs` instead, with `FEATURES` those of
-//! `features/`.
+//! `features/`, with `MIRRORED` those of `mirrored.rs`.
 
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -14,6 +14,7 @@ use cluster::{
     Answer, Arrival, Exit, Identity, Lobby, LobbyContext, Player, PlayerId, Refusal, Registration,
     RoomId, RoomInfo, RoomManager, deferred, ok, reply,
 };
+use mirrored::Mirror;
 use queue::{Queue, Queued, Rules};
 use room::{GameRoom, Options};
 use scripted::Director;
@@ -23,6 +24,7 @@ use tracing::info;
 mod channel_abuse;
 mod faulty_room;
 mod features;
+mod mirrored;
 #[path = "../../parts/queue.rs"]
 mod queue;
 mod room;
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Ok(how) if is_room && faulty_room::is_faulty() => faulty_room::run(&how),
         _ if env::var_os("SCRIPTED").is_some() => cluster::run::<Director>(DEFAULTS),
         _ if env::var_os("FEATURES").is_some() => features::run(DEFAULTS),
+        _ if env::var_os("MIRRORED").is_some() => cluster::run::<Mirror>(DEFAULTS),
         _ => cluster::run::<GameLobby>(DEFAULTS),
     }
 }

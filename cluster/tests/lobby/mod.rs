@@ -7,4 +7,5 @@ mod presence;
 mod profiles;
 mod shortage;
 mod startup;
+mod test_lobby_agrees;
 mod trust_boundaries;

@@ -48,20 +48,21 @@ impl<L: Kinds> TestLobby<L> {
         EventHandler { lobby: &mut self.lobby, context: &self.context }
     }
 
-    /// Does the next thing that is due now. Returns `false` if there is none.
+    /// Does the next thing that is due now: first what the lobby's loop has to do, then what rooms and
+    /// pages do. Returns `false` if there is none.
     fn follow_up(&mut self) -> bool {
         if let Ok((conn, sent)) = self.told.1.try_recv() {
             match sent {
                 Some(sent) => self.note(conn, sent),
                 None => self.hung_up(conn),
             }
-        } else if self.read_channels() {
-        } else if let Some(event) = self.inbox.pop_front() {
-            self.handler().on_process(event);
         } else if let Some(call) = self.context.scheduler.pop_due(self.now) {
             self.handler().hook("timer", call);
         } else if let Some(Some(call)) = self.context.scheduler.next_call().now_or_never() {
             self.handler().hook("spawned work", call);
+        } else if let Some(event) = self.inbox.pop_front() {
+            self.handler().on_process(event);
+        } else if self.read_channels() {
         } else if let Some(player) = self.returning.pop_front() {
             self.returns(&player);
         } else if self.expire_in_rooms() {

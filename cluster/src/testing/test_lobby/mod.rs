@@ -1,7 +1,8 @@
 //! A lobby under test: the lobby's event handler and registry, driven by a test. `players.rs` has
 //! what pages do, `rooms.rs` what the test does in place of rooms, `played_room.rs` what a room
-//! answers by itself; `driver.rs` passes on what one has to say to the other.
+//! answers by itself, `channel.rs` its channel; `driver.rs` passes on what one says to the other.
 
+mod channel;
 mod driver;
 mod played_room;
 mod players;
@@ -17,7 +18,8 @@ use clap::{CommandFactory as _, FromArgMatches as _};
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
-use self::played_room::{Channel, PlayedRoom};
+use self::channel::Channel;
+use self::played_room::PlayedRoom;
 use self::players::{Page, Told};
 use crate::auth::Tokens;
 use crate::config::Settings;
@@ -140,7 +142,7 @@ impl<L: Kinds> TestLobby<L> {
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let started = Rc::default();
         let routes = Arc::<GatewayRoutes>::default();
-        let starter = played_room::starter(&started, &runtime);
+        let starter = channel::starter(&started, &runtime);
         let rooms = Rooms::new(settings.clone(), starter, routes);
         let context = LobbyContext {
             kinds,

@@ -1,63 +1,21 @@
 //! A room that a test plays, from the lobby's frames to its own: what a real room's core does with
 //! seats, without hooks.
 
-use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
-use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use tokio::net::UnixStream;
-use tokio::runtime::Runtime;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::config::Settings;
-use crate::process::channel::MAX_QUEUED;
-use crate::process::{FromRoom, Process, ReservedSeat, RoomSpec, Sender, Starter, ToRoom};
+use crate::process::{FromRoom, ReservedSeat, RoomSpec, ToRoom};
 use crate::room::Tickets;
 use crate::runtime::later;
 use crate::socketio::{refused, reroute};
-use crate::testing::Sent;
+use crate::testing::test_lobby::channel::{Channel, Effect};
 use crate::testing::test_lobby::players::event_of;
 use crate::types::{AnyPlayer, Exit, LeaveReason, PlayerId, Refusal, RoomId};
-
-/// The test's end of a process that was not started.
-pub(super) struct Channel {
-    pub frames: mpsc::UnboundedReceiver<(String, OwnedSemaphorePermit)>,
-    pub killed: oneshot::Receiver<Exit>,
-}
-
-/// Starts no processes: keeps the channels of those that the lobby asks for.
-pub(super) fn starter(started: &Rc<RefCell<Vec<(RoomId, Channel)>>>, runtime: &Runtime) -> Starter {
-    let (started, runtime) = (started.clone(), runtime.handle().clone());
-    Box::new(move |room| {
-        let _entered = runtime.enter();
-        let (stream, _) = UnixStream::pair()?;
-        let (queue, frames) = mpsc::unbounded_channel();
-        let space = Arc::new(Semaphore::new(MAX_QUEUED as usize));
-        let stream = Arc::new(Mutex::new(stream.into_split().1));
-        let (kill, killed) = oneshot::channel();
-        started.borrow_mut().push((room, Channel { frames, killed }));
-        Ok(Process { sender: Sender { queue, space, stream }, kill: Cell::new(Some(kill)) })
-    })
-}
-
-/// What a room does, in order.
-pub(super) enum Effect {
-    Frame(FromRoom),
-    /// Sends an event to the page of a player.
-    Emit(PlayerId, Sent),
-    /// The page of this player is not in the room any more.
-    HangUp {
-        player: PlayerId,
-        returns: bool,
-    },
-    /// The room's process has ended.
-    Exit(Exit),
-}
 
 pub(super) struct PlayedRoom {
     pub channel: Channel,
@@ -269,14 +227,19 @@ impl PlayedRoom {
         }
         if state == SeatState::Connected {
             if !matches!(reason, LeaveReason::Moved | LeaveReason::Left | LeaveReason::Dropped) {
-                let sent = event_of("reroute", json!({ "to": "lobby", "reason": reason }));
-                self.effects.push_back(Effect::Emit(id.clone(), sent));
+                self.tell_way(id, &reason);
             }
             self.effects.push_back(Effect::HangUp { player: id.clone(), returns: true });
         }
         if self.seats.is_empty() {
             self.empty_since = Some(self.now);
         }
+    }
+
+    /// Sends a player's page to the lobby.
+    pub fn tell_way(&mut self, id: &PlayerId, reason: &LeaveReason) {
+        let sent = event_of("reroute", json!({ "to": "lobby", "reason": reason }));
+        self.effects.push_back(Effect::Emit(id.clone(), sent));
     }
 
     /// The room ends in this way.

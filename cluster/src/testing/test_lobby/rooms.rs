@@ -8,7 +8,8 @@ use tokio::sync::Semaphore;
 use crate::lobby::{Kinds, RoomOf};
 use crate::process::{FromRoom, ProcessEvent};
 use crate::room::Room;
-use crate::testing::test_lobby::played_room::{Effect, PlayedRoom};
+use crate::testing::test_lobby::channel::Effect;
+use crate::testing::test_lobby::played_room::PlayedRoom;
 use crate::testing::{Sent, TestLobby};
 use crate::types::{Exit, LeaveReason, Player, PlayerId, Refusal, RoomId, from_raw, to_raw};
 
@@ -19,10 +20,10 @@ impl<L: Kinds> TestLobby<L> {
     }
 
     /// From now on new rooms wait for [`ready`](Self::ready) or
-    /// [`refuse_to_open`](Self::refuse_to_open), and those who join wait for them. After
-    /// `--ready-timeout` the lobby gives up such a room.
-    pub fn hold_rooms(&mut self) {
-        self.hold = true;
+    /// [`refuse_to_open`](Self::refuse_to_open), and those who join wait for them; or not any more.
+    /// After `--ready-timeout` the lobby gives up a room that waits.
+    pub fn hold_rooms(&mut self, hold: bool) {
+        self.hold = hold;
     }
 
     /// A room that is held is ready: `on_room_ready` follows.
@@ -97,7 +98,12 @@ impl<L: Kinds> TestLobby<L> {
     /// # Panics
     /// Like the next two: if they are in no room.
     pub fn leave(&mut self, player: &Player<L::Profile>, reason: LeaveReason) {
-        self.in_room_of(player, |room| room.leave(&player.id, reason));
+        self.in_room_of(player, |room| {
+            if reason == LeaveReason::Left {
+                room.tell_way(&player.id, &reason);
+            }
+            room.leave(&player.id, reason);
+        });
     }
 
     /// A player in a room loses their connection, and their page is gone. The room keeps their seat

@@ -1,11 +1,13 @@
 //! Rooms that the test plays.
 
 use super::*;
+use crate::testing::test_lobby::tests::server::{Game, Options, ToRoom};
+use crate::types::Exit;
 
 #[test]
 fn rooms_may_be_held_refuse_to_open_and_refuse_players() {
     let (mut lobby, ann) = start();
-    lobby.hold_rooms();
+    lobby.hold_rooms(true);
     lobby.emit(&ann, "play", json!({}));
     let [first] = &lobby.rooms()[..] else { panic!("a room") };
     let first = first.clone();
@@ -33,14 +35,14 @@ fn rooms_may_be_held_refuse_to_open_and_refuse_players() {
 #[should_panic(expected = "waits for a room that the test holds")]
 fn an_answer_that_waits_for_the_test_fails_it() {
     let (mut lobby, ann) = start();
-    lobby.hold_rooms();
+    lobby.hold_rooms(true);
     let _ = lobby.ask(&ann, "play", json!({}));
 }
 
 #[test]
 fn a_room_that_is_not_ready_in_time_is_given_up() {
     let (mut lobby, ann) = start();
-    lobby.hold_rooms();
+    lobby.hold_rooms(true);
     lobby.emit(&ann, "play", json!({}));
     lobby.advance(5 * SECOND);
     assert_eq!(lobby.last(&ann, "refused").expect("a refusal")["code"], "no_room");
@@ -191,7 +193,7 @@ fn a_player_who_is_refused_elsewhere_is_told_so_in_their_room() {
 #[test]
 fn the_circuit_breaker_follows_the_clock_of_the_test() {
     let (mut lobby, ann) = start();
-    lobby.hold_rooms();
+    lobby.hold_rooms(true);
     for _ in 0..10 {
         let room = lobby.call(|_, lobby| lobby.create::<Game>(None, 1, Options::default()));
         room.expect("a room");
