@@ -54,7 +54,7 @@ export class Cluster {
   /** @type {State} */ state = "stopped";
   /** @type {Player<M> | null} */ you = null;
   /** @type {Connection<ToLobby<M>, FromLobby<M>>} */ lobby;
-  /** @type {RoomConnection<ToRoom<M>, FromRoom<M>, StateOf<M>, PlayerHere<M>>} */ room;
+  /** @type {RoomConnection<ToRoom<M>, FromRoom<M>, StateOf<M>, PlayerHere<M>, KindOf<M>>} */ room;
 
   /** At most one timer runs. @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
   /** Attempts since the lobby was last reached. */ #attempts = 0;
@@ -329,6 +329,7 @@ export class Cluster {
     this.lobby.finish();
     this.#reroute = null;
     this.#attempts = this.#failedReroutes = 0;
+    this.room.kind = /** @type {KindOf<M>} */ (joined.kind);
     this.room.code = joined.code ?? null;
     this.room.host = joined.host;
     const { you, players, away } = joined;

@@ -108,11 +108,12 @@ export class Connection {
 
 /**
  * The connection to a room.
- * @template Requests @template Events @template State @template Player
+ * @template Requests @template Events @template State @template Player @template Kind
  * @extends {Connection<Requests, Events>}
  */
 export class RoomConnection extends Connection {
   /** The room, from the reroute on. @type {string | null} */ id = null;
+  /** Its kind; `null` before `joined` has come. @type {Kind | null} */ kind = null;
   /** A private room's code, with which others join. @type {string | null} */ code = null;
   /** The id of the player who asked for the room. @type {string | null} */ host = null;
   /** The players in the room. @type {Player[]} */ players = [];
@@ -120,7 +121,7 @@ export class RoomConnection extends Connection {
 
   close() {
     super.close();
-    this.id = this.code = this.host = this.state = null;
+    this.id = this.kind = this.code = this.host = this.state = null;
     this.players = [];
   }
 }

@@ -18,7 +18,7 @@ export type Welcome<M extends AnyMessages = AnyMessages> = {
 export type Reroute = { to: "room"; room: string; url: string; path: string; ticket: string };
 /** `host`: the id of the player who asked for the room; `away`: the ids of disconnected players. */
 export type Joined<M extends AnyMessages = AnyMessages> = {
-  room: string; code: string | null; host: string | null;
+  room: string; kind: string; code: string | null; host: string | null;
   you: Player<M>; players: Player<M>[]; away: string[];
 };
 /** A room in the list of rooms. `kind` tells which options and listing it has. */

@@ -198,6 +198,11 @@ impl Sessions {
         })
     }
 
+    /// A player who has arrived, or is about to.
+    pub fn player_of(&self, id: &PlayerId) -> Option<&AnyPlayer> {
+        Some(&self.session_of(id)?.login()?.player)
+    }
+
     /// Remembers a player's new profile. Returns their login, if they are in the lobby or about to
     /// arrive, and their connection if they have arrived.
     pub fn set_profile(

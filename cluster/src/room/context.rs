@@ -30,7 +30,7 @@ pub(crate) const MAX_LISTING: usize = 1024;
 /// What hooks of a room can do besides changing their own state. Every hook gets it. What they send
 /// is queued, and goes out in this order when the hook returns.
 ///
-/// - The room: [`id`](Self::id), [`code`](Self::code), [`host`](Self::host),
+/// - The room: [`id`](Self::id), [`kind`](Self::kind), [`code`](Self::code), [`host`](Self::host),
 ///   [`capacity`](Self::capacity), [`elapsed`](Self::elapsed), [`random`](Self::random)
 /// - Its players: [`players`](Self::players), [`is_here`](Self::is_here),
 ///   [`is_full`](Self::is_full), [`expected`](Self::expected),
@@ -111,6 +111,11 @@ impl<R: Room> RoomContext<R> {
         &self.id
     }
 
+    /// The name of its kind in [`kinds!`](crate::kinds).
+    pub fn kind(&self) -> &str {
+        &self.spec.kind
+    }
+
     /// The code to join this room, if it is private.
     pub fn code(&self) -> Option<&str> {
         self.spec.code.as_deref()
@@ -173,7 +178,7 @@ impl<R: Room> RoomContext<R> {
     }
 
     /// Changes what the list of rooms shows of this room, such as the score; at most 1 KiB as
-    /// JSON. A larger one is logged and not shown. The lobby is told of the latest, at most ten
+    /// JSON. `on_open` may set the first one. A larger one is logged and not shown. The lobby is told of the latest, at most ten
     /// times a second; its hooks find it in [`RoomInfo::listing`](crate::RoomInfo::listing).
     pub fn set_listing(&self, listing: R::Listing) {
         if let Ok(listing) = encode_data("a listing", &listing, MAX_LISTING)
@@ -262,7 +267,9 @@ impl<R: Room> RoomContext<R> {
     }
 
     /// Sends a player to another room. They leave this one when they have a seat there. If they are
-    /// refused one they stay, and their page gets `refused`.
+    /// refused one they stay, and their page gets `refused`: also with `reroute_loop`, since this
+    /// counts as a [`reroute`](crate::LobbyContext::reroute), of which a player has ten at once and
+    /// one a second.
     pub fn send_to_room(&self, player: impl AsRef<PlayerId>, room: &RoomId) {
         // A room's id is a short number, but a hook may pass on one from a browser that does not
         // fit into a frame.

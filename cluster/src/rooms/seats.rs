@@ -218,6 +218,12 @@ impl Rooms {
         self.rooms_of(player).filter_map(place).collect()
     }
 
+    /// A player who has a seat.
+    pub(crate) fn seated_player(&self, player: &PlayerId) -> Option<&AnyPlayer> {
+        let entry = self.rooms.get(self.seated.get(player)?)?;
+        entry.seats.get(player).map(|seat| &seat.player)
+    }
+
     pub(crate) fn seated_players(&self) -> impl Iterator<Item = &AnyPlayer> {
         let seats = self.rooms.values().flat_map(|entry| entry.seats.values());
         seats.map(|seat| &seat.player)

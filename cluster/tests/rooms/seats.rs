@@ -25,7 +25,7 @@ async fn a_player_is_sent_to_a_room_and_joins_it() {
 
     let mut client = Client::redeem(&reroute).await.expect("a good ticket");
     let joined = json!({
-        "room": room, "code": null, "host": null, "you": ann.you, "players": [ann.you], "away": [],
+        "room": room, "kind": "game", "code": null, "host": null, "you": ann.you, "players": [ann.you], "away": [],
     });
     assert_eq!(client.event("joined").await, joined);
     assert_eq!(client.event("told").await, json!({ "texts": [] }), "the snapshot follows");

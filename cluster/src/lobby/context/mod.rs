@@ -29,7 +29,8 @@ use crate::types::{LeaveReason, PlayerId, Refusal, refuse, truncate};
 /// - Players in the lobby: [`send`](Self::send), [`send_to`](Self::send_to),
 ///   [`broadcast`](Self::broadcast), [`is_here`](Self::is_here), [`kick`](Self::kick),
 ///   [`ban`](Self::ban), [`unban`](Self::unban)
-/// - Where players are: [`find`](Self::find), [`players`](Self::players),
+/// - Where players are: [`find`](Self::find), [`player`](Self::player),
+///   [`players`](Self::players),
 ///   [`seat_of`](Self::seat_of); [`set_profile`](Self::set_profile)
 /// - Rooms: [`create`](Self::create), [`create_private`](Self::create_private),
 ///   [`lock`](Self::lock), [`close`](Self::close); [`tell`](Self::tell) and

@@ -57,6 +57,13 @@ impl<L: Lobby> LobbyContext<L> {
         place
     }
 
+    /// The player with this id; `None` if they are in the lobby or have a seat nowhere.
+    pub fn player(&self, id: &PlayerId) -> Option<Player<L::Profile>> {
+        let here = self.sessions.borrow().player_of(id).cloned();
+        let player = here.or_else(|| self.rooms.borrow().seated_player(id).cloned())?;
+        Some(player.typed())
+    }
+
     /// All players who are in the lobby or have a seat in a room, sorted by their id.
     pub fn players(&self) -> Vec<(Player<L::Profile>, Place)> {
         let known = self.known_players().into_values();

@@ -20,7 +20,7 @@ use crate::room::core::sync::SentState;
 use crate::room::{Output, Room, RoomContext, Tickets};
 use crate::runtime::{Call, HookPanic, RoomPanic, Tick, Ticker, catch, catch_async, later};
 use crate::socketio::{ConnId, Encoded, RawEvent, events};
-use crate::types::{Answer, AnyPlayer, Exit, LeaveReason, Player, PlayerId, Refusal, from_raw, ok};
+use crate::types::{Answer, Exit, LeaveReason, Player, PlayerId, Refusal, from_raw, ok};
 
 pub(crate) struct Core<R: Room> {
     pub game: R,
@@ -118,8 +118,7 @@ impl<R: Room> Core<R> {
     pub fn set_profile(&mut self, number: u64, profile: Value) {
         let Some((id, _)) = self.seat(number) else { return };
         let Some(seat) = self.seats.get_mut(&id) else { return };
-        let Player { id: _, name, .. } = seat.player.clone();
-        seat.player = AnyPlayer { id: id.clone(), name, profile }.typed();
+        seat.player.profile = serde_json::from_value(profile).unwrap_or_default();
         let player = seat.player.clone();
         let players = self.room.players();
         let changed =
@@ -279,7 +278,7 @@ impl<R: Room> Core<R> {
         let players = &*room.players();
         let away = players.iter().map(|player| &player.id).filter(|id| !room.is_here(id));
         let joined = json!({
-            "room": room.id(), "code": room.code(), "host": room.host(),
+            "room": room.id(), "kind": room.kind(), "code": room.code(), "host": room.host(),
             "you": player, "players": players, "away": away.collect::<Vec<_>>(),
         });
         self.emit(&[conn], "joined", joined);
