@@ -35,7 +35,7 @@ use Tested::{By, Runs, RunsInRepository, Starts, StartsInRepository};
 const COMMANDS: &[(&str, Tested)] = &[
     ("npm ci", Runs),
     ("npm run check", Runs),
-    ("grep -rn HOOK src static", Runs),
+    ("grep -rn HOOK src static tests", Runs),
     ("cargo run", Starts("lobby ready url=")),
     ("cargo run -- --help", Runs),
     ("cargo doc -p cluster --no-deps --features testing --open", Runs),

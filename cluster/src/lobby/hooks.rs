@@ -213,7 +213,8 @@ pub trait Lobby: Default + 'static {
 #[allow(unused_variables, reason = "defaults name their arguments for those who copy them")]
 pub trait RoomManager<R: RoomOf<Self>>: Lobby {
     /// What rooms of this kind get, such as `RoomLimits { seats: 100, memory: Size(64 << 20) }`.
-    /// Default: what the flags `--seats` and `--room-memory` say.
+    /// Default: what the flags `--seats` and `--room-memory` say, which have no effect on this kind
+    /// otherwise.
     fn limits(settings: &Settings) -> RoomLimits {
         RoomLimits { seats: settings.seats, memory: settings.room_memory }
     }

@@ -177,9 +177,10 @@ impl<R: Room> RoomContext<R> {
         self.join_options.borrow().get(player.as_ref()).cloned().unwrap_or_default()
     }
 
-    /// Changes what the list of rooms shows of this room, such as the score; at most 1 KiB as
-    /// JSON. `on_open` may set the first one. A larger one is logged and not shown. The lobby is told of the latest, at most ten
-    /// times a second; its hooks find it in [`RoomInfo::listing`](crate::RoomInfo::listing).
+    /// Changes what the list of rooms shows of this room, such as the score; at most 1 KiB as JSON.
+    /// A larger one is logged and not shown. `on_open` may set the first one. The lobby is told of
+    /// the latest, if it differs from the last, at most ten times a second; its hooks find it in
+    /// [`RoomInfo::listing`](crate::RoomInfo::listing).
     pub fn set_listing(&self, listing: R::Listing) {
         if let Ok(listing) = encode_data("a listing", &listing, MAX_LISTING)
             && self.listing.replace(listing.clone()) != listing
@@ -246,7 +247,8 @@ impl<R: Room> RoomContext<R> {
         self.empty_timeout.set(timeout);
     }
 
-    /// The room's random numbers. In a test they depend only on the seed.
+    /// The room's random numbers. In a test they depend only on the seed. Other methods may be
+    /// called while this is borrowed, but not `random` itself.
     ///
     /// ```
     /// # use cluster::{Room, RoomContext};

@@ -125,9 +125,10 @@ pub trait Room: Sized + 'static {
         Err(Refusal::unknown_event("binary"))
     }
 
-    /// May this player take a seat? Called before they connect, and only while a seat is free. They
-    /// may still not come. [`RoomContext::join_options`] has what the lobby passed on. A refusal is
-    /// sent to the page. Default: yes.
+    /// May this player take a seat? Called before they connect, and only while a seat is free; they
+    /// are not among `players` and `expected` yet, and may still not come.
+    /// [`RoomContext::join_options`] has what the lobby passed on. A refusal is sent to the page.
+    /// Default: yes.
     fn on_admit(
         &mut self,
         room: &RoomContext<Self>,

@@ -245,13 +245,15 @@ impl<R: Room> TestRoom<R> {
         Some(&sent.iter().rev().find(|sent| sent.event == event)?.data)
     }
 
-    /// The room's state as the player's page shows it, since [`TestRoom::sent`]; `None` if it was
-    /// not sent since.
+    /// The room's state as it was sent to the player last, since [`TestRoom::sent`]; `None` if it
+    /// was not sent since. A second `sync` within 50 ms waits: [`advance`](Self::advance) first.
     pub fn state(&self, to: &Player<R::Profile>) -> Option<&Value> {
         Some(&self.last(to, "room_state")?["state"])
     }
 
-    /// What the list of rooms shows of the room.
+    /// What the lobby was told last to show in the list of rooms. A second change within 100 ms
+    /// waits:
+    /// [`advance`](Self::advance) first.
     pub fn listing(&self) -> R::Listing {
         serde_json::from_value(self.listing.clone()).unwrap_or_default()
     }
