@@ -47,7 +47,7 @@ export async function devPanel(cluster) {
     latest.set(what, { at: time.getTime(), repeats });
     if (repeats === 0) log("client-log", time, what, detail);
     if (repeats === 1) log("client-log", time, `… and more of: ${what}`);
-    refresh(cluster);
+    queueMicrotask(() => refresh(cluster)); // the client has handled the event by then
   };
   early.forEach((event) => record(...event));
   refresh(cluster);

@@ -80,6 +80,7 @@ async fn the_rooms_state_is_live_after_a_join_a_sync_and_a_return() -> Result<()
     let names = "calls.map(([name]) => name).filter((name) => name.startsWith('room'))";
     ensure!(ann.eval(names).await? == json!(["roomEntered", "roomStateChanged"]));
     ensure!(ann.eval("cluster.room.state").await? == json!({ "hellos": 0 }));
+    ann.until_shows("#details", "{\"hellos\":0}").await?;
 
     let bob = enter(&browser, &format!("{}/?as=2", lobby.url), "Bob").await?;
     ann.click("#hello").await?;
