@@ -9,8 +9,8 @@ use crate::messages::{Options, RoomEvent, RoomRequest, RoomState, ToLobby, ToRoo
 
 #[derive(Default)]
 pub struct Game {
-    // HOOK: the room's state.
     hellos: u32,
+    // HOOK: the room's state.
 }
 
 impl Room for Game {

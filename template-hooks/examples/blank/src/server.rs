@@ -2,9 +2,7 @@
 //! time. The hooks for rooms are in `room_manager.rs`.
 
 use cluster::axum::{Router, routing::get};
-use cluster::{
-    Answer, Arrival, Identity, Lobby, LobbyContext, LobbyHandle, Player, Refusal, Registration, ok,
-};
+use cluster::{Answer, Arrival, Identity, Lobby, LobbyContext, Player, Refusal, Registration, ok};
 use tracing::info;
 
 use crate::messages::{LobbyEvent, LobbyRequest};
@@ -73,14 +71,14 @@ impl Lobby for Server {
     }
 
     // HOOK: routes beside the page, such as a webhook, or here GET /hellos. Default: none.
-    fn routes(lobby: LobbyHandle<Self>) -> Router {
+    fn routes(lobby: cluster::LobbyHandle<Self>) -> Router {
         info!("routes");
         let hellos = async move || lobby.call(|server, _| server.hellos.to_string()).await;
         Router::new().route("/hellos", get(hellos))
     }
 
     // HOOK: the same for requests that come from pages of other origins. Default: none.
-    fn cross_origin_routes(_lobby: LobbyHandle<Self>) -> Router {
+    fn cross_origin_routes(_lobby: cluster::LobbyHandle<Self>) -> Router {
         info!("cross_origin_routes");
         Router::new()
     }
