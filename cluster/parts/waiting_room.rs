@@ -20,7 +20,7 @@ const TELL_AFTER: Duration = Duration::from_millis(50);
 /// Players at a table: the lobby sends no more to a room together.
 const MAX_PLAYERS: usize = 32;
 /// Tables in a list, and players whom a table remembers as kicked.
-const MAX_LISTED: usize = 100;
+const MAX_LISTED: usize = 50;
 /// The letters of a code: without vowels, so without words. Eight of them cannot be guessed.
 const LETTERS: &[u8] = b"BCDFGHJKLMNPQRSTVWXZ";
 
@@ -173,7 +173,9 @@ pub trait WaitingRoom<R: RoomOf<Self>>: RoomManager<R> {
             problem: None,
         };
         self.tables().by_code.insert(code.clone(), table);
-        self.join_table(lobby, host, &code)
+        let answer = self.join_table(lobby, host, &code);
+        self.settle(lobby, &code); // removes it, if its rules have no place
+        answer
     }
 
     /// Seats a player, who leaves any other table, on the side with the fewest players. Answers
