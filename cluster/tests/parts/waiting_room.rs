@@ -397,7 +397,10 @@ async fn many_changes_are_few_events() {
     }
     does(&mut ann, json!({ "side": 1 })).await;
     sees_seats(&mut bob, "Ann-1 Bob-1").await;
-    // Comes after all events about what Ann did.
+    // Meanwhile all events about what Ann did are sent.
+    for _ in 0..10 {
+        lobby.player("Late").await;
+    }
     does(&mut bob, json!({ "ready": true })).await;
     let mut events = 0;
     while seats(&bob.lobby().event("table").await) != "Ann-1 Bob-1-ready" {
