@@ -91,8 +91,8 @@ pub trait Lobby: Default + 'static {
 
     /// A player sent a request. Requests of one player arrive in the order in which they were sent.
     /// Requests of the cluster itself, such as `play`, do not come here. Only the form of a request
-    /// has been checked: [`readable_line`](crate::readable_line) checks a text that others will see.
-    /// Default: refused with `unknown_event`.
+    /// has been checked: [`readable_line`](crate::readable_line) checks a text that others will
+    /// see. Default: refused with `unknown_event`.
     fn on_request(
         &mut self,
         lobby: &LobbyContext<Self>,
