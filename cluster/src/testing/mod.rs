@@ -33,9 +33,10 @@
 //! assert_eq!(room.last(&ann, "text"), Some(&json!("hello")));
 //! ```
 //!
-//! A [`TestLobby`] is the lobby by itself, with rooms that the test plays: it says which of them open,
-//! whom they admit, what they tell the lobby and how they end. Such a test takes milliseconds, too.
-//! Test with it which room players get, queues, and what the lobby does when rooms report or end:
+//! A [`TestLobby`] is the lobby by itself, with rooms that the test plays: it says which of them
+//! open, whom they admit, what they tell the lobby and how they end. Such a test takes
+//! milliseconds, too. Test with it which room players get, queues, and what the lobby does when
+//! rooms report or end:
 //!
 //! ```
 //! # use cluster::{Defaults, Lobby, Refusal, Room, RoomContext, RoomManager};

@@ -1,5 +1,6 @@
-//! A lobby that notes each call of its hooks, and its rooms, which do what a player in them asks. Used
-//! by the game when `MIRRORED` is set; `test_lobby_agrees.rs` runs the same lobby in a `TestLobby`.
+//! A lobby that notes each call of its hooks, and its rooms, which do what a player in them asks.
+//! Used by the game when `MIRRORED` is set; `test_lobby_agrees.rs` runs the same lobby in a
+//! `TestLobby`.
 
 use std::time::Duration;
 

@@ -19,10 +19,10 @@ use crate::game::mirrored::{Listing, Mirror, MirrorRoom, Profile};
 /// Is always in the lobby.
 const BOSS: &str = "BOSS";
 /// As both have it: rooms are not closed because they are empty.
-const FLAGS: [&str; 4] = ["--stop-timeout", "1s", "--empty-timeout", "1h"];
+const FLAGS: [&str; 4] = ["--stop-timeout", "3s", "--empty-timeout", "1h"];
 const DEFAULTS: Defaults = Defaults { name: "game", port: 0, seats: 3 };
 /// In the test lobby, longer than all short times of the script.
-const STEP: Duration = Duration::from_millis(1500);
+const STEP: Duration = Duration::from_secs(5);
 /// A time in milliseconds that never ends within a script.
 const LONG: u64 = 3_600_000;
 const SHORT: u64 = 30;
@@ -35,6 +35,8 @@ enum Step {
     Register(&'static str),
     /// A request of a player in the lobby, and its answer.
     Ask(&'static str, &'static str, Value),
+    /// The same, and what is due soon afterwards.
+    AskAndWait(&'static str, &'static str, Value),
     /// The same for a room that refuses to open, without an answer.
     AskRefused(&'static str, &'static str, Value),
     Enter(&'static str),
@@ -89,8 +91,7 @@ fn registrations_requests_and_messages_are_the_same_on_both() {
         Wait,
         Ask("ANN", "square_later", json!({ "n": 3 })),
         Ask("ANN", "square", json!({ "n": 4 })),
-        Ask("ANN", "after", json!({ "ms": SHORT })),
-        Wait,
+        AskAndWait("ANN", "after", json!({ "ms": SHORT })),
         Ask("ANN", "set_profile", json!({ "level": 7 })),
         Disconnect("ANN"),
         Connect("ANN"),
@@ -278,9 +279,12 @@ impl Played {
                 Ok(player) => drop(self.players.insert((*name).to_owned(), player)),
                 Err(refusal) => return json!(refusal.code()),
             },
-            Ask(name, event, data) => {
+            Ask(name, event, data) | AskAndWait(name, event, data) => {
                 let data = self.with_code(data);
                 let answer = self.lobby.ask(&self.players[*name], event, data);
+                if let AskAndWait(..) = step {
+                    self.lobby.advance(STEP);
+                }
                 return outcome(answer.map_err(|refusal| refusal.code().to_owned()));
             }
             AskRefused(name, event, data) => {
@@ -464,7 +468,7 @@ impl Real {
         seen
     }
 
-    /// The events of each player in this step: the lists that are expected, where they are the same.
+    /// The events of each player in this step, and the latest lists where some are expected.
     async fn events(&mut self, expected: &Seen) -> BTreeMap<String, Vec<Value>> {
         let mut events = BTreeMap::new();
         for (name, player) in &mut self.players {
@@ -507,7 +511,7 @@ impl Real {
                 return json!(refused.expect_err("no name"));
             }
             Register(name) => self.register(name).await,
-            Ask(name, event, data) => {
+            Ask(name, event, data) | AskAndWait(name, event, data) => {
                 let data = self.with_code(data).await;
                 return outcome(self.player(name).player.ask(event, data).await);
             }

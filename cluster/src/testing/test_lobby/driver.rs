@@ -48,8 +48,8 @@ impl<L: Kinds> TestLobby<L> {
         EventHandler { lobby: &mut self.lobby, context: &self.context }
     }
 
-    /// Does the next thing that is due now: first what the lobby's loop has to do, then what rooms and
-    /// pages do. Returns `false` if there is none.
+    /// Does the next thing that is due now: first what the lobby's loop has to do, then what rooms
+    /// and pages do. Returns `false` if there is none.
     fn follow_up(&mut self) -> bool {
         if let Ok((conn, sent)) = self.told.1.try_recv() {
             match sent {

@@ -60,8 +60,9 @@ const KEY: [u8; 32] = [7; 32];
 /// # impl Lobby for Server { cluster::lobby_types! { type Event = News; } }
 /// # cluster::kinds!(Server: Duel = "duel");
 /// # impl RoomManager<Duel> for Server {
-/// #     fn on_room_message(&mut self, lobby: &LobbyContext<Self>, _: &RoomInfo<Duel>, said: ToLobby) {
-/// #         let ToLobby::Won(name) = said;
+/// #     fn on_room_message(
+/// #         &mut self, lobby: &LobbyContext<Self>, _: &RoomInfo<Duel>, ToLobby::Won(name): ToLobby,
+/// #     ) {
 /// #         lobby.broadcast(News::Line(format!("{name} has won.")));
 /// #     }
 /// # }
@@ -79,13 +80,14 @@ const KEY: [u8; 32] = [7; 32];
 /// the structure compares the two. What differs, and why:
 ///
 /// - **Rooms** are played by the test. By default a new room is ready at once and admits everyone;
-///   [`hold_rooms`](Self::hold_rooms) and [`refuse_joins`](Self::refuse_joins) change that. It keeps
-///   seats, tickets and grace periods as a real one, closes when it is empty for too long or was
-///   asked to, and does nothing else by itself.
+///   [`hold_rooms`](Self::hold_rooms) and [`refuse_joins`](Self::refuse_joins) change that. It
+///   keeps seats, tickets and grace periods as a real one, closes when it is empty for too long or
+///   was asked to, and does nothing else by itself.
 /// - **Time** passes only in [`advance`](Self::advance). No process starts late, hangs or dies
 ///   unless the test says so. The lifetime of tokens is in real time, as are the limits for codes.
-/// - **Spawned work** that need not wait is done at once. What waits, such as a computation, is done
-///   in [`settle`](Self::settle), and while an answer is awaited.
+/// - **Spawned work** that need not wait is done at once. What waits is done in
+///   [`settle`](Self::settle), and while an answer is awaited. Call `settle` after a step that
+///   starts a computation, or its result may come in any later one.
 /// - **A panic** in a hook fails the test. The real lobby logs it and goes on.
 /// - **Pages** do what the cluster's page does, at once: one whose player leaves a room returns to
 ///   the lobby. They follow a reroute only by [`enter`](Self::enter).

@@ -110,8 +110,8 @@ impl<L: Kinds> TestLobby<L> {
         Ok(you.typed())
     }
 
-    /// The player's page connects to the lobby with their token: after a disconnect, or in a further
-    /// window. `Err`: they are banned or have logged out.
+    /// The player's page connects to the lobby with their token: after a disconnect, or in a
+    /// further window. `Err`: they are banned or have logged out.
     ///
     /// One who was in a room arrives when the lobby has heard that they left it, or else after a
     /// moment, by [`advance`](Self::advance).
