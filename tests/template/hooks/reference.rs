@@ -11,7 +11,7 @@ use syn::{
     Signature, TraitItem, Type, TypeParamBound, Visibility,
 };
 
-use self::types::{LOBBY_TYPES, MESSAGE_TYPES, add_types};
+use self::types::{ANSWER_TYPES, LOBBY_TYPES, MESSAGE_TYPES, add_types};
 use crate::helpers::{REPOSITORY, read};
 
 pub const PATH: &str = "cluster/docs/hooks.md";
@@ -139,6 +139,7 @@ pub fn text() -> String {
     add_methods(&mut text, "What hooks of a room can do: `RoomContext`", &context);
     let both = ["cluster/src/runtime/scheduler.rs"];
     add_methods(&mut text, "What both can do: `Scheduler`", &both);
+    add_types(&mut text, "Answers, players, and reasons", &ANSWER_TYPES);
     add_types(&mut text, "Messages, kinds of rooms, and data", &MESSAGE_TYPES);
     text + FOOT
 }

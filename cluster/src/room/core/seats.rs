@@ -209,6 +209,11 @@ impl<R: Room> Core<R> {
 
     /// Ends a player's stay, or their reservation.
     pub(super) fn leave(&mut self, id: &PlayerId, reason: LeaveReason) {
+        // They do not wait for the next sync.
+        if self.room.sync.due(self.now()).is_some() {
+            self.refresh_state();
+            self.send_state(id);
+        }
         let Some(seat) = self.seats.remove(id) else { return };
         let Seat { number, player, state, next_ticket_expires, .. } = seat;
         let on_their_own = matches!(reason, LeaveReason::Left | LeaveReason::Dropped);

@@ -90,3 +90,59 @@ impl<R: Room> Core<R> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::room::RoomContext;
+    use crate::testing::TestRoom;
+    use crate::types::{Answer, Player, Refusal, ok};
+
+    use super::*;
+
+    crate::messages! {
+        enum Ask { Press }
+        struct Presses(u32);
+    }
+
+    /// Sends its players away at the third press.
+    struct Button(u32);
+
+    impl Room for Button {
+        crate::room_types! {
+            type Request = Ask;
+            type State = Presses;
+        }
+
+        async fn on_open(_: (), _: &RoomContext<Self>) -> Result<Self, Refusal> {
+            Ok(Button(0))
+        }
+
+        fn state(&self, _: &RoomContext<Self>) -> Option<Presses> {
+            Some(Presses(self.0))
+        }
+
+        fn on_request(&mut self, room: &RoomContext<Self>, _: &Player, _: Ask) -> Answer {
+            self.0 += 1;
+            room.sync();
+            if self.0 == 3 {
+                room.players().iter().for_each(|player| room.send_to_lobby(player, "You won."));
+            }
+            ok()
+        }
+    }
+
+    #[test]
+    fn players_who_are_sent_away_have_seen_the_last_state() {
+        let mut room = TestRoom::<Button>::open((), 2, 7).unwrap();
+        let (ann, bob) = (room.join("Ann").unwrap(), room.join("Bob").unwrap());
+        for _ in 0..3 {
+            room.emit(&ann, "press", json!({})).unwrap();
+        }
+        for player in [&ann, &bob] {
+            assert_eq!(room.state(player), Some(&json!(3)));
+            assert_eq!(room.sent(player).last().unwrap().event, "reroute");
+        }
+    }
+}

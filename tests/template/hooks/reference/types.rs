@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use syn::{Field, Fields, Item, Variant, Visibility};
 
-use super::{Named, add_method, docs, markdown, methods, parse, source};
+use super::{Named, add_method, docs, joined, markdown, methods, parse, source};
 
 /// The types of the lobby's hooks and of its context.
 pub const LOBBY_TYPES: [(&str, &str); 7] = [
@@ -24,7 +24,21 @@ pub const MESSAGE_TYPES: [(&str, &str); 5] = [
     ("cluster/src/lobby/context/kinds.rs", "kinds"),
 ];
 
-/// Structs with their fields and methods, enums with their variants, traits and macros.
+/// What hooks answer, and what they are told about players.
+pub const ANSWER_TYPES: [(&str, &str); 10] = [
+    ("cluster/src/types/answer.rs", "Answer"),
+    ("cluster/src/types/answer.rs", "ok"),
+    ("cluster/src/types/answer.rs", "reply"),
+    ("cluster/src/types/answer.rs", "deferred"),
+    ("cluster/src/types/refusal.rs", "refuse"),
+    ("cluster/src/types/refusal.rs", "Refusal"),
+    ("cluster/src/types/text.rs", "readable_line"),
+    ("cluster/src/types/player.rs", "Player"),
+    ("cluster/src/types/reason.rs", "LeaveReason"),
+    ("cluster/src/types/reason.rs", "Exit"),
+];
+
+/// Functions, structs with their fields and methods, enums with their variants, traits and macros.
 pub fn add_types(text: &mut String, title: &str, types: &[(&str, &str)]) {
     writeln!(text, "## {title}\n").unwrap();
     for (path, name) in types {
@@ -39,6 +53,13 @@ pub fn add_types(text: &mut String, title: &str, types: &[(&str, &str)]) {
             }
             Item::Trait(item) if item.ident == name => {
                 Some((docs(&item.attrs), vec![], (*name).to_owned()))
+            }
+            Item::Type(item) if item.ident == name => {
+                Some((docs(&item.attrs), vec![], (*name).to_owned()))
+            }
+            Item::Fn(item) if item.sig.ident == name => {
+                let signature = format!("```rust\n{}\n```\n\n", joined(source(&item.sig)));
+                Some((signature + &docs(&item.attrs), vec![], (*name).to_owned()))
             }
             Item::Macro(item) if item.ident.as_ref().is_some_and(|ident| ident == name) => {
                 Some((docs(&item.attrs), vec![], format!("{name}!")))
