@@ -53,7 +53,7 @@ const CHANGES: [(&str, &str, &str); 9] = [
         "        if from.name == \"Eve\" { Err(Refusal::NOT_ALLOWED) } else { Ok(()) }\n",
     ),
     (
-        // Who says hello turns green, in the room.
+        // A player who says hello turns green, in the room.
         "src/room_manager.rs",
         "        self.hellos += 1;\n",
         "        self.hellos += 1;
