@@ -48,8 +48,7 @@ impl<R: Room> Core<R> {
                 continue;
             }
             if let Some(options) = reserved.options.clone() {
-                // The lobby has checked that they parse.
-                let options = serde_json::from_value(options).unwrap_or_default();
+                let options = serde_json::from_value(options).unwrap_or_default(); // checked by the lobby
                 self.room.join_options.borrow_mut().insert(player.id.clone(), options);
             }
             new.push((reserved.seat, player));
