@@ -67,7 +67,8 @@ async fn a_volatile_event_goes_to_one_player_who_may_miss_some() {
     };
     let mut anns = place.connected().await;
     let send = |from: u64, to: u64, bytes: usize| json!({ "player": ann.you["id"], "from": from, "to": to, "bytes": bytes });
-    // More than the sockets hold, while too little is read. Who reads nothing for seconds is gone.
+    // More than the sockets hold, while little is read. A client that reads nothing
+    // for seconds is disconnected.
     let mut numbers = vec![];
     for batch in 0..10 {
         let from = batch * 40 + 1;
