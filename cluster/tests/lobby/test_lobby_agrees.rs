@@ -223,6 +223,13 @@ fn normal(event: &str, mut data: Value) -> Value {
     json!([event, data])
 }
 
+/// What `reroute_then` calls back may come before or after what the rooms that the players leave
+/// report: it counts as the first.
+#[allow(clippy::ptr_arg, reason = "a key of texts")]
+fn is_room_s(hook: &String) -> bool {
+    !hook.starts_with("sent ")
+}
+
 fn is_list(event: &str) -> bool {
     matches!(event, "rooms" | "players")
 }
@@ -259,7 +266,8 @@ impl Played {
         self.lobby.settle();
         let boss = self.players[BOSS].clone();
         let hooks = self.lobby.ask(&boss, "hooks", json!({})).expect("the hooks");
-        let hooks = serde_json::from_value(hooks).expect("texts");
+        let mut hooks: Vec<String> = serde_json::from_value(hooks).expect("texts");
+        hooks.sort_by_key(is_room_s);
         let mut seen = Seen { answer, hooks, events: BTreeMap::new() };
         for (name, player) in &self.players {
             let mut sent = self.lobby.sent(player);
@@ -456,6 +464,7 @@ impl Real {
             }
             seen.hooks.extend(self.next_hook().await);
         }
+        seen.hooks.sort_by_key(is_room_s);
         let until = Instant::now() + PATIENCE;
         loop {
             seen.events = self.events(expected).await;
