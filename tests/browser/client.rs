@@ -1,5 +1,5 @@
-//! What `cluster.js` keeps up to date: the room's state, who is where, and the players' profiles. The
-//! project is the example `blank` with a profile, a color.
+//! What `cluster.js` keeps up to date: the room's state, who is where, and the players' profiles.
+//! The project is the example `blank` with a profile, a color.
 
 use std::fs;
 

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use futures_util::FutureExt as _;
 use serde_json::Value;
 use socketioxide::layer::SocketIoLayer;
@@ -33,7 +33,7 @@ use crate::process;
 use crate::process::signals;
 use crate::rooms::{CodeAttempts, Rooms};
 use crate::routing::{Gateway, GatewayRoutes, relay};
-use crate::runtime::{KeyedRateLimiter, Quota, Scheduler, clock};
+use crate::runtime::{KeyedRateLimiter, Quota, Scheduler, catch, clock};
 use crate::socketio::{EventLimiter, FromClient, LOBBY_REQUESTS, events, namespace};
 use crate::types::Refusal;
 
@@ -132,10 +132,14 @@ async fn run<L: Lobby>(
     let settings = &context.settings;
     let limiter = ConnectionLimiter::new(&settings.limits, connections)?;
     let sockets = sockets(settings, &limiter, tokens, from_clients);
-    let pages = pages::pages(settings, kill, L::routes(handle.clone()));
-    let app = pages.merge(relay::routes(routes.clone())).layer(sockets);
-    let cross_origin = L::cross_origin_routes(handle).layer(CatchPanicLayer::new());
-    let server = Server::new(app, settings, true).with_cross_origin_routes(cross_origin, settings);
+    // A route of the project's that the cluster has as well is a panic.
+    let server = catch("routes", || {
+        let pages = pages::pages(settings, kill, L::routes(handle.clone()));
+        let app = pages.merge(relay::routes(routes.clone())).layer(sockets);
+        let cross_origin = L::cross_origin_routes(handle).layer(CatchPanicLayer::new());
+        Server::new(app, settings, true).with_cross_origin_routes(cross_origin, settings)
+    });
+    let server = server.map_err(|panic| anyhow!(panic.what))?;
     let hand_off = cfg!(target_os = "linux") && !settings.no_handoff;
     let gateway = Gateway { server: server.clone(), routes: routes.clone(), hand_off };
     let address = listener.local_addr()?;

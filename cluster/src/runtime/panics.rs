@@ -1,6 +1,6 @@
 //! A hook that panics is caught and logged. The lobby goes on without it. A room ends or goes on,
-//! by the setting `--on-room-panic`; in a `TestRoom` without that setting, and in a `TestLobby`, the
-//! panic fails the test.
+//! by the setting `--on-room-panic`; in a `TestRoom` without that setting, and in a `TestLobby`,
+//! the panic fails the test.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -153,7 +153,9 @@ fn a_route_that_is_one_of_the_cluster_s_ends_the_start() {
         command.args(["--dev=false", "--port", "0", "--key-file"]).arg(key);
         let output = command.output().expect("the program starts");
         let log = String::from_utf8_lossy(&output.stdout);
-        assert!(!output.status.success(), "{log}");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{log}");
+        assert!(error.starts_with("error: routes panicked: ") && error.contains(path), "{error}");
         let why = log.lines().find(|line| line.contains(" ERROR ")).expect("an error");
         assert!(why.contains(path) && !log.contains("lobby ready"), "{why}");
     }
