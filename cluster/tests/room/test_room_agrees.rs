@@ -387,11 +387,11 @@ impl Step {
     }
 }
 
-/// An event without what cannot be the same: ids of rooms, tickets.
+/// An event without what cannot be the same: ids and kinds of rooms, tickets.
 fn normal(mut event: Value, this: &str) -> Value {
     let named = event[0] == "joined" || event[0] == "reroute";
     if let (true, Value::Object(data)) = (named, &mut event[1]) {
-        for key in ["ticket", "url", "path"] {
+        for key in ["ticket", "url", "path", "kind"] {
             data.remove(key);
         }
         if data.get("room").is_some_and(|room| room == this) {

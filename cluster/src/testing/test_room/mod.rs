@@ -59,7 +59,7 @@ pub struct Sent {
 /// - **Rate limits and queues** are absent: no request is refused with `too_fast`, and volatile
 ///   events are never lost.
 /// - **The lobby** is absent, with its locks, its bans and other rooms
-///   ([`transfers`](Self::transfers)). The room's id is `test`.
+///   ([`transfers`](Self::transfers)). The room's id and kind are `test`.
 ///
 /// The [module](crate::testing) has an example.
 pub struct TestRoom<R: Room> {
