@@ -173,6 +173,30 @@ async fn a_spectator_sees_the_moves_and_has_no_button_for_them() -> Result<()> {
 }
 
 #[tokio::test]
+async fn everyone_sees_the_color_that_a_player_has_chosen() -> Result<()> {
+    let (_workshop, lobby) = start("profile", "8").await;
+    let browser = Browser::start().await?;
+    let ann = register(&browser, &lobby.url, "Ann").await?;
+    ensure!(ann.eval("document.getElementById('color').value").await? == "#2c5bd0");
+    let choose = "const color = document.getElementById('color');
+        color.value = '#00aa00'; color.dispatchEvent(new Event('change')); color.value = '#000000'";
+    ann.eval(choose).await?;
+    ann.until("document.getElementById('color').value === '#00aa00'").await?; // as the lobby says
+    let bob = register(&browser, &format!("{}/?as=Bob", lobby.url), "Bob").await?;
+    for page in [&ann, &bob] {
+        page.click("#join").await?;
+    }
+    for page in [&ann, &bob] {
+        for (player, color) in [(1, "0, 170, 0"), (2, "44, 91, 208")] {
+            let dot = format!("document.querySelector('#players li:nth-child({player})')");
+            let shown = format!("{dot} && getComputedStyle({dot}, '::before').backgroundColor");
+            page.until(&format!("({shown}) === 'rgb({color})'")).await?;
+        }
+    }
+    bob.is_safe().await
+}
+
+#[tokio::test]
 async fn a_saved_game_is_opened_by_its_name() -> Result<()> {
     let (_workshop, lobby) = start("saving", "8").await;
     let browser = Browser::start().await?;

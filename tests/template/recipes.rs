@@ -64,6 +64,11 @@ fn spectators_watch() {
 }
 
 #[test]
+fn everyone_sees_a_players_color() {
+    follow("profile", "players_have_a_color_and_may_change_it");
+}
+
+#[test]
 fn a_game_is_saved() {
     follow("saving", "a_saved_game_goes_on_after_a_restart_and_after_a_crash");
 }
