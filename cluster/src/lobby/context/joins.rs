@@ -241,7 +241,7 @@ impl<L: Lobby> LobbyContext<L> {
         self.scheduler.spawn(ready(()), move |lobby, context, ()| {
             let id = player.id.clone();
             if let Err(Err(refusal)) = tell.send(context.play_kind(lobby, kind, player)) {
-                context.notify_refused(&id, &refusal);
+                context.notify_refused(id, &refusal);
             }
         });
         deferred(async {
@@ -284,8 +284,10 @@ impl<L: Lobby> LobbyContext<L> {
         self.rooms.borrow().seat_of(player.as_ref())
     }
 
-    /// Tells a player, in the lobby or in a room, that they were not given a seat.
-    pub(crate) fn notify_refused(&self, player: &PlayerId, refusal: &Refusal) {
+    /// Tells a player, in the lobby or in a room, that they cannot go where they wanted: the hook
+    /// `refused` of their page gets it, with the event `reroute`.
+    pub fn notify_refused(&self, player: impl AsRef<PlayerId>, refusal: &Refusal) {
+        let player = player.as_ref();
         match self.sessions.borrow().newest_conn_of(player) {
             Some(conn) => conn.tell("refused", &refused("reroute", refusal)),
             None => self.rooms.borrow().notify_refused(player, refusal),

@@ -42,7 +42,7 @@ use crate::types::{LeaveReason, PlayerId, Refusal, refuse, truncate};
 ///   whose result is the answer
 /// - Sending players who did not ask: [`reroute`](Self::reroute),
 ///   [`reroute_then`](Self::reroute_then), [`reroute_with`](Self::reroute_with),
-///   [`send_back`](Self::send_back)
+///   [`send_back`](Self::send_back); [`notify_refused`](Self::notify_refused)
 /// - Later: timers, futures and computations of the [`Scheduler`]
 ///
 /// No method waits. A type parameter `R` is a kind of room, which [`kinds!`](crate::kinds) lists.

@@ -133,7 +133,7 @@ impl<L: Lobby> EventHandler<'_, L> {
             RoomNotice::Reroute { player, to, from, asked } => {
                 self.reroute(&player, to, from, asked);
             }
-            RoomNotice::Refused(player, refusal) => self.context.notify_refused(&player, &refusal),
+            RoomNotice::Refused(player, refusal) => self.context.notify_refused(player, &refusal),
             RoomNotice::Transfer(player, room) => {
                 self.context.reroute(player.typed::<L::Profile>(), &room);
             }
