@@ -156,8 +156,8 @@ const checks = {
     seat = room(at);
     const { event, data } = await seat.first();
     assert.equal(event, "joined");
-    keys(data, "room", "code", "host", "you", "players", "away");
-    assert.deepEqual(data, { room: at.room, code: null, host: you.id, you, players: [you], away: [] });
+    keys(data, "room", "kind", "code", "host", "you", "players", "away");
+    assert.deepEqual(data, { room: at.room, kind: "arena", code: null, host: you.id, you, players: [you], away: [] });
     const { dots } = await seat.event("state");
     assert.deepEqual(dots.map(({ id }) => id), [you.id]);
   },
