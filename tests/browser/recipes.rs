@@ -185,6 +185,7 @@ async fn everyone_sees_the_color_that_a_player_has_chosen() -> Result<()> {
     let bob = register(&browser, &format!("{}/?as=Bob", lobby.url), "Bob").await?;
     for page in [&ann, &bob] {
         page.click("#join").await?;
+        page.until("document.querySelector('#players li')").await?; // one after the other
     }
     for page in [&ann, &bob] {
         for (player, color) in [(1, "0, 170, 0"), (2, "44, 91, 208")] {
