@@ -122,6 +122,17 @@ pub trait Lobby: Default + 'static {
     /// May this player watch where everyone is, with the request `watch_players` of their page?
     /// They see everyone's name, profile and place; the number of a room only if it is public.
     /// Default: refused with `not_allowed`.
+    ///
+    /// ```
+    /// # use cluster::{Lobby, LobbyContext, Player, Refusal};
+    /// # #[derive(Default)] struct Server;
+    /// # impl Lobby for Server {
+    /// #     cluster::lobby_types! {}
+    /// fn on_watch_players(&mut self, _: &LobbyContext<Self>, _: &Player) -> Result<(), Refusal> {
+    ///     Ok(())
+    /// }
+    /// # }
+    /// ```
     fn on_watch_players(
         &mut self,
         lobby: &LobbyContext<Self>,
@@ -162,6 +173,23 @@ pub trait Lobby: Default + 'static {
     /// Like [`routes`](Self::routes), for requests that pages of any origin may make, such as the
     /// `form_post` of an identity provider. Only the host is checked: check what they bring.
     /// Default: none.
+    ///
+    /// ```
+    /// # use cluster::{Lobby, LobbyHandle};
+    /// use cluster::axum::{Form, Router, routing::post};
+    ///
+    /// # #[derive(Default)] struct Server;
+    /// # impl Lobby for Server {
+    /// #     cluster::lobby_types! {}
+    /// fn cross_origin_routes(_: LobbyHandle<Self>) -> Router {
+    ///     let callback = async |Form(fields): Form<Vec<(String, String)>>| {
+    ///         // Check `state` and the code that the provider sent.
+    ///         format!("{} fields", fields.len())
+    ///     };
+    ///     Router::new().route("/login/callback", post(callback))
+    /// }
+    /// # }
+    /// ```
     fn cross_origin_routes(lobby: LobbyHandle<Self>) -> Router {
         Router::new()
     }
@@ -178,7 +206,7 @@ pub trait Lobby: Default + 'static {
 ///
 /// ```
 /// # use cluster::{Exit, Lobby, LobbyContext, Player, Refusal, Room, RoomContext, RoomId};
-/// # use cluster::{RoomInfo, RoomManager};
+/// # use cluster::{RoomInfo, RoomLimits, RoomManager, Settings, Size};
 /// # struct Quiz;
 /// # impl Room for Quiz {
 /// #     cluster::room_types! {}
@@ -189,7 +217,7 @@ pub trait Lobby: Default + 'static {
 /// #     cluster::room_types! {}
 /// #     async fn on_open(_: (), _: &RoomContext<Self>) -> Result<Self, Refusal> { Ok(Chess) }
 /// # }
-/// # #[derive(Default)] struct Server { crashes: u32 }
+/// # #[derive(Default)] struct Server { crashes: u32, playing: u32 }
 /// # impl Lobby for Server { cluster::lobby_types! {} }
 /// cluster::kinds!(Server: Quiz = "quiz", Chess = "chess");
 ///
@@ -203,6 +231,14 @@ pub trait Lobby: Default + 'static {
 ///         }
 ///     }
 ///
+///     fn limits(_: &Settings) -> RoomLimits {
+///         RoomLimits { seats: 2, memory: Size(64 << 20) }
+///     }
+///
+///     fn on_player_joined(&mut self, _: &LobbyContext<Self>, _: &RoomInfo<Chess>, _: &Player) {
+///         self.playing += 1; // `on_player_left` takes it back
+///     }
+///
 ///     fn on_room_exit(&mut self, _: &LobbyContext<Self>, _: &RoomInfo<Chess>, exit: Exit) {
 ///         if let Exit::Crashed(_) = exit {
 ///             self.crashes += 1;
@@ -212,9 +248,8 @@ pub trait Lobby: Default + 'static {
 /// ```
 #[allow(unused_variables, reason = "defaults name their arguments for those who copy them")]
 pub trait RoomManager<R: RoomOf<Self>>: Lobby {
-    /// What rooms of this kind get, such as `RoomLimits { seats: 100, memory: Size(64 << 20) }`.
-    /// Default: what the flags `--seats` and `--room-memory` say, which have no effect on this kind
-    /// otherwise.
+    /// What rooms of this kind get. Default: what the flags `--seats` and `--room-memory` say,
+    /// which have no effect on this kind otherwise.
     fn limits(settings: &Settings) -> RoomLimits {
         RoomLimits { seats: settings.seats, memory: settings.room_memory }
     }

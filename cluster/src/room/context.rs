@@ -181,6 +181,14 @@ impl<R: Room> RoomContext<R> {
     /// A larger one is logged and not shown. `on_open` may set the first one. The lobby is told of
     /// the latest, if it differs from the last, at most ten times a second; its hooks find it in
     /// [`RoomInfo::listing`](crate::RoomInfo::listing).
+    ///
+    /// ```
+    /// # cluster::messages! { #[derive(Default)] pub struct Score { red: u32, blue: u32 } }
+    /// # use cluster::{Room, RoomContext};
+    /// # fn hook<R: Room<Listing = Score>>(room: &RoomContext<R>) {
+    /// room.set_listing(Score { red: 2, blue: 1 });
+    /// # }
+    /// ```
     pub fn set_listing(&self, listing: R::Listing) {
         if let Ok(listing) = encode_data("a listing", &listing, MAX_LISTING)
             && self.listing.replace(listing.clone()) != listing
@@ -221,7 +229,7 @@ impl<R: Room> RoomContext<R> {
     /// # impl Room for Arena {
     /// # cluster::room_types! {}
     /// async fn on_open(_: (), room: &RoomContext<Self>) -> Result<Self, Refusal> {
-    ///     room.set_tick_rate(30);
+    ///     room.set_tick_rate(30); // or `room.tick_every(Duration::from_secs(5))`
     ///     Ok(Arena)
     /// }
     /// # }

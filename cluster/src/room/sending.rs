@@ -26,11 +26,29 @@ impl<R: Room> RoomContext<R> {
 
     /// Sends an event to one player that the next one replaces, such as the part of the map that
     /// only they see; otherwise as [`broadcast_volatile`](Self::broadcast_volatile).
+    ///
+    /// ```
+    /// # cluster::messages! { pub enum News { View(Vec<u8>) } }
+    /// # use cluster::{Room, RoomContext};
+    /// # fn hook<R: Room<Event = News>>(room: &RoomContext<R>) {
+    /// for player in room.players().iter() {
+    ///     room.send_volatile(player, News::View(vec![])); // what this player sees
+    /// }
+    /// # }
+    /// ```
     pub fn send_volatile(&self, to: impl AsRef<PlayerId>, event: R::Event) {
         self.emit(self.conn_of(to.as_ref()), encode(&event), true);
     }
 
     /// Sends an event to these players, such as a team. It is encoded once.
+    ///
+    /// ```
+    /// # cluster::messages! { pub enum News { Flag } }
+    /// # use cluster::{Player, Room, RoomContext};
+    /// # fn hook<R: Room<Event = News>>(room: &RoomContext<R>, team: &[Player]) {
+    /// room.send_to(team, News::Flag);
+    /// # }
+    /// ```
     pub fn send_to<P: AsRef<PlayerId>>(
         &self,
         players: impl IntoIterator<Item = P>,
@@ -75,11 +93,20 @@ impl<R: Room> RoomContext<R> {
     /// events of this hook. It takes effect at most 20 times a second, or as often as
     /// [`set_sync_rate`](Self::set_sync_rate) says: further calls wait, and one sync follows for all
     /// of them.
+    ///
+    /// [`Room`] has an example.
     pub fn sync(&self) {
         self.sync.mark();
     }
 
     /// How often [`sync`](Self::sync) takes effect, in times a second; at least 1. Default: 20.
+    ///
+    /// ```
+    /// # use cluster::{Room, RoomContext};
+    /// # fn hook<R: Room>(room: &RoomContext<R>) {
+    /// room.set_sync_rate(5); // a state that need not be smooth
+    /// # }
+    /// ```
     pub fn set_sync_rate(&self, hz: u32) {
         self.sync.period.set(Duration::from_secs(1) / hz.max(1));
     }

@@ -189,6 +189,16 @@ impl<L: Lobby> LobbyContext<L> {
 
     /// Like [`reroute_then`](Self::reroute_then), and passes something on to the room with each
     /// seat, as [`join_with`](Self::join_with).
+    ///
+    /// ```
+    /// # use cluster::{Lobby, LobbyContext, Player, Room, RoomId, RoomOf};
+    /// # cluster::messages! { #[derive(Default)] pub struct Seat { side: usize } }
+    /// # fn hook<L, Duel>(lobby: &LobbyContext<L>, pair: [Player; 2], room: &RoomId)
+    /// # where L: Lobby<Profile = ()>, Duel: RoomOf<L> + Room<JoinOptions = Seat> {
+    /// let seat = |player: &Player| Seat { side: usize::from(player.id == pair[1].id) };
+    /// lobby.reroute_with::<Duel>(&pair, room, seat, |_state, _lobby, _sent| {});
+    /// # }
+    /// ```
     pub fn reroute_with<R: RoomOf<L>>(
         &self,
         players: impl AsRef<[Player<L::Profile>]>,
@@ -286,6 +296,13 @@ impl<L: Lobby> LobbyContext<L> {
 
     /// Tells a player, in the lobby or in a room, that they cannot go where they wanted: the hook
     /// `refused` of their page gets it, with the event `reroute`.
+    ///
+    /// ```
+    /// # use cluster::{Lobby, LobbyContext, Player, refuse};
+    /// # fn hook<L: Lobby>(lobby: &LobbyContext<L>, player: &Player) {
+    /// lobby.notify_refused(player, &refuse("no_chat", "This chat cannot be opened now."));
+    /// # }
+    /// ```
     pub fn notify_refused(&self, player: impl AsRef<PlayerId>, refusal: &Refusal) {
         let player = player.as_ref();
         match self.sessions.borrow().newest_conn_of(player) {

@@ -123,6 +123,14 @@ impl<L: Lobby> LobbyContext<L> {
     }
 
     /// Sends an event to those of these players who are in the lobby. It is encoded once.
+    ///
+    /// ```
+    /// # cluster::messages! { pub enum News { Line(String) } }
+    /// # use cluster::{Lobby, LobbyContext, Player};
+    /// # fn hook<L: Lobby<Event = News>>(lobby: &LobbyContext<L>, friends: &[Player]) {
+    /// lobby.send_to(friends, News::Line("Ann is online.".to_owned()));
+    /// # }
+    /// ```
     pub fn send_to<P: AsRef<PlayerId>>(
         &self,
         players: impl IntoIterator<Item = P>,

@@ -40,6 +40,15 @@ impl<L: Lobby> LobbyContext<L> {
     /// }
     /// # }
     /// ```
+    ///
+    /// ```
+    /// # use cluster::{Lobby, LobbyContext, Place, Player};
+    /// # fn hook<L: Lobby>(lobby: &LobbyContext<L>, friend: &Player<L::Profile>) {
+    /// if let Some(Place::Room(room)) = lobby.find(friend) {
+    ///     println!("{} is in room {room}", friend.name);
+    /// }
+    /// # }
+    /// ```
     pub fn find(&self, player: impl AsRef<PlayerId>) -> Option<Place> {
         let id = player.as_ref();
         let in_lobby = self.sessions.borrow().newest_conn_of(id).is_some();
@@ -58,6 +67,13 @@ impl<L: Lobby> LobbyContext<L> {
     }
 
     /// The player with this id; `None` if they are in the lobby or have a seat nowhere.
+    ///
+    /// ```
+    /// # use cluster::{Lobby, LobbyContext, PlayerId};
+    /// # fn hook<L: Lobby>(lobby: &LobbyContext<L>, winner: &PlayerId) {
+    /// let name = lobby.player(winner).map(|player| player.name);
+    /// # }
+    /// ```
     pub fn player(&self, id: &PlayerId) -> Option<Player<L::Profile>> {
         let here = self.sessions.borrow().player_of(id).cloned();
         let player = here.or_else(|| self.rooms.borrow().seated_player(id).cloned())?;
@@ -65,6 +81,13 @@ impl<L: Lobby> LobbyContext<L> {
     }
 
     /// All players who are in the lobby or have a seat in a room, sorted by their id.
+    ///
+    /// ```
+    /// # use cluster::{Lobby, LobbyContext, Place};
+    /// # fn hook<L: Lobby>(lobby: &LobbyContext<L>) {
+    /// let away = lobby.players().iter().filter(|(_, at)| matches!(at, Place::Away { .. })).count();
+    /// # }
+    /// ```
     pub fn players(&self) -> Vec<(Player<L::Profile>, Place)> {
         let known = self.known_players().into_values();
         known.filter_map(|player| Some((player.clone().typed(), self.find(&player)?))).collect()
@@ -104,6 +127,15 @@ impl<L: Lobby> LobbyContext<L> {
     /// The lobby remembers the newest 10,000 changes until it restarts; after that, an old token
     /// brings its old profile back. A profile that is too large is refused with `internal`; the log
     /// says why.
+    ///
+    /// ```
+    /// # cluster::messages! { #[derive(Default)] pub struct Profile { color: String } }
+    /// # use cluster::{Lobby, LobbyContext, Player, Refusal};
+    /// # fn hook<L>(lobby: &LobbyContext<L>, ann: &Player<Profile>) -> Result<(), Refusal>
+    /// # where L: Lobby<Profile = Profile> {
+    /// lobby.set_profile(ann, Profile { color: "teal".to_owned() })
+    /// # }
+    /// ```
     pub fn set_profile(
         &self,
         player: impl AsRef<PlayerId>,
