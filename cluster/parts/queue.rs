@@ -172,3 +172,109 @@ impl<Kind: Ord + Clone, Profile: Clone> Queue<Kind, Profile> {
         (line.len() >= enough).then(|| players.collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cluster::testing::TestLobby;
+    use cluster::{Defaults, Lobby, Refusal, Room, RoomContext};
+    use serde_json::json;
+
+    use super::*;
+
+    const DEFAULTS: Defaults = Defaults { name: "queue", port: 0, seats: 3 };
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    cluster::messages! {
+        enum Ask { Wait }
+        enum News { Place { place: usize, waiting: usize } }
+    }
+
+    struct Game;
+
+    impl Room for Game {
+        cluster::room_types! {}
+
+        async fn on_open(_: (), _: &RoomContext<Self>) -> Result<Self, Refusal> {
+            Ok(Game)
+        }
+    }
+
+    #[derive(Default)]
+    struct Server {
+        queue: Queue<()>,
+    }
+
+    impl Lobby for Server {
+        cluster::lobby_types! {
+            type Request = Ask;
+            type Event = News;
+        }
+
+        fn on_request(&mut self, lobby: &LobbyContext<Self>, from: &Player, _: Ask) -> Answer {
+            self.enqueue(lobby, from, ())
+        }
+
+        fn on_leave(&mut self, lobby: &LobbyContext<Self>, player: &Player) {
+            self.dequeue(lobby, player);
+        }
+    }
+
+    cluster::kinds!(Server: Game = "game");
+
+    impl RoomManager<Game> for Server {}
+
+    impl Queued<Game> for Server {
+        type Kind = ();
+
+        fn queue(&mut self) -> &mut Queue<()> {
+            &mut self.queue
+        }
+
+        fn rules(&self, (): &()) -> Rules {
+            Rules { size: 3, fewest: 2, patience: PATIENCE }
+        }
+
+        fn options(&self, (): &(), _: &[Player]) {}
+
+        fn place(&self, place: usize, waiting: usize) -> News {
+            News::Place { place, waiting }
+        }
+    }
+
+    fn waiting<const N: usize>(names: [&str; N]) -> (TestLobby<Server>, [Player; N]) {
+        let mut lobby = TestLobby::<Server>::start(DEFAULTS);
+        let players = names.map(|name| lobby.player(name));
+        for player in &players {
+            lobby.ask(player, "wait", json!({})).expect("anyone may wait");
+        }
+        (lobby, players)
+    }
+
+    #[test]
+    fn enough_players_go_to_a_room_together() {
+        let (mut lobby, players) = waiting(["Ann", "Bob", "Cem", "Dan"]);
+        let rooms = [0, 1, 2].map(|player| lobby.enter(&players[player]));
+        assert!(rooms.iter().all(|room| *room == rooms[0]));
+        assert_eq!(lobby.rerouted(&players[3]), None);
+        let first = json!({ "place": 1, "waiting": 1 });
+        assert_eq!(lobby.last(&players[3], "place"), Some(&first));
+    }
+
+    #[test]
+    fn after_a_while_fewer_players_are_enough() {
+        let (mut lobby, [ann, bob]) = waiting(["Ann", "Bob"]);
+        assert_eq!(lobby.rerouted(&ann), None);
+        lobby.advance(PATIENCE);
+        assert_eq!(lobby.enter(&ann), lobby.enter(&bob));
+    }
+
+    #[test]
+    fn a_player_who_leaves_the_lobby_leaves_the_queue() {
+        let (mut lobby, [ann, bob]) = waiting(["Ann", "Bob"]);
+        lobby.disconnect(&ann);
+        let first = json!({ "place": 1, "waiting": 1 });
+        assert_eq!(lobby.last(&bob, "place"), Some(&first));
+        lobby.advance(PATIENCE);
+        assert_eq!(lobby.rerouted(&bob), None, "nobody plays alone");
+    }
+}

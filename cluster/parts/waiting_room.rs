@@ -452,3 +452,131 @@ impl<R: Room> Seat<R> {
         !self.is_here && !self.playing
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cluster::testing::TestLobby;
+    use cluster::{Arrival, Defaults, Exit, RoomContext, RoomInfo};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const DEFAULTS: Defaults = Defaults { name: "tables", port: 0, seats: 8 };
+    const SECOND: Duration = Duration::from_secs(1);
+
+    cluster::messages! {
+        enum Ask { Table(TableRequest) }
+        enum News { Table(Option<TableView>) }
+        #[derive(Default, PartialEq)]
+        struct Side(usize);
+    }
+
+    struct Match;
+
+    impl Room for Match {
+        cluster::room_types! {
+            type JoinOptions = Side;
+        }
+
+        async fn on_open(_: (), _: &RoomContext<Self>) -> Result<Self, Refusal> {
+            Ok(Match)
+        }
+    }
+
+    #[derive(Default)]
+    struct Server {
+        tables: Tables<Match>,
+    }
+
+    impl Lobby for Server {
+        cluster::lobby_types! {
+            type Request = Ask;
+            type Event = News;
+        }
+
+        fn on_request(&mut self, lobby: &LobbyContext<Self>, from: &Player, ask: Ask) -> Answer {
+            let Ask::Table(request) = ask;
+            self.table_request(lobby, from, request)
+        }
+
+        fn on_arrive(&mut self, lobby: &LobbyContext<Self>, player: &Player, _: Arrival<Self>) {
+            self.table_presence(lobby, player);
+            lobby.send_back(player);
+        }
+
+        fn on_leave(&mut self, lobby: &LobbyContext<Self>, player: &Player) {
+            self.table_presence(lobby, player);
+        }
+    }
+
+    cluster::kinds!(Server: Match = "match");
+
+    impl RoomManager<Match> for Server {
+        fn on_room_exit(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<Match>, _: Exit) {
+            self.table_room_exit(lobby, &room.id);
+        }
+    }
+
+    impl WaitingRoom<Match> for Server {
+        fn tables(&mut self) -> &mut Tables<Match> {
+            &mut self.tables
+        }
+
+        fn rules((): &()) -> Rules {
+            Rules { sides: vec![1, 1], fewest: 1, countdown: 3, grace: 10 * SECOND }
+        }
+
+        fn join_options(seat: &Seat<Match>) -> Side {
+            Side(seat.side)
+        }
+
+        fn table_event(table: Option<&Table<Match>>) -> News {
+            News::Table(table.map(Table::view))
+        }
+    }
+
+    /// Two players at one table, on different sides.
+    fn table() -> (TestLobby<Server>, [Player; 2]) {
+        let mut lobby = TestLobby::<Server>::start(DEFAULTS);
+        let players = ["Ann", "Bob"].map(|name| lobby.player(name));
+        let code = ask(&mut lobby, &players[0], json!({ "open": { "listed": true } }));
+        ask(&mut lobby, &players[1], json!({ "join": { "code": code } }));
+        (lobby, players)
+    }
+
+    fn ask(lobby: &mut TestLobby<Server>, from: &Player, request: Value) -> Value {
+        lobby.ask(from, "table", request).expect("an answer")
+    }
+
+    #[test]
+    fn two_sides_are_ready_count_down_play_and_are_back_to_play_again() {
+        let (mut lobby, [ann, bob]) = table();
+        for _ in 0..2 {
+            ask(&mut lobby, &ann, json!({ "ready": true }));
+            ask(&mut lobby, &bob, json!({ "ready": true }));
+            lobby.advance(SECOND + 2 * TELL_AFTER);
+            assert_eq!(lobby.last(&ann, "table").expect("a table")["starts_in"], 2);
+            lobby.advance(3 * SECOND);
+            let room = lobby.enter(&ann);
+            assert_eq!(lobby.enter(&bob), room);
+            assert_eq!(lobby.join_options::<Match>(&room, &ann), Some(Side(0)));
+            assert_eq!(lobby.join_options::<Match>(&room, &bob), Some(Side(1)));
+            lobby.end(&room, Exit::Finished);
+            lobby.advance(SECOND);
+            let seats = &lobby.last(&bob, "table").expect("a table")["seats"];
+            assert_eq!(seats.as_array().expect("seats").len(), 2, "both are back: {seats}");
+        }
+    }
+
+    #[test]
+    fn the_countdown_stops_if_somebody_is_not_ready_any_more() {
+        let (mut lobby, [ann, bob]) = table();
+        ask(&mut lobby, &ann, json!({ "ready": true }));
+        ask(&mut lobby, &bob, json!({ "ready": true }));
+        lobby.advance(2 * SECOND);
+        ask(&mut lobby, &bob, json!({ "ready": false }));
+        lobby.advance(10 * SECOND);
+        assert_eq!(lobby.last(&ann, "table").expect("a table")["starts_in"], json!(null));
+        assert!(lobby.rooms().is_empty());
+    }
+}

@@ -69,11 +69,11 @@ impl Rooms {
                 self.refuse_joins(room, Some(join), &refusal);
             }
             FromRoom::Connected { seat } => {
-                let info = entry.info();
                 let Some(seat) = entry.seat_mut(seat) else { return };
                 seat.place = SeatPlace::Connected;
-                let joined = (!std::mem::replace(&mut seat.joined, true)).then_some(info);
-                self.notices.push(RoomNotice::Connected { player: seat.player.clone(), joined });
+                let is_first = !std::mem::replace(&mut seat.joined, true);
+                let (player, joined) = (seat.player.clone(), is_first.then(|| entry.info()));
+                self.notices.push(RoomNotice::Connected { player, joined });
             }
             FromRoom::Disconnected { seat, grace_ms } => {
                 let Some(seat) = entry.seat_mut(seat) else { return };

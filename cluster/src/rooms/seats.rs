@@ -101,7 +101,7 @@ impl Rooms {
     /// without one, the lobby reroutes by itself. The receiver gets the outcome.
     pub(crate) fn join(
         &mut self,
-        party: Vec<(AnyPlayer, Option<Value>)>,
+        mut party: Vec<(AnyPlayer, Option<Value>)>,
         asker: Option<PlayerId>,
         room: &RoomId,
     ) -> Result<oneshot::Receiver<Result<Value, Refusal>>, Refusal> {
@@ -109,7 +109,6 @@ impl Rooms {
             return Err(Refusal::STOPPING);
         }
         let mut ids = HashSet::new();
-        let mut party = party;
         party.retain(|(player, _)| ids.insert(player.id.clone()));
         if party.len() > MAX_PARTY {
             return Err(Refusal::PARTY_TOO_LARGE);

@@ -76,11 +76,12 @@ impl Encoded {
 
     /// Whether another JSON event says the same.
     pub fn is_same(&self, other: &Encoded) -> bool {
-        let json = |event: &Encoded| match event {
-            Encoded::Json { name, data } => Some((name.clone(), data.get().to_owned())),
-            Encoded::Binary(_) => None,
+        let (Encoded::Json { name, data }, Encoded::Json { name: other_name, data: other_data }) =
+            (self, other)
+        else {
+            return false;
         };
-        json(self).is_some_and(|this| Some(this) == json(other))
+        name == other_name && data.get() == other_data.get()
     }
 }
 

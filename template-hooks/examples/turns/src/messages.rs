@@ -1,6 +1,6 @@
 //! Message types: browser and lobby, browser and room, room and lobby. A variant, in snake_case, is
-//! the name of an event; its fields are the event's data. Pages also get the room's state: `Game` in
-//! `room/game.rs`.
+//! the name of an event; its fields are the event's data. Pages also get the room's state, which is
+//! `Game` in `room/game.rs`.
 //!
 //! A lobby in development writes them to `static/messages.d.ts`, with which `npm run check` checks
 //! the page.
