@@ -250,7 +250,7 @@ pub fn run<L: Kinds>(defaults: Defaults) -> ExitCode {
         // A room gets its settings from its lobby; parsing flags would slow down its start.
         Some(role) if role == "room" => {
             let kinds: Vec<_> = kinds.iter().map(|kind| kind.process).collect();
-            room::process::main(&kinds)
+            room::process::main(kinds)
         }
         _ if std::process::id() == 1 => process::init::run(),
         _ => lobby::process::main(Settings::read(defaults), kinds),

@@ -268,6 +268,8 @@ export class Cluster {
       case "player_joined": case "player_left": case "player_disconnected": case "player_reconnected":
       case "player_changed":
         return this.#playersChanged(event, data.player);
+      case "announcements":
+        return data.forEach(([event, data]) => this.#onEvent(connection, event, data));
       case "profile_changed":
         this.you = data.you;
         this.#token.update(data);
@@ -332,9 +334,10 @@ export class Cluster {
     this.room.kind = /** @type {KindOf<M>} */ (joined.kind);
     this.room.code = joined.code ?? null;
     this.room.host = joined.host;
-    const { you, players, away } = joined;
+    const { you, players } = joined;
     this.you = you; // the profile may have changed on the way
-    this.room.players = players.map((player) => ({ ...player, away: away.includes(player.id) }));
+    const away = new Set(joined.away);
+    this.room.players = players.map((player) => ({ ...player, away: away.has(player.id) }));
     this.#setState("room");
     this.#call("roomEntered", joined);
     this.#call("playersChanged", this.room.players);

@@ -219,6 +219,7 @@ fn name_variables(mut error: clap::Error) -> clap::Error {
 
 impl Settings {
     /// Parses flags and environment. Errors, `--help` and `--version` end the process.
+    #[inline(never)] // clap takes much stack
     pub(crate) fn read(defaults: Defaults) -> Settings {
         let mut command = Settings::command()
             .name(defaults.name)

@@ -47,6 +47,7 @@ const MIN_CONNECTIONS: u32 = 16;
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Runs a lobby process, on the main thread, from start to end.
+#[inline(never)] // beside that of a room
 pub(crate) fn main<L: Lobby>(settings: Settings, kinds: Vec<Kind<L>>) -> anyhow::Result<ExitCode> {
     // Rooms do not inherit files that this process was started with.
     close_fds::set_fds_cloexec(3, &[]);

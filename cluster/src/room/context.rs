@@ -52,9 +52,9 @@ pub struct RoomContext<R: Room> {
     id: RoomId,
     spec: RoomSpec,
     opened: Instant,
-    /// In the order of joining. The core replaces the slice, so that a hook may keep the one it
-    /// has.
-    pub(super) players: RefCell<Rc<[Player<R::Profile>]>>,
+    /// In the order of joining; the core keeps it up to date. It changes a copy while a hook keeps
+    /// the list that it got.
+    pub(super) players: RefCell<Rc<Vec<Player<R::Profile>>>>,
     /// Those who have a reservation; the core keeps it up to date.
     pub(super) expected: RefCell<BTreeMap<PlayerId, Player<R::Profile>>>,
     /// What the lobby passed on with seats; the core keeps it up to date.
@@ -64,6 +64,8 @@ pub struct RoomContext<R: Room> {
     /// Players who are not admitted again, with the reason. Kept until the room ends.
     pub(super) banned: RefCell<BTreeMap<PlayerId, String>>,
     locked: Cell<bool>,
+    /// Whether pages are told about the other players.
+    pub(super) announces: Cell<bool>,
     pub(super) tick_period: Cell<Option<Duration>>,
     pub(super) tick_delay: Cell<Duration>,
     pub(super) empty_timeout: Cell<Option<Duration>>,
@@ -86,12 +88,13 @@ impl<R: Room> RoomContext<R> {
         RoomContext {
             id,
             opened: scheduler.now.get(),
-            players: RefCell::new(Rc::new([])),
+            players: RefCell::default(),
             expected: RefCell::default(),
             join_options: RefCell::default(),
             connections: RefCell::default(),
             banned: RefCell::default(),
             locked: Cell::new(false),
+            announces: Cell::new(true),
             tick_period: Cell::new(None),
             tick_delay: Cell::default(),
             empty_timeout: Cell::new(Some(empty_timeout)),
@@ -136,13 +139,32 @@ impl<R: Room> RoomContext<R> {
 
     /// The players in the room, in the order of joining. Includes those who lost their connection
     /// and whose seat is kept.
-    pub fn players(&self) -> Rc<[Player<R::Profile>]> {
+    pub fn players(&self) -> Rc<Vec<Player<R::Profile>>> {
         self.players.borrow().clone()
     }
 
     /// Whether the player is in the room and connected.
     pub fn is_here(&self, player: impl AsRef<PlayerId>) -> bool {
         self.connections.borrow().contains_key(player.as_ref())
+    }
+
+    /// Whether pages are told about the other players: who is there when they join, who comes, goes
+    /// or changes. Default: yes. A room for hundreds that shows no list of players is much cheaper
+    /// without; `on_open` decides.
+    ///
+    /// ```
+    /// # use cluster::{Refusal, Room, RoomContext};
+    /// # struct Hall;
+    /// # impl Room for Hall {
+    /// # cluster::room_types! {}
+    /// async fn on_open(_: (), room: &RoomContext<Self>) -> Result<Self, Refusal> {
+    ///     room.announce_players(false); // a thousand listeners
+    ///     Ok(Hall)
+    /// }
+    /// # }
+    /// ```
+    pub fn announce_players(&self, announce: bool) {
+        self.announces.set(announce);
     }
 
     /// Players who have a seat and are on the way. One who does not arrive within `--ticket-ttl`

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::resume_unwind;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -17,7 +17,9 @@ use rustix::process::{Resource, Rlimit, Signal, getrlimit, kill_current_process_
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::net::UnixStream;
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
+use tokio::task::spawn_local;
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, warn};
 
@@ -36,25 +38,26 @@ use crate::types::{Exit, RoomId, from_raw, path_of};
 /// Descriptors that are not for connections: the channel, the log, files that hooks open.
 const OTHER_FILES: u64 = 64;
 
-pub(crate) fn main(kinds: &[Kind]) -> anyhow::Result<ExitCode> {
+// A function of its own, as is the lobby's: together in one they would take 60 KiB of stack.
+#[inline(never)]
+pub(crate) fn main(kinds: Vec<Kind>) -> anyhow::Result<ExitCode> {
     let socket = take_stdin().context("only a lobby can start a room")?;
     die_with_lobby(&socket)?;
     let lobby = socket.try_clone()?;
     // One thread: a room's state need not be Send, and rooms are parallel to each other.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     // Dropping it, also in a panic, would wait for computations; they end with the process.
     let runtime = std::mem::ManuallyDrop::new(runtime);
     runtime.block_on(async { signals::ignore(&[&STOP[..], &MEANINGLESS].concat()) })?;
     subscriber::init_room()?;
-    let life = || {
-        runtime.block_on(async {
-            let (to_lobby, from_lobby) = channel::open(UnixStream::from_std(socket)?);
-            let result = live(kinds, &to_lobby, from_lobby.accepting_sockets()).await;
-            to_lobby.flush(FLUSH_TIMEOUT).await;
-            result
-        })
+    let life = async move {
+        let (to_lobby, from_lobby) = channel::open(UnixStream::from_std(socket)?);
+        let result = live(&kinds, &to_lobby, from_lobby.accepting_sockets()).await;
+        to_lobby.flush(FLUSH_TIMEOUT).await;
+        result
     };
-    let result = catch_unwind(AssertUnwindSafe(life));
+    // A task: each time that `block_on` itself is woken costs a write and a wait for the kernel.
+    let result = runtime.block_on(async { spawn_local(life).await });
     // When the lobby dies, its end of stdout may close before the socket, and a hook that prints
     // then panics. If stdout is closed, wait for the socket to close, too, so that the whole
     // process group is killed.
@@ -62,7 +65,7 @@ pub(crate) fn main(kinds: &[Kind]) -> anyhow::Result<ExitCode> {
     end_without_lobby(&lobby, &Timespec { tv_sec: seconds, tv_nsec: 0 });
     match result {
         Ok(result) => result.map(|()| ExitCode::SUCCESS),
-        Err(panic) => resume_unwind(panic),
+        Err(panicked) => resume_unwind(panicked.into_panic()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The tickets that a room accepts.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 use tokio::time::Instant;
 
@@ -10,36 +10,50 @@ use crate::types::{PlayerId, Refusal};
 
 static INVALID: FailureCounter = FailureCounter::new("invalid tickets");
 
-/// The tickets that the lobby announced and nobody has used: at most one for each player. Shared
-/// with the tasks that accept connections, which redeem a ticket before they answer.
+/// The tickets that the lobby announced and nobody has used: at most one for each player, who has a
+/// seat. Shared with the tasks that accept connections, which redeem a ticket before they answer.
 #[derive(Default)]
-pub(crate) struct Tickets(Mutex<HashMap<String, (PlayerId, Instant)>>);
+pub(crate) struct Tickets(Mutex<Unused>);
+
+#[derive(Default)]
+struct Unused {
+    tickets: HashMap<String, PlayerId>,
+    by_player: HashMap<PlayerId, (String, Instant)>,
+}
 
 impl Tickets {
+    fn lock(&self) -> MutexGuard<'_, Unused> {
+        self.0.lock().expect("nobody panics while holding this")
+    }
+
     /// Adds a ticket, which replaces an older one of the same player.
-    pub fn add(&self, ticket: String, player: PlayerId, now: Instant, until: Instant) {
-        let mut tickets = self.0.lock().expect("nobody panics while holding this");
-        tickets.retain(|_, (other, until)| *other != player && now < *until);
-        tickets.insert(ticket, (player, until));
+    pub fn add(&self, ticket: String, player: PlayerId, until: Instant) {
+        let mut unused = self.lock();
+        unused.tickets.insert(ticket.clone(), player.clone());
+        if let Some((old, _)) = unused.by_player.insert(player, (ticket, until)) {
+            unused.tickets.remove(&old);
+        }
     }
 
     /// When the player's unused ticket expires, if they have one.
     pub fn until(&self, player: &PlayerId) -> Option<Instant> {
-        let tickets = self.0.lock().expect("nobody panics while holding this");
-        tickets.values().find(|(other, _)| other == player).map(|(_, until)| *until)
+        self.lock().by_player.get(player).map(|(_, until)| *until)
     }
 
     /// Removes the player's ticket.
     pub fn revoke(&self, player: &PlayerId) {
-        let mut tickets = self.0.lock().expect("nobody panics while holding this");
-        tickets.retain(|_, (other, _)| other != player);
+        let mut unused = self.lock();
+        if let Some((ticket, _)) = unused.by_player.remove(player) {
+            unused.tickets.remove(&ticket);
+        }
     }
 
     /// Uses up a ticket; returns its player.
     pub fn redeem(&self, ticket: &str, now: Instant) -> Result<PlayerId, Refusal> {
-        let mut tickets = self.0.lock().expect("nobody panics while holding this");
-        match tickets.remove(ticket) {
-            Some((player, until)) if now < until => Ok(player),
+        let mut unused = self.lock();
+        let player = unused.tickets.remove(ticket);
+        match player.and_then(|player| unused.by_player.remove_entry(&player)) {
+            Some((player, (_, until))) if now < until => Ok(player),
             _ => {
                 INVALID.add();
                 Err(Refusal::BAD_TICKET)

@@ -18,6 +18,7 @@ use crate::types::Refusal;
 
 /// Events of Socket.IO and of the cluster. An enum of the user's must not have such a variant.
 pub(crate) const RESERVED: &[&str] = &[
+    "announcements",
     BINARY,
     "connect",
     "connect_error",

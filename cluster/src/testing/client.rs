@@ -312,7 +312,9 @@ async fn carry(
             packet = connection.next() => match packet {
                 Ok(packet) => {
                     let over = matches!(packet, Packet::Disconnected);
-                    let _ = packets.send(packet);
+                    for packet in packet.unpacked() {
+                        let _ = packets.send(packet);
+                    }
                     if over {
                         return;
                     }

@@ -41,6 +41,18 @@ pub enum Packet {
     Disconnected,
 }
 
+impl Packet {
+    /// The events of `announcements`; any other packet is itself.
+    pub fn unpacked(self) -> Vec<Packet> {
+        let Packet::Event(name, data) = &self else { return vec![self] };
+        if name != "announcements" {
+            return vec![self];
+        }
+        let Value::Array(events) = data.value() else { return Vec::new() };
+        events.iter().filter_map(|event| parse(&format!("42{event}").into())).collect()
+    }
+}
+
 /// JSON that is parsed on demand.
 #[derive(Debug, Clone)]
 pub struct Payload {

@@ -2,30 +2,47 @@
 //! and what goes out. `event_loop.rs` tells it what happened and at what time, and sends its
 //! output; so does a `TestRoom`.
 
+mod announcements;
+mod seat_map;
 mod seats;
 mod sync;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::value::RawValue;
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::process::FromRoom;
-use crate::room::core::seats::Seat;
+use crate::room::core::announcements::Announcements;
+use crate::room::core::seat_map::{SeatMap, SeatState};
 use crate::room::core::sync::SentState;
 use crate::room::{Output, Room, RoomContext, Tickets};
 use crate::runtime::{Call, HookPanic, RoomPanic, Tick, Ticker, catch, catch_async, later};
 use crate::socketio::{ConnId, Encoded, RawEvent, events};
-use crate::types::{Answer, Exit, LeaveReason, Player, PlayerId, Refusal, from_raw, ok};
+use crate::types::{Answer, Exit, LeaveReason, Player, PlayerId, Refusal, RoomId, from_raw, ok};
+
+/// The first event of a connection.
+#[derive(Serialize)]
+struct Joined<'a, Profile> {
+    room: &'a RoomId,
+    kind: &'a str,
+    code: Option<&'a str>,
+    host: Option<&'a PlayerId>,
+    you: &'a Player<Profile>,
+    /// All of them; in a room that announces nobody only this player.
+    players: &'a [Player<Profile>],
+    away: Vec<&'a PlayerId>,
+}
 
 pub(crate) struct Core<R: Room> {
     pub game: R,
     pub room: RoomContext<R>,
-    seats: BTreeMap<PlayerId, Seat<R::Profile>>,
+    seats: SeatMap<R::Profile>,
     /// The players' current connections, as in [`RoomContext::connections`], the other way round.
     conns: HashMap<ConnId, PlayerId>,
     tickets: Arc<Tickets>,
@@ -35,6 +52,7 @@ pub(crate) struct Core<R: Room> {
     ticker: Option<Ticker>,
     /// Set when the lobby wants the room to end: until when, and the reason for its players.
     draining: Option<(Instant, String)>,
+    announcements: Announcements,
     /// The state as it was sent last.
     state: SentState,
     /// `None` in a test: the panic of a hook fails it.
@@ -57,13 +75,14 @@ impl<R: Room> Core<R> {
         let mut core = Core {
             game,
             room,
-            seats: BTreeMap::new(),
+            seats: SeatMap::new(),
             conns: HashMap::new(),
             tickets,
             ticket_ttl,
             empty_since: Some(now),
             ticker: Some(Ticker::new(now)),
             draining: None,
+            announcements: Announcements::new(on_panic.is_none()),
             state: SentState::default(),
             on_panic,
             crashed: None,
@@ -98,7 +117,7 @@ impl<R: Room> Core<R> {
         } else if event.name == events::LEAVE_ROOM {
             events::no_data(data.as_deref())?;
             let reason = LeaveReason::Left;
-            self.emit(&[conn], "reroute", json!({ "to": "lobby", "reason": reason }));
+            self.emit(conn, "reroute", json!({ "to": "lobby", "reason": reason }));
             self.leave(&player.id, reason);
             Some(ok())
         } else {
@@ -116,16 +135,20 @@ impl<R: Room> Core<R> {
 
     /// A player has another profile.
     pub fn set_profile(&mut self, number: u64, profile: Value) {
-        let Some((id, _)) = self.seat(number) else { return };
+        let Some((id, conn)) = self.seat(number) else { return };
         let Some(seat) = self.seats.get_mut(&id) else { return };
         seat.player.profile = serde_json::from_value(profile).unwrap_or_default();
         let player = seat.player.clone();
-        let players = self.room.players();
-        let changed =
-            |other: &Player<_>| if other.id == id { player.clone() } else { other.clone() };
-        self.room.players.replace(players.iter().map(changed).collect());
-        self.room.expected.borrow_mut().entry(id).and_modify(|other| *other = player.clone());
-        self.emit(&self.room.recipients(None), "player_changed", json!({ "player": player }));
+        let set = |other: &mut Player<_>| *other = player.clone();
+        let mut players = self.room.players.borrow_mut();
+        Rc::make_mut(&mut players).iter_mut().find(|other| other.id == id).map(set);
+        drop(players);
+        self.room.expected.borrow_mut().entry(id).and_modify(set);
+        let data = json!({ "player": player });
+        match conn.filter(|_| !self.room.announces.get()) {
+            Some(conn) => self.emit(conn, "player_changed", data),
+            None => self.announce("player_changed", &data),
+        }
     }
 
     pub fn drain(&mut self, left: Duration, reason: String) {
@@ -154,7 +177,7 @@ impl<R: Room> Core<R> {
         self.expire_seats(now);
         self.send_changes(now);
         if let Some((until, reason)) = &self.draining
-            && (*until <= now || self.seats.is_empty())
+            && (*until <= now || self.seats.len() == 0)
         {
             self.room.end(LeaveReason::Closed(reason.clone()));
         }
@@ -180,11 +203,13 @@ impl<R: Room> Core<R> {
     pub fn deadline(&self) -> Option<Instant> {
         let period = self.room.tick_period.get();
         let tick = self.ticker.as_ref().zip(period).map(|(ticker, period)| ticker.due(period));
-        let seats = self.expirations().map(|(_, until, _)| until).min();
+        let seats = self.seats.expiring().next().map(|(until, _)| until);
         let timer = self.room.scheduler.deadline();
         let drain = self.draining.as_ref().map(|(until, _)| *until);
         let now = self.now();
-        let changes = [self.room.sync.due(now), self.room.listing_changed.due(now)];
+        let room = &self.room;
+        let throttles = [&room.sync, &room.listing_changed, &self.announcements.due];
+        let changes = throttles.map(|throttle| throttle.due(now));
         let rest = [tick, self.empty_until(), seats, timer, drain].into_iter();
         rest.chain(changes).flatten().min()
     }
@@ -207,7 +232,7 @@ impl<R: Room> Core<R> {
         } else if self.room.sync.due(self.now()).is_some() {
             self.sync();
         }
-        for id in self.seats.keys().cloned().collect::<Vec<_>>() {
+        for id in self.seats.players().cloned().collect::<Vec<_>>() {
             self.leave(&id, reason.clone());
         }
     }
@@ -265,8 +290,12 @@ impl<R: Room> Core<R> {
                         self.frame(FromRoom::Transfer { seat, room });
                     }
                 }
-                // For a player who has left since, by a kick that was queued before it.
-                Output::Emit { to, .. } if !self.conns.contains_key(&to) => {}
+                // A player who has left since, by a kick that was queued before it, gets nothing.
+                Output::Emit { to, event, volatile } => {
+                    if self.conns.contains_key(&to) {
+                        self.emit_to(to, event, volatile);
+                    }
+                }
                 output => self.output.push_back(output),
             }
         }
@@ -275,26 +304,33 @@ impl<R: Room> Core<R> {
     /// Tells a page that its player is in the room, and what the room looks like.
     fn send_joined(&mut self, conn: ConnId, player: &Player<R::Profile>) {
         let room = &self.room;
-        let players = &*room.players();
-        let away = players.iter().map(|player| &player.id).filter(|id| !room.is_here(id));
-        let joined = json!({
-            "room": room.id(), "kind": room.kind(), "code": room.code(), "host": room.host(),
-            "you": player, "players": players, "away": away.collect::<Vec<_>>(),
+        let all = room.players();
+        let announces = room.announces.get();
+        let is_away = |state| matches!(state, SeatState::Away(_));
+        let away = self.seats.expiring().filter(|(_, seat)| announces && is_away(seat.state));
+        let joined = to_raw_value(&Joined {
+            room: room.id(),
+            kind: room.kind(),
+            code: room.code(),
+            host: room.host(),
+            you: player,
+            players: if announces { &all } else { std::slice::from_ref(player) },
+            away: away.map(|(_, seat)| &seat.player.id).collect(),
         });
-        self.emit(&[conn], "joined", joined);
+        let data = joined.expect("JSON");
+        let event = Encoded::Json { name: "joined".to_owned(), data };
+        // Nothing that was announced before this is news to the page.
+        if let Some(seat) = self.seats.get_mut(&player.id) {
+            seat.told = self.announcements.last();
+        }
+        self.emit_to(conn, Rc::new(event), false);
         self.refresh_state();
         self.send_state(&player.id);
     }
 
     /// Sends one of the cluster's own events.
-    fn emit(&mut self, to: &[ConnId], name: &str, data: Value) {
-        let event = Rc::new(Encoded::own(name, &data));
-        let emit = |to: &ConnId| Output::Emit { to: *to, event: event.clone(), volatile: false };
-        self.output.extend(to.iter().map(emit));
-    }
-
-    fn emit_others(&mut self, except: &PlayerId, name: &str, data: Value) {
-        self.emit(&self.room.recipients(Some(except)), name, data);
+    fn emit(&mut self, to: ConnId, name: &str, data: Value) {
+        self.emit_to(to, Rc::new(Encoded::own(name, &data)), false);
     }
 
     fn frame(&mut self, frame: FromRoom) {
@@ -309,5 +345,46 @@ fn crash(on_panic: Option<RoomPanic>, panic: HookPanic) -> Option<String> {
         None => std::panic::resume_unwind(panic.payload),
         Some(RoomPanic::Continue) => None,
         Some(RoomPanic::EndRoom) => Some(panic.what),
+    }
+}
+
+/// A room of a game that does nothing.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Size;
+    use crate::process::{ReservedSeat, RoomSpec};
+
+    pub struct Game;
+
+    crate::messages! {
+        pub enum Event { Hello }
+    }
+
+    impl Room for Game {
+        crate::room_types! {
+            type Event = Event;
+        }
+
+        async fn on_open((): (), _: &RoomContext<Self>) -> Result<Self, Refusal> {
+            Ok(Game)
+        }
+    }
+
+    pub fn core(capacity: usize) -> (Core<Game>, Arc<Tickets>) {
+        let (kind, memory) = ("test".to_owned(), Size(1 << 30));
+        let spec = RoomSpec { kind, capacity, memory, seed: 1, host: None, code: None };
+        let room = RoomContext::new(RoomId("1".into()), spec, Duration::from_secs(30));
+        let (tickets, ttl) = (Arc::new(Tickets::default()), Duration::from_secs(15));
+        (Core::new(Game, room, tickets.clone(), ttl, Some(RoomPanic::EndRoom)), tickets)
+    }
+
+    pub fn ann() -> Player<()> {
+        Player { id: PlayerId("ann".into()), name: "Ann".into(), profile: () }
+    }
+
+    pub fn reserve(core: &mut Core<Game>, seat: u64, ticket: &str, player: &Player<()>) {
+        let (ticket, player) = (ticket.to_owned(), player.erased().unwrap());
+        core.reserve(seat, vec![ReservedSeat { seat, ticket, player, options: None }]);
     }
 }

@@ -1,7 +1,7 @@
 //! The seats of a room: what the lobby gives and takes, what connections do with them, and which
 //! hooks that calls.
 
-use std::iter::once;
+use std::rc::Rc;
 
 use serde_json::json;
 use tokio::time::Instant;
@@ -9,32 +9,12 @@ use tracing::info;
 
 use crate::process::{FromRoom, ReservedSeat};
 use crate::room::core::Core;
+use crate::room::core::seat_map::{Seat, SeatState};
 use crate::room::core::sync::Sent;
 use crate::room::{Output, Room};
 use crate::runtime::later;
 use crate::socketio::{ConnId, refused, reroute};
 use crate::types::{LeaveReason, Player, PlayerId, Refusal, Route};
-
-/// A player's place in the room, from its reservation until they leave.
-pub(super) struct Seat<Profile> {
-    /// The lobby's number. A new reservation for the same player has a higher one.
-    pub number: u64,
-    pub player: Player<Profile>,
-    /// What the current connection has been sent of the room's state.
-    pub sent: Sent,
-    state: SeatState,
-    /// When the ticket that the player got while connected expires. If they leave before they use
-    /// it, the seat is reserved again.
-    next_ticket_expires: Option<Instant>,
-}
-
-enum SeatState {
-    /// The player has not come yet; their ticket expires at this time.
-    Reserved(Instant),
-    Connected(ConnId),
-    /// The connection is lost; the grace period of `on_disconnect` ends at this time.
-    Away(Instant),
-}
 
 impl<R: Room> Core<R> {
     /// Reserves seats for players who come together: for all of them, or for none. A player who has
@@ -42,9 +22,7 @@ impl<R: Room> Core<R> {
     pub fn reserve(&mut self, join: u64, seats: Vec<ReservedSeat>) {
         let mut new = Vec::new();
         for reserved in &seats {
-            if let Some(seat) = self.seats.get_mut(&reserved.player.id) {
-                seat.number = reserved.seat;
-            } else {
+            if !self.seats.update(&reserved.player.id, |seat| seat.number = reserved.seat) {
                 let player = reserved.player.clone().typed::<R::Profile>();
                 if let Some(options) = reserved.options.clone() {
                     // The lobby has checked that they parse.
@@ -72,15 +50,11 @@ impl<R: Room> Core<R> {
         let now = self.now();
         let until = now + self.ticket_ttl;
         for ReservedSeat { ticket, player, .. } in seats {
-            self.tickets.add(ticket, player.id.clone(), now, until);
-            if let Some(seat) = self.seats.get_mut(&player.id) {
-                match &mut seat.state {
-                    SeatState::Reserved(old) | SeatState::Away(old) => {
-                        *old = until.max(*old);
-                    }
-                    SeatState::Connected(_) => seat.next_ticket_expires = Some(until),
-                }
-            }
+            self.tickets.add(ticket, player.id.clone(), until);
+            self.seats.update(&player.id, |seat| match &mut seat.state {
+                SeatState::Reserved(old) | SeatState::Away(old) => *old = until.max(*old),
+                SeatState::Connected(_) => seat.next_ticket_expires = Some(until),
+            });
         }
         for (number, player) in new {
             self.insert_reserved(number, player, until);
@@ -91,8 +65,8 @@ impl<R: Room> Core<R> {
     fn insert_reserved(&mut self, number: u64, player: Player<R::Profile>, until: Instant) {
         self.room.expected.borrow_mut().insert(player.id.clone(), player.clone());
         let (sent, state) = (Sent::default(), SeatState::Reserved(until));
-        let seat = Seat { number, player, sent, state, next_ticket_expires: None };
-        self.seats.insert(seat.player.id.clone(), seat);
+        let seat = Seat { number, player, sent, told: 0, state, next_ticket_expires: None };
+        self.seats.insert(seat);
         self.empty_since = None;
     }
 
@@ -106,15 +80,17 @@ impl<R: Room> Core<R> {
 
     /// A player connects with their ticket: they join or reconnect.
     pub fn connected(&mut self, conn: ConnId, id: &PlayerId) {
-        let Some(seat) = self.seats.get_mut(id) else {
+        let Some(seat) = self.seats.get(id) else {
             // The reservation expired after the ticket was redeemed.
             return self.output.push_back(Output::HangUp(conn));
         };
-        let (player, number) = (seat.player.clone(), seat.number);
-        let before = std::mem::replace(&mut seat.state, SeatState::Connected(conn));
-        seat.sent = Sent::default();
+        let (player, number, before) = (seat.player.clone(), seat.number, seat.state);
         // Another reservation may have come between the redemption of this ticket and now.
-        seat.next_ticket_expires = self.tickets.until(id);
+        let next_ticket_expires = self.tickets.until(id);
+        self.seats.update(id, |seat| {
+            (seat.state, seat.sent) = (SeatState::Connected(conn), Sent::default());
+            seat.next_ticket_expires = next_ticket_expires;
+        });
         self.conns.insert(conn, id.clone());
         self.room.connections.borrow_mut().insert(id.clone(), conn);
         self.frame(FromRoom::Connected { seat: number });
@@ -122,17 +98,18 @@ impl<R: Room> Core<R> {
             self.conns.remove(&old);
             self.dismiss(old);
         }
-        if let SeatState::Reserved(_) = before {
-            let players = self.room.players();
-            self.room.players.replace(players.iter().chain(once(&player)).cloned().collect());
+        let is_new = matches!(before, SeatState::Reserved(_));
+        if is_new {
+            Rc::make_mut(&mut self.room.players.borrow_mut()).push(player.clone());
             self.room.expected.borrow_mut().remove(id);
-            self.send_joined(conn, &player);
-            self.emit_others(id, "player_joined", json!({ "player": player }));
+        }
+        let name = if is_new { "player_joined" } else { "player_reconnected" };
+        self.announce(name, &json!({ "player": player }));
+        self.send_joined(conn, &player);
+        if is_new {
             info!(player = %player.name, id = %player.id, "joined");
             self.hook("on_join", |game, room| game.on_join(room, &player));
         } else {
-            self.send_joined(conn, &player);
-            self.emit_others(id, "player_reconnected", json!({ "player": player }));
             info!(player = %player.name, id = %player.id, "reconnected");
             self.hook("on_reconnect", |game, room| game.on_reconnect(room, &player));
         }
@@ -152,12 +129,12 @@ impl<R: Room> Core<R> {
         };
         let until = later(self.now(), grace);
         // Without a seat, `on_disconnect` has kicked them.
-        if let Some(seat) = self.seats.get_mut(&player.id) {
-            seat.state = SeatState::Away(until);
-            let seat = seat.number;
+        if self.seats.update(&player.id, |seat| seat.state = SeatState::Away(until))
+            && let Some(seat) = self.seats.get(&player.id).map(|seat| seat.number)
+        {
             let grace_ms = grace.as_millis().try_into().unwrap_or(u64::MAX);
             self.frame(FromRoom::Disconnected { seat, grace_ms });
-            self.emit_others(&player.id, "player_disconnected", json!({ "player": player }));
+            self.announce("player_disconnected", &json!({ "player": player }));
             info!(player = %player.name, id = %player.id, ?grace, "connection lost; seat kept");
         }
     }
@@ -170,7 +147,7 @@ impl<R: Room> Core<R> {
             if let (Some(conn), LeaveReason::Left) = (conn, &reason) {
                 self.dismiss(conn);
             }
-            self.seats.entry(id.clone()).and_modify(|seat| seat.next_ticket_expires = None);
+            self.seats.update(&id, |seat| seat.next_ticket_expires = None);
             self.leave(&id, reason);
         }
     }
@@ -180,7 +157,7 @@ impl<R: Room> Core<R> {
     pub fn transferred(&mut self, number: u64, to: Option<Route>) {
         if let Some((id, conn)) = self.seat(number) {
             match (conn, to) {
-                (Some(conn), Some(route)) => self.emit(&[conn], "reroute", reroute(&route)),
+                (Some(conn), Some(route)) => self.emit(conn, "reroute", reroute(&route)),
                 (Some(conn), None) => self.dismiss(conn),
                 (None, _) => {}
             }
@@ -191,19 +168,19 @@ impl<R: Room> Core<R> {
     /// The player was refused a seat in another room.
     pub fn refused(&mut self, number: u64, refusal: &Refusal) {
         if let Some((_, Some(conn))) = self.seat(number) {
-            self.emit(&[conn], "refused", refused("reroute", refusal));
+            self.emit(conn, "refused", refused("reroute", refusal));
         }
     }
 
     pub(super) fn seat(&self, number: u64) -> Option<(PlayerId, Option<ConnId>)> {
-        let (id, seat) = self.seats.iter().find(|(_, seat)| seat.number == number)?;
+        let seat = self.seats.by_number(number)?;
         let conn = if let SeatState::Connected(conn) = seat.state { Some(conn) } else { None };
-        Some((id.clone(), conn))
+        Some((seat.player.id.clone(), conn))
     }
 
     /// Ends a connection in favour of a newer one; its page stays where it is.
     fn dismiss(&mut self, conn: ConnId) {
-        self.emit(&[conn], "refused", refused("connect", &Refusal::REPLACED));
+        self.emit(conn, "refused", refused("connect", &Refusal::REPLACED));
         self.output.push_back(Output::HangUp(conn));
     }
 
@@ -231,7 +208,7 @@ impl<R: Room> Core<R> {
             && self.conns.remove(&conn).is_some()
         {
             if !matches!(reason, LeaveReason::Moved | LeaveReason::Left) {
-                self.emit(&[conn], "reroute", json!({ "to": "lobby", "reason": reason }));
+                self.emit(conn, "reroute", json!({ "to": "lobby", "reason": reason }));
             }
             self.output.push_back(Output::HangUp(conn));
         }
@@ -239,17 +216,15 @@ impl<R: Room> Core<R> {
             self.room.expected.borrow_mut().remove(id);
             info!(player = %player.name, id = %player.id, %reason, "did not come");
         } else {
-            let players = self.room.players();
-            let others = players.iter().filter(|other| other.id != *id).cloned();
-            self.room.players.replace(others.collect());
-            self.emit_others(id, "player_left", json!({ "player": player, "reason": reason }));
+            Rc::make_mut(&mut self.room.players.borrow_mut()).retain(|other| other.id != *id);
+            self.announce("player_left", &json!({ "player": player, "reason": reason }));
             info!(player = %player.name, id = %player.id, %reason, "left");
             self.hook("on_leave", |game, room| game.on_leave(room, &player, reason));
         }
-        if !self.seats.contains_key(id) {
+        if self.seats.get(id).is_none() {
             self.room.join_options.borrow_mut().remove(id);
         }
-        if self.seats.is_empty() {
+        if self.seats.len() == 0 {
             self.empty_since = Some(self.now());
         }
     }
@@ -258,23 +233,14 @@ impl<R: Room> Core<R> {
         Some(self.seats.get(self.conns.get(&conn)?)?.player.clone())
     }
 
-    /// Seats without a connection: when they expire, and the reason for which the player leaves
-    /// then.
-    pub(super) fn expirations(&self) -> impl Iterator<Item = (&PlayerId, Instant, LeaveReason)> {
-        // Usually every seat has a connection; then this need not look at each.
-        let all_connected = self.conns.len() == self.seats.len();
-        let seats = (!all_connected).then_some(&self.seats).into_iter().flatten();
-        seats.filter_map(|(id, seat)| match seat.state {
-            SeatState::Reserved(until) => Some((id, until, LeaveReason::Expired)),
-            SeatState::Away(until) => Some((id, until, LeaveReason::Dropped)),
-            SeatState::Connected(_) => None,
-        })
-    }
-
     pub(super) fn expire_seats(&mut self, now: Instant) {
-        let expired = self.expirations().filter(|(_, until, _)| *until <= now);
-        let expired: Vec<_> = expired.map(|(id, _, reason)| (id.clone(), reason)).collect();
-        for (id, reason) in expired {
+        let expired = self.seats.expiring().take_while(|(until, _)| *until <= now);
+        let reason = |state| match state {
+            SeatState::Reserved(_) => LeaveReason::Expired,
+            _ => LeaveReason::Dropped,
+        };
+        let expired = expired.map(|(_, seat)| (seat.player.id.clone(), reason(seat.state)));
+        for (id, reason) in expired.collect::<Vec<_>>() {
             self.leave(&id, reason);
         }
     }
@@ -282,53 +248,18 @@ impl<R: Room> Core<R> {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, time::Duration};
-
     use super::*;
-    use crate::{
-        config::Size,
-        process::channel::RoomSpec,
-        room::{context::RoomContext, tickets::Tickets},
-        types::{Answer, RoomId, ok},
-    };
-
-    struct Game;
-
-    impl Room for Game {
-        cluster::room_types! {
-            type Options = ();
-            type Request = ();
-            type Event = ();
-            type FromLobby = ();
-            type ToLobby = ();
-        }
-
-        async fn on_open((): (), _: &RoomContext<Self>) -> Result<Self, Refusal> {
-            Ok(Game)
-        }
-
-        fn on_request(&mut self, _: &RoomContext<Self>, _: &Player, (): ()) -> Answer {
-            ok()
-        }
-    }
+    use crate::room::core::tests::{ann, core, reserve};
 
     /// The player connects, leaves and asks again before the room hears of the first connection.
     #[test]
     fn a_player_who_is_quicker_than_the_room_keeps_their_second_ticket() {
-        let (kind, memory) = ("test".to_owned(), Size(1 << 30));
-        let spec = RoomSpec { kind, capacity: 1, memory, seed: 1, host: None, code: None };
-        let room = RoomContext::<Game>::new(RoomId("1".into()), spec, Duration::from_secs(30));
-        let tickets = Arc::new(Tickets::default());
-        let mut core = Core::new(Game, room, tickets.clone(), Duration::from_secs(15), None);
-        let ann = Player { id: PlayerId("ann".into()), name: "Ann".into(), profile: () };
-        let reserved = |seat, ticket: &str| {
-            let (ticket, player) = (ticket.to_owned(), ann.erased().unwrap());
-            vec![ReservedSeat { seat, ticket, player, options: None }]
-        };
-        core.reserve(1, reserved(1, "first"));
+        let (mut core, tickets) = core(1);
+        let ann = ann();
+        reserve(&mut core, 1, "first", &ann);
         let now = Instant::now();
         tickets.redeem("first", now).unwrap();
-        core.reserve(2, reserved(2, "second"));
+        reserve(&mut core, 2, "second", &ann);
         core.connected(1, &ann.id);
         core.disconnected(1, true);
         assert!(core.room.players().is_empty());

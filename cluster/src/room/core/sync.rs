@@ -9,7 +9,7 @@ use tracing::error;
 
 use crate::process::FromRoom;
 use crate::room::core::Core;
-use crate::room::{Output, Room};
+use crate::room::Room;
 use crate::socketio::{Encoded, encode};
 use crate::types::PlayerId;
 
@@ -34,6 +34,9 @@ impl<R: Room> Core<R> {
     pub(super) fn send_changes(&mut self, now: Instant) {
         if !self.is_ending() && self.room.sync.take(now) {
             self.sync();
+        }
+        if self.announcements.due.take(now) {
+            self.send_all_announcements();
         }
         if self.room.listing_changed.take(now) {
             let listing = self.room.listing.borrow().clone();
@@ -78,7 +81,7 @@ impl<R: Room> Core<R> {
             && let Some(event) = self.state.event.clone()
         {
             seat.sent.version = self.state.version;
-            self.output.push_back(Output::Emit { to, event, volatile: false });
+            self.emit_to(to, event, false);
         }
         let event = self.try_hook("snapshot", |game, room| game.snapshot(room, &player)).flatten();
         let (event, seat) = (event.as_ref().and_then(encode).map(Rc::new), self.seats.get_mut(id));
@@ -86,7 +89,7 @@ impl<R: Room> Core<R> {
             && seat.sent.snapshot.as_ref().is_none_or(|last| !last.is_same(&event))
         {
             seat.sent.snapshot = Some(event.clone());
-            self.output.push_back(Output::Emit { to, event, volatile: false });
+            self.emit_to(to, event, false);
         }
     }
 }

@@ -60,13 +60,13 @@ fn follow_tickets(doings: &[(usize, usize, String)]) -> Result<(), TestCaseError
     let now = Instant::now();
     for (which, doing, text) in doings {
         let ticket = &TICKETS[*which];
-        let player = PlayerId(format!("p{}", (which + doing) % 3));
+        let player = PlayerId(format!("p{}", which % 3)); // a ticket is one player's
         match doing {
             // Valid or expired.
             0 | 1 => {
                 let late = *doing == 1;
                 let until = if late { now } else { now + Duration::from_secs(3600) };
-                tickets.add(ticket.clone(), player.clone(), now, until);
+                tickets.add(ticket.clone(), player.clone(), until);
                 book.retain(|_, (other, late)| *other != player && !*late);
                 book.insert(ticket.clone(), (player, late));
             }

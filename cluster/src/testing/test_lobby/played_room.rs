@@ -151,7 +151,7 @@ impl PlayedRoom {
                         SeatState::Reserved(old) | SeatState::Away(old) => *old = until.max(*old),
                         SeatState::Connected => kept.next_ticket_expires = Some(until),
                     }
-                    self.tickets.add(ticket, player.id, self.now, until);
+                    self.tickets.add(ticket, player.id, until);
                 }
                 None => new.push((ticket, self.seat(seat, player, options, until))),
             }
@@ -174,7 +174,7 @@ impl PlayedRoom {
         }
         for (ticket, seat) in new {
             let id = seat.player.id.clone();
-            self.tickets.add(ticket, id.clone(), self.now, self.now + self.ticket_ttl);
+            self.tickets.add(ticket, id.clone(), self.now + self.ticket_ttl);
             self.seats.insert(id, seat);
             self.empty_since = None;
         }

@@ -1,0 +1,194 @@
+//! Tells pages what changes about the players of the room. At 1,000 joins a second into a room of
+//! 1,000, that would be a million events. So what happens within [`PERIOD`] goes out as one event.
+//! Whatever else a page is sent, it gets the announcements before that first.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::room::core::Core;
+use crate::room::{Output, Room, Throttle};
+use crate::socketio::{ConnId, Encoded};
+
+/// The first announcement goes out at once, those that follow within this time together.
+const PERIOD: Duration = Duration::from_millis(50);
+
+pub(super) struct Announcements {
+    pub due: Throttle,
+    /// Those that some pages have not been sent.
+    pending: Vec<(&'static str, Box<RawValue>)>,
+    /// How many there have been before the pending ones.
+    before: u64,
+    /// The last event made of pending ones: from which, to which.
+    event: Option<(u64, u64, Rc<Encoded>)>,
+}
+
+impl Announcements {
+    /// In a test with a period of zero: what happens is announced at once.
+    pub fn new(is_test: bool) -> Self {
+        let period = if is_test { Duration::ZERO } else { PERIOD };
+        Announcements { due: Throttle::new(period), pending: Vec::new(), before: 0, event: None }
+    }
+
+    /// The number of the last one.
+    pub fn last(&self) -> u64 {
+        self.before + self.pending.len() as u64
+    }
+
+    /// All after this number, as one event.
+    fn event(&mut self, after: u64) -> Option<Rc<Encoded>> {
+        let (after, last) = (after.max(self.before), self.last());
+        if let Some((from, to, event)) = &self.event
+            && (*from, *to) == (after, last)
+        {
+            return Some(event.clone());
+        }
+        let event = match &self.pending[(after - self.before) as usize..] {
+            [] => return None,
+            [(name, data)] => Encoded::Json { name: (*name).to_owned(), data: data.clone() },
+            several => {
+                let data = to_raw_value(several).expect("JSON");
+                Encoded::Json { name: "announcements".to_owned(), data }
+            }
+        };
+        let event = Rc::new(event);
+        self.event = Some((after, last, event.clone()));
+        Some(event)
+    }
+}
+
+impl<R: Room> Core<R> {
+    /// Announces something about a player, unless the room announces nobody or ends.
+    pub(super) fn announce(&mut self, name: &'static str, data: &Value) {
+        if self.room.announces.get() && !self.is_ending() {
+            let data = to_raw_value(data).expect("JSON");
+            self.announcements.pending.push((name, data));
+            self.announcements.due.mark();
+        }
+    }
+
+    /// Sends an event to a page, after what was announced before it.
+    pub(super) fn emit_to(&mut self, to: ConnId, event: Rc<Encoded>, volatile: bool) {
+        self.send_announcements(to);
+        self.output.push_back(Output::Emit { to, event, volatile });
+    }
+
+    /// Sends every page the announcements that it has not been sent.
+    pub(super) fn send_all_announcements(&mut self) {
+        for to in self.room.recipients(None) {
+            self.send_announcements(to);
+        }
+        self.announcements.before = self.announcements.last();
+        self.announcements.pending.clear();
+        self.announcements.event = None;
+    }
+
+    fn send_announcements(&mut self, to: ConnId) {
+        if self.announcements.pending.is_empty() {
+            return;
+        }
+        let last = self.announcements.last();
+        if let Some(seat) = self.conns.get(&to).and_then(|id| self.seats.get_mut(id))
+            && let Some(event) = self.announcements.event(std::mem::replace(&mut seat.told, last))
+        {
+            self.output.push_back(Output::Emit { to, event, volatile: false });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::room::core::tests::{Event, Game, ann, core, reserve};
+    use crate::types::PlayerId;
+
+    /// Player `n` joins, over connection `n`.
+    fn join(core: &mut Core<Game>, n: u64) {
+        let mut player = ann();
+        player.id = PlayerId(n.to_string());
+        reserve(core, n, &n.to_string(), &player);
+        core.connected(n, &player.id);
+    }
+
+    /// The events that this connection is sent, with the ids of players that they are about.
+    fn sent(core: &mut Core<Game>, conn: u64) -> Vec<String> {
+        let output = std::iter::from_fn(|| core.pop_output()).filter_map(|output| match output {
+            Output::Emit { to, event, .. } if to == conn => Some(event),
+            _ => None,
+        });
+        let id = |data: &Value| data["player"]["id"].as_str().unwrap_or_default().to_owned();
+        let describe = |event: Rc<Encoded>| match &*event {
+            Encoded::Json { name, data } => {
+                let data = serde_json::from_str::<Value>(data.get()).unwrap();
+                let several = data.as_array().into_iter().flatten();
+                let ids: Vec<_> = several.map(|event| id(&event[1])).chain([id(&data)]).collect();
+                format!("{name} {}", ids.join(" ")).trim().to_owned()
+            }
+            Encoded::Binary(_) => unreachable!(),
+        };
+        output.map(describe).collect()
+    }
+
+    #[test]
+    fn many_joins_are_one_event_and_later_players_hear_only_of_what_follows() {
+        let told = |conn| {
+            let (mut core, _) = core(100);
+            (1..=5).for_each(|n| join(&mut core, n));
+            core.advance(core.now());
+            sent(&mut core, conn)
+        };
+        assert_eq!(told(1), ["joined", "announcements 2 3 4 5"]);
+        assert_eq!(told(4), ["joined", "player_joined 5"]);
+        assert_eq!(told(5), ["joined"]);
+    }
+
+    #[test]
+    fn the_first_is_announced_at_once_and_the_next_ones_together_after_a_while() {
+        let (mut core, _) = core(100);
+        let start = core.now();
+        join(&mut core, 1);
+        core.advance(start);
+        for n in 2..=4 {
+            join(&mut core, n);
+            core.advance(start + PERIOD / 2);
+        }
+        assert_eq!(sent(&mut core, 1), ["joined"]);
+        assert_eq!(core.deadline(), Some(start + PERIOD));
+        core.advance(start + PERIOD);
+        assert_eq!(sent(&mut core, 1), ["announcements 2 3 4"]);
+        join(&mut core, 5);
+        core.advance(start + 3 * PERIOD);
+        assert_eq!(sent(&mut core, 1), ["player_joined 5"]);
+    }
+
+    #[test]
+    fn what_a_hook_sends_comes_after_what_was_announced_before_it() {
+        let (mut core, _) = core(100);
+        let start = core.now();
+        join(&mut core, 1);
+        core.advance(start);
+        join(&mut core, 2);
+        core.advance(start);
+        core.hook("a hook", |_, room| room.broadcast(Event::Hello));
+        core.advance(start + PERIOD);
+        assert_eq!(sent(&mut core, 1), ["joined", "player_joined 2", "hello"]);
+    }
+
+    #[test]
+    fn a_room_that_announces_nobody_tells_each_player_only_of_themselves() {
+        let (mut core, _) = core(100);
+        core.room.announce_players(false);
+        let start = core.now();
+        (1..=3).for_each(|n| join(&mut core, n));
+        core.advance(start + PERIOD);
+        core.disconnected(3, false);
+        core.set_profile(1, json!(null));
+        core.advance(start + 3 * PERIOD);
+        assert_eq!(core.room.players().len(), 2);
+        assert_eq!(sent(&mut core, 1), ["joined", "player_changed 1"]);
+    }
+}
