@@ -40,10 +40,12 @@ const COMMANDS: &[(&str, Tested)] = &[
     ("cargo run -- --help", Runs),
     ("cargo doc -p cluster --no-deps --features testing --open", Runs),
     ("cargo tree -e normal,build --prefix none --no-dedupe | sort -u", Runs),
-    ("cargo build --release", Runs),
+    ("cargo build --profile dist", Runs),
+    (STATIC, By("tests/release/main.rs", r#"command("RUSTFLAGS")"#)),
+    ("cargo build --release", By("tests/release/main.rs", r#"["build", "--release""#)),
     ("npm ci --omit=dev", Runs),
     ("mkdir -p dist", Runs),
-    ("cp -rL target/release/server static node_modules dist/", Runs),
+    ("cp -rL target/dist/server static node_modules dist/", Runs),
     (
         "cd dist && ./server --public-url https://play.example.org --client-address-header x-forwarded-for",
         Starts("lobby ready url="),
@@ -117,6 +119,8 @@ const ACCOUNTS: [&str; 2] = [
     "sudo -u postgres psql -c \"CREATE USER game PASSWORD 'secret'\" -c \"CREATE DATABASE game OWNER game\"",
     "DATABASE_URL=postgres://game:secret@localhost/game cargo run",
 ];
+const STATIC: &str = "RUSTFLAGS=\"-C target-feature=+crt-static -C relocation-model=static\" \
+                      cargo build --profile dist --target \"$(rustc --print host-tuple)\"";
 const WATCH: &str = "watchexec --restart --stop-signal KILL --watch src --watch static --watch cluster \
                      --exts rs,toml,js,css,html,svg -- cargo run";
 const VITE: [&str; 3] = [

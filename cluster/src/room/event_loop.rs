@@ -16,7 +16,7 @@ use crate::runtime::{clock, sleep_until};
 use crate::socketio::{Conn, ConnId, FromClient, Message};
 use crate::types::PlayerId;
 
-/// A busy room yields to its sockets and heartbeats after this long. Without that, a hundred queued
+/// After so much work a room yields to its sockets and heartbeats. Without that, a hundred queued
 /// hooks of 30 ms each would look like a hang.
 const YIELD_AFTER: Duration = Duration::from_millis(10);
 /// How long a room that ends waits for the lobby to read what it was sent. The lobby throttles a
@@ -30,6 +30,8 @@ pub(super) struct RoomLoop<'a, R: Room> {
     /// Connections that have not ended, also those that were hung up.
     pub conns: HashMap<ConnId, Conn>,
     pub to_lobby: &'a Sender,
+    /// When it was woken last.
+    pub woken: Instant,
 }
 
 impl<R: Room> RoomLoop<'_, R> {
@@ -40,29 +42,40 @@ impl<R: Room> RoomLoop<'_, R> {
         mut from_lobby: Receiver,
         serve: impl Fn(OwnedFd),
     ) -> anyhow::Result<()> {
-        let mut yielded = Instant::now();
+        let mut worked = Duration::ZERO;
         while !self.core.is_ending() {
-            if yielded.elapsed() > YIELD_AFTER {
-                tokio::task::yield_now().await;
-                yielded = Instant::now();
-            }
             self.send_output()?;
+            worked += self.woken.elapsed();
+            if worked > YIELD_AFTER {
+                tokio::task::yield_now().await;
+                worked = Duration::ZERO;
+            }
             tokio::select! {
                 frame = from_lobby.recv() => match frame?.context("the lobby is gone")? {
                     ToRoom::Socket => from_lobby.sockets.drain(..).for_each(&serve),
                     frame => self.handle_frame(frame)?,
                 },
                 Some(event) = from_clients.recv() => self.handle_client(event),
-                Some(call) = self.core.room.scheduler.next_call() => self.core.at(clock::now()).call(call),
-                () = sleep_until(self.core.deadline()) => {}
+                Some(call) = self.core.room.scheduler.next_call() => {
+                    let now = self.woken();
+                    self.core.at(now).call(call);
+                }
+                () = sleep_until(self.core.deadline()) => drop(self.woken()),
             }
             self.core.advance(clock::now());
         }
         self.send_output()
     }
 
+    /// Something has happened. Returns the time.
+    fn woken(&mut self) -> Instant {
+        self.woken = Instant::now();
+        clock::now()
+    }
+
     fn handle_client(&mut self, event: FromClient<PlayerId>) {
-        let core = self.core.at(clock::now());
+        let now = self.woken();
+        let core = self.core.at(now);
         match event {
             FromClient::Connected(conn, player) => {
                 let id = conn.id;
@@ -82,7 +95,8 @@ impl<R: Room> RoomLoop<'_, R> {
     }
 
     fn handle_frame(&mut self, frame: ToRoom) -> anyhow::Result<()> {
-        let core = self.core.at(clock::now());
+        let now = self.woken();
+        let core = self.core.at(now);
         match frame {
             ToRoom::Reserve { join, seats } => core.reserve(join, seats),
             ToRoom::Release { seat, reason } => core.release(seat, reason),

@@ -20,7 +20,7 @@ use tokio::net::UnixStream;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
 use tokio::task::spawn_local;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{debug, warn};
 
 use crate::config::{Limits, Settings, Size};
@@ -211,7 +211,8 @@ async fn run<R: Room>(opened: Opened<'_>) -> anyhow::Result<()> {
         tokio::spawn(served.inspect_err(|error| debug!(%error, "connection not served")));
     };
 
-    let mut room = RoomLoop { core, conns: HashMap::new(), to_lobby };
+    let conns = HashMap::new();
+    let mut room = RoomLoop { core, conns, to_lobby, woken: Instant::now() };
     room.run(from_clients, from_lobby, serve).await?;
     room.dispose().await?;
     // Browsers hang up when they have read where to go next.

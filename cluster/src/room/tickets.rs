@@ -29,10 +29,9 @@ impl Tickets {
     /// Adds a ticket, which replaces an older one of the same player.
     pub fn add(&self, ticket: String, player: PlayerId, until: Instant) {
         let mut unused = self.lock();
-        unused.tickets.insert(ticket.clone(), player.clone());
-        if let Some((old, _)) = unused.by_player.insert(player, (ticket, until)) {
-            unused.tickets.remove(&old);
-        }
+        let old = unused.by_player.insert(player.clone(), (ticket.clone(), until));
+        old.map(|(old, _)| unused.tickets.remove(&old));
+        unused.tickets.insert(ticket, player);
     }
 
     /// When the player's unused ticket expires, if they have one.
