@@ -1,3 +1,4 @@
+mod announcements;
 mod join_and_leave;
 mod join_options;
 mod kick_and_ban;

@@ -50,11 +50,7 @@ pub(super) struct SeatMap<Profile> {
 
 impl<Profile> SeatMap<Profile> {
     pub fn new() -> Self {
-        SeatMap {
-            seats: BTreeMap::new(),
-            by_number: HashMap::new(),
-            by_expiry: BTreeSet::new(),
-        }
+        SeatMap { seats: BTreeMap::new(), by_number: HashMap::new(), by_expiry: BTreeSet::new() }
     }
 
     pub fn len(&self) -> usize {

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use tracing::error;
 
 use crate::process::FromRoom;
-use crate::room::core::Core;
 use crate::room::Room;
+use crate::room::core::Core;
 use crate::socketio::{Encoded, encode};
 use crate::types::PlayerId;
 

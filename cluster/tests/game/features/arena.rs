@@ -37,6 +37,7 @@ impl Room for Arena {
             room.set_sync_rate(hz);
         }
         room.lock(options.locked);
+        room.announce_players(!options.announces_nobody);
         let (hands, sides) = (HashMap::new(), vec![]);
         Ok(Arena { options, n: 0, hands, sides, ticks: 0, count_to: 0, list_to: 0 })
     }

@@ -27,6 +27,7 @@ cluster::messages! {
         pub panics_at: Option<u32>,
         /// In `on_open`.
         pub locked: bool,
+        pub announces_nobody: bool,
     }
 
     #[derive(Default)]
