@@ -107,6 +107,19 @@ export class Connection {
 }
 
 /**
+ * A list with what has changed in it; new entries come last. Players have an `id`, rooms only `room`.
+ * @template {{ id?: string, room: string | null }} Entry
+ * @param {Entry[]} list @param {{ changed: Entry[], gone: string[] }} change
+ */
+export function applyChange(list, { changed, gone }) {
+  const idOf = (/** @type {Entry} */ { id, room }) => id ?? room;
+  const entries = new Map(list.map((entry) => [idOf(entry), entry]));
+  gone.forEach((id) => entries.delete(id));
+  changed.forEach((entry) => entries.set(idOf(entry), entry));
+  return [...entries.values()];
+}
+
+/**
  * The connection to a room.
  * @template Requests @template Events @template State @template Player @template Kind
  * @extends {Connection<Requests, Events>}

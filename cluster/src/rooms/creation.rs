@@ -68,9 +68,10 @@ impl Rooms {
             host_address,
             locked_by_lobby: false,
             locked_by_room: false,
-            seats: HashMap::new(),
+            players: HashMap::new(),
         };
         self.rooms.insert(id.clone(), entry);
+        self.touch(&id);
         Ok(id)
     }
 
@@ -120,10 +121,11 @@ impl Rooms {
 
     /// The private room with this code, in upper or lower case, with or without its hyphen.
     pub fn find_code(&self, code: &str) -> Option<RoomId> {
-        let letters = |code: &str| code.replace([' ', '-'], "").to_ascii_uppercase();
-        let code = Some(letters(code));
-        let mut rooms = self.rooms.values();
-        let found = rooms.find(|entry| entry.room.code.as_deref().map(letters) == code);
+        let mut code = code.replace([' ', '-'], "").to_ascii_uppercase();
+        if code.is_char_boundary(CODE_LENGTH / 2) {
+            code.insert(CODE_LENGTH / 2, '-');
+        }
+        let found = self.rooms.values().find(|entry| entry.room.code.as_ref() == Some(&code));
         found.map(|entry| entry.room.id.clone())
     }
 

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use crate::lobby::Kinds;
 use crate::lobby::event_loop::Auth;
 use crate::socketio::{Ack, Conn, ConnId, Encoded, Message, Peer, RawEvent, Responder, TestPeer};
+use crate::testing::lists::Lists;
 use crate::testing::{Sent, TestLobby};
 use crate::types::{Player, PlayerId, Refusal, RoomId, Route, refuse};
 
@@ -24,6 +25,7 @@ pub(super) struct Page {
     /// A reroute that they have not followed.
     pub route: Option<Route>,
     pub sent: Vec<Sent>,
+    lists: Lists,
     address: Option<IpAddr>,
     headers: HeaderMap,
 }
@@ -101,7 +103,8 @@ impl<L: Kinds> TestLobby<L> {
         let token = registered["token"].as_str().expect("a token").to_owned();
         let known = self.pages.remove(&you.id);
         let (room, sent) = known.map(|page| (page.room, page.sent)).unwrap_or_default();
-        let page = Page { token, conn: None, room, route: None, sent, address, headers };
+        let lists = Lists::default();
+        let page = Page { token, conn: None, room, route: None, sent, lists, address, headers };
         self.pages.insert(you.id.clone(), page);
         self.claim(conn, &you.id);
         for sent in self.unclaimed.remove(&conn).into_iter().flatten() {
@@ -270,6 +273,8 @@ impl<L: Kinds> TestLobby<L> {
         let Some(page) = owner.and_then(|owner| self.pages.get_mut(owner)) else {
             return self.unclaimed.entry(conn).or_default().push(sent);
         };
+        let (event, data) = page.lists.follow(&sent.event, sent.data);
+        let sent = Sent { event, data, ..sent };
         if let ("welcome" | "profile_changed", Some(token)) =
             (&*sent.event, sent.data["token"].as_str())
         {
