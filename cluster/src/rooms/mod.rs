@@ -165,25 +165,28 @@ impl Rooms {
 
     /// Locks or unlocks a room for further players.
     pub fn lock(&mut self, room: &RoomId, locked: bool) -> Result<(), Refusal> {
-        self.entry_mut(room).ok_or(Refusal::NO_SUCH_ROOM)?.locked_by_lobby = locked;
+        self.touch(room);
+        self.rooms.get_mut(room).ok_or(Refusal::NO_SUCH_ROOM)?.locked_by_lobby = locked;
         Ok(())
     }
 
     /// Drains a room: it accepts no more players, and closes within the stop timeout. Players who
     /// are still in it then are told the reason.
     pub fn close(&mut self, room: &RoomId, reason: &str) -> Result<(), Refusal> {
-        let remaining_ms = self.settings.stop_timeout.as_millis() as u64;
-        let entry = self.entry_mut(room).ok_or(Refusal::NO_SUCH_ROOM)?;
+        self.touch(room);
+        let entry = self.rooms.get_mut(room).ok_or(Refusal::NO_SUCH_ROOM)?;
         if entry.state != State::Killed {
             entry.state = State::Ending;
             entry.expected_exit = true;
         }
+        let remaining_ms = self.settings.stop_timeout.as_millis() as u64;
         entry.send(&ToRoom::Drain { remaining_ms, reason: truncate(reason) });
         Ok(())
     }
 
     pub(crate) fn kill(&mut self, room: &RoomId, exit: Exit) -> Result<(), Refusal> {
-        let entry = self.entry_mut(room).ok_or(Refusal::NO_SUCH_ROOM)?;
+        self.touch(room);
+        let entry = self.rooms.get_mut(room).ok_or(Refusal::NO_SUCH_ROOM)?;
         entry.expected_exit |= entry.state != State::Killed;
         entry.state = State::Killed;
         entry.process.kill(exit);
@@ -193,10 +196,11 @@ impl Rooms {
     /// Kills a room whose `on_open` did not return in time. This includes a room that the lobby has
     /// closed: it cannot have read the frame `Drain` yet.
     pub(crate) fn give_up(&mut self, room: &RoomId) {
-        let why = format!("not ready within {:?}", self.settings.ready_timeout);
-        if let Some(entry) = self.entry_mut(room).filter(|entry| !entry.opened) {
+        if let Some(entry) = self.rooms.get_mut(room).filter(|entry| !entry.opened) {
+            let why = format!("not ready within {:?}", self.settings.ready_timeout);
             entry.state = State::Killed;
             entry.process.kill(Exit::NeverReady(why));
+            self.touch(room);
         }
     }
 
@@ -214,12 +218,6 @@ impl Rooms {
         if self.is_public(room) {
             self.touched[0].push(room.0.clone());
         }
-    }
-
-    /// A room, to be changed.
-    fn entry_mut(&mut self, room: &RoomId) -> Option<&mut Entry> {
-        self.touch(room);
-        self.rooms.get_mut(room)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

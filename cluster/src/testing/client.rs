@@ -14,10 +14,10 @@ use crate::testing::{Connection, Packet, Payload, soon};
 /// A connection to the lobby or to a room, as a page has it. Dropping it closes the connection
 /// abruptly, as a lost network does.
 ///
-/// It answers pings by itself, follows changes of lists (`rooms` is always whole), and keeps what arrives until the test asks for it: events of
-/// different names may be asked for in any order. Methods wait at most 20 seconds and panic after
-/// that, or if the connection ends first. Those that begin with `try_` return `None` when the
-/// connection ends.
+/// It answers pings by itself, shows lists (`rooms`, `players`) whole, and keeps what arrives until
+/// the test asks for it: events of different names may be asked for in any order. Methods wait at
+/// most 20 seconds and panic after that, or if the connection ends first. Those that begin with
+/// `try_` return `None` when the connection ends.
 pub struct Client {
     orders: mpsc::UnboundedSender<Order>,
     packets: mpsc::UnboundedReceiver<Packet>,

@@ -10,11 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem::take;
 use std::time::Duration;
 
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::lobby::{Lobby, LobbyContext};
+use crate::socketio::events::no_data;
 use crate::socketio::{Conn, ConnId, Encoded};
-use crate::types::{PlayerId, RoomId};
+use crate::types::{Answer, PlayerId, RoomId, ok};
 
 /// How often those who watch a list are sent what has changed.
 pub(crate) const LISTS_PERIOD: Duration = Duration::from_millis(100);
@@ -45,9 +47,10 @@ pub(crate) type Lists = [RefCell<Feed>; 2];
 
 impl<L: Lobby> LobbyContext<L> {
     /// Sends a list, and from now on what changes in it. Those who watch it already have it.
-    pub(crate) fn watch(&self, list: List, conn: &Conn) {
+    pub(crate) fn watch(&self, list: List, conn: &Conn, data: Option<&RawValue>) -> Answer {
+        no_data(data)?;
         if self.feed(list).watchers.insert(conn.id, conn.clone()).is_some() {
-            return;
+            return ok();
         }
         let ids: Vec<_> = match list {
             List::Rooms => self.rooms.borrow().ids().into_iter().map(|id| id.0).collect(),
@@ -55,12 +58,15 @@ impl<L: Lobby> LobbyContext<L> {
         };
         let entries: Value = ids.iter().filter_map(|id| self.entry(list, id)).collect();
         conn.tell(EVENTS[list as usize].0, &entries);
+        ok()
     }
 
-    pub(crate) fn unwatch(&self, list: List, conn: ConnId) {
+    pub(crate) fn unwatch(&self, list: List, conn: ConnId, data: Option<&RawValue>) -> Answer {
+        no_data(data)?;
         let mut feed = self.feed(list);
         feed.watchers.remove(&conn);
         feed.waiting.remove(&conn);
+        ok()
     }
 
     /// Begins to send what has changed in a list since this was called last. Changes wait while

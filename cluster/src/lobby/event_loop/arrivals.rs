@@ -133,8 +133,8 @@ impl<L: Lobby> EventHandler<'_, L> {
     }
 
     pub fn disconnected(&mut self, conn: ConnId) {
-        self.context.unwatch(List::Rooms, conn);
-        self.context.unwatch(List::Players, conn);
+        let _ = self.context.unwatch(List::Rooms, conn, None);
+        let _ = self.context.unwatch(List::Players, conn, None);
         let player = self.context.sessions.borrow_mut().remove(conn);
         if let Some(player) = player {
             info!(player = %player.name, id = %player.id, "left the lobby");

@@ -18,28 +18,17 @@ impl<L: Lobby> EventHandler<'_, L> {
         }
         let message = self.context.sessions.borrow_mut().receive(conn, message);
         let Some(Message { event, responder }) = message else { return };
-        let answer = match (event.name.as_str(), event.data) {
-            (_, Err(refusal)) => Err(refusal),
-            ("register", Ok(data)) => return self.register(conn, data.as_deref(), responder),
-            ("logout", Ok(data)) => return self.log_out(data.as_deref(), responder),
-            ("watch_rooms", Ok(data)) => self.watch(&responder.conn, data.as_deref(), List::Rooms),
-            ("unwatch_rooms", Ok(data)) => self.unwatch(conn, data.as_deref(), List::Rooms),
-            ("unwatch_players", Ok(data)) => self.unwatch(conn, data.as_deref(), List::Players),
-            (name, Ok(data)) => self.player_request(&responder.conn, name, data.as_deref()),
+        let context = self.context;
+        let answer = match (&*event.name, event.data.as_ref().map(Option::as_deref)) {
+            (_, Err(refusal)) => Err(refusal.clone()),
+            ("register", Ok(data)) => return self.register(conn, data, responder),
+            ("logout", Ok(data)) => return self.log_out(data, responder),
+            ("watch_rooms", Ok(data)) => context.watch(List::Rooms, &responder.conn, data),
+            ("unwatch_rooms", Ok(data)) => context.unwatch(List::Rooms, conn, data),
+            ("unwatch_players", Ok(data)) => context.unwatch(List::Players, conn, data),
+            (name, Ok(data)) => self.player_request(&responder.conn, name, data),
         };
         responder.answer(answer, &self.context.scheduler);
-    }
-
-    fn watch(&self, conn: &Conn, data: Option<&RawValue>, list: List) -> Answer {
-        no_data(data)?;
-        self.context.watch(list, conn);
-        ok()
-    }
-
-    fn unwatch(&self, conn: ConnId, data: Option<&RawValue>, list: List) -> Answer {
-        no_data(data)?;
-        self.context.unwatch(list, conn);
-        ok()
     }
 
     /// A request that only a player may make.
@@ -69,7 +58,7 @@ impl<L: Lobby> EventHandler<'_, L> {
                     lobby.on_watch_players(context, &player)
                 })
                 .unwrap_or(Err(Refusal::INTERNAL))?;
-                self.watch(conn, data, List::Players)
+                self.context.watch(List::Players, conn, data)
             }
             LEAVE_ROOM => {
                 no_data(data)?;
