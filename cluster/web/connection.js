@@ -107,15 +107,14 @@ export class Connection {
 }
 
 /**
- * A list with what has changed in it; new entries come last. Players have an `id`, rooms only `room`.
- * @template {{ id?: string, room: string | null }} Entry
- * @param {Entry[]} list @param {{ changed: Entry[], gone: string[] }} change
+ * A list with what has changed in it, by the entries' ids; `null`: it is gone. New entries come last.
+ * @template {{ id?: string, room: string }} Entry
+ * @param {Entry[]} list @param {Record<string, Entry | null>} change
  */
-export function applyChange(list, { changed, gone }) {
-  const idOf = (/** @type {Entry} */ { id, room }) => id ?? room;
-  const entries = new Map(list.map((entry) => [idOf(entry), entry]));
-  gone.forEach((id) => entries.delete(id));
-  changed.forEach((entry) => entries.set(idOf(entry), entry));
+export function applyChange(list, change) {
+  // Players have an `id`; rooms have only `room`.
+  const entries = new Map(list.map((entry) => [entry.id ?? entry.room, entry]));
+  for (const [id, entry] of Object.entries(change)) entry ? entries.set(id, entry) : entries.delete(id);
   return [...entries.values()];
 }
 

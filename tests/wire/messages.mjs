@@ -501,13 +501,13 @@ const checks = {
     const [one, two, full] = [{ room: "1", players: 0 }, { room: "2", players: 0 }, { room: "1", players: 8 }];
     const before = [one];
     last().says("rooms", before);
-    last().says("rooms_changed", { changed: [two], gone: [] });
+    last().says("rooms_changed", { 2: two });
     last().says("players", [{ id: "a", room: null }]);
-    last().says("rooms_changed", { changed: [full], gone: ["7"] });
-    last().says("players_changed", { changed: [{ id: "b", room: "1" }], gone: ["a"] });
-    last().says("rooms_changed", { changed: [], gone: ["1"] });
+    last().says("rooms_changed", { 1: full, 7: null });
+    last().says("players_changed", { a: null, b: { id: "b", room: "1" } });
+    last().says("rooms_changed", { 1: null });
     last().says("rooms", []);
-    last().says("rooms_changed", { changed: [two], gone: [] });
+    last().says("rooms_changed", { 2: two });
     const lists = [[one], [one, two], [full, two], [two], [], [two]];
     assert.deepEqual(heard, lists);
     assert.deepEqual(before, [one], "the page may keep a list");

@@ -25,12 +25,14 @@ impl Lists {
 }
 
 fn apply(list: &mut Vec<Value>, change: &Value) {
-    let id = |entry: &Value| entry.get("id").unwrap_or(&entry["room"]).clone();
-    let [changed, gone] = ["changed", "gone"].map(|key| change[key].as_array().expect("a list"));
-    list.retain(|entry| !gone.contains(&id(entry)));
-    for new in changed {
-        match list.iter_mut().find(|entry| id(entry) == id(new)) {
-            Some(entry) => *entry = new.clone(),
+    let mut change: Vec<_> = change.as_object().expect("entries by their ids").iter().collect();
+    change.sort_by_key(|(id, _)| (id.len(), id.as_str()));
+    for (id, new) in change {
+        let at = list.iter().position(|entry| entry.get("id").unwrap_or(&entry["room"]) == id);
+        match at {
+            Some(at) if new.is_null() => drop(list.remove(at)),
+            Some(at) => list[at] = new.clone(),
+            None if new.is_null() => {}
             None => list.push(new.clone()),
         }
     }

@@ -83,17 +83,7 @@ impl<L: Lobby> LobbyContext<L> {
         if touched.is_empty() || feed.watchers.is_empty() {
             return;
         }
-        // Of rooms, the oldest first.
-        touched.sort_by(|a, b| (a.len(), a).cmp(&(b.len(), b)));
-        touched.dedup();
-        let (mut changed, mut gone) = (vec![], vec![]);
-        for id in touched {
-            match self.entry(list, &id) {
-                Some(entry) => changed.push(entry),
-                None => gone.push(id),
-            }
-        }
-        let change = json!({ "changed": changed, "gone": gone });
+        let change: Value = touched.iter().map(|id| (&**id, self.entry(list, id))).collect();
         feed.change = Some(Encoded::own(EVENTS[list as usize].1, &change));
         feed.waiting = feed.watchers.keys().copied().collect();
         drop(feed);

@@ -120,7 +120,7 @@ impl Pages {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 24, ..Default::default() })]
 
     #[test]
     fn a_page_that_watches_ends_with_the_list_of_the_lobby(
