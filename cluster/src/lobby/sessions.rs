@@ -26,7 +26,7 @@ const MAX_PROFILES: usize = 10_000;
 pub(crate) struct Sessions {
     sessions: HashMap<ConnId, Session>,
     /// The session of each player who is in the lobby. Their newest connection wins.
-    by_player: HashMap<PlayerId, ConnId>,
+    pub by_player: HashMap<PlayerId, ConnId>,
     /// What to tell players when they return: the room that they left, why, and when.
     exit_notices: HashMap<PlayerId, (RoomId, LeaveReason, Instant)>,
     /// Players who are refused, and why; until the lobby restarts.
@@ -165,11 +165,6 @@ impl Sessions {
     pub fn welcomed(&self) -> impl Iterator<Item = &Conn> {
         let welcomed = |session: &&Session| !matches!(session.state, State::Pending(..));
         self.sessions.values().filter(welcomed).map(|session| &session.conn)
-    }
-
-    /// The players who have arrived, or are about to.
-    pub fn known(&self) -> impl Iterator<Item = &PlayerId> {
-        self.by_player.keys()
     }
 
     /// A player who has arrived, or is about to.

@@ -99,7 +99,7 @@ impl<L: Lobby> LobbyContext<L> {
     /// Those who are somewhere, and perhaps others.
     pub(crate) fn known_players(&self) -> BTreeSet<PlayerId> {
         let (rooms, sessions) = (self.rooms.borrow(), self.sessions.borrow());
-        rooms.with_seats().chain(sessions.known()).cloned().collect()
+        rooms.with_seats().chain(sessions.by_player.keys()).cloned().collect()
     }
 
     /// Where a player is, as pages see it: the number of a private room is not shown.

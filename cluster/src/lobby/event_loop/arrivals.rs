@@ -14,7 +14,7 @@ use crate::lobby::event_loop::{Auth, EventHandler};
 use crate::lobby::{Arrival, Identity, Lobby, Registration};
 use crate::runtime::{catch_async, clock};
 use crate::socketio::events::decode_own;
-use crate::socketio::{Conn, ConnId, Responder};
+use crate::socketio::{Conn, ConnId, Encoded, Responder};
 use crate::types::{AnyPlayer, LeaveReason, Refusal, RoomId};
 
 /// The version of the wire contract, sent in `welcome`.
@@ -37,7 +37,7 @@ struct Welcome {
 
 impl Welcome {
     fn send(self, conn: &Conn) {
-        conn.tell("welcome", &json!(Welcome { version: WIRE_VERSION, ..self }));
+        conn.emit(&Encoded::own("welcome", &Welcome { version: WIRE_VERSION, ..self }));
     }
 }
 
