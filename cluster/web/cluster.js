@@ -9,7 +9,7 @@
  * Safari 15 (cluster/docs/page.md, "Browsers").
  */
 
-import { Connection, RoomConnection, isAllowedReroute, safely } from "./connection.js";
+import { Connection, RoomConnection, applyChange, isAllowedReroute, safely } from "./connection.js";
 import { loadLibraries, missingLibraries } from "./libraries.js";
 import { TokenCache, cookieStorage } from "./storage.js";
 
@@ -62,6 +62,7 @@ export class Cluster {
   /** The reroute in progress. @type {Reroute | null} */ #reroute = null;
   /** A token to revoke: the lobby has not confirmed the logout. @type {string | undefined} */
   #loggedOut;
+  /** The lists that the page watches. @type {Record<string, any[]>} */ #lists = {};
   /** @type {Watcher[]} */ #watchers = [];
   /** Removes the listeners for the browser's events. */ #pageEvents = new AbortController();
   /** @type {TokenCache} */ #token;
@@ -278,6 +279,12 @@ export class Cluster {
       case "room_state":
         this.room.state = data.state;
         return this.#call("roomStateChanged", data.state);
+      case "rooms": case "players":
+        this.#lists[event] = data;
+        break;
+      case "rooms_changed": case "players_changed":
+        event = event.replace("_changed", "");
+        data = this.#lists[event] = applyChange(this.#lists[event], data); // whole
     }
     connection.dispatch(event, data);
     this.#call(connection === this.lobby ? "lobbyEvent" : "roomEvent", event, data);

@@ -107,6 +107,18 @@ export class Connection {
 }
 
 /**
+ * A list with what has changed in it, by the entries' ids; `null`: it is gone. New entries come last.
+ * @template {{ id?: string, room: string }} Entry
+ * @param {Entry[]} list @param {Record<string, Entry | null>} change
+ */
+export function applyChange(list, change) {
+  // Players have an `id`; rooms have only `room`.
+  const entries = new Map(list.map((entry) => [entry.id ?? entry.room, entry]));
+  for (const [id, entry] of Object.entries(change)) entry ? entries.set(id, entry) : entries.delete(id);
+  return [...entries.values()];
+}
+
+/**
  * The connection to a room.
  * @template Requests @template Events @template State @template Player @template Kind
  * @extends {Connection<Requests, Events>}

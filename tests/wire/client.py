@@ -68,7 +68,7 @@ async def enter(new, url, lobby):
 async def story(new, url):
     lobby = await connected(new, url)
     welcome = await event(lobby, "welcome")
-    assert welcome["you"] is None and welcome["version"] == 3, welcome
+    assert welcome["you"] is None and welcome["version"] == 4, welcome
     assert (await ask(lobby, "play"))["code"] == "not_registered"
     answer = await ask(lobby, "register", {"name": "Žofie ⛵"})
     token, you = answer["token"], answer["you"]

@@ -60,6 +60,8 @@ const refused = (answer, code) => {
   assert.equal(typeof answer.error.message, "string");
 };
 
+const ROOM_KEYS = ["room", "kind", "options", "listing", "host", "players", "capacity", "locked"];
+
 let token, you, ann, at, seat, bob;
 
 const checks = {
@@ -68,7 +70,7 @@ const checks = {
     const { event, data } = await ann.first();
     assert.equal(event, "welcome");
     keys(data, "version", "you", "token", "returned", "refused");
-    assert.deepEqual(data, { version: 3, you: null, token: null, returned: null, refused: null });
+    assert.deepEqual(data, { version: 4, you: null, token: null, returned: null, refused: null });
   },
 
   "an unregistered client is refused": async () => {
@@ -99,7 +101,7 @@ const checks = {
     ann = lobby({ token });
     const { event, data } = await ann.first();
     assert.equal(event, "welcome");
-    assert.deepEqual(data, { version: 3, you, token: null, returned: null, refused: null });
+    assert.deepEqual(data, { version: 4, you, token: null, returned: null, refused: null });
   },
 
   "a bad token is reported in welcome, and the client may register": async () => {
@@ -173,7 +175,7 @@ const checks = {
     await bob.ask("register", { name: "Bob" });
     await bob.ask("watch_rooms");
     const [listed] = await bob.next("rooms", ([first]) => first?.players === 1);
-    keys(listed, "room", "kind", "options", "listing", "host", "players", "capacity", "locked");
+    keys(listed, ...ROOM_KEYS);
     const { room, capacity, locked } = listed;
     assert.deepEqual({ room, capacity, locked }, { room: at.room, capacity: 8, locked: false });
   },
@@ -203,18 +205,19 @@ const checks = {
     for (const returned of [{ room: at.room, reason: { code: "left" } }, null]) {
       ann.close();
       ann = lobby({ token });
-      assert.deepEqual(await ann.event("welcome"), { version: 3, you, token: null, returned, refused: null });
+      assert.deepEqual(await ann.event("welcome"), { version: 4, you, token: null, returned, refused: null });
     }
   },
 
-  "unwatch_rooms ends the list": async () => {
+  "unwatch_rooms ends the list, of which watchers get the changes": async () => {
     await ann.ask("watch_rooms");
     await ann.event("rooms");
     assert.deepEqual(await ann.ask("unwatch_rooms"), { ok: {} });
     // Changes before the answer were still sent. Now Bob sees a new room, and Ann does not.
     ann.forget();
-    await bob.ask("create", { title: "Bob's" });
-    await bob.next("rooms", (rooms) => rooms.length === 2);
+    const { ok: created } = await bob.ask("create", { title: "Bob's" });
+    const change = await bob.next("rooms_changed", (change) => created.room in change);
+    keys(change[created.room], ...ROOM_KEYS);
     ann.say("no_such_event");
     const { event } = await ann.first();
     assert.equal(event, "refused", "and not rooms");

@@ -5,7 +5,7 @@ import { Cluster } from "../../cluster/web/cluster.js";
 
 const ann = { id: "a", name: "Ann", profile: null };
 const bob = { id: "b", name: "Bob", profile: null };
-const welcome = { version: 3, you: ann, token: null, returned: null, refused: null };
+const welcome = { version: 4, you: ann, token: null, returned: null, refused: null };
 const ticket = (room) => ({ to: "room", room, url: "", path: `/rooms/${room}/socket.io`, ticket: `for ${room}` });
 const joined = (room, code = null) => ({ room, code, host: null, you: ann, players: [ann], away: [] });
 
@@ -490,6 +490,32 @@ const checks = {
     assert.deepEqual(told, [["roomEvent", "binary", theirs]]);
     cluster.room.send("binary", ours);
     assert.equal(last().emitted[0][1], ours);
+    cluster.stop();
+  },
+
+  "lists are whole for the page: what has changed is applied to them": async () => {
+    const { cluster, told, last } = client();
+    last().says("welcome", welcome);
+    const heard = [];
+    cluster.lobby.on("rooms", (rooms) => heard.push(rooms));
+    const [one, two, full] = [{ room: "1", players: 0 }, { room: "2", players: 0 }, { room: "1", players: 8 }];
+    const before = [one];
+    last().says("rooms", before);
+    last().says("rooms_changed", { 2: two });
+    last().says("players", [{ id: "a", room: null }]);
+    last().says("rooms_changed", { 1: full, 7: null });
+    last().says("players_changed", { a: null, b: { id: "b", room: "1" } });
+    last().says("rooms_changed", { 1: null });
+    last().says("rooms", []);
+    last().says("rooms_changed", { 2: two });
+    const lists = [[one], [one, two], [full, two], [two], [], [two]];
+    assert.deepEqual(heard, lists);
+    assert.deepEqual(before, [one], "the page may keep a list");
+    const hooks = told.filter(([name]) => name === "lobbyEvent");
+    assert.deepEqual(hooks.filter(([, event]) => event === "rooms").map(([, , list]) => list), lists);
+    const players = hooks.filter(([, event]) => event === "players").map(([, , list]) => list);
+    assert.deepEqual(players, [[{ id: "a", room: null }], [{ id: "b", room: "1" }]]);
+    assert.equal(hooks.length, lists.length + 2, "no other event");
     cluster.stop();
   },
 

@@ -27,6 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::watch;
 
+use crate::Bytes;
 use crate::config::Settings;
 use crate::http::connection_limits::{
     ClientAddress, ConnectionLimiter, ConnectionPermit, TOO_MANY,
@@ -129,6 +130,7 @@ impl Server {
             let frames = frames.clone();
             // HTTP/1.0 has no upgrades. A body could pass for frames.
             let upgrade = request.extensions().get::<OnUpgrade>().is_some();
+            upgrade.then(|| copy_head(&mut request));
             let in_sync =
                 frames.lock().expect("nobody panics while holding this").on_request(upgrade);
             let allowed = upgrade && in_sync && request.body().is_end_stream();
@@ -169,6 +171,19 @@ impl Server {
             }
         }
     }
+}
+
+/// Copies the head out of hyper's buffer. Socket.IO keeps it as long as the connection, and with it
+/// the buffer, of 8 KiB.
+fn copy_head(request: &mut Request<Incoming>) {
+    let values = request.headers().values().flat_map(HeaderValue::as_bytes);
+    let mut copy = Bytes::from_iter(values.copied());
+    for value in request.headers_mut().values_mut() {
+        let copied = HeaderValue::from_maybe_shared(copy.split_to(value.len()));
+        *value = copied.unwrap_or(value.clone());
+    }
+    let uri = request.uri().to_string().parse();
+    *request.uri_mut() = uri.unwrap_or(request.uri().clone());
 }
 
 /// The client that sends this request, or why it is refused.

@@ -117,6 +117,7 @@ async fn run<L: Lobby>(
         kinds,
         rooms: RefCell::new(rooms),
         sessions: RefCell::default(),
+        lists: Default::default(),
         code_attempts: CodeAttempts::new(settings.max_code_attempts_per_minute),
         scheduler: Scheduler::new(),
         tokens: tokens.clone(),

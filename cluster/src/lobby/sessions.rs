@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -27,7 +26,7 @@ const MAX_PROFILES: usize = 10_000;
 pub(crate) struct Sessions {
     sessions: HashMap<ConnId, Session>,
     /// The session of each player who is in the lobby. Their newest connection wins.
-    by_player: HashMap<PlayerId, ConnId>,
+    pub by_player: HashMap<PlayerId, ConnId>,
     /// What to tell players when they return: the room that they left, why, and when.
     exit_notices: HashMap<PlayerId, (RoomId, LeaveReason, Instant)>,
     /// Players who are refused, and why; until the lobby restarts.
@@ -36,6 +35,8 @@ pub(crate) struct Sessions {
     pub logouts: BoundedMap<String, ()>,
     /// Profiles that are newer than those in tokens, which players may have kept.
     profiles: BoundedMap<PlayerId, Value>,
+    /// Players who may have changed in the list that pages watch.
+    pub touched: Vec<String>,
 }
 
 impl Default for Sessions {
@@ -47,31 +48,13 @@ impl Default for Sessions {
             banned: HashMap::new(),
             logouts: BoundedMap::new(MAX_LOGOUTS),
             profiles: BoundedMap::new(MAX_PROFILES),
+            touched: Vec::new(),
         }
     }
 }
 
-/// A list that pages may watch.
-#[derive(Clone, Copy)]
-pub(crate) enum List {
-    Rooms,
-    Players,
-}
-
-impl List {
-    /// The event that carries it.
-    pub fn event(self) -> &'static str {
-        match self {
-            List::Rooms => "rooms",
-            List::Players => "players",
-        }
-    }
-}
-
-pub(crate) struct Session {
-    pub conn: Conn,
-    /// The [`List`]s that this connection watches, as they were sent last.
-    pub watching: [Option<Rc<Value>>; 2],
+struct Session {
+    conn: Conn,
     state: State,
     /// The player has joined a room since, so this connection is about to close. A message from it
     /// shows that they are still here.
@@ -101,7 +84,7 @@ impl Session {
 
 impl Sessions {
     pub fn add(&mut self, conn: Conn) {
-        let session = Session { conn, watching: [None, None], state: State::Visitor, stale: false };
+        let session = Session { conn, state: State::Visitor, stale: false };
         self.sessions.insert(session.conn.id, session);
     }
 
@@ -126,6 +109,7 @@ impl Sessions {
     /// Assigns a connection to this player; its session is then pending. Returns the connection
     /// that it replaces, and whether the player had arrived with that one.
     pub fn enter(&mut self, conn: ConnId, login: Login) -> Option<(Conn, bool)> {
+        self.touched.push(login.player.id.0.clone());
         let replaced = self.by_player.insert(login.player.id.clone(), conn);
         if let Some(session) = self.sessions.get_mut(&conn) {
             session.state = State::Pending(login, Vec::new());
@@ -142,6 +126,7 @@ impl Sessions {
         let State::Pending(login, queued) = &mut session.state else { return None };
         let (login, queued) = (login.clone(), std::mem::take(queued));
         session.state = State::Arrived(login.clone());
+        self.touched.push(login.player.id.0.clone());
         Some((session.conn.clone(), login, queued))
     }
 
@@ -149,7 +134,9 @@ impl Sessions {
     /// pending.
     pub fn receive(&mut self, conn: ConnId, message: Message) -> Option<Message> {
         let session = self.sessions.get_mut(&conn)?;
-        session.stale = false;
+        if std::mem::take(&mut session.stale) {
+            self.touched.extend(session.login().map(|login| login.player.id.0.clone()));
+        }
         if let State::Pending(_, queued) = &mut session.state {
             queued.push(message);
             return None;
@@ -160,7 +147,9 @@ impl Sessions {
     /// Removes a connection. Returns its player if they had arrived with it.
     pub fn remove(&mut self, conn: ConnId) -> Option<AnyPlayer> {
         let session = self.sessions.remove(&conn)?;
-        self.by_player.remove(&session.login()?.player.id);
+        let player = &session.login()?.player.id;
+        self.by_player.remove(player);
+        self.touched.push(player.0.clone());
         match session.state {
             State::Arrived(login) => Some(login.player),
             _ => None,
@@ -172,30 +161,10 @@ impl Sessions {
         Some(self.sessions.get(&conn)?.login()?.player.clone())
     }
 
-    pub fn get_mut(&mut self, conn: ConnId) -> Option<&mut Session> {
-        self.sessions.get_mut(&conn)
-    }
-
     /// The connections that have got `welcome`, of visitors as well.
     pub fn welcomed(&self) -> impl Iterator<Item = &Conn> {
         let welcomed = |session: &&Session| !matches!(session.state, State::Pending(..));
         self.sessions.values().filter(welcomed).map(|session| &session.conn)
-    }
-
-    /// The connections that watch a list, each with the list that was sent last.
-    pub fn watchers(&mut self, list: List) -> impl Iterator<Item = (&Conn, &mut Rc<Value>)> {
-        let sessions = self.sessions.values_mut();
-        sessions.filter_map(move |session| {
-            Some((&session.conn, session.watching[list as usize].as_mut()?))
-        })
-    }
-
-    /// The players who have arrived, unless their connection is stale.
-    pub fn players(&self) -> impl Iterator<Item = &AnyPlayer> {
-        self.sessions.values().filter(|session| !session.stale).filter_map(|session| {
-            let State::Arrived(login) = &session.state else { return None };
-            Some(&login.player)
-        })
     }
 
     /// A player who has arrived, or is about to.
@@ -211,6 +180,7 @@ impl Sessions {
         profile: &Value,
     ) -> Option<(&mut Login, Option<&Conn>)> {
         self.profiles.insert(id.clone(), profile.clone());
+        self.touched.push(id.0.clone());
         let session = self.sessions.get_mut(self.by_player.get(id)?)?;
         let (login, conn) = match &mut session.state {
             State::Pending(login, _) => (login, None),
@@ -252,6 +222,7 @@ impl Sessions {
         let conn = self.by_player.get(player);
         if let Some(session) = conn.and_then(|conn| self.sessions.get_mut(conn)) {
             session.stale = true;
+            self.touched.push(player.0.clone());
         }
     }
 

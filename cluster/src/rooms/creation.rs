@@ -29,23 +29,13 @@ impl Rooms {
         listing: Value,
     ) -> Result<RoomId, Refusal> {
         self.check_limits(spec.host.as_ref(), address)?;
-        self.open(kind, spec, address, options, listing).map_err(|error| {
+        let failed = |error: anyhow::Error| {
             error!(error = format!("{error:#}"), "cannot create a room");
             Refusal::NO_ROOM
-        })
-    }
-
-    fn open(
-        &mut self,
-        kind: &'static str,
-        spec: RoomSpec,
-        host_address: Option<IpAddr>,
-        options: Value,
-        listing: Value,
-    ) -> anyhow::Result<RoomId> {
-        let raw = to_raw(&options)?;
-        let taken = self.pool.take();
-        let (id, process) = taken.inspect_err(|_| self.start_failed(spec.host.clone()))?;
+        };
+        let raw = to_raw(&options).map_err(failed)?;
+        let taken = self.pool.take().inspect_err(|_| self.start_failed(spec.host.clone()));
+        let (id, process) = taken.map_err(failed)?;
         let room = AnyRoom {
             id: id.clone(),
             kind,
@@ -57,7 +47,7 @@ impl Rooms {
             capacity: spec.capacity,
             locked: false,
         };
-        process.sender.send(&ToRoom::Open { options: raw, spec })?;
+        process.sender.send(&ToRoom::Open { options: raw, spec }).map_err(failed)?;
         info!(room = %id, kind, capacity = room.capacity, private = room.code.is_some(), "room created");
         let entry = Entry {
             room,
@@ -65,12 +55,13 @@ impl Rooms {
             state: State::Running,
             opened: false,
             expected_exit: false,
-            host_address,
+            host_address: address,
             locked_by_lobby: false,
             locked_by_room: false,
-            seats: HashMap::new(),
+            players: HashMap::new(),
         };
         self.rooms.insert(id.clone(), entry);
+        self.touch(&id);
         Ok(id)
     }
 
@@ -120,10 +111,11 @@ impl Rooms {
 
     /// The private room with this code, in upper or lower case, with or without its hyphen.
     pub fn find_code(&self, code: &str) -> Option<RoomId> {
-        let letters = |code: &str| code.replace([' ', '-'], "").to_ascii_uppercase();
-        let code = Some(letters(code));
-        let mut rooms = self.rooms.values();
-        let found = rooms.find(|entry| entry.room.code.as_deref().map(letters) == code);
+        let mut code = code.replace([' ', '-'], "").to_ascii_uppercase();
+        if code.is_char_boundary(CODE_LENGTH / 2) {
+            code.insert(CODE_LENGTH / 2, '-');
+        }
+        let found = self.rooms.values().find(|entry| entry.room.code.as_ref() == Some(&code));
         found.map(|entry| entry.room.id.clone())
     }
 

@@ -52,6 +52,8 @@ pub struct Rooms {
     rooms: HashMap<RoomId, Entry>,
     pool: Pool,
     breaker: Breaker,
+    /// Each player's seats: one, two while they move, and those that rooms are about to free.
+    seats: HashMap<PlayerId, HashMap<RoomId, Seat>>,
     /// The room of each player's latest seat.
     seated: HashMap<PlayerId, RoomId>,
     joins: HashMap<u64, PendingJoin>,
@@ -60,6 +62,8 @@ pub struct Rooms {
     last_number: u64,
     /// Collected while an event is handled.
     notices: Vec<RoomNotice>,
+    /// The ids of rooms and of players who may have changed in the lists that pages watch.
+    pub(crate) touched: [Vec<String>; 2],
     stopping: bool,
 }
 
@@ -75,7 +79,8 @@ struct Entry {
     host_address: Option<IpAddr>,
     locked_by_lobby: bool,
     locked_by_room: bool,
-    seats: HashMap<PlayerId, Seat>,
+    /// The players with a seat here, by the seat's number.
+    players: HashMap<u64, PlayerId>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -95,34 +100,30 @@ impl Rooms {
             settings,
             routes,
             rooms: HashMap::new(),
+            seats: HashMap::new(),
             seated: HashMap::new(),
             joins: HashMap::new(),
             redirects: KeyedRateLimiter::new(REDIRECTS),
             last_number: 0,
             notices: Vec::new(),
+            touched: Default::default(),
             stopping: false,
         }
     }
 
     /// All rooms, oldest first.
-    pub fn list(&self) -> Vec<AnyRoom> {
-        self.oldest_first().map(Entry::info).collect()
-    }
-
-    /// The public rooms, oldest first, as browsers see them.
-    pub(crate) fn public(&self) -> Vec<AnyRoom> {
-        let public = self.oldest_first().filter(|entry| entry.room.code.is_none());
-        public.map(Entry::info).collect()
-    }
-
-    fn oldest_first(&self) -> impl Iterator<Item = &Entry> {
-        let mut rooms: Vec<_> = self.rooms.values().collect();
-        rooms.sort_by_cached_key(|entry| entry.room.id.0.parse::<u64>().ok());
-        rooms.into_iter()
+    pub fn ids(&self) -> Vec<RoomId> {
+        let mut rooms: Vec<_> = self.rooms.keys().cloned().collect();
+        rooms.sort_by_cached_key(|id| id.0.parse::<u64>().ok());
+        rooms
     }
 
     pub fn find(&self, room: &RoomId) -> Option<AnyRoom> {
         self.rooms.get(room).map(Entry::info)
+    }
+
+    pub(crate) fn is_public(&self, room: &RoomId) -> bool {
+        self.rooms.get(room).is_some_and(|entry| entry.room.code.is_none())
     }
 
     /// The room in which the player has a seat, unless it is ending.
@@ -131,10 +132,19 @@ impl Rooms {
         (!entry.is_ending()).then(|| entry.info())
     }
 
-    /// The public rooms that have this many free seats.
-    pub fn joinable(&self, players: usize) -> impl Iterator<Item = AnyRoom> {
+    /// The public rooms of this kind that have this many free seats.
+    pub fn joinable(&self, kind: &str, players: usize) -> impl Iterator<Item = AnyRoom> {
+        self.open_entries(kind, players).map(Entry::info)
+    }
+
+    /// Of those with a free seat, the one with the most players.
+    pub fn fullest(&self, kind: &str) -> Option<AnyRoom> {
+        self.open_entries(kind, 1).max_by_key(|entry| entry.players.len()).map(Entry::info)
+    }
+
+    fn open_entries(&self, kind: &str, players: usize) -> impl Iterator<Item = &Entry> {
         let public = self.rooms.values().filter(|entry| entry.room.code.is_none());
-        public.filter(move |entry| entry.check(players).is_ok()).map(Entry::info)
+        public.filter(move |entry| entry.room.kind == kind && entry.check(players).is_ok())
     }
 
     /// Sends a message to a room of this kind, which gets it when it is ready.
@@ -155,6 +165,7 @@ impl Rooms {
 
     /// Locks or unlocks a room for further players.
     pub fn lock(&mut self, room: &RoomId, locked: bool) -> Result<(), Refusal> {
+        self.touch(room);
         self.rooms.get_mut(room).ok_or(Refusal::NO_SUCH_ROOM)?.locked_by_lobby = locked;
         Ok(())
     }
@@ -162,6 +173,7 @@ impl Rooms {
     /// Drains a room: it accepts no more players, and closes within the stop timeout. Players who
     /// are still in it then are told the reason.
     pub fn close(&mut self, room: &RoomId, reason: &str) -> Result<(), Refusal> {
+        self.touch(room);
         let entry = self.rooms.get_mut(room).ok_or(Refusal::NO_SUCH_ROOM)?;
         if entry.state != State::Killed {
             entry.state = State::Ending;
@@ -173,6 +185,7 @@ impl Rooms {
     }
 
     pub(crate) fn kill(&mut self, room: &RoomId, exit: Exit) -> Result<(), Refusal> {
+        self.touch(room);
         let entry = self.rooms.get_mut(room).ok_or(Refusal::NO_SUCH_ROOM)?;
         entry.expected_exit |= entry.state != State::Killed;
         entry.state = State::Killed;
@@ -187,6 +200,7 @@ impl Rooms {
             let why = format!("not ready within {:?}", self.settings.ready_timeout);
             entry.state = State::Killed;
             entry.process.kill(Exit::NeverReady(why));
+            self.touch(room);
         }
     }
 
@@ -194,8 +208,15 @@ impl Rooms {
     pub(crate) fn stop(&mut self) {
         self.stopping = true;
         self.pool.close();
-        for room in self.rooms.keys().cloned().collect::<Vec<_>>() {
+        for room in self.ids() {
             let _ = self.close(&room, "The server is stopping.");
+        }
+    }
+
+    /// The list of public rooms may change.
+    fn touch(&mut self, room: &RoomId) {
+        if self.is_public(room) {
+            self.touched[0].push(room.0.clone());
         }
     }
 
@@ -222,22 +243,14 @@ impl Rooms {
 impl Entry {
     fn info(&self) -> AnyRoom {
         let locked = self.is_locked() || self.is_ending();
-        AnyRoom { players: self.seats.len(), locked, ..self.room.clone() }
-    }
-
-    fn seat(&self, number: u64) -> Option<&Seat> {
-        self.seats.values().find(|seat| seat.number == number)
-    }
-
-    fn seat_mut(&mut self, number: u64) -> Option<&mut Seat> {
-        self.seats.values_mut().find(|seat| seat.number == number)
+        AnyRoom { players: self.players.len(), locked, ..self.room.clone() }
     }
 
     /// Whether this many more players may join.
     fn check(&self, players: usize) -> Result<(), Refusal> {
         if self.is_ending() || (self.is_locked() && players > 0) {
             Err(Refusal::ROOM_LOCKED)
-        } else if self.seats.len() + players > self.room.capacity {
+        } else if self.players.len() + players > self.room.capacity {
             Err(Refusal::ROOM_FULL)
         } else {
             Ok(())

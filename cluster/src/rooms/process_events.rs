@@ -40,7 +40,13 @@ impl Rooms {
     /// Handles an event of a room's process.
     pub(crate) fn process(&mut self, event: ProcessEvent) -> Vec<RoomNotice> {
         match event {
-            ProcessEvent::Frame(room, frame, _permit) => self.handle_frame(&room, frame),
+            ProcessEvent::Frame(room, frame, _permit) => {
+                use FromRoom::{Ending, Failed, Left, Listed, Locked};
+                if let Failed(_) | Left { .. } | Listed(_) | Locked(_) | Ending(_) = frame {
+                    self.touch(&room);
+                }
+                self.handle_frame(&room, frame);
+            }
             ProcessEvent::Exited(room, exit) => self.handle_exit(&room, exit),
         }
         std::mem::take(&mut self.notices)
@@ -59,24 +65,23 @@ impl Rooms {
             FromRoom::Failed(refusal) => {
                 entry.state = State::Ending;
                 entry.opened = true;
-                for seat in std::mem::take(&mut entry.seats).into_values() {
-                    self.unseat(&seat, room);
+                for player in std::mem::take(&mut entry.players).into_values() {
+                    self.unseat(&player, room);
                 }
-                self.refuse_joins(room, None, &refusal);
+                self.refuse_joins(room, &refusal);
             }
             FromRoom::Reserved { join } => self.confirm_join(room, join),
-            FromRoom::ReserveRefused { join, refusal } => {
-                self.refuse_joins(room, Some(join), &refusal);
-            }
+            FromRoom::ReserveRefused { join, refusal } => self.refuse_join(room, join, &refusal),
             FromRoom::Connected { seat } => {
-                let Some(seat) = entry.seat_mut(seat) else { return };
+                let Some(seat) = self.seat_mut(room, seat) else { return };
                 seat.place = SeatPlace::Connected;
                 let is_first = !std::mem::replace(&mut seat.joined, true);
-                let (player, joined) = (seat.player.clone(), is_first.then(|| entry.info()));
+                let player = seat.player.clone();
+                let joined = is_first.then(|| self.find(room)).flatten();
                 self.notices.push(RoomNotice::Connected { player, joined });
             }
             FromRoom::Disconnected { seat, grace_ms } => {
-                let Some(seat) = entry.seat_mut(seat) else { return };
+                let Some(seat) = self.seat_mut(room, seat) else { return };
                 let grace = Duration::from_millis(grace_ms);
                 seat.place = SeatPlace::Away { until: later(clock::now(), grace) };
                 let (player, rerouted) = (seat.player.clone(), seat.rerouted);
@@ -89,7 +94,7 @@ impl Rooms {
             }
             FromRoom::Listed(listing) => entry.room.listing = listing,
             FromRoom::Transfer { seat, room: to } => {
-                let player = entry.seat(seat).map(|seat| seat.player.clone());
+                let player = self.seat_mut(room, seat).map(|seat| seat.player.clone());
                 let player = player.filter(|player| self.is_in(&player.id, room));
                 self.notices.extend(player.map(|player| RoomNotice::Transfer(player, to)));
             }
@@ -108,8 +113,32 @@ impl Rooms {
     /// Whether the player is in this room: they have no confirmed seat elsewhere.
     fn is_in(&self, player: &PlayerId, room: &RoomId) -> bool {
         let Some(seated) = self.seated.get(player) else { return false };
-        let leaves = || self.rooms.get(seated)?.seats.get(player)?.from.as_ref();
+        let leaves = || self.seat(player, seated)?.from.as_ref();
         seated == room || leaves() == Some(room)
+    }
+
+    /// Frees a seat, unless it was reserved again.
+    pub(super) fn vacate(&mut self, room: &RoomId, number: u64) -> Option<Seat> {
+        let player = self.rooms.get_mut(room)?.players.remove(&number)?;
+        self.unseat(&player, room)
+    }
+
+    /// The player has no seat in this room any more, but may have one in another.
+    pub(super) fn unseat(&mut self, player: &PlayerId, room: &RoomId) -> Option<Seat> {
+        self.touched[1].push(player.0.clone());
+        let seats = self.seats.get_mut(player)?;
+        let seat = seats.remove(room)?;
+        let from = seat.from.clone().filter(|from| seats.contains_key(from));
+        if seats.is_empty() {
+            self.seats.remove(player);
+        }
+        if self.seated.get(player) == Some(room) {
+            match from {
+                Some(from) => self.seated.insert(player.clone(), from),
+                None => self.seated.remove(player),
+            };
+        }
+        Some(seat)
     }
 
     fn handle_exit(&mut self, room: &RoomId, exit: Exit) {
@@ -118,19 +147,21 @@ impl Rooms {
             return self.start_failed(None);
         }
         self.routes.close(room);
+        self.touch(room);
         let Some(mut entry) = self.rooms.remove(room) else { return };
         if !entry.opened && !entry.expected_exit {
             self.start_failed(entry.room.host.clone());
         }
-        for seat in std::mem::take(&mut entry.seats).into_values() {
-            self.unseat(&seat, room);
-            self.notices.push(left(seat, entry.info(), exit.leave_reason()));
+        for player in std::mem::take(&mut entry.players).into_values() {
+            let seat = self.unseat(&player, room);
+            let left = seat.map(|seat| left(seat, entry.info(), exit.leave_reason()));
+            self.notices.extend(left);
         }
         let refusal = match &exit {
             Exit::NeverReady(_) => Refusal::NO_ROOM,
             _ => Refusal::ROOM_GONE,
         };
-        self.refuse_joins(room, None, &refusal);
+        self.refuse_joins(room, &refusal);
         match &exit {
             Exit::Finished | Exit::Closed => info!(%room, %exit, "room ended"),
             Exit::Crashed(what) => warn!(%room, what, "room crashed"),

@@ -86,14 +86,24 @@ impl Rooms {
 
     /// Whether the player is in a room or on the way to one, as far as the lobby knows.
     pub(crate) fn was_rerouted(&self, player: &PlayerId) -> bool {
-        let mut seats = self.rooms.values().filter_map(|entry| entry.seats.get(player));
-        seats.any(|seat| seat.rerouted)
+        self.seats.get(player).into_iter().flatten().any(|(_, seat)| seat.rerouted)
     }
 
     /// Whether the player has a seat in this room, and was rerouted to it.
     pub(crate) fn was_rerouted_to(&self, player: &PlayerId, room: &RoomId) -> bool {
-        let seat = || self.rooms.get(room)?.seats.get(player);
-        self.seated.get(player) == Some(room) && seat().is_some_and(|seat| seat.rerouted)
+        let seat = self.seat(player, room).filter(|_| self.seated.get(player) == Some(room));
+        seat.is_some_and(|seat| seat.rerouted)
+    }
+
+    pub(super) fn seat(&self, player: &PlayerId, room: &RoomId) -> Option<&Seat> {
+        self.seats.get(player)?.get(room)
+    }
+
+    /// The seat with this number in a room, to be changed.
+    pub(super) fn seat_mut(&mut self, room: &RoomId, number: u64) -> Option<&mut Seat> {
+        let player = self.rooms.get(room)?.players.get(&number)?;
+        self.touched[1].push(player.0.clone());
+        self.seats.get_mut(player)?.get_mut(room)
     }
 
     /// Reserves seats for a party: for all of them, or for none. Seats that they have there are
@@ -114,7 +124,7 @@ impl Rooms {
             return Err(Refusal::PARTY_TOO_LARGE);
         }
         let entry = self.rooms.get(room).ok_or(Refusal::NO_SUCH_ROOM)?;
-        let is_new = |(player, _): &&(AnyPlayer, _)| !entry.seats.contains_key(&player.id);
+        let is_new = |(player, _): &&(AnyPlayer, _)| self.seat(&player.id, room).is_none();
         entry.check(party.iter().filter(is_new).count())?;
         // A slow room must not be killed for a full queue because its players ask too often.
         if entry.process.sender.is_busy() {
@@ -147,7 +157,7 @@ impl Rooms {
     ) -> Option<ReservedSeat> {
         let (number, ticket) = (self.next_number(), random_ticket());
         let before = self.seated.insert(player.id.clone(), room.clone());
-        let seat = before.as_ref().and_then(|room| self.rooms.get(room)?.seats.get(&player.id));
+        let seat = before.as_ref().and_then(|room| self.seat(&player.id, room));
         let from = match (before, seat) {
             (Some(before), Some(seat)) if before != *room && seat.rerouted => Some(before),
             (Some(before), Some(seat)) => {
@@ -159,8 +169,12 @@ impl Rooms {
             }
             _ => None,
         };
-        let seats = &mut self.rooms.get_mut(room)?.seats;
-        let (rerouted, joined, place) = match seats.get(&player.id) {
+        self.touch(room);
+        self.touched[1].push(player.id.0.clone());
+        let players = &mut self.rooms.get_mut(room)?.players;
+        players.insert(number, player.id.clone());
+        let seats = self.seats.entry(player.id.clone()).or_default();
+        let (rerouted, joined, place) = match seats.get(room) {
             Some(kept) => (kept.rerouted, kept.joined, kept.place),
             None => (false, false, SeatPlace::Expected),
         };
@@ -168,10 +182,10 @@ impl Rooms {
         let reserved =
             ReservedSeat { seat: number, ticket: ticket.clone(), player: player.clone(), options };
         let seat = Seat { number, player, place, joined, ticket, join, from, rerouted };
+        let Some(kept) = seats.insert(room.clone(), seat) else { return Some(reserved) };
+        players.remove(&kept.number);
         // This join replaces an earlier one of the same players, and answers its requesters too.
-        if let Some(kept) = seats.insert(reserved.player.id.clone(), seat)
-            && let Occupied(mut pending) = self.joins.entry(kept.join)
-        {
+        if let Occupied(mut pending) = self.joins.entry(kept.join) {
             pending.get_mut().players.retain(|other| other.id != reserved.player.id);
             if pending.get().players.is_empty() {
                 requesters.extend(pending.remove().requesters);
@@ -194,16 +208,15 @@ impl Rooms {
         }
         // At once: a player who is back before the room has answered is not rerouted there.
         self.seated.remove(player);
+        self.touched[1].push(player.0.clone());
     }
 
     /// A player has another profile: tells the rooms in which they have a seat.
     pub(crate) fn set_profile(&mut self, player: &PlayerId, profile: &Value) {
-        for entry in self.rooms.values_mut() {
-            if let Some(seat) = entry.seats.get_mut(player) {
-                seat.player.profile = profile.clone();
-                let (seat, profile) = (seat.number, profile.clone());
-                entry.send(&ToRoom::Profile { seat, profile });
-            }
+        for (room, seat) in self.seats.get_mut(player).into_iter().flatten() {
+            seat.player.profile = profile.clone();
+            let frame = ToRoom::Profile { seat: seat.number, profile: profile.clone() };
+            self.rooms.get(room).inspect(|entry| entry.send(&frame));
         }
     }
 
@@ -211,7 +224,7 @@ impl Rooms {
     /// two.
     pub(crate) fn places_of(&self, player: &PlayerId) -> Vec<(RoomId, SeatPlace)> {
         let place = |room: &RoomId| {
-            let seat = self.rooms.get(room)?.seats.get(player)?;
+            let seat = self.seat(player, room)?;
             seat.rerouted.then(|| (room.clone(), seat.place))
         };
         self.rooms_of(player).filter_map(place).collect()
@@ -219,13 +232,12 @@ impl Rooms {
 
     /// A player who has a seat.
     pub(crate) fn seated_player(&self, player: &PlayerId) -> Option<&AnyPlayer> {
-        let entry = self.rooms.get(self.seated.get(player)?)?;
-        entry.seats.get(player).map(|seat| &seat.player)
+        Some(&self.seat(player, self.seated.get(player)?)?.player)
     }
 
-    pub(crate) fn seated_players(&self) -> impl Iterator<Item = &AnyPlayer> {
-        let seats = self.rooms.values().flat_map(|entry| entry.seats.values());
-        seats.map(|seat| &seat.player)
+    /// The players who have seats.
+    pub(crate) fn with_seats(&self) -> impl Iterator<Item = &PlayerId> {
+        self.seats.keys()
     }
 
     /// Tells a player who is in a room that a reroute was refused.
@@ -239,14 +251,14 @@ impl Rooms {
     /// The room in which the player has a seat, and the one that they leave for it.
     fn rooms_of(&self, player: &PlayerId) -> impl Iterator<Item = &RoomId> {
         let room = self.seated.get(player);
-        let seat = room.and_then(|room| self.rooms.get(room)?.seats.get(player));
+        let seat = room.and_then(|room| self.seat(player, room));
         room.into_iter().chain(seat.and_then(|seat| seat.from.as_ref()))
     }
 
     /// Sends a frame about the player's seat in this room, if they have one.
     fn send_about(&self, room: &RoomId, player: &PlayerId, frame: impl FnOnce(u64) -> ToRoom) {
         if let Some(entry) = self.rooms.get(room)
-            && let Some(seat) = entry.seats.get(player)
+            && let Some(seat) = self.seat(player, room)
         {
             entry.send(&frame(seat.number));
         }
@@ -261,13 +273,8 @@ impl Rooms {
 
     /// The room has confirmed the seats of a join. Reroutes those who have not gone elsewhere.
     pub(super) fn confirm_join(&mut self, room: &RoomId, join: u64) {
-        let Some(entry) = self.rooms.get_mut(room) else { return };
-        let Occupied(pending) = self.joins.entry(join) else { return };
-        // A room cannot confirm the joins of another.
-        if pending.get().room != *room {
-            return;
-        }
-        let mut pending = pending.remove();
+        let Some(mut pending) = self.take_join(room, join) else { return };
+        let Some(entry) = self.rooms.get(room) else { return };
         pending.players.retain(|player| self.seated.get(&player.id) == Some(room));
         let asker = pending.answer(&match pending.players.is_empty() {
             true => Err(Refusal::NOT_IN_ROOM),
@@ -275,8 +282,8 @@ impl Rooms {
         });
         let mut released = Vec::new();
         for player in pending.players {
-            let seat = entry.seats.get_mut(&player.id).filter(|seat| seat.join == join);
-            let Some(seat) = seat else { continue };
+            let seat = self.seats.get_mut(&player.id).and_then(|seats| seats.get_mut(room));
+            let Some(seat) = seat.filter(|seat| seat.join == join) else { continue };
             // Their seat in the room they came from is kept, and `unseat` gives it back to them.
             if asker.is_none() && !self.redirects.allow(&player.id, clock::now()) {
                 warn!(player = %player.name, id = %player.id, "redirect loop stopped");
@@ -287,6 +294,7 @@ impl Rooms {
                 continue;
             }
             seat.rerouted = true;
+            self.touched[1].push(player.id.0.clone());
             let to = Route { room: room.clone(), ticket: seat.ticket.clone() };
             let (from, asked) = (seat.from.take(), asker.as_ref() == Some(&player.id));
             self.notices.push(RoomNotice::Reroute { player, to, from, asked });
@@ -299,42 +307,26 @@ impl Rooms {
         }
     }
 
-    /// Refuses this pending join of a room, or all of them (`None`): answers the requesters, and
-    /// notifies the other players.
-    pub(super) fn refuse_joins(&mut self, room: &RoomId, join: Option<u64>, refusal: &Refusal) {
-        let refused = self.joins.extract_if(|number, pending| {
-            pending.room == *room && join.is_none_or(|join| join == *number)
-        });
-        for (_, mut join) in refused {
-            let asker = join.answer(&Err(refusal.clone()));
-            join.players.retain(|player| Some(&player.id) != asker.as_ref());
-            let others = join.players.into_iter();
-            let refused = others.map(|player| RoomNotice::Refused(player.id, refusal.clone()));
-            self.notices.extend(refused);
-        }
+    /// A room cannot answer the joins of another.
+    fn take_join(&mut self, room: &RoomId, join: u64) -> Option<PendingJoin> {
+        let is_its = self.joins.get(&join).is_some_and(|pending| pending.room == *room);
+        is_its.then(|| self.joins.remove(&join))?
     }
 
-    /// Frees a seat, unless it was reserved again.
-    pub(super) fn vacate(&mut self, room: &RoomId, number: u64) -> Option<Seat> {
-        let entry = self.rooms.get_mut(room)?;
-        let id = entry.seat(number)?.player.id.clone();
-        let seat = entry.seats.remove(&id)?;
-        self.unseat(&seat, room);
-        Some(seat)
+    /// Refuses all pending joins of a room.
+    pub(super) fn refuse_joins(&mut self, room: &RoomId, refusal: &Refusal) {
+        let joins: Vec<_> = self.joins.keys().copied().collect();
+        joins.into_iter().for_each(|join| self.refuse_join(room, join, refusal));
     }
 
-    /// The player has no seat in this room any more, but may have one in another.
-    pub(super) fn unseat(&mut self, seat: &Seat, room: &RoomId) {
-        let id = &seat.player.id;
-        if self.seated.get(id) != Some(room) {
-            return;
-        }
-        let still_in =
-            |from: &&RoomId| self.rooms.get(from).is_some_and(|entry| entry.seats.contains_key(id));
-        match seat.from.as_ref().filter(still_in) {
-            Some(from) => self.seated.insert(id.clone(), from.clone()),
-            None => self.seated.remove(id),
-        };
+    /// Refuses a pending join: answers the requesters, and notifies the other players.
+    pub(super) fn refuse_join(&mut self, room: &RoomId, join: u64, refusal: &Refusal) {
+        let Some(mut join) = self.take_join(room, join) else { return };
+        let asker = join.answer(&Err(refusal.clone()));
+        join.players.retain(|player| Some(&player.id) != asker.as_ref());
+        let others = join.players.into_iter();
+        let refused = others.map(|player| RoomNotice::Refused(player.id, refusal.clone()));
+        self.notices.extend(refused);
     }
 
     /// A number for a seat or a join.

@@ -8,7 +8,6 @@ use anyhow::{Context as _, bail, ensure};
 use serde::de::DeserializeOwned;
 use serde::de::value::{MapAccessDeserializer, MapDeserializer, StrDeserializer};
 use serde::{Serialize, de};
-use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use tracing::error;
@@ -31,11 +30,13 @@ pub(crate) const RESERVED: &[&str] = &[
     "player_left",
     "player_reconnected",
     "players",
+    "players_changed",
     "profile_changed",
     "refused",
     "reroute",
     "room_state",
     "rooms",
+    "rooms_changed",
     "welcome",
 ];
 
@@ -70,7 +71,7 @@ pub(crate) enum Encoded {
 
 impl Encoded {
     /// One of the cluster's own events.
-    pub fn own(name: &str, data: &Value) -> Encoded {
+    pub fn own(name: &str, data: &impl Serialize) -> Encoded {
         let data = to_raw_value(data).expect("a value is valid JSON");
         Encoded::Json { name: name.to_owned(), data }
     }

@@ -8,15 +8,16 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::testing::{Connection, Packet, soon};
+use crate::testing::lists::Lists;
+use crate::testing::{Connection, Packet, Payload, soon};
 
 /// A connection to the lobby or to a room, as a page has it. Dropping it closes the connection
 /// abruptly, as a lost network does.
 ///
-/// It answers pings by itself, and keeps what arrives until the test asks for it: events of
-/// different names may be asked for in any order. Methods wait at most 20 seconds and panic after
-/// that, or if the connection ends first. Those that begin with `try_` return `None` when the
-/// connection ends.
+/// It answers pings by itself, shows lists (`rooms`, `players`) whole, and keeps what arrives until
+/// the test asks for it: events of different names may be asked for in any order. Methods wait at
+/// most 20 seconds and panic after that, or if the connection ends first. Those that begin with
+/// `try_` return `None` when the connection ends.
 pub struct Client {
     orders: mpsc::UnboundedSender<Order>,
     packets: mpsc::UnboundedReceiver<Packet>,
@@ -291,12 +292,25 @@ impl Client {
     }
 }
 
+/// A packet as the hooks of a page get it: with lists that are whole.
+fn follow(lists: &mut Lists, packet: Packet) -> Packet {
+    match packet {
+        Packet::Event(name, data) if name.starts_with("rooms") || name.starts_with("players") => {
+            let (name, data) = lists.follow(&name, data.value());
+            let data = Payload::of(&name, &data);
+            Packet::Event(name, data)
+        }
+        other => other,
+    }
+}
+
 /// Sends and receives packets in the background.
 async fn carry(
     mut connection: Connection,
     mut orders: mpsc::UnboundedReceiver<Order>,
     packets: mpsc::UnboundedSender<Packet>,
 ) {
+    let mut lists = Lists::default();
     loop {
         // A connection that cannot be written to may still have packets to read.
         let _ = tokio::select! {
@@ -311,6 +325,7 @@ async fn carry(
             },
             packet = connection.next() => match packet {
                 Ok(packet) => {
+                    let packet = follow(&mut lists, packet);
                     let over = matches!(packet, Packet::Disconnected);
                     for packet in packet.unpacked() {
                         let _ = packets.send(packet);

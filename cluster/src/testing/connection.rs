@@ -63,6 +63,11 @@ pub struct Payload {
 }
 
 impl Payload {
+    /// The data of an event.
+    pub(crate) fn of(event: &str, data: &Value) -> Payload {
+        Payload { frame: json!([event, data]).to_string().into(), at: 0, index: 1 }
+    }
+
     /// The array that contains the data, as sent.
     pub fn text(&self) -> &str {
         &self.frame[self.at..]

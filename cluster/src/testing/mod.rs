@@ -76,6 +76,7 @@ mod client;
 mod connection;
 #[cfg(test)]
 mod invalid_tokens;
+mod lists;
 mod lobby;
 mod player;
 mod process;

@@ -10,7 +10,7 @@ async fn the_first_event_of_a_connection_is_welcome() {
     let cluster = start_game(&[]).await;
     let mut visitor = cluster.visitor().await;
     let welcome =
-        json!({ "version": 3, "you": null, "token": null, "returned": null, "refused": null });
+        json!({ "version": 4, "you": null, "token": null, "returned": null, "refused": null });
     assert_eq!(visitor.event("welcome").await, welcome);
     assert!(visitor.unheard().is_empty());
 }
@@ -49,7 +49,7 @@ async fn a_player_registers_and_returns_with_their_token() {
     ann.lobby.take().expect("in the lobby").leave().await;
     let welcome = ann.back().await;
     let expected =
-        json!({ "version": 3, "you": ann.you, "token": null, "returned": null, "refused": null });
+        json!({ "version": 4, "you": ann.you, "token": null, "returned": null, "refused": null });
     assert_eq!(welcome, expected);
     assert_eq!(ann.ask("seat_of", json!({})).await, Ok(Value::Null), "Ann is registered");
 }

@@ -4,10 +4,12 @@
 
 mod joins;
 mod kinds;
+mod lists;
 mod players;
 mod rooms;
 
 pub use self::kinds::{Kind, Kinds, RoomOf};
+pub(crate) use self::lists::{LISTS_PERIOD, List, Lists};
 pub use self::players::Place;
 
 use std::cell::RefCell;
@@ -52,6 +54,7 @@ pub struct LobbyContext<L> {
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) rooms: RefCell<Rooms>,
     pub(crate) sessions: RefCell<Sessions>,
+    pub(crate) lists: Lists,
     pub(crate) code_attempts: CodeAttempts,
     pub(crate) scheduler: Scheduler<L, LobbyContext<L>>,
 }

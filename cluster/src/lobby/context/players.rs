@@ -1,6 +1,6 @@
 //! Where players are, and their profiles.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -75,9 +75,12 @@ impl<L: Lobby> LobbyContext<L> {
     /// # }
     /// ```
     pub fn player(&self, id: &PlayerId) -> Option<Player<L::Profile>> {
+        self.any_player(id).map(AnyPlayer::typed)
+    }
+
+    fn any_player(&self, id: &PlayerId) -> Option<AnyPlayer> {
         let here = self.sessions.borrow().player_of(id).cloned();
-        let player = here.or_else(|| self.rooms.borrow().seated_player(id).cloned())?;
-        Some(player.typed())
+        here.or_else(|| self.rooms.borrow().seated_player(id).cloned())
     }
 
     /// All players who are in the lobby or have a seat in a room, sorted by their id.
@@ -89,35 +92,27 @@ impl<L: Lobby> LobbyContext<L> {
     /// # }
     /// ```
     pub fn players(&self) -> Vec<(Player<L::Profile>, Place)> {
-        let known = self.known_players().into_values();
-        known.filter_map(|player| Some((player.clone().typed(), self.find(&player)?))).collect()
+        let known = self.known_players().into_iter();
+        known.filter_map(|id| Some((self.player(&id)?, self.find(&id)?))).collect()
     }
 
-    fn known_players(&self) -> BTreeMap<PlayerId, AnyPlayer> {
+    /// Those who are somewhere, and perhaps others.
+    pub(crate) fn known_players(&self) -> BTreeSet<PlayerId> {
         let (rooms, sessions) = (self.rooms.borrow(), self.sessions.borrow());
-        let players = rooms.seated_players().chain(sessions.players());
-        players.map(|player| (player.id.clone(), player.clone())).collect()
+        rooms.with_seats().chain(sessions.by_player.keys()).cloned().collect()
     }
 
-    /// Where players are, as pages see it: the number of a private room is not shown.
-    pub(crate) fn player_list(&self) -> Value {
-        let entry = |player: AnyPlayer| {
-            let (place, room) = match self.find(&player)? {
-                Place::Lobby => ("lobby", None),
-                Place::OnTheWay(room) => ("on_the_way", Some(room)),
-                Place::Room(room) => ("room", Some(room)),
-                Place::Away { room, .. } => ("away", Some(room)),
-            };
-            let rooms = self.rooms.borrow();
-            let is_public =
-                |room: &RoomId| rooms.find(room).is_some_and(|room| room.code.is_none());
-            let room = room.filter(is_public);
-            let AnyPlayer { id, name, profile } = player;
-            Some(
-                json!({ "id": id, "name": name, "profile": profile, "place": place, "room": room }),
-            )
+    /// Where a player is, as pages see it: the number of a private room is not shown.
+    pub(crate) fn listed_player(&self, id: &PlayerId) -> Option<Value> {
+        let (place, room) = match self.find(id)? {
+            Place::Lobby => ("lobby", None),
+            Place::OnTheWay(room) => ("on_the_way", Some(room)),
+            Place::Room(room) => ("room", Some(room)),
+            Place::Away { room, .. } => ("away", Some(room)),
         };
-        self.known_players().into_values().filter_map(entry).collect()
+        let room = room.filter(|room| self.rooms.borrow().is_public(room));
+        let AnyPlayer { id, name, profile } = self.any_player(id)?;
+        Some(json!({ "id": id, "name": name, "profile": profile, "place": place, "room": room }))
     }
 
     /// Gives a player another profile, of at most 512 bytes as JSON. Their page is told, and so are

@@ -98,7 +98,8 @@ impl<L: Lobby> LobbyContext<L> {
 
     /// All rooms of this kind, oldest first, including private ones and those that are ending.
     pub fn rooms<R: RoomOf<L>>(&self) -> Vec<RoomInfo<R>> {
-        self.of_kind::<R>(self.rooms.borrow().list())
+        let rooms = self.rooms.borrow();
+        self.of_kind::<R>(rooms.ids().iter().filter_map(|id| rooms.find(id)))
     }
 
     /// The public rooms of this kind that this many more players can join, in no particular order.
@@ -111,12 +112,12 @@ impl<L: Lobby> LobbyContext<L> {
     /// # }
     /// ```
     pub fn open_rooms<R: RoomOf<L>>(&self, players: usize) -> Vec<RoomInfo<R>> {
-        self.of_kind::<R>(self.rooms.borrow().joinable(players))
+        self.of_kind::<R>(self.rooms.borrow().joinable(self.kind_of::<R>().name, players))
     }
 
     /// Of the public rooms of this kind with a free seat, the one with the most players.
     pub fn fullest<R: RoomOf<L>>(&self) -> Option<RoomInfo<R>> {
-        self.open_rooms::<R>(1).into_iter().max_by_key(|room| room.players)
+        self.rooms.borrow().fullest(self.kind_of::<R>().name).map(AnyRoom::typed)
     }
 
     /// The room with this number; `None` if there is none of this kind.

@@ -9,15 +9,16 @@ use serde_json::value::RawValue;
 use tracing::{error, info};
 
 use crate::auth::Login;
+use crate::lobby::context::List;
 use crate::lobby::event_loop::{Auth, EventHandler};
 use crate::lobby::{Arrival, Identity, Lobby, Registration};
 use crate::runtime::{catch_async, clock};
 use crate::socketio::events::decode_own;
-use crate::socketio::{Conn, ConnId, Responder};
+use crate::socketio::{Conn, ConnId, Encoded, Responder};
 use crate::types::{AnyPlayer, LeaveReason, Refusal, RoomId};
 
 /// The version of the wire contract, sent in `welcome`.
-const WIRE_VERSION: u32 = 3;
+const WIRE_VERSION: u32 = 4;
 /// How long a returning player waits for the exit of their room to be reported.
 const EXIT_WAIT: Duration = Duration::from_millis(250);
 
@@ -36,7 +37,7 @@ struct Welcome {
 
 impl Welcome {
     fn send(self, conn: &Conn) {
-        conn.tell("welcome", &json!(Welcome { version: WIRE_VERSION, ..self }));
+        conn.emit(&Encoded::own("welcome", &Welcome { version: WIRE_VERSION, ..self }));
     }
 }
 
@@ -132,6 +133,8 @@ impl<L: Lobby> EventHandler<'_, L> {
     }
 
     pub fn disconnected(&mut self, conn: ConnId) {
+        let _ = self.context.unwatch(List::Rooms, conn, None);
+        let _ = self.context.unwatch(List::Players, conn, None);
         let player = self.context.sessions.borrow_mut().remove(conn);
         if let Some(player) = player {
             info!(player = %player.name, id = %player.id, "left the lobby");

@@ -8,25 +8,18 @@ mod arrivals;
 mod requests;
 
 use std::pin::pin;
-use std::rc::Rc;
-use std::time::Duration;
-
-use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::info;
 
 use crate::auth::Login;
-use crate::lobby::sessions::List;
+use crate::lobby::context::{LISTS_PERIOD, List};
 use crate::lobby::{Lobby, LobbyContext, RouteCall};
 use crate::process::ProcessEvent;
 use crate::rooms::RoomNotice;
 use crate::runtime::{catch, clock, sleep_until};
 use crate::socketio::{FromClient, reroute};
 use crate::types::{AnyPlayer, Exit, LeaveReason, Refusal, RoomId, Route};
-
-/// How often those who watch a list are sent one that has changed.
-pub(crate) const LISTS_PERIOD: Duration = Duration::from_millis(100);
 
 /// What a connection's token proves: a login, nothing if there is none, or why it is refused.
 pub(crate) type Auth = Result<Option<Login>, Refusal>;
@@ -218,35 +211,6 @@ impl<L: Lobby> EventHandler<'_, L> {
         if let Some(from) = from {
             // The room reroutes a player who is not in the lobby.
             rooms.transfer(&from, &player.id, conn.is_none().then_some(to));
-        }
-    }
-}
-
-impl<L: Lobby> LobbyContext<L> {
-    /// A list as pages see it.
-    fn list(&self, list: List) -> Rc<Value> {
-        Rc::new(match list {
-            List::Rooms => json!(self.rooms.borrow().public()),
-            List::Players => self.player_list(),
-        })
-    }
-
-    /// Sends a list to each watcher whose last one differs.
-    pub(crate) fn publish(&self, list: List) {
-        if self.sessions.borrow_mut().watchers(list).next().is_none() {
-            return;
-        }
-        let current = self.list(list);
-        let mut sessions = self.sessions.borrow_mut();
-        let mut watchers = sessions.watchers(list).peekable();
-        let Some((_, first)) = watchers.peek() else { return };
-        // An unchanged list stays the same `Rc`, so that comparing it with itself is quick.
-        let current = if **first == current { Rc::clone(first) } else { current };
-        for (conn, last) in watchers {
-            if *last != current {
-                conn.tell(list.event(), &current);
-            }
-            *last = current.clone();
         }
     }
 }

@@ -4,10 +4,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::lobby::Lobby;
+use crate::lobby::context::List;
 use crate::lobby::event_loop::EventHandler;
-use crate::lobby::sessions::{List, Session};
 use crate::socketio::events::{LEAVE_ROOM, decode_own, no_data};
-use crate::socketio::{ConnId, Message, events};
+use crate::socketio::{Conn, ConnId, Message, events};
 use crate::types::{Answer, LeaveReason, Refusal, RoomId, ok};
 
 impl<L: Lobby> EventHandler<'_, L> {
@@ -18,45 +18,23 @@ impl<L: Lobby> EventHandler<'_, L> {
         }
         let message = self.context.sessions.borrow_mut().receive(conn, message);
         let Some(Message { event, responder }) = message else { return };
-        let answer = match (event.name.as_str(), event.data) {
-            (_, Err(refusal)) => Err(refusal),
-            ("register", Ok(data)) => return self.register(conn, data.as_deref(), responder),
-            ("logout", Ok(data)) => return self.log_out(data.as_deref(), responder),
-            ("watch_rooms", Ok(data)) => self.watch(conn, data.as_deref(), List::Rooms),
-            ("unwatch_rooms", Ok(data)) => self.unwatch(conn, data.as_deref(), List::Rooms),
-            ("unwatch_players", Ok(data)) => self.unwatch(conn, data.as_deref(), List::Players),
-            (name, Ok(data)) => self.player_request(conn, name, data.as_deref()),
+        let context = self.context;
+        let answer = match (&*event.name, event.data.as_ref().map(Option::as_deref)) {
+            (_, Err(refusal)) => Err(refusal.clone()),
+            ("register", Ok(data)) => return self.register(conn, data, responder),
+            ("logout", Ok(data)) => return self.log_out(data, responder),
+            ("watch_rooms", Ok(data)) => context.watch(List::Rooms, &responder.conn, data),
+            ("unwatch_rooms", Ok(data)) => context.unwatch(List::Rooms, conn, data),
+            ("unwatch_players", Ok(data)) => context.unwatch(List::Players, conn, data),
+            (name, Ok(data)) => self.player_request(&responder.conn, name, data),
         };
         responder.answer(answer, &self.context.scheduler);
     }
 
-    /// Sends a list now and whenever it changes.
-    fn watch(&self, conn: ConnId, data: Option<&RawValue>, list: List) -> Answer {
-        no_data(data)?;
-        let is_new = |session: &&mut Session| session.watching[list as usize].is_none();
-        // A connection that watches already is not sent the list again: it has it, and the list
-        // takes time to make.
-        if self.context.sessions.borrow_mut().get_mut(conn).filter(is_new).is_some() {
-            let current = self.context.list(list);
-            let mut sessions = self.context.sessions.borrow_mut();
-            let session = sessions.get_mut(conn).ok_or(Refusal::INTERNAL)?;
-            session.conn.tell(list.event(), &current);
-            session.watching[list as usize] = Some(current);
-        }
-        ok()
-    }
-
-    fn unwatch(&self, conn: ConnId, data: Option<&RawValue>, list: List) -> Answer {
-        no_data(data)?;
-        if let Some(session) = self.context.sessions.borrow_mut().get_mut(conn) {
-            session.watching[list as usize] = None;
-        }
-        ok()
-    }
-
     /// A request that only a player may make.
-    fn player_request(&mut self, conn: ConnId, name: &str, data: Option<&RawValue>) -> Answer {
-        let player = self.context.sessions.borrow().player(conn).ok_or(Refusal::NOT_REGISTERED)?;
+    fn player_request(&mut self, conn: &Conn, name: &str, data: Option<&RawValue>) -> Answer {
+        let player = self.context.sessions.borrow().player(conn.id);
+        let player = player.ok_or(Refusal::NOT_REGISTERED)?;
         match name {
             "play" => {
                 let Play { kind } = decode_own(data)?;
@@ -80,7 +58,7 @@ impl<L: Lobby> EventHandler<'_, L> {
                     lobby.on_watch_players(context, &player)
                 })
                 .unwrap_or(Err(Refusal::INTERNAL))?;
-                self.watch(conn, data, List::Players)
+                self.context.watch(List::Players, conn, data)
             }
             LEAVE_ROOM => {
                 no_data(data)?;

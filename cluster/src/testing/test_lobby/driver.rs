@@ -4,8 +4,8 @@ use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
 use crate::lobby::Kinds;
-use crate::lobby::event_loop::{EventHandler, LISTS_PERIOD};
-use crate::lobby::sessions::List;
+use crate::lobby::context::{LISTS_PERIOD, List};
+use crate::lobby::event_loop::EventHandler;
 use crate::runtime::clock::TEST_TIME;
 use crate::testing::TestLobby;
 

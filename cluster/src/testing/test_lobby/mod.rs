@@ -150,6 +150,7 @@ impl<L: Kinds> TestLobby<L> {
             kinds,
             rooms: RefCell::new(rooms),
             sessions: RefCell::default(),
+            lists: Default::default(),
             code_attempts: CodeAttempts::new(settings.max_code_attempts_per_minute),
             scheduler: Scheduler::new(),
             tokens: Arc::new(Tokens::new(settings.name, &KEY, None, settings.token_ttl)),

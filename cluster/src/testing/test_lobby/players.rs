@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use crate::lobby::Kinds;
 use crate::lobby::event_loop::Auth;
 use crate::socketio::{Ack, Conn, ConnId, Encoded, Message, Peer, RawEvent, Responder, TestPeer};
+use crate::testing::lists::Lists;
 use crate::testing::{Sent, TestLobby};
 use crate::types::{Player, PlayerId, Refusal, RoomId, Route, refuse};
 
@@ -24,6 +25,7 @@ pub(super) struct Page {
     /// A reroute that they have not followed.
     pub route: Option<Route>,
     pub sent: Vec<Sent>,
+    lists: Lists,
     address: Option<IpAddr>,
     headers: HeaderMap,
 }
@@ -99,9 +101,9 @@ impl<L: Kinds> TestLobby<L> {
         };
         let you: Player<Value> = serde_json::from_value(registered["you"].clone()).expect("you");
         let token = registered["token"].as_str().expect("a token").to_owned();
-        let known = self.pages.remove(&you.id);
-        let (room, sent) = known.map(|page| (page.room, page.sent)).unwrap_or_default();
-        let page = Page { token, conn: None, room, route: None, sent, address, headers };
+        let known = self.pages.remove(&you.id).map(|page| (page.room, page.sent, page.lists));
+        let (room, sent, lists) = known.unwrap_or_default();
+        let page = Page { token, conn: None, room, route: None, sent, lists, address, headers };
         self.pages.insert(you.id.clone(), page);
         self.claim(conn, &you.id);
         for sent in self.unclaimed.remove(&conn).into_iter().flatten() {
@@ -265,11 +267,12 @@ impl<L: Kinds> TestLobby<L> {
     }
 
     /// Keeps an event for the test, and what the page would keep of it.
-    pub(super) fn note(&mut self, conn: ConnId, sent: Sent) {
+    pub(super) fn note(&mut self, conn: ConnId, mut sent: Sent) {
         let owner = self.owners.get(&conn);
         let Some(page) = owner.and_then(|owner| self.pages.get_mut(owner)) else {
             return self.unclaimed.entry(conn).or_default().push(sent);
         };
+        (sent.event, sent.data) = page.lists.follow(&sent.event, sent.data);
         if let ("welcome" | "profile_changed", Some(token)) =
             (&*sent.event, sent.data["token"].as_str())
         {

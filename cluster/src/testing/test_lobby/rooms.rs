@@ -16,7 +16,7 @@ use crate::types::{Exit, LeaveReason, Player, PlayerId, Refusal, RoomId, from_ra
 impl<L: Kinds> TestLobby<L> {
     /// The rooms that run, oldest first.
     pub fn rooms(&self) -> Vec<RoomId> {
-        self.context.rooms.borrow().list().into_iter().map(|room| room.id).collect()
+        self.context.rooms.borrow().ids()
     }
 
     /// From now on new rooms wait for [`ready`](Self::ready) or

@@ -1,5 +1,6 @@
 //! What happens to players; `rooms.rs` has what happens to rooms, and `server.rs` the lobby.
 
+mod lists;
 mod rooms;
 mod server;
 

@@ -1,0 +1,119 @@
+//! The lists that pages watch: the public rooms, and where players are.
+//!
+//! To send a list whole to everyone who watches it, whenever it has changed, is work for each entry
+//! and each watcher at once, while all other events wait. Here a page gets the list whole when it
+//! begins to watch, and from then on what has changed. That is serialized once, and sent to some of
+//! the watchers at a time.
+
+use std::cell::{RefCell, RefMut};
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem::take;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::lobby::{Lobby, LobbyContext};
+use crate::socketio::events::no_data;
+use crate::socketio::{Conn, ConnId, Encoded};
+use crate::types::{Answer, PlayerId, RoomId, ok};
+
+/// How often those who watch a list are sent what has changed.
+pub(crate) const LISTS_PERIOD: Duration = Duration::from_millis(100);
+/// A change is sent to a sixteenth of the watchers at a time, but at least to sixteen.
+const PARTS: usize = 16;
+/// The pause between two parts: all of them together take less than [`LISTS_PERIOD`].
+const PAUSE: Duration = Duration::from_millis(5);
+/// The events that carry a [`List`]: whole, and what has changed.
+const EVENTS: [(&str, &str); 2] = [("rooms", "rooms_changed"), ("players", "players_changed")];
+
+#[derive(Clone, Copy)]
+pub(crate) enum List {
+    Rooms,
+    Players,
+}
+
+/// Those who watch a list.
+#[derive(Default)]
+pub(crate) struct Feed {
+    watchers: BTreeMap<ConnId, Conn>,
+    /// The latest change, and who is still to be sent it. Those who came since have a newer list.
+    change: Option<Encoded>,
+    waiting: BTreeSet<ConnId>,
+}
+
+/// One for each [`List`].
+pub(crate) type Lists = [RefCell<Feed>; 2];
+
+impl<L: Lobby> LobbyContext<L> {
+    /// Sends a list, and from now on what changes in it. Those who watch it already have it.
+    pub(crate) fn watch(&self, list: List, conn: &Conn, data: Option<&RawValue>) -> Answer {
+        no_data(data)?;
+        if self.feed(list).watchers.insert(conn.id, conn.clone()).is_some() {
+            return ok();
+        }
+        let ids: Vec<_> = match list {
+            List::Rooms => self.rooms.borrow().ids().into_iter().map(|id| id.0).collect(),
+            List::Players => self.known_players().into_iter().map(|id| id.0).collect(),
+        };
+        let entries: Value = ids.iter().filter_map(|id| self.entry(list, id)).collect();
+        conn.tell(EVENTS[list as usize].0, &entries);
+        ok()
+    }
+
+    pub(crate) fn unwatch(&self, list: List, conn: ConnId, data: Option<&RawValue>) -> Answer {
+        no_data(data)?;
+        let mut feed = self.feed(list);
+        feed.watchers.remove(&conn);
+        feed.waiting.remove(&conn);
+        ok()
+    }
+
+    /// Begins to send what has changed in a list since this was called last. Changes wait while
+    /// those before them are still being sent.
+    pub(crate) fn publish(&self, list: List) {
+        let mut feed = self.feed(list);
+        if !feed.waiting.is_empty() {
+            return;
+        }
+        let mut touched = take(&mut self.rooms.borrow_mut().touched[list as usize]);
+        if let List::Players = list {
+            touched.append(&mut self.sessions.borrow_mut().touched);
+        }
+        if touched.is_empty() || feed.watchers.is_empty() {
+            return;
+        }
+        let change: Value = touched.iter().map(|id| (&**id, self.entry(list, id))).collect();
+        feed.change = Some(Encoded::own(EVENTS[list as usize].1, &change));
+        feed.waiting = feed.watchers.keys().copied().collect();
+        drop(feed);
+        self.send_change(list);
+    }
+
+    /// Sends a change to some who wait for it, and to the others after a pause.
+    fn send_change(&self, list: List) {
+        let mut feed = self.feed(list);
+        for _ in 0..PARTS.max(feed.watchers.len() / PARTS) {
+            let next = feed.waiting.pop_first().and_then(|conn| feed.watchers.get(&conn));
+            next.zip(feed.change.as_ref()).map(|(conn, change)| conn.emit(change));
+        }
+        if !feed.waiting.is_empty() {
+            self.scheduler.after(PAUSE, move |_, context| context.send_change(list));
+        }
+    }
+
+    /// An entry as pages see it; `None` if it is not in the list.
+    fn entry(&self, list: List, id: &str) -> Option<Value> {
+        match list {
+            List::Rooms => {
+                let room = self.rooms.borrow().find(&RoomId(id.to_owned()));
+                room.filter(|room| room.code.is_none()).map(|room| json!(room))
+            }
+            List::Players => self.listed_player(&PlayerId(id.to_owned())),
+        }
+    }
+
+    fn feed(&self, list: List) -> RefMut<'_, Feed> {
+        self.lists[list as usize].borrow_mut()
+    }
+}
