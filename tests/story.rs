@@ -1,7 +1,7 @@
 //! Your own lobby and rooms, as they come: dots that race for coins. Edit these along with your
 //! hooks.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
 use cluster::testing::{Client, LobbyProcess, Signal};
 use serde_json::{Value, json};
@@ -113,12 +113,12 @@ async fn a_killed_room_sends_its_players_back_and_makes_news() {
     );
 }
 
-/// `examples/bot.rs` uses only the wire contract.
+/// `examples/loadtest.rs`: its bots know the arena's messages.
 #[tokio::test]
-async fn a_bot_plays_and_scores() {
+async fn bots_play_and_score() {
     let lobby = start(&[]).await;
     let mut bob = lobby.player("Bob").await;
-    let _bot = Bot::start(&lobby.url);
+    let _bot = LoadTest::start(&["--url", &lobby.url, "--players", "1", "--for", "1h"]);
     let news = |text: &str| json!({ "title": "Arena of Bot 1", "text": text });
     let score = news("Bot 1 has 1 of 10 coins.");
     assert_eq!(bob.lobby().event("news").await, score);
@@ -132,6 +132,16 @@ async fn a_bot_plays_and_scores() {
 }
 
 #[tokio::test]
+async fn a_load_test_starts_a_lobby_of_its_own_and_no_request_is_refused() {
+    let flags = ["--players", "6", "--rooms", "2", "--ramp-up", "100ms", "--for", "1s"];
+    let thresholds = ["errors.total<1", "join.count>5", "requests.count>6", "tick_jitter.count>30"];
+    let thresholds = thresholds.iter().flat_map(|threshold| ["--threshold", threshold]);
+    let flags: Vec<_> = flags.into_iter().chain(thresholds).collect();
+    let status = LoadTest::start(&flags).0.wait().expect("our child");
+    assert!(status.success());
+}
+
+#[tokio::test]
 async fn the_page_is_served() {
     let lobby = start(&[]).await;
     assert_eq!(lobby.http("GET", "/").await.0, 200);
@@ -139,19 +149,19 @@ async fn the_page_is_served() {
 }
 
 /// Ends when dropped.
-struct Bot(Child);
+struct LoadTest(Child);
 
-impl Bot {
-    fn start(url: &str) -> Bot {
+impl LoadTest {
+    fn start(flags: &[&str]) -> LoadTest {
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["run", "--quiet", "--locked", "--example", "bot", "--", url]);
-        Bot(cargo.stdout(Stdio::null()).spawn().expect("Cargo runs"))
+        cargo.args(["run", "--quiet", "--locked", "--example", "loadtest", "--"]).args(flags);
+        LoadTest(cargo.spawn().expect("Cargo runs"))
     }
 }
 
-impl Drop for Bot {
+impl Drop for LoadTest {
     fn drop(&mut self) {
-        // Cargo replaces itself with the bot.
+        // Cargo replaces itself with the load test.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -84,6 +84,9 @@ pub(super) fn print(report: &Value) {
     for (what, count) in errors.filter(|(what, _)| *what != "total") {
         println!("error        {count} times {what}");
     }
+    for (what, count) in report["log"].as_object().into_iter().flatten() {
+        println!("logged       {count} times {what}");
+    }
     print_server(&report["server"]);
     let busy = report["bots"]["cores"].as_f64().unwrap_or_default();
     println!("{:12}{busy:10.2}", "bots");

@@ -1,5 +1,6 @@
 //! A run, from the first bot to the report.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,6 +9,7 @@ use anyhow::{Context as _, anyhow, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::RngExt as _;
 use rustix::process::Pid;
+use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, interval, sleep, sleep_until};
@@ -33,7 +35,7 @@ pub(super) async fn run(plan: Plan, options: Options) -> anyhow::Result<bool> {
     let mut lobby = None;
     let (url, pid) = match &options.url {
         Some(url) => {
-            let connected = Connection::connect(url, "/socket.io", &serde_json::json!({})).await;
+            let connected = Connection::connect(url, "/socket.io", &json!({})).await;
             connected.map_err(|why| anyhow!("no lobby at {url}: {why}"))?.leave().await;
             (url.clone(), options.pid.and_then(Pid::from_raw))
         }
@@ -45,10 +47,11 @@ pub(super) async fn run(plan: Plan, options: Options) -> anyhow::Result<bool> {
     let (figures, processes) = (Arc::new(Mutex::new(Figures::new())), Processes::watch(pid));
     let bots = start_bots(&url, &plan, &options, &figures);
     let ended = watch(&options, &figures, &bots, lobby.as_mut()).await;
-    let mut processes = processes.lock().expect("nobody panics while holding this");
-    let mut report = report(&figures.lock().unwrap(), &mut processes, options.players);
-    drop(processes);
-
+    let mut report = {
+        let (figures, mut processes) = (figures.lock().unwrap(), processes.lock().unwrap());
+        report(&figures, &mut processes, options.players)
+    };
+    report["log"] = json!(lobby.as_ref().map(warnings));
     let passed = judge(&mut report, &options.threshold);
     print(&report);
     if let Some(path) = &options.json {
@@ -66,6 +69,18 @@ pub(super) async fn run(plan: Plan, options: Options) -> anyhow::Result<bool> {
     }
     ended?;
     Ok(passed)
+}
+
+/// What the lobby and its rooms have warned of, and how often.
+fn warnings(lobby: &LobbyProcess) -> BTreeMap<String, u64> {
+    let mut warnings = BTreeMap::new();
+    for line in
+        lobby.lines().iter().filter(|line| line["level"] == "WARN" || line["level"] == "ERROR")
+    {
+        let message = line["message"].as_str().unwrap_or_default();
+        *warnings.entry(message.to_owned()).or_default() += 1;
+    }
+    warnings
 }
 
 /// This program once more, as a lobby.
@@ -119,8 +134,10 @@ async fn watch(
                 let start = figures.start.elapsed();
                 bar.set_position(start.as_millis() as u64);
                 bar.set_message(live(&figures, &mut before));
-                let ended = lobby.as_mut().and_then(|lobby| lobby.has_ended());
-                ensure!(ended.is_none(), "the lobby has ended by itself: {ended:?}");
+                if let Some(lobby) = &mut lobby {
+                    let ended = lobby.has_ended();
+                    ensure!(ended.is_none(), "the lobby has ended: {ended:?}\n{}", lobby.text());
+                }
             }
             () = sleep_until(drop_at), if drops => {
                 drop_at += each;
