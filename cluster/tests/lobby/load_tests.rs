@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cluster::testing::{LobbyProcess, Pid, Signal, TestFolder, eventually};
 use rustix::process::kill_process;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::common::{command, game, start_game};
 
@@ -46,6 +46,20 @@ impl Run {
     }
 }
 
+impl Drop for Run {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Waits until the rooms have logged so many lines that begin so.
+async fn told(lobby: &LobbyProcess, begin: &str, count: usize) {
+    let begins = |line: &Value| line["message"].as_str().is_some_and(|it| it.starts_with(begin));
+    let seen = || lobby.lines().iter().filter(|line| begins(line)).count();
+    eventually(begin, || (seen() == count).then_some(())).await;
+}
+
 #[tokio::test]
 async fn a_load_test_counts_what_the_server_counts() {
     let lobby = start_game(&[]).await;
@@ -55,7 +69,8 @@ async fn a_load_test_counts_what_the_server_counts() {
     assert!(status.success(), "{printed}");
     assert_eq!(figures["connect"]["count"], 10);
     assert_eq!(figures["reroute"]["count"], 10);
-    assert_eq!(figures["join"]["count"], lobby.count("joined"));
+    assert_eq!(figures["join"]["count"], 10);
+    told(&lobby, "joined player=", 10).await;
     assert_eq!(figures["rooms"], 2); // of eight seats
     assert_eq!(figures["players"]["in_rooms"], 10);
     assert_eq!(figures["errors"]["total"], 0, "{printed}");
@@ -68,7 +83,7 @@ async fn a_load_test_counts_what_the_server_counts() {
     assert!(figures["server"]["per_room"]["memory_kib"].as_f64() > Some(50.0), "{printed}");
 
     // They have left in order.
-    eventually("everyone leaves", || (lobby.count("left") == 10).then_some(())).await;
+    told(&lobby, "left player=", 10).await;
 }
 
 /// Whoever waits for an answer before asking again would see one slow answer for each player.
@@ -76,12 +91,12 @@ async fn a_load_test_counts_what_the_server_counts() {
 async fn a_room_that_stands_still_shows_in_all_requests_that_it_delays() {
     let lobby = start_game(&[]).await;
     let run = Run::on(&lobby, "echo", &["--players", "4", "--for", "1h"]);
-    eventually("everyone plays", || (lobby.count("joined") == 4).then_some(())).await;
-    let room = lobby.logged("joined").await["room"].clone();
-    lobby.signal_room(&room, Signal::STOP).await;
-    tokio::time::sleep(Duration::from_millis(1500)).await;
-    lobby.signal_room(&room, Signal::CONT).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut ann = lobby.player("Ann").await;
+    let mut room = ann.enter("best", json!({})).await;
+    told(&lobby, "joined player=", 5).await;
+    room.ask("block", json!({ "ms": 1500 })).await.expect("an answer");
+    // What was asked meanwhile is answered before this.
+    room.ask("logged", Value::Null).await.expect("an answer");
     run.interrupt();
     let (_, figures, printed) = run.end().await;
     // Some 30 of each player's requests were delayed, evenly up to 1.5 seconds.
@@ -91,23 +106,29 @@ async fn a_room_that_stands_still_shows_in_all_requests_that_it_delays() {
 }
 
 #[tokio::test]
-async fn requests_that_are_refused_or_never_answered_are_errors_by_code() {
+async fn requests_that_are_refused_are_errors_by_code() {
+    let flags = ["--players", "2", "--for", "500ms", "--drop-every", "0s"];
+    let (_, figures, printed) = Run::start("no_such_thing", &flags).end().await;
+    let refused = &figures["errors"]["no_such_thing: unknown_event"];
+    assert!(refused.as_u64() > Some(0), "{printed}");
+    assert_eq!([&figures["errors"]["total"], &figures["requests"]["count"]], [refused; 2]);
+}
+
+#[tokio::test]
+async fn requests_that_are_never_answered_are_errors_and_have_waited() {
     let lobby = start_game(&[]).await;
-    let run = Run::on(&lobby, "no_such_thing", &["--players", "2", "--for", "1h"]);
-    eventually("everyone plays", || (lobby.count("joined") == 2).then_some(())).await;
-    let room = lobby.logged("joined").await["room"].clone();
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let run = Run::on(&lobby, "echo", &["--players", "2", "--for", "1h"]);
+    told(&lobby, "joined player=", 2).await;
+    let room = lobby.logged("rerouted").await["room"].clone();
     lobby.signal_room(&room, Signal::STOP).await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // The fault lasts this long.
+    tokio::time::sleep(Duration::from_millis(500)).await;
     lobby.signal_room(&room, Signal::KILL).await;
-    eventually("they are back", || (lobby.count("joined") == 4).then_some(())).await;
+    told(&lobby, "joined player=", 4).await;
     run.interrupt();
     let (_, figures, printed) = run.end().await;
-    let errors = |what: &str| figures["errors"][what].as_u64().unwrap_or_default();
-    let refused = errors("no_such_thing: bad_message");
-    let unanswered = errors("no_such_thing: unanswered");
-    assert!(refused > 0 && unanswered >= 2, "{printed}");
-    assert_eq!(figures["requests"]["count"], refused + unanswered, "{printed}");
+    assert!(figures["errors"]["echo: unanswered"].as_u64() > Some(1), "{printed}");
+    assert!(figures["round_trip"]["max"].as_f64() > Some(300.0), "{printed}");
     assert_eq!(figures["returns"], 2, "{printed}");
 }
 
@@ -135,7 +156,7 @@ async fn thresholds_set_the_exit_status() {
 async fn ctrl_c_gives_the_figures_so_far() {
     let lobby = start_game(&[]).await;
     let run = Run::on(&lobby, "echo", &["--players", "3", "--for", "1h"]);
-    eventually("everyone plays", || (lobby.count("joined") == 3).then_some(())).await;
+    told(&lobby, "joined player=", 3).await;
     run.interrupt();
     let (status, figures, printed) = run.end().await;
     assert!(status.success(), "{printed}");

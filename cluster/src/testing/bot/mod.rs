@@ -29,7 +29,8 @@ const PAUSE: Duration = Duration::from_millis(300);
 const AGAIN: Duration = Duration::from_secs(5);
 /// Without an answer for this long the connection counts as lost; a hung room is killed earlier.
 const ANSWER: Duration = Duration::from_secs(15);
-/// What a bot that quits has asked earlier than this before should have been answered.
+/// A bot that leaves in order has asked some things only just now. What it has asked earlier than
+/// this should have been answered.
 const GOODBYE: Duration = Duration::from_secs(1);
 /// Timers are as exact as this. A bot that is later than that is kept from sending.
 const TIMER: Duration = Duration::from_millis(2);
@@ -103,12 +104,12 @@ impl<S: Script> Bot<S> {
         }
     }
 
-    /// A bot that quits does not wait for answers to what it has only just asked.
+    /// A bot that leaves in order does not wait for answers to what it has only just asked.
     fn give_up_requests(&mut self, left: &Left) {
         let patience = match left {
             Left::Vanished => Duration::MAX,
-            Left::Quit => GOODBYE,
-            Left::Sent | Left::Lost(_) => Duration::ZERO,
+            Left::Quit | Left::Sent => GOODBYE,
+            Left::Lost(_) => Duration::ZERO,
         };
         for (_, at, event) in self.asked.drain(..) {
             let waited = at.elapsed();

@@ -10,7 +10,7 @@ use crate::testing::Payload;
 /// A request: the event and its data.
 pub type Request = (Cow<'static, str>, Value);
 
-/// What a [`Bot`] asks for and says, and who learns what happens to it.
+/// What a [`Bot`](super::Bot) asks for and says, and who learns what happens to it.
 pub trait Script: Send + 'static {
     /// The request that brings the bot from the lobby to a room. `None`: it stays in the lobby.
     fn enter(&self) -> Option<Request>;
@@ -25,7 +25,7 @@ pub trait Script: Send + 'static {
     fn happened(&mut self, moment: Moment<'_>);
 }
 
-/// What happens to a [`Bot`]. Times count from when the bot was to act, also if it was late: what
+/// What happens to a [`Bot`](super::Bot). Times count from when the bot was to act, also if it was late: what
 /// kept it is part of what a player waits for.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "what the fields are is said with their variants")]
@@ -53,7 +53,7 @@ pub enum Moment<'a> {
     Gone,
 }
 
-/// Why a [`Bot`] is not where it was.
+/// Why a [`Bot`](super::Bot) is not where it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Left {
     /// The room has sent it to the lobby.
@@ -66,7 +66,7 @@ pub enum Left {
     Quit,
 }
 
-/// What a [`Bot`] is told to do.
+/// What a [`Bot`](super::Bot) is told to do.
 #[derive(Debug)]
 pub enum Order {
     /// Drop the connection, as a bad network does.

@@ -1,7 +1,7 @@
 //! A load test: bots look at pictures, on a lobby of their own.
 //!
-//! `cargo run --release --example loadtest -- --players 16 --for 30s`; `--help` lists the flags. The
-//! rooms have no players. The lobby draws 16 pictures at a time and refuses more.
+//! `cargo run --release --example loadtest -- --players 16 --for 30s`; `--help` lists the flags.
+//! The rooms have no players. The lobby draws 16 pictures at a time and refuses more.
 
 use std::process::ExitCode;
 
