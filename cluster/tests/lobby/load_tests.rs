@@ -32,8 +32,12 @@ impl Run {
         Run::start(say, &[&["--url", &lobby.url, "--drop-every", "0s"], flags].concat())
     }
 
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.process), signal).expect("it runs");
+    }
+
     fn interrupt(&self) {
-        kill_process(Pid::from_child(&self.process), Signal::INT).expect("it runs");
+        self.signal(Signal::INT);
     }
 
     /// Waits for the end. Returns also what it has printed.
@@ -103,6 +107,29 @@ async fn a_room_that_stands_still_shows_in_all_requests_that_it_delays() {
     assert!(figures["round_trip"]["max"].as_f64() > Some(1300.0), "{printed}");
     assert!(figures["round_trip"]["p90"].as_f64() > Some(800.0), "{printed}");
     assert!(figures["round_trip"]["p50"].as_f64() > Some(100.0), "{printed}");
+}
+
+/// What a bot would have asked while it could not counts from then.
+#[tokio::test]
+async fn bots_that_stand_still_show_in_all_requests_that_they_delay() {
+    let lobby = start_game(&[]).await;
+    let run = Run::on(&lobby, "echo", &["--players", "1", "--for", "1h"]);
+    let mut ann = lobby.player("Ann").await;
+    let mut room = ann.enter("best", json!({})).await;
+    told(&lobby, "joined player=", 2).await;
+    room.event("echoed").await;
+    run.signal(Signal::STOP);
+    // The fault lasts this long.
+    tokio::time::sleep(Duration::from_millis(1000)).await;
+    room.forget();
+    run.signal(Signal::CONT);
+    for _ in 0..15 {
+        room.event("echoed").await;
+    }
+    run.interrupt();
+    let (_, figures, printed) = run.end().await;
+    assert!(figures["round_trip"]["max"].as_f64() > Some(800.0), "{printed}");
+    assert!(figures["round_trip"]["p50"].as_f64() > Some(50.0), "{printed}");
 }
 
 #[tokio::test]

@@ -118,7 +118,7 @@ async fn watch(
 ) -> anyhow::Result<()> {
     let time = options.ramp_up + options.duration;
     let end = Instant::now() + time;
-    let style = ProgressStyle::with_template("[{bar:30}] {msg}")?;
+    let style = ProgressStyle::with_template("[{bar:16}] {msg}")?;
     let bar = ProgressBar::new(time.as_millis() as u64).with_style(style);
     let [mut interrupt, mut terminate] =
         [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
@@ -160,7 +160,7 @@ fn live(figures: &Figures, before: &mut (Instant, u64)) -> String {
     *before = (now, deliveries);
     let p99 = |time| figures.percentile(time, 99.0).unwrap_or_default();
     format!(
-        "{:.0} s  {} in {} rooms  p99 join {:.1}, round trip {:.1} ms  {rate:.0} deliveries/s  {} errors",
+        "{:.0} s  {} players in {} rooms  p99 of joins {:.0}, round trips {:.0} ms  {rate:.0} events/s  {} errors",
         figures.start.elapsed().as_secs_f64(),
         figures.in_rooms(),
         figures.rooms.len(),
