@@ -1,7 +1,7 @@
 //! Your own lobby and rooms, as they come: dots that race for coins. Edit these along with your
 //! hooks.
 
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 
 use cluster::testing::{Client, LobbyProcess, Signal};
 use serde_json::{Value, json};
@@ -118,7 +118,8 @@ async fn a_killed_room_sends_its_players_back_and_makes_news() {
 async fn bots_play_and_score() {
     let lobby = start(&[]).await;
     let mut bob = lobby.player("Bob").await;
-    let _bot = LoadTest::start(&["--url", &lobby.url, "--players", "1", "--for", "1h"]);
+    let mut bot = load_test(&["--url", &lobby.url, "--players", "1", "--for", "1h"]);
+    let _bot = Bots(bot.stdout(Stdio::null()).spawn().expect("Cargo runs"));
     let news = |text: &str| json!({ "title": "Arena of Bot 1", "text": text });
     let score = news("Bot 1 has 1 of 10 coins.");
     assert_eq!(bob.lobby().event("news").await, score);
@@ -137,8 +138,8 @@ async fn a_load_test_starts_a_lobby_of_its_own_and_no_request_is_refused() {
     let thresholds = ["errors.total<1", "join.count>5", "requests.count>6", "tick_jitter.count>30"];
     let thresholds = thresholds.iter().flat_map(|threshold| ["--threshold", threshold]);
     let flags: Vec<_> = flags.into_iter().chain(thresholds).collect();
-    let status = LoadTest::start(&flags).0.wait().expect("our child");
-    assert!(status.success());
+    let output = load_test(&flags).output().expect("Cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
 #[tokio::test]
@@ -148,18 +149,16 @@ async fn the_page_is_served() {
     assert_eq!(lobby.http("GET", "/missing").await.0, 404);
 }
 
-/// Ends when dropped.
-struct LoadTest(Child);
-
-impl LoadTest {
-    fn start(flags: &[&str]) -> LoadTest {
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["run", "--quiet", "--locked", "--example", "loadtest", "--"]).args(flags);
-        LoadTest(cargo.spawn().expect("Cargo runs"))
-    }
+fn load_test(flags: &[&str]) -> Command {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["run", "--quiet", "--locked", "--example", "loadtest", "--"]).args(flags);
+    cargo
 }
 
-impl Drop for LoadTest {
+/// Ends when dropped.
+struct Bots(Child);
+
+impl Drop for Bots {
     fn drop(&mut self) {
         // Cargo replaces itself with the load test.
         let _ = self.0.kill();

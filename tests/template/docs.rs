@@ -63,7 +63,7 @@ const COMMANDS: &[(&str, Tested)] = &[
     ),
     (
         "cargo run --example loadtest -- --url http://localhost:{{lobby_port}} --players 3",
-        By("tests/story.rs", r#"LoadTest::start(&["--url""#),
+        By("tests/story.rs", r#"load_test(&["--url""#),
     ),
     ("cargo test", By("tests/template/helpers.rs", r#"&["test", "--locked"]"#)),
     ("cargo test -p cluster", By("tests/all.sh", "cargo test --workspace")),
