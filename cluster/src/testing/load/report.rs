@@ -12,7 +12,7 @@ const BUSY: f64 = 0.9;
 /// All figures so far.
 pub(super) fn report(figures: &Figures, processes: &mut Processes, players: usize) -> Value {
     let seconds = figures.start.elapsed().as_secs_f64();
-    let per_second = |count: u64| (count as f64 / seconds).round();
+    let per_second = |count: u64| (count as f64 / seconds).round() as u64;
     let (in_rooms, rooms) = (figures.in_rooms(), figures.rooms.len());
     let mut errors = json!(figures.errors);
     errors["total"] = json!(figures.errors.values().sum::<u64>());
@@ -63,6 +63,9 @@ pub(super) fn print(report: &Value) {
     );
     for time in Time::ALL {
         let times = &report[time.name()];
+        if times["count"] == 0 {
+            continue;
+        }
         let row: String =
             ["p50", "p90", "p99", "p99.9", "max"].map(|at| number(&times[at])).concat();
         println!("{:12}{:>10}{row}", time.name(), times["count"].to_string());
