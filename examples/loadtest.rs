@@ -1,7 +1,7 @@
 //! A load test: bots race for coins, on a lobby of their own.
 //!
 //! `cargo run --release --example loadtest -- --players 500 --rooms 20 --for 30s`; `--help` lists
-//! the flags. `--url http://localhost:3000 --players 3` sends three bots to a running lobby.
+//! the flags. `--url http://localhost:PORT --players 3` sends three bots to a running lobby.
 
 use std::process::ExitCode;
 

@@ -107,12 +107,18 @@ impl LoadTest {
     }
 
     /// The rooms send this event so many times a second: its jitter is measured.
+    ///
+    /// # Panics
+    /// If that is not more than zero.
     pub fn ticks(mut self, event: &'static str, per_second: f64) -> Self {
         self.plan.ticks = Some((event, Duration::from_secs_f64(per_second.recip())));
         self
     }
 
     /// What a bot in a room says, so many times a second: a request and its data, or nothing.
+    ///
+    /// # Panics
+    /// If that is not more than zero.
     pub fn say(
         mut self,
         per_second: f64,

@@ -30,14 +30,16 @@ const GOODBYE: Duration = Duration::from_secs(3);
 /// Returns whether no threshold is crossed.
 pub(super) async fn run(plan: Plan, options: Options) -> anyhow::Result<bool> {
     let nothing = report(&Figures::new(), &mut Processes::watch(None).lock().unwrap(), 0);
+    ensure!(options.players > 0, "a load test needs players");
     options.threshold.iter().try_for_each(|threshold| threshold.check(&nothing))?;
     allow_many_files();
     let mut lobby = None;
     let (url, pid) = match &options.url {
         Some(url) => {
+            let url = url.trim_end_matches('/');
             let connected = Connection::connect(url, "/socket.io", &json!({})).await;
             connected.map_err(|why| anyhow!("no lobby at {url}: {why}"))?.leave().await;
-            (url.clone(), options.pid.and_then(Pid::from_raw))
+            (url.to_owned(), options.pid.and_then(Pid::from_raw))
         }
         None => {
             let lobby = lobby.insert(start_lobby(&options).await?);

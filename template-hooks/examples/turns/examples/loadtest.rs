@@ -1,7 +1,7 @@
 //! A load test: bots play four in a row, on a lobby of their own.
 //!
 //! `cargo run --release --example loadtest -- --players 500 --for 30s`; `--help` lists the flags.
-//! `--url http://localhost:3000 --players 1` sends an opponent to a running lobby.
+//! `--url http://localhost:PORT --players 1` sends an opponent to a running lobby.
 
 use std::process::ExitCode;
 
