@@ -25,8 +25,8 @@ pub trait Script: Send + 'static {
     fn happened(&mut self, moment: Moment<'_>);
 }
 
-/// What happens to a [`Bot`](super::Bot). Times count from when the bot was to act, also if it was late: what
-/// kept it is part of what a player waits for.
+/// What happens to a [`Bot`](super::Bot). Times count from when the bot was to act, also if it was
+/// late: what kept it is part of what a player waits for.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "what the fields are is said with their variants")]
 pub enum Moment<'a> {
