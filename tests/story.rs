@@ -113,12 +113,13 @@ async fn a_killed_room_sends_its_players_back_and_makes_news() {
     );
 }
 
-/// `examples/bot.rs` uses only the wire contract.
+/// `examples/loadtest.rs`: its bots know the arena's messages.
 #[tokio::test]
-async fn a_bot_plays_and_scores() {
+async fn bots_play_and_score() {
     let lobby = start(&[]).await;
     let mut bob = lobby.player("Bob").await;
-    let _bot = Bot::start(&lobby.url);
+    let mut bot = load_test(&["--url", &lobby.url, "--players", "1", "--for", "1h"]);
+    let _bot = Bots(bot.stdout(Stdio::null()).spawn().expect("Cargo runs"));
     let news = |text: &str| json!({ "title": "Arena of Bot 1", "text": text });
     let score = news("Bot 1 has 1 of 10 coins.");
     assert_eq!(bob.lobby().event("news").await, score);
@@ -132,26 +133,34 @@ async fn a_bot_plays_and_scores() {
 }
 
 #[tokio::test]
+async fn a_load_test_starts_a_lobby_of_its_own_and_no_request_is_refused() {
+    let flags = ["--players", "6", "--rooms", "2", "--ramp-up", "100ms", "--for", "1s"];
+    let thresholds = ["errors.total<1", "join.count>5", "requests.count>6", "tick_jitter.count>30"];
+    let thresholds = thresholds.iter().flat_map(|threshold| ["--threshold", threshold]);
+    let flags: Vec<_> = flags.into_iter().chain(thresholds).collect();
+    let output = load_test(&flags).output().expect("Cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[tokio::test]
 async fn the_page_is_served() {
     let lobby = start(&[]).await;
     assert_eq!(lobby.http("GET", "/").await.0, 200);
     assert_eq!(lobby.http("GET", "/missing").await.0, 404);
 }
 
-/// Ends when dropped.
-struct Bot(Child);
-
-impl Bot {
-    fn start(url: &str) -> Bot {
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["run", "--quiet", "--locked", "--example", "bot", "--", url]);
-        Bot(cargo.stdout(Stdio::null()).spawn().expect("Cargo runs"))
-    }
+fn load_test(flags: &[&str]) -> Command {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["run", "--quiet", "--locked", "--example", "loadtest", "--"]).args(flags);
+    cargo
 }
 
-impl Drop for Bot {
+/// Ends when dropped.
+struct Bots(Child);
+
+impl Drop for Bots {
     fn drop(&mut self) {
-        // Cargo replaces itself with the bot.
+        // Cargo replaces itself with the load test.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

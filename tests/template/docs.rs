@@ -59,7 +59,14 @@ const COMMANDS: &[(&str, Tested)] = &[
         "cargo run --release -p cluster --example chaos -- target/release/game --figures",
         StartsInRepository("welcome"),
     ),
-    ("cargo run --example bot", By("tests/story.rs", r#""--example", "bot""#)),
+    (
+        "cargo run --release --example loadtest -- --players 500 --rooms 20 --for 30s",
+        By("tests/story.rs", r#""--example", "loadtest""#),
+    ),
+    (
+        "cargo run --example loadtest -- --url http://localhost:{{lobby_port}} --players 3",
+        By("tests/story.rs", r#"load_test(&["--url""#),
+    ),
     ("cargo test", By("tests/template/helpers.rs", r#"&["test", "--locked"]"#)),
     ("cargo test -p cluster", By("tests/all.sh", "cargo test --workspace")),
     ("cargo test --workspace", By("tests/all.sh", "cargo test --workspace")),

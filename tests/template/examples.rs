@@ -45,13 +45,13 @@ fn an_example_replaces_whole_files_and_adds_its_own() {
 }
 
 #[test]
-fn each_example_has_a_chaos_of_its_own_and_only_the_first_one_bots() {
+fn each_example_has_a_chaos_and_a_load_test_of_its_own() {
     let (template, folder) = (Template::new(), Folder::new());
-    for (example, enter) in [
-        ("arena", "CHAOS_ENTER-play}"),
-        ("blank", "CHAOS_ENTER-play}"),
-        ("compute", "CHAOS_ENTER-'render "),
-        ("turns", "CHAOS_ENTER-find_opponent}"),
+    for (example, enter, says) in [
+        ("arena", "CHAOS_ENTER-play}", "\"steer\""),
+        ("blank", "CHAOS_ENTER-play}", "\"hello\""),
+        ("compute", "CHAOS_ENTER-'render ", "\"render\""),
+        ("turns", "CHAOS_ENTER-find_opponent}", "\"find_opponent\""),
     ] {
         let answers = ["--name", example, "--silent", "-d", &format!("example={example}")];
         template.generate(folder.path()).args(&answers).succeed();
@@ -60,7 +60,7 @@ fn each_example_has_a_chaos_of_its_own_and_only_the_first_one_bots() {
         let mode = fs::metadata(project.join("tests/chaos")).unwrap().permissions().mode();
         assert_eq!(mode & 0o111, 0o111, "{example}: not executable");
         assert!(project.join("cluster/examples/chaos/main.rs").is_file(), "{example}");
-        assert_eq!(project.join("examples/bot.rs").exists(), example == "arena");
+        assert!(read(&project, "examples/loadtest.rs").contains(says), "{example}");
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cluster::testing::Order;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use rustix::process::{Pid, Signal};
@@ -15,7 +16,6 @@ use crate::Shared;
 use crate::kernel::signal_room;
 use crate::lobby::Lobby;
 use crate::misbehaving_clients::Misbehavior;
-use crate::player::Order;
 use crate::record::{Place, VANISHES};
 
 #[derive(Debug, Clone, Copy)]

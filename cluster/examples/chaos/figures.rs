@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use cluster::testing::Order;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedSender;
@@ -13,7 +14,6 @@ use tokio::time::sleep;
 
 use crate::faults::hit_room;
 use crate::lobby::{Lobby, until};
-use crate::player::Order;
 use crate::record::{Place, Record};
 use crate::report::percentiles;
 use crate::run::gather;
@@ -137,7 +137,7 @@ impl Goal {
     ) -> Instant {
         match self.harm {
             Harm::Signal(signal) => hit_room(shared, lobby, room, self.what, signal),
-            Harm::Spin => drop(players[0].send(Order::Say("spin".to_owned(), Value::Null))),
+            Harm::Spin => drop(players[0].send(Order::Say(("spin".into(), Value::Null)))),
         }
         Instant::now()
     }

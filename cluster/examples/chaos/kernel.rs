@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use cluster::testing::ProcessStat;
-use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// The resources of a process.
 #[derive(Debug, Clone, Copy)]
@@ -39,14 +39,4 @@ pub fn is_room(pid: Pid, program: &Path) -> bool {
 /// Sends a signal to a room's process. Returns whether it was there.
 pub fn signal_room(pid: Pid, program: &Path, signal: Signal) -> bool {
     is_room(pid, program) && kill_process(pid, signal).is_ok()
-}
-
-/// A thousand players need a thousand sockets.
-pub fn allow_many_files() {
-    const ENOUGH: u64 = 20_000;
-    let mut limit = getrlimit(Resource::Nofile);
-    if limit.current.is_some_and(|current| current < ENOUGH) {
-        limit.current = Some(limit.maximum.map_or(ENOUGH, |maximum| maximum.min(ENOUGH)));
-        let _ = setrlimit(Resource::Nofile, limit);
-    }
 }

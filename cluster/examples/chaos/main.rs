@@ -10,7 +10,7 @@
 //! |---|---|
 //! | `run` | the run, from the first player to the last |
 //! | `faults`, `misbehaving_clients` | faults; clients that break the rules |
-//! | `player`, `connection` | a player who behaves as the page does; connections |
+//! | `player` | a player who behaves as the page does |
 //! | `lobby`, `log`, `kernel` | the lobby's process, its log, its resources |
 //! | `record`, `report` | what happened, and what it means |
 //! | `figures`, `neighbours` | measurements: recovery times, effects of noisy clients |
@@ -21,10 +21,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use clap::Parser;
+use cluster::testing::allow_many_files;
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 
-mod connection;
 mod faults;
 mod figures;
 mod kernel;
@@ -118,7 +118,7 @@ async fn main() -> ExitCode {
 /// However it ends, it ends the lobby and its rooms, too.
 async fn run(options: &Options) -> anyhow::Result<bool> {
     ensure!(cfg!(target_os = "linux"), "chaos needs /proc, which only Linux has");
-    kernel::allow_many_files();
+    allow_many_files();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::{Shared, connection};
+use crate::Shared;
 
 /// How long they stay if they are not cut off.
 const STAY: Duration = Duration::from_secs(12);
@@ -95,7 +95,7 @@ impl Misbehavior {
                 raw(shared, "GET /rooms/1/socket.io/ HTTP/1.1\r\nHost: 127").await
             }
             Misbehavior::NoConnect => {
-                Ok(end_of(connection::open(&shared.url, "/socket.io").await?).await)
+                Ok(end_of(Connection::open(&shared.url, "/socket.io").await?).await)
             }
             Misbehavior::NeverJoins => {
                 let client = Client::come_to_lobby(shared).await?;
@@ -108,7 +108,7 @@ impl Misbehavior {
                 let token = Client::come_to_lobby(shared).await?.token;
                 for _ in 0..40 {
                     let auth = json!({ "token": token });
-                    if connection::connect(&shared.url, "/socket.io", auth).await.is_err() {
+                    if Connection::connect(&shared.url, "/socket.io", &auth).await.is_err() {
                         return Ok("put off");
                     }
                 }
@@ -126,7 +126,7 @@ impl Misbehavior {
             Misbehavior::TwoWindows => {
                 let first = Client::come_to_lobby(shared).await?;
                 let auth = json!({ "token": first.token });
-                let mut second = connection::connect(&shared.url, "/socket.io", auth).await?;
+                let mut second = Connection::connect(&shared.url, "/socket.io", &auth).await?;
                 second.event("welcome").await?;
                 let told = end_of(first.connection).await;
                 if told == "stayed" {
@@ -146,7 +146,7 @@ struct Client {
 
 impl Client {
     async fn come_to_lobby(shared: &Shared) -> Result<Client, String> {
-        let mut connection = connection::connect(&shared.url, "/socket.io", json!({})).await?;
+        let mut connection = Connection::connect(&shared.url, "/socket.io", &json!({})).await?;
         connection.event("welcome").await?;
         let answer = connection.answer("register", &json!({ "name": "Client" })).await?;
         let token = answer["ok"]["token"].as_str().ok_or("not registered")?.to_owned();
@@ -161,7 +161,7 @@ impl Client {
         let rerouted = async {
             self.connection.ask(event, data).await.ok()?;
             loop {
-                match connection::hear(&mut self.connection).await.ok()? {
+                match self.connection.next().await.ok()? {
                     Packet::Event(event, to) if event == "reroute" => return Some(to.value()),
                     _ => {}
                 }
@@ -189,7 +189,7 @@ impl Client {
 pub async fn take(shared: &Shared, to: &Value) -> Result<Connection, String> {
     let url = to["url"].as_str().filter(|url| !url.is_empty()).unwrap_or(&shared.url);
     let path = to["path"].as_str().unwrap_or_default();
-    let mut connection = connection::connect(url, path, json!({ "ticket": to["ticket"] })).await?;
+    let mut connection = Connection::connect(url, path, &json!({ "ticket": to["ticket"] })).await?;
     connection.event("joined").await?;
     Ok(connection)
 }
@@ -226,7 +226,7 @@ async fn raw(shared: &Shared, text: &str) -> Result<&'static str, String> {
 
 /// Reads until the client is cut off, or its time is over.
 async fn end_of(mut connection: Connection) -> &'static str {
-    let ended = async { while connection::hear(&mut connection).await.is_ok() {} };
+    let ended = async { while connection.next().await.is_ok() {} };
     match timeout(STAY, ended).await {
         Ok(()) => "cut off",
         Err(_) => "stayed",

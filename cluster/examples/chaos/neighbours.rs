@@ -9,20 +9,19 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use std::{fs, thread};
 
-use cluster::testing::Connection;
+use cluster::testing::{Connection, Order};
 use futures_util::FutureExt as _;
 use rustix::process::setpriority_process;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use crate::Shared;
 use crate::figures::{all_gone, hall, ratio};
 use crate::lobby::{Lobby, until};
 use crate::misbehaving_clients::take;
-use crate::player::Order;
 use crate::report::percentiles;
 use crate::run::gather;
-use crate::{Shared, connection};
 
 const HALLS: usize = 10;
 const GOOD: usize = 100;
@@ -286,7 +285,7 @@ impl Drop for Here {
 /// Joins a room of these players.
 async fn enter(shared: &Shared, token: &mut Option<String>) -> Result<Connection, String> {
     let auth = token.as_ref().map_or(json!({}), |token| json!({ "token": token }));
-    let mut lobby = connection::connect(&shared.url, "/socket.io", auth).await?;
+    let mut lobby = Connection::connect(&shared.url, "/socket.io", &auth).await?;
     lobby.event("welcome").await?;
     if token.is_none() {
         let answer = lobby.answer("register", &json!({ "name": "Client" })).await?;
@@ -303,7 +302,7 @@ async fn look_now_and_then(room: &mut Connection) -> Result<(), String> {
     loop {
         sleep(LOOK).await;
         room.ask("welcome", &Value::Null).await?;
-        while let Some(heard) = connection::hear(room).now_or_never() {
+        while let Some(heard) = room.next().now_or_never() {
             heard?;
         }
     }
@@ -324,7 +323,7 @@ async fn flood(room: &mut Connection) -> Result<(), String> {
     loop {
         tokio::select! {
             _ = clock.tick() => room.emit_many("welcome", FLOOD / 100).await?,
-            heard = connection::hear(room) => drop(heard?),
+            heard = room.next() => drop(heard?),
         }
     }
 }

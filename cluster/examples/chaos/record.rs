@@ -6,6 +6,8 @@ use std::process::ExitStatus;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use cluster::testing::Left;
+
 #[derive(Default)]
 pub struct Record(Mutex<Events>);
 
@@ -45,20 +47,10 @@ pub struct Loss {
     pub player: usize,
     /// The room in which they were or to which they were sent; `None`: the lobby.
     pub room: Option<String>,
-    pub how: How,
+    pub how: Left,
     pub at: Instant,
     /// When they received `welcome`, and its reason.
     pub back: Option<(Instant, Option<String>)>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum How {
-    /// A hook of the room sent them to the lobby.
-    Sent,
-    /// Their connection was dropped on purpose.
-    Vanished,
-    /// The connection ended or was refused, for this reason.
-    Lost(String),
 }
 
 /// Why a player lost their place.
@@ -110,7 +102,7 @@ impl Events {
     }
 
     /// Records a loss and returns its index.
-    pub fn lost(&mut self, player: usize, room: Option<String>, how: How) -> usize {
+    pub fn lost(&mut self, player: usize, room: Option<String>, how: Left) -> usize {
         self.losses.push(Loss { player, room, how, at: Instant::now(), back: None });
         self.losses.len() - 1
     }
@@ -133,9 +125,9 @@ impl Events {
         let room = loss.room.as_deref();
         let hit = room.and_then(|room| self.rooms.get(room)).filter(|(_, at)| *at <= loss.at);
         match (&loss.how, hit) {
-            (How::Vanished, _) => return Cause::Fault(VANISHES, loss.at),
-            (How::Lost(_), Some((kind, at))) => return Cause::Fault(kind, *at),
-            (How::Lost(_), None) | (How::Sent, _) => {}
+            (Left::Vanished, _) => return Cause::Fault(VANISHES, loss.at),
+            (Left::Lost(_), Some((kind, at))) => return Cause::Fault(kind, *at),
+            (Left::Lost(_), None) | (Left::Sent | Left::Quit, _) => {}
         }
         let restart = self.restarts.iter().rev().find(|(_, down, up)| {
             let over = up.is_some_and(|up| up + AFTER_RESTART < loss.at);
@@ -143,7 +135,7 @@ impl Events {
         });
         match restart {
             Some((kind, down, _)) => Cause::Fault(kind, *down),
-            None if loss.how == How::Sent || room.is_some_and(has_ended) => Cause::Wanted,
+            None if loss.how == Left::Sent || room.is_some_and(has_ended) => Cause::Wanted,
             None => Cause::Mistake,
         }
     }

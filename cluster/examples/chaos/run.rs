@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use cluster::testing::{Connection, Order};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use rustix::process::Signal;
@@ -16,9 +17,9 @@ use tokio::time::sleep;
 use crate::faults::Fault;
 use crate::kernel::Holds;
 use crate::lobby::{Lobby, until};
-use crate::player::{Order, Player};
+use crate::player::Player;
 use crate::record::Place;
-use crate::{Options, Shared, connection, report};
+use crate::{Options, Shared, report};
 
 /// All players find a room within this time, unless there are none for them.
 const GATHERING: Duration = Duration::from_secs(10);
@@ -180,7 +181,7 @@ async fn leftovers(shared: &Shared, lobby: &Lobby, [before, after]: [Holds; 2]) 
 
 /// The seats that are taken in all listed rooms.
 async fn seats(shared: &Shared) -> Result<usize, String> {
-    let mut connection = connection::connect(&shared.url, "/socket.io", json!({})).await?;
+    let mut connection = Connection::connect(&shared.url, "/socket.io", &json!({})).await?;
     connection.ask("watch_rooms", &Value::Null).await?;
     let rooms = connection.event("rooms").await?;
     let players = rooms.as_array().into_iter().flatten();

@@ -17,11 +17,10 @@ impl Seat {
     /// Connects to the path of `reroute` at this URL, and joins.
     pub async fn take(url: &str, reroute: &Value) -> anyhow::Result<Seat> {
         let path = reroute["path"].as_str().context("no path")?;
-        let mut seat = Seat(Connection::open(url, path).await.map_err(Error::msg)?);
         let auth = json!({ "ticket": reroute["ticket"] });
-        seat.0.introduce(&auth).await.map_err(Error::msg)?;
-        seat.0.event("joined").await.map_err(Error::msg)?;
-        Ok(seat)
+        let mut connection = Connection::connect(url, path, &auth).await.map_err(Error::msg)?;
+        connection.event("joined").await.map_err(Error::msg)?;
+        Ok(Seat(connection))
     }
 
     /// Sends one request after the other. Returns how many were answered.

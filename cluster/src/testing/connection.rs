@@ -2,18 +2,24 @@
 //! parses lazily, so that one thread carries a thousand connections.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
-use tokio_tungstenite::{WebSocketStream, client_async};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 /// How long a server may take for its next step.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the page waits for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Bytes of each connection's buffer: the default of 128 KiB is much for ten thousand connections.
+const READ_BUFFER: usize = 4 << 10;
 
 /// A connection without a background task: only calls of its methods read from it. Any error is an
 /// `Err` with the reason, and ends the connection. Dropping it closes the connection abruptly, as a
@@ -84,6 +90,16 @@ impl Payload {
 }
 
 impl Connection {
+    /// Connects to the Socket.IO server at this path, with the timeouts of the page, and waits to
+    /// be accepted. `Err`: why not; the refusal's code, if there is one.
+    pub async fn connect(url: &str, path: &str, auth: &Value) -> Result<Connection, String> {
+        let opened = timeout(CONNECT_TIMEOUT, Self::open(url, path)).await;
+        let mut connection = opened.map_err(|_| "no connection")??;
+        let introduced = timeout(STEP_TIMEOUT, connection.introduce(auth)).await;
+        introduced.map_err(|_| "no answer")??;
+        Ok(connection)
+    }
+
     /// Opens a websocket to the Socket.IO server at this path. [`Connection::introduce`] is the
     /// next step.
     pub async fn open(url: &str, path: &str) -> Result<Connection, String> {
@@ -95,7 +111,8 @@ impl Connection {
         let host = url.trim_start_matches("http://");
         let stream = tcp(from, host).await.map_err(|error| error.to_string())?;
         let address = format!("ws://{host}{path}/?EIO=4&transport=websocket");
-        let opened = client_async(address, stream).await;
+        let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
+        let opened = client_async_with_config(address, stream, Some(config)).await;
         let (stream, _) = opened.map_err(|error| error.to_string())?;
         Ok(Connection { stream, asked: 0, owes_pong: false })
     }
@@ -128,7 +145,7 @@ impl Connection {
     pub async fn ask(&mut self, event: &str, data: &Value) -> Result<u64, String> {
         self.asked += 1;
         let number = self.asked;
-        self.send(format!("42{number}{}", json!([event, data]))).await?;
+        self.send(format!("42{number}[{},{data}]", Value::from(event))).await?;
         Ok(number)
     }
 
@@ -208,6 +225,15 @@ impl Connection {
         let _ = self.send("41").await;
         let _ = self.stream.close(None).await;
     }
+
+    /// Disconnects gracefully and waits for the end.
+    pub async fn leave(mut self) {
+        let goodbye = async {
+            self.hang_up().await;
+            while self.next().await.is_ok() {}
+        };
+        let _ = timeout(CONNECT_TIMEOUT, goodbye).await;
+    }
 }
 
 fn parse(frame: &Utf8Bytes) -> Option<Packet> {
@@ -239,6 +265,9 @@ pub async fn tcp(from: Ipv4Addr, to: &str) -> io::Result<TcpStream> {
         socket.bind((from, 0).into())?;
     }
     socket.set_nodelay(true)?;
-    let to = to.replace("localhost", "127.0.0.1");
-    socket.connect(to.parse().map_err(io::Error::other)?).await
+    let address = match to.replace("localhost", "127.0.0.1").parse() {
+        Ok(address) => address,
+        Err(_) => lookup_host(to).await?.find(SocketAddr::is_ipv4).ok_or(ErrorKind::NotFound)?,
+    };
+    socket.connect(address).await
 }

@@ -1,6 +1,7 @@
 //! A running lobby, for tests over real processes and sockets.
 
 use std::io::{BufRead as _, BufReader, Read};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -58,6 +59,7 @@ pub struct LobbyBuilder {
     folder: Arc<TestFolder>,
     working_dir: Option<PathBuf>,
     on_line: Option<OnLine>,
+    own_group: bool,
 }
 
 impl LobbyBuilder {
@@ -89,6 +91,12 @@ impl LobbyBuilder {
     /// Calls `hook` with each line of the log, on the thread that reads it.
     pub fn on_line(mut self, hook: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.on_line = Some(Arc::new(hook));
+        self
+    }
+
+    /// Runs it in a process group of its own, which Ctrl-C in the terminal does not reach.
+    pub fn own_group(mut self) -> Self {
+        self.own_group = true;
         self
     }
 
@@ -135,6 +143,9 @@ impl LobbyBuilder {
         if let Some(folder) = &self.working_dir {
             command.current_dir(folder);
         }
+        if self.own_group {
+            command.process_group(0);
+        }
         command.args(&self.flags).stdout(Stdio::piped()).stderr(Stdio::piped());
         let started = command.spawn();
         started.unwrap_or_else(|error| panic!("cannot start {}: {error}", self.program.display()))
@@ -172,6 +183,7 @@ impl LobbyProcess {
             folder: TestFolder::new(),
             working_dir: None,
             on_line: None,
+            own_group: false,
         }
     }
 

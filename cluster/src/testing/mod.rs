@@ -65,6 +65,8 @@
 //! there, asks, and joins rooms; each of their connections is a [`Client`]. Such a test takes a
 //! second, and shows that lobby and rooms work together. Tell a story or two with it.
 //!
+//! [`load`] has load tests: hundreds of [`Bot`]s play, and their times are counted.
+//!
 //! The rest are building blocks. A [`Connection`] is for tests that break the protocol or open a
 //! thousand connections; [`eventually`] and [`soon`] wait with a time limit; [`command`],
 //! [`ProcessStat`] and [`TestFolder`] are for processes and files.
@@ -72,11 +74,13 @@
 //! A refusal by the lobby or a room is an `Err`. Anything else that goes wrong fails the test at
 //! once, by a panic that says what it waited for.
 
+mod bot;
 mod client;
 mod connection;
 #[cfg(test)]
 mod invalid_tokens;
 mod lists;
+pub mod load;
 mod lobby;
 mod player;
 mod process;
@@ -88,11 +92,15 @@ mod wait;
 
 pub use rustix::process::{Pid, Signal};
 
+pub use self::bot::{Bot, Left, Moment, Order, Request, Script};
 pub use self::client::Client;
 pub use self::connection::{Connection, Packet, Payload, tcp};
 pub use self::lobby::{LobbyBuilder, LobbyProcess};
 pub use self::player::TestPlayer;
-pub use self::process::{ProcessStat, TestFolder, command, descriptors, is_alive, is_room, pid};
+pub use self::process::{
+    ProcessStat, TestFolder, allow_many_files, command, descriptors, is_alive, is_room, pid,
+    private_kib,
+};
 pub use self::test_lobby::TestLobby;
 pub use self::test_room::{Sent, TestRoom, player};
 pub use self::wait::{eventually, soon};

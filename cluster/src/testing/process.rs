@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use std::{env, fs};
 
-use rustix::process::Pid;
+use rustix::process::{Pid, Resource, getrlimit, setrlimit};
 use serde_json::Value;
 
 /// A command without the environment's settings, except for `CLUSTER_NO_HANDOFF`: with
@@ -147,4 +147,24 @@ pub fn descriptors(process: Pid) -> Vec<String> {
 pub fn pid(value: &Value) -> Pid {
     let number = value.as_i64().and_then(|number| i32::try_from(number).ok());
     number.and_then(Pid::from_raw).expect("a process id")
+}
+
+/// The private memory of a process in KiB: what it does not share with others of its program.
+/// `None` where the system does not tell.
+pub fn private_kib(process: Pid) -> Option<u64> {
+    let path = format!("/proc/{}/smaps_rollup", process.as_raw_nonzero());
+    let text = fs::read_to_string(path).ok()?;
+    let private = text.lines().filter(|line| line.starts_with("Private_"));
+    Some(private.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).sum())
+}
+
+/// Allows this process and those that it starts up to 20,000 open files, or as many as the system
+/// does: a thousand players need a thousand sockets.
+pub fn allow_many_files() {
+    const ENOUGH: u64 = 20_000;
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < ENOUGH) {
+        limit.current = Some(limit.maximum.map_or(ENOUGH, |maximum| maximum.min(ENOUGH)));
+        let _ = setrlimit(Resource::Nofile, limit);
+    }
 }

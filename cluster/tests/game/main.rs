@@ -3,13 +3,15 @@
 //! that break its protocol.
 //! With `STARTING` in the environment, `on_start` never returns.
 //! With `SCRIPTED` it runs the lobby and rooms of `scripted.rs` instead, with `FEATURES` those of
-//! `features/`, with `MIRRORED` those of `mirrored.rs`.
+//! `features/`, with `MIRRORED` those of `mirrored.rs`, with `LOADTEST` a load test whose bots say
+//! that.
 
 use std::collections::HashMap;
 use std::process::ExitCode;
 use std::time::Duration;
 use std::{env, thread};
 
+use cluster::testing::load::{LoadTest, View};
 use cluster::{
     Answer, Arrival, Exit, Identity, Lobby, LobbyContext, Player, PlayerId, Refusal, Registration,
     RoomId, RoomInfo, RoomManager, deferred, ok, reply,
@@ -41,8 +43,16 @@ fn main() -> ExitCode {
         _ if env::var_os("SCRIPTED").is_some() => cluster::run::<Director>(DEFAULTS),
         _ if env::var_os("FEATURES").is_some() => features::run(DEFAULTS),
         _ if env::var_os("MIRRORED").is_some() => cluster::run::<Mirror>(DEFAULTS),
+        _ if env::var_os("LOADTEST").is_some() => load_test(),
         _ => cluster::run::<GameLobby>(DEFAULTS),
     }
+}
+
+/// `LOADTEST` is what the bots say, 20 times a second: the name of an event.
+fn load_test() -> ExitCode {
+    let event: &str = env::var("LOADTEST").unwrap_or_default().leak();
+    let say = move |_: &View| Some((event, json!({ "n": 1 })));
+    LoadTest::new::<GameLobby>(DEFAULTS).enter("best", json!({})).say(20.0, say).run()
 }
 
 cluster::messages! {

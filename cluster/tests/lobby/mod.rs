@@ -1,5 +1,6 @@
 mod echo;
 mod limits;
+mod load_tests;
 mod logs;
 mod meeting;
 mod play_and_join;
