@@ -57,6 +57,10 @@ const COMMANDS: &[(&str, Tested)] = &[
         "cargo run --release -p cluster --example chaos -- target/release/game --figures",
         StartsInRepository("welcome"),
     ),
+    (
+        "cargo run --release --manifest-path benches/Cargo.toml",
+        By("tests/release/main.rs", r#""--manifest-path", "benches/Cargo.toml""#),
+    ),
     ("cargo run --example bot", By("tests/story.rs", r#""--example", "bot""#)),
     ("cargo test", By("tests/template/helpers.rs", r#"&["test", "--locked"]"#)),
     ("cargo test -p cluster", By("tests/all.sh", "cargo test --workspace")),

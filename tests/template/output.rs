@@ -9,11 +9,12 @@ use crate::helpers::{
 };
 
 /// What a generated project does not need. Folders end with a slash.
-const TEMPLATE_ONLY: [&str; 13] = [
+const TEMPLATE_ONLY: [&str; 14] = [
     ".ci/",
     ".npmrc",
     "CONTRIBUTING.md",
     "LICENSE",
+    "benches/",
     "cargo-generate.toml",
     "template-hooks/",
     "tests/all.sh",
