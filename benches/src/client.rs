@@ -14,7 +14,8 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{WebSocketStream, client_async};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 /// How long a server may take for one answer: a hundred rooms of Node take ten seconds to start.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -38,7 +39,10 @@ impl Conn {
         let host = url.trim_start_matches("http://");
         let stream = tcp(host).await?;
         let query = if wire == Wire::SocketIo { "/?EIO=4&transport=websocket" } else { "" };
-        let opened = client_async(format!("ws://{host}{path}{query}"), stream);
+        // The default, 128 KiB, costs time for each connection.
+        let config = WebSocketConfig::default().read_buffer_size(4096);
+        let address = format!("ws://{host}{path}{query}");
+        let opened = client_async_with_config(address, stream, Some(config));
         let (stream, _) = timeout(TIMEOUT, opened).await??;
         Ok(Conn { stream, wire })
     }

@@ -7,8 +7,8 @@
 //! cargo run --release --manifest-path benches/Cargo.toml -- --only echo --rounds 3
 //! ```
 //!
-//! A full run prints the table and puts it, with a plot, into `cluster/docs/figures`. Without Node
-//! its columns are missing. npm's packages are installed as `package-lock.json` says.
+//! It prints the table; with `--write` it also puts it, with a plot, into `cluster/docs/figures`.
+//! Without Node its columns are missing. npm's packages are installed as `package-lock.json` says.
 
 use std::env;
 use std::fs;
@@ -33,7 +33,7 @@ use servers::{Programs, folder};
 #[derive(Debug, Parser)]
 struct Options {
     /// Only these rows, separated by commas: start, burst, join, idle, lobby, fill, echo, broadcast,
-    /// tick, list, connect, build. Nothing is written then.
+    /// tick, list, connect, build.
     #[arg(long, value_delimiter = ',', value_parser = row)]
     only: Vec<String>,
 
@@ -41,9 +41,13 @@ struct Options {
     #[arg(long, default_value_t = 3)]
     rounds: usize,
 
-    /// Only checks that everything runs: a little load, one round, nothing is written.
+    /// Only checks that everything runs: a little load, one round.
     #[arg(long)]
     quick: bool,
+
+    /// Also puts the table and the plot into cluster/docs/figures.
+    #[arg(long, conflicts_with = "quick")]
+    write: bool,
 
     /// Another build of servers' `game`, such as a static one: a further column in the rows of
     /// rooms' starts.
@@ -79,7 +83,7 @@ async fn main() -> anyhow::Result<()> {
     }
     let text = text(&plan, &figures);
     println!("{text}");
-    if options.only.is_empty() && !options.quick {
+    if options.write {
         let docs = folder().join("../cluster/docs/figures");
         fs::create_dir_all(&docs)?;
         fs::write(docs.join("side_by_side.md"), text)?;
@@ -165,11 +169,19 @@ fn text(plan: &Plan, figures: &[Figure]) -> String {
         rounds = plan.rounds,
         cores = std::thread::available_parallelism().map_or(1, usize::from),
         profile = self::profile(&profile).join(", "),
+        version = node_version(),
         node = versions[0],
         colyseus = versions[1],
         floor = floor,
         table = table(figures),
     )
+}
+
+fn node_version() -> String {
+    let version = Command::new("node").arg("--version").output();
+    version.map_or(String::new(), |said| {
+        format!("Node {}", String::from_utf8_lossy(&said.stdout).trim())
+    })
 }
 
 /// The versions of the packages that are compared.

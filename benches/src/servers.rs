@@ -1,13 +1,13 @@
 //! The servers that are compared, and what one can do with each: open rooms, enter the lobby, join.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
@@ -87,7 +87,14 @@ impl Programs {
                 let folder = self.folder.join("target");
                 command.arg("--key-file").arg(folder.join("lobby.key"));
                 command.arg("--static-dir").arg(self.folder.join("../static"));
-                command.args(["--log-format", "json", "--empty-timeout", "1h"]);
+                command.args([
+                    "--max-rooms",
+                    "1000",
+                    "--empty-timeout",
+                    "1h",
+                    "--log-format",
+                    "json",
+                ]);
                 command.args(["--pool", &pool.to_string()]);
                 command.env("RUST_LOG", "info,cluster::process::supervisor=debug");
                 if system == Relayed {
@@ -111,8 +118,7 @@ impl Programs {
     }
 }
 
-const LIMITS: [&str; 9] = [
-    "--max-rooms",
+const LIMITS: [&str; 8] = [
     "--max-rooms-per-player",
     "--max-rooms-per-address",
     "--max-connections",
@@ -128,7 +134,9 @@ pub struct Server {
     process: Child,
     pub url: String,
     lines: Receiver<Value>,
-    /// Rooms that were started, and when: seconds of the day.
+    /// When the last room was asked for, which rooms were started and were ready, and when: seconds
+    /// of the day.
+    pub asked: Cell<f64>,
     pub spawned: RefCell<Vec<(String, u32, f64)>>,
     pub ready: RefCell<Vec<(String, f64)>>,
 }
@@ -177,8 +185,9 @@ impl Server {
                 }
             }
         });
-        let (spawned, ready) = Default::default();
-        let mut server = Server { system, process, url: String::new(), lines, spawned, ready };
+        let (asked, spawned, ready) = Default::default();
+        let mut server =
+            Server { system, process, url: String::new(), lines, asked, spawned, ready };
         let line = server.line("lobby ready")?;
         server.url = line["url"].as_str().context("no URL")?.to_owned();
         server.settle().await?;
@@ -293,6 +302,7 @@ impl Server {
             return Ok(Room { id: String::new(), pid: self.pid() });
         }
         let (mut host, _) = self.register().await?;
+        self.asked.set(seconds_of_the_day());
         let id = host.ask("open", options.clone()).await?;
         let id = id.as_str().context("no room")?.to_owned();
         while !self.ready.borrow().iter().any(|(room, _)| *room == id) {
@@ -351,11 +361,16 @@ impl Drop for Server {
 /// 2026-01-01T12:34:56.789012Z.
 fn time_of(line: &Value) -> f64 {
     if let Some(ms) = line["ms"].as_f64() {
-        return ms / 1000.0;
+        return ms / 1000.0 % 86400.0;
     }
     let text = line["timestamp"].as_str().unwrap_or_default().trim_end_matches('Z');
     let time = text.split_once('T').map_or("", |(_, time)| time);
     time.split(':').fold(0.0, |sum, part| sum * 60.0 + part.parse::<f64>().unwrap_or_default())
+}
+
+fn seconds_of_the_day() -> f64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    now.as_secs_f64() % 86400.0
 }
 
 /// Where this package is, and its programs.

@@ -72,7 +72,8 @@ fn the_benches_run() {
     benches.args(["run", "--release", "--locked", "--manifest-path", "benches/Cargo.toml"]);
     benches.args(["--", "--quick"]).current_dir(env!("CARGO_MANIFEST_DIR"));
     let run = benches.output().expect("Cargo runs");
-    let (table, said) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    let (table, said) =
+        (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
     assert!(run.status.success(), "{said}");
     for system in ["this project", "Node, same design", "Colyseus", "bare socketioxide", "floor"] {
         assert!(table.contains(system), "{system} is missing:\n{table}\n{said}");

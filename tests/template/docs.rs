@@ -50,10 +50,6 @@ const COMMANDS: &[(&str, Tested)] = &[
     ),
     ("cargo build --release -p cluster --features testing --bin game", RunsInRepository),
     (
-        "cargo run --release -p cluster --example measure -- target/release/game",
-        StartsInRepository("/bin/true"),
-    ),
-    (
         "cargo run --release -p cluster --example chaos -- target/release/game --figures",
         StartsInRepository("welcome"),
     ),

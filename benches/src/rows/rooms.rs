@@ -9,11 +9,14 @@ use crate::report::Figure;
 use crate::servers::System::{Bare, Cluster, Colyseus, Floor, Node, Relayed};
 use crate::servers::{Room, Server, System, idle};
 
+/// Players, and whether nobody is told who joins.
+const FILLS: [(usize, bool); 2] = [(125, false), (1000, false)];
+
 /// A room fills: the processor time of a join, and the memory of a connection. Of the room's process
 /// alone, if it has one.
 pub async fn fill(plan: &Plan) -> anyhow::Result<Vec<Figure>> {
     let mut figures = Vec::new();
-    for (players, quiet) in [(125, false), (1000, false), (1000, true)] {
+    for (players, quiet) in FILLS {
         let players = plan.count(players);
         let how = if quiet { "announced to nobody" } else { "announced to all" };
         let mut joins =

@@ -75,7 +75,9 @@ const PLAYERS: usize = 4;
 
 async fn run(plan: &Plan, system: System, rooms: usize) -> anyhow::Result<Ticks> {
     let options = ticking(60, 200, false);
-    let mut server = Server::start(&plan.programs, system, 0, &options).await?;
+    let mut bare = options.clone();
+    bare["one_thread"] = true.into(); // as rooms have one
+    let mut server = Server::start(&plan.programs, system, 0, &bare).await?;
     let (mut crowd, mut ticks) = Crowd::with_ticks();
     for _ in 0..rooms {
         let room = server.open(&options).await?;

@@ -15,21 +15,30 @@ use serde_json::{Value, json};
 use socketioxide::SocketIo;
 use socketioxide::extract::{AckSender, Data, SocketRef};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Builder;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until};
-use tokio_tungstenite::accept_async;
+use tokio_tungstenite::accept_async_with_config;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 /// `bare socketio|websocket OPTIONS`, with the options of a room as JSON. Serves until standard
 /// input ends.
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
+    let options: Value = serde_json::from_str(&env::args().nth(2).unwrap_or_default())?;
+    let mut runtime = match options["one_thread"] == true {
+        true => Builder::new_current_thread(),
+        false => Builder::new_multi_thread(),
+    };
+    runtime.enable_all().build()?.block_on(serve(options))
+}
+
+async fn serve(options: Value) -> anyhow::Result<()> {
     thread::spawn(|| {
         let _ = io::stdin().read_to_end(&mut Vec::new());
         std::process::exit(0);
     });
     let kind = env::args().nth(1).unwrap_or_default();
-    let options = serde_json::from_str(&env::args().nth(2).unwrap_or_default())?;
     let socket = tokio::net::TcpSocket::new_v4()?;
     socket.bind(([127, 0, 0, 1], 0).into())?;
     let listener = socket.listen(4096)?;
@@ -84,7 +93,9 @@ async fn websocket(listener: TcpListener, options: Value) -> anyhow::Result<()> 
         let stream = accept(&listener).await?;
         let everyone = everyone.clone();
         tokio::spawn(async move {
-            let mut socket = accept_async(stream).await?;
+            // As socketioxide has it; the default is 128 KiB.
+            let config = WebSocketConfig::default().read_buffer_size(4096);
+            let mut socket = accept_async_with_config(stream, Some(config)).await?;
             let (sender, mut texts) = unbounded_channel();
             if ticks {
                 everyone.lock().expect("no panics").push(sender.clone());
