@@ -1,6 +1,6 @@
-//! Compares this project with its alternatives, side by side: the original design in Node, Colyseus,
-//! socketioxide alone, and floors below which nothing can be. All servers are under the same load, in
-//! alternating rounds, on loopback:
+//! Compares this project with its alternatives, side by side: the original design in Node,
+//! Colyseus, socketioxide alone, and floors below which nothing can be. All servers are under the
+//! same load, in alternating rounds, on loopback:
 //!
 //! ```sh
 //! cargo run --release --manifest-path benches/Cargo.toml
@@ -21,19 +21,20 @@ use clap::Parser;
 mod client;
 mod plot;
 mod processes;
+mod programs;
 mod report;
 mod rows;
 mod servers;
 
+use programs::{Programs, folder};
 use report::{Figure, table};
 use rows::{BUILD, Plan, ROWS};
-use servers::{Programs, folder};
 
 /// Compares this project with its alternatives.
 #[derive(Debug, Parser)]
 struct Options {
-    /// Only these rows, separated by commas: start, burst, join, idle, lobby, fill, echo, broadcast,
-    /// tick, list, connect, build.
+    /// Only these rows, separated by commas: start, burst, join, idle, lobby, fill, echo,
+    /// broadcast, tick, list, connect, build.
     #[arg(long, value_delimiter = ',', value_parser = row)]
     only: Vec<String>,
 

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::programs::System;
 use crate::report::{Figure, number};
-use crate::servers::System;
 
 /// Pixels.
 const LABELS: f64 = 430.0;

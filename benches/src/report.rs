@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::servers::System;
+use crate::programs::System;
 
 /// A line of the table.
 pub struct Figure {

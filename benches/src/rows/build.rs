@@ -8,8 +8,8 @@ use std::time::Instant;
 use anyhow::{Context as _, ensure};
 
 use super::Plan;
+use crate::programs::System::Cluster;
 use crate::report::Figure;
-use crate::servers::System::Cluster;
 
 /// Builds a copy of this repository's example, edits a room, and builds again.
 pub fn build(plan: &Plan) -> anyhow::Result<Vec<Figure>> {

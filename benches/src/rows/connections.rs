@@ -6,8 +6,8 @@ use tokio::time::Instant;
 use super::Plan;
 use crate::client::Crowd;
 use crate::processes::private_kib;
+use crate::programs::System::{Bare, Cluster, Floor, Node};
 use crate::report::Figure;
-use crate::servers::System::{Bare, Cluster, Floor, Node};
 use crate::servers::{Server, idle};
 
 /// The memory of a registered player's connection.

@@ -9,8 +9,8 @@ use tokio::time::{Instant, interval};
 use super::Plan;
 use crate::client::Crowd;
 use crate::processes::processor_time;
+use crate::programs::System::{Cluster, Node};
 use crate::report::{Figure, percentile};
-use crate::servers::System::{Cluster, Node};
 use crate::servers::{Server, idle};
 
 /// Changes of the list a second.

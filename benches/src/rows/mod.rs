@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::programs::{Programs, System};
 use crate::report::Figure;
-use crate::servers::{Programs, System};
 
 mod build;
 mod connections;

@@ -5,15 +5,16 @@ use std::time::Duration;
 use super::Plan;
 use crate::client::Crowd;
 use crate::processes::{private_kib, processor_time};
+use crate::programs::System;
+use crate::programs::System::{Bare, Cluster, Colyseus, Floor, Node, Relayed};
 use crate::report::Figure;
-use crate::servers::System::{Bare, Cluster, Colyseus, Floor, Node, Relayed};
-use crate::servers::{Room, Server, System, idle};
+use crate::servers::{Room, Server, idle};
 
 /// Players, and whether nobody is told who joins.
 const FILLS: [(usize, bool); 2] = [(125, false), (1000, false)];
 
-/// A room fills: the processor time of a join, and the memory of a connection. Of the room's process
-/// alone, if it has one.
+/// A room fills: the processor time of a join, and the memory of a connection. Of the room's
+/// process alone, if it has one.
 pub async fn fill(plan: &Plan) -> anyhow::Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for (players, quiet) in FILLS {

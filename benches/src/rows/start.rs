@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::Plan;
 use crate::processes::private_kib;
+use crate::programs::System::{Also, Cluster, Colyseus, Floor, Node, Relayed};
 use crate::report::{Figure, median};
-use crate::servers::System::{Also, Cluster, Colyseus, Floor, Node, Relayed};
 use crate::servers::{Server, idle};
 
 /// From spawned, as the log says, to ready; and from the request for it, which includes the spawn.

@@ -6,9 +6,10 @@ use tokio::time::{Instant, sleep};
 
 use super::Plan;
 use crate::client::Crowd;
+use crate::programs::System;
+use crate::programs::System::{Bare, Cluster, Colyseus, Floor, Node};
 use crate::report::{Figure, percentile};
-use crate::servers::System::{Bare, Cluster, Colyseus, Floor, Node};
-use crate::servers::{Server, System, ticking};
+use crate::servers::{Server, ticking};
 
 /// The processor time of a server that sends 200 bytes to 200 players, 60 times a second.
 pub async fn broadcast(plan: &Plan) -> anyhow::Result<Vec<Figure>> {

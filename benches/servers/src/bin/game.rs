@@ -1,5 +1,5 @@
-//! The project that is measured: a lobby whose rooms echo, and tick if they are told to. It is built
-//! as a user's is, with the same profile.
+//! The project that is measured: a lobby whose rooms echo, and tick if they are told to. It is
+//! built as a user's is, with the same profile.
 
 use std::process::ExitCode;
 use std::time::Duration;
