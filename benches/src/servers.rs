@@ -3,16 +3,18 @@
 use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::pin::pin;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, bail};
+use futures_util::stream::{self, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::client::{Conn, Wire, post};
+use crate::client::{Conn, Crowd, Wire, post};
 use crate::processes::{family, processor_time};
 use crate::programs::System::{Colyseus, Floor};
 use crate::programs::{Programs, System};
@@ -199,6 +201,16 @@ impl Server {
         let spawned = self.spawned.borrow();
         let (_, pid, _) = spawned.iter().find(|(room, ..)| *room == id).context("no process")?;
         Ok(Room { id, pid: *pid })
+    }
+
+    /// So many new players join this room and stay, a few of them at a time.
+    pub async fn fill(&self, room: &Room, players: usize, crowd: &mut Crowd) -> anyhow::Result<()> {
+        let joins = stream::iter(0..players).map(|_| self.join(Some(room)));
+        let mut joined = pin!(joins.buffer_unordered(16));
+        while let Some(player) = joined.next().await {
+            crowd.add(player?.0);
+        }
+        Ok(())
     }
 
     /// A new player joins a room, or with `None` a new room of theirs. Returns also how long it

@@ -30,12 +30,12 @@ pub async fn fill(plan: &Plan) -> anyhow::Result<Vec<Figure>> {
                 let room = server.open(&idle(quiet)).await?;
                 server.settle().await?;
                 let (used, before) = (processor_time(&[room.pid]), private_kib(room.pid)?);
-                let crowd = crowd(&server, &room, players).await?;
+                let mut crowd = Crowd::new();
+                server.fill(&room, players, &mut crowd).await?;
                 server.settle().await?;
                 let used = processor_time(&[room.pid]) - used;
                 joins.add(system, used.as_secs_f64() * 1e3 / players as f64);
                 memory.add(system, (private_kib(room.pid)? - before) / players as f64);
-                drop(crowd);
             }
         }
         figures.push(joins);
@@ -88,16 +88,9 @@ impl Hall {
     async fn open(plan: &Plan, system: System, players: usize) -> anyhow::Result<Hall> {
         let mut server = Server::start(&plan.programs, system, 0, &idle(true)).await?;
         let room = server.open(&idle(true)).await?;
-        let crowd = crowd(&server, &room, players).await?;
+        let mut crowd = Crowd::new();
+        server.fill(&room, players, &mut crowd).await?;
         server.settle().await?;
         Ok(Hall { server, room, crowd })
     }
-}
-
-async fn crowd(server: &Server, room: &Room, players: usize) -> anyhow::Result<Crowd> {
-    let mut crowd = Crowd::new();
-    for _ in 0..players {
-        crowd.add(server.join(Some(room)).await?.0);
-    }
-    Ok(crowd)
 }

@@ -27,9 +27,7 @@ pub async fn broadcast(plan: &Plan) -> anyhow::Result<Vec<Figure>> {
                 let mut server = Server::start(&plan.programs, system, 0, &options).await?;
                 let room = server.open(&options).await?;
                 let mut crowd = Crowd::new();
-                for _ in 0..players {
-                    crowd.add(server.join(Some(&room)).await?.0);
-                }
+                server.fill(&room, players, &mut crowd).await?;
                 let (used, heard) = (server.processor_time(), crowd.frames());
                 sleep(time).await;
                 let (used, heard) = (server.processor_time() - used, crowd.frames() - heard);
@@ -43,8 +41,9 @@ pub async fn broadcast(plan: &Plan) -> anyhow::Result<Vec<Figure>> {
 
 /// Rooms of four players at 60 Hz: the processor time of a tick, and how late ticks are.
 pub async fn tick(plan: &Plan) -> anyhow::Result<Vec<Figure>> {
-    let mut cpu = Figure::less("tick of 4 players, 10 rooms at 60 Hz, CPU", "µs");
     let rooms = if plan.quick { 2 } else { 10 };
+    let title = format!("tick of {PLAYERS} players, {rooms} rooms at 60 Hz, CPU");
+    let mut cpu = Figure::less(title, "µs");
     for turn in plan.turns(&[Cluster, Node, Floor]) {
         for system in turn {
             let ticks = run(plan, system, if system == Floor { 1 } else { rooms }).await?;
@@ -82,9 +81,7 @@ async fn run(plan: &Plan, system: System, rooms: usize) -> anyhow::Result<Ticks>
     let (mut crowd, mut ticks) = Crowd::with_ticks();
     for _ in 0..rooms {
         let room = server.open(&options).await?;
-        for _ in 0..PLAYERS {
-            crowd.add(server.join(Some(&room)).await?.0);
-        }
+        server.fill(&room, PLAYERS, &mut crowd).await?;
     }
     // What has piled up while the last rooms were started.
     let start = Instant::now();
