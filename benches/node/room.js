@@ -28,7 +28,10 @@ io.on("connection", (socket) => {
   socket.emit("joined", { room: id, you, players: quiet ? [you] : [...players.values()] });
   process.send({ players: players.size });
   socket.on("echo", (text, answer) => answer({ ok: text }));
-  socket.on("score", (score) => process.send({ score }));
+  socket.on("score", (score, answer) => {
+    process.send({ score });
+    answer({ ok: {} });
+  });
   socket.on("disconnect", () => {
     players.delete(you.id);
     io.emit("player_left", { player: you });

@@ -81,15 +81,15 @@ async fn main() -> anyhow::Result<()> {
         let measured = rows::measure(row, &plan).await.with_context(|| format!("row {row}"))?;
         eprintln!("{}", table(&measured));
         figures.extend(measured);
+        // After each row, so that an interrupted run leaves what it has.
+        if options.write {
+            let docs = folder().join("../cluster/docs/figures");
+            fs::create_dir_all(&docs)?;
+            fs::write(docs.join("side_by_side.md"), text(&plan, &figures))?;
+            fs::write(docs.join("side_by_side.svg"), plot::svg(&figures))?;
+        }
     }
-    let text = text(&plan, &figures);
-    println!("{text}");
-    if options.write {
-        let docs = folder().join("../cluster/docs/figures");
-        fs::create_dir_all(&docs)?;
-        fs::write(docs.join("side_by_side.md"), text)?;
-        fs::write(docs.join("side_by_side.svg"), plot::svg(&figures))?;
-    }
+    println!("{}", text(&plan, &figures));
     Ok(())
 }
 

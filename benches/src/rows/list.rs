@@ -30,7 +30,6 @@ pub async fn list(plan: &Plan) -> anyhow::Result<Vec<Figure>> {
             for _ in 1..rooms {
                 room = server.open(&idle(false)).await?;
             }
-            let (mut player, _) = server.join(Some(&room)).await?;
             let mut crowd = Crowd::new();
             for _ in 0..watchers {
                 let mut conn = server.visit(None).await?;
@@ -38,6 +37,8 @@ pub async fn list(plan: &Plan) -> anyhow::Result<Vec<Figure>> {
                 conn.event("rooms").await?;
                 crowd.add(conn);
             }
+            // These are not read all the time: an earlier one would miss its pings.
+            let (mut player, _) = server.join(Some(&room)).await?;
             let (mut other, _) = server.register().await?;
             server.settle().await?;
 
@@ -49,7 +50,7 @@ pub async fn list(plan: &Plan) -> anyhow::Result<Vec<Figure>> {
                 let (mut each, mut changes) = (interval(Duration::from_secs(1) / CHANGES), 0);
                 while each.tick().await < end {
                     changes += 1;
-                    player.emit("score", changes.into()).await?;
+                    player.ask("score", changes.into()).await?;
                 }
                 anyhow::Ok(changes)
             };
