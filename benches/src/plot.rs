@@ -6,8 +6,8 @@ use crate::programs::System;
 use crate::report::{Figure, number};
 
 /// Pixels.
-const LABELS: f64 = 430.0;
-const WIDTH: f64 = 420.0;
+const LABELS: f64 = 470.0;
+const WIDTH: f64 = 390.0;
 const ROW: f64 = 22.0;
 const TOP: f64 = 56.0;
 /// The range of the axis, in powers of ten. What is beyond is drawn at its end.
@@ -37,7 +37,7 @@ pub fn svg(figures: &[Figure]) -> String {
         let _ = writeln!(svg, "<text x=\"{:.0}\" y=\"16\">{}</text>", x + 9.0, short(*system));
     }
     for (ratio, label) in
-        [(0.1, "0.1"), (1.0, "this project"), (10.0, "10 × better"), (100.0, "100 ×")]
+        [(0.1, "0.1"), (1.0, "this project"), (10.0, "10 × worse"), (100.0, "100 ×")]
     {
         let (x, width) = (x(ratio), if ratio == 1.0 { 2 } else { 1 });
         let _ = writeln!(svg, "<text x=\"{x:.0}\" y=\"42\" text-anchor=\"middle\">{label}</text>");
