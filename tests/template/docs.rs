@@ -52,10 +52,6 @@ const COMMANDS: &[(&str, Tested)] = &[
     ),
     ("cargo build --release -p cluster --features testing --bin game", RunsInRepository),
     (
-        "cargo run --release -p cluster --example measure -- target/release/game",
-        StartsInRepository("/bin/true"),
-    ),
-    (
         "cargo run --release -p cluster --example chaos -- target/release/game --figures",
         StartsInRepository("welcome"),
     ),
@@ -66,6 +62,10 @@ const COMMANDS: &[(&str, Tested)] = &[
     (
         "cargo run --example loadtest -- --url http://localhost:{{lobby_port}} --players 3",
         By("tests/story.rs", r#"load_test(&["--url""#),
+    ),
+    (
+        "cargo run --release --manifest-path benches/Cargo.toml",
+        By("tests/release/main.rs", r#""--manifest-path", "benches/Cargo.toml""#),
     ),
     ("cargo test", By("tests/template/helpers.rs", r#"&["test", "--locked"]"#)),
     ("cargo test -p cluster", By("tests/all.sh", "cargo test --workspace")),
