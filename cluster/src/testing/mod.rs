@@ -74,6 +74,7 @@
 
 mod client;
 mod connection;
+mod counts;
 #[cfg(test)]
 mod invalid_tokens;
 mod lobby;
