@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs all tests of this repository. Only `cargo test --workspace` needs nothing else; the rest wants a browser, proxies,
-# PostgreSQL, valgrind and a few tools. Missing ones are fetched: Debian's, npm's and PyPI's packages into target/tools, Cargo's by
-# `cargo install`.
+# PostgreSQL, valgrind and a few tools. Missing ones are fetched: Debian's, npm's and PyPI's packages into target/tools,
+# Cargo's by `cargo install`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=$PWD/target/tools
@@ -46,7 +46,7 @@ finish() {
 at_exit() {
   step ""
   printf "\n%s%5d s  in all\n" "$times" $SECONDS
-  [ ${#beside[@]} = 0 ] || kill "${beside[@]}"
+  [ ${#beside[@]} = 0 ] || kill "${beside[@]}" 2>/dev/null || true
 }
 trap at_exit EXIT
 
@@ -113,14 +113,14 @@ release() {
   nice -n 19 cargo build --locked --release --bin server
   nice -n 19 cargo build --locked --release -p cluster --features testing
   nice -n 19 cargo test --locked --release -p cluster --lib --test faults --test proof --example chaos --no-run
-  nice -n 19 tests/counts
+  nice -n 19 tests/counts.sh
 }
 beside release release
 
 step "cargo test --workspace"
 cargo test --workspace --locked
 
-step "formatting and lints; the structure's tests of connections again, relayed as on systems without handoff"
+step "formatting and lints, and the tests of connections again, relayed as on systems without handoff"
 beside relayed env CLUSTER_NO_HANDOFF=true cargo test --workspace --locked --test cluster -- \
   routing:: rooms:: socketio:: http:: \
   lobby::limits lobby::trust room::hook_panics process::isolation process::process_exit
@@ -140,7 +140,7 @@ RUST_TEST_THREADS=$(($(nproc) * 2)) cargo test --locked --test browser
 step "release builds, and instruction counts"
 finish release
 cargo test --locked --test release
-step "templates, and at the same time faults, proofs by numbers, and random faults for half a minute"
+step "templates, and at the same time faults, proofs by numbers, and half a minute of random faults"
 faults() {
   RUST_TEST_THREADS=2 cargo test --locked --release -p cluster --test faults --test proof
   tests/chaos --minutes 0.5 --seed 1 --restarts

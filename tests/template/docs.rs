@@ -74,7 +74,7 @@ const COMMANDS: &[(&str, Tested)] = &[
     ("tests/all.sh", By(".ci/run", "tests/all.sh")),
     ("tests/chaos", By("tests/all.sh", "tests/chaos")),
     ("tests/chaos --restarts", By("tests/all.sh", "tests/chaos --minutes 0.5 --seed 1 --restarts")),
-    ("tests/counts", By("tests/all.sh", "nice -n 19 tests/counts")),
+    ("tests/counts.sh", By("tests/all.sh", "nice -n 19 tests/counts.sh")),
     ("tests/picture.sh", By("tests/all.sh", "cargo test --locked --test browser")),
     ("cargo generate", By("tests/template/helpers.rs", r#"arg("generate")"#)),
     (

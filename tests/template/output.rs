@@ -9,7 +9,7 @@ use crate::helpers::{
 };
 
 /// What a generated project does not need. Folders end with a slash.
-const TEMPLATE_ONLY: [&str; 13] = [
+const TEMPLATE_ONLY: [&str; 14] = [
     ".ci/",
     ".npmrc",
     "CONTRIBUTING.md",
@@ -19,6 +19,7 @@ const TEMPLATE_ONLY: [&str; 13] = [
     "tests/all.sh",
     "tests/browser/",
     "tests/browser.rs",
+    "tests/counts.sh",
     "tests/picture.sh",
     "tests/release/",
     "tests/template/",

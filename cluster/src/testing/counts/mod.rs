@@ -1,5 +1,5 @@
-//! Instruction counts of the hot paths. Times are too noisy for CI; callgrind counts the same within
-//! a few percent each time.
+//! Instruction counts of the hot paths. Times are too noisy for CI; callgrind counts the same
+//! within a few percent each time.
 //!
 //! A scenario (`room.rs`, `lobby.rs`) sets something up of which there are `n`, and then measures
 //! one event several times. It runs in a process of its own under callgrind, which collects only
