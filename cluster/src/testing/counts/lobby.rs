@@ -12,7 +12,7 @@ use crate::types::{Answer, Player, PlayerId, Refusal, RoomId, ok};
 use crate::{Defaults, Lobby, LobbyContext, Room, RoomContext, RoomManager};
 
 const FEW_MANY: &[usize] = &[50, 200];
-const DOUBLED: &[usize] = &[50, 100, 200];
+const DOUBLED: &[usize] = &[100, 200];
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     ("lobby: register, n players", register, None, FEW_MANY),
@@ -30,7 +30,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ("lobby: join by code, n private rooms", join_by_code, None, FEW_MANY),
     ("lobby: create and close, n rooms", create, None, FEW_MANY),
     ("lobby: message of a room, n rooms", room_message, None, FEW_MANY),
-    ("lobby: room list of 20, n watchers", |n| list(20, n), Linear, &[25, 50, 100]),
+    ("lobby: room list of 20, n watchers", |n| list(20, n), Linear, &[50, 100]),
     ("lobby: room list of n, 10 watchers", |n| list(n, 10), Linear, DOUBLED),
 ];
 

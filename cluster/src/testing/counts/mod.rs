@@ -60,7 +60,7 @@ enum Growth {
 }
 
 /// The name of a scenario; what measures one event [`REPEATS`] times; how its count grows; and the
-/// sizes `n`, of which the last three double if it is linear.
+/// sizes `n`, of which the last two double if it is linear.
 #[cfg(test)]
 type Scenario = (&'static str, fn(usize), Growth, &'static [usize]);
 
