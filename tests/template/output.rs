@@ -20,6 +20,7 @@ const TEMPLATE_ONLY: [&str; 14] = [
     "tests/all.sh",
     "tests/browser/",
     "tests/browser.rs",
+    "tests/counts.sh",
     "tests/picture.sh",
     "tests/release/",
     "tests/template/",

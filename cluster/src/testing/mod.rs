@@ -77,6 +77,7 @@
 mod bot;
 mod client;
 mod connection;
+mod counts;
 #[cfg(test)]
 mod invalid_tokens;
 mod lists;

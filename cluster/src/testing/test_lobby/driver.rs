@@ -8,6 +8,7 @@ use crate::lobby::context::{LISTS_PERIOD, List};
 use crate::lobby::event_loop::EventHandler;
 use crate::runtime::clock::TEST_TIME;
 use crate::testing::TestLobby;
+use crate::testing::counts::counted;
 
 /// While this lives, the time on this thread is the test's. Holds what it was before.
 pub(super) struct TestTime(Option<Instant>);
@@ -28,7 +29,7 @@ impl<L: Kinds> TestLobby<L> {
         let runtime = self.runtime.handle().clone();
         let _entered = runtime.enter();
         let _time = at(self.now);
-        let result = call(&mut self.handler());
+        let result = counted(|| call(&mut self.handler()));
         self.follow();
         result
     }
@@ -57,18 +58,20 @@ impl<L: Kinds> TestLobby<L> {
                 None => self.hung_up(conn),
             }
         } else if let Some(call) = self.context.scheduler.pop_due(self.now) {
-            self.handler().hook("timer", call);
+            counted(|| self.handler().hook("timer", call));
         } else if let Some(Some(call)) = self.context.scheduler.next_call().now_or_never() {
-            self.handler().hook("spawned work", call);
+            counted(|| self.handler().hook("spawned work", call));
         } else if let Some(event) = self.inbox.pop_front() {
-            self.handler().on_process(event);
+            counted(|| self.handler().on_process(event));
         } else if self.read_channels() {
         } else if let Some(player) = self.returning.pop_front() {
             self.returns(&player);
         } else if self.expire_in_rooms() {
         } else if self.lists_at.take_if(|at| *at <= self.now).is_some() {
-            self.context.publish(List::Rooms);
-            self.context.publish(List::Players);
+            counted(|| {
+                self.context.publish(List::Rooms);
+                self.context.publish(List::Players);
+            });
         } else {
             return false;
         }
