@@ -16,16 +16,12 @@ use crate::process::{FromRoom, RoomSpec};
 use crate::room::{Output, Room, Throttle};
 use crate::runtime::Scheduler;
 use crate::socketio::ConnId;
-use crate::types::{
-    LeaveReason, Player, PlayerId, Refusal, RoomId, encode_data, encode_message, truncate,
-};
+use crate::types::{LeaveReason, Player, PlayerId, Refusal, RoomId, encode_message, truncate};
 
 /// The time between two syncs, until a hook sets it.
 const SYNC_PERIOD: Duration = Duration::from_millis(50);
 /// The time between two listings that the lobby is told.
 const LISTING_PERIOD: Duration = Duration::from_millis(100);
-/// The longest listing, in bytes of JSON: everyone who watches the list of rooms gets each.
-pub(crate) const MAX_LISTING: usize = 1024;
 
 /// What hooks of a room can do besides changing their own state. Every hook gets it. What they send
 /// is queued, and goes out in this order when the hook returns.
@@ -197,26 +193,6 @@ impl<R: Room> RoomContext<R> {
     /// ```
     pub fn join_options(&self, player: impl AsRef<PlayerId>) -> R::JoinOptions {
         self.join_options.borrow().get(player.as_ref()).cloned().unwrap_or_default()
-    }
-
-    /// Changes what the list of rooms shows of this room, such as the score; at most 1 KiB as JSON.
-    /// A larger one is logged and not shown. `on_open` may set the first one. The lobby is told of
-    /// the latest, if it differs from the last, at most ten times a second; its hooks find it in
-    /// [`RoomInfo::listing`](crate::RoomInfo::listing).
-    ///
-    /// ```
-    /// # cluster::messages! { #[derive(Default)] pub struct Score { red: u32, blue: u32 } }
-    /// # use cluster::{Room, RoomContext};
-    /// # fn hook<R: Room<Listing = Score>>(room: &RoomContext<R>) {
-    /// room.set_listing(Score { red: 2, blue: 1 });
-    /// # }
-    /// ```
-    pub fn set_listing(&self, listing: R::Listing) {
-        if let Ok(listing) = encode_data("a listing", &listing, MAX_LISTING)
-            && self.listing.replace(listing.clone()) != listing
-        {
-            self.listing_changed.mark();
-        }
     }
 
     /// Seats in the room, taken or not.

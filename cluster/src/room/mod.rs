@@ -13,8 +13,9 @@ mod sending;
 mod throttle;
 pub(crate) mod tickets;
 
-pub(crate) use self::context::{MAX_LISTING, RoomContext};
+pub(crate) use self::context::RoomContext;
 pub(crate) use self::hooks::Room;
 pub(crate) use self::outbox::Output;
+pub(crate) use self::sending::MAX_LISTING;
 use self::throttle::Throttle;
 pub(crate) use self::tickets::Tickets;

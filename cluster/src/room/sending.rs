@@ -6,7 +6,10 @@ use std::time::Duration;
 use crate::Bytes;
 use crate::room::{Output, Room, RoomContext};
 use crate::socketio::{ConnId, Encoded, encode};
-use crate::types::PlayerId;
+use crate::types::{PlayerId, encode_data};
+
+/// The longest listing, in bytes of JSON: everyone who watches the list of rooms gets each.
+pub(crate) const MAX_LISTING: usize = 1024;
 
 impl<R: Room> RoomContext<R> {
     /// Sends an event to one player. A player who is away gets the state and their snapshot on
@@ -109,6 +112,26 @@ impl<R: Room> RoomContext<R> {
     /// ```
     pub fn set_sync_rate(&self, hz: u32) {
         self.sync.period.set(Duration::from_secs(1) / hz.max(1));
+    }
+
+    /// Changes what the list of rooms shows of this room, such as the score; at most 1 KiB as JSON.
+    /// A larger one is logged and not shown. `on_open` may set the first one. The lobby is told of
+    /// the latest, if it differs from the last, at most ten times a second; its hooks find it in
+    /// [`RoomInfo::listing`](crate::RoomInfo::listing).
+    ///
+    /// ```
+    /// # cluster::messages! { #[derive(Default)] pub struct Score { red: u32, blue: u32 } }
+    /// # use cluster::{Room, RoomContext};
+    /// # fn hook<R: Room<Listing = Score>>(room: &RoomContext<R>) {
+    /// room.set_listing(Score { red: 2, blue: 1 });
+    /// # }
+    /// ```
+    pub fn set_listing(&self, listing: R::Listing) {
+        if let Ok(listing) = encode_data("a listing", &listing, MAX_LISTING)
+            && self.listing.replace(listing.clone()) != listing
+        {
+            self.listing_changed.mark();
+        }
     }
 
     /// The connections of all connected players but one.

@@ -49,6 +49,7 @@ impl Rooms {
         };
         process.sender.send(&ToRoom::Open { options: raw, spec }).map_err(failed)?;
         info!(room = %id, kind, capacity = room.capacity, private = room.code.is_some(), "room created");
+        self.codes.extend(room.code.clone().map(|code| (code, id.clone())));
         let entry = Entry {
             room,
             process,
@@ -115,8 +116,7 @@ impl Rooms {
         if code.is_char_boundary(CODE_LENGTH / 2) {
             code.insert(CODE_LENGTH / 2, '-');
         }
-        let found = self.rooms.values().find(|entry| entry.room.code.as_ref() == Some(&code));
-        found.map(|entry| entry.room.id.clone())
+        self.codes.get(&code).cloned()
     }
 
     /// A code for a private room, which no other room has. Two groups are easier to read out.

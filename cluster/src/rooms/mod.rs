@@ -50,6 +50,8 @@ pub struct Rooms {
     /// The gateway's routes to the rooms that are ready.
     routes: Arc<GatewayRoutes>,
     rooms: HashMap<RoomId, Entry>,
+    /// The private rooms by their codes.
+    codes: HashMap<String, RoomId>,
     pool: Pool,
     breaker: Breaker,
     /// Each player's seats: one, two while they move, and those that rooms are about to free.
@@ -100,6 +102,7 @@ impl Rooms {
             settings,
             routes,
             rooms: HashMap::new(),
+            codes: HashMap::new(),
             seats: HashMap::new(),
             seated: HashMap::new(),
             joins: HashMap::new(),

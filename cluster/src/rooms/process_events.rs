@@ -149,6 +149,7 @@ impl Rooms {
         self.routes.close(room);
         self.touch(room);
         let Some(mut entry) = self.rooms.remove(room) else { return };
+        entry.room.code.as_ref().map(|code| self.codes.remove(code));
         if !entry.opened && !entry.expected_exit {
             self.start_failed(entry.room.host.clone());
         }

@@ -3,7 +3,7 @@
 //! makes them one at a time, between other hooks.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::pin::{Pin, pin};
@@ -60,6 +60,8 @@ pub struct Scheduler<S, H> {
     /// test can choose it.
     pub(crate) now: Cell<Instant>,
     timers: RefCell<BTreeMap<(Instant, Timer), Due<S, H>>>,
+    /// When each of them is due.
+    due_at: RefCell<HashMap<Timer, Instant>>,
     /// Spawned futures and computations that have not ended.
     pub(crate) tasks: RefCell<SelectAll<Task<S, H>>>,
     next_timer: Cell<u64>,
@@ -70,6 +72,7 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
         Scheduler {
             now: Cell::new(clock::now()),
             timers: Default::default(),
+            due_at: Default::default(),
             tasks: Default::default(),
             next_timer: Cell::new(0),
         }
@@ -105,7 +108,8 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
 
     /// Cancels a timer. Does nothing if an `after` timer has run already.
     pub fn cancel(&self, timer: Timer) {
-        self.timers.borrow_mut().retain(|(_, other), _| *other != timer);
+        let at = self.due_at.borrow_mut().remove(&timer);
+        at.map(|at| self.timers.borrow_mut().remove(&(at, timer)));
     }
 
     /// Awaits a future and calls back with its result. Other hooks run meanwhile.
@@ -197,14 +201,18 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
     /// Takes the first timer if it is due. A repeating timer is set again before its call, so it
     /// survives a panic in it.
     pub(crate) fn pop_due(&self, now: Instant) -> Option<Call<S, H>> {
-        let mut timers = self.timers.borrow_mut();
+        let (mut timers, mut due_at) = (self.timers.borrow_mut(), self.due_at.borrow_mut());
         let entry = timers.first_entry().filter(|entry| entry.key().0 <= now)?;
         let (at, timer) = *entry.key();
         Some(match entry.remove() {
-            Due::Once(call) => call,
+            Due::Once(call) => {
+                due_at.remove(&timer);
+                call
+            }
             Due::Every(period, repeat) => {
-                let again = Due::Every(period, repeat.clone());
-                timers.insert((next_due(at, period, now), timer), again);
+                let (again, at) = (Due::Every(period, repeat.clone()), next_due(at, period, now));
+                due_at.insert(timer, at);
+                timers.insert((at, timer), again);
                 Box::new(move |state, context| repeat.borrow_mut()(state, context))
             }
         })
@@ -223,6 +231,7 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
         let timer = Timer(self.next_timer.get());
         self.next_timer.set(timer.0 + 1);
         self.timers.borrow_mut().insert((at, timer), due);
+        self.due_at.borrow_mut().insert(timer, at);
         timer
     }
 }

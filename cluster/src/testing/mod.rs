@@ -88,7 +88,7 @@ mod process;
 #[cfg(test)]
 mod property_tests;
 mod test_lobby;
-mod test_room;
+pub(crate) mod test_room;
 mod wait;
 
 pub use rustix::process::{Pid, Signal};

@@ -108,7 +108,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::room::core::tests::{Event, Game, ann, core, reserve};
+    use crate::testing::test_room::core::{Event, Game, ann, core, reserve};
     use crate::types::PlayerId;
 
     /// Player `n` joins, over connection `n`.

@@ -249,7 +249,7 @@ impl<R: Room> Core<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::room::core::tests::{ann, core, reserve};
+    use crate::testing::test_room::core::{ann, core, reserve};
 
     /// The player connects, leaves and asks again before the room hears of the first connection.
     #[test]

@@ -15,6 +15,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
+use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
@@ -31,7 +32,7 @@ use crate::routing::GatewayRoutes;
 use crate::runtime::Scheduler;
 use crate::socketio::{Conn, ConnId, LOBBY_REQUESTS, events};
 use crate::testing::Sent;
-use crate::types::{PlayerId, Refusal, RoomId};
+use crate::types::{PlayerId, Refusal, RoomId, refuse};
 
 /// Signs the tokens of all test lobbies.
 const KEY: [u8; 32] = [7; 32];
@@ -259,6 +260,11 @@ fn settings(defaults: Defaults, flags: &[&str]) -> Settings {
     let settings = matches.and_then(|matches| Settings::from_arg_matches(&matches));
     let settings = settings.unwrap_or_else(|error| panic!("{error}"));
     Settings { name: defaults.name, pool: 0, ..settings }
+}
+
+/// A refusal as it was sent.
+fn refusal(sent: &Value) -> Option<Refusal> {
+    Some(refuse(sent["code"].as_str()?.to_owned(), sent["message"].as_str()?))
 }
 
 #[cfg(test)]

@@ -13,8 +13,9 @@ use crate::lobby::event_loop::Auth;
 use crate::socketio::{Ack, Conn, ConnId, Encoded, Message, Peer, RawEvent, Responder, TestPeer};
 use crate::testing::counts::not_counted;
 use crate::testing::lists::Lists;
+use crate::testing::test_lobby::refusal;
 use crate::testing::{Sent, TestLobby};
-use crate::types::{Player, PlayerId, Refusal, RoomId, Route, refuse};
+use crate::types::{Player, PlayerId, Refusal, RoomId, Route};
 
 /// The page of a player, in all of their windows.
 pub(super) struct Page {
@@ -332,8 +333,9 @@ impl<L: Kinds> TestLobby<L> {
     }
 
     fn conn_of(&self, player: &Player<L::Profile>) -> ConnId {
-        let conn = self.page(&player.id).conn;
-        conn.unwrap_or_else(|| panic!("{} is not in the lobby: see `connect`", player.name))
+        self.page(&player.id)
+            .conn
+            .unwrap_or_else(|| panic!("{} is not in the lobby: see `connect`", player.name))
     }
 
     pub(super) fn page(&self, player: &PlayerId) -> &Page {
@@ -345,9 +347,4 @@ impl<L: Kinds> TestLobby<L> {
         let page = self.pages.get_mut(player);
         page.unwrap_or_else(|| panic!("{player} has not registered in this lobby"))
     }
-}
-
-/// A refusal as it was sent.
-fn refusal(sent: &Value) -> Option<Refusal> {
-    Some(refuse(sent["code"].as_str()?.to_owned(), sent["message"].as_str()?))
 }

@@ -1,6 +1,8 @@
 //! A room under test: the core of a room's process, driven by a test. `players.rs` has how
 //! players come and go; `driver.rs` runs the core for each input and records its output.
 
+#[cfg(test)]
+pub(crate) mod core;
 mod driver;
 mod players;
 
