@@ -10,7 +10,7 @@ export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$tools/bin:$PATH:/usr/sbin" # Debia
 # The tests wait more than they compute.
 export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) * 3))}
 # A release build whose optimization takes seconds instead of minutes.
-export CARGO_PROFILE_RELEASE_{LTO=off,CODEGEN_UNITS=16,OPT_LEVEL=1}
+export CARGO_PROFILE_{RELEASE,DIST}_{LTO=off,CODEGEN_UNITS=16,OPT_LEVEL=1}
 # Most crates are compiled once, and then it costs a fifth more.
 export CARGO_INCREMENTAL=0
 
@@ -127,6 +127,8 @@ beside relayed env CLUSTER_NO_HANDOFF=true cargo test --workspace --locked --tes
 cargo fmt --all --check
 cargo clippy --workspace --all-targets --locked -- -D warnings
 cargo clippy --workspace --test '*' --locked -- -D warnings # also tests with `test = false`
+cargo fmt --all --check --manifest-path benches/Cargo.toml
+cargo clippy --manifest-path benches/Cargo.toml --workspace --all-targets --locked -- -D warnings
 template-hooks/twins.sh --check
 npm run check
 finish relayed

@@ -1,5 +1,7 @@
-//! In a release build the development endpoints are off by default. Builds the programs with
+//! Release builds. In one the development endpoints are off by default. Builds the programs with
 //! `--release`, which takes minutes the first time; CI does so without the slow optimizations.
+
+mod static_program;
 
 use std::env;
 use std::path::{Path, PathBuf};

@@ -41,7 +41,7 @@ const COMMANDS: &[(&str, Tested)] = &[
     ("cargo doc -p cluster --no-deps --features testing --open", Runs),
     ("cargo tree -e normal,build --prefix none --no-dedupe | sort -u", Runs),
     ("cargo build --profile dist", Runs),
-    (STATIC, By("tests/release/main.rs", r#"command("RUSTFLAGS")"#)),
+    (STATIC, By("tests/release/static_program.rs", "RUSTFLAGS=")),
     ("cargo build --release", By("tests/release/main.rs", r#"["build", "--release""#)),
     ("npm ci --omit=dev", Runs),
     ("mkdir -p dist", Runs),
