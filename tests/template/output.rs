@@ -9,7 +9,7 @@ use crate::helpers::{
 };
 
 /// What a generated project does not need. Folders end with a slash.
-const TEMPLATE_ONLY: [&str; 14] = [
+const TEMPLATE_ONLY: [&str; 15] = [
     ".ci/",
     ".npmrc",
     "CONTRIBUTING.md",
