@@ -21,7 +21,7 @@ fn scenarios() -> impl Iterator<Item = &'static Scenario> {
 /// The counts of each scenario, one for each of its sizes.
 static COUNTS: LazyLock<BTreeMap<&str, Vec<f64>>> = LazyLock::new(|| {
     if cfg!(debug_assertions) {
-        panic!("instructions are counted in a release build: tests/counts.sh makes it");
+        panic!("instructions are counted in a release build");
     }
     let todo = scenarios().flat_map(|(name, _, _, sizes)| sizes.iter().map(move |n| (*name, *n)));
     let (todo, counts) = (Mutex::new(todo), Mutex::new(BTreeMap::new()));
@@ -68,7 +68,7 @@ fn one_scenario() {
 }
 
 #[test]
-#[ignore = "needs valgrind and a release build; tests/all.sh runs it"]
+#[ignore = "needs valgrind and a release build"]
 fn the_hot_paths_take_as_many_instructions_as_expected() {
     let mut text = String::new();
     for (name, _, _, sizes) in scenarios() {
@@ -95,7 +95,7 @@ fn the_hot_paths_take_as_many_instructions_as_expected() {
 }
 
 #[test]
-#[ignore = "needs valgrind and a release build; tests/all.sh runs it"]
+#[ignore = "needs valgrind and a release build"]
 fn no_event_costs_more_than_it_has_to_when_there_are_more_of_something() {
     let mut wrong = String::new();
     for (name, _, growth, sizes) in scenarios() {
