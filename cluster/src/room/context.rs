@@ -30,7 +30,7 @@ const LISTING_PERIOD: Duration = Duration::from_millis(100);
 ///   [`capacity`](Self::capacity), [`elapsed`](Self::elapsed), [`random`](Self::random)
 /// - Its players: [`players`](Self::players), [`is_here`](Self::is_here),
 ///   [`is_full`](Self::is_full), [`expected`](Self::expected),
-///   [`join_options`](Self::join_options)
+///   [`join_options`](Self::join_options), [`announce_players`](Self::announce_players)
 /// - Its state on all pages: [`sync`](Self::sync), [`set_sync_rate`](Self::set_sync_rate); in the
 ///   list of rooms: [`set_listing`](Self::set_listing)
 /// - Events: [`send`](Self::send), [`send_to`](Self::send_to), [`broadcast`](Self::broadcast),
