@@ -270,7 +270,8 @@ export class Cluster {
       case "player_changed":
         return this.#playersChanged(event, data.player);
       case "announcements":
-        return data.forEach(([event, data]) => this.#onEvent(connection, event, data));
+        for (const [name, about] of data) this.#onEvent(connection, name, about);
+        return;
       case "profile_changed":
         this.you = data.you;
         this.#token.update(data);
