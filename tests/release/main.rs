@@ -66,18 +66,3 @@ async fn the_flag_dev_turns_the_development_endpoints_on() {
 fn kill(room: &Value) -> String {
     format!("/dev/rooms/{}/kill", room.as_str().expect("an id"))
 }
-
-/// With a hundredth of the load: each row runs, against each server.
-#[test]
-fn the_benches_run() {
-    let mut benches = Command::new(env!("CARGO"));
-    benches.args(["run", "--release", "--locked", "--manifest-path", "benches/Cargo.toml"]);
-    benches.args(["--", "--quick"]).current_dir(env!("CARGO_MANIFEST_DIR"));
-    let run = benches.output().expect("Cargo runs");
-    let (table, said) =
-        (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
-    assert!(run.status.success(), "{said}");
-    for system in ["this project", "Node, same design", "Colyseus", "bare socketioxide", "floor"] {
-        assert!(table.contains(system), "{system} is missing:\n{table}\n{said}");
-    }
-}

@@ -65,7 +65,7 @@ const COMMANDS: &[(&str, Tested)] = &[
     ),
     (
         "cargo run --release --manifest-path benches/Cargo.toml",
-        By("tests/release/main.rs", r#""--manifest-path", "benches/Cargo.toml""#),
+        By("tests/all.sh", "cargo clippy --manifest-path benches/Cargo.toml"),
     ),
     ("cargo test", By("tests/template/helpers.rs", r#"&["test", "--locked"]"#)),
     ("cargo test -p cluster", By("tests/all.sh", "cargo test --workspace")),
