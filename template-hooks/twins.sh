@@ -38,7 +38,7 @@ done
   echo
   echo 'export const TEXT = `'
   sed -E -e "s/^name = \"$name\"\$/name = \"{{project-name}}\"/" \
-    -e '/^name = "\{\{project-name/,/^\]/{/^ "(anyhow|futures-util|proc-macro2|rustix|syn [0-9.]+|tokio-tungstenite)",$/d}' Cargo.lock
+    -e '/^name = "\{\{project-name/,/^\]/{/^ "(anyhow|proc-macro2|rustix|syn [0-9.]+)",$/d}' Cargo.lock
   echo '`;'
 } >"$made/lock.rhai"
 

@@ -149,6 +149,7 @@ faults() {
 }
 beside faults faults
 failed=0
-cargo test --locked --test template || failed=$?
+# The same project is built again and again.
+CARGO_INCREMENTAL=1 cargo test --locked --test template || failed=$?
 finish faults
 exit $failed
