@@ -125,7 +125,8 @@ fn build_programs(options: &Options) -> anyhow::Result<Programs> {
 /// The lines of the profile.
 fn profile(manifest: &str) -> Vec<&str> {
     let lines = manifest.lines().skip_while(|line| *line != "[profile.dist]").skip(1);
-    lines.take_while(|line| !line.is_empty()).collect()
+    let lines = lines.take_while(|line| !line.is_empty());
+    lines.map(|line| line.split(" #").next().unwrap_or(line)).collect()
 }
 
 /// Installs npm's packages, if that has not been done yet.
