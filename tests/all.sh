@@ -9,8 +9,9 @@ export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$tools/bin:$PATH:/usr/sbin" # Debia
 
 # The tests wait more than they compute.
 export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) * 3))}
-# A release build whose optimization takes seconds instead of minutes.
-export CARGO_PROFILE_{RELEASE,DIST}_{LTO=off,CODEGEN_UNITS=16,OPT_LEVEL=1}
+# Builds that take seconds instead of minutes.
+export CARGO_PROFILE_{RELEASE,DIST}_{LTO=off,CODEGEN_UNITS=16} CARGO_PROFILE_{RELEASE_OPT_LEVEL=1,DIST_OPT_LEVEL=0}
+export CARGO_PROFILE_DEV_DEBUG=0
 # Most crates are compiled once, and then it costs a fifth more.
 export CARGO_INCREMENTAL=0
 
