@@ -15,6 +15,9 @@ export CARGO_PROFILE_DEV_DEBUG=0
 # Most crates are compiled once, and then it costs a fifth more.
 export CARGO_INCREMENTAL=0
 
+# What npm has downloaded before is not asked for again.
+export NPM_CONFIG_PREFER_OFFLINE=true
+
 has() { command -v "$1" >/dev/null; }
 times='' name='' begun=0
 # Ends the previous step, prints its time, and begins the next one.
