@@ -12,7 +12,8 @@ export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) * 3))}
 # Builds that take seconds instead of minutes.
 export CARGO_PROFILE_{RELEASE,DIST}_{LTO=off,CODEGEN_UNITS=16} CARGO_PROFILE_{RELEASE_OPT_LEVEL=1,DIST_OPT_LEVEL=0}
 export CARGO_PROFILE_DEV_DEBUG=0
-# Most crates are compiled once, and then it costs a fifth more.
+# Most crates are compiled once, and then it costs a fifth more. The tests of templates build one project again and
+# again, and turn it on.
 export CARGO_INCREMENTAL=0
 
 # What npm has downloaded before is not asked for again.
@@ -115,7 +116,7 @@ cargo fetch --locked
 # The tests wait more than they compute. What is compiled meanwhile, at the lowest priority, disturbs none of them.
 release() {
   nice -n 19 cargo build --locked --release --bin server
-  nice -n 19 cargo build --locked --release -p cluster --features testing
+  nice -n 19 cargo build --locked --release -p cluster --features testing --bin game
   nice -n 19 cargo test --locked --release -p cluster --lib --test faults --test proof --example chaos --no-run
   nice -n 19 tests/counts.sh
 }
@@ -132,7 +133,7 @@ cargo fmt --all --check
 cargo clippy --workspace --all-targets --locked -- -D warnings
 cargo clippy --workspace --test '*' --locked -- -D warnings # also tests with `test = false`
 cargo fmt --all --check --manifest-path benches/Cargo.toml
-cargo clippy --manifest-path benches/Cargo.toml --workspace --all-targets --locked -- -D warnings
+cargo clippy --manifest-path benches/Cargo.toml --target-dir target --workspace --all-targets --locked -- -D warnings
 template-hooks/twins.sh --check
 npm run check
 finish relayed
@@ -153,7 +154,6 @@ faults() {
 }
 beside faults faults
 failed=0
-# The same project is built again and again.
-CARGO_INCREMENTAL=1 cargo test --locked --test template || failed=$?
+cargo test --locked --test template || failed=$?
 finish faults
 exit $failed

@@ -18,7 +18,9 @@ fn release() -> &'static Path {
         // This test is TARGET/PROFILE/deps/NAME.
         let test = env::current_exe().expect("a path");
         let target = test.ancestors().nth(3).expect("a target folder");
-        for what in [&["--bin", "server"][..], &["-p", "cluster", "--features", "testing"]] {
+        for what in
+            [&["--bin", "server"][..], &["-p", "cluster", "--features", "testing", "--bin", "game"]]
+        {
             let mut cargo = Command::new(env!("CARGO"));
             cargo.args(["build", "--release", "--locked", "--target-dir"]).arg(target).args(what);
             assert!(cargo.status().expect("Cargo runs").success(), "the programs do not build");
