@@ -21,9 +21,9 @@ use crate::types::{Answer, PlayerId, RoomId, ok};
 /// How often those who watch a list are sent what has changed.
 pub(crate) const LISTS_PERIOD: Duration = Duration::from_millis(100);
 /// A change is sent to a sixteenth of the watchers at a time, but at least to sixteen.
-const PARTS: usize = 16;
+const PARTS: usize = 4;
 /// The pause between two parts: all of them together take less than [`LISTS_PERIOD`].
-const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE: Duration = Duration::from_millis(20);
 /// The events that carry a [`List`]: whole, and what has changed.
 const EVENTS: [(&str, &str); 2] = [("rooms", "rooms_changed"), ("players", "players_changed")];
 
