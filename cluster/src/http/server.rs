@@ -175,7 +175,7 @@ impl Server {
 
 /// Copies the head out of hyper's buffer. Socket.IO keeps it as long as the connection, and with it
 /// the buffer, of 8 KiB.
-fn copy_head(request: &mut Request<Incoming>) {
+fn copy_head<B>(request: &mut Request<B>) {
     let values = request.headers().values().flat_map(HeaderValue::as_bytes);
     let mut copy = Bytes::from_iter(values.copied());
     for value in request.headers_mut().values_mut() {
@@ -227,5 +227,30 @@ impl Future for Sleeping {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         self.0.as_mut().poll(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Uri;
+
+    use super::*;
+
+    /// The buffer would stay in memory as long as the connection.
+    #[test]
+    fn a_copied_head_says_the_same_and_does_not_hold_the_buffer_that_it_was_read_into() {
+        let buffer = Bytes::from(b"/socket.io/?EIO=4 localhost one two".to_vec());
+        let mut request = Request::new(());
+        *request.uri_mut() = Uri::from_maybe_shared(buffer.slice(..17)).unwrap();
+        for (name, at) in [("host", 18..27), ("x-two", 28..31), ("x-two", 32..35)] {
+            let value = HeaderValue::from_maybe_shared(buffer.slice(at)).unwrap();
+            request.headers_mut().append(name, value);
+        }
+        let (uri, headers) = (request.uri().to_string(), format!("{:?}", request.headers()));
+        assert!(!buffer.is_unique());
+        copy_head(&mut request);
+        assert!(buffer.is_unique());
+        assert_eq!(request.uri().to_string(), uri);
+        assert_eq!(format!("{:?}", request.headers()), headers);
     }
 }
