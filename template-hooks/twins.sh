@@ -32,6 +32,8 @@ twin src/defaults.rs 3 -e "s/(name: )\"$name\"/\1\"{{project-name}}\"/" \
 for proxy in Caddyfile haproxy.cfg nginx.conf; do
   twin "deploy/$proxy" 2 -e 's/127\.0\.0\.1:[0-9]+/127.0.0.1:{{lobby_port}}/'
 done
+port=$(sed -n 's/^EXPOSE //p' deploy/Dockerfile)
+twin deploy/Dockerfile 2 -e "s/\\b$port\\b/{{lobby_port}}/g"
 # As a string for the pre hook, since hooks cannot read files.
 {
   echo "// Made by twins.sh: Cargo.lock. The pre hook puts the project's own package in its place."

