@@ -21,6 +21,7 @@ const cluster = new Cluster({
   lobbyEvent(event, data) {
     if (event === "rooms") rooms.show(data, (room) => attempt(cluster.join(room)));
     if (event === "news") showNews(data);
+    if (event === "closing") notice(`The server closes in ${data.seconds} s. No new game can begin.`);
   },
 
   // HOOK: before a reroute to a room. A promise delays it: a countdown, an animation.

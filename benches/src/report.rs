@@ -33,10 +33,10 @@ impl Figure {
         self.values.iter().find(|(of, _)| *of == system).map(|(_, values)| &values[..])
     }
 
-    /// A system's value as a multiple of this project's: the median over the rounds.
+    /// A system's median as a multiple of this project's.
     pub fn ratio(&self, system: System) -> Option<f64> {
-        let (theirs, ours) = (self.of(system)?, self.of(System::Cluster)?);
-        Some(median(theirs.iter().zip(ours).map(|(theirs, ours)| theirs / ours)))
+        let median_of = |system| Some(median(self.of(system)?.iter().copied()));
+        Some(median_of(system)? / median_of(System::Cluster)?)
     }
 
     /// The median, the spread, and the ratio.
@@ -73,8 +73,12 @@ pub fn table(figures: &[Figure]) -> String {
     text + "\n"
 }
 
+/// The mean of the two in the middle if their number is even; 0 if there are none.
 pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
-    percentile(values, 50)
+    let mut sorted: Vec<f64> = values.into_iter().collect();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
+    (sorted[last / 2] + sorted[sorted.len() / 2]) / 2.0
 }
 
 /// 0 if there are no values.

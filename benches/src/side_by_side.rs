@@ -47,7 +47,7 @@ struct Options {
     quick: bool,
 
     /// Also puts the table and the plot into cluster/docs/figures.
-    #[arg(long, conflicts_with = "quick")]
+    #[arg(long, conflicts_with_all = ["quick", "only"])]
     write: bool,
 
     /// Another build of servers' `game`, such as a static one: a further column in the rows of

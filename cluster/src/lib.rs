@@ -82,6 +82,7 @@ compile_error!(
      the profiles in Cargo.toml, and `-C panic=abort` from RUSTFLAGS"
 );
 
+mod admin;
 mod auth;
 mod config;
 mod http;
@@ -124,6 +125,9 @@ pub use crate::types::{
 // Timers, futures, computations.
 pub use crate::runtime::compute::{ComputeError, Job, Work};
 pub use crate::runtime::scheduler::{Scheduler, Timer};
+
+// What a room uses.
+pub use crate::process::usage::Usage;
 
 // Settings.
 pub use crate::config::limits::Limits;
@@ -232,6 +236,9 @@ struct PublicApi;
 /// Runs this process as a lobby with the state `L` and the project's defaults, or as a room if a
 /// lobby has started it, until it ends. The [first page](crate) has an example.
 ///
+/// With the first argument `health` it asks the lobby on this machine for `/healthz`, with the same
+/// flags, and ends with status 0 or 1.
+///
 /// The lobby ends after Ctrl-C, SIGTERM, SIGQUIT or SIGHUP, with status 0. As the first process of
 /// a container, PID 1, it starts the lobby as a child process and reaps orphans.
 ///
@@ -246,14 +253,19 @@ pub fn run<L: Kinds>(defaults: Defaults) -> ExitCode {
         let is_other = |other: &Kind<L>| other.name != kind.name;
         assert!(kinds[..n].iter().all(is_other), "two kinds of rooms are named '{}'", kind.name);
     }
-    let result = match std::env::args_os().nth(1) {
+    let mut args: Vec<_> = std::env::args_os().collect();
+    let result = match args.get(1) {
         // A room gets its settings from its lobby; parsing flags would slow down its start.
         Some(role) if role == "room" => {
             let kinds: Vec<_> = kinds.iter().map(|kind| kind.process).collect();
             room::process::main(kinds)
         }
+        Some(command) if command == "health" => {
+            args.remove(1);
+            admin::health::check(&Settings::read(defaults, &args))
+        }
         _ if std::process::id() == 1 => process::init::run(),
-        _ => lobby::process::main(Settings::read(defaults), kinds),
+        _ => lobby::process::main(Settings::read(defaults, &args), kinds, admin::ROUTES),
     };
     result.unwrap_or_else(|error| {
         // Unlike `eprintln`, does not panic if stderr is closed.

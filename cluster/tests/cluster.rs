@@ -10,6 +10,7 @@ mod game {
     pub mod scripted;
 }
 
+mod admin;
 mod auth;
 mod http;
 mod lobby;

@@ -268,10 +268,8 @@ export class Cluster {
       case "refused": return this.#refused(data);
       case "player_joined": case "player_left": case "player_disconnected": case "player_reconnected":
       case "player_changed":
-        return this.#playersChanged(event, data.player);
-      case "announcements":
-        for (const [name, about] of data) this.#onEvent(connection, name, about);
-        return;
+        return this.#playersChanged([[event, data]]);
+      case "announcements": return this.#playersChanged(data);
       case "profile_changed":
         this.you = data.you;
         this.#token.update(data);
@@ -358,19 +356,25 @@ export class Cluster {
     this.#call("refused", refusal);
   }
 
-  /** @param {string} event @param {Player<M>} player */
-  #playersChanged(event, player) {
+  /** Players have joined, left or changed, in this order. @param {[string, { player: Player<M> }][]} changes */
+  #playersChanged(changes) {
+    const changed = changes.filter(([event, { player }]) => this.#updatePlayer(event, player));
+    if (changed.length > 0) this.#call("playersChanged", this.room.players);
+  }
+
+  /** Returns whether the list has changed. @param {string} event @param {Player<M>} player */
+  #updatePlayer(event, player) {
     const { players } = this.room;
     const found = players.findIndex(({ id }) => id === player.id);
     const isChange = event === "player_changed";
     if (isChange && this.you?.id === player.id) this.you = player;
     // Players on the way may change as well.
-    if (isChange && found < 0) return;
+    if (isChange && found < 0) return false;
     const away = isChange ? players[found].away : event === "player_disconnected";
     const updated = event === "player_left" ? [] : [{ ...player, away }];
     const index = found < 0 ? players.length : found;
     this.room.players = [...players.slice(0, index), ...updated, ...players.slice(index + 1)];
-    this.#call("playersChanged", this.room.players);
+    return true;
   }
 
   /**

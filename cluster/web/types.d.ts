@@ -105,7 +105,8 @@ export type ToLobby<M extends AnyMessages> = M["lobbyRequest"]
   | "watch_rooms" | "unwatch_rooms" | "watch_players" | "unwatch_players"
   | "play" | { play: { kind?: KindOf<M> } } | { join: { room: string } | { code: string } };
 export type FromLobby<M extends AnyMessages> =
-  M["lobbyEvent"] | { rooms: RoomInfo<M>[] } | { players: PlayerPlace<M>[] } | { profile_changed: Player<M> };
+  M["lobbyEvent"] | { rooms: RoomInfo<M>[] } | { players: PlayerPlace<M>[] } | { profile_changed: Player<M> }
+  | { closing: { seconds: number } };
 export type ToRoom<M extends AnyMessages> = RoomOf<M>["request"] | { binary: ArrayBuffer | Uint8Array };
 /** In Node binary data is a Buffer. */
 export type FromRoom<M extends AnyMessages> = RoomOf<M>["event"] | { binary: ArrayBuffer };

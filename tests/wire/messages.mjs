@@ -538,6 +538,19 @@ const checks = {
     assert.deepEqual(told, [["roomEvent", "player_scored", { points: 3 }]]);
     cluster.stop();
   },
+
+  "several changes of players that come as one event call the hook once": async () => {
+    const { cluster, told, last } = await inRoom();
+    last().says("announcements", [
+      ["player_joined", { player: bob }],
+      ["player_disconnected", { player: bob }],
+    ]);
+    const players = [{ ...ann, away: false }, { ...bob, away: true }];
+    assert.deepEqual(told, [["playersChanged", players]]);
+    last().says("announcements", [["player_changed", { player: { ...bob, id: "on the way" } }]]);
+    assert.equal(told.length, 1, "nothing has changed");
+    cluster.stop();
+  },
 };
 
 for (const [what, check] of Object.entries(checks)) {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cluster::testing::Order;
+use cluster::testing::BotCommand;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use rustix::process::{Pid, Signal};
@@ -60,7 +60,7 @@ impl Fault {
         self,
         shared: &Arc<Shared>,
         lobby: &mut Lobby,
-        players: &[UnboundedSender<Order>],
+        players: &[UnboundedSender<BotCommand>],
         clients: &mut JoinSet<()>,
         random: &mut StdRng,
     ) -> anyhow::Result<()> {
@@ -78,7 +78,7 @@ impl Fault {
                 let those: Vec<usize> = (0..players.len()).filter(here).collect();
                 if !those.is_empty() {
                     let player = those[random.random_range(0..those.len())];
-                    let _ = players[player].send(Order::Vanish);
+                    let _ = players[player].send(BotCommand::Vanish);
                     record.fault(VANISHES);
                 }
             }

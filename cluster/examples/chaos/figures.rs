@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use cluster::testing::Order;
+use cluster::testing::BotCommand;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedSender;
@@ -106,7 +106,7 @@ impl Goal {
                 *told.entry(why.unwrap_or("nothing".to_owned())).or_default() += 1;
             }
         }
-        players.iter().for_each(|player| drop(player.send(Order::Quit)));
+        players.iter().for_each(|player| drop(player.send(BotCommand::Quit)));
         until(TIMEOUT, || all_gone(&shared)).await.context("the players do not leave")?;
 
         let back = times.len();
@@ -133,11 +133,11 @@ impl Goal {
         shared: &Shared,
         lobby: &Lobby,
         room: &str,
-        players: &[UnboundedSender<Order>],
+        players: &[UnboundedSender<BotCommand>],
     ) -> Instant {
         match self.harm {
             Harm::Signal(signal) => hit_room(shared, lobby, room, self.what, signal),
-            Harm::Spin => drop(players[0].send(Order::Say(("spin".into(), Value::Null)))),
+            Harm::Spin => drop(players[0].send(BotCommand::Say(("spin".into(), Value::Null)))),
         }
         Instant::now()
     }

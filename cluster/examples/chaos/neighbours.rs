@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use std::{fs, thread};
 
-use cluster::testing::{Connection, Order};
+use cluster::testing::{BotCommand, Connection};
 use futures_util::FutureExt as _;
 use rustix::process::setpriority_process;
 use serde_json::{Value, json};
@@ -162,7 +162,7 @@ pub async fn measure(seed: u64, lobby: &Lobby) -> anyhow::Result<bool> {
     }
     let _ = beside.send(Beside::Nobody);
     let lost: usize = worlds.iter().map(|shared| shared.record.lock().losses.len()).sum();
-    players.iter().for_each(|player| drop(player.send(Order::Quit)));
+    players.iter().for_each(|player| drop(player.send(BotCommand::Quit)));
     for shared in worlds.iter().chain(&talkers) {
         until(ARRIVAL, || all_gone(shared)).await;
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cluster::testing::{Bot, Moment, Order, Request, Script};
+use cluster::testing::{Bot, BotCommand, BotEvent, Request, Script};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::Value;
@@ -27,7 +27,7 @@ pub struct Player {
 }
 
 impl Player {
-    pub fn start(number: usize, shared: &Arc<Shared>) -> UnboundedSender<Order> {
+    pub fn start(number: usize, shared: &Arc<Shared>) -> UnboundedSender<BotCommand> {
         let seed = shared.seed.wrapping_add(number as u64);
         let random = StdRng::seed_from_u64(seed);
         let player = Player { number, shared: shared.clone(), random, lost: None, room: None };
@@ -54,34 +54,36 @@ impl Script for Player {
         requests
     }
 
-    fn happened(&mut self, moment: Moment<'_>) {
+    fn on_event(&mut self, moment: BotEvent<'_>) {
         let mut record = self.shared.record.lock();
         let place = match moment {
-            Moment::InLobby { reason, .. } => {
+            BotEvent::InLobby { reason, .. } => {
                 if let Some(lost) = self.lost.take() {
                     record.is_back(lost, reason.map(str::to_owned));
                 }
                 self.room = None;
                 Place::Lobby
             }
-            Moment::Rerouted { room, .. } => {
+            BotEvent::Rerouted { room, .. } => {
                 self.room = Some(key(record.era, room));
                 return;
             }
-            Moment::Joined { .. } => Place::Room(self.room.clone().unwrap_or_default()),
-            Moment::Lost { how } => {
+            BotEvent::Joined { .. } => Place::Room(self.room.clone().unwrap_or_default()),
+            BotEvent::Lost { how } => {
                 let room = self.room.take();
                 self.lost.get_or_insert_with(|| record.lost(self.number, room, how.clone()));
                 Place::OnTheWay
             }
-            Moment::Gone => Place::Gone,
-            Moment::TokenRefused(why) => {
+            BotEvent::Gone => Place::Gone,
+            BotEvent::TokenRefused(why) => {
                 return record.violation(format!("a token was refused: {why}"));
             }
-            Moment::Answered { event: PROBE, took, .. } => return record.trips.push(took),
-            Moment::Answered { event, refusal: Some(code), .. }
-            | Moment::Refused { event, code } => return record.refused(event, code),
-            Moment::Answered { .. } | Moment::Unanswered { .. } | Moment::Event { .. } => return,
+            BotEvent::Answered { event: PROBE, took, .. } => return record.trips.push(took),
+            BotEvent::Answered { event, refusal: Some(code), .. }
+            | BotEvent::Refused { event, code } => return record.refused(event, code),
+            BotEvent::Answered { .. } | BotEvent::Unanswered { .. } | BotEvent::Event { .. } => {
+                return;
+            }
         };
         record.places[self.number] = place;
     }

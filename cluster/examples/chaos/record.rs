@@ -6,7 +6,7 @@ use std::process::ExitStatus;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use cluster::testing::Left;
+use cluster::testing::Disconnect;
 
 #[derive(Default)]
 pub struct Record(Mutex<Events>);
@@ -47,7 +47,7 @@ pub struct Loss {
     pub player: usize,
     /// The room in which they were or to which they were sent; `None`: the lobby.
     pub room: Option<String>,
-    pub how: Left,
+    pub how: Disconnect,
     pub at: Instant,
     /// When they received `welcome`, and its reason.
     pub back: Option<(Instant, Option<String>)>,
@@ -102,7 +102,7 @@ impl Events {
     }
 
     /// Records a loss and returns its index.
-    pub fn lost(&mut self, player: usize, room: Option<String>, how: Left) -> usize {
+    pub fn lost(&mut self, player: usize, room: Option<String>, how: Disconnect) -> usize {
         self.losses.push(Loss { player, room, how, at: Instant::now(), back: None });
         self.losses.len() - 1
     }
@@ -125,9 +125,9 @@ impl Events {
         let room = loss.room.as_deref();
         let hit = room.and_then(|room| self.rooms.get(room)).filter(|(_, at)| *at <= loss.at);
         match (&loss.how, hit) {
-            (Left::Vanished, _) => return Cause::Fault(VANISHES, loss.at),
-            (Left::Lost(_), Some((kind, at))) => return Cause::Fault(kind, *at),
-            (Left::Lost(_), None) | (Left::Sent | Left::Quit, _) => {}
+            (Disconnect::Vanished, _) => return Cause::Fault(VANISHES, loss.at),
+            (Disconnect::Lost(_), Some((kind, at))) => return Cause::Fault(kind, *at),
+            (Disconnect::Lost(_), None) | (Disconnect::Sent | Disconnect::Quit, _) => {}
         }
         let restart = self.restarts.iter().rev().find(|(_, down, up)| {
             let over = up.is_some_and(|up| up + AFTER_RESTART < loss.at);
@@ -135,7 +135,7 @@ impl Events {
         });
         match restart {
             Some((kind, down, _)) => Cause::Fault(kind, *down),
-            None if loss.how == Left::Sent || room.is_some_and(has_ended) => Cause::Wanted,
+            None if loss.how == Disconnect::Sent || room.is_some_and(has_ended) => Cause::Wanted,
             None => Cause::Mistake,
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use cluster::testing::{Connection, Order};
+use cluster::testing::{BotCommand, Connection};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use rustix::process::Signal;
@@ -68,7 +68,7 @@ pub async fn run(options: &Options) -> anyhow::Result<bool> {
     until(GATHERING, || all_placed(&shared, options.players).then_some(())).await;
     let after = lobby.holds();
     for player in &players {
-        let _ = player.send(Order::Quit);
+        let _ = player.send(BotCommand::Quit);
     }
     until(TIDYING, || is_tidy(&lobby, at_first).then_some(())).await;
     let all_gone = lobby.holds();
@@ -80,7 +80,7 @@ pub async fn run(options: &Options) -> anyhow::Result<bool> {
 }
 
 /// Starts players and waits until they are in rooms.
-pub async fn gather(shared: &Arc<Shared>, count: usize) -> Vec<UnboundedSender<Order>> {
+pub async fn gather(shared: &Arc<Shared>, count: usize) -> Vec<UnboundedSender<BotCommand>> {
     shared.record.lock().places = vec![Place::OnTheWay; count];
     let mut players = Vec::new();
     for number in 0..count {
@@ -100,7 +100,7 @@ async fn inject_faults(
     options: &Options,
     shared: &Arc<Shared>,
     lobby: &mut Lobby,
-    players: &[UnboundedSender<Order>],
+    players: &[UnboundedSender<BotCommand>],
     clients: &mut JoinSet<()>,
 ) -> anyhow::Result<()> {
     let mut random = StdRng::seed_from_u64(options.seed);

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,6 +20,9 @@ use crate::runtime::RoomPanic;
 pub(crate) const MIN_ROOM_MEMORY: Size = Size(16 << 20);
 /// Messages of up to four times this size are read, and a token of 2.5 KiB must fit.
 const MIN_MAX_MESSAGE: Size = Size(1 << 10);
+
+const HEALTH: &str =
+    "With `health` before the flags it asks the lobby on this machine for /healthz: status 0 or 1.";
 
 const CDN: &str = "https://cdn.jsdelivr.net/npm";
 
@@ -88,6 +91,16 @@ pub struct Settings {
     #[arg(long, default_value = "static", help_heading = "Network")]
     pub static_dir: PathBuf,
 
+    /// Address of the endpoints for those who run the lobby, such as `127.0.0.1:3001`: metrics at
+    /// `/metrics`. Beyond this machine only with `--admin-token-file`. They have no TLS.
+    #[arg(long, help_heading = "Network")]
+    pub admin: Option<SocketAddr>,
+
+    /// File with the token that `--admin` wants as `Authorization: Bearer TOKEN`, of at least 16
+    /// characters.
+    #[arg(long, requires = "admin", help_heading = "Network")]
+    pub admin_token_file: Option<PathBuf>,
+
     /// CDN for client libraries that `npm ci` has not put into node_modules.
     #[arg(long, default_value = CDN, value_parser = web_url, help_heading = "Network")]
     pub cdn: String,
@@ -148,8 +161,13 @@ pub struct Settings {
     #[arg(long, default_value = "30s", value_parser = duration, help_heading = "Rooms")]
     pub empty_timeout: Duration,
 
-    /// Time for rooms to end after a hook or a stopping lobby closes them. A room that still runs
-    /// after twice this time is killed.
+    /// Time for rooms to end by themselves after a signal asks the lobby to stop. Then they are
+    /// closed. A second signal closes them at once, a third ends the lobby.
+    #[arg(long, default_value = "2s", value_parser = duration, help_heading = "Rooms")]
+    pub drain_timeout: Duration,
+
+    /// Time for a closed room to end, after which it is killed. A room that a hook closes has the
+    /// same time before, to drain.
     #[arg(long, default_value = "2s", value_parser = duration, help_heading = "Rooms")]
     pub stop_timeout: Duration,
 
@@ -218,12 +236,13 @@ fn name_variables(mut error: clap::Error) -> clap::Error {
 }
 
 impl Settings {
-    /// Parses flags and environment. Errors, `--help` and `--version` end the process.
-    #[inline(never)] // clap takes much stack
-    pub(crate) fn read(defaults: Defaults) -> Settings {
+    /// Parses flags and environment. The first argument is the program's name. Errors, `--help` and `--version` end the process.
+    #[inline(never)] // clap's stack frame is large
+    pub(crate) fn read(defaults: Defaults, args: &[OsString]) -> Settings {
         let mut command = Settings::command()
             .name(defaults.name)
             .version(concat!("on cluster ", env!("CARGO_PKG_VERSION")))
+            .after_help(HEALTH)
             .mut_args(|arg| {
                 let variable = variable(arg.get_id().as_str());
                 arg.env(variable)
@@ -233,12 +252,13 @@ impl Settings {
         // Rooms get all settings as JSON, paths included.
         let is_setting = |name: &OsString| name.to_string_lossy().starts_with("CLUSTER_");
         let variables = env::vars_os().filter(|(name, _)| is_setting(name));
-        let mut values = env::args_os().map(|value| ("argument".into(), value)).chain(variables);
+        let mut values =
+            args.iter().cloned().map(|value| ("argument".into(), value)).chain(variables);
         if let Some((name, value)) = values.find(|(_, value)| value.to_str().is_none()) {
             let text = format!("{} is not UTF-8: {value:?}", name.display());
             command.error(ErrorKind::InvalidUtf8, text).exit();
         }
-        let matches = command.try_get_matches_from_mut(env::args_os());
+        let matches = command.try_get_matches_from_mut(args);
         let settings = matches.and_then(|matches| Settings::from_arg_matches(&matches));
         let settings = settings.unwrap_or_else(|error| name_variables(error).exit());
         Settings { name: defaults.name, ..settings }
@@ -257,6 +277,11 @@ impl Settings {
         ensure!(
             self.limits.max_message >= MIN_MAX_MESSAGE,
             "--max-message must be at least 1k, or no client can send its token"
+        );
+        ensure!(
+            self.admin_token_file.is_some()
+                || self.admin.is_none_or(|admin| admin.ip().is_loopback()),
+            "--admin beyond this machine needs an --admin-token-file"
         );
         ensure!(
             self.static_dir.join("index.html").is_file(),

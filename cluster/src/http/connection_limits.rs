@@ -79,6 +79,11 @@ impl ConnectionLimiter {
         }))
     }
 
+    /// How many connections there are.
+    pub fn open(&self) -> u32 {
+        self.max_connections - self.free.available_permits() as u32
+    }
+
     /// Checks the limits of the client's address, and waits until the process may have one more
     /// connection. Returns `None` if the address has reached a limit.
     pub async fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<ConnectionPermit> {

@@ -1,6 +1,5 @@
-//! Routes of the lobby besides Socket.IO: the page, `/cluster/` (`assets.rs`), and development
-//! endpoints that read the log and kill rooms. And what the lobby and rooms do with every request:
-//! the check of its origin (`origin.rs`), and security headers.
+//! The lobby's pages: the project's, and `/cluster/` (`assets.rs`). Also the check of each request's
+//! origin (`origin.rs`), and security headers.
 //!
 //! Files are served only from the page's folder, and from where its symbolic links lead. Hidden
 //! ones (`.env`, `.git`) are not.
@@ -8,18 +7,15 @@
 use std::io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound};
 use std::sync::Arc;
 
-use axum::extract::{Path, RawQuery, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::uri::Authority;
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use axum::{Extension, Router, middleware};
-use serde_json::json;
-use tokio::sync::mpsc;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::services::ServeDir;
 
@@ -27,20 +23,13 @@ use crate::config::{Origin, Settings, without_path};
 use crate::http::assets::{assets, libraries_installed};
 use crate::http::files::RegularFiles;
 use crate::http::origin::Origins;
-use crate::logging::subscriber;
-use crate::types::RoomId;
 
 /// The machine is short of files, memory or threads: tokio panics if it can start no thread to read
 /// a file.
 pub(super) const SHORT_OF_SOMETHING: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 
-/// The lobby's routes, and the project's own. `kill` is sent the rooms to be killed, in
-/// development.
-pub(crate) fn pages(
-    settings: &Settings,
-    kill: mpsc::UnboundedSender<RoomId>,
-    own_routes: Router,
-) -> Router {
+/// The pages, and further routes.
+pub(crate) fn pages(settings: &Settings, routes: Router) -> Router {
     let files = ServeDir::with_backend(&settings.static_dir, RegularFiles);
     let file = async move |request: Request| match files.clone().try_call(request).await {
         Ok(file) => file.into_response(),
@@ -51,16 +40,10 @@ pub(crate) fn pages(
         }
         .into_response(),
     };
-    let mut pages =
-        assets(settings).fallback(file).route("/dev", get(if settings.dev { "on" } else { "off" }));
-    if settings.dev {
-        pages = pages
-            .route("/dev/log", get(log))
-            .route("/dev/rooms/{room}/kill", post(kill_room).with_state(kill));
-    }
-    pages
+    assets(settings)
+        .fallback(file)
         .layer(CatchPanicLayer::custom(|_| SHORT_OF_SOMETHING.into_response()))
-        .merge(own_routes.layer(CatchPanicLayer::new()))
+        .merge(routes.layer(CatchPanicLayer::new()))
         .layer(middleware::from_fn_with_state(Arc::new(settings.clone()), page_headers))
 }
 
@@ -113,27 +96,6 @@ fn content_security_policy(settings: &Settings, here: &Authority) -> String {
          font-src 'self'; media-src 'self'; connect-src 'self'{sockets}; base-uri 'none'; \
          form-action 'self'; frame-ancestors 'self'{frames}"
     )
-}
-
-async fn kill_room(
-    State(kill): State<mpsc::UnboundedSender<RoomId>>,
-    Path(room): Path<RoomId>,
-) -> StatusCode {
-    // It fails only while the lobby stops, and then all rooms end.
-    let _ = kill.send(room);
-    StatusCode::ACCEPTED
-}
-
-/// `GET /dev/log?after=NUMBER`: the log's lines after this one, or all that are kept, and the last
-/// one's number. `start` is another one after each start of the lobby. It answers at once: a
-/// request that waited would take one of the browser's six connections.
-async fn log(RawQuery(query): RawQuery) -> Response {
-    let after = query.as_deref().and_then(|query| query.strip_prefix("after=")?.parse().ok());
-    let Some((lines, start, last)) = subscriber::recent_lines(after.unwrap_or(0)) else {
-        return StatusCode::NOT_FOUND.into_response();
-    };
-    let body = json!({ "start": start, "last": last, "lines": lines }).to_string();
-    ([(CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 /// Refuses requests for other hosts and from pages of other sites, and adds security headers.

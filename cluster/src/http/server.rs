@@ -64,7 +64,12 @@ pub(crate) struct Server {
 
 impl Server {
     pub fn new(app: Router, settings: &Settings, keep_alive: bool) -> Self {
-        let (app, limits) = (check_origin(app, Origins::new(settings)), &settings.limits);
+        Self::for_any_host(check_origin(app, Origins::new(settings)), settings, keep_alive)
+    }
+
+    /// The same without a check of `Host` and `Origin`, for an app that wants a token.
+    pub fn for_any_host(app: Router, settings: &Settings, keep_alive: bool) -> Self {
+        let limits = &settings.limits;
         let header_timeout = limits.header_timeout;
         let stopping = watch::Sender::new(());
         Server { app, header_timeout, frames: limits.frames(), keep_alive, stopping }

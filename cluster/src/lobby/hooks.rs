@@ -146,8 +146,9 @@ pub trait Lobby: Default + 'static {
     /// loop. Default: none.
     ///
     /// Requests for another host are refused, as for the page, and those from pages of other
-    /// origins. Paths below `/cluster/`, `/dev`, `/rooms/` and `/socket.io/` belong to the cluster:
-    /// a route that it has itself ends the program at its start.
+    /// origins. `/healthz`, `/readyz` and paths below `/cluster/`, `/dev`, `/rooms/` and
+    /// `/socket.io/` belong to the cluster: a route that it has itself ends the program at its
+    /// start.
     ///
     /// ```
     /// # use cluster::{Lobby, LobbyHandle, Refusal};
@@ -194,8 +195,8 @@ pub trait Lobby: Default + 'static {
         Router::new()
     }
 
-    /// The lobby was asked to stop, by Ctrl-C or SIGTERM, SIGQUIT or SIGHUP. When this returns, its
-    /// rooms are told to drain. Default: nothing.
+    /// The lobby was asked to stop, by Ctrl-C or SIGTERM, SIGQUIT or SIGHUP. Called once. When this
+    /// returns, its rooms are told to drain, and have `--drain-timeout`. Default: nothing.
     fn on_stop(&mut self, lobby: &LobbyContext<Self>) {}
 }
 
@@ -307,8 +308,7 @@ pub trait RoomManager<R: RoomOf<Self>>: Lobby {
     }
 
     /// A room has ended and its process has exited. Called once for each room that was created,
-    /// after all messages of the room; not called for rooms that outlive a stopping lobby's
-    /// deadline, twice `--stop-timeout`. The room's players are in the lobby or on the way.
-    /// Default: nothing; a room is not restarted.
+    /// after all messages of the room; not called for rooms that a stopping lobby has to kill. The
+    /// room's players are in the lobby or on the way. Default: nothing; a room is not restarted.
     fn on_room_exit(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<R>, exit: Exit) {}
 }

@@ -5,7 +5,6 @@
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::num::NonZero;
-use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
@@ -13,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, ensure};
-use futures_util::FutureExt as _;
+use axum::Router;
 use serde_json::Value;
 use socketioxide::layer::SocketIoLayer;
 use tokio::net::TcpListener;
@@ -26,29 +25,52 @@ use crate::auth;
 use crate::auth::Tokens;
 use crate::config::{Origin, Settings};
 use crate::http::{CONNECT_BURST, ConnectionLimiter, Server, pages};
-use crate::lobby::event_loop::{Auth, Inboxes};
-use crate::lobby::{Kind, Lobby, LobbyContext, LobbyHandle, event_loop};
+use crate::lobby::event_loop::{Auth, Inboxes, MAX_ASKS};
+use crate::lobby::{Ask, Kind, Lobby, LobbyContext, LobbyHandle, event_loop};
 use crate::logging::subscriber;
 use crate::process;
 use crate::process::signals;
 use crate::rooms::{CodeAttempts, Rooms};
 use crate::routing::{Gateway, GatewayRoutes, relay};
-use crate::runtime::{KeyedRateLimiter, Quota, Scheduler, catch, clock};
+use crate::runtime::{KeyedRateLimiter, Lag, Quota, Scheduler, catch, clock};
 use crate::socketio::{EventLimiter, FromClient, LOBBY_REQUESTS, events, namespace};
 use crate::types::Refusal;
 
-/// Open files of the lobby itself, [`MIN_CONNECTIONS`] included.
-const OWN_FILES: u64 = 64;
-/// Open files for each room: its socket, two pipes, and a handle of the process.
-const ROOM_FILES: u64 = 4;
+/// Open files of the lobby itself, [`MIN_CONNECTIONS`] and [`MAX_ADMIN_CONNECTIONS`] included.
+const OWN_FILES: u64 = 80;
+/// Open files for each room: its socket, two pipes, and two handles of the process.
+const ROOM_FILES: u64 = 5;
 /// Connections that are always possible. A relayed one takes two open files.
 const MIN_CONNECTIONS: u32 = 16;
+/// Of those who run the lobby. They take the lobby's own open files.
+const MAX_ADMIN_CONNECTIONS: u32 = 16;
 /// How long work on other threads may go on when the lobby has stopped.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(100);
 
+/// Routes for those who run the lobby.
+pub(crate) struct AdminRoutes {
+    /// On the lobby's own port.
+    pub public: fn(&Settings, &Watched) -> Router,
+    /// At `--admin`.
+    pub private: fn(&Settings, Watched) -> anyhow::Result<Router>,
+}
+
+/// What such routes show.
+#[derive(Clone)]
+pub(crate) struct Watched {
+    pub asks: mpsc::Sender<Ask>,
+    pub routes: Arc<GatewayRoutes>,
+    pub connections: Arc<ConnectionLimiter>,
+    pub tokens: Arc<Tokens>,
+}
+
 /// Runs a lobby process, on the main thread, from start to end.
-#[inline(never)] // beside that of a room
-pub(crate) fn main<L: Lobby>(settings: Settings, kinds: Vec<Kind<L>>) -> anyhow::Result<ExitCode> {
+#[inline(never)] // its stack frame would add to a room's
+pub(crate) fn main<L: Lobby>(
+    settings: Settings,
+    kinds: Vec<Kind<L>>,
+    admin: AdminRoutes,
+) -> anyhow::Result<ExitCode> {
     // Rooms do not inherit files that this process was started with.
     close_fds::set_fds_cloexec(3, &[]);
     settings.check()?;
@@ -82,32 +104,32 @@ pub(crate) fn main<L: Lobby>(settings: Settings, kinds: Vec<Kind<L>>) -> anyhow:
     .context("cannot start the threads of the lobby")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
-        // The next lobby may start while this one stops.
-        let shutdown = signals::stop(log.clone())?.map(|()| drop(key_lock));
+        let stops = signals::stop(log.clone(), key_lock)?;
         let host = if settings.lan { Ipv4Addr::UNSPECIFIED.into() } else { settings.host };
         let address = SocketAddr::new(host, settings.port);
         let listener = TcpListener::bind(address).await.with_context(|| {
             format!("cannot listen on {address}; set a free --port above 1023, or another --host")
         })?;
-        run(listener, connections, settings, tokens, kinds, shutdown).await
+        run(listener, connections, settings, tokens, kinds, admin, stops).await
     });
     // Dropping the runtime would wait for computations; they end with the process.
     runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     result.map(|()| ExitCode::SUCCESS)
 }
 
-/// Runs a lobby on this listener, with at most this many connections, until `shutdown`.
+/// Runs a lobby on this listener, with at most this many connections, until it is asked to stop.
 async fn run<L: Lobby>(
     listener: TcpListener,
     connections: u32,
     settings: Settings,
     tokens: Tokens,
     kinds: Vec<Kind<L>>,
-    shutdown: impl Future<Output = ()>,
+    admin: AdminRoutes,
+    mut stops: mpsc::UnboundedReceiver<()>,
 ) -> anyhow::Result<()> {
     let (from_processes, processes) = mpsc::unbounded_channel();
     let (from_clients, clients) = mpsc::unbounded_channel();
-    let (kill, kills) = mpsc::unbounded_channel();
+    let (asks, asked) = mpsc::channel(MAX_ASKS);
     let tokens = Arc::new(tokens);
     let routes = Arc::new(GatewayRoutes::default());
     let starter = process::starter(settings.clone(), from_processes)?;
@@ -118,42 +140,74 @@ async fn run<L: Lobby>(
         rooms: RefCell::new(rooms),
         sessions: RefCell::default(),
         lists: Default::default(),
+        lag: Lag::default(),
         code_attempts: CodeAttempts::new(settings.max_code_attempts_per_minute),
         scheduler: Scheduler::new(),
         tokens: tokens.clone(),
         settings,
     };
     let mut lobby = L::default();
-    let mut shutdown = pin!(shutdown);
-    let start = context.scheduler.timed(lobby.on_start(&context));
     tokio::select! {
-        started = start => started.context("the lobby cannot start")?,
-        () = &mut shutdown => return Ok(()),
+        started = context.scheduler.timed(lobby.on_start(&context)) => {
+            started.context("the lobby cannot start")?;
+        }
+        _ = stops.recv() => return Ok(()),
     }
 
     let settings = &context.settings;
     let limiter = ConnectionLimiter::new(&settings.limits, connections)?;
+    let (connections, tokens_of) = (limiter.clone(), tokens.clone());
+    let watched = Watched { asks, routes: routes.clone(), connections, tokens: tokens_of };
     let sockets = sockets(settings, &limiter, tokens, from_clients);
-    // A route of the project's that the cluster has as well is a panic.
-    let server = catch("routes", || {
-        let pages = pages::pages(settings, kill, L::routes(handle.clone()));
-        let app = pages.merge(relay::routes(routes.clone())).layer(sockets);
-        let cross_origin = L::cross_origin_routes(handle).layer(CatchPanicLayer::new());
-        Server::new(app, settings, true).with_cross_origin_routes(cross_origin, settings)
-    });
-    let server = server.map_err(|panic| anyhow!(panic.what))?;
+    let relayed = relay::routes(routes.clone());
+    let server = server(settings, handle, (admin.public)(settings, &watched), relayed, sockets)?;
     let hand_off = cfg!(target_os = "linux") && !settings.no_handoff;
     let gateway = Gateway { server: server.clone(), routes: routes.clone(), hand_off };
     let address = listener.local_addr()?;
     let accepting = tokio::spawn(gateway.run(listener, limiter));
+    serve_admin(settings, (admin.private)(settings, watched)?).await?;
     announce(settings, address);
 
-    let inboxes = Inboxes { clients, processes, calls, kills };
-    event_loop::run(lobby, context, inboxes, shutdown).await;
+    let inboxes = Inboxes { clients, processes, calls, asks: asked };
+    event_loop::run(lobby, context, inboxes, stops).await;
     accepting.abort();
     server.stop().await;
     let (handed_off, relayed) = (routes.handed_off.load(Relaxed), routes.relayed.load(Relaxed));
     info!(handed_off, relayed, "lobby stopped");
+    Ok(())
+}
+
+/// The server of the lobby's own port. A route of the project's that the cluster has as well is a
+/// panic.
+fn server<L: Lobby>(
+    settings: &Settings,
+    handle: LobbyHandle<L>,
+    admin: Router,
+    relayed: Router,
+    sockets: SocketIoLayer,
+) -> anyhow::Result<Server> {
+    let server = catch("routes", || {
+        let pages = pages::pages(settings, L::routes(handle.clone()).merge(admin));
+        let cross_origin = L::cross_origin_routes(handle).layer(CatchPanicLayer::new());
+        let server = Server::new(pages.merge(relayed).layer(sockets), settings, true);
+        server.with_cross_origin_routes(cross_origin, settings)
+    });
+    server.map_err(|panic| anyhow!(panic.what))
+}
+
+/// Serves these routes at `--admin`, if it is given.
+async fn serve_admin(settings: &Settings, routes: Router) -> anyhow::Result<()> {
+    let Some(address) = settings.admin else { return Ok(()) };
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.with_context(|| format!("cannot listen on --admin {address}"))?;
+    info!(address = %listener.local_addr()?, "admin ready");
+    let server = match settings.admin_token_file {
+        Some(_) => Server::for_any_host(routes, settings, true),
+        None => Server::new(routes, settings, true),
+    };
+    let gateway = Gateway { server, routes: Default::default(), hand_off: false };
+    let limiter = ConnectionLimiter::new(&settings.limits, MAX_ADMIN_CONNECTIONS)?;
+    tokio::spawn(gateway.run(listener, limiter)); // until the runtime ends
     Ok(())
 }
 

@@ -2,12 +2,13 @@
 
 use serde::Serialize;
 
+use crate::process::Usage;
 use crate::room::Room;
 use crate::rooms::AnyRoom;
 use crate::types::{PlayerId, RoomId};
 
 /// What the lobby knows about a room of the kind `R`, at the time of the call. The list of rooms
-/// has the same fields, without the code.
+/// has the same fields, without the code and the usage.
 #[derive(Serialize)]
 #[serde(bound = "")]
 pub struct RoomInfo<R: Room> {
@@ -34,15 +35,19 @@ pub struct RoomInfo<R: Room> {
     pub capacity: usize,
     /// Accepts no more players: the lobby or the room has locked it, or it is ending.
     pub locked: bool,
+    /// Processor time and memory of its process. Pages do not get it.
+    #[serde(skip)]
+    pub usage: Usage,
 }
 
 impl AnyRoom {
     /// The same as a room of its kind, which the caller knows. A listing that does not parse counts
     /// as the default: it comes from the room.
     pub(crate) fn typed<R: Room>(self) -> RoomInfo<R> {
-        let AnyRoom { id, kind, options, listing, host, code, players, capacity, locked } = self;
+        let AnyRoom { id, kind, options, listing, host, code, players, capacity, locked, usage } =
+            self;
         let options = serde_json::from_value(options).expect("checked at the creation");
         let listing = serde_json::from_value(listing).unwrap_or_default();
-        RoomInfo { id, kind, options, listing, host, code, players, capacity, locked }
+        RoomInfo { id, kind, options, listing, host, code, players, capacity, locked, usage }
     }
 }

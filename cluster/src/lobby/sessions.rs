@@ -1,7 +1,7 @@
 //! The lobby's sessions: one for each connection, with the player behind it once they are known.
 //! Also what outlives a connection: bans, logouts, and why a player left their last room.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ pub(crate) struct Sessions {
     /// Profiles that are newer than those in tokens, which players may have kept.
     profiles: BoundedMap<PlayerId, Value>,
     /// Players who may have changed in the list that pages watch.
-    pub touched: Vec<String>,
+    pub touched: BTreeSet<String>,
 }
 
 impl Default for Sessions {
@@ -48,7 +48,7 @@ impl Default for Sessions {
             banned: HashMap::new(),
             logouts: BoundedMap::new(MAX_LOGOUTS),
             profiles: BoundedMap::new(MAX_PROFILES),
-            touched: Vec::new(),
+            touched: BTreeSet::new(),
         }
     }
 }
@@ -109,7 +109,7 @@ impl Sessions {
     /// Assigns a connection to this player; its session is then pending. Returns the connection
     /// that it replaces, and whether the player had arrived with that one.
     pub fn enter(&mut self, conn: ConnId, login: Login) -> Option<(Conn, bool)> {
-        self.touched.push(login.player.id.0.clone());
+        self.touched.insert(login.player.id.0.clone());
         let replaced = self.by_player.insert(login.player.id.clone(), conn);
         if let Some(session) = self.sessions.get_mut(&conn) {
             session.state = State::Pending(login, Vec::new());
@@ -126,7 +126,7 @@ impl Sessions {
         let State::Pending(login, queued) = &mut session.state else { return None };
         let (login, queued) = (login.clone(), std::mem::take(queued));
         session.state = State::Arrived(login.clone());
-        self.touched.push(login.player.id.0.clone());
+        self.touched.insert(login.player.id.0.clone());
         Some((session.conn.clone(), login, queued))
     }
 
@@ -149,7 +149,7 @@ impl Sessions {
         let session = self.sessions.remove(&conn)?;
         let player = &session.login()?.player.id;
         self.by_player.remove(player);
-        self.touched.push(player.0.clone());
+        self.touched.insert(player.0.clone());
         match session.state {
             State::Arrived(login) => Some(login.player),
             _ => None,
@@ -180,7 +180,7 @@ impl Sessions {
         profile: &Value,
     ) -> Option<(&mut Login, Option<&Conn>)> {
         self.profiles.insert(id.clone(), profile.clone());
-        self.touched.push(id.0.clone());
+        self.touched.insert(id.0.clone());
         let session = self.sessions.get_mut(self.by_player.get(id)?)?;
         let (login, conn) = match &mut session.state {
             State::Pending(login, _) => (login, None),
@@ -222,7 +222,7 @@ impl Sessions {
         let conn = self.by_player.get(player);
         if let Some(session) = conn.and_then(|conn| self.sessions.get_mut(conn)) {
             session.stale = true;
-            self.touched.push(player.0.clone());
+            self.touched.insert(player.0.clone());
         }
     }
 

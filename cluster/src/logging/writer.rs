@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 use std::{io, thread};
@@ -18,6 +18,14 @@ use rustix::event::{PollFd, PollFlags, poll};
 const MAX_QUEUED: usize = 2048;
 /// How long the lobby waits at its end for the last lines to be written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Since the start.
+static LOST: AtomicU64 = AtomicU64::new(0);
+
+/// How many lines stdout did not take in time.
+pub(crate) fn lost_lines() -> u64 {
+    LOST.load(Relaxed)
+}
 
 /// The sending end of the queue.
 #[derive(Clone)]
@@ -31,6 +39,13 @@ struct Counts {
     queued: AtomicUsize,
     /// Since the last report.
     dropped: AtomicUsize,
+}
+
+impl Counts {
+    fn drop_line(&self) {
+        self.dropped.fetch_add(1, Relaxed);
+        LOST.fetch_add(1, Relaxed);
+    }
 }
 
 /// Where the formatter writes: passes on one entry of the log at a time.
@@ -59,7 +74,7 @@ fn write(lines: &Receiver<String>, mut stdout: File, counts: &Counts) {
         let written = stdout.write_all(line.as_bytes());
         let is_drained = counts.queued.fetch_sub(1, Relaxed) == 1;
         if written.is_err() {
-            counts.dropped.fetch_add(1, Relaxed);
+            counts.drop_line();
         } else if is_drained {
             // Reported only now: in a full queue the report would be dropped as well.
             let lines = counts.dropped.swap(0, Relaxed);
@@ -85,7 +100,7 @@ impl LogWriter {
         self.counts.queued.fetch_add(1, Relaxed);
         if self.queue.try_send(entry + "\n").is_err() {
             self.counts.queued.fetch_sub(1, Relaxed);
-            self.counts.dropped.fetch_add(1, Relaxed);
+            self.counts.drop_line();
         }
     }
 }

@@ -7,9 +7,11 @@ mod pool;
 pub(crate) mod signals;
 mod starvation;
 mod supervisor;
+pub(crate) mod usage;
 
 pub(crate) use self::channel::{
     FromRoom, Receiver, ReservedSeat, RoomSpec, Sender, ToRoom, VERSION,
 };
 pub(crate) use self::pool::{Pool, Starter};
 pub(crate) use self::supervisor::{Process, ProcessEvent, starter};
+pub(crate) use self::usage::Usage;

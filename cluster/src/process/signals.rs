@@ -7,7 +7,7 @@ use std::{fs, io, process};
 
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tracing::info;
 
 use crate::logging::FlushGuard;
@@ -38,25 +38,43 @@ pub(crate) fn stop_signals() -> io::Result<mpsc::UnboundedReceiver<Signal>> {
     Ok(receiver)
 }
 
-/// Returns a future that is ready when the lobby is asked to stop. If it is asked again, this
-/// process ends at once, even while a hook blocks; rooms end with it.
-pub(crate) fn stop(log: FlushGuard) -> io::Result<impl Future<Output = ()>> {
+/// Receives that the lobby is asked to stop: first to drain its rooms, which releases the lock of
+/// the key, and then to stop at once. Asked a third time, this process ends, even while a hook
+/// blocks; rooms end with it.
+pub(crate) fn stop(
+    log: FlushGuard,
+    key_lock: impl Send + 'static,
+) -> io::Result<mpsc::UnboundedReceiver<()>> {
     ignore(&MEANINGLESS)?;
     let mut signals = stop_signals()?;
-    let (stop, stopped) = oneshot::channel();
+    let (stop, stops) = mpsc::unbounded_channel();
     tokio::spawn(async move {
-        signals.recv().await;
+        let Some(_) = signals.recv().await else { return };
+        info!("asked to stop; draining");
+        drop(key_lock); // the next lobby may start meanwhile
         let _ = stop.send(());
         // When a terminal is closed, both the shell and the kernel send SIGHUP.
-        while signals.recv().await == Some(Signal::HUP) {}
-        info!("asked again to stop; ending at once");
+        let mut is_asked_again = async || {
+            while let Some(signal) = signals.recv().await {
+                if signal != Signal::HUP {
+                    return true;
+                }
+            }
+            false // the lobby has stopped
+        };
+        if !is_asked_again().await {
+            return;
+        }
+        info!("asked again to stop; stopping now");
+        let _ = stop.send(());
+        if !is_asked_again().await {
+            return;
+        }
+        info!("asked a third time to stop; ending at once");
         drop(log);
-        process::exit(0);
+        process::exit(1);
     });
-    Ok(async {
-        let _ = stopped.await;
-        info!("asked to stop; stopping");
-    })
+    Ok(stops)
 }
 
 /// Whether a signal was not ignored when this process started. False where that is not known.

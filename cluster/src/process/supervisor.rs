@@ -17,6 +17,10 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use rustix::process::{Pid, Signal, kill_process_group};
+#[cfg(target_os = "linux")]
+use rustix::process::{PidfdFlags, pidfd_open};
+#[cfg(target_os = "linux")]
+use tokio::io::{Interest, unix::AsyncFd};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -27,6 +31,7 @@ use crate::config::Settings;
 use crate::logging::Output;
 use crate::process::channel::{FromRoom, Receiver, Sender, ToRoom, VERSION};
 use crate::process::pool::Starter;
+use crate::process::usage::Usage;
 use crate::process::{channel, init, starvation};
 use crate::runtime::{Quota, TokenBucket, timeout};
 use crate::types::{Exit, RoomId, truncate};
@@ -56,12 +61,14 @@ pub(crate) enum ProcessEvent {
     /// A frame. The permit counts it in the room's queue until it is handled.
     Frame(RoomId, FromRoom, OwnedSemaphorePermit),
     /// The process is reaped. This is its last event.
-    Exited(RoomId, Exit),
+    Exited(RoomId, Exit, Usage),
 }
 
 /// A running room process, killed on drop.
 pub(crate) struct Process {
     pub sender: Sender,
+    /// Its number; `None` in a test.
+    pub pid: Option<u32>,
     /// Taken by the first kill.
     pub kill: Cell<Option<oneshot::Sender<Exit>>>,
 }
@@ -114,13 +121,14 @@ fn start(
     let (version, room_settings) = (VERSION, Box::new(settings.clone()));
     sender.send(&ToRoom::Setup { version, room: room.clone(), settings: room_settings })?;
     let (kill, killed) = oneshot::channel();
-    tracing::debug!(%room, pid = child.id(), "spawned");
+    let pid = child.id();
+    tracing::debug!(%room, pid, "spawned");
     let supervisor = Supervisor {
         stdout: Output::copy(room.clone(), stdout, Level::INFO),
         stderr: Output::copy(room.clone(), stderr, Level::WARN),
         throttle: TokenBucket::new(FRAMES, Instant::now()),
         room,
-        child,
+        child: RoomProcess::new(child),
         receiver,
         inbox,
         queue: Arc::new(Semaphore::new(MAX_QUEUED)),
@@ -128,12 +136,12 @@ fn start(
         announced: None,
     };
     tokio::spawn(supervisor.run(killed, settings.ready_timeout, settings.heartbeat_timeout));
-    Ok(Process { sender, kill: Cell::new(Some(kill)) })
+    Ok(Process { sender, pid, kill: Cell::new(Some(kill)) })
 }
 
 struct Supervisor {
     room: RoomId,
-    child: Child,
+    child: RoomProcess,
     receiver: Receiver,
     stdout: Output,
     stderr: Output,
@@ -148,13 +156,13 @@ struct Supervisor {
 
 impl Supervisor {
     async fn run(mut self, killed: oneshot::Receiver<Exit>, ready: Duration, heartbeat: Duration) {
-        let group = ProcessGroup(self.child.id().and_then(|id| Pid::from_raw(id as i32)));
+        let group = ProcessGroup(self.child.id());
         let cause = tokio::select! {
             cause = self.listen(ready, heartbeat) => cause,
             cause = killed => Some(cause.unwrap_or(Exit::Closed)),
         };
         if cause.is_some() {
-            let _ = self.child.start_kill();
+            let _ = self.child.child.start_kill();
         }
         let status = self.child.wait().await;
         // Kills what the room started. While one of them lives, no other group gets this number.
@@ -169,14 +177,14 @@ impl Supervisor {
                 .map_or_else(|error| error.to_string(), |status| describe(status, &last_line));
             if self.warm { Exit::Crashed(what) } else { Exit::NeverReady(what) }
         });
-        let _ = self.inbox.send(ProcessEvent::Exited(self.room.clone(), exit));
+        let _ = self.inbox.send(ProcessEvent::Exited(self.room.clone(), exit, self.child.usage));
         let _ = timeout(OUTPUT_AFTER_EXIT, self.output_ends()).await;
     }
 
     /// Forwards frames until the process exits (`None`) or must be killed (the cause). Any frame
     /// counts as a heartbeat.
     async fn listen(&mut self, ready: Duration, heartbeat: Duration) -> Option<Exit> {
-        let process = self.child.id();
+        let process = self.child.child.id();
         loop {
             let limit = if self.warm { heartbeat } else { ready };
             let frame = tokio::select! {
@@ -224,6 +232,53 @@ impl Supervisor {
         let permit = permit.expect("this semaphore is never closed");
         let _ = self.inbox.send(ProcessEvent::Frame(self.room.clone(), frame, permit));
     }
+}
+
+/// A child process, whose usage is read when it has ended and before it is reaped.
+struct RoomProcess {
+    child: Child,
+    usage: Usage,
+    /// Readable when the process has ended.
+    #[cfg(target_os = "linux")]
+    ended: Option<AsyncFd<OwnedFd>>,
+}
+
+impl RoomProcess {
+    fn new(child: Child) -> RoomProcess {
+        #[cfg(target_os = "linux")]
+        #[expect(
+            deprecated,
+            reason = "the newer function is unsafe; an `OwnedFd` upholds its terms"
+        )]
+        let ended = pid_of(&child)
+            .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok())
+            .and_then(|pidfd| AsyncFd::with_interest(pidfd, Interest::READABLE).ok());
+        RoomProcess {
+            child,
+            usage: Usage::default(),
+            #[cfg(target_os = "linux")]
+            ended,
+        }
+    }
+
+    fn id(&self) -> Option<Pid> {
+        pid_of(&self.child)
+    }
+
+    /// Waits until the process has ended, and reaps it.
+    async fn wait(&mut self) -> std::io::Result<ExitStatus> {
+        #[cfg(target_os = "linux")]
+        if let Some(ended) = &self.ended {
+            let _ = ended.readable().await;
+            self.usage = self.child.id().and_then(Usage::of).unwrap_or(self.usage);
+        }
+        self.child.wait().await
+    }
+}
+
+/// `None` once it is reaped.
+fn pid_of(child: &Child) -> Option<Pid> {
+    Pid::from_raw(child.id()?.try_into().ok()?)
 }
 
 /// The exit that a room announces with this frame.

@@ -144,9 +144,10 @@ impl<R: Room> RoomContext<R> {
         self.connections.borrow().contains_key(player.as_ref())
     }
 
-    /// Whether pages are told about the other players: who is there when they join, who comes, goes
-    /// or changes. Default: yes. A room for hundreds that shows no list of players is much cheaper
-    /// without; `on_open` decides.
+    /// Whether pages are told about the room's other players: who is there when they join, and who
+    /// joins, leaves or changes. Default: yes. Call it in `on_open`: pages that have already joined
+    /// keep the list they have. A room for hundreds that shows no list of players is much cheaper
+    /// without.
     ///
     /// ```
     /// # use cluster::{Refusal, Room, RoomContext};

@@ -16,7 +16,7 @@ use crate::runtime::{clock, sleep_until};
 use crate::socketio::{Conn, ConnId, FromClient, Message};
 use crate::types::PlayerId;
 
-/// After so much work a room yields to its sockets and heartbeats. Without that, a hundred queued
+/// A room that has worked this long yields to its sockets and heartbeats. Without that, a hundred queued
 /// hooks of 30 ms each would look like a hang.
 const YIELD_AFTER: Duration = Duration::from_millis(10);
 /// How long a room that ends waits for the lobby to read what it was sent. The lobby throttles a
@@ -30,7 +30,7 @@ pub(super) struct RoomLoop<'a, R: Room> {
     /// Connections that have not ended, also those that were hung up.
     pub conns: HashMap<ConnId, Conn>,
     pub to_lobby: &'a Sender,
-    /// When it was woken last.
+    /// When the loop last woke.
     pub woken: Instant,
 }
 
@@ -52,29 +52,34 @@ impl<R: Room> RoomLoop<'_, R> {
             }
             tokio::select! {
                 frame = from_lobby.recv() => match frame?.context("the lobby is gone")? {
-                    ToRoom::Socket => from_lobby.sockets.drain(..).for_each(&serve),
+                    ToRoom::Socket => {
+                        self.wake();
+                        from_lobby.sockets.drain(..).for_each(&serve);
+                    }
                     frame => self.handle_frame(frame)?,
                 },
                 Some(event) = from_clients.recv() => self.handle_client(event),
                 Some(call) = self.core.room.scheduler.next_call() => {
-                    let now = self.woken();
+                    let now = self.wake();
                     self.core.at(now).call(call);
                 }
-                () = sleep_until(self.core.deadline()) => drop(self.woken()),
+                () = sleep_until(self.core.deadline()) => {
+                    self.wake();
+                }
             }
             self.core.advance(clock::now());
         }
         self.send_output()
     }
 
-    /// Something has happened. Returns the time.
-    fn woken(&mut self) -> Instant {
+    /// Notes that the loop has woken. Returns the time.
+    fn wake(&mut self) -> Instant {
         self.woken = Instant::now();
         clock::now()
     }
 
     fn handle_client(&mut self, event: FromClient<PlayerId>) {
-        let now = self.woken();
+        let now = self.wake();
         let core = self.core.at(now);
         match event {
             FromClient::Connected(conn, player) => {
@@ -95,7 +100,7 @@ impl<R: Room> RoomLoop<'_, R> {
     }
 
     fn handle_frame(&mut self, frame: ToRoom) -> anyhow::Result<()> {
-        let now = self.woken();
+        let now = self.wake();
         let core = self.core.at(now);
         match frame {
             ToRoom::Reserve { join, seats } => core.reserve(join, seats),

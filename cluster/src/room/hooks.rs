@@ -203,13 +203,14 @@ pub trait Room: Sized + 'static {
 
     /// The lobby wants the room to end: it stops, or called
     /// [`LobbyContext::close`](crate::LobbyContext::close). No new players come. The room is closed
-    /// after `left`, or as soon as no seat is taken; [`RoomContext::close`] ends it sooner.
-    /// Default: nothing; the room waits for its players to leave.
+    /// after `left`, or as soon as no seat is taken; [`RoomContext::close`] ends it sooner. Called
+    /// again if there is less time than it said. Default: nothing; the room waits for its players
+    /// to leave.
     fn on_drain(&mut self, room: &RoomContext<Self>, left: Duration) {}
 
     /// Everyone has left: the last hook, for example to save the result. In a room that the lobby
-    /// closes it has until twice `--stop-timeout` (4 s), counted from `on_drain`. Not called in a
-    /// room that crashes or is killed. Default: nothing.
+    /// closes it has `--stop-timeout` (2 s). Not called in a room that crashes or is killed.
+    /// Default: nothing.
     fn on_dispose(self) -> impl Future<Output = ()> {
         async {}
     }

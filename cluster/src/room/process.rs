@@ -38,7 +38,7 @@ use crate::types::{Exit, RoomId, from_raw, path_of};
 /// Descriptors that are not for connections: the channel, the log, files that hooks open.
 const OTHER_FILES: u64 = 64;
 
-// A function of its own, as is the lobby's: together in one they would take 60 KiB of stack.
+// Not inlined: together with the lobby's, its frame would take 60 KiB of stack.
 #[inline(never)]
 pub(crate) fn main(kinds: Vec<Kind>) -> anyhow::Result<ExitCode> {
     let socket = take_stdin().context("only a lobby can start a room")?;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde_json::Value;
 use tracing::{error, info};
 
-use crate::process::{RoomSpec, ToRoom};
+use crate::process::{RoomSpec, ToRoom, Usage};
 use crate::rooms::{AnyRoom, Entry, Rooms, State};
 use crate::runtime::clock;
 use crate::types::{PlayerId, Refusal, RoomId, refuse, to_raw};
@@ -46,7 +46,9 @@ impl Rooms {
             players: 0,
             capacity: spec.capacity,
             locked: false,
+            usage: Usage::default(),
         };
+        *self.counts.started.entry(kind).or_default() += 1;
         process.sender.send(&ToRoom::Open { options: raw, spec }).map_err(failed)?;
         info!(room = %id, kind, capacity = room.capacity, private = room.code.is_some(), "room created");
         self.codes.extend(room.code.clone().map(|code| (code, id.clone())));
@@ -72,9 +74,7 @@ impl Rooms {
         host: Option<&PlayerId>,
         address: Option<IpAddr>,
     ) -> Result<(), Refusal> {
-        if self.stopping {
-            return Err(Refusal::STOPPING);
-        }
+        self.check_stopping()?;
         self.check_starts()?;
         let of_host = self.rooms.values().filter(|entry| entry.room.host.as_ref() == host).count();
         let of_address = self.rooms.values().filter(|entry| entry.host_address == address).count();

@@ -5,28 +5,31 @@
 
 mod circuit_breaker;
 mod code_attempts;
+pub(crate) mod counts;
 mod creation;
 mod process_events;
 mod seats;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
+use tokio::time::Instant;
 use tracing::{error, warn};
 
 pub(crate) use self::code_attempts::CodeAttempts;
 pub(crate) use self::process_events::RoomNotice;
 pub(crate) use self::seats::SeatPlace;
 use crate::config::Settings;
-use crate::process::{Pool, Process, Starter, ToRoom};
+use crate::process::{Pool, Process, Starter, ToRoom, Usage};
 use crate::rooms::circuit_breaker::Breaker;
+use crate::rooms::counts::Counts;
 use crate::rooms::seats::{PendingJoin, REDIRECTS, Seat};
 use crate::routing::GatewayRoutes;
-use crate::runtime::{KeyedRateLimiter, clock};
+use crate::runtime::{KeyedRateLimiter, clock, later};
 use crate::types::{Exit, PlayerId, Refusal, RoomId, encode_message, truncate};
 
 /// What the lobby knows about a room of any kind, whose options and listing are JSON.
@@ -43,6 +46,8 @@ pub(crate) struct AnyRoom {
     pub players: usize,
     pub capacity: usize,
     pub locked: bool,
+    #[serde(skip)]
+    pub usage: Usage,
 }
 
 pub struct Rooms {
@@ -62,11 +67,20 @@ pub struct Rooms {
     redirects: KeyedRateLimiter<PlayerId>,
     /// The number of the latest seat or join.
     last_number: u64,
+    counts: Counts,
     /// Collected while an event is handled.
     notices: Vec<RoomNotice>,
-    /// The ids of rooms and of players who may have changed in the lists that pages watch.
-    pub(crate) touched: [Vec<String>; 2],
-    stopping: bool,
+    pub(crate) touched: Touched,
+    /// When the rooms of a lobby that is about to stop are closed.
+    closes_at: Option<Instant>,
+}
+
+/// The ids of what may have changed in the lists that pages watch. They are taken ten times a
+/// second.
+#[derive(Default)]
+pub(crate) struct Touched {
+    pub rooms: BTreeSet<String>,
+    pub players: BTreeSet<String>,
 }
 
 struct Entry {
@@ -88,7 +102,9 @@ struct Entry {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Running,
-    /// Accepts no more players.
+    /// Accepts only players who have a seat.
+    Draining,
+    /// Accepts nobody.
     Ending,
     /// Its frames are ignored.
     Killed,
@@ -108,9 +124,10 @@ impl Rooms {
             joins: HashMap::new(),
             redirects: KeyedRateLimiter::new(REDIRECTS),
             last_number: 0,
+            counts: Counts::default(),
             notices: Vec::new(),
-            touched: Default::default(),
-            stopping: false,
+            touched: Touched::default(),
+            closes_at: None,
         }
     }
 
@@ -133,6 +150,17 @@ impl Rooms {
     pub fn active_room_of(&self, player: &PlayerId) -> Option<AnyRoom> {
         let entry = self.rooms.get(self.seated.get(player)?)?;
         (!entry.is_ending()).then(|| entry.info())
+    }
+
+    /// The same for `play`, which leads out of a room that a hook closes.
+    pub fn room_to_play_in(&self, player: &PlayerId) -> Option<AnyRoom> {
+        let entry = self.rooms.get(self.seated.get(player)?)?;
+        let stays = match entry.state {
+            State::Running => true,
+            State::Draining => self.closes_at.is_some(),
+            State::Ending | State::Killed => false,
+        };
+        stays.then(|| entry.info())
     }
 
     /// The public rooms of this kind that have this many free seats.
@@ -173,16 +201,16 @@ impl Rooms {
         Ok(())
     }
 
-    /// Drains a room: it accepts no more players, and closes within the stop timeout. Players who
-    /// are still in it then are told the reason.
-    pub fn close(&mut self, room: &RoomId, reason: &str) -> Result<(), Refusal> {
+    /// Drains a room: only players who have a seat may come back to it, and it closes within this
+    /// time. Players who are still in it then are told the reason.
+    pub fn close(&mut self, room: &RoomId, left: Duration, reason: &str) -> Result<(), Refusal> {
         self.touch(room);
         let entry = self.rooms.get_mut(room).ok_or(Refusal::NO_SUCH_ROOM)?;
-        if entry.state != State::Killed {
-            entry.state = State::Ending;
-            entry.expected_exit = true;
+        entry.expected_exit |= entry.state != State::Killed;
+        if entry.state == State::Running {
+            entry.state = State::Draining;
         }
-        let remaining_ms = self.settings.stop_timeout.as_millis() as u64;
+        let remaining_ms = left.as_millis().try_into().unwrap_or(u64::MAX);
         entry.send(&ToRoom::Drain { remaining_ms, reason: truncate(reason) });
         Ok(())
     }
@@ -208,18 +236,35 @@ impl Rooms {
     }
 
     /// Drains all rooms, and starts no more.
-    pub(crate) fn stop(&mut self) {
-        self.stopping = true;
+    pub(crate) fn stop(&mut self, left: Duration) {
+        self.closes_at = Some(later(clock::now(), left));
         self.pool.close();
         for room in self.ids() {
-            let _ = self.close(&room, "The server is stopping.");
+            let _ = self.close(&room, left, "The server is stopping.");
         }
+    }
+
+    /// How long the rooms of a lobby that is about to stop may run on.
+    pub(crate) fn closes_in(&self) -> Option<Duration> {
+        Some(self.closes_at?.saturating_duration_since(clock::now()))
+    }
+
+    /// Why no further player can come to a room.
+    pub(crate) fn unready(&self) -> Vec<&'static str> {
+        let stopping = self.closes_at.map(|_| "stopping");
+        let failing = self.breaker.left(clock::now()).map(|_| "rooms_fail_to_start");
+        stopping.into_iter().chain(failing).collect()
+    }
+
+    /// Refuses with `stopping` if the lobby is about to stop.
+    pub(crate) fn check_stopping(&self) -> Result<(), Refusal> {
+        self.closes_at.map_or(Ok(()), |_| Err(Refusal::STOPPING))
     }
 
     /// The list of public rooms may change.
     fn touch(&mut self, room: &RoomId) {
         if self.is_public(room) {
-            self.touched[0].push(room.0.clone());
+            self.touched.rooms.insert(room.0.clone());
         }
     }
 
@@ -245,7 +290,7 @@ impl Rooms {
 
 impl Entry {
     fn info(&self) -> AnyRoom {
-        let locked = self.is_locked() || self.is_ending();
+        let locked = self.is_locked();
         AnyRoom { players: self.players.len(), locked, ..self.room.clone() }
     }
 
@@ -260,8 +305,9 @@ impl Entry {
         }
     }
 
+    /// Whether it accepts only players who have a seat, or nobody.
     fn is_locked(&self) -> bool {
-        self.locked_by_lobby || self.locked_by_room
+        self.locked_by_lobby || self.locked_by_room || self.state != State::Running
     }
 
     fn is_ending(&self) -> bool {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use tracing::{info, warn};
 
-use crate::process::{FromRoom, ProcessEvent};
+use crate::process::{FromRoom, ProcessEvent, Usage};
 use crate::rooms::seats::{Seat, SeatPlace};
 use crate::rooms::{AnyRoom, Entry, Rooms, State};
 use crate::runtime::{clock, later};
@@ -41,13 +41,13 @@ impl Rooms {
     pub(crate) fn process(&mut self, event: ProcessEvent) -> Vec<RoomNotice> {
         match event {
             ProcessEvent::Frame(room, frame, _permit) => {
-                use FromRoom::{Ending, Failed, Left, Listed, Locked};
-                if let Failed(_) | Left { .. } | Listed(_) | Locked(_) | Ending(_) = frame {
+                use FromRoom::{Ending, Failed, Listed, Locked};
+                if let Failed(_) | Listed(_) | Locked(_) | Ending(_) = frame {
                     self.touch(&room);
                 }
                 self.handle_frame(&room, frame);
             }
-            ProcessEvent::Exited(room, exit) => self.handle_exit(&room, exit),
+            ProcessEvent::Exited(room, exit, usage) => self.handle_exit(&room, exit, usage),
         }
         std::mem::take(&mut self.notices)
     }
@@ -119,13 +119,14 @@ impl Rooms {
 
     /// Frees a seat, unless it was reserved again.
     pub(super) fn vacate(&mut self, room: &RoomId, number: u64) -> Option<Seat> {
+        self.touch(room);
         let player = self.rooms.get_mut(room)?.players.remove(&number)?;
         self.unseat(&player, room)
     }
 
     /// The player has no seat in this room any more, but may have one in another.
     pub(super) fn unseat(&mut self, player: &PlayerId, room: &RoomId) -> Option<Seat> {
-        self.touched[1].push(player.0.clone());
+        self.touched.players.insert(player.0.clone());
         let seats = self.seats.get_mut(player)?;
         let seat = seats.remove(room)?;
         let from = seat.from.clone().filter(|from| seats.contains_key(from));
@@ -141,7 +142,7 @@ impl Rooms {
         Some(seat)
     }
 
-    fn handle_exit(&mut self, room: &RoomId, exit: Exit) {
+    fn handle_exit(&mut self, room: &RoomId, exit: Exit, usage: Usage) {
         if self.pool.remove(room) {
             warn!(%room, ?exit, "a warm room ended");
             return self.start_failed(None);
@@ -150,6 +151,10 @@ impl Rooms {
         self.touch(room);
         let Some(mut entry) = self.rooms.remove(room) else { return };
         entry.room.code.as_ref().map(|code| self.codes.remove(code));
+        entry.room.usage.update(usage);
+        let Usage { cpu, peak_memory, .. } = entry.room.usage;
+        self.counts.ended(entry.room.kind, &exit, cpu);
+        let (cpu_s, peak_mib) = (cpu.as_secs_f64(), peak_memory >> 20);
         if !entry.opened && !entry.expected_exit {
             self.start_failed(entry.room.host.clone());
         }
@@ -164,10 +169,10 @@ impl Rooms {
         };
         self.refuse_joins(room, &refusal);
         match &exit {
-            Exit::Finished | Exit::Closed => info!(%room, %exit, "room ended"),
-            Exit::Crashed(what) => warn!(%room, what, "room crashed"),
-            Exit::Hung => warn!(%room, "room hung and was killed"),
-            Exit::NeverReady(why) => warn!(%room, why, "room never became ready"),
+            Exit::Finished | Exit::Closed => info!(%room, %exit, cpu_s, peak_mib, "room ended"),
+            Exit::Crashed(what) => warn!(%room, what, cpu_s, peak_mib, "room crashed"),
+            Exit::Hung => warn!(%room, cpu_s, peak_mib, "room hung and was killed"),
+            Exit::NeverReady(why) => warn!(%room, why, cpu_s, peak_mib, "room never became ready"),
         }
         self.notices.push(RoomNotice::Exited(entry.info(), exit));
     }

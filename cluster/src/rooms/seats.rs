@@ -102,7 +102,7 @@ impl Rooms {
     /// The seat with this number in a room, to be changed.
     pub(super) fn seat_mut(&mut self, room: &RoomId, number: u64) -> Option<&mut Seat> {
         let player = self.rooms.get(room)?.players.get(&number)?;
-        self.touched[1].push(player.0.clone());
+        self.touched.players.insert(player.0.clone());
         self.seats.get_mut(player)?.get_mut(room)
     }
 
@@ -115,17 +115,18 @@ impl Rooms {
         asker: Option<PlayerId>,
         room: &RoomId,
     ) -> Result<oneshot::Receiver<Result<Value, Refusal>>, Refusal> {
-        if self.stopping {
-            return Err(Refusal::STOPPING);
-        }
         let mut ids = HashSet::new();
         party.retain(|(player, _)| ids.insert(player.id.clone()));
         if party.len() > MAX_PARTY {
             return Err(Refusal::PARTY_TOO_LARGE);
         }
-        let entry = self.rooms.get(room).ok_or(Refusal::NO_SUCH_ROOM)?;
         let is_new = |(player, _): &&(AnyPlayer, _)| self.seat(&player.id, room).is_none();
-        entry.check(party.iter().filter(is_new).count())?;
+        let new = party.iter().filter(is_new).count();
+        if new > 0 {
+            self.check_stopping()?;
+        }
+        let entry = self.rooms.get(room).ok_or(Refusal::NO_SUCH_ROOM)?;
+        entry.check(new)?;
         // A slow room must not be killed for a full queue because its players ask too often.
         if entry.process.sender.is_busy() {
             return Err(Refusal::TOO_FAST);
@@ -170,7 +171,7 @@ impl Rooms {
             _ => None,
         };
         self.touch(room);
-        self.touched[1].push(player.id.0.clone());
+        self.touched.players.insert(player.id.0.clone());
         let players = &mut self.rooms.get_mut(room)?.players;
         players.insert(number, player.id.clone());
         let seats = self.seats.entry(player.id.clone()).or_default();
@@ -208,7 +209,7 @@ impl Rooms {
         }
         // At once: a player who is back before the room has answered is not rerouted there.
         self.seated.remove(player);
-        self.touched[1].push(player.0.clone());
+        self.touched.players.insert(player.0.clone());
     }
 
     /// A player has another profile: tells the rooms in which they have a seat.
@@ -294,7 +295,7 @@ impl Rooms {
                 continue;
             }
             seat.rerouted = true;
-            self.touched[1].push(player.id.0.clone());
+            self.touched.players.insert(player.id.0.clone());
             let to = Route { room: room.clone(), ticket: seat.ticket.clone() };
             let (from, asked) = (seat.from.take(), asker.as_ref() == Some(&player.id));
             self.notices.push(RoomNotice::Reroute { player, to, from, asked });

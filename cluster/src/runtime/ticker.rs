@@ -1,5 +1,6 @@
 //! The tick of a room: a fixed rate that may change, without a burst of ticks after a stall.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -43,6 +44,27 @@ impl Ticker {
         self.next = Some((base + period, period));
         let dt = now - std::mem::replace(&mut self.last, now);
         Some(Tick { dt, delay })
+    }
+}
+
+/// How late the loop is: a hook that takes long delays all other events.
+#[derive(Default)]
+pub(crate) struct Lag {
+    last: Cell<Option<Instant>>,
+    longest: Cell<Duration>,
+}
+
+impl Lag {
+    /// Called by a timer of this period.
+    pub fn tick(&self, now: Instant, period: Duration) {
+        let last = self.last.replace(Some(now)).unwrap_or(now);
+        let late = now.saturating_duration_since(last).saturating_sub(period);
+        self.longest.set(self.longest.get().max(late));
+    }
+
+    /// The longest since this was called last.
+    pub fn take(&self) -> Duration {
+        self.longest.take()
     }
 }
 

@@ -16,10 +16,13 @@ use socketioxide::{SendError, SocketError};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::http::{ClientAddress, Hangup};
-use crate::runtime::Scheduler;
+use crate::runtime::{NamedCounts, Scheduler};
 use crate::socketio::events::{BINARY, Encoded};
 use crate::socketio::packet::{ConnId, RawEvent};
 use crate::types::{Answer, Refusal, Reply, Route, path_of, truncate};
+
+/// The refused requests of this process, by code.
+pub(crate) static REFUSALS: NamedCounts = NamedCounts::new();
 
 /// An event for the loop. `A` is what `admit` has returned.
 pub(crate) enum FromClient<A> {
@@ -187,6 +190,9 @@ impl Responder {
     /// Sends `{ ok }` or `{ error }` if the client asked for an acknowledgement. Otherwise a
     /// refusal is sent as the event `refused { event, code, message }`.
     pub fn send(self, answer: Result<Value, Refusal>) {
+        if let Err(refusal) = &answer {
+            REFUSALS.add(refusal.code());
+        }
         if self.conn.hung_up.load(Relaxed) {
             return;
         }

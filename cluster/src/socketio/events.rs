@@ -19,6 +19,7 @@ use crate::types::Refusal;
 pub(crate) const RESERVED: &[&str] = &[
     "announcements",
     BINARY,
+    "closing",
     "connect",
     "connect_error",
     "disconnect",
@@ -72,7 +73,7 @@ pub(crate) enum Encoded {
 impl Encoded {
     /// One of the cluster's own events.
     pub fn own(name: &str, data: &impl Serialize) -> Encoded {
-        let data = to_raw_value(data).expect("a value is valid JSON");
+        let data = to_raw_value(data).expect("the cluster's events serialize");
         Encoded::Json { name: name.to_owned(), data }
     }
 

@@ -93,7 +93,7 @@ mod wait;
 
 pub use rustix::process::{Pid, Signal};
 
-pub use self::bot::{Bot, Left, Moment, Order, Request, Script};
+pub use self::bot::{Bot, BotCommand, BotEvent, Disconnect, Request, Script};
 pub use self::client::Client;
 pub use self::connection::{Connection, Packet, Payload, tcp};
 pub use self::lobby::{LobbyBuilder, LobbyProcess};

@@ -65,6 +65,17 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// For programs, in snake_case.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Exit::Finished => "finished",
+            Exit::Closed => "closed",
+            Exit::Crashed(_) => "crashed",
+            Exit::Hung => "hung",
+            Exit::NeverReady(_) => "never_ready",
+        }
+    }
+
     /// The reason for which the room's players left it.
     pub(crate) fn leave_reason(&self) -> LeaveReason {
         match self {
@@ -81,11 +92,8 @@ impl fmt::Display for Exit {
     /// Completes the sentence "The room …", such as `crashed`, without the text for the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Exit::Finished => "finished",
-            Exit::Closed => "closed",
-            Exit::Crashed(_) => "crashed",
-            Exit::Hung => "hung",
             Exit::NeverReady(_) => "never became ready",
+            other => other.code(),
         })
     }
 }

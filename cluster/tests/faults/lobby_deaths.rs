@@ -104,7 +104,7 @@ async fn ctrl_c_in_a_terminal_reaches_the_lobby_and_the_rooms_are_drained() {
         json!({ "to": "lobby", "reason": { "code": "closed", "message": "The server is stopping." } })
     );
     assert!(anns.end().await, "the room ends the connection in order");
-    hear("asked to stop; stopping");
+    hear("asked to stop; draining");
     hear("on_dispose");
     hear("lobby stopped");
     let ended = eventually("the end", || script.try_wait().expect("our child")).await;

@@ -5,6 +5,7 @@ use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use cluster::testing::ProcessStat;
 use cluster::{
     Answer, Bytes, ComputeError, Job, LeaveReason, Player, PlayerId, Refusal, Room, RoomContext,
     RoomId, Timer, Work, deferred, ok, refuse, reply,
@@ -168,6 +169,14 @@ cluster::messages! {
         },
         /// Allocate memory endlessly.
         Hog,
+        /// Allocate so much memory, and keep it.
+        Allocate {
+            mib: usize,
+        },
+        /// Use so much processor time. Linux only.
+        Burn {
+            ms: u64,
+        },
         /// The resource limits of a child process.
         LimitsOfOthers,
         /// Panic in a callback.
@@ -234,6 +243,7 @@ pub struct GameRoom {
     hz: u32,
     ticks: u64,
     computations: Vec<Job>,
+    memory: Vec<Vec<u8>>,
     timers: Vec<Timer>,
 }
 
@@ -488,6 +498,8 @@ impl Room for GameRoom {
                     _ => return deferred::<()>(async { panic!("as asked") }),
                 }
             }
+            Request::Allocate { mib } => self.memory.push(vec![1; mib << 20]),
+            Request::Burn { ms } => burn(Duration::from_millis(ms)),
             Request::Spin => spin(),
             Request::Block { ms } => thread::sleep(Duration::from_millis(ms)),
             Request::Panic => panic!("as asked"),
@@ -542,6 +554,13 @@ impl GameRoom {
 fn over(room: &RoomContext<GameRoom>, sum: Result<u64, ComputeError>) {
     let why = sum.err().map(|error| error.to_string());
     room.broadcast(Event::Over { sum: sum.ok(), why });
+}
+
+/// Until the process has used so much more.
+fn burn(time: Duration) {
+    let used = || ProcessStat::of(getpid()).expect("it runs").processor_time;
+    let until = used() + time;
+    while used() < until {}
 }
 
 fn spin() -> ! {

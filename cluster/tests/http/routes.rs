@@ -145,7 +145,7 @@ async fn a_route_that_waits_for_a_lobby_that_stops_is_answered_with_503() {
 
 #[test]
 fn a_route_that_is_one_of_the_cluster_s_ends_the_start() {
-    for path in ["/dev", "/cluster/{file}", "/rooms/{room}/{*rest}"] {
+    for path in ["/dev", "/healthz", "/readyz", "/cluster/{file}", "/rooms/{room}/{*rest}"] {
         let folder = TestFolder::new();
         let key = folder.path().join("lobby.key");
         let mut command = command(game());

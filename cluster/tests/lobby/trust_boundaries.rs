@@ -182,7 +182,7 @@ async fn a_player_kicked_while_joining_leaves_no_seat_behind() {
 
 #[tokio::test]
 async fn a_stopping_lobby_refuses_all_requests() {
-    let cluster = start_game(&["--stop-timeout", "5s"]).await;
+    let cluster = start_game(&["--drain-timeout", "1h"]).await;
     let mut ann = cluster.player("Ann").await;
     let mut bobs = cluster.player("Bob").await.enter("create", json!({})).await;
     let room = bobs.event("joined").await["room"].take();

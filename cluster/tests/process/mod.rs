@@ -1,4 +1,5 @@
 mod circuit_breaker;
+mod drain;
 mod isolation;
 mod process_exit;
 mod process_lifetime;

@@ -175,11 +175,11 @@ async fn a_stopping_lobby_does_not_wait_for_its_computations() {
 
 #[tokio::test]
 async fn a_stopping_lobby_opens_no_room() {
-    let cluster = start_game(&["--stop-timeout", "20s"]).await;
+    let cluster = start_game(&["--drain-timeout", "20s"]).await;
     let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
     let mut boss = cluster.player("Boss").await;
     cluster.signal(Signal::TERM);
-    cluster.logged("asked to stop; stopping").await;
+    cluster.logged("on_stop").await;
     for (event, data) in
         [("open", json!({})), ("join", json!({ "room": client.event("joined").await["room"] }))]
     {

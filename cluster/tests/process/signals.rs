@@ -11,8 +11,6 @@ use serde_json::{Value, json};
 
 use crate::common::{builder, command, game, script, start_game};
 
-const NO_ROOM_DRAINS_BY_ITSELF: [&str; 2] = ["--stop-timeout", "10m"];
-
 /// A script for [`start_by`]: the lobby hears SIGHUP, also if these tests run under `nohup`.
 const HEARS_HUP: &str = "exec env --default-signal=HUP \"$@\"";
 
@@ -78,9 +76,9 @@ async fn signals_without_a_meaning_end_neither_lobby_nor_room() {
 }
 
 #[tokio::test]
-async fn a_second_stop_signal_ends_the_lobby_and_its_rooms_at_once() {
+async fn a_third_stop_signal_ends_the_lobby_and_its_rooms_at_once() {
     for (first, second) in [(Signal::TERM, Signal::TERM), (Signal::HUP, Signal::INT)] {
-        let mut cluster = start_by(HEARS_HUP, &NO_ROOM_DRAINS_BY_ITSELF).await;
+        let mut cluster = start_by(HEARS_HUP, &["--stop-timeout", "10m"]).await;
         let mut boss = cluster.player("Boss").await;
         let clings = json!({ "options": { "clings": true } });
         let mut client = cluster.player("Ann").await.enter("create", clings).await;
@@ -89,26 +87,27 @@ async fn a_second_stop_signal_ends_the_lobby_and_its_rooms_at_once() {
         cluster.logged("on_stop").await;
         assert_eq!(boss.ask("open", json!({})).await, Err("stopping".into()));
         cluster.signal(second);
-        assert_eq!(cluster.ended().await.code(), Some(0));
-        cluster.logged("asked again to stop; ending at once").await;
+        cluster.logged("asked again to stop; stopping now").await;
+        cluster.signal(second);
+        assert_eq!(cluster.ended().await.code(), Some(1));
+        cluster.logged("asked a third time to stop; ending at once").await;
         are_gone(&cluster.processes()).await;
         eventually("the end of the room's child", || (!is_alive(forked)).then_some(())).await;
     }
 }
 
 #[tokio::test]
-async fn a_second_stop_signal_ends_a_lobby_whose_hook_blocks() {
+async fn a_third_stop_signal_ends_a_lobby_whose_hook_blocks() {
     let mut cluster = start_game(&[]).await;
     let mut boss = cluster.player("Boss").await;
     boss.lobby().emit("block", json!({ "ms": 600_000 }));
     cluster.logged("blocking").await;
     cluster.signal(Signal::TERM);
-    // The first one waits for the hook, so nothing shows that it has arrived.
     let ended = || {
         cluster.signal(Signal::INT);
         cluster.has_ended()
     };
-    assert_eq!(eventually("the lobby's end", ended).await.code(), Some(0));
+    assert_eq!(eventually("the lobby's end", ended).await.code(), Some(1));
 }
 
 #[tokio::test]
@@ -116,7 +115,7 @@ async fn a_closed_terminal_that_sends_sighup_twice_does_not_cut_the_stop_short()
     let mut cluster = start_by(HEARS_HUP, &["--stop-timeout", "1s"]).await;
     let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
     cluster.signal(Signal::HUP);
-    cluster.logged("asked to stop; stopping").await;
+    cluster.logged("asked to stop; draining").await;
     cluster.signal(Signal::HUP);
     assert_eq!(client.event("reroute").await["reason"]["code"], "closed");
     cluster.ended().await;
@@ -130,7 +129,7 @@ async fn a_lobby_under_nohup_ignores_sighup() {
     cluster.signal(Signal::HUP);
     let mut ann = cluster.player("Ann").await;
     ann.enter("create", json!({})).await;
-    assert_eq!(cluster.count("asked to stop; stopping"), 0);
+    assert_eq!(cluster.count("asked to stop; draining"), 0);
     cluster.signal(Signal::TERM);
     assert_eq!(cluster.ended().await.code(), Some(0));
 }

@@ -1,7 +1,7 @@
 //! What pages are told of the other players of their room. When they are told is tested in
 //! `room/core/announcements.rs`.
 
-use cluster::testing::{Connection, Packet};
+use cluster::testing::{Connection, Packet, soon};
 use futures_util::future::join_all;
 use serde_json::json;
 
@@ -52,13 +52,13 @@ async fn many_who_come_at_once_are_announced_in_few_events() {
     let clients = join_all(come).await;
     let (mut events, mut announced) = (0, Vec::new());
     while announced.len() < PLAYERS {
-        let packet = anns.next().await.expect("a packet");
-        let is_about_players = |packet: &Packet| match packet {
-            Packet::Event(name, _) => name == "announcements" || name == "player_joined",
-            _ => false,
-        };
-        events += usize::from(is_about_players(&packet));
-        announced.extend(packet.unpacked());
+        let packet = soon("an announcement", anns.next()).await.expect("a packet");
+        if let Packet::Event(name, _) = &packet
+            && ["announcements", "player_joined"].contains(&&**name)
+        {
+            events += 1;
+            announced.extend(packet.unpacked());
+        }
     }
     assert!(events < PLAYERS, "{events} events");
     drop(clients);

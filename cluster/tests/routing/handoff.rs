@@ -26,7 +26,7 @@ const PAGE: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 #[tokio::test]
 async fn with_no_proxy_every_connection_to_a_room_is_handed_off() {
-    let cluster = handing_off(&["--stop-timeout", "100ms"]).await;
+    let cluster = handing_off(&["--drain-timeout", "100ms", "--stop-timeout", "100ms"]).await;
     let (_, mut anns) = room(&cluster).await;
     let (_, mut bobs) = room(&cluster).await;
     for client in [&mut anns, &mut bobs] {
@@ -68,7 +68,7 @@ fn holds(process: Pid, inode: &str) -> bool {
 
 #[tokio::test]
 async fn a_request_line_may_arrive_in_pieces() {
-    let cluster = handing_off(&["--stop-timeout", "100ms"]).await;
+    let cluster = handing_off(&["--drain-timeout", "100ms", "--stop-timeout", "100ms"]).await;
     let (id, _anns) = room(&cluster).await;
     let mut raw = Raw::connect(&cluster.url).await;
     let request = upgrade(&id);

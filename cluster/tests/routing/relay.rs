@@ -32,7 +32,11 @@ pub async fn counts(mut cluster: LobbyProcess) -> (u64, u64) {
 
 #[tokio::test]
 async fn relayed_messages_arrive_whole_and_in_order_both_ways() {
-    let flags = [&["--no-handoff", "--stop-timeout", "100ms"], &NO_RATE_LIMITS[..]].concat();
+    let flags = [
+        &["--no-handoff", "--drain-timeout", "100ms", "--stop-timeout", "100ms"],
+        &NO_RATE_LIMITS[..],
+    ]
+    .concat();
     let cluster = start_game(&flags).await;
     let mut anns = cluster.player("Ann").await.enter("create", json!({})).await;
     for n in 0..900 {
@@ -46,7 +50,7 @@ async fn relayed_messages_arrive_whole_and_in_order_both_ways() {
 
 #[tokio::test]
 async fn a_connection_already_served_by_the_lobby_is_relayed() {
-    let cluster = handing_off(&["--stop-timeout", "100ms"]).await;
+    let cluster = handing_off(&["--drain-timeout", "100ms", "--stop-timeout", "100ms"]).await;
     let room = open_room(&cluster).await;
     let mut raw = Raw::connect(&cluster.url).await;
     for _ in 0..2 {

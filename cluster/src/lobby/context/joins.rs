@@ -271,7 +271,7 @@ impl<L: Lobby> LobbyContext<L> {
         if self.seat_of(&player).is_none() && !self.is_here(&player) {
             return Err(Refusal::NOT_REGISTERED);
         }
-        let active = self.rooms.borrow().active_room_of(&player.id);
+        let active = self.rooms.borrow().room_to_play_in(&player.id);
         if let Some(room) = active.filter(|room| room.kind == kind.name) {
             return self.request_join(vec![(player, None)], &room.id);
         }

@@ -1,9 +1,8 @@
 //! The lists that pages watch: the public rooms, and where players are.
 //!
-//! To send a list whole to everyone who watches it, whenever it has changed, is work for each entry
-//! and each watcher at once, while all other events wait. Here a page gets the list whole when it
-//! begins to watch, and from then on what has changed. That is serialized once, and sent to some of
-//! the watchers at a time.
+//! Sending the whole list to every watcher after each change costs entries × watchers, all at once,
+//! while other events wait. Here a page gets the whole list when it begins to watch, and then only
+//! changes. A change is serialized once and sent to a part of the watchers at a time.
 
 use std::cell::{RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,9 +19,11 @@ use crate::types::{Answer, PlayerId, RoomId, ok};
 
 /// How often those who watch a list are sent what has changed.
 pub(crate) const LISTS_PERIOD: Duration = Duration::from_millis(100);
-/// A change is sent to a sixteenth of the watchers at a time, but at least to sixteen.
+/// A change is sent in at most four parts, so that other events are handled in between.
 const PARTS: usize = 4;
-/// The pause between two parts: all of them together take less than [`LISTS_PERIOD`].
+/// Fewer watchers than this are not worth a pause.
+const MIN_PART: usize = 16;
+/// The pause between two parts. All pauses together are shorter than [`LISTS_PERIOD`].
 const PAUSE: Duration = Duration::from_millis(20);
 /// The events that carry a [`List`]: whole, and what has changed.
 const EVENTS: [(&str, &str); 2] = [("rooms", "rooms_changed"), ("players", "players_changed")];
@@ -76,10 +77,14 @@ impl<L: Lobby> LobbyContext<L> {
         if !feed.waiting.is_empty() {
             return;
         }
-        let mut touched = take(&mut self.rooms.borrow_mut().touched[list as usize]);
-        if let List::Players = list {
-            touched.append(&mut self.sessions.borrow_mut().touched);
-        }
+        let touched = match list {
+            List::Rooms => take(&mut self.rooms.borrow_mut().touched.rooms),
+            List::Players => {
+                let mut touched = take(&mut self.rooms.borrow_mut().touched.players);
+                touched.append(&mut self.sessions.borrow_mut().touched);
+                touched
+            }
+        };
         if touched.is_empty() || feed.watchers.is_empty() {
             return;
         }
@@ -93,9 +98,11 @@ impl<L: Lobby> LobbyContext<L> {
     /// Sends a change to some who wait for it, and to the others after a pause.
     fn send_change(&self, list: List) {
         let mut feed = self.feed(list);
-        for _ in 0..PARTS.max(feed.watchers.len() / PARTS) {
+        for _ in 0..feed.watchers.len().div_ceil(PARTS).max(MIN_PART) {
             let next = feed.waiting.pop_first().and_then(|conn| feed.watchers.get(&conn));
-            next.zip(feed.change.as_ref()).map(|(conn, change)| conn.emit(change));
+            if let Some((conn, change)) = next.zip(feed.change.as_ref()) {
+                conn.emit(change);
+            }
         }
         if !feed.waiting.is_empty() {
             self.scheduler.after(PAUSE, move |_, context| context.send_change(list));

@@ -19,10 +19,9 @@ use std::sync::Arc;
 use crate::auth::Tokens;
 use crate::config::Settings;
 use crate::lobby::Lobby;
-
 use crate::lobby::sessions::Sessions;
 use crate::rooms::{CodeAttempts, Rooms};
-use crate::runtime::Scheduler;
+use crate::runtime::{Lag, Scheduler};
 use crate::socketio::encode;
 use crate::types::{LeaveReason, PlayerId, Refusal, refuse, truncate};
 
@@ -56,6 +55,7 @@ pub struct LobbyContext<L> {
     pub(crate) sessions: RefCell<Sessions>,
     pub(crate) lists: Lists,
     pub(crate) code_attempts: CodeAttempts,
+    pub(crate) lag: Lag,
     pub(crate) scheduler: Scheduler<L, LobbyContext<L>>,
 }
 

@@ -162,12 +162,14 @@ impl<L: Lobby> LobbyContext<L> {
 
     /// Asks a room to end: calls its `on_drain`. Refuses with `no_such_room`.
     ///
-    /// The room closes after `--stop-timeout` at the latest; players still in it return to the
-    /// lobby with this reason, of at most 1 KiB. It is killed as hung after twice that time.
+    /// The room closes after `--stop-timeout` at the latest; until then, players who have a seat may
+    /// return to it. Those who are still in it then return to the lobby with this reason, of at
+    /// most 1 KiB. It is killed as hung after twice that time.
     pub fn close(&self, room: &RoomId, reason: &str) -> Result<(), Refusal> {
-        self.rooms.borrow_mut().close(room, reason)?;
+        let left = self.settings.stop_timeout;
+        self.rooms.borrow_mut().close(room, left, reason)?;
         let closing = room.clone();
-        self.scheduler.after(2 * self.settings.stop_timeout, move |_, lobby| {
+        self.scheduler.after(2 * left, move |_, lobby| {
             let _ = lobby.rooms.borrow_mut().kill(&closing, Exit::Hung);
         });
         Ok(())

@@ -35,12 +35,6 @@ struct Welcome {
     refused: Option<Refusal>,
 }
 
-impl Welcome {
-    fn send(self, conn: &Conn) {
-        conn.emit(&Encoded::own("welcome", &Welcome { version: WIRE_VERSION, ..self }));
-    }
-}
-
 impl<L: Lobby> EventHandler<'_, L> {
     pub fn connected(&mut self, conn: Conn, auth: Auth) {
         self.context.sessions.borrow_mut().add(conn.clone());
@@ -54,8 +48,13 @@ impl<L: Lobby> EventHandler<'_, L> {
         });
         match auth {
             Ok(Some(login)) => self.resume(&conn, self.with_newest_profile(login)),
-            auth => Welcome { refused: auth.err(), ..Welcome::default() }.send(&conn),
+            auth => self.welcome(&conn, Welcome { refused: auth.err(), ..Welcome::default() }),
         }
+    }
+
+    fn welcome(&self, conn: &Conn, welcome: Welcome) {
+        conn.emit(&Encoded::own("welcome", &Welcome { version: WIRE_VERSION, ..welcome }));
+        self.tell_closing(conn);
     }
 
     /// A login whose token may be older than the player's profile.
@@ -110,7 +109,8 @@ impl<L: Lobby> EventHandler<'_, L> {
         let notice = self.context.sessions.borrow_mut().take_exit_notice(&player.id);
         let returned =
             notice.as_ref().map(|(room, reason)| json!({ "room": room, "reason": reason }));
-        Welcome { you: Some(player.clone()), token, returned, ..Welcome::default() }.send(&conn);
+        let you = Some(player.clone());
+        self.welcome(&conn, Welcome { you, token, returned, ..Welcome::default() });
         match &notice {
             Some((room, reason)) => {
                 info!(player = %player.name, id = %player.id, %room, %reason, "back in the lobby");
@@ -150,6 +150,7 @@ impl<L: Lobby> EventHandler<'_, L> {
     /// The request `register`: asks `on_register`.
     pub(super) fn register(&mut self, conn: ConnId, data: Option<&RawValue>, responder: Responder) {
         let form = decode_own::<Registration>(data).and_then(|form| {
+            self.context.rooms.borrow().check_stopping()?;
             let mut sessions = self.context.sessions.borrow_mut();
             let conn = sessions.begin_registration(conn)?;
             Ok(Registration { address: conn.address(), headers: conn.headers(), ..form })
@@ -175,7 +176,9 @@ impl<L: Lobby> EventHandler<'_, L> {
         if !self.context.sessions.borrow_mut().end_registration(conn) {
             return; // Entering now would be an arrival that no disconnect follows.
         }
-        match identity.and_then(|identity| self.issue(identity)) {
+        // It may have begun before the lobby was asked to stop.
+        let stopping = self.context.rooms.borrow().check_stopping();
+        match stopping.and(identity).and_then(|identity| self.issue(identity)) {
             Err(refusal) => responder.send(Err(refusal)),
             Ok((login, account)) => {
                 let Login { player, token, .. } = login.clone();

@@ -5,9 +5,17 @@
 //! work, come as calls of the scheduler: one more kind of event.
 
 mod arrivals;
+mod asks;
+mod figures;
 mod requests;
 
-use std::pin::pin;
+pub(crate) use self::asks::{Ask, MAX_ASKS};
+pub(crate) use self::figures::Figures;
+use self::figures::USAGE_PERIOD;
+
+use std::time::Duration;
+
+use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::info;
@@ -17,8 +25,8 @@ use crate::lobby::context::{LISTS_PERIOD, List};
 use crate::lobby::{Lobby, LobbyContext, RouteCall};
 use crate::process::ProcessEvent;
 use crate::rooms::RoomNotice;
-use crate::runtime::{catch, clock, sleep_until};
-use crate::socketio::{FromClient, reroute};
+use crate::runtime::{catch, clock, later, sleep_until};
+use crate::socketio::{Conn, FromClient, reroute};
 use crate::types::{AnyPlayer, Exit, LeaveReason, Refusal, RoomId, Route};
 
 /// What a connection's token proves: a login, nothing if there is none, or why it is refused.
@@ -30,26 +38,28 @@ pub(crate) struct Inboxes<L> {
     pub processes: mpsc::UnboundedReceiver<ProcessEvent>,
     /// Calls of routes.
     pub calls: mpsc::Receiver<RouteCall<L>>,
-    /// Rooms to kill; development only.
-    pub kills: mpsc::UnboundedReceiver<RoomId>,
+    pub asks: mpsc::Receiver<Ask>,
 }
 
-/// Runs until `shutdown`, and then until all rooms have ended, for at most twice `--stop-timeout`:
-/// rooms drain during the first half and close during the second.
+/// Runs until it is asked to stop, and then until all rooms have ended. They may do so by themselves
+/// for `--drain-timeout`, or until the lobby is asked again. Then they are closed, and have
+/// `--stop-timeout` to end.
 pub(crate) async fn run<L: Lobby>(
     mut lobby: L,
     context: LobbyContext<L>,
     mut inboxes: Inboxes<L>,
-    shutdown: impl Future<Output = ()>,
+    mut stops: mpsc::UnboundedReceiver<()>,
 ) {
     let mut handler = EventHandler { lobby: &mut lobby, context: &context };
-    let mut shutdown = pin!(shutdown);
     let mut refill_at = Some(clock::now());
     let mut stop_at: Option<Instant> = None;
+    context.lag.tick(clock::now(), LISTS_PERIOD);
     context.scheduler.every(LISTS_PERIOD, |_, context| {
+        context.lag.tick(clock::now(), LISTS_PERIOD);
         context.publish(List::Rooms);
         context.publish(List::Players);
     });
+    context.scheduler.every(USAGE_PERIOD, |_, context| context.measure_rooms());
 
     let is_over = |at| at <= clock::now() || context.rooms.borrow().is_empty();
     while !stop_at.is_some_and(is_over) {
@@ -64,14 +74,11 @@ pub(crate) async fn run<L: Lobby>(
             Some(event) = inboxes.processes.recv() => handler.on_process(event),
             Some(call) = context.scheduler.next_call() => drop(handler.hook("spawned work", call)),
             Some(call) = inboxes.calls.recv() => drop(handler.hook("a route", call)),
-            Some(room) = inboxes.kills.recv() => {
-                let exit = Exit::Crashed("killed from the page".to_owned());
-                let _ = context.rooms.borrow_mut().kill(&room, exit);
-            }
+            Some(ask) = inboxes.asks.recv() => handler.answer(ask),
             () = sleep_until(deadline) => {}
-            () = &mut shutdown, if stop_at.is_none() => {
-                handler.stop();
-                stop_at = Some(clock::now() + 2 * context.settings.stop_timeout);
+            Some(()) = stops.recv() => {
+                let left = handler.stop().saturating_add(context.settings.stop_timeout);
+                stop_at = Some(later(clock::now(), left));
             }
         }
         let now = clock::now();
@@ -108,10 +115,25 @@ impl<L: Lobby> EventHandler<'_, L> {
         notices.into_iter().for_each(|notice| self.on_notice(notice));
     }
 
-    /// Calls `on_stop`, and drains all rooms.
-    pub fn stop(&mut self) {
-        self.hook("on_stop", |lobby, context| lobby.on_stop(context));
-        self.context.rooms.borrow_mut().stop();
+    /// The lobby is asked to stop. The first time it calls `on_stop` and drains its rooms for
+    /// `--drain-timeout`, again it closes them. Tells all pages in the lobby. Returns the time that
+    /// rooms have.
+    pub fn stop(&mut self) -> Duration {
+        let is_first = self.context.rooms.borrow().closes_in().is_none();
+        if is_first {
+            self.hook("on_stop", |lobby, context| lobby.on_stop(context));
+        }
+        let left = if is_first { self.context.settings.drain_timeout } else { Duration::ZERO };
+        self.context.rooms.borrow_mut().stop(left);
+        self.context.sessions.borrow().welcomed().for_each(|conn| self.tell_closing(conn));
+        left
+    }
+
+    /// Tells a page in how many seconds the rooms are closed, if the lobby is about to stop.
+    fn tell_closing(&self, conn: &Conn) {
+        if let Some(left) = self.context.rooms.borrow().closes_in() {
+            conn.tell("closing", &json!({ "seconds": left.as_secs_f64().ceil() as u64 }));
+        }
     }
 
     /// Handles what a room reported: calls the hook for it, and tells the players concerned.

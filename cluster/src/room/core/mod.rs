@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -151,9 +151,11 @@ impl<R: Room> Core<R> {
         }
     }
 
+    /// The room ends within this time, or within what is left of an earlier call's.
     pub fn drain(&mut self, left: Duration, reason: String) {
-        if self.draining.is_none() {
-            self.draining = Some((later(self.now(), left), reason));
+        let until = later(self.now(), left);
+        if self.draining.as_ref().is_none_or(|(earlier, _)| until < *earlier) {
+            self.draining = Some((until, reason));
             self.room.lock(true);
             self.hook("on_drain", |game, room| game.on_drain(room, left));
         }
@@ -308,7 +310,7 @@ impl<R: Room> Core<R> {
         let announces = room.announces.get();
         let is_away = |state| matches!(state, SeatState::Away(_));
         let away = self.seats.expiring().filter(|(_, seat)| announces && is_away(seat.state));
-        let joined = to_raw_value(&Joined {
+        let joined = Joined {
             room: room.id(),
             kind: room.kind(),
             code: room.code(),
@@ -316,9 +318,8 @@ impl<R: Room> Core<R> {
             you: player,
             players: if announces { &all } else { std::slice::from_ref(player) },
             away: away.map(|(_, seat)| &seat.player.id).collect(),
-        });
-        let data = joined.expect("JSON");
-        let event = Encoded::Json { name: "joined".to_owned(), data };
+        };
+        let event = Encoded::own("joined", &joined);
         // Nothing that was announced before this is news to the page.
         if let Some(seat) = self.seats.get_mut(&player.id) {
             seat.told = self.announcements.last();

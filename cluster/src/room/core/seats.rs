@@ -78,6 +78,11 @@ impl<R: Room> Core<R> {
             .unwrap_or(Err(Refusal::INTERNAL))
     }
 
+    #[cfg(any(test, feature = "testing"))]
+    pub fn has_seat(&self, player: &PlayerId) -> bool {
+        self.seats.get(player).is_some()
+    }
+
     /// A player connects with their ticket: they join or reconnect.
     pub fn connected(&mut self, conn: ConnId, id: &PlayerId) {
         let Some(seat) = self.seats.get(id) else {

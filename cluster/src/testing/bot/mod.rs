@@ -12,28 +12,27 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-pub use self::script::{Left, Moment, Order, Request, Script};
+pub use self::script::{BotCommand, BotEvent, Disconnect, Request, Script};
 use crate::testing::{Connection, Packet, Payload};
-
 mod script;
 
 /// Connections are lost in groups: each bot waits a random part of this.
-const JITTER: Duration = Duration::from_millis(500);
+const RECONNECT_DELAY: Duration = Duration::from_millis(500);
 /// The longest wait between two attempts to reach the lobby.
-const LONGEST: Duration = Duration::from_secs(5);
+const MAX_RECONNECT_DELAY: Duration = Duration::from_secs(5);
 /// Consecutive reroutes that may fail before the seat is given up.
-const MISSES: u32 = 5;
+const MAX_FAILED_REROUTES: u32 = 5;
 /// How long a person takes to press the button; with a kept seat they are rerouted earlier.
-const PAUSE: Duration = Duration::from_millis(300);
+const FIRST_REQUEST_DELAY: Duration = Duration::from_millis(300);
 /// A bot in the lobby asks again after about this long.
-const AGAIN: Duration = Duration::from_secs(5);
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 /// Without an answer for this long the connection counts as lost; a hung room is killed earlier.
-const ANSWER: Duration = Duration::from_secs(15);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// A bot that leaves in order has asked some things only just now. What it has asked earlier than
 /// this should have been answered.
-const GOODBYE: Duration = Duration::from_secs(1);
+const ANSWER_GRACE: Duration = Duration::from_secs(1);
 /// Timers are as exact as this. A bot that is later than that is kept from sending.
-const TIMER: Duration = Duration::from_millis(2);
+const TIMER_RESOLUTION: Duration = Duration::from_millis(2);
 
 /// A player who registers, plays, and returns, by a [`Script`]. Whatever ends their connection,
 /// they reconnect to the lobby after a random part of half a second.
@@ -41,7 +40,7 @@ pub struct Bot<S> {
     url: String,
     name: String,
     script: S,
-    orders: mpsc::UnboundedReceiver<Order>,
+    orders: mpsc::UnboundedReceiver<BotCommand>,
     random: StdRng,
     token: Option<String>,
     /// Consecutive failed attempts to reach the lobby, and failed reroutes.
@@ -58,7 +57,7 @@ enum Next {
     Event(String, Value),
     /// It is time to ask the lobby for a room.
     Ask,
-    End(Left),
+    End(Disconnect),
 }
 
 impl<S: Script> Bot<S> {
@@ -70,7 +69,7 @@ impl<S: Script> Bot<S> {
         connect_at: Instant,
         seed: u64,
         script: S,
-    ) -> mpsc::UnboundedSender<Order> {
+    ) -> mpsc::UnboundedSender<BotCommand> {
         let (order, orders) = mpsc::unbounded_channel();
         let bot = Bot {
             url: url.to_owned(),
@@ -94,38 +93,38 @@ impl<S: Script> Bot<S> {
             sleep_until(connect_at).await;
             let left = self.visit(connect_at).await;
             self.give_up_requests(&left);
-            if left == Left::Quit {
-                return self.script.happened(Moment::Gone);
+            if left == Disconnect::Quit {
+                return self.script.on_event(BotEvent::Gone);
             }
-            self.script.happened(Moment::Lost { how: &left });
-            let most = LONGEST.min(JITTER * 2_u32.pow(self.attempts.min(8)));
+            self.script.on_event(BotEvent::Lost { how: &left });
+            let most = MAX_RECONNECT_DELAY.min(RECONNECT_DELAY * 2_u32.pow(self.attempts.min(8)));
             self.attempts += 1;
             connect_at = Instant::now() + most.mul_f64(self.random.random());
         }
     }
 
     /// A bot that leaves in order does not wait for answers to what it has only just asked.
-    fn give_up_requests(&mut self, left: &Left) {
+    fn give_up_requests(&mut self, left: &Disconnect) {
         let patience = match left {
-            Left::Vanished => Duration::MAX,
-            Left::Quit | Left::Sent => GOODBYE,
-            Left::Lost(_) => Duration::ZERO,
+            Disconnect::Vanished => Duration::MAX,
+            Disconnect::Quit | Disconnect::Sent => ANSWER_GRACE,
+            Disconnect::Lost(_) => Duration::ZERO,
         };
         for (_, at, event) in self.asked.drain(..) {
             let waited = at.elapsed();
             if waited >= patience {
-                self.script.happened(Moment::Unanswered { event: &event, waited });
+                self.script.on_event(BotEvent::Unanswered { event: &event, waited });
             }
         }
     }
 
     /// Connects, joins rooms, and returns when the connection ends.
-    async fn visit(&mut self, connect_at: Instant) -> Left {
+    async fn visit(&mut self, connect_at: Instant) -> Disconnect {
         let mut lobby = match self.enter_lobby(since(connect_at)).await {
             Ok(lobby) => lobby,
-            Err(why) => return Left::Lost(why),
+            Err(why) => return Disconnect::Lost(why),
         };
-        let pause = PAUSE.mul_f64(self.random.random_range(0.3..1.0));
+        let pause = FIRST_REQUEST_DELAY.mul_f64(self.random.random_range(0.3..1.0));
         let mut ask_at = self.script.enter().map(|_| Instant::now() + pause);
         let mut asked = None;
         let to = loop {
@@ -136,15 +135,15 @@ impl<S: Script> Bot<S> {
                     let Some((event, data)) = self.script.enter() else { continue };
                     let at = since(ask_at.unwrap_or_else(Instant::now));
                     if let Err(why) = self.ask(&mut lobby, event, &data, at).await {
-                        return Left::Lost(why);
+                        return Disconnect::Lost(why);
                     }
                     asked.get_or_insert(at);
-                    let later = AGAIN.mul_f64(self.random.random_range(0.5..1.5));
+                    let later = RETRY_INTERVAL.mul_f64(self.random.random_range(0.5..1.5));
                     ask_at = Some(Instant::now() + later);
                 }
-                Next::End(Left::Quit) => {
+                Next::End(Disconnect::Quit) => {
                     lobby.leave().await;
-                    return Left::Quit;
+                    return Disconnect::Quit;
                 }
                 Next::End(left) => return left,
             }
@@ -160,35 +159,40 @@ impl<S: Script> Bot<S> {
         let took = since.elapsed();
         let mut you = welcome["you"].clone();
         if self.token.is_some() && you.is_null() {
-            self.script.happened(Moment::TokenRefused(&welcome["refused"]));
+            self.script.on_event(BotEvent::TokenRefused(&welcome["refused"]));
             self.token = None;
         }
         if self.token.is_none() {
             let mut answer = lobby.answer("register", &json!({ "name": self.name })).await?;
             let Some(token) = answer["ok"]["token"].as_str() else {
                 let code = answer["error"]["code"].as_str().unwrap_or("nothing");
-                self.script.happened(Moment::Refused { event: "register", code });
+                self.script.on_event(BotEvent::Refused { event: "register", code });
                 return Err(code.to_owned());
             };
             self.token = Some(token.to_owned());
             you = answer["ok"]["you"].take();
         }
         let reason = welcome["returned"]["reason"]["code"].as_str();
-        self.script.happened(Moment::InLobby { took, you: &you, reason });
+        self.script.on_event(BotEvent::InLobby { took, you: &you, reason });
         self.attempts = self.misses;
         self.settle();
         Ok(lobby)
     }
 
     /// Follows reroutes from room to room until the last connection ends.
-    async fn follow(&mut self, lobby: Connection, mut to: Value, took: Option<Duration>) -> Left {
+    async fn follow(
+        &mut self,
+        lobby: Connection,
+        mut to: Value,
+        took: Option<Duration>,
+    ) -> Disconnect {
         let (mut lobby, mut took) = (Some(lobby), took);
         // The lobby may acknowledge the request for a room after its `reroute`.
         self.asked.clear();
         loop {
             let rerouted = Instant::now();
             let room = to["room"].as_str().unwrap_or_default();
-            self.script.happened(Moment::Rerouted { room, took: took.take() });
+            self.script.on_event(BotEvent::Rerouted { room, took: took.take() });
             let url = to["url"].as_str().filter(|url| !url.is_empty()).unwrap_or(&self.url);
             let path = to["path"].as_str().unwrap_or_default();
             let ticket = json!({ "ticket": to["ticket"] });
@@ -202,29 +206,29 @@ impl<S: Script> Bot<S> {
                 Err(why) => {
                     self.misses += 1;
                     if let Some(lobby) =
-                        lobby.as_mut().filter(|_| self.misses.is_multiple_of(MISSES))
+                        lobby.as_mut().filter(|_| self.misses.is_multiple_of(MAX_FAILED_REROUTES))
                     {
                         let _ = lobby.ask("leave_room", &Value::Null).await;
                     }
-                    return Left::Lost(format!("not let in: {why}"));
+                    return Disconnect::Lost(format!("not let in: {why}"));
                 }
             };
             if let Some(lobby) = lobby.take() {
                 tokio::spawn(lobby.leave());
             }
             (self.attempts, self.misses) = (0, 0);
-            self.script.happened(Moment::Joined { took: rerouted.elapsed() });
+            self.script.on_event(BotEvent::Joined { took: rerouted.elapsed() });
             self.settle();
             to = loop {
                 match self.next(&mut seat, None, true).await {
                     Next::Event(event, to) if event == "reroute" => match to["to"] == "room" {
                         true => break to,
-                        false => return Left::Sent,
+                        false => return Disconnect::Sent,
                     },
                     Next::Event(..) | Next::Ask => {}
-                    Next::End(Left::Quit) => {
+                    Next::End(Disconnect::Quit) => {
                         seat.leave().await;
-                        return Left::Quit;
+                        return Disconnect::Quit;
                     }
                     Next::End(left) => return left,
                 }
@@ -253,7 +257,7 @@ impl<S: Script> Bot<S> {
             }
             if self.say_at <= now {
                 if let Err(why) = self.say(connection, in_room).await {
-                    return Next::End(Left::Lost(why));
+                    return Next::End(Disconnect::Lost(why));
                 }
                 continue;
             }
@@ -268,20 +272,20 @@ impl<S: Script> Bot<S> {
                     },
                     Ok(Packet::Answer(to, answer)) => self.answered(to, &answer),
                     Ok(Packet::Disconnected) => {
-                        return Next::End(Left::Lost("the server has hung up".to_owned()));
+                        return Next::End(Disconnect::Lost("the server has hung up".to_owned()));
                     }
                     Ok(_) => {}
-                    Err(why) => return Next::End(Left::Lost(why)),
+                    Err(why) => return Next::End(Disconnect::Lost(why)),
                 },
                 () = self.timer.as_mut() => {}
                 order = self.orders.recv() => match order {
-                    Some(Order::Vanish) => return Next::End(Left::Vanished),
-                    Some(Order::Say((event, data))) => {
+                    Some(BotCommand::Vanish) => return Next::End(Disconnect::Vanished),
+                    Some(BotCommand::Say((event, data))) => {
                         if let Err(why) = self.ask(connection, event, &data, now).await {
-                            return Next::End(Left::Lost(why));
+                            return Next::End(Disconnect::Lost(why));
                         }
                     }
-                    Some(Order::Quit) | None => return Next::End(Left::Quit),
+                    Some(BotCommand::Quit) | None => return Next::End(Disconnect::Quit),
                 },
             }
         }
@@ -291,7 +295,7 @@ impl<S: Script> Bot<S> {
     async fn say(&mut self, connection: &mut Connection, in_room: bool) -> Result<(), String> {
         let at = since(self.say_at);
         self.say_at += self.script.interval();
-        if self.asked.front().is_some_and(|(_, asked, _)| asked.elapsed() > ANSWER) {
+        if self.asked.front().is_some_and(|(_, asked, _)| asked.elapsed() > ANSWER_TIMEOUT) {
             return Err("no answer".to_owned());
         }
         for (event, data) in self.script.say(in_room) {
@@ -319,9 +323,9 @@ impl<S: Script> Bot<S> {
                 let data = data.value();
                 let [event, code] =
                     ["event", "code"].map(|name| data[name].as_str().unwrap_or_default());
-                self.script.happened(Moment::Refused { event, code });
+                self.script.on_event(BotEvent::Refused { event, code });
             }
-            _ => self.script.happened(Moment::Event { name: &name, data }),
+            _ => self.script.on_event(BotEvent::Event { name: &name, data }),
         }
         None
     }
@@ -334,7 +338,7 @@ impl<S: Script> Bot<S> {
         let refused = !answer.text().starts_with(r#"[{"ok""#);
         let value = if refused { answer.value() } else { Value::Null };
         let refusal = value["error"]["code"].as_str();
-        self.script.happened(Moment::Answered { event: &event, took, refusal });
+        self.script.on_event(BotEvent::Answered { event: &event, took, refusal });
     }
 }
 
@@ -342,5 +346,5 @@ impl<S: Script> Bot<S> {
 /// inexact.
 fn since(at: Instant) -> Instant {
     let now = Instant::now();
-    if now - at > TIMER { at } else { now }
+    if now - at > TIMER_RESOLUTION { at } else { now }
 }

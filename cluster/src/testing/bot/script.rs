@@ -21,15 +21,15 @@ pub trait Script: Send + 'static {
     /// What the bot says now, in a room or in the lobby.
     fn say(&mut self, in_room: bool) -> Vec<Request>;
 
-    /// Something has happened to the bot.
-    fn happened(&mut self, moment: Moment<'_>);
+    /// Something has on_event to the bot.
+    fn on_event(&mut self, moment: BotEvent<'_>);
 }
 
 /// What happens to a [`Bot`](super::Bot). Times count from when the bot was to act, also if it was
 /// late: what kept it is part of what a player waits for.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "what the fields are is said with their variants")]
-pub enum Moment<'a> {
+pub enum BotEvent<'a> {
     /// The lobby has answered `welcome` after this time, and knows the player. `reason`: the code
     /// why their last room has ended for them.
     InLobby { took: Duration, you: &'a Value, reason: Option<&'a str> },
@@ -48,14 +48,14 @@ pub enum Moment<'a> {
     /// A request is not answered, after this time.
     Unanswered { event: &'a str, waited: Duration },
     /// Its place is lost. It reconnects.
-    Lost { how: &'a Left },
+    Lost { how: &'a Disconnect },
     /// It has left for good.
     Gone,
 }
 
 /// Why a [`Bot`](super::Bot) is not where it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Left {
+pub enum Disconnect {
     /// The room has sent it to the lobby.
     Sent,
     /// It was told to vanish.
@@ -68,7 +68,7 @@ pub enum Left {
 
 /// What a [`Bot`](super::Bot) is told to do.
 #[derive(Debug)]
-pub enum Order {
+pub enum BotCommand {
     /// Drop the connection, as a bad network does.
     Vanish,
     /// Send this once.

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::figures::{Figures, Time};
 use super::{Plan, View};
-use crate::testing::{Left, Moment, Payload, Request, Script};
+use crate::testing::{BotEvent, Disconnect, Payload, Request, Script};
 
 pub(super) struct Player {
     plan: Plan,
@@ -70,13 +70,13 @@ impl Player {
         }
     }
 
-    fn lost(&mut self, figures: &mut Figures, how: &Left) {
+    fn lost(&mut self, figures: &mut Figures, how: &Disconnect) {
         self.has_lost = true;
         match how {
-            Left::Sent => figures.sent_back += 1,
-            Left::Vanished => figures.drops += 1,
-            Left::Lost(why) => figures.error(format!("lost: {why}")),
-            Left::Quit => {}
+            Disconnect::Sent => figures.sent_back += 1,
+            Disconnect::Vanished => figures.drops += 1,
+            Disconnect::Lost(why) => figures.error(format!("lost: {why}")),
+            Disconnect::Quit => {}
         }
         self.is_at(figures, Place::OnTheWay { to: None });
     }
@@ -99,17 +99,17 @@ impl Script for Player {
         said.map(|(event, data)| (event.into(), data)).into_iter().collect()
     }
 
-    fn happened(&mut self, moment: Moment<'_>) {
+    fn on_event(&mut self, moment: BotEvent<'_>) {
         let figures = self.figures.clone();
         let mut figures = figures.lock().expect("nobody panics while holding this");
         match moment {
-            Moment::InLobby { took, you, .. } => {
+            BotEvent::InLobby { took, you, .. } => {
                 figures.record(Time::Connect, took);
                 self.view.you = you.clone();
                 self.is_at(&mut figures, Place::Lobby);
             }
-            Moment::TokenRefused(why) => figures.error(format!("token: {}", why["code"])),
-            Moment::Rerouted { room, took } => {
+            BotEvent::TokenRefused(why) => figures.error(format!("token: {}", why["code"])),
+            BotEvent::Rerouted { room, took } => {
                 if let Some(took) = took {
                     figures.record(Time::Reroute, took);
                 }
@@ -117,7 +117,7 @@ impl Script for Player {
                 self.ticked = None;
                 self.is_at(&mut figures, Place::OnTheWay { to: Some(room.to_owned()) });
             }
-            Moment::Joined { took } => {
+            BotEvent::Joined { took } => {
                 figures.record(Time::Join, took);
                 figures.returns += u64::from(std::mem::take(&mut self.has_lost));
                 if let Place::OnTheWay { to: Some(room) } = &self.place {
@@ -125,8 +125,8 @@ impl Script for Player {
                     self.is_at(&mut figures, room);
                 }
             }
-            Moment::Event { name, data } => self.heard(&mut figures, name, data),
-            Moment::Answered { event, took, refusal } => {
+            BotEvent::Event { name, data } => self.heard(&mut figures, name, data),
+            BotEvent::Answered { event, took, refusal } => {
                 if self.plays() {
                     figures.requests += 1;
                     figures.record(Time::RoundTrip, took);
@@ -135,16 +135,16 @@ impl Script for Player {
                     figures.error(format!("{event}: {code}"));
                 }
             }
-            Moment::Unanswered { event, waited } => {
+            BotEvent::Unanswered { event, waited } => {
                 if self.plays() {
                     figures.requests += 1;
                     figures.record(Time::RoundTrip, waited);
                 }
                 figures.error(format!("{event}: unanswered"));
             }
-            Moment::Refused { event, code } => figures.error(format!("{event}: {code}")),
-            Moment::Lost { how } => self.lost(&mut figures, how),
-            Moment::Gone => {
+            BotEvent::Refused { event, code } => figures.error(format!("{event}: {code}")),
+            BotEvent::Lost { how } => self.lost(&mut figures, how),
+            BotEvent::Gone => {
                 self.is_at(&mut figures, Place::OnTheWay { to: None });
                 figures.gone += 1;
             }

@@ -20,12 +20,12 @@ use super::player::Player;
 use super::processes::Processes;
 use super::report::{judge, print, report};
 use super::{Plan, SERVER};
-use crate::testing::{Bot, Connection, LobbyProcess, Order, allow_many_files};
+use crate::testing::{Bot, BotCommand, Connection, LobbyProcess, allow_many_files};
 
 /// How often the progress bar changes.
-const GLANCE: Duration = Duration::from_millis(250);
+const REFRESH_PERIOD: Duration = Duration::from_millis(250);
 /// How long the bots may take to leave.
-const GOODBYE: Duration = Duration::from_secs(3);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Returns whether no threshold is crossed.
 pub(super) async fn run(plan: Plan, options: Options) -> anyhow::Result<bool> {
@@ -62,12 +62,12 @@ pub(super) async fn run(plan: Plan, options: Options) -> anyhow::Result<bool> {
     }
     if lobby.is_none() {
         let quit = async {
-            bots.iter().for_each(|bot| drop(bot.send(Order::Quit)));
+            bots.iter().for_each(|bot| drop(bot.send(BotCommand::Quit)));
             while figures.lock().unwrap().gone < bots.len() {
                 sleep(Duration::from_millis(10)).await;
             }
         };
-        let _ = tokio::time::timeout(GOODBYE, quit).await;
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, quit).await;
     }
     ended?;
     Ok(passed)
@@ -101,7 +101,7 @@ fn start_bots(
     plan: &Plan,
     options: &Options,
     figures: &Arc<Mutex<Figures>>,
-) -> Vec<UnboundedSender<Order>> {
+) -> Vec<UnboundedSender<BotCommand>> {
     let start = Instant::now();
     let bot = |number: usize| {
         let at = start + options.ramp_up.mul_f64(number as f64 / options.players as f64);
@@ -115,7 +115,7 @@ fn start_bots(
 async fn watch(
     options: &Options,
     figures: &Mutex<Figures>,
-    bots: &[UnboundedSender<Order>],
+    bots: &[UnboundedSender<BotCommand>],
     mut lobby: Option<&mut LobbyProcess>,
 ) -> anyhow::Result<()> {
     let time = options.ramp_up + options.duration;
@@ -124,7 +124,7 @@ async fn watch(
     let bar = ProgressBar::new(time.as_millis() as u64).with_style(style);
     let [mut interrupt, mut terminate] =
         [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
-    let mut glance = interval(GLANCE);
+    let mut glance = interval(REFRESH_PERIOD);
     let each = options.drop_every.div_f64(options.players.max(1) as f64);
     let drops = !each.is_zero();
     let mut drop_at = Instant::now() + options.ramp_up + each;
@@ -143,7 +143,7 @@ async fn watch(
             }
             () = sleep_until(drop_at), if drops => {
                 drop_at += each;
-                let _ = bots[rand::rng().random_range(0..bots.len())].send(Order::Vanish);
+                let _ = bots[rand::rng().random_range(0..bots.len())].send(BotCommand::Vanish);
             }
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,

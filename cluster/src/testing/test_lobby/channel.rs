@@ -31,7 +31,8 @@ pub(super) fn starter(started: &Rc<RefCell<Vec<(RoomId, Channel)>>>, runtime: &R
         let stream = Arc::new(Mutex::new(stream.into_split().1));
         let (kill, killed) = oneshot::channel();
         started.borrow_mut().push((room, Channel { frames, killed }));
-        Ok(Process { sender: Sender { queue, space, stream }, kill: Cell::new(Some(kill)) })
+        let sender = Sender { queue, space, stream };
+        Ok(Process { sender, pid: None, kill: Cell::new(Some(kill)) })
     })
 }
 

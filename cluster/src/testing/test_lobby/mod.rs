@@ -152,6 +152,7 @@ impl<L: Kinds> TestLobby<L> {
             rooms: RefCell::new(rooms),
             sessions: RefCell::default(),
             lists: Default::default(),
+            lag: Default::default(),
             code_attempts: CodeAttempts::new(settings.max_code_attempts_per_minute),
             scheduler: Scheduler::new(),
             tokens: Arc::new(Tokens::new(settings.name, &KEY, None, settings.token_ttl)),
@@ -228,7 +229,8 @@ impl<L: Kinds> TestLobby<L> {
         self.run(|handler| handler.hook("call", call)).expect("a panic fails the test")
     }
 
-    /// The lobby is asked to stop: `on_stop` is called, then all rooms are asked to close.
+    /// The lobby is asked to stop: the first time it calls `on_stop` and drains its rooms for
+    /// `--drain-timeout`, again it closes them.
     pub fn stop(&mut self) {
         self.run(|handler| handler.stop());
     }

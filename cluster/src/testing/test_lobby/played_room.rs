@@ -124,12 +124,14 @@ impl PlayedRoom {
                 self.emit(&id, "refused", refused("reroute", &refusal));
             }
             ToRoom::Message(message) => self.told.push(message),
-            ToRoom::Drain { remaining_ms, reason } if self.draining.is_none() => {
+            ToRoom::Drain { remaining_ms, reason } => {
                 let until = later(self.now, Duration::from_millis(remaining_ms));
-                self.draining = Some((until, reason));
-                self.lock(true);
+                if self.draining.as_ref().is_none_or(|(earlier, _)| until < *earlier) {
+                    self.draining = Some((until, reason));
+                    self.lock(true);
+                }
             }
-            ToRoom::Drain { .. } | ToRoom::Setup { .. } | ToRoom::Socket => {}
+            ToRoom::Setup { .. } | ToRoom::Socket => {}
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::lobby::{Kinds, RoomOf};
-use crate::process::{FromRoom, ProcessEvent};
+use crate::process::{FromRoom, ProcessEvent, Usage};
 use crate::room::Room;
 use crate::testing::test_lobby::channel::Effect;
 use crate::testing::test_lobby::played_room::PlayedRoom;
@@ -127,7 +127,8 @@ impl<L: Kinds> TestLobby<L> {
     }
 
     /// Whether the lobby has asked the room to close, and with which reason. It does so when nobody
-    /// has a seat in it any more, or else after `--stop-timeout`.
+    /// has a seat in it any more, or else when its time is over: `--stop-timeout`, or
+    /// `--drain-timeout` if the lobby stops.
     pub fn closing(&mut self, room: &RoomId) -> Option<String> {
         self.any_room(room).draining.as_ref().map(|(_, reason)| reason.clone())
     }
@@ -174,7 +175,7 @@ impl<L: Kinds> TestLobby<L> {
                 Effect::Emit(player, sent) => self.note_in_room(&player, sent),
                 Effect::HangUp { player, returns } => self.out_of(id, &player, returns),
                 Effect::Exit(exit) => {
-                    self.inbox.push_back(ProcessEvent::Exited(id.clone(), exit));
+                    self.inbox.push_back(exited(id, exit));
                     gone = true;
                 }
             }
@@ -214,7 +215,7 @@ impl<L: Kinds> TestLobby<L> {
         for room in self.rooms.values_mut() {
             let id = room.id.clone();
             if let Ok(exit) = room.channel.killed.try_recv() {
-                self.inbox.push_back(ProcessEvent::Exited(id.clone(), exit));
+                self.inbox.push_back(exited(&id, exit));
                 self.remove(&id);
                 return true;
             }
@@ -257,6 +258,10 @@ impl<L: Kinds> TestLobby<L> {
         let found = self.rooms.get_mut(room);
         found.unwrap_or_else(|| panic!("there is no room {room}, or it has ended"))
     }
+}
+
+fn exited(room: &RoomId, exit: Exit) -> ProcessEvent {
+    ProcessEvent::Exited(room.clone(), exit, Usage::default())
 }
 
 /// A frame as the lobby reads it: serialized and parsed.

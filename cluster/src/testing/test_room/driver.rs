@@ -37,7 +37,8 @@ impl<R: Room> TestRoom<R> {
         if self.is_over() {
             return Err(Refusal::NO_SUCH_ROOM);
         }
-        if self.draining {
+        let has_seat = matches!(&self.life, Life::Open(core) if core.has_seat(&player.id));
+        if self.draining && !has_seat {
             return Err(Refusal::ROOM_LOCKED);
         }
         let join = self.number();

@@ -77,7 +77,7 @@ pub struct TestRoom<R: Room> {
     to_lobby: Vec<Box<RawValue>>,
     transfers: Vec<(PlayerId, RoomId)>,
     listing: Value,
-    /// The lobby has drained the room: it admits nobody.
+    /// The lobby has drained the room: it admits nobody new.
     draining: bool,
     next: u64,
     /// Runs spawned futures and computations; see [`TestRoom::settle`]. The last field: dropping it
@@ -193,7 +193,7 @@ impl<R: Room> TestRoom<R> {
         self.run(|core| core.lobby_message(&raw)).expect("a message that can be parsed");
     }
 
-    /// The lobby drains the room: it admits nobody, and closes within `left` with the reason
+    /// The lobby drains the room: it admits nobody new, and closes within `left` with the reason
     /// `closed`.
     pub fn drain(&mut self, left: Duration) {
         if self.is_over() {

@@ -17,6 +17,7 @@ const cluster = new Cluster({
   lobbyEvent(event, data) {
     console.info("lobbyEvent", event, data);
     if (event === "news") $("news").textContent = data.text;
+    if (event === "closing") notice(`The server closes in ${data.seconds} s. No new game can begin.`);
   },
 
   // HOOK: before a reroute to a room. A promise delays it: a countdown, an animation.

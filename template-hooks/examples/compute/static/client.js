@@ -30,6 +30,7 @@ const cluster = new Cluster({
       showProgress();
     }
     if (event === "ended") end(data.how);
+    if (event === "closing") notice(`The server closes in ${data.seconds} s.`);
   },
 
   // HOOK: a request or the connection was refused.

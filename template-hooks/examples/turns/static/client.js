@@ -20,6 +20,7 @@ const cluster = new Cluster({
   lobbyEvent(event, data) {
     if (event === "place") showPlace(data);
     if (event === "news") showNews(data.lines);
+    if (event === "closing") notice(`The server closes in ${data.seconds} s. No new game can begin.`);
   },
 
   // HOOK: before a reroute to a room. A promise delays it: a countdown, an animation.

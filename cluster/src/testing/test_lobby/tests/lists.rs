@@ -78,7 +78,11 @@ impl Pages {
             }
             (19, Some(room)) if in_room => lobby.send_to_room(&one, &room),
             (20, _) if in_lobby => lobby.disconnect(&one),
-            (20 | 21, _) if !in_room => drop(lobby.connect(&one)),
+            (20 | 21, _) if !in_room => {
+                drop(lobby.connect(&one));
+                // The lobby may wait for the exit of their room, to tell them why they left it.
+                lobby.advance(SECOND / 4);
+            }
             (22, Some(room)) => lobby.set_listing::<Game>(&room, Options { title }),
             (23, Some(room)) => lobby.lock_room(&room, more.index(2) == 0),
             (24, Some(room)) => {

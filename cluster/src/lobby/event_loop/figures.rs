@@ -1,0 +1,54 @@
+//! What the event loop knows for the metrics.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::lobby::context::Place;
+use crate::lobby::{Lobby, LobbyContext};
+use crate::process::Usage;
+use crate::rooms::counts::RoomFigures;
+
+/// How often the processor time and the memory of rooms are read.
+pub(crate) const USAGE_PERIOD: Duration = Duration::from_secs(5);
+
+pub(crate) struct Figures {
+    pub rooms: RoomFigures,
+    /// By place.
+    pub players: BTreeMap<&'static str, u64>,
+    /// How late a timer was at most, since this was asked last.
+    pub lag: Duration,
+}
+
+impl<L: Lobby> LobbyContext<L> {
+    pub(super) fn figures(&self) -> Figures {
+        let names = ["lobby", "on_the_way", "room", "away"];
+        let mut players = BTreeMap::from(names.map(|name| (name, 0)));
+        for id in self.known_players() {
+            let name = match self.find(&id) {
+                Some(Place::Lobby) => "lobby",
+                Some(Place::OnTheWay(_)) => "on_the_way",
+                Some(Place::Room(_)) => "room",
+                Some(Place::Away { .. }) => "away",
+                None => continue,
+            };
+            *players.entry(name).or_default() += 1;
+        }
+        Figures { rooms: self.rooms.borrow().figures(), players, lag: self.lag.take() }
+    }
+
+    /// Reads what the rooms use, on another thread.
+    pub(crate) fn measure_rooms(&self) {
+        let rooms = self.rooms.borrow().processes();
+        if rooms.is_empty() {
+            return;
+        }
+        let read = tokio::spawn(async move {
+            let usage = |(room, process)| Some((room, Usage::of(process)?));
+            rooms.into_iter().filter_map(usage).collect::<Vec<_>>()
+        });
+        self.scheduler.spawn(read, |_, context, read| {
+            let mut rooms = context.rooms.borrow_mut();
+            read.unwrap_or_default().iter().for_each(|(room, usage)| rooms.set_usage(room, *usage));
+        });
+    }
+}

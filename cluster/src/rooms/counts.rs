@@ -1,0 +1,84 @@
+//! What the metrics tell of rooms.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::process::Usage;
+use crate::rooms::{Entry, Rooms, State};
+use crate::types::{Exit, RoomId};
+
+/// Totals since the lobby started, by kind.
+#[derive(Default)]
+pub(super) struct Counts {
+    pub started: BTreeMap<&'static str, u64>,
+    ended: BTreeMap<(&'static str, &'static str), u64>,
+    /// Processor time of rooms that have ended.
+    cpu: BTreeMap<&'static str, Duration>,
+}
+
+impl Counts {
+    pub fn ended(&mut self, kind: &'static str, exit: &Exit, cpu: Duration) {
+        *self.ended.entry((kind, exit.code())).or_default() += 1;
+        *self.cpu.entry(kind).or_default() += cpu;
+    }
+}
+
+/// The rooms in numbers, by kind.
+#[derive(Default)]
+pub(crate) struct RoomFigures {
+    /// By kind and state.
+    pub rooms: BTreeMap<(&'static str, &'static str), u64>,
+    pub seats: BTreeMap<&'static str, u64>,
+    pub seats_taken: BTreeMap<&'static str, u64>,
+    pub memory: BTreeMap<&'static str, u64>,
+    /// Also of rooms that have ended.
+    pub cpu: BTreeMap<&'static str, Duration>,
+    pub started: BTreeMap<&'static str, u64>,
+    /// By kind and how.
+    pub ended: BTreeMap<(&'static str, &'static str), u64>,
+}
+
+impl Rooms {
+    pub(crate) fn figures(&self) -> RoomFigures {
+        let Counts { started, ended, cpu } = &self.counts;
+        let mut figures = RoomFigures {
+            started: started.clone(),
+            ended: ended.clone(),
+            cpu: cpu.clone(),
+            ..RoomFigures::default()
+        };
+        for entry in self.rooms.values() {
+            let kind = entry.room.kind;
+            *figures.rooms.entry((kind, entry.state_name())).or_default() += 1;
+            *figures.seats.entry(kind).or_default() += entry.room.capacity as u64;
+            *figures.seats_taken.entry(kind).or_default() += entry.players.len() as u64;
+            *figures.memory.entry(kind).or_default() += entry.room.usage.memory;
+            *figures.cpu.entry(kind).or_default() += entry.room.usage.cpu;
+        }
+        figures
+    }
+
+    /// The rooms and their processes.
+    pub(crate) fn processes(&self) -> Vec<(RoomId, u32)> {
+        let process = |(room, entry): (&RoomId, &Entry)| Some((room.clone(), entry.process.pid?));
+        self.rooms.iter().filter_map(process).collect()
+    }
+
+    /// What a room's process uses. It may have ended since it was measured.
+    pub(crate) fn set_usage(&mut self, room: &RoomId, usage: Usage) {
+        if let Some(entry) = self.rooms.get_mut(room) {
+            entry.room.usage.update(usage);
+        }
+    }
+}
+
+impl Entry {
+    fn state_name(&self) -> &'static str {
+        match self.state {
+            State::Running if !self.opened => "opening",
+            State::Running => "running",
+            State::Draining => "draining",
+            State::Ending | State::Killed => "ending",
+        }
+    }
+}
