@@ -37,8 +37,8 @@ fn render(watched: &Watched, figures: Figures) -> String {
     let Figures { rooms, players, lag } = figures;
     let Watched { routes, connections, tokens, .. } = watched;
     let mut page = Page::default();
-    let version = [("version", env!("CARGO_PKG_VERSION"))];
-    page.gauge("build_info", "Always 1. The version of the structure.", [(version, 1)]);
+    let version = BTreeMap::from([(env!("CARGO_PKG_VERSION"), 1)]);
+    page.gauge("build_info", "Always 1. The version of the structure.", by("version", version));
     page.gauge(
         "connections",
         "Connections to the lobby, relayed ones included.",
@@ -74,64 +74,55 @@ fn render(watched: &Watched, figures: Figures) -> String {
 }
 
 /// A value with its labels.
-type Sample<const N: usize, V> = ([(&'static str, String); N], V);
+type Sample<const N: usize> = ([(&'static str, String); N], String);
 
-fn one<V>(value: V) -> Vec<Sample<0, V>> {
-    vec![([], value)]
+fn one(value: impl Display) -> Vec<Sample<0>> {
+    vec![([], value.to_string())]
 }
 
-fn by<V>(label: &'static str, values: BTreeMap<impl Into<String>, V>) -> Vec<Sample<1, V>> {
-    values.into_iter().map(|(name, value)| ([(label, name.into())], value)).collect()
+fn by(label: &'static str, values: BTreeMap<impl Into<String>, impl Display>) -> Vec<Sample<1>> {
+    let sample = |(name, value): (_, _)| ([(label, Into::into(name))], ToString::to_string(&value));
+    values.into_iter().map(sample).collect()
 }
 
-fn by_two<V>(
-    [first, second]: [&'static str; 2],
-    values: BTreeMap<(&str, &str), V>,
-) -> Vec<Sample<2, V>> {
-    let values = values.into_iter();
-    values.map(|((a, b), value)| ([(first, a.into()), (second, b.into())], value)).collect()
+fn by_two(labels: [&'static str; 2], values: BTreeMap<(&str, &str), u64>) -> Vec<Sample<2>> {
+    let [first, second] = labels;
+    let sample = |((a, b), value): ((&str, &str), u64)| {
+        ([(first, a.to_owned()), (second, b.to_owned())], value.to_string())
+    };
+    values.into_iter().map(sample).collect()
 }
 
 #[derive(Default)]
 struct Page(String);
 
 impl Page {
-    fn gauge<const N: usize, V: Display>(
-        &mut self,
-        name: &str,
-        help: &str,
-        samples: impl IntoIterator<Item = ([(&'static str, impl Display); N], V)>,
-    ) {
+    fn gauge<const N: usize>(&mut self, name: &str, help: &str, samples: Vec<Sample<N>>) {
         self.family(&format!("cluster_{name}"), "gauge", help, samples);
     }
 
-    fn counter<const N: usize, V: Display>(
-        &mut self,
-        name: &str,
-        help: &str,
-        samples: impl IntoIterator<Item = ([(&'static str, impl Display); N], V)>,
-    ) {
+    fn counter<const N: usize>(&mut self, name: &str, help: &str, samples: Vec<Sample<N>>) {
         self.family(&format!("cluster_{name}_total"), "counter", help, samples);
     }
 
-    fn family<const N: usize, V: Display>(
+    fn family<const N: usize>(
         &mut self,
         name: &str,
         kind: &str,
         help: &str,
-        samples: impl IntoIterator<Item = ([(&'static str, impl Display); N], V)>,
+        samples: Vec<Sample<N>>,
     ) {
         let page = &mut self.0;
         let _ = writeln!(page, "# HELP {name} {help}\n# TYPE {name} {kind}");
         for (labels, value) in samples {
-            // A code of a hook's refusal may hold anything.
-            let escaped =
-                |text: String| text.replace('\\', r"\\").replace('\n', r"\n").replace('"', r#"\""#);
-            let label =
-                |(label, text): (&str, _)| format!("{label}=\"{}\"", escaped(format!("{text}")));
-            let labels: Vec<_> = labels.into_iter().map(label).collect();
+            let labels = labels.map(|(label, text)| format!("{label}=\"{}\"", escape(&text)));
             let labels = if N == 0 { String::new() } else { format!("{{{}}}", labels.join(",")) };
             let _ = writeln!(page, "{name}{labels} {value}");
         }
     }
+}
+
+/// A code of a hook's refusal may hold anything.
+fn escape(text: &str) -> String {
+    text.replace('\\', r"\\").replace('\n', r"\n").replace('"', r#"\""#)
 }

@@ -49,25 +49,18 @@ pub(crate) fn stop(
     let mut signals = stop_signals()?;
     let (stop, stops) = mpsc::unbounded_channel();
     tokio::spawn(async move {
-        let Some(_) = signals.recv().await else { return };
+        if signals.recv().await.is_none() {
+            return;
+        }
         info!("asked to stop; draining");
         drop(key_lock); // the next lobby may start meanwhile
         let _ = stop.send(());
-        // When a terminal is closed, both the shell and the kernel send SIGHUP.
-        let mut is_asked_again = async || {
-            while let Some(signal) = signals.recv().await {
-                if signal != Signal::HUP {
-                    return true;
-                }
-            }
-            false // the lobby has stopped
-        };
-        if !is_asked_again().await {
+        if again(&mut signals).await.is_none() {
             return;
         }
         info!("asked again to stop; stopping now");
         let _ = stop.send(());
-        if !is_asked_again().await {
+        if again(&mut signals).await.is_none() {
             return;
         }
         info!("asked a third time to stop; ending at once");
@@ -75,6 +68,17 @@ pub(crate) fn stop(
         process::exit(1);
     });
     Ok(stops)
+}
+
+/// The next signal but SIGHUP: when a terminal is closed, both the shell and the kernel send that
+/// one. `None`: the lobby has stopped.
+async fn again(signals: &mut mpsc::UnboundedReceiver<Signal>) -> Option<Signal> {
+    loop {
+        let signal = signals.recv().await?;
+        if signal != Signal::HUP {
+            return Some(signal);
+        }
+    }
 }
 
 /// Whether a signal was not ignored when this process started. False where that is not known.

@@ -11,7 +11,6 @@ mod requests;
 
 pub(crate) use self::asks::{Ask, MAX_ASKS};
 pub(crate) use self::figures::Figures;
-use self::figures::USAGE_PERIOD;
 
 use std::time::Duration;
 
@@ -22,6 +21,7 @@ use tracing::info;
 
 use crate::auth::Login;
 use crate::lobby::context::{LISTS_PERIOD, List};
+use crate::lobby::event_loop::figures::USAGE_PERIOD;
 use crate::lobby::{Lobby, LobbyContext, RouteCall};
 use crate::process::ProcessEvent;
 use crate::rooms::RoomNotice;
@@ -38,6 +38,7 @@ pub(crate) struct Inboxes<L> {
     pub processes: mpsc::UnboundedReceiver<ProcessEvent>,
     /// Calls of routes.
     pub calls: mpsc::Receiver<RouteCall<L>>,
+    /// Of those who run the lobby.
     pub asks: mpsc::Receiver<Ask>,
 }
 
