@@ -26,7 +26,7 @@ fn hadolint_finds_nothing_in_the_dockerfile() {
     assert_eq!(said, "");
 }
 
-/// Its image has the Rust and the Node.js that the project needs.
+/// The image for the build has the oldest Rust that the project supports.
 #[test]
 fn the_dockerfile_builds_with_the_oldest_rust() {
     let manifest = read("Cargo.toml");
@@ -62,7 +62,7 @@ fn the_unit_is_right_and_hardened() {
     assert!(unit.contains("\nOOMPolicy=continue\n"));
 }
 
-/// The time until SIGKILL is longer than the drain, in seconds.
+/// The time until SIGKILL is longer than the drain. Both are in minutes.
 #[test]
 fn the_drain_fits_into_the_time_to_stop() {
     let value = |text: &str, name: &str| {

@@ -288,7 +288,7 @@ impl Workshop {
         // same names, go elsewhere.
         let built = self.target.parent().unwrap();
         command.env("CARGO_TARGET_DIR", &self.target).env("CARGO_BUILD_BUILD_DIR", built);
-        command.env("CARGO_INCREMENTAL", "1");
+        command.env("CARGO_INCREMENTAL", "1"); // one project after the other
         command.current_dir(&self.project)
     }
 

@@ -54,9 +54,9 @@ impl Script for Player {
         requests
     }
 
-    fn on_event(&mut self, moment: BotEvent<'_>) {
+    fn on_event(&mut self, event: BotEvent<'_>) {
         let mut record = self.shared.record.lock();
-        let place = match moment {
+        let place = match event {
             BotEvent::InLobby { reason, .. } => {
                 if let Some(lost) = self.lost.take() {
                     record.is_back(lost, reason.map(str::to_owned));

@@ -22,7 +22,7 @@ pub(crate) const MIN_ROOM_MEMORY: Size = Size(16 << 20);
 const MIN_MAX_MESSAGE: Size = Size(1 << 10);
 
 const HEALTH: &str =
-    "With `health` before the flags it asks the lobby on this machine for /healthz: status 0 or 1.";
+    "`server health [OPTIONS]` asks the lobby on this machine for /healthz, and exits with 0 or 1.";
 
 const CDN: &str = "https://cdn.jsdelivr.net/npm";
 
@@ -166,8 +166,8 @@ pub struct Settings {
     #[arg(long, default_value = "2s", value_parser = duration, help_heading = "Rooms")]
     pub drain_timeout: Duration,
 
-    /// Time for a closed room to end, after which it is killed. A room that a hook closes has the
-    /// same time before, to drain.
+    /// Time for a closed room to end; after that it is killed. A room that a hook closes gets the
+    /// same time to drain first.
     #[arg(long, default_value = "2s", value_parser = duration, help_heading = "Rooms")]
     pub stop_timeout: Duration,
 
@@ -236,7 +236,8 @@ fn name_variables(mut error: clap::Error) -> clap::Error {
 }
 
 impl Settings {
-    /// Parses flags and environment. The first argument is the program's name. Errors, `--help` and `--version` end the process.
+    /// Parses flags and environment. The first argument is the program's name. Errors, `--help` and
+    /// `--version` end the process.
     #[inline(never)] // clap's stack frame is large
     pub(crate) fn read(defaults: Defaults, args: &[OsString]) -> Settings {
         let mut command = Settings::command()

@@ -128,7 +128,7 @@ fn start(
         stderr: Output::copy(room.clone(), stderr, Level::WARN),
         throttle: TokenBucket::new(FRAMES, Instant::now()),
         room,
-        child: RoomProcess::new(child),
+        process: RoomProcess::new(child),
         receiver,
         inbox,
         queue: Arc::new(Semaphore::new(MAX_QUEUED)),
@@ -141,7 +141,7 @@ fn start(
 
 struct Supervisor {
     room: RoomId,
-    child: RoomProcess,
+    process: RoomProcess,
     receiver: Receiver,
     stdout: Output,
     stderr: Output,
@@ -156,15 +156,15 @@ struct Supervisor {
 
 impl Supervisor {
     async fn run(mut self, killed: oneshot::Receiver<Exit>, ready: Duration, heartbeat: Duration) {
-        let group = ProcessGroup(self.child.id());
+        let group = ProcessGroup(self.process.id());
         let cause = tokio::select! {
             cause = self.listen(ready, heartbeat) => cause,
             cause = killed => Some(cause.unwrap_or(Exit::Closed)),
         };
         if cause.is_some() {
-            let _ = self.child.child.start_kill();
+            let _ = self.process.child.start_kill();
         }
-        let status = self.child.wait().await;
+        let status = self.process.wait().await;
         // Kills what the room started. While one of them lives, no other group gets this number.
         drop(group);
         // The room may have written frames and output before it died. Both come before its exit.
@@ -177,25 +177,25 @@ impl Supervisor {
                 .map_or_else(|error| error.to_string(), |status| describe(status, &last_line));
             if self.warm { Exit::Crashed(what) } else { Exit::NeverReady(what) }
         });
-        let _ = self.inbox.send(ProcessEvent::Exited(self.room.clone(), exit, self.child.usage));
+        let _ = self.inbox.send(ProcessEvent::Exited(self.room.clone(), exit, self.process.usage));
         let _ = timeout(OUTPUT_AFTER_EXIT, self.output_ends()).await;
     }
 
     /// Forwards frames until the process exits (`None`) or must be killed (the cause). Any frame
     /// counts as a heartbeat.
     async fn listen(&mut self, ready: Duration, heartbeat: Duration) -> Option<Exit> {
-        let process = self.child.child.id();
+        let pid = self.process.child.id();
         loop {
             let limit = if self.warm { heartbeat } else { ready };
             let frame = tokio::select! {
-                frame = starvation::timeout(process, limit, self.receiver.recv()) => frame,
-                _ = self.child.wait() => return None,
+                frame = starvation::timeout(pid, limit, self.receiver.recv()) => frame,
+                _ = self.process.wait() => return None,
             };
             match frame {
                 Some(Ok(Some(frame))) => self.forward(frame).await,
                 // The socket is closed: the process is exiting, or has closed it on purpose.
                 Some(Ok(None)) => {
-                    let exited = starvation::timeout(process, heartbeat, self.child.wait()).await;
+                    let exited = starvation::timeout(pid, heartbeat, self.process.wait()).await;
                     let closed = || Exit::Crashed("closed its channel".to_owned());
                     return exited.is_none().then(closed);
                 }

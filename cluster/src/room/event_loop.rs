@@ -16,7 +16,7 @@ use crate::runtime::{clock, sleep_until};
 use crate::socketio::{Conn, ConnId, FromClient, Message};
 use crate::types::PlayerId;
 
-/// A room that has worked this long yields to its sockets and heartbeats. Without that, a hundred queued
+/// A room that has worked this long yields to its sockets and heartbeats. Without that, a hundred
 /// hooks of 30 ms each would look like a hang.
 const YIELD_AFTER: Duration = Duration::from_millis(10);
 /// How long a room that ends waits for the lobby to read what it was sent. The lobby throttles a

@@ -204,8 +204,8 @@ pub trait Room: Sized + 'static {
     /// The lobby wants the room to end: it stops, or called
     /// [`LobbyContext::close`](crate::LobbyContext::close). No new players come. The room is closed
     /// after `left`, or as soon as no seat is taken; [`RoomContext::close`] ends it sooner. Called
-    /// again if there is less time than it said. Default: nothing; the room waits for its players
-    /// to leave.
+    /// again if less time is left than the last call said. Default: nothing; the room waits for its
+    /// players to leave.
     fn on_drain(&mut self, room: &RoomContext<Self>, left: Duration) {}
 
     /// Everyone has left: the last hook, for example to save the result. In a room that the lobby

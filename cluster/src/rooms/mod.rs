@@ -152,7 +152,7 @@ impl Rooms {
         (!entry.is_ending()).then(|| entry.info())
     }
 
-    /// The same for `play`, which leads out of a room that a hook closes.
+    /// The same for `play`: a room that a hook closes does not count, since `play` leads out of it.
     pub fn room_to_play_in(&self, player: &PlayerId) -> Option<AnyRoom> {
         let entry = self.rooms.get(self.seated.get(player)?)?;
         let stays = match entry.state {

@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 pub use self::script::{BotCommand, BotEvent, Disconnect, Request, Script};
 use crate::testing::{Connection, Packet, Payload};
+
 mod script;
 
 /// Connections are lost in groups: each bot waits a random part of this.
@@ -342,8 +343,7 @@ impl<S: Script> Bot<S> {
     }
 }
 
-/// From when something counts that was to happen then: from that moment, unless only the timer was
-/// inexact.
+/// The start of what was due then: that time, or now if only the timer was late.
 fn since(at: Instant) -> Instant {
     let now = Instant::now();
     if now - at > TIMER_RESOLUTION { at } else { now }

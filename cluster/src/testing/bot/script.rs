@@ -21,8 +21,8 @@ pub trait Script: Send + 'static {
     /// What the bot says now, in a room or in the lobby.
     fn say(&mut self, in_room: bool) -> Vec<Request>;
 
-    /// Something has on_event to the bot.
-    fn on_event(&mut self, moment: BotEvent<'_>);
+    /// Something has happened to the bot.
+    fn on_event(&mut self, event: BotEvent<'_>);
 }
 
 /// What happens to a [`Bot`](super::Bot). Times count from when the bot was to act, also if it was

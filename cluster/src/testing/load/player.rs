@@ -99,10 +99,10 @@ impl Script for Player {
         said.map(|(event, data)| (event.into(), data)).into_iter().collect()
     }
 
-    fn on_event(&mut self, moment: BotEvent<'_>) {
+    fn on_event(&mut self, event: BotEvent<'_>) {
         let figures = self.figures.clone();
         let mut figures = figures.lock().expect("nobody panics while holding this");
-        match moment {
+        match event {
             BotEvent::InLobby { took, you, .. } => {
                 figures.record(Time::Connect, took);
                 self.view.you = you.clone();
