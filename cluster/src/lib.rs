@@ -89,6 +89,7 @@ mod http;
 mod lobby;
 mod logging;
 mod process;
+mod reload;
 mod room;
 mod rooms;
 mod routing;
@@ -263,6 +264,10 @@ pub fn run<L: Kinds>(defaults: Defaults) -> ExitCode {
         Some(command) if command == "health" => {
             args.remove(1);
             admin::health::check(&Settings::read(defaults, &args))
+        }
+        Some(command) if command == reload::CHECK => {
+            args.remove(1);
+            lobby::process::check_reload(Settings::read(defaults, &args), kinds, admin::ROUTES)
         }
         _ if std::process::id() == 1 => process::init::run(),
         _ => lobby::process::main(Settings::read(defaults, &args), kinds, admin::ROUTES),

@@ -12,7 +12,7 @@ use crate::admin::access::Access;
 use crate::config::Settings;
 use crate::lobby::process::{AdminRoutes, Watched};
 
-pub(crate) const ROUTES: AdminRoutes = AdminRoutes { public, private };
+pub(crate) const ROUTES: AdminRoutes = AdminRoutes { public, private, check };
 
 fn public(settings: &Settings, watched: &Watched) -> Router {
     let asks = &watched.asks;
@@ -22,4 +22,8 @@ fn public(settings: &Settings, watched: &Watched) -> Router {
 fn private(settings: &Settings, watched: Watched) -> anyhow::Result<Router> {
     let access = Access::new(settings.admin_token_file.as_deref())?;
     Ok(access.protect(health::routes(watched.asks.clone()).merge(metrics::routes(watched))))
+}
+
+fn check(settings: &Settings) -> anyhow::Result<()> {
+    Access::new(settings.admin_token_file.as_deref()).map(drop)
 }

@@ -28,6 +28,11 @@ impl<K: Hash + Eq, V> BoundedMap<K, V> {
     pub fn get(&self, key: &K) -> Option<&V> {
         self.entries.get(key)
     }
+
+    /// All entries, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.in_order.iter().filter_map(|key| Some((&**key, self.entries.get(key)?)))
+    }
 }
 
 #[cfg(test)]

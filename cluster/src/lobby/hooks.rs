@@ -73,8 +73,12 @@ pub trait Lobby: Default + 'static {
     /// What the lobby sends to pages: an enum as above.
     type Event: Serialize + Message;
 
-    /// The lobby starts: called once, before it accepts connections. A refusal ends the program
-    /// with its message. Default: nothing.
+    /// The lobby starts: called before it accepts connections. A refusal ends the program with its
+    /// message. Default: nothing.
+    ///
+    /// Called again after a reload, with a new state. [`LobbyContext::rooms`] has the rooms that
+    /// play on then, so a room that always exists is created only if it is not there. A refusal is
+    /// logged, and the call repeated every second: no game ends for it.
     fn on_start(
         &mut self,
         lobby: &LobbyContext<Self>,
@@ -195,7 +199,7 @@ pub trait Lobby: Default + 'static {
         Router::new()
     }
 
-    /// The lobby was asked to stop, by Ctrl-C or SIGTERM, SIGQUIT or SIGHUP. Called once. When this
+    /// The lobby was asked to stop, by Ctrl-C, SIGTERM or SIGQUIT. Called once. When this
     /// returns, its rooms are told to drain, and have `--drain-timeout`. Default: nothing.
     fn on_stop(&mut self, lobby: &LobbyContext<Self>) {}
 }
@@ -273,6 +277,11 @@ pub trait RoomManager<R: RoomOf<Self>>: Lobby {
 
     /// A room is ready: its `on_open` has returned. Default: nothing.
     fn on_room_ready(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<R>) {}
+
+    /// After a reload: this room was started by the program before, and plays on. Called once for
+    /// each, after `on_start`: the state begins anew, so take from the room what it needs. Default:
+    /// nothing.
+    fn on_room_adopted(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<R>) {}
 
     /// A room sent a message with [`RoomContext::tell_lobby`]. Messages of one room arrive in
     /// order. Default: nothing.

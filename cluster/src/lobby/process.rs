@@ -2,9 +2,9 @@
 //! loop runs on the main thread and starts the rooms from there, because a room's parent-death
 //! signal (Linux) is bound to the thread that started the room.
 
-use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::num::NonZero;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::ExitCode;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
@@ -16,23 +16,25 @@ use axum::Router;
 use serde_json::Value;
 use socketioxide::layer::SocketIoLayer;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep};
 use tower_http::catch_panic::CatchPanicLayer;
-use tracing::info;
+use tracing::{error, info};
 
 use crate::auth;
 use crate::auth::Tokens;
 use crate::config::{Origin, Settings};
 use crate::http::{CONNECT_BURST, ConnectionLimiter, Server, pages};
-use crate::lobby::event_loop::{Auth, Inboxes, MAX_ASKS};
+use crate::lobby::event_loop::reload::SavedLobby;
+use crate::lobby::event_loop::{Auth, EventHandler, Inboxes, MAX_ASKS};
 use crate::lobby::{Ask, Kind, Lobby, LobbyContext, LobbyHandle, event_loop};
-use crate::logging::subscriber;
-use crate::process;
+use crate::logging::{FlushGuard, subscriber};
+use crate::process::Supervisors;
 use crate::process::signals;
-use crate::rooms::{CodeAttempts, Rooms};
+use crate::process::signals::Order;
+use crate::reload;
 use crate::routing::{Gateway, GatewayRoutes, relay};
-use crate::runtime::{KeyedRateLimiter, Lag, Quota, Scheduler, catch, clock};
+use crate::runtime::{KeyedRateLimiter, Quota, catch, clock};
 use crate::socketio::{EventLimiter, FromClient, LOBBY_REQUESTS, events, namespace};
 use crate::types::Refusal;
 
@@ -46,6 +48,8 @@ const MIN_CONNECTIONS: u32 = 16;
 const MAX_ADMIN_CONNECTIONS: u32 = 16;
 /// How long work on other threads may go on when the lobby has stopped.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(100);
+/// After a reload: the pause before a refused `on_start` is called again.
+const START_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Routes for those who run the lobby.
 pub(crate) struct AdminRoutes {
@@ -53,6 +57,8 @@ pub(crate) struct AdminRoutes {
     pub public: fn(&Settings, &Watched) -> Router,
     /// At `--admin`.
     pub private: fn(&Settings, Watched) -> anyhow::Result<Router>,
+    /// Fails if they could not start with these settings.
+    pub check: fn(&Settings) -> anyhow::Result<()>,
 }
 
 /// What such routes show.
@@ -64,6 +70,41 @@ pub(crate) struct Watched {
     pub tokens: Arc<Tokens>,
 }
 
+/// A lobby that may start: its settings and its key are in order.
+struct Start<L> {
+    settings: Settings,
+    kinds: Vec<Kind<L>>,
+    tokens: Tokens,
+    /// How many are allowed.
+    connections: u32,
+    /// What a reload has handed over, if there was one.
+    saved: Option<(SavedLobby, Vec<OwnedFd>)>,
+}
+
+impl<L: Lobby> Start<L> {
+    fn new(settings: Settings, kinds: Vec<Kind<L>>) -> anyhow::Result<Self> {
+        settings.check()?;
+        events::check_names::<L::Request>(LOBBY_REQUESTS)?;
+        kinds.iter().try_for_each(|kind| kind.check(&settings))?;
+        let tokens = Tokens::open(&settings)?;
+        let connections = raise_file_limit(&settings)?;
+        Ok(Start { settings, kinds, tokens, connections, saved: None })
+    }
+}
+
+/// Whether this program can take over from a lobby that reloads and has written its state to stdin.
+pub(crate) fn check_reload<L: Lobby>(
+    settings: Settings,
+    kinds: Vec<Kind<L>>,
+    admin: AdminRoutes,
+) -> anyhow::Result<ExitCode> {
+    let start = Start::new(settings, kinds)?;
+    SavedLobby::read(std::io::stdin(), &start.kinds)?;
+    (admin.check)(&start.settings)?;
+    println!("{}", reload::CHECKED);
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Runs a lobby process, on the main thread, from start to end.
 #[inline(never)] // its stack frame would add to a room's
 pub(crate) fn main<L: Lobby>(
@@ -73,7 +114,6 @@ pub(crate) fn main<L: Lobby>(
 ) -> anyhow::Result<ExitCode> {
     // Rooms do not inherit files that this process was started with.
     close_fds::set_fds_cloexec(3, &[]);
-    settings.check()?;
     clock::start();
     // A thread of its own: hooks may block the main thread, and connections may block all of the
     // runtime's threads.
@@ -84,16 +124,15 @@ pub(crate) fn main<L: Lobby>(
         }
     })?;
     let log = subscriber::init_lobby(settings.log_format, settings.dev)?;
-    events::check_names::<L::Request>(LOBBY_REQUESTS)?;
-    kinds.iter().try_for_each(|kind| kind.check(&settings))?;
     // Reading files may block: before the port is bound, and while signals still end the process.
-    let tokens = Tokens::open(&settings)?;
-    let key_lock = auth::lock(&settings.key_file)?;
-    #[cfg(debug_assertions)]
-    if settings.dev {
-        crate::lobby::page_types::write(&settings.static_dir, &kinds);
+    let mut start = Start::new(settings, kinds)?;
+    if let Some((state, files)) = reload::receive()? {
+        start.saved = Some((SavedLobby::read(state, &start.kinds)?, files));
     }
-    let connections = raise_file_limit(&settings)?;
+    #[cfg(debug_assertions)]
+    if start.settings.dev {
+        crate::lobby::page_types::write(&start.settings.static_dir, &start.kinds);
+    }
     // The runtime would hang if it could start only some of its threads. One more is to read files.
     let gate = Mutex::new(());
     thread::scope(|scope| {
@@ -103,78 +142,123 @@ pub(crate) fn main<L: Lobby>(
     })
     .context("cannot start the threads of the lobby")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(async {
-        let stops = signals::stop(log.clone(), key_lock)?;
-        let host = if settings.lan { Ipv4Addr::UNSPECIFIED.into() } else { settings.host };
-        let address = SocketAddr::new(host, settings.port);
-        let listener = TcpListener::bind(address).await.with_context(|| {
-            format!("cannot listen on {address}; set a free --port above 1023, or another --host")
-        })?;
-        run(listener, connections, settings, tokens, kinds, admin, stops).await
-    });
+    let result = runtime.block_on(run(start, admin, log));
     // Dropping the runtime would wait for computations; they end with the process.
     runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     result.map(|()| ExitCode::SUCCESS)
 }
 
-/// Runs a lobby on this listener, with at most this many connections, until it is asked to stop.
+/// Runs a lobby until it is asked to stop.
 async fn run<L: Lobby>(
-    listener: TcpListener,
-    connections: u32,
-    settings: Settings,
-    tokens: Tokens,
-    kinds: Vec<Kind<L>>,
+    start: Start<L>,
     admin: AdminRoutes,
-    mut stops: mpsc::UnboundedReceiver<()>,
+    log: FlushGuard,
 ) -> anyhow::Result<()> {
+    let Start { settings, kinds, tokens, connections, saved } = start;
+    let orders = signals::orders(log.clone(), auth::lock(&settings.key_file)?)?;
+    let (saved, mut files) = saved.map_or((None, vec![]), |(saved, files)| (Some(saved), files));
+    let listener = match files.is_empty() {
+        true => bind(&settings).await?,
+        false => TcpListener::from_std(files.remove(0).into())?,
+    };
     let (from_processes, processes) = mpsc::unbounded_channel();
     let (from_clients, clients) = mpsc::unbounded_channel();
     let (asks, asked) = mpsc::channel(MAX_ASKS);
-    let tokens = Arc::new(tokens);
-    let routes = Arc::new(GatewayRoutes::default());
-    let starter = process::starter(settings.clone(), from_processes)?;
-    let rooms = Rooms::new(settings.clone(), starter, routes.clone());
     let (handle, calls) = LobbyHandle::new();
-    let context = LobbyContext {
-        kinds,
-        rooms: RefCell::new(rooms),
-        sessions: RefCell::default(),
-        lists: Default::default(),
-        lag: Lag::default(),
-        code_attempts: CodeAttempts::new(settings.max_code_attempts_per_minute),
-        scheduler: Scheduler::new(),
-        tokens: tokens.clone(),
-        settings,
-    };
-    let mut lobby = L::default();
-    tokio::select! {
-        started = context.scheduler.timed(lobby.on_start(&context)) => {
-            started.context("the lobby cannot start")?;
-        }
-        _ = stops.recv() => return Ok(()),
+    let mut inboxes = Inboxes { clients, processes, calls, asks: asked, orders };
+    let pause = Arc::new(watch::Sender::new(false));
+    let supervisors = Supervisors::new(settings.clone(), from_processes, pause.clone())?;
+    let routes = Arc::new(GatewayRoutes::default());
+    let context = LobbyContext::new(settings, kinds, tokens, routes.clone(), supervisors.starter());
+    let is_reloaded = saved.is_some();
+    if let Some(saved) = saved {
+        context.restore(saved, files, &supervisors)?;
     }
+    let lobby = start_lobby(&context, &mut inboxes.orders, is_reloaded).await?;
+    let Some(mut lobby) = lobby else { return Ok(()) };
 
     let settings = &context.settings;
     let limiter = ConnectionLimiter::new(&settings.limits, connections)?;
-    let (connections, tokens_of) = (limiter.clone(), tokens.clone());
-    let watched = Watched { asks, routes: routes.clone(), connections, tokens: tokens_of };
-    let sockets = sockets(settings, &limiter, tokens, from_clients);
-    let relayed = relay::routes(routes.clone());
-    let server = server(settings, handle, (admin.public)(settings, &watched), relayed, sockets)?;
-    let hand_off = cfg!(target_os = "linux") && !settings.no_handoff;
-    let gateway = Gateway { server: server.clone(), routes: routes.clone(), hand_off };
-    let address = listener.local_addr()?;
-    let accepting = tokio::spawn(gateway.run(listener, limiter));
+    let (connections, tokens) = (limiter.clone(), context.tokens.clone());
+    let watched = Watched { asks, routes: routes.clone(), connections, tokens };
+    let sockets = sockets(&context, &limiter, from_clients);
+    let public = (admin.public)(settings, &watched).merge(relay::routes(routes.clone()));
+    let server = server(settings, handle, public, sockets)?;
     serve_admin(settings, (admin.private)(settings, watched)?).await?;
-    announce(settings, address);
+    announce(settings, listener.local_addr()?);
 
-    let inboxes = Inboxes { clients, processes, calls, asks: asked };
-    event_loop::run(lobby, context, inboxes, stops).await;
-    accepting.abort();
-    server.stop().await;
+    event_loop::start_timers(&context);
+    let mut handler = EventHandler { lobby: &mut lobby, context: &context };
+    if is_reloaded {
+        handler.adopt_rooms();
+    }
+    let hand_off = cfg!(target_os = "linux") && !settings.no_handoff;
+    let gateway = Gateway { server, routes: routes.clone(), hand_off };
+    serve(handler, inboxes, gateway, listener, limiter, &pause, &log).await;
     let (handed_off, relayed) = (routes.handed_off.load(Relaxed), routes.relayed.load(Relaxed));
     info!(handed_off, relayed, "lobby stopped");
     Ok(())
+}
+
+/// Accepts connections and handles events until the lobby has stopped.
+async fn serve<L: Lobby>(
+    mut handler: EventHandler<'_, L>,
+    mut inboxes: Inboxes<L>,
+    gateway: Gateway,
+    listener: TcpListener,
+    limiter: Arc<ConnectionLimiter>,
+    pause: &watch::Sender<bool>,
+    log: &FlushGuard,
+) {
+    let listener = Arc::new(listener);
+    let accept = || tokio::spawn(gateway.clone().run(listener.clone(), limiter.clone()));
+    let mut accepting = accept();
+    while let Order::Reload = event_loop::run(&mut handler, &mut inboxes).await {
+        accepting.abort();
+        // Answers to requests may need the loop.
+        tokio::select! {
+            () = gateway.server.stop() => {}
+            _ = event_loop::run(&mut handler, &mut inboxes) => {}
+        }
+        if handler.context.rooms.borrow().closes_at.is_none() {
+            let processes = &mut inboxes.processes;
+            let Err(error) = handler.reload(processes, pause, listener.as_fd(), log).await;
+            error!(error = format!("{error:#}"), "not reloaded; nothing has changed");
+        }
+        accepting = accept();
+    }
+    accepting.abort();
+    gateway.server.stop().await;
+}
+
+/// Calls `on_start`. After a reload a refusal does not end the rooms: it is called again. `None`:
+/// the lobby was asked to stop meanwhile.
+async fn start_lobby<L: Lobby>(
+    context: &LobbyContext<L>,
+    orders: &mut mpsc::UnboundedReceiver<Order>,
+    is_reloaded: bool,
+) -> anyhow::Result<Option<L>> {
+    let start = async {
+        loop {
+            let mut lobby = L::default();
+            match context.scheduler.timed(lobby.on_start(context)).await {
+                Ok(()) => return Ok(Some(lobby)),
+                Err(refusal) if is_reloaded => error!(%refusal, "cannot start; trying again"),
+                Err(refusal) => return Err(refusal).context("the lobby cannot start"),
+            }
+            sleep(START_AGAIN_AFTER).await;
+        }
+    };
+    let stop = async { while let Some(Order::Reload) = orders.recv().await {} };
+    tokio::select! { started = start => started, () = stop => Ok(None) }
+}
+
+async fn bind(settings: &Settings) -> anyhow::Result<TcpListener> {
+    let host = if settings.lan { Ipv4Addr::UNSPECIFIED.into() } else { settings.host };
+    let address = SocketAddr::new(host, settings.port);
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}; set a free --port above 1023, or another --host")
+    })
 }
 
 /// The server of the lobby's own port. A route of the project's that the cluster has as well is a
@@ -182,14 +266,13 @@ async fn run<L: Lobby>(
 fn server<L: Lobby>(
     settings: &Settings,
     handle: LobbyHandle<L>,
-    admin: Router,
-    relayed: Router,
+    public: Router,
     sockets: SocketIoLayer,
 ) -> anyhow::Result<Server> {
     let server = catch("routes", || {
-        let pages = pages::pages(settings, L::routes(handle.clone()).merge(admin));
+        let pages = pages::pages(settings, L::routes(handle.clone()).merge(public));
         let cross_origin = L::cross_origin_routes(handle).layer(CatchPanicLayer::new());
-        let server = Server::new(pages.merge(relayed).layer(sockets), settings, true);
+        let server = Server::new(pages.layer(sockets), settings, true);
         server.with_cross_origin_routes(cross_origin, settings)
     });
     server.map_err(|panic| anyhow!(panic.what))
@@ -207,19 +290,18 @@ async fn serve_admin(settings: &Settings, routes: Router) -> anyhow::Result<()> 
     };
     let gateway = Gateway { server, routes: Default::default(), hand_off: false };
     let limiter = ConnectionLimiter::new(&settings.limits, MAX_ADMIN_CONNECTIONS)?;
-    tokio::spawn(gateway.run(listener, limiter)); // until the runtime ends
+    tokio::spawn(gateway.run(Arc::new(listener), limiter)); // until the runtime ends
     Ok(())
 }
 
 /// The lobby's Socket.IO. Verifies the token of each connection, on the thread that accepts it, and
 /// limits the connections of each player.
-fn sockets(
-    settings: &Settings,
+fn sockets<L: Lobby>(
+    context: &LobbyContext<L>,
     limiter: &Arc<ConnectionLimiter>,
-    tokens: Arc<Tokens>,
     inbox: mpsc::UnboundedSender<FromClient<Auth>>,
 ) -> SocketIoLayer {
-    let limits = &settings.limits;
+    let (limits, tokens) = (&context.settings.limits, context.tokens.clone());
     let per_player = Quota::new(limits.max_connects_per_second.get(), CONNECT_BURST);
     let connects = Arc::new(KeyedRateLimiter::new(per_player));
     let admit = move |auth: &Value| {

@@ -5,7 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::auth::Login;
@@ -53,6 +54,15 @@ impl Default for Sessions {
     }
 }
 
+/// What a reload keeps.
+#[derive(Deserialize)]
+pub(crate) struct SavedSessions {
+    banned: HashMap<PlayerId, String>,
+    logouts: Vec<(String, ())>,
+    profiles: Vec<(PlayerId, Value)>,
+    exit_notices: Vec<(PlayerId, (RoomId, LeaveReason))>,
+}
+
 struct Session {
     conn: Conn,
     state: State,
@@ -83,6 +93,25 @@ impl Session {
 }
 
 impl Sessions {
+    pub fn save(&self) -> Value {
+        let notice = |(player, (room, why, _)): (_, &(_, _, _))| json!([player, [room, why]]);
+        json!({
+            "banned": self.banned,
+            "logouts": self.logouts.iter().collect::<Vec<_>>(),
+            "profiles": self.profiles.iter().collect::<Vec<_>>(),
+            "exit_notices": self.exit_notices.iter().map(notice).collect::<Vec<_>>(),
+        })
+    }
+
+    pub fn restore(&mut self, saved: SavedSessions) {
+        self.banned = saved.banned;
+        saved.logouts.into_iter().for_each(|(sid, ())| self.logouts.insert(sid, ()));
+        saved.profiles.into_iter().for_each(|(id, profile)| self.profiles.insert(id, profile));
+        for (player, (room, reason)) in saved.exit_notices {
+            self.add_exit_notice(player, room, reason);
+        }
+    }
+
     pub fn add(&mut self, conn: Conn) {
         let session = Session { conn, state: State::Visitor, stale: false };
         self.sessions.insert(session.conn.id, session);

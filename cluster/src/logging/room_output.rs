@@ -2,10 +2,14 @@
 //! a limited number of lines, and reading is limited in bytes: a room that prints without end waits
 //! at its own full pipe, and costs the lobby little.
 
+use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::net::unix::pipe;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::Level;
@@ -27,30 +31,35 @@ const REPORT_AFTER: Duration = Duration::from_secs(1);
 /// The task that copies one stream. It ends when the stream is closed or this is dropped.
 pub(crate) struct Output {
     /// One task; a set aborts it on drop.
-    task: JoinSet<()>,
+    task: JoinSet<pipe::Receiver>,
+    stop: Arc<Notify>,
     last_line: Arc<Mutex<String>>,
 }
 
 impl Output {
-    /// Copies this stream into the log; `level` is for lines that name none.
-    pub fn copy(
-        room: RoomId,
-        stream: impl AsyncRead + Unpin + Send + 'static,
-        level: Level,
-    ) -> Self {
-        let last_line = Arc::default();
+    /// Copies this pipe into the log; `level` is for lines that name none.
+    pub fn copy(room: RoomId, pipe: OwnedFd, level: Level) -> io::Result<Self> {
+        let stream = pipe::Receiver::from_owned_fd(pipe)?;
+        let (last_line, stop) = (Arc::default(), Arc::new(Notify::new()));
         let lines = TokenBucket::new(LINES, Instant::now());
         let copier =
             LineCopier { room, level, last_line: Arc::clone(&last_line), lines, skipped: 0 };
         let mut task = JoinSet::new();
-        task.spawn(copier.run(stream));
-        Output { task, last_line }
+        task.spawn(copier.run(stream, stop.clone()));
+        Ok(Output { task, stop, last_line })
     }
 
     /// Waits for the end of the stream. Use a timeout: a process that has left the room's group may
     /// keep the stream open.
     pub async fn end(&mut self) {
         self.task.join_next().await;
+    }
+
+    /// Stops copying, and returns the pipe. What was read is in the log: of a line that was not
+    /// whole, the first part.
+    pub async fn stop(&mut self) -> Option<OwnedFd> {
+        self.stop.notify_one();
+        self.task.join_next().await?.ok()?.into_nonblocking_fd().ok()
     }
 
     /// The last line so far that does not look like a part of a backtrace.
@@ -69,15 +78,19 @@ struct LineCopier {
 }
 
 impl LineCopier {
-    async fn run(mut self, stream: impl AsyncRead + Unpin) {
-        let mut stream = BufReader::with_capacity(MAX_LINE, stream);
+    async fn run(mut self, pipe: pipe::Receiver, stop: Arc<Notify>) -> pipe::Receiver {
+        let mut stream = BufReader::with_capacity(MAX_LINE, pipe);
         let mut bytes = TokenBucket::new(BYTES, Instant::now());
         let mut line = Vec::new();
         loop {
             let report_after = if self.skipped > 0 { REPORT_AFTER } else { Duration::MAX };
-            // After a timeout, `line` keeps what was read so far.
+            // When it is dropped, `line` keeps what was read so far.
             let mut limited = (&mut stream).take((MAX_LINE - line.len()) as u64);
-            match timeout(report_after, limited.read_until(b'\n', &mut line)).await {
+            let read = tokio::select! {
+                read = timeout(report_after, limited.read_until(b'\n', &mut line)) => read,
+                () = stop.notified() => break,
+            };
+            match read {
                 Ok(Ok(_)) if !line.is_empty() => {
                     let now = Instant::now();
                     self.line(&line, now);
@@ -91,7 +104,10 @@ impl LineCopier {
                 Err(_) => self.report_skipped(),
             }
         }
+        line.extend_from_slice(stream.buffer());
+        line.split_inclusive(|byte| *byte == b'\n').for_each(|line| self.line(line, Instant::now()));
         self.report_skipped();
+        stream.into_inner()
     }
 
     fn line(&mut self, line: &[u8], now: Instant) {

@@ -49,9 +49,9 @@ const HANDOFF_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) const CHUNK: usize = 8 * 1024;
 /// Processes started by a room must not inherit its connections. macOS lacks the flag.
 #[cfg(target_os = "linux")]
-const RECEIVE: RecvFlags = RecvFlags::CMSG_CLOEXEC;
+pub(crate) const RECEIVE: RecvFlags = RecvFlags::CMSG_CLOEXEC;
 #[cfg(not(target_os = "linux"))]
-const RECEIVE: RecvFlags = RecvFlags::empty();
+pub(crate) const RECEIVE: RecvFlags = RecvFlags::empty();
 
 /// Lobby to room: `Setup`, then `Open`, then the others in any order.
 #[derive(Debug, Serialize, Deserialize)]
@@ -151,7 +151,7 @@ pub(crate) struct Sender {
 
 /// The reading end.
 pub(crate) struct Receiver {
-    stream: OwnedReadHalf,
+    pub stream: OwnedReadHalf,
     pub buffer: Vec<u8>,
     /// Bytes of the last frame.
     pub last_size: usize,
@@ -225,14 +225,14 @@ impl Sender {
         Ok(())
     }
 
-    /// Waits until what is queued now is written, at most for `limit`.
-    pub async fn flush(&self, limit: Duration) {
+    /// Waits until what is queued now is written, at most for `limit`. Returns whether it is.
+    pub async fn flush(&self, limit: Duration) -> bool {
         // The permit of an empty line is free again when all lines before it are written.
         let written = Arc::new(Semaphore::new(1));
         if let Ok(permit) = written.clone().try_acquire_owned() {
             let _ = self.queue.send((String::new(), permit));
         }
-        let _ = clock::timeout(limit, written.acquire()).await;
+        clock::timeout(limit, written.acquire()).await.is_ok()
     }
 }
 

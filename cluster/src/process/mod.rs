@@ -4,6 +4,7 @@
 pub(crate) mod channel;
 pub(crate) mod init;
 mod pool;
+mod room_process;
 pub(crate) mod signals;
 mod starvation;
 mod supervisor;
@@ -13,5 +14,6 @@ pub(crate) use self::channel::{
     FromRoom, Receiver, ReservedSeat, RoomSpec, Sender, ToRoom, VERSION,
 };
 pub(crate) use self::pool::{Pool, Starter};
-pub(crate) use self::supervisor::{Process, ProcessEvent, starter};
+pub(crate) use self::room_process::{ENDS, RoomProcess};
+pub(crate) use self::supervisor::{Process, ProcessEvent, Supervisors};
 pub(crate) use self::usage::Usage;

@@ -18,7 +18,7 @@ pub(crate) struct Pool {
     /// The number of processes to keep.
     size: usize,
     starter: Starter,
-    next_room: u64,
+    pub next_room: u64,
     /// Warm or starting, oldest first.
     warm: VecDeque<(RoomId, Process)>,
     /// One of them crashed, or could not be started.
@@ -54,6 +54,11 @@ impl Pool {
     /// Kills the warm processes, and starts no more.
     pub fn close(&mut self) {
         self.size = 0;
+        self.clear();
+    }
+
+    /// Kills the warm processes.
+    pub fn clear(&mut self) {
         self.warm.clear();
     }
 

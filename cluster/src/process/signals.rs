@@ -3,6 +3,7 @@
 //!
 //! Signals are ignored by handlers that do nothing. A child process would inherit `SIG_IGN`.
 
+use std::io::IsTerminal as _;
 use std::{fs, io, process};
 
 use rustix::process::Signal;
@@ -38,28 +39,40 @@ pub(crate) fn stop_signals() -> io::Result<mpsc::UnboundedReceiver<Signal>> {
     Ok(receiver)
 }
 
-/// Receives that the lobby is asked to stop: first to drain its rooms, which releases the lock of
-/// the key, and then to stop at once. Asked a third time, this process ends, even while a hook
-/// blocks; rooms end with it.
-pub(crate) fn stop(
+/// What signals ask of the lobby.
+pub(crate) enum Order {
+    Stop,
+    Reload,
+}
+
+/// Receives what the lobby is asked for: to reload, by SIGHUP, or to stop. First it is to drain its
+/// rooms, which releases the lock of the key, and then to stop at once. Asked a third time, this
+/// process ends, even while a hook blocks; rooms end with it.
+pub(crate) fn orders(
     log: FlushGuard,
     key_lock: impl Send + 'static,
-) -> io::Result<mpsc::UnboundedReceiver<()>> {
+) -> io::Result<mpsc::UnboundedReceiver<Order>> {
     ignore(&MEANINGLESS)?;
     let mut signals = stop_signals()?;
-    let (stop, stops) = mpsc::unbounded_channel();
+    let (order, orders) = mpsc::unbounded_channel();
+    // A terminal that is closed sends it, too.
+    let reloads = !io::stdin().is_terminal();
     tokio::spawn(async move {
-        if signals.recv().await.is_none() {
-            return;
+        loop {
+            match signals.recv().await {
+                None => return,
+                Some(Signal::HUP) if reloads => drop(order.send(Order::Reload)),
+                Some(_) => break,
+            }
         }
         info!("asked to stop; draining");
         drop(key_lock); // the next lobby may start meanwhile
-        let _ = stop.send(());
+        let _ = order.send(Order::Stop);
         if again(&mut signals).await.is_none() {
             return;
         }
         info!("asked again to stop; stopping now");
-        let _ = stop.send(());
+        let _ = order.send(Order::Stop);
         if again(&mut signals).await.is_none() {
             return;
         }
@@ -67,7 +80,7 @@ pub(crate) fn stop(
         drop(log);
         process::exit(1);
     });
-    Ok(stops)
+    Ok(orders)
 }
 
 /// The next signal but SIGHUP: when a terminal is closed, both the shell and the kernel send that

@@ -6,30 +6,27 @@
 //! [`ProcessEvent::Exited`] follows, after all frames.
 
 use std::cell::Cell;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::os::unix::process::ExitStatusExt as _;
-use std::path::Path;
-use std::process::{ExitStatus, Stdio};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus, Stdio};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use rustix::net::sockopt::set_socket_send_buffer_size;
-use rustix::process::{Pid, Signal, kill_process_group};
-#[cfg(target_os = "linux")]
-use rustix::process::{PidfdFlags, pidfd_open};
-#[cfg(target_os = "linux")]
-use tokio::io::{Interest, unix::AsyncFd};
+use rustix::process::Signal;
 use tokio::net::UnixStream;
-use tokio::process::{Child, Command};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep};
 use tracing::Level;
 
 use crate::config::Settings;
 use crate::logging::Output;
 use crate::process::channel::{FromRoom, Receiver, Sender, ToRoom, VERSION};
+use crate::process::room_process::{Child, ENDS, RoomProcess};
 use crate::process::pool::Starter;
 use crate::process::usage::Usage;
 use crate::process::{channel, init, starvation};
@@ -62,6 +59,8 @@ pub(crate) enum ProcessEvent {
     Frame(RoomId, FromRoom, OwnedSemaphorePermit),
     /// The process is reaped. This is its last event.
     Exited(RoomId, Exit, Usage),
+    /// The supervisor has paused, and hands over the process.
+    Paused(RoomProcess),
 }
 
 /// A running room process, killed on drop.
@@ -81,67 +80,98 @@ impl Process {
 }
 
 /// Starts room processes of the lobby's own program, even if the file at its path was replaced.
-pub(crate) fn starter(
+pub(crate) struct Supervisors {
+    program: PathBuf,
     settings: Settings,
     inbox: mpsc::UnboundedSender<ProcessEvent>,
-) -> anyhow::Result<Starter> {
-    let program = init::own_program()?;
-    Ok(Box::new(move |room| start(&program, room, &settings, inbox.clone())))
+    /// While it holds `true`, all supervisors are paused. Each has a receiver.
+    pause: Arc<watch::Sender<bool>>,
 }
 
-/// Starts a room process and its supervisor.
-///
-/// The calling thread must live as long as the lobby. On Linux a room gets SIGCONT when the thread
-/// that started it ends. The signal is sent only once, and it must wake a stopped room when the
-/// lobby dies (`die_with_lobby` in `room/process.rs`): the thread must not end before.
-fn start(
-    program: &Path,
-    room: RoomId,
-    settings: &Settings,
-    inbox: mpsc::UnboundedSender<ProcessEvent>,
-) -> anyhow::Result<Process> {
-    let (ours, theirs) = StdUnixStream::pair().context("no socket pair")?;
-    ours.set_nonblocking(true)?;
-    set_socket_send_buffer_size(&ours, SEND_BUFFER)?;
-    let mut child = Command::new(program)
-        // `ps` shows the program as it was started, not /proc/self/exe.
-        .arg0(std::env::args_os().next().unwrap_or_default())
-        .arg("room")
-        .stdin(Stdio::from(OwnedFd::from(theirs)))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        // Ctrl-C in the lobby's terminal does not reach this group, and it is killed as a whole.
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-        .with_context(|| format!("cannot start {}", program.display()))?;
-    let stdout = child.stdout.take().context("no stdout")?;
-    let stderr = child.stderr.take().context("no stderr")?;
-    let (sender, receiver) = channel::open(UnixStream::from_std(ours)?);
-    let (version, room_settings) = (VERSION, Box::new(settings.clone()));
-    sender.send(&ToRoom::Setup { version, room: room.clone(), settings: room_settings })?;
-    let (kill, killed) = oneshot::channel();
-    let pid = child.id();
-    tracing::debug!(%room, pid, "spawned");
-    let supervisor = Supervisor {
-        stdout: Output::copy(room.clone(), stdout, Level::INFO),
-        stderr: Output::copy(room.clone(), stderr, Level::WARN),
-        throttle: TokenBucket::new(FRAMES, Instant::now()),
-        room,
-        process: RoomProcess::new(child),
-        receiver,
-        inbox,
-        queue: Arc::new(Semaphore::new(MAX_QUEUED)),
-        warm: false,
-        announced: None,
-    };
-    tokio::spawn(supervisor.run(killed, settings.ready_timeout, settings.heartbeat_timeout));
-    Ok(Process { sender, pid, kill: Cell::new(Some(kill)) })
+impl Supervisors {
+    pub fn new(
+        settings: Settings,
+        inbox: mpsc::UnboundedSender<ProcessEvent>,
+        pause: Arc<watch::Sender<bool>>,
+    ) -> anyhow::Result<Rc<Self>> {
+        Ok(Rc::new(Supervisors { program: init::own_program()?, settings, inbox, pause }))
+    }
+
+    /// A function that starts room processes.
+    pub fn starter(self: &Rc<Self>) -> Starter {
+        let supervisors = self.clone();
+        Box::new(move |room| supervisors.start(room))
+    }
+
+    /// Starts a room process and its supervisor.
+    ///
+    /// The calling thread must live as long as the lobby. On Linux a room gets SIGCONT when the
+    /// thread that started it ends. The signal is sent only once, and it must wake a stopped room
+    /// when the lobby dies (`die_with_lobby` in `room/process.rs`): the thread must not end before.
+    fn start(&self, room: RoomId) -> anyhow::Result<Process> {
+        let (ours, theirs) = StdUnixStream::pair().context("no socket pair")?;
+        ours.set_nonblocking(true)?;
+        set_socket_send_buffer_size(&ours, SEND_BUFFER)?;
+        let mut child = Command::new(&self.program)
+            // `ps` shows the program as it was started, not /proc/self/exe.
+            .arg0(std::env::args_os().next().unwrap_or_default())
+            .arg("room")
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // Ctrl-C in the lobby's terminal does not reach this group, and it is killed as a whole.
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.program.display()))?;
+        let stdout = child.stdout.take().context("no stdout")?;
+        let stderr = child.stderr.take().context("no stderr")?;
+        let pid = child.id();
+        tracing::debug!(%room, pid, "spawned");
+        let process = self.supervise(RoomProcess {
+            room: room.clone(),
+            pid: pid.try_into()?,
+            warm: false,
+            announced: None,
+            unread: vec![],
+            ends: vec![ours.into(), stdout.into(), stderr.into()],
+        })?;
+        let settings = Box::new(self.settings.clone());
+        process.sender.send(&ToRoom::Setup { version: VERSION, room, settings })?;
+        Ok(process)
+    }
+
+    /// Starts the supervisor of a process that runs.
+    pub fn supervise(&self, process: RoomProcess) -> anyhow::Result<Process> {
+        let child = Child::new(process.pid)?;
+        let RoomProcess { room, warm, announced, unread, ends, .. } = process;
+        let [channel, stdout, stderr] =
+            <[OwnedFd; ENDS]>::try_from(ends).ok().context("not the ends of a process")?;
+        let (sender, mut receiver) = channel::open(UnixStream::from_std(channel.into())?);
+        receiver.buffer = unread;
+        let (kill, killed) = oneshot::channel();
+        let pid = Some(child.id());
+        let supervisor = Supervisor {
+            stdout: Output::copy(room.clone(), stdout, Level::INFO)?,
+            stderr: Output::copy(room.clone(), stderr, Level::WARN)?,
+            throttle: TokenBucket::new(FRAMES, Instant::now()),
+            room,
+            child,
+            receiver,
+            inbox: self.inbox.clone(),
+            queue: Arc::new(Semaphore::new(MAX_QUEUED)),
+            warm,
+            announced,
+        };
+        let Settings { ready_timeout, heartbeat_timeout, .. } = self.settings;
+        let pause = self.pause.subscribe();
+        tokio::spawn(supervisor.run(killed, pause, ready_timeout, heartbeat_timeout));
+        Ok(Process { sender, pid, kill: Cell::new(Some(kill)) })
+    }
 }
 
 struct Supervisor {
     room: RoomId,
-    process: RoomProcess,
+    child: Child,
     receiver: Receiver,
     stdout: Output,
     stderr: Output,
@@ -155,47 +185,64 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    async fn run(mut self, killed: oneshot::Receiver<Exit>, ready: Duration, heartbeat: Duration) {
-        let group = ProcessGroup(self.process.id());
+    async fn run(
+        mut self,
+        killed: oneshot::Receiver<Exit>,
+        mut pause: watch::Receiver<bool>,
+        ready: Duration,
+        heartbeat: Duration,
+    ) {
         let cause = tokio::select! {
-            cause = self.listen(ready, heartbeat) => cause,
+            cause = self.listen(&mut pause, ready, heartbeat) => cause,
             cause = killed => Some(cause.unwrap_or(Exit::Closed)),
         };
         if cause.is_some() {
-            let _ = self.process.child.start_kill();
+            self.child.kill();
         }
-        let status = self.process.wait().await;
-        // Kills what the room started. While one of them lives, no other group gets this number.
-        drop(group);
+        let reaped = self.child.reap().await;
         // The room may have written frames and output before it died. Both come before its exit.
         let _ = timeout(DRAIN_TIMEOUT, self.drain()).await;
         let _ = timeout(OUTPUT_BEFORE_EXIT, self.output_ends()).await;
+        drop(pause);
+        let usage = reaped.as_ref().map(|(_, usage)| *usage).unwrap_or_default();
         // A room that announced its exit keeps that one, even if it had to be killed afterwards.
         let exit = self.announced.take().or(cause).unwrap_or_else(|| {
             let last_line = self.stderr.last_line();
-            let what = status
-                .map_or_else(|error| error.to_string(), |status| describe(status, &last_line));
+            let what = reaped
+                .map_or_else(|error| error.to_string(), |(status, _)| describe(status, &last_line));
             if self.warm { Exit::Crashed(what) } else { Exit::NeverReady(what) }
         });
-        let _ = self.inbox.send(ProcessEvent::Exited(self.room.clone(), exit, self.process.usage));
+        let _ = self.inbox.send(ProcessEvent::Exited(self.room.clone(), exit, usage));
         let _ = timeout(OUTPUT_AFTER_EXIT, self.output_ends()).await;
     }
 
     /// Forwards frames until the process exits (`None`) or must be killed (the cause). Any frame
     /// counts as a heartbeat.
-    async fn listen(&mut self, ready: Duration, heartbeat: Duration) -> Option<Exit> {
-        let pid = self.process.child.id();
+    async fn listen(
+        &mut self,
+        pause: &mut watch::Receiver<bool>,
+        ready: Duration,
+        heartbeat: Duration,
+    ) -> Option<Exit> {
+        let pid = Some(self.child.id());
         loop {
             let limit = if self.warm { heartbeat } else { ready };
             let frame = tokio::select! {
-                frame = starvation::timeout(pid, limit, self.receiver.recv()) => frame,
-                _ = self.process.wait() => return None,
+                frame = starvation::timeout(pid, limit, self.receiver.recv()) => Some(frame),
+                _ = self.child.ended() => return None,
+                _ = pause.wait_for(|pause| *pause) => None,
+            };
+            let Some(frame) = frame else {
+                match self.hand_over(pause).await {
+                    Ok(()) => continue,
+                    Err(error) => return Some(Exit::Crashed(error.to_string())),
+                }
             };
             match frame {
                 Some(Ok(Some(frame))) => self.forward(frame).await,
                 // The socket is closed: the process is exiting, or has closed it on purpose.
                 Some(Ok(None)) => {
-                    let exited = starvation::timeout(pid, heartbeat, self.process.wait()).await;
+                    let exited = starvation::timeout(pid, heartbeat, self.child.ended()).await;
                     let closed = || Exit::Crashed("closed its channel".to_owned());
                     return exited.is_none().then(closed);
                 }
@@ -211,6 +258,25 @@ impl Supervisor {
                 sleep(pause).await;
             }
         }
+    }
+
+    /// Hands over what the next program needs to go on. Returns if this one goes on.
+    async fn hand_over(&mut self, pause: &mut watch::Receiver<bool>) -> anyhow::Result<()> {
+        let stdout = self.stdout.stop().await.context("no stdout")?;
+        let stderr = self.stderr.stop().await.context("no stderr")?;
+        let channel = self.receiver.stream.as_ref().as_fd();
+        let _ = self.inbox.send(ProcessEvent::Paused(RoomProcess {
+            room: self.room.clone(),
+            pid: self.child.id().try_into()?,
+            warm: self.warm,
+            announced: self.announced.clone(),
+            unread: self.receiver.buffer.clone(),
+            ends: vec![channel.try_clone_to_owned()?, stdout.try_clone()?, stderr.try_clone()?],
+        }));
+        let _ = pause.wait_for(|pause| !*pause).await;
+        self.stdout = Output::copy(self.room.clone(), stdout, Level::INFO)?;
+        self.stderr = Output::copy(self.room.clone(), stderr, Level::WARN)?;
+        Ok(())
     }
 
     async fn output_ends(&mut self) {
@@ -234,71 +300,12 @@ impl Supervisor {
     }
 }
 
-/// A child process, whose usage is read when it has ended and before it is reaped.
-struct RoomProcess {
-    child: Child,
-    usage: Usage,
-    /// Readable when the process has ended.
-    #[cfg(target_os = "linux")]
-    ended: Option<AsyncFd<OwnedFd>>,
-}
-
-impl RoomProcess {
-    fn new(child: Child) -> RoomProcess {
-        #[cfg(target_os = "linux")]
-        #[expect(
-            deprecated,
-            reason = "the newer function is unsafe; an `OwnedFd` upholds its terms"
-        )]
-        let ended = pid_of(&child)
-            .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok())
-            .and_then(|pidfd| AsyncFd::with_interest(pidfd, Interest::READABLE).ok());
-        RoomProcess {
-            child,
-            usage: Usage::default(),
-            #[cfg(target_os = "linux")]
-            ended,
-        }
-    }
-
-    fn id(&self) -> Option<Pid> {
-        pid_of(&self.child)
-    }
-
-    /// Waits until the process has ended, and reaps it.
-    async fn wait(&mut self) -> std::io::Result<ExitStatus> {
-        #[cfg(target_os = "linux")]
-        if let Some(ended) = &self.ended {
-            let _ = ended.readable().await;
-            self.usage = self.child.id().and_then(Usage::of).unwrap_or(self.usage);
-        }
-        self.child.wait().await
-    }
-}
-
-/// `None` once it is reaped.
-fn pid_of(child: &Child) -> Option<Pid> {
-    Pid::from_raw(child.id()?.try_into().ok()?)
-}
-
 /// The exit that a room announces with this frame.
 fn announced_exit(frame: &FromRoom) -> Option<Exit> {
     match frame {
         FromRoom::Ending(exit) => Some(exit.clone()),
         FromRoom::Failed(refusal) => Some(Exit::NeverReady(refusal.to_string())),
         _ => None,
-    }
-}
-
-/// A room's process and all processes that it started. They are killed on drop, because a lobby
-/// that stops drops its supervisors.
-struct ProcessGroup(Option<Pid>);
-
-impl Drop for ProcessGroup {
-    fn drop(&mut self) {
-        if let Some(group) = self.0 {
-            let _ = kill_process_group(group, Signal::KILL);
-        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tracing::warn;
 
 use crate::process::{FromRoom, Receiver, Sender, ToRoom};
 use crate::room::core::Core;
@@ -108,7 +109,12 @@ impl<R: Room> RoomLoop<'_, R> {
             ToRoom::Transfer { seat, to } => core.transferred(seat, to),
             ToRoom::Profile { seat, profile } => core.set_profile(seat, profile),
             ToRoom::Refused { seat, refusal } => core.refused(seat, &refusal),
-            ToRoom::Message(message) => core.lobby_message(&message)?,
+            ToRoom::Message(message) => {
+                if let Err(error) = core.lobby_message(&message) {
+                    // After a reload the lobby may be another build.
+                    warn!(%error, "a message of the lobby does not parse");
+                }
+            }
             ToRoom::Drain { remaining_ms, reason } => {
                 core.drain(Duration::from_millis(remaining_ms), reason);
             }

@@ -51,7 +51,7 @@ impl Rooms {
             let kind = entry.room.kind;
             *figures.rooms.entry((kind, entry.state_name())).or_default() += 1;
             *figures.seats.entry(kind).or_default() += entry.room.capacity as u64;
-            *figures.seats_taken.entry(kind).or_default() += entry.players.len() as u64;
+            *figures.seats_taken.entry(kind).or_default() += entry.status.players.len() as u64;
             *figures.memory.entry(kind).or_default() += entry.room.usage.memory;
             *figures.cpu.entry(kind).or_default() += entry.room.usage.cpu;
         }
@@ -74,8 +74,8 @@ impl Rooms {
 
 impl Entry {
     fn state_name(&self) -> &'static str {
-        match self.state {
-            State::Running if !self.opened => "opening",
+        match self.status.state {
+            State::Running if !self.status.opened => "opening",
             State::Running => "running",
             State::Draining => "draining",
             State::Ending | State::Killed => "ending",

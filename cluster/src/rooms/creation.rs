@@ -7,7 +7,7 @@ use serde_json::Value;
 use tracing::{error, info};
 
 use crate::process::{RoomSpec, ToRoom, Usage};
-use crate::rooms::{AnyRoom, Entry, Rooms, State};
+use crate::rooms::{AnyRoom, Entry, Rooms, State, Status};
 use crate::runtime::clock;
 use crate::types::{PlayerId, Refusal, RoomId, refuse, to_raw};
 
@@ -55,13 +55,16 @@ impl Rooms {
         let entry = Entry {
             room,
             process,
-            state: State::Running,
-            opened: false,
-            expected_exit: false,
-            host_address: address,
-            locked_by_lobby: false,
-            locked_by_room: false,
-            players: HashMap::new(),
+            status: Status {
+                state: State::Running,
+                adopted: false,
+                opened: false,
+                expected_exit: false,
+                host_address: address,
+                locked_by_lobby: false,
+                locked_by_room: false,
+                players: HashMap::new(),
+            },
         };
         self.rooms.insert(id.clone(), entry);
         self.touch(&id);
@@ -77,7 +80,7 @@ impl Rooms {
         self.check_stopping()?;
         self.check_starts()?;
         let of_host = self.rooms.values().filter(|entry| entry.room.host.as_ref() == host).count();
-        let of_address = self.rooms.values().filter(|entry| entry.host_address == address).count();
+        let of_address = self.rooms.values().filter(|entry| entry.status.host_address == address).count();
         // Rooms that failed to start count for a while: one player alone must not open the breaker.
         let failed = host.map_or(0, |host| self.breaker.failures_of(host, clock::now()));
         if (host.is_some() && of_host + failed >= self.settings.max_rooms_per_player)

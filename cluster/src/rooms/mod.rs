@@ -8,6 +8,7 @@ mod code_attempts;
 pub(crate) mod counts;
 mod creation;
 mod process_events;
+pub(crate) mod saved;
 mod seats;
 
 use std::collections::{BTreeSet, HashMap};
@@ -15,7 +16,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
 use tracing::{error, warn};
@@ -24,7 +25,7 @@ pub(crate) use self::code_attempts::CodeAttempts;
 pub(crate) use self::process_events::RoomNotice;
 pub(crate) use self::seats::SeatPlace;
 use crate::config::Settings;
-use crate::process::{Pool, Process, Starter, ToRoom, Usage};
+use crate::process::{Pool, Process, RoomProcess, Starter, ToRoom, Usage};
 use crate::rooms::circuit_breaker::Breaker;
 use crate::rooms::counts::Counts;
 use crate::rooms::seats::{PendingJoin, REDIRECTS, Seat};
@@ -33,10 +34,11 @@ use crate::runtime::{KeyedRateLimiter, clock, later};
 use crate::types::{Exit, PlayerId, Refusal, RoomId, encode_message, truncate};
 
 /// What the lobby knows about a room of any kind, whose options and listing are JSON.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct AnyRoom {
     #[serde(rename = "room")]
     pub id: RoomId,
+    #[serde(skip_deserializing)]
     pub kind: &'static str,
     pub options: Value,
     pub listing: Value,
@@ -58,6 +60,8 @@ pub struct Rooms {
     /// The private rooms by their codes.
     codes: HashMap<String, RoomId>,
     pool: Pool,
+    /// The processes whose supervisors have paused, in a reload.
+    paused: HashMap<RoomId, RoomProcess>,
     breaker: Breaker,
     /// Each player's seats: one, two while they move, and those that rooms are about to free.
     seats: HashMap<PlayerId, HashMap<RoomId, Seat>>,
@@ -72,7 +76,7 @@ pub struct Rooms {
     notices: Vec<RoomNotice>,
     pub(crate) touched: Touched,
     /// When the rooms of a lobby that is about to stop are closed.
-    closes_at: Option<Instant>,
+    pub(crate) closes_at: Option<Instant>,
 }
 
 /// The ids of what may have changed in the lists that pages watch. They are taken ten times a
@@ -87,7 +91,14 @@ struct Entry {
     /// Without the numbers that change; see [`Entry::info`].
     room: AnyRoom,
     process: Process,
+    status: Status,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Status {
     state: State,
+    /// A reload has taken it over.
+    adopted: bool,
     /// `on_open` has returned.
     opened: bool,
     /// The lobby closed or killed it: an exit before `on_open` returns is no failed start.
@@ -99,7 +110,7 @@ struct Entry {
     players: HashMap<u64, PlayerId>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum State {
     Running,
     /// Accepts only players who have a seat.
@@ -114,6 +125,7 @@ impl Rooms {
     pub(crate) fn new(settings: Settings, starter: Starter, routes: Arc<GatewayRoutes>) -> Self {
         Rooms {
             pool: Pool::new(settings.pool, starter),
+            paused: HashMap::new(),
             breaker: Breaker::new(settings.start_failure_limit, settings.start_failure_cooldown),
             settings,
             routes,
@@ -155,7 +167,7 @@ impl Rooms {
     /// The same for `play`: a room that a hook closes does not count, since `play` leads out of it.
     pub fn room_to_play_in(&self, player: &PlayerId) -> Option<AnyRoom> {
         let entry = self.rooms.get(self.seated.get(player)?)?;
-        let stays = match entry.state {
+        let stays = match entry.status.state {
             State::Running => true,
             State::Draining => self.closes_at.is_some(),
             State::Ending | State::Killed => false,
@@ -170,7 +182,7 @@ impl Rooms {
 
     /// Of those with a free seat, the one with the most players.
     pub fn fullest(&self, kind: &str) -> Option<AnyRoom> {
-        self.open_entries(kind, 1).max_by_key(|entry| entry.players.len()).map(Entry::info)
+        self.open_entries(kind, 1).max_by_key(|entry| entry.status.players.len()).map(Entry::info)
     }
 
     fn open_entries(&self, kind: &str, players: usize) -> impl Iterator<Item = &Entry> {
@@ -197,7 +209,7 @@ impl Rooms {
     /// Locks or unlocks a room for further players.
     pub fn lock(&mut self, room: &RoomId, locked: bool) -> Result<(), Refusal> {
         self.touch(room);
-        self.rooms.get_mut(room).ok_or(Refusal::NO_SUCH_ROOM)?.locked_by_lobby = locked;
+        self.rooms.get_mut(room).ok_or(Refusal::NO_SUCH_ROOM)?.status.locked_by_lobby = locked;
         Ok(())
     }
 
@@ -206,9 +218,9 @@ impl Rooms {
     pub fn close(&mut self, room: &RoomId, left: Duration, reason: &str) -> Result<(), Refusal> {
         self.touch(room);
         let entry = self.rooms.get_mut(room).ok_or(Refusal::NO_SUCH_ROOM)?;
-        entry.expected_exit |= entry.state != State::Killed;
-        if entry.state == State::Running {
-            entry.state = State::Draining;
+        entry.status.expected_exit |= entry.status.state != State::Killed;
+        if entry.status.state == State::Running {
+            entry.status.state = State::Draining;
         }
         let remaining_ms = left.as_millis().try_into().unwrap_or(u64::MAX);
         entry.send(&ToRoom::Drain { remaining_ms, reason: truncate(reason) });
@@ -218,8 +230,8 @@ impl Rooms {
     pub(crate) fn kill(&mut self, room: &RoomId, exit: Exit) -> Result<(), Refusal> {
         self.touch(room);
         let entry = self.rooms.get_mut(room).ok_or(Refusal::NO_SUCH_ROOM)?;
-        entry.expected_exit |= entry.state != State::Killed;
-        entry.state = State::Killed;
+        entry.status.expected_exit |= entry.status.state != State::Killed;
+        entry.status.state = State::Killed;
         entry.process.kill(exit);
         Ok(())
     }
@@ -227,9 +239,9 @@ impl Rooms {
     /// Kills a room whose `on_open` did not return in time. This includes a room that the lobby has
     /// closed: it cannot have read the frame `Drain` yet.
     pub(crate) fn give_up(&mut self, room: &RoomId) {
-        if let Some(entry) = self.rooms.get_mut(room).filter(|entry| !entry.opened) {
+        if let Some(entry) = self.rooms.get_mut(room).filter(|entry| !entry.status.opened) {
             let why = format!("not ready within {:?}", self.settings.ready_timeout);
-            entry.state = State::Killed;
+            entry.status.state = State::Killed;
             entry.process.kill(Exit::NeverReady(why));
             self.touch(room);
         }
@@ -242,11 +254,6 @@ impl Rooms {
         for room in self.ids() {
             let _ = self.close(&room, left, "The server is stopping.");
         }
-    }
-
-    /// How long the rooms of a lobby that is about to stop may run on.
-    pub(crate) fn closes_in(&self) -> Option<Duration> {
-        Some(self.closes_at?.saturating_duration_since(clock::now()))
     }
 
     /// Why no further player can come to a room.
@@ -291,14 +298,14 @@ impl Rooms {
 impl Entry {
     fn info(&self) -> AnyRoom {
         let locked = self.is_locked();
-        AnyRoom { players: self.players.len(), locked, ..self.room.clone() }
+        AnyRoom { players: self.status.players.len(), locked, ..self.room.clone() }
     }
 
     /// Whether this many more players may join.
     fn check(&self, players: usize) -> Result<(), Refusal> {
         if self.is_ending() || (self.is_locked() && players > 0) {
             Err(Refusal::ROOM_LOCKED)
-        } else if self.players.len() + players > self.room.capacity {
+        } else if self.status.players.len() + players > self.room.capacity {
             Err(Refusal::ROOM_FULL)
         } else {
             Ok(())
@@ -307,11 +314,11 @@ impl Entry {
 
     /// Whether it accepts only players who have a seat, or nobody.
     fn is_locked(&self) -> bool {
-        self.locked_by_lobby || self.locked_by_room || self.state != State::Running
+        self.status.locked_by_lobby || self.status.locked_by_room || self.status.state != State::Running
     }
 
     fn is_ending(&self) -> bool {
-        matches!(self.state, State::Ending | State::Killed)
+        matches!(self.status.state, State::Ending | State::Killed)
     }
 
     /// Sends a frame. A room that does not read is killed as hung.

@@ -48,24 +48,25 @@ impl Rooms {
                 self.handle_frame(&room, frame);
             }
             ProcessEvent::Exited(room, exit, usage) => self.handle_exit(&room, exit, usage),
+            ProcessEvent::Paused(process) => drop(self.paused.insert(process.room.clone(), process)),
         }
         std::mem::take(&mut self.notices)
     }
 
     fn handle_frame(&mut self, room: &RoomId, frame: FromRoom) {
-        let alive = |entry: &&mut Entry| entry.state != State::Killed;
+        let alive = |entry: &&mut Entry| entry.status.state != State::Killed;
         let Some(entry) = self.rooms.get_mut(room).filter(alive) else { return };
         match frame {
-            FromRoom::Ready if !entry.opened => {
+            FromRoom::Ready if !entry.status.opened => {
                 info!(%room, "room ready");
-                entry.opened = true;
+                entry.status.opened = true;
                 self.routes.open(room.clone(), entry.process.sender.clone());
                 self.notices.push(RoomNotice::Ready(entry.info()));
             }
             FromRoom::Failed(refusal) => {
-                entry.state = State::Ending;
-                entry.opened = true;
-                for player in std::mem::take(&mut entry.players).into_values() {
+                entry.status.state = State::Ending;
+                entry.status.opened = true;
+                for player in std::mem::take(&mut entry.status.players).into_values() {
                     self.unseat(&player, room);
                 }
                 self.refuse_joins(room, &refusal);
@@ -101,9 +102,9 @@ impl Rooms {
             FromRoom::Message(message) => {
                 self.notices.push(RoomNotice::Message(entry.info(), message));
             }
-            FromRoom::Locked(locked) => entry.locked_by_room = locked,
+            FromRoom::Locked(locked) => entry.status.locked_by_room = locked,
             FromRoom::Ending(_) => {
-                entry.state = State::Ending;
+                entry.status.state = State::Ending;
                 self.routes.close(room);
             }
             FromRoom::Ready | FromRoom::Warm | FromRoom::Heartbeat => {}
@@ -120,7 +121,7 @@ impl Rooms {
     /// Frees a seat, unless it was reserved again.
     pub(super) fn vacate(&mut self, room: &RoomId, number: u64) -> Option<Seat> {
         self.touch(room);
-        let player = self.rooms.get_mut(room)?.players.remove(&number)?;
+        let player = self.rooms.get_mut(room)?.status.players.remove(&number)?;
         self.unseat(&player, room)
     }
 
@@ -143,6 +144,7 @@ impl Rooms {
     }
 
     fn handle_exit(&mut self, room: &RoomId, exit: Exit, usage: Usage) {
+        self.paused.remove(room);
         if self.pool.remove(room) {
             warn!(%room, ?exit, "a warm room ended");
             return self.start_failed(None);
@@ -155,10 +157,10 @@ impl Rooms {
         let Usage { cpu, peak_memory, .. } = entry.room.usage;
         self.counts.ended(entry.room.kind, &exit, cpu);
         let (cpu_s, peak_mib) = (cpu.as_secs_f64(), peak_memory >> 20);
-        if !entry.opened && !entry.expected_exit {
+        if !entry.status.opened && !entry.status.expected_exit {
             self.start_failed(entry.room.host.clone());
         }
-        for player in std::mem::take(&mut entry.players).into_values() {
+        for player in std::mem::take(&mut entry.status.players).into_values() {
             let seat = self.unseat(&player, room);
             let left = seat.map(|seat| left(seat, entry.info(), exit.leave_reason()));
             self.notices.extend(left);

@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::collections::hash_map::Entry::Occupied;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -24,6 +25,7 @@ const MAX_PARTY: usize = 32;
 /// loop, for example of two rooms that send a player to each other.
 pub(super) const REDIRECTS: Quota = Quota::new(1, 10);
 
+#[derive(Serialize, Deserialize)]
 pub(super) struct Seat {
     /// New for each reservation, so that a late frame about an earlier one has no effect.
     pub number: u64,
@@ -41,21 +43,24 @@ pub(super) struct Seat {
 }
 
 /// Where the player of a seat is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum SeatPlace {
     /// Not in the room yet.
     Expected,
     Connected,
     /// The connection is lost; the room keeps the seat until then.
     Away {
+        #[serde(with = "clock::time_left")]
         until: Instant,
     },
 }
 
 /// A join that the room has not confirmed yet.
+#[derive(Serialize, Deserialize)]
 pub(super) struct PendingJoin {
     room: RoomId,
     players: Vec<AnyPlayer>,
+    #[serde(skip)]
     requesters: Vec<Requester>,
 }
 
@@ -101,7 +106,7 @@ impl Rooms {
 
     /// The seat with this number in a room, to be changed.
     pub(super) fn seat_mut(&mut self, room: &RoomId, number: u64) -> Option<&mut Seat> {
-        let player = self.rooms.get(room)?.players.get(&number)?;
+        let player = self.rooms.get(room)?.status.players.get(&number)?;
         self.touched.players.insert(player.0.clone());
         self.seats.get_mut(player)?.get_mut(room)
     }
@@ -172,7 +177,7 @@ impl Rooms {
         };
         self.touch(room);
         self.touched.players.insert(player.id.0.clone());
-        let players = &mut self.rooms.get_mut(room)?.players;
+        let players = &mut self.rooms.get_mut(room)?.status.players;
         players.insert(number, player.id.clone());
         let seats = self.seats.entry(player.id.clone()).or_default();
         let (rerouted, joined, place) = match seats.get(room) {

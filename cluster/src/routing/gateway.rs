@@ -68,7 +68,7 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Accepts connections for ever. When the process has as many as are allowed, the next one
     /// waits, and the others stay in the backlog.
-    pub async fn run(self, listener: TcpListener, limiter: Arc<ConnectionLimiter>) {
+    pub async fn run(self, listener: Arc<TcpListener>, limiter: Arc<ConnectionLimiter>) {
         loop {
             match listener.accept().await {
                 Ok((stream, peer)) => match limiter.admit(peer.ip()).await {

@@ -15,6 +15,7 @@ use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::time::Instant;
 use tokio::time::error::Elapsed;
 
@@ -115,6 +116,19 @@ pub(crate) async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::
 pub(crate) fn later(now: Instant, time: Duration) -> Instant {
     const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
     now + time.min(TEN_YEARS)
+}
+
+/// Serializes a time as what is left until then: another process may have another clock.
+pub(crate) mod time_left {
+    use super::*;
+
+    pub fn serialize<S: Serializer>(at: &Instant, serializer: S) -> Result<S::Ok, S::Error> {
+        at.saturating_duration_since(now()).serialize(serializer)
+    }
+
+    pub fn deserialize<'a, D: Deserializer<'a>>(deserializer: D) -> Result<Instant, D::Error> {
+        Ok(later(now(), Duration::deserialize(deserializer)?))
+    }
 }
 
 #[cfg(test)]

@@ -370,6 +370,10 @@ impl RoomManager<GameRoom> for GameLobby {
         lobby.broadcast(News::Ready { room: room.id.clone() });
     }
 
+    fn on_room_adopted(&mut self, _: &LobbyContext<Self>, room: &RoomInfo<GameRoom>) {
+        self.note(format!("on_room_adopted {} {}", room.id, room.players));
+    }
+
     fn on_room_message(
         &mut self,
         lobby: &LobbyContext<Self>,
@@ -383,6 +387,7 @@ impl RoomManager<GameRoom> for GameLobby {
             self.winners.insert(room.id.clone(), winner.to_owned());
             return;
         }
+        info!(room = %room.id, text, "said");
         lobby.broadcast(News::Said { room: room.id.clone(), text });
     }
 

@@ -3,6 +3,7 @@ mod drain;
 mod isolation;
 mod process_exit;
 mod process_lifetime;
+mod reload;
 mod room_floods;
 mod signals;
 #[cfg(target_os = "linux")]

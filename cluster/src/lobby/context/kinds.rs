@@ -4,6 +4,8 @@
 use std::any::TypeId;
 
 use anyhow::ensure;
+use serde::Deserialize as _;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::config::Settings;
@@ -73,7 +75,10 @@ pub struct Kind<L> {
     pub(crate) room: TypeId,
     pub(crate) limits: fn(&Settings) -> RoomLimits,
     pub(crate) pick: fn(&mut L, &LobbyContext<L>, AnyPlayer) -> Result<RoomId, Refusal>,
+    /// Fails if they cannot be parsed as options of this kind.
+    pub(crate) check_options: fn(&Value) -> serde_json::Result<()>,
     pub(crate) on_room_ready: OnRoom<L, ()>,
+    pub(crate) on_room_adopted: OnRoom<L, ()>,
     /// Fails if the message cannot be parsed as one of this kind's.
     pub(crate) on_room_message:
         fn(&mut L, &LobbyContext<L>, AnyRoom, &RawValue) -> anyhow::Result<()>,
@@ -106,7 +111,11 @@ impl<L: Lobby> Kind<L> {
             room: TypeId::of::<R>(),
             limits: L::limits,
             pick: |lobby, context, player| lobby.pick(context, &player.typed()),
+            check_options: |options| R::Options::deserialize(options).map(drop),
             on_room_ready: |lobby, context, room, ()| lobby.on_room_ready(context, &room.typed()),
+            on_room_adopted: |lobby, context, room, ()| {
+                lobby.on_room_adopted(context, &room.typed());
+            },
             on_room_message: |lobby, context, room, message| {
                 let message = from_raw(message)?;
                 lobby.on_room_message(context, &room.typed(), message);

@@ -20,7 +20,9 @@ use crate::auth::Tokens;
 use crate::config::Settings;
 use crate::lobby::Lobby;
 use crate::lobby::sessions::Sessions;
+use crate::process::Starter;
 use crate::rooms::{CodeAttempts, Rooms};
+use crate::routing::GatewayRoutes;
 use crate::runtime::{Lag, Scheduler};
 use crate::socketio::encode;
 use crate::types::{LeaveReason, PlayerId, Refusal, refuse, truncate};
@@ -60,6 +62,26 @@ pub struct LobbyContext<L> {
 }
 
 impl<L: Lobby> LobbyContext<L> {
+    pub(crate) fn new(
+        settings: Settings,
+        kinds: Vec<Kind<L>>,
+        tokens: Tokens,
+        routes: Arc<GatewayRoutes>,
+        starter: Starter,
+    ) -> Self {
+        LobbyContext {
+            kinds,
+            rooms: RefCell::new(Rooms::new(settings.clone(), starter, routes)),
+            sessions: RefCell::default(),
+            lists: Default::default(),
+            lag: Lag::default(),
+            code_attempts: CodeAttempts::new(settings.max_code_attempts_per_minute),
+            scheduler: Scheduler::new(),
+            tokens: Arc::new(tokens),
+            settings,
+        }
+    }
+
     /// The settings that this lobby was started with.
     pub fn settings(&self) -> &Settings {
         &self.settings

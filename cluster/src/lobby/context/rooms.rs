@@ -89,11 +89,16 @@ impl<L: Lobby> LobbyContext<L> {
         };
         let address = host.and_then(|host| self.sessions.borrow().address_of(&host.id));
         let room = self.rooms.borrow_mut().create(kind.name, spec, address, options, listing)?;
-        let created = room.clone();
-        self.scheduler.after(self.settings.ready_timeout, move |_, lobby| {
-            lobby.rooms.borrow_mut().give_up(&created);
-        });
+        self.limit_start(&room);
         Ok(room)
+    }
+
+    /// Gives a room up if it is not ready in time.
+    pub(crate) fn limit_start(&self, room: &RoomId) {
+        let room = room.clone();
+        self.scheduler.after(self.settings.ready_timeout, move |_, lobby| {
+            lobby.rooms.borrow_mut().give_up(&room);
+        });
     }
 
     /// All rooms of this kind, oldest first, including private ones and those that are ending.
@@ -168,10 +173,15 @@ impl<L: Lobby> LobbyContext<L> {
     pub fn close(&self, room: &RoomId, reason: &str) -> Result<(), Refusal> {
         let left = self.settings.stop_timeout;
         self.rooms.borrow_mut().close(room, left, reason)?;
-        let closing = room.clone();
-        self.scheduler.after(2 * left, move |_, lobby| {
-            let _ = lobby.rooms.borrow_mut().kill(&closing, Exit::Hung);
-        });
+        self.limit_drain(room);
         Ok(())
+    }
+
+    /// Kills a room that is to close if it does not in time.
+    pub(crate) fn limit_drain(&self, room: &RoomId) {
+        let room = room.clone();
+        self.scheduler.after(2 * self.settings.stop_timeout, move |_, lobby| {
+            let _ = lobby.rooms.borrow_mut().kill(&room, Exit::Hung);
+        });
     }
 }

@@ -7,6 +7,7 @@
 mod arrivals;
 mod asks;
 mod figures;
+pub(crate) mod reload;
 mod requests;
 
 pub(crate) use self::asks::{Ask, MAX_ASKS};
@@ -16,14 +17,14 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::auth::Login;
 use crate::lobby::context::{LISTS_PERIOD, List};
 use crate::lobby::event_loop::figures::USAGE_PERIOD;
 use crate::lobby::{Lobby, LobbyContext, RouteCall};
 use crate::process::ProcessEvent;
+use crate::process::signals::Order;
 use crate::rooms::RoomNotice;
 use crate::runtime::{catch, clock, later, sleep_until};
 use crate::socketio::{Conn, FromClient, reroute};
@@ -40,20 +41,12 @@ pub(crate) struct Inboxes<L> {
     pub calls: mpsc::Receiver<RouteCall<L>>,
     /// Of those who run the lobby.
     pub asks: mpsc::Receiver<Ask>,
+    /// Of signals.
+    pub orders: mpsc::UnboundedReceiver<Order>,
 }
 
-/// Runs until it is asked to stop, and then until all rooms have ended. They may do so by themselves
-/// for `--drain-timeout`, or until the lobby is asked again. Then they are closed, and have
-/// `--stop-timeout` to end.
-pub(crate) async fn run<L: Lobby>(
-    mut lobby: L,
-    context: LobbyContext<L>,
-    mut inboxes: Inboxes<L>,
-    mut stops: mpsc::UnboundedReceiver<()>,
-) {
-    let mut handler = EventHandler { lobby: &mut lobby, context: &context };
-    let mut refill_at = Some(clock::now());
-    let mut stop_at: Option<Instant> = None;
+/// Sets the timers of the lobby itself.
+pub(crate) fn start_timers<L: Lobby>(context: &LobbyContext<L>) {
     context.lag.tick(clock::now(), LISTS_PERIOD);
     context.scheduler.every(LISTS_PERIOD, |_, context| {
         context.lag.tick(clock::now(), LISTS_PERIOD);
@@ -61,9 +54,23 @@ pub(crate) async fn run<L: Lobby>(
         context.publish(List::Players);
     });
     context.scheduler.every(USAGE_PERIOD, |_, context| context.measure_rooms());
+}
 
-    let is_over = |at| at <= clock::now() || context.rooms.borrow().is_empty();
-    while !stop_at.is_some_and(is_over) {
+/// Runs until it is asked to reload; or to stop, and then until all rooms have ended. They may do so
+/// by themselves for `--drain-timeout`, or until the lobby is asked again. Then they are closed, and
+/// have `--stop-timeout` to end. Cancel safe.
+pub(crate) async fn run<L: Lobby>(
+    handler: &mut EventHandler<'_, L>,
+    inboxes: &mut Inboxes<L>,
+) -> Order {
+    let context = handler.context;
+    let mut refill_at = Some(clock::now());
+    loop {
+        let closes_at = context.rooms.borrow().closes_at;
+        let stop_at = closes_at.map(|at| later(at, context.settings.stop_timeout));
+        if stop_at.is_some_and(|at| at <= clock::now() || context.rooms.borrow().is_empty()) {
+            return Order::Stop;
+        }
         let deadline =
             [context.scheduler.deadline(), refill_at, stop_at].into_iter().flatten().min();
         tokio::select! {
@@ -77,9 +84,9 @@ pub(crate) async fn run<L: Lobby>(
             Some(call) = inboxes.calls.recv() => drop(handler.hook("a route", call)),
             Some(ask) = inboxes.asks.recv() => handler.answer(ask),
             () = sleep_until(deadline) => {}
-            Some(()) = stops.recv() => {
-                let left = handler.stop().saturating_add(context.settings.stop_timeout);
-                stop_at = Some(later(clock::now(), left));
+            Some(order) = inboxes.orders.recv() => match order {
+                Order::Stop => handler.stop(),
+                Order::Reload => return Order::Reload,
             }
         }
         let now = clock::now();
@@ -117,22 +124,21 @@ impl<L: Lobby> EventHandler<'_, L> {
     }
 
     /// The lobby is asked to stop. The first time it calls `on_stop` and drains its rooms for
-    /// `--drain-timeout`, again it closes them. Tells all pages in the lobby. Returns the time that
-    /// rooms have.
-    pub fn stop(&mut self) -> Duration {
-        let is_first = self.context.rooms.borrow().closes_in().is_none();
+    /// `--drain-timeout`, again it closes them. Tells all pages in the lobby.
+    pub fn stop(&mut self) {
+        let is_first = self.context.rooms.borrow().closes_at.is_none();
         if is_first {
             self.hook("on_stop", |lobby, context| lobby.on_stop(context));
         }
         let left = if is_first { self.context.settings.drain_timeout } else { Duration::ZERO };
         self.context.rooms.borrow_mut().stop(left);
         self.context.sessions.borrow().welcomed().for_each(|conn| self.tell_closing(conn));
-        left
     }
 
     /// Tells a page in how many seconds the rooms are closed, if the lobby is about to stop.
     fn tell_closing(&self, conn: &Conn) {
-        if let Some(left) = self.context.rooms.borrow().closes_in() {
+        if let Some(closes_at) = self.context.rooms.borrow().closes_at {
+            let left = closes_at.saturating_duration_since(clock::now());
             conn.tell("closing", &json!({ "seconds": left.as_secs_f64().ceil() as u64 }));
         }
     }
@@ -183,7 +189,10 @@ impl<L: Lobby> EventHandler<'_, L> {
                 let read = self.hook("on_room_message", |lobby, context| {
                     on_room_message(lobby, context, room, &message)
                 });
-                if let Some(Err(error)) = read {
+                let Some(Err(error)) = read else { return };
+                if self.context.rooms.borrow().is_adopted(&id) {
+                    warn!(room = %id, %error, "a message of another build does not parse");
+                } else {
                     let what = format!("sent a message that does not parse: {error}");
                     let _ = self.context.rooms.borrow_mut().kill(&id, Exit::Crashed(what));
                 }

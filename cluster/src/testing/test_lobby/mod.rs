@@ -27,9 +27,7 @@ use crate::config::Settings;
 use crate::config::settings::Defaults;
 use crate::lobby::{Kinds, LobbyContext};
 use crate::process::ProcessEvent;
-use crate::rooms::{CodeAttempts, Rooms};
 use crate::routing::GatewayRoutes;
-use crate::runtime::Scheduler;
 use crate::socketio::{Conn, ConnId, LOBBY_REQUESTS, events};
 use crate::testing::Sent;
 use crate::types::{PlayerId, Refusal, RoomId, refuse};
@@ -146,18 +144,8 @@ impl<L: Kinds> TestLobby<L> {
         let started = Rc::default();
         let routes = Arc::<GatewayRoutes>::default();
         let starter = channel::starter(&started, &runtime);
-        let rooms = Rooms::new(settings.clone(), starter, routes);
-        let context = LobbyContext {
-            kinds,
-            rooms: RefCell::new(rooms),
-            sessions: RefCell::default(),
-            lists: Default::default(),
-            lag: Default::default(),
-            code_attempts: CodeAttempts::new(settings.max_code_attempts_per_minute),
-            scheduler: Scheduler::new(),
-            tokens: Arc::new(Tokens::new(settings.name, &KEY, None, settings.token_ttl)),
-            settings,
-        };
+        let tokens = Tokens::new(settings.name, &KEY, None, settings.token_ttl);
+        let context = LobbyContext::new(settings, kinds, tokens, routes, starter);
         let now = context.scheduler.now.get();
         let mut test = TestLobby {
             lobby: L::default(),

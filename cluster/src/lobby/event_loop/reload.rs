@@ -1,0 +1,134 @@
+//! A reload: the program at this one's path takes over, with all rooms and their players. The lobby's
+//! own connections are cut, and its hooks begin anew.
+
+use std::convert::Infallible;
+use std::io::Read;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+use tracing::info;
+
+use crate::lobby::event_loop::EventHandler;
+use crate::lobby::sessions::SavedSessions;
+use crate::lobby::{Kind, Lobby, LobbyContext};
+use crate::logging::FlushGuard;
+use crate::process::{ENDS, ProcessEvent, Supervisors, VERSION};
+use crate::reload;
+use crate::rooms::saved::{SavedRoom, SavedRooms};
+use crate::runtime::timeout;
+
+/// Raised whenever the state changes its form.
+const STATE_VERSION: u32 = 1;
+/// How long supervisors may take to pause. One whose room is ending does not.
+const PAUSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What a reload keeps.
+#[derive(Deserialize)]
+pub(crate) struct SavedLobby {
+    pub rooms: SavedRooms,
+    pub sessions: SavedSessions,
+}
+
+/// Both programs must agree on the state and on the channel to rooms.
+fn versions() -> Value {
+    json!([STATE_VERSION, VERSION])
+}
+
+impl SavedLobby {
+    /// Reads a state. Fails if this program cannot go on with each of its rooms.
+    pub fn read<L: Lobby>(state: impl Read, kinds: &[Kind<L>]) -> anyhow::Result<SavedLobby> {
+        let state: Value = serde_json::from_reader(state)?;
+        ensure!(state["versions"] == versions(), "the program is of another version of the cluster");
+        let saved = SavedLobby::deserialize(state)?;
+        for SavedRoom { kind: name, room, .. } in &saved.rooms.rooms {
+            let kind = kinds.iter().find(|kind| kind.name == name);
+            let kind = kind.with_context(|| format!("room {}: no kind '{name}'", room.id))?;
+            (kind.check_options)(&room.options)
+                .with_context(|| format!("room {}: its options do not parse", room.id))?;
+        }
+        Ok(saved)
+    }
+}
+
+impl<L: Lobby> LobbyContext<L> {
+    /// Goes on with what the program before has handed over.
+    pub(crate) fn restore(
+        &self,
+        mut saved: SavedLobby,
+        ends: Vec<OwnedFd>,
+        supervisors: &Supervisors,
+    ) -> anyhow::Result<()> {
+        let mut ends = ends.into_iter();
+        for room in &mut saved.rooms.rooms {
+            room.process.ends = ends.by_ref().take(ENDS).collect();
+        }
+        self.sessions.borrow_mut().restore(saved.sessions);
+        let names: Vec<_> = self.kinds.iter().map(|kind| kind.name).collect();
+        let mut rooms = self.rooms.borrow_mut();
+        rooms.restore(saved.rooms, &names, |process| supervisors.supervise(process))
+    }
+}
+
+impl<L: Lobby> EventHandler<'_, L> {
+    /// Replaces the program. Returns if that is not possible: then the rooms go on as before.
+    pub async fn reload(
+        &mut self,
+        processes: &mut mpsc::UnboundedReceiver<ProcessEvent>,
+        pause: &watch::Sender<bool>,
+        listener: BorrowedFd<'_>,
+        log: &FlushGuard,
+    ) -> anyhow::Result<Infallible> {
+        self.context.rooms.borrow_mut().end_warm();
+        pause.send_replace(true);
+        let failed = self.hand_over(processes, pause, listener, log).await;
+        self.context.rooms.borrow_mut().resume();
+        pause.send_replace(false);
+        failed
+    }
+
+    async fn hand_over(
+        &mut self,
+        processes: &mut mpsc::UnboundedReceiver<ProcessEvent>,
+        pause: &watch::Sender<bool>,
+        listener: BorrowedFd<'_>,
+        log: &FlushGuard,
+    ) -> anyhow::Result<Infallible> {
+        let rooms = &self.context.rooms;
+        let paused = async {
+            while !rooms.borrow().are_paused(pause.receiver_count()) {
+                if let Some(event) = processes.recv().await {
+                    self.on_process(event);
+                }
+            }
+        };
+        timeout(PAUSE_TIMEOUT, paused).await.context("a room is just ending")?;
+        let flushed = rooms.borrow().flush();
+        flushed.await?;
+        let (saved, ends) = rooms.borrow_mut().save();
+        let sessions = self.context.sessions.borrow().save();
+        let state = json!({ "versions": versions(), "rooms": saved, "sessions": sessions });
+        let files: Vec<_> = [listener].into_iter().chain(ends.iter().map(|end| end.as_fd())).collect();
+        reload::replace(&state, &files, log).await
+    }
+
+    /// Goes on with the rooms of the program before: calls `on_room_adopted` for each.
+    pub fn adopt_rooms(&mut self) {
+        let ids = self.context.rooms.borrow().ids();
+        info!(rooms = ids.len(), "reloaded");
+        for id in ids {
+            let Some(room) = self.context.rooms.borrow().find(&id) else { continue };
+            self.context.limit_start(&id);
+            if self.context.rooms.borrow().is_draining(&id) {
+                self.context.limit_drain(&id);
+            }
+            let on_room_adopted = self.context.kind(room.kind).on_room_adopted;
+            self.hook("on_room_adopted", |lobby, context| {
+                on_room_adopted(lobby, context, room, ());
+            });
+        }
+    }
+}

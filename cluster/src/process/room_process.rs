@@ -1,0 +1,109 @@
+//! The process of a room, as its supervisor holds it.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+
+use anyhow::Context as _;
+#[cfg(target_os = "linux")]
+use rustix::process::{PidfdFlags, pidfd_open};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process_group, waitid, waitpid,
+};
+use serde::{Deserialize, Serialize};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::process::usage::Usage;
+use crate::types::{Exit, RoomId};
+
+/// A room's process with the lobby's ends of its channel and its output. A reload hands it over to
+/// the next program.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct RoomProcess {
+    pub room: RoomId,
+    pub pid: i32,
+    /// It has sent its first frame.
+    pub warm: bool,
+    /// The exit that the room announced.
+    pub announced: Option<Exit>,
+    /// Bytes that were read from the channel and are no whole frame yet.
+    pub unread: Vec<u8>,
+    /// Channel, stdout, stderr.
+    #[serde(skip)]
+    pub ends: Vec<OwnedFd>,
+}
+
+pub(crate) const ENDS: usize = 3;
+
+/// A child process in a group of its own. On drop it is killed with all processes that it started:
+/// a lobby that stops drops its supervisors.
+pub(super) struct Child {
+    pid: Pid,
+    /// Readable when it has ended. `None` where there is no such thing: only Linux has it.
+    pidfd: Option<AsyncFd<OwnedFd>>,
+    is_reaped: bool,
+}
+
+impl Child {
+    pub fn new(pid: i32) -> anyhow::Result<Child> {
+        let pid = Pid::from_raw(pid).context("no process id")?;
+        Ok(Child { pid, pidfd: pidfd(pid), is_reaped: false })
+    }
+
+    pub fn id(&self) -> u32 {
+        self.pid.as_raw_pid().unsigned_abs()
+    }
+
+    /// Kills it with all that it started, unless it is reaped: its number may be another's then.
+    pub fn kill(&self) {
+        if !self.is_reaped {
+            let _ = kill_process_group(self.pid, Signal::KILL);
+        }
+    }
+
+    /// Waits until it has ended.
+    pub async fn ended(&self) -> io::Result<()> {
+        if let Some(pidfd) = &self.pidfd {
+            return pidfd.readable().await.map(drop);
+        }
+        let mut children = signal(SignalKind::child())?;
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        while waitid(WaitId::Pid(self.pid), options)?.is_none() {
+            children.recv().await;
+        }
+        Ok(())
+    }
+
+    /// Waits until it has ended, kills what it started, and reaps it. Returns also what it has used,
+    /// which is known until then.
+    pub async fn reap(&mut self) -> io::Result<(ExitStatus, Usage)> {
+        self.ended().await?;
+        self.kill();
+        let usage = Usage::of(self.id()).unwrap_or_default();
+        let status = waitpid(Some(self.pid), WaitOptions::empty())?;
+        self.is_reaped = true;
+        let (_, status) = status.ok_or(io::ErrorKind::NotFound)?;
+        Ok((ExitStatus::from_raw(status.as_raw()), usage))
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[expect(deprecated, reason = "the newer function is unsafe; an `OwnedFd` upholds its terms")]
+fn pidfd(pid: Pid) -> Option<AsyncFd<OwnedFd>> {
+    let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+    AsyncFd::with_interest(pidfd, Interest::READABLE).ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn pidfd(_: Pid) -> Option<AsyncFd<OwnedFd>> {
+    None
+}

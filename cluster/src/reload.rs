@@ -1,0 +1,124 @@
+//! Replaces the program of this process. `exec` keeps the process with its number, its children, and
+//! the files that it hands over: they are sent through a socket that becomes stdin. The first of them
+//! is a file in memory with the state as JSON.
+
+use std::convert::Infallible;
+use std::fs::File;
+use std::io::{IoSlice, IoSliceMut, Read, Seek as _};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use std::{env, io, process};
+
+use anyhow::{Context as _, bail, ensure};
+use rustix::cmsg_space;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
+};
+use rustix::process::Signal;
+use rustix::stdio::{dup2_stdin, stdin};
+use serde::Serialize;
+
+use crate::logging::FlushGuard;
+use crate::process::channel::RECEIVE;
+use crate::process::signals;
+
+/// The first argument of a program that is asked whether it can go on with the state on its stdin.
+pub(crate) const CHECK: &str = "check-reload";
+/// What it prints then.
+pub(crate) const CHECKED: &str = "this program can take over";
+/// How long it may take.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+/// Tells the next program that it is started by `exec`: it holds the number of this process.
+const VARIABLE: &str = "CLUSTER_RELOADED";
+/// Linux sends at most 253 files with a message.
+const MAX_FILES: usize = 200;
+
+/// Replaces the program by the one at its path. Returns if that is not possible.
+pub(crate) async fn replace(
+    state: &impl Serialize,
+    files: &[BorrowedFd<'_>],
+    log: &FlushGuard,
+) -> anyhow::Result<Infallible> {
+    let mut memory = memory_file().context("this system cannot reload")?;
+    serde_json::to_writer(&memory, state)?;
+    memory.rewind()?;
+    check(&memory).await?;
+    memory.rewind()?;
+    let (ours, theirs) = UnixStream::pair()?;
+    let files: Vec<_> = [memory.as_fd()].iter().chain(files).copied().collect();
+    for files in files.chunks(MAX_FILES) {
+        let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_FILES))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        control.push(SendAncillaryMessage::ScmRights(files));
+        sendmsg(&ours, &[IoSlice::new(b".")], &mut control, SendFlags::empty())?;
+    }
+    drop(log.clone());
+    let mut next = command(None);
+    let error = next.env(VARIABLE, process::id().to_string()).stdin(OwnedFd::from(theirs)).exec();
+    // `exec` has changed both already.
+    signals::ignore(&[Signal::PIPE])?;
+    dup2_stdin(File::open("/dev/null")?)?;
+    Err(error.into())
+}
+
+/// The program at this one's path, with the same arguments.
+fn command(first: Option<&str>) -> Command {
+    let mut args = env::args_os();
+    let mut command = Command::new(args.next().unwrap_or_default());
+    command.args(first).args(args);
+    command
+}
+
+/// Asks the next program whether it can go on with this state.
+async fn check(state: &File) -> anyhow::Result<()> {
+    let mut check = tokio::process::Command::from(command(Some(CHECK)));
+    check.stdin(Stdio::from(state.try_clone()?)).kill_on_drop(true);
+    let output = tokio::time::timeout(CHECK_TIMEOUT, check.output()).await;
+    let output = output.context("it does not answer")??;
+    if String::from_utf8_lossy(&output.stdout).trim() != CHECKED {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("{}", said.lines().next().unwrap_or("it says nothing"));
+    }
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+fn memory_file() -> io::Result<File> {
+    use rustix::fs::{MemfdFlags, memfd_create};
+    Ok(memfd_create("state", MemfdFlags::CLOEXEC)?.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn memory_file() -> io::Result<File> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// The state and the files that the program before has handed over; `None`: there was none.
+pub(crate) fn receive() -> anyhow::Result<Option<(impl Read, Vec<OwnedFd>)>> {
+    if env::var(VARIABLE) != Ok(process::id().to_string()) {
+        return Ok(None);
+    }
+    let mut files = Vec::new();
+    loop {
+        let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_FILES))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut bytes = [0];
+        let received = recvmsg(stdin(), &mut [IoSliceMut::new(&mut bytes)], &mut control, RECEIVE)?;
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(received) = message {
+                files.extend(received);
+            }
+        }
+        if received.bytes == 0 {
+            break;
+        }
+    }
+    dup2_stdin(File::open("/dev/null")?)?;
+    ensure!(!files.is_empty(), "no state has come");
+    Ok(Some((File::from(files.remove(0)), files)))
+}
