@@ -45,6 +45,8 @@ pub(crate) const MAX_HEADER_BYTES: usize = 16 * 1024;
 #[cfg(target_os = "linux")]
 const USER_TIMEOUT: Duration = Duration::from_secs(4);
 
+/// What a client has sent when the server stops is read within this time.
+pub(crate) const STOP_GRACE: Duration = Duration::from_millis(100);
 /// How long a server that stops waits for the answers to requests.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -58,8 +60,9 @@ pub(crate) struct Server {
     /// Whether a connection may make further requests. In a room it may not: they may be for the
     /// lobby.
     keep_alive: bool,
-    /// Has a receiver for each connection that is served and is no websocket.
-    stopping: watch::Sender<()>,
+    /// Has a receiver for each task that accepts connections, and for each connection that is no
+    /// websocket.
+    pub stopping: watch::Sender<()>,
 }
 
 impl Server {
@@ -81,7 +84,7 @@ impl Server {
         Server { app: self.app.merge(routes), ..self }
     }
 
-    /// Answers the requests that have come, and no more. Websockets stay open.
+    /// Accepts no more connections, and answers the requests that have come. Websockets stay open.
     pub async fn stop(&self) {
         self.stopping.send_replace(());
         let _ = clock::timeout(STOP_TIMEOUT, self.stopping.closed()).await;
@@ -171,8 +174,11 @@ impl Server {
         tokio::select! {
             _ = &mut connection => {}
             _ = stopping.changed() => {
-                connection.as_mut().graceful_shutdown();
-                let _ = connection.await;
+                // hyper would close a connection whose first request it has not read.
+                if clock::timeout(STOP_GRACE, &mut connection).await.is_err() {
+                    connection.as_mut().graceful_shutdown();
+                    let _ = connection.await;
+                }
             }
         }
     }

@@ -149,11 +149,7 @@ pub(crate) fn main<L: Lobby>(
 }
 
 /// Runs a lobby until it is asked to stop.
-async fn run<L: Lobby>(
-    start: Start<L>,
-    admin: AdminRoutes,
-    log: FlushGuard,
-) -> anyhow::Result<()> {
+async fn run<L: Lobby>(start: Start<L>, admin: AdminRoutes, log: FlushGuard) -> anyhow::Result<()> {
     let Start { settings, kinds, tokens, connections, saved } = start;
     let orders = signals::orders(log.clone(), auth::lock(&settings.key_file)?)?;
     let (saved, mut files) = saved.map_or((None, vec![]), |(saved, files)| (Some(saved), files));
@@ -212,9 +208,8 @@ async fn serve<L: Lobby>(
 ) {
     let listener = Arc::new(listener);
     let accept = || tokio::spawn(gateway.clone().run(listener.clone(), limiter.clone()));
-    let mut accepting = accept();
+    accept();
     while let Order::Reload = event_loop::run(&mut handler, &mut inboxes).await {
-        accepting.abort();
         // Answers to requests may need the loop.
         tokio::select! {
             () = gateway.server.stop() => {}
@@ -225,9 +220,8 @@ async fn serve<L: Lobby>(
             let Err(error) = handler.reload(processes, pause, listener.as_fd(), log).await;
             error!(error = format!("{error:#}"), "not reloaded; nothing has changed");
         }
-        accepting = accept();
+        accept();
     }
-    accepting.abort();
     gateway.server.stop().await;
 }
 

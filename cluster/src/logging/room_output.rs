@@ -105,7 +105,8 @@ impl LineCopier {
             }
         }
         line.extend_from_slice(stream.buffer());
-        line.split_inclusive(|byte| *byte == b'\n').for_each(|line| self.line(line, Instant::now()));
+        line.split_inclusive(|byte| *byte == b'\n')
+            .for_each(|line| self.line(line, Instant::now()));
         self.report_skipped();
         stream.into_inner()
     }

@@ -80,7 +80,8 @@ impl Rooms {
         self.check_stopping()?;
         self.check_starts()?;
         let of_host = self.rooms.values().filter(|entry| entry.room.host.as_ref() == host).count();
-        let of_address = self.rooms.values().filter(|entry| entry.status.host_address == address).count();
+        let of_address =
+            self.rooms.values().filter(|entry| entry.status.host_address == address).count();
         // Rooms that failed to start count for a while: one player alone must not open the breaker.
         let failed = host.map_or(0, |host| self.breaker.failures_of(host, clock::now()));
         if (host.is_some() && of_host + failed >= self.settings.max_rooms_per_player)

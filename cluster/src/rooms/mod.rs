@@ -314,7 +314,9 @@ impl Entry {
 
     /// Whether it accepts only players who have a seat, or nobody.
     fn is_locked(&self) -> bool {
-        self.status.locked_by_lobby || self.status.locked_by_room || self.status.state != State::Running
+        self.status.locked_by_lobby
+            || self.status.locked_by_room
+            || self.status.state != State::Running
     }
 
     fn is_ending(&self) -> bool {

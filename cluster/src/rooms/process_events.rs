@@ -48,7 +48,9 @@ impl Rooms {
                 self.handle_frame(&room, frame);
             }
             ProcessEvent::Exited(room, exit, usage) => self.handle_exit(&room, exit, usage),
-            ProcessEvent::Paused(process) => drop(self.paused.insert(process.room.clone(), process)),
+            ProcessEvent::Paused(process) => {
+                drop(self.paused.insert(process.room.clone(), process))
+            }
         }
         std::mem::take(&mut self.notices)
     }

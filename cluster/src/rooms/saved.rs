@@ -67,7 +67,10 @@ impl Rooms {
         let flushed = senders.map(async |sender| sender.flush(FLUSH_TIMEOUT).await);
         let flushed = join_all(flushed);
         async {
-            ensure!(flushed.await.iter().all(|flushed| *flushed), "a room does not read its channel");
+            ensure!(
+                flushed.await.iter().all(|flushed| *flushed),
+                "a room does not read its channel"
+            );
             Ok(())
         }
     }
@@ -100,7 +103,8 @@ impl Rooms {
         supervise: impl Fn(RoomProcess) -> anyhow::Result<Process>,
     ) -> anyhow::Result<()> {
         let SavedRooms { rooms, seats, seated, joins, last_number, next_room } = saved;
-        (self.seats, self.seated, self.joins, self.last_number) = (seats, seated, joins, last_number);
+        (self.seats, self.seated, self.joins, self.last_number) =
+            (seats, seated, joins, last_number);
         self.pool.next_room = next_room;
         for SavedRoom { kind: name, room, code, mut status, process } in rooms {
             let kind = kinds.iter().find(|kind| **kind == name).context("a kind is missing")?;

@@ -16,10 +16,11 @@ use std::time::Duration;
 use rustix::net::{RecvFlags, recv};
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use crate::http::{ConnectionLimiter, ConnectionPermit, Server};
+use crate::http::{ConnectionLimiter, ConnectionPermit, STOP_GRACE, Server};
 use crate::process::Sender;
 use crate::runtime::timeout;
 use crate::types::RoomId;
@@ -66,13 +67,21 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Accepts connections for ever. When the process has as many as are allowed, the next one
-    /// waits, and the others stay in the backlog.
+    /// Accepts connections until the server stops. When the process has as many as are allowed, the
+    /// next one waits, and the others stay in the backlog.
     pub async fn run(self, listener: Arc<TcpListener>, limiter: Arc<ConnectionLimiter>) {
+        let mut stopping = self.server.stopping.subscribe();
         loop {
-            match listener.accept().await {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = stopping.changed() => return,
+            };
+            match accepted {
                 Ok((stream, peer)) => match limiter.admit(peer.ip()).await {
-                    Some(permit) => drop(tokio::spawn(self.clone().receive(stream, permit))),
+                    Some(permit) => {
+                        let stopping = self.server.stopping.subscribe();
+                        tokio::spawn(self.clone().receive(stream, permit, stopping));
+                    }
                     None => drop(tokio::spawn(limiter.clone().reject(stream))),
                 },
                 Err(error) => {
@@ -85,9 +94,22 @@ impl Gateway {
 
     /// Hands a connection off or serves it. Peeking is done here and not in the accept loop, where
     /// one silent client would block all others.
-    async fn receive(self, stream: TcpStream, permit: ConnectionPermit) {
+    async fn receive(
+        self,
+        stream: TcpStream,
+        permit: ConnectionPermit,
+        mut stopping: watch::Receiver<()>,
+    ) {
         let room = async { if self.hand_off { peek_room(&stream).await } else { None } };
-        let Ok(room) = timeout(self.server.header_timeout, room).await else { return };
+        let stopped = async {
+            let _ = stopping.changed().await;
+            sleep(STOP_GRACE).await;
+        };
+        let room = tokio::select! {
+            room = timeout(self.server.header_timeout, room) => room,
+            () = stopped => return,
+        };
+        let Ok(room) = room else { return };
         if let Some(room) = room
             && let Some(sender) = self.routes.find(&room)
         {

@@ -1,12 +1,14 @@
 //! The tests' game: a lobby that does what a test asks. Its rooms are in `room.rs`;
 //! `channel_abuse.rs` has faults that abuse the channel to the lobby, and `faulty_room.rs` rooms
 //! that break its protocol.
-//! With `STARTING` in the environment, `on_start` never returns.
+//! With `STARTING` in the environment, `on_start` never returns; with `REFUSES_START` it refuses
+//! while that file exists.
 //! With `SCRIPTED` it runs the lobby and rooms of `scripted.rs` instead, with `FEATURES` those of
-//! `features/`, with `MIRRORED` those of `mirrored.rs`, with `LOADTEST` a load test whose bots say
+//! `features/`, with `MIRRORED` those of `mirrored.rs`, with `OTHER_BUILD` those of `other_build.rs`, with `LOADTEST` a load test whose bots say
 //! that.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 use std::{env, thread};
@@ -14,7 +16,7 @@ use std::{env, thread};
 use cluster::testing::load::{LoadTest, View};
 use cluster::{
     Answer, Arrival, Exit, Identity, Lobby, LobbyContext, Player, PlayerId, Refusal, Registration,
-    RoomId, RoomInfo, RoomManager, deferred, ok, reply,
+    RoomId, RoomInfo, RoomManager, deferred, ok, refuse, reply,
 };
 use mirrored::Mirror;
 use queue::{Queue, Queued, Rules};
@@ -27,6 +29,7 @@ mod channel_abuse;
 mod faulty_room;
 mod features;
 mod mirrored;
+mod other_build;
 #[path = "../../parts/queue.rs"]
 mod queue;
 mod room;
@@ -43,6 +46,9 @@ fn main() -> ExitCode {
         _ if env::var_os("SCRIPTED").is_some() => cluster::run::<Director>(DEFAULTS),
         _ if env::var_os("FEATURES").is_some() => features::run(DEFAULTS),
         _ if env::var_os("MIRRORED").is_some() => cluster::run::<Mirror>(DEFAULTS),
+        _ if env::var_os("OTHER_BUILD").is_some() => {
+            cluster::run::<other_build::OtherBuild>(DEFAULTS)
+        }
         _ if env::var_os("LOADTEST").is_some() => load_test(),
         _ => cluster::run::<GameLobby>(DEFAULTS),
     }
@@ -218,9 +224,12 @@ impl Lobby for GameLobby {
 
     async fn on_start(&mut self, _: &LobbyContext<Self>) -> Result<(), Refusal> {
         self.note("on_start".to_owned());
-        match env::var_os("STARTING") {
-            Some(_) => std::future::pending().await,
-            None => Ok(()),
+        if env::var_os("STARTING").is_some() {
+            return std::future::pending().await;
+        }
+        match env::var_os("REFUSES_START").is_some_and(|file| Path::new(&file).exists()) {
+            true => Err(refuse("no_database", "The database is away.")),
+            false => Ok(()),
         }
     }
 

@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 
 use crate::common::{builder, command, game, script, start_game};
 
-/// A script for [`start_by`]: the lobby hears SIGHUP, also if these tests run under `nohup`.
-const HEARS_HUP: &str = "exec env --default-signal=HUP \"$@\"";
+/// A script for [`start_by`]: the lobby is on a terminal, and hears SIGHUP, also if these tests run
+/// under `nohup`.
+const ON_TERMINAL: &str = "exec env --default-signal=HUP \"$@\" </dev/ptmx";
 
 /// Starts the game by a shell script, which gets its path and flags as `"$@"`.
 async fn start_by(text: &str, flags: &[&str]) -> LobbyProcess {
@@ -28,7 +29,7 @@ async fn are_gone(processes: &[Pid]) {
 #[tokio::test]
 async fn every_stop_signal_calls_on_stop_and_tells_players_that_the_lobby_closes() {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
-        let mut cluster = start_by(HEARS_HUP, &["--stop-timeout", "1s"]).await;
+        let mut cluster = start_by(ON_TERMINAL, &["--stop-timeout", "1s"]).await;
         let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
         cluster.signal(signal);
         assert_eq!(client.event("reroute").await["reason"]["code"], "closed", "{signal:?}");
@@ -41,7 +42,7 @@ async fn every_stop_signal_calls_on_stop_and_tells_players_that_the_lobby_closes
 #[tokio::test]
 async fn a_stop_signal_to_all_processes_makes_no_room_crash() {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
-        let mut cluster = start_by(HEARS_HUP, &["--stop-timeout", "1s", "--pool", "2"]).await;
+        let mut cluster = start_by(ON_TERMINAL, &["--stop-timeout", "1s", "--pool", "2"]).await;
         let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
         eventually("three rooms", || (cluster.processes().len() == 3).then_some(())).await;
         let rooms = cluster.processes();
@@ -78,7 +79,7 @@ async fn signals_without_a_meaning_end_neither_lobby_nor_room() {
 #[tokio::test]
 async fn a_third_stop_signal_ends_the_lobby_and_its_rooms_at_once() {
     for (first, second) in [(Signal::TERM, Signal::TERM), (Signal::HUP, Signal::INT)] {
-        let mut cluster = start_by(HEARS_HUP, &["--stop-timeout", "10m"]).await;
+        let mut cluster = start_by(ON_TERMINAL, &["--stop-timeout", "10m"]).await;
         let mut boss = cluster.player("Boss").await;
         let clings = json!({ "options": { "clings": true } });
         let mut client = cluster.player("Ann").await.enter("create", clings).await;
@@ -112,7 +113,7 @@ async fn a_third_stop_signal_ends_a_lobby_whose_hook_blocks() {
 
 #[tokio::test]
 async fn a_closed_terminal_that_sends_sighup_twice_does_not_cut_the_stop_short() {
-    let mut cluster = start_by(HEARS_HUP, &["--stop-timeout", "1s"]).await;
+    let mut cluster = start_by(ON_TERMINAL, &["--stop-timeout", "1s"]).await;
     let mut client = cluster.player("Ann").await.enter("create", json!({})).await;
     cluster.signal(Signal::HUP);
     cluster.logged("asked to stop; draining").await;

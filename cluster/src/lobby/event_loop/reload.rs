@@ -42,7 +42,10 @@ impl SavedLobby {
     /// Reads a state. Fails if this program cannot go on with each of its rooms.
     pub fn read<L: Lobby>(state: impl Read, kinds: &[Kind<L>]) -> anyhow::Result<SavedLobby> {
         let state: Value = serde_json::from_reader(state)?;
-        ensure!(state["versions"] == versions(), "the program is of another version of the cluster");
+        ensure!(
+            state["versions"] == versions(),
+            "the program is of another version of the cluster"
+        );
         let saved = SavedLobby::deserialize(state)?;
         for SavedRoom { kind: name, room, .. } in &saved.rooms.rooms {
             let kind = kinds.iter().find(|kind| kind.name == name);
@@ -111,7 +114,8 @@ impl<L: Lobby> EventHandler<'_, L> {
         let (saved, ends) = rooms.borrow_mut().save();
         let sessions = self.context.sessions.borrow().save();
         let state = json!({ "versions": versions(), "rooms": saved, "sessions": sessions });
-        let files: Vec<_> = [listener].into_iter().chain(ends.iter().map(|end| end.as_fd())).collect();
+        let files: Vec<_> =
+            [listener].into_iter().chain(ends.iter().map(|end| end.as_fd())).collect();
         reload::replace(&state, &files, log).await
     }
 
