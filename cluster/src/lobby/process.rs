@@ -4,14 +4,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::num::NonZero;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, anyhow};
 use axum::Router;
 use serde_json::Value;
 use socketioxide::layer::SocketIoLayer;
@@ -25,7 +25,7 @@ use crate::auth;
 use crate::auth::Tokens;
 use crate::config::{Origin, Settings};
 use crate::http::{CONNECT_BURST, ConnectionLimiter, Server, pages};
-use crate::lobby::event_loop::reload::SavedLobby;
+use crate::lobby::event_loop::reload::{Reloader, SavedLobby};
 use crate::lobby::event_loop::{Auth, EventHandler, Inboxes, MAX_ASKS};
 use crate::lobby::{Ask, Kind, Lobby, LobbyContext, LobbyHandle, event_loop};
 use crate::logging::{FlushGuard, subscriber};
@@ -38,12 +38,6 @@ use crate::runtime::{KeyedRateLimiter, Quota, catch, clock};
 use crate::socketio::{EventLimiter, FromClient, LOBBY_REQUESTS, events, namespace};
 use crate::types::Refusal;
 
-/// Open files of the lobby itself, [`MIN_CONNECTIONS`] and [`MAX_ADMIN_CONNECTIONS`] included.
-const OWN_FILES: u64 = 80;
-/// Open files for each room: its socket, two pipes, and two handles of the process.
-const ROOM_FILES: u64 = 5;
-/// Connections that are always possible. A relayed one takes two open files.
-const MIN_CONNECTIONS: u32 = 16;
 /// Of those who run the lobby. They take the lobby's own open files.
 const MAX_ADMIN_CONNECTIONS: u32 = 16;
 /// How long work on other threads may go on when the lobby has stopped.
@@ -87,7 +81,7 @@ impl<L: Lobby> Start<L> {
         events::check_names::<L::Request>(LOBBY_REQUESTS)?;
         kinds.iter().try_for_each(|kind| kind.check(&settings))?;
         let tokens = Tokens::open(&settings)?;
-        let connections = raise_file_limit(&settings)?;
+        let connections = settings.raise_file_limit()?;
         Ok(Start { settings, kinds, tokens, connections, saved: None })
     }
 }
@@ -190,7 +184,8 @@ async fn run<L: Lobby>(start: Start<L>, admin: AdminRoutes, log: FlushGuard) -> 
     }
     let hand_off = cfg!(target_os = "linux") && !settings.no_handoff;
     let gateway = Gateway { server, routes: routes.clone(), hand_off };
-    serve(handler, inboxes, gateway, listener, limiter, &pause, &log).await;
+    let reloader = Reloader { pause, listener: Arc::new(listener), log };
+    serve(handler, inboxes, gateway, limiter, reloader).await;
     let (handed_off, relayed) = (routes.handed_off.load(Relaxed), routes.relayed.load(Relaxed));
     info!(handed_off, relayed, "lobby stopped");
     Ok(())
@@ -201,28 +196,25 @@ async fn serve<L: Lobby>(
     mut handler: EventHandler<'_, L>,
     mut inboxes: Inboxes<L>,
     gateway: Gateway,
-    listener: TcpListener,
     limiter: Arc<ConnectionLimiter>,
-    pause: &watch::Sender<bool>,
-    log: &FlushGuard,
+    reloader: Reloader,
 ) {
-    let listener = Arc::new(listener);
-    let accept = || tokio::spawn(gateway.clone().run(listener.clone(), limiter.clone()));
-    accept();
-    while let Order::Reload = event_loop::run(&mut handler, &mut inboxes).await {
+    loop {
+        tokio::spawn(gateway.clone().run(reloader.listener.clone(), limiter.clone()));
+        let order = event_loop::run(&mut handler, &mut inboxes).await;
         // Answers to requests may need the loop.
         tokio::select! {
             () = gateway.server.stop() => {}
-            _ = event_loop::run(&mut handler, &mut inboxes) => {}
+            _ = event_loop::run(&mut handler, &mut inboxes), if order == Order::Reload => {}
+        }
+        if order == Order::Stop {
+            break;
         }
         if handler.context.rooms.borrow().closes_at.is_none() {
-            let processes = &mut inboxes.processes;
-            let Err(error) = handler.reload(processes, pause, listener.as_fd(), log).await;
+            let Err(error) = reloader.reload(&mut handler, &mut inboxes.processes).await;
             error!(error = format!("{error:#}"), "not reloaded; nothing has changed");
         }
-        accept();
     }
-    gateway.server.stop().await;
 }
 
 /// Calls `on_start`. After a reload a refusal does not end the rooms: it is called again. `None`:
@@ -330,28 +322,4 @@ fn own_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
     Some(socket.local_addr().ok()?.ip())
-}
-
-/// Raises the limit on open files as far as allowed. Returns how many connections it leaves room
-/// for beside the rooms; further ones wait in the backlog. Fails if it is too low for the rooms.
-fn raise_file_limit(settings: &Settings) -> anyhow::Result<u32> {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    let _ = setrlimit(Resource::Nofile, limit);
-    let rooms = settings.max_rooms.saturating_add(settings.pool) as u64;
-    let needed = ROOM_FILES.saturating_mul(rooms).saturating_add(OWN_FILES);
-    let have = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    ensure!(
-        have >= needed,
-        "{have} open files are too few for {rooms} rooms: raise `ulimit -n` to {needed} or more, \
-         or lower --max-rooms"
-    );
-    let more = u32::try_from((have - needed) / 2).unwrap_or(u32::MAX);
-    let connections = more.saturating_add(MIN_CONNECTIONS);
-    let wanted = settings.limits.max_connections.get();
-    if connections < wanted && !settings.dev {
-        info!(connections, "{have} open files allow fewer connections than --max-connections");
-    }
-    Ok(connections.min(wanted))
 }

@@ -24,7 +24,7 @@ use crate::types::{Exit, RoomId};
 #[derive(Serialize, Deserialize)]
 pub(crate) struct RoomProcess {
     pub room: RoomId,
-    pub pid: i32,
+    pub pid: u32,
     /// It has sent its first frame.
     pub warm: bool,
     /// The exit that the room announced.
@@ -48,8 +48,8 @@ pub(super) struct Child {
 }
 
 impl Child {
-    pub fn new(pid: i32) -> anyhow::Result<Child> {
-        let pid = Pid::from_raw(pid).context("no process id")?;
+    pub fn new(pid: u32) -> anyhow::Result<Child> {
+        let pid = Pid::from_raw(pid.try_into()?).context("no process id")?;
         Ok(Child { pid, pidfd: pidfd(pid), is_reaped: false })
     }
 

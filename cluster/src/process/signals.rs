@@ -40,6 +40,7 @@ pub(crate) fn stop_signals() -> io::Result<mpsc::UnboundedReceiver<Signal>> {
 }
 
 /// What signals ask of the lobby.
+#[derive(PartialEq, Eq)]
 pub(crate) enum Order {
     Stop,
     Reload,

@@ -129,7 +129,7 @@ impl Supervisors {
         tracing::debug!(%room, pid, "spawned");
         let process = self.supervise(RoomProcess {
             room: room.clone(),
-            pid: pid.try_into()?,
+            pid,
             warm: false,
             announced: None,
             unread: vec![],
@@ -235,7 +235,7 @@ impl Supervisor {
             let Some(frame) = frame else {
                 match self.hand_over(pause).await {
                     Ok(()) => continue,
-                    Err(error) => return Some(Exit::Crashed(error.to_string())),
+                    Err(error) => return Some(Exit::Crashed(format!("{error:#}"))),
                 }
             };
             match frame {
@@ -264,15 +264,16 @@ impl Supervisor {
     async fn hand_over(&mut self, pause: &mut watch::Receiver<bool>) -> anyhow::Result<()> {
         let stdout = self.stdout.stop().await.context("no stdout")?;
         let stderr = self.stderr.stop().await.context("no stderr")?;
-        let channel = self.receiver.stream.as_ref().as_fd();
-        let _ = self.inbox.send(ProcessEvent::Paused(RoomProcess {
+        let ends = [self.receiver.stream.as_ref().as_fd(), stdout.as_fd(), stderr.as_fd()];
+        let process = RoomProcess {
             room: self.room.clone(),
-            pid: self.child.id().try_into()?,
+            pid: self.child.id(),
             warm: self.warm,
             announced: self.announced.clone(),
             unread: self.receiver.buffer.clone(),
-            ends: vec![channel.try_clone_to_owned()?, stdout.try_clone()?, stderr.try_clone()?],
-        }));
+            ends: ends.iter().filter_map(|end| end.try_clone_to_owned().ok()).collect(),
+        };
+        let _ = self.inbox.send(ProcessEvent::Paused(process));
         let _ = pause.wait_for(|pause| !*pause).await;
         self.stdout = Output::copy(self.room.clone(), stdout, Level::INFO)?;
         self.stderr = Output::copy(self.room.clone(), stderr, Level::WARN)?;

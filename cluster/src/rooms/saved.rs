@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::process::{Process, RoomProcess};
+use crate::process::{ENDS, Process, RoomProcess};
 use crate::rooms::seats::{PendingJoin, Seat};
 use crate::rooms::{AnyRoom, Entry, Rooms, State, Status};
 use crate::types::{PlayerId, RoomId};
@@ -76,13 +76,15 @@ impl Rooms {
     }
 
     /// The rooms, whose processes are paused, and the ends of these.
-    pub(crate) fn save(&mut self) -> (Value, Vec<OwnedFd>) {
+    pub(crate) fn save(&mut self) -> anyhow::Result<(Value, Vec<OwnedFd>)> {
         let rooms = std::mem::take(&mut self.paused).into_iter().filter_map(|(id, process)| {
             let Entry { room, status, .. } = self.rooms.get(&id)?;
             let (kind, code) = (room.kind.to_owned(), room.code.clone());
             Some(SavedRoom { kind, room: room.clone(), code, status: status.clone(), process })
         });
         let rooms: Vec<_> = rooms.collect();
+        let is_whole = |room: &SavedRoom| room.process.ends.len() == ENDS;
+        ensure!(rooms.iter().all(is_whole), "too few open files are allowed");
         let saved = json!({
             "rooms": rooms,
             "seats": self.seats,
@@ -91,7 +93,7 @@ impl Rooms {
             "last_number": self.last_number,
             "next_room": self.pool.next_room,
         });
-        (saved, rooms.into_iter().flat_map(|saved| saved.process.ends).collect())
+        Ok((saved, rooms.into_iter().flat_map(|saved| saved.process.ends).collect()))
     }
 
     /// Takes over the rooms of the program before, which are of these kinds. `supervise` starts the

@@ -177,7 +177,7 @@ async fn a_connection_over_the_limit_waits_until_another_ends() {
 #[tokio::test]
 async fn connections_never_use_up_the_open_files_of_rooms() {
     // The lowest limit with which the lobby starts.
-    let cluster = start_game_with_open_files(105, &["--max-rooms", "4"]).await;
+    let cluster = start_game_with_open_files(115, &["--max-rooms", "4"]).await;
     let mut ann = cluster.player("Ann").await;
     let mut crowd = Vec::new();
     for _ in 0..200 {

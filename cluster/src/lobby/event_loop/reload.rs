@@ -3,12 +3,14 @@
 
 use std::convert::Infallible;
 use std::io::Read;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tracing::info;
 
@@ -76,49 +78,50 @@ impl<L: Lobby> LobbyContext<L> {
     }
 }
 
-impl<L: Lobby> EventHandler<'_, L> {
+/// What a reload needs of the lobby's process.
+pub(crate) struct Reloader {
+    /// While it holds `true`, the supervisors of rooms are paused.
+    pub pause: Arc<watch::Sender<bool>>,
+    pub listener: Arc<TcpListener>,
+    pub log: FlushGuard,
+}
+
+impl Reloader {
     /// Replaces the program. Returns if that is not possible: then the rooms go on as before.
-    pub async fn reload(
-        &mut self,
+    pub async fn reload<L: Lobby>(
+        &self,
+        handler: &mut EventHandler<'_, L>,
         processes: &mut mpsc::UnboundedReceiver<ProcessEvent>,
-        pause: &watch::Sender<bool>,
-        listener: BorrowedFd<'_>,
-        log: &FlushGuard,
     ) -> anyhow::Result<Infallible> {
-        self.context.rooms.borrow_mut().end_warm();
-        pause.send_replace(true);
-        let failed = self.hand_over(processes, pause, listener, log).await;
-        self.context.rooms.borrow_mut().resume();
-        pause.send_replace(false);
+        let context = handler.context;
+        context.rooms.borrow_mut().end_warm();
+        self.pause.send_replace(true);
+        let handed_over = async {
+            let paused = async {
+                while !context.rooms.borrow().are_paused(self.pause.receiver_count()) {
+                    if let Some(event) = processes.recv().await {
+                        handler.on_process(event);
+                    }
+                }
+            };
+            timeout(PAUSE_TIMEOUT, paused).await.context("a room is just ending")?;
+            let flushed = context.rooms.borrow().flush();
+            flushed.await?;
+            let (rooms, ends) = context.rooms.borrow_mut().save()?;
+            let sessions = context.sessions.borrow().save();
+            let state = json!({ "versions": versions(), "rooms": rooms, "sessions": sessions });
+            let files = ends.iter().map(OwnedFd::as_fd);
+            let files: Vec<_> = [self.listener.as_fd()].into_iter().chain(files).collect();
+            reload::replace(&state, &files, &self.log).await
+        };
+        let failed = handed_over.await;
+        context.rooms.borrow_mut().resume();
+        self.pause.send_replace(false);
         failed
     }
+}
 
-    async fn hand_over(
-        &mut self,
-        processes: &mut mpsc::UnboundedReceiver<ProcessEvent>,
-        pause: &watch::Sender<bool>,
-        listener: BorrowedFd<'_>,
-        log: &FlushGuard,
-    ) -> anyhow::Result<Infallible> {
-        let rooms = &self.context.rooms;
-        let paused = async {
-            while !rooms.borrow().are_paused(pause.receiver_count()) {
-                if let Some(event) = processes.recv().await {
-                    self.on_process(event);
-                }
-            }
-        };
-        timeout(PAUSE_TIMEOUT, paused).await.context("a room is just ending")?;
-        let flushed = rooms.borrow().flush();
-        flushed.await?;
-        let (saved, ends) = rooms.borrow_mut().save();
-        let sessions = self.context.sessions.borrow().save();
-        let state = json!({ "versions": versions(), "rooms": saved, "sessions": sessions });
-        let files: Vec<_> =
-            [listener].into_iter().chain(ends.iter().map(|end| end.as_fd())).collect();
-        reload::replace(&state, &files, log).await
-    }
-
+impl<L: Lobby> EventHandler<'_, L> {
     /// Goes on with the rooms of the program before: calls `on_room_adopted` for each.
     pub fn adopt_rooms(&mut self) {
         let ids = self.context.rooms.borrow().ids();
