@@ -240,8 +240,8 @@ struct PublicApi;
 /// With the first argument `health` it asks the lobby on this machine for `/healthz`, with the same
 /// flags, and ends with status 0 or 1.
 ///
-/// The lobby ends after Ctrl-C, SIGTERM, SIGQUIT or SIGHUP, with status 0. As the first process of
-/// a container, PID 1, it starts the lobby as a child process and reaps orphans.
+/// The lobby ends after Ctrl-C, SIGTERM or SIGQUIT, with status 0, and reloads after SIGHUP. As the
+/// first process of a container, PID 1, it starts the lobby as a child process and reaps orphans.
 ///
 /// An error at the start is printed as one line to stderr, with exit status 1. Wrong flags are
 /// explained, with status 2.

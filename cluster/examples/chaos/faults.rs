@@ -16,7 +16,7 @@ use crate::Shared;
 use crate::kernel::signal_room;
 use crate::lobby::Lobby;
 use crate::misbehaving_clients::Misbehavior;
-use crate::record::{Place, VANISHES};
+use crate::record::{Place, RELOADS, VANISHES};
 
 #[derive(Debug, Clone, Copy)]
 pub enum Fault {
@@ -24,6 +24,8 @@ pub enum Fault {
     Room(&'static str, Signal),
     /// A signal to the lobby's process, which is then started again.
     Lobby(&'static str, Signal),
+    /// The lobby reloads: its own connections are cut, and no room notices.
+    Reload,
     /// A player loses their connection.
     Vanish,
     /// A misbehaving client connects.
@@ -36,18 +38,19 @@ const ROOM: [Fault; 4] = [
     Fault::Room("room aborts (SIGABRT)", Signal::ABORT),
     Fault::Room(STOPPED, Signal::STOP),
 ];
-const LOBBY: [Fault; 2] = [
+const LOBBY: [Fault; 3] = [
     Fault::Lobby("lobby stopped (SIGTERM)", Signal::TERM),
     Fault::Lobby("lobby killed (SIGKILL)", Signal::KILL),
+    Fault::Reload,
 ];
 /// The process is stopped: the lobby takes until its heartbeat timeout to notice.
 pub const STOPPED: &str = "room stopped (SIGSTOP)";
 
 impl Fault {
-    /// Half of the faults hit rooms, and one in twenty the lobby if restarts are allowed.
+    /// Half of the faults hit rooms, and one in ten the lobby if restarts are allowed.
     pub fn draw(random: &mut StdRng, restarts: bool) -> Fault {
         match random.random_range(0..20) {
-            0 if restarts => LOBBY[random.random_range(0..LOBBY.len())],
+            0 | 10 if restarts => LOBBY[random.random_range(0..LOBBY.len())],
             0..=9 => ROOM[random.random_range(0..ROOM.len())],
             10..=12 => Fault::Vanish,
             _ => Fault::Client(Misbehavior::ALL[random.random_range(0..Misbehavior::ALL.len())]),
@@ -72,6 +75,7 @@ impl Fault {
                 }
             }
             Fault::Lobby(kind, signal) => restart(shared, lobby, kind, signal).await?,
+            Fault::Reload => reload(shared, lobby).await?,
             Fault::Vanish => {
                 let mut record = shared.record.lock();
                 let here = |player: &usize| matches!(record.places[*player], Place::Room(_));
@@ -143,6 +147,16 @@ async fn restart(
     shared.record.lock().lobby_ended(status, signal == Signal::TERM, orphans);
     shared.record.lock().era += 1;
     lobby.start_again().await;
+    if let Some((_, _, up)) = shared.record.lock().restarts.last_mut() {
+        *up = Some(Instant::now());
+    }
+    Ok(())
+}
+
+async fn reload(shared: &Shared, lobby: &mut Lobby) -> anyhow::Result<()> {
+    shared.record.lock().restarts.push((RELOADS, Instant::now(), None));
+    shared.record.lock().fault(RELOADS);
+    lobby.reload().await?;
     if let Some((_, _, up)) = shared.record.lock().restarts.last_mut() {
         *up = Some(Instant::now());
     }

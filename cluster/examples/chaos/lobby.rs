@@ -75,6 +75,14 @@ impl Lobby {
         Ok((status, none.map_or_else(alive, |()| 0)))
     }
 
+    /// Lets it replace its program, which is the same.
+    pub async fn reload(&mut self) -> anyhow::Result<()> {
+        let before = self.log.seen().reloads;
+        kill_process(self.pid(), Signal::HUP).context("the lobby is gone")?;
+        let over = || (self.log.seen().reloads > before).then_some(());
+        until(PATIENCE, over).await.context("the lobby does not reload")
+    }
+
     /// Starts it again with the same port and key.
     pub async fn start_again(&mut self) {
         self.log.seen().forget_lobby();

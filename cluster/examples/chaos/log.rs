@@ -21,6 +21,8 @@ pub struct Seen {
     pub rooms: BTreeMap<String, Room>,
     /// Panics, and how often.
     pub panics: BTreeMap<String, u64>,
+    /// How often the lobby has reloaded, or has said why it could not.
+    pub reloads: u64,
     /// Other errors in the log.
     pub errors: BTreeMap<String, u64>,
     /// The first line of a panic, by room; empty for the lobby.
@@ -72,6 +74,8 @@ impl Seen {
             return self.may_panic("", line.trim());
         };
         let message = line["message"].as_str().unwrap_or_default();
+        self.reloads +=
+            u64::from(["reloaded", "not reloaded; nothing has changed"].contains(&message));
         let Some(id) = line["room"].as_str() else {
             return self.may_fail(&line, message);
         };

@@ -129,9 +129,10 @@ impl Events {
             (Disconnect::Lost(_), Some((kind, at))) => return Cause::Fault(kind, *at),
             (Disconnect::Lost(_), None) | (Disconnect::Sent | Disconnect::Quit, _) => {}
         }
-        let restart = self.restarts.iter().rev().find(|(_, down, up)| {
+        let restart = self.restarts.iter().rev().find(|(kind, down, up)| {
             let over = up.is_some_and(|up| up + AFTER_RESTART < loss.at);
-            *down <= loss.at && !over
+            let cuts = *kind != RELOADS || room.is_none();
+            *down <= loss.at && !over && cuts
         });
         match restart {
             Some((kind, down, _)) => Cause::Fault(kind, *down),
@@ -143,3 +144,5 @@ impl Events {
 
 /// The fault that hits only one player.
 pub const VANISHES: &str = "player vanishes";
+/// The fault that hits only players in the lobby.
+pub const RELOADS: &str = "lobby reloads (SIGHUP)";

@@ -34,6 +34,11 @@ impl RoomManager<Game> for Server {
         info!(room = %room.id, "on_room_ready");
     }
 
+    // HOOK: after a reload, a room of the program before plays on. Default: nothing.
+    fn on_room_adopted(&mut self, _lobby: &LobbyContext<Self>, room: &RoomInfo<Game>) {
+        info!(room = %room.id, "on_room_adopted");
+    }
+
     // HOOK: a message of a room's `tell_lobby`. Default: nothing.
     fn on_room_message(
         &mut self,

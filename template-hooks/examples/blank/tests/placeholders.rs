@@ -71,13 +71,15 @@ async fn every_hook_is_called_in_the_course_of_a_players_life() {
     ann.back().await;
     called("lobby", "on_arrive", 3, &lobby).await;
 
+    lobby.signal(Signal::HUP);
+    called("lobby", "on_room_adopted", 1, &lobby).await;
     lobby.signal(Signal::TERM);
     assert!(lobby.ended().await.success());
     called("lobby", "on_room_exit", 1, &lobby).await;
     called("room", "on_dispose", 1, &lobby).await;
     let by_the_lobby = "limits on_start routes cross_origin_routes on_register on_arrive on_request \
         on_watch_players pick on_room_ready on_leave on_player_joined on_room_message \
-        on_player_left on_stop on_room_exit";
+        on_player_left on_room_adopted on_stop on_room_exit";
     // A player leaves the lobby and joins the room at the same time.
     let called = in_order(hooks("lobby", &lobby));
     let called = called.replace("on_player_joined on_leave", "on_leave on_player_joined");
