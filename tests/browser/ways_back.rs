@@ -127,6 +127,37 @@ async fn a_lobby_that_starts_again_still_knows_its_players() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_reload_of_the_lobby_is_seen_in_the_lobby_alone() -> Result<()> {
+    let lobby = Project::get()?.start_lobby(&[]).await;
+    let browser = Browser::start().await?;
+    let ann = browser.open(&lobby.url).await?;
+    register(&ann, "Ann").await?;
+    play(&ann).await?;
+    let bob = browser.open(&format!("{}/?as=2", lobby.url)).await?;
+    register(&bob, "Bob").await?;
+    // Without the development panel, which loads the page again when the lobby is another.
+    let watch = "window.states = [];
+        const asks = window.fetch;
+        window.fetch = (url) => String(url).includes('/dev/') ? new Promise(() => {}) : asks(url);
+        const watch = () => states.push(document.body.dataset.state);
+        void new MutationObserver(watch).observe(document.body, { attributeFilter: ['data-state'] })";
+    for page in [&ann, &bob] {
+        page.eval(watch).await?;
+    }
+
+    lobby.signal(Signal::HUP);
+    lobby.logged("reloaded").await;
+    bob.until("window.states.join() === 'connecting,lobby'").await?;
+    bob.until_shows("#greeting", "Welcome, Bob").await?;
+    play(&bob).await?;
+    ann.until_shows("#players", "Bob").await?;
+    ensure!(ann.eval("window.states.length").await? == 0);
+    ann.is_content()?;
+    ann.click("#leave").await?;
+    ann.until_notice("You left the room. You are back in the lobby.").await
+}
+
+#[tokio::test]
 async fn a_page_that_was_asleep_or_left_in_history_is_where_it_was_again() -> Result<()> {
     let lobby = Project::get()?.start_lobby(&[]).await;
     let browser = Browser::start().await?;
