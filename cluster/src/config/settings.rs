@@ -1,13 +1,13 @@
 //! All settings, parsed once from flags and environment. `--help` lists them.
 
-use std::env;
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
+use std::{env, fs};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
@@ -188,6 +188,11 @@ pub struct Settings {
     #[arg(long, value_enum, default_value_t = LogFormat::Human, help_heading = "Logging and development")]
     pub log_format: LogFormat,
 
+    /// Folder for reports on rooms that crash or hang: options, players, backtrace, and the last
+    /// lines of their log. The newest 100 are kept.
+    #[arg(long, help_heading = "Logging and development")]
+    pub crash_dir: Option<PathBuf>,
+
     /// Development endpoints: anyone may read the log and kill rooms. On by default in debug
     /// builds; `--dev=false` turns it off.
     #[arg(
@@ -284,6 +289,10 @@ impl Settings {
                 || self.admin.is_none_or(|admin| admin.ip().is_loopback()),
             "--admin beyond this machine needs an --admin-token-file"
         );
+        if let Some(folder) = &self.crash_dir {
+            let created = fs::create_dir_all(folder);
+            created.with_context(|| format!("cannot create --crash-dir {folder:?}"))?;
+        }
         ensure!(
             self.static_dir.join("index.html").is_file(),
             "no index.html in {:?}: start from the project's folder, or set --static-dir",

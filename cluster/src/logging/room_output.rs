@@ -2,6 +2,7 @@
 //! a limited number of lines, and reading is limited in bytes: a room that prints without end waits
 //! at its own full pipe, and costs the lobby little.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
@@ -25,8 +26,31 @@ const LINES: Quota = Quota { per_second: 200.0, burst: 2000.0 };
 const BYTES_PER_LINE: usize = 256;
 /// Bytes that are read from one stream.
 const BYTES: Quota = Quota::new(1 << 20, 1);
+/// Lines of a room that are kept for a report on its crash, and their bytes.
+const MAX_LAST_LINES: usize = 200;
+const MAX_LAST_BYTES: usize = 64 * 1024;
 /// Skipped lines are reported after this time without output.
 const REPORT_AFTER: Duration = Duration::from_secs(1);
+
+/// The last lines of a room, of both streams.
+#[derive(Clone, Default)]
+pub(crate) struct LastLines(Arc<Mutex<VecDeque<String>>>);
+
+impl LastLines {
+    fn push(&self, line: &str) {
+        let mut lines = self.0.lock().expect("nobody panics while holding this");
+        lines.push_back(line.to_owned());
+        let bytes = |lines: &VecDeque<String>| lines.iter().map(String::len).sum::<usize>();
+        while lines.len() > MAX_LAST_LINES || bytes(&lines) > MAX_LAST_BYTES {
+            lines.pop_front();
+        }
+    }
+
+    pub fn lines(&self) -> String {
+        let lines = self.0.lock().expect("nobody panics while holding this");
+        lines.iter().flat_map(|line| [line, "\n"]).collect()
+    }
+}
 
 /// The task that copies one stream. It ends when the stream is closed or this is dropped.
 pub(crate) struct Output {
@@ -38,12 +62,23 @@ pub(crate) struct Output {
 
 impl Output {
     /// Copies this pipe into the log; `level` is for lines that name none.
-    pub fn copy(room: RoomId, pipe: OwnedFd, level: Level) -> io::Result<Self> {
+    pub fn copy(
+        room: RoomId,
+        pipe: OwnedFd,
+        level: Level,
+        last_lines: LastLines,
+    ) -> io::Result<Self> {
         let stream = pipe::Receiver::from_owned_fd(pipe)?;
         let (last_line, stop) = (Arc::default(), Arc::new(Notify::new()));
         let lines = TokenBucket::new(LINES, Instant::now());
-        let copier =
-            LineCopier { room, level, last_line: Arc::clone(&last_line), lines, skipped: 0 };
+        let copier = LineCopier {
+            room,
+            level,
+            last_line: Arc::clone(&last_line),
+            last_lines,
+            lines,
+            skipped: 0,
+        };
         let mut task = JoinSet::new();
         task.spawn(copier.run(stream, stop.clone()));
         Ok(Output { task, stop, last_line })
@@ -72,6 +107,7 @@ struct LineCopier {
     room: RoomId,
     level: Level,
     last_line: Arc<Mutex<String>>,
+    last_lines: LastLines,
     lines: TokenBucket,
     /// Lines skipped since the last report.
     skipped: u64,
@@ -122,6 +158,7 @@ impl LineCopier {
         self.report_skipped();
         let text = String::from_utf8_lossy(line);
         let text = text.trim_end();
+        self.last_lines.push(text);
         if !is_backtrace(text)
             && let Ok(mut last_line) = self.last_line.lock()
         {

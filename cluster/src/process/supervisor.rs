@@ -6,6 +6,7 @@
 //! [`ProcessEvent::Exited`] follows, after all frames.
 
 use std::cell::Cell;
+use std::env;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -24,7 +25,7 @@ use tokio::time::{Instant, sleep};
 use tracing::Level;
 
 use crate::config::Settings;
-use crate::logging::Output;
+use crate::logging::{LastLines, Output};
 use crate::process::channel::{FromRoom, Receiver, Sender, ToRoom, VERSION};
 use crate::process::pool::Starter;
 use crate::process::room_process::{Child, ENDS, RoomProcess};
@@ -68,6 +69,8 @@ pub(crate) struct Process {
     pub sender: Sender,
     /// Its number; `None` in a test.
     pub pid: Option<u32>,
+    /// What it has printed last.
+    pub output: LastLines,
     /// Taken by the first kill.
     pub kill: Cell<Option<oneshot::Sender<Exit>>>,
 }
@@ -114,13 +117,14 @@ impl Supervisors {
         set_socket_send_buffer_size(&ours, SEND_BUFFER)?;
         let mut child = Command::new(&self.program)
             // `ps` shows the program as it was started, not /proc/self/exe.
-            .arg0(std::env::args_os().next().unwrap_or_default())
+            .arg0(env::args_os().next().unwrap_or_default())
             .arg("room")
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             // Ctrl-C in the lobby's terminal does not reach this group, and it is killed as a whole.
             .process_group(0)
+            .envs(self.backtraces())
             .spawn()
             .with_context(|| format!("cannot start {}", self.program.display()))?;
         let stdout = child.stdout.take().context("no stdout")?;
@@ -140,6 +144,12 @@ impl Supervisors {
         Ok(process)
     }
 
+    /// Reports on crashes have the backtrace of a panic.
+    fn backtraces(&self) -> Option<(&str, &str)> {
+        let wanted = self.settings.crash_dir.is_some() && env::var_os("RUST_BACKTRACE").is_none();
+        wanted.then_some(("RUST_BACKTRACE", "1"))
+    }
+
     /// Starts the supervisor of a process that runs.
     pub fn supervise(&self, process: RoomProcess) -> anyhow::Result<Process> {
         let child = Child::new(process.pid)?;
@@ -150,9 +160,11 @@ impl Supervisors {
         receiver.buffer = unread;
         let (kill, killed) = oneshot::channel();
         let pid = Some(child.id());
+        let output = LastLines::default();
         let supervisor = Supervisor {
-            stdout: Output::copy(room.clone(), stdout, Level::INFO)?,
-            stderr: Output::copy(room.clone(), stderr, Level::WARN)?,
+            stdout: Output::copy(room.clone(), stdout, Level::INFO, output.clone())?,
+            stderr: Output::copy(room.clone(), stderr, Level::WARN, output.clone())?,
+            output: output.clone(),
             throttle: TokenBucket::new(FRAMES, Instant::now()),
             room,
             child,
@@ -165,7 +177,7 @@ impl Supervisors {
         let Settings { ready_timeout, heartbeat_timeout, .. } = self.settings;
         let pause = self.pause.subscribe();
         tokio::spawn(supervisor.run(killed, pause, ready_timeout, heartbeat_timeout));
-        Ok(Process { sender, pid, kill: Cell::new(Some(kill)) })
+        Ok(Process { sender, pid, output, kill: Cell::new(Some(kill)) })
     }
 }
 
@@ -175,6 +187,7 @@ struct Supervisor {
     receiver: Receiver,
     stdout: Output,
     stderr: Output,
+    output: LastLines,
     throttle: TokenBucket,
     inbox: mpsc::UnboundedSender<ProcessEvent>,
     queue: Arc<Semaphore>,
@@ -275,8 +288,9 @@ impl Supervisor {
         };
         let _ = self.inbox.send(ProcessEvent::Paused(process));
         let _ = pause.wait_for(|pause| !*pause).await;
-        self.stdout = Output::copy(self.room.clone(), stdout, Level::INFO)?;
-        self.stderr = Output::copy(self.room.clone(), stderr, Level::WARN)?;
+        let output = &self.output;
+        self.stdout = Output::copy(self.room.clone(), stdout, Level::INFO, output.clone())?;
+        self.stderr = Output::copy(self.room.clone(), stderr, Level::WARN, output.clone())?;
         Ok(())
     }
 

@@ -65,6 +65,7 @@ impl Rooms {
                 locked_by_room: false,
                 players: HashMap::new(),
             },
+            players_at_end: None,
         };
         self.rooms.insert(id.clone(), entry);
         self.touch(&id);

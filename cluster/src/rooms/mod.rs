@@ -6,6 +6,7 @@
 mod circuit_breaker;
 mod code_attempts;
 pub(crate) mod counts;
+mod crash_report;
 mod creation;
 mod process_events;
 pub(crate) mod saved;
@@ -92,6 +93,8 @@ struct Entry {
     room: AnyRoom,
     process: Process,
     status: Status,
+    /// Those who had a seat when the room announced its end. They leave before it has ended.
+    players_at_end: Option<Vec<String>>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]

@@ -108,6 +108,8 @@ impl Rooms {
             FromRoom::Ending(_) => {
                 entry.status.state = State::Ending;
                 self.routes.close(room);
+                let players = self.players_in(room);
+                self.rooms.get_mut(room).map(|entry| entry.players_at_end = Some(players));
             }
             FromRoom::Ready | FromRoom::Warm | FromRoom::Heartbeat => {}
         }
@@ -158,6 +160,7 @@ impl Rooms {
         entry.room.usage.update(usage);
         let Usage { cpu, peak_memory, .. } = entry.room.usage;
         self.counts.ended(entry.room.kind, &exit, cpu);
+        self.report_crash(&entry, &exit);
         let (cpu_s, peak_mib) = (cpu.as_secs_f64(), peak_memory >> 20);
         if !entry.status.opened && !entry.status.expected_exit {
             self.start_failed(entry.room.host.clone());

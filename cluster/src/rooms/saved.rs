@@ -116,7 +116,15 @@ impl Rooms {
                 self.routes.open(id.clone(), process.sender.clone());
             }
             status.adopted = true;
-            self.rooms.insert(id, Entry { room: AnyRoom { kind, code, ..room }, process, status });
+            self.rooms.insert(
+                id,
+                Entry {
+                    room: AnyRoom { kind, code, ..room },
+                    process,
+                    status,
+                    players_at_end: None,
+                },
+            );
         }
         Ok(())
     }

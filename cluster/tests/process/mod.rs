@@ -1,4 +1,5 @@
 mod circuit_breaker;
+mod crash_reports;
 mod drain;
 mod isolation;
 mod process_exit;

@@ -32,7 +32,7 @@ pub(super) fn starter(started: &Rc<RefCell<Vec<(RoomId, Channel)>>>, runtime: &R
         let (kill, killed) = oneshot::channel();
         started.borrow_mut().push((room, Channel { frames, killed }));
         let sender = Sender { queue, space, stream };
-        Ok(Process { sender, pid: None, kill: Cell::new(Some(kill)) })
+        Ok(Process { sender, pid: None, output: Default::default(), kill: Cell::new(Some(kill)) })
     })
 }
 
