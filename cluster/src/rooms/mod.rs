@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use tracing::{error, warn};
 
 pub(crate) use self::code_attempts::CodeAttempts;
-pub(crate) use self::process_events::RoomNotice;
+pub(crate) use self::process_events::{RoomHook, RoomNotice};
 pub(crate) use self::seats::SeatPlace;
 use crate::config::Settings;
 use crate::process::{Pool, Process, RoomProcess, Starter, ToRoom, Usage};

@@ -15,7 +15,7 @@ use tracing::warn;
 use crate::auth::random_ticket;
 use crate::process::{ReservedSeat, ToRoom};
 use crate::rooms::Rooms;
-use crate::rooms::process_events::{RoomNotice, left};
+use crate::rooms::process_events::RoomNotice;
 use crate::runtime::{Quota, clock};
 use crate::types::{AnyPlayer, LeaveReason, PlayerId, Refusal, RoomId, Route};
 
@@ -307,9 +307,10 @@ impl Rooms {
         }
         // At once: the player is told that they stay where they are.
         for seat in released {
-            let joined = self.vacate(room, seat).filter(|seat| seat.joined).zip(self.find(room));
-            let joined = joined.map(|(seat, room)| (Seat { rerouted: false, ..seat }, room));
-            self.notices.extend(joined.map(|(seat, room)| left(seat, room, LeaveReason::Expired)));
+            let joined = self.vacate(room, seat).filter(|seat| seat.joined);
+            if let Some((seat, room)) = joined.zip(self.find(room)) {
+                self.left(Seat { rerouted: false, ..seat }, room, LeaveReason::Expired);
+            }
         }
     }
 

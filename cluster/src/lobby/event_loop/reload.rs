@@ -20,6 +20,7 @@ use crate::lobby::{Kind, Lobby, LobbyContext};
 use crate::logging::FlushGuard;
 use crate::process::{ENDS, ProcessEvent, Supervisors, VERSION};
 use crate::reload;
+use crate::rooms::RoomHook;
 use crate::rooms::saved::{SavedRoom, SavedRooms};
 use crate::runtime::timeout;
 
@@ -132,10 +133,7 @@ impl<L: Lobby> EventHandler<'_, L> {
             if self.context.rooms.borrow().is_draining(&id) {
                 self.context.limit_drain(&id);
             }
-            let on_room_adopted = self.context.kind(room.kind).on_room_adopted;
-            self.hook("on_room_adopted", |lobby, context| {
-                on_room_adopted(lobby, context, room, ());
-            });
+            self.room_hook(room, RoomHook::Adopted);
         }
     }
 }
