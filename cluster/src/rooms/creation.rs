@@ -1,13 +1,12 @@
 //! Creates rooms, within the limits for their number, and makes the codes of private ones.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
 use serde_json::Value;
 use tracing::{error, info};
 
 use crate::process::{RoomSpec, ToRoom, Usage};
-use crate::rooms::{AnyRoom, Entry, Rooms, State, Status};
+use crate::rooms::{AnyRoom, Entry, Rooms, Status};
 use crate::runtime::clock;
 use crate::types::{PlayerId, Refusal, RoomId, refuse, to_raw};
 
@@ -48,25 +47,11 @@ impl Rooms {
             locked: false,
             usage: Usage::default(),
         };
-        *self.counts.started.entry(kind).or_default() += 1;
+        *self.totals.started.entry(kind).or_default() += 1;
         process.sender.send(&ToRoom::Open { options: raw, spec }).map_err(failed)?;
         info!(room = %id, kind, capacity = room.capacity, private = room.code.is_some(), "room created");
-        self.codes.extend(room.code.clone().map(|code| (code, id.clone())));
-        let entry = Entry {
-            room,
-            process,
-            status: Status {
-                state: State::Running,
-                adopted: false,
-                opened: false,
-                expected_exit: false,
-                host_address: address,
-                locked_by_lobby: false,
-                locked_by_room: false,
-                players: HashMap::new(),
-            },
-        };
-        self.rooms.insert(id.clone(), entry);
+        let status = Status { host_address: address, ..Status::default() };
+        self.rooms.insert(id.clone(), Entry { room, process, status });
         self.touch(&id);
         Ok(id)
     }
@@ -120,7 +105,9 @@ impl Rooms {
         if code.is_char_boundary(CODE_LENGTH / 2) {
             code.insert(CODE_LENGTH / 2, '-');
         }
-        self.codes.get(&code).cloned()
+        let mut rooms = self.rooms.iter();
+        let found = rooms.find(|(_, entry)| entry.room.code.as_ref() == Some(&code));
+        found.map(|(id, _)| id.clone())
     }
 
     /// A code for a private room, which no other room has. Two groups are easier to read out.

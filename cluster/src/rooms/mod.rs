@@ -27,7 +27,7 @@ pub(crate) use self::seats::SeatPlace;
 use crate::config::Settings;
 use crate::process::{Pool, Process, RoomProcess, Starter, ToRoom, Usage};
 use crate::rooms::circuit_breaker::Breaker;
-use crate::rooms::counts::Counts;
+use crate::rooms::counts::RoomFigures;
 use crate::rooms::seats::{PendingJoin, REDIRECTS, Seat};
 use crate::routing::GatewayRoutes;
 use crate::runtime::{KeyedRateLimiter, clock, later};
@@ -57,8 +57,6 @@ pub struct Rooms {
     /// The gateway's routes to the rooms that are ready.
     routes: Arc<GatewayRoutes>,
     rooms: HashMap<RoomId, Entry>,
-    /// The private rooms by their codes.
-    codes: HashMap<String, RoomId>,
     pool: Pool,
     /// The processes whose supervisors have paused, in a reload.
     paused: HashMap<RoomId, RoomProcess>,
@@ -71,7 +69,8 @@ pub struct Rooms {
     redirects: KeyedRateLimiter<PlayerId>,
     /// The number of the latest seat or join.
     last_number: u64,
-    counts: Counts,
+    /// Of rooms that were started and have ended.
+    totals: RoomFigures,
     /// Collected while an event is handled.
     notices: Vec<RoomNotice>,
     pub(crate) touched: Touched,
@@ -94,7 +93,7 @@ struct Entry {
     status: Status,
 }
 
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 struct Status {
     state: State,
     /// A reload has taken it over.
@@ -110,8 +109,9 @@ struct Status {
     players: HashMap<u64, PlayerId>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 enum State {
+    #[default]
     Running,
     /// Accepts only players who have a seat.
     Draining,
@@ -130,13 +130,12 @@ impl Rooms {
             settings,
             routes,
             rooms: HashMap::new(),
-            codes: HashMap::new(),
             seats: HashMap::new(),
             seated: HashMap::new(),
             joins: HashMap::new(),
             redirects: KeyedRateLimiter::new(REDIRECTS),
             last_number: 0,
-            counts: Counts::default(),
+            totals: RoomFigures::default(),
             notices: Vec::new(),
             touched: Touched::default(),
             closes_at: None,

@@ -183,10 +183,10 @@ impl Rooms {
         self.routes.close(room);
         self.touch(room);
         let Some(mut entry) = self.rooms.remove(room) else { return };
-        entry.room.code.as_ref().map(|code| self.codes.remove(code));
         entry.room.usage.update(usage);
         let Usage { cpu, peak_memory, .. } = entry.room.usage;
-        self.counts.ended(entry.room.kind, &exit, cpu);
+        *self.totals.ended.entry((entry.room.kind, exit.code())).or_default() += 1;
+        *self.totals.cpu.entry(entry.room.kind).or_default() += cpu;
         let (cpu_s, peak_mib) = (cpu.as_secs_f64(), peak_memory >> 20);
         if !entry.status.opened && !entry.status.expected_exit {
             self.start_failed(entry.room.host.clone());

@@ -111,7 +111,6 @@ impl Rooms {
         for SavedRoom { kind: name, room, code, mut status, process } in rooms {
             let kind = kinds.iter().find(|kind| **kind == name).context("a kind is missing")?;
             let (id, process) = (room.id.clone(), supervise(process)?);
-            self.codes.extend(code.clone().map(|code| (code, id.clone())));
             if status.opened && matches!(status.state, State::Running | State::Draining) {
                 self.routes.open(id.clone(), process.sender.clone());
             }
