@@ -2,11 +2,10 @@
 //! Also what outlives a connection: bans, logouts, and why a player left their last room.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::auth::Login;
@@ -24,43 +23,34 @@ const MAX_LOGOUTS: usize = 100_000;
 /// Changed profiles that are remembered, some ten megabytes.
 const MAX_PROFILES: usize = 10_000;
 
+/// A reload keeps what outlives a connection.
+#[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Sessions {
+    #[serde(skip)]
     sessions: HashMap<ConnId, Session>,
     /// The session of each player who is in the lobby. Their newest connection wins.
+    #[serde(skip)]
     pub by_player: HashMap<PlayerId, ConnId>,
-    /// What to tell players when they return: the room that they left, why, and when.
-    exit_notices: HashMap<PlayerId, (RoomId, LeaveReason, Instant)>,
+    /// What to tell players when they return.
+    exit_notices: HashMap<PlayerId, ExitNotice>,
     /// Players who are refused, and why; until the lobby restarts.
     pub banned: HashMap<PlayerId, String>,
     /// The logins that were logged out before their tokens expire.
-    pub logouts: BoundedMap<String, ()>,
+    pub logouts: BoundedMap<String, (), MAX_LOGOUTS>,
     /// Profiles that are newer than those in tokens, which players may have kept.
-    profiles: BoundedMap<PlayerId, Value>,
+    profiles: BoundedMap<PlayerId, Value, MAX_PROFILES>,
     /// Players who may have changed in the list that pages watch.
+    #[serde(skip)]
     pub touched: BTreeSet<String>,
 }
 
-impl Default for Sessions {
-    fn default() -> Self {
-        Sessions {
-            sessions: HashMap::new(),
-            by_player: HashMap::new(),
-            exit_notices: HashMap::new(),
-            banned: HashMap::new(),
-            logouts: BoundedMap::new(MAX_LOGOUTS),
-            profiles: BoundedMap::new(MAX_PROFILES),
-            touched: BTreeSet::new(),
-        }
-    }
-}
-
-/// What a reload keeps.
-#[derive(Deserialize)]
-pub(crate) struct SavedSessions {
-    banned: HashMap<PlayerId, String>,
-    logouts: Vec<(String, ())>,
-    profiles: Vec<(PlayerId, Value)>,
-    exit_notices: Vec<(PlayerId, (RoomId, LeaveReason))>,
+/// The room that a player left, and why.
+#[derive(Serialize, Deserialize)]
+struct ExitNotice {
+    room: RoomId,
+    reason: LeaveReason,
+    #[serde(with = "clock::time_left")]
+    until: Instant,
 }
 
 struct Session {
@@ -93,25 +83,6 @@ impl Session {
 }
 
 impl Sessions {
-    pub fn save(&self) -> Value {
-        let notice = |(player, (room, why, _)): (_, &(_, _, _))| json!([player, [room, why]]);
-        json!({
-            "banned": self.banned,
-            "logouts": self.logouts.iter().collect::<Vec<_>>(),
-            "profiles": self.profiles.iter().collect::<Vec<_>>(),
-            "exit_notices": self.exit_notices.iter().map(notice).collect::<Vec<_>>(),
-        })
-    }
-
-    pub fn restore(&mut self, saved: SavedSessions) {
-        self.banned = saved.banned;
-        saved.logouts.into_iter().for_each(|(sid, ())| self.logouts.insert(sid, ()));
-        saved.profiles.into_iter().for_each(|(id, profile)| self.profiles.insert(id, profile));
-        for (player, (room, reason)) in saved.exit_notices {
-            self.add_exit_notice(player, room, reason);
-        }
-    }
-
     pub fn add(&mut self, conn: Conn) {
         let session = Session { conn, state: State::Visitor, stale: false };
         self.sessions.insert(session.conn.id, session);
@@ -255,11 +226,6 @@ impl Sessions {
         }
     }
 
-    /// The address that a player in the lobby connects from; `None` for this machine itself.
-    pub fn address_of(&self, player: &PlayerId) -> Option<IpAddr> {
-        self.session_of(player)?.conn.address()
-    }
-
     /// Ends a login: its tokens are not valid any more. Returns the connection that uses it.
     pub fn log_out(&mut self, login: &Login) -> Option<Conn> {
         self.logouts.insert(login.sid.clone(), ());
@@ -272,16 +238,16 @@ impl Sessions {
         let (notices, now) = (&mut self.exit_notices, clock::now());
         // Drops expired ones whenever the map would have to grow.
         if notices.len() == notices.capacity() {
-            notices.retain(|_, (_, _, since)| now - *since < EXIT_NOTICE_TTL);
+            notices.retain(|_, notice| now < notice.until);
             notices.reserve(notices.len());
         }
-        notices.insert(player, (room, reason, now));
+        notices.insert(player, ExitNotice { room, reason, until: now + EXIT_NOTICE_TTL });
     }
 
     /// The room that a player returns from, and why they left it. Each notice is told once.
     pub fn take_exit_notice(&mut self, player: &PlayerId) -> Option<(RoomId, LeaveReason)> {
-        let (room, reason, since) = self.exit_notices.remove(player)?;
-        (clock::now() - since < EXIT_NOTICE_TTL).then_some((room, reason))
+        let ExitNotice { room, reason, until } = self.exit_notices.remove(player)?;
+        (clock::now() < until).then_some((room, reason))
     }
 
     pub fn has_exit_notice(&self, player: &PlayerId) -> bool {

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::info;
 
 use crate::lobby::event_loop::EventHandler;
-use crate::lobby::sessions::SavedSessions;
+use crate::lobby::sessions::Sessions;
 use crate::lobby::{Kind, Lobby, LobbyContext};
 use crate::logging::FlushGuard;
 use crate::process::{ENDS, ProcessEvent, Supervisors, VERSION};
@@ -25,7 +25,7 @@ use crate::rooms::saved::{SavedRoom, SavedRooms};
 use crate::runtime::timeout;
 
 /// Raised whenever the state changes its form.
-const STATE_VERSION: u32 = 1;
+const STATE_VERSION: u32 = 2;
 /// How long supervisors may take to pause. One whose room is ending does not.
 const PAUSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -33,7 +33,7 @@ const PAUSE_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Deserialize)]
 pub(crate) struct SavedLobby {
     pub rooms: SavedRooms,
-    pub sessions: SavedSessions,
+    pub sessions: Sessions,
 }
 
 /// Both programs must agree on the state and on the channel to rooms.
@@ -72,7 +72,7 @@ impl<L: Lobby> LobbyContext<L> {
         for room in &mut saved.rooms.rooms {
             room.process.ends = ends.by_ref().take(ENDS).collect();
         }
-        self.sessions.borrow_mut().restore(saved.sessions);
+        self.sessions.replace(saved.sessions);
         let names: Vec<_> = self.kinds.iter().map(|kind| kind.name).collect();
         let mut rooms = self.rooms.borrow_mut();
         rooms.restore(saved.rooms, &names, |process| supervisors.supervise(process))
@@ -109,8 +109,7 @@ impl Reloader {
             let flushed = context.rooms.borrow().flush();
             flushed.await?;
             let (rooms, ends) = context.rooms.borrow_mut().save()?;
-            let sessions = context.sessions.borrow().save();
-            let state = json!({ "versions": versions(), "rooms": rooms, "sessions": sessions });
+            let state = json!({ "versions": versions(), "rooms": rooms, "sessions": *context.sessions.borrow() });
             let files = ends.iter().map(OwnedFd::as_fd);
             let files: Vec<_> = [self.listener.as_fd()].into_iter().chain(files).collect();
             reload::replace(&state, &files, &self.log).await
