@@ -98,7 +98,8 @@ fn memory_file() -> io::Result<File> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// The state and the files that the program before has handed over; `None`: there was none.
+/// The state and the files, at least one, that the program before has handed over; `None`: there was
+/// none.
 pub(crate) fn receive() -> anyhow::Result<Option<(impl Read, Vec<OwnedFd>)>> {
     if env::var(VARIABLE) != Ok(process::id().to_string()) {
         return Ok(None);
@@ -119,6 +120,6 @@ pub(crate) fn receive() -> anyhow::Result<Option<(impl Read, Vec<OwnedFd>)>> {
         }
     }
     dup2_stdin(File::open("/dev/null")?)?;
-    ensure!(!files.is_empty(), "no state has come");
+    ensure!(files.len() > 1, "no state has come");
     Ok(Some((File::from(files.remove(0)), files)))
 }

@@ -4,7 +4,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::num::NonZero;
-use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
@@ -72,7 +71,7 @@ struct Start<L> {
     /// How many are allowed.
     connections: u32,
     /// What a reload has handed over, if there was one.
-    saved: Option<(SavedLobby, Vec<OwnedFd>)>,
+    saved: Option<SavedLobby>,
 }
 
 impl<L: Lobby> Start<L> {
@@ -121,7 +120,7 @@ pub(crate) fn main<L: Lobby>(
     // Reading files may block: before the port is bound, and while signals still end the process.
     let mut start = Start::new(settings, kinds)?;
     if let Some((state, files)) = reload::receive()? {
-        start.saved = Some((SavedLobby::read(state, &start.kinds)?, files));
+        start.saved = Some(SavedLobby { files, ..SavedLobby::read(state, &start.kinds)? });
     }
     #[cfg(debug_assertions)]
     if start.settings.dev {
@@ -144,12 +143,11 @@ pub(crate) fn main<L: Lobby>(
 
 /// Runs a lobby until it is asked to stop.
 async fn run<L: Lobby>(start: Start<L>, admin: AdminRoutes, log: FlushGuard) -> anyhow::Result<()> {
-    let Start { settings, kinds, tokens, connections, saved } = start;
+    let Start { settings, kinds, tokens, connections, mut saved } = start;
     let orders = signals::orders(log.clone(), auth::lock(&settings.key_file)?)?;
-    let (saved, mut files) = saved.map_or((None, vec![]), |(saved, files)| (Some(saved), files));
-    let listener = match files.is_empty() {
-        true => bind(&settings).await?,
-        false => TcpListener::from_std(files.remove(0).into())?,
+    let listener = match &mut saved {
+        Some(saved) => TcpListener::from_std(saved.files.remove(0).into())?,
+        None => bind(&settings).await?,
     };
     let (from_processes, processes) = mpsc::unbounded_channel();
     let (from_clients, clients) = mpsc::unbounded_channel();
@@ -162,7 +160,8 @@ async fn run<L: Lobby>(start: Start<L>, admin: AdminRoutes, log: FlushGuard) -> 
     let context = LobbyContext::new(settings, kinds, tokens, routes.clone(), supervisors.starter());
     let is_reloaded = saved.is_some();
     if let Some(saved) = saved {
-        context.restore(saved, files, &supervisors)?;
+        context.sessions.replace(saved.sessions);
+        context.rooms.borrow_mut().restore(saved.rooms, saved.files, &supervisors)?;
     }
     let lobby = start_lobby(&context, &mut inboxes.orders, is_reloaded).await?;
     let Some(mut lobby) = lobby else { return Ok(()) };

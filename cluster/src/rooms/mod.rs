@@ -28,7 +28,7 @@ use crate::config::Settings;
 use crate::process::{Pool, Process, RoomProcess, Starter, ToRoom, Usage};
 use crate::rooms::circuit_breaker::Breaker;
 use crate::rooms::counts::RoomFigures;
-use crate::rooms::seats::{PendingJoin, REDIRECTS, Seat};
+use crate::rooms::seats::{REDIRECTS, Seats};
 use crate::routing::GatewayRoutes;
 use crate::runtime::{KeyedRateLimiter, clock, later};
 use crate::types::{Exit, PlayerId, Refusal, RoomId, encode_message, truncate};
@@ -61,14 +61,8 @@ pub struct Rooms {
     /// The processes whose supervisors have paused, in a reload.
     paused: HashMap<RoomId, RoomProcess>,
     breaker: Breaker,
-    /// Each player's seats: one, two while they move, and those that rooms are about to free.
-    seats: HashMap<PlayerId, HashMap<RoomId, Seat>>,
-    /// The room of each player's latest seat.
-    seated: HashMap<PlayerId, RoomId>,
-    joins: HashMap<u64, PendingJoin>,
+    seats: Seats,
     redirects: KeyedRateLimiter<PlayerId>,
-    /// The number of the latest seat or join.
-    last_number: u64,
     /// Of rooms that were started and have ended.
     totals: RoomFigures,
     /// Collected while an event is handled.
@@ -130,11 +124,8 @@ impl Rooms {
             settings,
             routes,
             rooms: HashMap::new(),
-            seats: HashMap::new(),
-            seated: HashMap::new(),
-            joins: HashMap::new(),
+            seats: Seats::default(),
             redirects: KeyedRateLimiter::new(REDIRECTS),
-            last_number: 0,
             totals: RoomFigures::default(),
             notices: Vec::new(),
             touched: Touched::default(),
@@ -159,13 +150,13 @@ impl Rooms {
 
     /// The room in which the player has a seat, unless it is ending.
     pub fn active_room_of(&self, player: &PlayerId) -> Option<AnyRoom> {
-        let entry = self.rooms.get(self.seated.get(player)?)?;
+        let entry = self.rooms.get(self.seats.latest.get(player)?)?;
         (!entry.is_ending()).then(|| entry.info())
     }
 
     /// The same for `play`: a room that a hook closes does not count, since `play` leads out of it.
     pub fn room_to_play_in(&self, player: &PlayerId) -> Option<AnyRoom> {
-        let entry = self.rooms.get(self.seated.get(player)?)?;
+        let entry = self.rooms.get(self.seats.latest.get(player)?)?;
         let stays = match entry.status.state {
             State::Running => true,
             State::Draining => self.closes_at.is_some(),

@@ -144,7 +144,7 @@ impl Rooms {
 
     /// Whether the player is in this room: they have no confirmed seat elsewhere.
     fn is_in(&self, player: &PlayerId, room: &RoomId) -> bool {
-        let Some(seated) = self.seated.get(player) else { return false };
+        let Some(seated) = self.seats.latest.get(player) else { return false };
         let leaves = || self.seat(player, seated)?.from.as_ref();
         seated == room || leaves() == Some(room)
     }
@@ -159,16 +159,16 @@ impl Rooms {
     /// The player has no seat in this room any more, but may have one in another.
     pub(super) fn unseat(&mut self, player: &PlayerId, room: &RoomId) -> Option<Seat> {
         self.touched.players.insert(player.0.clone());
-        let seats = self.seats.get_mut(player)?;
+        let seats = self.seats.all.get_mut(player)?;
         let seat = seats.remove(room)?;
         let from = seat.from.clone().filter(|from| seats.contains_key(from));
         if seats.is_empty() {
-            self.seats.remove(player);
+            self.seats.all.remove(player);
         }
-        if self.seated.get(player) == Some(room) {
+        if self.seats.latest.get(player) == Some(room) {
             match from {
-                Some(from) => self.seated.insert(player.clone(), from),
-                None => self.seated.remove(player),
+                Some(from) => self.seats.latest.insert(player.clone(), from),
+                None => self.seats.latest.remove(player),
             };
         }
         Some(seat)

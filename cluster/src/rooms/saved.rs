@@ -1,18 +1,18 @@
 //! What a reload keeps of the rooms: each with its seats and its process.
 
-use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
-use futures_util::future::join_all;
+use anyhow::ensure;
+use futures_util::TryFutureExt as _;
+use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::process::{ENDS, Process, RoomProcess};
-use crate::rooms::seats::{PendingJoin, Seat};
+use crate::process::{ENDS, RoomProcess, Supervisors};
+use crate::rooms::seats::Seats;
 use crate::rooms::{AnyRoom, Entry, Rooms, State, Status};
-use crate::types::{PlayerId, RoomId};
+use crate::types::RoomId;
 
 /// How long a reload waits until what was sent to rooms is written.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(200);
@@ -20,10 +20,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_millis(200);
 #[derive(Deserialize)]
 pub(crate) struct SavedRooms {
     pub rooms: Vec<SavedRoom>,
-    seats: HashMap<PlayerId, HashMap<RoomId, Seat>>,
-    seated: HashMap<PlayerId, RoomId>,
-    joins: HashMap<u64, PendingJoin>,
-    last_number: u64,
+    seats: Seats,
     next_room: u64,
 }
 
@@ -61,18 +58,14 @@ impl Rooms {
         self.paused.len() == processes && self.rooms.len() == processes
     }
 
-    /// Waits until all rooms have been sent what is queued for them.
+    /// Waits until all rooms have been sent what is queued for them. Fails if one does not read.
     pub(crate) fn flush(&self) -> impl Future<Output = anyhow::Result<()>> + use<> {
         let senders = self.rooms.values().map(|entry| entry.process.sender.clone());
-        let flushed = senders.map(async |sender| sender.flush(FLUSH_TIMEOUT).await);
-        let flushed = join_all(flushed);
-        async {
-            ensure!(
-                flushed.await.iter().all(|flushed| *flushed),
-                "a room does not read its channel"
-            );
+        let flushed = try_join_all(senders.map(async |sender| {
+            ensure!(sender.flush(FLUSH_TIMEOUT).await, "a room does not read its channel");
             Ok(())
-        }
+        }));
+        flushed.map_ok(drop)
     }
 
     /// The rooms, whose processes are paused, and the ends of these.
@@ -88,34 +81,28 @@ impl Rooms {
         let saved = json!({
             "rooms": rooms,
             "seats": self.seats,
-            "seated": self.seated,
-            "joins": self.joins,
-            "last_number": self.last_number,
             "next_room": self.pool.next_room,
         });
         Ok((saved, rooms.into_iter().flat_map(|saved| saved.process.ends).collect()))
     }
 
-    /// Takes over the rooms of the program before, which are of these kinds. `supervise` starts the
-    /// supervisor of a process.
+    /// Takes over the rooms of the program before, and the ends of their processes.
     pub(crate) fn restore(
         &mut self,
         saved: SavedRooms,
-        kinds: &[&'static str],
-        supervise: impl Fn(RoomProcess) -> anyhow::Result<Process>,
+        ends: Vec<OwnedFd>,
+        supervisors: &Supervisors,
     ) -> anyhow::Result<()> {
-        let SavedRooms { rooms, seats, seated, joins, last_number, next_room } = saved;
-        (self.seats, self.seated, self.joins, self.last_number) =
-            (seats, seated, joins, last_number);
-        self.pool.next_room = next_room;
-        for SavedRoom { kind: name, room, code, mut status, process } in rooms {
-            let kind = kinds.iter().find(|kind| **kind == name).context("a kind is missing")?;
-            let (id, process) = (room.id.clone(), supervise(process)?);
+        (self.seats, self.pool.next_room) = (saved.seats, saved.next_room);
+        let mut ends = ends.into_iter();
+        for SavedRoom { room, code, mut status, mut process, .. } in saved.rooms {
+            process.ends = ends.by_ref().take(ENDS).collect();
+            let (id, process) = (room.id.clone(), supervisors.supervise(process)?);
             if status.opened && matches!(status.state, State::Running | State::Draining) {
                 self.routes.open(id.clone(), process.sender.clone());
             }
             status.adopted = true;
-            self.rooms.insert(id, Entry { room: AnyRoom { kind, code, ..room }, process, status });
+            self.rooms.insert(id, Entry { room: AnyRoom { code, ..room }, process, status });
         }
         Ok(())
     }

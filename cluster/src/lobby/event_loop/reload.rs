@@ -16,9 +16,9 @@ use tracing::info;
 
 use crate::lobby::event_loop::EventHandler;
 use crate::lobby::sessions::Sessions;
-use crate::lobby::{Kind, Lobby, LobbyContext};
+use crate::lobby::{Kind, Lobby};
 use crate::logging::FlushGuard;
-use crate::process::{ENDS, ProcessEvent, Supervisors, VERSION};
+use crate::process::{ProcessEvent, VERSION};
 use crate::reload;
 use crate::rooms::RoomHook;
 use crate::rooms::saved::{SavedRoom, SavedRooms};
@@ -34,6 +34,9 @@ const PAUSE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) struct SavedLobby {
     pub rooms: SavedRooms,
     pub sessions: Sessions,
+    /// What the program before has handed over: its listener, and the ends of rooms' processes.
+    #[serde(skip)]
+    pub files: Vec<OwnedFd>,
 }
 
 /// Both programs must agree on the state and on the channel to rooms.
@@ -45,37 +48,17 @@ impl SavedLobby {
     /// Reads a state. Fails if this program cannot go on with each of its rooms.
     pub fn read<L: Lobby>(state: impl Read, kinds: &[Kind<L>]) -> anyhow::Result<SavedLobby> {
         let state: Value = serde_json::from_reader(state)?;
-        ensure!(
-            state["versions"] == versions(),
-            "the program is of another version of the cluster"
-        );
-        let saved = SavedLobby::deserialize(state)?;
-        for SavedRoom { kind: name, room, .. } in &saved.rooms.rooms {
+        let is_same = state["versions"] == versions();
+        ensure!(is_same, "the program is of another version of the cluster");
+        let mut saved = SavedLobby::deserialize(state)?;
+        for SavedRoom { kind: name, room, .. } in &mut saved.rooms.rooms {
             let kind = kinds.iter().find(|kind| kind.name == name);
             let kind = kind.with_context(|| format!("room {}: no kind '{name}'", room.id))?;
+            room.kind = kind.name;
             (kind.check_options)(&room.options)
                 .with_context(|| format!("room {}: its options do not parse", room.id))?;
         }
         Ok(saved)
-    }
-}
-
-impl<L: Lobby> LobbyContext<L> {
-    /// Goes on with what the program before has handed over.
-    pub(crate) fn restore(
-        &self,
-        mut saved: SavedLobby,
-        ends: Vec<OwnedFd>,
-        supervisors: &Supervisors,
-    ) -> anyhow::Result<()> {
-        let mut ends = ends.into_iter();
-        for room in &mut saved.rooms.rooms {
-            room.process.ends = ends.by_ref().take(ENDS).collect();
-        }
-        self.sessions.replace(saved.sessions);
-        let names: Vec<_> = self.kinds.iter().map(|kind| kind.name).collect();
-        let mut rooms = self.rooms.borrow_mut();
-        rooms.restore(saved.rooms, &names, |process| supervisors.supervise(process))
     }
 }
 
