@@ -44,15 +44,10 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(100);
 /// After a reload: the pause before a refused `on_start` is called again.
 const START_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// Routes for those who run the lobby.
-pub(crate) struct AdminRoutes {
-    /// On the lobby's own port.
-    pub public: fn(&Settings, &Watched) -> Router,
-    /// At `--admin`.
-    pub private: fn(&Settings, Watched) -> anyhow::Result<Router>,
-    /// Fails if they could not start with these settings.
-    pub check: fn(&Settings) -> anyhow::Result<()>,
-}
+/// Routes for those who run the lobby: on its own port, and at `--admin`.
+pub(crate) type AdminRoutes = Box<dyn FnOnce(Watched) -> (Router, Router)>;
+/// Fails if they could not start with these settings.
+pub(crate) type AdminSetup = fn(&Settings) -> anyhow::Result<AdminRoutes>;
 
 /// What such routes show.
 #[derive(Clone)]
@@ -63,10 +58,11 @@ pub(crate) struct Watched {
     pub tokens: Arc<Tokens>,
 }
 
-/// A lobby that may start: its settings and its key are in order.
+/// A lobby that may start: its settings and its files are in order.
 struct Start<L> {
     settings: Settings,
     kinds: Vec<Kind<L>>,
+    admin: AdminRoutes,
     tokens: Tokens,
     /// How many are allowed.
     connections: u32,
@@ -75,13 +71,13 @@ struct Start<L> {
 }
 
 impl<L: Lobby> Start<L> {
-    fn new(settings: Settings, kinds: Vec<Kind<L>>) -> anyhow::Result<Self> {
+    fn new(settings: Settings, kinds: Vec<Kind<L>>, admin: AdminSetup) -> anyhow::Result<Self> {
         settings.check()?;
         events::check_names::<L::Request>(LOBBY_REQUESTS)?;
         kinds.iter().try_for_each(|kind| kind.check(&settings))?;
-        let tokens = Tokens::open(&settings)?;
+        let (admin, tokens) = (admin(&settings)?, Tokens::open(&settings)?);
         let connections = settings.raise_file_limit()?;
-        Ok(Start { settings, kinds, tokens, connections, saved: None })
+        Ok(Start { settings, kinds, admin, tokens, connections, saved: None })
     }
 }
 
@@ -89,11 +85,10 @@ impl<L: Lobby> Start<L> {
 pub(crate) fn check_reload<L: Lobby>(
     settings: Settings,
     kinds: Vec<Kind<L>>,
-    admin: AdminRoutes,
+    admin: AdminSetup,
 ) -> anyhow::Result<ExitCode> {
-    let start = Start::new(settings, kinds)?;
+    let start = Start::new(settings, kinds, admin)?;
     SavedLobby::read(std::io::stdin(), &start.kinds)?;
-    (admin.check)(&start.settings)?;
     println!("{}", reload::CHECKED);
     Ok(ExitCode::SUCCESS)
 }
@@ -103,7 +98,7 @@ pub(crate) fn check_reload<L: Lobby>(
 pub(crate) fn main<L: Lobby>(
     settings: Settings,
     kinds: Vec<Kind<L>>,
-    admin: AdminRoutes,
+    admin: AdminSetup,
 ) -> anyhow::Result<ExitCode> {
     // Rooms do not inherit files that this process was started with.
     close_fds::set_fds_cloexec(3, &[]);
@@ -118,7 +113,7 @@ pub(crate) fn main<L: Lobby>(
     })?;
     let log = subscriber::init_lobby(settings.log_format, settings.dev)?;
     // Reading files may block: before the port is bound, and while signals still end the process.
-    let mut start = Start::new(settings, kinds)?;
+    let mut start = Start::new(settings, kinds, admin)?;
     if let Some((state, files)) = reload::receive()? {
         start.saved = Some(SavedLobby { files, ..SavedLobby::read(state, &start.kinds)? });
     }
@@ -135,15 +130,15 @@ pub(crate) fn main<L: Lobby>(
     })
     .context("cannot start the threads of the lobby")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(run(start, admin, log));
+    let result = runtime.block_on(run(start, log));
     // Dropping the runtime would wait for computations; they end with the process.
     runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     result.map(|()| ExitCode::SUCCESS)
 }
 
 /// Runs a lobby until it is asked to stop.
-async fn run<L: Lobby>(start: Start<L>, admin: AdminRoutes, log: FlushGuard) -> anyhow::Result<()> {
-    let Start { settings, kinds, tokens, connections, mut saved } = start;
+async fn run<L: Lobby>(start: Start<L>, log: FlushGuard) -> anyhow::Result<()> {
+    let Start { settings, kinds, admin, tokens, connections, mut saved } = start;
     let orders = signals::orders(log.clone(), auth::lock(&settings.key_file)?)?;
     let listener = match &mut saved {
         Some(saved) => TcpListener::from_std(saved.files.remove(0).into())?,
@@ -169,11 +164,11 @@ async fn run<L: Lobby>(start: Start<L>, admin: AdminRoutes, log: FlushGuard) -> 
     let settings = &context.settings;
     let limiter = ConnectionLimiter::new(&settings.limits, connections)?;
     let (connections, tokens) = (limiter.clone(), context.tokens.clone());
-    let watched = Watched { asks, routes: routes.clone(), connections, tokens };
+    let (public, private) = admin(Watched { asks, routes: routes.clone(), connections, tokens });
     let sockets = sockets(&context, &limiter, from_clients);
-    let public = (admin.public)(settings, &watched).merge(relay::routes(routes.clone()));
+    let public = public.merge(relay::routes(routes.clone()));
     let server = server(settings, handle, public, sockets)?;
-    serve_admin(settings, (admin.private)(settings, watched)?).await?;
+    serve_admin(settings, private).await?;
     announce(settings, listener.local_addr()?);
 
     event_loop::start_timers(&context);
