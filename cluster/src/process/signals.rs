@@ -59,40 +59,31 @@ pub(crate) fn orders(
     // A terminal that is closed sends it, too.
     let reloads = !io::stdin().is_terminal();
     tokio::spawn(async move {
-        loop {
-            match signals.recv().await {
-                None => return,
-                Some(Signal::HUP) if reloads => drop(order.send(Order::Reload)),
-                Some(_) => break,
+        let (mut asked, mut key_lock) = (0, Some(key_lock));
+        while let Some(signal) = signals.recv().await {
+            match signal {
+                Signal::HUP if asked == 0 && reloads => {
+                    let _ = order.send(Order::Reload);
+                    continue;
+                }
+                // When a terminal is closed, both the shell and the kernel send it.
+                Signal::HUP if asked > 0 => continue,
+                _ => asked += 1,
             }
+            match asked {
+                1 => info!("asked to stop; draining"),
+                2 => info!("asked again to stop; stopping now"),
+                _ => {
+                    info!("asked a third time to stop; ending at once");
+                    drop(log);
+                    process::exit(1);
+                }
+            }
+            drop(key_lock.take()); // the next lobby may start meanwhile
+            let _ = order.send(Order::Stop);
         }
-        info!("asked to stop; draining");
-        drop(key_lock); // the next lobby may start meanwhile
-        let _ = order.send(Order::Stop);
-        if again(&mut signals).await.is_none() {
-            return;
-        }
-        info!("asked again to stop; stopping now");
-        let _ = order.send(Order::Stop);
-        if again(&mut signals).await.is_none() {
-            return;
-        }
-        info!("asked a third time to stop; ending at once");
-        drop(log);
-        process::exit(1);
     });
     Ok(orders)
-}
-
-/// The next signal but SIGHUP: when a terminal is closed, both the shell and the kernel send that
-/// one. `None`: the lobby has stopped.
-async fn again(signals: &mut mpsc::UnboundedReceiver<Signal>) -> Option<Signal> {
-    loop {
-        let signal = signals.recv().await?;
-        if signal != Signal::HUP {
-            return Some(signal);
-        }
-    }
 }
 
 /// Whether a signal was not ignored when this process started. False where that is not known.
