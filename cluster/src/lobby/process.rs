@@ -15,7 +15,7 @@ use axum::Router;
 use serde_json::Value;
 use socketioxide::layer::SocketIoLayer;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{error, info};
@@ -149,8 +149,7 @@ async fn run<L: Lobby>(start: Start<L>, log: FlushGuard) -> anyhow::Result<()> {
     let (asks, asked) = mpsc::channel(MAX_ASKS);
     let (handle, calls) = LobbyHandle::new();
     let mut inboxes = Inboxes { clients, processes, calls, asks: asked, orders };
-    let pause = Arc::new(watch::Sender::new(false));
-    let supervisors = Supervisors::new(settings.clone(), from_processes, pause.clone())?;
+    let supervisors = Supervisors::new(settings.clone(), from_processes)?;
     let routes = Arc::new(GatewayRoutes::default());
     let context = LobbyContext::new(settings, kinds, tokens, routes.clone(), supervisors.starter());
     let is_reloaded = saved.is_some();
@@ -178,7 +177,7 @@ async fn run<L: Lobby>(start: Start<L>, log: FlushGuard) -> anyhow::Result<()> {
     }
     let hand_off = cfg!(target_os = "linux") && !settings.no_handoff;
     let gateway = Gateway { server, routes: routes.clone(), hand_off };
-    let reloader = Reloader { pause, listener: Arc::new(listener), log };
+    let reloader = Reloader { supervisors, listener: Arc::new(listener), log };
     serve(handler, inboxes, gateway, limiter, reloader).await;
     let (handed_off, relayed) = (routes.handed_off.load(Relaxed), routes.relayed.load(Relaxed));
     info!(handed_off, relayed, "lobby stopped");

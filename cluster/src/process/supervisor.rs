@@ -6,6 +6,7 @@
 //! [`ProcessEvent::Exited`] follows, after all frames.
 
 use std::cell::Cell;
+use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -15,7 +16,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
+use futures_util::FutureExt as _;
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use rustix::process::Signal;
 use tokio::net::UnixStream;
@@ -85,16 +87,16 @@ pub(crate) struct Supervisors {
     settings: Settings,
     inbox: mpsc::UnboundedSender<ProcessEvent>,
     /// While it holds `true`, all supervisors are paused. Each has a receiver.
-    pause: Arc<watch::Sender<bool>>,
+    pub pause: watch::Sender<bool>,
 }
 
 impl Supervisors {
     pub fn new(
         settings: Settings,
         inbox: mpsc::UnboundedSender<ProcessEvent>,
-        pause: Arc<watch::Sender<bool>>,
-    ) -> anyhow::Result<Rc<Self>> {
-        Ok(Rc::new(Supervisors { program: init::own_program()?, settings, inbox, pause }))
+    ) -> io::Result<Rc<Self>> {
+        let (program, pause) = (init::own_program()?, watch::Sender::new(false));
+        Ok(Rc::new(Supervisors { program, settings, inbox, pause }))
     }
 
     /// A function that starts room processes.
@@ -161,10 +163,10 @@ impl Supervisors {
             queue: Arc::new(Semaphore::new(MAX_QUEUED)),
             warm,
             announced,
+            ready: self.settings.ready_timeout,
+            heartbeat: self.settings.heartbeat_timeout,
         };
-        let Settings { ready_timeout, heartbeat_timeout, .. } = self.settings;
-        let pause = self.pause.subscribe();
-        tokio::spawn(supervisor.run(killed, pause, ready_timeout, heartbeat_timeout));
+        tokio::spawn(supervisor.run(killed, self.pause.subscribe()));
         Ok(Process { sender, pid, kill: Cell::new(Some(kill)) })
     }
 }
@@ -182,18 +184,18 @@ struct Supervisor {
     warm: bool,
     /// The exit that the room announced.
     announced: Option<Exit>,
+    /// How long the first frame may take.
+    ready: Duration,
+    /// How long any other may take.
+    heartbeat: Duration,
 }
 
 impl Supervisor {
-    async fn run(
-        mut self,
-        killed: oneshot::Receiver<Exit>,
-        mut pause: watch::Receiver<bool>,
-        ready: Duration,
-        heartbeat: Duration,
-    ) {
+    async fn run(mut self, killed: oneshot::Receiver<Exit>, mut pause: watch::Receiver<bool>) {
         let cause = tokio::select! {
-            cause = self.listen(&mut pause, ready, heartbeat) => cause,
+            cause = self.listen(&mut pause) => {
+                cause.unwrap_or_else(|error| Some(Exit::Crashed(format!("{error:#}"))))
+            }
             cause = killed => Some(cause.unwrap_or(Exit::Closed)),
         };
         if cause.is_some() {
@@ -201,7 +203,12 @@ impl Supervisor {
         }
         let reaped = self.child.reap().await;
         // The room may have written frames and output before it died. Both come before its exit.
-        let _ = timeout(DRAIN_TIMEOUT, self.drain()).await;
+        let drained = async {
+            while let Ok(Some(frame)) = self.receiver.recv().await {
+                self.forward(frame).await;
+            }
+        };
+        let _ = timeout(DRAIN_TIMEOUT, drained).await;
         let _ = timeout(OUTPUT_BEFORE_EXIT, self.output_ends()).await;
         drop(pause);
         let usage = reaped.as_ref().map(|(_, usage)| *usage).unwrap_or_default();
@@ -216,39 +223,30 @@ impl Supervisor {
         let _ = timeout(OUTPUT_AFTER_EXIT, self.output_ends()).await;
     }
 
-    /// Forwards frames until the process exits (`None`) or must be killed (the cause). Any frame
-    /// counts as a heartbeat.
-    async fn listen(
-        &mut self,
-        pause: &mut watch::Receiver<bool>,
-        ready: Duration,
-        heartbeat: Duration,
-    ) -> Option<Exit> {
-        let pid = Some(self.child.id());
+    /// Forwards frames until the process exits (`None`) or must be killed (the cause, or what is
+    /// wrong with its channel). Any frame counts as a heartbeat.
+    async fn listen(&mut self, pause: &mut watch::Receiver<bool>) -> anyhow::Result<Option<Exit>> {
+        let (pid, ready) = (Some(self.child.id()), self.ready);
         loop {
-            let limit = if self.warm { heartbeat } else { ready };
+            let limit = if self.warm { self.heartbeat } else { ready };
             let frame = tokio::select! {
-                frame = starvation::timeout(pid, limit, self.receiver.recv()) => Some(frame),
-                _ = self.child.ended() => return None,
-                _ = pause.wait_for(|pause| *pause) => None,
-            };
-            let Some(frame) = frame else {
-                match self.hand_over(pause).await {
-                    Ok(()) => continue,
-                    Err(error) => return Some(Exit::Crashed(format!("{error:#}"))),
+                frame = starvation::timeout(pid, limit, self.receiver.recv()) => frame,
+                _ = self.child.ended() => return Ok(None),
+                () = pause.wait_for(|pause| *pause).map(drop) => {
+                    self.hand_over(pause).await?;
+                    continue;
                 }
             };
-            match frame {
-                Some(Ok(Some(frame))) => self.forward(frame).await,
+            match frame.transpose()? {
+                Some(Some(frame)) => self.forward(frame).await,
                 // The socket is closed: the process is exiting, or has closed it on purpose.
-                Some(Ok(None)) => {
-                    let exited = starvation::timeout(pid, heartbeat, self.child.ended()).await;
-                    let closed = || Exit::Crashed("closed its channel".to_owned());
-                    return exited.is_none().then(closed);
+                Some(None) => {
+                    let ended = starvation::timeout(pid, self.heartbeat, self.child.ended()).await;
+                    ensure!(ended.is_some(), "closed its channel");
+                    return Ok(None);
                 }
-                Some(Err(error)) => return Some(Exit::Crashed(format!("{error:#}"))),
-                None if self.warm => return Some(Exit::Hung),
-                None => return Some(Exit::NeverReady(format!("not warm within {ready:?}"))),
+                None if self.warm => return Ok(Some(Exit::Hung)),
+                None => return Ok(Some(Exit::NeverReady(format!("not warm within {ready:?}")))),
             }
             self.warm = true;
             // The limit starts after this pause: a throttled room is not late.
@@ -284,29 +282,18 @@ impl Supervisor {
         tokio::join!(self.stdout.end(), self.stderr.end());
     }
 
-    async fn drain(&mut self) {
-        while let Ok(Some(frame)) = self.receiver.recv().await {
-            self.forward(frame).await;
-        }
-    }
-
     async fn forward(&mut self, frame: FromRoom) {
-        if let FromRoom::Heartbeat = frame {
-            return;
+        match &frame {
+            FromRoom::Heartbeat => return,
+            FromRoom::Ending(exit) => self.announced = Some(exit.clone()),
+            FromRoom::Failed(refusal) => {
+                self.announced = Some(Exit::NeverReady(refusal.to_string()));
+            }
+            _ => {}
         }
-        self.announced = announced_exit(&frame).or(self.announced.take());
         let permit = self.queue.clone().acquire_owned().await;
         let permit = permit.expect("this semaphore is never closed");
         let _ = self.inbox.send(ProcessEvent::Frame(self.room.clone(), frame, permit));
-    }
-}
-
-/// The exit that a room announces with this frame.
-fn announced_exit(frame: &FromRoom) -> Option<Exit> {
-    match frame {
-        FromRoom::Ending(exit) => Some(exit.clone()),
-        FromRoom::Failed(refusal) => Some(Exit::NeverReady(refusal.to_string())),
-        _ => None,
     }
 }
 

@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::io::Read;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,14 +12,14 @@ use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tracing::info;
 
 use crate::lobby::event_loop::EventHandler;
 use crate::lobby::sessions::Sessions;
 use crate::lobby::{Kind, Lobby};
 use crate::logging::FlushGuard;
-use crate::process::{ProcessEvent, VERSION};
+use crate::process::{ProcessEvent, Supervisors, VERSION};
 use crate::reload;
 use crate::rooms::RoomHook;
 use crate::rooms::saved::{SavedRoom, SavedRooms};
@@ -64,8 +65,7 @@ impl SavedLobby {
 
 /// What a reload needs of the lobby's process.
 pub(crate) struct Reloader {
-    /// While it holds `true`, the supervisors of rooms are paused.
-    pub pause: Arc<watch::Sender<bool>>,
+    pub supervisors: Rc<Supervisors>,
     pub listener: Arc<TcpListener>,
     pub log: FlushGuard,
 }
@@ -78,11 +78,12 @@ impl Reloader {
         processes: &mut mpsc::UnboundedReceiver<ProcessEvent>,
     ) -> anyhow::Result<Infallible> {
         let context = handler.context;
+        let pause = &self.supervisors.pause;
         context.rooms.borrow_mut().end_warm();
-        self.pause.send_replace(true);
+        pause.send_replace(true);
         let handed_over = async {
             let paused = async {
-                while !context.rooms.borrow().are_paused(self.pause.receiver_count()) {
+                while !context.rooms.borrow().are_paused(pause.receiver_count()) {
                     if let Some(event) = processes.recv().await {
                         handler.on_process(event);
                     }
@@ -99,7 +100,7 @@ impl Reloader {
         };
         let failed = handed_over.await;
         context.rooms.borrow_mut().resume();
-        self.pause.send_replace(false);
+        pause.send_replace(false);
         failed
     }
 }
