@@ -8,14 +8,15 @@ mod metrics;
 
 use crate::admin::access::Access;
 use crate::config::Settings;
+use crate::lobby::Lobby;
 use crate::lobby::process::AdminRoutes;
 
 /// Fails if the routes could not start with these settings.
-pub(crate) fn routes(settings: &Settings) -> anyhow::Result<AdminRoutes> {
+pub(crate) fn routes<L: Lobby>(settings: &Settings) -> anyhow::Result<AdminRoutes<L>> {
     let (access, dev) = (Access::new(settings.admin_token_file.as_deref())?, settings.dev);
     Ok(Box::new(move |watched| {
-        let health = health::routes(watched.asks.clone());
-        let public = health.clone().merge(development::routes(dev, watched.asks.clone()));
+        let health = health::routes(watched.lobby.clone());
+        let public = health.clone().merge(development::routes(dev, watched.lobby.clone()));
         (public, access.protect(health.merge(metrics::routes(watched))))
     }))
 }

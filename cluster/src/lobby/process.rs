@@ -25,8 +25,8 @@ use crate::auth::Tokens;
 use crate::config::{Origin, Settings};
 use crate::http::{CONNECT_BURST, ConnectionLimiter, Server, pages};
 use crate::lobby::event_loop::reload::{Reloader, SavedLobby};
-use crate::lobby::event_loop::{Auth, EventHandler, Inboxes, MAX_ASKS};
-use crate::lobby::{Ask, Kind, Lobby, LobbyContext, LobbyHandle, event_loop};
+use crate::lobby::event_loop::{Auth, EventHandler, Inboxes};
+use crate::lobby::{Kind, Lobby, LobbyContext, LobbyHandle, event_loop};
 use crate::logging::{FlushGuard, subscriber};
 use crate::process::Supervisors;
 use crate::process::signals;
@@ -45,14 +45,13 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(100);
 const START_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Routes for those who run the lobby: on its own port, and at `--admin`.
-pub(crate) type AdminRoutes = Box<dyn FnOnce(Watched) -> (Router, Router)>;
+pub(crate) type AdminRoutes<L> = Box<dyn FnOnce(Watched<L>) -> (Router, Router)>;
 /// Fails if they could not start with these settings.
-pub(crate) type AdminSetup = fn(&Settings) -> anyhow::Result<AdminRoutes>;
+pub(crate) type AdminSetup<L> = fn(&Settings) -> anyhow::Result<AdminRoutes<L>>;
 
 /// What such routes show.
-#[derive(Clone)]
-pub(crate) struct Watched {
-    pub asks: mpsc::Sender<Ask>,
+pub(crate) struct Watched<L> {
+    pub lobby: LobbyHandle<L>,
     pub routes: Arc<GatewayRoutes>,
     pub connections: Arc<ConnectionLimiter>,
     pub tokens: Arc<Tokens>,
@@ -62,7 +61,7 @@ pub(crate) struct Watched {
 struct Start<L> {
     settings: Settings,
     kinds: Vec<Kind<L>>,
-    admin: AdminRoutes,
+    admin: AdminRoutes<L>,
     tokens: Tokens,
     /// How many are allowed.
     connections: u32,
@@ -71,7 +70,7 @@ struct Start<L> {
 }
 
 impl<L: Lobby> Start<L> {
-    fn new(settings: Settings, kinds: Vec<Kind<L>>, admin: AdminSetup) -> anyhow::Result<Self> {
+    fn new(settings: Settings, kinds: Vec<Kind<L>>, admin: AdminSetup<L>) -> anyhow::Result<Self> {
         settings.check()?;
         events::check_names::<L::Request>(LOBBY_REQUESTS)?;
         kinds.iter().try_for_each(|kind| kind.check(&settings))?;
@@ -85,7 +84,7 @@ impl<L: Lobby> Start<L> {
 pub(crate) fn check_reload<L: Lobby>(
     settings: Settings,
     kinds: Vec<Kind<L>>,
-    admin: AdminSetup,
+    admin: AdminSetup<L>,
 ) -> anyhow::Result<ExitCode> {
     let start = Start::new(settings, kinds, admin)?;
     SavedLobby::read(std::io::stdin(), &start.kinds)?;
@@ -98,7 +97,7 @@ pub(crate) fn check_reload<L: Lobby>(
 pub(crate) fn main<L: Lobby>(
     settings: Settings,
     kinds: Vec<Kind<L>>,
-    admin: AdminSetup,
+    admin: AdminSetup<L>,
 ) -> anyhow::Result<ExitCode> {
     // Rooms do not inherit files that this process was started with.
     close_fds::set_fds_cloexec(3, &[]);
@@ -146,9 +145,9 @@ async fn run<L: Lobby>(start: Start<L>, log: FlushGuard) -> anyhow::Result<()> {
     };
     let (from_processes, processes) = mpsc::unbounded_channel();
     let (from_clients, clients) = mpsc::unbounded_channel();
-    let (asks, asked) = mpsc::channel(MAX_ASKS);
     let (handle, calls) = LobbyHandle::new();
-    let mut inboxes = Inboxes { clients, processes, calls, asks: asked, orders };
+    let (admin_handle, admin_calls) = LobbyHandle::new();
+    let mut inboxes = Inboxes { clients, processes, calls, admin_calls, orders };
     let supervisors = Supervisors::new(settings.clone(), from_processes)?;
     let routes = Arc::new(GatewayRoutes::default());
     let context = LobbyContext::new(settings, kinds, tokens, routes.clone(), supervisors.starter());
@@ -163,7 +162,8 @@ async fn run<L: Lobby>(start: Start<L>, log: FlushGuard) -> anyhow::Result<()> {
     let settings = &context.settings;
     let limiter = ConnectionLimiter::new(&settings.limits, connections)?;
     let (connections, tokens) = (limiter.clone(), context.tokens.clone());
-    let (public, private) = admin(Watched { asks, routes: routes.clone(), connections, tokens });
+    let watched = Watched { lobby: admin_handle, routes: routes.clone(), connections, tokens };
+    let (public, private) = admin(watched);
     let sockets = sockets(&context, &limiter, from_clients);
     let public = public.merge(relay::routes(routes.clone()));
     let server = server(settings, handle, public, sockets)?;

@@ -5,12 +5,10 @@
 //! work, come as calls of the scheduler: one more kind of event.
 
 mod arrivals;
-mod asks;
 mod figures;
 pub(crate) mod reload;
 mod requests;
 
-pub(crate) use self::asks::{Ask, MAX_ASKS};
 pub(crate) use self::figures::Figures;
 
 use std::time::Duration;
@@ -39,8 +37,8 @@ pub(crate) struct Inboxes<L> {
     pub processes: mpsc::UnboundedReceiver<ProcessEvent>,
     /// Calls of routes.
     pub calls: mpsc::Receiver<RouteCall<L>>,
-    /// Of those who run the lobby.
-    pub asks: mpsc::Receiver<Ask>,
+    /// Of those who run the lobby: a flood of other calls does not hold them up.
+    pub admin_calls: mpsc::Receiver<RouteCall<L>>,
     /// Of signals.
     pub orders: mpsc::UnboundedReceiver<Order>,
 }
@@ -82,7 +80,7 @@ pub(crate) async fn run<L: Lobby>(
             Some(event) = inboxes.processes.recv() => handler.on_process(event),
             Some(call) = context.scheduler.next_call() => drop(handler.hook("spawned work", call)),
             Some(call) = inboxes.calls.recv() => drop(handler.hook("a route", call)),
-            Some(ask) = inboxes.asks.recv() => handler.answer(ask),
+            Some(call) = inboxes.admin_calls.recv() => drop(handler.hook("admin", call)),
             () = sleep_until(deadline) => {}
             Some(order) = inboxes.orders.recv() => match order {
                 Order::Stop => handler.stop(),
