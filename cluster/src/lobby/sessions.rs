@@ -66,19 +66,21 @@ enum State {
     Visitor,
     /// `on_register` is running.
     Registering,
-    /// A player, before `on_arrive`. Their requests are queued until then; `--max-queued-events`
-    /// bounds the queue.
-    Pending(Login, Vec<Message>),
-    /// A player, after `on_arrive`.
-    Arrived(Login),
+    /// A player. Before `on_arrive` they are pending: their requests are queued until then;
+    /// `--max-queued-events` bounds the queue.
+    Player { login: Login, queued: Option<Vec<Message>> },
 }
 
 impl Session {
     fn login(&self) -> Option<&Login> {
         match &self.state {
-            State::Pending(login, _) | State::Arrived(login) => Some(login),
+            State::Player { login, .. } => Some(login),
             State::Visitor | State::Registering => None,
         }
+    }
+
+    fn has_arrived(&self) -> bool {
+        matches!(self.state, State::Player { queued: None, .. })
     }
 }
 
@@ -94,7 +96,7 @@ impl Sessions {
         match session.state {
             State::Visitor => session.state = State::Registering,
             State::Registering => return Err(Refusal::TOO_FAST),
-            State::Pending(..) | State::Arrived(_) => return Err(Refusal::ALREADY_REGISTERED),
+            State::Player { .. } => return Err(Refusal::ALREADY_REGISTERED),
         }
         Ok(&session.conn)
     }
@@ -112,22 +114,22 @@ impl Sessions {
         self.touched.insert(login.player.id.0.clone());
         let replaced = self.by_player.insert(login.player.id.clone(), conn);
         if let Some(session) = self.sessions.get_mut(&conn) {
-            session.state = State::Pending(login, Vec::new());
+            session.state = State::Player { login, queued: Some(Vec::new()) };
         }
         let replaced = self.sessions.get_mut(&replaced?)?;
-        let state = std::mem::replace(&mut replaced.state, State::Visitor);
-        Some((replaced.conn.clone(), matches!(state, State::Arrived(_))))
+        let had_arrived = replaced.has_arrived();
+        replaced.state = State::Visitor;
+        Some((replaced.conn.clone(), had_arrived))
     }
 
     /// Ends the pending state: the player arrives. Returns what they asked meanwhile; `None` if the
     /// session is not pending.
     pub fn arrive(&mut self, conn: ConnId) -> Option<(Conn, Login, Vec<Message>)> {
         let session = self.sessions.get_mut(&conn)?;
-        let State::Pending(login, queued) = &mut session.state else { return None };
-        let (login, queued) = (login.clone(), std::mem::take(queued));
-        session.state = State::Arrived(login.clone());
+        let State::Player { login, queued } = &mut session.state else { return None };
+        let queued = queued.take()?;
         self.touched.insert(login.player.id.0.clone());
-        Some((session.conn.clone(), login, queued))
+        Some((session.conn.clone(), login.clone(), queued))
     }
 
     /// Takes in a message: gives it back to be handled now, or queues it while the session is
@@ -137,7 +139,7 @@ impl Sessions {
         if std::mem::take(&mut session.stale) {
             self.touched.extend(session.login().map(|login| login.player.id.0.clone()));
         }
-        if let State::Pending(_, queued) = &mut session.state {
+        if let State::Player { queued: Some(queued), .. } = &mut session.state {
             queued.push(message);
             return None;
         }
@@ -151,7 +153,7 @@ impl Sessions {
         self.by_player.remove(player);
         self.touched.insert(player.0.clone());
         match session.state {
-            State::Arrived(login) => Some(login.player),
+            State::Player { login, queued: None } => Some(login.player),
             _ => None,
         }
     }
@@ -163,7 +165,7 @@ impl Sessions {
 
     /// The connections that have got `welcome`, of visitors as well.
     pub fn welcomed(&self) -> impl Iterator<Item = &Conn> {
-        let welcomed = |session: &&Session| !matches!(session.state, State::Pending(..));
+        let welcomed = |session: &&Session| session.login().is_none() || session.has_arrived();
         self.sessions.values().filter(welcomed).map(|session| &session.conn)
     }
 
@@ -182,13 +184,9 @@ impl Sessions {
         self.profiles.insert(id.clone(), profile.clone());
         self.touched.insert(id.0.clone());
         let session = self.sessions.get_mut(self.by_player.get(id)?)?;
-        let (login, conn) = match &mut session.state {
-            State::Pending(login, _) => (login, None),
-            State::Arrived(login) => (login, Some(&session.conn)),
-            State::Visitor | State::Registering => return None,
-        };
+        let State::Player { login, queued } = &mut session.state else { return None };
         login.player.profile = profile.clone();
-        Some((login, conn))
+        Some((login, queued.is_none().then_some(&session.conn)))
     }
 
     /// The profile of a player, if it has changed since their token was signed.
@@ -202,8 +200,7 @@ impl Sessions {
 
     /// The connection of a player who has arrived.
     pub fn arrived(&self, player: &PlayerId) -> Option<Conn> {
-        let session = self.session_of(player)?;
-        matches!(session.state, State::Arrived(_)).then(|| session.conn.clone())
+        self.session_of(player).filter(|found| found.has_arrived()).map(|found| found.conn.clone())
     }
 
     /// The connection of a player who has arrived, or is about to.

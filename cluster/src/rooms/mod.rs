@@ -57,9 +57,9 @@ pub struct Rooms {
     /// The gateway's routes to the rooms that are ready.
     routes: Arc<GatewayRoutes>,
     rooms: HashMap<RoomId, Entry>,
-    pool: Pool,
+    pub(crate) pool: Pool,
     /// The processes whose supervisors have paused, in a reload.
-    paused: HashMap<RoomId, RoomProcess>,
+    pub(crate) paused: HashMap<RoomId, RoomProcess>,
     breaker: Breaker,
     seats: Seats,
     redirects: KeyedRateLimiter<PlayerId>,

@@ -34,16 +34,6 @@ pub(crate) struct SavedRoom {
 }
 
 impl Rooms {
-    /// Ends the warm processes, which are of the old program.
-    pub(crate) fn end_warm(&mut self) {
-        self.pool.clear();
-    }
-
-    /// A reload has failed.
-    pub(crate) fn resume(&mut self) {
-        self.paused.clear();
-    }
-
     pub(crate) fn is_draining(&self, room: &RoomId) -> bool {
         self.rooms.get(room).is_some_and(|entry| entry.status.state == State::Draining)
     }

@@ -27,6 +27,8 @@ use crate::runtime::timeout;
 
 /// Raised whenever the state changes its form.
 const STATE_VERSION: u32 = 2;
+/// Both programs must agree on the state and on the channel to rooms.
+const VERSIONS: [u32; 2] = [STATE_VERSION, VERSION];
 /// How long supervisors may take to pause. One whose room is ending does not.
 const PAUSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -40,16 +42,11 @@ pub(crate) struct SavedLobby {
     pub files: Vec<OwnedFd>,
 }
 
-/// Both programs must agree on the state and on the channel to rooms.
-fn versions() -> Value {
-    json!([STATE_VERSION, VERSION])
-}
-
 impl SavedLobby {
     /// Reads a state. Fails if this program cannot go on with each of its rooms.
     pub fn read<L: Lobby>(state: impl Read, kinds: &[Kind<L>]) -> anyhow::Result<SavedLobby> {
         let state: Value = serde_json::from_reader(state)?;
-        let is_same = state["versions"] == versions();
+        let is_same = state["versions"] == json!(VERSIONS);
         ensure!(is_same, "the program is of another version of the cluster");
         let mut saved = SavedLobby::deserialize(state)?;
         for SavedRoom { kind: name, room, .. } in &mut saved.rooms.rooms {
@@ -79,7 +76,7 @@ impl Reloader {
     ) -> anyhow::Result<Infallible> {
         let context = handler.context;
         let pause = &self.supervisors.pause;
-        context.rooms.borrow_mut().end_warm();
+        context.rooms.borrow_mut().pool.clear(); // these are of the old program
         pause.send_replace(true);
         let handed_over = async {
             let paused = async {
@@ -93,13 +90,13 @@ impl Reloader {
             let flushed = context.rooms.borrow().flush();
             flushed.await?;
             let (rooms, ends) = context.rooms.borrow_mut().save()?;
-            let state = json!({ "versions": versions(), "rooms": rooms, "sessions": *context.sessions.borrow() });
+            let state = json!({ "versions": VERSIONS, "rooms": rooms, "sessions": *context.sessions.borrow() });
             let files = ends.iter().map(OwnedFd::as_fd);
             let files: Vec<_> = [self.listener.as_fd()].into_iter().chain(files).collect();
             reload::replace(&state, &files, &self.log).await
         };
         let failed = handed_over.await;
-        context.rooms.borrow_mut().resume();
+        context.rooms.borrow_mut().paused.clear();
         pause.send_replace(false);
         failed
     }
