@@ -279,15 +279,12 @@ impl Receiver {
 }
 
 /// Sends these bytes with copies of descriptors, of which there are at most [`MAX_FILES`].
-pub(crate) fn send_files(
-    socket: impl AsFd,
-    bytes: &[u8],
-    files: &[BorrowedFd],
-) -> io::Result<usize> {
+pub(crate) fn send_files(socket: impl AsFd, bytes: &[u8], files: &[BorrowedFd]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_FILES))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     control.push(SendAncillaryMessage::ScmRights(files));
-    Ok(sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::empty())?)
+    sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::empty())?;
+    Ok(())
 }
 
 /// Receives bytes, and the descriptors that come with them. `None`: the kernel closes these.

@@ -7,6 +7,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::mem::take;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -21,7 +22,8 @@ use futures_util::FutureExt as _;
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use rustix::process::Signal;
 use tokio::net::UnixStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::{Instant, sleep};
 use tracing::Level;
 
@@ -61,8 +63,8 @@ pub(crate) enum ProcessEvent {
     Frame(RoomId, FromRoom, OwnedSemaphorePermit),
     /// The process is reaped. This is its last event.
     Exited(RoomId, Exit, Usage),
-    /// The supervisor has paused, and hands over the process.
-    Paused(RoomProcess),
+    /// The supervisor has paused, and hands over the process and copies of its ends.
+    Paused(RoomProcess, Vec<OwnedFd>),
 }
 
 /// A running room process, killed on drop.
@@ -85,16 +87,13 @@ impl Process {
 pub(crate) struct Supervisors {
     program: PathBuf,
     settings: Settings,
-    inbox: mpsc::UnboundedSender<ProcessEvent>,
+    inbox: UnboundedSender<ProcessEvent>,
     /// While it holds `true`, all supervisors are paused. Each has a receiver.
     pub pause: watch::Sender<bool>,
 }
 
 impl Supervisors {
-    pub fn new(
-        settings: Settings,
-        inbox: mpsc::UnboundedSender<ProcessEvent>,
-    ) -> io::Result<Rc<Self>> {
+    pub fn new(settings: Settings, inbox: UnboundedSender<ProcessEvent>) -> io::Result<Rc<Self>> {
         let (program, pause) = (init::own_program()?, watch::Sender::new(false));
         Ok(Rc::new(Supervisors { program, settings, inbox, pause }))
     }
@@ -129,40 +128,37 @@ impl Supervisors {
         let stderr = child.stderr.take().context("no stderr")?;
         let pid = child.id();
         tracing::debug!(%room, pid, "spawned");
-        let process = self.supervise(RoomProcess {
-            room: room.clone(),
-            pid,
-            warm: false,
-            announced: None,
-            unread: vec![],
-            ends: vec![ours.into(), stdout.into(), stderr.into()],
-        })?;
+        let ends = vec![ours.into(), stdout.into(), stderr.into()];
+        let (warm, announced, unread) = (false, None, vec![]);
+        let process = RoomProcess { room: room.clone(), pid, warm, announced, unread };
+        let process = self.supervise(process, ends)?;
         let settings = Box::new(self.settings.clone());
         process.sender.send(&ToRoom::Setup { version: VERSION, room, settings })?;
         Ok(process)
     }
 
     /// Starts the supervisor of a process that runs.
-    pub fn supervise(&self, process: RoomProcess) -> anyhow::Result<Process> {
-        let child = Child::new(process.pid)?;
-        let RoomProcess { room, warm, announced, unread, ends, .. } = process;
+    pub fn supervise(
+        &self,
+        mut process: RoomProcess,
+        ends: Vec<OwnedFd>,
+    ) -> anyhow::Result<Process> {
+        let (child, room) = (Child::new(process.pid)?, &process.room);
         let [channel, stdout, stderr] =
             <[OwnedFd; ENDS]>::try_from(ends).ok().context("not the ends of a process")?;
         let (sender, mut receiver) = channel::open(UnixStream::from_std(channel.into())?);
-        receiver.buffer = unread;
+        receiver.buffer = take(&mut process.unread);
         let (kill, killed) = oneshot::channel();
-        let pid = Some(child.id());
+        let pid = Some(process.pid);
         let supervisor = Supervisor {
             stdout: Output::copy(room.clone(), stdout, Level::INFO)?,
             stderr: Output::copy(room.clone(), stderr, Level::WARN)?,
             throttle: TokenBucket::new(FRAMES, Instant::now()),
-            room,
+            process,
             child,
             receiver,
             inbox: self.inbox.clone(),
             queue: Arc::new(Semaphore::new(MAX_QUEUED)),
-            warm,
-            announced,
             ready: self.settings.ready_timeout,
             heartbeat: self.settings.heartbeat_timeout,
         };
@@ -172,18 +168,14 @@ impl Supervisors {
 }
 
 struct Supervisor {
-    room: RoomId,
+    process: RoomProcess,
     child: Child,
     receiver: Receiver,
     stdout: Output,
     stderr: Output,
     throttle: TokenBucket,
-    inbox: mpsc::UnboundedSender<ProcessEvent>,
+    inbox: UnboundedSender<ProcessEvent>,
     queue: Arc<Semaphore>,
-    /// The process has sent its first frame.
-    warm: bool,
-    /// The exit that the room announced.
-    announced: Option<Exit>,
     /// How long the first frame may take.
     ready: Duration,
     /// How long any other may take.
@@ -213,22 +205,22 @@ impl Supervisor {
         drop(pause);
         let usage = reaped.as_ref().map(|(_, usage)| *usage).unwrap_or_default();
         // A room that announced its exit keeps that one, even if it had to be killed afterwards.
-        let exit = self.announced.take().or(cause).unwrap_or_else(|| {
+        let exit = self.process.announced.take().or(cause).unwrap_or_else(|| {
             let last_line = self.stderr.last_line();
             let what = reaped
                 .map_or_else(|error| error.to_string(), |(status, _)| describe(status, &last_line));
-            if self.warm { Exit::Crashed(what) } else { Exit::NeverReady(what) }
+            if self.process.warm { Exit::Crashed(what) } else { Exit::NeverReady(what) }
         });
-        let _ = self.inbox.send(ProcessEvent::Exited(self.room.clone(), exit, usage));
+        let _ = self.inbox.send(ProcessEvent::Exited(self.process.room.clone(), exit, usage));
         let _ = timeout(OUTPUT_AFTER_EXIT, self.output_ends()).await;
     }
 
     /// Forwards frames until the process exits (`None`) or must be killed (the cause, or what is
     /// wrong with its channel). Any frame counts as a heartbeat.
     async fn listen(&mut self, pause: &mut watch::Receiver<bool>) -> anyhow::Result<Option<Exit>> {
-        let (pid, ready) = (Some(self.child.id()), self.ready);
+        let (pid, ready) = (Some(self.process.pid), self.ready);
         loop {
-            let limit = if self.warm { self.heartbeat } else { ready };
+            let limit = if self.process.warm { self.heartbeat } else { ready };
             let frame = tokio::select! {
                 frame = starvation::timeout(pid, limit, self.receiver.recv()) => frame,
                 _ = self.child.ended() => return Ok(None),
@@ -245,10 +237,10 @@ impl Supervisor {
                     ensure!(ended.is_some(), "closed its channel");
                     return Ok(None);
                 }
-                None if self.warm => return Ok(Some(Exit::Hung)),
+                None if self.process.warm => return Ok(Some(Exit::Hung)),
                 None => return Ok(Some(Exit::NeverReady(format!("not warm within {ready:?}")))),
             }
-            self.warm = true;
+            self.process.warm = true;
             // The limit starts after this pause: a throttled room is not late.
             let size = self.receiver.last_size;
             let pause = self.throttle.take(1 + size / FRAME_UNIT, Instant::now());
@@ -263,18 +255,13 @@ impl Supervisor {
         let stdout = self.stdout.stop().await.context("no stdout")?;
         let stderr = self.stderr.stop().await.context("no stderr")?;
         let ends = [self.receiver.stream.as_ref().as_fd(), stdout.as_fd(), stderr.as_fd()];
-        let process = RoomProcess {
-            room: self.room.clone(),
-            pid: self.child.id(),
-            warm: self.warm,
-            announced: self.announced.clone(),
-            unread: self.receiver.buffer.clone(),
-            ends: ends.iter().filter_map(|end| end.try_clone_to_owned().ok()).collect(),
-        };
-        let _ = self.inbox.send(ProcessEvent::Paused(process));
+        let ends = ends.iter().filter_map(|end| end.try_clone_to_owned().ok()).collect();
+        let unread = self.receiver.buffer.clone();
+        let process = RoomProcess { unread, ..self.process.clone() };
+        let _ = self.inbox.send(ProcessEvent::Paused(process, ends));
         let _ = pause.wait_for(|pause| !*pause).await;
-        self.stdout = Output::copy(self.room.clone(), stdout, Level::INFO)?;
-        self.stderr = Output::copy(self.room.clone(), stderr, Level::WARN)?;
+        self.stdout = Output::copy(self.process.room.clone(), stdout, Level::INFO)?;
+        self.stderr = Output::copy(self.process.room.clone(), stderr, Level::WARN)?;
         Ok(())
     }
 
@@ -285,15 +272,15 @@ impl Supervisor {
     async fn forward(&mut self, frame: FromRoom) {
         match &frame {
             FromRoom::Heartbeat => return,
-            FromRoom::Ending(exit) => self.announced = Some(exit.clone()),
+            FromRoom::Ending(exit) => self.process.announced = Some(exit.clone()),
             FromRoom::Failed(refusal) => {
-                self.announced = Some(Exit::NeverReady(refusal.to_string()));
+                self.process.announced = Some(Exit::NeverReady(refusal.to_string()));
             }
             _ => {}
         }
         let permit = self.queue.clone().acquire_owned().await;
         let permit = permit.expect("this semaphore is never closed");
-        let _ = self.inbox.send(ProcessEvent::Frame(self.room.clone(), frame, permit));
+        let _ = self.inbox.send(ProcessEvent::Frame(self.process.room.clone(), frame, permit));
     }
 }
 

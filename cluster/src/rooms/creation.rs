@@ -27,7 +27,7 @@ impl Rooms {
         options: Value,
         listing: Value,
     ) -> Result<RoomId, Refusal> {
-        self.check_limits(spec.host.as_ref(), address)?;
+        self.check_limits(&spec, address)?;
         let failed = |error: anyhow::Error| {
             error!(error = format!("{error:#}"), "cannot create a room");
             Refusal::NO_ROOM
@@ -57,13 +57,10 @@ impl Rooms {
     }
 
     /// Refuses if the lobby may start no room, or none for this host.
-    fn check_limits(
-        &mut self,
-        host: Option<&PlayerId>,
-        address: Option<IpAddr>,
-    ) -> Result<(), Refusal> {
+    fn check_limits(&mut self, spec: &RoomSpec, address: Option<IpAddr>) -> Result<(), Refusal> {
         self.check_stopping()?;
         self.check_starts()?;
+        let host = spec.host.as_ref();
         let of_host = self.rooms.values().filter(|entry| entry.room.host.as_ref() == host).count();
         let of_address =
             self.rooms.values().filter(|entry| entry.status.host_address == address).count();

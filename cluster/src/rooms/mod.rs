@@ -13,6 +13,7 @@ mod seats;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,7 +60,7 @@ pub struct Rooms {
     rooms: HashMap<RoomId, Entry>,
     pub(crate) pool: Pool,
     /// The processes whose supervisors have paused, in a reload.
-    pub(crate) paused: HashMap<RoomId, RoomProcess>,
+    pub(crate) paused: HashMap<RoomId, (RoomProcess, Vec<OwnedFd>)>,
     breaker: Breaker,
     seats: Seats,
     redirects: KeyedRateLimiter<PlayerId>,

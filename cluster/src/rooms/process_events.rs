@@ -74,8 +74,8 @@ impl Rooms {
                 self.handle_frame(&room, frame);
             }
             ProcessEvent::Exited(room, exit, usage) => self.handle_exit(&room, exit, usage),
-            ProcessEvent::Paused(process) => {
-                drop(self.paused.insert(process.room.clone(), process))
+            ProcessEvent::Paused(process, ends) => {
+                self.paused.insert(process.room.clone(), (process, ends));
             }
         }
         std::mem::take(&mut self.notices)

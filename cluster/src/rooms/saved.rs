@@ -60,20 +60,22 @@ impl Rooms {
 
     /// The rooms, whose processes are paused, and the ends of these.
     pub(crate) fn save(&mut self) -> anyhow::Result<(Value, Vec<OwnedFd>)> {
-        let rooms = std::mem::take(&mut self.paused).into_iter().filter_map(|(id, process)| {
+        let paused = std::mem::take(&mut self.paused).into_iter();
+        let rooms = paused.filter_map(|(id, (process, ends))| {
             let Entry { room, status, .. } = self.rooms.get(&id)?;
             let (kind, code) = (room.kind.to_owned(), room.code.clone());
-            Some(SavedRoom { kind, room: room.clone(), code, status: status.clone(), process })
+            let (room, status) = (room.clone(), status.clone());
+            Some((SavedRoom { kind, room, code, status, process }, ends))
         });
-        let rooms: Vec<_> = rooms.collect();
-        let is_whole = |room: &SavedRoom| room.process.ends.len() == ENDS;
-        ensure!(rooms.iter().all(is_whole), "too few open files are allowed");
+        let (rooms, ends): (Vec<_>, Vec<_>) = rooms.unzip();
+        let is_whole = ends.iter().all(|ends| ends.len() == ENDS);
+        ensure!(is_whole, "too few open files are allowed");
         let saved = json!({
             "rooms": rooms,
             "seats": self.seats,
             "next_room": self.pool.next_room,
         });
-        Ok((saved, rooms.into_iter().flat_map(|saved| saved.process.ends).collect()))
+        Ok((saved, ends.into_iter().flatten().collect()))
     }
 
     /// Takes over the rooms of the program before, and the ends of their processes.
@@ -85,9 +87,9 @@ impl Rooms {
     ) -> anyhow::Result<()> {
         (self.seats, self.pool.next_room) = (saved.seats, saved.next_room);
         let mut ends = ends.into_iter();
-        for SavedRoom { room, code, mut status, mut process, .. } in saved.rooms {
-            process.ends = ends.by_ref().take(ENDS).collect();
-            let (id, process) = (room.id.clone(), supervisors.supervise(process)?);
+        for SavedRoom { room, code, mut status, process, .. } in saved.rooms {
+            let process = supervisors.supervise(process, ends.by_ref().take(ENDS).collect())?;
+            let id = room.id.clone();
             if status.opened && matches!(status.state, State::Running | State::Draining) {
                 self.routes.open(id.clone(), process.sender.clone());
             }
