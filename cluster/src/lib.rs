@@ -267,10 +267,10 @@ pub fn run<L: Kinds>(defaults: Defaults) -> ExitCode {
         }
         Some(command) if command == reload::CHECK => {
             args.remove(1);
-            lobby::process::check_reload(Settings::read(defaults, &args), kinds, admin::ROUTES)
+            lobby::process::check_reload(Settings::read(defaults, &args), kinds, admin::routes)
         }
         _ if std::process::id() == 1 => process::init::run(),
-        _ => lobby::process::main(Settings::read(defaults, &args), kinds, admin::ROUTES),
+        _ => lobby::process::main(Settings::read(defaults, &args), kinds, admin::routes),
     };
     result.unwrap_or_else(|error| {
         // Unlike `eprintln`, does not panic if stderr is closed.

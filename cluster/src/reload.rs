@@ -4,8 +4,7 @@
 
 use std::convert::Infallible;
 use std::fs::File;
-use std::io::{IoSlice, IoSliceMut, Read, Seek as _};
-use std::mem::MaybeUninit;
+use std::io::{Read, Seek as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
@@ -14,17 +13,12 @@ use std::time::Duration;
 use std::{env, io, process};
 
 use anyhow::{Context as _, bail, ensure};
-use rustix::cmsg_space;
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, recvmsg, sendmsg,
-};
 use rustix::process::Signal;
 use rustix::stdio::{dup2_stdin, stdin};
 use serde::Serialize;
 
 use crate::logging::FlushGuard;
-use crate::process::channel::RECEIVE;
+use crate::process::channel::{MAX_FILES, receive_files, send_files};
 use crate::process::signals;
 
 /// The first argument of a program that is asked whether it can go on with the state on its stdin.
@@ -35,8 +29,6 @@ pub(crate) const CHECKED: &str = "this program can take over";
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 /// Tells the next program that it is started by `exec`: it holds the number of this process.
 const VARIABLE: &str = "CLUSTER_RELOADED";
-/// Linux sends at most 253 files with a message.
-const MAX_FILES: usize = 200;
 
 /// Replaces the program by the one at its path. Returns if that is not possible.
 pub(crate) async fn replace(
@@ -52,10 +44,7 @@ pub(crate) async fn replace(
     let (ours, theirs) = UnixStream::pair()?;
     let files: Vec<_> = [memory.as_fd()].iter().chain(files).copied().collect();
     for files in files.chunks(MAX_FILES) {
-        let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_FILES))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        control.push(SendAncillaryMessage::ScmRights(files));
-        sendmsg(&ours, &[IoSlice::new(b".")], &mut control, SendFlags::empty())?;
+        send_files(&ours, b".", files)?;
     }
     drop(log.clone());
     let mut next = command(None);
@@ -87,38 +76,22 @@ async fn check(state: &File) -> anyhow::Result<()> {
     Ok(())
 }
 
-#[cfg(target_os = "linux")]
 fn memory_file() -> io::Result<File> {
-    use rustix::fs::{MemfdFlags, memfd_create};
-    Ok(memfd_create("state", MemfdFlags::CLOEXEC)?.into())
-}
-
-#[cfg(not(target_os = "linux"))]
-fn memory_file() -> io::Result<File> {
+    #[cfg(target_os = "linux")]
+    return Ok(rustix::fs::memfd_create("state", rustix::fs::MemfdFlags::CLOEXEC)?.into());
+    #[cfg(not(target_os = "linux"))]
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// The state and the files that the program before has handed over; `None`: there was none.
+/// The state and the files, at least one, that the program before has handed over; `None`: there was
+/// none.
 pub(crate) fn receive() -> anyhow::Result<Option<(impl Read, Vec<OwnedFd>)>> {
     if env::var(VARIABLE) != Ok(process::id().to_string()) {
         return Ok(None);
     }
     let mut files = Vec::new();
-    loop {
-        let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_FILES))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let mut bytes = [0];
-        let received = recvmsg(stdin(), &mut [IoSliceMut::new(&mut bytes)], &mut control, RECEIVE)?;
-        for message in control.drain() {
-            if let RecvAncillaryMessage::ScmRights(received) = message {
-                files.extend(received);
-            }
-        }
-        if received.bytes == 0 {
-            break;
-        }
-    }
+    while receive_files(stdin(), &mut [0], Some(&mut files))? > 0 {}
     dup2_stdin(File::open("/dev/null")?)?;
-    ensure!(!files.is_empty(), "no state has come");
+    ensure!(files.len() > 1, "no state has come");
     Ok(Some((File::from(files.remove(0)), files)))
 }

@@ -37,10 +37,8 @@ impl Access {
             let text = fs::read_to_string(file);
             let text = text.with_context(|| format!("cannot read --admin-token-file {file:?}"))?;
             let token = text.trim();
-            ensure!(
-                token.len() >= MIN_TOKEN,
-                "{file:?}: a token has at least {MIN_TOKEN} characters"
-            );
+            let is_long = token.len() >= MIN_TOKEN;
+            ensure!(is_long, "{file:?}: a token has at least {MIN_TOKEN} characters");
             Ok(token.into())
         };
         let wrong = Arc::new(KeyedRateLimiter::new(WRONG));
@@ -60,12 +58,12 @@ impl Access {
         }
         let header = request.headers().get(AUTHORIZATION);
         let given = header.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-        if !given.is_some_and(|given| is_same(given.trim().as_bytes(), token.as_bytes())) {
-            self.wrong.allow(&address, Instant::now());
-            REJECTED.add();
-            return Err(StatusCode::UNAUTHORIZED);
+        if given.is_some_and(|given| is_same(given.trim().as_bytes(), token.as_bytes())) {
+            return Ok(());
         }
-        Ok(())
+        self.wrong.allow(&address, Instant::now());
+        REJECTED.add();
+        Err(StatusCode::UNAUTHORIZED)
     }
 }
 

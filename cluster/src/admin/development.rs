@@ -7,26 +7,30 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use serde_json::json;
-use tokio::sync::mpsc;
 
-use crate::lobby::Ask;
+use crate::admin::health::ask;
+use crate::lobby::{Lobby, LobbyHandle};
 use crate::logging::subscriber;
-use crate::types::RoomId;
+use crate::types::{Exit, RoomId};
 
 /// `/dev` tells the page whether there are further ones.
-pub(super) fn routes(on: bool, asks: mpsc::Sender<Ask>) -> Router {
+pub(super) fn routes<L: Lobby>(on: bool, lobby: LobbyHandle<L>) -> Router {
     let router = Router::new().route("/dev", get(if on { "on" } else { "off" }));
     if !on {
         return router;
     }
-    let kill = post(kill_room).with_state(asks);
+    let kill = post(kill_room::<L>).with_state(lobby);
     router.route("/dev/log", get(log)).route("/dev/rooms/{room}/kill", kill)
 }
 
-async fn kill_room(State(asks): State<mpsc::Sender<Ask>>, Path(room): Path<RoomId>) -> StatusCode {
-    match asks.try_send(Ask::Kill(room)) {
-        Ok(()) => StatusCode::ACCEPTED,
-        Err(_) => StatusCode::SERVICE_UNAVAILABLE,
+async fn kill_room<L: Lobby>(
+    State(lobby): State<LobbyHandle<L>>,
+    Path(room): Path<RoomId>,
+) -> StatusCode {
+    let exit = Exit::Crashed("killed from the page".to_owned());
+    match ask(&lobby, move |lobby| lobby.rooms.borrow_mut().kill(&room, exit)).await {
+        Some(_) => StatusCode::ACCEPTED,
+        None => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

@@ -12,10 +12,9 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot};
 
 use crate::config::Settings;
-use crate::lobby::Ask;
+use crate::lobby::{Lobby, LobbyContext, LobbyHandle};
 use crate::runtime::clock;
 
 /// The event loop is busy if it does not answer within this time.
@@ -23,36 +22,32 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// `/healthz`: 200 if the event loop answers within a second. `/readyz`: 200 if the lobby accepts
 /// further players as well.
-pub(super) fn routes(asks: mpsc::Sender<Ask>) -> Router {
+pub(super) fn routes<L: Lobby>(lobby: LobbyHandle<L>) -> Router {
     let router = Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz));
-    router.with_state(asks)
+    router.with_state(lobby)
 }
 
-async fn healthz(State(asks): State<mpsc::Sender<Ask>>) -> (StatusCode, &'static str) {
-    match ask(&asks, Ask::Unready).await {
-        Some(_) => (StatusCode::OK, "ok\n"),
+async fn healthz<L: Lobby>(State(lobby): State<LobbyHandle<L>>) -> (StatusCode, &'static str) {
+    match ask(&lobby, |_| ()).await {
+        Some(()) => (StatusCode::OK, "ok\n"),
         None => (StatusCode::SERVICE_UNAVAILABLE, "busy\n"),
     }
 }
 
-async fn readyz(State(asks): State<mpsc::Sender<Ask>>) -> (StatusCode, Json<Value>) {
-    let reasons = ask(&asks, Ask::Unready).await.unwrap_or(vec!["busy"]);
+async fn readyz<L: Lobby>(State(lobby): State<LobbyHandle<L>>) -> (StatusCode, Json<Value>) {
+    let reasons = ask(&lobby, |lobby| lobby.rooms.borrow().unready()).await;
+    let reasons = reasons.unwrap_or(vec!["busy"]);
     let ready = reasons.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(json!({ "ready": ready, "reasons": reasons })))
 }
 
 /// Asks the event loop; `None` if it does not answer in time.
-pub(super) async fn ask<T>(
-    asks: &mpsc::Sender<Ask>,
-    what: impl FnOnce(oneshot::Sender<T>) -> Ask,
+pub(super) async fn ask<L: Lobby, T: Send + 'static>(
+    lobby: &LobbyHandle<L>,
+    call: impl FnOnce(&LobbyContext<L>) -> T + Send + 'static,
 ) -> Option<T> {
-    let (sender, answer) = oneshot::channel();
-    let ask = async {
-        asks.send(what(sender)).await.ok()?;
-        answer.await.ok()
-    };
-    clock::timeout(PATIENCE, ask).await.ok()?
+    clock::timeout(PATIENCE, lobby.call(|_, lobby| call(lobby))).await.ok()?.ok()
 }
 
 /// Asks a running lobby with these settings on this machine for its health. Prints the answer.

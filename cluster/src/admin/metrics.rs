@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use axum::Router;
@@ -13,18 +14,18 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 
 use crate::admin::health::ask;
-use crate::lobby::Ask;
 use crate::lobby::event_loop::Figures;
 use crate::lobby::process::Watched;
+use crate::lobby::{Lobby, LobbyContext};
 use crate::logging::lost_lines;
 use crate::socketio::REFUSALS;
 
-pub(super) fn routes(watched: Watched) -> Router {
-    Router::new().route("/metrics", get(metrics)).with_state(watched)
+pub(super) fn routes<L: Lobby>(watched: Watched<L>) -> Router {
+    Router::new().route("/metrics", get(metrics)).with_state(Arc::new(watched))
 }
 
-async fn metrics(State(watched): State<Watched>) -> Response {
-    match ask(&watched.asks, Ask::Figures).await {
+async fn metrics<L: Lobby>(State(watched): State<Arc<Watched<L>>>) -> Response {
+    match ask(&watched.lobby, LobbyContext::figures).await {
         Some(figures) => {
             let headers = [(CONTENT_TYPE, "text/plain; version=0.0.4")];
             (headers, render(&watched, figures)).into_response()
@@ -33,91 +34,71 @@ async fn metrics(State(watched): State<Watched>) -> Response {
     }
 }
 
-fn render(watched: &Watched, figures: Figures) -> String {
+fn render<L>(watched: &Watched<L>, figures: Figures) -> String {
     let Figures { rooms, players, lag } = figures;
     let Watched { routes, connections, tokens, .. } = watched;
     let mut page = Page::default();
     let version = BTreeMap::from([(env!("CARGO_PKG_VERSION"), 1)]);
     page.gauge("build_info", "Always 1. The version of the structure.", by("version", version));
-    page.gauge(
-        "connections",
-        "Connections to the lobby, relayed ones included.",
-        one(connections.open()),
-    );
+    let open = one(connections.open());
+    page.gauge("connections", "Connections to the lobby, relayed ones included.", open);
     page.gauge("players", "Players, by where they are.", by("place", players));
     page.gauge("rooms", "Rooms, by kind and state.", by_two(["kind", "state"], rooms.rooms));
     page.gauge("seats", "Seats of all rooms.", by("kind", rooms.seats));
     page.gauge("seats_taken", "Seats that players have.", by("kind", rooms.seats_taken));
     page.counter("rooms_started", "Rooms created.", by("kind", rooms.started));
-    page.counter(
-        "rooms_ended",
-        "Rooms that have ended, by how.",
-        by_two(["kind", "how"], rooms.ended),
-    );
+    let ended = by_two(["kind", "how"], rooms.ended);
+    page.counter("rooms_ended", "Rooms that have ended, by how.", ended);
     let cpu = rooms.cpu.into_iter().map(|(kind, cpu)| (kind, cpu.as_secs_f64())).collect();
     page.counter("rooms_cpu_seconds", "Processor time of all rooms.", by("kind", cpu));
     page.gauge("rooms_memory_bytes", "Resident memory of all rooms.", by("kind", rooms.memory));
-    let refusals = REFUSALS.get();
-    page.counter("refusals", "Requests that the lobby has refused.", by("code", refusals));
-    let (handed_off, relayed) = (routes.handed_off.load(Relaxed), routes.relayed.load(Relaxed));
-    page.counter("handed_off", "Connections handed off to rooms.", one(handed_off));
-    page.counter("relayed", "Connections relayed to rooms.", one(relayed));
-    page.counter(
-        "invalid_tokens",
-        "Forged or logged-out tokens.",
-        one(tokens.rejected.count.load(Relaxed)),
-    );
+    let refusals = by("code", REFUSALS.get());
+    page.counter("refusals", "Requests that the lobby has refused.", refusals);
+    let handed_off = one(routes.handed_off.load(Relaxed));
+    page.counter("handed_off", "Connections handed off to rooms.", handed_off);
+    let relayed = one(routes.relayed.load(Relaxed));
+    page.counter("relayed", "Connections relayed to rooms.", relayed);
+    let invalid = one(tokens.rejected.count.load(Relaxed));
+    page.counter("invalid_tokens", "Forged or logged-out tokens.", invalid);
     page.counter("log_lines_lost", "Log lines that stdout did not take.", one(lost_lines()));
     let help = "How late the event loop was at most, since the last time that this was read.";
     page.gauge("loop_lag_seconds", help, one(lag.as_secs_f64()));
     page.0
 }
 
-/// A value with its labels.
-type Sample<const N: usize> = ([(&'static str, String); N], String);
+/// Labels as they are written, and a value.
+type Sample = (String, String);
 
-fn one(value: impl Display) -> Vec<Sample<0>> {
-    vec![([], value.to_string())]
+fn one(value: impl Display) -> Vec<Sample> {
+    vec![(String::new(), value.to_string())]
 }
 
-fn by(label: &'static str, values: BTreeMap<impl Into<String>, impl Display>) -> Vec<Sample<1>> {
-    let sample = |(name, value): (_, _)| ([(label, Into::into(name))], ToString::to_string(&value));
-    values.into_iter().map(sample).collect()
+fn by(label: &str, values: BTreeMap<impl AsRef<str>, impl Display>) -> Vec<Sample> {
+    let labels = |name: &str| format!(r#"{{{label}="{}"}}"#, escape(name));
+    values.iter().map(|(name, value)| (labels(name.as_ref()), value.to_string())).collect()
 }
 
-fn by_two(labels: [&'static str; 2], values: BTreeMap<(&str, &str), u64>) -> Vec<Sample<2>> {
-    let [first, second] = labels;
-    let sample = |((a, b), value): ((&str, &str), u64)| {
-        ([(first, a.to_owned()), (second, b.to_owned())], value.to_string())
-    };
-    values.into_iter().map(sample).collect()
+fn by_two([first, second]: [&str; 2], values: BTreeMap<(&str, &str), u64>) -> Vec<Sample> {
+    let labels = |(a, b)| format!(r#"{{{first}="{}",{second}="{}"}}"#, escape(a), escape(b));
+    values.into_iter().map(|(names, value)| (labels(names), value.to_string())).collect()
 }
 
 #[derive(Default)]
 struct Page(String);
 
 impl Page {
-    fn gauge<const N: usize>(&mut self, name: &str, help: &str, samples: Vec<Sample<N>>) {
+    fn gauge(&mut self, name: &str, help: &str, samples: Vec<Sample>) {
         self.family(&format!("cluster_{name}"), "gauge", help, samples);
     }
 
-    fn counter<const N: usize>(&mut self, name: &str, help: &str, samples: Vec<Sample<N>>) {
+    fn counter(&mut self, name: &str, help: &str, samples: Vec<Sample>) {
         self.family(&format!("cluster_{name}_total"), "counter", help, samples);
     }
 
-    fn family<const N: usize>(
-        &mut self,
-        name: &str,
-        kind: &str,
-        help: &str,
-        samples: Vec<Sample<N>>,
-    ) {
-        let page = &mut self.0;
-        let _ = writeln!(page, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    fn family(&mut self, name: &str, kind: &str, help: &str, samples: Vec<Sample>) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
         for (labels, value) in samples {
-            let labels = labels.map(|(label, text)| format!("{label}=\"{}\"", escape(&text)));
-            let labels = if N == 0 { String::new() } else { format!("{{{}}}", labels.join(",")) };
-            let _ = writeln!(page, "{name}{labels} {value}");
+            let _ = writeln!(self.0, "{name}{labels} {value}");
         }
     }
 }

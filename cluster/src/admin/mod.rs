@@ -6,24 +6,17 @@ mod development;
 pub(crate) mod health;
 mod metrics;
 
-use axum::Router;
-
 use crate::admin::access::Access;
 use crate::config::Settings;
-use crate::lobby::process::{AdminRoutes, Watched};
+use crate::lobby::Lobby;
+use crate::lobby::process::AdminRoutes;
 
-pub(crate) const ROUTES: AdminRoutes = AdminRoutes { public, private, check };
-
-fn public(settings: &Settings, watched: &Watched) -> Router {
-    let asks = &watched.asks;
-    health::routes(asks.clone()).merge(development::routes(settings.dev, asks.clone()))
-}
-
-fn private(settings: &Settings, watched: Watched) -> anyhow::Result<Router> {
-    let access = Access::new(settings.admin_token_file.as_deref())?;
-    Ok(access.protect(health::routes(watched.asks.clone()).merge(metrics::routes(watched))))
-}
-
-fn check(settings: &Settings) -> anyhow::Result<()> {
-    Access::new(settings.admin_token_file.as_deref()).map(drop)
+/// Fails if the routes could not start with these settings.
+pub(crate) fn routes<L: Lobby>(settings: &Settings) -> anyhow::Result<AdminRoutes<L>> {
+    let (access, dev) = (Access::new(settings.admin_token_file.as_deref())?, settings.dev);
+    Ok(Box::new(move |watched| {
+        let health = health::routes(watched.lobby.clone());
+        let public = health.clone().merge(development::routes(dev, watched.lobby.clone()));
+        (public, access.protect(health.merge(metrics::routes(watched))))
+    }))
 }

@@ -2,36 +2,33 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
-use std::rc::Rc;
 
-pub(crate) struct BoundedMap<K, V> {
-    max: usize,
-    entries: HashMap<Rc<K>, V>,
-    in_order: VecDeque<Rc<K>>,
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct BoundedMap<K: Hash + Eq, V, const MAX: usize> {
+    entries: HashMap<K, V>,
+    in_order: VecDeque<K>,
 }
 
-impl<K: Hash + Eq, V> BoundedMap<K, V> {
-    pub fn new(max: usize) -> Self {
-        BoundedMap { max, entries: HashMap::new(), in_order: VecDeque::new() }
+impl<K: Hash + Eq, V, const MAX: usize> Default for BoundedMap<K, V, MAX> {
+    fn default() -> Self {
+        BoundedMap { entries: HashMap::new(), in_order: VecDeque::new() }
     }
+}
 
+impl<K: Hash + Eq + Clone, V, const MAX: usize> BoundedMap<K, V, MAX> {
     /// Sets the value of a key. One that has a value already keeps its place in the order.
     pub fn insert(&mut self, key: K, value: V) {
-        let key = Rc::new(key);
         if self.entries.insert(key.clone(), value).is_none() {
             self.in_order.push_back(key);
-            let oldest = self.in_order.pop_front_if(|_| self.entries.len() > self.max);
+            let oldest = self.in_order.pop_front_if(|_| self.entries.len() > MAX);
             oldest.map(|oldest| self.entries.remove(&oldest));
         }
     }
 
     pub fn get(&self, key: &K) -> Option<&V> {
         self.entries.get(key)
-    }
-
-    /// All entries, oldest first.
-    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.in_order.iter().filter_map(|key| Some((&**key, self.entries.get(key)?)))
     }
 }
 
@@ -41,7 +38,7 @@ mod tests {
 
     #[test]
     fn one_entry_too_many_replaces_the_oldest() {
-        let mut map = BoundedMap::new(100);
+        let mut map = BoundedMap::<_, _, 100>::default();
         for n in 0..100 {
             map.insert(n, n);
             map.insert(0, 7);

@@ -13,7 +13,6 @@ pub(crate) mod room_info;
 pub(crate) mod sessions;
 
 pub(crate) use self::context::{Kind, Kinds, LobbyContext, RoomOf};
-pub(crate) use self::event_loop::Ask;
 pub(crate) use self::handle::{LobbyHandle, RouteCall};
 pub(crate) use self::hooks::{Lobby, RoomLimits, RoomManager};
 pub(crate) use self::registration::{Arrival, Identity, Registration};

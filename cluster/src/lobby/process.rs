@@ -4,7 +4,6 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::num::NonZero;
-use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
@@ -16,22 +15,20 @@ use axum::Router;
 use serde_json::Value;
 use socketioxide::layer::SocketIoLayer;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{error, info};
 
-use crate::auth;
-use crate::auth::Tokens;
+use crate::auth::{self, Tokens};
 use crate::config::{Origin, Settings};
 use crate::http::{CONNECT_BURST, ConnectionLimiter, Server, pages};
 use crate::lobby::event_loop::reload::{Reloader, SavedLobby};
-use crate::lobby::event_loop::{Auth, EventHandler, Inboxes, MAX_ASKS};
-use crate::lobby::{Ask, Kind, Lobby, LobbyContext, LobbyHandle, event_loop};
+use crate::lobby::event_loop::{Auth, EventHandler, Inboxes};
+use crate::lobby::{Kind, Lobby, LobbyContext, LobbyHandle, event_loop};
 use crate::logging::{FlushGuard, subscriber};
 use crate::process::Supervisors;
-use crate::process::signals;
-use crate::process::signals::Order;
+use crate::process::signals::{self, Order};
 use crate::reload;
 use crate::routing::{Gateway, GatewayRoutes, relay};
 use crate::runtime::{KeyedRateLimiter, Quota, catch, clock};
@@ -45,44 +42,39 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(100);
 /// After a reload: the pause before a refused `on_start` is called again.
 const START_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// Routes for those who run the lobby.
-pub(crate) struct AdminRoutes {
-    /// On the lobby's own port.
-    pub public: fn(&Settings, &Watched) -> Router,
-    /// At `--admin`.
-    pub private: fn(&Settings, Watched) -> anyhow::Result<Router>,
-    /// Fails if they could not start with these settings.
-    pub check: fn(&Settings) -> anyhow::Result<()>,
-}
+/// Routes for those who run the lobby: on its own port, and at `--admin`.
+pub(crate) type AdminRoutes<L> = Box<dyn FnOnce(Watched<L>) -> (Router, Router)>;
+/// Fails if they could not start with these settings.
+pub(crate) type AdminSetup<L> = fn(&Settings) -> anyhow::Result<AdminRoutes<L>>;
 
 /// What such routes show.
-#[derive(Clone)]
-pub(crate) struct Watched {
-    pub asks: mpsc::Sender<Ask>,
+pub(crate) struct Watched<L> {
+    pub lobby: LobbyHandle<L>,
     pub routes: Arc<GatewayRoutes>,
     pub connections: Arc<ConnectionLimiter>,
     pub tokens: Arc<Tokens>,
 }
 
-/// A lobby that may start: its settings and its key are in order.
+/// A lobby that may start: its settings and its files are in order.
 struct Start<L> {
     settings: Settings,
     kinds: Vec<Kind<L>>,
+    admin: AdminRoutes<L>,
     tokens: Tokens,
     /// How many are allowed.
     connections: u32,
     /// What a reload has handed over, if there was one.
-    saved: Option<(SavedLobby, Vec<OwnedFd>)>,
+    saved: Option<SavedLobby>,
 }
 
 impl<L: Lobby> Start<L> {
-    fn new(settings: Settings, kinds: Vec<Kind<L>>) -> anyhow::Result<Self> {
+    fn new(settings: Settings, kinds: Vec<Kind<L>>, admin: AdminSetup<L>) -> anyhow::Result<Self> {
         settings.check()?;
         events::check_names::<L::Request>(LOBBY_REQUESTS)?;
         kinds.iter().try_for_each(|kind| kind.check(&settings))?;
-        let tokens = Tokens::open(&settings)?;
+        let (admin, tokens) = (admin(&settings)?, Tokens::open(&settings)?);
         let connections = settings.raise_file_limit()?;
-        Ok(Start { settings, kinds, tokens, connections, saved: None })
+        Ok(Start { settings, kinds, admin, tokens, connections, saved: None })
     }
 }
 
@@ -90,11 +82,10 @@ impl<L: Lobby> Start<L> {
 pub(crate) fn check_reload<L: Lobby>(
     settings: Settings,
     kinds: Vec<Kind<L>>,
-    admin: AdminRoutes,
+    admin: AdminSetup<L>,
 ) -> anyhow::Result<ExitCode> {
-    let start = Start::new(settings, kinds)?;
+    let start = Start::new(settings, kinds, admin)?;
     SavedLobby::read(std::io::stdin(), &start.kinds)?;
-    (admin.check)(&start.settings)?;
     println!("{}", reload::CHECKED);
     Ok(ExitCode::SUCCESS)
 }
@@ -104,7 +95,7 @@ pub(crate) fn check_reload<L: Lobby>(
 pub(crate) fn main<L: Lobby>(
     settings: Settings,
     kinds: Vec<Kind<L>>,
-    admin: AdminRoutes,
+    admin: AdminSetup<L>,
 ) -> anyhow::Result<ExitCode> {
     // Rooms do not inherit files that this process was started with.
     close_fds::set_fds_cloexec(3, &[]);
@@ -119,9 +110,9 @@ pub(crate) fn main<L: Lobby>(
     })?;
     let log = subscriber::init_lobby(settings.log_format, settings.dev)?;
     // Reading files may block: before the port is bound, and while signals still end the process.
-    let mut start = Start::new(settings, kinds)?;
+    let mut start = Start::new(settings, kinds, admin)?;
     if let Some((state, files)) = reload::receive()? {
-        start.saved = Some((SavedLobby::read(state, &start.kinds)?, files));
+        start.saved = Some(SavedLobby { files, ..SavedLobby::read(state, &start.kinds)? });
     }
     #[cfg(debug_assertions)]
     if start.settings.dev {
@@ -136,33 +127,32 @@ pub(crate) fn main<L: Lobby>(
     })
     .context("cannot start the threads of the lobby")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(run(start, admin, log));
+    let result = runtime.block_on(run(start, log));
     // Dropping the runtime would wait for computations; they end with the process.
     runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     result.map(|()| ExitCode::SUCCESS)
 }
 
 /// Runs a lobby until it is asked to stop.
-async fn run<L: Lobby>(start: Start<L>, admin: AdminRoutes, log: FlushGuard) -> anyhow::Result<()> {
-    let Start { settings, kinds, tokens, connections, saved } = start;
+async fn run<L: Lobby>(start: Start<L>, log: FlushGuard) -> anyhow::Result<()> {
+    let Start { settings, kinds, admin, tokens, connections, mut saved } = start;
     let orders = signals::orders(log.clone(), auth::lock(&settings.key_file)?)?;
-    let (saved, mut files) = saved.map_or((None, vec![]), |(saved, files)| (Some(saved), files));
-    let listener = match files.is_empty() {
-        true => bind(&settings).await?,
-        false => TcpListener::from_std(files.remove(0).into())?,
+    let listener = match &mut saved {
+        Some(saved) => TcpListener::from_std(saved.files.remove(0).into())?,
+        None => bind(&settings).await?,
     };
     let (from_processes, processes) = mpsc::unbounded_channel();
     let (from_clients, clients) = mpsc::unbounded_channel();
-    let (asks, asked) = mpsc::channel(MAX_ASKS);
     let (handle, calls) = LobbyHandle::new();
-    let mut inboxes = Inboxes { clients, processes, calls, asks: asked, orders };
-    let pause = Arc::new(watch::Sender::new(false));
-    let supervisors = Supervisors::new(settings.clone(), from_processes, pause.clone())?;
+    let (admin_handle, admin_calls) = LobbyHandle::new();
+    let mut inboxes = Inboxes { clients, processes, calls, admin_calls, orders };
+    let supervisors = Supervisors::new(settings.clone(), from_processes)?;
     let routes = Arc::new(GatewayRoutes::default());
     let context = LobbyContext::new(settings, kinds, tokens, routes.clone(), supervisors.starter());
     let is_reloaded = saved.is_some();
     if let Some(saved) = saved {
-        context.restore(saved, files, &supervisors)?;
+        context.sessions.replace(saved.sessions);
+        context.rooms.borrow_mut().restore(saved.rooms, saved.files, &supervisors)?;
     }
     let lobby = start_lobby(&context, &mut inboxes.orders, is_reloaded).await?;
     let Some(mut lobby) = lobby else { return Ok(()) };
@@ -170,11 +160,12 @@ async fn run<L: Lobby>(start: Start<L>, admin: AdminRoutes, log: FlushGuard) -> 
     let settings = &context.settings;
     let limiter = ConnectionLimiter::new(&settings.limits, connections)?;
     let (connections, tokens) = (limiter.clone(), context.tokens.clone());
-    let watched = Watched { asks, routes: routes.clone(), connections, tokens };
+    let watched = Watched { lobby: admin_handle, routes: routes.clone(), connections, tokens };
+    let (public, private) = admin(watched);
     let sockets = sockets(&context, &limiter, from_clients);
-    let public = (admin.public)(settings, &watched).merge(relay::routes(routes.clone()));
+    let public = public.merge(relay::routes(routes.clone()));
     let server = server(settings, handle, public, sockets)?;
-    serve_admin(settings, (admin.private)(settings, watched)?).await?;
+    serve_admin(settings, private).await?;
     announce(settings, listener.local_addr()?);
 
     event_loop::start_timers(&context);
@@ -184,7 +175,7 @@ async fn run<L: Lobby>(start: Start<L>, admin: AdminRoutes, log: FlushGuard) -> 
     }
     let hand_off = cfg!(target_os = "linux") && !settings.no_handoff;
     let gateway = Gateway { server, routes: routes.clone(), hand_off };
-    let reloader = Reloader { pause, listener: Arc::new(listener), log };
+    let reloader = Reloader { supervisors, listener: Arc::new(listener), log };
     serve(handler, inboxes, gateway, limiter, reloader).await;
     let (handed_off, relayed) = (routes.handed_off.load(Relaxed), routes.relayed.load(Relaxed));
     info!(handed_off, relayed, "lobby stopped");

@@ -2,11 +2,10 @@
 //! Also what outlives a connection: bans, logouts, and why a player left their last room.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::auth::Login;
@@ -24,43 +23,34 @@ const MAX_LOGOUTS: usize = 100_000;
 /// Changed profiles that are remembered, some ten megabytes.
 const MAX_PROFILES: usize = 10_000;
 
+/// A reload keeps what outlives a connection.
+#[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Sessions {
+    #[serde(skip)]
     sessions: HashMap<ConnId, Session>,
     /// The session of each player who is in the lobby. Their newest connection wins.
+    #[serde(skip)]
     pub by_player: HashMap<PlayerId, ConnId>,
-    /// What to tell players when they return: the room that they left, why, and when.
-    exit_notices: HashMap<PlayerId, (RoomId, LeaveReason, Instant)>,
+    /// What to tell players when they return.
+    exit_notices: HashMap<PlayerId, ExitNotice>,
     /// Players who are refused, and why; until the lobby restarts.
     pub banned: HashMap<PlayerId, String>,
     /// The logins that were logged out before their tokens expire.
-    pub logouts: BoundedMap<String, ()>,
+    pub logouts: BoundedMap<String, (), MAX_LOGOUTS>,
     /// Profiles that are newer than those in tokens, which players may have kept.
-    profiles: BoundedMap<PlayerId, Value>,
+    profiles: BoundedMap<PlayerId, Value, MAX_PROFILES>,
     /// Players who may have changed in the list that pages watch.
+    #[serde(skip)]
     pub touched: BTreeSet<String>,
 }
 
-impl Default for Sessions {
-    fn default() -> Self {
-        Sessions {
-            sessions: HashMap::new(),
-            by_player: HashMap::new(),
-            exit_notices: HashMap::new(),
-            banned: HashMap::new(),
-            logouts: BoundedMap::new(MAX_LOGOUTS),
-            profiles: BoundedMap::new(MAX_PROFILES),
-            touched: BTreeSet::new(),
-        }
-    }
-}
-
-/// What a reload keeps.
-#[derive(Deserialize)]
-pub(crate) struct SavedSessions {
-    banned: HashMap<PlayerId, String>,
-    logouts: Vec<(String, ())>,
-    profiles: Vec<(PlayerId, Value)>,
-    exit_notices: Vec<(PlayerId, (RoomId, LeaveReason))>,
+/// The room that a player left, and why.
+#[derive(Serialize, Deserialize)]
+struct ExitNotice {
+    room: RoomId,
+    reason: LeaveReason,
+    #[serde(with = "clock::time_left")]
+    until: Instant,
 }
 
 struct Session {
@@ -76,42 +66,25 @@ enum State {
     Visitor,
     /// `on_register` is running.
     Registering,
-    /// A player, before `on_arrive`. Their requests are queued until then; `--max-queued-events`
-    /// bounds the queue.
-    Pending(Login, Vec<Message>),
-    /// A player, after `on_arrive`.
-    Arrived(Login),
+    /// A player. Before `on_arrive` they are pending: their requests are queued until then;
+    /// `--max-queued-events` bounds the queue.
+    Player { login: Login, queued: Option<Vec<Message>> },
 }
 
 impl Session {
     fn login(&self) -> Option<&Login> {
         match &self.state {
-            State::Pending(login, _) | State::Arrived(login) => Some(login),
+            State::Player { login, .. } => Some(login),
             State::Visitor | State::Registering => None,
         }
+    }
+
+    fn has_arrived(&self) -> bool {
+        matches!(self.state, State::Player { queued: None, .. })
     }
 }
 
 impl Sessions {
-    pub fn save(&self) -> Value {
-        let notice = |(player, (room, why, _)): (_, &(_, _, _))| json!([player, [room, why]]);
-        json!({
-            "banned": self.banned,
-            "logouts": self.logouts.iter().collect::<Vec<_>>(),
-            "profiles": self.profiles.iter().collect::<Vec<_>>(),
-            "exit_notices": self.exit_notices.iter().map(notice).collect::<Vec<_>>(),
-        })
-    }
-
-    pub fn restore(&mut self, saved: SavedSessions) {
-        self.banned = saved.banned;
-        saved.logouts.into_iter().for_each(|(sid, ())| self.logouts.insert(sid, ()));
-        saved.profiles.into_iter().for_each(|(id, profile)| self.profiles.insert(id, profile));
-        for (player, (room, reason)) in saved.exit_notices {
-            self.add_exit_notice(player, room, reason);
-        }
-    }
-
     pub fn add(&mut self, conn: Conn) {
         let session = Session { conn, state: State::Visitor, stale: false };
         self.sessions.insert(session.conn.id, session);
@@ -123,7 +96,7 @@ impl Sessions {
         match session.state {
             State::Visitor => session.state = State::Registering,
             State::Registering => return Err(Refusal::TOO_FAST),
-            State::Pending(..) | State::Arrived(_) => return Err(Refusal::ALREADY_REGISTERED),
+            State::Player { .. } => return Err(Refusal::ALREADY_REGISTERED),
         }
         Ok(&session.conn)
     }
@@ -141,22 +114,22 @@ impl Sessions {
         self.touched.insert(login.player.id.0.clone());
         let replaced = self.by_player.insert(login.player.id.clone(), conn);
         if let Some(session) = self.sessions.get_mut(&conn) {
-            session.state = State::Pending(login, Vec::new());
+            session.state = State::Player { login, queued: Some(Vec::new()) };
         }
         let replaced = self.sessions.get_mut(&replaced?)?;
-        let state = std::mem::replace(&mut replaced.state, State::Visitor);
-        Some((replaced.conn.clone(), matches!(state, State::Arrived(_))))
+        let had_arrived = replaced.has_arrived();
+        replaced.state = State::Visitor;
+        Some((replaced.conn.clone(), had_arrived))
     }
 
     /// Ends the pending state: the player arrives. Returns what they asked meanwhile; `None` if the
     /// session is not pending.
     pub fn arrive(&mut self, conn: ConnId) -> Option<(Conn, Login, Vec<Message>)> {
         let session = self.sessions.get_mut(&conn)?;
-        let State::Pending(login, queued) = &mut session.state else { return None };
-        let (login, queued) = (login.clone(), std::mem::take(queued));
-        session.state = State::Arrived(login.clone());
+        let State::Player { login, queued } = &mut session.state else { return None };
+        let queued = queued.take()?;
         self.touched.insert(login.player.id.0.clone());
-        Some((session.conn.clone(), login, queued))
+        Some((session.conn.clone(), login.clone(), queued))
     }
 
     /// Takes in a message: gives it back to be handled now, or queues it while the session is
@@ -166,7 +139,7 @@ impl Sessions {
         if std::mem::take(&mut session.stale) {
             self.touched.extend(session.login().map(|login| login.player.id.0.clone()));
         }
-        if let State::Pending(_, queued) = &mut session.state {
+        if let State::Player { queued: Some(queued), .. } = &mut session.state {
             queued.push(message);
             return None;
         }
@@ -180,7 +153,7 @@ impl Sessions {
         self.by_player.remove(player);
         self.touched.insert(player.0.clone());
         match session.state {
-            State::Arrived(login) => Some(login.player),
+            State::Player { login, queued: None } => Some(login.player),
             _ => None,
         }
     }
@@ -192,7 +165,7 @@ impl Sessions {
 
     /// The connections that have got `welcome`, of visitors as well.
     pub fn welcomed(&self) -> impl Iterator<Item = &Conn> {
-        let welcomed = |session: &&Session| !matches!(session.state, State::Pending(..));
+        let welcomed = |session: &&Session| session.login().is_none() || session.has_arrived();
         self.sessions.values().filter(welcomed).map(|session| &session.conn)
     }
 
@@ -211,13 +184,9 @@ impl Sessions {
         self.profiles.insert(id.clone(), profile.clone());
         self.touched.insert(id.0.clone());
         let session = self.sessions.get_mut(self.by_player.get(id)?)?;
-        let (login, conn) = match &mut session.state {
-            State::Pending(login, _) => (login, None),
-            State::Arrived(login) => (login, Some(&session.conn)),
-            State::Visitor | State::Registering => return None,
-        };
+        let State::Player { login, queued } = &mut session.state else { return None };
         login.player.profile = profile.clone();
-        Some((login, conn))
+        Some((login, queued.is_none().then_some(&session.conn)))
     }
 
     /// The profile of a player, if it has changed since their token was signed.
@@ -231,8 +200,7 @@ impl Sessions {
 
     /// The connection of a player who has arrived.
     pub fn arrived(&self, player: &PlayerId) -> Option<Conn> {
-        let session = self.session_of(player)?;
-        matches!(session.state, State::Arrived(_)).then(|| session.conn.clone())
+        self.session_of(player).filter(|found| found.has_arrived()).map(|found| found.conn.clone())
     }
 
     /// The connection of a player who has arrived, or is about to.
@@ -255,11 +223,6 @@ impl Sessions {
         }
     }
 
-    /// The address that a player in the lobby connects from; `None` for this machine itself.
-    pub fn address_of(&self, player: &PlayerId) -> Option<IpAddr> {
-        self.session_of(player)?.conn.address()
-    }
-
     /// Ends a login: its tokens are not valid any more. Returns the connection that uses it.
     pub fn log_out(&mut self, login: &Login) -> Option<Conn> {
         self.logouts.insert(login.sid.clone(), ());
@@ -272,16 +235,16 @@ impl Sessions {
         let (notices, now) = (&mut self.exit_notices, clock::now());
         // Drops expired ones whenever the map would have to grow.
         if notices.len() == notices.capacity() {
-            notices.retain(|_, (_, _, since)| now - *since < EXIT_NOTICE_TTL);
+            notices.retain(|_, notice| now < notice.until);
             notices.reserve(notices.len());
         }
-        notices.insert(player, (room, reason, now));
+        notices.insert(player, ExitNotice { room, reason, until: now + EXIT_NOTICE_TTL });
     }
 
     /// The room that a player returns from, and why they left it. Each notice is told once.
     pub fn take_exit_notice(&mut self, player: &PlayerId) -> Option<(RoomId, LeaveReason)> {
-        let (room, reason, since) = self.exit_notices.remove(player)?;
-        (clock::now() - since < EXIT_NOTICE_TTL).then_some((room, reason))
+        let ExitNotice { room, reason, until } = self.exit_notices.remove(player)?;
+        (clock::now() < until).then_some((room, reason))
     }
 
     pub fn has_exit_notice(&self, player: &PlayerId) -> bool {

@@ -10,7 +10,7 @@
 use std::io;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,11 +47,13 @@ const MIN_CHARGE: u32 = 2 * 1024;
 const HANDOFF_TIMEOUT: Duration = Duration::from_secs(1);
 /// Bytes read at a time.
 pub(crate) const CHUNK: usize = 8 * 1024;
+/// Linux sends at most 253 descriptors at once.
+pub(crate) const MAX_FILES: usize = 200;
 /// Processes started by a room must not inherit its connections. macOS lacks the flag.
 #[cfg(target_os = "linux")]
-pub(crate) const RECEIVE: RecvFlags = RecvFlags::CMSG_CLOEXEC;
+const RECEIVE: RecvFlags = RecvFlags::CMSG_CLOEXEC;
 #[cfg(not(target_os = "linux"))]
-pub(crate) const RECEIVE: RecvFlags = RecvFlags::empty();
+const RECEIVE: RecvFlags = RecvFlags::empty();
 
 /// Lobby to room: `Setup`, then `Open`, then the others in any order.
 #[derive(Debug, Serialize, Deserialize)]
@@ -206,20 +208,13 @@ impl Sender {
     /// The room is gone, or made no space in time. It has not received the connection then.
     pub async fn send_socket(&self, socket: impl AsFd) -> anyhow::Result<()> {
         let line = line(&ToRoom::Socket)?;
-        let send = |stream: &UnixStream| {
-            let sockets = [socket.as_fd()];
-            let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
-            let mut control = SendAncillaryBuffer::new(&mut space);
-            control.push(SendAncillaryMessage::ScmRights(&sockets));
-            let bytes = [IoSlice::new(line.as_bytes())];
-            Ok(sendmsg(stream, &bytes, &mut control, SendFlags::empty())?)
-        };
         let sent = async {
             let stream = self.stream.lock().await;
             let stream: &UnixStream = (*stream).as_ref();
             // The kernel writes a line as short as this whole or not at all, so the descriptor
             // cannot be sent twice.
-            stream.async_io(Interest::WRITABLE, || send(stream)).await
+            let send = || send_files(stream, line.as_bytes(), &[socket.as_fd()]);
+            stream.async_io(Interest::WRITABLE, send).await
         };
         clock::timeout(HANDOFF_TIMEOUT, sent).await.context("the room accepts no connection")??;
         Ok(())
@@ -274,21 +269,41 @@ impl Receiver {
         let stream: &UnixStream = self.stream.as_ref();
         let receive = || {
             let mut chunk = [0; CHUNK];
-            let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
-            let space = if self.accepts_sockets { &mut space[..] } else { &mut [] };
-            let mut control = RecvAncillaryBuffer::new(space);
-            let mut bytes = [IoSliceMut::new(&mut chunk)];
-            let count = recvmsg(stream, &mut bytes, &mut control, RECEIVE)?.bytes;
+            let sockets = self.accepts_sockets.then_some(&mut self.sockets);
+            let count = receive_files(stream, &mut chunk, sockets)?;
             self.buffer.extend_from_slice(&chunk[..count]);
-            for message in control.drain() {
-                let RecvAncillaryMessage::ScmRights(sockets) = message else { continue };
-                for socket in sockets {
-                    fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
-                    self.sockets.push(socket);
-                }
-            }
             Ok(count)
         };
         stream.async_io(Interest::READABLE, receive).await
     }
+}
+
+/// Sends these bytes with copies of descriptors, of which there are at most [`MAX_FILES`].
+pub(crate) fn send_files(socket: impl AsFd, bytes: &[u8], files: &[BorrowedFd]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_FILES))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    control.push(SendAncillaryMessage::ScmRights(files));
+    sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::empty())?;
+    Ok(())
+}
+
+/// Receives bytes, and the descriptors that come with them. `None`: the kernel closes these.
+pub(crate) fn receive_files(
+    socket: impl AsFd,
+    bytes: &mut [u8],
+    files: Option<&mut Vec<OwnedFd>>,
+) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_FILES))];
+    let space = if files.is_some() { &mut space[..] } else { &mut [] };
+    let mut control = RecvAncillaryBuffer::new(space);
+    let count = recvmsg(socket, &mut [IoSliceMut::new(bytes)], &mut control, RECEIVE)?.bytes;
+    let Some(files) = files else { return Ok(count) };
+    for message in control.drain() {
+        let RecvAncillaryMessage::ScmRights(received) = message else { continue };
+        for file in received {
+            fcntl_setfd(&file, FdFlags::CLOEXEC)?;
+            files.push(file);
+        }
+    }
+    Ok(count)
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::Context as _;
+use futures_util::StreamExt as _;
 use rustix::process::{Pid, WaitOptions, kill_process, wait};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -39,7 +40,7 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
             }
             tokio::select! {
                 _ = children.recv() => {}
-                Some(signal) = stop.recv() => kill_process(lobby, signal)?,
+                Some(signal) = stop.next() => kill_process(lobby, signal)?,
             }
         }
     })

@@ -19,9 +19,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::process::usage::Usage;
 use crate::types::{Exit, RoomId};
 
-/// A room's process with the lobby's ends of its channel and its output. A reload hands it over to
-/// the next program.
-#[derive(Serialize, Deserialize)]
+/// What a reload hands over to the next program of a room's process, with its ends.
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct RoomProcess {
     pub room: RoomId,
     pub pid: u32,
@@ -31,11 +30,9 @@ pub(crate) struct RoomProcess {
     pub announced: Option<Exit>,
     /// Bytes that were read from the channel and are no whole frame yet.
     pub unread: Vec<u8>,
-    /// Channel, stdout, stderr.
-    #[serde(skip)]
-    pub ends: Vec<OwnedFd>,
 }
 
+/// The lobby's ends of a room's process: channel, stdout, stderr.
 pub(crate) const ENDS: usize = 3;
 
 /// A child process in a group of its own. On drop it is killed with all processes that it started:

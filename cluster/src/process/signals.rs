@@ -6,6 +6,8 @@
 use std::io::IsTerminal as _;
 use std::{fs, io, process};
 
+use futures_util::stream::{self, SelectAll};
+use futures_util::{Stream, StreamExt as _};
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -25,18 +27,13 @@ pub(crate) fn ignore(signals: &[Signal]) -> io::Result<()> {
 
 /// Receives the signals that ask the lobby to stop. SIGHUP is not among them if it was ignored at
 /// the start, as `nohup` does.
-pub(crate) fn stop_signals() -> io::Result<mpsc::UnboundedReceiver<Signal>> {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    for name in STOP.into_iter().filter(|name| *name != Signal::HUP || is_default(*name)) {
+pub(crate) fn stop_signals() -> io::Result<impl Stream<Item = Signal> + Unpin> {
+    let names = STOP.into_iter().filter(|name| *name != Signal::HUP || is_default(*name));
+    let received = names.map(|name| {
         let mut signal = signal(SignalKind::from_raw(name.as_raw()))?;
-        let sender = sender.clone();
-        tokio::spawn(async move {
-            while signal.recv().await.is_some() {
-                let _ = sender.send(name);
-            }
-        });
-    }
-    Ok(receiver)
+        Ok(stream::poll_fn(move |cx| signal.poll_recv(cx)).map(move |()| name))
+    });
+    received.collect::<io::Result<SelectAll<_>>>()
 }
 
 /// What signals ask of the lobby.
@@ -59,40 +56,31 @@ pub(crate) fn orders(
     // A terminal that is closed sends it, too.
     let reloads = !io::stdin().is_terminal();
     tokio::spawn(async move {
-        loop {
-            match signals.recv().await {
-                None => return,
-                Some(Signal::HUP) if reloads => drop(order.send(Order::Reload)),
-                Some(_) => break,
+        let (mut asked, mut key_lock) = (0, Some(key_lock));
+        while let Some(signal) = signals.next().await {
+            match signal {
+                Signal::HUP if asked == 0 && reloads => {
+                    let _ = order.send(Order::Reload);
+                    continue;
+                }
+                // When a terminal is closed, both the shell and the kernel send it.
+                Signal::HUP if asked > 0 => continue,
+                _ => asked += 1,
             }
+            match asked {
+                1 => info!("asked to stop; draining"),
+                2 => info!("asked again to stop; stopping now"),
+                _ => {
+                    info!("asked a third time to stop; ending at once");
+                    drop(log);
+                    process::exit(1);
+                }
+            }
+            drop(key_lock.take()); // the next lobby may start meanwhile
+            let _ = order.send(Order::Stop);
         }
-        info!("asked to stop; draining");
-        drop(key_lock); // the next lobby may start meanwhile
-        let _ = order.send(Order::Stop);
-        if again(&mut signals).await.is_none() {
-            return;
-        }
-        info!("asked again to stop; stopping now");
-        let _ = order.send(Order::Stop);
-        if again(&mut signals).await.is_none() {
-            return;
-        }
-        info!("asked a third time to stop; ending at once");
-        drop(log);
-        process::exit(1);
     });
     Ok(orders)
-}
-
-/// The next signal but SIGHUP: when a terminal is closed, both the shell and the kernel send that
-/// one. `None`: the lobby has stopped.
-async fn again(signals: &mut mpsc::UnboundedReceiver<Signal>) -> Option<Signal> {
-    loop {
-        let signal = signals.recv().await?;
-        if signal != Signal::HUP {
-            return Some(signal);
-        }
-    }
 }
 
 /// Whether a signal was not ignored when this process started. False where that is not known.

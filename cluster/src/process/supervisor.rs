@@ -6,7 +6,7 @@
 //! [`ProcessEvent::Exited`] follows, after all frames.
 
 use std::cell::Cell;
-use std::env;
+use std::mem::take;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -15,12 +15,15 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{env, io};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
+use futures_util::FutureExt as _;
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use rustix::process::Signal;
 use tokio::net::UnixStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::{Instant, sleep};
 use tracing::Level;
 
@@ -60,8 +63,8 @@ pub(crate) enum ProcessEvent {
     Frame(RoomId, FromRoom, OwnedSemaphorePermit),
     /// The process is reaped. This is its last event.
     Exited(RoomId, Exit, Usage),
-    /// The supervisor has paused, and hands over the process.
-    Paused(RoomProcess),
+    /// The supervisor has paused, and hands over the process and copies of its ends.
+    Paused(RoomProcess, Vec<OwnedFd>),
 }
 
 /// A running room process, killed on drop.
@@ -86,18 +89,15 @@ impl Process {
 pub(crate) struct Supervisors {
     program: PathBuf,
     settings: Settings,
-    inbox: mpsc::UnboundedSender<ProcessEvent>,
+    inbox: UnboundedSender<ProcessEvent>,
     /// While it holds `true`, all supervisors are paused. Each has a receiver.
-    pause: Arc<watch::Sender<bool>>,
+    pub pause: watch::Sender<bool>,
 }
 
 impl Supervisors {
-    pub fn new(
-        settings: Settings,
-        inbox: mpsc::UnboundedSender<ProcessEvent>,
-        pause: Arc<watch::Sender<bool>>,
-    ) -> anyhow::Result<Rc<Self>> {
-        Ok(Rc::new(Supervisors { program: init::own_program()?, settings, inbox, pause }))
+    pub fn new(settings: Settings, inbox: UnboundedSender<ProcessEvent>) -> io::Result<Rc<Self>> {
+        let (program, pause) = (init::own_program()?, watch::Sender::new(false));
+        Ok(Rc::new(Supervisors { program, settings, inbox, pause }))
     }
 
     /// A function that starts room processes.
@@ -131,14 +131,10 @@ impl Supervisors {
         let stderr = child.stderr.take().context("no stderr")?;
         let pid = child.id();
         tracing::debug!(%room, pid, "spawned");
-        let process = self.supervise(RoomProcess {
-            room: room.clone(),
-            pid,
-            warm: false,
-            announced: None,
-            unread: vec![],
-            ends: vec![ours.into(), stdout.into(), stderr.into()],
-        })?;
+        let ends = vec![ours.into(), stdout.into(), stderr.into()];
+        let (warm, announced, unread) = (false, None, vec![]);
+        let process = RoomProcess { room: room.clone(), pid, warm, announced, unread };
+        let process = self.supervise(process, ends)?;
         let settings = Box::new(self.settings.clone());
         process.sender.send(&ToRoom::Setup { version: VERSION, room, settings })?;
         Ok(process)
@@ -151,62 +147,58 @@ impl Supervisors {
     }
 
     /// Starts the supervisor of a process that runs.
-    pub fn supervise(&self, process: RoomProcess) -> anyhow::Result<Process> {
-        let child = Child::new(process.pid)?;
-        let RoomProcess { room, warm, announced, unread, ends, .. } = process;
+    pub fn supervise(
+        &self,
+        mut process: RoomProcess,
+        ends: Vec<OwnedFd>,
+    ) -> anyhow::Result<Process> {
+        let (child, room) = (Child::new(process.pid)?, &process.room);
         let [channel, stdout, stderr] =
             <[OwnedFd; ENDS]>::try_from(ends).ok().context("not the ends of a process")?;
         let (sender, mut receiver) = channel::open(UnixStream::from_std(channel.into())?);
-        receiver.buffer = unread;
+        receiver.buffer = take(&mut process.unread);
         let (kill, killed) = oneshot::channel();
-        let pid = Some(child.id());
-        let output = LastLines::default();
+        let (pid, output) = (Some(process.pid), LastLines::default());
         let supervisor = Supervisor {
             stdout: Output::copy(room.clone(), stdout, Level::INFO, output.clone())?,
             stderr: Output::copy(room.clone(), stderr, Level::WARN, output.clone())?,
             output: output.clone(),
             throttle: TokenBucket::new(FRAMES, Instant::now()),
-            room,
+            process,
             child,
             receiver,
             inbox: self.inbox.clone(),
             queue: Arc::new(Semaphore::new(MAX_QUEUED)),
-            warm,
-            announced,
+            ready: self.settings.ready_timeout,
+            heartbeat: self.settings.heartbeat_timeout,
         };
-        let Settings { ready_timeout, heartbeat_timeout, .. } = self.settings;
-        let pause = self.pause.subscribe();
-        tokio::spawn(supervisor.run(killed, pause, ready_timeout, heartbeat_timeout));
+        tokio::spawn(supervisor.run(killed, self.pause.subscribe()));
         Ok(Process { sender, pid, output, kill: Cell::new(Some(kill)) })
     }
 }
 
 struct Supervisor {
-    room: RoomId,
+    process: RoomProcess,
     child: Child,
     receiver: Receiver,
     stdout: Output,
     stderr: Output,
     output: LastLines,
     throttle: TokenBucket,
-    inbox: mpsc::UnboundedSender<ProcessEvent>,
+    inbox: UnboundedSender<ProcessEvent>,
     queue: Arc<Semaphore>,
-    /// The process has sent its first frame.
-    warm: bool,
-    /// The exit that the room announced.
-    announced: Option<Exit>,
+    /// How long the first frame may take.
+    ready: Duration,
+    /// How long any other may take.
+    heartbeat: Duration,
 }
 
 impl Supervisor {
-    async fn run(
-        mut self,
-        killed: oneshot::Receiver<Exit>,
-        mut pause: watch::Receiver<bool>,
-        ready: Duration,
-        heartbeat: Duration,
-    ) {
+    async fn run(mut self, killed: oneshot::Receiver<Exit>, mut pause: watch::Receiver<bool>) {
         let cause = tokio::select! {
-            cause = self.listen(&mut pause, ready, heartbeat) => cause,
+            cause = self.listen(&mut pause) => {
+                cause.unwrap_or_else(|error| Some(Exit::Crashed(format!("{error:#}"))))
+            }
             cause = killed => Some(cause.unwrap_or(Exit::Closed)),
         };
         if cause.is_some() {
@@ -214,56 +206,52 @@ impl Supervisor {
         }
         let reaped = self.child.reap().await;
         // The room may have written frames and output before it died. Both come before its exit.
-        let _ = timeout(DRAIN_TIMEOUT, self.drain()).await;
+        let drained = async {
+            while let Ok(Some(frame)) = self.receiver.recv().await {
+                self.forward(frame).await;
+            }
+        };
+        let _ = timeout(DRAIN_TIMEOUT, drained).await;
         let _ = timeout(OUTPUT_BEFORE_EXIT, self.output_ends()).await;
         drop(pause);
         let usage = reaped.as_ref().map(|(_, usage)| *usage).unwrap_or_default();
         // A room that announced its exit keeps that one, even if it had to be killed afterwards.
-        let exit = self.announced.take().or(cause).unwrap_or_else(|| {
+        let exit = self.process.announced.take().or(cause).unwrap_or_else(|| {
             let last_line = self.stderr.last_line();
             let what = reaped
                 .map_or_else(|error| error.to_string(), |(status, _)| describe(status, &last_line));
-            if self.warm { Exit::Crashed(what) } else { Exit::NeverReady(what) }
+            if self.process.warm { Exit::Crashed(what) } else { Exit::NeverReady(what) }
         });
-        let _ = self.inbox.send(ProcessEvent::Exited(self.room.clone(), exit, usage));
+        let _ = self.inbox.send(ProcessEvent::Exited(self.process.room.clone(), exit, usage));
         let _ = timeout(OUTPUT_AFTER_EXIT, self.output_ends()).await;
     }
 
-    /// Forwards frames until the process exits (`None`) or must be killed (the cause). Any frame
-    /// counts as a heartbeat.
-    async fn listen(
-        &mut self,
-        pause: &mut watch::Receiver<bool>,
-        ready: Duration,
-        heartbeat: Duration,
-    ) -> Option<Exit> {
-        let pid = Some(self.child.id());
+    /// Forwards frames until the process exits (`None`) or must be killed (the cause, or what is
+    /// wrong with its channel). Any frame counts as a heartbeat.
+    async fn listen(&mut self, pause: &mut watch::Receiver<bool>) -> anyhow::Result<Option<Exit>> {
+        let (pid, ready) = (Some(self.process.pid), self.ready);
         loop {
-            let limit = if self.warm { heartbeat } else { ready };
+            let limit = if self.process.warm { self.heartbeat } else { ready };
             let frame = tokio::select! {
-                frame = starvation::timeout(pid, limit, self.receiver.recv()) => Some(frame),
-                _ = self.child.ended() => return None,
-                _ = pause.wait_for(|pause| *pause) => None,
-            };
-            let Some(frame) = frame else {
-                match self.hand_over(pause).await {
-                    Ok(()) => continue,
-                    Err(error) => return Some(Exit::Crashed(format!("{error:#}"))),
+                frame = starvation::timeout(pid, limit, self.receiver.recv()) => frame,
+                _ = self.child.ended() => return Ok(None),
+                () = pause.wait_for(|pause| *pause).map(drop) => {
+                    self.hand_over(pause).await?;
+                    continue;
                 }
             };
-            match frame {
-                Some(Ok(Some(frame))) => self.forward(frame).await,
+            match frame.transpose()? {
+                Some(Some(frame)) => self.forward(frame).await,
                 // The socket is closed: the process is exiting, or has closed it on purpose.
-                Some(Ok(None)) => {
-                    let exited = starvation::timeout(pid, heartbeat, self.child.ended()).await;
-                    let closed = || Exit::Crashed("closed its channel".to_owned());
-                    return exited.is_none().then(closed);
+                Some(None) => {
+                    let ended = starvation::timeout(pid, self.heartbeat, self.child.ended()).await;
+                    ensure!(ended.is_some(), "closed its channel");
+                    return Ok(None);
                 }
-                Some(Err(error)) => return Some(Exit::Crashed(format!("{error:#}"))),
-                None if self.warm => return Some(Exit::Hung),
-                None => return Some(Exit::NeverReady(format!("not warm within {ready:?}"))),
+                None if self.process.warm => return Ok(Some(Exit::Hung)),
+                None => return Ok(Some(Exit::NeverReady(format!("not warm within {ready:?}")))),
             }
-            self.warm = true;
+            self.process.warm = true;
             // The limit starts after this pause: a throttled room is not late.
             let size = self.receiver.last_size;
             let pause = self.throttle.take(1 + size / FRAME_UNIT, Instant::now());
@@ -278,19 +266,14 @@ impl Supervisor {
         let stdout = self.stdout.stop().await.context("no stdout")?;
         let stderr = self.stderr.stop().await.context("no stderr")?;
         let ends = [self.receiver.stream.as_ref().as_fd(), stdout.as_fd(), stderr.as_fd()];
-        let process = RoomProcess {
-            room: self.room.clone(),
-            pid: self.child.id(),
-            warm: self.warm,
-            announced: self.announced.clone(),
-            unread: self.receiver.buffer.clone(),
-            ends: ends.iter().filter_map(|end| end.try_clone_to_owned().ok()).collect(),
-        };
-        let _ = self.inbox.send(ProcessEvent::Paused(process));
+        let ends = ends.iter().filter_map(|end| end.try_clone_to_owned().ok()).collect();
+        let unread = self.receiver.buffer.clone();
+        let process = RoomProcess { unread, ..self.process.clone() };
+        let _ = self.inbox.send(ProcessEvent::Paused(process, ends));
         let _ = pause.wait_for(|pause| !*pause).await;
-        let output = &self.output;
-        self.stdout = Output::copy(self.room.clone(), stdout, Level::INFO, output.clone())?;
-        self.stderr = Output::copy(self.room.clone(), stderr, Level::WARN, output.clone())?;
+        let (room, output) = (&self.process.room, &self.output);
+        self.stdout = Output::copy(room.clone(), stdout, Level::INFO, output.clone())?;
+        self.stderr = Output::copy(room.clone(), stderr, Level::WARN, output.clone())?;
         Ok(())
     }
 
@@ -298,29 +281,18 @@ impl Supervisor {
         tokio::join!(self.stdout.end(), self.stderr.end());
     }
 
-    async fn drain(&mut self) {
-        while let Ok(Some(frame)) = self.receiver.recv().await {
-            self.forward(frame).await;
-        }
-    }
-
     async fn forward(&mut self, frame: FromRoom) {
-        if let FromRoom::Heartbeat = frame {
-            return;
+        match &frame {
+            FromRoom::Heartbeat => return,
+            FromRoom::Ending(exit) => self.process.announced = Some(exit.clone()),
+            FromRoom::Failed(refusal) => {
+                self.process.announced = Some(Exit::NeverReady(refusal.to_string()));
+            }
+            _ => {}
         }
-        self.announced = announced_exit(&frame).or(self.announced.take());
         let permit = self.queue.clone().acquire_owned().await;
         let permit = permit.expect("this semaphore is never closed");
-        let _ = self.inbox.send(ProcessEvent::Frame(self.room.clone(), frame, permit));
-    }
-}
-
-/// The exit that a room announces with this frame.
-fn announced_exit(frame: &FromRoom) -> Option<Exit> {
-    match frame {
-        FromRoom::Ending(exit) => Some(exit.clone()),
-        FromRoom::Failed(refusal) => Some(Exit::NeverReady(refusal.to_string())),
-        _ => None,
+        let _ = self.inbox.send(ProcessEvent::Frame(self.process.room.clone(), frame, permit));
     }
 }
 

@@ -5,33 +5,17 @@ use std::time::Duration;
 
 use crate::process::Usage;
 use crate::rooms::{Entry, Rooms, State};
-use crate::types::{Exit, RoomId};
+use crate::types::RoomId;
 
-/// Totals since the lobby started, by kind.
-#[derive(Default)]
-pub(super) struct Counts {
-    pub started: BTreeMap<&'static str, u64>,
-    ended: BTreeMap<(&'static str, &'static str), u64>,
-    /// Processor time of rooms that have ended.
-    cpu: BTreeMap<&'static str, Duration>,
-}
-
-impl Counts {
-    pub fn ended(&mut self, kind: &'static str, exit: &Exit, cpu: Duration) {
-        *self.ended.entry((kind, exit.code())).or_default() += 1;
-        *self.cpu.entry(kind).or_default() += cpu;
-    }
-}
-
-/// The rooms in numbers, by kind.
-#[derive(Default)]
+/// The rooms in numbers, by kind. Those of ended rooms are totals since the lobby started.
+#[derive(Clone, Default)]
 pub(crate) struct RoomFigures {
     /// By kind and state.
     pub rooms: BTreeMap<(&'static str, &'static str), u64>,
     pub seats: BTreeMap<&'static str, u64>,
     pub seats_taken: BTreeMap<&'static str, u64>,
     pub memory: BTreeMap<&'static str, u64>,
-    /// Also of rooms that have ended.
+    /// Processor time.
     pub cpu: BTreeMap<&'static str, Duration>,
     pub started: BTreeMap<&'static str, u64>,
     /// By kind and how.
@@ -39,14 +23,9 @@ pub(crate) struct RoomFigures {
 }
 
 impl Rooms {
+    /// The totals, and the rooms that there are.
     pub(crate) fn figures(&self) -> RoomFigures {
-        let Counts { started, ended, cpu } = &self.counts;
-        let mut figures = RoomFigures {
-            started: started.clone(),
-            ended: ended.clone(),
-            cpu: cpu.clone(),
-            ..RoomFigures::default()
-        };
+        let mut figures = self.totals.clone();
         for entry in self.rooms.values() {
             let kind = entry.room.kind;
             *figures.rooms.entry((kind, entry.state_name())).or_default() += 1;

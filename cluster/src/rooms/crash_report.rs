@@ -19,7 +19,7 @@ const SUFFIX: &str = ".room.txt";
 impl Rooms {
     /// Names and ids of the players who have a seat in a room.
     pub(super) fn players_in(&self, room: &RoomId) -> Vec<String> {
-        let seats = self.seats.values().filter_map(|seats| seats.get(room));
+        let seats = self.seats.all.values().filter_map(|seats| seats.get(room));
         seats.map(|seat| format!("{} ({})", seat.player.name, seat.player.id)).collect()
     }
 
@@ -36,7 +36,8 @@ impl Rooms {
         let _ = SystemTime.format_time(&mut Writer::new(&mut time));
         let mut text = format!("room {} ({}) {what}\n", room.id, room.kind);
         let _ = writeln!(text, "time: {time}\noptions: {}", room.options);
-        let players = entry.players_at_end.clone().unwrap_or_else(|| self.players_in(&room.id));
+        let players =
+            entry.status.players_at_end.clone().unwrap_or_else(|| self.players_in(&room.id));
         for player in players {
             let _ = writeln!(text, "player: {player}");
         }

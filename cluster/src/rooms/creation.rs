@@ -1,13 +1,12 @@
 //! Creates rooms, within the limits for their number, and makes the codes of private ones.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
 use serde_json::Value;
 use tracing::{error, info};
 
 use crate::process::{RoomSpec, ToRoom, Usage};
-use crate::rooms::{AnyRoom, Entry, Rooms, State, Status};
+use crate::rooms::{AnyRoom, Entry, Rooms, Status};
 use crate::runtime::clock;
 use crate::types::{PlayerId, Refusal, RoomId, refuse, to_raw};
 
@@ -28,7 +27,7 @@ impl Rooms {
         options: Value,
         listing: Value,
     ) -> Result<RoomId, Refusal> {
-        self.check_limits(spec.host.as_ref(), address)?;
+        self.check_limits(&spec, address)?;
         let failed = |error: anyhow::Error| {
             error!(error = format!("{error:#}"), "cannot create a room");
             Refusal::NO_ROOM
@@ -48,38 +47,20 @@ impl Rooms {
             locked: false,
             usage: Usage::default(),
         };
-        *self.counts.started.entry(kind).or_default() += 1;
+        *self.totals.started.entry(kind).or_default() += 1;
         process.sender.send(&ToRoom::Open { options: raw, spec }).map_err(failed)?;
         info!(room = %id, kind, capacity = room.capacity, private = room.code.is_some(), "room created");
-        self.codes.extend(room.code.clone().map(|code| (code, id.clone())));
-        let entry = Entry {
-            room,
-            process,
-            status: Status {
-                state: State::Running,
-                adopted: false,
-                opened: false,
-                expected_exit: false,
-                host_address: address,
-                locked_by_lobby: false,
-                locked_by_room: false,
-                players: HashMap::new(),
-            },
-            players_at_end: None,
-        };
-        self.rooms.insert(id.clone(), entry);
+        let status = Status { host_address: address, ..Status::default() };
+        self.rooms.insert(id.clone(), Entry { room, process, status });
         self.touch(&id);
         Ok(id)
     }
 
     /// Refuses if the lobby may start no room, or none for this host.
-    fn check_limits(
-        &mut self,
-        host: Option<&PlayerId>,
-        address: Option<IpAddr>,
-    ) -> Result<(), Refusal> {
+    fn check_limits(&mut self, spec: &RoomSpec, address: Option<IpAddr>) -> Result<(), Refusal> {
         self.check_stopping()?;
         self.check_starts()?;
+        let host = spec.host.as_ref();
         let of_host = self.rooms.values().filter(|entry| entry.room.host.as_ref() == host).count();
         let of_address =
             self.rooms.values().filter(|entry| entry.status.host_address == address).count();
@@ -121,7 +102,9 @@ impl Rooms {
         if code.is_char_boundary(CODE_LENGTH / 2) {
             code.insert(CODE_LENGTH / 2, '-');
         }
-        self.codes.get(&code).cloned()
+        let mut rooms = self.rooms.iter();
+        let found = rooms.find(|(_, entry)| entry.room.code.as_ref() == Some(&code));
+        found.map(|(id, _)| id.clone())
     }
 
     /// A code for a private room, which no other room has. Two groups are easier to read out.

@@ -14,6 +14,7 @@ mod seats;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,13 +24,13 @@ use tokio::time::Instant;
 use tracing::{error, warn};
 
 pub(crate) use self::code_attempts::CodeAttempts;
-pub(crate) use self::process_events::RoomNotice;
+pub(crate) use self::process_events::{RoomHook, RoomNotice};
 pub(crate) use self::seats::SeatPlace;
 use crate::config::Settings;
 use crate::process::{Pool, Process, RoomProcess, Starter, ToRoom, Usage};
 use crate::rooms::circuit_breaker::Breaker;
-use crate::rooms::counts::Counts;
-use crate::rooms::seats::{PendingJoin, REDIRECTS, Seat};
+use crate::rooms::counts::RoomFigures;
+use crate::rooms::seats::{REDIRECTS, Seats};
 use crate::routing::GatewayRoutes;
 use crate::runtime::{KeyedRateLimiter, clock, later};
 use crate::types::{Exit, PlayerId, Refusal, RoomId, encode_message, truncate};
@@ -58,21 +59,14 @@ pub struct Rooms {
     /// The gateway's routes to the rooms that are ready.
     routes: Arc<GatewayRoutes>,
     rooms: HashMap<RoomId, Entry>,
-    /// The private rooms by their codes.
-    codes: HashMap<String, RoomId>,
-    pool: Pool,
+    pub(crate) pool: Pool,
     /// The processes whose supervisors have paused, in a reload.
-    paused: HashMap<RoomId, RoomProcess>,
+    pub(crate) paused: HashMap<RoomId, (RoomProcess, Vec<OwnedFd>)>,
     breaker: Breaker,
-    /// Each player's seats: one, two while they move, and those that rooms are about to free.
-    seats: HashMap<PlayerId, HashMap<RoomId, Seat>>,
-    /// The room of each player's latest seat.
-    seated: HashMap<PlayerId, RoomId>,
-    joins: HashMap<u64, PendingJoin>,
+    seats: Seats,
     redirects: KeyedRateLimiter<PlayerId>,
-    /// The number of the latest seat or join.
-    last_number: u64,
-    counts: Counts,
+    /// Of rooms that were started and have ended.
+    totals: RoomFigures,
     /// Collected while an event is handled.
     notices: Vec<RoomNotice>,
     pub(crate) touched: Touched,
@@ -93,13 +87,13 @@ struct Entry {
     room: AnyRoom,
     process: Process,
     status: Status,
-    /// Those who had a seat when the room announced its end. They leave before it has ended.
-    players_at_end: Option<Vec<String>>,
 }
 
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 struct Status {
     state: State,
+    /// Those who had a seat when the room announced its end. They leave before it has ended.
+    players_at_end: Option<Vec<String>>,
     /// A reload has taken it over.
     adopted: bool,
     /// `on_open` has returned.
@@ -113,8 +107,9 @@ struct Status {
     players: HashMap<u64, PlayerId>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 enum State {
+    #[default]
     Running,
     /// Accepts only players who have a seat.
     Draining,
@@ -133,13 +128,9 @@ impl Rooms {
             settings,
             routes,
             rooms: HashMap::new(),
-            codes: HashMap::new(),
-            seats: HashMap::new(),
-            seated: HashMap::new(),
-            joins: HashMap::new(),
+            seats: Seats::default(),
             redirects: KeyedRateLimiter::new(REDIRECTS),
-            last_number: 0,
-            counts: Counts::default(),
+            totals: RoomFigures::default(),
             notices: Vec::new(),
             touched: Touched::default(),
             closes_at: None,
@@ -163,13 +154,13 @@ impl Rooms {
 
     /// The room in which the player has a seat, unless it is ending.
     pub fn active_room_of(&self, player: &PlayerId) -> Option<AnyRoom> {
-        let entry = self.rooms.get(self.seated.get(player)?)?;
+        let entry = self.rooms.get(self.seats.latest.get(player)?)?;
         (!entry.is_ending()).then(|| entry.info())
     }
 
     /// The same for `play`: a room that a hook closes does not count, since `play` leads out of it.
     pub fn room_to_play_in(&self, player: &PlayerId) -> Option<AnyRoom> {
-        let entry = self.rooms.get(self.seated.get(player)?)?;
+        let entry = self.rooms.get(self.seats.latest.get(player)?)?;
         let stays = match entry.status.state {
             State::Running => true,
             State::Draining => self.closes_at.is_some(),

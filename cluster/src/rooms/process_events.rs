@@ -14,26 +14,52 @@ use crate::types::{AnyPlayer, Exit, LeaveReason, PlayerId, Refusal, RoomId, Rout
 
 /// What the lobby's event loop has to do after a room sent a frame or exited.
 pub(crate) enum RoomNotice {
-    /// Calls `on_room_ready`.
-    Ready(AnyRoom),
+    Hook(AnyRoom, RoomHook),
     /// Sends a player by this route to the room that has confirmed their seat, from the lobby or
     /// from the room `from`. `asked`: they requested it, and are in the lobby.
-    Reroute { player: AnyPlayer, to: Route, from: Option<RoomId>, asked: bool },
+    Reroute {
+        player: AnyPlayer,
+        to: Route,
+        from: Option<RoomId>,
+        asked: bool,
+    },
     /// Tells a player that a room refused them a seat.
     Refused(PlayerId, Refusal),
-    /// The player has connected to the room. `joined`: for the first time, to this one.
-    Connected { player: AnyPlayer, joined: Option<AnyRoom> },
+    /// The player has connected to the room.
+    Connected(PlayerId),
     /// Reroutes a player to another room, on behalf of the room that they are in.
     Transfer(AnyPlayer, RoomId),
-    /// The player lost their connection to the room, which keeps their seat.
-    Disconnected { player: AnyPlayer, room: RoomId, rerouted: bool },
-    /// The player left the room. `rerouted`: they had been rerouted to it. `joined`: they had
-    /// joined.
-    Left { player: AnyPlayer, room: AnyRoom, reason: LeaveReason, rerouted: bool, joined: bool },
-    /// Calls `on_room_message`.
-    Message(AnyRoom, Box<RawValue>),
-    /// Calls `on_room_exit`.
-    Exited(AnyRoom, Exit),
+    /// The player left the room, or lost their connection to it. `rerouted`: they had been rerouted
+    /// to it.
+    Gone {
+        player: AnyPlayer,
+        room: RoomId,
+        reason: LeaveReason,
+        rerouted: bool,
+    },
+}
+
+/// A hook of the room manager, and what it gets beside the room.
+pub(crate) enum RoomHook {
+    Ready,
+    Adopted,
+    Message(Box<RawValue>),
+    Joined(AnyPlayer),
+    Left(AnyPlayer, LeaveReason),
+    Exit(Exit),
+}
+
+impl RoomHook {
+    pub fn name(&self) -> &'static str {
+        match self {
+            RoomHook::Ready => "on_room_ready",
+            RoomHook::Adopted => "on_room_adopted",
+            RoomHook::Message(_) => "on_room_message",
+            RoomHook::Joined(_) => "on_player_joined",
+            RoomHook::Left(..) => "on_player_left",
+            RoomHook::Exit(_) => "on_room_exit",
+        }
+    }
 }
 
 impl Rooms {
@@ -48,8 +74,8 @@ impl Rooms {
                 self.handle_frame(&room, frame);
             }
             ProcessEvent::Exited(room, exit, usage) => self.handle_exit(&room, exit, usage),
-            ProcessEvent::Paused(process) => {
-                drop(self.paused.insert(process.room.clone(), process))
+            ProcessEvent::Paused(process, ends) => {
+                self.paused.insert(process.room.clone(), (process, ends));
             }
         }
         std::mem::take(&mut self.notices)
@@ -63,7 +89,7 @@ impl Rooms {
                 info!(%room, "room ready");
                 entry.status.opened = true;
                 self.routes.open(room.clone(), entry.process.sender.clone());
-                self.notices.push(RoomNotice::Ready(entry.info()));
+                self.notices.push(RoomNotice::Hook(entry.info(), RoomHook::Ready));
             }
             FromRoom::Failed(refusal) => {
                 entry.status.state = State::Ending;
@@ -80,20 +106,23 @@ impl Rooms {
                 seat.place = SeatPlace::Connected;
                 let is_first = !std::mem::replace(&mut seat.joined, true);
                 let player = seat.player.clone();
-                let joined = is_first.then(|| self.find(room)).flatten();
-                self.notices.push(RoomNotice::Connected { player, joined });
+                self.notices.push(RoomNotice::Connected(player.id.clone()));
+                let joined = self.find(room).filter(|_| is_first);
+                let hook = joined.map(|room| RoomNotice::Hook(room, RoomHook::Joined(player)));
+                self.notices.extend(hook);
             }
             FromRoom::Disconnected { seat, grace_ms } => {
                 let Some(seat) = self.seat_mut(room, seat) else { return };
                 let grace = Duration::from_millis(grace_ms);
                 seat.place = SeatPlace::Away { until: later(clock::now(), grace) };
                 let (player, rerouted) = (seat.player.clone(), seat.rerouted);
-                let room = room.clone();
-                self.notices.push(RoomNotice::Disconnected { player, room, rerouted });
+                let (room, reason) = (room.clone(), LeaveReason::Dropped);
+                self.notices.push(RoomNotice::Gone { player, room, reason, rerouted });
             }
             FromRoom::Left { seat, reason } => {
-                let vacated = self.vacate(room, seat).zip(self.find(room));
-                self.notices.extend(vacated.map(|(seat, room)| left(seat, room, reason)));
+                if let Some((seat, room)) = self.vacate(room, seat).zip(self.find(room)) {
+                    self.left(seat, room, reason);
+                }
             }
             FromRoom::Listed(listing) => entry.room.listing = listing,
             FromRoom::Transfer { seat, room: to } => {
@@ -102,14 +131,14 @@ impl Rooms {
                 self.notices.extend(player.map(|player| RoomNotice::Transfer(player, to)));
             }
             FromRoom::Message(message) => {
-                self.notices.push(RoomNotice::Message(entry.info(), message));
+                self.notices.push(RoomNotice::Hook(entry.info(), RoomHook::Message(message)));
             }
             FromRoom::Locked(locked) => entry.status.locked_by_room = locked,
             FromRoom::Ending(_) => {
                 entry.status.state = State::Ending;
                 self.routes.close(room);
                 let players = self.players_in(room);
-                self.rooms.get_mut(room).map(|entry| entry.players_at_end = Some(players));
+                self.rooms.get_mut(room).map(|entry| entry.status.players_at_end = Some(players));
             }
             FromRoom::Ready | FromRoom::Warm | FromRoom::Heartbeat => {}
         }
@@ -117,7 +146,7 @@ impl Rooms {
 
     /// Whether the player is in this room: they have no confirmed seat elsewhere.
     fn is_in(&self, player: &PlayerId, room: &RoomId) -> bool {
-        let Some(seated) = self.seated.get(player) else { return false };
+        let Some(seated) = self.seats.latest.get(player) else { return false };
         let leaves = || self.seat(player, seated)?.from.as_ref();
         seated == room || leaves() == Some(room)
     }
@@ -132,16 +161,16 @@ impl Rooms {
     /// The player has no seat in this room any more, but may have one in another.
     pub(super) fn unseat(&mut self, player: &PlayerId, room: &RoomId) -> Option<Seat> {
         self.touched.players.insert(player.0.clone());
-        let seats = self.seats.get_mut(player)?;
+        let seats = self.seats.all.get_mut(player)?;
         let seat = seats.remove(room)?;
         let from = seat.from.clone().filter(|from| seats.contains_key(from));
         if seats.is_empty() {
-            self.seats.remove(player);
+            self.seats.all.remove(player);
         }
-        if self.seated.get(player) == Some(room) {
+        if self.seats.latest.get(player) == Some(room) {
             match from {
-                Some(from) => self.seated.insert(player.clone(), from),
-                None => self.seated.remove(player),
+                Some(from) => self.seats.latest.insert(player.clone(), from),
+                None => self.seats.latest.remove(player),
             };
         }
         Some(seat)
@@ -156,19 +185,19 @@ impl Rooms {
         self.routes.close(room);
         self.touch(room);
         let Some(mut entry) = self.rooms.remove(room) else { return };
-        entry.room.code.as_ref().map(|code| self.codes.remove(code));
         entry.room.usage.update(usage);
         let Usage { cpu, peak_memory, .. } = entry.room.usage;
-        self.counts.ended(entry.room.kind, &exit, cpu);
+        *self.totals.ended.entry((entry.room.kind, exit.code())).or_default() += 1;
+        *self.totals.cpu.entry(entry.room.kind).or_default() += cpu;
         self.report_crash(&entry, &exit);
         let (cpu_s, peak_mib) = (cpu.as_secs_f64(), peak_memory >> 20);
         if !entry.status.opened && !entry.status.expected_exit {
             self.start_failed(entry.room.host.clone());
         }
         for player in std::mem::take(&mut entry.status.players).into_values() {
-            let seat = self.unseat(&player, room);
-            let left = seat.map(|seat| left(seat, entry.info(), exit.leave_reason()));
-            self.notices.extend(left);
+            if let Some(seat) = self.unseat(&player, room) {
+                self.left(seat, entry.info(), exit.leave_reason());
+            }
         }
         let refusal = match &exit {
             Exit::NeverReady(_) => Refusal::NO_ROOM,
@@ -181,11 +210,15 @@ impl Rooms {
             Exit::Hung => warn!(%room, cpu_s, peak_mib, "room hung and was killed"),
             Exit::NeverReady(why) => warn!(%room, why, cpu_s, peak_mib, "room never became ready"),
         }
-        self.notices.push(RoomNotice::Exited(entry.info(), exit));
+        self.notices.push(RoomNotice::Hook(entry.info(), RoomHook::Exit(exit)));
     }
-}
 
-pub(super) fn left(seat: Seat, room: AnyRoom, reason: LeaveReason) -> RoomNotice {
-    let Seat { player, rerouted, joined, .. } = seat;
-    RoomNotice::Left { player, room, reason, rerouted, joined }
+    /// The player of a seat that was freed has left the room.
+    pub(super) fn left(&mut self, seat: Seat, room: AnyRoom, reason: LeaveReason) {
+        let Seat { player, rerouted, joined, .. } = seat;
+        let hook = joined.then(|| RoomHook::Left(player.clone(), reason.clone()));
+        let id = room.id.clone();
+        self.notices.push(RoomNotice::Gone { player, room: id, reason, rerouted });
+        self.notices.extend(hook.map(|hook| RoomNotice::Hook(room, hook)));
+    }
 }

@@ -1,18 +1,18 @@
 //! What a reload keeps of the rooms: each with its seats and its process.
 
-use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
-use futures_util::future::join_all;
+use anyhow::ensure;
+use futures_util::TryFutureExt as _;
+use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::process::{ENDS, Process, RoomProcess};
-use crate::rooms::seats::{PendingJoin, Seat};
+use crate::process::{ENDS, RoomProcess, Supervisors};
+use crate::rooms::seats::Seats;
 use crate::rooms::{AnyRoom, Entry, Rooms, State, Status};
-use crate::types::{PlayerId, RoomId};
+use crate::types::RoomId;
 
 /// How long a reload waits until what was sent to rooms is written.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(200);
@@ -20,10 +20,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_millis(200);
 #[derive(Deserialize)]
 pub(crate) struct SavedRooms {
     pub rooms: Vec<SavedRoom>,
-    seats: HashMap<PlayerId, HashMap<RoomId, Seat>>,
-    seated: HashMap<PlayerId, RoomId>,
-    joins: HashMap<u64, PendingJoin>,
-    last_number: u64,
+    seats: Seats,
     next_room: u64,
 }
 
@@ -37,16 +34,6 @@ pub(crate) struct SavedRoom {
 }
 
 impl Rooms {
-    /// Ends the warm processes, which are of the old program.
-    pub(crate) fn end_warm(&mut self) {
-        self.pool.clear();
-    }
-
-    /// A reload has failed.
-    pub(crate) fn resume(&mut self) {
-        self.paused.clear();
-    }
-
     pub(crate) fn is_draining(&self, room: &RoomId) -> bool {
         self.rooms.get(room).is_some_and(|entry| entry.status.state == State::Draining)
     }
@@ -61,70 +48,53 @@ impl Rooms {
         self.paused.len() == processes && self.rooms.len() == processes
     }
 
-    /// Waits until all rooms have been sent what is queued for them.
+    /// Waits until all rooms have been sent what is queued for them. Fails if one does not read.
     pub(crate) fn flush(&self) -> impl Future<Output = anyhow::Result<()>> + use<> {
         let senders = self.rooms.values().map(|entry| entry.process.sender.clone());
-        let flushed = senders.map(async |sender| sender.flush(FLUSH_TIMEOUT).await);
-        let flushed = join_all(flushed);
-        async {
-            ensure!(
-                flushed.await.iter().all(|flushed| *flushed),
-                "a room does not read its channel"
-            );
+        let flushed = try_join_all(senders.map(async |sender| {
+            ensure!(sender.flush(FLUSH_TIMEOUT).await, "a room does not read its channel");
             Ok(())
-        }
+        }));
+        flushed.map_ok(drop)
     }
 
     /// The rooms, whose processes are paused, and the ends of these.
     pub(crate) fn save(&mut self) -> anyhow::Result<(Value, Vec<OwnedFd>)> {
-        let rooms = std::mem::take(&mut self.paused).into_iter().filter_map(|(id, process)| {
+        let paused = std::mem::take(&mut self.paused).into_iter();
+        let rooms = paused.filter_map(|(id, (process, ends))| {
             let Entry { room, status, .. } = self.rooms.get(&id)?;
             let (kind, code) = (room.kind.to_owned(), room.code.clone());
-            Some(SavedRoom { kind, room: room.clone(), code, status: status.clone(), process })
+            let (room, status) = (room.clone(), status.clone());
+            Some((SavedRoom { kind, room, code, status, process }, ends))
         });
-        let rooms: Vec<_> = rooms.collect();
-        let is_whole = |room: &SavedRoom| room.process.ends.len() == ENDS;
-        ensure!(rooms.iter().all(is_whole), "too few open files are allowed");
+        let (rooms, ends): (Vec<_>, Vec<_>) = rooms.unzip();
+        let is_whole = ends.iter().all(|ends| ends.len() == ENDS);
+        ensure!(is_whole, "too few open files are allowed");
         let saved = json!({
             "rooms": rooms,
             "seats": self.seats,
-            "seated": self.seated,
-            "joins": self.joins,
-            "last_number": self.last_number,
             "next_room": self.pool.next_room,
         });
-        Ok((saved, rooms.into_iter().flat_map(|saved| saved.process.ends).collect()))
+        Ok((saved, ends.into_iter().flatten().collect()))
     }
 
-    /// Takes over the rooms of the program before, which are of these kinds. `supervise` starts the
-    /// supervisor of a process.
+    /// Takes over the rooms of the program before, and the ends of their processes.
     pub(crate) fn restore(
         &mut self,
         saved: SavedRooms,
-        kinds: &[&'static str],
-        supervise: impl Fn(RoomProcess) -> anyhow::Result<Process>,
+        ends: Vec<OwnedFd>,
+        supervisors: &Supervisors,
     ) -> anyhow::Result<()> {
-        let SavedRooms { rooms, seats, seated, joins, last_number, next_room } = saved;
-        (self.seats, self.seated, self.joins, self.last_number) =
-            (seats, seated, joins, last_number);
-        self.pool.next_room = next_room;
-        for SavedRoom { kind: name, room, code, mut status, process } in rooms {
-            let kind = kinds.iter().find(|kind| **kind == name).context("a kind is missing")?;
-            let (id, process) = (room.id.clone(), supervise(process)?);
-            self.codes.extend(code.clone().map(|code| (code, id.clone())));
+        (self.seats, self.pool.next_room) = (saved.seats, saved.next_room);
+        let mut ends = ends.into_iter();
+        for SavedRoom { room, code, mut status, process, .. } in saved.rooms {
+            let process = supervisors.supervise(process, ends.by_ref().take(ENDS).collect())?;
+            let id = room.id.clone();
             if status.opened && matches!(status.state, State::Running | State::Draining) {
                 self.routes.open(id.clone(), process.sender.clone());
             }
             status.adopted = true;
-            self.rooms.insert(
-                id,
-                Entry {
-                    room: AnyRoom { kind, code, ..room },
-                    process,
-                    status,
-                    players_at_end: None,
-                },
-            );
+            self.rooms.insert(id, Entry { room: AnyRoom { code, ..room }, process, status });
         }
         Ok(())
     }

@@ -3,8 +3,8 @@
 //! A join reserves its seats here first, and is pending until the room confirms them. A player who
 //! moves keeps the old seat until then, so that a refusal leaves them where they are.
 
-use std::collections::HashSet;
 use std::collections::hash_map::Entry::Occupied;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use tracing::warn;
 use crate::auth::random_ticket;
 use crate::process::{ReservedSeat, ToRoom};
 use crate::rooms::Rooms;
-use crate::rooms::process_events::{RoomNotice, left};
+use crate::rooms::process_events::RoomNotice;
 use crate::runtime::{Quota, clock};
 use crate::types::{AnyPlayer, LeaveReason, PlayerId, Refusal, RoomId, Route};
 
@@ -24,6 +24,18 @@ const MAX_PARTY: usize = 32;
 /// Reroutes of a player that nobody asked for: one per second, ten at once. More are a redirect
 /// loop, for example of two rooms that send a player to each other.
 pub(super) const REDIRECTS: Quota = Quota::new(1, 10);
+
+/// The seats of all players. A reload keeps them.
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct Seats {
+    /// Each player's seats: one, two while they move, and those that rooms are about to free.
+    pub all: HashMap<PlayerId, HashMap<RoomId, Seat>>,
+    /// The room of each player's latest seat.
+    pub latest: HashMap<PlayerId, RoomId>,
+    joins: HashMap<u64, PendingJoin>,
+    /// The number of the latest seat or join.
+    last_number: u64,
+}
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct Seat {
@@ -57,7 +69,7 @@ pub(crate) enum SeatPlace {
 
 /// A join that the room has not confirmed yet.
 #[derive(Serialize, Deserialize)]
-pub(super) struct PendingJoin {
+struct PendingJoin {
     room: RoomId,
     players: Vec<AnyPlayer>,
     #[serde(skip)]
@@ -86,29 +98,29 @@ impl PendingJoin {
 impl Rooms {
     /// The room in which the player has a seat.
     pub fn seat_of(&self, player: &PlayerId) -> Option<RoomId> {
-        self.seated.get(player).cloned()
+        self.seats.latest.get(player).cloned()
     }
 
     /// Whether the player is in a room or on the way to one, as far as the lobby knows.
     pub(crate) fn was_rerouted(&self, player: &PlayerId) -> bool {
-        self.seats.get(player).into_iter().flatten().any(|(_, seat)| seat.rerouted)
+        self.seats.all.get(player).into_iter().flatten().any(|(_, seat)| seat.rerouted)
     }
 
     /// Whether the player has a seat in this room, and was rerouted to it.
     pub(crate) fn was_rerouted_to(&self, player: &PlayerId, room: &RoomId) -> bool {
-        let seat = self.seat(player, room).filter(|_| self.seated.get(player) == Some(room));
+        let seat = self.seat(player, room).filter(|_| self.seats.latest.get(player) == Some(room));
         seat.is_some_and(|seat| seat.rerouted)
     }
 
     pub(super) fn seat(&self, player: &PlayerId, room: &RoomId) -> Option<&Seat> {
-        self.seats.get(player)?.get(room)
+        self.seats.all.get(player)?.get(room)
     }
 
     /// The seat with this number in a room, to be changed.
     pub(super) fn seat_mut(&mut self, room: &RoomId, number: u64) -> Option<&mut Seat> {
         let player = self.rooms.get(room)?.status.players.get(&number)?;
         self.touched.players.insert(player.0.clone());
-        self.seats.get_mut(player)?.get_mut(room)
+        self.seats.all.get_mut(player)?.get_mut(room)
     }
 
     /// Reserves seats for a party: for all of them, or for none. Seats that they have there are
@@ -148,7 +160,7 @@ impl Rooms {
         if let Some(entry) = self.rooms.get(room) {
             entry.send(&ToRoom::Reserve { join, seats });
         }
-        self.joins.insert(join, PendingJoin { room: room.clone(), players, requesters });
+        self.seats.joins.insert(join, PendingJoin { room: room.clone(), players, requesters });
         Ok(outcome)
     }
 
@@ -162,7 +174,7 @@ impl Rooms {
         requesters: &mut Vec<Requester>,
     ) -> Option<ReservedSeat> {
         let (number, ticket) = (self.next_number(), random_ticket());
-        let before = self.seated.insert(player.id.clone(), room.clone());
+        let before = self.seats.latest.insert(player.id.clone(), room.clone());
         let seat = before.as_ref().and_then(|room| self.seat(&player.id, room));
         let from = match (before, seat) {
             (Some(before), Some(seat)) if before != *room && seat.rerouted => Some(before),
@@ -179,7 +191,7 @@ impl Rooms {
         self.touched.players.insert(player.id.0.clone());
         let players = &mut self.rooms.get_mut(room)?.status.players;
         players.insert(number, player.id.clone());
-        let seats = self.seats.entry(player.id.clone()).or_default();
+        let seats = self.seats.all.entry(player.id.clone()).or_default();
         let (rerouted, joined, place) = match seats.get(room) {
             Some(kept) => (kept.rerouted, kept.joined, kept.place),
             None => (false, false, SeatPlace::Expected),
@@ -191,7 +203,7 @@ impl Rooms {
         let Some(kept) = seats.insert(room.clone(), seat) else { return Some(reserved) };
         players.remove(&kept.number);
         // This join replaces an earlier one of the same players, and answers its requesters too.
-        if let Occupied(mut pending) = self.joins.entry(kept.join) {
+        if let Occupied(mut pending) = self.seats.joins.entry(kept.join) {
             pending.get_mut().players.retain(|other| other.id != reserved.player.id);
             if pending.get().players.is_empty() {
                 requesters.extend(pending.remove().requesters);
@@ -213,13 +225,13 @@ impl Rooms {
             self.send_about(room, player, |seat| ToRoom::Release { seat, reason });
         }
         // At once: a player who is back before the room has answered is not rerouted there.
-        self.seated.remove(player);
+        self.seats.latest.remove(player);
         self.touched.players.insert(player.0.clone());
     }
 
     /// A player has another profile: tells the rooms in which they have a seat.
     pub(crate) fn set_profile(&mut self, player: &PlayerId, profile: &Value) {
-        for (room, seat) in self.seats.get_mut(player).into_iter().flatten() {
+        for (room, seat) in self.seats.all.get_mut(player).into_iter().flatten() {
             seat.player.profile = profile.clone();
             let frame = ToRoom::Profile { seat: seat.number, profile: profile.clone() };
             self.rooms.get(room).inspect(|entry| entry.send(&frame));
@@ -238,12 +250,12 @@ impl Rooms {
 
     /// A player who has a seat.
     pub(crate) fn seated_player(&self, player: &PlayerId) -> Option<&AnyPlayer> {
-        Some(&self.seat(player, self.seated.get(player)?)?.player)
+        Some(&self.seat(player, self.seats.latest.get(player)?)?.player)
     }
 
     /// The players who have seats.
     pub(crate) fn with_seats(&self) -> impl Iterator<Item = &PlayerId> {
-        self.seats.keys()
+        self.seats.all.keys()
     }
 
     /// Tells a player who is in a room that a reroute was refused.
@@ -256,7 +268,7 @@ impl Rooms {
 
     /// The room in which the player has a seat, and the one that they leave for it.
     fn rooms_of(&self, player: &PlayerId) -> impl Iterator<Item = &RoomId> {
-        let room = self.seated.get(player);
+        let room = self.seats.latest.get(player);
         let seat = room.and_then(|room| self.seat(player, room));
         room.into_iter().chain(seat.and_then(|seat| seat.from.as_ref()))
     }
@@ -273,7 +285,7 @@ impl Rooms {
     /// How many wait for the outcome of a join.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn requesters(&self) -> usize {
-        let requesters = self.joins.values().flat_map(|join| &join.requesters);
+        let requesters = self.seats.joins.values().flat_map(|join| &join.requesters);
         requesters.filter(|requester| !requester.answer.is_closed()).count()
     }
 
@@ -281,14 +293,14 @@ impl Rooms {
     pub(super) fn confirm_join(&mut self, room: &RoomId, join: u64) {
         let Some(mut pending) = self.take_join(room, join) else { return };
         let Some(entry) = self.rooms.get(room) else { return };
-        pending.players.retain(|player| self.seated.get(&player.id) == Some(room));
+        pending.players.retain(|player| self.seats.latest.get(&player.id) == Some(room));
         let asker = pending.answer(&match pending.players.is_empty() {
             true => Err(Refusal::NOT_IN_ROOM),
             false => Ok(json!({ "room": room })),
         });
         let mut released = Vec::new();
         for player in pending.players {
-            let seat = self.seats.get_mut(&player.id).and_then(|seats| seats.get_mut(room));
+            let seat = self.seats.all.get_mut(&player.id).and_then(|seats| seats.get_mut(room));
             let Some(seat) = seat.filter(|seat| seat.join == join) else { continue };
             // Their seat in the room they came from is kept, and `unseat` gives it back to them.
             if asker.is_none() && !self.redirects.allow(&player.id, clock::now()) {
@@ -307,21 +319,22 @@ impl Rooms {
         }
         // At once: the player is told that they stay where they are.
         for seat in released {
-            let joined = self.vacate(room, seat).filter(|seat| seat.joined).zip(self.find(room));
-            let joined = joined.map(|(seat, room)| (Seat { rerouted: false, ..seat }, room));
-            self.notices.extend(joined.map(|(seat, room)| left(seat, room, LeaveReason::Expired)));
+            let joined = self.vacate(room, seat).filter(|seat| seat.joined);
+            if let Some((seat, room)) = joined.zip(self.find(room)) {
+                self.left(Seat { rerouted: false, ..seat }, room, LeaveReason::Expired);
+            }
         }
     }
 
     /// A room cannot answer the joins of another.
     fn take_join(&mut self, room: &RoomId, join: u64) -> Option<PendingJoin> {
-        let is_its = self.joins.get(&join).is_some_and(|pending| pending.room == *room);
-        is_its.then(|| self.joins.remove(&join))?
+        let is_its = self.seats.joins.get(&join).is_some_and(|pending| pending.room == *room);
+        is_its.then(|| self.seats.joins.remove(&join))?
     }
 
     /// Refuses all pending joins of a room.
     pub(super) fn refuse_joins(&mut self, room: &RoomId, refusal: &Refusal) {
-        let joins: Vec<_> = self.joins.keys().copied().collect();
+        let joins: Vec<_> = self.seats.joins.keys().copied().collect();
         joins.into_iter().for_each(|join| self.refuse_join(room, join, refusal));
     }
 
@@ -337,7 +350,7 @@ impl Rooms {
 
     /// A number for a seat or a join.
     fn next_number(&mut self) -> u64 {
-        self.last_number += 1;
-        self.last_number
+        self.seats.last_number += 1;
+        self.seats.last_number
     }
 }

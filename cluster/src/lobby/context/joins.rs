@@ -100,7 +100,7 @@ impl<L: Lobby> LobbyContext<L> {
     pub fn join_by_code(&self, players: impl AsRef<[Player<L::Profile>]>, code: &str) -> Answer {
         let players = players.as_ref();
         let asker = &players.first().ok_or(Refusal::NO_SUCH_ROOM)?.id;
-        let address = self.sessions.borrow().address_of(asker);
+        let address = self.sessions.borrow().conn_of(asker).and_then(|conn| conn.address());
         self.code_attempts.check(asker, address)?;
         let Some(room) = self.rooms.borrow().find_code(code) else {
             self.code_attempts.count(asker, address);
@@ -142,11 +142,8 @@ impl<L: Lobby> LobbyContext<L> {
         options: impl Fn(&Player<L::Profile>) -> R::JoinOptions,
     ) -> Result<Party, Refusal> {
         let kind = self.kind_of::<R>().name;
-        self.rooms
-            .borrow()
-            .find(room)
-            .filter(|room| room.kind == kind)
-            .ok_or(Refusal::NO_SUCH_ROOM)?;
+        let found = self.rooms.borrow().find(room).filter(|room| room.kind == kind);
+        found.ok_or(Refusal::NO_SUCH_ROOM)?;
         let options: Vec<_> = players.iter().map(options).collect();
         let options = encode_data("join options", &options, MAX_JOIN_OPTIONS)?;
         let options = options.as_array().cloned().unwrap_or_default();

@@ -6,14 +6,13 @@ use std::any::TypeId;
 use anyhow::ensure;
 use serde::Deserialize as _;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use crate::config::Settings;
 use crate::config::settings::MIN_ROOM_MEMORY;
 use crate::lobby::{Lobby, LobbyContext, RoomLimits, RoomManager};
 use crate::room::{Room, process};
-use crate::rooms::AnyRoom;
-use crate::types::{AnyPlayer, Exit, LeaveReason, Refusal, RoomId, from_raw};
+use crate::rooms::{AnyRoom, RoomHook};
+use crate::types::{AnyPlayer, Refusal, RoomId, from_raw};
 
 /// A kind of room of the lobby `L`: [`kinds!`](crate::kinds) implements it.
 #[diagnostic::on_unimplemented(
@@ -67,8 +66,6 @@ macro_rules! kinds {
     };
 }
 
-type OnRoom<L, T> = fn(&mut L, &LobbyContext<L>, AnyRoom, T);
-
 /// One kind of room, and the hooks of its [`RoomManager`].
 pub struct Kind<L> {
     pub(crate) name: &'static str,
@@ -77,14 +74,8 @@ pub struct Kind<L> {
     pub(crate) pick: fn(&mut L, &LobbyContext<L>, AnyPlayer) -> Result<RoomId, Refusal>,
     /// Fails if they cannot be parsed as options of this kind.
     pub(crate) check_options: fn(&Value) -> serde_json::Result<()>,
-    pub(crate) on_room_ready: OnRoom<L, ()>,
-    pub(crate) on_room_adopted: OnRoom<L, ()>,
-    /// Fails if the message cannot be parsed as one of this kind's.
-    pub(crate) on_room_message:
-        fn(&mut L, &LobbyContext<L>, AnyRoom, &RawValue) -> anyhow::Result<()>,
-    pub(crate) on_player_joined: OnRoom<L, AnyPlayer>,
-    pub(crate) on_player_left: OnRoom<L, (AnyPlayer, LeaveReason)>,
-    pub(crate) on_room_exit: OnRoom<L, Exit>,
+    /// Calls a hook. Fails if its message cannot be parsed as one of this kind's.
+    pub(crate) hook: fn(&mut L, &LobbyContext<L>, AnyRoom, RoomHook) -> anyhow::Result<()>,
     /// How a room's process runs this kind.
     pub(crate) process: process::Kind,
     /// Declares the types of its messages as TypeScript types; returns their names.
@@ -112,23 +103,23 @@ impl<L: Lobby> Kind<L> {
             limits: L::limits,
             pick: |lobby, context, player| lobby.pick(context, &player.typed()),
             check_options: |options| R::Options::deserialize(options).map(drop),
-            on_room_ready: |lobby, context, room, ()| lobby.on_room_ready(context, &room.typed()),
-            on_room_adopted: |lobby, context, room, ()| {
-                lobby.on_room_adopted(context, &room.typed());
-            },
-            on_room_message: |lobby, context, room, message| {
-                let message = from_raw(message)?;
-                lobby.on_room_message(context, &room.typed(), message);
+            hook: |lobby, context, room, hook| {
+                let room = &room.typed();
+                match hook {
+                    RoomHook::Ready => lobby.on_room_ready(context, room),
+                    RoomHook::Adopted => lobby.on_room_adopted(context, room),
+                    RoomHook::Message(message) => {
+                        lobby.on_room_message(context, room, from_raw(&message)?);
+                    }
+                    RoomHook::Joined(player) => {
+                        lobby.on_player_joined(context, room, &player.typed());
+                    }
+                    RoomHook::Left(player, reason) => {
+                        lobby.on_player_left(context, room, &player.typed(), reason);
+                    }
+                    RoomHook::Exit(exit) => lobby.on_room_exit(context, room, exit),
+                }
                 Ok(())
-            },
-            on_player_joined: |lobby, context, room, player| {
-                lobby.on_player_joined(context, &room.typed(), &player.typed());
-            },
-            on_player_left: |lobby, context, room, (player, reason)| {
-                lobby.on_player_left(context, &room.typed(), &player.typed(), reason);
-            },
-            on_room_exit: |lobby, context, room, exit| {
-                lobby.on_room_exit(context, &room.typed(), exit);
             },
             process: process::Kind::of::<R>(name),
             #[cfg(debug_assertions)]

@@ -27,6 +27,18 @@ pub enum Place {
     },
 }
 
+impl Place {
+    /// As pages see it: its name, and a room.
+    pub(crate) fn shown(self) -> (&'static str, Option<RoomId>) {
+        match self {
+            Place::Lobby => ("lobby", None),
+            Place::OnTheWay(room) => ("on_the_way", Some(room)),
+            Place::Room(room) => ("room", Some(room)),
+            Place::Away { room, .. } => ("away", Some(room)),
+        }
+    }
+}
+
 impl<L: Lobby> LobbyContext<L> {
     /// Where a player is; `None` if they are not in the lobby and have no seat in a room.
     ///
@@ -104,12 +116,7 @@ impl<L: Lobby> LobbyContext<L> {
 
     /// Where a player is, as pages see it: the number of a private room is not shown.
     pub(crate) fn listed_player(&self, id: &PlayerId) -> Option<Value> {
-        let (place, room) = match self.find(id)? {
-            Place::Lobby => ("lobby", None),
-            Place::OnTheWay(room) => ("on_the_way", Some(room)),
-            Place::Room(room) => ("room", Some(room)),
-            Place::Away { room, .. } => ("away", Some(room)),
-        };
+        let (place, room) = self.find(id)?.shown();
         let room = room.filter(|room| self.rooms.borrow().is_public(room));
         let AnyPlayer { id, name, profile } = self.any_player(id)?;
         Some(json!({ "id": id, "name": name, "profile": profile, "place": place, "room": room }))

@@ -87,7 +87,7 @@ impl<L: Lobby> LobbyContext<L> {
             host: host.map(|host| host.id.clone()),
             code: private.then(|| self.rooms.borrow().new_code()),
         };
-        let address = host.and_then(|host| self.sessions.borrow().address_of(&host.id));
+        let address = host.and_then(|host| self.sessions.borrow().conn_of(&host.id)?.address());
         let room = self.rooms.borrow_mut().create(kind.name, spec, address, options, listing)?;
         self.limit_start(&room);
         Ok(room)

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::lobby::context::Place;
 use crate::lobby::{Lobby, LobbyContext};
 use crate::process::Usage;
 use crate::rooms::counts::RoomFigures;
@@ -20,18 +19,11 @@ pub(crate) struct Figures {
 }
 
 impl<L: Lobby> LobbyContext<L> {
-    pub(super) fn figures(&self) -> Figures {
+    pub(crate) fn figures(&self) -> Figures {
         let names = ["lobby", "on_the_way", "room", "away"];
         let mut players = BTreeMap::from(names.map(|name| (name, 0)));
-        for id in self.known_players() {
-            let name = match self.find(&id) {
-                Some(Place::Lobby) => "lobby",
-                Some(Place::OnTheWay(_)) => "on_the_way",
-                Some(Place::Room(_)) => "room",
-                Some(Place::Away { .. }) => "away",
-                None => continue,
-            };
-            *players.entry(name).or_default() += 1;
+        for place in self.known_players().iter().filter_map(|id| self.find(id)) {
+            *players.entry(place.shown().0).or_default() += 1;
         }
         Figures { rooms: self.rooms.borrow().figures(), players, lag: self.lag.take() }
     }

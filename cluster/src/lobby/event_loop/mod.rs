@@ -5,12 +5,10 @@
 //! work, come as calls of the scheduler: one more kind of event.
 
 mod arrivals;
-mod asks;
 mod figures;
 pub(crate) mod reload;
 mod requests;
 
-pub(crate) use self::asks::{Ask, MAX_ASKS};
 pub(crate) use self::figures::Figures;
 
 use std::time::Duration;
@@ -25,7 +23,7 @@ use crate::lobby::event_loop::figures::USAGE_PERIOD;
 use crate::lobby::{Lobby, LobbyContext, RouteCall};
 use crate::process::ProcessEvent;
 use crate::process::signals::Order;
-use crate::rooms::RoomNotice;
+use crate::rooms::{AnyRoom, RoomHook, RoomNotice};
 use crate::runtime::{catch, clock, later, sleep_until};
 use crate::socketio::{Conn, FromClient, reroute};
 use crate::types::{AnyPlayer, Exit, LeaveReason, Refusal, RoomId, Route};
@@ -39,8 +37,8 @@ pub(crate) struct Inboxes<L> {
     pub processes: mpsc::UnboundedReceiver<ProcessEvent>,
     /// Calls of routes.
     pub calls: mpsc::Receiver<RouteCall<L>>,
-    /// Of those who run the lobby.
-    pub asks: mpsc::Receiver<Ask>,
+    /// Of those who run the lobby: a flood of other calls does not hold them up.
+    pub admin_calls: mpsc::Receiver<RouteCall<L>>,
     /// Of signals.
     pub orders: mpsc::UnboundedReceiver<Order>,
 }
@@ -82,7 +80,7 @@ pub(crate) async fn run<L: Lobby>(
             Some(event) = inboxes.processes.recv() => handler.on_process(event),
             Some(call) = context.scheduler.next_call() => drop(handler.hook("spawned work", call)),
             Some(call) = inboxes.calls.recv() => drop(handler.hook("a route", call)),
-            Some(ask) = inboxes.asks.recv() => handler.answer(ask),
+            Some(call) = inboxes.admin_calls.recv() => drop(handler.hook("admin", call)),
             () = sleep_until(deadline) => {}
             Some(order) = inboxes.orders.recv() => match order {
                 Order::Stop => handler.stop(),
@@ -146,12 +144,7 @@ impl<L: Lobby> EventHandler<'_, L> {
     /// Handles what a room reported: calls the hook for it, and tells the players concerned.
     fn on_notice(&mut self, notice: RoomNotice) {
         match notice {
-            RoomNotice::Ready(room) => {
-                let on_room_ready = self.context.kind(room.kind).on_room_ready;
-                self.hook("on_room_ready", |lobby, context| {
-                    on_room_ready(lobby, context, room, ());
-                });
-            }
+            RoomNotice::Hook(room, hook) => self.room_hook(room, hook),
             RoomNotice::Reroute { player, to, from, asked } => {
                 self.reroute(&player, to, from, asked);
             }
@@ -159,55 +152,34 @@ impl<L: Lobby> EventHandler<'_, L> {
             RoomNotice::Transfer(player, room) => {
                 self.context.reroute(player.typed::<L::Profile>(), &room);
             }
-            RoomNotice::Connected { player, joined } => {
+            RoomNotice::Connected(player) => {
                 let mut sessions = self.context.sessions.borrow_mut();
-                sessions.take_exit_notice(&player.id);
-                sessions.mark_stale(&player.id);
-                drop(sessions);
-                if let Some(room) = joined {
-                    let on_player_joined = self.context.kind(room.kind).on_player_joined;
-                    self.hook("on_player_joined", |lobby, context| {
-                        on_player_joined(lobby, context, room, player);
-                    });
-                }
+                sessions.take_exit_notice(&player);
+                sessions.mark_stale(&player);
             }
-            RoomNotice::Disconnected { player, room, rerouted } => {
-                self.away(&player, room, LeaveReason::Dropped, rerouted);
-            }
-            RoomNotice::Left { player, room, reason, rerouted, joined } => {
-                self.away(&player, room.id.clone(), reason.clone(), rerouted);
-                if joined {
-                    let on_player_left = self.context.kind(room.kind).on_player_left;
-                    self.hook("on_player_left", |lobby, context| {
-                        on_player_left(lobby, context, room, (player, reason));
-                    });
-                }
-            }
-            RoomNotice::Message(room, message) => {
-                let on_room_message = self.context.kind(room.kind).on_room_message;
-                let id = room.id.clone();
-                let read = self.hook("on_room_message", |lobby, context| {
-                    on_room_message(lobby, context, room, &message)
-                });
-                let Some(Err(error)) = read else { return };
-                if self.context.rooms.borrow().is_adopted(&id) {
-                    warn!(room = %id, %error, "a message of another build does not parse");
-                } else {
-                    let what = format!("sent a message that does not parse: {error}");
-                    let _ = self.context.rooms.borrow_mut().kill(&id, Exit::Crashed(what));
-                }
-            }
-            RoomNotice::Exited(room, exit) => {
-                let on_room_exit = self.context.kind(room.kind).on_room_exit;
-                self.hook("on_room_exit", |lobby, context| {
-                    on_room_exit(lobby, context, room, exit);
-                });
+            RoomNotice::Gone { player, room, reason, rerouted } => {
+                self.gone(&player, room, reason, rerouted);
             }
         }
     }
 
+    /// Calls a hook for a room. One whose message does not parse is killed, unless it may be of
+    /// another build.
+    fn room_hook(&mut self, room: AnyRoom, hook: RoomHook) {
+        let (id, call) = (room.id.clone(), self.context.kind(room.kind).hook);
+        let called = self.hook(hook.name(), |lobby, context| call(lobby, context, room, hook));
+        let Some(Err(error)) = called else { return };
+        let mut rooms = self.context.rooms.borrow_mut();
+        if rooms.is_adopted(&id) {
+            warn!(room = %id, %error, "a message of another build does not parse");
+        } else {
+            let what = format!("sent a message that does not parse: {error}");
+            let _ = rooms.kill(&id, Exit::Crashed(what));
+        }
+    }
+
     /// Keeps the reason for a player who is about to return to the lobby.
-    fn away(&mut self, player: &AnyPlayer, room: RoomId, reason: LeaveReason, rerouted: bool) {
+    fn gone(&mut self, player: &AnyPlayer, room: RoomId, reason: LeaveReason, rerouted: bool) {
         let mut sessions = self.context.sessions.borrow_mut();
         let conn = sessions.conn_of(&player.id).map(|conn| conn.id);
         // A player on the way to another room does not return.

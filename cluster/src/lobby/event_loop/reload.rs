@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::io::Read;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,20 +12,23 @@ use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tracing::info;
 
 use crate::lobby::event_loop::EventHandler;
-use crate::lobby::sessions::SavedSessions;
-use crate::lobby::{Kind, Lobby, LobbyContext};
+use crate::lobby::sessions::Sessions;
+use crate::lobby::{Kind, Lobby};
 use crate::logging::FlushGuard;
-use crate::process::{ENDS, ProcessEvent, Supervisors, VERSION};
+use crate::process::{ProcessEvent, Supervisors, VERSION};
 use crate::reload;
+use crate::rooms::RoomHook;
 use crate::rooms::saved::{SavedRoom, SavedRooms};
 use crate::runtime::timeout;
 
 /// Raised whenever the state changes its form.
-const STATE_VERSION: u32 = 1;
+const STATE_VERSION: u32 = 2;
+/// Both programs must agree on the state and on the channel to rooms.
+const VERSIONS: [u32; 2] = [STATE_VERSION, VERSION];
 /// How long supervisors may take to pause. One whose room is ending does not.
 const PAUSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -32,26 +36,23 @@ const PAUSE_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Deserialize)]
 pub(crate) struct SavedLobby {
     pub rooms: SavedRooms,
-    pub sessions: SavedSessions,
-}
-
-/// Both programs must agree on the state and on the channel to rooms.
-fn versions() -> Value {
-    json!([STATE_VERSION, VERSION])
+    pub sessions: Sessions,
+    /// What the program before has handed over: its listener, and the ends of rooms' processes.
+    #[serde(skip)]
+    pub files: Vec<OwnedFd>,
 }
 
 impl SavedLobby {
     /// Reads a state. Fails if this program cannot go on with each of its rooms.
     pub fn read<L: Lobby>(state: impl Read, kinds: &[Kind<L>]) -> anyhow::Result<SavedLobby> {
         let state: Value = serde_json::from_reader(state)?;
-        ensure!(
-            state["versions"] == versions(),
-            "the program is of another version of the cluster"
-        );
-        let saved = SavedLobby::deserialize(state)?;
-        for SavedRoom { kind: name, room, .. } in &saved.rooms.rooms {
+        let is_same = state["versions"] == json!(VERSIONS);
+        ensure!(is_same, "the program is of another version of the cluster");
+        let mut saved = SavedLobby::deserialize(state)?;
+        for SavedRoom { kind: name, room, .. } in &mut saved.rooms.rooms {
             let kind = kinds.iter().find(|kind| kind.name == name);
             let kind = kind.with_context(|| format!("room {}: no kind '{name}'", room.id))?;
+            room.kind = kind.name;
             (kind.check_options)(&room.options)
                 .with_context(|| format!("room {}: its options do not parse", room.id))?;
         }
@@ -59,29 +60,9 @@ impl SavedLobby {
     }
 }
 
-impl<L: Lobby> LobbyContext<L> {
-    /// Goes on with what the program before has handed over.
-    pub(crate) fn restore(
-        &self,
-        mut saved: SavedLobby,
-        ends: Vec<OwnedFd>,
-        supervisors: &Supervisors,
-    ) -> anyhow::Result<()> {
-        let mut ends = ends.into_iter();
-        for room in &mut saved.rooms.rooms {
-            room.process.ends = ends.by_ref().take(ENDS).collect();
-        }
-        self.sessions.borrow_mut().restore(saved.sessions);
-        let names: Vec<_> = self.kinds.iter().map(|kind| kind.name).collect();
-        let mut rooms = self.rooms.borrow_mut();
-        rooms.restore(saved.rooms, &names, |process| supervisors.supervise(process))
-    }
-}
-
 /// What a reload needs of the lobby's process.
 pub(crate) struct Reloader {
-    /// While it holds `true`, the supervisors of rooms are paused.
-    pub pause: Arc<watch::Sender<bool>>,
+    pub supervisors: Rc<Supervisors>,
     pub listener: Arc<TcpListener>,
     pub log: FlushGuard,
 }
@@ -94,11 +75,12 @@ impl Reloader {
         processes: &mut mpsc::UnboundedReceiver<ProcessEvent>,
     ) -> anyhow::Result<Infallible> {
         let context = handler.context;
-        context.rooms.borrow_mut().end_warm();
-        self.pause.send_replace(true);
+        let pause = &self.supervisors.pause;
+        context.rooms.borrow_mut().pool.clear(); // these are of the old program
+        pause.send_replace(true);
         let handed_over = async {
             let paused = async {
-                while !context.rooms.borrow().are_paused(self.pause.receiver_count()) {
+                while !context.rooms.borrow().are_paused(pause.receiver_count()) {
                     if let Some(event) = processes.recv().await {
                         handler.on_process(event);
                     }
@@ -108,15 +90,14 @@ impl Reloader {
             let flushed = context.rooms.borrow().flush();
             flushed.await?;
             let (rooms, ends) = context.rooms.borrow_mut().save()?;
-            let sessions = context.sessions.borrow().save();
-            let state = json!({ "versions": versions(), "rooms": rooms, "sessions": sessions });
+            let state = json!({ "versions": VERSIONS, "rooms": rooms, "sessions": *context.sessions.borrow() });
             let files = ends.iter().map(OwnedFd::as_fd);
             let files: Vec<_> = [self.listener.as_fd()].into_iter().chain(files).collect();
             reload::replace(&state, &files, &self.log).await
         };
         let failed = handed_over.await;
-        context.rooms.borrow_mut().resume();
-        self.pause.send_replace(false);
+        context.rooms.borrow_mut().paused.clear();
+        pause.send_replace(false);
         failed
     }
 }
@@ -132,10 +113,7 @@ impl<L: Lobby> EventHandler<'_, L> {
             if self.context.rooms.borrow().is_draining(&id) {
                 self.context.limit_drain(&id);
             }
-            let on_room_adopted = self.context.kind(room.kind).on_room_adopted;
-            self.hook("on_room_adopted", |lobby, context| {
-                on_room_adopted(lobby, context, room, ());
-            });
+            self.room_hook(room, RoomHook::Adopted);
         }
     }
 }
