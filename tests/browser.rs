@@ -6,6 +6,7 @@
 //! is this one. Screenshots are kept in `target/screenshots`.
 
 mod browser {
+    mod admin;
     mod chromium;
     mod client;
     mod cookies;

@@ -1,10 +1,11 @@
 //! What the lobby offers to those who run it. On its own port its health, and in development its
-//! log; at `--admin` the metrics.
+//! log; at `--admin` the metrics, and a page that shows rooms and acts on them.
 
 mod access;
 mod development;
 pub(crate) mod health;
 mod metrics;
+mod page;
 
 use crate::admin::access::Access;
 use crate::config::Settings;
@@ -17,6 +18,7 @@ pub(crate) fn routes<L: Lobby>(settings: &Settings) -> anyhow::Result<AdminRoute
     Ok(Box::new(move |watched| {
         let health = health::routes(watched.lobby.clone());
         let public = health.clone().merge(development::routes(dev, watched.lobby.clone()));
-        (public, access.protect(health.merge(metrics::routes(watched))))
+        let private = health.merge(page::routes(watched.lobby.clone()));
+        (public, access.protect(private.merge(metrics::routes(watched))).merge(page::files()))
     }))
 }

@@ -35,7 +35,7 @@ use crate::runtime::clock;
 use crate::types::{AnyPlayer, Exit, LeaveReason, PlayerId, Refusal, RoomId, Route};
 
 /// Raised whenever a frame changes its meaning. Lobby and room must agree on it.
-pub(crate) const VERSION: u32 = 8;
+pub(crate) const VERSION: u32 = 9;
 /// The longest line, in bytes.
 pub(crate) const MAX_FRAME: usize = 64 * 1024;
 /// Bytes that are queued for an end that does not read. When the queue is full, the lobby kills the
@@ -114,8 +114,9 @@ pub(crate) enum FromRoom {
     Ready,
     /// `on_open` refused. Last frame.
     Failed(Refusal),
-    /// The thread that runs the hooks is not blocked.
-    Heartbeat,
+    /// The thread that runs the hooks is not blocked. With the longest delay of a tick since the
+    /// last one.
+    Heartbeat { tick_delay_ms: u32 },
     /// The seats of this join wait for their players.
     Reserved { join: u64 },
     /// The room gives none of the seats of this join.

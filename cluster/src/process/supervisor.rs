@@ -14,6 +14,8 @@ use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use std::{env, io};
 
@@ -74,6 +76,8 @@ pub(crate) struct Process {
     pub pid: Option<u32>,
     /// What it has printed last.
     pub output: LastLines,
+    /// How late a tick was at most, between its last two heartbeats, in milliseconds.
+    pub tick_delay: Arc<AtomicU32>,
     /// Taken by the first kill.
     pub kill: Cell<Option<oneshot::Sender<Exit>>>,
 }
@@ -159,10 +163,12 @@ impl Supervisors {
         receiver.buffer = take(&mut process.unread);
         let (kill, killed) = oneshot::channel();
         let (pid, output) = (Some(process.pid), LastLines::default());
+        let tick_delay = Arc::<AtomicU32>::default();
         let supervisor = Supervisor {
             stdout: Output::copy(room.clone(), stdout, Level::INFO, output.clone())?,
             stderr: Output::copy(room.clone(), stderr, Level::WARN, output.clone())?,
             output: output.clone(),
+            tick_delay: tick_delay.clone(),
             throttle: TokenBucket::new(FRAMES, Instant::now()),
             process,
             child,
@@ -173,7 +179,7 @@ impl Supervisors {
             heartbeat: self.settings.heartbeat_timeout,
         };
         tokio::spawn(supervisor.run(killed, self.pause.subscribe()));
-        Ok(Process { sender, pid, output, kill: Cell::new(Some(kill)) })
+        Ok(Process { sender, pid, output, tick_delay, kill: Cell::new(Some(kill)) })
     }
 }
 
@@ -184,6 +190,7 @@ struct Supervisor {
     stdout: Output,
     stderr: Output,
     output: LastLines,
+    tick_delay: Arc<AtomicU32>,
     throttle: TokenBucket,
     inbox: UnboundedSender<ProcessEvent>,
     queue: Arc<Semaphore>,
@@ -283,7 +290,9 @@ impl Supervisor {
 
     async fn forward(&mut self, frame: FromRoom) {
         match &frame {
-            FromRoom::Heartbeat => return,
+            FromRoom::Heartbeat { tick_delay_ms } => {
+                return self.tick_delay.store(*tick_delay_ms, Relaxed);
+            }
             FromRoom::Ending(exit) => self.process.announced = Some(exit.clone()),
             FromRoom::Failed(refusal) => {
                 self.process.announced = Some(Exit::NeverReady(refusal.to_string()));

@@ -31,7 +31,7 @@ use crate::process::{FromRoom, Receiver, RoomSpec, Sender, ToRoom, VERSION, chan
 use crate::room::core::Core;
 use crate::room::event_loop::{CLOSE_TIMEOUT, FLUSH_TIMEOUT, RoomLoop};
 use crate::room::{Room, RoomContext, Tickets};
-use crate::runtime::{catch_async, clock};
+use crate::runtime::{catch_async, clock, take_tick_delay};
 use crate::socketio::{EventLimiter, events, namespace};
 use crate::types::{Exit, RoomId, from_raw, path_of};
 
@@ -131,7 +131,7 @@ async fn live(kinds: &[Kind], to_lobby: &Sender, mut from_lobby: Receiver) -> an
         interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             interval.tick().await;
-            to_lobby.send(&FromRoom::Heartbeat)?;
+            to_lobby.send(&FromRoom::Heartbeat { tick_delay_ms: take_tick_delay() })?;
         }
     };
     let life = async {

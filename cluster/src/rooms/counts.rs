@@ -1,7 +1,10 @@
 //! What the metrics tell of rooms.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde_json::{Value, json};
 
 use crate::process::Usage;
 use crate::rooms::{Entry, Rooms, State};
@@ -35,6 +38,33 @@ impl Rooms {
             *figures.cpu.entry(kind).or_default() += entry.room.usage.cpu;
         }
         figures
+    }
+
+    /// All rooms, for those who run the lobby.
+    pub(crate) fn overview(&self) -> Vec<Value> {
+        let now = UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
+        let show = |id: &RoomId| {
+            let entry = self.rooms.get(id)?;
+            let Entry { room, process, status } = entry;
+            Some(json!({
+                "room": id,
+                "kind": room.kind,
+                "state": entry.state_name(),
+                "seats": room.capacity,
+                "private": room.code.is_some(),
+                "locked": entry.is_locked(),
+                "age_s": now.saturating_sub(status.created),
+                "cpu_s": room.usage.cpu.as_secs_f64(),
+                "memory": room.usage.memory,
+                "tick_delay_ms": process.tick_delay.load(Relaxed),
+            }))
+        };
+        self.ids().iter().filter_map(show).collect()
+    }
+
+    /// What a room has printed last.
+    pub(crate) fn last_lines(&self, room: &RoomId) -> Option<String> {
+        Some(self.rooms.get(room)?.process.output.lines())
     }
 
     /// The rooms and their processes.

@@ -1,6 +1,7 @@
 //! Creates rooms, within the limits for their number, and makes the codes of private ones.
 
 use std::net::IpAddr;
+use std::time::UNIX_EPOCH;
 
 use serde_json::Value;
 use tracing::{error, info};
@@ -50,7 +51,8 @@ impl Rooms {
         *self.totals.started.entry(kind).or_default() += 1;
         process.sender.send(&ToRoom::Open { options: raw, spec }).map_err(failed)?;
         info!(room = %id, kind, capacity = room.capacity, private = room.code.is_some(), "room created");
-        let status = Status { host_address: address, ..Status::default() };
+        let created = UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
+        let status = Status { created, host_address: address, ..Status::default() };
         self.rooms.insert(id.clone(), Entry { room, process, status });
         self.touch(&id);
         Ok(id)

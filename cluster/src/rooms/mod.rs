@@ -92,6 +92,8 @@ struct Entry {
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct Status {
     state: State,
+    /// In seconds since 1970.
+    created: u64,
     /// Those who had a seat when the room announced its end. They leave before it has ended.
     players_at_end: Option<Vec<String>>,
     /// A reload has taken it over.

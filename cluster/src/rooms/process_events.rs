@@ -140,7 +140,7 @@ impl Rooms {
                 let players = self.players_in(room);
                 self.rooms.get_mut(room).map(|entry| entry.status.players_at_end = Some(players));
             }
-            FromRoom::Ready | FromRoom::Warm | FromRoom::Heartbeat => {}
+            FromRoom::Ready | FromRoom::Warm | FromRoom::Heartbeat { .. } => {}
         }
     }
 

@@ -14,5 +14,5 @@ pub(crate) use self::failures::{FailureCounter, NamedCounts};
 pub(crate) use self::panics::{HookPanic, RoomPanic, catch, catch_async};
 pub(crate) use self::rate_limiter::KeyedRateLimiter;
 pub(crate) use self::scheduler::{Call, Scheduler, sleep_until};
-pub(crate) use self::ticker::{Lag, Tick, Ticker};
+pub(crate) use self::ticker::{Lag, Tick, Ticker, take_tick_delay};
 pub(crate) use self::token_bucket::{Quota, TokenBucket};

@@ -1,6 +1,8 @@
 //! The tick of a room: a fixed rate that may change, without a burst of ticks after a stall.
 
 use std::cell::Cell;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -8,6 +10,13 @@ use tokio::time::Instant;
 /// After a delay of up to this many periods the missed ticks are made up for. After a longer stall
 /// they are skipped.
 const MAX_LATE_TICKS: u32 = 2;
+
+/// How late a tick of this process was at most, in milliseconds, since it was taken last.
+static LONGEST_DELAY: AtomicU32 = AtomicU32::new(0);
+
+pub(crate) fn take_tick_delay() -> u32 {
+    LONGEST_DELAY.swap(0, Relaxed)
+}
 
 pub(crate) struct Ticker {
     last: Instant,
@@ -40,6 +49,7 @@ impl Ticker {
     pub fn tick(&mut self, now: Instant, period: Duration) -> Option<Tick> {
         let due = self.due(period);
         let delay = now.checked_duration_since(due)?;
+        LONGEST_DELAY.fetch_max(delay.as_millis().try_into().unwrap_or(u32::MAX), Relaxed);
         let base = if delay > MAX_LATE_TICKS * period { now } else { due };
         self.next = Some((base + period, period));
         let dt = now - std::mem::replace(&mut self.last, now);
@@ -51,7 +61,7 @@ impl Ticker {
 #[derive(Default)]
 pub(crate) struct Lag {
     last: Cell<Option<Instant>>,
-    longest: Cell<Duration>,
+    pub longest: Cell<Duration>,
 }
 
 impl Lag {

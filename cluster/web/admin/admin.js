@@ -133,8 +133,12 @@ function show({ version, draining_s, lag_ms, rooms, players }) {
   showPlayers($("players"), players.filter((player) => player.room === null));
 }
 
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let timer;
+
 /** Asks for the state, and shows it or why there is none. */
 async function refresh() {
+  clearTimeout(timer);
   const answer = await ask("state").catch(() => null);
   const wanted = answer?.status === 401;
   if (answer?.ok) show(await answer.json());
@@ -144,7 +148,7 @@ async function refresh() {
   $("lobby").hidden = !answer?.ok;
   $("login").hidden = !wanted && answer?.status !== 429;
   // A wrong token is not sent again: too many shut this address out.
-  if (!wanted) setTimeout(refresh, INTERVAL);
+  if (!wanted) timer = setTimeout(refresh, INTERVAL);
 }
 
 $("login").onsubmit = (/** @type {SubmitEvent} */ event) => {

@@ -90,7 +90,7 @@ impl<L: Lobby> LobbyContext<L> {
         self.any_player(id).map(AnyPlayer::typed)
     }
 
-    fn any_player(&self, id: &PlayerId) -> Option<AnyPlayer> {
+    pub(crate) fn any_player(&self, id: &PlayerId) -> Option<AnyPlayer> {
         let here = self.sessions.borrow().player_of(id).cloned();
         here.or_else(|| self.rooms.borrow().seated_player(id).cloned())
     }

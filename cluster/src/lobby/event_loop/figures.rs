@@ -3,9 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use crate::lobby::{Lobby, LobbyContext};
 use crate::process::Usage;
 use crate::rooms::counts::RoomFigures;
+use crate::runtime::clock;
+use crate::types::PlayerId;
 
 /// How often the processor time and the memory of rooms are read.
 pub(crate) const USAGE_PERIOD: Duration = Duration::from_secs(5);
@@ -26,6 +30,25 @@ impl<L: Lobby> LobbyContext<L> {
             *players.entry(place.shown().0).or_default() += 1;
         }
         Figures { rooms: self.rooms.borrow().figures(), players, lag: self.lag.take() }
+    }
+
+    /// For the page of those who run the lobby.
+    pub(crate) fn overview(&self) -> Value {
+        let player = |id: &PlayerId| {
+            let (place, room) = self.find(id)?.shown();
+            let name = self.any_player(id)?.name;
+            Some(json!({ "id": id, "name": name, "place": place, "room": room }))
+        };
+        let rooms = self.rooms.borrow().overview();
+        let closes_at = self.rooms.borrow().closes_at;
+        let draining = closes_at.map(|at| at.saturating_duration_since(clock::now()).as_secs());
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "draining_s": draining,
+            "lag_ms": self.lag.longest.get().as_millis() as u64,
+            "rooms": rooms,
+            "players": self.known_players().iter().filter_map(player).collect::<Vec<_>>(),
+        })
     }
 
     /// Reads what the rooms use, on another thread.

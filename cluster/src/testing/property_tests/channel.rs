@@ -63,7 +63,7 @@ fn frames_from_room() -> Vec<String> {
         FromRoom::Warm,
         FromRoom::Ready,
         FromRoom::Failed(refusal.clone()),
-        FromRoom::Heartbeat,
+        FromRoom::Heartbeat { tick_delay_ms: 7 },
         FromRoom::Reserved { join: u64::MAX },
         FromRoom::ReserveRefused { join: 1, refusal },
         FromRoom::Connected { seat },

@@ -32,7 +32,8 @@ pub(super) fn starter(started: &Rc<RefCell<Vec<(RoomId, Channel)>>>, runtime: &R
         let (kill, killed) = oneshot::channel();
         started.borrow_mut().push((room, Channel { frames, killed }));
         let sender = Sender { queue, space, stream };
-        Ok(Process { sender, pid: None, output: Default::default(), kill: Cell::new(Some(kill)) })
+        let (output, tick_delay) = Default::default();
+        Ok(Process { sender, pid: None, output, tick_delay, kill: Cell::new(Some(kill)) })
     })
 }
 
