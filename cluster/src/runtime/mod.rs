@@ -13,4 +13,4 @@ pub(crate) use self::failures::{FailureCounter, NamedCounts};
 pub(crate) use self::panics::{HookPanic, RoomPanic, catch, catch_async};
 pub(crate) use self::rate_limiter::{KeyedRateLimiter, Quota, TokenBucket};
 pub(crate) use self::scheduler::{Call, Scheduler, sleep_until};
-pub(crate) use self::ticker::{Lag, Tick, Ticker};
+pub(crate) use self::ticker::{Lag, Throttle, Tick, Ticker};
