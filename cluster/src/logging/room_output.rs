@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::unix::pipe;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::Level;
@@ -57,7 +57,7 @@ pub(crate) struct Output {
     /// One task; a set aborts it on drop.
     task: JoinSet<pipe::Receiver>,
     stop: Arc<Notify>,
-    last_line: Arc<Mutex<String>>,
+    last_line: watch::Receiver<String>,
 }
 
 impl Output {
@@ -69,16 +69,10 @@ impl Output {
         last_lines: LastLines,
     ) -> io::Result<Self> {
         let stream = pipe::Receiver::from_owned_fd(pipe)?;
-        let (last_line, stop) = (Arc::default(), Arc::new(Notify::new()));
+        let (sender, last_line) = watch::channel(String::new());
+        let stop = Arc::new(Notify::new());
         let lines = TokenBucket::new(LINES, Instant::now());
-        let copier = LineCopier {
-            room,
-            level,
-            last_line: Arc::clone(&last_line),
-            last_lines,
-            lines,
-            skipped: 0,
-        };
+        let copier = LineCopier { room, level, last_line: sender, last_lines, lines, skipped: 0 };
         let mut task = JoinSet::new();
         task.spawn(copier.run(stream, stop.clone()));
         Ok(Output { task, stop, last_line })
@@ -99,14 +93,14 @@ impl Output {
 
     /// The last line so far that does not look like a part of a backtrace.
     pub fn last_line(&self) -> String {
-        self.last_line.lock().map(|line| line.clone()).unwrap_or_default()
+        self.last_line.borrow().clone()
     }
 }
 
 struct LineCopier {
     room: RoomId,
     level: Level,
-    last_line: Arc<Mutex<String>>,
+    last_line: watch::Sender<String>,
     last_lines: LastLines,
     lines: TokenBucket,
     /// Lines skipped since the last report.
@@ -128,9 +122,8 @@ impl LineCopier {
             };
             match read {
                 Ok(Ok(_)) if !line.is_empty() => {
-                    let now = Instant::now();
-                    self.line(&line, now);
-                    let pause = bytes.take(line.len(), now);
+                    self.line(&line);
+                    let pause = bytes.take(line.len(), Instant::now());
                     line.clear();
                     if !pause.is_zero() {
                         sleep(pause).await;
@@ -141,13 +134,13 @@ impl LineCopier {
             }
         }
         line.extend_from_slice(stream.buffer());
-        line.split_inclusive(|byte| *byte == b'\n')
-            .for_each(|line| self.line(line, Instant::now()));
+        line.split_inclusive(|byte| *byte == b'\n').for_each(|line| self.line(line));
         self.report_skipped();
         stream.into_inner()
     }
 
-    fn line(&mut self, line: &[u8], now: Instant) {
+    fn line(&mut self, line: &[u8]) {
+        let now = Instant::now();
         // After a skip, wait for a second's worth of lines: single lines between gaps help nobody.
         let needed = if self.skipped > 0 { LINES.per_second as usize } else { 1 };
         if !self.lines.has(needed, now) {
@@ -159,10 +152,8 @@ impl LineCopier {
         let text = String::from_utf8_lossy(line);
         let text = text.trim_end();
         self.last_lines.push(text);
-        if !is_backtrace(text)
-            && let Ok(mut last_line) = self.last_line.lock()
-        {
-            text.clone_into(&mut last_line);
+        if !is_backtrace(text) {
+            self.last_line.send_modify(|last| text.clone_into(last));
         }
         let room = &self.room;
         // The room's own log lines begin with their level, right-aligned.

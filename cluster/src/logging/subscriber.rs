@@ -4,14 +4,12 @@
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::collections::VecDeque;
 use std::fmt::Debug;
-use std::io::IsTerminal as _;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::sync::{Mutex, OnceLock};
 use std::time::UNIX_EPOCH;
 use std::{env, io, panic};
 
 use anyhow::{Context as _, bail};
-use tracing::Level;
 use tracing::field::Field;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::field::MakeExt as _;
@@ -20,11 +18,10 @@ use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{Layer as _, fmt};
+use tracing_subscriber::{Layer, Registry, fmt};
 
 use crate::config::LogFormat;
-use crate::logging::writer;
-use crate::logging::writer::{EntryWriter, FlushGuard};
+use crate::logging::writer::{self, EntryWriter, FlushGuard};
 
 /// Lines kept for the page's log, which asks every second.
 const MAX_RECENT: usize = 512;
@@ -46,10 +43,7 @@ struct RecentLines {
 fn filter() -> anyhow::Result<Targets> {
     let text = env::var_os("RUST_LOG").unwrap_or_default();
     let text = text.to_str().context("RUST_LOG is not UTF-8")?.replace(char::is_whitespace, "");
-    let text = text.trim_matches(',');
-    if text.is_empty() {
-        return Ok(Targets::new().with_default(Level::INFO));
-    }
+    let text = Some(text.trim_matches(',')).filter(|text| !text.is_empty()).unwrap_or("info");
     // The parser would take it for a module, and silence all others.
     let is_module = |word: &&str| !word.contains('=') && word.parse::<LevelFilter>().is_err();
     if let Some(word) = text.split(',').find(is_module) {
@@ -71,47 +65,55 @@ fn has_colors() -> bool {
 /// Sets up logging in the lobby; with `recent`, [`recent_lines`] has its last lines. Keep the guard
 /// until the process ends.
 pub(crate) fn init_lobby(format: LogFormat, recent: bool) -> anyhow::Result<FlushGuard> {
-    let (log, guard) = writer::start()?;
-    let stdout = fmt::layer().log_internal_errors(false).with_writer(move || {
-        let log = log.clone();
-        EntryWriter(move |entry| log.push(entry))
-    });
-    let stdout = match format {
-        LogFormat::Human => {
-            stdout.with_target(false).with_ansi(has_colors()).fmt_fields(fields()).boxed()
+    let (push, guard) = writer::start()?;
+    let stdout = move || EntryWriter(push.clone());
+    let mut layers = vec![match format {
+        LogFormat::Human => text().with_ansi(has_colors()).with_writer(stdout).boxed(),
+        LogFormat::Json => {
+            let json = fmt::layer().json().flatten_event(true);
+            json.log_internal_errors(false).with_writer(stdout).boxed()
         }
-        LogFormat::Json => stdout.json().flatten_event(true).boxed(),
-    };
-    let recent = recent.then(|| {
-        RECENT.get_or_init(|| Mutex::new(RecentLines::new()));
-        let layer = fmt::layer().with_target(false).with_ansi(false).fmt_fields(fields());
-        layer.log_internal_errors(false).with_writer(|| EntryWriter(push_recent))
-    });
-    tracing_subscriber::registry()
-        .with(stdout)
-        .with(recent)
-        .with(filter()?)
-        .try_init()
-        .context("logging is already set up")?;
-    panic::set_hook(Box::new(log_panic));
+    }];
+    if recent {
+        let recent = RECENT.get_or_init(|| Mutex::new(RecentLines::new()));
+        let push = |entry| drop(recent.lock().map(|mut recent| recent.push(entry)));
+        layers.push(text().with_writer(move || EntryWriter(push)).boxed());
+    }
+    init(layers)?;
     Ok(guard)
 }
 
-/// Writes the message and the fields of an entry. Control characters are escaped: the library does
-/// so only in messages, and players' text is in fields, too.
-fn fields() -> impl for<'a> FormatFields<'a> + Send + Sync + 'static {
-    let write_field = |writer: &mut Writer<'_>, field: &Field, value: &dyn Debug| {
-        if field.name() != "message" {
-            write!(writer, "{field}=")?;
-        }
-        let keeps_lines = field.name() == "backtrace";
-        format!("{value:?}").chars().try_for_each(|char| match char {
-            '\n' if keeps_lines => writer.write_char(char),
-            char if char.is_control() => write!(writer, "{}", char.escape_default()),
-            char => writer.write_char(char),
-        })
-    };
-    debug_fn(write_field).delimited(" ")
+/// Sets up logging in a room, on stderr. The lobby adds the time and the room's id.
+pub(crate) fn init_room() -> anyhow::Result<()> {
+    let print = |entry: String| drop(io::stderr().write_all((entry + "\n").as_bytes()));
+    init(text().without_time().with_writer(move || EntryWriter(print)))
+}
+
+fn init(log: impl Layer<Registry> + Send + Sync) -> anyhow::Result<()> {
+    let log = tracing_subscriber::registry().with(log).with(filter()?);
+    log.try_init().context("logging is already set up")?;
+    panic::set_hook(Box::new(log_panic));
+    Ok(())
+}
+
+/// Lines of text, without colors.
+fn text<S>() -> fmt::Layer<S, impl for<'a> FormatFields<'a> + Send + Sync + 'static> {
+    let layer = fmt::layer().with_target(false).with_ansi(false).log_internal_errors(false);
+    layer.fmt_fields(debug_fn(write_field).delimited(" "))
+}
+
+/// Writes the message or a field of an entry. Control characters are escaped: the library does so
+/// only in messages, and players' text is in fields, too.
+fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> std::fmt::Result {
+    if field.name() != "message" {
+        write!(writer, "{field}=")?;
+    }
+    let keeps_lines = field.name() == "backtrace";
+    format!("{value:?}").chars().try_for_each(|char| match char {
+        '\n' if keeps_lines => writer.write_char(char),
+        char if char.is_control() => write!(writer, "{}", char.escape_default()),
+        char => writer.write_char(char),
+    })
 }
 
 /// Logs a panic instead of printing it: a write to stderr would block if that is a stopped
@@ -121,24 +123,6 @@ fn log_panic(panic: &panic::PanicHookInfo) {
     let captured = backtrace.status() == BacktraceStatus::Captured;
     let backtrace = captured.then(|| tracing::field::display(backtrace));
     tracing::error!(backtrace, "{panic}");
-}
-
-/// Sets up logging in a room, on stderr. The lobby adds the time and the room's id.
-pub(crate) fn init_room() -> anyhow::Result<()> {
-    let plain = fmt::layer().without_time().with_target(false).fmt_fields(fields());
-    let print = |entry: String| drop(io::stderr().write_all((entry + "\n").as_bytes()));
-    tracing_subscriber::registry()
-        .with(
-            plain
-                .with_ansi(false)
-                .log_internal_errors(false)
-                .with_writer(move || EntryWriter(print)),
-        )
-        .with(filter()?)
-        .try_init()
-        .context("logging is already set up")?;
-    panic::set_hook(Box::new(log_panic));
-    Ok(())
 }
 
 /// The kept lines that follow line number `after`, and the numbers of the lobby's start and of the
@@ -170,12 +154,6 @@ impl RecentLines {
         let notice = (is_known && missed > 0).then(|| format!("… {missed} lines missed …"));
         let unseen = self.lines.iter().skip(self.lines.len().saturating_sub(new));
         notice.into_iter().chain(unseen.cloned()).collect()
-    }
-}
-
-fn push_recent(entry: String) {
-    if let Some(Ok(mut recent)) = RECENT.get().map(Mutex::lock) {
-        recent.push(entry);
     }
 }
 

@@ -4,10 +4,9 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
@@ -19,33 +18,14 @@ const MAX_QUEUED: usize = 2048;
 /// How long the lobby waits at its end for the last lines to be written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Since the start.
+/// Lines that stdout did not take in time, since the start.
 static LOST: AtomicU64 = AtomicU64::new(0);
+/// Lines that are in the queue or being written.
+static QUEUED: AtomicUsize = AtomicUsize::new(0);
 
 /// How many lines stdout did not take in time.
 pub(crate) fn lost_lines() -> u64 {
     LOST.load(Relaxed)
-}
-
-/// The sending end of the queue.
-#[derive(Clone)]
-pub(crate) struct LogWriter {
-    queue: SyncSender<String>,
-    counts: Arc<Counts>,
-}
-
-#[derive(Default)]
-struct Counts {
-    queued: AtomicUsize,
-    /// Since the last report.
-    dropped: AtomicUsize,
-}
-
-impl Counts {
-    fn drop_line(&self) {
-        self.dropped.fetch_add(1, Relaxed);
-        LOST.fetch_add(1, Relaxed);
-    }
 }
 
 /// Where the formatter writes: passes on one entry of the log at a time.
@@ -53,34 +33,38 @@ pub(crate) struct EntryWriter<F>(pub F);
 
 /// Dropping this waits until all lines are written, up to `FLUSH_TIMEOUT`.
 #[derive(Clone)]
-pub(crate) struct FlushGuard(Arc<Counts>);
+pub(crate) struct FlushGuard(());
 
-/// Starts the thread that writes.
-pub(crate) fn start() -> io::Result<(LogWriter, FlushGuard)> {
+/// Starts the thread that writes, once in a process. Returns what queues an entry for it.
+pub(crate) fn start() -> io::Result<(impl Fn(String) + Clone, FlushGuard)> {
     let (queue, lines) = sync_channel(MAX_QUEUED);
-    let counts = Arc::new(Counts::default());
-    let writer = LogWriter { queue, counts: counts.clone() };
-    let guard = FlushGuard(counts.clone());
     // Unbuffered: the standard library's handle would keep part of a line that it could not write.
     let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-    thread::Builder::new().name("log".into()).spawn(move || write(&lines, stdout, &counts))?;
-    Ok((writer, guard))
+    thread::Builder::new().name("log".into()).spawn(move || write(lines, stdout))?;
+    let push = move |entry: String| {
+        QUEUED.fetch_add(1, Relaxed);
+        if queue.try_send(entry + "\n").is_err() {
+            QUEUED.fetch_sub(1, Relaxed);
+            LOST.fetch_add(1, Relaxed);
+        }
+    };
+    Ok((push, FlushGuard(())))
 }
 
-fn write(lines: &Receiver<String>, mut stdout: File, counts: &Counts) {
+fn write(lines: Receiver<String>, mut stdout: File) {
+    let mut reported = 0;
     for line in lines {
         // A parent that shares stdout may have made it non-blocking.
         let _ = poll(&mut [PollFd::new(&stdout, PollFlags::OUT)], None);
         let written = stdout.write_all(line.as_bytes());
-        let is_drained = counts.queued.fetch_sub(1, Relaxed) == 1;
+        let is_drained = QUEUED.fetch_sub(1, Relaxed) == 1;
         if written.is_err() {
-            counts.drop_line();
-        } else if is_drained {
+            LOST.fetch_add(1, Relaxed);
+        } else if is_drained && lost_lines() > reported {
             // Reported only now: in a full queue the report would be dropped as well.
-            let lines = counts.dropped.swap(0, Relaxed);
-            if lines > 0 {
-                tracing::error!(lines, "log lines were dropped: stdout did not take them in time");
-            }
+            let lines = lost_lines() - reported;
+            reported += lines;
+            tracing::error!(lines, "log lines were dropped: stdout did not take them in time");
         }
     }
 }
@@ -93,16 +77,6 @@ fn one_entry(line: &[u8]) -> String {
     let text = line.replace('\r', " ").replace('\n', "\n    ");
     let is_deceptive = |char| matches!(char, 0x7f..=0x9f | 0x61c | 0x200e..=0x200f | 0x2028..=0x202e | 0x2066..=0x2069);
     text.replace(|char| is_deceptive(u32::from(char)), "\u{fffd}")
-}
-
-impl LogWriter {
-    pub fn push(&self, entry: String) {
-        self.counts.queued.fetch_add(1, Relaxed);
-        if self.queue.try_send(entry + "\n").is_err() {
-            self.counts.queued.fetch_sub(1, Relaxed);
-            self.counts.drop_line();
-        }
-    }
 }
 
 impl<F: FnMut(String)> io::Write for EntryWriter<F> {
@@ -120,7 +94,7 @@ impl<F: FnMut(String)> io::Write for EntryWriter<F> {
 impl Drop for FlushGuard {
     fn drop(&mut self) {
         let deadline = Instant::now() + FLUSH_TIMEOUT;
-        while self.0.queued.load(Relaxed) > 0 && Instant::now() < deadline {
+        while QUEUED.load(Relaxed) > 0 && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(5));
         }
     }

@@ -13,8 +13,8 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::process::{FromRoom, RoomSpec};
-use crate::room::{Output, Room, Throttle};
-use crate::runtime::Scheduler;
+use crate::room::{Output, Room};
+use crate::runtime::{Scheduler, Throttle};
 use crate::socketio::ConnId;
 use crate::types::{LeaveReason, Player, PlayerId, Refusal, RoomId, encode_message, truncate};
 

@@ -36,9 +36,10 @@ pub(super) struct RoomLoop<'a, R: Room> {
 }
 
 impl<R: Room> RoomLoop<'_, R> {
-    /// Runs the room until it is to end. `serve` serves a connection that the lobby hands over.
+    /// Runs the room until it is to end; then returns everyone to the lobby and calls `on_dispose`.
+    /// `serve` serves a connection that the lobby hands over.
     pub async fn run(
-        &mut self,
+        mut self,
         mut from_clients: mpsc::UnboundedReceiver<FromClient<PlayerId>>,
         mut from_lobby: Receiver,
         serve: impl Fn(OwnedFd),
@@ -57,52 +58,57 @@ impl<R: Room> RoomLoop<'_, R> {
                         self.wake();
                         from_lobby.sockets.drain(..).for_each(&serve);
                     }
-                    frame => self.handle_frame(frame)?,
+                    frame => self.wake().handle_frame(frame)?,
                 },
-                Some(event) = from_clients.recv() => self.handle_client(event),
-                Some(call) = self.core.room.scheduler.next_call() => {
-                    let now = self.wake();
-                    self.core.at(now).call(call);
-                }
-                () = sleep_until(self.core.deadline()) => {
-                    self.wake();
-                }
+                Some(event) = from_clients.recv() => self.wake().handle_client(event),
+                Some(call) = self.core.room.scheduler.next_call() => self.wake().core.call(call),
+                () = sleep_until(self.core.deadline()) => self.woken = Instant::now(),
             }
             self.core.advance(clock::now());
         }
-        self.send_output()
+        self.send_output()?;
+        // Nobody waits for an answer any more.
+        drop((from_clients, from_lobby));
+        let has_crashed = self.core.crashed.is_some();
+        self.core.finish();
+        self.send_output()?;
+        let (exit, _) = self.core.dispose().await;
+        // A crash was reported before its players left.
+        if !has_crashed {
+            self.to_lobby.send(&FromRoom::Ending(exit))?;
+        }
+        self.to_lobby.flush(FLUSH_TIMEOUT).await;
+        Ok(())
     }
 
-    /// Notes that the loop has woken. Returns the time.
-    fn wake(&mut self) -> Instant {
+    /// Notes that the loop has woken.
+    fn wake(&mut self) -> &mut Self {
         self.woken = Instant::now();
-        clock::now()
+        self.core.at(clock::now());
+        self
     }
 
     fn handle_client(&mut self, event: FromClient<PlayerId>) {
-        let now = self.wake();
-        let core = self.core.at(now);
         match event {
             FromClient::Connected(conn, player) => {
                 let id = conn.id;
                 self.conns.insert(id, conn);
-                core.connected(id, &player);
+                self.core.connected(id, &player);
             }
             FromClient::Message(_, message) if message.is_hung_up() => {}
             FromClient::Message(conn, Message { event, responder }) => {
-                let answer = core.message(conn, event);
-                responder.answer(answer, &core.room.scheduler);
+                let answer = self.core.message(conn, event);
+                responder.answer(answer, &self.core.room.scheduler);
             }
             FromClient::Disconnected { conn, asked } => {
                 self.conns.remove(&conn);
-                core.disconnected(conn, asked);
+                self.core.disconnected(conn, asked);
             }
         }
     }
 
     fn handle_frame(&mut self, frame: ToRoom) -> anyhow::Result<()> {
-        let now = self.wake();
-        let core = self.core.at(now);
+        let core = &mut self.core;
         match frame {
             ToRoom::Reserve { join, seats } => core.reserve(join, seats),
             ToRoom::Release { seat, reason } => core.release(seat, reason),
@@ -145,20 +151,6 @@ impl<R: Room> RoomLoop<'_, R> {
                 }
             }
         }
-        Ok(())
-    }
-
-    /// Ends the room: returns everyone to the lobby and calls `on_dispose`.
-    pub async fn dispose(mut self) -> anyhow::Result<()> {
-        let has_crashed = self.core.crashed.is_some();
-        self.core.finish();
-        self.send_output()?;
-        let (exit, _) = self.core.dispose().await;
-        // A crash was reported before its players left.
-        if !has_crashed {
-            self.to_lobby.send(&FromRoom::Ending(exit))?;
-        }
-        self.to_lobby.flush(FLUSH_TIMEOUT).await;
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 //! until the lobby opens a room in it; then `event_loop.rs` runs.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::panic::resume_unwind;
 use std::process::ExitCode;
@@ -20,7 +20,7 @@ use tokio::net::UnixStream;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
 use tokio::task::spawn_local;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
 use crate::config::{Limits, Settings, Size};
@@ -63,19 +63,16 @@ pub(crate) fn main(kinds: Vec<Kind>) -> anyhow::Result<ExitCode> {
     // process group is killed.
     let seconds = if hung_up(rustix::stdio::stdout(), &Timespec::default()) { 5 } else { 0 };
     end_without_lobby(&lobby, &Timespec { tv_sec: seconds, tv_nsec: 0 });
-    match result {
-        Ok(result) => result.map(|()| ExitCode::SUCCESS),
-        Err(panicked) => resume_unwind(panicked.into_panic()),
-    }
+    result.unwrap_or_else(|panicked| resume_unwind(panicked.into_panic()))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Moves the socket from stdin to a descriptor that child processes do not inherit.
 fn take_stdin() -> anyhow::Result<StdUnixStream> {
     let stdin = rustix::stdio::stdin();
     rustix::net::getpeername(stdin).context("stdin is not a socket")?;
-    let socket: OwnedFd = rustix::io::fcntl_dupfd_cloexec(stdin, 3)?;
+    let socket = StdUnixStream::from(stdin.try_clone_to_owned()?);
     rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null")?)?;
-    let socket = StdUnixStream::from(socket);
     socket.set_nonblocking(true)?;
     Ok(socket)
 }
@@ -127,19 +124,16 @@ async fn live(kinds: &[Kind], to_lobby: &Sender, mut from_lobby: Receiver) -> an
 
     // Heartbeats come from the thread that runs the hooks, so a hook that hangs stops them.
     let heartbeats = async {
-        let mut interval = tokio::time::interval(settings.heartbeat);
-        interval.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
-            interval.tick().await;
             to_lobby.send(&FromRoom::Heartbeat { tick_delay_ms: take_tick_delay() })?;
+            sleep(settings.heartbeat).await;
         }
     };
     let life = async {
-        let (options, spec) = match from_lobby.recv().await? {
-            Some(ToRoom::Open { options, spec }) => (options, spec),
-            Some(_) => bail!("the lobby's second frame is not `open`"),
-            // The lobby stopped and never needed this room.
-            None => return Ok(()),
+        // Without a frame, the lobby has stopped and never needed this room.
+        let Some(frame) = from_lobby.recv().await? else { return Ok(()) };
+        let ToRoom::Open { options, spec } = frame else {
+            bail!("the lobby's second frame is not `open`");
         };
         limit_memory(spec.memory);
         let kind = kinds.iter().find(|kind| kind.name == spec.kind);
@@ -211,10 +205,8 @@ async fn run<R: Room>(opened: Opened<'_>) -> anyhow::Result<()> {
         tokio::spawn(served.inspect_err(|error| debug!(%error, "connection not served")));
     };
 
-    let conns = HashMap::new();
-    let mut room = RoomLoop { core, conns, to_lobby, woken: Instant::now() };
+    let room = RoomLoop { core, conns: HashMap::new(), to_lobby, woken: Instant::now() };
     room.run(from_clients, from_lobby, serve).await?;
-    room.dispose().await?;
     // Browsers hang up when they have read where to go next.
     let _ = clock::timeout(CLOSE_TIMEOUT, limiter.all_closed()).await;
     Ok(())

@@ -1,12 +1,31 @@
-//! What hooks send to players: events, bytes, and the room's state.
+//! What goes out of a room, and what hooks send to players: events, bytes, and the room's state.
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::Bytes;
-use crate::room::{Output, Room, RoomContext};
+use crate::process::FromRoom;
+use crate::room::{Room, RoomContext};
 use crate::socketio::{ConnId, Encoded, encode};
-use crate::types::{PlayerId, encode_data};
+use crate::types::{LeaveReason, PlayerId, RoomId, encode_data};
+
+/// What goes out of a room, in the order in which hooks and the core queued it.
+pub(crate) enum Output {
+    Emit {
+        to: ConnId,
+        event: Rc<Encoded>,
+        /// May be dropped if the connection is slow.
+        volatile: bool,
+    },
+    HangUp(ConnId),
+    /// A frame for the lobby.
+    Frame(FromRoom),
+    // Hooks queue these two; the core replaces them by what they lead to.
+    /// The player returns to the lobby.
+    Leave(PlayerId, LeaveReason),
+    /// The player is to get a seat in another room.
+    Transfer(PlayerId, RoomId),
+}
 
 /// The longest listing, in bytes of JSON: everyone who watches the list of rooms gets each.
 pub(crate) const MAX_LISTING: usize = 1024;
@@ -52,12 +71,8 @@ impl<R: Room> RoomContext<R> {
     /// room.send_to(team, News::Flag);
     /// # }
     /// ```
-    pub fn send_to<P: AsRef<PlayerId>>(
-        &self,
-        players: impl IntoIterator<Item = P>,
-        event: R::Event,
-    ) {
-        let conns = players.into_iter().filter_map(|player| self.conn_of(player.as_ref()));
+    pub fn send_to<P: AsRef<PlayerId>>(&self, to: impl IntoIterator<Item = P>, event: R::Event) {
+        let conns = to.into_iter().filter_map(|player| self.conn_of(player.as_ref()));
         self.emit(conns, encode(&event), false);
     }
 
@@ -99,7 +114,7 @@ impl<R: Room> RoomContext<R> {
     ///
     /// [`Room`] has an example.
     pub fn sync(&self) {
-        self.sync.mark();
+        self.sync.marked.set(true);
     }
 
     /// How often [`sync`](Self::sync) takes effect, in times a second; at least 1. Default: 20.
@@ -130,7 +145,7 @@ impl<R: Room> RoomContext<R> {
         if let Ok(listing) = encode_data("a listing", &listing, MAX_LISTING)
             && self.listing.replace(listing.clone()) != listing
         {
-            self.listing_changed.mark();
+            self.listing_changed.marked.set(true);
         }
     }
 

@@ -51,12 +51,8 @@ impl Tickets {
     pub fn redeem(&self, ticket: &str, now: Instant) -> Result<PlayerId, Refusal> {
         let mut unused = self.lock();
         let player = unused.tickets.remove(ticket);
-        match player.and_then(|player| unused.by_player.remove_entry(&player)) {
-            Some((player, (_, until))) if now < until => Ok(player),
-            _ => {
-                INVALID.add();
-                Err(Refusal::BAD_TICKET)
-            }
-        }
+        let used = player.and_then(|player| unused.by_player.remove_entry(&player));
+        let player = used.and_then(|(player, (_, until))| (now < until).then_some(player));
+        player.ok_or(Refusal::BAD_TICKET).inspect_err(|_| INVALID.add())
     }
 }

@@ -12,7 +12,7 @@
 #[cfg(any(test, feature = "testing"))]
 use std::cell::Cell;
 use std::pin::pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -27,8 +27,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// this much longer for what the sockets hold.
 const GRACE: Duration = Duration::from_millis(10);
 
-/// `None` until [`start`], as in tests: [`now`] is then the real time.
-static CLOCK: Mutex<Option<Clock>> = Mutex::new(None);
+/// Empty until [`start`], as in tests: [`now`] is then the real time.
+static CLOCK: OnceLock<Mutex<Clock>> = OnceLock::new();
 
 // The time on this thread while a `TestLobby` runs. Meanwhile a panic in a hook fails the test.
 #[cfg(any(test, feature = "testing"))]
@@ -60,8 +60,7 @@ impl Clock {
 /// From now on pauses do not count. The caller must call [`now`] every [`READ_INTERVAL`], from a
 /// thread that never blocks.
 pub(crate) fn start() {
-    let mut clock = CLOCK.lock().unwrap_or_else(PoisonError::into_inner);
-    clock.get_or_insert(Clock::new(Instant::now()));
+    CLOCK.get_or_init(|| Mutex::new(Clock::new(Instant::now())));
 }
 
 pub(crate) fn now() -> Instant {
@@ -78,9 +77,9 @@ fn read() -> (Instant, u64) {
     if let Some(now) = TEST_TIME.get() {
         return (now, 0);
     }
-    let mut clock = CLOCK.lock().unwrap_or_else(PoisonError::into_inner);
-    let real = Instant::now();
-    clock.as_mut().map_or((real, 0), |clock| (clock.read(real), clock.pauses))
+    let Some(clock) = CLOCK.get() else { return (Instant::now(), 0) };
+    let mut clock = clock.lock().unwrap_or_else(PoisonError::into_inner);
+    (clock.read(Instant::now()), clock.pauses)
 }
 
 /// Sleeps until then by this clock.

@@ -2,7 +2,7 @@
 //! reports partial results, can be cancelled, and may panic.
 
 use std::future::ready;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::thread::available_parallelism;
 
 use futures_util::{Stream, StreamExt as _, stream};
@@ -13,9 +13,8 @@ use tokio_util::sync::CancellationToken;
 const MAX_REPORTS: usize = 64;
 
 /// One permit for each processor: more computations at once would only take turns and hold memory.
-static PROCESSORS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
-    Arc::new(Semaphore::new(available_parallelism().map_or(1, |processors| processors.get())))
-});
+static PROCESSORS: LazyLock<Semaphore> =
+    LazyLock::new(|| Semaphore::new(available_parallelism().map_or(1, usize::from)));
 
 /// Cancels a computation of [`Scheduler::compute`](crate::Scheduler::compute). Dropping it does
 /// not.
@@ -71,12 +70,9 @@ pub(crate) fn start<P: Send + 'static, T: Send + 'static>(
     let (sender, mut receiver) = mpsc::channel(MAX_REPORTS);
     let handle = Work { cancelled: cancelled.clone(), reports: sender };
     let running = tokio::spawn(async move {
-        let processor = tokio::select! {
-            processor = PROCESSORS.clone().acquire_owned() => processor,
-            () = handle.cancelled.cancelled() => return Err(ComputeError::Cancelled),
-        };
+        let turn = handle.cancelled.run_until_cancelled(PROCESSORS.acquire()).await;
+        let _processor = turn.ok_or(ComputeError::Cancelled)?;
         let result = tokio::task::spawn_blocking(move || work(&handle)).await;
-        drop(processor);
         result.map_err(|_| ComputeError::Panicked)
     });
     let job = Job(cancelled.clone());

@@ -40,11 +40,8 @@ impl NamedCounts {
 
     pub fn add(&self, name: &str) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(name) {
-            *count += 1;
-            return;
-        }
-        let name = if counts.len() < MAX_NAMES { name } else { "other" };
+        let is_counted = counts.len() < MAX_NAMES || counts.contains_key(name);
+        let name = if is_counted { name } else { "other" };
         *counts.entry(name.to_owned()).or_default() += 1;
     }
 

@@ -7,12 +7,10 @@ pub(crate) mod panics;
 mod rate_limiter;
 pub(crate) mod scheduler;
 mod ticker;
-mod token_bucket;
 
 pub(crate) use self::clock::{later, timeout};
 pub(crate) use self::failures::{FailureCounter, NamedCounts};
 pub(crate) use self::panics::{HookPanic, RoomPanic, catch, catch_async};
-pub(crate) use self::rate_limiter::KeyedRateLimiter;
+pub(crate) use self::rate_limiter::{KeyedRateLimiter, Quota, TokenBucket};
 pub(crate) use self::scheduler::{Call, Scheduler, sleep_until};
-pub(crate) use self::ticker::{Lag, Tick, Ticker, take_tick_delay};
-pub(crate) use self::token_bucket::{Quota, TokenBucket};
+pub(crate) use self::ticker::{Lag, Throttle, Tick, Ticker, take_tick_delay};

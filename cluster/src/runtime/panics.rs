@@ -50,10 +50,7 @@ pub(crate) fn catch<T>(hook: &str, call: impl FnOnce() -> T) -> Result<T, HookPa
 }
 
 /// Awaits an async hook and catches its panic.
-pub(crate) async fn catch_async<T>(
-    hook: &str,
-    future: impl Future<Output = T>,
-) -> Result<T, HookPanic> {
+pub(crate) async fn catch_async<F: Future>(hook: &str, future: F) -> Result<F::Output, HookPanic> {
     let caught = AssertUnwindSafe(future).catch_unwind().await;
     caught.map_err(|payload| HookPanic::new(hook, payload))
 }

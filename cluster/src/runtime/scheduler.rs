@@ -135,14 +135,14 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
         work: impl Future<Output = T> + 'static,
         done: impl FnOnce(&mut S, &H, T) + 'static,
     ) {
-        self.push(stream::once(async {
+        let task = stream::once(async {
             let result = AssertUnwindSafe(work).catch_unwind().await;
             // A panic is resumed inside the call, where the loop catches it like a panic in a hook.
-            call(|state, context| match result {
-                Ok(result) => done(state, context, result),
-                Err(panic) => resume_unwind(panic),
+            call(|state, context| {
+                done(state, context, result.unwrap_or_else(|panic| resume_unwind(panic)));
             })
-        }));
+        });
+        self.tasks.borrow_mut().push(Box::pin(task));
     }
 
     /// Runs a heavy computation on another thread and calls back with its result.
@@ -189,7 +189,7 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
             call(move |state, context| on_report.borrow_mut()(state, context, report))
         });
         let result = result.map(|result| call(|state, context| done(state, context, result)));
-        self.push(reports.chain(stream::once(result)));
+        self.tasks.borrow_mut().push(Box::pin(reports.chain(stream::once(result))));
         job
     }
 
@@ -204,11 +204,9 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
         let (mut timers, mut due_at) = (self.timers.borrow_mut(), self.due_at.borrow_mut());
         let entry = timers.first_entry().filter(|entry| entry.key().0 <= now)?;
         let (at, timer) = *entry.key();
+        due_at.remove(&timer);
         Some(match entry.remove() {
-            Due::Once(call) => {
-                due_at.remove(&timer);
-                call
-            }
+            Due::Once(call) => call,
             Due::Every(period, repeat) => {
                 let (again, at) = (Due::Every(period, repeat.clone()), next_due(at, period, now));
                 due_at.insert(timer, at);
@@ -223,13 +221,8 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
         poll_fn(|cx| self.tasks.borrow_mut().poll_next_unpin(cx)).await
     }
 
-    fn push(&self, task: impl Stream<Item = Call<S, H>> + 'static) {
-        self.tasks.borrow_mut().push(Box::pin(task));
-    }
-
     fn add(&self, at: Instant, due: Due<S, H>) -> Timer {
-        let timer = Timer(self.next_timer.get());
-        self.next_timer.set(timer.0 + 1);
+        let timer = Timer(self.next_timer.replace(self.next_timer.get() + 1));
         self.timers.borrow_mut().insert((at, timer), due);
         self.due_at.borrow_mut().insert(timer, at);
         timer
@@ -251,10 +244,8 @@ fn next_due(at: Instant, period: Duration, now: Instant) -> Instant {
 
 /// Sleeps until the deadline, or for ever without one.
 pub(crate) async fn sleep_until(deadline: Option<Instant>) {
-    match deadline {
-        Some(at) => clock::sleep_until(at).await,
-        None => std::future::pending().await,
-    }
+    let Some(at) = deadline else { return std::future::pending().await };
+    clock::sleep_until(at).await;
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The tick of a room: a fixed rate that may change, without a burst of ticks after a stall.
+//! What an event loop does at a rate: ticks, and what is done at most once a period.
 
 use std::cell::Cell;
 use std::sync::atomic::AtomicU32;
@@ -6,6 +6,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::runtime::later;
 
 /// After a delay of up to this many periods the missed ticks are made up for. After a longer stall
 /// they are skipped.
@@ -18,6 +20,7 @@ pub(crate) fn take_tick_delay() -> u32 {
     LONGEST_DELAY.swap(0, Relaxed)
 }
 
+/// The tick of a room: a fixed rate that may change, without a burst of ticks after a stall.
 pub(crate) struct Ticker {
     last: Instant,
     /// When the next tick is due, and the period from which that was computed.
@@ -39,10 +42,8 @@ impl Ticker {
 
     /// When the next tick is due. A new period counts from the last tick.
     pub fn due(&self, period: Duration) -> Instant {
-        match self.next {
-            Some((due, computed_from)) if computed_from == period => due,
-            _ => self.last + period,
-        }
+        let next = self.next.filter(|(_, computed_from)| *computed_from == period);
+        next.map_or(self.last + period, |(due, _)| due)
     }
 
     /// A tick, if one is due.
@@ -78,6 +79,37 @@ impl Lag {
     }
 }
 
+/// Something that hooks ask for often, and that is done at most once a period: at once, or when the
+/// period is over.
+pub(crate) struct Throttle {
+    pub period: Cell<Duration>,
+    /// Asked for, and not yet done.
+    pub marked: Cell<bool>,
+    done_at: Cell<Option<Instant>>,
+}
+
+impl Throttle {
+    pub fn new(period: Duration) -> Self {
+        Throttle { period: Cell::new(period), marked: Cell::new(false), done_at: Cell::new(None) }
+    }
+
+    /// When it is to be done; `None` if it was not asked for.
+    pub fn due(&self, now: Instant) -> Option<Instant> {
+        let due = self.done_at.get().map_or(now, |done| later(done, self.period.get()));
+        self.marked.get().then_some(due)
+    }
+
+    /// Whether to do it now.
+    pub fn take(&self, now: Instant) -> bool {
+        let is_due = self.due(now).is_some_and(|due| due <= now);
+        if is_due {
+            self.marked.set(false);
+            self.done_at.set(Some(now));
+        }
+        is_due
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,5 +138,23 @@ mod tests {
         ticker.tick(start + PERIOD, PERIOD).expect("a tick");
         assert_eq!(ticker.due(4 * PERIOD), start + 5 * PERIOD);
         assert_eq!(ticker.due(PERIOD), start + 2 * PERIOD);
+    }
+
+    #[test]
+    fn it_is_done_at_once_and_then_once_a_period() {
+        let start = Instant::now();
+        let after = |ms| start + Duration::from_millis(ms);
+        let throttle = Throttle::new(Duration::from_millis(50));
+        assert!(!throttle.take(start) && throttle.due(start).is_none());
+        throttle.marked.set(true);
+        assert!(throttle.take(start) && !throttle.take(start));
+        throttle.marked.set(true);
+        throttle.marked.set(true);
+        assert_eq!(throttle.due(after(10)), Some(after(50)));
+        assert!(
+            !throttle.take(after(49)) && throttle.take(after(50)) && !throttle.take(after(200))
+        );
+        throttle.marked.set(true);
+        assert!(throttle.take(after(200)), "a period has passed");
     }
 }

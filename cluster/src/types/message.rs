@@ -107,10 +107,8 @@ macro_rules! messages {
 macro_rules! lobby_types {
     ($($(#[$meta:meta])* type $name:ident = $type:ty;)*) => {
         $($(#[$meta])* type $name = $type;)*
-        $crate::unused_type!(Profile in $($name)*);
-        $crate::unused_type!(Account in $($name)*);
-        $crate::unused_type!(Request in $($name)*);
-        $crate::unused_type!(Event in $($name)*);
+        $crate::unused_types!([$($name)*] (), Profile Account);
+        $crate::unused_types!([$($name)*] $crate::Nothing, Request Event);
     };
 }
 
@@ -135,37 +133,30 @@ macro_rules! lobby_types {
 macro_rules! room_types {
     ($($(#[$meta:meta])* type $name:ident = $type:ty;)*) => {
         $($(#[$meta])* type $name = $type;)*
-        $crate::unused_type!(Options in $($name)*);
-        $crate::unused_type!(Listing in $($name)*);
-        $crate::unused_type!(Profile in $($name)*);
-        $crate::unused_type!(JoinOptions in $($name)*);
-        $crate::unused_type!(Request in $($name)*);
-        $crate::unused_type!(Event in $($name)*);
-        $crate::unused_type!(State in $($name)*);
-        $crate::unused_type!(FromLobby in $($name)*);
-        $crate::unused_type!(ToLobby in $($name)*);
+        $crate::unused_types!([$($name)*] (), Options Listing Profile JoinOptions);
+        $crate::unused_types!([$($name)*] $crate::Nothing, Request Event State FromLobby ToLobby);
     };
 }
 
-/// Sets one type to unused, unless it is in the list.
+/// Sets types to unused, but for those that are listed in the brackets.
 #[doc(hidden)]
 #[macro_export]
-macro_rules! unused_type {
-    (Account in Account $($rest:ident)*) => {};
-    (Event in Event $($rest:ident)*) => {};
-    (FromLobby in FromLobby $($rest:ident)*) => {};
-    (JoinOptions in JoinOptions $($rest:ident)*) => {};
-    (Listing in Listing $($rest:ident)*) => {};
-    (Options in Options $($rest:ident)*) => {};
-    (Profile in Profile $($rest:ident)*) => {};
-    (Request in Request $($rest:ident)*) => {};
-    (State in State $($rest:ident)*) => {};
-    (ToLobby in ToLobby $($rest:ident)*) => {};
-    ($name:ident in $other:ident $($rest:ident)*) => { $crate::unused_type!($name in $($rest)*); };
-    (Event in) => { type Event = $crate::Nothing; };
-    (FromLobby in) => { type FromLobby = $crate::Nothing; };
-    (Request in) => { type Request = $crate::Nothing; };
-    (State in) => { type State = $crate::Nothing; };
-    (ToLobby in) => { type ToLobby = $crate::Nothing; };
-    ($name:ident in) => { type $name = (); };
+macro_rules! unused_types {
+    (@Account [Account $($rest:ident)*] $unused:ty) => {};
+    (@Event [Event $($rest:ident)*] $unused:ty) => {};
+    (@FromLobby [FromLobby $($rest:ident)*] $unused:ty) => {};
+    (@JoinOptions [JoinOptions $($rest:ident)*] $unused:ty) => {};
+    (@Listing [Listing $($rest:ident)*] $unused:ty) => {};
+    (@Options [Options $($rest:ident)*] $unused:ty) => {};
+    (@Profile [Profile $($rest:ident)*] $unused:ty) => {};
+    (@Request [Request $($rest:ident)*] $unused:ty) => {};
+    (@State [State $($rest:ident)*] $unused:ty) => {};
+    (@ToLobby [ToLobby $($rest:ident)*] $unused:ty) => {};
+    (@$name:ident [] $unused:ty) => { type $name = $unused; };
+    (@$name:ident [$other:ident $($rest:ident)*] $unused:ty) => {
+        $crate::unused_types!(@$name [$($rest)*] $unused);
+    };
+    ($listed:tt $unused:ty, $($name:ident)*) => {
+        $($crate::unused_types!(@$name $listed $unused);)*
+    };
 }

@@ -1,5 +1,7 @@
 //! Checks text from players before others see it.
 
+use std::iter;
+
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory as _};
 
 /// The text without space around it, if it is one line of 1 to `max` characters that others can
@@ -24,27 +26,23 @@ use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory as _};
 /// ```
 pub fn readable_line(text: &str, max: usize) -> Option<&str> {
     let text = text.trim();
-    let chars: Vec<char> = text.chars().take(max.saturating_add(1)).collect();
-    let fits = |(index, &c): (usize, &char)| {
-        let before = index.checked_sub(1).map_or(' ', |index| chars[index]);
-        let after = chars.get(index + 1).copied().unwrap_or(' ');
-        match Kind::of(c) {
-            Kind::Shown | Kind::Space => true,
-            Kind::Mark => Kind::of(before) != Kind::Space,
-            // At the end of a word it forms Malayalam letters, which end with a mark.
-            Kind::Joiner => match Kind::of(before) {
-                Kind::Mark => true,
-                Kind::Shown => matches!(Kind::of(after), Kind::Shown | Kind::Mark),
-                _ => false,
-            },
-            // Only the flags of England, Scotland and Wales are spelled with tags, after a black
-            // flag.
-            Kind::Tag => before == '\u{1f3f4}' || Kind::of(before) == Kind::Tag,
-            Kind::Hidden => false,
-        }
+    let chars = text.chars().take(max.saturating_add(1));
+    let spaced: Vec<char> = iter::once(' ').chain(chars).chain([' ']).collect();
+    let fits = |&[before, c, after]: &[char; 3]| match Kind::of(c) {
+        Kind::Shown | Kind::Space => true,
+        Kind::Mark => Kind::of(before) != Kind::Space,
+        // At the end of a word it forms Malayalam letters, which end with a mark.
+        Kind::Joiner => match Kind::of(before) {
+            Kind::Mark => true,
+            Kind::Shown => matches!(Kind::of(after), Kind::Shown | Kind::Mark),
+            _ => false,
+        },
+        // Only the flags of England, Scotland and Wales are spelled with tags, after a black flag.
+        Kind::Tag => before == '\u{1f3f4}' || Kind::of(before) == Kind::Tag,
+        Kind::Hidden => false,
     };
-    let is_shown = chars.iter().any(|&c| Kind::of(c) == Kind::Shown);
-    (is_shown && chars.len() <= max && chars.iter().enumerate().all(fits)).then_some(text)
+    let is_shown = spaced.iter().any(|&c| Kind::of(c) == Kind::Shown);
+    (is_shown && spaced.len() - 2 <= max && spaced.array_windows().all(fits)).then_some(text)
 }
 
 /// What a character does in a line.

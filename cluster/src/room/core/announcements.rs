@@ -3,6 +3,7 @@
 //! Announcements come before any later event to the same page. Answers, and the last event of a page
 //! that leaves, do not wait for them.
 
+use std::mem::replace;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::room::core::Core;
-use crate::room::{Output, Room, Throttle};
+use crate::room::{Output, Room};
+use crate::runtime::Throttle;
 use crate::socketio::{ConnId, Encoded};
 
 /// The time between two announcements is this, times the number of pages. Sending to one page takes
@@ -52,11 +54,8 @@ impl Announcements {
         }
         let event = match &self.pending[(after - self.before) as usize..] {
             [] => return None,
-            [(name, data)] => Encoded::Json { name: (*name).to_owned(), data: data.clone() },
-            several => {
-                let data = to_raw_value(several).expect("the cluster's events serialize");
-                Encoded::Json { name: "announcements".to_owned(), data }
-            }
+            [(name, data)] => Encoded::own(name, data),
+            several => Encoded::own("announcements", &several),
         };
         let event = Rc::new(event);
         self.event = Some((after, last, event.clone()));
@@ -72,7 +71,7 @@ impl<R: Room> Core<R> {
             let Announcements { due, period_per_page, pending, .. } = &mut self.announcements;
             pending.push((name, data));
             due.period.set(*period_per_page * self.conns.len() as u32);
-            due.mark();
+            due.marked.set(true);
         }
     }
 
@@ -93,12 +92,11 @@ impl<R: Room> Core<R> {
     }
 
     fn send_announcements(&mut self, to: ConnId) {
-        if self.announcements.pending.is_empty() {
-            return;
-        }
         let last = self.announcements.last();
-        if let Some(seat) = self.conns.get(&to).and_then(|id| self.seats.get_mut(id))
-            && let Some(event) = self.announcements.event(std::mem::replace(&mut seat.told, last))
+        if !self.announcements.pending.is_empty()
+            && let Some(seat) = self.conns.get(&to).and_then(|id| self.seats.get_mut(id))
+            && let Some(event) =
+                self.announcements.event(replace(&mut seat.sent.announcement, last))
         {
             self.output.push_back(Output::Emit { to, event, volatile: false });
         }

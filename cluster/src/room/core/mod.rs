@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use crate::process::FromRoom;
 use crate::room::core::announcements::Announcements;
-use crate::room::core::seat_map::{SeatMap, SeatState};
+use crate::room::core::seat_map::SeatMap;
 use crate::room::core::sync::SentState;
 use crate::room::{Output, Room, RoomContext, Tickets};
 use crate::runtime::{Call, HookPanic, RoomPanic, Tick, Ticker, catch, catch_async, later};
@@ -47,7 +47,8 @@ pub(crate) struct Core<R: Room> {
     conns: HashMap<ConnId, PlayerId>,
     tickets: Arc<Tickets>,
     ticket_ttl: Duration,
-    empty_since: Option<Instant>,
+    /// When the last seat was freed, or the room opened.
+    empty_since: Instant,
     /// `None` while no tick rate is set.
     ticker: Option<Ticker>,
     /// Set when the lobby wants the room to end: until when, and the reason for its players.
@@ -75,11 +76,11 @@ impl<R: Room> Core<R> {
         let mut core = Core {
             game,
             room,
-            seats: SeatMap::new(),
+            seats: SeatMap::default(),
             conns: HashMap::new(),
             tickets,
             ticket_ttl,
-            empty_since: Some(now),
+            empty_since: now,
             ticker: Some(Ticker::new(now)),
             draining: None,
             announcements: Announcements::new(on_panic.is_none()),
@@ -140,10 +141,8 @@ impl<R: Room> Core<R> {
         seat.player.profile = serde_json::from_value(profile).unwrap_or_default();
         let player = seat.player.clone();
         let set = |other: &mut Player<_>| *other = player.clone();
-        let mut players = self.room.players.borrow_mut();
-        Rc::make_mut(&mut players).iter_mut().find(|other| other.id == id).map(set);
-        drop(players);
-        self.room.expected.borrow_mut().entry(id).and_modify(set);
+        Rc::make_mut(self.room.players.get_mut()).iter_mut().find(|other| other.id == id).map(set);
+        self.room.expected.get_mut().entry(id).and_modify(set);
         let data = json!({ "player": player });
         match conn.filter(|_| !self.room.announces.get()) {
             Some(conn) => self.emit(conn, "player_changed", data),
@@ -163,7 +162,7 @@ impl<R: Room> Core<R> {
 
     /// The result of spawned work.
     pub fn call(&mut self, call: Call<R, RoomContext<R>>) {
-        self.hook("spawned work", |game, room| call(game, room));
+        self.hook("spawned work", call);
     }
 
     /// Does what is due: timers, a tick, the end of reservations and of grace periods, the end of
@@ -173,7 +172,7 @@ impl<R: Room> Core<R> {
         while !self.is_ending()
             && let Some(call) = self.room.scheduler.pop_due(now)
         {
-            self.hook("timer", |game, room| call(game, room));
+            self.hook("timer", call);
         }
         self.tick(now);
         self.expire_seats(now);
@@ -189,13 +188,12 @@ impl<R: Room> Core<R> {
     }
 
     fn tick(&mut self, now: Instant) {
-        let Some(period) = self.room.tick_period.get() else {
+        let Some(period) = self.room.tick_period.get().filter(|_| !self.is_ending()) else {
             self.ticker = None;
             return;
         };
-        let is_ending = self.is_ending();
         let ticker = self.ticker.get_or_insert(Ticker::new(now));
-        if !is_ending && let Some(Tick { dt, delay }) = ticker.tick(now, period) {
+        if let Some(Tick { dt, delay }) = ticker.tick(now, period) {
             self.room.tick_delay.set(delay);
             self.hook("on_tick", |game, room| game.on_tick(room, dt));
         }
@@ -205,19 +203,18 @@ impl<R: Room> Core<R> {
     pub fn deadline(&self) -> Option<Instant> {
         let period = self.room.tick_period.get();
         let tick = self.ticker.as_ref().zip(period).map(|(ticker, period)| ticker.due(period));
-        let seats = self.seats.expiring().next().map(|(until, _)| until);
+        let seat = self.seats.expiring().next().and_then(|seat| seat.expires);
         let timer = self.room.scheduler.deadline();
         let drain = self.draining.as_ref().map(|(until, _)| *until);
-        let now = self.now();
-        let room = &self.room;
-        let throttles = [&room.sync, &room.listing_changed, &self.announcements.due];
-        let changes = throttles.map(|throttle| throttle.due(now));
-        let rest = [tick, self.empty_until(), seats, timer, drain].into_iter();
-        rest.chain(changes).flatten().min()
+        let throttles = [&self.room.sync, &self.room.listing_changed, &self.announcements.due];
+        let changes = throttles.into_iter().filter_map(|throttle| throttle.due(self.now()));
+        let rest = [tick, self.empty_until(), seat, timer, drain].into_iter().flatten();
+        rest.chain(changes).min()
     }
 
     fn empty_until(&self) -> Option<Instant> {
-        Some(later(self.empty_since?, self.room.empty_timeout.get()?))
+        let timeout = self.room.empty_timeout.get().filter(|_| self.seats.len() == 0)?;
+        Some(later(self.empty_since, timeout))
     }
 
     fn now(&self) -> Instant {
@@ -242,11 +239,11 @@ impl<R: Room> Core<R> {
     /// Calls `on_dispose`, unless a hook's panic has ended the room. Returns how the room ended,
     /// and what is left of it.
     pub async fn dispose(mut self) -> (Exit, RoomContext<R>) {
-        if self.crashed.is_none() {
-            let disposed = catch_async("on_dispose", async { self.game.on_dispose().await }).await;
-            if let Err(panic) = disposed {
-                self.crashed = crash(self.on_panic, panic);
-            }
+        let disposing = async { self.game.on_dispose().await };
+        if self.crashed.is_none()
+            && let Err(panic) = catch_async("on_dispose", disposing).await
+        {
+            self.crashed = crash(self.on_panic, panic);
         }
         let exit = match self.crashed {
             Some(what) => Exit::Crashed(what),
@@ -258,25 +255,17 @@ impl<R: Room> Core<R> {
 
     /// Calls a hook, and then does what it queued. Returns `None` if it panicked, or if one before
     /// it did and the room ends.
-    fn hook<T>(
-        &mut self,
-        name: &str,
-        hook: impl FnOnce(&mut R, &RoomContext<R>) -> T,
-    ) -> Option<T> {
-        let result = self.try_hook(name, hook);
+    fn hook<T>(&mut self, name: &str, f: impl FnOnce(&mut R, &RoomContext<R>) -> T) -> Option<T> {
+        let result = self.invoke(name, f);
         self.resolve_outbox();
         result
     }
 
-    fn try_hook<T>(
-        &mut self,
-        name: &str,
-        hook: impl FnOnce(&mut R, &RoomContext<R>) -> T,
-    ) -> Option<T> {
+    fn invoke<T>(&mut self, name: &str, f: impl FnOnce(&mut R, &RoomContext<R>) -> T) -> Option<T> {
         if self.crashed.is_some() {
             return None;
         }
-        let result = catch(name, || hook(&mut self.game, &self.room));
+        let result = catch(name, || f(&mut self.game, &self.room));
         result.map_err(|panic| self.crashed = crash(self.on_panic, panic)).ok()
     }
 
@@ -293,11 +282,8 @@ impl<R: Room> Core<R> {
                     }
                 }
                 // A player who has left since, by a kick that was queued before it, gets nothing.
-                Output::Emit { to, event, volatile } => {
-                    if self.conns.contains_key(&to) {
-                        self.emit_to(to, event, volatile);
-                    }
-                }
+                Output::Emit { to, .. } if !self.conns.contains_key(&to) => {}
+                Output::Emit { to, event, volatile } => self.emit_to(to, event, volatile),
                 output => self.output.push_back(output),
             }
         }
@@ -308,8 +294,7 @@ impl<R: Room> Core<R> {
         let room = &self.room;
         let all = room.players();
         let announces = room.announces.get();
-        let is_away = |state| matches!(state, SeatState::Away(_));
-        let away = self.seats.expiring().filter(|(_, seat)| announces && is_away(seat.state));
+        let away = self.seats.expiring().filter(|seat| announces && seat.joined);
         let joined = Joined {
             room: room.id(),
             kind: room.kind(),
@@ -317,12 +302,12 @@ impl<R: Room> Core<R> {
             host: room.host(),
             you: player,
             players: if announces { &all } else { std::slice::from_ref(player) },
-            away: away.map(|(_, seat)| &seat.player.id).collect(),
+            away: away.map(|seat| &seat.player.id).collect(),
         };
         let event = Encoded::own("joined", &joined);
         // Nothing that was announced before this is news to the page.
         if let Some(seat) = self.seats.get_mut(&player.id) {
-            seat.told = self.announcements.last();
+            seat.sent.announcement = self.announcements.last();
         }
         self.emit_to(conn, Rc::new(event), false);
         self.refresh_state();

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tokio::time::Instant;
 
 use crate::room::core::sync::Sent;
-use crate::socketio::ConnId;
 use crate::types::{Player, PlayerId};
 
 /// A player's place in the room, from its reservation until they leave.
@@ -13,46 +12,27 @@ pub(super) struct Seat<Profile> {
     /// The lobby's number. A new reservation for the same player has a higher one.
     pub number: u64,
     pub player: Player<Profile>,
-    /// What the current connection has been sent of the room's state.
+    /// What the current connection has been sent.
     pub sent: Sent,
-    /// The last announcement that the current connection has been sent, or need not be.
-    pub told: u64,
-    pub state: SeatState,
+    /// Whether the player has come. Until then the seat is reserved.
+    pub joined: bool,
+    /// When the seat expires: a reservation with its ticket, a seat without a connection at the end
+    /// of the grace period of `on_disconnect`. `None` while the player is connected.
+    pub expires: Option<Instant>,
     /// When the ticket that the player got while connected expires. If they leave before they use
     /// it, the seat is reserved again.
     pub next_ticket_expires: Option<Instant>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum SeatState {
-    /// The player has not come yet; their ticket expires at this time.
-    Reserved(Instant),
-    Connected(ConnId),
-    /// The connection is lost; the grace period of `on_disconnect` ends at this time.
-    Away(Instant),
-}
-
-impl SeatState {
-    fn until(self) -> Option<Instant> {
-        match self {
-            SeatState::Reserved(until) | SeatState::Away(until) => Some(until),
-            SeatState::Connected(_) => None,
-        }
-    }
-}
-
-pub(super) struct SeatMap<Profile> {
-    seats: BTreeMap<PlayerId, Seat<Profile>>,
+#[derive(Default)]
+pub(super) struct SeatMap<P> {
+    seats: BTreeMap<PlayerId, Seat<P>>,
     by_number: HashMap<u64, PlayerId>,
     /// Seats without a connection.
     by_expiry: BTreeSet<(Instant, PlayerId)>,
 }
 
-impl<Profile> SeatMap<Profile> {
-    pub fn new() -> Self {
-        SeatMap { seats: BTreeMap::new(), by_number: HashMap::new(), by_expiry: BTreeSet::new() }
-    }
-
+impl<P> SeatMap<P> {
     pub fn len(&self) -> usize {
         self.seats.len()
     }
@@ -61,45 +41,43 @@ impl<Profile> SeatMap<Profile> {
         self.seats.keys()
     }
 
-    pub fn get(&self, id: &PlayerId) -> Option<&Seat<Profile>> {
+    pub fn get(&self, id: &PlayerId) -> Option<&Seat<P>> {
         self.seats.get(id)
     }
 
-    /// For all but the number and the state, which [`update`](Self::update) changes.
-    pub fn get_mut(&mut self, id: &PlayerId) -> Option<&mut Seat<Profile>> {
+    /// For all but the number and the expiry, which [`update`](Self::update) changes.
+    pub fn get_mut(&mut self, id: &PlayerId) -> Option<&mut Seat<P>> {
         self.seats.get_mut(id)
     }
 
-    pub fn by_number(&self, number: u64) -> Option<&Seat<Profile>> {
+    pub fn by_number(&self, number: u64) -> Option<&Seat<P>> {
         self.seats.get(self.by_number.get(&number)?)
     }
 
-    pub fn insert(&mut self, seat: Seat<Profile>) {
+    pub fn insert(&mut self, seat: Seat<P>) {
         let id = seat.player.id.clone();
         self.by_number.insert(seat.number, id.clone());
-        self.by_expiry.extend(seat.state.until().map(|until| (until, id.clone())));
+        self.by_expiry.extend(seat.expires.map(|until| (until, id.clone())));
         self.seats.insert(id, seat);
     }
 
-    pub fn remove(&mut self, id: &PlayerId) -> Option<Seat<Profile>> {
+    pub fn remove(&mut self, id: &PlayerId) -> Option<Seat<P>> {
         let seat = self.seats.remove(id)?;
         self.by_number.remove(&seat.number);
-        seat.state.until().map(|until| self.by_expiry.remove(&(until, id.clone())));
+        seat.expires.map(|until| self.by_expiry.remove(&(until, id.clone())));
         Some(seat)
     }
 
-    /// Changes a seat. Returns whether there is one.
-    pub fn update(&mut self, id: &PlayerId, change: impl FnOnce(&mut Seat<Profile>)) -> bool {
-        let seat = self.remove(id);
-        seat.map(|mut seat| {
-            change(&mut seat);
-            self.insert(seat);
-        })
-        .is_some()
+    /// Changes a seat, if there is one. Returns what `f` returns.
+    pub fn update<T>(&mut self, id: &PlayerId, f: impl FnOnce(&mut Seat<P>) -> T) -> Option<T> {
+        let mut seat = self.remove(id)?;
+        let result = f(&mut seat);
+        self.insert(seat);
+        Some(result)
     }
 
     /// The seats that expire, in that order.
-    pub fn expiring(&self) -> impl Iterator<Item = (Instant, &Seat<Profile>)> {
-        self.by_expiry.iter().filter_map(|(until, id)| Some((*until, self.seats.get(id)?)))
+    pub fn expiring(&self) -> impl Iterator<Item = &Seat<P>> {
+        self.by_expiry.iter().filter_map(|(_, id)| self.seats.get(id))
     }
 }

@@ -9,7 +9,7 @@ use tracing::info;
 
 use crate::process::{FromRoom, ReservedSeat};
 use crate::room::core::Core;
-use crate::room::core::seat_map::{Seat, SeatState};
+use crate::room::core::seat_map::Seat;
 use crate::room::core::sync::Sent;
 use crate::room::{Output, Room};
 use crate::runtime::later;
@@ -22,13 +22,14 @@ impl<R: Room> Core<R> {
     pub fn reserve(&mut self, join: u64, seats: Vec<ReservedSeat>) {
         let mut new = Vec::new();
         for reserved in &seats {
-            if !self.seats.update(&reserved.player.id, |seat| seat.number = reserved.seat) {
+            let renumber = |seat: &mut Seat<_>| seat.number = reserved.seat;
+            if self.seats.update(&reserved.player.id, renumber).is_none() {
                 let player = reserved.player.clone().typed::<R::Profile>();
-                if let Some(options) = reserved.options.clone() {
-                    // The lobby has checked that they parse.
-                    let options = serde_json::from_value(options).unwrap_or_default();
-                    self.room.join_options.borrow_mut().insert(player.id.clone(), options);
-                }
+                // The lobby has checked that they parse.
+                let options =
+                    reserved.options.clone().and_then(|it| serde_json::from_value(it).ok());
+                let options = options.map(|options| (player.id.clone(), options));
+                self.room.join_options.get_mut().extend(options);
                 new.push((reserved.seat, player));
             }
         }
@@ -42,18 +43,17 @@ impl<R: Room> Core<R> {
         };
         if let Err(refusal) = admitted {
             for (seat, player) in new {
-                self.room.join_options.borrow_mut().remove(&player.id);
+                self.room.join_options.get_mut().remove(&player.id);
                 self.frame(FromRoom::Left { seat, reason: LeaveReason::Expired });
             }
             return self.frame(FromRoom::ReserveRefused { join, refusal });
         }
-        let now = self.now();
-        let until = now + self.ticket_ttl;
+        let until = self.now() + self.ticket_ttl;
         for ReservedSeat { ticket, player, .. } in seats {
             self.tickets.add(ticket, player.id.clone(), until);
-            self.seats.update(&player.id, |seat| match &mut seat.state {
-                SeatState::Reserved(old) | SeatState::Away(old) => *old = until.max(*old),
-                SeatState::Connected(_) => seat.next_ticket_expires = Some(until),
+            self.seats.update(&player.id, |seat| match &mut seat.expires {
+                Some(old) => *old = until.max(*old),
+                None => seat.next_ticket_expires = Some(until),
             });
         }
         for (number, player) in new {
@@ -63,11 +63,10 @@ impl<R: Room> Core<R> {
     }
 
     fn insert_reserved(&mut self, number: u64, player: Player<R::Profile>, until: Instant) {
-        self.room.expected.borrow_mut().insert(player.id.clone(), player.clone());
-        let (sent, state) = (Sent::default(), SeatState::Reserved(until));
-        let seat = Seat { number, player, sent, told: 0, state, next_ticket_expires: None };
+        self.room.expected.get_mut().insert(player.id.clone(), player.clone());
+        let (sent, expires) = (Sent::default(), Some(until));
+        let seat = Seat { number, player, sent, joined: false, expires, next_ticket_expires: None };
         self.seats.insert(seat);
-        self.empty_since = None;
     }
 
     fn admit(&mut self, player: &Player<R::Profile>) -> Result<(), Refusal> {
@@ -85,28 +84,27 @@ impl<R: Room> Core<R> {
 
     /// A player connects with their ticket: they join or reconnect.
     pub fn connected(&mut self, conn: ConnId, id: &PlayerId) {
-        let Some(seat) = self.seats.get(id) else {
+        let connected = self.seats.update(id, |seat| {
+            (seat.expires, seat.sent) = (None, Sent::default());
+            // Another reservation may have come between the redemption of this ticket and now.
+            seat.next_ticket_expires = self.tickets.until(id);
+            let is_new = !std::mem::replace(&mut seat.joined, true);
+            (seat.player.clone(), seat.number, is_new)
+        });
+        let Some((player, seat, is_new)) = connected else {
             // The reservation expired after the ticket was redeemed.
             return self.output.push_back(Output::HangUp(conn));
         };
-        let (player, number, before) = (seat.player.clone(), seat.number, seat.state);
-        // Another reservation may have come between the redemption of this ticket and now.
-        let next_ticket_expires = self.tickets.until(id);
-        self.seats.update(id, |seat| {
-            (seat.state, seat.sent) = (SeatState::Connected(conn), Sent::default());
-            seat.next_ticket_expires = next_ticket_expires;
-        });
         self.conns.insert(conn, id.clone());
-        self.room.connections.borrow_mut().insert(id.clone(), conn);
-        self.frame(FromRoom::Connected { seat: number });
-        if let SeatState::Connected(old) = before {
+        let old = self.room.connections.get_mut().insert(id.clone(), conn);
+        self.frame(FromRoom::Connected { seat });
+        if let Some(old) = old {
             self.conns.remove(&old);
             self.dismiss(old);
         }
-        let is_new = matches!(before, SeatState::Reserved(_));
         if is_new {
-            Rc::make_mut(&mut self.room.players.borrow_mut()).push(player.clone());
-            self.room.expected.borrow_mut().remove(id);
+            Rc::make_mut(self.room.players.get_mut()).push(player.clone());
+            self.room.expected.get_mut().remove(id);
         }
         let name = if is_new { "player_joined" } else { "player_reconnected" };
         self.announce(name, &json!({ "player": player }));
@@ -124,7 +122,7 @@ impl<R: Room> Core<R> {
     pub fn disconnected(&mut self, conn: ConnId, asked: bool) {
         let Some(player) = self.player_at(conn) else { return };
         self.conns.remove(&conn);
-        self.room.connections.borrow_mut().remove(&player.id);
+        self.room.connections.get_mut().remove(&player.id);
         if asked {
             return self.leave(&player.id, LeaveReason::Left);
         }
@@ -133,10 +131,12 @@ impl<R: Room> Core<R> {
             return self.leave(&player.id, LeaveReason::Dropped);
         };
         let until = later(self.now(), grace);
+        let keep = |seat: &mut Seat<_>| {
+            seat.expires = Some(until);
+            seat.number
+        };
         // Without a seat, `on_disconnect` has kicked them.
-        if self.seats.update(&player.id, |seat| seat.state = SeatState::Away(until))
-            && let Some(seat) = self.seats.get(&player.id).map(|seat| seat.number)
-        {
+        if let Some(seat) = self.seats.update(&player.id, keep) {
             let grace_ms = grace.as_millis().try_into().unwrap_or(u64::MAX);
             self.frame(FromRoom::Disconnected { seat, grace_ms });
             self.announce("player_disconnected", &json!({ "player": player }));
@@ -178,9 +178,8 @@ impl<R: Room> Core<R> {
     }
 
     pub(super) fn seat(&self, number: u64) -> Option<(PlayerId, Option<ConnId>)> {
-        let seat = self.seats.by_number(number)?;
-        let conn = if let SeatState::Connected(conn) = seat.state { Some(conn) } else { None };
-        Some((seat.player.id.clone(), conn))
+        let id = &self.seats.by_number(number)?.player.id;
+        Some((id.clone(), self.room.conn_of(id)))
     }
 
     /// Ends a connection in favour of a newer one; its page stays where it is.
@@ -197,10 +196,9 @@ impl<R: Room> Core<R> {
             self.send_state(id);
         }
         let Some(seat) = self.seats.remove(id) else { return };
-        let Seat { number, player, state, next_ticket_expires, .. } = seat;
-        let on_their_own = matches!(reason, LeaveReason::Left | LeaveReason::Dropped);
-        if let Some(until) = next_ticket_expires.filter(|until| on_their_own && *until > self.now())
-        {
+        let Seat { number, player, joined, next_ticket_expires, .. } = seat;
+        let next_ticket = next_ticket_expires.filter(|until| *until > self.now());
+        if let (Some(until), LeaveReason::Left | LeaveReason::Dropped) = (next_ticket, &reason) {
             // The lobby sent them here again before it knew that they had left. They leave now, and
             // join with the new ticket.
             self.insert_reserved(number, player.clone(), until);
@@ -208,30 +206,26 @@ impl<R: Room> Core<R> {
             self.frame(FromRoom::Left { seat: number, reason: reason.clone() });
             self.tickets.revoke(id);
         }
-        self.room.connections.borrow_mut().remove(id);
-        if let SeatState::Connected(conn) = state
-            && self.conns.remove(&conn).is_some()
-        {
+        if let Some(conn) = self.room.connections.get_mut().remove(id) {
+            self.conns.remove(&conn);
             if !matches!(reason, LeaveReason::Moved | LeaveReason::Left) {
                 self.emit(conn, "reroute", json!({ "to": "lobby", "reason": reason }));
             }
             self.output.push_back(Output::HangUp(conn));
         }
-        if let SeatState::Reserved(_) = state {
-            self.room.expected.borrow_mut().remove(id);
-            info!(player = %player.name, id = %player.id, %reason, "did not come");
-        } else {
-            Rc::make_mut(&mut self.room.players.borrow_mut()).retain(|other| other.id != *id);
+        if joined {
+            Rc::make_mut(self.room.players.get_mut()).retain(|other| other.id != *id);
             self.announce("player_left", &json!({ "player": player, "reason": reason }));
             info!(player = %player.name, id = %player.id, %reason, "left");
             self.hook("on_leave", |game, room| game.on_leave(room, &player, reason));
+        } else {
+            self.room.expected.get_mut().remove(id);
+            info!(player = %player.name, id = %player.id, %reason, "did not come");
         }
         if self.seats.get(id).is_none() {
-            self.room.join_options.borrow_mut().remove(id);
+            self.room.join_options.get_mut().remove(id);
         }
-        if self.seats.len() == 0 {
-            self.empty_since = Some(self.now());
-        }
+        self.empty_since = self.now();
     }
 
     pub(super) fn player_at(&self, conn: ConnId) -> Option<Player<R::Profile>> {
@@ -239,14 +233,10 @@ impl<R: Room> Core<R> {
     }
 
     pub(super) fn expire_seats(&mut self, now: Instant) {
-        let expired = self.seats.expiring().take_while(|(until, _)| *until <= now);
-        let reason = |state| match state {
-            SeatState::Reserved(_) => LeaveReason::Expired,
-            _ => LeaveReason::Dropped,
-        };
-        let expired = expired.map(|(_, seat)| (seat.player.id.clone(), reason(seat.state)));
-        for (id, reason) in expired.collect::<Vec<_>>() {
-            self.leave(&id, reason);
+        let expired = self.seats.expiring().take_while(|seat| seat.expires <= Some(now));
+        let expired: Vec<_> = expired.map(|seat| (seat.player.id.clone(), seat.joined)).collect();
+        for (id, joined) in expired {
+            self.leave(&id, if joined { LeaveReason::Dropped } else { LeaveReason::Expired });
         }
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct SentState {
 /// What a connection has been sent. A new connection has been sent nothing.
 #[derive(Default)]
 pub(super) struct Sent {
+    /// The last announcement that it has been sent, or need not be.
+    pub announcement: u64,
     version: u64,
     snapshot: Option<Rc<Encoded>>,
 }
@@ -50,13 +52,13 @@ impl<R: Room> Core<R> {
         let here: Vec<_> = self.room.connections.borrow().keys().cloned().collect();
         here.iter().for_each(|id| self.send_state(id));
         // What `state` and `snapshot` have queued, but for a sync, which would never end.
-        self.room.sync.clear();
+        self.room.sync.marked.set(false);
         self.resolve_outbox();
     }
 
     /// Encodes the state. If it has changed, its version is raised.
     pub(super) fn refresh_state(&mut self) {
-        let Some(state) = self.try_hook("state", |game, room| game.state(room)).flatten() else {
+        let Some(state) = self.invoke("state", |game, room| game.state(room)).flatten() else {
             return;
         };
         match to_raw_value(&state) {
@@ -83,7 +85,7 @@ impl<R: Room> Core<R> {
             seat.sent.version = self.state.version;
             self.emit_to(to, event, false);
         }
-        let event = self.try_hook("snapshot", |game, room| game.snapshot(room, &player)).flatten();
+        let event = self.invoke("snapshot", |game, room| game.snapshot(room, &player)).flatten();
         let (event, seat) = (event.as_ref().and_then(encode).map(Rc::new), self.seats.get_mut(id));
         if let (Some(event), Some(seat)) = (event, seat)
             && seat.sent.snapshot.as_ref().is_none_or(|last| !last.is_same(&event))
