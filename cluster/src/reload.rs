@@ -83,8 +83,7 @@ fn memory_file() -> io::Result<File> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// The state and the files, at least one, that the program before has handed over; `None`: there was
-/// none.
+/// The state and the files that the program before has handed over. `None`: there was none.
 pub(crate) fn receive() -> anyhow::Result<Option<(impl Read, Vec<OwnedFd>)>> {
     if env::var(VARIABLE) != Ok(process::id().to_string()) {
         return Ok(None);
@@ -92,6 +91,7 @@ pub(crate) fn receive() -> anyhow::Result<Option<(impl Read, Vec<OwnedFd>)>> {
     let mut files = Vec::new();
     while receive_files(stdin(), &mut [0], Some(&mut files))? > 0 {}
     dup2_stdin(File::open("/dev/null")?)?;
+    // At least the listener comes with the state.
     ensure!(files.len() > 1, "no state has come");
     Ok(Some((File::from(files.remove(0)), files)))
 }

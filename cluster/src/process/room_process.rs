@@ -19,7 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::process::usage::Usage;
 use crate::types::{Exit, RoomId};
 
-/// What a reload hands over to the next program of a room's process, with its ends.
+/// What is known about the process. A reload hands it over to the next program, with the ends.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct RoomProcess {
     pub room: RoomId,
@@ -28,7 +28,7 @@ pub(crate) struct RoomProcess {
     pub warm: bool,
     /// The exit that the room announced.
     pub announced: Option<Exit>,
-    /// Bytes that were read from the channel and are no whole frame yet.
+    /// In a reload: bytes that were read from the channel and are no whole frame yet.
     pub unread: Vec<u8>,
 }
 

@@ -65,7 +65,7 @@ pub struct Rooms {
     breaker: Breaker,
     seats: Seats,
     redirects: KeyedRateLimiter<PlayerId>,
-    /// Of rooms that were started and have ended.
+    /// Rooms started and ended so far; of those that there are, nothing.
     totals: RoomFigures,
     /// Collected while an event is handled.
     notices: Vec<RoomNotice>,

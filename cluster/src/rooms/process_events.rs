@@ -14,15 +14,11 @@ use crate::types::{AnyPlayer, Exit, LeaveReason, PlayerId, Refusal, RoomId, Rout
 
 /// What the lobby's event loop has to do after a room sent a frame or exited.
 pub(crate) enum RoomNotice {
+    /// Calls this hook for the room.
     Hook(AnyRoom, RoomHook),
     /// Sends a player by this route to the room that has confirmed their seat, from the lobby or
     /// from the room `from`. `asked`: they requested it, and are in the lobby.
-    Reroute {
-        player: AnyPlayer,
-        to: Route,
-        from: Option<RoomId>,
-        asked: bool,
-    },
+    Reroute { player: AnyPlayer, to: Route, from: Option<RoomId>, asked: bool },
     /// Tells a player that a room refused them a seat.
     Refused(PlayerId, Refusal),
     /// The player has connected to the room.
@@ -31,12 +27,7 @@ pub(crate) enum RoomNotice {
     Transfer(AnyPlayer, RoomId),
     /// The player left the room, or lost their connection to it. `rerouted`: they had been rerouted
     /// to it.
-    Gone {
-        player: AnyPlayer,
-        room: RoomId,
-        reason: LeaveReason,
-        rerouted: bool,
-    },
+    Gone { player: AnyPlayer, room: RoomId, reason: LeaveReason, rerouted: bool },
 }
 
 /// A hook of the room manager, and what it gets beside the room.

@@ -90,7 +90,8 @@ impl Reloader {
             let flushed = context.rooms.borrow().flush();
             flushed.await?;
             let (rooms, ends) = context.rooms.borrow_mut().save()?;
-            let state = json!({ "versions": VERSIONS, "rooms": rooms, "sessions": *context.sessions.borrow() });
+            let sessions = json!(*context.sessions.borrow());
+            let state = json!({ "versions": VERSIONS, "rooms": rooms, "sessions": sessions });
             let files = ends.iter().map(OwnedFd::as_fd);
             let files: Vec<_> = [self.listener.as_fd()].into_iter().chain(files).collect();
             reload::replace(&state, &files, &self.log).await
