@@ -23,7 +23,7 @@ use tracing::info;
 
 use crate::auth;
 use crate::auth::Tokens;
-use crate::config::{Origin, Settings};
+use crate::config::Settings;
 use crate::http::{CONNECT_BURST, ConnectionLimiter, Server, pages};
 use crate::lobby::event_loop::{Auth, Inboxes, MAX_ASKS};
 use crate::lobby::{Ask, Kind, Lobby, LobbyContext, LobbyHandle, event_loop};
@@ -159,9 +159,10 @@ async fn run<L: Lobby>(
     let (connections, tokens_of) = (limiter.clone(), tokens.clone());
     let watched = Watched { asks, routes: routes.clone(), connections, tokens: tokens_of };
     let sockets = sockets(settings, &limiter, tokens, from_clients);
-    let relayed = relay::routes(routes.clone());
+    let relayed = relay::routes(settings.base_path(), routes.clone());
     let server = server(settings, handle, (admin.public)(settings, &watched), relayed, sockets)?;
     let hand_off = cfg!(target_os = "linux") && !settings.no_handoff;
+    let hand_off = hand_off.then(|| format!("GET {}/rooms/", settings.base_path()).into());
     let gateway = Gateway { server: server.clone(), routes: routes.clone(), hand_off };
     let address = listener.local_addr()?;
     let accepting = tokio::spawn(gateway.run(listener, limiter));
@@ -187,10 +188,11 @@ fn server<L: Lobby>(
     sockets: SocketIoLayer,
 ) -> anyhow::Result<Server> {
     let server = catch("routes", || {
-        let pages = pages::pages(settings, L::routes(handle.clone()).merge(admin));
+        let pages = pages::pages(settings, L::routes(handle.clone()).merge(admin)).layer(sockets);
         let cross_origin = L::cross_origin_routes(handle).layer(CatchPanicLayer::new());
-        let server = Server::new(pages.merge(relayed).layer(sockets), settings, true);
-        server.with_cross_origin_routes(cross_origin, settings)
+        let path = settings.base_path();
+        let server = Server::new(pages::below(path, pages).merge(relayed), settings, true);
+        server.with_cross_origin_routes(pages::nest(path, cross_origin), settings)
     });
     server.map_err(|panic| anyhow!(panic.what))
 }
@@ -205,7 +207,7 @@ async fn serve_admin(settings: &Settings, routes: Router) -> anyhow::Result<()> 
         Some(_) => Server::for_any_host(routes, settings, true),
         None => Server::new(routes, settings, true),
     };
-    let gateway = Gateway { server, routes: Default::default(), hand_off: false };
+    let gateway = Gateway { server, routes: Default::default(), hand_off: None };
     let limiter = ConnectionLimiter::new(&settings.limits, MAX_ADMIN_CONNECTIONS)?;
     tokio::spawn(gateway.run(listener, limiter)); // until the runtime ends
     Ok(())
@@ -241,7 +243,8 @@ fn announce(settings: &Settings, mut address: SocketAddr) {
         address.set_ip(own_address().unwrap_or(Ipv4Addr::LOCALHOST.into()));
     }
     let here = format!("http://{address}");
-    let url = settings.public_url.as_ref().map_or(here.as_str(), Origin::as_str);
+    let origin = settings.public_url.as_ref().map_or(here.as_str(), |url| url.origin.as_str());
+    let url = format!("{origin}{}", settings.base_path());
     if settings.dev {
         info!("development mode: anyone can kill rooms and read this log");
     }

@@ -35,7 +35,7 @@ use crate::runtime::clock;
 use crate::types::{AnyPlayer, Exit, LeaveReason, PlayerId, Refusal, RoomId, Route};
 
 /// Raised whenever a frame changes its meaning. Lobby and room must agree on it.
-pub(crate) const VERSION: u32 = 8;
+pub(crate) const VERSION: u32 = 9;
 /// The longest line, in bytes.
 pub(crate) const MAX_FRAME: usize = 64 * 1024;
 /// Bytes that are queued for an end that does not read. When the queue is full, the lobby kills the
