@@ -5,7 +5,7 @@
  * reloads the page when the lobby has been started again. One line of `client.js` adds it.
  */
 
-import { parseUrl } from "./connection.js";
+import { BASE, parseUrl } from "./connection.js";
 
 /** @typedef {import("./cluster.js").Cluster} Cluster */
 
@@ -89,7 +89,7 @@ function addPanel(cluster) {
   panel.ontoggle = () => panel.querySelectorAll("ol").forEach((list) => (list.scrollTop = list.scrollHeight));
   document.body.append(panel);
   $("drop").onclick = () => cluster.drop();
-  $("kill").onclick = () => fetch(`/dev/rooms/${cluster.room.id}/kill`, { method: "POST" });
+  $("kill").onclick = () => fetch(`${BASE}/dev/rooms/${cluster.room.id}/kill`, { method: "POST" });
 }
 
 /** @param {string} id @param {string} title */
@@ -180,7 +180,7 @@ async function watchServer(cluster) {
 function get(path) {
   const controller = new AbortController();
   setTimeout(() => controller.abort(), POLL_TIMEOUT);
-  return fetch(path, { signal: controller.signal });
+  return fetch(BASE + path, { signal: controller.signal });
 }
 
 /** @param {string} line of the server's log */
