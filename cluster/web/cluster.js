@@ -189,7 +189,7 @@ export class Cluster {
     this.#disconnect();
     /** @param {(auth: { token: string | undefined }) => void} use */
     const auth = async (use) => use({ token: await this.#token.get() });
-    this.#connect(this.lobby, "", `${this.#home.base}/socket.io`, auth);
+    this.#connect(this.lobby, "", `${this.home.base}/socket.io`, auth);
     this.#setState("connecting");
   }
 
@@ -236,7 +236,7 @@ export class Cluster {
    */
   #connect(connection, url, path, auth) {
     const { io = globals.io } = this.options;
-    const origin = url || this.#home.origin;
+    const origin = url || this.home.origin;
     this.#watch(`connecting to ${origin}${path}`, {});
     const socket = safely(() => io(origin, {
       path, auth, timeout: CONNECT_TIMEOUT, transports: ["websocket"], reconnection: false, forceNew: true,
@@ -264,7 +264,7 @@ export class Cluster {
       case "joined": return this.#joined(data);
       case "reroute":
         if (data.to !== "room") return this.#backToLobby(data.reason);
-        if (isAllowedReroute(data, this.#home, this.options.origins)) return void this.#enterRoom(data);
+        if (isAllowedReroute(data, this.home, this.options.origins)) return void this.#enterRoom(data);
         return this.#refuseReroute(connection, data);
       case "refused": return this.#refused(data);
       case "player_joined": case "player_left": case "player_disconnected": case "player_reconnected":
@@ -290,8 +290,8 @@ export class Cluster {
     this.#call(connection === this.lobby ? "lobbyEvent" : "roomEvent", event, data);
   }
 
-  /** The lobby's origin, and its path without a slash at the end. */
-  get #home() {
+  /** For dev-panel.js: the lobby's origin, and its path without a slash at the end. */
+  get home() {
     const { origin, pathname } = new URL(this.options.url || location.origin + BASE);
     return { origin, base: pathname.replace(/\/+$/, "") };
   }
