@@ -74,10 +74,10 @@ pub(super) fn public_url(text: &str) -> anyhow::Result<PublicUrl> {
     let url = web_url(text)?;
     let (origin, path) = url.split_at(without_path(&url).len());
     // Nothing that would have to be encoded, or means something in a route or a cookie.
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    let is_plain = |part: &str| !part.starts_with('.') && part.bytes().all(is_plain);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let fine = |part: &str| !part.is_empty() && !part.starts_with('.') && part.bytes().all(plain);
     ensure!(
-        path.len() <= MAX_PATH && path.split('/').skip(1).all(|part| part != "" && is_plain(part)),
+        path.len() <= MAX_PATH && path.split('/').skip(1).all(fine),
         "expected a path such as /game: {MAX_PATH} letters, digits, '-', '_' and '.' at most, and \
          no part that is empty or begins with '.'"
     );
