@@ -97,9 +97,10 @@ export class TokenCache {
 const as = () => new URLSearchParams(globalThis.location?.search).get("as");
 
 /**
- * The token in a cookie, for a year. All ports of a host share cookies, so the name has the port. It has
- * the lobby's path as well: the cookie of a lobby at `/` also comes to a page at `/game`. While the cookie cannot be read back, `localStorage` has the token. It also has those of players
- * with `?as=`: each request carries all cookies, and sixty more would be too much for the lobby.
+ * The token in a cookie, for a year. All ports of a host share cookies, so the name has the port; and
+ * the lobby's path, since the cookie of a lobby at `/` also comes to a page at `/game`. While the cookie
+ * cannot be read back, `localStorage` has the token. It also has those of players with `?as=`: each
+ * request carries all cookies, and sixty more would be too much for the lobby.
  * @param {Cookies} [jar]  js-cookie; default: the global one
  * @param {string} [base]  the lobby's path, such as `/game`; needed in a bundle
  * @returns {TokenStorage}
