@@ -10,6 +10,7 @@ mod browser {
     mod client;
     mod cookies;
     mod dev_panel;
+    mod identity;
     mod libraries;
     mod looks;
     mod markup;
