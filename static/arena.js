@@ -9,7 +9,7 @@ import { MARGIN, steering } from "./steering.js";
 
 /** @import { Dot } from "./messages.d.ts" */
 /** @import { State } from "./scores.js" */
-/** @import { PlayerHere } from "/cluster/types.d.ts" */
+/** @import { PlayerHere } from "./cluster/types.d.ts" */
 
 /** In pixels. */
 const RADIUS = 14, NAME_WIDTH = 110;

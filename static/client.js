@@ -5,7 +5,7 @@
  */
 import { arena } from "./arena.js";
 import { rooms } from "./rooms.js";
-import { Cluster } from "/cluster/cluster.js";
+import { Cluster } from "./cluster/cluster.js";
 
 /** @type {Cluster<import("./messages.d.ts").Messages>} */
 const cluster = new Cluster({
@@ -104,5 +104,5 @@ $("again").onclick = () => cluster.room.send("play_again");
 $("leave").onclick = () => cluster.leave();
 $("resume").onclick = () => cluster.start();
 
-import("/cluster/dev-panel.js").then(({ devPanel }) => devPanel(cluster)); // Development only: delete this line to remove the panel.
+import("./cluster/dev-panel.js").then(({ devPanel }) => devPanel(cluster)); // Development only: delete this line to remove the panel.
 cluster.start();

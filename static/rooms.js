@@ -1,7 +1,7 @@
 // @ts-check
 /** The list of rooms: a button for each. */
 
-/** @import { RoomInfo } from "/cluster/types.d.ts" */
+/** @import { RoomInfo } from "./cluster/types.d.ts" */
 /** @import { Messages } from "./messages.d.ts" */
 
 const list = /** @type {HTMLElement} */ (document.getElementById("rooms"));

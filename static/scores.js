@@ -2,7 +2,7 @@
 /** The players in the room with their scores, and the results between two rounds. */
 
 /** @import { RoomEvent } from "./messages.d.ts" */
-/** @import { PlayerHere } from "/cluster/types.d.ts" */
+/** @import { PlayerHere } from "./cluster/types.d.ts" */
 /** @typedef {Extract<RoomEvent, { state: any }>["state"]} State */
 /** @typedef {{ id: string, number: number, name: string, remark: string, score: number }} Row */
 

@@ -132,7 +132,7 @@ pub use crate::process::usage::Usage;
 
 // Settings.
 pub use crate::config::limits::Limits;
-pub use crate::config::parse::{Origin, Size};
+pub use crate::config::parse::{Origin, PublicUrl, Size};
 pub use crate::config::settings::{Defaults, LogFormat, Settings};
 pub use crate::runtime::panics::RoomPanic;
 

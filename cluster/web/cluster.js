@@ -1,4 +1,5 @@
 // @ts-check
+/// <reference path="./page.d.ts" />
 /**
  * The client: part of the structure, rarely edited. It tracks where the player is, follows
  * reroutes, and returns to the lobby whenever a connection ends. `client.js` has the page's hooks;
@@ -9,7 +10,7 @@
  * Safari 15 (cluster/docs/page.md, "Browsers").
  */
 
-import { Connection, RoomConnection, applyChange, isAllowedReroute, safely } from "./connection.js";
+import { BASE, Connection, RoomConnection, applyChange, isAllowedReroute, safely } from "./connection.js";
 import { loadLibraries, missingLibraries } from "./libraries.js";
 import { TokenCache, cookieStorage } from "./storage.js";
 
@@ -188,7 +189,7 @@ export class Cluster {
     this.#disconnect();
     /** @param {(auth: { token: string | undefined }) => void} use */
     const auth = async (use) => use({ token: await this.#token.get() });
-    this.#connect(this.lobby, "", "/socket.io", auth);
+    this.#connect(this.lobby, "", `${this.home.base}/socket.io`, auth);
     this.#setState("connecting");
   }
 
@@ -235,7 +236,7 @@ export class Cluster {
    */
   #connect(connection, url, path, auth) {
     const { io = globals.io } = this.options;
-    const origin = url || this.#home;
+    const origin = url || this.home.origin;
     this.#watch(`connecting to ${origin}${path}`, {});
     const socket = safely(() => io(origin, {
       path, auth, timeout: CONNECT_TIMEOUT, transports: ["websocket"], reconnection: false, forceNew: true,
@@ -263,7 +264,7 @@ export class Cluster {
       case "joined": return this.#joined(data);
       case "reroute":
         if (data.to !== "room") return this.#backToLobby(data.reason);
-        if (isAllowedReroute(data, this.#home, this.options.origins)) return void this.#enterRoom(data);
+        if (isAllowedReroute(data, this.home, this.options.origins)) return void this.#enterRoom(data);
         return this.#refuseReroute(connection, data);
       case "refused": return this.#refused(data);
       case "player_joined": case "player_left": case "player_disconnected": case "player_reconnected":
@@ -289,9 +290,10 @@ export class Cluster {
     this.#call(connection === this.lobby ? "lobbyEvent" : "roomEvent", event, data);
   }
 
-  /** The lobby's origin. */
-  get #home() {
-    return this.options.url || location.origin;
+  /** For dev-panel.js: the lobby's origin, and its path without a slash at the end. */
+  get home() {
+    const { origin, pathname } = new URL(this.options.url || location.origin + BASE);
+    return { origin, base: pathname.replace(/\/+$/, "") };
   }
 
   /**

@@ -8,6 +8,12 @@
 /** @import { Args, DataOf, Names, Reroute, Watcher } from "./types.d.ts" */
 
 /**
+ * The path below which the lobby serves everything, such as `/game`: it serves this file there. Empty at
+ * the root, and in a bundle, which does not know it.
+ */
+export const BASE = /^https?:\/\/[^/]+(\/.*)?\/cluster\/connection\.js$/.exec(import.meta.url)?.[1] ?? "";
+
+/**
  * Calls the page's code. Logs what it throws, also asynchronously, and continues.
  * @template Result @param {() => Result} call @returns {Result | undefined}
  */
@@ -139,13 +145,14 @@ export class RoomConnection extends Connection {
 }
 
 /**
- * Whether a reroute leads to the lobby's host, on any port, or to one of these origins.
- * @param {Reroute} to @param {string} home the lobby's origin @param {string[]} [origins]
+ * Whether a reroute leads to the lobby's host, on any port, or to one of these origins; and below the
+ * lobby's path.
+ * @param {Reroute} to @param {{ origin: string, base: string }} home @param {string[]} [origins]
  */
-export function isAllowedReroute({ url, path }, home, origins = []) {
-  if (!String(path).startsWith("/rooms/")) return false;
+export function isAllowedReroute({ url, path }, { origin, base }, origins = []) {
+  if (!String(path).startsWith(`${base}/rooms/`)) return false;
   if (!url) return true;
-  const [room, lobby] = [parseUrl(url), parseUrl(home)];
+  const [room, lobby] = [parseUrl(url), parseUrl(origin)];
   if (!room || !lobby) return false;
   const noDowngrade = room.protocol === lobby.protocol || room.protocol === "https:";
   return (room.hostname === lobby.hostname && noDowngrade) || origins.includes(room.origin);

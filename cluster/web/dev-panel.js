@@ -31,7 +31,7 @@ export async function devPanel(cluster) {
   const early = /** @type {[Date, string, any][]} */ ([]);
   let record = (/** @type {[Date, string, any]} */ ...event) => void early.push(event);
   cluster.watch((what, detail) => record(new Date(), what, detail));
-  const development = await get("/dev").then((answer) => answer.text()).catch(() => "off");
+  const development = await get(`${cluster.home.base}/dev`).then((answer) => answer.text()).catch(() => "off");
   if (development !== "on") {
     early.length = 0;
     record = () => {};
@@ -89,7 +89,7 @@ function addPanel(cluster) {
   panel.ontoggle = () => panel.querySelectorAll("ol").forEach((list) => (list.scrollTop = list.scrollHeight));
   document.body.append(panel);
   $("drop").onclick = () => cluster.drop();
-  $("kill").onclick = () => fetch(`/dev/rooms/${cluster.room.id}/kill`, { method: "POST" });
+  $("kill").onclick = () => fetch(`${cluster.home.base}/dev/rooms/${cluster.room.id}/kill`, { method: "POST" });
 }
 
 /** @param {string} id @param {string} title */
@@ -166,7 +166,7 @@ async function watchServer(cluster) {
   for (let last = 0, start = 0; ; await pause()) {
     if (document.hidden) continue;
     // The browser logs a failed request to the console.
-    const answer = await get(`/dev/log?after=${last}`).catch(() => null);
+    const answer = await get(`${cluster.home.base}/dev/log?after=${last}`).catch(() => null);
     const news = await answer?.json().catch(() => null);
     if (!news) continue;
     start ||= news.start;

@@ -4,9 +4,11 @@
  * visit. If the storage fails, the player keeps their identity until the page is closed.
  */
 
+import { BASE } from "./connection.js";
+
 /** @import { Cookies, TokenStorage, Welcome } from "./types.d.ts" */
 
-/** The token's cookie or key; other programs on this host have other names. */
+/** The token's cookie or key, before the lobby's path; other programs on this host have other names. */
 const NAME = "cluster-token";
 /** Timeout in ms for a call of the storage. */
 const TIMEOUT = 3000;
@@ -95,18 +97,22 @@ export class TokenCache {
 const as = () => new URLSearchParams(globalThis.location?.search).get("as");
 
 /**
- * The token in a cookie, for a year. All ports of a host share cookies, so the name has the port.
- * While the cookie cannot be read back, `localStorage` has the token. It also has those of players
- * with `?as=`: each request carries all cookies, and sixty more would be too much for the lobby.
- * @param {Cookies} [jar]  js-cookie; default: the global one @returns {TokenStorage}
+ * The token in a cookie, for a year. All ports of a host share cookies, so the name has the port; and
+ * the lobby's path, since the cookie of a lobby at `/` also comes to a page at `/game`. While the cookie
+ * cannot be read back, `localStorage` has the token. It also has those of players with `?as=`: each
+ * request carries all cookies, and sixty more would be too much for the lobby.
+ * @param {Cookies} [jar]  js-cookie; default: the global one
+ * @param {string} [base]  the lobby's path, such as `/game`; needed in a bundle
+ * @returns {TokenStorage}
  */
-export function cookieStorage(jar) {
-  const local = webStorage();
+export function cookieStorage(jar, base = BASE) {
+  const local = webStorage(undefined, base);
   if (as()) return local;
   const secure = location.protocol === "https:";
-  // Neither another host nor another path can set a cookie with this prefix.
-  const name = [secure ? `__Host-${NAME}` : NAME, location.port].filter(Boolean).join("-");
-  const attributes = { expires: 365, sameSite: "strict", secure, path: "/" };
+  // No other host can set a cookie with the prefix `__Host-`, which allows no path but `/`.
+  const prefix = !secure ? "" : base ? "__Secure-" : "__Host-";
+  const name = [prefix + NAME + base, location.port].filter(Boolean).join("-");
+  const attributes = { expires: 365, sameSite: "strict", secure, path: base || "/" };
   const globals = /** @type {{ Cookies: Cookies }} */ (/** @type {unknown} */ (globalThis));
   // Looked up at each use: the page may load it later.
   const there = () => jar ?? globals.Cookies;
@@ -128,10 +134,10 @@ export function cookieStorage(jar) {
 
 /**
  * The token in `localStorage` or `sessionStorage`: for frames of other sites, which get no cookies.
- * @param {Storage} [store] @returns {TokenStorage}
+ * @param {Storage} [store] @param {string} [base]  as for a cookie @returns {TokenStorage}
  */
-export function webStorage(store) {
-  const key = [NAME, as()].filter(Boolean).join("-");
+export function webStorage(store, base = BASE) {
+  const key = [NAME + base, as()].filter(Boolean).join("-");
   // Looked up at each use: where it is blocked, reading the global throws.
   const there = () => store ?? localStorage;
   return {

@@ -58,7 +58,7 @@ export type Hooks<M extends AnyMessages = AnyMessages> = {
 };
 
 export type Options = {
-  /** The lobby's origin. Default: the page's. */
+  /** The lobby's URL, with its path. Default: the page's origin, and the path that serves cluster.js. */
   url?: string;
   /**
    * Origins of rooms besides the lobby's host (any port), such as `https://rooms.example.org`. A

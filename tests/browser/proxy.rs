@@ -36,6 +36,24 @@ pub enum Rooms {
     Pooled,
 }
 
+/// Where the lobby is on its host.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    Root,
+    /// At `/game`, by the changes that the files name.
+    Below,
+}
+
+impl Place {
+    /// The path of the public URL.
+    pub fn path(self) -> &'static str {
+        match self {
+            Place::Root => "",
+            Place::Below => "/game",
+        }
+    }
+}
+
 /// The ports.
 #[derive(Clone, Copy)]
 pub struct Ports {
@@ -64,15 +82,25 @@ impl Proxy {
     /// Starts it with the file in `samples`, and waits until it listens.
     pub async fn start(
         program: Program,
+        place: Place,
         rooms: Rooms,
         samples: &Path,
         ports: Ports,
     ) -> Result<Proxy> {
+        let sample = program.read(samples)?.at(program, place)?;
+        Self::start_with(program, sample, rooms, ports).await
+    }
+
+    /// Starts it with this file.
+    pub async fn start_with(
+        program: Program,
+        sample: Sample,
+        rooms: Rooms,
+        ports: Ports,
+    ) -> Result<Proxy> {
         let folder = TestFolder::new();
         certify(folder.path())?;
-        let sample = samples.join(program.sample());
-        let text = fs::read_to_string(&sample).with_context(|| format!("no {sample:?}"))?;
-        let text = program.adapt(Sample(text), rooms, folder.path(), ports)?.0;
+        let text = program.adapt(sample, rooms, folder.path(), ports)?.0;
         let config = folder.path().join(program.sample());
         fs::write(&config, text)?;
 
@@ -120,6 +148,12 @@ impl Program {
             Program::Caddy => "Caddyfile",
             Program::Haproxy => "haproxy.cfg",
         }
+    }
+
+    /// Its file in this folder.
+    pub fn read(self, samples: &Path) -> Result<Sample> {
+        let path = samples.join(self.sample());
+        Ok(Sample(fs::read_to_string(&path).with_context(|| format!("no {path:?}"))?))
     }
 
     /// The command, in the foreground.
@@ -186,11 +220,37 @@ impl Program {
 }
 
 /// A file of `deploy/`.
-struct Sample(String);
+pub struct Sample(String);
 
 impl Sample {
+    /// The file with what its comments say for a lobby at this place.
+    fn at(self, program: Program, place: Place) -> Result<Sample> {
+        let changes = match (place, program) {
+            (Place::Root, _) => return Ok(self),
+            (Place::Below, Program::Nginx) => [
+                ("location / { # below a path: /game/\n", "location /game/ {\n"),
+                ("location /rooms/ { # below a path: /game/rooms/\n", "location /game/rooms/ {\n"),
+            ],
+            (Place::Below, Program::Caddy) => [
+                ("path /* # below a path: /game /game/*\n", "path /game /game/*\n"),
+                ("path /rooms/* # below a path: /game/rooms/*\n", "path /game/rooms/*\n"),
+            ],
+            (Place::Below, Program::Haproxy) => [
+                (
+                    "default_backend lobby # below a path: use_backend lobby if",
+                    "use_backend lobby if",
+                ),
+                (
+                    "{ path_beg /rooms/ } # below a path: /game/rooms/\n",
+                    "{ path_beg /game/rooms/ }\n",
+                ),
+            ],
+        };
+        changes.into_iter().try_fold(self, |sample, (old, new)| sample.with(old, new))
+    }
+
     /// Replaces a text, which must exist.
-    fn with(self, old: &str, new: &str) -> Result<Sample> {
+    pub fn with(self, old: &str, new: &str) -> Result<Sample> {
         ensure!(self.0.contains(old), "no {old:?} in\n{}", self.0);
         Ok(Sample(self.0.replace(old, new)))
     }

@@ -38,12 +38,37 @@ async fn a_typescript_page_is_built_by_vite_and_plays() -> Result<()> {
     let lobby = lobby.on_line(|line| println!("{line}")).start().await;
     let browser = Browser::start().await?;
     play(&browser, &lobby.url, "Ann").await?;
+    a_bundle_plays_below_a_path(&program, project, &browser).await?;
 
     let (vite, url) = Vite::start(project, &lobby).await?;
     let page = play(&browser, &url, "Bob").await?;
     a_saved_file_is_shown(project, &page).await?;
     drop(vite);
     a_field_that_does_not_exist_is_found(project)
+}
+
+/// As the recipe's last sentence says.
+async fn a_bundle_plays_below_a_path(
+    program: &Path,
+    project: &Path,
+    browser: &Browser,
+) -> Result<()> {
+    let client = read(project, "page/client.ts");
+    let options = "url: location.origin + \"/game\", storage: cookieStorage(Cookies, \"/game\")";
+    let changed = client.replace("storage: cookieStorage(Cookies)", options);
+    ensure!(client != changed, "the page has other options");
+    fs::write(project.join("page/client.ts"), changed)?;
+    let build = ["vite", "build", "--base", "/game/"];
+    must(Command::new("npx").current_dir(project).args(build));
+    fs::write(project.join("page/client.ts"), client)?;
+
+    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let (port, url) = (port.to_string(), format!("http://127.0.0.1:{port}/game"));
+    let lobby = LobbyProcess::builder(program).working_dir(project).flags(&["--dev"]);
+    let _lobby = lobby.flags(&["--port", &port, "--public-url", &url]).start().await;
+    let page = play(browser, &url, "Cem").await?;
+    ensure!(page.eval("localStorage.getItem('cluster-token/game-Cem')").await?.is_string());
+    Ok(())
 }
 
 /// Registers, and says hello in a room.

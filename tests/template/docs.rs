@@ -109,6 +109,10 @@ const COMMANDS: &[(&str, Tested)] = &[
         "npm run check && npm run build",
         By("tests/browser/vite.rs", r#"recipe.block("npm run build")"#),
     ),
+    (
+        "npx vite build --base /game/",
+        By("tests/browser/vite.rs", r#"["vite", "build", "--base", "/game/"]"#),
+    ),
     ("npm ci && npm run build", By("tests/browser/vite.rs", r#"recipe.block("npm run build")"#)),
     (UPDATE, By("tests/template/update.rs", r#".command("FETCH_HEAD")"#)),
     ("cluster/update.sh URL", By("tests/template/update.rs", "project.update(&[&project.url])")),

@@ -61,8 +61,9 @@ fn the_structures_part_of_the_page_imports_nothing_but_its_own_files() {
         for part in text.split(" from \"").skip(1).chain(text.split("import(\"").skip(1)) {
             let (from, _) = part.split_once('"').expect("a path");
             let own = from.strip_prefix("./").is_some_and(|name| !name.contains('/'));
-            // Types of the client library.
-            assert!(own || from == "socket.io-client", "{path}: {from}");
+            // Types of the client library, and for pages.
+            let types = from == "socket.io-client" || path.ends_with("/page.d.ts");
+            assert!(own || types, "{path}: {from}");
             imports += 1;
         }
     }
@@ -83,7 +84,7 @@ fn the_oldest_browsers_are_the_same_in_documents_scripts_and_tests() {
 }
 
 /// The one line of a page that adds the development panel.
-const PANEL: &str = "import(\"/cluster/dev-panel.js\").then(({ devPanel }) => devPanel(cluster)); \
+const PANEL: &str = "import(\"./cluster/dev-panel.js\").then(({ devPanel }) => devPanel(cluster)); \
                      // Development only: delete this line to remove the panel.";
 
 #[test]

@@ -130,6 +130,7 @@ fn file_in(paragraph: &str) -> String {
 
 fn is_path(word: &str) -> bool {
     let extension = Path::new(word).extension().and_then(|extension| extension.to_str());
-    let known = ["css", "html", "js", "json", "mjs", "rs", "toml", "ts"];
-    !word.contains(char::is_whitespace) && extension.is_some_and(|it| known.contains(&it))
+    let known = ["conf", "css", "html", "js", "json", "mjs", "rs", "toml", "ts"];
+    let is_known = extension.is_some_and(|it| known.contains(&it));
+    !word.contains(char::is_whitespace) && (is_known || word.ends_with("/Caddyfile"))
 }

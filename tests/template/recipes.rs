@@ -41,6 +41,11 @@ fn the_lobby_has_routes_of_its_own() {
 }
 
 #[test]
+fn a_proxy_says_who_the_player_is() {
+    follow("identity", "the_header_of_the_proxy_makes_the_player_and_nobody_registers_without_it");
+}
+
+#[test]
 fn the_page_shows_the_state_of_the_room() {
     follow("state", "all_pages_show_the_votes_also_those_that_come_later");
 }

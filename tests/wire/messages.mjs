@@ -370,6 +370,14 @@ const checks = {
     }
   },
 
+  "a lobby below a path": async () => {
+    for (const url of ["https://lobby/a/game", "https://lobby/a/game/"]) {
+      const { sockets, cluster } = client({ url });
+      assert.deepEqual([sockets[0].url, sockets[0].path], ["https://lobby", "/a/game/socket.io"]);
+      cluster.stop();
+    }
+  },
+
   "a reroute leads to the lobby's host, or where the options say": async () => {
     const origins = ["https://rooms.example.org:8443"];
     const here = "/rooms/1/socket.io";
@@ -381,6 +389,8 @@ const checks = {
       ["https://lobby", "https://lobby:4000", here, true],
       ["http://[::1]:3000", "http://[::1]:4000", here, true],
       ["http://lobby:3000", "https://rooms.example.org:8443", here, true],
+      ["https://lobby/game", "", `/game${here}`, true],
+      ["https://lobby/game/", "https://lobby:4000", `/game${here}`, true],
       ["https://lobby", "http://lobby:4000", here, false],
       ["http://lobby:3000", "https://rooms.example.org", here, false],
       ["http://lobby:3000", "http://rooms.example.org:8443", here, false],
@@ -397,13 +407,16 @@ const checks = {
       ["http://lobby:3000", "", "@evil.example/rooms/1", false],
       ["http://lobby:3000", "", "//evil.example/rooms/1", false],
       ["http://lobby:3000", "", null, false],
+      ["http://lobby:3000", "", `/game${here}`, false],
+      ["https://lobby/game", "", here, false],
+      ["https://lobby/game", "", `/other${here}`, false],
     ]) {
       const { cluster, sockets, told } = client({ url: lobby, origins });
       sockets[0].says("welcome", welcome);
       sockets[0].says("reroute", { ...ticket("1"), url, path });
       await settled();
       assert.equal(sockets.length, follows ? 2 : 1, `${lobby} ${url} ${path}`);
-      if (follows) assert.equal(sockets[1].url, url || lobby);
+      if (follows) assert.deepEqual([sockets[1].url, sockets[1].path], [url || new URL(lobby).origin, path]);
       else {
         // The player stays in the lobby and gives up the seat.
         assert.deepEqual([cluster.state, sockets[0].emitted, sockets[0].cut], ["lobby", [["leave_room"]], false]);

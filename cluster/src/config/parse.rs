@@ -8,6 +8,8 @@ use axum::http::uri::{Authority, Scheme};
 use serde::{Deserialize, Serialize};
 
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+/// The longest path of a public URL. The lobby peeks at it in each request.
+pub(crate) const MAX_PATH: usize = 64;
 
 /// A web origin such as `https://play.example.org`: a scheme, a host and perhaps a port. The pages
 /// of a native shell have one such as `capacitor://localhost`. In lower case, without a default
@@ -47,7 +49,7 @@ impl FromStr for Origin {
         let scheme = scheme.to_ascii_lowercase();
         ensure!(!scheme.is_empty() && scheme.parse::<Scheme>().is_ok(), expected);
         let (host_and_port, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        ensure!(path.len() < 2, "expected no path: a page is served at the root of its host only");
+        ensure!(path.len() < 2, "expected no path: an origin is a scheme, a host and a port");
         let authority = authority(host_and_port).context(expected)?;
         let defaults = [("http", Some(80)), ("https", Some(443))];
         let is_default = defaults.contains(&(&scheme, authority.port_u16()));
@@ -59,18 +61,35 @@ impl FromStr for Origin {
     }
 }
 
-/// An http or https origin.
-pub(super) fn web_origin(text: &str) -> anyhow::Result<Origin> {
-    let origin: Origin = text.parse()?;
-    ensure!(origin.is_web(), "expected an origin such as https://play.example.org");
-    Ok(origin)
+/// The lobby's public URL.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublicUrl {
+    /// What browsers send as `Origin`.
+    pub origin: Origin,
+    /// Where the lobby serves everything, such as `/game`. Empty: at the root.
+    pub path: String,
+}
+
+pub(super) fn public_url(text: &str) -> anyhow::Result<PublicUrl> {
+    let url = web_url(text)?;
+    let (origin, path) = url.split_at(without_path(&url).len());
+    // Nothing that would have to be encoded, or means something in a route or a cookie.
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let fine = |part: &str| !part.is_empty() && !part.starts_with('.') && part.bytes().all(plain);
+    ensure!(
+        path.len() <= MAX_PATH && path.split('/').skip(1).all(fine),
+        "expected a path such as /game: {MAX_PATH} letters, digits, '-', '_' and '.' at most, and \
+         no part that is empty or begins with '.'"
+    );
+    Ok(PublicUrl { origin: origin.parse()?, path: path.to_owned() })
 }
 
 /// An http or https URL, here without a trailing slash.
 pub(super) fn web_url(text: &str) -> anyhow::Result<String> {
-    let url = text.trim_end_matches('/');
-    web_origin(without_path(url))?;
-    ensure!(url.bytes().all(|byte| byte.is_ascii_graphic()), "expected a URL in ASCII");
+    let url = text.strip_suffix('/').unwrap_or(text);
+    let origin: Origin = without_path(url).parse()?;
+    ensure!(origin.is_web(), "expected an origin such as https://play.example.org");
+    ensure!(url.bytes().all(|byte| byte.is_ascii_graphic()), "expected ASCII without spaces");
     Ok(url.to_owned())
 }
 
@@ -186,9 +205,6 @@ mod tests {
         ] {
             assert!(bad.parse::<Origin>().is_err(), "{bad}");
         }
-        for web_only in ["capacitor://localhost", "ftp://a", "ws://a"] {
-            assert!(web_origin(web_only).is_err(), "{web_only}");
-        }
     }
 
     #[test]
@@ -201,13 +217,70 @@ mod tests {
     }
 
     #[test]
+    fn a_public_url_may_have_a_plain_path() {
+        let longest = format!("https://example.org/{}", "x".repeat(MAX_PATH - 1));
+        for (text, origin, path) in [
+            ("https://example.org", "https://example.org", ""),
+            ("https://example.org/", "https://example.org", ""),
+            ("https://example.org/game", "https://example.org", "/game"),
+            ("HTTPS://Example.org:443/Game/", "https://example.org", "/Game"),
+            ("http://[::1]:3000/games/a-1_b.c", "http://[::1]:3000", "/games/a-1_b.c"),
+            (&longest, "https://example.org", &longest["https://example.org".len()..]),
+        ] {
+            let url = public_url(text).unwrap();
+            assert_eq!((url.origin.as_str(), &*url.path), (origin, path), "{text}");
+        }
+        for path in [
+            "//",
+            "//game",
+            "/game//",
+            "/a//b",
+            "/.",
+            "/..",
+            "/../game",
+            "/game/..",
+            "/.well-known",
+            "/%2e%2e",
+            "/g%61me",
+            "/a b",
+            "/a\tb",
+            "/game?",
+            "/game?a=b",
+            "/game#a",
+            "/game\\",
+            "/{game}",
+            "/*",
+            "/:a",
+            "/a;b",
+            "/'",
+            "/ä",
+            &longest[19..].replace('x', "xx"),
+        ] {
+            let error = public_url(&format!("https://example.org{path}")).unwrap_err();
+            let expected = ["a path such as /game", "ASCII without spaces"];
+            let is_clear = expected.iter().any(|expected| error.to_string().contains(expected));
+            assert!(is_clear, "{path}: {error}");
+        }
+        for bad in ["example.org/game", "https:///game", "https://example.org?a", "ws://a/game"] {
+            assert!(public_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn a_url_may_have_a_path() {
         for (text, url) in
             [("https://a.example/npm/", "https://a.example/npm"), ("http://a", "http://a")]
         {
             assert_eq!(web_url(text).unwrap(), url);
         }
-        for bad in ["a.example", "ftp://a/b", "https://a/b c", "https:///a", "https://a/\n"] {
+        for bad in [
+            "a.example",
+            "capacitor://localhost",
+            "ftp://a/b",
+            "https://a/b c",
+            "https:///a",
+            "https://a/\n",
+        ] {
             assert!(web_url(bad).is_err(), "{bad}");
         }
     }

@@ -13,7 +13,7 @@ use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, ValueEnu
 use serde::{Deserialize, Serialize};
 
 use crate::config::limits::Limits;
-use crate::config::parse::{Origin, Size, duration, positive, web_origin, web_url};
+use crate::config::parse::{Origin, PublicUrl, Size, duration, positive, public_url, web_url};
 use crate::runtime::RoomPanic;
 
 /// A room takes 3 MiB before it does anything, and 2 MiB for each thread.
@@ -63,10 +63,10 @@ pub struct Settings {
     #[arg(long, conflicts_with = "host")]
     pub lan: bool,
 
-    /// The lobby's public URL if it is behind a proxy, such as `https://play.example.org`. It has
-    /// no path: the page is at the root of its host.
-    #[arg(long, value_parser = web_origin)]
-    pub public_url: Option<Origin>,
+    /// The lobby's public URL if it is behind a proxy, such as `https://play.example.org`. With a
+    /// path, as in `https://example.org/game`, the lobby serves everything below it.
+    #[arg(long, value_parser = public_url)]
+    pub public_url: Option<PublicUrl>,
 
     /// Seats of a room, unless a hook creates it with another number.
     #[arg(long, default_value = "1", value_parser = positive)]
@@ -268,6 +268,11 @@ impl Settings {
         let settings = matches.and_then(|matches| Settings::from_arg_matches(&matches));
         let settings = settings.unwrap_or_else(|error| name_variables(error).exit());
         Settings { name: defaults.name, ..settings }
+    }
+
+    /// The path below which the lobby serves everything, such as `/game`. Empty: at the root.
+    pub(crate) fn base_path(&self) -> &str {
+        self.public_url.as_ref().map_or("", |url| &url.path)
     }
 
     /// Checks minimums, combinations of flags, and that the page's folder exists.

@@ -24,7 +24,7 @@ pub(crate) struct Origins {
 
 impl Origins {
     pub fn new(settings: &Settings) -> Origins {
-        let known = settings.public_url.iter().chain(&settings.allow_origin);
+        let known = settings.public_url.iter().map(|url| &url.origin).chain(&settings.allow_origin);
         Origins { known: known.cloned().collect(), any: false }
     }
 

@@ -7,19 +7,20 @@
 use std::io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound};
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{RawQuery, Request, State};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::uri::Authority;
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, get_service};
 use axum::{Extension, Router, middleware};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::services::ServeDir;
 
-use crate::config::{Origin, Settings, without_path};
+use crate::config::{Settings, without_path};
 use crate::http::assets::{assets, libraries_installed};
 use crate::http::files::RegularFiles;
 use crate::http::origin::Origins;
@@ -31,6 +32,7 @@ pub(super) const SHORT_OF_SOMETHING: StatusCode = StatusCode::SERVICE_UNAVAILABL
 /// The pages, and further routes.
 pub(crate) fn pages(settings: &Settings, routes: Router) -> Router {
     let files = ServeDir::with_backend(&settings.static_dir, RegularFiles);
+    let files = files.redirect_path_prefix(settings.base_path());
     let file = async move |request: Request| match files.clone().try_call(request).await {
         Ok(file) => file.into_response(),
         // The last two: a name with a NUL, or one that is too long.
@@ -45,6 +47,25 @@ pub(crate) fn pages(settings: &Settings, routes: Router) -> Router {
         .layer(CatchPanicLayer::custom(|_| SHORT_OF_SOMETHING.into_response()))
         .merge(routes.layer(CatchPanicLayer::new()))
         .layer(middleware::from_fn_with_state(Arc::new(settings.clone()), page_headers))
+}
+
+/// The same below this path, and health at the root as well: probes ask the lobby itself.
+pub(crate) fn below(path: &str, pages: Router) -> Router {
+    if path.is_empty() {
+        return pages;
+    }
+    let start = format!("{path}/");
+    let redirect = async move |RawQuery(query): RawQuery| match query {
+        Some(query) => Redirect::temporary(&format!("{start}?{query}")),
+        None => Redirect::temporary(&start),
+    };
+    let routes = nest(path, pages.clone()).route(path, get(redirect));
+    routes.route("/healthz", get_service(pages.clone())).route("/readyz", get_service(pages))
+}
+
+/// These routes below this path; at the root if it is empty.
+pub(crate) fn nest(path: &str, routes: Router) -> Router {
+    if path.is_empty() { routes } else { Router::new().nest(&format!("{path}/"), routes) }
 }
 
 /// Answers 404 for hidden files, and adds the headers of a page.
@@ -85,7 +106,7 @@ fn content_security_policy(settings: &Settings, here: &Authority) -> String {
     };
     // Some browsers do not count a websocket as `'self'`. A proxy in front may have replaced the
     // `Host` that they sent. A policy cannot name an IPv6 address.
-    let public = settings.public_url.as_ref().map(Origin::authority);
+    let public = settings.public_url.as_ref().map(|url| url.origin.authority());
     let public = public.filter(|public| *here != **public);
     let hosts = [here.as_str()].into_iter().chain(public).filter(|host| !host.starts_with('['));
     let sockets: String = hosts.map(|host| format!(" ws://{host} wss://{host}")).collect();

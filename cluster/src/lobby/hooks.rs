@@ -152,7 +152,8 @@ pub trait Lobby: Default + 'static {
     /// Requests for another host are refused, as for the page, and those from pages of other
     /// origins. `/healthz`, `/readyz` and paths below `/cluster/`, `/dev`, `/rooms/` and
     /// `/socket.io/` belong to the cluster: a route that it has itself ends the program at its
-    /// start.
+    /// start. If `--public-url` has a path, the routes are below it, and do not see it: redirects
+    /// that are relative, such as `../`, lead to the right place all the same.
     ///
     /// ```
     /// # use cluster::{Lobby, LobbyHandle, Refusal};

@@ -21,7 +21,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{error, info};
 
 use crate::auth::{self, Tokens};
-use crate::config::{Origin, Settings};
+use crate::config::Settings;
 use crate::http::{CONNECT_BURST, ConnectionLimiter, Server, pages};
 use crate::lobby::event_loop::reload::{Reloader, SavedLobby};
 use crate::lobby::event_loop::{Auth, EventHandler, Inboxes};
@@ -163,8 +163,8 @@ async fn run<L: Lobby>(start: Start<L>, log: FlushGuard) -> anyhow::Result<()> {
     let watched = Watched { lobby: admin_handle, routes: routes.clone(), connections, tokens };
     let (public, private) = admin(watched);
     let sockets = sockets(&context, &limiter, from_clients);
-    let public = public.merge(relay::routes(routes.clone()));
-    let server = server(settings, handle, public, sockets)?;
+    let relayed = relay::routes(settings.base_path(), routes.clone());
+    let server = server(settings, handle, public, relayed, sockets)?;
     serve_admin(settings, private).await?;
     announce(settings, listener.local_addr()?);
 
@@ -174,6 +174,7 @@ async fn run<L: Lobby>(start: Start<L>, log: FlushGuard) -> anyhow::Result<()> {
         handler.adopt_rooms();
     }
     let hand_off = cfg!(target_os = "linux") && !settings.no_handoff;
+    let hand_off = hand_off.then(|| format!("GET {}/rooms/", settings.base_path()).into());
     let gateway = Gateway { server, routes: routes.clone(), hand_off };
     let reloader = Reloader { supervisors, listener: Arc::new(listener), log };
     serve(handler, inboxes, gateway, limiter, reloader).await;
@@ -244,13 +245,15 @@ fn server<L: Lobby>(
     settings: &Settings,
     handle: LobbyHandle<L>,
     public: Router,
+    relayed: Router,
     sockets: SocketIoLayer,
 ) -> anyhow::Result<Server> {
     let server = catch("routes", || {
-        let pages = pages::pages(settings, L::routes(handle.clone()).merge(public));
+        let pages = pages::pages(settings, L::routes(handle.clone()).merge(public)).layer(sockets);
         let cross_origin = L::cross_origin_routes(handle).layer(CatchPanicLayer::new());
-        let server = Server::new(pages.layer(sockets), settings, true);
-        server.with_cross_origin_routes(cross_origin, settings)
+        let path = settings.base_path();
+        let server = Server::new(pages::below(path, pages).merge(relayed), settings, true);
+        server.with_cross_origin_routes(pages::nest(path, cross_origin), settings)
     });
     server.map_err(|panic| anyhow!(panic.what))
 }
@@ -265,7 +268,7 @@ async fn serve_admin(settings: &Settings, routes: Router) -> anyhow::Result<()> 
         Some(_) => Server::for_any_host(routes, settings, true),
         None => Server::new(routes, settings, true),
     };
-    let gateway = Gateway { server, routes: Default::default(), hand_off: false };
+    let gateway = Gateway { server, routes: Default::default(), hand_off: None };
     let limiter = ConnectionLimiter::new(&settings.limits, MAX_ADMIN_CONNECTIONS)?;
     tokio::spawn(gateway.run(Arc::new(listener), limiter)); // until the runtime ends
     Ok(())
@@ -300,7 +303,8 @@ fn announce(settings: &Settings, mut address: SocketAddr) {
         address.set_ip(own_address().unwrap_or(Ipv4Addr::LOCALHOST.into()));
     }
     let here = format!("http://{address}");
-    let url = settings.public_url.as_ref().map_or(here.as_str(), Origin::as_str);
+    let origin = settings.public_url.as_ref().map_or(here.as_str(), |url| url.origin.as_str());
+    let url = format!("{origin}{}", settings.base_path());
     if settings.dev {
         info!("development mode: anyone can kill rooms and read this log");
     }

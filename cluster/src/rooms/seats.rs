@@ -17,7 +17,7 @@ use crate::process::{ReservedSeat, ToRoom};
 use crate::rooms::Rooms;
 use crate::rooms::process_events::RoomNotice;
 use crate::runtime::{Quota, clock};
-use crate::types::{AnyPlayer, LeaveReason, PlayerId, Refusal, RoomId, Route};
+use crate::types::{AnyPlayer, LeaveReason, PlayerId, Refusal, RoomId, Route, path_of};
 
 /// Players who may join together; their reservations must fit into one frame.
 const MAX_PARTY: usize = 32;
@@ -313,7 +313,8 @@ impl Rooms {
             }
             seat.rerouted = true;
             self.touched.players.insert(player.id.0.clone());
-            let to = Route { room: room.clone(), ticket: seat.ticket.clone() };
+            let path = path_of(self.settings.base_path(), room);
+            let to = Route { room: room.clone(), path, ticket: seat.ticket.clone() };
             let (from, asked) = (seat.from.take(), asker.as_ref() == Some(&player.id));
             self.notices.push(RoomNotice::Reroute { player, to, from, asked });
         }

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
+use crate::config::MAX_PATH;
 use crate::http::{ConnectionLimiter, ConnectionPermit, STOP_GRACE, Server};
 use crate::process::Sender;
 use crate::runtime::timeout;
@@ -27,12 +28,11 @@ use crate::types::RoomId;
 
 /// The pause after accepting fails, as it does without free file descriptors.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
-/// How a request for a room begins. Websockets begin with GET.
-const PREFIX: &[u8] = b"GET /rooms/";
 /// The digits of the largest room number.
 const MAX_DIGITS: usize = 20;
-/// How many bytes show which room a request is for: the prefix, the number, and the byte after it.
-const PEEK_SIZE: usize = PREFIX.len() + MAX_DIGITS + 1;
+/// How many bytes show which room a request is for: the longest prefix, the number, and the byte
+/// after it.
+const PEEK_SIZE: usize = "GET /rooms/".len() + MAX_PATH + MAX_DIGITS + 1;
 
 /// The rooms that can be reached now, and how many connections went to rooms.
 #[derive(Default)]
@@ -61,9 +61,9 @@ impl GatewayRoutes {
 pub(crate) struct Gateway {
     pub server: Server,
     pub routes: Arc<GatewayRoutes>,
-    /// Whether connections are handed off to rooms. If not, the lobby serves all, and relays those
-    /// that are for rooms.
-    pub hand_off: bool,
+    /// How a request begins whose connection is handed off to a room: `GET /rooms/`, with the
+    /// lobby's path before it. `None`: the lobby serves all, and relays those that are for rooms.
+    pub hand_off: Option<Arc<str>>,
 }
 
 impl Gateway {
@@ -100,7 +100,7 @@ impl Gateway {
         permit: ConnectionPermit,
         mut stopping: watch::Receiver<()>,
     ) {
-        let room = async { if self.hand_off { peek_room(&stream).await } else { None } };
+        let room = async { peek_room(&stream, self.hand_off.as_ref()?).await };
         let stopped = async {
             let _ = stopping.changed().await;
             sleep(STOP_GRACE).await;
@@ -129,13 +129,13 @@ impl Gateway {
 
 /// The room that the first request is for, without reading a byte of it. `None` for any other
 /// request, and for a client that has hung up: the HTTP server handles both.
-async fn peek_room(stream: &TcpStream) -> Option<RoomId> {
+async fn peek_room(stream: &TcpStream, prefix: &str) -> Option<RoomId> {
     loop {
         let ready = stream.ready(Interest::READABLE).await.ok()?;
         let peeked = stream.try_io(Interest::READABLE, || {
             let mut bytes = [0; PEEK_SIZE];
             let (count, _) = recv(stream, &mut bytes[..], RecvFlags::PEEK)?;
-            match peek(&bytes[..count]) {
+            match peek(prefix.as_bytes(), &bytes[..count]) {
                 // Clears the readiness, so that the next byte wakes this task, and nothing before.
                 Peeked::TooShort if count > 0 => Err(io::ErrorKind::WouldBlock.into()),
                 Peeked::Room(room) => Ok(Some(room)),
@@ -159,9 +159,9 @@ pub(crate) enum Peeked {
     Other,
 }
 
-pub(crate) fn peek(bytes: &[u8]) -> Peeked {
-    let known = bytes.len().min(PREFIX.len());
-    if bytes[..known] != PREFIX[..known] {
+pub(crate) fn peek(prefix: &[u8], bytes: &[u8]) -> Peeked {
+    let known = bytes.len().min(prefix.len());
+    if bytes[..known] != prefix[..known] {
         return Peeked::Other;
     }
     let rest = &bytes[known..];
@@ -181,13 +181,17 @@ mod tests {
 
     #[test]
     fn a_room_is_known_as_soon_as_its_number_has_ended() {
-        let request = b"GET /rooms/42/socket.io/?EIO=4 HTTP/1.1\r\n";
-        let end = b"GET /rooms/42/".len();
-        for count in 0..end {
-            assert_eq!(peek(&request[..count]), Peeked::TooShort, "{count}");
-        }
-        for count in end..request.len() {
-            assert_eq!(peek(&request[..count]), Peeked::Room(RoomId("42".into())), "{count}");
+        for path in ["", "/game", "/games/chess"] {
+            let prefix = format!("GET {path}/rooms/");
+            let request = format!("{prefix}42/socket.io/?EIO=4");
+            let peek = |count| peek(prefix.as_bytes(), &request.as_bytes()[..count]);
+            let end = prefix.len() + "42/".len();
+            for count in 0..end {
+                assert_eq!(peek(count), Peeked::TooShort, "{path} {count}");
+            }
+            for count in end..request.len() {
+                assert_eq!(peek(count), Peeked::Room(RoomId("42".into())), "{path} {count}");
+            }
         }
     }
 
@@ -208,15 +212,21 @@ mod tests {
             b"\r\nGET /rooms/42/",
             b"\x16\x03\x01",
             b"PRI * HTTP/2.0",
+            b"GET /game/rooms/42/",
         ] {
-            assert_eq!(peek(other), Peeked::Other, "{}", other.escape_ascii());
+            assert_eq!(peek(b"GET /rooms/", other), Peeked::Other, "{}", other.escape_ascii());
+        }
+        for other in [&b"GET /rooms/42/"[..], b"GET /gamer", b"GET /Game/rooms/42/", b"GET /game?"]
+        {
+            assert_eq!(peek(b"GET /game/rooms/", other), Peeked::Other, "{}", other.escape_ascii());
         }
     }
 
     #[test]
-    fn the_largest_room_number_fits() {
-        let longest = [PREFIX, &[b'9'; MAX_DIGITS], b"/"].concat();
-        assert!(matches!(peek(&longest), Peeked::Room(_)));
+    fn the_longest_path_and_the_largest_room_number_fit() {
+        let prefix = format!("GET {}/rooms/", "/".repeat(MAX_PATH));
+        let longest = [prefix.as_bytes(), &[b'9'; MAX_DIGITS], b"/"].concat();
+        assert!(matches!(peek(prefix.as_bytes(), &longest), Peeked::Room(_)));
         assert_eq!(longest.len(), PEEK_SIZE);
     }
 }

@@ -36,9 +36,9 @@ const IO_TIMEOUT: Duration = Duration::from_secs(5);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 const BUFFER_SIZE: usize = 8 * 1024;
 
-/// The routes to rooms.
-pub(crate) fn routes(routes: Arc<GatewayRoutes>) -> Router {
-    Router::new().route("/rooms/{room}/{*rest}", get(relay).with_state(routes))
+/// The routes to rooms of the lobby at this path.
+pub(crate) fn routes(path: &str, routes: Arc<GatewayRoutes>) -> Router {
+    Router::new().route(&format!("{path}/rooms/{{room}}/{{*rest}}"), get(relay).with_state(routes))
 }
 
 async fn relay(

@@ -19,7 +19,7 @@ use crate::http::{ClientAddress, Hangup};
 use crate::runtime::{NamedCounts, Scheduler};
 use crate::socketio::events::{BINARY, Encoded};
 use crate::socketio::packet::{ConnId, RawEvent};
-use crate::types::{Answer, Refusal, Reply, Route, path_of, truncate};
+use crate::types::{Answer, Refusal, Reply, Route, truncate};
 
 /// The refused requests of this process, by code.
 pub(crate) static REFUSALS: NamedCounts = NamedCounts::new();
@@ -219,8 +219,7 @@ impl Responder {
 /// The data of `reroute`: the way to a room.
 pub(crate) fn reroute(to: &Route) -> Value {
     json!({
-        "to": "room", "room": to.room, "url": "", "path": path_of(&to.room),
-        "ticket": to.ticket,
+        "to": "room", "room": to.room, "url": "", "path": to.path, "ticket": to.ticket,
     })
 }
 

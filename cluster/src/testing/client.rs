@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use crate::testing::connection::lobby_path;
 use crate::testing::lists::Lists;
 use crate::testing::{Connection, Packet, Payload, soon};
 
@@ -36,7 +37,7 @@ impl Client {
     /// Connects to the lobby at `url` (http://…) with this `auth`: `{}`, or `{ token }`. `Err`: the
     /// text of `connect_error`.
     pub async fn connect(url: &str, auth: Value) -> Result<Client, String> {
-        Self::connect_at(url, "/socket.io", auth).await
+        Self::connect_at(url, &lobby_path(url), auth).await
     }
 
     /// Connects to the Socket.IO server at this path.

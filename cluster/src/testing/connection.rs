@@ -14,6 +14,8 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
+use crate::config::without_path;
+
 /// How long a server may take for its next step.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the page waits for a connection.
@@ -89,7 +91,23 @@ impl Payload {
     }
 }
 
+/// The host and port of a URL such as `http://127.0.0.1:3000/game`.
+pub(super) fn host_of(url: &str) -> &str {
+    url.trim_start_matches("http://").split('/').next().unwrap_or_default()
+}
+
+/// The Socket.IO path of the lobby at this URL.
+pub(super) fn lobby_path(url: &str) -> String {
+    let (_, path) = url.split_at(without_path(url).len());
+    format!("{}/socket.io", path.trim_end_matches('/'))
+}
+
 impl Connection {
+    /// Connects to the lobby at `url` (http://…), otherwise as [`Connection::connect`].
+    pub async fn connect_to_lobby(url: &str, auth: &Value) -> Result<Connection, String> {
+        Self::connect(url, &lobby_path(url), auth).await
+    }
+
     /// Connects to the Socket.IO server at this path, with the timeouts of the page, and waits to
     /// be accepted. `Err`: why not; the refusal's code, if there is one.
     pub async fn connect(url: &str, path: &str, auth: &Value) -> Result<Connection, String> {
@@ -108,7 +126,7 @@ impl Connection {
 
     /// The same from this address in 127.0.0.0/8.
     pub async fn open_from(from: Ipv4Addr, url: &str, path: &str) -> Result<Connection, String> {
-        let host = url.trim_start_matches("http://");
+        let host = host_of(url);
         let stream = tcp(from, host).await.map_err(|error| error.to_string())?;
         let address = format!("ws://{host}{path}/?EIO=4&transport=websocket");
         let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);

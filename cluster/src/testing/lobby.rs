@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::testing::connection::host_of;
 use crate::testing::wait::DEADLINE;
 use crate::testing::{
     Client, TestFolder, TestPlayer, command, descriptors, eventually, is_room, pid, soon,
@@ -224,7 +225,7 @@ impl LobbyProcess {
 
     /// Sends an HTTP request. Returns the status and the whole response as text.
     pub async fn http(&self, method: &str, path: &str) -> (u16, String) {
-        let host = self.url.trim_start_matches("http://");
+        let host = host_of(&self.url);
         let request =
             format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
         let answer = async {
@@ -298,7 +299,7 @@ impl LobbyProcess {
 
     /// Its port.
     pub fn port(&self) -> u16 {
-        self.url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
+        host_of(&self.url).rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
     }
 
     /// The path of its key.

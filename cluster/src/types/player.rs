@@ -91,14 +91,15 @@ impl<P> AsRef<[Player<P>]> for Player<P> {
     }
 }
 
-/// A room, and the ticket to join it.
+/// A room, its Socket.IO path, and the ticket to join it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Route {
     pub room: RoomId,
+    pub path: String,
     pub ticket: String,
 }
 
-/// The Socket.IO path of a room.
-pub(crate) fn path_of(room: &RoomId) -> String {
-    format!("/rooms/{room}/socket.io")
+/// The Socket.IO path of a room of the lobby at this path.
+pub(crate) fn path_of(lobby: &str, room: &RoomId) -> String {
+    format!("{lobby}/rooms/{room}/socket.io")
 }

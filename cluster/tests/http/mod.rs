@@ -1,3 +1,4 @@
+mod base_path;
 #[cfg(target_os = "linux")]
 mod connection_limits;
 mod origin;

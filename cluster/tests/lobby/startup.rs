@@ -53,7 +53,11 @@ fn a_bad_flag_or_variable_is_refused() {
     refuses(&["--ready-timeout", "5"], &[], "time unit needed");
     refuses(&["--ready-timeout", "0s"], &[], "more than zero");
     refuses(&["--public-url", "play.example.org"], &[], "https://play.example.org");
-    refuses(&["--public-url", "https://example.org/game"], &[], "expected no path");
+    for odd in ["//game", "/game//", "/../game", "/%2e%2e", "/.game", "/game?a=b", "/game#a"] {
+        let url = format!("https://example.org{odd}");
+        refuses(&["--public-url", &url], &[], "expected a path such as /game");
+    }
+    refuses(&["--public-url", "https://example.org/my game"], &[], "expected ASCII without spaces");
     refuses(&["--allow-origin", "https://example.org/game"], &[], "expected no path");
     refuses(&["--public-url", "capacitor://localhost"], &[], "https://play.example.org");
     refuses(&["--heartbeat", "5s"], &[], "at least twice");

@@ -155,7 +155,7 @@ impl<S: Script> Bot<S> {
     /// Connects to the lobby and registers, or returns by token.
     async fn enter_lobby(&mut self, since: Instant) -> Result<Connection, String> {
         let auth = self.token.as_ref().map_or(json!({}), |token| json!({ "token": token }));
-        let mut lobby = Connection::connect(&self.url, "/socket.io", &auth).await?;
+        let mut lobby = Connection::connect_to_lobby(&self.url, &auth).await?;
         let welcome = lobby.event("welcome").await?;
         let took = since.elapsed();
         let mut you = welcome["you"].clone();

@@ -37,7 +37,7 @@ pub(super) async fn run(plan: Plan, options: Options) -> anyhow::Result<bool> {
     let (url, pid) = match &options.url {
         Some(url) => {
             let url = url.trim_end_matches('/');
-            let connected = Connection::connect(url, "/socket.io", &json!({})).await;
+            let connected = Connection::connect_to_lobby(url, &json!({})).await;
             connected.map_err(|why| anyhow!("no lobby at {url}: {why}"))?.leave().await;
             (url.to_owned(), options.pid.and_then(Pid::from_raw))
         }

@@ -94,7 +94,7 @@ fn frames_to_room() -> Vec<String> {
         host: Some(player.id.clone()),
         code: Some("AB".into()),
     };
-    let route = Route { room: RoomId("2".into()), ticket: "t".into() };
+    let route = Route { room: RoomId("2".into()), path: "/p".into(), ticket: "t".into() };
     lines(&[
         ToRoom::Setup { version: VERSION, room: RoomId("1".into()), settings: settings.into() },
         ToRoom::Open { options: raw(), spec },

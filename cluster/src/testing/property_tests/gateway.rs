@@ -20,20 +20,33 @@ proptest! {
 
     #[test]
     fn peeking_at_a_request_is_consistent_and_never_wrong(
+        base in select(vec!["", "/game", "/a/b-c.d_e"]),
         bytes in prop_oneof![
             request().prop_map(String::into_bytes),
             mutated(request().prop_map(String::into_bytes)),
         ],
+        at_base in any::<bool>(),
     ) {
+        let bytes = if at_base { insert(base, bytes) } else { bytes };
+        let prefix = format!("GET {base}/rooms/");
+        let peek = |bytes| peek(prefix.as_bytes(), bytes);
         let last = peek(&bytes);
         for end in 0..bytes.len() {
             let early = peek(&bytes[..end]);
             prop_assert!(early == Peeked::TooShort || early == last, "{early:?} after {end} bytes");
         }
         if let (Peeked::Room(room), Some(path)) = (&last, path_of(&bytes)) {
-            prop_assert!(path.starts_with(&format!("GET /rooms/{room}/")), "{room}: {path}");
+            prop_assert!(path.starts_with(&format!("{prefix}{room}/")), "{room}: {path}");
         }
     }
+}
+
+/// The request with this path in front of its own.
+fn insert(base: &str, mut bytes: Vec<u8>) -> Vec<u8> {
+    if let Some(at) = bytes.iter().position(|byte| *byte == b'/') {
+        bytes.splice(at..at, base.bytes());
+    }
+    bytes
 }
 
 fn request() -> impl Strategy<Value = String> {

@@ -208,7 +208,7 @@ impl<L: Kinds> TestLobby<L> {
     pub fn enter(&mut self, player: &Player<L::Profile>) -> RoomId {
         let (id, name) = (&player.id, &player.name);
         let route = self.page_mut(id).route.take();
-        let Route { room, ticket } = route.unwrap_or_else(|| panic!("{name} was not rerouted"));
+        let Route { room, ticket, .. } = route.unwrap_or_else(|| panic!("{name} was not rerouted"));
         let now = self.now;
         let redeemed = self.any_room(&room).tickets.redeem(&ticket, now);
         assert_eq!(redeemed.as_ref(), Ok(id), "{name} has no ticket for room {room}");

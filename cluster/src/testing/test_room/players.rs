@@ -3,7 +3,8 @@
 use crate::room::Room;
 use crate::testing::{TestRoom, player};
 use crate::types::{
-    LeaveReason, MAX_PROFILE, Player, PlayerId, Refusal, RoomId, Route, encode_data, truncate,
+    LeaveReason, MAX_PROFILE, Player, PlayerId, Refusal, RoomId, Route, encode_data, path_of,
+    truncate,
 };
 
 impl<R: Room> TestRoom<R> {
@@ -83,7 +84,7 @@ impl<R: Room> TestRoom<R> {
     /// A player goes to another room, in which they have a seat.
     pub fn transfer(&mut self, player: &Player<R::Profile>, room: &RoomId) {
         let ticket = self.number().to_string();
-        let to = Route { room: room.clone(), ticket };
+        let to = Route { room: room.clone(), path: path_of("", room), ticket };
         self.about_seat(player, |core, seat| core.transferred(seat, Some(to)));
     }
 

@@ -1,6 +1,6 @@
 // @ts-check
 /** The page. Edit the hooks; `cluster.js` calls them. The console has a line for each call. */
-import { Cluster } from "/cluster/cluster.js";
+import { Cluster } from "./cluster/cluster.js";
 
 /** @type {Cluster<import("./messages.d.ts").Messages>} */
 const cluster = new Cluster({
@@ -115,5 +115,5 @@ $("hello").onclick = () => cluster.room.send("hello");
 $("leave").onclick = () => cluster.leave();
 $("resume").onclick = () => cluster.start();
 
-import("/cluster/dev-panel.js").then(({ devPanel }) => devPanel(cluster)); // Development only: delete this line to remove the panel.
+import("./cluster/dev-panel.js").then(({ devPanel }) => devPanel(cluster)); // Development only: delete this line to remove the panel.
 cluster.start();

@@ -3,7 +3,7 @@
  * The page: it stays in the lobby, asks for a picture, and shows the rows as they come. Edit the
  * hooks; `cluster.js` calls them, `picture.js` draws, `workers.js` lists the rooms.
  */
-import { Cluster } from "/cluster/cluster.js";
+import { Cluster } from "./cluster/cluster.js";
 import { WHOLE, picture } from "./picture.js";
 import { workers } from "./workers.js";
 
@@ -110,5 +110,5 @@ $("depth").onchange = () => render(picture.view);
 $("go").onclick = () => (drawing ? attempt(cluster.lobby.request("cancel")) : render(picture.view));
 picture.onMove(render);
 
-import("/cluster/dev-panel.js").then(({ devPanel }) => devPanel(cluster)); // Development only: delete this line to remove the panel.
+import("./cluster/dev-panel.js").then(({ devPanel }) => devPanel(cluster)); // Development only: delete this line to remove the panel.
 cluster.start();

@@ -3,7 +3,7 @@
 
 const list = /** @type {HTMLElement} */ (document.getElementById("workers"));
 const hint = /** @type {HTMLElement} */ (document.getElementById("try-it"));
-const mayKill = fetch("/dev").then(async (answer) => (await answer.text()) === "on");
+const mayKill = fetch("dev").then(async (answer) => (await answer.text()) === "on");
 mayKill.then((may) => (hint.hidden = !may));
 const shown = /** @type {Map<string, HTMLElement>} */ (new Map());
 /** Rows of this picture by room, also by rooms that have ended. */
@@ -45,7 +45,7 @@ function add(room) {
   button.hidden = true;
   mayKill.then((may) => (button.hidden = !may));
   button.title = "Kills this room's process; another one computes the rest of its rows";
-  button.onclick = () => fetch(`/dev/rooms/${room}/kill`, { method: "POST" });
+  button.onclick = () => fetch(`dev/rooms/${room}/kill`, { method: "POST" });
   row.append(text, button);
   list.append(row);
   shown.set(room, row);

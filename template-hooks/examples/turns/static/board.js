@@ -2,7 +2,7 @@
 /** The board: draws the room's state, and turns clicks and keys into moves. */
 
 /** @import { Game } from "./messages.d.ts" */
-/** @import { Player, PlayerHere } from "/cluster/types.d.ts" */
+/** @import { Player, PlayerHere } from "./cluster/types.d.ts" */
 
 const COLUMNS = 7, ROWS = 6;
 

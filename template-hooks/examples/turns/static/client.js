@@ -4,7 +4,7 @@
  * them, `board.js` draws the game.
  */
 import { board } from "./board.js";
-import { Cluster } from "/cluster/cluster.js";
+import { Cluster } from "./cluster/cluster.js";
 
 /** @type {Cluster<import("./messages.d.ts").Messages>} */
 const cluster = new Cluster({
@@ -113,5 +113,5 @@ $("rematch").onclick = () => attempt(cluster.room.request("rematch"));
 $("leave").onclick = () => cluster.leave();
 $("resume").onclick = () => cluster.start();
 
-import("/cluster/dev-panel.js").then(({ devPanel }) => devPanel(cluster)); // Development only: delete this line to remove the panel.
+import("./cluster/dev-panel.js").then(({ devPanel }) => devPanel(cluster)); // Development only: delete this line to remove the panel.
 cluster.start();
