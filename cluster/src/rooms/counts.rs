@@ -67,6 +67,13 @@ impl Rooms {
         Some(self.rooms.get(room)?.process.output.lines())
     }
 
+    /// How many wait for the outcome of a join.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn requesters(&self) -> usize {
+        let requesters = self.seats.joins.values().flat_map(|join| &join.requesters);
+        requesters.filter(|requester| !requester.answer.is_closed()).count()
+    }
+
     /// The rooms and their processes.
     pub(crate) fn processes(&self) -> Vec<(RoomId, u32)> {
         let process = |(room, entry): (&RoomId, &Entry)| Some((room.clone(), entry.process.pid?));

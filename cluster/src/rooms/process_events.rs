@@ -125,14 +125,17 @@ impl Rooms {
                 self.notices.push(RoomNotice::Hook(entry.info(), RoomHook::Message(message)));
             }
             FromRoom::Locked(locked) => entry.status.locked_by_room = locked,
-            FromRoom::Ending(_) => {
-                entry.status.state = State::Ending;
-                self.routes.close(room);
-                let players = self.players_in(room);
-                self.rooms.get_mut(room).map(|entry| entry.status.players_at_end = Some(players));
-            }
+            FromRoom::Ending(_) => self.ending(room),
             FromRoom::Ready | FromRoom::Warm | FromRoom::Heartbeat { .. } => {}
         }
+    }
+
+    fn ending(&mut self, room: &RoomId) {
+        self.routes.close(room);
+        let players = self.players_in(room);
+        let Some(entry) = self.rooms.get_mut(room) else { return };
+        entry.status.state = State::Ending;
+        entry.status.players_at_end = Some(players);
     }
 
     /// Whether the player is in this room: they have no confirmed seat elsewhere.

@@ -32,7 +32,7 @@ pub(super) struct Seats {
     pub all: HashMap<PlayerId, HashMap<RoomId, Seat>>,
     /// The room of each player's latest seat.
     pub latest: HashMap<PlayerId, RoomId>,
-    joins: HashMap<u64, PendingJoin>,
+    pub joins: HashMap<u64, PendingJoin>,
     /// The number of the latest seat or join.
     last_number: u64,
 }
@@ -73,14 +73,14 @@ struct PendingJoin {
     room: RoomId,
     players: Vec<AnyPlayer>,
     #[serde(skip)]
-    requesters: Vec<Requester>,
+    pub requesters: Vec<Requester>,
 }
 
 /// Waits for the outcome of a join.
 struct Requester {
     /// The player who asked; `None` if the lobby reroutes by itself.
     asker: Option<PlayerId>,
-    answer: oneshot::Sender<Result<Value, Refusal>>,
+    pub answer: oneshot::Sender<Result<Value, Refusal>>,
 }
 
 impl PendingJoin {
@@ -280,13 +280,6 @@ impl Rooms {
         {
             entry.send(&frame(seat.number));
         }
-    }
-
-    /// How many wait for the outcome of a join.
-    #[cfg(any(test, feature = "testing"))]
-    pub(crate) fn requesters(&self) -> usize {
-        let requesters = self.seats.joins.values().flat_map(|join| &join.requesters);
-        requesters.filter(|requester| !requester.answer.is_closed()).count()
     }
 
     /// The room has confirmed the seats of a join. Reroutes those who have not gone elsewhere.
