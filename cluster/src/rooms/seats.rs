@@ -69,7 +69,7 @@ pub(crate) enum SeatPlace {
 
 /// A join that the room has not confirmed yet.
 #[derive(Serialize, Deserialize)]
-struct PendingJoin {
+pub(super) struct PendingJoin {
     room: RoomId,
     players: Vec<AnyPlayer>,
     #[serde(skip)]
@@ -77,7 +77,7 @@ struct PendingJoin {
 }
 
 /// Waits for the outcome of a join.
-struct Requester {
+pub(super) struct Requester {
     /// The player who asked; `None` if the lobby reroutes by itself.
     asker: Option<PlayerId>,
     pub answer: oneshot::Sender<Result<Value, Refusal>>,
