@@ -193,20 +193,21 @@ async fn serve<L: Lobby>(
 ) {
     loop {
         tokio::spawn(gateway.clone().run(reloader.listener.clone(), limiter.clone()));
-        let order = event_loop::run(&mut handler, &mut inboxes).await;
+        if event_loop::run(&mut handler, &mut inboxes).await == Order::Stop {
+            break;
+        }
         // Answers to requests may need the loop.
         tokio::select! {
             () = gateway.server.stop() => {}
-            _ = event_loop::run(&mut handler, &mut inboxes), if order == Order::Reload => {}
-        }
-        if order == Order::Stop {
-            break;
+            _ = event_loop::run(&mut handler, &mut inboxes) => {}
         }
         if handler.context.rooms.borrow().closes_at.is_none() {
             let Err(error) = reloader.reload(&mut handler, &mut inboxes.processes).await;
             error!(error = format!("{error:#}"), "not reloaded; nothing has changed");
         }
     }
+    drop(inboxes); // routes that wait for the loop are told that it has stopped
+    gateway.server.stop().await;
 }
 
 /// Calls `on_start`. After a reload a refusal does not end the rooms: it is called again. `None`:

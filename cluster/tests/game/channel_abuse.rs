@@ -29,7 +29,7 @@ impl ChannelAbuse {
             ChannelAbuse::Deaf => {
                 thread::spawn(|| {
                     loop {
-                        say(b"\"heartbeat\"\n");
+                        say(b"{\"heartbeat\":{\"tick_delay_ms\":0}}\n");
                         thread::sleep(Duration::from_millis(200));
                     }
                 });
