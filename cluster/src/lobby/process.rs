@@ -163,8 +163,8 @@ async fn run<L: Lobby>(start: Start<L>, log: FlushGuard) -> anyhow::Result<()> {
     let watched = Watched { lobby: admin_handle, routes: routes.clone(), connections, tokens };
     let (public, private) = admin(watched);
     let sockets = sockets(&context, &limiter, from_clients);
-    let public = public.merge(relay::routes(routes.clone()));
-    let server = server(settings, handle, public, sockets)?;
+    let relayed = relay::routes(routes.clone());
+    let server = server(settings, handle, public, relayed, sockets)?;
     serve_admin(settings, private).await?;
     announce(settings, listener.local_addr()?);
 
@@ -244,12 +244,13 @@ fn server<L: Lobby>(
     settings: &Settings,
     handle: LobbyHandle<L>,
     public: Router,
+    relayed: Router,
     sockets: SocketIoLayer,
 ) -> anyhow::Result<Server> {
     let server = catch("routes", || {
         let pages = pages::pages(settings, L::routes(handle.clone()).merge(public));
         let cross_origin = L::cross_origin_routes(handle).layer(CatchPanicLayer::new());
-        let server = Server::new(pages.layer(sockets), settings, true);
+        let server = Server::new(pages.merge(relayed).layer(sockets), settings, true);
         server.with_cross_origin_routes(cross_origin, settings)
     });
     server.map_err(|panic| anyhow!(panic.what))
