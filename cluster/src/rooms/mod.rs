@@ -202,6 +202,15 @@ impl Rooms {
         Ok(())
     }
 
+    /// A player has another profile: tells the rooms in which they have a seat.
+    pub(crate) fn set_profile(&mut self, player: &PlayerId, profile: &Value) {
+        for (room, seat) in self.seats.all.get_mut(player).into_iter().flatten() {
+            seat.player.profile = profile.clone();
+            let frame = ToRoom::Profile { seat: seat.number, profile: profile.clone() };
+            self.rooms.get(room).inspect(|entry| entry.send(&frame));
+        }
+    }
+
     /// Locks or unlocks a room for further players.
     pub fn lock(&mut self, room: &RoomId, locked: bool) -> Result<(), Refusal> {
         self.touch(room);

@@ -229,15 +229,6 @@ impl Rooms {
         self.touched.players.insert(player.0.clone());
     }
 
-    /// A player has another profile: tells the rooms in which they have a seat.
-    pub(crate) fn set_profile(&mut self, player: &PlayerId, profile: &Value) {
-        for (room, seat) in self.seats.all.get_mut(player).into_iter().flatten() {
-            seat.player.profile = profile.clone();
-            let frame = ToRoom::Profile { seat: seat.number, profile: profile.clone() };
-            self.rooms.get(room).inspect(|entry| entry.send(&frame));
-        }
-    }
-
     /// The rooms that the player was rerouted to, and whether they are there. One who moves has
     /// two.
     pub(crate) fn places_of(&self, player: &PlayerId) -> Vec<(RoomId, SeatPlace)> {
