@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -32,10 +32,9 @@ use crate::config::Settings;
 use crate::http::connection_limits::{
     ClientAddress, ConnectionLimiter, ConnectionPermit, TOO_MANY,
 };
-use crate::http::frame_counter::FrameCounter;
 use crate::http::origin::Origins;
 use crate::http::pages::check_origin;
-use crate::http::throttled_stream::{Hangup, ThrottledStream};
+use crate::http::throttled_stream::ThrottledStream;
 use crate::runtime::{Quota, clock};
 
 /// The largest request line and headers together; browsers with many cookies send a few KiB.
@@ -129,10 +128,8 @@ impl Server {
         let mut stopping = stopping.subscribe();
         let app = TowerToHyperService::new(app);
         let permit = Arc::new(permit);
-        let frames = Arc::<Mutex<FrameCounter>>::default();
-        let hangup = Hangup::default();
-        let counted = permit.clone();
-        let stream = ThrottledStream::new(stream, counted, rate, frames.clone(), hangup.clone());
+        let stream = ThrottledStream::new(stream, permit.clone(), rate);
+        let (frames, hangup) = (stream.frames.clone(), stream.hangup.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(hangup.clone());
             let frames = frames.clone();
