@@ -32,7 +32,6 @@ use crate::config::Settings;
 use crate::http::connection_limits::{
     ClientAddress, ConnectionLimiter, ConnectionPermit, TOO_MANY,
 };
-use crate::http::origin::Origins;
 use crate::http::pages::check_origin;
 use crate::http::throttled_stream::ThrottledStream;
 use crate::runtime::{Quota, clock};
@@ -66,7 +65,7 @@ pub(crate) struct Server {
 
 impl Server {
     pub fn new(app: Router, settings: &Settings, keep_alive: bool) -> Self {
-        Self::for_any_host(check_origin(app, Origins::new(settings)), settings, keep_alive)
+        Self::for_any_host(check_origin(app, settings, false), settings, keep_alive)
     }
 
     /// The same without a check of `Host` and `Origin`, for an app that wants a token.
@@ -79,8 +78,7 @@ impl Server {
 
     /// Adds routes that pages of any origin may use.
     pub fn with_cross_origin_routes(self, routes: Router, settings: &Settings) -> Self {
-        let routes = check_origin(routes, Origins::any(settings));
-        Server { app: self.app.merge(routes), ..self }
+        Server { app: self.app.merge(check_origin(routes, settings, true)), ..self }
     }
 
     /// Accepts no more connections, and answers the requests that have come. Websockets stay open.

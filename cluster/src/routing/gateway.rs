@@ -11,6 +11,7 @@ use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, RwLock};
+use std::task::Poll;
 use std::time::Duration;
 
 use rustix::net::{RecvFlags, recv};
@@ -137,9 +138,9 @@ async fn peek_room(stream: &TcpStream, prefix: &str) -> Option<RoomId> {
             let (count, _) = recv(stream, &mut bytes[..], RecvFlags::PEEK)?;
             match peek(prefix.as_bytes(), &bytes[..count]) {
                 // Clears the readiness, so that the next byte wakes this task, and nothing before.
-                Peeked::TooShort if count > 0 => Err(io::ErrorKind::WouldBlock.into()),
-                Peeked::Room(room) => Ok(Some(room)),
-                Peeked::TooShort | Peeked::Other => Ok(None),
+                Poll::Pending if count > 0 => Err(io::ErrorKind::WouldBlock.into()),
+                Poll::Ready(Some(room)) => Ok(Some(room)),
+                Poll::Pending | Poll::Ready(None) => Ok(None),
             }
         });
         match peeked {
@@ -150,28 +151,21 @@ async fn peek_room(stream: &TcpStream, prefix: &str) -> Option<RoomId> {
     }
 }
 
-/// What the first bytes of a connection are.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Peeked {
-    /// Too few to tell.
-    TooShort,
-    Room(RoomId),
-    Other,
-}
-
-pub(crate) fn peek(prefix: &[u8], bytes: &[u8]) -> Peeked {
+/// The room that these first bytes of a connection are for, if any. Pending if they are too few to
+/// tell.
+pub(crate) fn peek(prefix: &[u8], bytes: &[u8]) -> Poll<Option<RoomId>> {
     let known = bytes.len().min(prefix.len());
     if bytes[..known] != prefix[..known] {
-        return Peeked::Other;
+        return Poll::Ready(None);
     }
     let rest = &bytes[known..];
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     match (digits, rest.get(digits)) {
-        (0..=MAX_DIGITS, None) => Peeked::TooShort,
+        (0..=MAX_DIGITS, None) => Poll::Pending,
         (1..=MAX_DIGITS, Some(b'/')) => {
-            Peeked::Room(RoomId(String::from_utf8_lossy(&rest[..digits]).into_owned()))
+            Poll::Ready(Some(RoomId(String::from_utf8_lossy(&rest[..digits]).into_owned())))
         }
-        _ => Peeked::Other,
+        _ => Poll::Ready(None),
     }
 }
 
@@ -187,10 +181,10 @@ mod tests {
             let peek = |count| peek(prefix.as_bytes(), &request.as_bytes()[..count]);
             let end = prefix.len() + "42/".len();
             for count in 0..end {
-                assert_eq!(peek(count), Peeked::TooShort, "{path} {count}");
+                assert_eq!(peek(count), Poll::Pending, "{path} {count}");
             }
             for count in end..request.len() {
-                assert_eq!(peek(count), Peeked::Room(RoomId("42".into())), "{path} {count}");
+                assert_eq!(peek(count), Poll::Ready(Some(RoomId("42".into()))), "{path} {count}");
             }
         }
     }
@@ -214,11 +208,16 @@ mod tests {
             b"PRI * HTTP/2.0",
             b"GET /game/rooms/42/",
         ] {
-            assert_eq!(peek(b"GET /rooms/", other), Peeked::Other, "{}", other.escape_ascii());
+            assert_eq!(peek(b"GET /rooms/", other), Poll::Ready(None), "{}", other.escape_ascii());
         }
         for other in [&b"GET /rooms/42/"[..], b"GET /gamer", b"GET /Game/rooms/42/", b"GET /game?"]
         {
-            assert_eq!(peek(b"GET /game/rooms/", other), Peeked::Other, "{}", other.escape_ascii());
+            assert_eq!(
+                peek(b"GET /game/rooms/", other),
+                Poll::Ready(None),
+                "{}",
+                other.escape_ascii()
+            );
         }
     }
 
@@ -226,7 +225,7 @@ mod tests {
     fn the_longest_path_and_the_largest_room_number_fit() {
         let prefix = format!("GET {}/rooms/", "/".repeat(MAX_PATH));
         let longest = [prefix.as_bytes(), &[b'9'; MAX_DIGITS], b"/"].concat();
-        assert!(matches!(peek(prefix.as_bytes(), &longest), Peeked::Room(_)));
+        assert!(matches!(peek(prefix.as_bytes(), &longest), Poll::Ready(Some(_))));
         assert_eq!(longest.len(), PEEK_SIZE);
     }
 }

@@ -2,6 +2,7 @@
 //! first, `Disconnected` is last, and messages between them keep their order. Events over a limit,
 //! or after a hang-up, never reach the loop.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
@@ -10,16 +11,23 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use axum::http::HeaderMap;
 use futures_util::FutureExt as _;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use socketioxide::extract::{AckSender, SocketRef};
+use socketioxide::adapter::LocalAdapter;
+use socketioxide::extract::SocketRef;
+use socketioxide::handler::FromMessageParts;
+use socketioxide::socket::Socket;
 use socketioxide::{SendError, SocketError};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::OwnedSemaphorePermit;
 
+use crate::Bytes;
 use crate::http::{ClientAddress, Hangup};
 use crate::runtime::{NamedCounts, Scheduler};
 use crate::socketio::events::{BINARY, Encoded};
-use crate::socketio::packet::{ConnId, RawEvent};
 use crate::types::{Answer, Refusal, Reply, Route, truncate};
+
+/// The number of a connection, unique in this process.
+pub(crate) type ConnId = u64;
 
 /// The refused requests of this process, by code.
 pub(crate) static REFUSALS: NamedCounts = NamedCounts::new();
@@ -75,12 +83,8 @@ pub(crate) struct Responder {
     pub _permit: Option<OwnedSemaphorePermit>,
 }
 
-/// Acknowledges a message, on a socket or in a test.
-#[cfg_attr(not(any(test, feature = "testing")), allow(dead_code))]
-pub(crate) enum Ack {
-    Socket(AckSender),
-    Test(oneshot::Sender<Result<Value, Refusal>>),
-}
+/// Acknowledges a message, on a socket or in a test. Returns `false` if the connection must close.
+pub(crate) type Ack = Box<dyn FnOnce(Result<Value, Refusal>) -> bool + Send>;
 
 impl Conn {
     /// The client's address; `None` for loopback addresses.
@@ -196,22 +200,14 @@ impl Responder {
         if self.conn.hung_up.load(Relaxed) {
             return;
         }
-        let Some(ack) = self.ack else {
-            if let Err(refusal) = answer {
-                self.conn.tell("refused", &refused(&self.event, &refusal));
+        match (self.ack, answer) {
+            (Some(ack), answer) => {
+                if !ack(answer) {
+                    self.conn.hang_up();
+                }
             }
-            return;
-        };
-        let ack = match ack {
-            Ack::Socket(ack) => ack,
-            Ack::Test(ack) => return drop(ack.send(answer)),
-        };
-        let answer = match answer {
-            Ok(value) => json!({ "ok": value }),
-            Err(refusal) => json!({ "error": refusal }),
-        };
-        if ack.send(&answer).is_err() {
-            self.conn.hang_up();
+            (None, Err(refusal)) => self.conn.tell("refused", &refused(&self.event, &refusal)),
+            (None, Ok(_)) => {}
         }
     }
 }
@@ -232,4 +228,63 @@ pub(crate) fn refused(event: &str, refusal: &Refusal) -> Value {
 /// The client's address; `None` for loopback addresses.
 pub(super) fn address_of(socket: &SocketRef) -> ClientAddress {
     socket.req_parts().extensions.get().copied().unwrap_or(ClientAddress(None))
+}
+
+/// The name of an event, and its argument: JSON, or bytes.
+#[derive(Debug)]
+pub(crate) struct RawEvent {
+    pub name: String,
+    /// An error if the packet is malformed: then the event has no effect.
+    pub data: Result<Option<Box<RawValue>>, Refusal>,
+    /// The bytes of the event `binary`, which has no other data.
+    pub binary: Option<Bytes>,
+    /// The size of text and attachments.
+    pub bytes: usize,
+    pub wants_ack: bool,
+}
+
+impl FromMessageParts<LocalAdapter> for RawEvent {
+    type Error = Infallible;
+
+    fn from_message_parts(
+        _: &Arc<Socket<LocalAdapter>>,
+        packet: &mut socketioxide_core::Value,
+        ack: &Option<i64>,
+    ) -> Result<Self, Infallible> {
+        let (text, attachments) = match packet {
+            socketioxide_core::Value::Str(text, attachments) => (text.as_str(), attachments.take()),
+            socketioxide_core::Value::Bytes(_) => ("", None),
+        };
+        Ok(RawEvent::parse(text, attachments.unwrap_or_default().into(), ack.is_some()))
+    }
+}
+
+impl RawEvent {
+    /// Parses a packet's text, `["name", data]`, and its attachments. What would be dropped
+    /// silently is refused.
+    pub fn parse(text: &str, mut attachments: Vec<Bytes>, wants_ack: bool) -> RawEvent {
+        let bytes = text.len() + attachments.iter().map(Bytes::len).sum::<usize>();
+        let parts = serde_json::from_str::<Vec<Box<RawValue>>>(text);
+        let mut arguments = parts.map_err(Refusal::bad_message).map(Vec::into_iter);
+        let name = arguments.as_mut().ok().and_then(Iterator::next);
+        let name = name.and_then(|name| serde_json::from_str::<String>(name.get()).ok());
+        let binary = attachments.pop();
+        let data = arguments.and_then(|mut arguments| {
+            let data = arguments.next();
+            if name.is_none() || arguments.next().is_some() {
+                return Err(Refusal::bad_message("an event has a name and at most one argument"));
+            }
+            if binary.is_none() {
+                return Ok(data);
+            }
+            // In the text, this stands for the attachment.
+            let data = data.and_then(|data| serde_json::from_str::<Value>(data.get()).ok());
+            let is_placeholder = data == Some(json!({ "_placeholder": true, "num": 0 }));
+            if name.as_deref() != Some(BINARY) || !attachments.is_empty() || !is_placeholder {
+                return Err(Refusal::bad_message("bytes are the only argument of `binary`"));
+            }
+            Ok(None)
+        });
+        RawEvent { name: name.unwrap_or_default(), data, binary, bytes, wants_ack }
+    }
 }

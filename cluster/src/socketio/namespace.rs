@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use socketioxide::extract::{AckSender, SocketRef, TryData};
 use socketioxide::handler::ConnectHandler as _;
 use socketioxide::layer::SocketIoLayer;
@@ -18,8 +18,9 @@ use crate::config::Limits;
 use crate::config::limits::BURST_SECONDS;
 use crate::http::ConnectionLimiter;
 use crate::runtime::{KeyedRateLimiter, Quota};
-use crate::socketio::connection::{Ack, Conn, FromClient, Message, Peer, Responder, address_of};
-use crate::socketio::packet::{ConnId, RawEvent};
+use crate::socketio::connection::{
+    Ack, Conn, ConnId, FromClient, Message, Peer, RawEvent, Responder, address_of,
+};
 use crate::types::{PlayerId, Refusal};
 
 /// A message above the limit is refused. One that is larger by this factor is not read, and closes
@@ -196,7 +197,7 @@ impl<A> ConnectionState<A> {
         let responder = Responder {
             event: event.name.clone(),
             conn: conn.clone(),
-            ack: event.wants_ack.then_some(Ack::Socket(ack)),
+            ack: event.wants_ack.then(|| acknowledge(ack)),
             _permit: permit,
         };
         if is_full {
@@ -210,4 +211,12 @@ impl<A> ConnectionState<A> {
             self.push(FromClient::Message(self.id, Message { event, responder }));
         }
     }
+}
+
+/// Answers with `{ ok }` or `{ error }`.
+fn acknowledge(ack: AckSender) -> Ack {
+    Box::new(|answer| {
+        let answer = answer.map(|value| json!({ "ok": value }));
+        ack.send(&answer.unwrap_or_else(|refusal| json!({ "error": refusal }))).is_ok()
+    })
 }

@@ -299,7 +299,7 @@ impl<L: Kinds> TestLobby<L> {
 
     fn request(&mut self, conn: ConnId, event: &str, data: Value) -> Result<Value, Refusal> {
         let (ack, mut answer) = oneshot::channel();
-        self.send(conn, event, data, Some(Ack::Test(ack)));
+        self.send(conn, event, data, Some(Box::new(|answer| ack.send(answer).map_or(true, |()| true))));
         loop {
             match answer.try_recv() {
                 Ok(answer) => return answer,
