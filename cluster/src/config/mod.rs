@@ -1,7 +1,6 @@
 //! Settings, parsed once into types.
 
 pub(crate) mod limits;
-mod open_files;
 pub(crate) mod parse;
 pub(crate) mod settings;
 

@@ -21,8 +21,6 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use rustix::net::AddressFamily;
-#[cfg(target_os = "linux")]
-use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::watch;
@@ -70,10 +68,8 @@ impl Server {
 
     /// The same without a check of `Host` and `Origin`, for an app that wants a token.
     pub fn for_any_host(app: Router, settings: &Settings, keep_alive: bool) -> Self {
-        let limits = &settings.limits;
-        let header_timeout = limits.header_timeout;
-        let stopping = watch::Sender::new(());
-        Server { app, header_timeout, frames: limits.frames(), keep_alive, stopping }
+        let (header_timeout, frames) = (settings.limits.header_timeout, settings.limits.frames());
+        Server { app, header_timeout, frames, keep_alive, stopping: watch::Sender::default() }
     }
 
     /// Adds routes that pages of any origin may use.
@@ -91,7 +87,8 @@ impl Server {
         // Both only tune the connection; on one that is gone they fail, and serving ends at once.
         let _ = stream.set_nodelay(true);
         #[cfg(target_os = "linux")]
-        let _ = sockopt::set_tcp_user_timeout(&stream, USER_TIMEOUT.as_millis() as u32);
+        let _ =
+            rustix::net::sockopt::set_tcp_user_timeout(&stream, USER_TIMEOUT.as_millis() as u32);
         self.serve(stream, permit).await;
     }
 

@@ -42,7 +42,7 @@ pub(crate) struct ThrottledStream<S> {
 
 /// Ends a connection from elsewhere: what the client sends from now on is discarded, and it has
 /// [`CLOSE_TIMEOUT`] to read what it was sent and to close. In the extensions of each request.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Hangup(pub CancellationToken);
 
 impl<S> ThrottledStream<S> {

@@ -6,8 +6,6 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
 
 use axum::http::HeaderMap;
 use futures_util::FutureExt as _;
@@ -48,8 +46,8 @@ pub(crate) enum FromClient<A> {
 pub(crate) struct Conn {
     pub id: ConnId,
     pub peer: Peer,
-    /// Hung up: nothing is sent or read any more, though `Disconnected` is still to come.
-    pub hung_up: Arc<AtomicBool>,
+    /// Once hung up, nothing is sent or read any more, though `Disconnected` is still to come.
+    pub hangup: Hangup,
 }
 
 /// The other end of a connection.
@@ -106,7 +104,7 @@ impl Conn {
     /// Sends an event. If it cannot be queued, closes the connection and returns `false`: no event
     /// is ever skipped.
     pub fn emit(&self, event: &Encoded) -> bool {
-        if self.hung_up.load(Relaxed) {
+        if self.is_hung_up() {
             return true;
         }
         let sent = match (&self.peer, event) {
@@ -151,23 +149,18 @@ impl Conn {
     /// closes that as well, also if the client does not read and the disconnect packet cannot be
     /// queued.
     pub fn hang_up(&self) {
-        if !self.hung_up.swap(true, Relaxed) {
-            let socket = match &self.peer {
-                Peer::Socket(socket) => socket,
-                Peer::Test(page) => return page.hang_up(),
-            };
-            if let Some(connection) = socket.req_parts().extensions.get::<Hangup>() {
-                connection.0.cancel();
+        if !self.is_hung_up() {
+            self.hangup.0.cancel();
+            match &self.peer {
+                Peer::Socket(socket) => drop(socket.clone().disconnect()),
+                Peer::Test(page) => page.hang_up(),
             }
-            let _ = socket.clone().disconnect();
         }
     }
-}
 
-impl Message {
-    /// Whether its connection was hung up since: the message must be ignored.
+    /// Whether it was hung up: its messages must be ignored.
     pub fn is_hung_up(&self) -> bool {
-        self.responder.conn.hung_up.load(Relaxed)
+        self.hangup.0.is_cancelled()
     }
 }
 
@@ -197,7 +190,7 @@ impl Responder {
         if let Err(refusal) = &answer {
             REFUSALS.add(refusal.code());
         }
-        if self.conn.hung_up.load(Relaxed) {
+        if self.conn.is_hung_up() {
             return;
         }
         match (self.ack, answer) {

@@ -1,8 +1,8 @@
 //! Socket.IO at one path: admission of connections, and limits on what is read from them.
 
 use std::net::IpAddr;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::config::Limits;
 use crate::config::limits::BURST_SECONDS;
-use crate::http::ConnectionLimiter;
+use crate::http::{ConnectionLimiter, Hangup};
 use crate::runtime::{KeyedRateLimiter, Quota};
 use crate::socketio::connection::{
     Ack, Conn, ConnId, FromClient, Message, Peer, RawEvent, Responder, address_of,
@@ -39,15 +39,13 @@ const READ_BUFFER: usize = 1024;
 /// not wait: a client that disconnects meanwhile would be admitted all the same.
 pub(crate) fn serve<A: Clone + Send + Sync + 'static>(
     path: &str,
-    limits: &Limits,
     limiter: &Arc<ConnectionLimiter>,
     event_limiter: EventLimiter,
     inbox: mpsc::UnboundedSender<FromClient<A>>,
     admit: impl Fn(&Value) -> Result<(A, Option<PlayerId>), Refusal> + Clone + Send + Sync + 'static,
 ) -> SocketIoLayer {
-    let (layer, io) = build(path, limits);
-    let (limits, limiter) = (Arc::new(limits.clone()), limiter.clone());
-    let event_limiter = Arc::new(event_limiter);
+    let (layer, io) = build(path, &event_limiter.limits);
+    let (limiter, event_limiter) = (limiter.clone(), Arc::new(event_limiter));
 
     // The handlers are registered here, before the connection is accepted. Later would be too late
     // for events that a client sends at once.
@@ -63,11 +61,9 @@ pub(crate) fn serve<A: Clone + Send + Sync + 'static>(
             id,
             inbox: inbox.clone(),
             early: Mutex::new(Some(Vec::new())),
-            queue: Arc::new(Semaphore::new(limits.max_queued_events.get() as usize)),
-            limits: limits.clone(),
+            queue: Arc::new(Semaphore::new(event_limiter.limits.max_queued_events.get() as usize)),
             limit_key: player.map_or(LimitKey::Visitor(id), LimitKey::Player),
             event_limiter: event_limiter.clone(),
-            hung_up: Arc::default(),
         });
         // The socket owns these closures: one that held the socket would leak it.
         let (on_event, on_disconnect) = (state.clone(), state.clone());
@@ -124,6 +120,7 @@ pub(crate) enum LimitKey {
 /// The rate limiter for the events of all connections. A player's limit holds across reconnects.
 /// Events above it are refused; a client that keeps sending is throttled to [`Limits::frames`].
 pub(crate) struct EventLimiter {
+    limits: Limits,
     clients: KeyedRateLimiter<LimitKey>,
     /// In the lobby only. In a room every player holds a ticket, and many may share one address.
     addresses: Option<KeyedRateLimiter<IpAddr>>,
@@ -137,7 +134,8 @@ impl EventLimiter {
     }
 
     pub fn of_room(limits: &Limits) -> Self {
-        EventLimiter { clients: KeyedRateLimiter::new(limits.events()), addresses: None }
+        let clients = KeyedRateLimiter::new(limits.events());
+        EventLimiter { limits: limits.clone(), clients, addresses: None }
     }
 
     /// Counts one event; `false` if it exceeds a limit.
@@ -156,15 +154,14 @@ struct ConnectionState<A> {
     early: Mutex<Option<Vec<FromClient<A>>>>,
     /// A permit for each event that waits for its answer.
     queue: Arc<Semaphore>,
-    limits: Arc<Limits>,
     limit_key: LimitKey,
     event_limiter: Arc<EventLimiter>,
-    hung_up: Arc<AtomicBool>,
 }
 
 impl<A> ConnectionState<A> {
     fn conn(&self, socket: SocketRef) -> Conn {
-        Conn { id: self.id, peer: Peer::Socket(socket), hung_up: self.hung_up.clone() }
+        let hangup = socket.req_parts().extensions.get::<Hangup>().cloned().unwrap_or_default();
+        Conn { id: self.id, peer: Peer::Socket(socket), hangup }
     }
 
     fn open(&self, socket: SocketRef, admitted: A) {
@@ -186,11 +183,12 @@ impl<A> ConnectionState<A> {
     }
 
     fn on_event(&self, socket: SocketRef, event: RawEvent, ack: AckSender) {
-        if self.hung_up.load(Relaxed) {
+        let conn = self.conn(socket);
+        if conn.is_hung_up() {
             return;
         }
-        let conn = self.conn(socket);
-        let max_places = self.limits.max_queued_events.get();
+        let limits = &self.event_limiter.limits;
+        let max_places = limits.max_queued_events.get();
         let places = (1 + event.bytes / BYTES_PER_PLACE).min(max_places as usize) as u32;
         let permit = self.queue.clone().try_acquire_many_owned(places).ok();
         let is_full = permit.is_none();
@@ -205,8 +203,8 @@ impl<A> ConnectionState<A> {
             conn.hang_up();
         } else if !self.event_limiter.allow(&self.limit_key, conn.address(), Instant::now()) {
             responder.send(Err(Refusal::TOO_FAST));
-        } else if event.bytes > self.limits.max_message.bytes() {
-            responder.send(Err(Refusal::too_large(self.limits.max_message.0)));
+        } else if event.bytes > limits.max_message.bytes() {
+            responder.send(Err(Refusal::too_large(limits.max_message.0)));
         } else {
             self.push(FromClient::Message(self.id, Message { event, responder }));
         }

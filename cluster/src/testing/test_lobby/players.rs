@@ -228,7 +228,7 @@ impl<L: Kinds> TestLobby<L> {
     ) -> ConnId {
         let id = self.number();
         let window = Window { conn: id, address, headers, told: self.told.0.clone() };
-        let conn = Conn { id, peer: Peer::Test(Arc::new(window)), hung_up: Arc::default() };
+        let conn = Conn { id, peer: Peer::Test(Arc::new(window)), hangup: Default::default() };
         self.conns.insert(id, conn.clone());
         if let Some(owner) = owner {
             self.claim(id, owner);
@@ -299,7 +299,11 @@ impl<L: Kinds> TestLobby<L> {
 
     fn request(&mut self, conn: ConnId, event: &str, data: Value) -> Result<Value, Refusal> {
         let (ack, mut answer) = oneshot::channel();
-        self.send(conn, event, data, Some(Box::new(|answer| ack.send(answer).map_or(true, |()| true))));
+        let ack = |answer| {
+            let _ = ack.send(answer);
+            true
+        };
+        self.send(conn, event, data, Some(Box::new(ack)));
         loop {
             match answer.try_recv() {
                 Ok(answer) => return answer,
