@@ -19,8 +19,6 @@ use crate::runtime::RoomPanic;
 
 /// A room takes 3 MiB before it does anything, and 2 MiB for each thread.
 pub(crate) const MIN_ROOM_MEMORY: Size = Size(16 << 20);
-/// Messages of up to four times this size are read, and a token of 2.5 KiB must fit.
-const MIN_MAX_MESSAGE: Size = Size(1 << 10);
 
 /// Open files of the lobby itself, [`MIN_CONNECTIONS`] and those at `--admin` included.
 const OWN_FILES: u64 = 80;
@@ -294,8 +292,9 @@ impl Settings {
             self.room_memory >= MIN_ROOM_MEMORY,
             "--room-memory must be at least 16m, or no room can start"
         );
+        // Messages of up to four times this size are read, and a token of 2.5 KiB must fit.
         ensure!(
-            self.limits.max_message >= MIN_MAX_MESSAGE,
+            self.limits.max_message >= Size(1 << 10),
             "--max-message must be at least 1k, or no client can send its token"
         );
         ensure!(

@@ -60,7 +60,7 @@ pub(crate) struct ConnectionPermit {
 
 /// The client's address, in the extensions of each request; `None` if the client is on this
 /// machine.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ClientAddress(pub Option<IpAddr>);
 
 impl ConnectionLimiter {

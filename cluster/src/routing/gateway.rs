@@ -139,8 +139,8 @@ async fn peek_room(stream: &TcpStream, prefix: &str) -> Option<RoomId> {
             match peek(prefix.as_bytes(), &bytes[..count]) {
                 // Clears the readiness, so that the next byte wakes this task, and nothing before.
                 Poll::Pending if count > 0 => Err(io::ErrorKind::WouldBlock.into()),
-                Poll::Ready(Some(room)) => Ok(Some(room)),
-                Poll::Pending | Poll::Ready(None) => Ok(None),
+                Poll::Pending => Ok(None),
+                Poll::Ready(room) => Ok(room),
             }
         });
         match peeked {

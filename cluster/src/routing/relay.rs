@@ -24,7 +24,6 @@ use tokio::net::UnixStream;
 use tracing::debug;
 
 use crate::http::MAX_HEADER_BYTES;
-use crate::process::Sender;
 use crate::routing::gateway::GatewayRoutes;
 use crate::runtime::timeout;
 use crate::types::RoomId;
@@ -53,7 +52,11 @@ async fn relay(
         return (StatusCode::UPGRADE_REQUIRED, "rooms accept websockets only\n").into_response();
     }
     let browser = upgrade::on(&mut request);
-    let Ok(stream) = connect(&sender).await else {
+    let connected = async {
+        let (ours, theirs) = UnixStream::pair()?;
+        sender.send_socket(&theirs).await.map(|()| ours)
+    };
+    let Ok(stream) = connected.await else {
         return (StatusCode::SERVICE_UNAVAILABLE, [(CONNECTION, "close")]).into_response();
     };
     routes.relayed.fetch_add(1, Relaxed);
@@ -71,12 +74,6 @@ async fn relay(
         }
         Err(_) => StatusCode::GATEWAY_TIMEOUT.into_response(),
     }
-}
-
-async fn connect(room: &Sender) -> anyhow::Result<UnixStream> {
-    let (ours, theirs) = UnixStream::pair()?;
-    room.send_socket(&theirs).await?;
-    Ok(ours)
 }
 
 async fn forward(room: UnixStream, request: Request) -> anyhow::Result<Response> {

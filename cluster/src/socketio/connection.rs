@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 
-use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use futures_util::FutureExt as _;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -30,15 +30,12 @@ pub(crate) type ConnId = u64;
 /// The refused requests of this process, by code.
 pub(crate) static REFUSALS: NamedCounts = NamedCounts::new();
 
-/// An event for the loop. `A` is what `admit` has returned.
+/// An event for the loop. `A` is what `admit` has returned. `asked`: the client sent a Socket.IO
+/// disconnect, rather than losing the connection.
 pub(crate) enum FromClient<A> {
     Connected(Conn, A),
     Message(ConnId, Message),
-    /// `asked`: the client sent a Socket.IO disconnect, rather than losing the connection.
-    Disconnected {
-        conn: ConnId,
-        asked: bool,
-    },
+    Disconnected { conn: ConnId, asked: bool },
 }
 
 /// The writing side of a connection.
@@ -60,8 +57,7 @@ pub(crate) enum Peer {
 
 /// A page that a test plays. The lobby sends it nothing volatile.
 pub(crate) trait TestPeer: std::fmt::Debug + Send + Sync {
-    fn address(&self) -> Option<IpAddr>;
-    fn headers(&self) -> HeaderMap;
+    fn request(&self) -> &Parts;
     fn emit(&self, event: &Encoded) -> Result<(), SendError>;
     fn hang_up(&self);
 }
@@ -85,20 +81,17 @@ pub(crate) struct Responder {
 pub(crate) type Ack = Box<dyn FnOnce(Result<Value, Refusal>) -> bool + Send>;
 
 impl Conn {
-    /// The client's address; `None` for loopback addresses.
-    pub fn address(&self) -> Option<IpAddr> {
+    /// The request by which it was opened.
+    pub fn request(&self) -> &Parts {
         match &self.peer {
-            Peer::Socket(socket) => address_of(socket).0,
-            Peer::Test(page) => page.address(),
+            Peer::Socket(socket) => socket.req_parts(),
+            Peer::Test(page) => page.request(),
         }
     }
 
-    /// The headers of the request by which it was opened.
-    pub fn headers(&self) -> HeaderMap {
-        match &self.peer {
-            Peer::Socket(socket) => socket.req_parts().headers.clone(),
-            Peer::Test(page) => page.headers(),
-        }
+    /// The client's address; `None` for loopback addresses.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.request().extensions.get::<ClientAddress>()?.0
     }
 
     /// Sends an event. If it cannot be queued, closes the connection and returns `false`: no event
@@ -216,11 +209,6 @@ pub(crate) fn reroute(to: &Route) -> Value {
 pub(crate) fn refused(event: &str, refusal: &Refusal) -> Value {
     let (code, message) = (refusal.code(), truncate(refusal.message()));
     json!({ "event": truncate(event), "code": code, "message": message })
-}
-
-/// The client's address; `None` for loopback addresses.
-pub(super) fn address_of(socket: &SocketRef) -> ClientAddress {
-    socket.req_parts().extensions.get().copied().unwrap_or(ClientAddress(None))
 }
 
 /// The name of an event, and its argument: JSON, or bytes.

@@ -16,10 +16,10 @@ use tokio::time::Instant;
 
 use crate::config::Limits;
 use crate::config::limits::BURST_SECONDS;
-use crate::http::{ConnectionLimiter, Hangup};
+use crate::http::{ClientAddress, ConnectionLimiter, Hangup};
 use crate::runtime::{KeyedRateLimiter, Quota};
 use crate::socketio::connection::{
-    Ack, Conn, ConnId, FromClient, Message, Peer, RawEvent, Responder, address_of,
+    Ack, Conn, ConnId, FromClient, Message, Peer, RawEvent, Responder,
 };
 use crate::types::{PlayerId, Refusal};
 
@@ -50,7 +50,8 @@ pub(crate) fn serve<A: Clone + Send + Sync + 'static>(
     // The handlers are registered here, before the connection is accepted. Later would be too late
     // for events that a client sends at once.
     let prepare = async move |socket: SocketRef, TryData(auth): TryData<Value>| {
-        if !limiter.allow_connect(address_of(&socket)) {
+        let address = socket.req_parts().extensions.get::<ClientAddress>().copied();
+        if !limiter.allow_connect(address.unwrap_or_default()) {
             return Err(Refusal::TOO_FAST.code().to_owned());
         }
         let admitted = auth.map_err(Refusal::bad_message).and_then(|auth| admit(&auth));
