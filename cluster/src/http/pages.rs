@@ -93,7 +93,10 @@ fn assets(settings: &Settings) -> Router {
         .route("/cluster/", get(StatusCode::NOT_FOUND))
         .route("/cluster/{*path}", get(StatusCode::NOT_FOUND));
     for (name, text) in FILES {
-        let etag = etag(text);
+        // Browsers ask again at each load, and are answered 304 unless the text has changed.
+        let hash = Sha256::digest(text);
+        let hash: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let etag = format!("\"{hash}\"");
         let kind = if name.ends_with(".css") { "text/css" } else { "text/javascript" };
         let file = async move |headers: HeaderMap| embedded(kind, text, &etag, &headers);
         router = router.route(&format!("/cluster/{name}"), get(file));
@@ -143,12 +146,6 @@ fn embedded(kind: &'static str, text: &'static str, etag: &str, headers: &Header
         return (StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response();
     }
     ([(CONTENT_TYPE, kind), (ETAG, etag)], text).into_response()
-}
-
-/// A hash of the text: browsers ask again at each load, and are answered 304 unless it changed.
-fn etag(text: &str) -> String {
-    let hash = Sha256::digest(text);
-    format!("\"{}\"", hash[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>())
 }
 
 /// Answers 404 for hidden files, and adds the headers of a page.

@@ -18,8 +18,7 @@ use axum::routing::get;
 use hyper::client::conn::http1;
 use hyper::upgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split};
 use tokio::net::UnixStream;
 use tracing::debug;
 
@@ -91,8 +90,8 @@ async fn forward(room: UnixStream, request: Request) -> anyhow::Result<Response>
 /// Copies both ways until both sides have closed, or for [`DRAIN_TIMEOUT`] after one has.
 async fn copy(browser: upgrade::OnUpgrade, room: upgrade::OnUpgrade) {
     let Ok((browser, room)) = tokio::try_join!(browser, room) else { return };
-    let (from_browser, to_browser) = io::split(TokioIo::new(browser));
-    let (from_room, to_room) = io::split(TokioIo::new(room));
+    let (from_browser, to_browser) = split(TokioIo::new(browser));
+    let (from_room, to_room) = split(TokioIo::new(room));
     let mut inward = pin!(copy_one_way(from_browser, to_room));
     let mut outward = pin!(copy_one_way(from_room, to_browser));
     tokio::select! {

@@ -77,8 +77,8 @@ pub(crate) struct Responder {
     pub _permit: Option<OwnedSemaphorePermit>,
 }
 
-/// Acknowledges a message, on a socket or in a test. Returns `false` if the connection must close.
-pub(crate) type Ack = Box<dyn FnOnce(Result<Value, Refusal>) -> bool + Send>;
+/// Acknowledges a message on its connection, or in a test.
+pub(crate) type Ack = Box<dyn FnOnce(&Conn, Result<Value, Refusal>) + Send>;
 
 impl Conn {
     /// The request by which it was opened.
@@ -187,11 +187,7 @@ impl Responder {
             return;
         }
         match (self.ack, answer) {
-            (Some(ack), answer) => {
-                if !ack(answer) {
-                    self.conn.hang_up();
-                }
-            }
+            (Some(ack), answer) => ack(&self.conn, answer),
             (None, Err(refusal)) => self.conn.tell("refused", &refused(&self.event, &refusal)),
             (None, Ok(_)) => {}
         }

@@ -214,8 +214,10 @@ impl<A> ConnectionState<A> {
 
 /// Answers with `{ ok }` or `{ error }`.
 fn acknowledge(ack: AckSender) -> Ack {
-    Box::new(|answer| {
+    Box::new(|conn, answer| {
         let answer = answer.map(|value| json!({ "ok": value }));
-        ack.send(&answer.unwrap_or_else(|refusal| json!({ "error": refusal }))).is_ok()
+        if ack.send(&answer.unwrap_or_else(|refusal| json!({ "error": refusal }))).is_err() {
+            conn.hang_up();
+        }
     })
 }

@@ -300,11 +300,8 @@ impl<L: Kinds> TestLobby<L> {
 
     fn request(&mut self, conn: ConnId, event: &str, data: Value) -> Result<Value, Refusal> {
         let (ack, mut answer) = oneshot::channel();
-        let ack = |answer| {
-            let _ = ack.send(answer);
-            true
-        };
-        self.send(conn, event, data, Some(Box::new(ack)));
+        let ack: Ack = Box::new(|_, answer| drop(ack.send(answer)));
+        self.send(conn, event, data, Some(ack));
         loop {
             match answer.try_recv() {
                 Ok(answer) => return answer,
