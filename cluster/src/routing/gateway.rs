@@ -17,7 +17,6 @@ use std::time::Duration;
 use rustix::net::{RecvFlags, recv};
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
@@ -79,10 +78,7 @@ impl Gateway {
             };
             match accepted {
                 Ok((stream, peer)) => match limiter.admit(peer.ip()).await {
-                    Some(permit) => {
-                        let stopping = self.server.stopping.subscribe();
-                        tokio::spawn(self.clone().receive(stream, permit, stopping));
-                    }
+                    Some(permit) => drop(tokio::spawn(self.clone().receive(stream, permit))),
                     None => drop(tokio::spawn(limiter.clone().reject(stream))),
                 },
                 Err(error) => {
@@ -95,36 +91,35 @@ impl Gateway {
 
     /// Hands a connection off or serves it. Peeking is done here and not in the accept loop, where
     /// one silent client would block all others.
-    async fn receive(
-        self,
-        stream: TcpStream,
-        permit: ConnectionPermit,
-        mut stopping: watch::Receiver<()>,
-    ) {
-        let room = async { peek_room(&stream, self.hand_off.as_ref()?).await };
-        let stopped = async {
-            let _ = stopping.changed().await;
-            sleep(STOP_GRACE).await;
-        };
-        let room = tokio::select! {
-            room = timeout(self.server.header_timeout, room) => room,
-            () = stopped => return,
-        };
-        let Ok(room) = room else { return };
-        if let Some(room) = room
-            && let Some(sender) = self.routes.find(&room)
-        {
-            match sender.send_socket(&stream).await {
-                Ok(()) => {
-                    self.routes.handed_off.fetch_add(1, Relaxed);
-                    let peer = stream.peer_addr().ok().map(tracing::field::display);
-                    return debug!(%room, peer, "handed off");
+    fn receive(self, stream: TcpStream, permit: ConnectionPermit) -> impl Future<Output = ()> {
+        // Not in the task: it may begin only when the server has stopped.
+        let mut stopping = self.server.stopping.subscribe();
+        async move {
+            let room = async { peek_room(&stream, self.hand_off.as_ref()?).await };
+            let stopped = async {
+                let _ = stopping.changed().await;
+                sleep(STOP_GRACE).await;
+            };
+            let room = tokio::select! {
+                room = timeout(self.server.header_timeout, room) => room,
+                () = stopped => return,
+            };
+            let Ok(room) = room else { return };
+            if let Some(room) = room
+                && let Some(sender) = self.routes.find(&room)
+            {
+                match sender.send_socket(&stream).await {
+                    Ok(()) => {
+                        self.routes.handed_off.fetch_add(1, Relaxed);
+                        let peer = stream.peer_addr().ok().map(tracing::field::display);
+                        return debug!(%room, peer, "handed off");
+                    }
+                    // The relay tries once more, and answers if it fails.
+                    Err(error) => debug!(%room, error = format!("{error:#}"), "not handed off"),
                 }
-                // The relay tries once more, and answers if it fails.
-                Err(error) => debug!(%room, error = format!("{error:#}"), "not handed off"),
             }
+            self.server.serve_tcp(stream, permit).await;
         }
-        self.server.serve_tcp(stream, permit).await;
     }
 }
 

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use socketioxide::SendError;
 use tokio::sync::oneshot;
 
-use crate::http::ClientAddress;
 use crate::lobby::Kinds;
 use crate::lobby::event_loop::Auth;
 use crate::socketio::connection::{Ack, Peer, TestPeer};
@@ -227,7 +226,7 @@ impl<L: Kinds> TestLobby<L> {
         let id = self.number();
         let (mut request, ()) = Request::new(()).into_parts();
         request.headers = headers;
-        request.extensions.insert(ClientAddress(address));
+        request.extensions.insert(crate::http::ClientAddress(address));
         let window = Window { conn: id, request, told: self.told.0.clone() };
         let conn = Conn { id, peer: Peer::Test(Arc::new(window)), hangup: Default::default() };
         self.conns.insert(id, conn.clone());
@@ -300,8 +299,7 @@ impl<L: Kinds> TestLobby<L> {
 
     fn request(&mut self, conn: ConnId, event: &str, data: Value) -> Result<Value, Refusal> {
         let (ack, mut answer) = oneshot::channel();
-        let ack: Ack = Box::new(|_, answer| drop(ack.send(answer)));
-        self.send(conn, event, data, Some(ack));
+        self.send(conn, event, data, Some(Box::new(|_, answer| drop(ack.send(answer)))));
         loop {
             match answer.try_recv() {
                 Ok(answer) => return answer,
