@@ -131,9 +131,7 @@ pub use crate::runtime::scheduler::{Scheduler, Timer};
 pub use crate::process::usage::Usage;
 
 // Settings.
-pub use crate::config::limits::Limits;
-pub use crate::config::parse::{Origin, PublicUrl, Size};
-pub use crate::config::settings::{Defaults, LogFormat, Settings};
+pub use crate::config::{Defaults, Limits, LogFormat, Origin, PublicUrl, Settings, Size};
 pub use crate::runtime::panics::RoomPanic;
 
 use crate::lobby::{Kind, Kinds};
@@ -255,22 +253,18 @@ pub fn run<L: Kinds>(defaults: Defaults) -> ExitCode {
         assert!(kinds[..n].iter().all(is_other), "two kinds of rooms are named '{}'", kind.name);
     }
     let mut args: Vec<_> = std::env::args_os().collect();
-    let result = match args.get(1) {
+    let command = args.get(1).and_then(|arg| arg.to_str()).unwrap_or_default().to_owned();
+    if ["health", reload::CHECK].contains(&&*command) {
+        args.remove(1);
+    }
+    let settings = || Settings::read(defaults, &args);
+    let result = match &*command {
         // A room gets its settings from its lobby; parsing flags would slow down its start.
-        Some(role) if role == "room" => {
-            let kinds: Vec<_> = kinds.iter().map(|kind| kind.process).collect();
-            room::process::main(kinds)
-        }
-        Some(command) if command == "health" => {
-            args.remove(1);
-            admin::health::check(&Settings::read(defaults, &args))
-        }
-        Some(command) if command == reload::CHECK => {
-            args.remove(1);
-            lobby::process::check_reload(Settings::read(defaults, &args), kinds, admin::routes)
-        }
+        "room" => room::process::main(kinds.iter().map(|kind| kind.process).collect()),
+        "health" => admin::health::check(&settings()),
+        reload::CHECK => lobby::process::check_reload(settings(), kinds, admin::routes),
         _ if std::process::id() == 1 => process::init::run(),
-        _ => lobby::process::main(Settings::read(defaults, &args), kinds, admin::routes),
+        _ => lobby::process::main(settings(), kinds, admin::routes),
     };
     result.unwrap_or_else(|error| {
         // Unlike `eprintln`, does not panic if stderr is closed.

@@ -4,7 +4,7 @@
 //! Key rotation: `mv lobby.key lobby.key.old` and restart the lobby, which makes a new key. Delete
 //! the old one after `--token-ttl`.
 
-use std::fs::{File, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
@@ -19,7 +19,12 @@ pub(crate) fn load_or_create(path: &Path) -> anyhow::Result<Key> {
     if let Some(key) = load(path)? {
         return Ok(key);
     }
-    create(path).with_context(|| format!("cannot create the key file {}", path.display()))
+    let key: Key = rand::random();
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let created = file.and_then(|mut file| file.write_all(&key));
+    created.with_context(|| format!("cannot create the key file {}", path.display()))?;
+    tracing::info!(file = %path.display(), "created a key for tokens");
+    Ok(key)
 }
 
 /// Loads the key; `None` if there is no such file.
@@ -54,13 +59,6 @@ pub(crate) fn lock(path: &Path) -> io::Result<File> {
         tracing::warn!(%file, "another lobby uses this key: they share neither logouts nor seats");
     }
     Ok(file)
-}
-
-fn create(path: &Path) -> anyhow::Result<Key> {
-    let key: Key = rand::random();
-    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(&key)?;
-    tracing::info!(file = %path.display(), "created a key for tokens");
-    Ok(key)
 }
 
 #[cfg(test)]

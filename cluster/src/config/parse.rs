@@ -101,11 +101,8 @@ pub(crate) fn without_path(url: &str) -> &str {
 /// A host and perhaps a port, in lower case. Nothing else: no user, no empty port.
 pub(crate) fn authority(text: &str) -> Option<Authority> {
     let authority: Authority = text.to_ascii_lowercase().parse().ok()?;
-    let plain = match authority.port_u16() {
-        Some(port) => format!("{}:{port}", authority.host()),
-        None => authority.host().to_owned(),
-    };
-    (authority.as_str() == plain).then_some(authority)
+    let port = authority.port_u16().map_or(String::new(), |port| format!(":{port}"));
+    (authority.as_str() == format!("{}{port}", authority.host())).then_some(authority)
 }
 
 pub(super) fn positive(text: &str) -> anyhow::Result<usize> {

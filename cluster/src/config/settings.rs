@@ -10,6 +10,7 @@ use std::{env, fs};
 use anyhow::{Context as _, ensure};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use crate::config::limits::Limits;
@@ -18,8 +19,14 @@ use crate::runtime::RoomPanic;
 
 /// A room takes 3 MiB before it does anything, and 2 MiB for each thread.
 pub(crate) const MIN_ROOM_MEMORY: Size = Size(16 << 20);
-/// Messages of up to four times this size are read, and a token of 2.5 KiB must fit.
-const MIN_MAX_MESSAGE: Size = Size(1 << 10);
+
+/// Open files of the lobby itself, [`MIN_CONNECTIONS`] and those at `--admin` included.
+const OWN_FILES: u64 = 80;
+/// Open files for each room: its socket, two pipes and a handle of the process. In a reload three
+/// copies.
+const ROOM_FILES: u64 = 7;
+/// Connections that are always possible. A relayed one takes two open files.
+const MIN_CONNECTIONS: u32 = 16;
 
 const HEALTH: &str =
     "`server health [OPTIONS]` asks the lobby on this machine for /healthz, and exits with 0 or 1.";
@@ -285,8 +292,9 @@ impl Settings {
             self.room_memory >= MIN_ROOM_MEMORY,
             "--room-memory must be at least 16m, or no room can start"
         );
+        // Messages of up to four times this size are read, and a token of 2.5 KiB must fit.
         ensure!(
-            self.limits.max_message >= MIN_MAX_MESSAGE,
+            self.limits.max_message >= Size(1 << 10),
             "--max-message must be at least 1k, or no client can send its token"
         );
         ensure!(
@@ -304,5 +312,31 @@ impl Settings {
             self.static_dir
         );
         Ok(())
+    }
+
+    /// Raises the limit on open files as far as allowed. Returns how many connections it leaves room
+    /// for beside the rooms; further ones wait in the backlog. Fails if it is too low for the rooms.
+    pub(crate) fn raise_file_limit(&self) -> anyhow::Result<u32> {
+        let mut limit = getrlimit(Resource::Nofile);
+        limit.current = limit.maximum;
+        let _ = setrlimit(Resource::Nofile, limit);
+        let rooms = self.max_rooms.saturating_add(self.pool) as u64;
+        let needed = ROOM_FILES.saturating_mul(rooms).saturating_add(OWN_FILES);
+        let have = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        ensure!(
+            have >= needed,
+            "{have} open files are too few for {rooms} rooms: raise `ulimit -n` to {needed} or more, \
+             or lower --max-rooms"
+        );
+        let more = u32::try_from((have - needed) / 2).unwrap_or(u32::MAX);
+        let connections = more.saturating_add(MIN_CONNECTIONS);
+        let wanted = self.limits.max_connections.get();
+        if connections < wanted && !self.dev {
+            tracing::info!(
+                connections,
+                "{have} open files allow fewer connections than --max-connections"
+            );
+        }
+        Ok(connections.min(wanted))
     }
 }

@@ -60,7 +60,7 @@ pub(crate) struct ConnectionPermit {
 
 /// The client's address, in the extensions of each request; `None` if the client is on this
 /// machine.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ClientAddress(pub Option<IpAddr>);
 
 impl ConnectionLimiter {
@@ -175,11 +175,10 @@ impl Drop for ConnectionPermit {
     }
 }
 
+type ForwardedFor = Result<IpAddr, AddrParseError>;
+
 /// The address whose limits apply. A malformed header must not lift a limit.
-fn client_address(
-    peer: Option<IpAddr>,
-    forwarded_for: Option<Result<IpAddr, AddrParseError>>,
-) -> Option<IpAddr> {
+fn client_address(peer: Option<IpAddr>, forwarded_for: Option<ForwardedFor>) -> Option<IpAddr> {
     match forwarded_for {
         // The client bypassed the proxy.
         None => peer,
@@ -193,7 +192,7 @@ fn client_address(
 
 /// The last address in the last of these headers, which the nearest proxy added; a client can forge
 /// what stands before it. Returns `None` if there is no such header.
-fn forwarded_for(headers: &HeaderMap, name: &HeaderName) -> Option<Result<IpAddr, AddrParseError>> {
+fn forwarded_for(headers: &HeaderMap, name: &HeaderName) -> Option<ForwardedFor> {
     let value = headers.get_all(name).iter().next_back()?.as_bytes();
     let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default();
     let last = str::from_utf8(last).unwrap_or_default().trim().trim_matches('"');
@@ -207,10 +206,7 @@ fn forwarded_for(headers: &HeaderMap, name: &HeaderName) -> Option<Result<IpAddr
 fn limited(address: IpAddr) -> Option<IpAddr> {
     match address.to_canonical() {
         IpAddr::V4(Ipv4Addr::LOCALHOST) | IpAddr::V6(Ipv6Addr::LOCALHOST) => None,
-        IpAddr::V6(v6) => {
-            let network = v6.to_bits() & !u128::from(u64::MAX);
-            Some(Ipv6Addr::from_bits(network).into())
-        }
+        IpAddr::V6(v6) => Some(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into()),
         v4 => Some(v4),
     }
 }

@@ -1,6 +1,5 @@
 //! HTTP for the lobby and for rooms: serving, limits, the checks of each request, the pages.
 
-mod assets;
 mod connection_limits;
 mod files;
 mod frame_counter;

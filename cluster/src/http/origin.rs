@@ -23,13 +23,9 @@ pub(crate) struct Origins {
 }
 
 impl Origins {
-    pub fn new(settings: &Settings) -> Origins {
+    pub fn new(settings: &Settings, any: bool) -> Origins {
         let known = settings.public_url.iter().map(|url| &url.origin).chain(&settings.allow_origin);
-        Origins { known: known.cloned().collect(), any: false }
-    }
-
-    pub fn any(settings: &Settings) -> Origins {
-        Origins { any: true, ..Origins::new(settings) }
+        Origins { known: known.cloned().collect(), any }
     }
 
     /// The host that the request was sent to, or why it is refused. An unknown name may belong to a

@@ -1,33 +1,52 @@
-//! The lobby's pages: the project's, and `/cluster/` (`assets.rs`). Also the check of each request's
-//! origin (`origin.rs`), and security headers.
+//! The lobby's pages: the project's, and `/cluster/`. Also the check of each request's origin
+//! (`origin.rs`), and security headers.
+//!
+//! `/cluster/` has this crate's part of the page, embedded in the program, and the client libraries,
+//! from node_modules or a CDN. Files of the page's folder cannot replace them.
 //!
 //! Files are served only from the page's folder, and from where its symbolic links lead. Hidden
 //! ones (`.env`, `.git`) are not.
 
 use std::io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::extract::{RawQuery, Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::uri::Authority;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, get_service};
 use axum::{Extension, Router, middleware};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::services::ServeDir;
 
 use crate::config::{Settings, without_path};
-use crate::http::assets::{assets, libraries_installed};
 use crate::http::files::RegularFiles;
 use crate::http::origin::Origins;
 
+macro_rules! embed {
+    ($($name:literal),*) => { [$(($name, include_str!(concat!("../../web/", $name)))),*] };
+}
+
+/// The files of `cluster/web` that a page imports.
+const FILES: [(&str, &str); 6] = embed! {
+    "cluster.js", "connection.js", "dev-panel.css", "dev-panel.js", "libraries.js", "storage.js"
+};
+
+/// The client libraries: the npm package, and the file in its folder `dist`.
+const LIBRARIES: [(&str, &str); 2] =
+    [("socket.io-client", "socket.io.min.js"), ("js-cookie", "js.cookie.min.js")];
+
 /// The machine is short of files, memory or threads: tokio panics if it can start no thread to read
 /// a file.
-pub(super) const SHORT_OF_SOMETHING: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
+const SHORT_OF_SOMETHING: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 
 /// The pages, and further routes.
 pub(crate) fn pages(settings: &Settings, routes: Router) -> Router {
@@ -68,6 +87,67 @@ pub(crate) fn nest(path: &str, routes: Router) -> Router {
     if path.is_empty() { routes } else { Router::new().nest(&format!("{path}/"), routes) }
 }
 
+/// The routes below `/cluster/`.
+fn assets(settings: &Settings) -> Router {
+    let mut router = Router::new()
+        .route("/cluster/", get(StatusCode::NOT_FOUND))
+        .route("/cluster/{*path}", get(StatusCode::NOT_FOUND));
+    for (name, text) in FILES {
+        // Browsers ask again at each load, and are answered 304 unless the text has changed.
+        let hash = Sha256::digest(text);
+        let hash: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let etag = format!("\"{hash}\"");
+        let kind = if name.ends_with(".css") { "text/css" } else { "text/javascript" };
+        let file = async move |headers: HeaderMap| embedded(kind, text, &etag, &headers);
+        router = router.route(&format!("/cluster/{name}"), get(file));
+    }
+    // The libraries' versions; `libraries.js` beside it holds their hashes.
+    let package = include_str!("../../web/package.json");
+    let package: Value = serde_json::from_str(package).expect("package.json is JSON");
+    let cdn = &settings.cdn;
+    let files = ServeDir::with_backend(node_modules(settings), RegularFiles);
+    for (name, file) in LIBRARIES {
+        let version = package["dependencies"][name].as_str().expect("an exact version");
+        let cdn_url = format!("{cdn}/{name}@{version}/dist/{file}");
+        let uri: Uri = format!("/{name}/dist/{file}").parse().expect("a path");
+        let files = files.clone();
+        // Looked for at each request: after `npm ci` a reload is enough.
+        let library = async move |mut request: Request| {
+            *request.uri_mut() = uri.clone();
+            match files.clone().try_call(request).await {
+                Ok(file) if file.status() != StatusCode::NOT_FOUND => file.into_response(),
+                Err(error) if error.kind() != NotFound => SHORT_OF_SOMETHING.into_response(),
+                _ => Redirect::temporary(&cdn_url).into_response(),
+            }
+        };
+        router = router.route(&format!("/cluster/libraries/{file}"), get(library));
+    }
+    if !libraries_installed(settings) {
+        tracing::info!(cdn, "pages load the client libraries from a CDN, not from node_modules");
+    }
+    router
+}
+
+/// Whether no page needs the CDN.
+fn libraries_installed(settings: &Settings) -> bool {
+    let folder = node_modules(settings);
+    LIBRARIES.iter().all(|(name, file)| folder.join(name).join("dist").join(file).is_file())
+}
+
+/// Where `npm ci` puts the libraries: beside the page's folder.
+fn node_modules(settings: &Settings) -> PathBuf {
+    settings.static_dir.join("../node_modules")
+}
+
+fn embedded(kind: &'static str, text: &'static str, etag: &str, headers: &HeaderMap) -> Response {
+    // The quotes are a part of the tag, so no other contains it.
+    let mut known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|tags| tags.to_str().ok());
+    if known.any(|tags| tags == "*" || tags.contains(etag)) {
+        return (StatusCode::NOT_MODIFIED, [(ETAG, etag)]).into_response();
+    }
+    ([(CONTENT_TYPE, kind), (ETAG, etag)], text).into_response()
+}
+
 /// Answers 404 for hidden files, and adds the headers of a page.
 async fn page_headers(
     State(settings): State<Arc<Settings>>,
@@ -100,10 +180,8 @@ fn is_hidden(path: &str) -> bool {
 /// All that the page may load and do. If yours needs more, such as WebAssembly
 /// (`'wasm-unsafe-eval'` in `script-src`), add it here.
 fn content_security_policy(settings: &Settings, here: &Authority) -> String {
-    let cdn = match libraries_installed(settings) {
-        true => String::new(),
-        false => format!(" {}", without_path(&settings.cdn)),
-    };
+    let needs_cdn = !libraries_installed(settings);
+    let cdn = needs_cdn.then(|| format!(" {}", without_path(&settings.cdn))).unwrap_or_default();
     // Some browsers do not count a websocket as `'self'`. A proxy in front may have replaced the
     // `Host` that they sent. A policy cannot name an IPv6 address.
     let public = settings.public_url.as_ref().map(|url| url.origin.authority());
@@ -119,9 +197,11 @@ fn content_security_policy(settings: &Settings, here: &Authority) -> String {
     )
 }
 
-/// Refuses requests for other hosts and from pages of other sites, and adds security headers.
+/// Refuses requests for other hosts and, unless any origin may connect, from pages of other sites.
+/// Adds security headers.
 /// Accepted requests get their host as an [`Authority`] in their extensions.
-pub(crate) fn check_origin(app: Router, origins: Origins) -> Router {
+pub(crate) fn check_origin(app: Router, settings: &Settings, any_origin: bool) -> Router {
+    let origins = Arc::new(Origins::new(settings, any_origin));
     let check = async |State(origins): State<Arc<Origins>>, mut request: Request, next: Next| {
         let mut response = match origins.check(&request) {
             Ok(here) => {
@@ -139,5 +219,22 @@ pub(crate) fn check_origin(app: Router, origins: Origins) -> Router {
             .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
         response
     };
-    app.layer(middleware::from_fn_with_state(Arc::new(origins), check))
+    app.layer(middleware::from_fn_with_state(origins, check))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_script_and_style_sheet_in_the_folder_is_embedded() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/web");
+        let files =
+            std::fs::read_dir(folder).expect("the folder").map(|file| file.expect("a file"));
+        let mut names: Vec<_> =
+            files.filter_map(|file| file.file_name().into_string().ok()).collect();
+        names.retain(|name| name.ends_with(".js") || name.ends_with(".css"));
+        names.sort();
+        assert_eq!(names, FILES.map(|(name, _)| name));
+    }
 }

@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -21,8 +21,6 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use rustix::net::AddressFamily;
-#[cfg(target_os = "linux")]
-use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::watch;
@@ -32,10 +30,8 @@ use crate::config::Settings;
 use crate::http::connection_limits::{
     ClientAddress, ConnectionLimiter, ConnectionPermit, TOO_MANY,
 };
-use crate::http::frame_counter::FrameCounter;
-use crate::http::origin::Origins;
 use crate::http::pages::check_origin;
-use crate::http::throttled_stream::{Hangup, ThrottledStream};
+use crate::http::throttled_stream::ThrottledStream;
 use crate::runtime::{Quota, clock};
 
 /// The largest request line and headers together; browsers with many cookies send a few KiB.
@@ -67,21 +63,18 @@ pub(crate) struct Server {
 
 impl Server {
     pub fn new(app: Router, settings: &Settings, keep_alive: bool) -> Self {
-        Self::for_any_host(check_origin(app, Origins::new(settings)), settings, keep_alive)
+        Self::for_any_host(check_origin(app, settings, false), settings, keep_alive)
     }
 
     /// The same without a check of `Host` and `Origin`, for an app that wants a token.
     pub fn for_any_host(app: Router, settings: &Settings, keep_alive: bool) -> Self {
-        let limits = &settings.limits;
-        let header_timeout = limits.header_timeout;
-        let stopping = watch::Sender::new(());
-        Server { app, header_timeout, frames: limits.frames(), keep_alive, stopping }
+        let (header_timeout, frames) = (settings.limits.header_timeout, settings.limits.frames());
+        Server { app, header_timeout, frames, keep_alive, stopping: watch::Sender::default() }
     }
 
     /// Adds routes that pages of any origin may use.
     pub fn with_cross_origin_routes(self, routes: Router, settings: &Settings) -> Self {
-        let routes = check_origin(routes, Origins::any(settings));
-        Server { app: self.app.merge(routes), ..self }
+        Server { app: self.app.merge(check_origin(routes, settings, true)), ..self }
     }
 
     /// Accepts no more connections, and answers the requests that have come. Websockets stay open.
@@ -94,7 +87,8 @@ impl Server {
         // Both only tune the connection; on one that is gone they fail, and serving ends at once.
         let _ = stream.set_nodelay(true);
         #[cfg(target_os = "linux")]
-        let _ = sockopt::set_tcp_user_timeout(&stream, USER_TIMEOUT.as_millis() as u32);
+        let _ =
+            rustix::net::sockopt::set_tcp_user_timeout(&stream, USER_TIMEOUT.as_millis() as u32);
         self.serve(stream, permit).await;
     }
 
@@ -129,10 +123,8 @@ impl Server {
         let mut stopping = stopping.subscribe();
         let app = TowerToHyperService::new(app);
         let permit = Arc::new(permit);
-        let frames = Arc::<Mutex<FrameCounter>>::default();
-        let hangup = Hangup::default();
-        let counted = permit.clone();
-        let stream = ThrottledStream::new(stream, counted, rate, frames.clone(), hangup.clone());
+        let stream = ThrottledStream::new(stream, permit.clone(), rate);
+        let (frames, hangup) = (stream.frames.clone(), stream.hangup.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(hangup.clone());
             let frames = frames.clone();

@@ -25,7 +25,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(4);
 pub(crate) struct ThrottledStream<S> {
     stream: S,
     _permit: Arc<ConnectionPermit>,
-    frames: Arc<Mutex<FrameCounter>>,
+    /// Counts what is read; it is told of the requests.
+    pub frames: Arc<Mutex<FrameCounter>>,
     rate: TokenBucket,
     /// Nothing is read before this is over.
     pause: Pin<Box<Sleep>>,
@@ -34,34 +35,29 @@ pub(crate) struct ThrottledStream<S> {
     write_blocked: bool,
     /// Woken when writes go on.
     blocked_reader: Option<Waker>,
-    hangup: Hangup,
+    pub hangup: Hangup,
     /// Is ready [`CLOSE_TIMEOUT`] after the hang-up.
     close_deadline: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 /// Ends a connection from elsewhere: what the client sends from now on is discarded, and it has
 /// [`CLOSE_TIMEOUT`] to read what it was sent and to close. In the extensions of each request.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Hangup(pub CancellationToken);
 
 impl<S> ThrottledStream<S> {
-    /// `rate`: the frames of a websocket. `frames` counts them, and is told of the requests.
-    pub fn new(
-        stream: S,
-        permit: Arc<ConnectionPermit>,
-        rate: Quota,
-        frames: Arc<Mutex<FrameCounter>>,
-        hangup: Hangup,
-    ) -> Self {
-        let token = hangup.0.clone();
+    /// `rate`: the frames of a websocket.
+    pub fn new(stream: S, permit: Arc<ConnectionPermit>, rate: Quota) -> Self {
+        let hangup = Hangup::default();
+        let hung_up = hangup.0.clone().cancelled_owned();
         let close_deadline = async move {
-            token.cancelled().await;
+            hung_up.await;
             clock::sleep_until(clock::now() + CLOSE_TIMEOUT).await;
         };
         ThrottledStream {
             stream,
             _permit: permit,
-            frames,
+            frames: Arc::default(),
             rate: TokenBucket::new(rate, Instant::now()),
             pause: Box::pin(sleep(Duration::ZERO)),
             write_blocked: false,

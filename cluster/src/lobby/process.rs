@@ -296,7 +296,7 @@ fn sockets<L: Lobby>(
             _ => Ok((login, player)),
         }
     };
-    namespace::serve("/socket.io", limits, limiter, EventLimiter::of_lobby(limits), inbox, admit)
+    namespace::serve("/socket.io", limiter, EventLimiter::of_lobby(limits), inbox, admit)
 }
 
 fn announce(settings: &Settings, mut address: SocketAddr) {

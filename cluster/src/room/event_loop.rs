@@ -95,7 +95,7 @@ impl<R: Room> RoomLoop<'_, R> {
                 self.conns.insert(id, conn);
                 self.core.connected(id, &player);
             }
-            FromClient::Message(_, message) if message.is_hung_up() => {}
+            FromClient::Message(_, message) if message.responder.conn.is_hung_up() => {}
             FromClient::Message(conn, Message { event, responder }) => {
                 let answer = self.core.message(conn, event);
                 responder.answer(answer, &self.core.room.scheduler);

@@ -198,7 +198,7 @@ async fn run<R: Room>(opened: Opened<'_>) -> anyhow::Result<()> {
     let (inbox, from_clients) = mpsc::unbounded_channel();
     let event_limiter = EventLimiter::of_room(limits);
     let path = path_of(settings.base_path(), &room);
-    let sockets = namespace::serve(&path, limits, &limiter, event_limiter, inbox, admit);
+    let sockets = namespace::serve(&path, &limiter, event_limiter, inbox, admit);
     // The next request of a connection may be for the lobby, which cannot take it back.
     let server = Server::new(Router::new().layer(sockets), settings, false);
     let serve = |socket| {

@@ -11,12 +11,12 @@ use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, RwLock};
+use std::task::Poll;
 use std::time::Duration;
 
 use rustix::net::{RecvFlags, recv};
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
@@ -78,10 +78,7 @@ impl Gateway {
             };
             match accepted {
                 Ok((stream, peer)) => match limiter.admit(peer.ip()).await {
-                    Some(permit) => {
-                        let stopping = self.server.stopping.subscribe();
-                        tokio::spawn(self.clone().receive(stream, permit, stopping));
-                    }
+                    Some(permit) => drop(tokio::spawn(self.clone().receive(stream, permit))),
                     None => drop(tokio::spawn(limiter.clone().reject(stream))),
                 },
                 Err(error) => {
@@ -94,36 +91,35 @@ impl Gateway {
 
     /// Hands a connection off or serves it. Peeking is done here and not in the accept loop, where
     /// one silent client would block all others.
-    async fn receive(
-        self,
-        stream: TcpStream,
-        permit: ConnectionPermit,
-        mut stopping: watch::Receiver<()>,
-    ) {
-        let room = async { peek_room(&stream, self.hand_off.as_ref()?).await };
-        let stopped = async {
-            let _ = stopping.changed().await;
-            sleep(STOP_GRACE).await;
-        };
-        let room = tokio::select! {
-            room = timeout(self.server.header_timeout, room) => room,
-            () = stopped => return,
-        };
-        let Ok(room) = room else { return };
-        if let Some(room) = room
-            && let Some(sender) = self.routes.find(&room)
-        {
-            match sender.send_socket(&stream).await {
-                Ok(()) => {
-                    self.routes.handed_off.fetch_add(1, Relaxed);
-                    let peer = stream.peer_addr().ok().map(tracing::field::display);
-                    return debug!(%room, peer, "handed off");
+    fn receive(self, stream: TcpStream, permit: ConnectionPermit) -> impl Future<Output = ()> {
+        // Not in the task: it may begin only when the server has stopped.
+        let mut stopping = self.server.stopping.subscribe();
+        async move {
+            let room = async { peek_room(&stream, self.hand_off.as_ref()?).await };
+            let stopped = async {
+                let _ = stopping.changed().await;
+                sleep(STOP_GRACE).await;
+            };
+            let room = tokio::select! {
+                room = timeout(self.server.header_timeout, room) => room,
+                () = stopped => return,
+            };
+            let Ok(room) = room else { return };
+            if let Some(room) = room
+                && let Some(sender) = self.routes.find(&room)
+            {
+                match sender.send_socket(&stream).await {
+                    Ok(()) => {
+                        self.routes.handed_off.fetch_add(1, Relaxed);
+                        let peer = stream.peer_addr().ok().map(tracing::field::display);
+                        return debug!(%room, peer, "handed off");
+                    }
+                    // The relay tries once more, and answers if it fails.
+                    Err(error) => debug!(%room, error = format!("{error:#}"), "not handed off"),
                 }
-                // The relay tries once more, and answers if it fails.
-                Err(error) => debug!(%room, error = format!("{error:#}"), "not handed off"),
             }
+            self.server.serve_tcp(stream, permit).await;
         }
-        self.server.serve_tcp(stream, permit).await;
     }
 }
 
@@ -137,9 +133,9 @@ async fn peek_room(stream: &TcpStream, prefix: &str) -> Option<RoomId> {
             let (count, _) = recv(stream, &mut bytes[..], RecvFlags::PEEK)?;
             match peek(prefix.as_bytes(), &bytes[..count]) {
                 // Clears the readiness, so that the next byte wakes this task, and nothing before.
-                Peeked::TooShort if count > 0 => Err(io::ErrorKind::WouldBlock.into()),
-                Peeked::Room(room) => Ok(Some(room)),
-                Peeked::TooShort | Peeked::Other => Ok(None),
+                Poll::Pending if count > 0 => Err(io::ErrorKind::WouldBlock.into()),
+                Poll::Pending => Ok(None),
+                Poll::Ready(room) => Ok(room),
             }
         });
         match peeked {
@@ -150,28 +146,21 @@ async fn peek_room(stream: &TcpStream, prefix: &str) -> Option<RoomId> {
     }
 }
 
-/// What the first bytes of a connection are.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Peeked {
-    /// Too few to tell.
-    TooShort,
-    Room(RoomId),
-    Other,
-}
-
-pub(crate) fn peek(prefix: &[u8], bytes: &[u8]) -> Peeked {
+/// The room that these first bytes of a connection are for, if any. Pending if they are too few to
+/// tell.
+pub(crate) fn peek(prefix: &[u8], bytes: &[u8]) -> Poll<Option<RoomId>> {
     let known = bytes.len().min(prefix.len());
     if bytes[..known] != prefix[..known] {
-        return Peeked::Other;
+        return Poll::Ready(None);
     }
     let rest = &bytes[known..];
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     match (digits, rest.get(digits)) {
-        (0..=MAX_DIGITS, None) => Peeked::TooShort,
+        (0..=MAX_DIGITS, None) => Poll::Pending,
         (1..=MAX_DIGITS, Some(b'/')) => {
-            Peeked::Room(RoomId(String::from_utf8_lossy(&rest[..digits]).into_owned()))
+            Poll::Ready(Some(RoomId(String::from_utf8_lossy(&rest[..digits]).into_owned())))
         }
-        _ => Peeked::Other,
+        _ => Poll::Ready(None),
     }
 }
 
@@ -187,10 +176,10 @@ mod tests {
             let peek = |count| peek(prefix.as_bytes(), &request.as_bytes()[..count]);
             let end = prefix.len() + "42/".len();
             for count in 0..end {
-                assert_eq!(peek(count), Peeked::TooShort, "{path} {count}");
+                assert_eq!(peek(count), Poll::Pending, "{path} {count}");
             }
             for count in end..request.len() {
-                assert_eq!(peek(count), Peeked::Room(RoomId("42".into())), "{path} {count}");
+                assert_eq!(peek(count), Poll::Ready(Some(RoomId("42".into()))), "{path} {count}");
             }
         }
     }
@@ -214,11 +203,16 @@ mod tests {
             b"PRI * HTTP/2.0",
             b"GET /game/rooms/42/",
         ] {
-            assert_eq!(peek(b"GET /rooms/", other), Peeked::Other, "{}", other.escape_ascii());
+            assert_eq!(peek(b"GET /rooms/", other), Poll::Ready(None), "{}", other.escape_ascii());
         }
         for other in [&b"GET /rooms/42/"[..], b"GET /gamer", b"GET /Game/rooms/42/", b"GET /game?"]
         {
-            assert_eq!(peek(b"GET /game/rooms/", other), Peeked::Other, "{}", other.escape_ascii());
+            assert_eq!(
+                peek(b"GET /game/rooms/", other),
+                Poll::Ready(None),
+                "{}",
+                other.escape_ascii()
+            );
         }
     }
 
@@ -226,7 +220,7 @@ mod tests {
     fn the_longest_path_and_the_largest_room_number_fit() {
         let prefix = format!("GET {}/rooms/", "/".repeat(MAX_PATH));
         let longest = [prefix.as_bytes(), &[b'9'; MAX_DIGITS], b"/"].concat();
-        assert!(matches!(peek(prefix.as_bytes(), &longest), Peeked::Room(_)));
+        assert!(matches!(peek(prefix.as_bytes(), &longest), Poll::Ready(Some(_))));
         assert_eq!(longest.len(), PEEK_SIZE);
     }
 }

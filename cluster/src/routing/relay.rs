@@ -18,13 +18,11 @@ use axum::routing::get;
 use hyper::client::conn::http1;
 use hyper::upgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split};
 use tokio::net::UnixStream;
 use tracing::debug;
 
 use crate::http::MAX_HEADER_BYTES;
-use crate::process::Sender;
 use crate::routing::gateway::GatewayRoutes;
 use crate::runtime::timeout;
 use crate::types::RoomId;
@@ -53,7 +51,11 @@ async fn relay(
         return (StatusCode::UPGRADE_REQUIRED, "rooms accept websockets only\n").into_response();
     }
     let browser = upgrade::on(&mut request);
-    let Ok(stream) = connect(&sender).await else {
+    let connected = async {
+        let (ours, theirs) = UnixStream::pair()?;
+        sender.send_socket(&theirs).await.map(|()| ours)
+    };
+    let Ok(stream) = connected.await else {
         return (StatusCode::SERVICE_UNAVAILABLE, [(CONNECTION, "close")]).into_response();
     };
     routes.relayed.fetch_add(1, Relaxed);
@@ -73,12 +75,6 @@ async fn relay(
     }
 }
 
-async fn connect(room: &Sender) -> anyhow::Result<UnixStream> {
-    let (ours, theirs) = UnixStream::pair()?;
-    room.send_socket(&theirs).await?;
-    Ok(ours)
-}
-
 async fn forward(room: UnixStream, request: Request) -> anyhow::Result<Response> {
     let (mut sender, connection) =
         http1::Builder::new().max_buf_size(MAX_HEADER_BYTES).handshake(TokioIo::new(room)).await?;
@@ -94,8 +90,8 @@ async fn forward(room: UnixStream, request: Request) -> anyhow::Result<Response>
 /// Copies both ways until both sides have closed, or for [`DRAIN_TIMEOUT`] after one has.
 async fn copy(browser: upgrade::OnUpgrade, room: upgrade::OnUpgrade) {
     let Ok((browser, room)) = tokio::try_join!(browser, room) else { return };
-    let (from_browser, to_browser) = io::split(TokioIo::new(browser));
-    let (from_room, to_room) = io::split(TokioIo::new(room));
+    let (from_browser, to_browser) = split(TokioIo::new(browser));
+    let (from_room, to_room) = split(TokioIo::new(room));
     let mut inward = pin!(copy_one_way(from_browser, to_room));
     let mut outward = pin!(copy_one_way(from_room, to_browser));
     tokio::select! {

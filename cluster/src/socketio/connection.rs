@@ -2,37 +2,40 @@
 //! first, `Disconnected` is last, and messages between them keep their order. Events over a limit,
 //! or after a hang-up, never reach the loop.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
 
-use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use futures_util::FutureExt as _;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use socketioxide::extract::{AckSender, SocketRef};
+use socketioxide::adapter::LocalAdapter;
+use socketioxide::extract::SocketRef;
+use socketioxide::handler::FromMessageParts;
+use socketioxide::socket::Socket;
 use socketioxide::{SendError, SocketError};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::OwnedSemaphorePermit;
 
+use crate::Bytes;
 use crate::http::{ClientAddress, Hangup};
 use crate::runtime::{NamedCounts, Scheduler};
 use crate::socketio::events::{BINARY, Encoded};
-use crate::socketio::packet::{ConnId, RawEvent};
 use crate::types::{Answer, Refusal, Reply, Route, truncate};
+
+/// The number of a connection, unique in this process.
+pub(crate) type ConnId = u64;
 
 /// The refused requests of this process, by code.
 pub(crate) static REFUSALS: NamedCounts = NamedCounts::new();
 
-/// An event for the loop. `A` is what `admit` has returned.
+/// An event for the loop. `A` is what `admit` has returned. `asked`: the client sent a Socket.IO
+/// disconnect, rather than losing the connection.
 pub(crate) enum FromClient<A> {
     Connected(Conn, A),
     Message(ConnId, Message),
-    /// `asked`: the client sent a Socket.IO disconnect, rather than losing the connection.
-    Disconnected {
-        conn: ConnId,
-        asked: bool,
-    },
+    Disconnected { conn: ConnId, asked: bool },
 }
 
 /// The writing side of a connection.
@@ -40,8 +43,8 @@ pub(crate) enum FromClient<A> {
 pub(crate) struct Conn {
     pub id: ConnId,
     pub peer: Peer,
-    /// Hung up: nothing is sent or read any more, though `Disconnected` is still to come.
-    pub hung_up: Arc<AtomicBool>,
+    /// Once hung up, nothing is sent or read any more, though `Disconnected` is still to come.
+    pub hangup: Hangup,
 }
 
 /// The other end of a connection.
@@ -54,8 +57,7 @@ pub(crate) enum Peer {
 
 /// A page that a test plays. The lobby sends it nothing volatile.
 pub(crate) trait TestPeer: std::fmt::Debug + Send + Sync {
-    fn address(&self) -> Option<IpAddr>;
-    fn headers(&self) -> HeaderMap;
+    fn request(&self) -> &Parts;
     fn emit(&self, event: &Encoded) -> Result<(), SendError>;
     fn hang_up(&self);
 }
@@ -75,34 +77,27 @@ pub(crate) struct Responder {
     pub _permit: Option<OwnedSemaphorePermit>,
 }
 
-/// Acknowledges a message, on a socket or in a test.
-#[cfg_attr(not(any(test, feature = "testing")), allow(dead_code))]
-pub(crate) enum Ack {
-    Socket(AckSender),
-    Test(oneshot::Sender<Result<Value, Refusal>>),
-}
+/// Acknowledges a message on its connection, or in a test.
+pub(crate) type Ack = Box<dyn FnOnce(&Conn, Result<Value, Refusal>) + Send>;
 
 impl Conn {
-    /// The client's address; `None` for loopback addresses.
-    pub fn address(&self) -> Option<IpAddr> {
+    /// The request by which it was opened.
+    pub fn request(&self) -> &Parts {
         match &self.peer {
-            Peer::Socket(socket) => address_of(socket).0,
-            Peer::Test(page) => page.address(),
+            Peer::Socket(socket) => socket.req_parts(),
+            Peer::Test(page) => page.request(),
         }
     }
 
-    /// The headers of the request by which it was opened.
-    pub fn headers(&self) -> HeaderMap {
-        match &self.peer {
-            Peer::Socket(socket) => socket.req_parts().headers.clone(),
-            Peer::Test(page) => page.headers(),
-        }
+    /// The client's address; `None` for loopback addresses.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.request().extensions.get::<ClientAddress>()?.0
     }
 
     /// Sends an event. If it cannot be queued, closes the connection and returns `false`: no event
     /// is ever skipped.
     pub fn emit(&self, event: &Encoded) -> bool {
-        if self.hung_up.load(Relaxed) {
+        if self.is_hung_up() {
             return true;
         }
         let sent = match (&self.peer, event) {
@@ -147,23 +142,18 @@ impl Conn {
     /// closes that as well, also if the client does not read and the disconnect packet cannot be
     /// queued.
     pub fn hang_up(&self) {
-        if !self.hung_up.swap(true, Relaxed) {
-            let socket = match &self.peer {
-                Peer::Socket(socket) => socket,
-                Peer::Test(page) => return page.hang_up(),
-            };
-            if let Some(connection) = socket.req_parts().extensions.get::<Hangup>() {
-                connection.0.cancel();
+        if !self.is_hung_up() {
+            self.hangup.0.cancel();
+            match &self.peer {
+                Peer::Socket(socket) => drop(socket.clone().disconnect()),
+                Peer::Test(page) => page.hang_up(),
             }
-            let _ = socket.clone().disconnect();
         }
     }
-}
 
-impl Message {
-    /// Whether its connection was hung up since: the message must be ignored.
+    /// Whether it was hung up: its messages must be ignored.
     pub fn is_hung_up(&self) -> bool {
-        self.responder.conn.hung_up.load(Relaxed)
+        self.hangup.0.is_cancelled()
     }
 }
 
@@ -193,25 +183,13 @@ impl Responder {
         if let Err(refusal) = &answer {
             REFUSALS.add(refusal.code());
         }
-        if self.conn.hung_up.load(Relaxed) {
+        if self.conn.is_hung_up() {
             return;
         }
-        let Some(ack) = self.ack else {
-            if let Err(refusal) = answer {
-                self.conn.tell("refused", &refused(&self.event, &refusal));
-            }
-            return;
-        };
-        let ack = match ack {
-            Ack::Socket(ack) => ack,
-            Ack::Test(ack) => return drop(ack.send(answer)),
-        };
-        let answer = match answer {
-            Ok(value) => json!({ "ok": value }),
-            Err(refusal) => json!({ "error": refusal }),
-        };
-        if ack.send(&answer).is_err() {
-            self.conn.hang_up();
+        match (self.ack, answer) {
+            (Some(ack), answer) => ack(&self.conn, answer),
+            (None, Err(refusal)) => self.conn.tell("refused", &refused(&self.event, &refusal)),
+            (None, Ok(_)) => {}
         }
     }
 }
@@ -229,7 +207,61 @@ pub(crate) fn refused(event: &str, refusal: &Refusal) -> Value {
     json!({ "event": truncate(event), "code": code, "message": message })
 }
 
-/// The client's address; `None` for loopback addresses.
-pub(super) fn address_of(socket: &SocketRef) -> ClientAddress {
-    socket.req_parts().extensions.get().copied().unwrap_or(ClientAddress(None))
+/// The name of an event, and its argument: JSON, or bytes.
+#[derive(Debug)]
+pub(crate) struct RawEvent {
+    pub name: String,
+    /// An error if the packet is malformed: then the event has no effect.
+    pub data: Result<Option<Box<RawValue>>, Refusal>,
+    /// The bytes of the event `binary`, which has no other data.
+    pub binary: Option<Bytes>,
+    /// The size of text and attachments.
+    pub bytes: usize,
+    pub wants_ack: bool,
+}
+
+impl FromMessageParts<LocalAdapter> for RawEvent {
+    type Error = Infallible;
+
+    fn from_message_parts(
+        _: &Arc<Socket<LocalAdapter>>,
+        packet: &mut socketioxide_core::Value,
+        ack: &Option<i64>,
+    ) -> Result<Self, Infallible> {
+        let (text, attachments) = match packet {
+            socketioxide_core::Value::Str(text, attachments) => (text.as_str(), attachments.take()),
+            socketioxide_core::Value::Bytes(_) => ("", None),
+        };
+        Ok(RawEvent::parse(text, attachments.unwrap_or_default().into(), ack.is_some()))
+    }
+}
+
+impl RawEvent {
+    /// Parses a packet's text, `["name", data]`, and its attachments. What would be dropped
+    /// silently is refused.
+    pub fn parse(text: &str, mut attachments: Vec<Bytes>, wants_ack: bool) -> RawEvent {
+        let bytes = text.len() + attachments.iter().map(Bytes::len).sum::<usize>();
+        let parts = serde_json::from_str::<Vec<Box<RawValue>>>(text);
+        let mut arguments = parts.map_err(Refusal::bad_message).map(Vec::into_iter);
+        let name = arguments.as_mut().ok().and_then(Iterator::next);
+        let name = name.and_then(|name| serde_json::from_str::<String>(name.get()).ok());
+        let binary = attachments.pop();
+        let data = arguments.and_then(|mut arguments| {
+            let data = arguments.next();
+            if name.is_none() || arguments.next().is_some() {
+                return Err(Refusal::bad_message("an event has a name and at most one argument"));
+            }
+            if binary.is_none() {
+                return Ok(data);
+            }
+            // In the text, this stands for the attachment.
+            let data = data.and_then(|data| serde_json::from_str::<Value>(data.get()).ok());
+            let is_placeholder = data == Some(json!({ "_placeholder": true, "num": 0 }));
+            if name.as_deref() != Some(BINARY) || !attachments.is_empty() || !is_placeholder {
+                return Err(Refusal::bad_message("bytes are the only argument of `binary`"));
+            }
+            Ok(None)
+        });
+        RawEvent { name: name.unwrap_or_default(), data, binary, bytes, wants_ack }
+    }
 }

@@ -148,10 +148,8 @@ pub(crate) fn decode_own<T: DeserializeOwned>(data: Option<&RawValue>) -> Result
 pub(crate) fn no_data(data: Option<&RawValue>) -> Result<(), Refusal> {
     let text = data.map_or("null", RawValue::get);
     let is_empty_object = text.trim_matches(['{', '}', ' ', '\t', '\r', '\n']).is_empty();
-    match text == "null" || is_empty_object {
-        true => Ok(()),
-        false => Err(Refusal::bad_message("this request has no data")),
-    }
+    let is_none = text == "null" || is_empty_object;
+    is_none.then_some(()).ok_or_else(|| Refusal::bad_message("this request has no data"))
 }
 
 /// The names of all variants of `T`, from serde's error for a variant that does not exist. `None`

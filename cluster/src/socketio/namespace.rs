@@ -1,11 +1,11 @@
 //! Socket.IO at one path: admission of connections, and limits on what is read from them.
 
 use std::net::IpAddr;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use socketioxide::extract::{AckSender, SocketRef, TryData};
 use socketioxide::handler::ConnectHandler as _;
 use socketioxide::layer::SocketIoLayer;
@@ -16,10 +16,11 @@ use tokio::time::Instant;
 
 use crate::config::Limits;
 use crate::config::limits::BURST_SECONDS;
-use crate::http::ConnectionLimiter;
+use crate::http::{ClientAddress, ConnectionLimiter, Hangup};
 use crate::runtime::{KeyedRateLimiter, Quota};
-use crate::socketio::connection::{Ack, Conn, FromClient, Message, Peer, Responder, address_of};
-use crate::socketio::packet::{ConnId, RawEvent};
+use crate::socketio::connection::{
+    Ack, Conn, ConnId, FromClient, Message, Peer, RawEvent, Responder,
+};
 use crate::types::{PlayerId, Refusal};
 
 /// A message above the limit is refused. One that is larger by this factor is not read, and closes
@@ -38,20 +39,19 @@ const READ_BUFFER: usize = 1024;
 /// not wait: a client that disconnects meanwhile would be admitted all the same.
 pub(crate) fn serve<A: Clone + Send + Sync + 'static>(
     path: &str,
-    limits: &Limits,
     limiter: &Arc<ConnectionLimiter>,
     event_limiter: EventLimiter,
     inbox: mpsc::UnboundedSender<FromClient<A>>,
     admit: impl Fn(&Value) -> Result<(A, Option<PlayerId>), Refusal> + Clone + Send + Sync + 'static,
 ) -> SocketIoLayer {
-    let (layer, io) = build(path, limits);
-    let (limits, limiter) = (Arc::new(limits.clone()), limiter.clone());
-    let event_limiter = Arc::new(event_limiter);
+    let (layer, io) = build(path, &event_limiter.limits);
+    let (limiter, event_limiter) = (limiter.clone(), Arc::new(event_limiter));
 
     // The handlers are registered here, before the connection is accepted. Later would be too late
     // for events that a client sends at once.
     let prepare = async move |socket: SocketRef, TryData(auth): TryData<Value>| {
-        if !limiter.allow_connect(address_of(&socket)) {
+        let address = socket.req_parts().extensions.get::<ClientAddress>().copied();
+        if !limiter.allow_connect(address.unwrap_or_default()) {
             return Err(Refusal::TOO_FAST.code().to_owned());
         }
         let admitted = auth.map_err(Refusal::bad_message).and_then(|auth| admit(&auth));
@@ -62,11 +62,9 @@ pub(crate) fn serve<A: Clone + Send + Sync + 'static>(
             id,
             inbox: inbox.clone(),
             early: Mutex::new(Some(Vec::new())),
-            queue: Arc::new(Semaphore::new(limits.max_queued_events.get() as usize)),
-            limits: limits.clone(),
+            queue: Arc::new(Semaphore::new(event_limiter.limits.max_queued_events.get() as usize)),
             limit_key: player.map_or(LimitKey::Visitor(id), LimitKey::Player),
             event_limiter: event_limiter.clone(),
-            hung_up: Arc::default(),
         });
         // The socket owns these closures: one that held the socket would leak it.
         let (on_event, on_disconnect) = (state.clone(), state.clone());
@@ -123,6 +121,7 @@ pub(crate) enum LimitKey {
 /// The rate limiter for the events of all connections. A player's limit holds across reconnects.
 /// Events above it are refused; a client that keeps sending is throttled to [`Limits::frames`].
 pub(crate) struct EventLimiter {
+    limits: Limits,
     clients: KeyedRateLimiter<LimitKey>,
     /// In the lobby only. In a room every player holds a ticket, and many may share one address.
     addresses: Option<KeyedRateLimiter<IpAddr>>,
@@ -136,7 +135,8 @@ impl EventLimiter {
     }
 
     pub fn of_room(limits: &Limits) -> Self {
-        EventLimiter { clients: KeyedRateLimiter::new(limits.events()), addresses: None }
+        let clients = KeyedRateLimiter::new(limits.events());
+        EventLimiter { limits: limits.clone(), clients, addresses: None }
     }
 
     /// Counts one event; `false` if it exceeds a limit.
@@ -155,15 +155,14 @@ struct ConnectionState<A> {
     early: Mutex<Option<Vec<FromClient<A>>>>,
     /// A permit for each event that waits for its answer.
     queue: Arc<Semaphore>,
-    limits: Arc<Limits>,
     limit_key: LimitKey,
     event_limiter: Arc<EventLimiter>,
-    hung_up: Arc<AtomicBool>,
 }
 
 impl<A> ConnectionState<A> {
     fn conn(&self, socket: SocketRef) -> Conn {
-        Conn { id: self.id, peer: Peer::Socket(socket), hung_up: self.hung_up.clone() }
+        let hangup = socket.req_parts().extensions.get::<Hangup>().cloned().unwrap_or_default();
+        Conn { id: self.id, peer: Peer::Socket(socket), hangup }
     }
 
     fn open(&self, socket: SocketRef, admitted: A) {
@@ -185,18 +184,19 @@ impl<A> ConnectionState<A> {
     }
 
     fn on_event(&self, socket: SocketRef, event: RawEvent, ack: AckSender) {
-        if self.hung_up.load(Relaxed) {
+        let conn = self.conn(socket);
+        if conn.is_hung_up() {
             return;
         }
-        let conn = self.conn(socket);
-        let max_places = self.limits.max_queued_events.get();
+        let limits = &self.event_limiter.limits;
+        let max_places = limits.max_queued_events.get();
         let places = (1 + event.bytes / BYTES_PER_PLACE).min(max_places as usize) as u32;
         let permit = self.queue.clone().try_acquire_many_owned(places).ok();
         let is_full = permit.is_none();
         let responder = Responder {
             event: event.name.clone(),
             conn: conn.clone(),
-            ack: event.wants_ack.then_some(Ack::Socket(ack)),
+            ack: event.wants_ack.then(|| acknowledge(ack)),
             _permit: permit,
         };
         if is_full {
@@ -204,10 +204,20 @@ impl<A> ConnectionState<A> {
             conn.hang_up();
         } else if !self.event_limiter.allow(&self.limit_key, conn.address(), Instant::now()) {
             responder.send(Err(Refusal::TOO_FAST));
-        } else if event.bytes > self.limits.max_message.bytes() {
-            responder.send(Err(Refusal::too_large(self.limits.max_message.0)));
+        } else if event.bytes > limits.max_message.bytes() {
+            responder.send(Err(Refusal::too_large(limits.max_message.0)));
         } else {
             self.push(FromClient::Message(self.id, Message { event, responder }));
         }
     }
+}
+
+/// Answers with `{ ok }` or `{ error }`.
+fn acknowledge(ack: AckSender) -> Ack {
+    Box::new(|conn, answer| {
+        let answer = answer.map(|value| json!({ "ok": value }));
+        if ack.send(&answer.unwrap_or_else(|refusal| json!({ "error": refusal }))).is_err() {
+            conn.hang_up();
+        }
+    })
 }

@@ -153,7 +153,8 @@ impl<L: Lobby> EventHandler<'_, L> {
             self.context.rooms.borrow().check_stopping()?;
             let mut sessions = self.context.sessions.borrow_mut();
             let conn = sessions.begin_registration(conn)?;
-            Ok(Registration { address: conn.address(), headers: conn.headers(), ..form })
+            let headers = conn.request().headers.clone();
+            Ok(Registration { address: conn.address(), headers, ..form })
         });
         let form = match form {
             Ok(form) => form,

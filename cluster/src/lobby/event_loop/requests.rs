@@ -13,7 +13,7 @@ use crate::types::{Answer, LeaveReason, Refusal, RoomId, ok};
 impl<L: Lobby> EventHandler<'_, L> {
     /// Handles a message and sends its answer, now or when a deferred one is ready.
     pub fn handle_message(&mut self, conn: ConnId, message: Message) {
-        if message.is_hung_up() {
+        if message.responder.conn.is_hung_up() {
             return;
         }
         let message = self.context.sessions.borrow_mut().receive(conn, message);

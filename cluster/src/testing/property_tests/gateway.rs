@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -12,7 +13,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::routing::gateway::{Peeked, peek};
+use crate::routing::gateway::peek;
 use crate::testing::property_tests::{RUNTIME, config, mutated};
 
 proptest! {
@@ -33,9 +34,9 @@ proptest! {
         let last = peek(&bytes);
         for end in 0..bytes.len() {
             let early = peek(&bytes[..end]);
-            prop_assert!(early == Peeked::TooShort || early == last, "{early:?} after {end} bytes");
+            prop_assert!(early.is_pending() || early == last, "{early:?} after {end} bytes");
         }
-        if let (Peeked::Room(room), Some(path)) = (&last, path_of(&bytes)) {
+        if let (Poll::Ready(Some(room)), Some(path)) = (&last, path_of(&bytes)) {
             prop_assert!(path.starts_with(&format!("{prefix}{room}/")), "{room}: {path}");
         }
     }

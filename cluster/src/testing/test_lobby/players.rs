@@ -3,14 +3,16 @@
 use std::net::IpAddr;
 use std::sync::{Arc, mpsc};
 
-use axum::http::HeaderMap;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Request};
 use serde_json::{Value, json};
 use socketioxide::SendError;
 use tokio::sync::oneshot;
 
 use crate::lobby::Kinds;
 use crate::lobby::event_loop::Auth;
-use crate::socketio::{Ack, Conn, ConnId, Encoded, Message, Peer, RawEvent, Responder, TestPeer};
+use crate::socketio::connection::{Ack, Peer, TestPeer};
+use crate::socketio::{Conn, ConnId, Encoded, Message, RawEvent, Responder};
 use crate::testing::counts::not_counted;
 use crate::testing::lists::Lists;
 use crate::testing::test_lobby::refusal;
@@ -39,18 +41,13 @@ pub(super) type Told = (ConnId, Option<Sent>);
 #[derive(Debug)]
 struct Window {
     conn: ConnId,
-    address: Option<IpAddr>,
-    headers: HeaderMap,
+    request: Parts,
     told: mpsc::Sender<Told>,
 }
 
 impl TestPeer for Window {
-    fn address(&self) -> Option<IpAddr> {
-        self.address
-    }
-
-    fn headers(&self) -> HeaderMap {
-        self.headers.clone()
+    fn request(&self) -> &Parts {
+        &self.request
     }
 
     fn emit(&self, event: &Encoded) -> Result<(), SendError> {
@@ -227,8 +224,11 @@ impl<L: Kinds> TestLobby<L> {
         headers: HeaderMap,
     ) -> ConnId {
         let id = self.number();
-        let window = Window { conn: id, address, headers, told: self.told.0.clone() };
-        let conn = Conn { id, peer: Peer::Test(Arc::new(window)), hung_up: Arc::default() };
+        let (mut request, ()) = Request::new(()).into_parts();
+        request.headers = headers;
+        request.extensions.insert(crate::http::ClientAddress(address));
+        let window = Window { conn: id, request, told: self.told.0.clone() };
+        let conn = Conn { id, peer: Peer::Test(Arc::new(window)), hangup: Default::default() };
         self.conns.insert(id, conn.clone());
         if let Some(owner) = owner {
             self.claim(id, owner);
@@ -299,7 +299,7 @@ impl<L: Kinds> TestLobby<L> {
 
     fn request(&mut self, conn: ConnId, event: &str, data: Value) -> Result<Value, Refusal> {
         let (ack, mut answer) = oneshot::channel();
-        self.send(conn, event, data, Some(Ack::Test(ack)));
+        self.send(conn, event, data, Some(Box::new(|_, answer| drop(ack.send(answer)))));
         loop {
             match answer.try_recv() {
                 Ok(answer) => return answer,
