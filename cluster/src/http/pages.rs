@@ -180,8 +180,8 @@ fn is_hidden(path: &str) -> bool {
 /// All that the page may load and do. If yours needs more, such as WebAssembly
 /// (`'wasm-unsafe-eval'` in `script-src`), add it here.
 fn content_security_policy(settings: &Settings, here: &Authority) -> String {
-    let needs_cdn = !libraries_installed(settings);
-    let cdn = needs_cdn.then(|| format!(" {}", without_path(&settings.cdn))).unwrap_or_default();
+    let cdn = without_path(&settings.cdn);
+    let cdn = if libraries_installed(settings) { String::new() } else { format!(" {cdn}") };
     // Some browsers do not count a websocket as `'self'`. A proxy in front may have replaced the
     // `Host` that they sent. A policy cannot name an IPv6 address.
     let public = settings.public_url.as_ref().map(|url| url.origin.authority());
