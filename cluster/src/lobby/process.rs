@@ -190,22 +190,22 @@ async fn serve<L: Lobby>(
     limiter: Arc<ConnectionLimiter>,
     reloader: Reloader,
 ) {
-    loop {
-        tokio::spawn(gateway.clone().run(reloader.listener.clone(), limiter.clone()));
-        let order = event_loop::run(&mut handler, &mut inboxes).await;
+    let accept = || tokio::spawn(gateway.clone().run(reloader.listener.clone(), limiter.clone()));
+    accept();
+    while event_loop::run(&mut handler, &mut inboxes).await == Order::Reload {
         // Answers to requests may need the loop.
         tokio::select! {
             () = gateway.server.stop() => {}
-            _ = event_loop::run(&mut handler, &mut inboxes), if order == Order::Reload => {}
-        }
-        if order == Order::Stop {
-            break;
+            _ = event_loop::run(&mut handler, &mut inboxes) => {}
         }
         if handler.context.rooms.borrow().closes_at.is_none() {
             let Err(error) = reloader.reload(&mut handler, &mut inboxes.processes).await;
             error!(error = format!("{error:#}"), "not reloaded; nothing has changed");
         }
+        accept();
     }
+    drop(inboxes); // refuses the routes that wait for the loop, so that they can answer
+    gateway.server.stop().await;
 }
 
 /// Calls `on_start`. After a reload a refusal does not end the rooms: it is called again. `None`:
