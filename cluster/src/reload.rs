@@ -4,7 +4,7 @@
 
 use std::convert::Infallible;
 use std::fs::File;
-use std::io::{Read, Seek as _};
+use std::io::{Read, Seek as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
@@ -37,7 +37,7 @@ pub(crate) async fn replace(
     log: &FlushGuard,
 ) -> anyhow::Result<Infallible> {
     let mut memory = memory_file().context("this system cannot reload")?;
-    serde_json::to_writer(&memory, state)?;
+    memory.write_all(&serde_json::to_vec(state)?)?;
     memory.rewind()?;
     check(&memory).await?;
     memory.rewind()?;

@@ -2,7 +2,7 @@
 //! own connections are cut, and its hooks begin anew.
 
 use std::convert::Infallible;
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ pub(crate) struct SavedLobby {
 impl SavedLobby {
     /// Reads a state. Fails if this program cannot go on with each of its rooms.
     pub fn read<L: Lobby>(state: impl Read, kinds: &[Kind<L>]) -> anyhow::Result<SavedLobby> {
-        let state: Value = serde_json::from_reader(state)?;
+        let state: Value = serde_json::from_reader(BufReader::new(state))?;
         let is_same = state["versions"] == json!(VERSIONS);
         ensure!(is_same, "the program is of another version of the cluster");
         let mut saved = SavedLobby::deserialize(state)?;
