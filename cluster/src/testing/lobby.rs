@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::testing::connection::host_of;
 use crate::testing::wait::DEADLINE;
@@ -106,6 +107,8 @@ impl LobbyBuilder {
     /// # Panics
     /// If it is not ready within 20 seconds.
     pub async fn start(self) -> LobbyProcess {
+        // A child inherits that a signal is ignored, as under `nohup`, but not that it is handled.
+        let _ = signal(SignalKind::hangup());
         let mut process = self.spawn();
         let log = Log::default();
         let readers = vec![

