@@ -30,11 +30,13 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 /// Tells the next program that it is started by `exec`: it holds the number of this process.
 const VARIABLE: &str = "CLUSTER_RELOADED";
 
-/// Replaces the program by the one at its path. Returns if that is not possible.
+/// Replaces the program by the one at its path. Returns if that is not possible, or if this one has
+/// been `asked` for something else meanwhile: the next would not know.
 pub(crate) async fn replace(
     state: &impl Serialize,
     files: &[BorrowedFd<'_>],
     log: &FlushGuard,
+    asked: impl Fn() -> bool,
 ) -> anyhow::Result<Infallible> {
     let mut memory = memory_file().context("this system cannot reload")?;
     memory.write_all(&serde_json::to_vec(state)?)?;
@@ -47,6 +49,7 @@ pub(crate) async fn replace(
         send_files(&ours, b".", files)?;
     }
     drop(log.clone());
+    ensure!(!asked(), "a signal has come meanwhile");
     let mut next = command(None);
     let error = next.env(VARIABLE, process::id().to_string()).stdin(OwnedFd::from(theirs)).exec();
     // `exec` has changed both already.
@@ -89,6 +92,9 @@ pub(crate) fn receive() -> anyhow::Result<Option<(impl Read, Vec<OwnedFd>)>> {
     if env::var(VARIABLE) != Ok(process::id().to_string()) {
         return Ok(None);
     }
+    // By default a second SIGHUP would end this process, until its runtime handles signals.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    runtime.block_on(async { signals::ignore(&[Signal::HUP]) })?;
     let mut files = Vec::new();
     while receive_files(stdin(), &mut [0], Some(&mut files))? > 0 {}
     dup2_stdin(File::open("/dev/null")?)?;

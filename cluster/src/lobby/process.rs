@@ -99,6 +99,7 @@ pub(crate) fn main<L: Lobby>(
 ) -> anyhow::Result<ExitCode> {
     // Rooms do not inherit files that this process was started with.
     close_fds::set_fds_cloexec(3, &[]);
+    let received = reload::receive()?;
     clock::start();
     // A thread of its own: hooks may block the main thread, and connections may block all of the
     // runtime's threads.
@@ -111,7 +112,7 @@ pub(crate) fn main<L: Lobby>(
     let log = subscriber::init_lobby(settings.log_format, settings.dev)?;
     // Reading files may block: before the port is bound, and while signals still end the process.
     let mut start = Start::new(settings, kinds, admin)?;
-    if let Some((state, files)) = reload::receive()? {
+    if let Some((state, files)) = received {
         start.saved = Some(SavedLobby { files, ..SavedLobby::read(state, &start.kinds)? });
     }
     #[cfg(debug_assertions)]
@@ -196,13 +197,15 @@ async fn serve<L: Lobby>(
         if event_loop::run(&mut handler, &mut inboxes).await == Order::Stop {
             break;
         }
-        // Answers to requests may need the loop.
+        // Answers to requests may need the loop. One more SIGHUP changes nothing.
+        let handle =
+            async { while event_loop::run(&mut handler, &mut inboxes).await == Order::Reload {} };
         tokio::select! {
             () = gateway.server.stop() => {}
-            _ = event_loop::run(&mut handler, &mut inboxes) => {}
+            () = handle => {}
         }
         if handler.context.rooms.borrow().closes_at.is_none() {
-            let Err(error) = reloader.reload(&mut handler, &mut inboxes.processes).await;
+            let Err(error) = reloader.reload(&mut handler, &mut inboxes).await;
             error!(error = format!("{error:#}"), "not reloaded; nothing has changed");
         }
     }

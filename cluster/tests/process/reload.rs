@@ -334,3 +334,18 @@ async fn a_lobby_that_has_reloaded_drains_and_stops_in_order() {
     assert_eq!(cluster.lobby.ended().await.code(), Some(0));
     assert_eq!(cluster.lobby.count("reloaded"), 1);
 }
+
+#[tokio::test]
+async fn many_signals_to_reload_end_no_room() {
+    let cluster = Installed::start(&[]).await;
+    let (_, mut anns, _) = in_a_room(&cluster, "Ann", json!({})).await;
+    for _ in 0..RELOADS {
+        let before = cluster.lobby.count("reloaded");
+        cluster.lobby.signal(Signal::HUP);
+        // One more while the lobby waits for requests, or for the answer of the next program.
+        cluster.lobby.signal(Signal::HUP);
+        let after = || (cluster.lobby.count("reloaded") > before).then_some(());
+        eventually("a reload", after).await;
+    }
+    assert_eq!(anns.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+}

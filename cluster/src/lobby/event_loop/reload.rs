@@ -12,14 +12,13 @@ use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
 use tracing::info;
 
-use crate::lobby::event_loop::EventHandler;
+use crate::lobby::event_loop::{EventHandler, Inboxes};
 use crate::lobby::sessions::Sessions;
 use crate::lobby::{Kind, Lobby};
 use crate::logging::FlushGuard;
-use crate::process::{ProcessEvent, Supervisors, VERSION};
+use crate::process::{Supervisors, VERSION};
 use crate::reload;
 use crate::rooms::RoomHook;
 use crate::rooms::saved::{SavedRoom, SavedRooms};
@@ -72,7 +71,7 @@ impl Reloader {
     pub async fn reload<L: Lobby>(
         &self,
         handler: &mut EventHandler<'_, L>,
-        processes: &mut mpsc::UnboundedReceiver<ProcessEvent>,
+        inboxes: &mut Inboxes<L>,
     ) -> anyhow::Result<Infallible> {
         let context = handler.context;
         let pause = &self.supervisors.pause;
@@ -81,7 +80,7 @@ impl Reloader {
         let handed_over = async {
             let paused = async {
                 while !context.rooms.borrow().are_paused(pause.receiver_count()) {
-                    if let Some(event) = processes.recv().await {
+                    if let Some(event) = inboxes.processes.recv().await {
                         handler.on_process(event);
                     }
                 }
@@ -94,7 +93,8 @@ impl Reloader {
             let state = json!({ "versions": VERSIONS, "rooms": rooms, "sessions": sessions });
             let files = ends.iter().map(OwnedFd::as_fd);
             let files: Vec<_> = [self.listener.as_fd()].into_iter().chain(files).collect();
-            reload::replace(&state, &files, &self.log).await
+            let asked = || !inboxes.orders.is_empty();
+            reload::replace(&state, &files, &self.log, asked).await
         };
         let failed = handed_over.await;
         context.rooms.borrow_mut().paused.clear();
