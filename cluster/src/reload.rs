@@ -1,6 +1,6 @@
-//! Replaces the program of this process. `exec` keeps the process with its number, its children, and
-//! the files that it hands over: they are sent through a socket that becomes stdin. The first of them
-//! is a file in memory with the state as JSON.
+//! Replaces the program of this process. `exec` keeps the process with its number, its children,
+//! and the files that it hands over: they are sent through a socket that becomes stdin. The first
+//! of them is a file in memory with the state as JSON.
 
 use std::convert::Infallible;
 use std::fs::File;

@@ -102,11 +102,11 @@ async fn the_page_wants_the_token_and_many_wrong_ones_shut_it_out() -> Result<()
     send_token(&page, "a wrong one").await?;
     page.until_shows("#notice", "This token is wrong.").await?;
     send_token(&page, TOKEN).await?;
-    page.until_shows("#summary", "0 rooms").await?;
+    page.until_shows("#summary", "rooms: 0").await?;
     ensure!(page.eval("document.getElementById('login').hidden").await? == true);
     // The tab keeps it.
     page.call("Page.reload", json!({})).await?;
-    page.until_shows("#summary", "0 rooms").await?;
+    page.until_shows("#summary", "rooms: 0").await?;
 
     let twenty = "Promise.all(Array.from({ length: 20 }, (_, n) =>
         fetch('state', { headers: { Authorization: `Bearer wrong ${n}` } }).then(({ status }) => status)))

@@ -143,7 +143,8 @@ async fn the_logs_have_one_clock(page: &Page) -> Result<()> {
         )
         .await?
         .as_f64();
-    // Across midnight, too. A wrong time zone would be half an hour off, a busy machine is seconds late.
+    // Across midnight, too. A wrong time zone would be half an hour off, a busy machine is seconds
+    // late.
     let apart = seconds_apart.map(|apart| apart.min((86_400.0 - apart).abs()));
     ensure!(apart.is_some_and(|apart| apart < 600.0), "the clocks differ by {apart:?} seconds");
     Ok(())

@@ -77,8 +77,8 @@ pub struct Options {
     #[arg(long, default_value_t = rand::random_range(0..1_000_000), hide_default_value = true)]
     seed: u64,
 
-    /// Also kills, stops or reloads the lobby now and then. One that has ended is started again with
-    /// the same key.
+    /// Also kills, stops or reloads the lobby now and then. One that has ended is started again
+    /// with the same key.
     #[arg(long)]
     restarts: bool,
 

@@ -314,8 +314,9 @@ impl Settings {
         Ok(())
     }
 
-    /// Raises the limit on open files as far as allowed. Returns how many connections it leaves room
-    /// for beside the rooms; further ones wait in the backlog. Fails if it is too low for the rooms.
+    /// Raises the limit on open files as far as allowed. Returns how many connections it leaves
+    /// room for beside the rooms; further ones wait in the backlog. Fails if it is too low for the
+    /// rooms.
     pub(crate) fn raise_file_limit(&self) -> anyhow::Result<u32> {
         let mut limit = getrlimit(Resource::Nofile);
         limit.current = limit.maximum;

@@ -1,8 +1,8 @@
 //! The lobby's pages: the project's, and `/cluster/`. Also the check of each request's origin
 //! (`origin.rs`), and security headers.
 //!
-//! `/cluster/` has this crate's part of the page, embedded in the program, and the client libraries,
-//! from node_modules or a CDN. Files of the page's folder cannot replace them.
+//! `/cluster/` has this crate's part of the page, embedded in the program, and the client
+//! libraries, from node_modules or a CDN. Files of the page's folder cannot replace them.
 //!
 //! Files are served only from the page's folder, and from where its symbolic links lead. Hidden
 //! ones (`.env`, `.git`) are not.

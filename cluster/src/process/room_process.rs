@@ -74,8 +74,8 @@ impl Child {
         Ok(())
     }
 
-    /// Waits until it has ended, kills what it started, and reaps it. Returns also what it has used,
-    /// which is known until then.
+    /// Waits until it has ended, kills what it started, and reaps it. Returns also what it has
+    /// used, which is known until then.
     pub async fn reap(&mut self) -> io::Result<(ExitStatus, Usage)> {
         self.ended().await?;
         self.kill();

@@ -126,7 +126,8 @@ impl Supervisors {
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // Ctrl-C in the lobby's terminal does not reach this group, and it is killed as a whole.
+            // Ctrl-C in the lobby's terminal does not reach this group, and it is killed as a
+            // whole.
             .process_group(0)
             .envs(self.backtraces())
             .spawn()

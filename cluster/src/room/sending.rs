@@ -109,8 +109,8 @@ impl<R: Room> RoomContext<R> {
 
     /// Sends [`Room::state`] and each player's [`Room::snapshot`], if they have changed, after the
     /// events of this hook. It takes effect at most 20 times a second, or as often as
-    /// [`set_sync_rate`](Self::set_sync_rate) says: further calls wait, and one sync follows for all
-    /// of them.
+    /// [`set_sync_rate`](Self::set_sync_rate) says: further calls wait, and one sync follows for
+    /// all of them.
     ///
     /// [`Room`] has an example.
     pub fn sync(&self) {

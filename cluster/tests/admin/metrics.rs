@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::time::Duration;
 
 use cluster::testing::{LobbyProcess, TestFolder, eventually, soon};
 use serde_json::json;
 use tokio::time::sleep;
 
+use crate::admin::{admin, ask};
 use crate::common::{builder, command, game, start_game};
 
 const ADMIN: [&str; 2] = ["--admin", "127.0.0.1:0"];
@@ -17,18 +16,7 @@ const TOKEN: &str = "a-token-of-22-letters";
 
 /// The status and the body.
 fn get(address: &str, path: &str, headers: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).expect("it listens");
-    let head = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}");
-    stream.write_all(format!("{head}\r\n").as_bytes()).expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("text");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-    (status.expect("a status"), body.to_owned())
-}
-
-async fn admin(cluster: &LobbyProcess) -> String {
-    cluster.logged("admin ready").await["address"].as_str().expect("an address").to_owned()
+    ask(address, "GET", path, headers)
 }
 
 /// The values by name and labels.

@@ -1,12 +1,13 @@
 //! What the page at `--admin` asks for: with the token alone, and each act in the log.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::time::Duration;
 
-use cluster::testing::{LobbyProcess, TestFolder, eventually};
+use cluster::testing::{TestFolder, eventually, soon};
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
+use crate::admin::{admin, ask};
 use crate::common::start_game;
 
 const TOKEN: &str = "a-token-of-22-letters";
@@ -19,20 +20,6 @@ const ROUTES: [(&str, &str); 6] = [
     ("POST", "/drain"),
 ];
 
-/// The status and the body.
-async fn ask(cluster: &LobbyProcess, method: &str, path: &str, headers: &str) -> (u16, String) {
-    let address = cluster.logged("admin ready").await["address"].clone();
-    let address = address.as_str().expect("an address");
-    let mut stream = TcpStream::connect(address).expect("it listens");
-    let head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
-    stream.write_all(format!("{head}{headers}\r\n").as_bytes()).expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("text");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-    (status.expect("a status"), body.to_owned())
-}
-
 #[tokio::test]
 async fn without_the_token_nothing_is_shown_and_nothing_happens() {
     let folder = TestFolder::new();
@@ -41,31 +28,31 @@ async fn without_the_token_nothing_is_shown_and_nothing_happens() {
     let file = file.display().to_string();
     let flags = ["--admin", "127.0.0.1:0", "--admin-token-file", &file];
     let cluster = start_game(&flags).await;
+    let admin = admin(&cluster).await;
     let mut anns = cluster.player("Ann").await.enter("create", json!({})).await;
     anns.event("joined").await;
     for path in ["/", "/admin.js"] {
-        assert_eq!(ask(&cluster, "GET", path, "").await.0, 200, "{path}");
+        assert_eq!(ask(&admin, "GET", path, "").0, 200, "{path}");
     }
     for (method, path) in ROUTES {
-        assert_eq!(ask(&cluster, method, path, "").await.0, 401, "{path}");
+        assert_eq!(ask(&admin, method, path, "").0, 401, "{path}");
     }
     assert_eq!(anns.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
     // Too many wrong ones: the right one has to wait.
     let right = format!("Authorization: Bearer {TOKEN}\r\n");
-    let state = || async { ask(&cluster, "GET", "/state", &right).await };
-    while state().await.0 != 200 {
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
+    let waiting = || (ask(&admin, "GET", "/state", &right).0 == 200).then_some(());
+    eventually("the right token's turn", waiting).await;
 }
 
 #[tokio::test]
 async fn pages_of_other_sites_cannot_act() {
     let cluster = start_game(&["--admin", "127.0.0.1:0"]).await;
+    let admin = admin(&cluster).await;
     let mut anns = cluster.player("Ann").await.enter("create", json!({})).await;
     anns.event("joined").await;
     for headers in ["Origin: https://example.org\r\n", "Origin: null\r\n"] {
         for (method, path) in ROUTES {
-            assert_eq!(ask(&cluster, method, path, headers).await.0, 403, "{path}");
+            assert_eq!(ask(&admin, method, path, headers).0, 403, "{path}");
         }
     }
     assert_eq!(anns.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
@@ -74,16 +61,17 @@ async fn pages_of_other_sites_cannot_act() {
 #[tokio::test]
 async fn the_state_has_each_room_and_each_player() {
     let cluster = start_game(&["--admin", "127.0.0.1:0", "--heartbeat", "100ms"]).await;
+    let admin = admin(&cluster).await;
     let (mut ann, bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut anns =
         ann.enter("create", json!({ "capacity": 5, "private": true, "hosted": true })).await;
     anns.event("joined").await;
-    let state = async || -> Value {
-        let (status, text) = ask(&cluster, "GET", "/state", "").await;
+    let state = || -> Value {
+        let (status, text) = ask(&admin, "GET", "/state", "");
         assert_eq!(status, 200);
         serde_json::from_str(&text).expect("JSON")
     };
-    let seen = state().await;
+    let seen = state();
     let room = &seen["rooms"][0];
     for (name, value) in [
         ("room", json!("1")),
@@ -108,23 +96,24 @@ async fn the_state_has_each_room_and_each_player() {
     let late = async {
         loop {
             anns.emit("block", json!({ "ms": 300 }));
-            tokio::time::sleep(std::time::Duration::from_millis(150)).await;
-            if state().await["rooms"][0]["tick_delay_ms"].as_u64() >= Some(100) {
+            sleep(Duration::from_millis(150)).await;
+            if state()["rooms"][0]["tick_delay_ms"].as_u64() >= Some(100) {
                 break;
             }
         }
     };
-    cluster::testing::soon("a late tick", late).await;
+    soon("a late tick", late).await;
 }
 
 #[tokio::test]
 async fn each_act_is_logged_with_its_address_and_what_is_not_there_is_refused() {
     let cluster = start_game(&["--admin", "127.0.0.1:0"]).await;
+    let admin = admin(&cluster).await;
     for path in ["/rooms/7/close", "/rooms/7/kill"] {
-        let (status, text) = ask(&cluster, "POST", path, "").await;
+        let (status, text) = ask(&admin, "POST", path, "");
         assert!(status == 400 && text.contains("no_such_room"), "{status} {text}");
     }
-    assert_eq!(ask(&cluster, "GET", "/rooms/7/log", "").await.0, 404);
+    assert_eq!(ask(&admin, "GET", "/rooms/7/log", "").0, 404);
     let logged =
         |line: &Value| line["act"] == "/rooms/7/close" && line["message"] == "asked at --admin";
     let line = || cluster.lines().into_iter().find(logged);

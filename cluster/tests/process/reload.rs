@@ -1,4 +1,5 @@
-//! A reload: the program at the lobby's path takes over, and rooms and their players notice nothing.
+//! A reload: the program at the lobby's path takes over, and rooms and their players notice
+//! nothing.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -57,8 +58,8 @@ impl Installed {
         eventually("a reload", after).await;
     }
 
-    /// Installs a shell script instead of the program. It gets the path of the game and the flags as
-    /// `"$@"`.
+    /// Installs a shell script instead of the program. It gets the path of the game and the flags
+    /// as `"$@"`.
     fn install_script(&self, text: &str) {
         let text = format!("set -- '{}' \"$@\"\n{text}", game().display());
         install(&script(&self.folder, "script", &text), &self.folder);

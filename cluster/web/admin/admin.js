@@ -127,7 +127,7 @@ function duration(seconds) {
 function show({ version, draining_s, lag_ms, rooms, players }) {
   const closing = draining_s === null ? "" : `, rooms close in ${duration(draining_s)}`;
   $("summary").textContent =
-    `${rooms.length} rooms, ${players.length} players, loop lag ${lag_ms} ms, version ${version}${closing}`;
+    `rooms: ${rooms.length}, players: ${players.length}, loop lag: ${lag_ms} ms, version ${version}${closing}`;
   keep($("rooms"), rooms, ({ room }) => room, makeRoom, (article, room) =>
     showRoom(article, room, players.filter((player) => player.room === room.room)));
   showPlayers($("players"), players.filter((player) => player.room === null));

@@ -167,8 +167,8 @@ impl<L: Lobby> LobbyContext<L> {
 
     /// Asks a room to end: calls its `on_drain`. Refuses with `no_such_room`.
     ///
-    /// The room closes after `--stop-timeout` at the latest; until then, players who have a seat may
-    /// return to it. Those who are still in it then return to the lobby with this reason, of at
+    /// The room closes after `--stop-timeout` at the latest; until then, players who have a seat
+    /// may return to it. Those who are still in it then return to the lobby with this reason, of at
     /// most 1 KiB. It is killed as hung after twice that time.
     pub fn close(&self, room: &RoomId, reason: &str) -> Result<(), Refusal> {
         let left = self.settings.stop_timeout;

@@ -54,9 +54,9 @@ pub(crate) fn start_timers<L: Lobby>(context: &LobbyContext<L>) {
     context.scheduler.every(USAGE_PERIOD, |_, context| context.measure_rooms());
 }
 
-/// Runs until it is asked to reload; or to stop, and then until all rooms have ended. They may do so
-/// by themselves for `--drain-timeout`, or until the lobby is asked again. Then they are closed, and
-/// have `--stop-timeout` to end. Cancel safe.
+/// Runs until it is asked to reload; or to stop, and then until all rooms have ended. They may do
+/// so by themselves for `--drain-timeout`, or until the lobby is asked again. Then they are closed,
+/// and have `--stop-timeout` to end. Cancel safe.
 pub(crate) async fn run<L: Lobby>(
     handler: &mut EventHandler<'_, L>,
     inboxes: &mut Inboxes<L>,

@@ -1,5 +1,5 @@
-//! A reload: the program at this one's path takes over, with all rooms and their players. The lobby's
-//! own connections are cut, and its hooks begin anew.
+//! A reload: the program at this one's path takes over, with all rooms and their players. The
+//! lobby's own connections are cut, and its hooks begin anew.
 
 use std::convert::Infallible;
 use std::io::{BufReader, Read};

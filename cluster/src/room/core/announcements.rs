@@ -1,7 +1,7 @@
-//! Tells pages what changes about the players of the room. A thousand players who join would be told
-//! of each other in a million events. So the larger the room, the more changes share one event.
-//! Announcements come before any later event to the same page. Answers, and the last event of a page
-//! that leaves, do not wait for them.
+//! Tells pages what changes about the players of the room. A thousand players who join would be
+//! told of each other in a million events. So the larger the room, the more changes share one
+//! event. Announcements come before any later event to the same page. Answers, and the last event
+//! of a page that leaves, do not wait for them.
 
 use std::mem::replace;
 use std::rc::Rc;
@@ -16,8 +16,8 @@ use crate::runtime::Throttle;
 use crate::socketio::{ConnId, Encoded};
 
 /// The time between two announcements is this, times the number of pages. Sending to one page takes
-/// about 10 µs, so announcements take at most 2 % of a processor: 5 ms apart in a room of 10, half a
-/// second in one of 1,000. If the room sends something else earlier, they go out with that.
+/// about 10 µs, so announcements take at most 2 % of a processor: 5 ms apart in a room of 10, half
+/// a second in one of 1,000. If the room sends something else earlier, they go out with that.
 const PERIOD_PER_PAGE: Duration = Duration::from_micros(500);
 
 pub(super) struct Announcements {
