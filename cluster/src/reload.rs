@@ -87,7 +87,7 @@ fn memory_file() -> io::Result<File> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// The state and the files that the program before has handed over. `None`: there was none.
+/// The state and the files that the previous program has handed over. `None`: there was none.
 pub(crate) fn receive() -> anyhow::Result<Option<(impl Read, Vec<OwnedFd>)>> {
     if env::var(VARIABLE) != Ok(process::id().to_string()) {
         return Ok(None);

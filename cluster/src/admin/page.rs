@@ -1,5 +1,5 @@
-//! The page for those who run the lobby: it shows rooms and players, and acts on them. Anyone who
-//! reaches `--admin` may load it; what it asks for needs the token.
+//! The admin page, for the lobby's operators: it shows rooms and players, and acts on them. Anyone
+//! who reaches `--admin` may load it; what it asks for needs the token.
 
 use axum::extract::{Extension, Path, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};

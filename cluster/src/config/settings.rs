@@ -98,8 +98,8 @@ pub struct Settings {
     #[arg(long, default_value = "static", help_heading = "Network")]
     pub static_dir: PathBuf,
 
-    /// Address of a page for those who run the lobby, such as `127.0.0.1:3001`, and of metrics at
-    /// `/metrics`. Beyond this machine only with `--admin-token-file`. They have no TLS.
+    /// Address of the admin page, such as `127.0.0.1:3001`, and of metrics at `/metrics`. Beyond
+    /// this machine only with `--admin-token-file`. They have no TLS.
     #[arg(long, help_heading = "Network")]
     pub admin: Option<SocketAddr>,
 

@@ -35,14 +35,14 @@ use crate::runtime::{KeyedRateLimiter, Quota, catch, clock};
 use crate::socketio::{EventLimiter, FromClient, LOBBY_REQUESTS, events, namespace};
 use crate::types::Refusal;
 
-/// Of those who run the lobby. They take the lobby's own open files.
+/// Of operators. They take the lobby's own open files.
 const MAX_ADMIN_CONNECTIONS: u32 = 16;
 /// How long work on other threads may go on when the lobby has stopped.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(100);
 /// After a reload: the pause before a refused `on_start` is called again.
 const START_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// Routes for those who run the lobby: on its own port, and at `--admin`.
+/// Routes for operators: on its own port, and at `--admin`.
 pub(crate) type AdminRoutes<L> = Box<dyn FnOnce(Watched<L>) -> (Router, Router)>;
 /// Fails if they could not start with these settings.
 pub(crate) type AdminSetup<L> = fn(&Settings) -> anyhow::Result<AdminRoutes<L>>;

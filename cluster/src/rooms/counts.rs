@@ -40,7 +40,7 @@ impl Rooms {
         figures
     }
 
-    /// All rooms, for those who run the lobby.
+    /// All rooms, for the admin page.
     pub(crate) fn overview(&self) -> Vec<Value> {
         let now = UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
         let show = |id: &RoomId| {

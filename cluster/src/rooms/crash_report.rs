@@ -46,12 +46,15 @@ impl Rooms {
         let _ = write!(text, "log:\n{}", entry.process.output.lines());
         let name = format!("{}-{}{SUFFIX}", time.replace(':', "-"), room.id);
         // Writing to a disk may block.
-        thread::spawn(move || {
-            if let Err(error) = write(&folder, &name, &text) {
-                warn!(%error, ?folder, "cannot write the report on a crash");
-            }
-        });
+        let report = move || write(&folder, &name, &text).unwrap_or_else(|error| failed(&error));
+        if let Err(error) = thread::Builder::new().spawn(report) {
+            failed(&error); // unlike `thread::spawn`, which would panic
+        }
     }
+}
+
+fn failed(error: &io::Error) {
+    warn!(%error, "cannot write the report on a crash");
 }
 
 /// Writes a report, and deletes the oldest if there are too many.

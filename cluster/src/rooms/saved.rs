@@ -38,7 +38,7 @@ impl Rooms {
         self.rooms.get(room).is_some_and(|entry| entry.status.state == State::Draining)
     }
 
-    /// Whether its process was started by the program before, which may be another build.
+    /// Whether its process was started by the previous program, which may be another build.
     pub(crate) fn is_adopted(&self, room: &RoomId) -> bool {
         self.rooms.get(room).is_some_and(|entry| entry.status.adopted)
     }
@@ -78,7 +78,7 @@ impl Rooms {
         Ok((saved, ends.into_iter().flatten().collect()))
     }
 
-    /// Takes over the rooms of the program before, and the ends of their processes.
+    /// Takes over the rooms of the previous program, and the ends of their processes.
     pub(crate) fn restore(
         &mut self,
         saved: SavedRooms,

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Structure: the page at `--admin`, for those who run the lobby. It shows rooms and players, and closes
+ * Structure: the page at `--admin`, for the lobby's operators. It shows rooms and players, and closes
  * or kills rooms, kicks players and drains the lobby. Each button is pressed twice.
  */
 

@@ -32,7 +32,7 @@ impl<L: Lobby> LobbyContext<L> {
         Figures { rooms: self.rooms.borrow().figures(), players, lag: self.lag.take() }
     }
 
-    /// For the page of those who run the lobby.
+    /// For the admin page.
     pub(crate) fn overview(&self) -> Value {
         let player = |id: &PlayerId| {
             let (place, room) = self.find(id)?.shown();

@@ -37,7 +37,7 @@ pub(crate) struct Inboxes<L> {
     pub processes: mpsc::UnboundedReceiver<ProcessEvent>,
     /// Calls of routes.
     pub calls: mpsc::Receiver<RouteCall<L>>,
-    /// Of those who run the lobby: a flood of other calls does not hold them up.
+    /// Of operators: a flood of other calls does not hold them up.
     pub admin_calls: mpsc::Receiver<RouteCall<L>>,
     /// Of signals.
     pub orders: mpsc::UnboundedReceiver<Order>,

@@ -36,7 +36,7 @@ const PAUSE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) struct SavedLobby {
     pub rooms: SavedRooms,
     pub sessions: Sessions,
-    /// What the program before has handed over: its listener, and the ends of rooms' processes.
+    /// What the previous program has handed over: its listener, and the ends of rooms' processes.
     #[serde(skip)]
     pub files: Vec<OwnedFd>,
 }
@@ -104,7 +104,7 @@ impl Reloader {
 }
 
 impl<L: Lobby> EventHandler<'_, L> {
-    /// Goes on with the rooms of the program before: calls `on_room_adopted` for each.
+    /// Goes on with the rooms of the previous program: calls `on_room_adopted` for each.
     pub fn adopt_rooms(&mut self) {
         let ids = self.context.rooms.borrow().ids();
         info!(rooms = ids.len(), "reloaded");

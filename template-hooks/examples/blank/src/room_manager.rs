@@ -34,7 +34,7 @@ impl RoomManager<Game> for Server {
         info!(room = %room.id, "on_room_ready");
     }
 
-    // HOOK: after a reload, a room of the program before plays on. Default: nothing.
+    // HOOK: after a reload, a room of the previous program is still running. Default: nothing.
     fn on_room_adopted(&mut self, _lobby: &LobbyContext<Self>, room: &RoomInfo<Game>) {
         info!(room = %room.id, "on_room_adopted");
     }
