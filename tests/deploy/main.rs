@@ -60,7 +60,7 @@ fn the_unit_is_right_and_hardened() {
     // Else rooms could not limit their memory, and one without memory would end the lobby.
     assert!(!unit.lines().any(|line| line.starts_with("SystemCallFilter=~@resources")));
     assert!(unit.contains("\nOOMPolicy=continue\n"));
-    assert!(unit.contains("\nExecReload=kill -HUP $MAINPID\n"));
+    assert!(unit.contains("\nExecReload=sh -c 'kill -HUP $MAINPID'\n"));
 }
 
 /// The time until SIGKILL is longer than the drain. Both are in minutes.

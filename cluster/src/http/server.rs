@@ -3,10 +3,9 @@
 
 use std::convert::Infallible;
 use std::os::fd::OwnedFd;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
@@ -14,11 +13,10 @@ use axum::http::header::{CONNECTION, UPGRADE};
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
 use axum::response::IntoResponse as _;
 use hyper::body::{Body as _, Incoming};
-use hyper::rt::{Sleep, Timer};
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustix::net::AddressFamily;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -156,7 +154,7 @@ impl Server {
             }
         });
         let connection = http1::Builder::new()
-            .timer(RunningTime)
+            .timer(TokioTimer::new())
             .header_read_timeout(header_timeout)
             .max_buf_size(MAX_HEADER_BYTES)
             .serve_connection(TokioIo::new(stream), service)
@@ -201,36 +199,6 @@ fn client_of(
         return Err((StatusCode::BAD_REQUEST, "this connection cannot become a websocket\n"));
     }
     Ok(address)
-}
-
-/// Makes the HTTP server's timeouts use our clock, which does not count pauses of this process.
-#[derive(Clone)]
-struct RunningTime;
-
-impl Timer for RunningTime {
-    fn sleep(&self, time: Duration) -> Pin<Box<dyn Sleep>> {
-        Box::pin(Sleeping(Box::pin(clock::sleep_until(clock::later(clock::now(), time)))))
-    }
-
-    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
-        Box::pin(Sleeping(Box::pin(clock::sleep_until(deadline.into()))))
-    }
-
-    fn now(&self) -> Instant {
-        clock::now().into()
-    }
-}
-
-struct Sleeping(Pin<Box<dyn Future<Output = ()> + Send + Sync>>);
-
-impl Sleep for Sleeping {}
-
-impl Future for Sleeping {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.as_mut().poll(cx)
-    }
 }
 
 #[cfg(test)]
