@@ -165,7 +165,9 @@ const PROGRAMS: [&str; 13] = [
 #[test]
 fn each_command_of_the_documents_is_run_by_a_test() {
     let listed: BTreeSet<_> = COMMANDS.iter().map(|(command, _)| (*command).to_owned()).collect();
-    let documented: BTreeSet<_> = documents().iter().flat_map(|(_, text)| commands(text)).collect();
+    // The steps in `server.md` want a server with systemd: they are run by hand when they change.
+    let here = documents().into_iter().filter(|(path, _)| path != "cluster/docs/server.md");
+    let documented: BTreeSet<_> = here.flat_map(|(_, text)| commands(&text)).collect();
     let untested: Vec<_> = documented.difference(&listed).collect();
     let stale: Vec<_> = listed.difference(&documented).collect();
     assert!(untested.is_empty() && stale.is_empty(), "untested: {untested:#?}; stale: {stale:#?}");
