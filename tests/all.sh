@@ -69,7 +69,7 @@ unpack_debian() {
   for package in "$tools"/packages/*.deb; do dpkg -x "$package" "$tools"; done
   libraries=$(find "$tools" -name '*.so*' -printf '%h\n' | sort -u | paste -sd:)
   # Debian's /usr/bin/chromium works only where it is installed.
-  for program in "$tools"/usr/{sbin/nginx,sbin/haproxy,bin/caddy,bin/valgrind,bin/promtool,bin/curl,bin/systemd-analyze,lib/chromium/chromium}; do
+  for program in "$tools"/usr/{sbin/nginx,sbin/haproxy,bin/caddy,bin/valgrind,bin/promtool,bin/patchelf,bin/curl,bin/systemd-analyze,lib/chromium/chromium}; do
     [ ! -x "$program" ] || cat >"$tools/bin/${program##*/}" <<END
 #!/bin/sh
 export LD_LIBRARY_PATH='$libraries' XDG_DATA_HOME='$tools/usr/share' # fonts
@@ -77,7 +77,14 @@ export VALGRIND_LIB='$tools/usr/libexec/valgrind'
 exec '$program' "\$@"
 END
   done
+  # Older Debian has it in bin, which is in PATH already.
+  [ ! -x "$tools/usr/bin/busybox" ] || ln -sf ../usr/bin/busybox "$tools/bin/busybox"
   chmod +x "$tools"/bin/*
+  # buildah starts itself again without LD_LIBRARY_PATH.
+  if [ -x "$tools/usr/bin/buildah" ]; then
+    patchelf --force-rpath --set-rpath "$libraries" "$tools/usr/bin/buildah"
+    ln -sf ../usr/bin/buildah "$tools/bin/buildah"
+  fi
 }
 
 # Installs a package of npm, with its version, into target/tools/node_modules.
@@ -104,6 +111,9 @@ faketime() { ls {,"$tools"}/usr/lib/*/faketime/libfaketimeMT.so.1 2>/dev/null | 
 [ "$(ls {,"$tools"}/usr/lib/postgresql/*/bin/postgres 2>/dev/null)" ] || debian+=(postgresql)
 has promtool || debian+=(prometheus)
 has systemd-analyze || debian+=(systemd)
+has buildah || debian+=(buildah patchelf)
+# It is copied into an image, which has no libraries.
+{ has busybox && ! ldd "$(command -v busybox)" >/dev/null 2>&1; } || debian+=(busybox-static)
 python3 -m pip --version >/dev/null 2>&1 || debian+=(python3-pip)
 [ ${#debian[@]} = 0 ] || unpack_debian "${debian[@]}"
 LIBFAKETIME=$(faketime || true)

@@ -1,6 +1,7 @@
 //! Release builds. In one the development endpoints are off by default. Builds the programs with
 //! `--release`, which takes minutes the first time; CI does so without the slow optimizations.
 
+mod container;
 mod static_program;
 
 use std::env;

@@ -4,13 +4,19 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use cluster::testing::{LobbyProcess, Pid, private_kib};
 use serde_json::json;
 
 use crate::release;
 
-/// Runs the documented command.
+/// The program, built by the documented command.
+pub fn static_program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(build)
+}
+
 fn build() -> PathBuf {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
     let document = fs::read_to_string(repository.join("cluster/docs/operate.md")).expect("a file");
@@ -40,7 +46,7 @@ async fn play(program: &Path) -> (usize, u64) {
 async fn its_rooms_load_no_library_and_take_less_memory() {
     let (libraries, usual) = play(&release().join("server")).await;
     assert_ne!(libraries, 0, "there is something to compare with");
-    let (libraries, small) = play(&build()).await;
+    let (libraries, small) = play(static_program()).await;
     assert_eq!(libraries, 0);
     assert!(4 * small < 3 * usual, "{small} KiB and {usual} KiB");
 }

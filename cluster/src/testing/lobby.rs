@@ -9,7 +9,7 @@ use std::thread;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -96,7 +96,8 @@ impl LobbyBuilder {
         self
     }
 
-    /// Runs it in a process group of its own, which Ctrl-C in the terminal does not reach.
+    /// Runs it in a process group of its own, which Ctrl-C in the terminal does not reach. The
+    /// whole group is killed in the end: the program may be one that starts the lobby.
     pub fn own_group(mut self) -> Self {
         self.own_group = true;
         self
@@ -333,6 +334,9 @@ impl LobbyProcess {
 
 impl Drop for LobbyProcess {
     fn drop(&mut self) {
+        if self.launch.own_group && self.has_ended().is_none() {
+            let _ = kill_process_group(self.pid(), Signal::KILL);
+        }
         let _ = self.process.kill();
         let _ = self.process.wait();
         if thread::panicking() {
