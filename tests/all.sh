@@ -156,20 +156,21 @@ finish relayed
 step "the wire, and the files to deploy"
 cargo test --locked --test wire
 cargo test --locked --test deploy
-step "browsers and proxies"
-# A browser computes more than it waits.
-RUST_TEST_THREADS=$(($(nproc) * 2)) cargo test --locked --test browser
+# Projects are built one after the other, and browsers wait as often as they compute.
+step "browsers and proxies, and at the same time templates"
+beside browsers env RUST_TEST_THREADS=$(($(nproc) * 2)) cargo test --locked --test browser
+failed=0
+cargo test --locked --test template || failed=$?
+finish browsers || failed=$?
 
-step "release builds, and instruction counts"
-finish release
-cargo test --locked --test release
-step "templates, and at the same time faults, proofs by numbers, and half a minute of random faults"
+step "release builds and instruction counts"
+finish release || failed=$?
+step "what is released, and at the same time faults, proofs by numbers, and half a minute of random faults"
 faults() {
   RUST_TEST_THREADS=2 cargo test --locked --release -p cluster --test faults --test proof
   tests/chaos --minutes 0.5 --seed 1 --restarts
 }
 beside faults faults
-failed=0
-cargo test --locked --test template || failed=$?
-finish faults
+cargo test --locked --test release || failed=$?
+finish faults || failed=$?
 exit $failed

@@ -22,7 +22,7 @@ const UNWANTED: [&str; 9] = [
     "lobby.key.old",
     "src/lobby.key",
     ".env",
-    ".env.local",
+    "src/.env.local",
     ".git/config",
     "dist/ballast",
     "node_modules/ballast",
