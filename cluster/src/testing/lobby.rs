@@ -96,17 +96,13 @@ impl LobbyBuilder {
         self
     }
 
-    /// Runs it in a process group of its own, which Ctrl-C in the terminal does not reach. The
-    /// whole group is killed in the end: the program may be one that starts the lobby.
+    /// Runs it in a process group of its own, which Ctrl-C does not reach and which is killed whole.
     pub fn own_group(mut self) -> Self {
         self.own_group = true;
         self
     }
 
-    /// Starts it, and waits until it is ready.
-    ///
-    /// # Panics
-    /// If it is not ready within 20 seconds.
+    /// Starts it, and waits until it is ready. Panics if that takes more than 20 seconds.
     pub async fn start(self) -> LobbyProcess {
         // A child inherits that a signal is ignored, as under `nohup`, but not that it is handled.
         let _ = signal(SignalKind::hangup());
