@@ -96,7 +96,7 @@ impl LobbyBuilder {
         self
     }
 
-    /// Runs it in a process group of its own, which Ctrl-C does not reach and which is killed whole.
+    /// Runs it in a process group of its own: Ctrl-C does not reach it, and it is killed whole.
     pub fn own_group(mut self) -> Self {
         self.own_group = true;
         self
