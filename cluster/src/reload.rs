@@ -26,7 +26,7 @@ pub(crate) const CHECK: &str = "check-reload";
 /// What it prints then.
 pub(crate) const CHECKED: &str = "this program can take over";
 /// How long it may take.
-const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Tells the next program that it is started by `exec`: it holds the number of this process.
 const VARIABLE: &str = "CLUSTER_RELOADED";
 

@@ -1,9 +1,11 @@
 //! A lobby below the path of its public URL, such as `/game`. A proxy passes the path on unchanged.
 
 use std::net::TcpListener;
+use std::process::Stdio;
 
-use cluster::testing::{Client, LobbyBuilder, LobbyProcess, Signal, TestFolder};
-use serde_json::json;
+use cluster::testing::{Client, LobbyBuilder, LobbyProcess, Pid, Signal, TestFolder, eventually};
+use rustix::process::kill_process;
+use serde_json::{Value, json};
 
 use crate::common::raw::{Raw, http, request, status, websocket};
 use crate::common::{builder, command, features, game};
@@ -251,10 +253,16 @@ async fn bots_play_below_a_path() {
     let (lobby, _) = start_at("/game", builder(game())).await;
     let mut load = command(game());
     load.env("LOADTEST", "echo").args(["--url", &format!("{}/", lobby.url)]);
-    load.args(["--players", "5", "--for", "500ms", "--ramp-up", "100ms"]);
+    load.args(["--players", "5", "--for", "1m", "--ramp-up", "100ms"]);
     load.args(["--threshold", "errors.total<1", "--threshold", "join.count>4"]);
-    let output = tokio::task::spawn_blocking(move || load.output()).await.expect("it runs");
-    let output = output.expect("the program starts");
+    let load = load.stdout(Stdio::piped()).spawn().expect("the program starts");
+    let joined = |line: &Value| line["message"].to_string().contains("joined player=");
+    let joined = || lobby.lines().iter().filter(|line| joined(line)).count();
+    eventually("five players", || (joined() >= 5).then_some(())).await;
+    // It ends early, with the figures so far.
+    kill_process(Pid::from_child(&load), Signal::INT).expect("it runs");
+    let output = tokio::task::spawn_blocking(|| load.wait_with_output()).await.expect("it ends");
+    let output = output.expect("its output");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     assert_eq!(lobby.count("registered"), 5);
 }

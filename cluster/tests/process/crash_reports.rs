@@ -64,15 +64,15 @@ async fn a_panic_is_reported_with_options_players_backtrace_and_log() {
 
 #[tokio::test]
 async fn a_process_that_dies_hangs_or_never_becomes_ready_is_reported() {
-    for (open, end, first) in [
-        (json!({}), Some("abort"), "crashed: aborted"),
-        (json!({}), Some("spin"), "hung and was killed"),
-        (json!({ "opening": "never" }), None, "never became ready: not ready within"),
+    let hangs = ["--heartbeat", "100ms", "--heartbeat-timeout", "300ms"];
+    let never = ["--ready-timeout", "300ms"];
+    for (flags, open, end, first) in [
+        (&[][..], json!({}), Some("abort"), "crashed: aborted"),
+        (&hangs, json!({}), Some("spin"), "hung and was killed"),
+        (&never, json!({ "opening": "never" }), None, "never became ready: not ready within"),
     ] {
         let folder = TestFolder::new();
-        let flags = ["--ready-timeout", "300ms", "--heartbeat", "100ms"];
-        let flags = [&flags[..], &["--heartbeat-timeout", "300ms"]].concat();
-        let (cluster, crashes) = start(&folder, &flags).await;
+        let (cluster, crashes) = start(&folder, flags).await;
         let mut ann = cluster.player("Ann").await;
         match end {
             Some(end) => {
