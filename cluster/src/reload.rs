@@ -17,7 +17,7 @@ use rustix::process::Signal;
 use rustix::stdio::{dup2_stdin, stdin};
 use serde::Serialize;
 
-use crate::logging::FlushGuard;
+use crate::logging;
 use crate::process::channel::{MAX_FILES, receive_files, send_files};
 use crate::process::signals;
 
@@ -35,7 +35,6 @@ const VARIABLE: &str = "CLUSTER_RELOADED";
 pub(crate) async fn replace(
     state: &impl Serialize,
     files: &[BorrowedFd<'_>],
-    log: &FlushGuard,
     asked: impl Fn() -> bool,
 ) -> anyhow::Result<Infallible> {
     let mut memory = memory_file().context("this system cannot reload")?;
@@ -48,7 +47,7 @@ pub(crate) async fn replace(
     for files in files.chunks(MAX_FILES) {
         send_files(&ours, b".", files)?;
     }
-    drop(log.clone());
+    logging::flush();
     ensure!(!asked(), "a signal has come meanwhile");
     let mut next = command(None);
     let error = next.env(VARIABLE, process::id().to_string()).stdin(OwnedFd::from(theirs)).exec();
@@ -96,7 +95,7 @@ pub(crate) fn receive() -> anyhow::Result<Option<(impl Read, Vec<OwnedFd>)>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     runtime.block_on(async { signals::ignore(&[Signal::HUP]) })?;
     let mut files = Vec::new();
-    while receive_files(stdin(), &mut [0], Some(&mut files))? > 0 {}
+    while receive_files(stdin(), &mut Vec::new(), Some(&mut files))? > 0 {}
     dup2_stdin(File::open("/dev/null")?)?;
     // At least the listener comes with the state.
     ensure!(files.len() > 1, "no state has come");

@@ -11,7 +11,6 @@ use axum::http::StatusCode;
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use axum::{Router, middleware};
 use tokio::time::Instant;
 
 use crate::http::ClientAddress;
@@ -24,58 +23,42 @@ const MIN_TOKEN: usize = 16;
 const WRONG: Quota = Quota::new(1, 10);
 static REJECTED: FailureCounter = FailureCounter::new("wrong tokens at --admin");
 
-#[derive(Clone)]
 pub(super) struct Access {
-    /// `None`: anyone on this machine.
-    token: Option<Arc<str>>,
-    wrong: Arc<KeyedRateLimiter<IpAddr>>,
+    token: String,
+    wrong: KeyedRateLimiter<IpAddr>,
 }
 
-impl Access {
-    pub fn new(file: Option<&Path>) -> anyhow::Result<Access> {
-        let read = |file: &Path| {
-            let text = fs::read_to_string(file);
-            let text = text.with_context(|| format!("cannot read --admin-token-file {file:?}"))?;
-            let token = text.trim();
-            let is_long = token.len() >= MIN_TOKEN;
-            ensure!(is_long, "{file:?}: a token has at least {MIN_TOKEN} characters");
-            Ok(token.into())
-        };
-        let wrong = Arc::new(KeyedRateLimiter::new(WRONG));
-        Ok(Access { token: file.map(read).transpose()?, wrong })
-    }
-
-    pub fn protect(self, routes: Router) -> Router {
-        routes.layer(middleware::from_fn_with_state(self, check))
-    }
-
-    fn check(&self, request: &Request) -> Result<(), StatusCode> {
-        let Some(token) = &self.token else { return Ok(()) };
-        let address = request.extensions().get::<ClientAddress>().and_then(|address| address.0);
-        let address = address.unwrap_or(Ipv4Addr::LOCALHOST.into());
-        if !self.wrong.would_allow(&address, Instant::now()) {
-            return Err(StatusCode::TOO_MANY_REQUESTS);
-        }
-        let header = request.headers().get(AUTHORIZATION);
-        let given = header.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-        if given.is_some_and(|given| is_same(given.trim().as_bytes(), token.as_bytes())) {
-            return Ok(());
-        }
-        self.wrong.allow(&address, Instant::now());
-        REJECTED.add();
-        Err(StatusCode::UNAUTHORIZED)
-    }
+/// Reads the token from this file.
+pub(super) fn open(file: &Path) -> anyhow::Result<Arc<Access>> {
+    let text = fs::read_to_string(file);
+    let text = text.with_context(|| format!("cannot read --admin-token-file {file:?}"))?;
+    let token = text.trim().to_owned();
+    let is_long = token.len() >= MIN_TOKEN;
+    ensure!(is_long, "{file:?}: a token has at least {MIN_TOKEN} characters");
+    Ok(Arc::new(Access { token, wrong: KeyedRateLimiter::new(WRONG) }))
 }
 
-async fn check(State(access): State<Access>, request: Request, next: Next) -> Response {
-    match access.check(&request) {
-        Ok(()) => next.run(request).await,
-        Err(StatusCode::UNAUTHORIZED) => {
-            let wanted = [(WWW_AUTHENTICATE, "Bearer")];
-            (StatusCode::UNAUTHORIZED, wanted, "a token is needed\n").into_response()
-        }
-        Err(status) => (status, "too many wrong tokens\n").into_response(),
+/// Answers requests that have the token. `None`: anyone's on this machine.
+pub(super) async fn check(
+    State(access): State<Option<Arc<Access>>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Some(Access { token, wrong }) = access.as_deref() else { return next.run(request).await };
+    let address = request.extensions().get::<ClientAddress>().and_then(|address| address.0);
+    let address = address.unwrap_or(Ipv4Addr::LOCALHOST.into());
+    if !wrong.would_allow(&address, Instant::now()) {
+        return (StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens\n").into_response();
     }
+    let header = request.headers().get(AUTHORIZATION);
+    let given = header.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    if given.is_some_and(|given| is_same(given.trim().as_bytes(), token.as_bytes())) {
+        return next.run(request).await;
+    }
+    wrong.allow(&address, Instant::now());
+    REJECTED.add();
+    let wanted = [(WWW_AUTHENTICATE, "Bearer")];
+    (StatusCode::UNAUTHORIZED, wanted, "a token is needed\n").into_response()
 }
 
 /// Compares in constant time; only the length shows.

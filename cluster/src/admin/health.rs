@@ -22,16 +22,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// `/healthz`: 200 if the event loop answers within a second. `/readyz`: 200 if the lobby accepts
 /// further players as well.
-pub(super) fn routes<L: Lobby>(lobby: LobbyHandle<L>) -> Router {
-    let router = Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz));
-    router.with_state(lobby)
+pub(super) fn routes<L: Lobby>() -> Router<LobbyHandle<L>> {
+    Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz))
 }
 
-async fn healthz<L: Lobby>(State(lobby): State<LobbyHandle<L>>) -> (StatusCode, &'static str) {
-    match ask(&lobby, |_| ()).await {
-        Some(()) => (StatusCode::OK, "ok\n"),
-        None => (StatusCode::SERVICE_UNAVAILABLE, "busy\n"),
-    }
+async fn healthz<L: Lobby>(State(lobby): State<LobbyHandle<L>>) -> Result<&'static str, Busy> {
+    ask(&lobby, |_| "ok\n").await
 }
 
 async fn readyz<L: Lobby>(State(lobby): State<LobbyHandle<L>>) -> (StatusCode, Json<Value>) {
@@ -42,12 +38,16 @@ async fn readyz<L: Lobby>(State(lobby): State<LobbyHandle<L>>) -> (StatusCode, J
     (status, Json(json!({ "ready": ready, "reasons": reasons })))
 }
 
-/// Asks the event loop; `None` if it does not answer in time.
+/// The answer of a route if the event loop does not answer in time.
+pub(super) type Busy = (StatusCode, &'static str);
+
+/// Asks the event loop.
 pub(super) async fn ask<L: Lobby, T: Send + 'static>(
     lobby: &LobbyHandle<L>,
     call: impl FnOnce(&LobbyContext<L>) -> T + Send + 'static,
-) -> Option<T> {
-    clock::timeout(PATIENCE, lobby.call(|_, lobby| call(lobby))).await.ok()?.ok()
+) -> Result<T, Busy> {
+    let answer = clock::timeout(PATIENCE, lobby.call(|_, lobby| call(lobby))).await;
+    answer.ok().and_then(Result::ok).ok_or((StatusCode::SERVICE_UNAVAILABLE, "busy\n"))
 }
 
 /// Asks a running lobby with these settings on this machine for its health. Prints the answer.

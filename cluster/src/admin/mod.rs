@@ -7,18 +7,20 @@ pub(crate) mod health;
 mod metrics;
 mod page;
 
-use crate::admin::access::Access;
+use axum::middleware::from_fn_with_state;
+
 use crate::config::Settings;
 use crate::lobby::Lobby;
 use crate::lobby::process::AdminRoutes;
 
 /// Fails if the routes could not start with these settings.
 pub(crate) fn routes<L: Lobby>(settings: &Settings) -> anyhow::Result<AdminRoutes<L>> {
-    let (access, dev) = (Access::new(settings.admin_token_file.as_deref())?, settings.dev);
+    let access = settings.admin_token_file.as_deref().map(access::open).transpose()?;
+    let (access, dev) = (from_fn_with_state(access, access::check), settings.dev);
     Ok(Box::new(move |watched| {
-        let health = health::routes(watched.lobby.clone());
-        let public = health.clone().merge(development::routes(dev, watched.lobby.clone()));
-        let private = health.merge(page::routes(watched.lobby.clone()));
-        (public, access.protect(private.merge(metrics::routes(watched))).merge(page::files()))
+        let lobby = watched.lobby.clone();
+        let public = health::routes().merge(development::routes(dev)).with_state(lobby.clone());
+        let private = health::routes().merge(page::routes()).with_state(lobby);
+        (public, private.merge(metrics::routes(watched)).layer(access).merge(page::files()))
     }))
 }

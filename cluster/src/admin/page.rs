@@ -4,14 +4,13 @@
 use axum::extract::{Extension, Path, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::http::{StatusCode, Uri};
-use axum::response::IntoResponse as _;
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tracing::info;
 
-use crate::admin::health::ask;
+use crate::admin::health::{Busy, ask};
 use crate::http::ClientAddress;
 use crate::lobby::event_loop::EventHandler;
 use crate::lobby::{Lobby, LobbyHandle};
@@ -33,7 +32,7 @@ pub(super) fn files() -> Router {
 }
 
 /// What it asks for.
-pub(super) fn routes<L: Lobby>(lobby: LobbyHandle<L>) -> Router {
+pub(super) fn routes<L: Lobby>() -> Router<LobbyHandle<L>> {
     let close = act(|handler, room: RoomId| {
         handler.context.close(&room, "The room was closed by the server's team.")
     });
@@ -56,21 +55,19 @@ pub(super) fn routes<L: Lobby>(lobby: LobbyHandle<L>) -> Router {
         .route("/rooms/{room}/kill", kill)
         .route("/players/{player}/kick", kick)
         .route("/drain", drain)
-        .with_state(lobby)
 }
 
-async fn state<L: Lobby>(State(lobby): State<LobbyHandle<L>>) -> Result<Json<Value>, StatusCode> {
-    let state = ask(&lobby, |lobby| lobby.overview()).await;
-    state.map(Json).ok_or(StatusCode::SERVICE_UNAVAILABLE)
+async fn state<L: Lobby>(State(lobby): State<LobbyHandle<L>>) -> Result<Json<Value>, Busy> {
+    ask(&lobby, |lobby| Json(lobby.overview())).await
 }
 
 /// The last lines of a room.
 async fn log<L: Lobby>(
     State(lobby): State<LobbyHandle<L>>,
     Path(room): Path<RoomId>,
-) -> Result<String, StatusCode> {
-    let lines = ask(&lobby, move |lobby| lobby.rooms.borrow().last_lines(&room)).await;
-    lines.ok_or(StatusCode::SERVICE_UNAVAILABLE)?.ok_or(StatusCode::NOT_FOUND)
+) -> Result<Result<String, StatusCode>, Busy> {
+    let lines = ask(&lobby, move |lobby| lobby.rooms.borrow().last_lines(&room)).await?;
+    Ok(lines.ok_or(StatusCode::NOT_FOUND))
 }
 
 /// A route that acts on what its path names. Each act is logged, with the address.
@@ -88,7 +85,7 @@ where
         info!(from, act = uri.path(), "asked at --admin");
         let acted =
             lobby.call(move |lobby, context| act(&mut EventHandler { lobby, context }, what));
-        acted.await.flatten().map_or_else(Refusal::into_response, |()| "done\n".into_response())
+        acted.await.flatten().map(|()| "done\n")
     };
     post(answer)
 }

@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::config::Limits;
-use crate::runtime::{FailureCounter, KeyedRateLimiter, Quota, timeout};
+use crate::runtime::{FailureCounter, KeyedRateLimiter, Quota, make_room, timeout};
 
 /// The body of a 429 response.
 pub(super) const TOO_MANY: &str = "too many connections\n";
@@ -38,11 +38,11 @@ pub(crate) struct ConnectionLimiter {
     free: Arc<Semaphore>,
     max_connections: u32,
     rejections: Semaphore,
-    max_per_address: u32,
+    max_per_address: usize,
     /// The header in which a trusted proxy passes the client's address.
     header: Option<HeaderName>,
-    /// Open connections by address.
-    counts: Mutex<HashMap<IpAddr, u32>>,
+    /// A permit for each connection that an address may have.
+    addresses: Mutex<HashMap<IpAddr, Arc<Semaphore>>>,
     /// New Socket.IO connections.
     connects: KeyedRateLimiter<IpAddr>,
     /// New connections of any kind.
@@ -53,8 +53,8 @@ pub(crate) struct ConnectionLimiter {
 pub(crate) struct ConnectionPermit {
     limiter: Arc<ConnectionLimiter>,
     peer: Option<IpAddr>,
-    /// The address that the connection counts for. Behind a proxy, each request may change it.
-    counts_for: Mutex<Option<IpAddr>>,
+    /// Of the address that the connection counts for. Behind a proxy, each request may change it.
+    of_address: Mutex<Option<OwnedSemaphorePermit>>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -71,9 +71,9 @@ impl ConnectionLimiter {
             free: Arc::new(Semaphore::new(max_connections as usize)),
             max_connections,
             rejections: Semaphore::new(MAX_REJECTIONS),
-            max_per_address: limits.max_connections_per_address.get(),
+            max_per_address: limits.max_connections_per_address.get() as usize,
             header: header.transpose().context("--client-address-header is not a header name")?,
-            counts: Mutex::default(),
+            addresses: Mutex::default(),
             connects: KeyedRateLimiter::new(rate),
             accepts: KeyedRateLimiter::new(rate.times(CONNECTIONS_PER_PAGE)),
         }))
@@ -104,9 +104,17 @@ impl ConnectionLimiter {
         // Behind a proxy, the requests tell the address.
         let address = peer.filter(|_| self.header.is_none());
         let allowed = address.is_none_or(|address| self.accepts.allow(&address, Instant::now()));
-        let (limiter, counts_for) = (self.clone(), Mutex::default());
-        let connection = ConnectionPermit { limiter, peer, counts_for, permit: None };
+        let (limiter, of_address) = (self.clone(), Mutex::default());
+        let connection = ConnectionPermit { limiter, peer, of_address, permit: None };
         (allowed && connection.count_for(address)).then_some(connection)
+    }
+
+    /// One of the connections of an address; `None` if that has too many.
+    fn permit_of(&self, address: IpAddr) -> Option<OwnedSemaphorePermit> {
+        let mut addresses = self.addresses.lock().expect("nobody panics while holding this");
+        make_room(&mut addresses, |free| free.available_permits() < self.max_per_address);
+        let free = || Arc::new(Semaphore::new(self.max_per_address));
+        addresses.entry(address).or_insert_with(free).clone().try_acquire_owned().ok()
     }
 
     /// Waits until all connections are closed.
@@ -147,31 +155,10 @@ impl ConnectionPermit {
     /// Counts this connection for an address, instead of the one before. Returns `false` if that
     /// has too many.
     fn count_for(&self, address: Option<IpAddr>) -> bool {
-        let mut counts = self.limiter.counts.lock().expect("nobody panics while holding this");
-        let mut counts_for = self.counts_for.lock().expect("nobody panics while holding this");
-        if let Some(before) = counts_for.take()
-            && let Some(count) = counts.get_mut(&before)
-        {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&before);
-            }
-        }
-        if let Some(address) = address {
-            let count = counts.entry(address).or_default();
-            if *count >= self.limiter.max_per_address {
-                return false;
-            }
-            *count += 1;
-        }
-        *counts_for = address;
-        true
-    }
-}
-
-impl Drop for ConnectionPermit {
-    fn drop(&mut self) {
-        self.count_for(None);
+        let mut permit = self.of_address.lock().expect("nobody panics while holding this");
+        *permit = None; // before the next: the address may be the same
+        *permit = address.and_then(|address| self.limiter.permit_of(address));
+        address.is_none() || permit.is_some()
     }
 }
 

@@ -2,50 +2,49 @@
 //! never end, and with a time that changes whenever the content does.
 
 use std::io;
+use std::io::ErrorKind::{InvalidFilename, InvalidInput, NotFound};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::fs;
-use tokio::io::{AsyncRead, AsyncSeek, ReadBuf};
+use tokio::io::{AsyncRead, AsyncSeek};
 use tower_http::services::fs::{Backend, File, Metadata};
 
 #[derive(Clone)]
 pub(super) struct RegularFiles;
 
-pub(super) struct RegularFile(fs::File);
-
 /// Of a regular file or a folder.
 pub(super) struct Checked(std::fs::Metadata);
 
-impl Checked {
-    fn new(metadata: std::fs::Metadata) -> io::Result<Self> {
-        let is_fine = metadata.is_file() || metadata.is_dir();
-        if is_fine { Ok(Checked(metadata)) } else { Err(io::ErrorKind::NotFound.into()) }
+/// Nothing else is found; neither is a name that no file can have, with a NUL or too long.
+fn check(metadata: io::Result<std::fs::Metadata>) -> io::Result<Checked> {
+    match metadata {
+        Ok(metadata) if metadata.is_file() || metadata.is_dir() => Ok(Checked(metadata)),
+        Err(error) if !matches!(error.kind(), InvalidInput | InvalidFilename) => Err(error),
+        _ => Err(NotFound.into()),
     }
 }
 
 impl Backend for RegularFiles {
-    type File = RegularFile;
+    type File = Box<dyn OpenFile>;
     type Metadata = Checked;
-    type OpenFuture = BoxFuture<'static, io::Result<RegularFile>>;
+    type OpenFuture = BoxFuture<'static, io::Result<Box<dyn OpenFile>>>;
     type MetadataFuture = BoxFuture<'static, io::Result<Checked>>;
 
     fn open(&self, path: PathBuf) -> Self::OpenFuture {
         async move {
             // Opening a FIFO would wait for a writer.
-            Checked::new(fs::metadata(&path).await?)?;
-            Ok(RegularFile(fs::File::open(path).await?))
+            check(fs::metadata(&path).await)?;
+            Ok(Box::new(fs::File::open(path).await?) as Box<dyn OpenFile>)
         }
         .boxed()
     }
 
     fn metadata(&self, path: PathBuf) -> Self::MetadataFuture {
-        async move { Checked::new(fs::metadata(path).await?) }.boxed()
+        async move { check(fs::metadata(path).await) }.boxed()
     }
 }
 
@@ -66,31 +65,22 @@ impl Metadata for Checked {
     }
 }
 
-impl File for RegularFile {
+/// An open file with [`Checked`] metadata. A box of this trait can be read as the file itself can.
+pub(super) trait OpenFile: AsyncRead + AsyncSeek + Unpin + Send + Sync {
+    fn checked(&self) -> BoxFuture<'_, io::Result<Checked>>;
+}
+
+impl OpenFile for fs::File {
+    fn checked(&self) -> BoxFuture<'_, io::Result<Checked>> {
+        async { check(self.metadata().await) }.boxed()
+    }
+}
+
+impl File for Box<dyn OpenFile> {
     type Metadata = Checked;
     type MetadataFuture<'a> = BoxFuture<'a, io::Result<Checked>>;
 
     fn metadata(&self) -> Self::MetadataFuture<'_> {
-        async { Checked::new(self.0.metadata().await?) }.boxed()
-    }
-}
-
-impl AsyncRead for RegularFile {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncSeek for RegularFile {
-    fn start_seek(mut self: Pin<&mut Self>, position: io::SeekFrom) -> io::Result<()> {
-        Pin::new(&mut self.0).start_seek(position)
-    }
-
-    fn poll_complete(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
-        Pin::new(&mut self.0).poll_complete(cx)
+        self.checked()
     }
 }

@@ -41,12 +41,13 @@ impl Origins {
         if target.is_some_and(|target| !target.as_str().eq_ignore_ascii_case(host)) {
             return Err("the request's target and its Host header differ");
         }
-        match single(request.headers(), ORIGIN)? {
-            Some(origin) if !self.any && !self.may_connect(origin, &here) => {
-                Err("pages of this origin may not connect: start the lobby with --allow-origin")
-            }
-            Some(_) | None => Ok(here),
+        let origin = single(request.headers(), ORIGIN)?;
+        if origin.is_some_and(|origin| !self.any && !self.may_connect(origin, &here)) {
+            return Err(
+                "pages of this origin may not connect: start the lobby with --allow-origin",
+            );
         }
+        Ok(here)
     }
 
     fn knows(&self, host: &str) -> bool {

@@ -7,7 +7,7 @@
 //! Files are served only from the page's folder, and from where its symbolic links lead. Hidden
 //! ones (`.env`, `.git`) are not.
 
-use std::io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound};
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,13 +17,12 @@ use axum::http::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::{get, get_service};
+use axum::routing::{MethodRouter, any, get, get_service};
 use axum::{Extension, Router, middleware};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::services::ServeDir;
 
@@ -50,22 +49,22 @@ const SHORT_OF_SOMETHING: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 
 /// The pages, and further routes.
 pub(crate) fn pages(settings: &Settings, routes: Router) -> Router {
-    let files = ServeDir::with_backend(&settings.static_dir, RegularFiles);
-    let files = files.redirect_path_prefix(settings.base_path());
-    let file = async move |request: Request| match files.clone().try_call(request).await {
-        Ok(file) => file.into_response(),
-        // The last two: a name with a NUL, or one that is too long.
-        Err(error) => match error.kind() {
-            NotFound | NotADirectory | InvalidInput | InvalidFilename => StatusCode::NOT_FOUND,
-            _ => SHORT_OF_SOMETHING,
-        }
-        .into_response(),
-    };
+    let files = ServeDir::with_backend(&settings.static_dir, RegularFiles)
+        .redirect_path_prefix(settings.base_path())
+        .fallback(get(StatusCode::NOT_FOUND));
     assets(settings)
-        .fallback(file)
+        .fallback_service(serve(files))
         .layer(CatchPanicLayer::custom(|_| SHORT_OF_SOMETHING.into_response()))
         .merge(routes.layer(CatchPanicLayer::new()))
         .layer(middleware::from_fn_with_state(Arc::new(settings.clone()), page_headers))
+}
+
+/// Serves the files of a folder. Its fallback answers where there is none.
+fn serve(files: ServeDir<MethodRouter, RegularFiles>) -> MethodRouter {
+    any(async move |request: Request| match files.clone().try_call(request).await {
+        Ok(file) => file.into_response(),
+        Err(_) => SHORT_OF_SOMETHING.into_response(),
+    })
 }
 
 /// The same below this path, and health at the root as well: probes ask the lobby itself.
@@ -94,9 +93,8 @@ fn assets(settings: &Settings) -> Router {
         .route("/cluster/{*path}", get(StatusCode::NOT_FOUND));
     for (name, text) in FILES {
         // Browsers ask again at each load, and are answered 304 unless the text has changed.
-        let hash = Sha256::digest(text);
-        let hash: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        let etag = format!("\"{hash}\"");
+        let hash = BuildHasherDefault::<DefaultHasher>::new().hash_one(text);
+        let etag = format!("\"{hash:x}\"");
         let kind = if name.ends_with(".css") { "text/css" } else { "text/javascript" };
         let file = async move |headers: HeaderMap| embedded(kind, text, &etag, &headers);
         router = router.route(&format!("/cluster/{name}"), get(file));
@@ -105,38 +103,28 @@ fn assets(settings: &Settings) -> Router {
     let package = include_str!("../../web/package.json");
     let package: Value = serde_json::from_str(package).expect("package.json is JSON");
     let cdn = &settings.cdn;
-    let files = ServeDir::with_backend(node_modules(settings), RegularFiles);
+    let mut libraries = Router::new();
     for (name, file) in LIBRARIES {
         let version = package["dependencies"][name].as_str().expect("an exact version");
-        let cdn_url = format!("{cdn}/{name}@{version}/dist/{file}");
-        let uri: Uri = format!("/{name}/dist/{file}").parse().expect("a path");
-        let files = files.clone();
+        let on_cdn = Redirect::temporary(&format!("{cdn}/{name}@{version}/dist/{file}"));
         // Looked for at each request: after `npm ci` a reload is enough.
-        let library = async move |mut request: Request| {
-            *request.uri_mut() = uri.clone();
-            match files.clone().try_call(request).await {
-                Ok(file) if file.status() != StatusCode::NOT_FOUND => file.into_response(),
-                Err(error) if error.kind() != NotFound => SHORT_OF_SOMETHING.into_response(),
-                _ => Redirect::temporary(&cdn_url).into_response(),
-            }
-        };
-        router = router.route(&format!("/cluster/libraries/{file}"), get(library));
+        let files = ServeDir::with_backend(dist(settings, name), RegularFiles);
+        libraries = libraries.route(&format!("/{file}"), serve(files.fallback(get(on_cdn))));
     }
     if !libraries_installed(settings) {
         tracing::info!(cdn, "pages load the client libraries from a CDN, not from node_modules");
     }
-    router
+    router.nest("/cluster/libraries", libraries)
 }
 
 /// Whether no page needs the CDN.
 fn libraries_installed(settings: &Settings) -> bool {
-    let folder = node_modules(settings);
-    LIBRARIES.iter().all(|(name, file)| folder.join(name).join("dist").join(file).is_file())
+    LIBRARIES.iter().all(|(name, file)| dist(settings, name).join(file).is_file())
 }
 
-/// Where `npm ci` puts the libraries: beside the page's folder.
-fn node_modules(settings: &Settings) -> PathBuf {
-    settings.static_dir.join("../node_modules")
+/// Where `npm ci` puts the files of a library: beside the page's folder.
+fn dist(settings: &Settings, name: &str) -> PathBuf {
+    settings.static_dir.join("../node_modules").join(name).join("dist")
 }
 
 fn embedded(kind: &'static str, text: &'static str, etag: &str, headers: &HeaderMap) -> Response {

@@ -19,12 +19,9 @@ const HEAD: &str = "\
 /// Writes the file if the messages have changed. A failure is logged; the lobby starts without it.
 pub(crate) fn write<L: Lobby>(static_dir: &Path, kinds: &[Kind<L>]) {
     let file = static_dir.join("messages.d.ts");
-    let written = declare(kinds).and_then(|text| {
-        let changed = fs::read_to_string(&file).ok().as_ref() != Some(&text);
-        if changed {
-            fs::write(&file, text)?;
-        }
-        Ok(changed)
+    let written = declare(kinds).and_then(|text| match fs::read_to_string(&file) {
+        Ok(before) if before == text => Ok(false),
+        _ => Ok(fs::write(&file, text).map(|()| true)?),
     });
     let file = file.display();
     match written {

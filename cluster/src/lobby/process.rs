@@ -26,7 +26,7 @@ use crate::http::{CONNECT_BURST, ConnectionLimiter, Server, pages};
 use crate::lobby::event_loop::reload::{Reloader, SavedLobby};
 use crate::lobby::event_loop::{Auth, EventHandler, Inboxes};
 use crate::lobby::{Kind, Lobby, LobbyContext, LobbyHandle, event_loop};
-use crate::logging::{FlushGuard, subscriber};
+use crate::logging::subscriber;
 use crate::process::Supervisors;
 use crate::process::signals::{self, Order};
 use crate::reload;
@@ -100,16 +100,10 @@ pub(crate) fn main<L: Lobby>(
     // Rooms do not inherit files that this process was started with.
     close_fds::set_fds_cloexec(3, &[]);
     let received = reload::receive()?;
-    clock::start();
     // A thread of its own: hooks may block the main thread, and connections may block all of the
     // runtime's threads.
-    thread::Builder::new().name("clock".into()).spawn(|| {
-        loop {
-            thread::sleep(clock::READ_INTERVAL);
-            clock::now();
-        }
-    })?;
-    let log = subscriber::init_lobby(settings.log_format, settings.dev)?;
+    clock::start("clock", || thread::sleep(clock::READ_INTERVAL))?;
+    let _flushes = subscriber::init_lobby(settings.log_format, settings.dev)?;
     // Reading files may block: before the port is bound, and while signals still end the process.
     let mut start = Start::new(settings, kinds, admin)?;
     if let Some((state, files)) = received {
@@ -128,16 +122,16 @@ pub(crate) fn main<L: Lobby>(
     })
     .context("cannot start the threads of the lobby")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(run(start, log));
+    let result = runtime.block_on(run(start));
     // Dropping the runtime would wait for computations; they end with the process.
     runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     result.map(|()| ExitCode::SUCCESS)
 }
 
 /// Runs a lobby until it is asked to stop.
-async fn run<L: Lobby>(start: Start<L>, log: FlushGuard) -> anyhow::Result<()> {
+async fn run<L: Lobby>(start: Start<L>) -> anyhow::Result<()> {
     let Start { settings, kinds, admin, tokens, connections, mut saved } = start;
-    let orders = signals::orders(log.clone(), auth::lock(&settings.key_file)?)?;
+    let orders = signals::orders(auth::lock(&settings.key_file)?)?;
     let listener = match &mut saved {
         Some(saved) => TcpListener::from_std(saved.files.remove(0).into())?,
         None => bind(&settings).await?,
@@ -147,7 +141,7 @@ async fn run<L: Lobby>(start: Start<L>, log: FlushGuard) -> anyhow::Result<()> {
     let (handle, calls) = LobbyHandle::new();
     let (admin_handle, admin_calls) = LobbyHandle::new();
     let mut inboxes = Inboxes { clients, processes, calls, admin_calls, orders };
-    let supervisors = Supervisors::new(settings.clone(), from_processes)?;
+    let supervisors = Supervisors::new(settings.clone(), from_processes);
     let routes = Arc::new(GatewayRoutes::default());
     let context = LobbyContext::new(settings, kinds, tokens, routes.clone(), supervisors.starter());
     let is_reloaded = saved.is_some();
@@ -177,7 +171,7 @@ async fn run<L: Lobby>(start: Start<L>, log: FlushGuard) -> anyhow::Result<()> {
     let hand_off = cfg!(target_os = "linux") && !settings.no_handoff;
     let hand_off = hand_off.then(|| format!("GET {}/rooms/", settings.base_path()).into());
     let gateway = Gateway { server, routes: routes.clone(), hand_off };
-    let reloader = Reloader { supervisors, listener: Arc::new(listener), log };
+    let reloader = Reloader { supervisors, listener: Arc::new(listener) };
     serve(handler, inboxes, gateway, limiter, reloader).await;
     let (handed_off, relayed) = (routes.handed_off.load(Relaxed), routes.relayed.load(Relaxed));
     info!(handed_off, relayed, "lobby stopped");
@@ -299,7 +293,7 @@ fn sockets<L: Lobby>(
             _ => Ok((login, player)),
         }
     };
-    namespace::serve("/socket.io", limiter, EventLimiter::of_lobby(limits), inbox, admit)
+    namespace::serve("/socket.io", limiter, EventLimiter::new(limits, true), inbox, admit)
 }
 
 fn announce(settings: &Settings, mut address: SocketAddr) {

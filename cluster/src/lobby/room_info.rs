@@ -41,10 +41,10 @@ pub struct RoomInfo<R: Room> {
 }
 
 impl AnyRoom {
-    /// The same as a room of its kind, which the caller knows. A listing that does not parse counts
-    /// as the default: it comes from the room.
-    pub(crate) fn typed<R: Room>(self) -> RoomInfo<R> {
-        let AnyRoom { id, kind, options, listing, host, code, players, capacity, locked, usage } =
+    /// The same as a room of its kind, which has this name. A listing that does not parse counts as
+    /// the default: it comes from the room.
+    pub(crate) fn typed<R: Room>(self, kind: &'static str) -> RoomInfo<R> {
+        let AnyRoom { id, options, listing, host, code, players, capacity, locked, usage, .. } =
             self;
         let options = serde_json::from_value(options).expect("checked at the creation");
         let listing = serde_json::from_value(listing).unwrap_or_default();

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::auth::Login;
 use crate::lobby::bounded_map::BoundedMap;
-use crate::runtime::clock;
+use crate::runtime::{clock, make_room};
 use crate::socketio::{Conn, ConnId, Message};
 use crate::types::{AnyPlayer, LeaveReason, PlayerId, Refusal, RoomId};
 
@@ -55,48 +55,38 @@ struct ExitNotice {
 
 struct Session {
     conn: Conn,
-    state: State,
+    /// `on_register` is running.
+    registering: bool,
+    /// The player; `None` before they are registered.
+    login: Option<Login>,
+    /// What they ask before `on_arrive`: until then they are pending. `--max-queued-events` bounds
+    /// the queue.
+    queued: Option<Vec<Message>>,
     /// The player has joined a room since, so this connection is about to close. A message from it
     /// shows that they are still here.
     stale: bool,
 }
 
-enum State {
-    /// Not registered.
-    Visitor,
-    /// `on_register` is running.
-    Registering,
-    /// A player. Before `on_arrive` they are pending: their requests are queued until then;
-    /// `--max-queued-events` bounds the queue.
-    Player { login: Login, queued: Option<Vec<Message>> },
-}
-
 impl Session {
-    fn login(&self) -> Option<&Login> {
-        match &self.state {
-            State::Player { login, .. } => Some(login),
-            State::Visitor | State::Registering => None,
-        }
-    }
-
     fn has_arrived(&self) -> bool {
-        matches!(self.state, State::Player { queued: None, .. })
+        self.login.is_some() && self.queued.is_none()
     }
 }
 
 impl Sessions {
     pub fn add(&mut self, conn: Conn) {
-        let session = Session { conn, state: State::Visitor, stale: false };
+        let session = Session { conn, registering: false, login: None, queued: None, stale: false };
         self.sessions.insert(session.conn.id, session);
     }
 
     /// Begins a registration, one at a time for each connection.
     pub fn begin_registration(&mut self, conn: ConnId) -> Result<&Conn, Refusal> {
         let session = self.sessions.get_mut(&conn).ok_or(Refusal::INTERNAL)?;
-        match session.state {
-            State::Visitor => session.state = State::Registering,
-            State::Registering => return Err(Refusal::TOO_FAST),
-            State::Player { .. } => return Err(Refusal::ALREADY_REGISTERED),
+        if session.login.is_some() {
+            return Err(Refusal::ALREADY_REGISTERED);
+        }
+        if std::mem::replace(&mut session.registering, true) {
+            return Err(Refusal::TOO_FAST);
         }
         Ok(&session.conn)
     }
@@ -105,7 +95,7 @@ impl Sessions {
     /// meanwhile.
     pub fn end_registration(&mut self, conn: ConnId) -> bool {
         let session = self.sessions.get_mut(&conn);
-        session.map(|session| session.state = State::Visitor).is_some()
+        session.map(|session| session.registering = false).is_some()
     }
 
     /// Assigns a connection to this player; its session is then pending. Returns the connection
@@ -114,22 +104,19 @@ impl Sessions {
         self.touched.insert(login.player.id.0.clone());
         let replaced = self.by_player.insert(login.player.id.clone(), conn);
         if let Some(session) = self.sessions.get_mut(&conn) {
-            session.state = State::Player { login, queued: Some(Vec::new()) };
+            (session.login, session.queued) = (Some(login), Some(Vec::new()));
         }
-        let replaced = self.sessions.get_mut(&replaced?)?;
-        let had_arrived = replaced.has_arrived();
-        replaced.state = State::Visitor;
-        Some((replaced.conn.clone(), had_arrived))
+        let replaced = self.sessions.remove(&replaced?)?;
+        Some((replaced.conn.clone(), replaced.has_arrived()))
     }
 
     /// Ends the pending state: the player arrives. Returns what they asked meanwhile; `None` if the
     /// session is not pending.
-    pub fn arrive(&mut self, conn: ConnId) -> Option<(Conn, Login, Vec<Message>)> {
-        let session = self.sessions.get_mut(&conn)?;
-        let State::Player { login, queued } = &mut session.state else { return None };
-        let queued = queued.take()?;
-        self.touched.insert(login.player.id.0.clone());
-        Some((session.conn.clone(), login.clone(), queued))
+    pub fn arrive(&mut self, player: &PlayerId) -> Option<(Conn, Login, Vec<Message>)> {
+        let session = self.sessions.get_mut(self.by_player.get(player)?)?;
+        let queued = session.queued.take()?;
+        self.touched.insert(player.0.clone());
+        Some((session.conn.clone(), session.login.clone()?, queued))
     }
 
     /// Takes in a message: gives it back to be handled now, or queues it while the session is
@@ -137,9 +124,9 @@ impl Sessions {
     pub fn receive(&mut self, conn: ConnId, message: Message) -> Option<Message> {
         let session = self.sessions.get_mut(&conn)?;
         if std::mem::take(&mut session.stale) {
-            self.touched.extend(session.login().map(|login| login.player.id.0.clone()));
+            self.touched.extend(session.login.as_ref().map(|login| login.player.id.0.clone()));
         }
-        if let State::Player { queued: Some(queued), .. } = &mut session.state {
+        if let Some(queued) = &mut session.queued {
             queued.push(message);
             return None;
         }
@@ -149,29 +136,26 @@ impl Sessions {
     /// Removes a connection. Returns its player if they had arrived with it.
     pub fn remove(&mut self, conn: ConnId) -> Option<AnyPlayer> {
         let session = self.sessions.remove(&conn)?;
-        let player = &session.login()?.player.id;
-        self.by_player.remove(player);
-        self.touched.insert(player.0.clone());
-        match session.state {
-            State::Player { login, queued: None } => Some(login.player),
-            _ => None,
-        }
+        let player = session.login?.player;
+        self.by_player.remove(&player.id);
+        self.touched.insert(player.id.0.clone());
+        session.queued.is_none().then_some(player)
     }
 
     /// The player of a connection; `None` before they are registered.
     pub fn player(&self, conn: ConnId) -> Option<AnyPlayer> {
-        Some(self.sessions.get(&conn)?.login()?.player.clone())
+        Some(self.sessions.get(&conn)?.login.as_ref()?.player.clone())
     }
 
     /// The connections that have got `welcome`, of visitors as well.
     pub fn welcomed(&self) -> impl Iterator<Item = &Conn> {
-        let welcomed = |session: &&Session| session.login().is_none() || session.has_arrived();
-        self.sessions.values().filter(welcomed).map(|session| &session.conn)
+        let welcomed = self.sessions.values().filter(|session| session.queued.is_none());
+        welcomed.map(|session| &session.conn)
     }
 
     /// A player who has arrived, or is about to.
     pub fn player_of(&self, id: &PlayerId) -> Option<&AnyPlayer> {
-        Some(&self.session_of(id)?.login()?.player)
+        Some(&self.session_of(id)?.login.as_ref()?.player)
     }
 
     /// Remembers a player's new profile. Returns their login, if they are in the lobby or about to
@@ -184,9 +168,9 @@ impl Sessions {
         self.profiles.insert(id.clone(), profile.clone());
         self.touched.insert(id.0.clone());
         let session = self.sessions.get_mut(self.by_player.get(id)?)?;
-        let State::Player { login, queued } = &mut session.state else { return None };
+        let login = session.login.as_mut()?;
         login.player.profile = profile.clone();
-        Some((login, queued.is_none().then_some(&session.conn)))
+        Some((login, session.queued.is_none().then_some(&session.conn)))
     }
 
     /// The profile of a player, if it has changed since their token was signed.
@@ -227,18 +211,14 @@ impl Sessions {
     pub fn log_out(&mut self, login: &Login) -> Option<Conn> {
         self.logouts.insert(login.sid.clone(), ());
         let session = self.session_of(&login.player.id)?;
-        (session.login()?.sid == login.sid).then(|| session.conn.clone())
+        (session.login.as_ref()?.sid == login.sid).then(|| session.conn.clone())
     }
 
     /// Remembers what to tell a player when they return to the lobby.
     pub fn add_exit_notice(&mut self, player: PlayerId, room: RoomId, reason: LeaveReason) {
-        let (notices, now) = (&mut self.exit_notices, clock::now());
-        // Drops expired ones whenever the map would have to grow.
-        if notices.len() == notices.capacity() {
-            notices.retain(|_, notice| now < notice.until);
-            notices.reserve(notices.len());
-        }
-        notices.insert(player, ExitNotice { room, reason, until: now + EXIT_NOTICE_TTL });
+        let now = clock::now();
+        make_room(&mut self.exit_notices, |notice| now < notice.until);
+        self.exit_notices.insert(player, ExitNotice { room, reason, until: now + EXIT_NOTICE_TTL });
     }
 
     /// The room that a player returns from, and why they left it. Each notice is told once.

@@ -5,4 +5,4 @@ pub(crate) mod subscriber;
 mod writer;
 
 pub(crate) use self::room_output::{LastLines, Output};
-pub(crate) use self::writer::{FlushGuard, lost_lines};
+pub(crate) use self::writer::{LOST_LINES, flush};

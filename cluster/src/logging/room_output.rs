@@ -8,11 +8,13 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::future::join;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::unix::pipe;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use tracing::Level;
 
 use crate::runtime::{Quota, TokenBucket};
@@ -52,53 +54,54 @@ impl LastLines {
     }
 }
 
-/// The task that copies one stream. It ends when the stream is closed or this is dropped.
+/// The task that copies stdout and stderr. It ends when both are closed or this is dropped.
 pub(crate) struct Output {
     /// One task; a set aborts it on drop.
-    task: JoinSet<pipe::Receiver>,
-    stop: Arc<Notify>,
-    last_line: watch::Receiver<String>,
+    task: JoinSet<(pipe::Receiver, pipe::Receiver)>,
+    stop: CancellationToken,
+    pub last_lines: LastLines,
+    /// The last line of stderr so far that does not look like a part of a backtrace.
+    pub last_error: watch::Sender<String>,
 }
 
 impl Output {
-    /// Copies this pipe into the log; `level` is for lines that name none.
-    pub fn copy(
-        room: RoomId,
-        pipe: OwnedFd,
-        level: Level,
-        last_lines: LastLines,
-    ) -> io::Result<Self> {
-        let stream = pipe::Receiver::from_owned_fd(pipe)?;
-        let (sender, last_line) = watch::channel(String::new());
-        let stop = Arc::new(Notify::new());
-        let lines = TokenBucket::new(LINES, Instant::now());
-        let copier = LineCopier { room, level, last_line: sender, last_lines, lines, skipped: 0 };
+    /// Copies stdout and stderr into the log.
+    pub fn copy(room: &RoomId, ends: [OwnedFd; 2], last_lines: LastLines) -> io::Result<Self> {
+        let copier = |level| LineCopier {
+            room: room.clone(),
+            level,
+            last_line: watch::Sender::default(),
+            last_lines: last_lines.clone(),
+            lines: TokenBucket::new(LINES, Instant::now()),
+            skipped: 0,
+        };
+        let (out, err) = (copier(Level::INFO), copier(Level::WARN));
+        let (stop, last_error) = (CancellationToken::new(), err.last_line.clone());
+        let [stdout, stderr] = ends.map(pipe::Receiver::from_owned_fd);
+        let copied = join(out.run(stdout?, stop.clone()), err.run(stderr?, stop.clone()));
         let mut task = JoinSet::new();
-        task.spawn(copier.run(stream, stop.clone()));
-        Ok(Output { task, stop, last_line })
+        task.spawn(copied);
+        Ok(Output { task, stop, last_lines, last_error })
     }
 
-    /// Waits for the end of the stream. Use a timeout: a process that has left the room's group may
-    /// keep the stream open.
+    /// Waits for the end of both. Use a timeout: a process that has left the room's group may keep
+    /// them open.
     pub async fn end(&mut self) {
         self.task.join_next().await;
     }
 
-    /// Stops copying, and returns the pipe. What was read is in the log: of a line that was not
-    /// whole, the first part.
-    pub async fn stop(&mut self) -> Option<OwnedFd> {
-        self.stop.notify_one();
-        self.task.join_next().await?.ok()?.into_nonblocking_fd().ok()
-    }
-
-    /// The last line so far that does not look like a part of a backtrace.
-    pub fn last_line(&self) -> String {
-        self.last_line.borrow().clone()
+    /// Stops copying, and returns stdout and stderr. What was read is in the log: of a line that
+    /// was not whole, the first part.
+    pub async fn stop(&mut self) -> Option<[OwnedFd; 2]> {
+        self.stop.cancel();
+        let (stdout, stderr) = self.task.join_next().await?.ok()?;
+        Some([stdout.into_nonblocking_fd().ok()?, stderr.into_nonblocking_fd().ok()?])
     }
 }
 
 struct LineCopier {
     room: RoomId,
+    /// Of lines that name none.
     level: Level,
     last_line: watch::Sender<String>,
     last_lines: LastLines,
@@ -108,7 +111,7 @@ struct LineCopier {
 }
 
 impl LineCopier {
-    async fn run(mut self, pipe: pipe::Receiver, stop: Arc<Notify>) -> pipe::Receiver {
+    async fn run(mut self, pipe: pipe::Receiver, stop: CancellationToken) -> pipe::Receiver {
         let mut stream = BufReader::with_capacity(MAX_LINE, pipe);
         let mut bytes = TokenBucket::new(BYTES, Instant::now());
         let mut line = Vec::new();
@@ -118,7 +121,7 @@ impl LineCopier {
             let mut limited = (&mut stream).take((MAX_LINE - line.len()) as u64);
             let read = tokio::select! {
                 read = timeout(report_after, limited.read_until(b'\n', &mut line)) => read,
-                () = stop.notified() => break,
+                () = stop.cancelled() => break,
             };
             match read {
                 Ok(Ok(_)) if !line.is_empty() => {

@@ -15,24 +15,18 @@ use rustix::event::{PollFd, PollFlags, poll};
 /// Lines that wait to be written; the next one is dropped. Some 16 MiB if each is the longest that
 /// a room may print, 8 KiB; escaping can make it more.
 const MAX_QUEUED: usize = 2048;
-/// How long the lobby waits at its end for the last lines to be written.
+/// How long the lobby waits at its end, or before a reload, for the last lines to be written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Lines that stdout did not take in time, since the start.
-static LOST: AtomicU64 = AtomicU64::new(0);
+pub(crate) static LOST_LINES: AtomicU64 = AtomicU64::new(0);
 /// Lines that are in the queue or being written.
 static QUEUED: AtomicUsize = AtomicUsize::new(0);
-
-/// How many lines stdout did not take in time.
-pub(crate) fn lost_lines() -> u64 {
-    LOST.load(Relaxed)
-}
 
 /// Where the formatter writes: passes on one entry of the log at a time.
 pub(crate) struct EntryWriter<F>(pub F);
 
-/// Dropping this waits until all lines are written, up to `FLUSH_TIMEOUT`.
-#[derive(Clone)]
+/// Dropping this waits until all lines are written, as [`flush`] does.
 pub(crate) struct FlushGuard(());
 
 /// Starts the thread that writes, once in a process. Returns what queues an entry for it.
@@ -45,7 +39,7 @@ pub(crate) fn start() -> io::Result<(impl Fn(String) + Clone, FlushGuard)> {
         QUEUED.fetch_add(1, Relaxed);
         if queue.try_send(entry + "\n").is_err() {
             QUEUED.fetch_sub(1, Relaxed);
-            LOST.fetch_add(1, Relaxed);
+            LOST_LINES.fetch_add(1, Relaxed);
         }
     };
     Ok((push, FlushGuard(())))
@@ -59,10 +53,10 @@ fn write(lines: Receiver<String>, mut stdout: File) {
         let written = stdout.write_all(line.as_bytes());
         let is_drained = QUEUED.fetch_sub(1, Relaxed) == 1;
         if written.is_err() {
-            LOST.fetch_add(1, Relaxed);
-        } else if is_drained && lost_lines() > reported {
+            LOST_LINES.fetch_add(1, Relaxed);
+        } else if is_drained && LOST_LINES.load(Relaxed) > reported {
             // Reported only now: in a full queue the report would be dropped as well.
-            let lines = lost_lines() - reported;
+            let lines = LOST_LINES.load(Relaxed) - reported;
             reported += lines;
             tracing::error!(lines, "log lines were dropped: stdout did not take them in time");
         }
@@ -91,12 +85,17 @@ impl<F: FnMut(String)> io::Write for EntryWriter<F> {
     }
 }
 
+/// Waits until all lines are written, up to `FLUSH_TIMEOUT`.
+pub(crate) fn flush() {
+    let deadline = Instant::now() + FLUSH_TIMEOUT;
+    while QUEUED.load(Relaxed) > 0 && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
 impl Drop for FlushGuard {
     fn drop(&mut self) {
-        let deadline = Instant::now() + FLUSH_TIMEOUT;
-        while QUEUED.load(Relaxed) > 0 && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(5));
-        }
+        flush();
     }
 }
 

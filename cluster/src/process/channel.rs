@@ -158,10 +158,9 @@ pub(crate) struct Receiver {
     pub buffer: Vec<u8>,
     /// Bytes of the last frame.
     pub last_size: usize,
-    /// A lobby accepts none: the kernel closes those that it is sent.
-    accepts_sockets: bool,
-    /// Received so far: fewer than were sent, if this process is out of descriptors.
-    pub sockets: Vec<OwnedFd>,
+    /// Received so far: fewer than were sent, if this process is out of descriptors. `None`: the
+    /// kernel closes them, as in a lobby, which accepts none.
+    pub sockets: Option<Vec<OwnedFd>>,
 }
 
 /// Splits the socket, and spawns the task that writes to it.
@@ -179,8 +178,7 @@ pub(crate) fn open(stream: UnixStream) -> (Sender, Receiver) {
             }
         }
     });
-    let (buffer, sockets) = (Vec::new(), Vec::new());
-    (sender, Receiver { stream, buffer, last_size: 0, accepts_sockets: false, sockets })
+    (sender, Receiver { stream, buffer: Vec::new(), last_size: 0, sockets: None })
 }
 
 impl Sender {
@@ -241,12 +239,6 @@ fn line(frame: &impl Serialize) -> anyhow::Result<String> {
 }
 
 impl Receiver {
-    /// From now on sockets are accepted.
-    pub fn accepting_sockets(mut self) -> Self {
-        self.accepts_sockets = true;
-        self
-    }
-
     /// The next frame; `None` when the other end is gone. Cancel safe.
     pub async fn recv<T: DeserializeOwned>(&mut self) -> anyhow::Result<Option<T>> {
         loop {
@@ -259,23 +251,12 @@ impl Receiver {
                 self.buffer.drain(..=length);
                 return frame.map(Some).context("a frame that does not parse");
             }
-            if !matches!(self.fill().await, Ok(1..)) {
+            let stream: &UnixStream = self.stream.as_ref();
+            let receive = || receive_files(stream, &mut self.buffer, self.sockets.as_mut());
+            if !matches!(stream.async_io(Interest::READABLE, receive).await, Ok(1..)) {
                 return Ok(None);
             }
         }
-    }
-
-    /// Reads the bytes that are there, with their descriptors.
-    async fn fill(&mut self) -> io::Result<usize> {
-        let stream: &UnixStream = self.stream.as_ref();
-        let receive = || {
-            let mut chunk = [0; CHUNK];
-            let sockets = self.accepts_sockets.then_some(&mut self.sockets);
-            let count = receive_files(stream, &mut chunk, sockets)?;
-            self.buffer.extend_from_slice(&chunk[..count]);
-            Ok(count)
-        };
-        stream.async_io(Interest::READABLE, receive).await
     }
 }
 
@@ -288,16 +269,19 @@ pub(crate) fn send_files(socket: impl AsFd, bytes: &[u8], files: &[BorrowedFd]) 
     Ok(())
 }
 
-/// Receives bytes, and the descriptors that come with them. `None`: the kernel closes these.
+/// Receives the bytes that are there, up to [`CHUNK`], and returns their number. Descriptors that
+/// come with them are added to `files`; `None`: the kernel closes them.
 pub(crate) fn receive_files(
     socket: impl AsFd,
-    bytes: &mut [u8],
+    bytes: &mut Vec<u8>,
     files: Option<&mut Vec<OwnedFd>>,
 ) -> io::Result<usize> {
+    let mut chunk = [0; CHUNK];
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_FILES))];
     let space = if files.is_some() { &mut space[..] } else { &mut [] };
     let mut control = RecvAncillaryBuffer::new(space);
-    let count = recvmsg(socket, &mut [IoSliceMut::new(bytes)], &mut control, RECEIVE)?.bytes;
+    let count = recvmsg(socket, &mut [IoSliceMut::new(&mut chunk)], &mut control, RECEIVE)?.bytes;
+    bytes.extend_from_slice(&chunk[..count]);
     let Some(files) = files else { return Ok(count) };
     for message in control.drain() {
         let RecvAncillaryMessage::ScmRights(received) = message else { continue };

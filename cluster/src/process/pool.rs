@@ -19,8 +19,8 @@ pub(crate) struct Pool {
     size: usize,
     starter: Starter,
     pub next_room: u64,
-    /// Warm or starting, oldest first.
-    warm: VecDeque<(RoomId, Process)>,
+    /// Warm or starting, oldest first. Killed when they are removed.
+    pub warm: VecDeque<(RoomId, Process)>,
     /// One of them crashed, or could not be started.
     crashed: bool,
 }
@@ -54,11 +54,6 @@ impl Pool {
     /// Kills the warm processes, and starts no more.
     pub fn close(&mut self) {
         self.size = 0;
-        self.clear();
-    }
-
-    /// Kills the warm processes.
-    pub fn clear(&mut self) {
         self.warm.clear();
     }
 

@@ -2,12 +2,11 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::ExitStatusExt as _;
-use std::process::ExitStatus;
 
 use anyhow::Context as _;
 use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process_group, waitid, waitpid,
+    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, kill_process_group, waitid,
+    waitpid,
 };
 #[cfg(target_os = "linux")]
 use rustix::process::{PidfdFlags, pidfd_open};
@@ -50,10 +49,6 @@ impl Child {
         Ok(Child { pid, pidfd: pidfd(pid), is_reaped: false })
     }
 
-    pub fn id(&self) -> u32 {
-        self.pid.as_raw_pid().unsigned_abs()
-    }
-
     /// Kills it with all that it started, unless it is reaped: its number may be another's then.
     pub fn kill(&self) {
         if !self.is_reaped {
@@ -76,14 +71,14 @@ impl Child {
 
     /// Waits until it has ended, kills what it started, and reaps it. Returns also what it has
     /// used, which is known until then.
-    pub async fn reap(&mut self) -> io::Result<(ExitStatus, Usage)> {
+    pub async fn reap(&mut self) -> io::Result<(WaitStatus, Usage)> {
         self.ended().await?;
         self.kill();
-        let usage = Usage::of(self.id()).unwrap_or_default();
-        let status = waitpid(Some(self.pid), WaitOptions::empty())?;
+        let usage = Usage::of(self.pid).unwrap_or_default();
+        let reaped = waitpid(Some(self.pid), WaitOptions::empty())?;
         self.is_reaped = true;
-        let (_, status) = status.ok_or(io::ErrorKind::NotFound)?;
-        Ok((ExitStatus::from_raw(status.as_raw()), usage))
+        let (_, status) = reaped.ok_or(io::ErrorKind::NotFound)?;
+        Ok((status, usage))
     }
 }
 

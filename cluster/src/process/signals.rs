@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::info;
 
-use crate::logging::FlushGuard;
+use crate::logging;
 
 /// They ask the lobby to stop.
 pub(crate) const STOP: [Signal; 4] = [Signal::INT, Signal::TERM, Signal::QUIT, Signal::HUP];
@@ -46,39 +46,27 @@ pub(crate) enum Order {
 /// Receives what the lobby is asked for: to reload, by SIGHUP, or to stop. First it is to drain its
 /// rooms, which releases the lock of the key, and then to stop at once. Asked a third time, this
 /// process ends, even while a hook blocks; rooms end with it.
-pub(crate) fn orders(
-    log: FlushGuard,
-    key_lock: impl Send + 'static,
-) -> io::Result<mpsc::UnboundedReceiver<Order>> {
+pub(crate) fn orders(key_lock: impl Send + 'static) -> io::Result<mpsc::UnboundedReceiver<Order>> {
     ignore(&MEANINGLESS)?;
     let mut signals = stop_signals()?;
     let (order, orders) = mpsc::unbounded_channel();
     // A terminal that is closed sends it, too.
     let reloads = !io::stdin().is_terminal();
     tokio::spawn(async move {
-        let (mut asked, mut key_lock) = (0, Some(key_lock));
-        while let Some(signal) = signals.next().await {
-            match signal {
-                Signal::HUP if asked == 0 && reloads => {
-                    let _ = order.send(Order::Reload);
-                    continue;
-                }
-                // When a terminal is closed, both the shell and the kernel send it.
-                Signal::HUP if asked > 0 => continue,
-                _ => asked += 1,
-            }
-            match asked {
-                1 => info!("asked to stop; draining"),
-                2 => info!("asked again to stop; stopping now"),
-                _ => {
-                    info!("asked a third time to stop; ending at once");
-                    drop(log);
-                    process::exit(1);
-                }
-            }
-            drop(key_lock.take()); // the next lobby may start meanwhile
-            let _ = order.send(Order::Stop);
+        while signals.next().await == Some(Signal::HUP) && reloads {
+            let _ = order.send(Order::Reload);
         }
+        info!("asked to stop; draining");
+        drop(key_lock); // the next lobby may start meanwhile
+        let _ = order.send(Order::Stop);
+        // When a terminal is closed, both the shell and the kernel send SIGHUP.
+        while signals.next().await == Some(Signal::HUP) {}
+        info!("asked again to stop; stopping now");
+        let _ = order.send(Order::Stop);
+        while signals.next().await == Some(Signal::HUP) {}
+        info!("asked a third time to stop; ending at once");
+        logging::flush();
+        process::exit(1);
     });
     Ok(orders)
 }

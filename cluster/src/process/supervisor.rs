@@ -6,28 +6,26 @@
 //! [`ProcessEvent::Exited`] follows, after all frames.
 
 use std::cell::Cell;
+use std::env;
 use std::mem::take;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::PathBuf;
-use std::process::{Command, ExitStatus, Stdio};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use std::{env, io};
 
 use anyhow::{Context as _, ensure};
 use futures_util::FutureExt as _;
 use rustix::net::sockopt::set_socket_send_buffer_size;
-use rustix::process::Signal;
+use rustix::process::{Signal, WaitStatus};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::{Instant, sleep};
-use tracing::Level;
 
 use crate::config::Settings;
 use crate::logging::{LastLines, Output};
@@ -91,7 +89,6 @@ impl Process {
 
 /// Starts room processes of the lobby's own program, even if the file at its path was replaced.
 pub(crate) struct Supervisors {
-    program: PathBuf,
     settings: Settings,
     inbox: UnboundedSender<ProcessEvent>,
     /// While it holds `true`, all supervisors are paused. Each has a receiver.
@@ -99,9 +96,8 @@ pub(crate) struct Supervisors {
 }
 
 impl Supervisors {
-    pub fn new(settings: Settings, inbox: UnboundedSender<ProcessEvent>) -> io::Result<Rc<Self>> {
-        let (program, pause) = (init::own_program()?, watch::Sender::new(false));
-        Ok(Rc::new(Supervisors { program, settings, inbox, pause }))
+    pub fn new(settings: Settings, inbox: UnboundedSender<ProcessEvent>) -> Rc<Self> {
+        Rc::new(Supervisors { settings, inbox, pause: watch::Sender::new(false) })
     }
 
     /// A function that starts room processes.
@@ -119,7 +115,11 @@ impl Supervisors {
         let (ours, theirs) = StdUnixStream::pair().context("no socket pair")?;
         ours.set_nonblocking(true)?;
         set_socket_send_buffer_size(&ours, SEND_BUFFER)?;
-        let mut child = Command::new(&self.program)
+        // Reports on crashes have the backtrace of a panic.
+        let wants_backtrace =
+            self.settings.crash_dir.is_some() && env::var_os("RUST_BACKTRACE").is_none();
+        let program = init::own_program()?;
+        let mut child = Command::new(&program)
             // `ps` shows the program as it was started, not /proc/self/exe.
             .arg0(env::args_os().next().unwrap_or_default())
             .arg("room")
@@ -129,9 +129,9 @@ impl Supervisors {
             // Ctrl-C in the lobby's terminal does not reach this group, and it is killed as a
             // whole.
             .process_group(0)
-            .envs(self.backtraces())
+            .envs(wants_backtrace.then_some(("RUST_BACKTRACE", "1")))
             .spawn()
-            .with_context(|| format!("cannot start {}", self.program.display()))?;
+            .with_context(|| format!("cannot start {}", program.display()))?;
         let stdout = child.stdout.take().context("no stdout")?;
         let stderr = child.stderr.take().context("no stderr")?;
         let pid = child.id();
@@ -145,19 +145,13 @@ impl Supervisors {
         Ok(process)
     }
 
-    /// Reports on crashes have the backtrace of a panic.
-    fn backtraces(&self) -> Option<(&str, &str)> {
-        let wanted = self.settings.crash_dir.is_some() && env::var_os("RUST_BACKTRACE").is_none();
-        wanted.then_some(("RUST_BACKTRACE", "1"))
-    }
-
     /// Starts the supervisor of a process that runs.
     pub fn supervise(
         &self,
         mut process: RoomProcess,
         ends: Vec<OwnedFd>,
     ) -> anyhow::Result<Process> {
-        let (child, room) = (Child::new(process.pid)?, &process.room);
+        let child = Child::new(process.pid)?;
         let [channel, stdout, stderr] =
             <[OwnedFd; ENDS]>::try_from(ends).ok().context("not the ends of a process")?;
         let (sender, mut receiver) = channel::open(UnixStream::from_std(channel.into())?);
@@ -166,9 +160,7 @@ impl Supervisors {
         let (pid, output) = (Some(process.pid), LastLines::default());
         let tick_delay = Arc::<AtomicU32>::default();
         let supervisor = Supervisor {
-            stdout: Output::copy(room.clone(), stdout, Level::INFO, output.clone())?,
-            stderr: Output::copy(room.clone(), stderr, Level::WARN, output.clone())?,
-            output: output.clone(),
+            output: Output::copy(&process.room, [stdout, stderr], output.clone())?,
             tick_delay: tick_delay.clone(),
             throttle: TokenBucket::new(FRAMES, Instant::now()),
             process,
@@ -188,9 +180,7 @@ struct Supervisor {
     process: RoomProcess,
     child: Child,
     receiver: Receiver,
-    stdout: Output,
-    stderr: Output,
-    output: LastLines,
+    output: Output,
     tick_delay: Arc<AtomicU32>,
     throttle: TokenBucket,
     inbox: UnboundedSender<ProcessEvent>,
@@ -220,18 +210,18 @@ impl Supervisor {
             }
         };
         let _ = timeout(DRAIN_TIMEOUT, drained).await;
-        let _ = timeout(OUTPUT_BEFORE_EXIT, self.output_ends()).await;
+        let _ = timeout(OUTPUT_BEFORE_EXIT, self.output.end()).await;
         drop(pause);
         let usage = reaped.as_ref().map(|(_, usage)| *usage).unwrap_or_default();
         // A room that announced its exit keeps that one, even if it had to be killed afterwards.
         let exit = self.process.announced.take().or(cause).unwrap_or_else(|| {
-            let last_line = self.stderr.last_line();
+            let last_line = self.output.last_error.borrow();
             let what = reaped
                 .map_or_else(|error| error.to_string(), |(status, _)| describe(status, &last_line));
             if self.process.warm { Exit::Crashed(what) } else { Exit::NeverReady(what) }
         });
         let _ = self.inbox.send(ProcessEvent::Exited(self.process.room.clone(), exit, usage));
-        let _ = timeout(OUTPUT_AFTER_EXIT, self.output_ends()).await;
+        let _ = timeout(OUTPUT_AFTER_EXIT, self.output.end()).await;
     }
 
     /// Forwards frames until the process exits (`None`) or must be killed (the cause, or what is
@@ -271,22 +261,16 @@ impl Supervisor {
 
     /// Hands over what the next program needs to go on. Returns if this one goes on.
     async fn hand_over(&mut self, pause: &mut watch::Receiver<bool>) -> anyhow::Result<()> {
-        let stdout = self.stdout.stop().await.context("no stdout")?;
-        let stderr = self.stderr.stop().await.context("no stderr")?;
+        let [stdout, stderr] = self.output.stop().await.context("no stdout or stderr")?;
         let ends = [self.receiver.stream.as_ref().as_fd(), stdout.as_fd(), stderr.as_fd()];
         let ends = ends.iter().filter_map(|end| end.try_clone_to_owned().ok()).collect();
         let unread = self.receiver.buffer.clone();
         let process = RoomProcess { unread, ..self.process.clone() };
         let _ = self.inbox.send(ProcessEvent::Paused(process, ends));
         let _ = pause.wait_for(|pause| !*pause).await;
-        let (room, output) = (&self.process.room, &self.output);
-        self.stdout = Output::copy(room.clone(), stdout, Level::INFO, output.clone())?;
-        self.stderr = Output::copy(room.clone(), stderr, Level::WARN, output.clone())?;
+        let last_lines = self.output.last_lines.clone();
+        self.output = Output::copy(&self.process.room, [stdout, stderr], last_lines)?;
         Ok(())
-    }
-
-    async fn output_ends(&mut self) {
-        tokio::join!(self.stdout.end(), self.stderr.end());
     }
 
     async fn forward(&mut self, frame: FromRoom) {
@@ -306,8 +290,8 @@ impl Supervisor {
     }
 }
 
-fn describe(status: ExitStatus, last_line: &str) -> String {
-    match (status.signal(), status.code()) {
+fn describe(status: WaitStatus, last_line: &str) -> String {
+    match (status.terminating_signal(), status.exit_status()) {
         // Out of memory or stack: the runtime has printed which.
         (Some(signal), _) if signal == Signal::ABORT.as_raw() => {
             truncate(format!("aborted: {last_line}"))

@@ -1,5 +1,6 @@
 //! What a process uses, as Linux describes it in `/proc`.
 
+use std::fmt::Display;
 use std::fs;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ pub struct Usage {
 impl Usage {
     /// `None`: it is gone. Of a process that has ended and is not reaped, only the processor time
     /// is known.
-    pub(crate) fn of(process: u32) -> Option<Usage> {
+    pub(crate) fn of(process: impl Display) -> Option<Usage> {
         let read = |file| fs::read_to_string(format!("/proc/{process}/{file}")).ok();
         let stat = read("stat")?;
         // The name in parentheses may hold anything.

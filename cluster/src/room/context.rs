@@ -13,9 +13,9 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::process::{FromRoom, RoomSpec};
+use crate::room::seat_map::SeatMap;
 use crate::room::{Output, Room};
 use crate::runtime::{Scheduler, Throttle};
-use crate::socketio::ConnId;
 use crate::types::{LeaveReason, Player, PlayerId, Refusal, RoomId, encode_message, truncate};
 
 /// The time between two syncs, until a hook sets it.
@@ -51,12 +51,10 @@ pub struct RoomContext<R: Room> {
     /// In the order of joining; the core keeps it up to date. It changes a copy while a hook keeps
     /// the list that it got.
     pub(super) players: RefCell<Rc<Vec<Player<R::Profile>>>>,
-    /// Those who have a reservation; the core keeps it up to date.
-    pub(super) expected: RefCell<BTreeMap<PlayerId, Player<R::Profile>>>,
+    /// The seats of those who are in the room or on the way; the core keeps them up to date.
+    pub(super) seats: RefCell<SeatMap<R::Profile>>,
     /// What the lobby passed on with seats; the core keeps it up to date.
     pub(super) join_options: RefCell<BTreeMap<PlayerId, R::JoinOptions>>,
-    /// The current connection of each connected player; the core keeps it up to date.
-    pub(super) connections: RefCell<BTreeMap<PlayerId, ConnId>>,
     /// Players who are not admitted again, with the reason. Kept until the room ends.
     pub(super) banned: RefCell<BTreeMap<PlayerId, String>>,
     locked: Cell<bool>,
@@ -85,9 +83,8 @@ impl<R: Room> RoomContext<R> {
             id,
             opened: scheduler.now.get(),
             players: RefCell::default(),
-            expected: RefCell::default(),
+            seats: RefCell::default(),
             join_options: RefCell::default(),
-            connections: RefCell::default(),
             banned: RefCell::default(),
             locked: Cell::new(false),
             announces: Cell::new(true),
@@ -141,7 +138,7 @@ impl<R: Room> RoomContext<R> {
 
     /// Whether the player is in the room and connected.
     pub fn is_here(&self, player: impl AsRef<PlayerId>) -> bool {
-        self.connections.borrow().contains_key(player.as_ref())
+        self.conn_of(player.as_ref()).is_some()
     }
 
     /// Whether pages are told about the room's other players: who is there when they join, and who
@@ -167,7 +164,9 @@ impl<R: Room> RoomContext<R> {
     /// Players who have a seat and are on the way. One who does not arrive within `--ticket-ttl`
     /// (15 s) loses the seat without a hook, since they never joined.
     pub fn expected(&self) -> Rc<[Player<R::Profile>]> {
-        self.expected.borrow().values().cloned().collect()
+        let seats = self.seats.borrow();
+        let expected = seats.values().filter(|seat| !seat.joined);
+        expected.map(|seat| seat.player.clone()).collect()
     }
 
     /// What the lobby passed on with a player's seat: from `on_admit` until `on_leave`, both
@@ -283,7 +282,9 @@ impl<R: Room> RoomContext<R> {
         // A room's id is a short number, but a hook may pass on one from a browser that does not
         // fit into a frame.
         let room = RoomId(truncate(room.0.as_str()));
-        self.push(Output::Transfer(player.as_ref().clone(), room));
+        if let Some(seat) = self.seats.borrow().get(player.as_ref()) {
+            self.push(Output::Frame(FromRoom::Transfer { seat: seat.number, room }));
+        }
     }
 
     /// Returns a player to the lobby; their page shows the reason, of at most 1 KiB. They may join

@@ -2,6 +2,7 @@
 //! what that queued, until the room ends.
 
 use std::collections::HashMap;
+use std::mem::take;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -13,9 +14,9 @@ use tracing::warn;
 use crate::process::{FromRoom, Receiver, Sender, ToRoom};
 use crate::room::core::Core;
 use crate::room::{Output, Room};
-use crate::runtime::{clock, sleep_until};
+use crate::runtime::clock;
 use crate::socketio::{Conn, ConnId, FromClient, Message};
-use crate::types::PlayerId;
+use crate::types::{LeaveReason, PlayerId};
 
 /// A room that has worked this long yields to its sockets and heartbeats. Without that, a hundred
 /// hooks of 30 ms each would look like a hang.
@@ -56,13 +57,13 @@ impl<R: Room> RoomLoop<'_, R> {
                 frame = from_lobby.recv() => match frame?.context("the lobby is gone")? {
                     ToRoom::Socket => {
                         self.wake();
-                        from_lobby.sockets.drain(..).for_each(&serve);
+                        from_lobby.sockets.iter_mut().flat_map(take).for_each(&serve);
                     }
                     frame => self.wake().handle_frame(frame)?,
                 },
                 Some(event) = from_clients.recv() => self.wake().handle_client(event),
                 Some(call) = self.core.room.scheduler.next_call() => self.wake().core.call(call),
-                () = sleep_until(self.core.deadline()) => self.woken = Instant::now(),
+                () = clock::sleep_until(self.core.deadline()) => self.woken = Instant::now(),
             }
             self.core.advance(clock::now());
         }
@@ -111,8 +112,8 @@ impl<R: Room> RoomLoop<'_, R> {
         let core = &mut self.core;
         match frame {
             ToRoom::Reserve { join, seats } => core.reserve(join, seats),
-            ToRoom::Release { seat, reason } => core.release(seat, reason),
-            ToRoom::Transfer { seat, to } => core.transferred(seat, to),
+            ToRoom::Release { seat, reason } => core.release(seat, reason, None),
+            ToRoom::Transfer { seat, to } => core.release(seat, LeaveReason::Moved, to),
             ToRoom::Profile { seat, profile } => core.set_profile(seat, profile),
             ToRoom::Refused { seat, refusal } => core.refused(seat, &refusal),
             ToRoom::Message(message) => {
@@ -146,9 +147,7 @@ impl<R: Room> RoomLoop<'_, R> {
                     _ => {}
                 },
                 Output::HangUp(conn) => drop(self.conns.get(&conn).map(Conn::hang_up)),
-                Output::Leave(..) | Output::Transfer(..) => {
-                    unreachable!("the core has replaced them")
-                }
+                Output::Leave(..) => unreachable!("the core has replaced it"),
             }
         }
         Ok(())

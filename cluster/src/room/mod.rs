@@ -8,6 +8,7 @@ pub(crate) mod core;
 pub(crate) mod event_loop;
 pub(crate) mod hooks;
 pub(crate) mod process;
+mod seat_map;
 mod sending;
 pub(crate) mod tickets;
 

@@ -51,8 +51,9 @@ pub(crate) fn main(kinds: Vec<Kind>) -> anyhow::Result<ExitCode> {
     runtime.block_on(async { signals::ignore(&[&STOP[..], &MEANINGLESS].concat()) })?;
     subscriber::init_room()?;
     let life = async move {
-        let (to_lobby, from_lobby) = channel::open(UnixStream::from_std(socket)?);
-        let result = live(&kinds, &to_lobby, from_lobby.accepting_sockets()).await;
+        let (to_lobby, mut from_lobby) = channel::open(UnixStream::from_std(socket)?);
+        from_lobby.sockets = Some(Vec::new());
+        let result = live(&kinds, &to_lobby, from_lobby).await;
         to_lobby.flush(FLUSH_TIMEOUT).await;
         result
     };
@@ -87,14 +88,8 @@ fn die_with_lobby(socket: &StdUnixStream) -> anyhow::Result<()> {
     // Only wakes this process if it is stopped, so that the thread can run.
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(Signal::CONT))?;
-    clock::start();
     let (socket, tick) = (socket.try_clone()?, Timespec::try_from(clock::READ_INTERVAL)?);
-    std::thread::Builder::new().name("lobby-watch".into()).spawn(move || {
-        loop {
-            end_without_lobby(&socket, &tick);
-            clock::now();
-        }
-    })?;
+    clock::start("lobby-watch", move || end_without_lobby(&socket, &tick))?;
     Ok(())
 }
 
@@ -196,7 +191,7 @@ async fn run<R: Room>(opened: Opened<'_>) -> anyhow::Result<()> {
     let limits = &settings.limits;
     let limiter = ConnectionLimiter::new(limits, max_connections(limits))?;
     let (inbox, from_clients) = mpsc::unbounded_channel();
-    let event_limiter = EventLimiter::of_room(limits);
+    let event_limiter = EventLimiter::new(limits, false);
     let path = path_of(settings.base_path(), &room);
     let sockets = namespace::serve(&path, &limiter, event_limiter, inbox, admit);
     // The next request of a connection may be for the lobby, which cannot take it back.

@@ -7,7 +7,7 @@ use crate::Bytes;
 use crate::process::FromRoom;
 use crate::room::{Room, RoomContext};
 use crate::socketio::{ConnId, Encoded, encode};
-use crate::types::{LeaveReason, PlayerId, RoomId, encode_data};
+use crate::types::{LeaveReason, PlayerId, encode_data};
 
 /// What goes out of a room, in the order in which hooks and the core queued it.
 pub(crate) enum Output {
@@ -20,11 +20,8 @@ pub(crate) enum Output {
     HangUp(ConnId),
     /// A frame for the lobby.
     Frame(FromRoom),
-    // Hooks queue these two; the core replaces them by what they lead to.
-    /// The player returns to the lobby.
+    /// The player returns to the lobby. Hooks queue this; the core replaces it by what it leads to.
     Leave(PlayerId, LeaveReason),
-    /// The player is to get a seat in another room.
-    Transfer(PlayerId, RoomId),
 }
 
 /// The longest listing, in bytes of JSON: everyone who watches the list of rooms gets each.
@@ -151,13 +148,13 @@ impl<R: Room> RoomContext<R> {
 
     /// The connections of all connected players but one.
     pub(super) fn recipients(&self, except: Option<&PlayerId>) -> Vec<ConnId> {
-        let connections = self.connections.borrow();
-        let others = connections.iter().filter(|(player, _)| Some(*player) != except);
-        others.map(|(_, conn)| *conn).collect()
+        let seats = self.seats.borrow();
+        let others = seats.iter().filter(|(player, _)| Some(*player) != except);
+        others.filter_map(|(_, seat)| seat.conn).collect()
     }
 
     pub(super) fn conn_of(&self, player: &PlayerId) -> Option<ConnId> {
-        self.connections.borrow().get(player).copied()
+        self.seats.borrow().get(player)?.conn
     }
 
     fn emit(&self, to: impl IntoIterator<Item = ConnId>, event: Option<Encoded>, volatile: bool) {

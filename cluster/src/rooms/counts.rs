@@ -14,15 +14,15 @@ use crate::types::RoomId;
 #[derive(Clone, Default)]
 pub(crate) struct RoomFigures {
     /// By kind and state.
-    pub rooms: BTreeMap<(&'static str, &'static str), u64>,
-    pub seats: BTreeMap<&'static str, u64>,
-    pub seats_taken: BTreeMap<&'static str, u64>,
-    pub memory: BTreeMap<&'static str, u64>,
+    pub rooms: BTreeMap<(String, &'static str), u64>,
+    pub seats: BTreeMap<String, u64>,
+    pub seats_taken: BTreeMap<String, u64>,
+    pub memory: BTreeMap<String, u64>,
     /// Processor time.
-    pub cpu: BTreeMap<&'static str, Duration>,
-    pub started: BTreeMap<&'static str, u64>,
+    pub cpu: BTreeMap<String, Duration>,
+    pub started: BTreeMap<String, u64>,
     /// By kind and how.
-    pub ended: BTreeMap<(&'static str, &'static str), u64>,
+    pub ended: BTreeMap<(String, &'static str), u64>,
 }
 
 impl Rooms {
@@ -30,12 +30,12 @@ impl Rooms {
     pub(crate) fn figures(&self) -> RoomFigures {
         let mut figures = self.totals.clone();
         for entry in self.rooms.values() {
-            let kind = entry.room.kind;
-            *figures.rooms.entry((kind, entry.state_name())).or_default() += 1;
-            *figures.seats.entry(kind).or_default() += entry.room.capacity as u64;
-            *figures.seats_taken.entry(kind).or_default() += entry.status.players.len() as u64;
-            *figures.memory.entry(kind).or_default() += entry.room.usage.memory;
-            *figures.cpu.entry(kind).or_default() += entry.room.usage.cpu;
+            let kind = || entry.room.kind.clone();
+            *figures.rooms.entry((kind(), entry.state_name())).or_default() += 1;
+            *figures.seats.entry(kind()).or_default() += entry.room.capacity as u64;
+            *figures.seats_taken.entry(kind()).or_default() += entry.status.players.len() as u64;
+            *figures.memory.entry(kind()).or_default() += entry.room.usage.memory;
+            *figures.cpu.entry(kind()).or_default() += entry.room.usage.cpu;
         }
         figures
     }

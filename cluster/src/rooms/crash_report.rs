@@ -9,7 +9,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
 use crate::rooms::{Entry, Rooms};
-use crate::types::{Exit, RoomId};
+use crate::types::Exit;
 
 /// Older ones are deleted.
 const MAX_REPORTS: usize = 100;
@@ -17,12 +17,6 @@ const MAX_REPORTS: usize = 100;
 const SUFFIX: &str = ".room.txt";
 
 impl Rooms {
-    /// Names and ids of the players who have a seat in a room.
-    pub(super) fn players_in(&self, room: &RoomId) -> Vec<String> {
-        let seats = self.seats.all.values().filter_map(|seats| seats.get(room));
-        seats.map(|seat| format!("{} ({})", seat.player.name, seat.player.id)).collect()
-    }
-
     /// Writes a report on a room that has just ended, if it was not in order.
     pub(super) fn report_crash(&self, entry: &Entry, exit: &Exit) {
         let what = match exit {
@@ -36,8 +30,8 @@ impl Rooms {
         let _ = SystemTime.format_time(&mut Writer::new(&mut time));
         let mut text = format!("room {} ({}) {what}\n", room.id, room.kind);
         let _ = writeln!(text, "time: {time}\noptions: {}", room.options);
-        let players =
-            entry.status.players_at_end.clone().unwrap_or_else(|| self.players_in(&room.id));
+        let at_end = entry.status.players_at_end.clone();
+        let players = at_end.unwrap_or_else(|| self.seats.players_in(&room.id));
         for player in players {
             let _ = writeln!(text, "player: {player}");
         }

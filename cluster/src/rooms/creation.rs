@@ -22,7 +22,6 @@ impl Rooms {
     /// until it is ready.
     pub fn create(
         &mut self,
-        kind: &'static str,
         spec: RoomSpec,
         address: Option<IpAddr>,
         options: Value,
@@ -38,7 +37,7 @@ impl Rooms {
         let (id, process) = taken.map_err(failed)?;
         let room = AnyRoom {
             id: id.clone(),
-            kind,
+            kind: spec.kind.clone(),
             options,
             listing,
             host: spec.host.clone(),
@@ -48,9 +47,10 @@ impl Rooms {
             locked: false,
             usage: Usage::default(),
         };
-        *self.totals.started.entry(kind).or_default() += 1;
+        *self.totals.started.entry(spec.kind.clone()).or_default() += 1;
         process.sender.send(&ToRoom::Open { options: raw, spec }).map_err(failed)?;
-        info!(room = %id, kind, capacity = room.capacity, private = room.code.is_some(), "room created");
+        let (kind, capacity, private) = (&room.kind, room.capacity, room.code.is_some());
+        info!(room = %id, kind, capacity, private, "room created");
         let created = UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
         let status = Status { created, host_address: address, ..Status::default() };
         self.rooms.insert(id.clone(), Entry { room, process, status });
@@ -104,9 +104,8 @@ impl Rooms {
         if code.is_char_boundary(CODE_LENGTH / 2) {
             code.insert(CODE_LENGTH / 2, '-');
         }
-        let mut rooms = self.rooms.iter();
-        let found = rooms.find(|(_, entry)| entry.room.code.as_ref() == Some(&code));
-        found.map(|(id, _)| id.clone())
+        let found = self.rooms.values().find(|entry| entry.room.code.as_ref() == Some(&code));
+        found.map(|entry| entry.room.id.clone())
     }
 
     /// A code for a private room, which no other room has. Two groups are easier to read out.

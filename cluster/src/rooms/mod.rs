@@ -40,12 +40,12 @@ use crate::types::{Exit, PlayerId, Refusal, RoomId, encode_message, truncate};
 pub(crate) struct AnyRoom {
     #[serde(rename = "room")]
     pub id: RoomId,
-    #[serde(skip_deserializing)]
-    pub kind: &'static str,
+    pub kind: String,
     pub options: Value,
     pub listing: Value,
     pub host: Option<PlayerId>,
-    #[serde(skip)]
+    /// The list of rooms has none with a code.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     pub players: usize,
     pub capacity: usize,
@@ -69,23 +69,20 @@ pub struct Rooms {
     totals: RoomFigures,
     /// Collected while an event is handled.
     notices: Vec<RoomNotice>,
-    pub(crate) touched: Touched,
+    /// The ids of what may have changed in the lists that pages watch. They are taken ten times a
+    /// second.
+    pub(crate) touched_rooms: BTreeSet<String>,
+    pub(crate) touched_players: BTreeSet<String>,
     /// When the rooms of a lobby that is about to stop are closed.
     pub(crate) closes_at: Option<Instant>,
 }
 
-/// The ids of what may have changed in the lists that pages watch. They are taken ten times a
-/// second.
-#[derive(Default)]
-pub(crate) struct Touched {
-    pub rooms: BTreeSet<String>,
-    pub players: BTreeSet<String>,
-}
-
-struct Entry {
+/// A room with its process; in a reload, with what the process's supervisor hands over.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Entry<P = Process> {
     /// Without the numbers that change; see [`Entry::info`].
-    room: AnyRoom,
-    process: Process,
+    pub room: AnyRoom,
+    process: P,
     status: Status,
 }
 
@@ -134,7 +131,8 @@ impl Rooms {
             redirects: KeyedRateLimiter::new(REDIRECTS),
             totals: RoomFigures::default(),
             notices: Vec::new(),
-            touched: Touched::default(),
+            touched_rooms: BTreeSet::new(),
+            touched_players: BTreeSet::new(),
             closes_at: None,
         }
     }
@@ -162,13 +160,9 @@ impl Rooms {
 
     /// The same for `play`: a room that a hook closes does not count, since `play` leads out of it.
     pub fn room_to_play_in(&self, player: &PlayerId) -> Option<AnyRoom> {
-        let entry = self.rooms.get(self.seats.latest.get(player)?)?;
-        let stays = match entry.status.state {
-            State::Running => true,
-            State::Draining => self.closes_at.is_some(),
-            State::Ending | State::Killed => false,
-        };
-        stays.then(|| entry.info())
+        let room = self.active_room_of(player)?;
+        let is_closed_by_hook = self.closes_at.is_none() && self.is_draining(&room.id);
+        (!is_closed_by_hook).then_some(room)
     }
 
     /// The public rooms of this kind that have this many free seats.
@@ -276,7 +270,7 @@ impl Rooms {
     /// The list of public rooms may change.
     fn touch(&mut self, room: &RoomId) {
         if self.is_public(room) {
-            self.touched.rooms.insert(room.0.clone());
+            self.touched_rooms.insert(room.0.clone());
         }
     }
 

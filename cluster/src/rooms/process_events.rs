@@ -94,11 +94,10 @@ impl Rooms {
             FromRoom::ReserveRefused { join, refusal } => self.refuse_join(room, join, &refusal),
             FromRoom::Connected { seat } => {
                 let Some(seat) = self.seat_mut(room, seat) else { return };
-                seat.place = SeatPlace::Connected;
-                let is_first = !std::mem::replace(&mut seat.joined, true);
+                let before = std::mem::replace(&mut seat.place, SeatPlace::Connected);
                 let player = seat.player.clone();
                 self.notices.push(RoomNotice::Connected(player.id.clone()));
-                let joined = self.find(room).filter(|_| is_first);
+                let joined = self.find(room).filter(|_| before == SeatPlace::Expected);
                 let hook = joined.map(|room| RoomNotice::Hook(room, RoomHook::Joined(player)));
                 self.notices.extend(hook);
             }
@@ -118,31 +117,20 @@ impl Rooms {
             FromRoom::Listed(listing) => entry.room.listing = listing,
             FromRoom::Transfer { seat, room: to } => {
                 let player = self.seat_mut(room, seat).map(|seat| seat.player.clone());
-                let player = player.filter(|player| self.is_in(&player.id, room));
+                let player = player.filter(|player| self.rooms_of(&player.id).any(|id| id == room));
                 self.notices.extend(player.map(|player| RoomNotice::Transfer(player, to)));
             }
             FromRoom::Message(message) => {
                 self.notices.push(RoomNotice::Hook(entry.info(), RoomHook::Message(message)));
             }
             FromRoom::Locked(locked) => entry.status.locked_by_room = locked,
-            FromRoom::Ending(_) => self.ending(room),
+            FromRoom::Ending(_) => {
+                self.routes.close(room);
+                entry.status.state = State::Ending;
+                entry.status.players_at_end = Some(self.seats.players_in(room));
+            }
             FromRoom::Ready | FromRoom::Warm | FromRoom::Heartbeat { .. } => {}
         }
-    }
-
-    fn ending(&mut self, room: &RoomId) {
-        self.routes.close(room);
-        let players = self.players_in(room);
-        let Some(entry) = self.rooms.get_mut(room) else { return };
-        entry.status.state = State::Ending;
-        entry.status.players_at_end = Some(players);
-    }
-
-    /// Whether the player is in this room: they have no confirmed seat elsewhere.
-    fn is_in(&self, player: &PlayerId, room: &RoomId) -> bool {
-        let Some(seated) = self.seats.latest.get(player) else { return false };
-        let leaves = || self.seat(player, seated)?.from.as_ref();
-        seated == room || leaves() == Some(room)
     }
 
     /// Frees a seat, unless it was reserved again.
@@ -154,7 +142,7 @@ impl Rooms {
 
     /// The player has no seat in this room any more, but may have one in another.
     pub(super) fn unseat(&mut self, player: &PlayerId, room: &RoomId) -> Option<Seat> {
-        self.touched.players.insert(player.0.clone());
+        self.touched_players.insert(player.0.clone());
         let seats = self.seats.all.get_mut(player)?;
         let seat = seats.remove(room)?;
         let from = seat.from.clone().filter(|from| seats.contains_key(from));
@@ -181,8 +169,9 @@ impl Rooms {
         let Some(mut entry) = self.rooms.remove(room) else { return };
         entry.room.usage.update(usage);
         let Usage { cpu, peak_memory, .. } = entry.room.usage;
-        *self.totals.ended.entry((entry.room.kind, exit.code())).or_default() += 1;
-        *self.totals.cpu.entry(entry.room.kind).or_default() += cpu;
+        let (code, reason) = exit.code_and_reason();
+        *self.totals.ended.entry((entry.room.kind.clone(), code)).or_default() += 1;
+        *self.totals.cpu.entry(entry.room.kind.clone()).or_default() += cpu;
         self.report_crash(&entry, &exit);
         let (cpu_s, peak_mib) = (cpu.as_secs_f64(), peak_memory >> 20);
         if !entry.status.opened && !entry.status.expected_exit {
@@ -190,7 +179,7 @@ impl Rooms {
         }
         for player in std::mem::take(&mut entry.status.players).into_values() {
             if let Some(seat) = self.unseat(&player, room) {
-                self.left(seat, entry.info(), exit.leave_reason());
+                self.left(seat, entry.info(), reason.clone());
             }
         }
         let refusal = match &exit {
@@ -209,7 +198,8 @@ impl Rooms {
 
     /// The player of a seat that was freed has left the room.
     pub(super) fn left(&mut self, seat: Seat, room: AnyRoom, reason: LeaveReason) {
-        let Seat { player, rerouted, joined, .. } = seat;
+        let Seat { player, place, rerouted, .. } = seat;
+        let joined = place != SeatPlace::Expected;
         let hook = joined.then(|| RoomHook::Left(player.clone(), reason.clone()));
         let id = room.id.clone();
         self.notices.push(RoomNotice::Gone { player, room: id, reason, rerouted });

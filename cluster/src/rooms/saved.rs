@@ -4,14 +4,14 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use anyhow::ensure;
-use futures_util::TryFutureExt as _;
-use futures_util::future::try_join_all;
-use serde::{Deserialize, Serialize};
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::process::{ENDS, RoomProcess, Supervisors};
 use crate::rooms::seats::Seats;
-use crate::rooms::{AnyRoom, Entry, Rooms, State, Status};
+use crate::rooms::{Entry, Rooms, State};
 use crate::types::RoomId;
 
 /// How long a reload waits until what was sent to rooms is written.
@@ -19,18 +19,9 @@ const FLUSH_TIMEOUT: Duration = Duration::from_millis(200);
 
 #[derive(Deserialize)]
 pub(crate) struct SavedRooms {
-    pub rooms: Vec<SavedRoom>,
+    pub rooms: Vec<Entry<RoomProcess>>,
     seats: Seats,
     next_room: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-pub(crate) struct SavedRoom {
-    pub kind: String,
-    pub room: AnyRoom,
-    code: Option<String>,
-    status: Status,
-    pub process: RoomProcess,
 }
 
 impl Rooms {
@@ -48,14 +39,12 @@ impl Rooms {
         self.paused.len() == processes && self.rooms.len() == processes
     }
 
-    /// Waits until all rooms have been sent what is queued for them. Fails if one does not read.
-    pub(crate) fn flush(&self) -> impl Future<Output = anyhow::Result<()>> + use<> {
+    /// Waits until all rooms have been sent what is queued for them. Returns `false` if one does
+    /// not read.
+    pub(crate) fn flush(&self) -> impl Future<Output = bool> + use<> {
         let senders = self.rooms.values().map(|entry| entry.process.sender.clone());
-        let flushed = try_join_all(senders.map(async |sender| {
-            ensure!(sender.flush(FLUSH_TIMEOUT).await, "a room does not read its channel");
-            Ok(())
-        }));
-        flushed.map_ok(drop)
+        let flushed = join_all(senders.map(async |sender| sender.flush(FLUSH_TIMEOUT).await));
+        flushed.map(|flushed| !flushed.contains(&false))
     }
 
     /// The rooms, whose processes are paused, and the ends of these.
@@ -63,9 +52,7 @@ impl Rooms {
         let paused = std::mem::take(&mut self.paused).into_iter();
         let rooms = paused.filter_map(|(id, (process, ends))| {
             let Entry { room, status, .. } = self.rooms.get(&id)?;
-            let (kind, code) = (room.kind.to_owned(), room.code.clone());
-            let (room, status) = (room.clone(), status.clone());
-            Some((SavedRoom { kind, room, code, status, process }, ends))
+            Some((Entry { room: room.clone(), process, status: status.clone() }, ends))
         });
         let (rooms, ends): (Vec<_>, Vec<_>) = rooms.unzip();
         let is_whole = ends.iter().all(|ends| ends.len() == ENDS);
@@ -87,14 +74,13 @@ impl Rooms {
     ) -> anyhow::Result<()> {
         (self.seats, self.pool.next_room) = (saved.seats, saved.next_room);
         let mut ends = ends.into_iter();
-        for SavedRoom { room, code, mut status, process, .. } in saved.rooms {
+        for Entry { room, process, mut status } in saved.rooms {
             let process = supervisors.supervise(process, ends.by_ref().take(ENDS).collect())?;
-            let id = room.id.clone();
             if status.opened && matches!(status.state, State::Running | State::Draining) {
-                self.routes.open(id.clone(), process.sender.clone());
+                self.routes.open(room.id.clone(), process.sender.clone());
             }
             status.adopted = true;
-            self.rooms.insert(id, Entry { room: AnyRoom { code, ..room }, process, status });
+            self.rooms.insert(room.id.clone(), Entry { room, process, status });
         }
         Ok(())
     }

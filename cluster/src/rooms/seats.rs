@@ -43,8 +43,6 @@ pub(super) struct Seat {
     pub number: u64,
     pub player: AnyPlayer,
     pub place: SeatPlace,
-    /// The player has connected to the room since they got a seat there.
-    pub joined: bool,
     ticket: String,
     /// The join that reserved it last.
     join: u64,
@@ -57,7 +55,7 @@ pub(super) struct Seat {
 /// Where the player of a seat is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum SeatPlace {
-    /// Not in the room yet.
+    /// They have not connected to the room since they got a seat there.
     Expected,
     Connected,
     /// The connection is lost; the room keeps the seat until then.
@@ -81,6 +79,20 @@ pub(super) struct Requester {
     /// The player who asked; `None` if the lobby reroutes by itself.
     asker: Option<PlayerId>,
     pub answer: oneshot::Sender<Result<Value, Refusal>>,
+}
+
+impl Seats {
+    /// Names and ids of the players who have a seat in a room.
+    pub fn players_in(&self, room: &RoomId) -> Vec<String> {
+        let seats = self.all.values().filter_map(|seats| seats.get(room));
+        seats.map(|seat| format!("{} ({})", seat.player.name, seat.player.id)).collect()
+    }
+
+    /// A number for a seat or a join.
+    fn next_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
 }
 
 impl PendingJoin {
@@ -119,7 +131,7 @@ impl Rooms {
     /// The seat with this number in a room, to be changed.
     pub(super) fn seat_mut(&mut self, room: &RoomId, number: u64) -> Option<&mut Seat> {
         let player = self.rooms.get(room)?.status.players.get(&number)?;
-        self.touched.players.insert(player.0.clone());
+        self.touched_players.insert(player.0.clone());
         self.seats.all.get_mut(player)?.get_mut(room)
     }
 
@@ -148,65 +160,59 @@ impl Rooms {
         if entry.process.sender.is_busy() {
             return Err(Refusal::TOO_FAST);
         }
-        let join = self.next_number();
+        let join = self.seats.next_number();
         let (answer, outcome) = oneshot::channel();
-        let mut requesters = vec![Requester { asker, answer }];
-        let mut seats = Vec::new();
+        let requesters = vec![Requester { asker, answer }];
+        let mut pending = PendingJoin { room: room.clone(), players: Vec::new(), requesters };
         // Reserved before the room is asked, so that two joins cannot take the last seat.
-        for (player, options) in &party {
-            seats.extend(self.reserve(join, player, options, room, &mut requesters));
-        }
-        let players = party.into_iter().map(|(player, _)| player).collect();
+        let reserve = |player| self.reserve(join, &mut pending, player);
+        let seats = party.into_iter().filter_map(reserve).collect();
         if let Some(entry) = self.rooms.get(room) {
             entry.send(&ToRoom::Reserve { join, seats });
         }
-        self.seats.joins.insert(join, PendingJoin { room: room.clone(), players, requesters });
+        self.seats.joins.insert(join, pending);
         Ok(outcome)
     }
 
-    /// Reserves a seat for one player, in place of the one that they have in this room.
+    /// Reserves a seat for one player of a join, in place of the one that they have in its room.
     fn reserve(
         &mut self,
         join: u64,
-        player: &AnyPlayer,
-        options: &Option<Value>,
-        room: &RoomId,
-        requesters: &mut Vec<Requester>,
+        pending: &mut PendingJoin,
+        (player, options): (AnyPlayer, Option<Value>),
     ) -> Option<ReservedSeat> {
-        let (number, ticket) = (self.next_number(), random_ticket());
+        let room = &pending.room;
+        let (number, ticket) = (self.seats.next_number(), random_ticket());
         let before = self.seats.latest.insert(player.id.clone(), room.clone());
         let seat = before.as_ref().and_then(|room| self.seat(&player.id, room));
         let from = match (before, seat) {
-            (Some(before), Some(seat)) if before != *room && seat.rerouted => Some(before),
+            (Some(before), Some(seat)) if before == *room => seat.from.clone(),
+            (Some(before), Some(seat)) if seat.rerouted => Some(before),
             (Some(before), Some(seat)) => {
                 // They were about to go to another room, and do not any more.
-                if before != *room {
-                    self.transfer(&before, &player.id, None);
-                }
+                self.transfer(&before, &player.id, None);
                 seat.from.clone().filter(|from| from != room)
             }
             _ => None,
         };
         self.touch(room);
-        self.touched.players.insert(player.id.0.clone());
+        self.touched_players.insert(player.id.0.clone());
         let players = &mut self.rooms.get_mut(room)?.status.players;
         players.insert(number, player.id.clone());
         let seats = self.seats.all.entry(player.id.clone()).or_default();
-        let (rerouted, joined, place) = match seats.get(room) {
-            Some(kept) => (kept.rerouted, kept.joined, kept.place),
-            None => (false, false, SeatPlace::Expected),
-        };
-        let (player, options) = (player.clone(), options.clone());
+        let kept = seats.get(room).map(|kept| (kept.rerouted, kept.place));
+        let (rerouted, place) = kept.unwrap_or((false, SeatPlace::Expected));
+        pending.players.push(player.clone());
         let reserved =
             ReservedSeat { seat: number, ticket: ticket.clone(), player: player.clone(), options };
-        let seat = Seat { number, player, place, joined, ticket, join, from, rerouted };
+        let seat = Seat { number, player, place, ticket, join, from, rerouted };
         let Some(kept) = seats.insert(room.clone(), seat) else { return Some(reserved) };
         players.remove(&kept.number);
         // This join replaces an earlier one of the same players, and answers its requesters too.
-        if let Occupied(mut pending) = self.seats.joins.entry(kept.join) {
-            pending.get_mut().players.retain(|other| other.id != reserved.player.id);
-            if pending.get().players.is_empty() {
-                requesters.extend(pending.remove().requesters);
+        if let Occupied(mut earlier) = self.seats.joins.entry(kept.join) {
+            earlier.get_mut().players.retain(|other| other.id != reserved.player.id);
+            if earlier.get().players.is_empty() {
+                pending.requesters.extend(earlier.remove().requesters);
             }
         }
         Some(reserved)
@@ -226,7 +232,7 @@ impl Rooms {
         }
         // At once: a player who is back before the room has answered is not rerouted there.
         self.seats.latest.remove(player);
-        self.touched.players.insert(player.0.clone());
+        self.touched_players.insert(player.0.clone());
     }
 
     /// The rooms that the player was rerouted to, and whether they are there. One who moves has
@@ -257,8 +263,9 @@ impl Rooms {
         }
     }
 
-    /// The room in which the player has a seat, and the one that they leave for it.
-    fn rooms_of(&self, player: &PlayerId) -> impl Iterator<Item = &RoomId> {
+    /// The room in which the player has a seat, and the one that they leave for it. They are in no
+    /// other, as far as the lobby knows.
+    pub(super) fn rooms_of(&self, player: &PlayerId) -> impl Iterator<Item = &RoomId> {
         let room = self.seats.latest.get(player);
         let seat = room.and_then(|room| self.seat(player, room));
         room.into_iter().chain(seat.and_then(|seat| seat.from.as_ref()))
@@ -276,38 +283,34 @@ impl Rooms {
     /// The room has confirmed the seats of a join. Reroutes those who have not gone elsewhere.
     pub(super) fn confirm_join(&mut self, room: &RoomId, join: u64) {
         let Some(mut pending) = self.take_join(room, join) else { return };
-        let Some(entry) = self.rooms.get(room) else { return };
         pending.players.retain(|player| self.seats.latest.get(&player.id) == Some(room));
         let asker = pending.answer(&match pending.players.is_empty() {
             true => Err(Refusal::NOT_IN_ROOM),
             false => Ok(json!({ "room": room })),
         });
-        let mut released = Vec::new();
         for player in pending.players {
             let seat = self.seats.all.get_mut(&player.id).and_then(|seats| seats.get_mut(room));
             let Some(seat) = seat.filter(|seat| seat.join == join) else { continue };
             // Their seat in the room they came from is kept, and `unseat` gives it back to them.
             if asker.is_none() && !self.redirects.allow(&player.id, clock::now()) {
                 warn!(player = %player.name, id = %player.id, "redirect loop stopped");
-                let (seat, reason) = (seat.number, LeaveReason::Expired);
-                entry.send(&ToRoom::Release { seat, reason });
-                released.push(seat);
+                let (number, reason) = (seat.number, LeaveReason::Expired);
+                self.send_about(room, &player.id, |seat| ToRoom::Release { seat, reason });
                 self.notices.push(RoomNotice::Refused(player.id, Refusal::REROUTE_LOOP));
+                // At once: the player is told that they stay where they are.
+                let joined =
+                    self.vacate(room, number).filter(|seat| seat.place != SeatPlace::Expected);
+                if let Some((seat, room)) = joined.zip(self.find(room)) {
+                    self.left(Seat { rerouted: false, ..seat }, room, LeaveReason::Expired);
+                }
                 continue;
             }
             seat.rerouted = true;
-            self.touched.players.insert(player.id.0.clone());
+            self.touched_players.insert(player.id.0.clone());
             let path = path_of(self.settings.base_path(), room);
             let to = Route { room: room.clone(), path, ticket: seat.ticket.clone() };
             let (from, asked) = (seat.from.take(), asker.as_ref() == Some(&player.id));
             self.notices.push(RoomNotice::Reroute { player, to, from, asked });
-        }
-        // At once: the player is told that they stay where they are.
-        for seat in released {
-            let joined = self.vacate(room, seat).filter(|seat| seat.joined);
-            if let Some((seat, room)) = joined.zip(self.find(room)) {
-                self.left(Seat { rerouted: false, ..seat }, room, LeaveReason::Expired);
-            }
         }
     }
 
@@ -327,15 +330,8 @@ impl Rooms {
     pub(super) fn refuse_join(&mut self, room: &RoomId, join: u64, refusal: &Refusal) {
         let Some(mut join) = self.take_join(room, join) else { return };
         let asker = join.answer(&Err(refusal.clone()));
-        join.players.retain(|player| Some(&player.id) != asker.as_ref());
-        let others = join.players.into_iter();
+        let others = join.players.into_iter().filter(|player| Some(&player.id) != asker.as_ref());
         let refused = others.map(|player| RoomNotice::Refused(player.id, refusal.clone()));
         self.notices.extend(refused);
-    }
-
-    /// A number for a seat or a join.
-    fn next_number(&mut self) -> u64 {
-        self.seats.last_number += 1;
-        self.seats.last_number
     }
 }

@@ -149,11 +149,9 @@ async fn peek_room(stream: &TcpStream, prefix: &str) -> Option<RoomId> {
 /// The room that these first bytes of a connection are for, if any. Pending if they are too few to
 /// tell.
 pub(crate) fn peek(prefix: &[u8], bytes: &[u8]) -> Poll<Option<RoomId>> {
-    let known = bytes.len().min(prefix.len());
-    if bytes[..known] != prefix[..known] {
-        return Poll::Ready(None);
-    }
-    let rest = &bytes[known..];
+    let Some(rest) = bytes.strip_prefix(prefix) else {
+        return if prefix.starts_with(bytes) { Poll::Pending } else { Poll::Ready(None) };
+    };
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     match (digits, rest.get(digits)) {
         (0..=MAX_DIGITS, None) => Poll::Pending,

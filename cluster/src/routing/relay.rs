@@ -15,6 +15,7 @@ use axum::http::StatusCode;
 use axum::http::header::{CONNECTION, UPGRADE};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use futures_util::future::select;
 use hyper::client::conn::http1;
 use hyper::upgrade;
 use hyper_util::rt::TokioIo;
@@ -92,12 +93,10 @@ async fn copy(browser: upgrade::OnUpgrade, room: upgrade::OnUpgrade) {
     let Ok((browser, room)) = tokio::try_join!(browser, room) else { return };
     let (from_browser, to_browser) = split(TokioIo::new(browser));
     let (from_room, to_room) = split(TokioIo::new(room));
-    let mut inward = pin!(copy_one_way(from_browser, to_room));
-    let mut outward = pin!(copy_one_way(from_room, to_browser));
-    tokio::select! {
-        () = &mut inward => drop(timeout(DRAIN_TIMEOUT, outward).await),
-        () = &mut outward => drop(timeout(DRAIN_TIMEOUT, inward).await),
-    }
+    let inward = pin!(copy_one_way(from_browser, to_room));
+    let outward = pin!(copy_one_way(from_room, to_browser));
+    let ((), other) = select(inward, outward).await.factor_first();
+    let _ = timeout(DRAIN_TIMEOUT, other).await;
 }
 
 /// `tokio::io::copy_bidirectional` has no timeout for writes. While a write to one side is blocked,

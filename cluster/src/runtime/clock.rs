@@ -14,6 +14,7 @@ use std::cell::Cell;
 use std::pin::pin;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
+use std::{io, thread};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::time::Instant;
@@ -57,10 +58,17 @@ impl Clock {
     }
 }
 
-/// From now on pauses do not count. The caller must call [`now`] every [`READ_INTERVAL`], from a
-/// thread that never blocks.
-pub(crate) fn start() {
+/// From now on pauses do not count. Starts a thread of this name that reads the clock after each
+/// call of `wait`, which must take [`READ_INTERVAL`].
+pub(crate) fn start(name: &str, wait: impl Fn() + Send + 'static) -> io::Result<()> {
     CLOCK.get_or_init(|| Mutex::new(Clock::new(Instant::now())));
+    let read = move || {
+        loop {
+            wait();
+            now();
+        }
+    };
+    thread::Builder::new().name(name.to_owned()).spawn(read).map(drop)
 }
 
 pub(crate) fn now() -> Instant {
@@ -82,8 +90,9 @@ fn read() -> (Instant, u64) {
     (clock.read(Instant::now()), clock.pauses)
 }
 
-/// Sleeps until then by this clock.
-pub(crate) async fn sleep_until(at: Instant) {
+/// Sleeps until then by this clock, or for ever without a time.
+pub(crate) async fn sleep_until(at: impl Into<Option<Instant>>) {
+    let Some(at) = at.into() else { return std::future::pending().await };
     let before = pauses();
     while let Some(left) = at.checked_duration_since(now()).filter(|left| !left.is_zero()) {
         tokio::time::sleep(left).await;

@@ -1,7 +1,6 @@
 //! Heavy computations on other threads, so that hooks and heartbeats go on meanwhile. A computation
 //! reports partial results, can be cancelled, and may panic.
 
-use std::future::ready;
 use std::sync::LazyLock;
 use std::thread::available_parallelism;
 
@@ -70,17 +69,14 @@ pub(crate) fn start<P: Send + 'static, T: Send + 'static>(
     let (sender, mut receiver) = mpsc::channel(MAX_REPORTS);
     let handle = Work { cancelled: cancelled.clone(), reports: sender };
     let running = tokio::spawn(async move {
-        let turn = handle.cancelled.run_until_cancelled(PROCESSORS.acquire()).await;
-        let _processor = turn.ok_or(ComputeError::Cancelled)?;
-        let result = tokio::task::spawn_blocking(move || work(&handle)).await;
-        result.map_err(|_| ComputeError::Panicked)
+        let _processor = handle.cancelled.run_until_cancelled(PROCESSORS.acquire()).await?;
+        tokio::task::spawn_blocking(move || work(&handle)).await.ok()
     });
     let job = Job(cancelled.clone());
-    let token = cancelled.clone();
     let reports = stream::poll_fn(move |cx| receiver.poll_recv(cx));
-    let reports = reports.filter(move |_| ready(!token.is_cancelled()));
+    let reports = reports.take_until(cancelled.clone().cancelled_owned());
     let result = async move {
-        let result = running.await.unwrap_or(Err(ComputeError::Panicked));
+        let result = running.await.ok().flatten().ok_or(ComputeError::Panicked);
         if cancelled.is_cancelled() { Err(ComputeError::Cancelled) } else { result }
     };
     (job, reports, result)

@@ -76,12 +76,7 @@ impl<K: Eq + Hash + Clone> KeyedRateLimiter<K> {
     /// Takes a token of this key. Returns `false` if there is none: the rate is exceeded.
     pub fn allow(&self, key: &K, now: Instant) -> bool {
         let mut buckets = self.buckets();
-        // Drops full buckets whenever the map would have to grow.
-        if buckets.len() == buckets.capacity() && !buckets.contains_key(key) {
-            buckets.retain(|_, bucket| bucket.tokens(now) < self.rate.burst);
-            let left = buckets.len();
-            buckets.reserve(left);
-        }
+        make_room(&mut buckets, |bucket| bucket.tokens(now) < self.rate.burst);
         let bucket = buckets.entry(key.clone()).or_insert_with(|| TokenBucket::new(self.rate, now));
         let allowed = bucket.has(1, now);
         if allowed {
@@ -92,6 +87,15 @@ impl<K: Eq + Hash + Clone> KeyedRateLimiter<K> {
 
     fn buckets(&self) -> MutexGuard<'_, HashMap<K, TokenBucket>> {
         self.buckets.lock().expect("nobody panics while holding this")
+    }
+}
+
+/// Called before an insertion. Where the map would have to grow, drops what is not needed, and
+/// leaves room for as much as was left.
+pub(crate) fn make_room<K: Eq + Hash, V>(map: &mut HashMap<K, V>, keep: impl Fn(&V) -> bool) {
+    if map.len() == map.capacity() {
+        map.retain(|_, value| keep(value));
+        map.reserve(map.len());
     }
 }
 

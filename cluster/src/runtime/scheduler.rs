@@ -6,12 +6,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, resume_unwind};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_util::stream::SelectAll;
-use futures_util::{FutureExt as _, Stream, StreamExt as _, stream};
+use futures_util::stream::{LocalBoxStream, SelectAll};
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use tokio::time::Instant;
 
 use crate::runtime::clock::later;
@@ -20,19 +20,15 @@ use crate::runtime::{clock, compute};
 
 /// A call that a hook asked for, with the state `S` and the context `H` of its hooks.
 pub(crate) type Call<S, H> = Box<dyn FnOnce(&mut S, &H)>;
-/// A spawned future or a computation: a stream of calls.
-type Task<S, H> = Pin<Box<dyn Stream<Item = Call<S, H>>>>;
 
 /// Identifies a timer, to [cancel](Scheduler::cancel) it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timer(u64);
 
-/// The call of a repeating timer; shared, since it outlives each of its calls.
-type Repeat<S, H> = Rc<RefCell<dyn FnMut(&mut S, &H)>>;
-
 enum Due<S, H> {
     Once(Call<S, H>),
-    Every(Duration, Repeat<S, H>),
+    /// The call is shared, since it outlives each of its calls.
+    Every(Duration, Rc<RefCell<dyn FnMut(&mut S, &H)>>),
 }
 
 /// Timers, spawned futures and computations of a lobby or a room. Both contexts have these methods.
@@ -62,8 +58,11 @@ pub struct Scheduler<S, H> {
     timers: RefCell<BTreeMap<(Instant, Timer), Due<S, H>>>,
     /// When each of them is due.
     due_at: RefCell<HashMap<Timer, Instant>>,
-    /// Spawned futures and computations that have not ended.
-    pub(crate) tasks: RefCell<SelectAll<Task<S, H>>>,
+    /// How late a timer was at most, since this was taken last: a hook that takes long delays all
+    /// other events.
+    pub(crate) lag: Cell<Duration>,
+    /// Spawned futures and computations that have not ended, as streams of calls.
+    pub(crate) tasks: RefCell<SelectAll<LocalBoxStream<'static, Call<S, H>>>>,
     next_timer: Cell<u64>,
 }
 
@@ -73,6 +72,7 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
             now: Cell::new(clock::now()),
             timers: Default::default(),
             due_at: Default::default(),
+            lag: Cell::default(),
             tasks: Default::default(),
             next_timer: Cell::new(0),
         }
@@ -142,7 +142,7 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
                 done(state, context, result.unwrap_or_else(|panic| resume_unwind(panic)));
             })
         });
-        self.tasks.borrow_mut().push(Box::pin(task));
+        self.tasks.borrow_mut().push(task.boxed_local());
     }
 
     /// Runs a heavy computation on another thread and calls back with its result.
@@ -189,7 +189,7 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
             call(move |state, context| on_report.borrow_mut()(state, context, report))
         });
         let result = result.map(|result| call(|state, context| done(state, context, result)));
-        self.tasks.borrow_mut().push(Box::pin(reports.chain(stream::once(result))));
+        self.tasks.borrow_mut().push(reports.chain(stream::once(result)).boxed_local());
         job
     }
 
@@ -204,6 +204,7 @@ impl<S: 'static, H: 'static> Scheduler<S, H> {
         let (mut timers, mut due_at) = (self.timers.borrow_mut(), self.due_at.borrow_mut());
         let entry = timers.first_entry().filter(|entry| entry.key().0 <= now)?;
         let (at, timer) = *entry.key();
+        self.lag.set(self.lag.get().max(now - at));
         due_at.remove(&timer);
         Some(match entry.remove() {
             Due::Once(call) => call,
@@ -240,12 +241,6 @@ fn next_due(at: Instant, period: Duration, now: Instant) -> Instant {
     let late = now.saturating_duration_since(at);
     let rest = (late.as_nanos() % period.as_nanos()) as u64; // fits: `late` is under 584 years
     later(at, period.max(late - Duration::from_nanos(rest)))
-}
-
-/// Sleeps until the deadline, or for ever without one.
-pub(crate) async fn sleep_until(deadline: Option<Instant>) {
-    let Some(at) = deadline else { return std::future::pending().await };
-    clock::sleep_until(at).await;
 }
 
 #[cfg(test)]

@@ -58,27 +58,6 @@ impl Ticker {
     }
 }
 
-/// How late the loop is: a hook that takes long delays all other events.
-#[derive(Default)]
-pub(crate) struct Lag {
-    last: Cell<Option<Instant>>,
-    pub longest: Cell<Duration>,
-}
-
-impl Lag {
-    /// Called by a timer of this period.
-    pub fn tick(&self, now: Instant, period: Duration) {
-        let last = self.last.replace(Some(now)).unwrap_or(now);
-        let late = now.saturating_duration_since(last).saturating_sub(period);
-        self.longest.set(self.longest.get().max(late));
-    }
-
-    /// The longest since this was called last.
-    pub fn take(&self) -> Duration {
-        self.longest.take()
-    }
-}
-
 /// Something that hooks ask for often, and that is done at most once a period: at once, or when the
 /// period is over.
 pub(crate) struct Throttle {

@@ -74,7 +74,7 @@ pub(crate) struct Responder {
     pub conn: Conn,
     pub ack: Option<Ack>,
     /// The message's place in the queue, freed with the answer.
-    pub _permit: Option<OwnedSemaphorePermit>,
+    pub permit: Option<OwnedSemaphorePermit>,
 }
 
 /// Acknowledges a message on its connection, or in a test.

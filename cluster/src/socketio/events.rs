@@ -77,14 +77,10 @@ impl Encoded {
         Encoded::Json { name: name.to_owned(), data }
     }
 
-    /// Whether another JSON event says the same.
-    pub fn is_same(&self, other: &Encoded) -> bool {
-        let (Encoded::Json { name, data }, Encoded::Json { name: other_name, data: other_data }) =
-            (self, other)
-        else {
-            return false;
-        };
-        name == other_name && data.get() == other_data.get()
+    /// The name and the data; `None` for bytes.
+    pub fn as_json(&self) -> Option<(&str, &str)> {
+        let Encoded::Json { name, data } = self else { return None };
+        Some((name, data.get()))
     }
 }
 

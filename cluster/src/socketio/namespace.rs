@@ -128,15 +128,12 @@ pub(crate) struct EventLimiter {
 }
 
 impl EventLimiter {
-    pub fn of_lobby(limits: &Limits) -> Self {
+    /// `by_address`: events are limited by the client's address, too.
+    pub fn new(limits: &Limits, by_address: bool) -> Self {
         let rate = Quota::new(limits.events_per_second_per_address.get(), BURST_SECONDS);
-        let addresses = Some(KeyedRateLimiter::new(rate));
-        EventLimiter { addresses, ..Self::of_room(limits) }
-    }
-
-    pub fn of_room(limits: &Limits) -> Self {
+        let addresses = by_address.then(|| KeyedRateLimiter::new(rate));
         let clients = KeyedRateLimiter::new(limits.events());
-        EventLimiter { limits: limits.clone(), clients, addresses: None }
+        EventLimiter { limits: limits.clone(), clients, addresses }
     }
 
     /// Counts one event; `false` if it exceeds a limit.
@@ -191,15 +188,13 @@ impl<A> ConnectionState<A> {
         let limits = &self.event_limiter.limits;
         let max_places = limits.max_queued_events.get();
         let places = (1 + event.bytes / BYTES_PER_PLACE).min(max_places as usize) as u32;
-        let permit = self.queue.clone().try_acquire_many_owned(places).ok();
-        let is_full = permit.is_none();
         let responder = Responder {
             event: event.name.clone(),
             conn: conn.clone(),
             ack: event.wants_ack.then(|| acknowledge(ack)),
-            _permit: permit,
+            permit: self.queue.clone().try_acquire_many_owned(places).ok(),
         };
-        if is_full {
+        if responder.permit.is_none() {
             responder.send(Err(Refusal::TOO_FAST));
             conn.hang_up();
         } else if !self.event_limiter.allow(&self.limit_key, conn.address(), Instant::now()) {

@@ -65,25 +65,14 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// For programs, in snake_case.
-    pub(crate) fn code(&self) -> &'static str {
+    /// The code for programs, in snake_case, and the reason for which the room's players left it.
+    pub(crate) fn code_and_reason(&self) -> (&'static str, LeaveReason) {
         match self {
-            Exit::Finished => "finished",
-            Exit::Closed => "closed",
-            Exit::Crashed(_) => "crashed",
-            Exit::Hung => "hung",
-            Exit::NeverReady(_) => "never_ready",
-        }
-    }
-
-    /// The reason for which the room's players left it.
-    pub(crate) fn leave_reason(&self) -> LeaveReason {
-        match self {
-            Exit::Finished => LeaveReason::Finished,
-            Exit::Closed => LeaveReason::Closed("The room was closed.".to_owned()),
-            Exit::Crashed(_) => LeaveReason::Crashed,
-            Exit::Hung => LeaveReason::Hung,
-            Exit::NeverReady(_) => LeaveReason::NeverReady,
+            Exit::Finished => ("finished", LeaveReason::Finished),
+            Exit::Closed => ("closed", LeaveReason::Closed("The room was closed.".to_owned())),
+            Exit::Crashed(_) => ("crashed", LeaveReason::Crashed),
+            Exit::Hung => ("hung", LeaveReason::Hung),
+            Exit::NeverReady(_) => ("never_ready", LeaveReason::NeverReady),
         }
     }
 }
@@ -93,7 +82,7 @@ impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Exit::NeverReady(_) => "never became ready",
-            other => other.code(),
+            other => other.code_and_reason().0,
         })
     }
 }

@@ -261,8 +261,7 @@ impl<L: Lobby> LobbyContext<L> {
 
     /// The request `play`. A player who has a seat in a room of this kind keeps it.
     pub(crate) fn play_kind(&self, lobby: &mut L, kind: &str, player: AnyPlayer) -> Answer {
-        let kind = self.kinds.iter().find(|known| known.name == kind);
-        let kind = kind.ok_or(Refusal::NO_SUCH_KIND)?;
+        let kind = self.kind(kind).ok_or(Refusal::NO_SUCH_KIND)?;
         // A hook may have asked for a player who has left, or was banned, since.
         self.sessions.borrow().check_ban(&player.id)?;
         if self.seat_of(&player).is_none() && !self.is_here(&player) {

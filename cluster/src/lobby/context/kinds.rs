@@ -104,7 +104,7 @@ impl<L: Lobby> Kind<L> {
             pick: |lobby, context, player| lobby.pick(context, &player.typed()),
             check_options: |options| R::Options::deserialize(options).map(drop),
             hook: |lobby, context, room, hook| {
-                let room = &room.typed();
+                let room = &room.typed(context.kind_of::<R>().name);
                 match hook {
                     RoomHook::Ready => lobby.on_room_ready(context, room),
                     RoomHook::Adopted => lobby.on_room_adopted(context, room),

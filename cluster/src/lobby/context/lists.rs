@@ -5,7 +5,8 @@
 //! changes. A change is serialized once and sent to a part of the watchers at a time.
 
 use std::cell::{RefCell, RefMut};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::iter;
 use std::mem::take;
 use std::time::Duration;
 
@@ -38,9 +39,8 @@ pub(crate) enum List {
 #[derive(Default)]
 pub(crate) struct Feed {
     watchers: BTreeMap<ConnId, Conn>,
-    /// The latest change, and who is still to be sent it. Those who came since have a newer list.
-    change: Option<Encoded>,
-    waiting: BTreeSet<ConnId>,
+    /// Those who are still to be sent the latest change. Others, who came since, have a newer list.
+    waiting: BTreeMap<ConnId, Conn>,
 }
 
 /// One for each [`List`].
@@ -78,9 +78,9 @@ impl<L: Lobby> LobbyContext<L> {
             return;
         }
         let touched = match list {
-            List::Rooms => take(&mut self.rooms.borrow_mut().touched.rooms),
+            List::Rooms => take(&mut self.rooms.borrow_mut().touched_rooms),
             List::Players => {
-                let mut touched = take(&mut self.rooms.borrow_mut().touched.players);
+                let mut touched = take(&mut self.rooms.borrow_mut().touched_players);
                 touched.append(&mut self.sessions.borrow_mut().touched);
                 touched
             }
@@ -89,23 +89,20 @@ impl<L: Lobby> LobbyContext<L> {
             return;
         }
         let change: Value = touched.iter().map(|id| (&**id, self.entry(list, id))).collect();
-        feed.change = Some(Encoded::own(EVENTS[list as usize].1, &change));
-        feed.waiting = feed.watchers.keys().copied().collect();
+        feed.waiting = feed.watchers.clone();
         drop(feed);
-        self.send_change(list);
+        self.send_change(list, Encoded::own(EVENTS[list as usize].1, &change));
     }
 
     /// Sends a change to some who wait for it, and to the others after a pause.
-    fn send_change(&self, list: List) {
+    fn send_change(&self, list: List, change: Encoded) {
         let mut feed = self.feed(list);
-        for _ in 0..feed.watchers.len().div_ceil(PARTS).max(MIN_PART) {
-            let next = feed.waiting.pop_first().and_then(|conn| feed.watchers.get(&conn));
-            if let Some((conn, change)) = next.zip(feed.change.as_ref()) {
-                conn.emit(change);
-            }
+        let part = feed.watchers.len().div_ceil(PARTS).max(MIN_PART);
+        for (_, conn) in iter::from_fn(|| feed.waiting.pop_first()).take(part) {
+            conn.emit(&change);
         }
         if !feed.waiting.is_empty() {
-            self.scheduler.after(PAUSE, move |_, context| context.send_change(list));
+            self.scheduler.after(PAUSE, move |_, context| context.send_change(list, change));
         }
     }
 

@@ -23,7 +23,7 @@ use crate::lobby::sessions::Sessions;
 use crate::process::Starter;
 use crate::rooms::{CodeAttempts, Rooms};
 use crate::routing::GatewayRoutes;
-use crate::runtime::{Lag, Scheduler};
+use crate::runtime::Scheduler;
 use crate::socketio::encode;
 use crate::types::{LeaveReason, PlayerId, Refusal, refuse, truncate};
 
@@ -57,7 +57,6 @@ pub struct LobbyContext<L> {
     pub(crate) sessions: RefCell<Sessions>,
     pub(crate) lists: Lists,
     pub(crate) code_attempts: CodeAttempts,
-    pub(crate) lag: Lag,
     pub(crate) scheduler: Scheduler<L, LobbyContext<L>>,
 }
 
@@ -74,7 +73,6 @@ impl<L: Lobby> LobbyContext<L> {
             rooms: RefCell::new(Rooms::new(settings.clone(), starter, routes)),
             sessions: RefCell::default(),
             lists: Default::default(),
-            lag: Lag::default(),
             code_attempts: CodeAttempts::new(settings.max_code_attempts_per_minute),
             scheduler: Scheduler::new(),
             tokens: Arc::new(tokens),
@@ -87,10 +85,8 @@ impl<L: Lobby> LobbyContext<L> {
         &self.settings
     }
 
-    /// The kind of a room that exists: it is a registered one.
-    pub(crate) fn kind(&self, name: &str) -> &Kind<L> {
-        let kind = self.kinds.iter().find(|kind| kind.name == name);
-        kind.expect("rooms are of a registered kind")
+    pub(crate) fn kind(&self, name: &str) -> Option<&Kind<L>> {
+        self.kinds.iter().find(|kind| kind.name == name)
     }
 
     /// Whether a player is connected to the lobby. [`seat_of`](Self::seat_of) finds those in rooms.

@@ -88,7 +88,7 @@ impl<L: Lobby> LobbyContext<L> {
             code: private.then(|| self.rooms.borrow().new_code()),
         };
         let address = host.and_then(|host| self.sessions.borrow().conn_of(&host.id)?.address());
-        let room = self.rooms.borrow_mut().create(kind.name, spec, address, options, listing)?;
+        let room = self.rooms.borrow_mut().create(spec, address, options, listing)?;
         self.limit_start(&room);
         Ok(room)
     }
@@ -122,7 +122,7 @@ impl<L: Lobby> LobbyContext<L> {
 
     /// Of the public rooms of this kind with a free seat, the one with the most players.
     pub fn fullest<R: RoomOf<L>>(&self) -> Option<RoomInfo<R>> {
-        self.rooms.borrow().fullest(self.kind_of::<R>().name).map(AnyRoom::typed)
+        self.of_kind::<R>(self.rooms.borrow().fullest(self.kind_of::<R>().name)).pop()
     }
 
     /// The room with this number; `None` if there is none of this kind.
@@ -133,7 +133,7 @@ impl<L: Lobby> LobbyContext<L> {
     fn of_kind<R: RoomOf<L>>(&self, rooms: impl IntoIterator<Item = AnyRoom>) -> Vec<RoomInfo<R>> {
         let kind = self.kind_of::<R>();
         let rooms = rooms.into_iter().filter(|room| room.kind == kind.name);
-        rooms.map(AnyRoom::typed).collect()
+        rooms.map(|room| room.typed(kind.name)).collect()
     }
 
     pub(crate) fn kind_of<R: RoomOf<L>>(&self) -> &Kind<L> {

@@ -15,7 +15,7 @@ use crate::lobby::{Arrival, Identity, Lobby, Registration};
 use crate::runtime::{catch_async, clock};
 use crate::socketio::events::decode_own;
 use crate::socketio::{Conn, ConnId, Encoded, Responder};
-use crate::types::{AnyPlayer, LeaveReason, Refusal, RoomId};
+use crate::types::{AnyPlayer, LeaveReason, PlayerId, Refusal, RoomId};
 
 /// The version of the wire contract, sent in `welcome`.
 const WIRE_VERSION: u32 = 4;
@@ -79,13 +79,12 @@ impl<L: Lobby> EventHandler<'_, L> {
         // players are back first. They wait for the report, so that `welcome` has the reason.
         let is_away = self.context.rooms.borrow().was_rerouted(&player);
         if is_away && !self.context.sessions.borrow().has_exit_notice(&player) {
-            let conn = conn.id;
             self.context.scheduler.now.set(clock::now());
             self.context.scheduler.after(EXIT_WAIT, move |lobby, context| {
-                EventHandler { lobby, context }.arrive(conn);
+                EventHandler { lobby, context }.arrive(&player);
             });
         } else {
-            self.arrive(conn.id);
+            self.arrive(&player);
         }
     }
 
@@ -101,10 +100,10 @@ impl<L: Lobby> EventHandler<'_, L> {
         }
     }
 
-    /// Lets the player of a pending session into the lobby, and handles what they asked meanwhile.
-    /// Does nothing if they have arrived already.
-    pub(super) fn arrive(&mut self, conn: ConnId) {
-        let arrived = self.context.sessions.borrow_mut().arrive(conn);
+    /// Lets a player whose session is pending into the lobby, and handles what they asked
+    /// meanwhile. Does nothing if they have arrived already, or are not there.
+    pub(super) fn arrive(&mut self, player: &PlayerId) {
+        let arrived = self.context.sessions.borrow_mut().arrive(player);
         let Some((conn, Login { player, token, .. }, queued)) = arrived else { return };
         let notice = self.context.sessions.borrow_mut().take_exit_notice(&player.id);
         let returned =
@@ -129,7 +128,7 @@ impl<L: Lobby> EventHandler<'_, L> {
     ) {
         let seat = self.context.rooms.borrow().active_room_of(&player.id).map(|room| room.id);
         let (player, how) = (player.typed(), Arrival { account, returned, seat });
-        self.hook("on_arrive", |lobby, context| lobby.on_arrive(context, &player, how));
+        let _ = self.hook("on_arrive", |lobby, context| lobby.on_arrive(context, &player, how));
     }
 
     pub fn disconnected(&mut self, conn: ConnId) {
@@ -144,7 +143,7 @@ impl<L: Lobby> EventHandler<'_, L> {
 
     fn left_lobby(&mut self, player: AnyPlayer) {
         let player = player.typed();
-        self.hook("on_leave", |lobby, context| lobby.on_leave(context, &player));
+        let _ = self.hook("on_leave", |lobby, context| lobby.on_leave(context, &player));
     }
 
     /// The request `register`: asks `on_register`.
@@ -184,7 +183,7 @@ impl<L: Lobby> EventHandler<'_, L> {
             Ok((login, account)) => {
                 let Login { player, token, .. } = login.clone();
                 self.enter(conn, login);
-                self.context.sessions.borrow_mut().arrive(conn);
+                self.context.sessions.borrow_mut().arrive(&player.id);
                 info!(player = %player.name, id = %player.id, "registered");
                 responder.send(Ok(json!({ "token": token, "you": player })));
                 self.arrived(player, Some(account), None);

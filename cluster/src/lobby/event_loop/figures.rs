@@ -29,7 +29,7 @@ impl<L: Lobby> LobbyContext<L> {
         for place in self.known_players().iter().filter_map(|id| self.find(id)) {
             *players.entry(place.shown().0).or_default() += 1;
         }
-        Figures { rooms: self.rooms.borrow().figures(), players, lag: self.lag.take() }
+        Figures { rooms: self.rooms.borrow().figures(), players, lag: self.scheduler.lag.take() }
     }
 
     /// For the admin page.
@@ -39,14 +39,13 @@ impl<L: Lobby> LobbyContext<L> {
             let name = self.any_player(id)?.name;
             Some(json!({ "id": id, "name": name, "place": place, "room": room }))
         };
-        let rooms = self.rooms.borrow().overview();
-        let closes_at = self.rooms.borrow().closes_at;
-        let draining = closes_at.map(|at| at.saturating_duration_since(clock::now()).as_secs());
+        let rooms = self.rooms.borrow();
+        let left = rooms.closes_at.map(|at| at.saturating_duration_since(clock::now()));
         json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "draining_s": draining,
-            "lag_ms": self.lag.longest.get().as_millis() as u64,
-            "rooms": rooms,
+            "draining_s": left.map(|left| left.as_secs()),
+            "lag_ms": self.scheduler.lag.get().as_millis() as u64,
+            "rooms": rooms.overview(),
             "players": self.known_players().iter().filter_map(player).collect::<Vec<_>>(),
         })
     }

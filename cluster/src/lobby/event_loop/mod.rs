@@ -24,7 +24,7 @@ use crate::lobby::{Lobby, LobbyContext, RouteCall};
 use crate::process::ProcessEvent;
 use crate::process::signals::Order;
 use crate::rooms::{AnyRoom, RoomHook, RoomNotice};
-use crate::runtime::{catch, clock, later, sleep_until};
+use crate::runtime::{catch, clock, later};
 use crate::socketio::{Conn, FromClient, reroute};
 use crate::types::{AnyPlayer, Exit, LeaveReason, Refusal, RoomId, Route};
 
@@ -45,9 +45,7 @@ pub(crate) struct Inboxes<L> {
 
 /// Sets the timers of the lobby itself.
 pub(crate) fn start_timers<L: Lobby>(context: &LobbyContext<L>) {
-    context.lag.tick(clock::now(), LISTS_PERIOD);
     context.scheduler.every(LISTS_PERIOD, |_, context| {
-        context.lag.tick(clock::now(), LISTS_PERIOD);
         context.publish(List::Rooms);
         context.publish(List::Players);
     });
@@ -81,7 +79,7 @@ pub(crate) async fn run<L: Lobby>(
             Some(call) = context.scheduler.next_call() => drop(handler.hook("spawned work", call)),
             Some(call) = inboxes.calls.recv() => drop(handler.hook("a route", call)),
             Some(call) = inboxes.admin_calls.recv() => drop(handler.hook("admin", call)),
-            () = sleep_until(deadline) => {}
+            () = clock::sleep_until(deadline) => {}
             Some(order) = inboxes.orders.recv() => match order {
                 Order::Stop => handler.stop(),
                 Order::Reload => return Order::Reload,
@@ -89,7 +87,7 @@ pub(crate) async fn run<L: Lobby>(
         }
         let now = clock::now();
         while let Some(call) = context.scheduler.pop_due(now) {
-            handler.hook("timer", call);
+            let _ = handler.hook("timer", call);
         }
         let mut rooms = context.rooms.borrow_mut();
         if refill_at.take_if(|at| *at <= now).is_some() {
@@ -106,14 +104,14 @@ pub(crate) struct EventHandler<'a, L> {
 }
 
 impl<L: Lobby> EventHandler<'_, L> {
-    /// Calls a hook; `None` if it panicked.
+    /// Calls a hook. Refuses with `internal` if it panicked.
     pub fn hook<T>(
         &mut self,
         name: &'static str,
         call: impl FnOnce(&mut L, &LobbyContext<L>) -> T,
-    ) -> Option<T> {
+    ) -> Result<T, Refusal> {
         self.context.scheduler.now.set(clock::now());
-        catch(name, || call(self.lobby, self.context)).ok()
+        catch(name, || call(self.lobby, self.context)).map_err(|_| Refusal::INTERNAL)
     }
 
     pub fn on_process(&mut self, event: ProcessEvent) {
@@ -126,7 +124,7 @@ impl<L: Lobby> EventHandler<'_, L> {
     pub fn stop(&mut self) {
         let is_first = self.context.rooms.borrow().closes_at.is_none();
         if is_first {
-            self.hook("on_stop", |lobby, context| lobby.on_stop(context));
+            let _ = self.hook("on_stop", |lobby, context| lobby.on_stop(context));
         }
         let left = if is_first { self.context.settings.drain_timeout } else { Duration::ZERO };
         self.context.rooms.borrow_mut().stop(left);
@@ -166,9 +164,10 @@ impl<L: Lobby> EventHandler<'_, L> {
     /// Calls a hook for a room. One whose message does not parse is killed, unless it may be of
     /// another build.
     fn room_hook(&mut self, room: AnyRoom, hook: RoomHook) {
-        let (id, call) = (room.id.clone(), self.context.kind(room.kind).hook);
+        let kind = self.context.kind(&room.kind).expect("rooms are of a registered kind");
+        let (id, call) = (room.id.clone(), kind.hook);
         let called = self.hook(hook.name(), |lobby, context| call(lobby, context, room, hook));
-        let Some(Err(error)) = called else { return };
+        let Ok(Err(error)) = called else { return };
         let mut rooms = self.context.rooms.borrow_mut();
         if rooms.is_adopted(&id) {
             warn!(room = %id, %error, "a message of another build does not parse");
@@ -181,7 +180,6 @@ impl<L: Lobby> EventHandler<'_, L> {
     /// Keeps the reason for a player who is about to return to the lobby.
     fn gone(&mut self, player: &AnyPlayer, room: RoomId, reason: LeaveReason, rerouted: bool) {
         let mut sessions = self.context.sessions.borrow_mut();
-        let conn = sessions.conn_of(&player.id).map(|conn| conn.id);
         // A player on the way to another room does not return.
         let returns = self.context.seat_of(player).is_none_or(|seat| seat == room);
         // If the room that they moved to has ended already, its notice is kept.
@@ -190,17 +188,12 @@ impl<L: Lobby> EventHandler<'_, L> {
             sessions.add_exit_notice(player.id.clone(), room, reason);
         }
         drop(sessions);
-        if let Some(conn) = conn {
-            self.arrive(conn);
-        }
+        self.arrive(&player.id);
     }
 
     /// Sends a player to a room, from the lobby or from the room they are in.
     fn reroute(&mut self, player: &AnyPlayer, to: Route, from: Option<RoomId>, asked: bool) {
-        let conn = self.context.sessions.borrow().conn_of(&player.id);
-        if let Some(conn) = conn {
-            self.arrive(conn.id); // `welcome` comes first
-        }
+        self.arrive(&player.id); // `welcome` comes first
         let rooms = self.context.rooms.borrow();
         let sessions = self.context.sessions.borrow();
         // A player who did not ask may be in a room, with a stale connection to the lobby.

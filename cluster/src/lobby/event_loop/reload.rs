@@ -17,15 +17,14 @@ use tracing::info;
 use crate::lobby::event_loop::{EventHandler, Inboxes};
 use crate::lobby::sessions::Sessions;
 use crate::lobby::{Kind, Lobby};
-use crate::logging::FlushGuard;
 use crate::process::{Supervisors, VERSION};
 use crate::reload;
-use crate::rooms::RoomHook;
-use crate::rooms::saved::{SavedRoom, SavedRooms};
+use crate::rooms::saved::SavedRooms;
+use crate::rooms::{AnyRoom, Entry, RoomHook};
 use crate::runtime::timeout;
 
 /// Raised whenever the state changes its form.
-const STATE_VERSION: u32 = 2;
+const STATE_VERSION: u32 = 3;
 /// Both programs must agree on the state and on the channel to rooms.
 const VERSIONS: [u32; 2] = [STATE_VERSION, VERSION];
 /// How long supervisors may take to pause. One whose room is ending does not.
@@ -47,13 +46,12 @@ impl SavedLobby {
         let state: Value = serde_json::from_reader(BufReader::new(state))?;
         let is_same = state["versions"] == json!(VERSIONS);
         ensure!(is_same, "the program is of another version of the cluster");
-        let mut saved = SavedLobby::deserialize(state)?;
-        for SavedRoom { kind: name, room, .. } in &mut saved.rooms.rooms {
+        let saved = SavedLobby::deserialize(state)?;
+        for Entry { room: AnyRoom { id, kind: name, options, .. }, .. } in &saved.rooms.rooms {
             let kind = kinds.iter().find(|kind| kind.name == name);
-            let kind = kind.with_context(|| format!("room {}: no kind '{name}'", room.id))?;
-            room.kind = kind.name;
-            (kind.check_options)(&room.options)
-                .with_context(|| format!("room {}: its options do not parse", room.id))?;
+            let kind = kind.with_context(|| format!("room {id}: no kind '{name}'"))?;
+            (kind.check_options)(options)
+                .with_context(|| format!("room {id}: its options do not parse"))?;
         }
         Ok(saved)
     }
@@ -63,7 +61,6 @@ impl SavedLobby {
 pub(crate) struct Reloader {
     pub supervisors: Rc<Supervisors>,
     pub listener: Arc<TcpListener>,
-    pub log: FlushGuard,
 }
 
 impl Reloader {
@@ -75,7 +72,7 @@ impl Reloader {
     ) -> anyhow::Result<Infallible> {
         let context = handler.context;
         let pause = &self.supervisors.pause;
-        context.rooms.borrow_mut().pool.clear(); // these are of the old program
+        context.rooms.borrow_mut().pool.warm.clear(); // these are of the old program
         pause.send_replace(true);
         let handed_over = async {
             let paused = async {
@@ -87,14 +84,14 @@ impl Reloader {
             };
             timeout(PAUSE_TIMEOUT, paused).await.context("a room is just ending")?;
             let flushed = context.rooms.borrow().flush();
-            flushed.await?;
+            ensure!(flushed.await, "a room does not read its channel");
             let (rooms, ends) = context.rooms.borrow_mut().save()?;
             let sessions = json!(*context.sessions.borrow());
             let state = json!({ "versions": VERSIONS, "rooms": rooms, "sessions": sessions });
             let files = ends.iter().map(OwnedFd::as_fd);
             let files: Vec<_> = [self.listener.as_fd()].into_iter().chain(files).collect();
             let asked = || !inboxes.orders.is_empty();
-            reload::replace(&state, &files, &self.log, asked).await
+            reload::replace(&state, &files, asked).await
         };
         let failed = handed_over.await;
         context.rooms.borrow_mut().paused.clear();

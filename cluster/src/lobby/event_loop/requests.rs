@@ -39,8 +39,7 @@ impl<L: Lobby> EventHandler<'_, L> {
             "play" => {
                 let Play { kind } = decode_own(data)?;
                 let kind = kind.unwrap_or_else(|| self.context.kinds[0].name.to_owned());
-                self.hook("pick", |lobby, context| context.play_kind(lobby, &kind, player))
-                    .unwrap_or(Err(Refusal::INTERNAL))
+                self.hook("pick", |lobby, context| context.play_kind(lobby, &kind, player))?
             }
             "join" => {
                 let player = player.typed::<L::Profile>();
@@ -56,8 +55,7 @@ impl<L: Lobby> EventHandler<'_, L> {
                 let player = player.typed();
                 self.hook("on_watch_players", |lobby, context| {
                     lobby.on_watch_players(context, &player)
-                })
-                .unwrap_or(Err(Refusal::INTERNAL))?;
+                })??;
                 self.context.watch(List::Players, conn, data)
             }
             LEAVE_ROOM => {
@@ -69,8 +67,7 @@ impl<L: Lobby> EventHandler<'_, L> {
                 let (player, request) = (player.typed(), events::decode(name, data)?);
                 self.hook("on_request", |lobby, context| {
                     lobby.on_request(context, &player, request)
-                })
-                .unwrap_or(Err(Refusal::INTERNAL))
+                })?
                 .map_err(|refusal| refusal.named(name))
             }
         }

@@ -70,7 +70,7 @@ impl<R: Room> Core<R> {
             let data = to_raw_value(data).expect("JSON");
             let Announcements { due, period_per_page, pending, .. } = &mut self.announcements;
             pending.push((name, data));
-            due.period.set(*period_per_page * self.conns.len() as u32);
+            due.period.set(*period_per_page * self.room.seats.get_mut().by_conn.len() as u32);
             due.marked.set(true);
         }
     }
@@ -94,7 +94,7 @@ impl<R: Room> Core<R> {
     fn send_announcements(&mut self, to: ConnId) {
         let last = self.announcements.last();
         if !self.announcements.pending.is_empty()
-            && let Some(seat) = self.conns.get(&to).and_then(|id| self.seats.get_mut(id))
+            && let Some(seat) = self.room.seats.get_mut().by_conn(to)
             && let Some(event) =
                 self.announcements.event(replace(&mut seat.sent.announcement, last))
         {

@@ -3,11 +3,10 @@
 //! output; so does a `TestRoom`.
 
 mod announcements;
-mod seat_map;
 mod seats;
 mod sync;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +18,6 @@ use tokio::time::Instant;
 
 use crate::process::FromRoom;
 use crate::room::core::announcements::Announcements;
-use crate::room::core::seat_map::SeatMap;
 use crate::room::core::sync::SentState;
 use crate::room::{Output, Room, RoomContext, Tickets};
 use crate::runtime::{Call, HookPanic, RoomPanic, Tick, Ticker, catch, catch_async, later};
@@ -36,15 +34,12 @@ struct Joined<'a, Profile> {
     you: &'a Player<Profile>,
     /// All of them; in a room that announces nobody only this player.
     players: &'a [Player<Profile>],
-    away: Vec<&'a PlayerId>,
+    away: Vec<PlayerId>,
 }
 
 pub(crate) struct Core<R: Room> {
     pub game: R,
     pub room: RoomContext<R>,
-    seats: SeatMap<R::Profile>,
-    /// The players' current connections, as in [`RoomContext::connections`], the other way round.
-    conns: HashMap<ConnId, PlayerId>,
     tickets: Arc<Tickets>,
     ticket_ttl: Duration,
     /// When the last seat was freed, or the room opened.
@@ -58,9 +53,9 @@ pub(crate) struct Core<R: Room> {
     state: SentState,
     /// `None` in a test: the panic of a hook fails it.
     pub on_panic: Option<RoomPanic>,
-    /// Set when a hook's panic has ended the room: the hook and the message. No hook is called any
-    /// more.
-    pub crashed: Option<String>,
+    /// Set when a hook's panic has ended the room: the exit, with the hook and the message. No hook
+    /// is called any more.
+    pub crashed: Option<Exit>,
     output: VecDeque<Output>,
 }
 
@@ -76,8 +71,6 @@ impl<R: Room> Core<R> {
         let mut core = Core {
             game,
             room,
-            seats: SeatMap::default(),
-            conns: HashMap::new(),
             tickets,
             ticket_ttl,
             empty_since: now,
@@ -99,7 +92,7 @@ impl<R: Room> Core<R> {
         self
     }
 
-    /// What is to go out next. Never [`Output::Leave`] or `Transfer`.
+    /// What is to go out next. Never [`Output::Leave`].
     pub fn pop_output(&mut self) -> Option<Output> {
         self.output.pop_front()
     }
@@ -136,13 +129,11 @@ impl<R: Room> Core<R> {
 
     /// A player has another profile.
     pub fn set_profile(&mut self, number: u64, profile: Value) {
-        let Some((id, conn)) = self.seat(number) else { return };
-        let Some(seat) = self.seats.get_mut(&id) else { return };
+        let Some(seat) = self.room.seats.get_mut().by_number(number) else { return };
         seat.player.profile = serde_json::from_value(profile).unwrap_or_default();
-        let player = seat.player.clone();
-        let set = |other: &mut Player<_>| *other = player.clone();
-        Rc::make_mut(self.room.players.get_mut()).iter_mut().find(|other| other.id == id).map(set);
-        self.room.expected.get_mut().entry(id).and_modify(set);
+        let (player, conn) = (seat.player.clone(), seat.conn);
+        let players = Rc::make_mut(self.room.players.get_mut()).iter_mut();
+        players.filter(|other| other.id == player.id).for_each(|other| *other = player.clone());
         let data = json!({ "player": player });
         match conn.filter(|_| !self.room.announces.get()) {
             Some(conn) => self.emit(conn, "player_changed", data),
@@ -178,7 +169,7 @@ impl<R: Room> Core<R> {
         self.expire_seats(now);
         self.send_changes(now);
         if let Some((until, reason)) = &self.draining
-            && (*until <= now || self.seats.len() == 0)
+            && (*until <= now || self.room.seats.get_mut().is_empty())
         {
             self.room.end(LeaveReason::Closed(reason.clone()));
         }
@@ -203,7 +194,7 @@ impl<R: Room> Core<R> {
     pub fn deadline(&self) -> Option<Instant> {
         let period = self.room.tick_period.get();
         let tick = self.ticker.as_ref().zip(period).map(|(ticker, period)| ticker.due(period));
-        let seat = self.seats.expiring().next().and_then(|seat| seat.expires);
+        let seat = self.room.seats.borrow().expiring().next().and_then(|seat| seat.expires);
         let timer = self.room.scheduler.deadline();
         let drain = self.draining.as_ref().map(|(until, _)| *until);
         let throttles = [&self.room.sync, &self.room.listing_changed, &self.announcements.due];
@@ -213,8 +204,8 @@ impl<R: Room> Core<R> {
     }
 
     fn empty_until(&self) -> Option<Instant> {
-        let timeout = self.room.empty_timeout.get().filter(|_| self.seats.len() == 0)?;
-        Some(later(self.empty_since, timeout))
+        let timeout = self.room.empty_timeout.get()?;
+        self.room.seats.borrow().is_empty().then(|| later(self.empty_since, timeout))
     }
 
     fn now(&self) -> Instant {
@@ -225,13 +216,13 @@ impl<R: Room> Core<R> {
     /// lobby is told so first, and no hook is called.
     pub fn finish(&mut self) {
         let mut reason = self.room.ending.borrow().clone().unwrap_or(LeaveReason::Crashed);
-        if let Some(what) = self.crashed.clone() {
-            self.frame(FromRoom::Ending(Exit::Crashed(what)));
+        if let Some(exit) = self.crashed.clone() {
+            self.frame(FromRoom::Ending(exit));
             reason = LeaveReason::Crashed;
         } else if self.room.sync.due(self.now()).is_some() {
             self.sync();
         }
-        for id in self.seats.players().cloned().collect::<Vec<_>>() {
+        for id in self.room.seats.get_mut().keys().cloned().collect::<Vec<_>>() {
             self.leave(&id, reason.clone());
         }
     }
@@ -245,12 +236,9 @@ impl<R: Room> Core<R> {
         {
             self.crashed = crash(self.on_panic, panic);
         }
-        let exit = match self.crashed {
-            Some(what) => Exit::Crashed(what),
-            None if *self.room.ending.borrow() == Some(LeaveReason::Finished) => Exit::Finished,
-            None => Exit::Closed,
-        };
-        (exit, self.room)
+        let is_finished = *self.room.ending.borrow() == Some(LeaveReason::Finished);
+        let exit = if is_finished { Exit::Finished } else { Exit::Closed };
+        (self.crashed.unwrap_or(exit), self.room)
     }
 
     /// Calls a hook, and then does what it queued. Returns `None` if it panicked, or if one before
@@ -276,13 +264,9 @@ impl<R: Room> Core<R> {
         while let Some(output) = queued.pop_front() {
             match output {
                 Output::Leave(player, reason) => self.leave(&player, reason),
-                Output::Transfer(player, room) => {
-                    if let Some(seat) = self.seats.get(&player).map(|seat| seat.number) {
-                        self.frame(FromRoom::Transfer { seat, room });
-                    }
-                }
-                // A player who has left since, by a kick that was queued before it, gets nothing.
-                Output::Emit { to, .. } if !self.conns.contains_key(&to) => {}
+                // Nothing is for a player who has left since, by a kick that was queued before it.
+                Output::Frame(FromRoom::Transfer { seat, .. }) if self.seat(seat).is_none() => {}
+                Output::Emit { to, .. } if self.room.seats.get_mut().by_conn(to).is_none() => {}
                 Output::Emit { to, event, volatile } => self.emit_to(to, event, volatile),
                 output => self.output.push_back(output),
             }
@@ -291,10 +275,11 @@ impl<R: Room> Core<R> {
 
     /// Tells a page that its player is in the room, and what the room looks like.
     fn send_joined(&mut self, conn: ConnId, player: &Player<R::Profile>) {
+        let announces = self.room.announces.get();
+        let away = self.room.seats.get_mut().expiring().filter(|seat| announces && seat.joined);
+        let away = away.map(|seat| seat.player.id.clone()).collect();
         let room = &self.room;
         let all = room.players();
-        let announces = room.announces.get();
-        let away = self.seats.expiring().filter(|seat| announces && seat.joined);
         let joined = Joined {
             room: room.id(),
             kind: room.kind(),
@@ -302,16 +287,16 @@ impl<R: Room> Core<R> {
             host: room.host(),
             you: player,
             players: if announces { &all } else { std::slice::from_ref(player) },
-            away: away.map(|seat| &seat.player.id).collect(),
+            away,
         };
         let event = Encoded::own("joined", &joined);
         // Nothing that was announced before this is news to the page.
-        if let Some(seat) = self.seats.get_mut(&player.id) {
+        if let Some(seat) = self.room.seats.get_mut().by_conn(conn) {
             seat.sent.announcement = self.announcements.last();
         }
         self.emit_to(conn, Rc::new(event), false);
         self.refresh_state();
-        self.send_state(&player.id);
+        self.send_state(conn);
     }
 
     /// Sends one of the cluster's own events.
@@ -324,12 +309,12 @@ impl<R: Room> Core<R> {
     }
 }
 
-/// Why the room ends after this panic; `None` if the room continues. In a test the panic is
+/// How the room ends after this panic; `None` if the room continues. In a test the panic is
 /// propagated.
-fn crash(on_panic: Option<RoomPanic>, panic: HookPanic) -> Option<String> {
+fn crash(on_panic: Option<RoomPanic>, panic: HookPanic) -> Option<Exit> {
     match on_panic {
         None => std::panic::resume_unwind(panic.payload),
         Some(RoomPanic::Continue) => None,
-        Some(RoomPanic::EndRoom) => Some(panic.what),
+        Some(RoomPanic::EndRoom) => Some(Exit::Crashed(panic.what)),
     }
 }

@@ -9,8 +9,7 @@ use tracing::info;
 
 use crate::process::{FromRoom, ReservedSeat};
 use crate::room::core::Core;
-use crate::room::core::seat_map::Seat;
-use crate::room::core::sync::Sent;
+use crate::room::seat_map::{Seat, Sent};
 use crate::room::{Output, Room};
 use crate::runtime::later;
 use crate::socketio::{ConnId, refused, reroute};
@@ -23,20 +22,19 @@ impl<R: Room> Core<R> {
         let mut new = Vec::new();
         for reserved in &seats {
             let renumber = |seat: &mut Seat<_>| seat.number = reserved.seat;
-            if self.seats.update(&reserved.player.id, renumber).is_none() {
-                let player = reserved.player.clone().typed::<R::Profile>();
-                // The lobby has checked that they parse.
-                let options =
-                    reserved.options.clone().and_then(|it| serde_json::from_value(it).ok());
-                let options = options.map(|options| (player.id.clone(), options));
-                self.room.join_options.get_mut().extend(options);
-                new.push((reserved.seat, player));
+            if self.room.seats.get_mut().update(&reserved.player.id, renumber).is_some() {
+                continue;
             }
+            let player = reserved.player.clone().typed::<R::Profile>();
+            // The lobby has checked that they parse.
+            let options = reserved.options.clone().and_then(|it| serde_json::from_value(it).ok());
+            self.room.join_options.get_mut().insert(player.id.clone(), options.unwrap_or_default());
+            new.push((reserved.seat, player));
         }
         // The lobby has checked both already, but the room may have been locked since.
         let admitted = if !new.is_empty() && self.room.is_locked() {
             Err(Refusal::ROOM_LOCKED)
-        } else if self.seats.len() + new.len() > self.room.capacity() {
+        } else if self.room.seats.get_mut().len() + new.len() > self.room.capacity() {
             Err(Refusal::ROOM_FULL)
         } else {
             new.iter().try_for_each(|(_, player)| self.admit(player))
@@ -51,7 +49,7 @@ impl<R: Room> Core<R> {
         let until = self.now() + self.ticket_ttl;
         for ReservedSeat { ticket, player, .. } in seats {
             self.tickets.add(ticket, player.id.clone(), until);
-            self.seats.update(&player.id, |seat| match &mut seat.expires {
+            self.room.seats.get_mut().update(&player.id, |seat| match &mut seat.expires {
                 Some(old) => *old = until.max(*old),
                 None => seat.next_ticket_expires = Some(until),
             });
@@ -63,10 +61,9 @@ impl<R: Room> Core<R> {
     }
 
     fn insert_reserved(&mut self, number: u64, player: Player<R::Profile>, until: Instant) {
-        self.room.expected.get_mut().insert(player.id.clone(), player.clone());
-        let (sent, expires) = (Sent::default(), Some(until));
-        let seat = Seat { number, player, sent, joined: false, expires, next_ticket_expires: None };
-        self.seats.insert(seat);
+        let (conn, sent, joined, expires) = (None, Sent::default(), false, Some(until));
+        let seat = Seat { number, player, conn, sent, joined, expires, next_ticket_expires: None };
+        self.room.seats.get_mut().insert(seat);
     }
 
     fn admit(&mut self, player: &Player<R::Profile>) -> Result<(), Refusal> {
@@ -77,34 +74,25 @@ impl<R: Room> Core<R> {
             .unwrap_or(Err(Refusal::INTERNAL))
     }
 
-    #[cfg(any(test, feature = "testing"))]
-    pub fn has_seat(&self, player: &PlayerId) -> bool {
-        self.seats.get(player).is_some()
-    }
-
     /// A player connects with their ticket: they join or reconnect.
     pub fn connected(&mut self, conn: ConnId, id: &PlayerId) {
-        let connected = self.seats.update(id, |seat| {
+        let connected = self.room.seats.get_mut().update(id, |seat| {
             (seat.expires, seat.sent) = (None, Sent::default());
             // Another reservation may have come between the redemption of this ticket and now.
             seat.next_ticket_expires = self.tickets.until(id);
             let is_new = !std::mem::replace(&mut seat.joined, true);
-            (seat.player.clone(), seat.number, is_new)
+            (seat.player.clone(), seat.number, is_new, seat.conn.replace(conn))
         });
-        let Some((player, seat, is_new)) = connected else {
+        let Some((player, seat, is_new, old)) = connected else {
             // The reservation expired after the ticket was redeemed.
             return self.output.push_back(Output::HangUp(conn));
         };
-        self.conns.insert(conn, id.clone());
-        let old = self.room.connections.get_mut().insert(id.clone(), conn);
         self.frame(FromRoom::Connected { seat });
         if let Some(old) = old {
-            self.conns.remove(&old);
             self.dismiss(old);
         }
         if is_new {
             Rc::make_mut(self.room.players.get_mut()).push(player.clone());
-            self.room.expected.get_mut().remove(id);
         }
         let name = if is_new { "player_joined" } else { "player_reconnected" };
         self.announce(name, &json!({ "player": player }));
@@ -121,8 +109,7 @@ impl<R: Room> Core<R> {
     /// A connection has ended: the player left (`asked`), or it was lost.
     pub fn disconnected(&mut self, conn: ConnId, asked: bool) {
         let Some(player) = self.player_at(conn) else { return };
-        self.conns.remove(&conn);
-        self.room.connections.get_mut().remove(&player.id);
+        self.room.seats.get_mut().update(&player.id, |seat| seat.conn = None);
         if asked {
             return self.leave(&player.id, LeaveReason::Left);
         }
@@ -136,7 +123,7 @@ impl<R: Room> Core<R> {
             seat.number
         };
         // Without a seat, `on_disconnect` has kicked them.
-        if let Some(seat) = self.seats.update(&player.id, keep) {
+        if let Some(seat) = self.room.seats.get_mut().update(&player.id, keep) {
             let grace_ms = grace.as_millis().try_into().unwrap_or(u64::MAX);
             self.frame(FromRoom::Disconnected { seat, grace_ms });
             self.announce("player_disconnected", &json!({ "player": player }));
@@ -144,30 +131,19 @@ impl<R: Room> Core<R> {
         }
     }
 
-    /// The lobby takes a seat back: it kicked the player, it stopped a redirect loop, or they sent
-    /// `leave_room` in the lobby.
-    pub fn release(&mut self, number: u64, reason: LeaveReason) {
-        if let Some((id, conn)) = self.seat(number) {
-            // `leave_room` came from a newer window in the lobby, so this one is dismissed.
-            if let (Some(conn), LeaveReason::Left) = (conn, &reason) {
-                self.dismiss(conn);
-            }
-            self.seats.update(&id, |seat| seat.next_ticket_expires = None);
-            self.leave(&id, reason);
+    /// The lobby takes a seat back: it kicked the player, it stopped a redirect loop, they sent
+    /// `leave_room` in the lobby, or they have a seat in another room. The page is sent the route
+    /// there, unless the lobby reroutes a newer window.
+    pub fn release(&mut self, number: u64, reason: LeaveReason, to: Option<Route>) {
+        let Some((id, conn)) = self.seat(number) else { return };
+        match (conn, to, &reason) {
+            (Some(conn), Some(route), _) => self.emit(conn, "reroute", reroute(&route)),
+            // A newer window is in the lobby, where it sent `leave_room` or is rerouted.
+            (Some(conn), None, LeaveReason::Left | LeaveReason::Moved) => self.dismiss(conn),
+            _ => {}
         }
-    }
-
-    /// The player has a seat in another room. Without a route the lobby reroutes their newer
-    /// window, which is in the lobby, or they never came.
-    pub fn transferred(&mut self, number: u64, to: Option<Route>) {
-        if let Some((id, conn)) = self.seat(number) {
-            match (conn, to) {
-                (Some(conn), Some(route)) => self.emit(conn, "reroute", reroute(&route)),
-                (Some(conn), None) => self.dismiss(conn),
-                (None, _) => {}
-            }
-            self.leave(&id, LeaveReason::Moved);
-        }
+        self.room.seats.get_mut().update(&id, |seat| seat.next_ticket_expires = None);
+        self.leave(&id, reason);
     }
 
     /// The player was refused a seat in another room.
@@ -177,9 +153,9 @@ impl<R: Room> Core<R> {
         }
     }
 
-    pub(super) fn seat(&self, number: u64) -> Option<(PlayerId, Option<ConnId>)> {
-        let id = &self.seats.by_number(number)?.player.id;
-        Some((id.clone(), self.room.conn_of(id)))
+    pub(super) fn seat(&mut self, number: u64) -> Option<(PlayerId, Option<ConnId>)> {
+        let seat = self.room.seats.get_mut().by_number(number)?;
+        Some((seat.player.id.clone(), seat.conn))
     }
 
     /// Ends a connection in favour of a newer one; its page stays where it is.
@@ -193,10 +169,10 @@ impl<R: Room> Core<R> {
         // They do not wait for the next sync.
         if self.room.sync.due(self.now()).is_some() {
             self.refresh_state();
-            self.send_state(id);
+            self.room.conn_of(id).into_iter().for_each(|conn| self.send_state(conn));
         }
-        let Some(seat) = self.seats.remove(id) else { return };
-        let Seat { number, player, joined, next_ticket_expires, .. } = seat;
+        let Some(seat) = self.room.seats.get_mut().remove(id) else { return };
+        let Seat { number, player, conn, joined, next_ticket_expires, .. } = seat;
         let next_ticket = next_ticket_expires.filter(|until| *until > self.now());
         if let (Some(until), LeaveReason::Left | LeaveReason::Dropped) = (next_ticket, &reason) {
             // The lobby sent them here again before it knew that they had left. They leave now, and
@@ -206,8 +182,7 @@ impl<R: Room> Core<R> {
             self.frame(FromRoom::Left { seat: number, reason: reason.clone() });
             self.tickets.revoke(id);
         }
-        if let Some(conn) = self.room.connections.get_mut().remove(id) {
-            self.conns.remove(&conn);
+        if let Some(conn) = conn {
             if !matches!(reason, LeaveReason::Moved | LeaveReason::Left) {
                 self.emit(conn, "reroute", json!({ "to": "lobby", "reason": reason }));
             }
@@ -219,21 +194,21 @@ impl<R: Room> Core<R> {
             info!(player = %player.name, id = %player.id, %reason, "left");
             self.hook("on_leave", |game, room| game.on_leave(room, &player, reason));
         } else {
-            self.room.expected.get_mut().remove(id);
             info!(player = %player.name, id = %player.id, %reason, "did not come");
         }
-        if self.seats.get(id).is_none() {
+        if self.room.seats.get_mut().get(id).is_none() {
             self.room.join_options.get_mut().remove(id);
         }
         self.empty_since = self.now();
     }
 
-    pub(super) fn player_at(&self, conn: ConnId) -> Option<Player<R::Profile>> {
-        Some(self.seats.get(self.conns.get(&conn)?)?.player.clone())
+    pub(super) fn player_at(&mut self, conn: ConnId) -> Option<Player<R::Profile>> {
+        Some(self.room.seats.get_mut().by_conn(conn)?.player.clone())
     }
 
     pub(super) fn expire_seats(&mut self, now: Instant) {
-        let expired = self.seats.expiring().take_while(|seat| seat.expires <= Some(now));
+        let expiring = self.room.seats.get_mut().expiring();
+        let expired = expiring.take_while(|seat| seat.expires <= Some(now));
         let expired: Vec<_> = expired.map(|seat| (seat.player.id.clone(), seat.joined)).collect();
         for (id, joined) in expired {
             self.leave(&id, if joined { LeaveReason::Dropped } else { LeaveReason::Expired });
@@ -262,6 +237,6 @@ mod tests {
         core.connected(2, &ann.id);
         assert_eq!(&*core.room.players(), std::slice::from_ref(&ann));
         core.disconnected(2, true);
-        assert_eq!(core.seats.len(), 0, "and then they are gone");
+        assert!(core.room.seats.get_mut().is_empty(), "and then they are gone");
     }
 }

@@ -10,8 +10,7 @@ use tracing::error;
 use crate::process::FromRoom;
 use crate::room::Room;
 use crate::room::core::Core;
-use crate::socketio::{Encoded, encode};
-use crate::types::PlayerId;
+use crate::socketio::{ConnId, Encoded, encode};
 
 /// The latest state, as the event `room_state { version, state }`.
 #[derive(Default)]
@@ -20,15 +19,6 @@ pub(super) struct SentState {
     version: u64,
     json: Option<Box<RawValue>>,
     event: Option<Rc<Encoded>>,
-}
-
-/// What a connection has been sent. A new connection has been sent nothing.
-#[derive(Default)]
-pub(super) struct Sent {
-    /// The last announcement that it has been sent, or need not be.
-    pub announcement: u64,
-    version: u64,
-    snapshot: Option<Rc<Encoded>>,
 }
 
 impl<R: Room> Core<R> {
@@ -49,8 +39,9 @@ impl<R: Room> Core<R> {
     /// Sends everyone what has changed.
     pub(super) fn sync(&mut self) {
         self.refresh_state();
-        let here: Vec<_> = self.room.connections.borrow().keys().cloned().collect();
-        here.iter().for_each(|id| self.send_state(id));
+        for to in self.room.recipients(None) {
+            self.send_state(to);
+        }
         // What `state` and `snapshot` have queued, but for a sync, which would never end.
         self.room.sync.marked.set(false);
         self.resolve_outbox();
@@ -74,10 +65,9 @@ impl<R: Room> Core<R> {
         }
     }
 
-    /// Sends a player the latest state and their snapshot, unless they have them.
-    pub(super) fn send_state(&mut self, id: &PlayerId) {
-        let (conn, seat) = (self.room.conn_of(id), self.seats.get_mut(id));
-        let (Some(to), Some(seat)) = (conn, seat) else { return };
+    /// Sends a player's page the latest state and their snapshot, unless it has them.
+    pub(super) fn send_state(&mut self, to: ConnId) {
+        let Some(seat) = self.room.seats.get_mut().by_conn(to) else { return };
         let player = seat.player.clone();
         if seat.sent.version != self.state.version
             && let Some(event) = self.state.event.clone()
@@ -86,9 +76,9 @@ impl<R: Room> Core<R> {
             self.emit_to(to, event, false);
         }
         let event = self.invoke("snapshot", |game, room| game.snapshot(room, &player)).flatten();
-        let (event, seat) = (event.as_ref().and_then(encode).map(Rc::new), self.seats.get_mut(id));
-        if let (Some(event), Some(seat)) = (event, seat)
-            && seat.sent.snapshot.as_ref().is_none_or(|last| !last.is_same(&event))
+        if let Some(event) = event.as_ref().and_then(encode).map(Rc::new)
+            && let Some(seat) = self.room.seats.get_mut().by_conn(to)
+            && seat.sent.snapshot.as_ref().is_none_or(|last| last.as_json() != event.as_json())
         {
             seat.sent.snapshot = Some(event.clone());
             self.emit_to(to, event, false);

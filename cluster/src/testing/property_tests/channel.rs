@@ -138,8 +138,8 @@ fn hear<T: DeserializeOwned + Serialize>(
     is_broken |= rest.len() >= MAX_FRAME;
     RUNTIME.block_on(async {
         let (near, mut far) = UnixStream::pair().expect("a pair");
-        let (_sender, receiver) = channel::open(near);
-        let mut receiver = receiver.accepting_sockets();
+        let (_sender, mut receiver) = channel::open(near);
+        receiver.sockets = Some(Vec::new());
         let say = async {
             let (mut rest, mut pieces) = (bytes, pieces.iter().cycle());
             while let (Some(piece), false) = (pieces.next(), rest.is_empty()) {

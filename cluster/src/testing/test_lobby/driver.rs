@@ -58,9 +58,9 @@ impl<L: Kinds> TestLobby<L> {
                 None => self.hung_up(conn),
             }
         } else if let Some(call) = self.context.scheduler.pop_due(self.now) {
-            counted(|| self.handler().hook("timer", call));
+            let _ = counted(|| self.handler().hook("timer", call));
         } else if let Some(Some(call)) = self.context.scheduler.next_call().now_or_never() {
-            counted(|| self.handler().hook("spawned work", call));
+            let _ = counted(|| self.handler().hook("spawned work", call));
         } else if let Some(event) = self.inbox.pop_front() {
             counted(|| self.handler().on_process(event));
         } else if self.read_channels() {

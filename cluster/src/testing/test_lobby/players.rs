@@ -316,7 +316,7 @@ impl<L: Kinds> TestLobby<L> {
         let text = json!([event, data]).to_string();
         let raw = RawEvent::parse(&text, vec![], ack.is_some());
         let conn_of = self.conns[&conn].clone();
-        let responder = Responder { event: raw.name.clone(), conn: conn_of, ack, _permit: None };
+        let responder = Responder { event: raw.name.clone(), conn: conn_of, ack, permit: None };
         let most = self.context.settings.limits.max_message;
         if raw.bytes > most.bytes() {
             return responder.send(Err(Refusal::too_large(most.0)));

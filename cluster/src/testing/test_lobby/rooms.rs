@@ -122,7 +122,7 @@ impl<L: Kinds> TestLobby<L> {
     /// The room ends in this way. Its players leave, and their pages return to the lobby.
     /// `on_player_left` for each, `on_room_exit` and `on_arrive` follow.
     pub fn end(&mut self, room: &RoomId, exit: Exit) {
-        let reason = exit.leave_reason();
+        let (_, reason) = exit.code_and_reason();
         self.in_room(room, |room| room.end(exit, reason));
     }
 

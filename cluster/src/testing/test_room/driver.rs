@@ -37,8 +37,9 @@ impl<R: Room> TestRoom<R> {
         if self.is_over() {
             return Err(Refusal::NO_SUCH_ROOM);
         }
-        let has_seat = matches!(&self.life, Life::Open(core) if core.has_seat(&player.id));
-        if self.draining && !has_seat {
+        let (here, coming) = (self.room().players(), self.room().expected());
+        let mut seated = here.iter().chain(&*coming);
+        if self.draining && !seated.any(|other| other.id == player.id) {
             return Err(Refusal::ROOM_LOCKED);
         }
         let join = self.number();
@@ -178,9 +179,7 @@ impl<R: Room> TestRoom<R> {
                 Output::Frame(FromRoom::Listed(listing)) => self.listing = listing,
                 // Other frames: there is no lobby here to handle them.
                 Output::Frame(_) => {}
-                Output::Leave(..) | Output::Transfer(..) => {
-                    unreachable!("the core has replaced them")
-                }
+                Output::Leave(..) => unreachable!("the core has replaced it"),
             }
         }
     }

@@ -63,14 +63,16 @@ impl<R: Room> TestRoom<R> {
     pub fn leave(&mut self, player: &Player<R::Profile>) {
         match self.conn_of(player) {
             Ok(_) => self.hang_up(player, true),
-            Err(_) => self.about_seat(player, |core, seat| core.release(seat, LeaveReason::Left)),
+            Err(_) => self.about_seat(player, |core, seat| {
+                core.release(seat, LeaveReason::Left, None);
+            }),
         }
     }
 
     /// The lobby kicks a player.
     pub fn kick(&mut self, player: &Player<R::Profile>, reason: &str) {
         self.about_seat(player, |core, seat| {
-            core.release(seat, LeaveReason::Kicked(truncate(reason)))
+            core.release(seat, LeaveReason::Kicked(truncate(reason)), None)
         });
     }
 
@@ -85,7 +87,7 @@ impl<R: Room> TestRoom<R> {
     pub fn transfer(&mut self, player: &Player<R::Profile>, room: &RoomId) {
         let ticket = self.number().to_string();
         let to = Route { room: room.clone(), path: path_of("", room), ticket };
-        self.about_seat(player, |core, seat| core.transferred(seat, Some(to)));
+        self.about_seat(player, |core, seat| core.release(seat, LeaveReason::Moved, Some(to)));
     }
 
     /// A player is refused a seat in another room, and stays.

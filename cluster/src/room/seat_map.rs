@@ -1,10 +1,13 @@
-//! The seats of a room, found by player, by number, and by the time at which they expire.
+//! The seats of a room, found by player, by number, by connection, and by the time at which they
+//! expire.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Deref;
+use std::rc::Rc;
 
 use tokio::time::Instant;
 
-use crate::room::core::sync::Sent;
+use crate::socketio::{ConnId, Encoded};
 use crate::types::{Player, PlayerId};
 
 /// A player's place in the room, from its reservation until they leave.
@@ -12,6 +15,8 @@ pub(super) struct Seat<Profile> {
     /// The lobby's number. A new reservation for the same player has a higher one.
     pub number: u64,
     pub player: Player<Profile>,
+    /// The player's current connection; `None` while they are on the way or away.
+    pub conn: Option<ConnId>,
     /// What the current connection has been sent.
     pub sent: Sent,
     /// Whether the player has come. Until then the seat is reserved.
@@ -24,46 +29,55 @@ pub(super) struct Seat<Profile> {
     pub next_ticket_expires: Option<Instant>,
 }
 
+/// What a connection has been sent. A new connection has been sent nothing.
+#[derive(Default)]
+pub(super) struct Sent {
+    /// The last announcement that it has been sent, or need not be.
+    pub announcement: u64,
+    /// The version of the room's state.
+    pub version: u64,
+    pub snapshot: Option<Rc<Encoded>>,
+}
+
+/// The seats by player.
 #[derive(Default)]
 pub(super) struct SeatMap<P> {
     seats: BTreeMap<PlayerId, Seat<P>>,
     by_number: HashMap<u64, PlayerId>,
-    /// Seats without a connection.
+    /// As many as there are connected players.
+    pub by_conn: HashMap<ConnId, PlayerId>,
+    /// Seats that expire.
     by_expiry: BTreeSet<(Instant, PlayerId)>,
 }
 
 impl<P> SeatMap<P> {
-    pub fn len(&self) -> usize {
-        self.seats.len()
+    /// The seat of this number, for changes to the player.
+    pub fn by_number(&mut self, number: u64) -> Option<&mut Seat<P>> {
+        self.seats.get_mut(self.by_number.get(&number)?)
     }
 
-    pub fn players(&self) -> impl Iterator<Item = &PlayerId> {
-        self.seats.keys()
+    /// The seat of the player with this connection, for changes to what it has been sent.
+    pub fn by_conn(&mut self, conn: ConnId) -> Option<&mut Seat<P>> {
+        self.seats.get_mut(self.by_conn.get(&conn)?)
     }
 
-    pub fn get(&self, id: &PlayerId) -> Option<&Seat<P>> {
-        self.seats.get(id)
-    }
-
-    /// For all but the number and the expiry, which [`update`](Self::update) changes.
-    pub fn get_mut(&mut self, id: &PlayerId) -> Option<&mut Seat<P>> {
-        self.seats.get_mut(id)
-    }
-
-    pub fn by_number(&self, number: u64) -> Option<&Seat<P>> {
-        self.seats.get(self.by_number.get(&number)?)
+    /// The seats that expire, in that order.
+    pub fn expiring(&self) -> impl Iterator<Item = &Seat<P>> {
+        self.by_expiry.iter().filter_map(|(_, id)| self.seats.get(id))
     }
 
     pub fn insert(&mut self, seat: Seat<P>) {
-        let id = seat.player.id.clone();
+        let id = &seat.player.id;
         self.by_number.insert(seat.number, id.clone());
+        self.by_conn.extend(seat.conn.map(|conn| (conn, id.clone())));
         self.by_expiry.extend(seat.expires.map(|until| (until, id.clone())));
-        self.seats.insert(id, seat);
+        self.seats.insert(id.clone(), seat);
     }
 
     pub fn remove(&mut self, id: &PlayerId) -> Option<Seat<P>> {
         let seat = self.seats.remove(id)?;
         self.by_number.remove(&seat.number);
+        seat.conn.map(|conn| self.by_conn.remove(&conn));
         seat.expires.map(|until| self.by_expiry.remove(&(until, id.clone())));
         Some(seat)
     }
@@ -75,9 +89,12 @@ impl<P> SeatMap<P> {
         self.insert(seat);
         Some(result)
     }
+}
 
-    /// The seats that expire, in that order.
-    pub fn expiring(&self) -> impl Iterator<Item = &Seat<P>> {
-        self.by_expiry.iter().filter_map(|(_, id)| self.seats.get(id))
+impl<P> Deref for SeatMap<P> {
+    type Target = BTreeMap<PlayerId, Seat<P>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.seats
     }
 }
