@@ -25,10 +25,12 @@ pub(crate) type Call<S, H> = Box<dyn FnOnce(&mut S, &H)>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timer(u64);
 
+/// The call of a repeating timer; shared, since it outlives each of its calls.
+type Repeat<S, H> = Rc<RefCell<dyn FnMut(&mut S, &H)>>;
+
 enum Due<S, H> {
     Once(Call<S, H>),
-    /// The call is shared, since it outlives each of its calls.
-    Every(Duration, Rc<RefCell<dyn FnMut(&mut S, &H)>>),
+    Every(Duration, Repeat<S, H>),
 }
 
 /// Timers, spawned futures and computations of a lobby or a room. Both contexts have these methods.
