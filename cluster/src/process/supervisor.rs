@@ -19,7 +19,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use futures_util::FutureExt as _;
+use futures_util::TryFutureExt as _;
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use rustix::process::{Signal, WaitStatus};
 use tokio::net::UnixStream;
@@ -63,8 +63,9 @@ pub(crate) enum ProcessEvent {
     Frame(RoomId, FromRoom, OwnedSemaphorePermit),
     /// The process is reaped. This is its last event.
     Exited(RoomId, Exit, Usage),
-    /// The supervisor has paused, and hands over the process and copies of its ends.
-    Paused(RoomProcess, Vec<OwnedFd>),
+    /// The supervisor has paused, and hands over the process and copies of its ends. The number is
+    /// that of [`Supervisors::pause`].
+    Paused(u64, RoomProcess, Vec<OwnedFd>),
 }
 
 /// A running room process, killed on drop.
@@ -91,13 +92,13 @@ impl Process {
 pub(crate) struct Supervisors {
     settings: Settings,
     inbox: UnboundedSender<ProcessEvent>,
-    /// While it holds `true`, all supervisors are paused. Each has a receiver.
-    pub pause: watch::Sender<bool>,
+    /// While it is odd, all supervisors are paused. Each has a receiver.
+    pub pause: watch::Sender<u64>,
 }
 
 impl Supervisors {
     pub fn new(settings: Settings, inbox: UnboundedSender<ProcessEvent>) -> Rc<Self> {
-        Rc::new(Supervisors { settings, inbox, pause: watch::Sender::new(false) })
+        Rc::new(Supervisors { settings, inbox, pause: watch::Sender::new(0) })
     }
 
     /// A function that starts room processes.
@@ -192,7 +193,7 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    async fn run(mut self, killed: oneshot::Receiver<Exit>, mut pause: watch::Receiver<bool>) {
+    async fn run(mut self, killed: oneshot::Receiver<Exit>, mut pause: watch::Receiver<u64>) {
         let cause = tokio::select! {
             cause = self.listen(&mut pause) => {
                 cause.unwrap_or_else(|error| Some(Exit::Crashed(format!("{error:#}"))))
@@ -226,15 +227,15 @@ impl Supervisor {
 
     /// Forwards frames until the process exits (`None`) or must be killed (the cause, or what is
     /// wrong with its channel). Any frame counts as a heartbeat.
-    async fn listen(&mut self, pause: &mut watch::Receiver<bool>) -> anyhow::Result<Option<Exit>> {
+    async fn listen(&mut self, pause: &mut watch::Receiver<u64>) -> anyhow::Result<Option<Exit>> {
         let (pid, ready) = (Some(self.process.pid), self.ready);
         loop {
             let limit = if self.process.warm { self.heartbeat } else { ready };
             let frame = tokio::select! {
                 frame = starvation::timeout(pid, limit, self.receiver.recv()) => frame,
                 _ = self.child.ended() => return Ok(None),
-                () = pause.wait_for(|pause| *pause).map(drop) => {
-                    self.hand_over(pause).await?;
+                number = pause.wait_for(|number| number % 2 == 1).map_ok(|number| *number) => {
+                    self.hand_over(pause, number?).await?;
                     continue;
                 }
             };
@@ -260,14 +261,18 @@ impl Supervisor {
     }
 
     /// Hands over what the next program needs to go on. Returns if this one goes on.
-    async fn hand_over(&mut self, pause: &mut watch::Receiver<bool>) -> anyhow::Result<()> {
+    async fn hand_over(
+        &mut self,
+        pause: &mut watch::Receiver<u64>,
+        number: u64,
+    ) -> anyhow::Result<()> {
         let [stdout, stderr] = self.output.stop().await.context("no stdout or stderr")?;
         let ends = [self.receiver.stream.as_ref().as_fd(), stdout.as_fd(), stderr.as_fd()];
         let ends = ends.iter().filter_map(|end| end.try_clone_to_owned().ok()).collect();
         let unread = self.receiver.buffer.clone();
         let process = RoomProcess { unread, ..self.process.clone() };
-        let _ = self.inbox.send(ProcessEvent::Paused(process, ends));
-        let _ = pause.wait_for(|pause| !*pause).await;
+        let _ = self.inbox.send(ProcessEvent::Paused(number, process, ends));
+        let _ = pause.wait_for(|now| *now != number).await;
         let last_lines = self.output.last_lines.clone();
         self.output = Output::copy(&self.process.room, [stdout, stderr], last_lines)?;
         Ok(())

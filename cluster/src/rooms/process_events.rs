@@ -65,9 +65,7 @@ impl Rooms {
                 self.handle_frame(&room, frame);
             }
             ProcessEvent::Exited(room, exit, usage) => self.handle_exit(&room, exit, usage),
-            ProcessEvent::Paused(process, ends) => {
-                self.paused.insert(process.room.clone(), (process, ends));
-            }
+            ProcessEvent::Paused(..) => {} // of a reload that has failed
         }
         std::mem::take(&mut self.notices)
     }

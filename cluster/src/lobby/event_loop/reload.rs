@@ -17,7 +17,7 @@ use tracing::info;
 use crate::lobby::event_loop::{EventHandler, Inboxes};
 use crate::lobby::sessions::Sessions;
 use crate::lobby::{Kind, Lobby};
-use crate::process::{Supervisors, VERSION};
+use crate::process::{ProcessEvent, Supervisors, VERSION};
 use crate::reload;
 use crate::rooms::saved::SavedRooms;
 use crate::rooms::{AnyRoom, Entry, RoomHook};
@@ -73,12 +73,18 @@ impl Reloader {
         let context = handler.context;
         let pause = &self.supervisors.pause;
         context.rooms.borrow_mut().pool.warm.clear(); // these are of the old program
-        pause.send_replace(true);
+        pause.send_modify(|number| *number += 1);
+        let number = *pause.borrow();
         let handed_over = async {
             let paused = async {
                 while !context.rooms.borrow().are_paused(pause.receiver_count()) {
-                    if let Some(event) = inboxes.processes.recv().await {
-                        handler.on_process(event);
+                    match inboxes.processes.recv().await {
+                        Some(ProcessEvent::Paused(of, process, ends)) if of == number => {
+                            let mut rooms = context.rooms.borrow_mut();
+                            rooms.paused.insert(process.room.clone(), (process, ends));
+                        }
+                        Some(event) => handler.on_process(event),
+                        None => {}
                     }
                 }
             };
@@ -95,7 +101,7 @@ impl Reloader {
         };
         let failed = handed_over.await;
         context.rooms.borrow_mut().paused.clear();
-        pause.send_replace(false);
+        pause.send_modify(|number| *number += 1);
         failed
     }
 }

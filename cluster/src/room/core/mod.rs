@@ -266,7 +266,8 @@ impl<R: Room> Core<R> {
                 Output::Leave(player, reason) => self.leave(&player, reason),
                 // Nothing is for a player who has left since, by a kick that was queued before it.
                 Output::Frame(FromRoom::Transfer { seat, .. }) if self.seat(seat).is_none() => {}
-                Output::Emit { to, .. } if self.room.seats.get_mut().by_conn(to).is_none() => {}
+                Output::Emit { to, .. } if !self.room.seats.get_mut().by_conn.contains_key(&to) => {
+                }
                 Output::Emit { to, event, volatile } => self.emit_to(to, event, volatile),
                 output => self.output.push_back(output),
             }
