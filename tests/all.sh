@@ -128,14 +128,12 @@ npm ci --prefix tests/browser --no-audit --no-fund
 npm ci --no-audit --no-fund
 cargo fetch --locked
 
-# The tests wait more than they compute. What is compiled meanwhile, at the lowest priority, disturbs none of them.
-release() {
-  nice -n 19 cargo build --locked --release --bin server
-  nice -n 19 cargo build --locked --release -p cluster --features testing --bin game
-  nice -n 19 cargo test --locked --release -p cluster --lib --test faults --test proof --example chaos --no-run
+# What is optimized is compiled meanwhile, at the lowest priority, and disturbs none of the other tests.
+optimized() {
   nice -n 19 tests/counts.sh
+  nice -n 19 cargo test --locked --test release
 }
-beside release release
+beside optimized optimized
 
 step "cargo test --workspace"
 cargo test --workspace --locked
@@ -164,14 +162,9 @@ failed=0
 RUST_TEST_THREADS=$(($(nproc) * 2)) cargo test --locked --test browser || failed=$?
 finish templates || failed=$?
 
-step "release builds and instruction counts"
-finish release || failed=$?
-step "what is released, and at the same time faults, proofs by numbers, and half a minute of random faults"
-faults() {
-  RUST_TEST_THREADS=2 cargo test --locked --release -p cluster --test faults --test proof
-  tests/chaos --minutes 0.5 --seed 1 --restarts
-}
-beside faults faults
-cargo test --locked --test release || failed=$?
-finish faults || failed=$?
+step "faults, proofs by numbers, and half a minute of random faults"
+RUST_TEST_THREADS=2 cargo test --locked -p cluster --test faults --test proof || failed=$?
+tests/chaos --minutes 0.5 --seed 1 --restarts || failed=$?
+step "instruction counts, and what is released"
+finish optimized || failed=$?
 exit $failed

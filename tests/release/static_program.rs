@@ -9,8 +9,6 @@ use std::sync::OnceLock;
 use cluster::testing::{LobbyProcess, Pid, private_kib};
 use serde_json::json;
 
-use crate::release;
-
 /// The program, built by the documented command.
 pub fn static_program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
@@ -22,7 +20,9 @@ fn build() -> PathBuf {
     let document = fs::read_to_string(repository.join("cluster/docs/operate.md")).expect("a file");
     let mut lines = document.lines();
     let command = lines.find(|line| line.starts_with("RUSTFLAGS=")).expect("the command");
-    let target = release().parent().expect("a target folder");
+    // This test is TARGET/PROFILE/deps/NAME.
+    let test = env::current_exe().expect("a path");
+    let target = test.ancestors().nth(3).expect("a target folder");
     let mut shell = Command::new("sh");
     shell.args(["-c", command]).current_dir(repository).env("CARGO_TARGET_DIR", target);
     assert!(shell.status().expect("a shell").success(), "it does not build");
@@ -44,7 +44,7 @@ async fn play(program: &Path) -> (usize, u64) {
 
 #[tokio::test]
 async fn its_rooms_load_no_library_and_take_less_memory() {
-    let (libraries, usual) = play(&release().join("server")).await;
+    let (libraries, usual) = play(Path::new(env!("CARGO_BIN_EXE_server"))).await;
     assert_ne!(libraries, 0, "there is something to compare with");
     let (libraries, small) = play(static_program()).await;
     assert_eq!(libraries, 0);

@@ -19,7 +19,7 @@ use crate::helpers::{
 
 /// How a command is tested.
 enum Tested {
-    /// Run here, in a generated project.
+    /// Run here, in a generated project, but without optimizations, which take minutes.
     Runs,
     /// Started here, in a generated project, and interrupted once it has printed this.
     Starts(&'static str),
@@ -42,7 +42,7 @@ const COMMANDS: &[(&str, Tested)] = &[
     ("cargo tree -e normal,build --prefix none --no-dedupe | sort -u", Runs),
     ("cargo build --profile dist", Runs),
     (STATIC, By("tests/release/static_program.rs", "RUSTFLAGS=")),
-    ("cargo build --release", By("tests/release/main.rs", r#"["build", "--release""#)),
+    ("cargo build --release", Runs),
     ("npm ci --omit=dev", Runs),
     ("mkdir -p dist", Runs),
     ("cp -rL target/dist/server static node_modules dist/", Runs),
@@ -143,7 +143,7 @@ const VITE: [&str; 3] = [
 const UPDATE: &str =
     "git fetch --no-tags URL && git show FETCH_HEAD:cluster/update.sh | sh -s -- URL";
 
-/// A release build is among the commands.
+/// The first builds take minutes.
 const PATIENCE: Duration = Duration::from_secs(900);
 /// What commands begin with. A longer text in backticks that begins so is a command.
 const PROGRAMS: [&str; 13] = [
@@ -187,7 +187,7 @@ fn the_commands_of_the_documents_work() {
     symlink(&workshop.target, workshop.project.join("target")).unwrap();
     for (command, tested) in COMMANDS {
         let mut shell = Command::new("sh");
-        shell.args(["-c", command]).env("BROWSER", "true").env("CLUSTER_PORT", "0");
+        shell.args(["-c", &unoptimized(command)]).env("BROWSER", "true").env("CLUSTER_PORT", "0");
         shell.env("RUSTDOCFLAGS", "-D warnings");
         match tested {
             Runs => drop(must(workshop.build_here(&mut shell))),
@@ -197,6 +197,12 @@ fn the_commands_of_the_documents_work() {
             By(..) => {}
         }
     }
+}
+
+/// The same command for the profile `dev`.
+fn unoptimized(command: &str) -> String {
+    let dev = command.replace("--profile dist", "--profile dev").replace(" --release", "");
+    dev.replace("target/dist", "target/debug").replace("target/release", "target/debug")
 }
 
 /// Waits until the command has printed this, and interrupts it like Ctrl-C.

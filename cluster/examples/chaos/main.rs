@@ -1,7 +1,7 @@
 //! Injects random faults into a lobby and its rooms while players play, and reports the effects:
 //!
 //! ```sh
-//! cargo run --release -p cluster --example chaos -- target/release/server --minutes 1
+//! cargo run -p cluster --example chaos -- target/debug/server --minutes 1
 //! ```
 //!
 //! `--help` lists the options.
