@@ -162,9 +162,9 @@ failed=0
 RUST_TEST_THREADS=$(($(nproc) * 2)) cargo test --locked --test browser || failed=$?
 finish templates || failed=$?
 
+step "instruction counts, and what is released"
+finish optimized || failed=$?
 step "faults, proofs by numbers, and half a minute of random faults"
 RUST_TEST_THREADS=2 cargo test --locked -p cluster --test faults --test proof || failed=$?
 tests/chaos --minutes 0.5 --seed 1 --restarts || failed=$?
-step "instruction counts, and what is released"
-finish optimized || failed=$?
 exit $failed
