@@ -85,6 +85,7 @@ compile_error!(
 mod admin;
 mod auth;
 mod config;
+mod hosts;
 mod http;
 mod lobby;
 mod logging;
@@ -236,7 +237,8 @@ struct PublicApi;
 /// lobby has started it, until it ends. The [first page](crate) has an example.
 ///
 /// With the first argument `health` it asks the lobby on this machine for `/healthz`, with the same
-/// flags, and ends with status 0 or 1.
+/// flags, and ends with status 0 or 1. With `host` it runs rooms for a lobby on another machine, and
+/// with `link-key` it prints the key that such a host needs.
 ///
 /// The lobby ends after Ctrl-C, SIGTERM or SIGQUIT, with status 0, and reloads after SIGHUP. As the
 /// first process of a container, PID 1, it starts the lobby as a child process and reaps orphans.
@@ -254,7 +256,7 @@ pub fn run<L: Kinds>(defaults: Defaults) -> ExitCode {
     }
     let mut args: Vec<_> = std::env::args_os().collect();
     let command = args.get(1).and_then(|arg| arg.to_str()).unwrap_or_default().to_owned();
-    if ["health", reload::CHECK].contains(&&*command) {
+    if ["health", "host", "link-key", reload::CHECK].contains(&&*command) {
         args.remove(1);
     }
     let settings = || Settings::read(defaults, &args);
@@ -262,6 +264,8 @@ pub fn run<L: Kinds>(defaults: Defaults) -> ExitCode {
         // A room gets its settings from its lobby; parsing flags would slow down its start.
         "room" => room::process::main(kinds.iter().map(|kind| kind.process).collect()),
         "health" => admin::health::check(&settings()),
+        "host" => hosts::host::main(settings()),
+        "link-key" => auth::print_link_key(&settings().key_file),
         reload::CHECK => lobby::process::check_reload(settings(), kinds, admin::routes),
         _ if std::process::id() == 1 => process::init::run(),
         _ => lobby::process::main(settings(), kinds, admin::routes),

@@ -12,6 +12,8 @@ mod game {
 
 mod admin;
 mod auth;
+#[cfg(target_os = "linux")]
+mod hosts;
 mod http;
 mod lobby;
 mod parts;

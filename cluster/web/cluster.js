@@ -63,6 +63,7 @@ export class Cluster {
   /** The reroute in progress. @type {Reroute | null} */ #reroute = null;
   /** A token to revoke: the lobby has not confirmed the logout. @type {string | undefined} */
   #loggedOut;
+  /** Further origins of rooms, as `welcome` says. @type {string[]} */ #origins = [];
   /** The lists that the page watches. @type {Record<string, any[]>} */ #lists = {};
   /** @type {Watcher[]} */ #watchers = [];
   /** Removes the listeners for the browser's events. */ #pageEvents = new AbortController();
@@ -251,8 +252,12 @@ export class Cluster {
 
   /** @param {Connection<any, any>} connection @param {string} code */
   #lost(connection, code) {
+    const to = this.#reroute;
     // A reroute continues without the lobby.
     if (connection === this.lobby && this.state === "rerouting") connection.close();
+    // The room's host cannot be reached from here, or the page was loaded before the host was there
+    // and may not connect to it: the lobby relays.
+    else if (this.state === "rerouting" && to?.url) void this.#enterRoom({ ...to, url: "" });
     else this.#backToLobby({ code });
   }
 
@@ -264,7 +269,9 @@ export class Cluster {
       case "joined": return this.#joined(data);
       case "reroute":
         if (data.to !== "room") return this.#backToLobby(data.reason);
-        if (isAllowedReroute(data, this.home, this.options.origins)) return void this.#enterRoom(data);
+        if (isAllowedReroute(data, this.home, [...this.options.origins ?? [], ...this.#origins])) {
+          return void this.#enterRoom(data);
+        }
         return this.#refuseReroute(connection, data);
       case "refused": return this.#refused(data);
       case "player_joined": case "player_left": case "player_disconnected": case "player_reconnected":
@@ -315,6 +322,7 @@ export class Cluster {
     // Failed reroutes count as attempts, so the delay grows while a room cannot be reached.
     this.#attempts = this.#failedReroutes;
     this.you = welcome.you;
+    this.#origins = welcome.origins ?? [];
     this.#token.update(welcome);
     this.#revokeToken();
     this.#setState("lobby");

@@ -13,7 +13,7 @@ export type Refusal = { event?: string; code: string; message: string };
 /** `token` replaces the stored one; `refused`: the token was not accepted. */
 export type Welcome<M extends AnyMessages = AnyMessages> = {
   version: number; you: Player<M> | null; token: string | null;
-  returned: Returned | null; refused: Refusal | null;
+  returned: Returned | null; refused: Refusal | null; origins?: string[];
 };
 export type Reroute = { to: "room"; room: string; url: string; path: string; ticket: string };
 /** `host`: the id of the player who asked for the room; `away`: the ids of disconnected players. */

@@ -8,11 +8,53 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::process::ExitCode;
 use std::{fs, io};
 
 use anyhow::{Context as _, ensure};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
 
 pub(crate) type Key = [u8; 32];
+
+/// The key of the links between a lobby and its hosts.
+#[derive(Clone)]
+pub(crate) struct LinkKey(Hmac<Sha256>);
+
+impl LinkKey {
+    /// What the key of tokens in this file is derived to.
+    pub fn derived_from(path: &Path) -> anyhow::Result<Key> {
+        let key = LinkKey::new(&load_or_create(path)?);
+        Ok(key.mac(&["cluster link"]).finalize().into_bytes().into())
+    }
+
+    pub fn new(key: &Key) -> LinkKey {
+        LinkKey(Hmac::new_from_slice(key).expect("it may have any length"))
+    }
+
+    /// Proves that this process has the key, as hexadecimal digits.
+    pub fn prove(&self, parts: &[&str]) -> String {
+        let proof = self.mac(parts).finalize().into_bytes();
+        proof.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// In constant time.
+    pub fn verify(&self, parts: &[&str], proof: &str) -> bool {
+        let byte = |at| u8::from_str_radix(proof.get(at..at + 2)?, 16).ok();
+        let bytes: Option<Vec<_>> = (0..proof.len()).step_by(2).map(byte).collect();
+        bytes.is_some_and(|bytes| self.mac(parts).verify_slice(&bytes).is_ok())
+    }
+
+    fn mac(&self, parts: &[&str]) -> Hmac<Sha256> {
+        self.0.clone().chain_update(parts.join(" "))
+    }
+}
+
+/// Prints the key of links, which a host reads from its `--link-key-file`.
+pub(crate) fn print_link_key(path: &Path) -> anyhow::Result<ExitCode> {
+    io::stdout().write_all(&LinkKey::derived_from(path)?)?;
+    Ok(ExitCode::SUCCESS)
+}
 
 /// Loads the key, and creates it at the first start.
 pub(crate) fn load_or_create(path: &Path) -> anyhow::Result<Key> {

@@ -28,8 +28,10 @@ const ROOM_FILES: u64 = 7;
 /// Connections that are always possible. A relayed one takes two open files.
 const MIN_CONNECTIONS: u32 = 16;
 
-const HEALTH: &str =
-    "`server health [OPTIONS]` asks the lobby on this machine for /healthz, and exits with 0 or 1.";
+const COMMANDS: &str = "\
+`server health [OPTIONS]` asks the lobby on this machine for /healthz, and exits with 0 or 1.
+`server host [OPTIONS]` runs rooms for a lobby on another machine.
+`server link-key [OPTIONS]` prints the key of links between the lobby and its hosts.";
 
 const CDN: &str = "https://cdn.jsdelivr.net/npm";
 
@@ -191,6 +193,26 @@ pub struct Settings {
     #[arg(long, default_value = "lobby.key.old", help_heading = "Tokens")]
     pub old_key_file: PathBuf,
 
+    /// Addresses at which hosts listen for this lobby, separated by commas, such as `10.0.0.5:3001`.
+    /// A name, as in `hosts.internal:3001`, may stand for several, and is looked up again every two
+    /// seconds. All rooms run on hosts then.
+    #[arg(long, value_delimiter = ',', help_heading = "Hosts")]
+    pub hosts: Vec<String>,
+
+    /// `server host`: the host's name, such as `h1`.
+    #[arg(long = "name", id = "name", help_heading = "Hosts")]
+    pub host_name: Option<String>,
+
+    /// `server host`: address at which it listens for its lobby. Links are not encrypted: they
+    /// belong into a private network.
+    #[arg(long, default_value = "127.0.0.1:3001", help_heading = "Hosts")]
+    pub link: SocketAddr,
+
+    /// `server host`: file with the key of links, as `server link-key` prints it on the lobby's
+    /// machine.
+    #[arg(long, default_value = "link.key", help_heading = "Hosts")]
+    pub link_key_file: PathBuf,
+
     /// Format of log lines. `RUST_LOG` sets the level, such as `debug`.
     #[arg(long, value_enum, default_value_t = LogFormat::Human, help_heading = "Logging and development")]
     pub log_format: LogFormat,
@@ -255,7 +277,7 @@ impl Settings {
         let mut command = Settings::command()
             .name(defaults.name)
             .version(concat!("on cluster ", env!("CARGO_PKG_VERSION")))
-            .after_help(HEALTH)
+            .after_help(COMMANDS)
             .mut_args(|arg| {
                 let variable = variable(arg.get_id().as_str());
                 arg.env(variable)
@@ -321,7 +343,9 @@ impl Settings {
         let mut limit = getrlimit(Resource::Nofile);
         limit.current = limit.maximum;
         let _ = setrlimit(Resource::Nofile, limit);
-        let rooms = self.max_rooms.saturating_add(self.pool) as u64;
+        // Those on hosts have none here.
+        let here = usize::from(self.hosts.is_empty());
+        let rooms = (here * self.max_rooms.saturating_add(self.pool)) as u64;
         let needed = ROOM_FILES.saturating_mul(rooms).saturating_add(OWN_FILES);
         let have = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         ensure!(

@@ -11,5 +11,5 @@ mod throttled_stream;
 pub(crate) use self::connection_limits::{
     CONNECT_BURST, ClientAddress, ConnectionLimiter, ConnectionPermit,
 };
-pub(crate) use self::server::{MAX_HEADER_BYTES, STOP_GRACE, Server};
+pub(crate) use self::server::{MAX_HEADER_BYTES, STOP_GRACE, Server, bind};
 pub(crate) use self::throttled_stream::Hangup;

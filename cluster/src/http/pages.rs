@@ -26,7 +26,7 @@ use serde_json::Value;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::services::ServeDir;
 
-use crate::config::{Settings, without_path};
+use crate::config::{Origin, Settings, without_path};
 use crate::http::files::RegularFiles;
 use crate::http::origin::Origins;
 
@@ -47,8 +47,11 @@ const LIBRARIES: [(&str, &str); 2] =
 /// a file.
 const SHORT_OF_SOMETHING: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 
+/// The origins of the hosts that are there now, where rooms run.
+pub(crate) type HostOrigins = Arc<dyn Fn() -> Vec<Origin> + Send + Sync>;
+
 /// The pages, and further routes.
-pub(crate) fn pages(settings: &Settings, routes: Router) -> Router {
+pub(crate) fn pages(settings: &Settings, hosts: HostOrigins, routes: Router) -> Router {
     let files = ServeDir::with_backend(&settings.static_dir, RegularFiles)
         .redirect_path_prefix(settings.base_path())
         .fallback(get(StatusCode::NOT_FOUND));
@@ -56,7 +59,7 @@ pub(crate) fn pages(settings: &Settings, routes: Router) -> Router {
         .fallback_service(serve(files))
         .layer(CatchPanicLayer::custom(|_| SHORT_OF_SOMETHING.into_response()))
         .merge(routes.layer(CatchPanicLayer::new()))
-        .layer(middleware::from_fn_with_state(Arc::new(settings.clone()), page_headers))
+        .layer(middleware::from_fn_with_state((Arc::new(settings.clone()), hosts), page_headers))
 }
 
 /// Serves the files of a folder. Its fallback answers where there is none.
@@ -138,7 +141,7 @@ fn embedded(kind: &'static str, text: &'static str, etag: &str, headers: &Header
 
 /// Answers 404 for hidden files, and adds the headers of a page.
 async fn page_headers(
-    State(settings): State<Arc<Settings>>,
+    State((settings, hosts)): State<(Arc<Settings>, HostOrigins)>,
     Extension(here): Extension<Authority>,
     request: Request,
     next: Next,
@@ -151,7 +154,7 @@ async fn page_headers(
     // Browsers ask again at each load: a reload shows an edited page. A route of the project's may
     // have set both.
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache"));
-    if let Ok(policy) = content_security_policy(&settings, &here).try_into() {
+    if let Ok(policy) = content_security_policy(&settings, &here, &hosts()).try_into() {
         headers.entry(CONTENT_SECURITY_POLICY).or_insert(policy);
     }
     response
@@ -167,14 +170,16 @@ fn is_hidden(path: &str) -> bool {
 
 /// All that the page may load and do. If yours needs more, such as WebAssembly
 /// (`'wasm-unsafe-eval'` in `script-src`), add it here.
-fn content_security_policy(settings: &Settings, here: &Authority) -> String {
+fn content_security_policy(settings: &Settings, here: &Authority, hosts: &[Origin]) -> String {
     let cdn = without_path(&settings.cdn);
     let cdn = if libraries_installed(settings) { String::new() } else { format!(" {cdn}") };
     // Some browsers do not count a websocket as `'self'`. A proxy in front may have replaced the
     // `Host` that they sent. A policy cannot name an IPv6 address.
     let public = settings.public_url.as_ref().map(|url| url.origin.authority());
     let public = public.filter(|public| *here != **public);
-    let hosts = [here.as_str()].into_iter().chain(public).filter(|host| !host.starts_with('['));
+    let here = [here.as_str()].into_iter().chain(public);
+    let rooms = hosts.iter().map(Origin::authority);
+    let hosts = here.chain(rooms).filter(|host| !host.starts_with('['));
     let sockets: String = hosts.map(|host| format!(" ws://{host} wss://{host}")).collect();
     let allowed = settings.allow_origin.iter();
     let frames: String = allowed.map(|origin| format!(" {}", origin.as_str())).collect();

@@ -2,6 +2,7 @@
 //! handed-off and relayed connections.
 
 use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustix::net::AddressFamily;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
 
 use crate::Bytes;
@@ -57,6 +58,15 @@ pub(crate) struct Server {
     /// Has a receiver for each task that accepts connections, and for each connection that is no
     /// websocket.
     pub stopping: watch::Sender<()>,
+}
+
+/// Binds the port of these settings.
+pub(crate) async fn bind(settings: &Settings) -> anyhow::Result<TcpListener> {
+    let host = if settings.lan { Ipv4Addr::UNSPECIFIED.into() } else { settings.host };
+    let address = SocketAddr::new(host, settings.port);
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}; set a free --port above 1023, or another --host")
+    })
 }
 
 impl Server {

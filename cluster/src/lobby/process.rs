@@ -20,9 +20,11 @@ use tokio::time::{Instant, sleep};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{error, info};
 
-use crate::auth::{self, Tokens};
+use crate::auth::{self, LinkKey, Tokens};
 use crate::config::Settings;
-use crate::http::{CONNECT_BURST, ConnectionLimiter, Server, pages};
+use crate::hosts::Hosts;
+use crate::http::pages::HostOrigins;
+use crate::http::{CONNECT_BURST, ConnectionLimiter, Server, bind, pages};
 use crate::lobby::event_loop::reload::{Reloader, SavedLobby};
 use crate::lobby::event_loop::{Auth, EventHandler, Inboxes};
 use crate::lobby::{Kind, Lobby, LobbyContext, LobbyHandle, event_loop};
@@ -141,9 +143,18 @@ async fn run<L: Lobby>(start: Start<L>) -> anyhow::Result<()> {
     let (handle, calls) = LobbyHandle::new();
     let (admin_handle, admin_calls) = LobbyHandle::new();
     let mut inboxes = Inboxes { clients, processes, calls, admin_calls, orders };
-    let supervisors = Supervisors::new(settings.clone(), from_processes);
+    let supervisors = Supervisors::new(settings.clone(), from_processes.clone());
     let routes = Arc::new(GatewayRoutes::default());
-    let context = LobbyContext::new(settings, kinds, tokens, routes.clone(), supervisors.starter());
+    let mut starter = supervisors.starter();
+    let mut origins: HostOrigins = Arc::new(Vec::new);
+    if !settings.hosts.is_empty() {
+        let key = LinkKey::new(&LinkKey::derived_from(&settings.key_file)?);
+        let hosts = Hosts::start(&settings, key, from_processes);
+        starter = hosts.starter();
+        origins = Arc::new(move || hosts.origins());
+    }
+    let context =
+        LobbyContext::new(settings, kinds, tokens, routes.clone(), starter, origins.clone());
     let is_reloaded = saved.is_some();
     if let Some(saved) = saved {
         context.sessions.replace(saved.sessions);
@@ -159,7 +170,7 @@ async fn run<L: Lobby>(start: Start<L>) -> anyhow::Result<()> {
     let (public, private) = admin(watched);
     let sockets = sockets(&context, &limiter, from_clients);
     let relayed = relay::routes(settings.base_path(), routes.clone());
-    let server = server(settings, handle, public, relayed, sockets)?;
+    let server = server(settings, handle, origins, public, relayed, sockets)?;
     serve_admin(settings, private).await?;
     announce(settings, listener.local_addr()?);
 
@@ -229,25 +240,19 @@ async fn start_lobby<L: Lobby>(
     tokio::select! { started = start => started, () = stop => Ok(None) }
 }
 
-async fn bind(settings: &Settings) -> anyhow::Result<TcpListener> {
-    let host = if settings.lan { Ipv4Addr::UNSPECIFIED.into() } else { settings.host };
-    let address = SocketAddr::new(host, settings.port);
-    TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on {address}; set a free --port above 1023, or another --host")
-    })
-}
-
 /// The server of the lobby's own port. A route of the project's that the cluster has as well is a
 /// panic.
 fn server<L: Lobby>(
     settings: &Settings,
     handle: LobbyHandle<L>,
+    hosts: HostOrigins,
     public: Router,
     relayed: Router,
     sockets: SocketIoLayer,
 ) -> anyhow::Result<Server> {
     let server = catch("routes", || {
-        let pages = pages::pages(settings, L::routes(handle.clone()).merge(public)).layer(sockets);
+        let routes = L::routes(handle.clone()).merge(public);
+        let pages = pages::pages(settings, hosts, routes).layer(sockets);
         let cross_origin = L::cross_origin_routes(handle).layer(CatchPanicLayer::new());
         let path = settings.base_path();
         let server = Server::new(pages::below(path, pages).merge(relayed), settings, true);

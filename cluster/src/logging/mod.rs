@@ -4,5 +4,5 @@ mod room_output;
 pub(crate) mod subscriber;
 mod writer;
 
-pub(crate) use self::room_output::{LastLines, Output};
+pub(crate) use self::room_output::{LastLines, Output, log_line};
 pub(crate) use self::writer::{LOST_LINES, flush};

@@ -36,21 +36,35 @@ const REPORT_AFTER: Duration = Duration::from_secs(1);
 
 /// The last lines of a room, of both streams.
 #[derive(Clone, Default)]
-pub(crate) struct LastLines(Arc<Mutex<VecDeque<String>>>);
+pub(crate) struct LastLines(Arc<Mutex<Last>>);
+
+#[derive(Default)]
+struct Last {
+    lines: VecDeque<String>,
+    /// Is told each line, and whether it came from stderr.
+    listener: Option<Box<dyn Fn(&str, bool) + Send>>,
+}
 
 impl LastLines {
-    fn push(&self, line: &str) {
-        let mut lines = self.0.lock().expect("nobody panics while holding this");
-        lines.push_back(line.to_owned());
+    pub fn push(&self, line: &str, is_error: bool) {
+        let mut last = self.0.lock().expect("nobody panics while holding this");
+        last.lines.push_back(line.to_owned());
         let bytes = |lines: &VecDeque<String>| lines.iter().map(String::len).sum::<usize>();
-        while lines.len() > MAX_LAST_LINES || bytes(&lines) > MAX_LAST_BYTES {
-            lines.pop_front();
+        while last.lines.len() > MAX_LAST_LINES || bytes(&last.lines) > MAX_LAST_BYTES {
+            last.lines.pop_front();
         }
+        last.listener.as_ref().inspect(|listener| listener(line, is_error));
+    }
+
+    /// From now on, calls this for each line.
+    pub fn listen(&self, listener: impl Fn(&str, bool) + Send + 'static) {
+        let mut last = self.0.lock().expect("nobody panics while holding this");
+        last.listener = Some(Box::new(listener));
     }
 
     pub fn lines(&self) -> String {
-        let lines = self.0.lock().expect("nobody panics while holding this");
-        lines.iter().flat_map(|line| [line, "\n"]).collect()
+        let last = self.0.lock().expect("nobody panics while holding this");
+        last.lines.iter().flat_map(|line| [line, "\n"]).collect()
     }
 }
 
@@ -154,21 +168,11 @@ impl LineCopier {
         self.report_skipped();
         let text = String::from_utf8_lossy(line);
         let text = text.trim_end();
-        self.last_lines.push(text);
+        self.last_lines.push(text, self.level == Level::WARN);
         if !is_backtrace(text) {
             self.last_line.send_modify(|last| text.clone_into(last));
         }
-        let room = &self.room;
-        // The room's own log lines begin with their level, right-aligned.
-        match text.trim_start().split_once(' ') {
-            Some(("ERROR", text)) => tracing::error!(%room, "{text}"),
-            Some(("WARN", text)) => tracing::warn!(%room, "{text}"),
-            Some(("INFO", text)) => tracing::info!(%room, "{text}"),
-            Some(("DEBUG", text)) => tracing::debug!(%room, "{text}"),
-            Some(("TRACE", text)) => tracing::trace!(%room, "{text}"),
-            _ if self.level == Level::WARN => tracing::warn!(%room, "{text}"),
-            _ => tracing::info!(%room, "{text}"),
-        }
+        log_line(&self.room, text, self.level == Level::WARN);
     }
 
     fn report_skipped(&mut self) {
@@ -176,6 +180,20 @@ impl LineCopier {
         if lines > 0 {
             tracing::warn!(room = %self.room, "… {lines} lines skipped: the room prints too much");
         }
+    }
+}
+
+/// Logs what a room has printed.
+pub(crate) fn log_line(room: &RoomId, text: &str, is_error: bool) {
+    // The room's own log lines begin with their level, right-aligned.
+    match text.trim_start().split_once(' ') {
+        Some(("ERROR", text)) => tracing::error!(%room, "{text}"),
+        Some(("WARN", text)) => tracing::warn!(%room, "{text}"),
+        Some(("INFO", text)) => tracing::info!(%room, "{text}"),
+        Some(("DEBUG", text)) => tracing::debug!(%room, "{text}"),
+        Some(("TRACE", text)) => tracing::trace!(%room, "{text}"),
+        _ if is_error => tracing::warn!(%room, "{text}"),
+        _ => tracing::info!(%room, "{text}"),
     }
 }
 

@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use rustix::cmsg_space;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::{
@@ -31,11 +31,12 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::config::{Settings, Size};
+use crate::process::room_process::RemoteRoom;
 use crate::runtime::clock;
 use crate::types::{AnyPlayer, Exit, LeaveReason, PlayerId, Refusal, RoomId, Route};
 
 /// Raised whenever a frame changes its meaning. Lobby and room must agree on it.
-pub(crate) const VERSION: u32 = 9;
+pub(crate) const VERSION: u32 = 10;
 /// The longest line, in bytes.
 pub(crate) const MAX_FRAME: usize = 64 * 1024;
 /// Bytes that are queued for an end that does not read. When the queue is full, the lobby kills the
@@ -80,6 +81,9 @@ pub(crate) enum ToRoom {
     Drain { remaining_ms: u64, reason: String },
     /// A browser's connection comes with this line.
     Socket,
+    /// On a host that serves a lobby: the room must end at this time of the machine's monotonic
+    /// clock, in milliseconds, unless a later one follows.
+    Lease { until_ms: u64 },
 }
 
 /// What a room knows about itself.
@@ -140,16 +144,30 @@ pub(crate) enum FromRoom {
     Ending(Exit),
 }
 
+/// Lines that are to be written.
+pub(crate) type Queue = mpsc::UnboundedSender<(String, OwnedSemaphorePermit)>;
+
 /// The writing end. Clones share one queue, which is written in order. A test makes one that is not
 /// written, and reads the queue itself.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Sender {
-    pub queue: mpsc::UnboundedSender<(String, OwnedSemaphorePermit)>,
+    queue: Queue,
     /// `MAX_QUEUED` permits. Until it is written, each line holds one for each of its bytes, and at
     /// least `MIN_CHARGE`.
-    pub space: Arc<Semaphore>,
-    /// Held while one line is written: another must not start in the middle of it.
-    pub stream: Arc<Mutex<OwnedWriteHalf>>,
+    space: Arc<Semaphore>,
+    pub end: End,
+}
+
+/// Where the other end is.
+#[derive(Clone)]
+pub(crate) enum End {
+    /// On this machine. The stream is held while one line is written: another must not start in the
+    /// middle of it.
+    Here(Arc<Mutex<OwnedWriteHalf>>),
+    /// A room on another host. All rooms of the host share the queue of its link.
+    Remote(Arc<RemoteRoom>),
+    /// The host itself.
+    Host,
 }
 
 /// The reading end.
@@ -166,10 +184,9 @@ pub(crate) struct Receiver {
 /// Splits the socket, and spawns the task that writes to it.
 pub(crate) fn open(stream: UnixStream) -> (Sender, Receiver) {
     let (stream, write) = stream.into_split();
-    let (queue, mut lines) = mpsc::unbounded_channel::<(String, OwnedSemaphorePermit)>();
-    let space = Arc::new(Semaphore::new(MAX_QUEUED as usize));
-    let sender = Sender { queue, space, stream: Arc::new(Mutex::new(write)) };
-    let write = sender.stream.clone();
+    let (queue, mut lines): (Queue, _) = mpsc::unbounded_channel();
+    let write = Arc::new(Mutex::new(write));
+    let sender = Sender::new(queue, End::Here(write.clone()));
     tokio::spawn(async move {
         while let Some((line, _permit)) = lines.recv().await {
             // The reader notices the death of the other end.
@@ -182,13 +199,24 @@ pub(crate) fn open(stream: UnixStream) -> (Sender, Receiver) {
 }
 
 impl Sender {
+    pub fn new(queue: Queue, end: End) -> Self {
+        Sender { queue, space: Arc::new(Semaphore::new(MAX_QUEUED as usize)), end }
+    }
+
     /// Queues a frame. One for an end that is gone is dropped: the reader notices that.
     ///
     /// # Errors
     /// - The frame is longer than `MAX_FRAME`.
     /// - The queue is full, because the other end does not read.
     pub fn send(&self, frame: &impl Serialize) -> anyhow::Result<()> {
-        let line = line(frame)?;
+        self.send_line(line(frame)?)
+    }
+
+    /// The same for a frame that is a line already.
+    pub fn send_line(&self, mut line: String) -> anyhow::Result<()> {
+        if let End::Remote(room) = &self.end {
+            line = format!("{} {line}", room.id);
+        }
         let charge = MIN_CHARGE.max(line.len() as u32);
         let permit = self.space.clone().try_acquire_many_owned(charge);
         let permit = permit.context("the other end does not read, and its queue is full")?;
@@ -207,8 +235,9 @@ impl Sender {
     /// The room is gone, or made no space in time. It has not received the connection then.
     pub async fn send_socket(&self, socket: impl AsFd) -> anyhow::Result<()> {
         let line = line(&ToRoom::Socket)?;
+        let End::Here(stream) = &self.end else { bail!("the room is on another host") };
         let sent = async {
-            let stream = self.stream.lock().await;
+            let stream = stream.lock().await;
             let stream: &UnixStream = (*stream).as_ref();
             // The kernel writes a line as short as this whole or not at all, so the descriptor
             // cannot be sent twice.
@@ -230,7 +259,7 @@ impl Sender {
     }
 }
 
-fn line(frame: &impl Serialize) -> anyhow::Result<String> {
+pub(crate) fn line(frame: &impl Serialize) -> anyhow::Result<String> {
     // JSON that a hook passes on verbatim may have line breaks between its tokens.
     let line = serde_json::to_string(frame)?.replace('\n', " ") + "\n";
     let size = line.len();

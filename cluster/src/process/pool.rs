@@ -11,8 +11,9 @@ const REFILL_DELAY: Duration = Duration::from_millis(15);
 /// A program that crashes at its start is not started in a busy loop.
 const DELAY_AFTER_CRASH: Duration = Duration::from_secs(1);
 
-/// Starts a process for a room with this id. A test starts none.
-pub(crate) type Starter = Box<dyn FnMut(RoomId) -> anyhow::Result<Process>>;
+/// Starts a process for the room with this number, here or on another host, and returns the room's
+/// id. A test starts none.
+pub(crate) type Starter = Box<dyn FnMut(u64) -> anyhow::Result<(RoomId, Process)>>;
 
 pub(crate) struct Pool {
     /// The number of processes to keep.
@@ -57,6 +58,11 @@ impl Pool {
         self.warm.clear();
     }
 
+    /// Kills a process that is warm.
+    pub fn discard(&mut self, room: &RoomId) {
+        self.warm.retain(|(id, _)| id != room);
+    }
+
     /// Removes a process that has exited. Returns `false` if it is not in the pool.
     pub fn remove(&mut self, room: &RoomId) -> bool {
         let at = self.warm.iter().position(|(id, _)| id == room);
@@ -64,9 +70,7 @@ impl Pool {
     }
 
     fn start(&mut self) -> anyhow::Result<(RoomId, Process)> {
-        let id = RoomId(self.next_room.to_string());
         self.next_room += 1;
-        let process = (self.starter)(id.clone())?;
-        Ok((id, process))
+        (self.starter)(self.next_room - 1)
     }
 }

@@ -1,9 +1,12 @@
-//! The process of a room, as its supervisor holds it.
+//! The process of a room: here, as its supervisor holds it, or on another host.
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
+use futures_util::future::BoxFuture;
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, kill_process_group, waitid,
     waitpid,
@@ -13,10 +16,29 @@ use rustix::process::{PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::net::TcpStream;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::config::Origin;
+use crate::logging::LastLines;
 use crate::process::usage::Usage;
 use crate::types::{Exit, RoomId};
+
+/// Opens a connection over which a player's connection is relayed to a room.
+pub(crate) type Dial = Box<dyn Fn(RoomId) -> BoxFuture<'static, anyhow::Result<TcpStream>> + Send + Sync>;
+
+pub(crate) struct RemoteRoom {
+    pub id: RoomId,
+    /// The origin at which browsers reach its host; `None`: the lobby relays.
+    pub origin: Option<Origin>,
+    pub dial: Dial,
+    /// What it has printed last.
+    pub output: LastLines,
+    /// How late a tick was at most, in milliseconds.
+    pub tick_delay: Arc<AtomicU32>,
+    /// As the host told last.
+    pub usage: Mutex<Usage>,
+}
 
 /// What is known about the process. A reload hands it over to the next program, with the ends.
 #[derive(Clone, Serialize, Deserialize)]

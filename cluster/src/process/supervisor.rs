@@ -29,7 +29,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::config::Settings;
 use crate::logging::{LastLines, Output};
-use crate::process::channel::{FromRoom, Receiver, Sender, ToRoom, VERSION};
+use crate::process::channel::{End, FromRoom, Receiver, Sender, ToRoom, VERSION};
 use crate::process::pool::Starter;
 use crate::process::room_process::{Child, ENDS, RoomProcess};
 use crate::process::usage::Usage;
@@ -66,6 +66,8 @@ pub(crate) enum ProcessEvent {
     /// The supervisor has paused, and hands over the process and copies of its ends. The number is
     /// that of [`Supervisors::pause`].
     Paused(u64, RoomProcess, Vec<OwnedFd>),
+    /// The host of these rooms is about to stop: they are to close within this time.
+    Drain(Vec<RoomId>, Duration),
 }
 
 /// A running room process, killed on drop.
@@ -82,6 +84,12 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    /// The origin at which browsers reach it; empty: that of the lobby.
+    pub fn url(&self) -> String {
+        let End::Remote(room) = &self.sender.end else { return String::new() };
+        room.origin.as_ref().map(|origin| origin.as_str().to_owned()).unwrap_or_default()
+    }
+
     /// Kills the process. Returns false if it was killed before: the first cause is reported.
     pub fn kill(&self, cause: Exit) -> bool {
         self.kill.take().is_some_and(|kill| kill.send(cause).is_ok())
@@ -104,7 +112,10 @@ impl Supervisors {
     /// A function that starts room processes.
     pub fn starter(self: &Rc<Self>) -> Starter {
         let supervisors = self.clone();
-        Box::new(move |room| supervisors.start(room))
+        Box::new(move |number| {
+            let room = RoomId(number.to_string());
+            Ok((room.clone(), supervisors.start(room)?))
+        })
     }
 
     /// Starts a room process and its supervisor.
@@ -112,7 +123,7 @@ impl Supervisors {
     /// The calling thread must live as long as the lobby. On Linux a room gets SIGCONT when the
     /// thread that started it ends. The signal is sent only once, and it must wake a stopped room
     /// when the lobby dies (`die_with_lobby` in `room/process.rs`): the thread must not end before.
-    fn start(&self, room: RoomId) -> anyhow::Result<Process> {
+    pub fn start(&self, room: RoomId) -> anyhow::Result<Process> {
         let (ours, theirs) = StdUnixStream::pair().context("no socket pair")?;
         ours.set_nonblocking(true)?;
         set_socket_send_buffer_size(&ours, SEND_BUFFER)?;

@@ -4,11 +4,13 @@ use std::fmt::Display;
 use std::fs;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// A clock tick of `/proc`: the same on all architectures.
 const TICK: Duration = Duration::from_millis(10);
 
 /// What a room's process has used. All zero where the system does not tell: only Linux does.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// Processor time of all its threads, and of the processes that it has started and waited for.
     /// A few seconds old while the room runs, and exact in `on_room_exit`.

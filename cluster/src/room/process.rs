@@ -7,6 +7,8 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::panic::resume_unwind;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 use anyhow::{Context as _, bail, ensure};
 use axum::Router;
@@ -37,6 +39,9 @@ use crate::types::{Exit, RoomId, from_raw, path_of};
 
 /// Descriptors that are not for connections: the channel, the log, files that hooks open.
 const OTHER_FILES: u64 = 64;
+
+/// On a host that serves a lobby: when this room must have ended, by [`clock::machine_ms`].
+static LEASE: AtomicU64 = AtomicU64::new(u64::MAX);
 
 // Not inlined: together with the lobby's, its frame would take 60 KiB of stack.
 #[inline(never)]
@@ -89,8 +94,19 @@ fn die_with_lobby(socket: &StdUnixStream) -> anyhow::Result<()> {
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(Signal::CONT))?;
     let (socket, tick) = (socket.try_clone()?, Timespec::try_from(clock::READ_INTERVAL)?);
-    clock::start("lobby-watch", move || end_without_lobby(&socket, &tick))?;
+    let watch = move || {
+        end_without_lobby(&socket, &tick);
+        if LEASE.load(Relaxed) < clock::machine_ms() {
+            let _ = kill_current_process_group(Signal::KILL);
+        }
+    };
+    clock::start("lobby-watch", watch)?;
     Ok(())
+}
+
+/// This room may run until then.
+pub(super) fn extend_lease(until_ms: u64) {
+    LEASE.store(until_ms, Relaxed);
 }
 
 /// Kills this process and its children if the lobby's end of the socket closes within the timeout.
@@ -125,10 +141,14 @@ async fn live(kinds: &[Kind], to_lobby: &Sender, mut from_lobby: Receiver) -> an
         }
     };
     let life = async {
-        // Without a frame, the lobby has stopped and never needed this room.
-        let Some(frame) = from_lobby.recv().await? else { return Ok(()) };
-        let ToRoom::Open { options, spec } = frame else {
-            bail!("the lobby's second frame is not `open`");
+        let (options, spec) = loop {
+            match from_lobby.recv().await? {
+                Some(ToRoom::Open { options, spec }) => break (options, spec),
+                Some(ToRoom::Lease { until_ms }) => extend_lease(until_ms),
+                Some(_) => bail!("the lobby's second frame is not `open`"),
+                // The lobby has stopped and never needed this room.
+                None => return Ok(()),
+            }
         };
         limit_memory(spec.memory);
         let kind = kinds.iter().find(|kind| kind.name == spec.kind);

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::types::PlayerId;
 
-pub(super) struct Breaker {
+pub(crate) struct Breaker {
     limit: usize,
     cooldown: Duration,
     /// The failures within the cooldown, oldest first, and the hosts of these rooms.

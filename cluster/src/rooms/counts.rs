@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::process::Usage;
+use crate::process::{End, Usage};
 use crate::rooms::{Entry, Rooms, State};
 use crate::types::RoomId;
 
@@ -78,6 +78,16 @@ impl Rooms {
     pub(crate) fn processes(&self) -> Vec<(RoomId, u32)> {
         let process = |(room, entry): (&RoomId, &Entry)| Some((room.clone(), entry.process.pid?));
         self.rooms.iter().filter_map(process).collect()
+    }
+
+    /// Takes over what hosts have told of their rooms.
+    pub(crate) fn update_remote_usage(&mut self) {
+        for entry in self.rooms.values_mut() {
+            if let End::Remote(remote) = &entry.process.sender.end {
+                let usage = *remote.usage.lock().expect("nobody panics while holding this");
+                entry.room.usage.update(usage);
+            }
+        }
     }
 
     /// What a room's process uses. It may have ended since it was measured.

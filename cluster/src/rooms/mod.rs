@@ -23,12 +23,12 @@ use serde_json::Value;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
+pub(crate) use self::circuit_breaker::Breaker;
 pub(crate) use self::code_attempts::CodeAttempts;
 pub(crate) use self::process_events::{RoomHook, RoomNotice};
 pub(crate) use self::seats::SeatPlace;
 use crate::config::Settings;
 use crate::process::{Pool, Process, RoomProcess, Starter, ToRoom, Usage};
-use crate::rooms::circuit_breaker::Breaker;
 use crate::rooms::counts::RoomFigures;
 use crate::rooms::seats::{REDIRECTS, Seats};
 use crate::routing::GatewayRoutes;
@@ -120,10 +120,12 @@ enum State {
 
 impl Rooms {
     pub(crate) fn new(settings: Settings, starter: Starter, routes: Arc<GatewayRoutes>) -> Self {
+        // Each host has a breaker of its own.
+        let failures = if settings.hosts.is_empty() { settings.start_failure_limit } else { usize::MAX };
         Rooms {
             pool: Pool::new(settings.pool, starter),
             paused: HashMap::new(),
-            breaker: Breaker::new(settings.start_failure_limit, settings.start_failure_cooldown),
+            breaker: Breaker::new(failures, settings.start_failure_cooldown),
             settings,
             routes,
             rooms: HashMap::new(),
@@ -140,7 +142,7 @@ impl Rooms {
     /// All rooms, oldest first.
     pub fn ids(&self) -> Vec<RoomId> {
         let mut rooms: Vec<_> = self.rooms.keys().cloned().collect();
-        rooms.sort_by_cached_key(|id| id.0.parse::<u64>().ok());
+        rooms.sort_by_cached_key(|id| id.number());
         rooms
     }
 

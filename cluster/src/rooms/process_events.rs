@@ -66,6 +66,12 @@ impl Rooms {
             }
             ProcessEvent::Exited(room, exit, usage) => self.handle_exit(&room, exit, usage),
             ProcessEvent::Paused(..) => {} // of a reload that has failed
+            ProcessEvent::Drain(rooms, left) => {
+                for room in rooms {
+                    self.pool.discard(&room);
+                    let _ = self.close(&room, left, "The server is stopping.");
+                }
+            }
         }
         std::mem::take(&mut self.notices)
     }

@@ -308,7 +308,8 @@ impl Rooms {
             seat.rerouted = true;
             self.touched_players.insert(player.id.0.clone());
             let path = path_of(self.settings.base_path(), room);
-            let to = Route { room: room.clone(), path, ticket: seat.ticket.clone() };
+            let url = self.rooms.get(room).map(|entry| entry.process.url()).unwrap_or_default();
+            let to = Route { room: room.clone(), url, path, ticket: seat.ticket.clone() };
             let (from, asked) = (seat.from.take(), asker.as_ref() == Some(&player.id));
             self.notices.push(RoomNotice::Reroute { player, to, from, asked });
         }

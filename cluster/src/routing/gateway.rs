@@ -28,11 +28,11 @@ use crate::types::RoomId;
 
 /// The pause after accepting fails, as it does without free file descriptors.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
-/// The digits of the largest room number.
-const MAX_DIGITS: usize = 20;
-/// How many bytes show which room a request is for: the longest prefix, the number, and the byte
+/// The longest id of a room: a host's name, a hyphen and the largest number.
+const MAX_ROOM_ID: usize = 32 + 1 + 20;
+/// How many bytes show which room a request is for: the longest prefix, the id, and the byte
 /// after it.
-const PEEK_SIZE: usize = "GET /rooms/".len() + MAX_PATH + MAX_DIGITS + 1;
+const PEEK_SIZE: usize = "GET /rooms/".len() + MAX_PATH + MAX_ROOM_ID + 1;
 
 /// The rooms that can be reached now, and how many connections went to rooms.
 #[derive(Default)]
@@ -152,14 +152,19 @@ pub(crate) fn peek(prefix: &[u8], bytes: &[u8]) -> Poll<Option<RoomId>> {
     let Some(rest) = bytes.strip_prefix(prefix) else {
         return if prefix.starts_with(bytes) { Poll::Pending } else { Poll::Ready(None) };
     };
-    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    match (digits, rest.get(digits)) {
-        (0..=MAX_DIGITS, None) => Poll::Pending,
-        (1..=MAX_DIGITS, Some(b'/')) => {
-            Poll::Ready(Some(RoomId(String::from_utf8_lossy(&rest[..digits]).into_owned())))
+    let length = rest.iter().take_while(|byte| is_of_id(**byte)).count();
+    match (length, rest.get(length)) {
+        (0..=MAX_ROOM_ID, None) => Poll::Pending,
+        (1..=MAX_ROOM_ID, Some(b'/')) => {
+            Poll::Ready(Some(RoomId(String::from_utf8_lossy(&rest[..length]).into_owned())))
         }
         _ => Poll::Ready(None),
     }
+}
+
+/// Whether the id of a room may have this byte.
+fn is_of_id(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'
 }
 
 #[cfg(test)]
@@ -167,17 +172,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_room_is_known_as_soon_as_its_number_has_ended() {
-        for path in ["", "/game", "/games/chess"] {
+    fn a_room_is_known_as_soon_as_its_id_has_ended() {
+        for (path, id) in [("", "42"), ("/game", "rooms-0-42"), ("/games/chess", "h1-7")] {
             let prefix = format!("GET {path}/rooms/");
-            let request = format!("{prefix}42/socket.io/?EIO=4");
+            let request = format!("{prefix}{id}/socket.io/?EIO=4");
             let peek = |count| peek(prefix.as_bytes(), &request.as_bytes()[..count]);
-            let end = prefix.len() + "42/".len();
+            let end = prefix.len() + id.len() + 1;
             for count in 0..end {
                 assert_eq!(peek(count), Poll::Pending, "{path} {count}");
             }
             for count in end..request.len() {
-                assert_eq!(peek(count), Poll::Ready(Some(RoomId("42".into()))), "{path} {count}");
+                assert_eq!(peek(count), Poll::Ready(Some(RoomId(id.into()))), "{path} {count}");
             }
         }
     }
@@ -190,11 +195,11 @@ mod tests {
             b"get /rooms/42/",
             b"GET /room/42/",
             b"GET /rooms//",
-            b"GET /rooms/x",
+            b"GET /rooms/X",
             b"GET /rooms/42 ",
             b"GET /rooms/42?",
-            b"GET /rooms/-1/",
-            b"GET /rooms/111111111111111111111",
+            b"GET /rooms/_1/",
+            b"GET /rooms/111111111111111111111111111111111111111111111111111111",
             b"GET http://localhost/rooms/42/",
             b"\r\nGET /rooms/42/",
             b"\x16\x03\x01",
@@ -215,9 +220,9 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_path_and_the_largest_room_number_fit() {
+    fn the_longest_path_and_the_longest_room_id_fit() {
         let prefix = format!("GET {}/rooms/", "/".repeat(MAX_PATH));
-        let longest = [prefix.as_bytes(), &[b'9'; MAX_DIGITS], b"/"].concat();
+        let longest = [prefix.as_bytes(), &[b'9'; MAX_ROOM_ID], b"/"].concat();
         assert!(matches!(peek(prefix.as_bytes(), &longest), Poll::Ready(Some(_))));
         assert_eq!(longest.len(), PEEK_SIZE);
     }

@@ -21,9 +21,11 @@ use hyper::upgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split};
 use tokio::net::UnixStream;
+use tokio_util::either::Either;
 use tracing::debug;
 
 use crate::http::MAX_HEADER_BYTES;
+use crate::process::End;
 use crate::routing::gateway::GatewayRoutes;
 use crate::runtime::timeout;
 use crate::types::RoomId;
@@ -53,8 +55,11 @@ async fn relay(
     }
     let browser = upgrade::on(&mut request);
     let connected = async {
+        if let End::Remote(room) = &sender.end {
+            return (room.dial)(room.id.clone()).await.map(Either::Left);
+        }
         let (ours, theirs) = UnixStream::pair()?;
-        sender.send_socket(&theirs).await.map(|()| ours)
+        sender.send_socket(&theirs).await.map(|()| Either::Right(ours))
     };
     let Ok(stream) = connected.await else {
         return (StatusCode::SERVICE_UNAVAILABLE, [(CONNECTION, "close")]).into_response();
@@ -64,7 +69,7 @@ async fn relay(
     match timeout(IO_TIMEOUT, forward(stream, request)).await {
         Ok(Ok(mut response)) => {
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                tokio::spawn(copy(browser, upgrade::on(&mut response)));
+                tokio::spawn(copy_upgraded(browser, upgrade::on(&mut response)));
             }
             response
         }
@@ -76,7 +81,10 @@ async fn relay(
     }
 }
 
-async fn forward(room: UnixStream, request: Request) -> anyhow::Result<Response> {
+async fn forward(
+    room: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Request,
+) -> anyhow::Result<Response> {
     let (mut sender, connection) =
         http1::Builder::new().max_buf_size(MAX_HEADER_BYTES).handshake(TokioIo::new(room)).await?;
     // Ends with the response, or lives on as the websocket.
@@ -88,11 +96,18 @@ async fn forward(room: UnixStream, request: Request) -> anyhow::Result<Response>
     Ok(Response::from_parts(head, body.into()))
 }
 
-/// Copies both ways until both sides have closed, or for [`DRAIN_TIMEOUT`] after one has.
-async fn copy(browser: upgrade::OnUpgrade, room: upgrade::OnUpgrade) {
+async fn copy_upgraded(browser: upgrade::OnUpgrade, room: upgrade::OnUpgrade) {
     let Ok((browser, room)) = tokio::try_join!(browser, room) else { return };
-    let (from_browser, to_browser) = split(TokioIo::new(browser));
-    let (from_room, to_room) = split(TokioIo::new(room));
+    copy(TokioIo::new(browser), TokioIo::new(room)).await;
+}
+
+/// Copies both ways until both sides have closed, or for [`DRAIN_TIMEOUT`] after one has.
+pub(crate) async fn copy(
+    browser: impl AsyncRead + AsyncWrite,
+    room: impl AsyncRead + AsyncWrite,
+) {
+    let (from_browser, to_browser) = split(browser);
+    let (from_room, to_room) = split(room);
     let inward = pin!(copy_one_way(from_browser, to_room));
     let outward = pin!(copy_one_way(from_room, to_browser));
     let ((), other) = select(inward, outward).await.factor_first();

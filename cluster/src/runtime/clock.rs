@@ -16,6 +16,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use std::{io, thread};
 
+use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::time::Instant;
 use tokio::time::error::Elapsed;
@@ -73,6 +74,17 @@ pub(crate) fn start(name: &str, wait: impl Fn() + Send + 'static) -> io::Result<
 
 pub(crate) fn now() -> Instant {
     read().0
+}
+
+/// A clock of the machine, in milliseconds: the same in all its processes. It also counts pauses, and
+/// on Linux the time in which the machine was suspended.
+pub(crate) fn machine_ms() -> u64 {
+    #[cfg(target_os = "linux")]
+    let clock = ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    let clock = ClockId::Monotonic;
+    let now = clock_gettime(clock);
+    (now.tv_sec as u64).saturating_mul(1000) + now.tv_nsec as u64 / 1_000_000
 }
 
 /// How many pauses there were.

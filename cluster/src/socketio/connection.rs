@@ -197,7 +197,7 @@ impl Responder {
 /// The data of `reroute`: the way to a room.
 pub(crate) fn reroute(to: &Route) -> Value {
     json!({
-        "to": "room", "room": to.room, "url": "", "path": to.path, "ticket": to.ticket,
+        "to": "room", "room": to.room, "url": to.url, "path": to.path, "ticket": to.ticket,
     })
 }
 

@@ -13,11 +13,18 @@ use crate::types::{Data, Refusal, encode_data};
 #[cfg_attr(debug_assertions, derive(ts_rs::TS))]
 pub struct PlayerId(pub String);
 
-/// Identifies a room, which is one process: a number as text, such as `7`. A lobby never reuses
-/// one.
+/// Identifies a room, which is one process: a number as text, such as `7`, or `h1-7` on the host
+/// `h1`. A lobby never reuses one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(debug_assertions, derive(ts_rs::TS))]
 pub struct RoomId(pub String);
+
+impl RoomId {
+    /// Its number: later rooms have larger ones.
+    pub(crate) fn number(&self) -> Option<u64> {
+        self.0.rsplit('-').next()?.parse().ok()
+    }
+}
 
 impl fmt::Display for PlayerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -95,6 +102,8 @@ impl<P> AsRef<[Player<P>]> for Player<P> {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Route {
     pub room: RoomId,
+    /// The origin of its host; empty: that of the lobby.
+    pub url: String,
     pub path: String,
     pub ticket: String,
 }

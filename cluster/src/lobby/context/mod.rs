@@ -20,6 +20,7 @@ use crate::auth::Tokens;
 use crate::config::Settings;
 use crate::lobby::Lobby;
 use crate::lobby::sessions::Sessions;
+use crate::http::pages::HostOrigins;
 use crate::process::Starter;
 use crate::rooms::{CodeAttempts, Rooms};
 use crate::routing::GatewayRoutes;
@@ -58,6 +59,7 @@ pub struct LobbyContext<L> {
     pub(crate) lists: Lists,
     pub(crate) code_attempts: CodeAttempts,
     pub(crate) scheduler: Scheduler<L, LobbyContext<L>>,
+    pub(crate) host_origins: HostOrigins,
 }
 
 impl<L: Lobby> LobbyContext<L> {
@@ -67,6 +69,7 @@ impl<L: Lobby> LobbyContext<L> {
         tokens: Tokens,
         routes: Arc<GatewayRoutes>,
         starter: Starter,
+        host_origins: HostOrigins,
     ) -> Self {
         LobbyContext {
             kinds,
@@ -76,6 +79,7 @@ impl<L: Lobby> LobbyContext<L> {
             code_attempts: CodeAttempts::new(settings.max_code_attempts_per_minute),
             scheduler: Scheduler::new(),
             tokens: Arc::new(tokens),
+            host_origins,
             settings,
         }
     }

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use tracing::{error, info};
 
 use crate::auth::Login;
+use crate::config::Origin;
 use crate::lobby::context::List;
 use crate::lobby::event_loop::{Auth, EventHandler};
 use crate::lobby::{Arrival, Identity, Lobby, Registration};
@@ -33,6 +34,9 @@ struct Welcome {
     returned: Option<serde_json::Value>,
     /// Why the token that the browser sent is refused.
     refused: Option<Refusal>,
+    /// Where rooms may be reached, beside the lobby's own origin.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    origins: Vec<Origin>,
 }
 
 impl<L: Lobby> EventHandler<'_, L> {
@@ -53,7 +57,8 @@ impl<L: Lobby> EventHandler<'_, L> {
     }
 
     fn welcome(&self, conn: &Conn, welcome: Welcome) {
-        conn.emit(&Encoded::own("welcome", &Welcome { version: WIRE_VERSION, ..welcome }));
+        let origins = (self.context.host_origins)();
+        conn.emit(&Encoded::own("welcome", &Welcome { version: WIRE_VERSION, origins, ..welcome }));
         self.tell_closing(conn);
     }
 

@@ -52,6 +52,7 @@ impl<L: Lobby> LobbyContext<L> {
 
     /// Reads what the rooms use, on another thread.
     pub(crate) fn measure_rooms(&self) {
+        self.rooms.borrow_mut().update_remote_usage();
         let rooms = self.rooms.borrow().processes();
         if rooms.is_empty() {
             return;

@@ -7,10 +7,9 @@ use std::sync::Arc;
 
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, mpsc, oneshot};
 
-use crate::process::channel::MAX_QUEUED;
-use crate::process::{FromRoom, Process, Sender, Starter};
+use crate::process::{End, FromRoom, Process, Sender, Starter};
 use crate::testing::Sent;
 use crate::types::{Exit, PlayerId, RoomId};
 
@@ -23,17 +22,18 @@ pub(super) struct Channel {
 /// Starts no processes: keeps the channels of those that the lobby asks for.
 pub(super) fn starter(started: &Rc<RefCell<Vec<(RoomId, Channel)>>>, runtime: &Runtime) -> Starter {
     let (started, runtime) = (started.clone(), runtime.handle().clone());
-    Box::new(move |room| {
+    Box::new(move |number| {
         let _entered = runtime.enter();
         let (stream, _) = UnixStream::pair()?;
         let (queue, frames) = mpsc::unbounded_channel();
-        let space = Arc::new(Semaphore::new(MAX_QUEUED as usize));
-        let stream = Arc::new(Mutex::new(stream.into_split().1));
+        let end = End::Here(Arc::new(Mutex::new(stream.into_split().1)));
         let (kill, killed) = oneshot::channel();
-        started.borrow_mut().push((room, Channel { frames, killed }));
-        let sender = Sender { queue, space, stream };
+        let room = RoomId(number.to_string());
+        started.borrow_mut().push((room.clone(), Channel { frames, killed }));
+        let sender = Sender::new(queue, end);
         let (output, tick_delay) = Default::default();
-        Ok(Process { sender, pid: None, output, tick_delay, kill: Cell::new(Some(kill)) })
+        let kill = Cell::new(Some(kill));
+        Ok((room, Process { sender, pid: None, output, tick_delay, kill }))
     })
 }
 

@@ -86,7 +86,7 @@ impl<R: Room> TestRoom<R> {
     /// A player goes to another room, in which they have a seat.
     pub fn transfer(&mut self, player: &Player<R::Profile>, room: &RoomId) {
         let ticket = self.number().to_string();
-        let to = Route { room: room.clone(), path: path_of("", room), ticket };
+        let to = Route { room: room.clone(), url: String::new(), path: path_of("", room), ticket };
         self.about_seat(player, |core, seat| core.release(seat, LeaveReason::Moved, Some(to)));
     }
 

@@ -116,7 +116,7 @@ export type Request = { "echo": { n: number, } } | { "log": { n: number, } } | "
 messages: number, } } | { "print": { text: string, } } | "fork" | "fork_away" | "fork_printer" | { "print_for_ever": { lines: boolean, } } | { "print_many": { lines: number, } } | "hog" | { "allocate": { mib: number, } } | { "burn": { ms: number, } } | "limits_of_others" | { "panic_later": { from: string, } } | { "panic_over": { text: string, } } | "spin" | { "block": { ms: number, } } | "panic" | "exit" | "abort" | "segfault" | "overflow" | "pid" | { "misbehave": ChannelAbuse };
 
 /**
- * Identifies a room, which is one process: a number as text, such as `7`. A lobby never reuses
- * one.
+ * Identifies a room, which is one process: a number as text, such as `7`, or `h1-7` on the host
+ * `h1`. A lobby never reuses one.
  */
 export type RoomId = string;

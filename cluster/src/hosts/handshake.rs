@@ -1,0 +1,133 @@
+//! How lobby and host prove to each other that they have the key of the link, before either acts on
+//! what the other says. The key is derived from that of the lobby's tokens: whoever breaks into a
+//! host cannot forge a player.
+//!
+//! ```text
+//! lobby  { versions, nonce }
+//! host   { versions, nonce, proof }           proves the key with the lobby's nonce
+//! lobby  { proof, purpose }                   proves it with the host's nonce
+//! host   { accepted: … } or { refused: … }
+//! ```
+//!
+//! What follows is neither encrypted nor signed: links belong into a private network.
+
+use anyhow::{Context as _, bail, ensure};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::VERSIONS;
+use crate::auth::{LinkKey, random_ticket};
+use crate::config::{Origin, Settings};
+use crate::types::RoomId;
+
+/// The longest line, in bytes. The settings are a few KiB.
+const MAX_LINE: usize = 64 * 1024;
+
+#[derive(Serialize, Deserialize)]
+struct Hello {
+    versions: [u32; 2],
+    nonce: String,
+    /// The host's only.
+    proof: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Request {
+    proof: String,
+    purpose: Purpose,
+}
+
+/// What a lobby opens a connection for.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Purpose {
+    /// To run rooms with these settings.
+    Rooms {
+        /// Of the lobby's process.
+        lobby: String,
+        settings: Box<Settings>,
+    },
+    /// To relay a player's connection to this room: what follows is theirs.
+    Relay { room: RoomId },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Reply {
+    Accepted(About),
+    Relaying,
+    Refused(String),
+}
+
+/// What a lobby knows of a host.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct About {
+    pub name: String,
+    /// The origin at which browsers reach its rooms; `None`: the lobby relays.
+    pub origin: Option<Origin>,
+    pub max_rooms: usize,
+    /// The version of its structure.
+    pub build: String,
+}
+
+/// The lobby's part. `Err` also if the host refuses; `None`: it relays.
+pub(super) async fn ask(
+    stream: &mut TcpStream,
+    key: &LinkKey,
+    purpose: Purpose,
+) -> anyhow::Result<Option<About>> {
+    let nonce = random_ticket();
+    write(stream, &Hello { versions: VERSIONS, nonce: nonce.clone(), proof: None }).await?;
+    let host: Hello = read(stream).await?;
+    check_versions(host.versions)?;
+    let proof = host.proof.unwrap_or_default();
+    ensure!(key.verify(&["host", &nonce, &host.nonce], &proof), "it has another link key");
+    let proof = key.prove(&["lobby", &host.nonce, &nonce]);
+    write(stream, &Request { proof, purpose }).await?;
+    match read(stream).await? {
+        Reply::Accepted(about) => Ok(Some(about)),
+        Reply::Relaying => Ok(None),
+        Reply::Refused(why) => bail!("it refuses: {why}"),
+    }
+}
+
+/// The host's part, until it has to answer by [`reply`].
+pub(super) async fn answer(stream: &mut TcpStream, key: &LinkKey) -> anyhow::Result<Purpose> {
+    let lobby: Hello = read(stream).await?;
+    let nonce = random_ticket();
+    let proof = Some(key.prove(&["host", &lobby.nonce, &nonce]));
+    write(stream, &Hello { versions: VERSIONS, nonce: nonce.clone(), proof }).await?;
+    check_versions(lobby.versions)?;
+    let request: Request = read(stream).await?;
+    let is_lobby = key.verify(&["lobby", &nonce, &lobby.nonce], &request.proof);
+    ensure!(is_lobby, "the lobby has another link key");
+    Ok(request.purpose)
+}
+
+/// Accepts or refuses what the lobby asks for.
+pub(super) async fn reply(stream: &mut TcpStream, reply: &Reply) -> anyhow::Result<()> {
+    write(stream, reply).await
+}
+
+fn check_versions(other: [u32; 2]) -> anyhow::Result<()> {
+    ensure!(other == VERSIONS, "it speaks version {other:?} of the protocol, not {VERSIONS:?}");
+    Ok(())
+}
+
+async fn write(stream: &mut TcpStream, message: &impl Serialize) -> anyhow::Result<()> {
+    Ok(stream.write_all((serde_json::to_string(message)? + "\n").as_bytes()).await?)
+}
+
+/// Reads a line and no byte more: what follows may be for a room.
+async fn read<T: DeserializeOwned>(stream: &mut TcpStream) -> anyhow::Result<T> {
+    let mut line = Vec::new();
+    loop {
+        match stream.read_u8().await.context("closed")? {
+            b'\n' => return serde_json::from_slice(&line).context("a line that does not parse"),
+            byte => line.push(byte),
+        }
+        ensure!(line.len() < MAX_LINE, "a line over {MAX_LINE} bytes");
+    }
+}

@@ -1,0 +1,84 @@
+//! Rooms on other machines. `server host` runs a **host** (`host.rs`): it starts, feeds and kills
+//! rooms for one lobby, and serves their players. A lobby with `--hosts` finds its hosts, keeps a
+//! link to each, and picks one for each new room (`remote.rs`). Its registry of rooms does not know
+//! the difference: what a host reports arrives as the reports of a local process do.
+//!
+//! A link is one TCP connection of lines (`link.rs`), opened by the lobby, on which both ends prove
+//! a key (`handshake.rs`). It carries a lease: a host's rooms end before the lobby gives their
+//! seats away, whatever happens to the link, to the host or to the lobby.
+
+mod handshake;
+pub(crate) mod host;
+mod hosted;
+mod link;
+mod remote;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub(crate) use self::remote::Hosts;
+use crate::config::Settings;
+use crate::process::{self, Usage};
+use crate::types::{Exit, RoomId};
+
+/// Raised whenever a message changes its meaning. Both ends must agree on it, and on the frames of
+/// rooms.
+const VERSIONS: [u32; 2] = [1, process::VERSION];
+
+/// What a lobby tells a host. A line that begins with a room's id and a space is a frame for that
+/// room instead.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ToHost {
+    /// Starts a room's process.
+    Start { room: RoomId },
+    Kill { room: RoomId, cause: Exit },
+    /// `heard`: the number of the newest beat that the lobby has received.
+    Beat { heard: u64 },
+}
+
+/// What a host tells its lobby. A line that begins with a room's id and a space is a frame from
+/// that room instead.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum FromHost {
+    /// The process of a room has ended, or could not be started.
+    Ended { room: RoomId, exit: Exit, usage: Usage },
+    /// A room has printed this.
+    Printed { room: RoomId, line: String, is_error: bool },
+    /// Answers a beat of the lobby.
+    Beat { number: u64, load: Load },
+    /// What rooms use, and how late a tick of each was at most, in milliseconds.
+    Usage { rooms: Vec<(RoomId, Usage, u32)> },
+    /// The host is about to stop: its rooms are to close within this time.
+    Drain { remaining_ms: u64 },
+}
+
+/// How busy a host is.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct Load {
+    /// The share of its processors that are busy, from 0 to 1.
+    cpu: f32,
+    /// It is about to stop, and starts no more rooms.
+    draining: bool,
+}
+
+/// The times of a link. They follow from the settings of the lobby, which the host gets from it.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    /// Between two beats of the lobby.
+    beat: Duration,
+    /// How long rooms live after the host has sent a beat that the lobby has heard.
+    lease: Duration,
+    /// How long the lobby waits for a beat. Longer than the lease: by then the rooms have ended.
+    silence: Duration,
+}
+
+impl Times {
+    fn of(settings: &Settings) -> Self {
+        let (heartbeat, timeout) = (settings.heartbeat, settings.heartbeat_timeout);
+        let lease = timeout + heartbeat;
+        Times { beat: heartbeat / 2, lease, silence: lease + process::LEASE_CHECK * 2 }
+    }
+}

@@ -1,0 +1,71 @@
+//! Hosts and lobbies that die or stand still.
+
+use cluster::testing::{ProcessStat, eventually};
+use rustix::process::Signal;
+use serde_json::json;
+
+use super::{Cluster, lobby};
+
+/// Short leases, for tests in which one runs out.
+const SHORT: [&str; 4] = ["--heartbeat", "200ms", "--heartbeat-timeout", "1s"];
+
+#[tokio::test]
+async fn when_a_host_is_killed_its_players_are_back_and_rooms_start_on_the_other() {
+    let cluster = Cluster::start(&["h1", "h2"], &[]).await;
+    let mut ann = cluster.lobby.player("Ann").await;
+    let mut client = ann.enter("create", json!({})).await;
+    let room = client.event("joined").await["room"].take();
+    let host = cluster.host_of(&room);
+    host.signal(Signal::KILL);
+    let reason = json!({ "room": room, "reason": { "code": "crashed" } });
+    assert_eq!(ann.back().await["returned"], reason);
+    eventually("no room of it", || host.rooms().is_empty().then_some(())).await;
+    let mut client = ann.enter("create", json!({})).await;
+    let next = client.event("joined").await["room"].take();
+    assert_ne!(cluster.host_of(&next).link, host.link);
+}
+
+#[tokio::test]
+async fn rooms_of_a_host_that_stands_still_end_before_the_lobby_gives_their_seats_away() {
+    let cluster = Cluster::start(&["h1"], &SHORT).await;
+    let mut ann = cluster.lobby.player("Ann").await;
+    let mut client = ann.enter("create", json!({})).await;
+    client.event("joined").await;
+    let host = &cluster.hosts[0];
+    let rooms = host.rooms();
+    assert!(!rooms.is_empty());
+    host.signal(Signal::STOP);
+    cluster.lobby.logged("host lost").await;
+    let alive = rooms.iter().filter(|room| ProcessStat::of(**room).is_some_and(|stat| stat.is_alive()));
+    assert_eq!(alive.count(), 0, "rooms outlive their lease");
+    assert_eq!(ann.back().await["returned"]["reason"]["code"], "crashed");
+    host.signal(Signal::CONT);
+    cluster.linked(2).await;
+    let mut client = ann.enter("create", json!({})).await;
+    client.event("joined").await;
+}
+
+#[tokio::test]
+async fn when_the_lobby_is_killed_the_rooms_of_its_hosts_end_and_the_next_lobby_gets_the_hosts() {
+    let cluster = Cluster::start(&["h1"], &[]).await;
+    let mut client = cluster.lobby.player("Ann").await.enter("create", json!({})).await;
+    client.event("joined").await;
+    let lobby = cluster.lobby.again().await;
+    client.ended().await;
+    let cluster = Cluster { lobby, ..cluster };
+    cluster.linked(1).await;
+    let mut client = cluster.lobby.player("Ann").await.enter("create", json!({})).await;
+    client.event("joined").await;
+}
+
+#[tokio::test]
+async fn a_host_serves_one_lobby_and_refuses_another() {
+    let cluster = Cluster::start(&["h1"], &[]).await;
+    let mut client = cluster.lobby.player("Ann").await.enter("create", json!({})).await;
+    client.event("joined").await;
+    let other = lobby(&cluster.folder, &cluster.hosts).start().await;
+    let line = other.logged("cannot reach a host; trying again").await;
+    assert_eq!(line["error"], "it refuses: it serves another lobby");
+    assert_eq!(client.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)), "the first goes on");
+    assert_eq!(cluster.lobby.count("host lost"), 0);
+}

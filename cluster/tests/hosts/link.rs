@@ -1,0 +1,157 @@
+//! The link between a lobby and a host: who may open one, and what happens to one that lies.
+
+use std::fs;
+
+use cluster::testing::{LobbyProcess, TestFolder, eventually, soon};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde_json::{Value, json};
+use sha2::Sha256;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{Cluster, HostProcess};
+use crate::common::{builder, game};
+
+/// A host of this test's own, which has the key.
+struct FakeHost {
+    listener: TcpListener,
+    lobby: LobbyProcess,
+    key: Vec<u8>,
+}
+
+impl FakeHost {
+    async fn start() -> FakeHost {
+        let folder = TestFolder::new();
+        let token_key: Vec<u8> = (0..32).collect();
+        fs::write(folder.path().join("lobby.key"), &token_key).expect("written");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let flags = ["--hosts", &address, "--pool", "0"];
+        let lobby = builder(game()).folder(&folder).flags(&flags).start().await;
+        FakeHost { listener, lobby, key: mac(&token_key, "cluster link") }
+    }
+
+    /// Accepts a link, speaking these versions of the protocol; `None`: those of the lobby.
+    async fn accept(&self, versions: Option<Value>) -> BufReader<TcpStream> {
+        let (stream, _) = soon("a lobby", self.listener.accept()).await.expect("a connection");
+        let mut stream = BufReader::new(stream);
+        let hello = read(&mut stream).await;
+        let versions = versions.unwrap_or(hello["versions"].clone());
+        let nonce = hello["nonce"].as_str().expect("a nonce");
+        let proof: String =
+            mac(&self.key, &format!("host {nonce} mine")).iter().map(|byte| format!("{byte:02x}")).collect();
+        write(&mut stream, json!({ "versions": versions, "nonce": "mine", "proof": proof })).await;
+        stream
+    }
+
+    /// The same, until the lobby has linked.
+    async fn linked(&self) -> BufReader<TcpStream> {
+        let mut stream = self.accept(None).await;
+        let request = read(&mut stream).await;
+        let settings = &request["purpose"]["rooms"]["settings"];
+        assert!(settings.is_object(), "{request}");
+        let about = json!({ "name": "fake", "origin": null, "max_rooms": 9, "build": "0" });
+        write(&mut stream, json!({ "accepted": about })).await;
+        stream
+    }
+}
+
+fn mac(key: &[u8], text: &str) -> Vec<u8> {
+    let mac = Hmac::<Sha256>::new_from_slice(key).expect("any length");
+    mac.chain_update(text).finalize().into_bytes().to_vec()
+}
+
+async fn read(stream: &mut BufReader<TcpStream>) -> Value {
+    let mut line = String::new();
+    soon("a line", stream.read_line(&mut line)).await.expect("a line");
+    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"))
+}
+
+async fn write(stream: &mut BufReader<TcpStream>, message: Value) {
+    stream.write_all(format!("{message}\n").as_bytes()).await.expect("the lobby is there");
+}
+
+#[tokio::test]
+async fn a_host_that_lies_loses_its_link_and_the_lobby_goes_on() {
+    let host = FakeHost::start().await;
+    let seats = json!({ "ended": { "room": "fake-9", "exit": "Finished",
+        "usage": { "cpu": { "secs": 0, "nanos": 0 }, "memory": 0, "peak_memory": 0 } } });
+    for (n, (lie, error)) in [
+        ("fake-9 {\"connected\":{\"seat\":1}}".to_owned(), "it speaks of room fake-9"),
+        ("other-1 \"ready\"".to_owned(), "it speaks of room other-1"),
+        (seats.to_string(), "it speaks of room fake-9"),
+        ("GET / HTTP/1.1".to_owned(), "a bad frame"),
+        ("{}".to_owned(), "it does not parse"),
+        ("\u{0}".to_owned(), "it does not parse"),
+        ("x".repeat(100_000), "no line came"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut stream = host.linked().await;
+        stream.write_all(format!("{lie}\n").as_bytes()).await.expect("the lobby is there");
+        let lost = || {
+            let lines = host.lobby.lines();
+            lines.into_iter().filter(|line| line["message"] == "host lost").nth(n)
+        };
+        let lost = eventually("the lost host", lost).await;
+        assert!(lost["error"].as_str().is_some_and(|text| text.contains(error)), "{lie}: {lost}");
+    }
+    host.lobby.player("Ann").await;
+}
+
+#[tokio::test]
+async fn a_host_that_says_nothing_is_lost() {
+    let host = FakeHost::start().await;
+    let _stream = host.linked().await;
+    let lost = host.lobby.logged("host lost").await;
+    assert_eq!(lost["error"], "it is silent: deadline has elapsed");
+}
+
+#[tokio::test]
+async fn a_host_of_another_protocol_is_refused() {
+    let host = FakeHost::start().await;
+    host.accept(Some(json!([99, 1]))).await;
+    let line = host.lobby.logged("cannot reach a host; trying again").await;
+    let error = line["error"].as_str().expect("an error");
+    assert!(error.starts_with("it speaks version [99, 1] of the protocol"), "{error}");
+}
+
+#[tokio::test]
+async fn a_host_with_another_key_is_refused_and_that_is_logged_once() {
+    let (folder, other) = (TestFolder::new(), TestFolder::new());
+    let host = HostProcess::start(&other, "h1", &[]).await;
+    let lobby = super::lobby(&folder, std::slice::from_ref(&host)).start().await;
+    let line = lobby.logged("cannot reach a host; trying again").await;
+    assert_eq!(line["error"], "it has another link key");
+    let refused = || {
+        let lines = host.lines();
+        (lines.iter().filter(|line| line["message"] == "link refused").count() >= 3).then_some(())
+    };
+    eventually("three attempts", refused).await;
+    assert_eq!(lobby.count("cannot reach a host; trying again"), 1);
+}
+
+#[tokio::test]
+async fn strangers_at_the_link_get_nothing_and_hold_up_nobody() {
+    let cluster = Cluster::start(&["h1"], &[]).await;
+    let link = &cluster.hosts[0].link;
+    let mut strangers = Vec::new();
+    for said in ["", "GET / HTTP/1.1\r\n\r\n", "{\"versions\":[1,10],\"nonce\":\"n\"}\n"] {
+        let mut stream = TcpStream::connect(link).await.expect("anyone may connect");
+        stream.write_all(said.as_bytes()).await.expect("it is there");
+        strangers.push(stream);
+    }
+    let mut guess = TcpStream::connect(link).await.expect("anyone may connect");
+    let said = "{\"versions\":[1,10],\"nonce\":\"n\"}\n{\"proof\":\"00\",\"purpose\":{\"relay\":{\"room\":\"h1-1\"}}}\n";
+    guess.write_all(said.as_bytes()).await.expect("it is there");
+    strangers.push(guess);
+    let mut client = cluster.lobby.player("Ann").await.enter("create", json!({})).await;
+    client.event("joined").await;
+    for mut stream in strangers {
+        let mut got = Vec::new();
+        let _ = soon("the end", stream.read_to_end(&mut got)).await;
+        let got = String::from_utf8_lossy(&got).into_owned();
+        assert!(!got.contains("accepted") && !got.contains("relaying"), "{got}");
+    }
+}

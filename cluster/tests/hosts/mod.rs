@@ -1,0 +1,148 @@
+//! Rooms on hosts: real hosts and lobbies, on loopback or in network namespaces.
+
+mod failures;
+mod link;
+mod rooms;
+
+use std::fs;
+use std::fs::Permissions;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use cluster::testing::{LobbyBuilder, LobbyProcess, ProcessStat, TestFolder, eventually};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::common::{builder, command, game};
+
+/// The process of a host, on free ports. Killed on drop.
+struct HostProcess {
+    process: Child,
+    log: Arc<Mutex<Vec<String>>>,
+    /// Where it listens for its lobby, and for players.
+    link: String,
+    url: String,
+}
+
+impl HostProcess {
+    async fn start(folder: &Arc<TestFolder>, name: &str, flags: &[&str]) -> HostProcess {
+        let key = folder.path().join("link.key");
+        if !key.exists() {
+            let lobby_key = folder.path().join("lobby.key");
+            let printed = command(game()).arg("link-key").arg("--key-file").arg(lobby_key).output();
+            fs::write(&key, printed.expect("it runs").stdout).expect("written");
+            fs::set_permissions(&key, Permissions::from_mode(0o600)).expect("ours");
+        }
+        let mut process = command(game())
+            .args(["host", "--name", name, "--link", "127.0.0.1:0", "--port", "0"])
+            .arg("--link-key-file")
+            .arg(key)
+            .args(["--log-format", "json"])
+            .args(flags)
+            .env("RUST_LOG", "info,cluster=debug")
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let log = Arc::<Mutex<Vec<String>>>::default();
+        let (stdout, written) = (process.stdout.take().expect("piped"), log.clone());
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                written.lock().expect("not poisoned").push(line);
+            }
+        });
+        let mut host = HostProcess { process, log, link: String::new(), url: String::new() };
+        let ready = host.logged("host ready").await;
+        let text = |name: &str| ready[name].as_str().expect("an address").to_owned();
+        (host.link, host.url) = (text("link"), format!("http://{}", text("address")));
+        host
+    }
+
+    async fn logged(&self, message: &str) -> Value {
+        eventually(message, || self.lines().into_iter().find(|line| line["message"] == message))
+            .await
+    }
+
+    fn lines(&self) -> Vec<Value> {
+        let log = self.log.lock().expect("not poisoned");
+        log.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.process)
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("the host runs");
+    }
+
+    /// The processes of its rooms that run, warm ones included.
+    fn rooms(&self) -> Vec<Pid> {
+        let spawned = self.lines().into_iter().filter(|line| line["message"] == "spawned");
+        let pids = spawned.map(|line| cluster::testing::pid(&line["pid"]));
+        pids.filter(|pid| ProcessStat::of(*pid).is_some_and(|stat| stat.is_alive())).collect()
+    }
+}
+
+impl Drop for HostProcess {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if thread::panicking() {
+            eprintln!("--- the log of {} ---\n{}", self.link, self.log.lock().unwrap().join("\n"));
+        }
+    }
+}
+
+/// A lobby with hosts.
+struct Cluster {
+    lobby: LobbyProcess,
+    hosts: Vec<HostProcess>,
+    /// Of their keys.
+    folder: Arc<TestFolder>,
+}
+
+impl Cluster {
+    /// Hosts of these names, and a lobby that has found them all.
+    async fn start(names: &[&str], flags: &[&str]) -> Cluster {
+        Cluster::start_with(names, flags, flags).await
+    }
+
+    /// The same with flags for the lobby, and others for the hosts.
+    async fn start_with(names: &[&str], flags: &[&str], of_hosts: &[&str]) -> Cluster {
+        let folder = TestFolder::new();
+        let mut hosts = Vec::new();
+        for name in names {
+            hosts.push(HostProcess::start(&folder, name, of_hosts).await);
+        }
+        let lobby = lobby(&folder, &hosts).flags(flags).start().await;
+        let cluster = Cluster { lobby, hosts, folder };
+        cluster.linked(names.len()).await;
+        cluster
+    }
+
+    /// Waits until the lobby has linked to hosts so many times.
+    async fn linked(&self, times: usize) {
+        let linked = || (self.lobby.count("host linked") >= times).then_some(());
+        eventually("links", linked).await;
+    }
+
+    /// The host of this room.
+    fn host_of(&self, room: &Value) -> &HostProcess {
+        let room = room.as_str().expect("an id");
+        let named = |line: &Value| {
+            let name = line["name"].as_str().unwrap_or_default();
+            line["message"] == "host ready" && room.rsplit_once('-').unwrap().0 == name
+        };
+        let mut hosts = self.hosts.iter();
+        hosts.find(|host| host.lines().iter().any(named)).expect("its host")
+    }
+}
+
+/// A lobby of these hosts.
+fn lobby(folder: &Arc<TestFolder>, hosts: &[HostProcess]) -> LobbyBuilder {
+    let links: Vec<_> = hosts.iter().map(|host| host.link.as_str()).collect();
+    builder(game()).folder(folder).flags(&["--hosts", &links.join(",")])
+}
