@@ -11,6 +11,7 @@ mod browser {
     mod client;
     mod cookies;
     mod dev_panel;
+    mod hosts;
     mod identity;
     mod libraries;
     mod looks;

@@ -132,7 +132,9 @@ pub use crate::runtime::scheduler::{Scheduler, Timer};
 pub use crate::process::usage::Usage;
 
 // Settings.
-pub use crate::config::{Defaults, Limits, LogFormat, Origin, PublicUrl, Settings, Size};
+pub use crate::config::{
+    Defaults, HostSettings, Limits, LogFormat, Origin, PublicUrl, Settings, Size,
+};
 pub use crate::runtime::panics::RoomPanic;
 
 use crate::lobby::{Kind, Kinds};

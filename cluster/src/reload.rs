@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use std::{env, io, process};
+use std::{env, process};
 
 use anyhow::{Context as _, bail, ensure};
 use rustix::process::Signal;
@@ -20,6 +20,7 @@ use serde::Serialize;
 use crate::logging;
 use crate::process::channel::{MAX_FILES, receive_files, send_files};
 use crate::process::signals;
+use crate::runtime::memory_file;
 
 /// The first argument of a program that is asked whether it can go on with the state on its stdin.
 pub(crate) const CHECK: &str = "check-reload";
@@ -77,13 +78,6 @@ async fn check(state: &File) -> anyhow::Result<()> {
         bail!("{}", said.lines().next().unwrap_or("it says nothing"));
     }
     Ok(())
-}
-
-fn memory_file() -> io::Result<File> {
-    #[cfg(target_os = "linux")]
-    return Ok(rustix::fs::memfd_create("state", rustix::fs::MemfdFlags::CLOEXEC)?.into());
-    #[cfg(not(target_os = "linux"))]
-    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// The state and the files that the previous program has handed over. `None`: there was none.

@@ -13,6 +13,7 @@ use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, ValueEnu
 use rustix::process::{Resource, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
+use crate::config::hosts::HostSettings;
 use crate::config::limits::Limits;
 use crate::config::parse::{Origin, PublicUrl, Size, duration, positive, public_url, web_url};
 use crate::runtime::RoomPanic;
@@ -193,26 +194,6 @@ pub struct Settings {
     #[arg(long, default_value = "lobby.key.old", help_heading = "Tokens")]
     pub old_key_file: PathBuf,
 
-    /// Addresses at which hosts listen for this lobby, separated by commas, such as `10.0.0.5:3001`.
-    /// A name, as in `hosts.internal:3001`, may stand for several, and is looked up again every two
-    /// seconds. All rooms run on hosts then.
-    #[arg(long, value_delimiter = ',', help_heading = "Hosts")]
-    pub hosts: Vec<String>,
-
-    /// `server host`: the host's name, such as `h1`.
-    #[arg(long = "name", id = "name", help_heading = "Hosts")]
-    pub host_name: Option<String>,
-
-    /// `server host`: address at which it listens for its lobby. Links are not encrypted: they
-    /// belong into a private network.
-    #[arg(long, default_value = "127.0.0.1:3001", help_heading = "Hosts")]
-    pub link: SocketAddr,
-
-    /// `server host`: file with the key of links, as `server link-key` prints it on the lobby's
-    /// machine.
-    #[arg(long, default_value = "link.key", help_heading = "Hosts")]
-    pub link_key_file: PathBuf,
-
     /// Format of log lines. `RUST_LOG` sets the level, such as `debug`.
     #[arg(long, value_enum, default_value_t = LogFormat::Human, help_heading = "Logging and development")]
     pub log_format: LogFormat,
@@ -235,6 +216,9 @@ pub struct Settings {
     )]
     pub dev: bool,
 
+    /// Rooms on other machines.
+    #[command(flatten)]
+    pub hosts: HostSettings,
     /// Limits per connection, player and address.
     #[command(flatten)]
     pub limits: Limits,
@@ -343,9 +327,8 @@ impl Settings {
         let mut limit = getrlimit(Resource::Nofile);
         limit.current = limit.maximum;
         let _ = setrlimit(Resource::Nofile, limit);
-        // Those on hosts have none here.
-        let here = usize::from(self.hosts.is_empty());
-        let rooms = (here * self.max_rooms.saturating_add(self.pool)) as u64;
+        let here = self.hosts.addresses.is_empty(); // those on hosts have none
+        let rooms = if here { self.max_rooms.saturating_add(self.pool) as u64 } else { 0 };
         let needed = ROOM_FILES.saturating_mul(rooms).saturating_add(OWN_FILES);
         let have = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         ensure!(

@@ -63,13 +63,13 @@ pub(crate) fn main(settings: Settings) -> anyhow::Result<ExitCode> {
     close_fds::set_fds_cloexec(3, &[]);
     clock::start("clock", || std::thread::sleep(clock::READ_INTERVAL))?;
     let _flushes = subscriber::init_lobby(settings.log_format, settings.dev)?;
-    let name = settings.host_name.clone().context("a host needs a --name")?;
+    let name = settings.hosts.name.clone().context("a host needs a --name")?;
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     ensure!(
         !name.is_empty() && name.len() <= MAX_NAME && name.bytes().all(is_plain),
         "--name must consist of a-z, 0-9 and hyphens, and have at most {MAX_NAME} of them"
     );
-    let file = &settings.link_key_file;
+    let file = &settings.hosts.link_key_file;
     let key = load(file)?.with_context(|| {
         format!("there is no {}: `server link-key` prints it where the lobby runs", file.display())
     })?;
@@ -95,8 +95,9 @@ async fn run(
 ) -> anyhow::Result<()> {
     let orders = signals::orders(())?;
     let listener = Arc::new(bind(&settings).await?);
-    let links = TcpListener::bind(settings.link).await;
-    let links = links.with_context(|| format!("cannot listen on --link {}", settings.link))?;
+    let links = TcpListener::bind(settings.hosts.link).await;
+    let links =
+        links.with_context(|| format!("cannot listen on --link {}", settings.hosts.link))?;
     let limiter = ConnectionLimiter::new(&settings.limits, connections)?;
     let (link, address, name) = (links.local_addr()?, listener.local_addr()?, &about.name);
     info!(name, %link, %address, "host ready");
@@ -104,8 +105,7 @@ async fn run(
     let (found, candidates) = mpsc::channel(1);
     tokio::spawn(accept(links, key, routes.clone(), found));
     let ready = Arc::default();
-    let mut host =
-        Host { settings, about, candidates, orders, routes, listener, limiter, ready };
+    let mut host = Host { settings, about, candidates, orders, routes, listener, limiter, ready };
     let mut next = None;
     loop {
         let candidate = match next.take() {
@@ -147,7 +147,10 @@ impl Host {
         let accepting = tokio::spawn(gateway.run(self.listener.clone(), self.limiter.clone()));
         self.ready.store(true, Relaxed);
         settings.allow_origin.extend(self.about.origin.clone());
-        let served = Link::new(self, stream, lobby, settings).run().await;
+        let served = match Link::new(self, stream, lobby, settings) {
+            Ok(link) => link.run().await,
+            Err(error) => Err(error),
+        };
         accepting.abort();
         served
     }

@@ -6,11 +6,11 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, ensure};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval, timeout};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::handshake::{Reply, reply};
 use super::host::{Candidate, Host};
@@ -19,10 +19,9 @@ use super::{FromHost, Load, Times, ToHost};
 use crate::config::Settings;
 use crate::process::channel::{Queue, line};
 use crate::process::signals::Order;
-use crate::process::{
-    End, FromRoom, LEASE_CHECK, Process, ProcessEvent, Sender, Supervisors, ToRoom, Usage,
-};
+use crate::process::{End, FromRoom, Process, ProcessEvent, Sender, Supervisors, Usage};
 use crate::runtime::clock::machine_ms;
+use crate::runtime::{LEASE_CHECK, Lease};
 use crate::types::{Exit, RoomId};
 
 /// How often the lobby is told what rooms use.
@@ -46,8 +45,8 @@ pub(super) struct Link<'a> {
     /// Beats that the lobby has not heard yet, by their numbers, and when they were sent.
     beats: VecDeque<(u64, u64)>,
     last_beat: u64,
-    /// When the rooms must have ended, unless the lobby is heard again.
-    lease_until: u64,
+    /// Of the rooms. They end with it, unless the lobby is heard again.
+    lease: Lease,
     /// When the host ends, if it is about to stop.
     stops_at: Option<Instant>,
     usage_at: Instant,
@@ -56,27 +55,34 @@ pub(super) struct Link<'a> {
 
 impl<'a> Link<'a> {
     /// `settings` are the lobby's, which its rooms get.
-    pub fn new(host: &'a mut Host, stream: TcpStream, lobby: String, settings: Settings) -> Self {
+    pub fn new(
+        host: &'a mut Host,
+        stream: TcpStream,
+        lobby: String,
+        settings: Settings,
+    ) -> anyhow::Result<Self> {
         let (queue, lines) = link::open(stream);
         let times = Times::of(&settings);
         let (inbox, events) = mpsc::unbounded_channel();
-        Link {
+        let lease = Lease::new().context("no file for the lease")?;
+        lease.extend(machine_ms() + times.lease.as_millis() as u64)?;
+        Ok(Link {
             host,
             lobby,
             times,
             to_lobby: Sender::new(queue.clone(), End::Host),
             queue,
             lines,
-            supervisors: Supervisors::new(settings, inbox),
+            supervisors: Supervisors::new(settings, Some(lease.path()), inbox),
             events,
             rooms: HashMap::new(),
             beats: VecDeque::new(),
             last_beat: 0,
-            lease_until: machine_ms() + times.lease.as_millis() as u64,
+            lease,
             stops_at: None,
             usage_at: Instant::now(),
             cpu: CpuTimes::now(),
-        }
+        })
     }
 
     /// Runs until the link is lost. `Some`: the same lobby links anew. `None`: the host is to stop.
@@ -123,11 +129,7 @@ impl<'a> Link<'a> {
                         break;
                     }
                 }
-                _ = ticks.tick() => {
-                    if self.lease_until < machine_ms() {
-                        bail!("the lobby is silent");
-                    }
-                }
+                _ = ticks.tick() => ensure!(!self.lease.is_over(), "the lobby is silent"),
             }
             let is_over = |at: Instant| self.rooms.is_empty() || at <= Instant::now();
             if self.stops_at.is_some_and(is_over) {
@@ -152,7 +154,6 @@ impl<'a> Link<'a> {
                     // One that finds no space is in the log of this host.
                     let _ = to_lobby.send(&FromHost::Printed { room, line, is_error });
                 });
-                process.sender.send(&ToRoom::Lease { until_ms: self.lease_until })?;
                 self.rooms.insert(room, process);
                 Ok(())
             }
@@ -166,9 +167,10 @@ impl<'a> Link<'a> {
     /// Passes a frame on to a room. One that does not read is killed as hung.
     fn pass_on(&self, room: &RoomId, frame: String) {
         if let Some(process) = self.rooms.get(room)
-            && process.sender.send_line(frame).is_err()
+            && let Err(error) = process.sender.send_line(frame)
+            && process.kill(Exit::Hung)
         {
-            process.kill(Exit::Hung);
+            warn!(error = format!("{error:#}"), "a room does not read its channel");
         }
     }
 
@@ -199,9 +201,7 @@ impl<'a> Link<'a> {
     fn beat(&mut self, heard: u64) -> anyhow::Result<()> {
         while let Some((number, sent)) = self.beats.pop_front_if(|(number, _)| *number <= heard) {
             if number == heard {
-                self.lease_until = sent + self.times.lease.as_millis() as u64;
-                let lease = line(&ToRoom::Lease { until_ms: self.lease_until })?;
-                self.rooms.keys().for_each(|room| self.pass_on(room, lease.clone()));
+                self.lease.extend(sent + self.times.lease.as_millis() as u64)?;
             }
         }
         self.last_beat += 1;
@@ -259,7 +259,8 @@ impl CpuTimes {
         let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
         // user, nice, system, idle, iowait, …
         let line = stat.lines().next().unwrap_or_default();
-        let times: Vec<u64> = line.split(' ').filter_map(|time| time.parse().ok()).take(8).collect();
+        let times: Vec<u64> =
+            line.split(' ').filter_map(|time| time.parse().ok()).take(8).collect();
         let all = times.iter().sum();
         CpuTimes { busy: all - times.iter().skip(3).take(2).sum::<u64>(), all }
     }

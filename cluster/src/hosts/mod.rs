@@ -11,6 +11,7 @@ mod handshake;
 pub(crate) mod host;
 mod hosted;
 mod link;
+mod placement;
 mod remote;
 
 use std::time::Duration;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::remote::Hosts;
 use crate::config::Settings;
 use crate::process::{self, Usage};
+use crate::runtime::LEASE_CHECK;
 use crate::types::{Exit, RoomId};
 
 /// Raised whenever a message changes its meaning. Both ends must agree on it, and on the frames of
@@ -32,10 +34,17 @@ const VERSIONS: [u32; 2] = [1, process::VERSION];
 #[serde(rename_all = "snake_case")]
 enum ToHost {
     /// Starts a room's process.
-    Start { room: RoomId },
-    Kill { room: RoomId, cause: Exit },
+    Start {
+        room: RoomId,
+    },
+    Kill {
+        room: RoomId,
+        cause: Exit,
+    },
     /// `heard`: the number of the newest beat that the lobby has received.
-    Beat { heard: u64 },
+    Beat {
+        heard: u64,
+    },
 }
 
 /// What a host tells its lobby. A line that begins with a room's id and a space is a frame from
@@ -79,6 +88,6 @@ impl Times {
     fn of(settings: &Settings) -> Self {
         let (heartbeat, timeout) = (settings.heartbeat, settings.heartbeat_timeout);
         let lease = timeout + heartbeat;
-        Times { beat: heartbeat / 2, lease, silence: lease + process::LEASE_CHECK * 2 }
+        Times { beat: heartbeat / 2, lease, silence: lease + LEASE_CHECK * 2 }
     }
 }

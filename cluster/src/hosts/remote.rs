@@ -1,6 +1,5 @@
 //! The lobby's side: finds its hosts, keeps a link to each, and starts rooms there.
 
-use std::cell::Cell;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::convert::Infallible;
@@ -12,24 +11,20 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use futures_util::FutureExt as _;
-use rand::seq::IteratorRandom as _;
 use tokio::net::{TcpStream, lookup_host};
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{error, info, warn};
 
 use super::handshake::{About, Purpose, ask};
 use super::link::{self, Line, Lines};
+use super::placement::{Linked, Running};
 use super::{FromHost, Load, Times, ToHost};
 use crate::auth::{LinkKey, random_id};
 use crate::config::{Origin, Settings};
 use crate::logging::log_line;
-use crate::process::channel::Queue;
-use crate::process::{
-    Dial, End, FromRoom, Process, ProcessEvent, RemoteRoom, Sender, Starter, Usage,
-};
+use crate::process::{End, FromRoom, ProcessEvent, Sender, Starter, Usage};
 use crate::rooms::Breaker;
 use crate::runtime::clock;
 use crate::types::{Exit, RoomId};
@@ -37,7 +32,7 @@ use crate::types::{Exit, RoomId};
 /// How often the addresses of hosts are looked up.
 const LOOKUP_PERIOD: Duration = Duration::from_secs(2);
 /// How long a connection and its handshake may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The pause before a host is called again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// Bytes of frames of one host that the lobby has not handled yet. A host that sends more waits.
@@ -49,7 +44,7 @@ const MIN_CHARGE: usize = 512;
 pub(crate) struct Hosts {
     settings: Settings,
     times: Times,
-    key: LinkKey,
+    pub(super) key: LinkKey,
     /// Of this process: a host tells lobbies apart by it.
     id: String,
     inbox: UnboundedSender<ProcessEvent>,
@@ -57,35 +52,6 @@ pub(crate) struct Hosts {
     linked: Mutex<BTreeMap<String, Linked>>,
     /// The addresses at which hosts were found last.
     addresses: Mutex<HashSet<SocketAddr>>,
-}
-
-struct Linked {
-    about: About,
-    address: SocketAddr,
-    queue: Queue,
-    to_host: Sender,
-    rooms: HashMap<RoomId, Running>,
-    load: Load,
-    breaker: Breaker,
-}
-
-struct Running {
-    room: Arc<RemoteRoom>,
-    /// `on_open` has returned.
-    opened: bool,
-}
-
-impl Linked {
-    /// Whether it may start a room.
-    fn is_usable(&self) -> bool {
-        let is_full = self.rooms.len() >= self.about.max_rooms;
-        !is_full && !self.load.draining && self.breaker.left(Instant::now()).is_none()
-    }
-
-    /// How much of it is in use, from 0 to 1.
-    fn use_of(&self) -> f32 {
-        self.load.cpu.max(self.rooms.len() as f32 / self.about.max_rooms as f32)
-    }
 }
 
 /// Rooms whose host cannot be reached. They have not ended for certain yet.
@@ -98,12 +64,16 @@ struct Lost {
 
 impl Hosts {
     /// Begins to look for hosts, and never ends.
-    pub fn start(settings: &Settings, key: LinkKey, inbox: UnboundedSender<ProcessEvent>) -> Arc<Hosts> {
+    pub fn start(
+        settings: &Settings,
+        key: LinkKey,
+        inbox: UnboundedSender<ProcessEvent>,
+    ) -> Arc<Hosts> {
         let (settings, times) = (settings.clone(), Times::of(settings));
         let (linked, addresses) = Default::default();
         let id = random_id();
         let hosts = Arc::new(Hosts { settings, times, key, id, inbox, linked, addresses });
-        for address in &hosts.settings.hosts {
+        for address in &hosts.settings.hosts.addresses {
             tokio::spawn(hosts.clone().look_up(address.clone()));
         }
         hosts
@@ -120,53 +90,8 @@ impl Hosts {
         self.lock().values().filter_map(|linked| linked.about.origin.clone()).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Linked>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Linked>> {
         self.linked.lock().expect("nobody panics while holding this")
-    }
-
-    /// Picks a host, and starts a room there.
-    fn start_room(self: &Arc<Self>, number: u64) -> anyhow::Result<(RoomId, Process)> {
-        let mut hosts = self.lock();
-        let usable = hosts.values().filter(|host| host.is_usable());
-        // The better one of two at random: the best one of all would get all rooms of a burst.
-        let two = usable.sample(&mut rand::rng(), 2).into_iter();
-        let best = two.min_by(|a, b| a.use_of().total_cmp(&b.use_of()));
-        let name = best.context("no host can take a room")?.about.name.clone();
-        let host = hosts.get_mut(&name).context("it was there")?;
-        let id = RoomId(format!("{name}-{number}"));
-        host.to_host.send(&ToHost::Start { room: id.clone() })?;
-        let room = Arc::new(RemoteRoom {
-            id: id.clone(),
-            origin: host.about.origin.clone(),
-            dial: self.dial(host.address),
-            output: Default::default(),
-            tick_delay: Default::default(),
-            usage: Default::default(),
-        });
-        let (output, tick_delay) = (room.output.clone(), room.tick_delay.clone());
-        host.rooms.insert(id.clone(), Running { room: room.clone(), opened: false });
-        let sender = Sender::new(host.queue.clone(), End::Remote(room));
-        let (kill, killed) = oneshot::channel::<Exit>();
-        let (to_host, room) = (host.to_host.clone(), id.clone());
-        tokio::spawn(async move {
-            let cause = killed.await.unwrap_or(Exit::Closed);
-            let _ = to_host.send(&ToHost::Kill { room, cause });
-        });
-        Ok((id, Process { sender, pid: None, output, tick_delay, kill: Cell::new(Some(kill)) }))
-    }
-
-    /// A function that opens a connection to a room on the host at this address.
-    fn dial(&self, address: SocketAddr) -> Dial {
-        let key = self.key.clone();
-        Box::new(move |room| {
-            let key = key.clone();
-            let dialed = async move {
-                let mut stream = TcpStream::connect(address).await?;
-                ask(&mut stream, &key, Purpose::Relay { room }).await?;
-                Ok(stream)
-            };
-            async { timeout(CONNECT_TIMEOUT, dialed).await? }.boxed()
-        })
     }
 
     /// Looks up where hosts are, again and again, and calls those that are new.
@@ -243,7 +168,9 @@ impl Hosts {
         let settings = Box::new(self.settings.clone());
         let connected = async {
             let mut stream = TcpStream::connect(address).await?;
-            let about = ask(&mut stream, &self.key, Purpose::Rooms { lobby: self.id.clone(), settings }).await?;
+            let about =
+                ask(&mut stream, &self.key, Purpose::Rooms { lobby: self.id.clone(), settings })
+                    .await?;
             Ok((stream, about.context("it gives another answer")?))
         };
         timeout(CONNECT_TIMEOUT, connected).await.context("it does not answer")?
@@ -303,28 +230,12 @@ impl Hosts {
             let line = line.context("it is silent")??;
             let event = match line {
                 Line::Frame(room, frame) => {
-                    let size = frame.len();
+                    let size = frame.len() + MIN_CHARGE;
                     let frame: FromRoom = serde_json::from_str(&frame).context("a bad frame")?;
                     let is_open = matches!(frame, FromRoom::Ready | FromRoom::Failed(_));
                     self.with_room(name, &room, |running| running.opened |= is_open)?;
-                    let permit = space.clone().acquire_many_owned((size + MIN_CHARGE) as u32).await?;
+                    let permit = space.clone().acquire_many_owned(size as u32).await?;
                     ProcessEvent::Frame(room, frame, permit)
-                }
-                Line::Message(FromHost::Ended { room, exit, usage }) => {
-                    let opened = self.with_room(name, &room, |running| running.opened)?;
-                    if let Some(host) = self.lock().get_mut(name) {
-                        host.rooms.remove(&room);
-                        if !opened && matches!(exit, Exit::NeverReady(_)) && host.breaker.record_failure(None, Instant::now()) {
-                            error!(host = name, "too many rooms failed to start there; starting none for a while");
-                        }
-                    }
-                    ProcessEvent::Exited(room, exit, usage)
-                }
-                Line::Message(FromHost::Printed { room, line, is_error }) => {
-                    let output = self.with_room(name, &room, |running| running.room.output.clone())?;
-                    output.push(&line, is_error);
-                    log_line(&room, &line, is_error);
-                    continue;
                 }
                 Line::Message(FromHost::Beat { number, load }) => {
                     *last_beat = Instant::now();
@@ -332,24 +243,56 @@ impl Hosts {
                     self.lock().get_mut(name).into_iter().for_each(|host| host.load = load);
                     continue;
                 }
-                Line::Message(FromHost::Usage { rooms }) => {
-                    for (room, usage, tick_delay) in rooms {
-                        // It may have ended meanwhile.
-                        let _ = self.with_room(name, &room, |running| {
-                            running.room.tick_delay.store(tick_delay, Relaxed);
-                            *running.room.usage.lock().expect("nobody panics while holding this") = usage;
-                        });
-                    }
-                    continue;
-                }
-                Line::Message(FromHost::Drain { remaining_ms }) => {
-                    let rooms = self.lock().get(name).map(|host| host.rooms.keys().cloned().collect());
-                    info!(host = name, "host drains");
-                    ProcessEvent::Drain(rooms.unwrap_or_default(), Duration::from_millis(remaining_ms))
-                }
+                Line::Message(message) => match self.on_message(name, message)? {
+                    Some(event) => event,
+                    None => continue,
+                },
             };
             self.inbox.send(event).ok().context("the lobby has stopped")?;
         }
+    }
+
+    fn on_message(&self, name: &str, message: FromHost) -> anyhow::Result<Option<ProcessEvent>> {
+        match message {
+            FromHost::Ended { room, exit, usage } => {
+                let opened = self.with_room(name, &room, |running| running.opened)?;
+                let mut hosts = self.lock();
+                let host = hosts.get_mut(name).context("it was there")?;
+                host.rooms.remove(&room);
+                let failed = !opened && !matches!(exit, Exit::Finished | Exit::Closed);
+                if failed && host.breaker.record_failure(None, Instant::now()) {
+                    error!(
+                        host = name,
+                        "too many rooms failed to start; starting none for a while"
+                    );
+                }
+                return Ok(Some(ProcessEvent::Exited(room, exit, usage)));
+            }
+            FromHost::Drain { remaining_ms } => {
+                info!(host = name, "host drains");
+                let hosts = self.lock();
+                let rooms = hosts.get(name).map(|host| host.rooms.keys().cloned().collect());
+                let left = Duration::from_millis(remaining_ms);
+                return Ok(Some(ProcessEvent::Drain(rooms.unwrap_or_default(), left)));
+            }
+            // What these are about may have ended meanwhile.
+            FromHost::Printed { room, line, is_error } => {
+                let printed = self.with_room(name, &room, |running| {
+                    running.room.output.push(&line, is_error);
+                });
+                printed.into_iter().for_each(|()| log_line(&room, &line, is_error));
+            }
+            FromHost::Usage { rooms } => {
+                for (room, usage, tick_delay) in rooms {
+                    let _ = self.with_room(name, &room, |Running { room, .. }| {
+                        room.tick_delay.store(tick_delay, Relaxed);
+                        *room.usage.lock().expect("nobody panics while holding this") = usage;
+                    });
+                }
+            }
+            FromHost::Beat { .. } => {}
+        }
+        Ok(None)
     }
 
     /// Fails if the host has no such room.
@@ -361,7 +304,9 @@ impl Hosts {
     ) -> anyhow::Result<T> {
         let mut hosts = self.lock();
         let running = hosts.get_mut(name).and_then(|host| host.rooms.get_mut(room));
-        running.map(get).with_context(|| format!("it speaks of room {room}, which it does not have"))
+        running
+            .map(get)
+            .with_context(|| format!("it speaks of room {room}, which it does not have"))
     }
 }
 

@@ -143,11 +143,11 @@ async fn run<L: Lobby>(start: Start<L>) -> anyhow::Result<()> {
     let (handle, calls) = LobbyHandle::new();
     let (admin_handle, admin_calls) = LobbyHandle::new();
     let mut inboxes = Inboxes { clients, processes, calls, admin_calls, orders };
-    let supervisors = Supervisors::new(settings.clone(), from_processes.clone());
+    let supervisors = Supervisors::new(settings.clone(), None, from_processes.clone());
     let routes = Arc::new(GatewayRoutes::default());
     let mut starter = supervisors.starter();
     let mut origins: HostOrigins = Arc::new(Vec::new);
-    if !settings.hosts.is_empty() {
+    if !settings.hosts.addresses.is_empty() {
         let key = LinkKey::new(&LinkKey::derived_from(&settings.key_file)?);
         let hosts = Hosts::start(&settings, key, from_processes);
         starter = hosts.starter();

@@ -38,11 +38,13 @@ const REPORT_AFTER: Duration = Duration::from_secs(1);
 #[derive(Clone, Default)]
 pub(crate) struct LastLines(Arc<Mutex<Last>>);
 
+/// Is told each line, and whether it came from stderr.
+type Listener = Box<dyn Fn(&str, bool) + Send>;
+
 #[derive(Default)]
 struct Last {
     lines: VecDeque<String>,
-    /// Is told each line, and whether it came from stderr.
-    listener: Option<Box<dyn Fn(&str, bool) + Send>>,
+    listener: Option<Listener>,
 }
 
 impl LastLines {
@@ -178,7 +180,9 @@ impl LineCopier {
     fn report_skipped(&mut self) {
         let lines = std::mem::take(&mut self.skipped);
         if lines > 0 {
-            tracing::warn!(room = %self.room, "… {lines} lines skipped: the room prints too much");
+            let text = format!("… {lines} lines skipped: the room prints too much");
+            self.last_lines.push(&text, true);
+            log_line(&self.room, &text, true);
         }
     }
 }

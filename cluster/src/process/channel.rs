@@ -11,6 +11,7 @@ use std::io;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,8 +61,8 @@ const RECEIVE: RecvFlags = RecvFlags::empty();
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ToRoom {
-    /// First frame: the room's id and settings.
-    Setup { version: u32, room: RoomId, settings: Box<Settings> },
+    /// First frame: the room's id and settings; on a host of a lobby, the file of its lease.
+    Setup { version: u32, room: RoomId, settings: Box<Settings>, lease: Option<PathBuf> },
     /// Turns a warm process into a room of this kind.
     Open { options: Box<RawValue>, spec: RoomSpec },
     /// Reserves all of these seats or none. Answered by `Reserved` or `ReserveRefused`.
@@ -81,9 +82,6 @@ pub(crate) enum ToRoom {
     Drain { remaining_ms: u64, reason: String },
     /// A browser's connection comes with this line.
     Socket,
-    /// On a host that serves a lobby: the room must end at this time of the machine's monotonic
-    /// clock, in milliseconds, unless a later one follows.
-    Lease { until_ms: u64 },
 }
 
 /// What a room knows about itself.

@@ -17,7 +17,3 @@ pub(crate) use self::pool::{Pool, Starter};
 pub(crate) use self::room_process::{Dial, ENDS, RemoteRoom, RoomProcess};
 pub(crate) use self::supervisor::{Process, ProcessEvent, Supervisors};
 pub(crate) use self::usage::Usage;
-use crate::runtime::clock;
-
-/// How often a room looks at its lease.
-pub(crate) const LEASE_CHECK: std::time::Duration = clock::READ_INTERVAL;

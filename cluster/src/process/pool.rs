@@ -70,7 +70,8 @@ impl Pool {
     }
 
     fn start(&mut self) -> anyhow::Result<(RoomId, Process)> {
+        let started = (self.starter)(self.next_room)?;
         self.next_room += 1;
-        (self.starter)(self.next_room - 1)
+        Ok(started)
     }
 }

@@ -25,7 +25,8 @@ use crate::process::usage::Usage;
 use crate::types::{Exit, RoomId};
 
 /// Opens a connection over which a player's connection is relayed to a room.
-pub(crate) type Dial = Box<dyn Fn(RoomId) -> BoxFuture<'static, anyhow::Result<TcpStream>> + Send + Sync>;
+pub(crate) type Dial =
+    Box<dyn Fn(RoomId) -> BoxFuture<'static, anyhow::Result<TcpStream>> + Send + Sync>;
 
 pub(crate) struct RemoteRoom {
     pub id: RoomId,

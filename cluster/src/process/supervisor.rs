@@ -11,6 +11,7 @@ use std::mem::take;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -99,14 +100,20 @@ impl Process {
 /// Starts room processes of the lobby's own program, even if the file at its path was replaced.
 pub(crate) struct Supervisors {
     settings: Settings,
+    /// The file of the lease that rooms live on; `None` in a lobby.
+    lease: Option<PathBuf>,
     inbox: UnboundedSender<ProcessEvent>,
     /// While it is odd, all supervisors are paused. Each has a receiver.
     pub pause: watch::Sender<u64>,
 }
 
 impl Supervisors {
-    pub fn new(settings: Settings, inbox: UnboundedSender<ProcessEvent>) -> Rc<Self> {
-        Rc::new(Supervisors { settings, inbox, pause: watch::Sender::new(0) })
+    pub fn new(
+        settings: Settings,
+        lease: Option<PathBuf>,
+        inbox: UnboundedSender<ProcessEvent>,
+    ) -> Rc<Self> {
+        Rc::new(Supervisors { settings, lease, inbox, pause: watch::Sender::new(0) })
     }
 
     /// A function that starts room processes.
@@ -153,7 +160,8 @@ impl Supervisors {
         let process = RoomProcess { room: room.clone(), pid, warm, announced, unread };
         let process = self.supervise(process, ends)?;
         let settings = Box::new(self.settings.clone());
-        process.sender.send(&ToRoom::Setup { version: VERSION, room, settings })?;
+        let lease = self.lease.clone();
+        process.sender.send(&ToRoom::Setup { version: VERSION, room, settings, lease })?;
         Ok(process)
     }
 

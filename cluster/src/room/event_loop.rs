@@ -13,7 +13,6 @@ use tracing::warn;
 
 use crate::process::{FromRoom, Receiver, Sender, ToRoom};
 use crate::room::core::Core;
-use crate::room::process::extend_lease;
 use crate::room::{Output, Room};
 use crate::runtime::clock;
 use crate::socketio::{Conn, ConnId, FromClient, Message};
@@ -126,7 +125,6 @@ impl<R: Room> RoomLoop<'_, R> {
             ToRoom::Drain { remaining_ms, reason } => {
                 core.drain(Duration::from_millis(remaining_ms), reason);
             }
-            ToRoom::Lease { until_ms } => extend_lease(until_ms),
             ToRoom::Setup { .. } | ToRoom::Open { .. } | ToRoom::Socket => {
                 bail!("unexpected frame from the lobby")
             }

@@ -6,9 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::panic::resume_unwind;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, bail, ensure};
 use axum::Router;
@@ -33,15 +31,15 @@ use crate::process::{FromRoom, Receiver, RoomSpec, Sender, ToRoom, VERSION, chan
 use crate::room::core::Core;
 use crate::room::event_loop::{CLOSE_TIMEOUT, FLUSH_TIMEOUT, RoomLoop};
 use crate::room::{Room, RoomContext, Tickets};
-use crate::runtime::{catch_async, clock, take_tick_delay};
+use crate::runtime::{Lease, catch_async, clock, take_tick_delay};
 use crate::socketio::{EventLimiter, events, namespace};
 use crate::types::{Exit, RoomId, from_raw, path_of};
 
 /// Descriptors that are not for connections: the channel, the log, files that hooks open.
 const OTHER_FILES: u64 = 64;
 
-/// On a host that serves a lobby: when this room must have ended, by [`clock::machine_ms`].
-static LEASE: AtomicU64 = AtomicU64::new(u64::MAX);
+/// On a host of a lobby.
+static LEASE: OnceLock<Lease> = OnceLock::new();
 
 // Not inlined: together with the lobby's, its frame would take 60 KiB of stack.
 #[inline(never)]
@@ -96,17 +94,12 @@ fn die_with_lobby(socket: &StdUnixStream) -> anyhow::Result<()> {
     let (socket, tick) = (socket.try_clone()?, Timespec::try_from(clock::READ_INTERVAL)?);
     let watch = move || {
         end_without_lobby(&socket, &tick);
-        if LEASE.load(Relaxed) < clock::machine_ms() {
+        if LEASE.get().is_some_and(Lease::is_over) {
             let _ = kill_current_process_group(Signal::KILL);
         }
     };
     clock::start("lobby-watch", watch)?;
     Ok(())
-}
-
-/// This room may run until then.
-pub(super) fn extend_lease(until_ms: u64) {
-    LEASE.store(until_ms, Relaxed);
 }
 
 /// Kills this process and its children if the lobby's end of the socket closes within the timeout.
@@ -125,10 +118,13 @@ fn hung_up(end: BorrowedFd, timeout: &Timespec) -> bool {
 
 /// Waits for the lobby to open a room, and runs it.
 async fn live(kinds: &[Kind], to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::Result<()> {
-    let Some(ToRoom::Setup { version, room, settings }) = from_lobby.recv().await? else {
+    let Some(ToRoom::Setup { version, room, settings, lease }) = from_lobby.recv().await? else {
         bail!("the lobby's first frame is not `setup`");
     };
     ensure!(version == VERSION, "the lobby speaks version {version}, this room {VERSION}");
+    if let Some(path) = lease {
+        let _ = LEASE.set(Lease::open(&path).context("no lease")?);
+    }
     to_lobby.send(&FromRoom::Warm)?;
     // Written before `on_open` may block the thread.
     to_lobby.flush(FLUSH_TIMEOUT).await;
@@ -141,14 +137,10 @@ async fn live(kinds: &[Kind], to_lobby: &Sender, mut from_lobby: Receiver) -> an
         }
     };
     let life = async {
-        let (options, spec) = loop {
-            match from_lobby.recv().await? {
-                Some(ToRoom::Open { options, spec }) => break (options, spec),
-                Some(ToRoom::Lease { until_ms }) => extend_lease(until_ms),
-                Some(_) => bail!("the lobby's second frame is not `open`"),
-                // The lobby has stopped and never needed this room.
-                None => return Ok(()),
-            }
+        // Without a frame, the lobby has stopped and never needed this room.
+        let Some(frame) = from_lobby.recv().await? else { return Ok(()) };
+        let ToRoom::Open { options, spec } = frame else {
+            bail!("the lobby's second frame is not `open`");
         };
         limit_memory(spec.memory);
         let kind = kinds.iter().find(|kind| kind.name == spec.kind);

@@ -21,7 +21,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 pub(crate) use self::circuit_breaker::Breaker;
 pub(crate) use self::code_attempts::CodeAttempts;
@@ -121,7 +121,11 @@ enum State {
 impl Rooms {
     pub(crate) fn new(settings: Settings, starter: Starter, routes: Arc<GatewayRoutes>) -> Self {
         // Each host has a breaker of its own.
-        let failures = if settings.hosts.is_empty() { settings.start_failure_limit } else { usize::MAX };
+        let failures = if settings.hosts.addresses.is_empty() {
+            settings.start_failure_limit
+        } else {
+            usize::MAX
+        };
         Rooms {
             pool: Pool::new(settings.pool, starter),
             paused: HashMap::new(),
@@ -290,7 +294,12 @@ impl Rooms {
         if self.check_starts().is_ok()
             && let Err(error) = self.pool.refill()
         {
-            error!(error = format!("{error:#}"), "cannot start a warm room");
+            let error = format!("{error:#}");
+            // It may take a while until there is a host, or one with a place.
+            match self.settings.hosts.addresses.is_empty() {
+                true => error!(error, "cannot start a warm room"),
+                false => debug!(error, "cannot start a warm room"),
+            }
             self.start_failed(None);
         }
     }

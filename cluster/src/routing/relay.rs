@@ -102,10 +102,7 @@ async fn copy_upgraded(browser: upgrade::OnUpgrade, room: upgrade::OnUpgrade) {
 }
 
 /// Copies both ways until both sides have closed, or for [`DRAIN_TIMEOUT`] after one has.
-pub(crate) async fn copy(
-    browser: impl AsyncRead + AsyncWrite,
-    room: impl AsyncRead + AsyncWrite,
-) {
+pub(crate) async fn copy(browser: impl AsyncRead + AsyncWrite, room: impl AsyncRead + AsyncWrite) {
     let (from_browser, to_browser) = split(browser);
     let (from_room, to_room) = split(room);
     let inward = pin!(copy_one_way(from_browser, to_room));

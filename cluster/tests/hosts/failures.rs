@@ -36,7 +36,8 @@ async fn rooms_of_a_host_that_stands_still_end_before_the_lobby_gives_their_seat
     assert!(!rooms.is_empty());
     host.signal(Signal::STOP);
     cluster.lobby.logged("host lost").await;
-    let alive = rooms.iter().filter(|room| ProcessStat::of(**room).is_some_and(|stat| stat.is_alive()));
+    let alive =
+        rooms.iter().filter(|room| ProcessStat::of(**room).is_some_and(|stat| stat.is_alive()));
     assert_eq!(alive.count(), 0, "rooms outlive their lease");
     assert_eq!(ann.back().await["returned"]["reason"]["code"], "crashed");
     host.signal(Signal::CONT);

@@ -38,8 +38,10 @@ impl FakeHost {
         let hello = read(&mut stream).await;
         let versions = versions.unwrap_or(hello["versions"].clone());
         let nonce = hello["nonce"].as_str().expect("a nonce");
-        let proof: String =
-            mac(&self.key, &format!("host {nonce} mine")).iter().map(|byte| format!("{byte:02x}")).collect();
+        let proof: String = mac(&self.key, &format!("host {nonce} mine"))
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         write(&mut stream, json!({ "versions": versions, "nonce": "mine", "proof": proof })).await;
         stream
     }

@@ -2,6 +2,7 @@
 
 mod failures;
 mod link;
+mod partitions;
 mod rooms;
 
 use std::fs;
@@ -11,24 +12,40 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
-use cluster::testing::{LobbyBuilder, LobbyProcess, ProcessStat, TestFolder, eventually};
+use cluster::testing::{LobbyBuilder, LobbyProcess, TestFolder, eventually, is_alive};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tokio::time::sleep;
 
+use self::partitions::NetNs;
 use crate::common::{builder, command, game};
+
+type Log = Arc<Mutex<Vec<String>>>;
 
 /// The process of a host, on free ports. Killed on drop.
 struct HostProcess {
     process: Child,
-    log: Arc<Mutex<Vec<String>>>,
+    log: Log,
     /// Where it listens for its lobby, and for players.
     link: String,
     url: String,
+    space: Option<NetNs>,
 }
 
 impl HostProcess {
     async fn start(folder: &Arc<TestFolder>, name: &str, flags: &[&str]) -> HostProcess {
+        HostProcess::start_in(folder, name, flags, None).await
+    }
+
+    /// The same in a network namespace.
+    async fn start_in(
+        folder: &Arc<TestFolder>,
+        name: &str,
+        flags: &[&str],
+        space: Option<NetNs>,
+    ) -> HostProcess {
         let key = folder.path().join("link.key");
         if !key.exists() {
             let lobby_key = folder.path().join("lobby.key");
@@ -36,8 +53,17 @@ impl HostProcess {
             fs::write(&key, printed.expect("it runs").stdout).expect("written");
             fs::set_permissions(&key, Permissions::from_mode(0o600)).expect("ours");
         }
-        let mut process = command(game())
-            .args(["host", "--name", name, "--link", "127.0.0.1:0", "--port", "0"])
+        let address = space.as_ref().map_or("127.0.0.1", |space| &space.address).to_owned();
+        let mut host = match &space {
+            Some(_) => command("ip"),
+            None => command(game()),
+        };
+        if let Some(space) = &space {
+            host.args(["netns", "exec", &space.name]).arg(game());
+        }
+        let mut process = host
+            .args(["host", "--name", name, "--port", "0", "--link"])
+            .arg(format!("{address}:0"))
             .arg("--link-key-file")
             .arg(key)
             .args(["--log-format", "json"])
@@ -46,14 +72,14 @@ impl HostProcess {
             .stdout(Stdio::piped())
             .spawn()
             .expect("it starts");
-        let log = Arc::<Mutex<Vec<String>>>::default();
+        let log = Log::default();
         let (stdout, written) = (process.stdout.take().expect("piped"), log.clone());
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 written.lock().expect("not poisoned").push(line);
             }
         });
-        let mut host = HostProcess { process, log, link: String::new(), url: String::new() };
+        let mut host = HostProcess { process, log, link: String::new(), url: String::new(), space };
         let ready = host.logged("host ready").await;
         let text = |name: &str| ready[name].as_str().expect("an address").to_owned();
         (host.link, host.url) = (text("link"), format!("http://{}", text("address")));
@@ -70,6 +96,14 @@ impl HostProcess {
         log.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
+    /// Cuts its network for so long.
+    async fn cut(&self, time: Duration) {
+        let space = self.space.as_ref().expect("it is in a namespace");
+        space.set(false);
+        sleep(time).await;
+        space.set(true);
+    }
+
     fn pid(&self) -> Pid {
         Pid::from_child(&self.process)
     }
@@ -80,10 +114,17 @@ impl HostProcess {
 
     /// The processes of its rooms that run, warm ones included.
     fn rooms(&self) -> Vec<Pid> {
-        let spawned = self.lines().into_iter().filter(|line| line["message"] == "spawned");
-        let pids = spawned.map(|line| cluster::testing::pid(&line["pid"]));
-        pids.filter(|pid| ProcessStat::of(*pid).is_some_and(|stat| stat.is_alive())).collect()
+        running(&self.log).into_iter().map(|(_, pid)| pid).collect()
     }
+}
+
+/// The rooms of a host with this log, whose processes run.
+fn running(log: &Log) -> Vec<(Value, Pid)> {
+    let lines = log.lock().expect("not poisoned");
+    let lines = lines.iter().filter(|line| line.contains("spawned"));
+    let lines = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let rooms = lines.map(|line| (line["room"].clone(), cluster::testing::pid(&line["pid"])));
+    rooms.filter(|(_, pid)| is_alive(*pid)).collect()
 }
 
 impl Drop for HostProcess {

@@ -95,9 +95,10 @@ async fn a_host_that_is_asked_to_stop_drains_its_rooms_and_gets_no_more() {
     client.event("reroute").await;
     let returned = ann.back().await["returned"].take();
     assert_eq!(returned["reason"]["code"], "closed", "{returned}");
-    let stopped = cluster.hosts.iter_mut().filter(|host| {
-        host.lines().iter().any(|line| line["message"] == "host stopped")
-    });
+    let stopped = cluster
+        .hosts
+        .iter_mut()
+        .filter(|host| host.lines().iter().any(|line| line["message"] == "host stopped"));
     for host in stopped {
         let status = eventually("its end", || host.process.try_wait().expect("our child")).await;
         assert!(status.success(), "{status}");

@@ -18,9 +18,9 @@ use std::sync::Arc;
 
 use crate::auth::Tokens;
 use crate::config::Settings;
+use crate::http::pages::HostOrigins;
 use crate::lobby::Lobby;
 use crate::lobby::sessions::Sessions;
-use crate::http::pages::HostOrigins;
 use crate::process::Starter;
 use crate::rooms::{CodeAttempts, Rooms};
 use crate::routing::GatewayRoutes;

@@ -1,0 +1,32 @@
+//! Settings for rooms on other machines.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+/// Settings for rooms on other machines, of the lobby and of `server host`.
+#[derive(Debug, Clone, Args, Serialize, Deserialize)]
+#[command(next_help_heading = "Hosts")]
+pub struct HostSettings {
+    /// Addresses at which hosts listen for this lobby, separated by commas, such as `10.0.0.5:3001`.
+    /// A name, as in `hosts.internal:3001`, may stand for several, and is looked up again every two
+    /// seconds. All rooms run on hosts then.
+    #[arg(long = "hosts", id = "hosts", value_delimiter = ',')]
+    pub addresses: Vec<String>,
+
+    /// `server host`: the host's name, such as `h1`.
+    #[arg(long)]
+    pub name: Option<String>,
+
+    /// `server host`: address at which it listens for its lobby. Links are not encrypted: they
+    /// belong into a private network.
+    #[arg(long, default_value = "127.0.0.1:3001")]
+    pub link: SocketAddr,
+
+    /// `server host`: file with the key of links, as `server link-key` prints it on the lobby's
+    /// machine.
+    #[arg(long, default_value = "link.key")]
+    pub link_key_file: PathBuf,
+}

@@ -1,0 +1,100 @@
+//! Picks the host of a new room, and starts it there.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use futures_util::FutureExt as _;
+use rand::seq::IteratorRandom as _;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
+
+use super::handshake::{About, Purpose, ask};
+use super::remote::{CONNECT_TIMEOUT, Hosts};
+use super::{Load, ToHost};
+use crate::process::channel::Queue;
+use crate::process::{Dial, End, Process, RemoteRoom, Sender};
+use crate::rooms::Breaker;
+use crate::types::{Exit, RoomId};
+
+/// A host with a link.
+pub(super) struct Linked {
+    pub about: About,
+    pub address: SocketAddr,
+    pub queue: Queue,
+    pub to_host: Sender,
+    pub rooms: HashMap<RoomId, Running>,
+    pub load: Load,
+    pub breaker: Breaker,
+}
+
+/// A room there.
+pub(super) struct Running {
+    pub room: Arc<RemoteRoom>,
+    /// `on_open` has returned.
+    pub opened: bool,
+}
+
+impl Linked {
+    /// Whether it may start a room.
+    fn is_usable(&self) -> bool {
+        let is_full = self.rooms.len() >= self.about.max_rooms;
+        !is_full && !self.load.draining && self.breaker.left(Instant::now()).is_none()
+    }
+
+    /// How much of it is in use, from 0 to 1.
+    fn use_of(&self) -> f32 {
+        self.load.cpu.max(self.rooms.len() as f32 / self.about.max_rooms as f32)
+    }
+}
+
+impl Hosts {
+    /// Picks a host, and starts a room there.
+    pub(super) fn start_room(self: &Arc<Self>, number: u64) -> anyhow::Result<(RoomId, Process)> {
+        let mut hosts = self.lock();
+        let usable = hosts.values().filter(|host| host.is_usable());
+        // The better one of two at random: the best one of all would get all rooms of a burst.
+        let two = usable.sample(&mut rand::rng(), 2).into_iter();
+        let best = two.min_by(|a, b| a.use_of().total_cmp(&b.use_of()));
+        let name = best.context("no host can take a room")?.about.name.clone();
+        let host = hosts.get_mut(&name).context("it was there")?;
+        let id = RoomId(format!("{name}-{number}"));
+        host.to_host.send(&ToHost::Start { room: id.clone() })?;
+        let room = Arc::new(RemoteRoom {
+            id: id.clone(),
+            origin: host.about.origin.clone(),
+            dial: self.dial(host.address),
+            output: Default::default(),
+            tick_delay: Default::default(),
+            usage: Default::default(),
+        });
+        let (output, tick_delay) = (room.output.clone(), room.tick_delay.clone());
+        host.rooms.insert(id.clone(), Running { room: room.clone(), opened: false });
+        let sender = Sender::new(host.queue.clone(), End::Remote(room));
+        let (kill, killed) = oneshot::channel::<Exit>();
+        let (to_host, room) = (host.to_host.clone(), id.clone());
+        // Dropping the process kills it, too.
+        tokio::spawn(killed.map(move |cause| {
+            let cause = cause.unwrap_or(Exit::Closed);
+            let _ = to_host.send(&ToHost::Kill { room, cause });
+        }));
+        Ok((id, Process { sender, pid: None, output, tick_delay, kill: Cell::new(Some(kill)) }))
+    }
+
+    /// A function that opens a connection to a room on the host at this address.
+    fn dial(&self, address: SocketAddr) -> Dial {
+        let key = self.key.clone();
+        Box::new(move |room| {
+            let key = key.clone();
+            let dialed = async move {
+                let mut stream = TcpStream::connect(address).await?;
+                ask(&mut stream, &key, Purpose::Relay { room }).await?;
+                Ok(stream)
+            };
+            async { timeout(CONNECT_TIMEOUT, dialed).await? }.boxed()
+        })
+    }
+}

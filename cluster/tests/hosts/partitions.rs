@@ -1,0 +1,195 @@
+//! Hosts whose network is cut. Each runs in a network namespace of its own, which needs root and
+//! `ip`; elsewhere these tests say that they are skipped.
+
+use std::env;
+use std::process::{Command, Stdio, id};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU8, AtomicUsize};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use cluster::testing::{Client, TestFolder, TestPlayer};
+use futures_util::future::join_all;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::{Cluster, HostProcess, lobby, running};
+
+/// A network namespace with one link to that of the test. Deleted on drop.
+pub struct NetNs {
+    pub name: String,
+    /// Its address.
+    pub address: String,
+    /// The end of its link here.
+    outer: String,
+}
+
+impl NetNs {
+    /// `None`: this needs root and `ip`.
+    pub fn new() -> Option<NetNs> {
+        static COUNT: AtomicU8 = AtomicU8::new(1);
+        // Tests of several processes do not meet: each has 16 networks of its own.
+        let nth = COUNT.fetch_add(1, Relaxed);
+        let (high, low) = (id() % 4096, u32::from(nth % 16) * 4);
+        let [second, third] = [64 + high / 256 % 64, high % 256];
+        let (name, outer) =
+            (format!("cluster-{}-{nth}", id()), format!("cl{}x{nth}", id() % 100_000));
+        let ip = |args: &str| {
+            let ip = Command::new("ip").args(args.split(' ')).stderr(Stdio::null()).status();
+            ip.is_ok_and(|status| status.success())
+        };
+        let [near, far] = [low + 1, low + 2].map(|last| format!("10.{second}.{third}.{last}"));
+        let made = ip(&format!("netns add {name}"))
+            && ip(&format!("link add {outer} type veth peer name eth0 netns {name}"))
+            && ip(&format!("addr add {near}/30 dev {outer}"))
+            && ip(&format!("link set {outer} up"))
+            && ip(&format!("-n {name} addr add {far}/30 dev eth0"))
+            && ip(&format!("-n {name} link set eth0 up"))
+            && ip(&format!("-n {name} link set lo up"));
+        let ns = NetNs { name, address: far, outer };
+        if !made {
+            println!("skipped: this test needs root and `ip`");
+        }
+        made.then_some(ns)
+    }
+
+    /// Cuts or mends its network.
+    pub fn set(&self, up: bool) {
+        let state = if up { "up" } else { "down" };
+        let args = ["-n", &self.name, "link", "set", "eth0", state];
+        assert!(Command::new("ip").args(args).status().expect("ip runs").success());
+    }
+}
+
+impl Drop for NetNs {
+    fn drop(&mut self) {
+        for args in [["link", "del", &self.outer], ["netns", "del", &self.name]] {
+            let _ = Command::new("ip").args(args).stderr(Stdio::null()).status();
+        }
+    }
+}
+
+/// Rooms that ran on when the lobby had given them up.
+type TooEarly = Arc<Mutex<Vec<Value>>>;
+
+fn assert_none(rooms: &TooEarly) {
+    let rooms = rooms.lock().expect("not poisoned");
+    assert!(rooms.is_empty(), "they ran on: {rooms:?}");
+}
+
+/// A lobby with a host in each namespace.
+async fn start(spaces: Vec<NetNs>, flags: &[&str]) -> (Cluster, TooEarly) {
+    let folder = TestFolder::new();
+    let mut hosts = Vec::new();
+    for (n, space) in spaces.into_iter().enumerate() {
+        hosts.push(HostProcess::start_in(&folder, &format!("h{n}"), flags, Some(space)).await);
+    }
+    let logs: Vec<_> = hosts.iter().map(|host| host.log.clone()).collect();
+    let too_early = TooEarly::default();
+    // When the lobby says that a room has ended, it must have ended.
+    let found = too_early.clone();
+    let check = move |line: &str| {
+        let line: Value = serde_json::from_str(line).unwrap_or_default();
+        if line["message"] == "room crashed"
+            && logs.iter().flat_map(running).any(|(room, _)| room == line["room"])
+        {
+            found.lock().expect("not poisoned").push(line["room"].clone());
+        }
+    };
+    let lobby = lobby(&folder, &hosts).flags(flags).on_line(check).start().await;
+    let cluster = Cluster { lobby, hosts, folder };
+    cluster.linked(cluster.hosts.len()).await;
+    (cluster, too_early)
+}
+
+async fn open(player: &mut TestPlayer) -> (Value, Client) {
+    let mut client = player.enter("create", json!({})).await;
+    let room = client.event("joined").await["room"].take();
+    (room, client)
+}
+
+#[tokio::test]
+async fn nobody_notices_that_the_link_to_a_host_is_cut_for_two_seconds() {
+    let Some(space) = NetNs::new() else { return };
+    let (cluster, _) = start(vec![space], &["--ping-timeout", "20s"]).await;
+    let (_, mut client) = open(&mut cluster.lobby.player("Ann").await).await;
+    cluster.hosts[0].cut(Duration::from_secs(2)).await;
+    assert_eq!(client.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+    assert_eq!(cluster.lobby.count("host lost"), 0);
+}
+
+#[tokio::test]
+async fn after_a_cut_of_eight_seconds_players_are_in_the_lobby_and_no_room_is_left_over() {
+    let Some(space) = NetNs::new() else { return };
+    let (cluster, too_early) = start(vec![space], &[]).await;
+    let mut ann = cluster.lobby.player("Ann").await;
+    let (_, _client) = open(&mut ann).await;
+    let host = &cluster.hosts[0];
+    let rooms = host.rooms();
+    let cut = host.cut(Duration::from_secs(8));
+    let lost = async {
+        cluster.lobby.logged("room crashed").await;
+        assert_eq!(ann.back().await["returned"]["reason"]["code"], "crashed");
+    };
+    tokio::join!(cut, lost);
+    cluster.linked(2).await;
+    open(&mut ann).await;
+    assert!(host.rooms().iter().all(|room| !rooms.contains(room)));
+    assert_none(&too_early);
+}
+
+/// Cuts of random lengths at random times: whenever the lobby gives up a room, its process has
+/// ended, and in the end no room is left that the lobby does not know.
+#[tokio::test]
+async fn random_cuts_leave_no_room_that_the_lobby_has_given_up() {
+    let spaces: Vec<_> = (0..3).map_while(|_| NetNs::new()).collect();
+    if spaces.len() < 3 {
+        return;
+    }
+    let cuts = env::var("CUTS").ok().and_then(|cuts| cuts.parse().ok()).unwrap_or(30);
+    let short = ["--heartbeat", "200ms", "--heartbeat-timeout", "600ms", "--pool", "0"];
+    let limits = ["--max-rooms-per-player", "99", "--events-per-second", "1000000"];
+    let (cluster, too_early) = start(spaces, &[&short[..], &limits].concat()).await;
+    let mut boss = cluster.lobby.player("Boss").await;
+    let done = AtomicUsize::new(0);
+    let seed = u64::from(id());
+    println!("seed {seed}");
+    let cutting = cluster.hosts.iter().enumerate().map(async |(n, host)| {
+        let mut random = StdRng::seed_from_u64(seed + n as u64);
+        while done.fetch_add(1, Relaxed) < cuts {
+            host.cut(Duration::from_millis(random.random_range(1..2500))).await;
+            sleep(Duration::from_millis(random.random_range(1..1500))).await;
+        }
+    });
+    let opening = async {
+        let mut opened = 0;
+        while done.load(Relaxed) < cuts {
+            opened += usize::from(boss.ask("open", json!({})).await.is_ok());
+            sleep(Duration::from_millis(20)).await;
+        }
+        opened
+    };
+    let (_, opened) = tokio::join!(join_all(cutting), opening);
+    let given_up = cluster.lobby.count("room crashed");
+    println!("{cuts} cuts, {opened} rooms, {given_up} of them given up");
+    assert!(given_up > 0, "no cut was long enough");
+    assert_none(&too_early);
+    // No host is cut now. Rooms that the lobby does not know have ended, and it knows all others.
+    let known = async || {
+        let list = boss.ask("list", json!({})).await.expect("the rooms");
+        list.as_array().expect("a list").len()
+    };
+    let mut known = known;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let running: usize = cluster.hosts.iter().map(|host| host.rooms().len()).sum();
+        let known = known().await;
+        if running == known {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{running} rooms run, and {known} are known");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
