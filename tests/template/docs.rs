@@ -124,12 +124,20 @@ const COMMANDS: &[(&str, Tested)] = &[
     ("cargo update --workspace", By("cluster/update.sh", "cargo update --quiet --workspace")),
     ("npm install", By("cluster/update.sh", "npm install --package-lock-only")),
     ("git reset --hard", By("tests/template/update.rs", r#"["reset", "--quiet", "--hard"]"#)),
+    (HOSTS[0], By("cluster/tests/hosts/mod.rs", r#".arg("link-key")"#)),
+    (HOSTS[1], By("cluster/tests/hosts/mod.rs", r#"["host", "--name", name"#)),
+    (HOSTS[2], By("cluster/tests/hosts/mod.rs", r#"["--hosts", "#)),
     ("mv lobby.key lobby.key.old", By("cluster/tests/auth/tokens.rs", "fs::rename(&key, &old)")),
 ];
 
 const ACCOUNTS: [&str; 2] = [
     "sudo -u postgres psql -c \"CREATE USER game PASSWORD 'secret'\" -c \"CREATE DATABASE game OWNER game\"",
     "DATABASE_URL=postgres://game:secret@localhost/game cargo run",
+];
+const HOSTS: [&str; 3] = [
+    "./server link-key > link.key",
+    "./server host --name h1 --link 10.0.0.5:3001 --host 0.0.0.0 --public-url https://h1.play.example.org --max-rooms 200",
+    "./server --hosts 10.0.0.5:3001,10.0.0.6:3001 --public-url https://play.example.org --max-rooms 400",
 ];
 const STATIC: &str = "RUSTFLAGS=\"-C target-feature=+crt-static -C relocation-model=static\" \
                       cargo build --profile dist --target \"$(rustc --print host-tuple)\"";

@@ -12,7 +12,7 @@ use crate::types::{PlayerId, RoomId};
 #[derive(Serialize)]
 #[serde(bound = "")]
 pub struct RoomInfo<R: Room> {
-    /// Its number, as text.
+    /// Its id.
     #[serde(rename = "room")]
     pub id: RoomId,
     /// Its kind: its name in [`kinds!`](crate::kinds).

@@ -102,7 +102,7 @@ impl<R: Room> RoomContext<R> {
         }
     }
 
-    /// This room's number, as the lobby and the log know it.
+    /// This room's id, as the lobby and the log know it.
     pub fn id(&self) -> &RoomId {
         &self.id
     }
@@ -279,7 +279,7 @@ impl<R: Room> RoomContext<R> {
     /// counts as a [`reroute`](crate::LobbyContext::reroute), of which a player has ten at once and
     /// one a second.
     pub fn send_to_room(&self, player: impl AsRef<PlayerId>, room: &RoomId) {
-        // A room's id is a short number, but a hook may pass on one from a browser that does not
+        // A room's id is short, but a hook may pass on one from a browser that does not
         // fit into a frame.
         let room = RoomId(truncate(room.0.as_str()));
         if let Some(seat) = self.seats.borrow().get(player.as_ref()) {

@@ -114,7 +114,7 @@ impl<L: Lobby> LobbyContext<L> {
         rooms.with_seats().chain(sessions.by_player.keys()).cloned().collect()
     }
 
-    /// Where a player is, as pages see it: the number of a private room is not shown.
+    /// Where a player is, as pages see it: the id of a private room is not shown.
     pub(crate) fn listed_player(&self, id: &PlayerId) -> Option<Value> {
         let (place, room) = self.find(id)?.shown();
         let room = room.filter(|room| self.rooms.borrow().is_public(room));

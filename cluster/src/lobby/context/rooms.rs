@@ -17,7 +17,7 @@ impl<L: Lobby> LobbyContext<L> {
     /// host) or for nobody (`None`). The host has no seat yet: answer with [`join`](Self::join).
     ///
     /// Players can join the room at once; they wait until it is ready. The room is in the list of
-    /// rooms, and the page's `join` takes its number. To keep players out, use
+    /// rooms, and the page's `join` takes its id. To keep players out, use
     /// [`create_private`](Self::create_private), [`lock`](Self::lock), or the room's `on_admit`; a
     /// room that only computes has 0 seats.
     ///
@@ -125,7 +125,7 @@ impl<L: Lobby> LobbyContext<L> {
         self.of_kind::<R>(self.rooms.borrow().fullest(self.kind_of::<R>().name)).pop()
     }
 
-    /// The room with this number; `None` if there is none of this kind.
+    /// The room with this id; `None` if there is none of this kind.
     pub fn room<R: RoomOf<L>>(&self, room: &RoomId) -> Option<RoomInfo<R>> {
         self.of_kind::<R>(self.rooms.borrow().find(room)).pop()
     }
@@ -145,7 +145,7 @@ impl<L: Lobby> LobbyContext<L> {
     /// a room that is ending may not get it.
     ///
     /// # Errors
-    /// - `no_such_room`: there is no room of this kind with this number
+    /// - `no_such_room`: there is no room of this kind with this id
     /// - `internal`: the message is larger than 60 KiB as JSON, or cannot be serialized; the log
     ///   says why
     pub fn tell<R: RoomOf<L>>(&self, room: &RoomId, message: R::FromLobby) -> Result<(), Refusal> {

@@ -94,9 +94,19 @@ fn frames_to_room() -> Vec<String> {
         host: Some(player.id.clone()),
         code: Some("AB".into()),
     };
-    let route = Route { room: RoomId("2".into()), path: "/p".into(), ticket: "t".into() };
+    let route = Route {
+        room: RoomId("2".into()),
+        url: String::new(),
+        path: "/p".into(),
+        ticket: "t".into(),
+    };
     lines(&[
-        ToRoom::Setup { version: VERSION, room: RoomId("1".into()), settings: settings.into() },
+        ToRoom::Setup {
+            version: VERSION,
+            room: RoomId("1".into()),
+            settings: settings.into(),
+            lease: None,
+        },
         ToRoom::Open { options: raw(), spec },
         ToRoom::Reserve {
             join: 1,
