@@ -45,9 +45,12 @@ impl Linked {
         !is_full && !self.load.draining && self.breaker.left(Instant::now()).is_none()
     }
 
-    /// How much of it is in use, from 0 to 1.
+    /// How much of it is in use: the share of its rooms, which the lobby knows at once, and that of
+    /// its processors, which it is told twice a heartbeat. Only large differences of the latter
+    /// count: new rooms would all go to the host that was less busy by chance.
     fn use_of(&self) -> f32 {
-        self.load.cpu.max(self.rooms.len() as f32 / self.about.max_rooms as f32)
+        let rooms = self.rooms.len() as f32 / self.about.max_rooms as f32;
+        rooms + (self.load.cpu * 4.0).round() / 4.0
     }
 }
 

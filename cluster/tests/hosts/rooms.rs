@@ -17,7 +17,7 @@ async fn open(cluster: &Cluster, name: &str) -> (Value, Client) {
 
 #[tokio::test]
 async fn rooms_run_on_all_hosts_and_their_ids_name_them() {
-    let cluster = Cluster::start(&["h1", "h2"], &["--max-rooms-per-address", "99"]).await;
+    let cluster = Cluster::start(&["h1", "h2"], &["--max-rooms", "40"]).await;
     let mut hosts = BTreeSet::new();
     let mut players = Vec::new();
     while hosts.len() < 2 {
