@@ -14,6 +14,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
@@ -110,13 +111,16 @@ async fn run(
     loop {
         let candidate = match next.take() {
             Some(candidate) => candidate,
-            None => tokio::select! {
-                Some(candidate) = host.candidates.recv() => candidate,
-                Some(order) = host.orders.recv() => match order {
-                    Order::Stop => return Ok(()),
-                    Order::Reload => continue,
-                }
-            },
+            None => {
+                let idle = host.accept_players(&host.settings);
+                let found = tokio::select! {
+                    candidate = host.candidates.recv() => candidate,
+                    () = stop(&mut host.orders) => None,
+                };
+                idle.abort();
+                let Some(candidate) = found else { return Ok(()) };
+                candidate
+            }
         };
         let lobby = candidate.stream.peer_addr().ok().map(tracing::field::display);
         info!(lobby, "lobby linked");
@@ -136,15 +140,7 @@ impl Host {
     async fn serve(&mut self, mut candidate: Candidate) -> anyhow::Result<Option<Candidate>> {
         reply(&mut candidate.stream, &Reply::Accepted(self.about.clone())).await?;
         let Candidate { stream, lobby, mut settings } = candidate;
-        let app = relay::routes(settings.base_path(), self.routes.clone());
-        let ready = self.ready.clone();
-        let app = app.merge(health(ready));
-        // Rooms check the origin by themselves.
-        let server = Server::for_any_host(app, &settings, true);
-        let hand_off = cfg!(target_os = "linux") && !self.settings.no_handoff;
-        let hand_off = hand_off.then(|| format!("GET {}/rooms/", settings.base_path()).into());
-        let gateway = Gateway { server, routes: self.routes.clone(), hand_off };
-        let accepting = tokio::spawn(gateway.run(self.listener.clone(), self.limiter.clone()));
+        let accepting = self.accept_players(&settings);
         self.ready.store(true, Relaxed);
         settings.allow_origin.extend(self.about.origin.clone());
         let served = match Link::new(self, stream, lobby, settings) {
@@ -154,6 +150,22 @@ impl Host {
         accepting.abort();
         served
     }
+
+    /// Accepts the connections of players to rooms of a lobby with these settings.
+    fn accept_players(&self, settings: &Settings) -> JoinHandle<()> {
+        let app = relay::routes(settings.base_path(), self.routes.clone());
+        // Rooms check the origin by themselves.
+        let server = Server::for_any_host(app.merge(health(self.ready.clone())), settings, true);
+        let hand_off = cfg!(target_os = "linux") && !self.settings.no_handoff;
+        let hand_off = hand_off.then(|| format!("GET {}/rooms/", settings.base_path()).into());
+        let gateway = Gateway { server, routes: self.routes.clone(), hand_off };
+        tokio::spawn(gateway.run(self.listener.clone(), self.limiter.clone()))
+    }
+}
+
+/// Waits until the host is asked to stop.
+async fn stop(orders: &mut mpsc::UnboundedReceiver<Order>) {
+    while orders.recv().await == Some(Order::Reload) {}
 }
 
 /// Health, for balancers and orchestrators.

@@ -45,6 +45,8 @@ pub(super) struct Link<'a> {
     /// Beats that the lobby has not heard yet, by their numbers, and when they were sent.
     beats: VecDeque<(u64, u64)>,
     last_beat: u64,
+    /// When the lobby was heard last.
+    heard_at: Instant,
     /// Of the rooms. They end with it, unless the lobby is heard again.
     lease: Lease,
     /// When the host ends, if it is about to stop.
@@ -78,6 +80,7 @@ impl<'a> Link<'a> {
             rooms: HashMap::new(),
             beats: VecDeque::new(),
             last_beat: 0,
+            heard_at: Instant::now(),
             lease,
             stops_at: None,
             usage_at: Instant::now(),
@@ -117,11 +120,14 @@ impl<'a> Link<'a> {
                 },
                 Some(event) = self.events.recv() => self.on_process(event)?,
                 Some(candidate) = self.host.candidates.recv() => {
-                    if candidate.lobby == self.lobby {
+                    let is_same = candidate.lobby == self.lobby;
+                    // Of two addresses of this host, or after it has lost the link on its side.
+                    if is_same && self.heard_at.elapsed() > 3 * self.times.beat {
                         return Ok(Some(candidate));
                     }
                     let Candidate { mut stream, .. } = candidate;
-                    let busy = Reply::Refused("it serves another lobby".to_owned());
+                    let whose = if is_same { "this lobby already" } else { "another lobby" };
+                    let busy = Reply::Refused(format!("it serves {whose}"));
                     let _ = timeout(END_TIMEOUT, reply(&mut stream, &busy)).await;
                 }
                 Some(order) = self.host.orders.recv() => {
@@ -148,7 +154,9 @@ impl<'a> Link<'a> {
         };
         match started {
             Ok(process) => {
-                let (to_lobby, id) = (self.to_lobby.clone(), room.clone());
+                // It has a bound of its own: what rooms print holds up nothing else.
+                let to_lobby = Sender::new(self.queue.clone(), End::Host);
+                let id = room.clone();
                 process.output.listen(move |line, is_error| {
                     let (room, line) = (id.clone(), line.to_owned());
                     // One that finds no space is in the log of this host.
@@ -185,7 +193,10 @@ impl<'a> Link<'a> {
                     FromRoom::Ending(_) => self.host.routes.close(&room),
                     _ => {}
                 }
-                let _ = self.queue.send((format!("{room} {}", line(&frame)?), permit));
+                match line(&frame) {
+                    Ok(line) => drop(self.queue.send((format!("{room} {line}"), permit))),
+                    Err(error) => drop(process.kill(Exit::Crashed(error.to_string()))),
+                }
                 Ok(())
             }
             ProcessEvent::Exited(room, exit, usage) => {
@@ -204,6 +215,7 @@ impl<'a> Link<'a> {
                 self.lease.extend(sent + self.times.lease.as_millis() as u64)?;
             }
         }
+        self.heard_at = Instant::now();
         self.last_beat += 1;
         self.beats.push_back((self.last_beat, machine_ms()));
         let load = Load { cpu: self.cpu.busy(), draining: self.stops_at.is_some() };

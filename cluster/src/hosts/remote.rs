@@ -10,11 +10,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tracing::{error, info, warn};
 
 use super::handshake::{About, Purpose, ask};
@@ -120,6 +120,7 @@ impl Hosts {
     /// Keeps a link to the host at this address, as long as it is found there.
     async fn keep_link(self: Arc<Self>, address: SocketAddr, name: String) {
         let (mut lost, mut last_error) = (Lost::default(), String::new());
+        let mut next_link = Instant::now();
         loop {
             let connected = tokio::select! {
                 connected = self.connect(address) => connected,
@@ -128,14 +129,17 @@ impl Hosts {
                     continue;
                 }
             };
-            let error = match connected {
-                Ok((stream, about)) => {
-                    // It has ended the rooms of an earlier link, or is another process.
-                    self.report(&mut lost);
-                    last_error.clear();
-                    info!(host = about.name, %address, build = about.build, "host linked");
-                    lost = self.serve(stream, about, address).await;
-                    continue;
+            // It has ended the rooms of an earlier link, or is another process.
+            if connected.is_ok() {
+                self.report(&mut lost);
+                sleep_until(next_link).await;
+            }
+            let linked = connected.and_then(|(stream, about)| self.add(stream, about, address));
+            let error = match linked {
+                Ok((name, lines)) => {
+                    (next_link, last_error) = (Instant::now() + RETRY_AFTER, String::new());
+                    lost = self.serve(&name, lines).await;
+                    continue; // at once, to find out whether it still runs
                 }
                 Err(error) => error,
             };
@@ -176,42 +180,51 @@ impl Hosts {
         timeout(CONNECT_TIMEOUT, connected).await.context("it does not answer")?
     }
 
-    /// Serves a link until it is lost. Returns the rooms that it had.
-    async fn serve(&self, stream: TcpStream, about: About, address: SocketAddr) -> Lost {
-        let name = about.name.clone();
+    /// Adds a host with its link: rooms may start there.
+    fn add(
+        &self,
+        stream: TcpStream,
+        about: About,
+        address: SocketAddr,
+    ) -> anyhow::Result<(String, Lines)> {
+        let mut hosts = self.lock();
+        let Entry::Vacant(vacant) = hosts.entry(about.name.clone()) else {
+            bail!("another host is named {}", about.name);
+        };
+        let (name, build) = (about.name.clone(), &about.build);
+        info!(host = name, %address, build, "host linked");
         let (queue, lines) = link::open(stream);
-        let to_host = Sender::new(queue.clone(), End::Host);
         let cooldown = self.settings.start_failure_cooldown;
-        let host = Linked {
+        vacant.insert(Linked {
+            to_host: Sender::new(queue.clone(), End::Host),
             about,
             address,
             queue,
-            to_host: to_host.clone(),
             rooms: HashMap::new(),
             load: Load::default(),
             breaker: Breaker::new(self.settings.start_failure_limit, cooldown),
-        };
-        if let Entry::Vacant(vacant) = self.lock().entry(name.clone()) {
-            vacant.insert(host);
-        } else {
-            error!(host = name, %address, "another host has this name");
-            return Lost::default();
-        }
+        });
+        Ok((name, lines))
+    }
+
+    /// Serves a link until it is lost. Returns the rooms that it had.
+    async fn serve(&self, name: &str, lines: Lines) -> Lost {
         let heard = AtomicU64::new(0);
         let beats = async {
             loop {
-                to_host.send(&ToHost::Beat { heard: heard.load(Relaxed) })?;
+                let beat = ToHost::Beat { heard: heard.load(Relaxed) };
+                self.lock().get(name).context("it was there")?.to_host.send(&beat)?;
                 sleep(self.times.beat).await;
             }
         };
         let mut last_beat = Instant::now();
         let lost: anyhow::Result<Infallible> = tokio::select! {
-            lost = self.listen(lines, &name, &heard, &mut last_beat) => lost,
+            lost = self.listen(lines, name, &heard, &mut last_beat) => lost,
             lost = beats => lost,
         };
         let error = lost.err().map(|error| format!("{error:#}"));
         warn!(host = name, error, "host lost");
-        let rooms = self.lock().remove(&name).map(|host| host.rooms.into_keys().collect());
+        let rooms = self.lock().remove(name).map(|host| host.rooms.into_keys().collect());
         let until = Some(last_beat + self.times.silence);
         Lost { rooms: rooms.unwrap_or_default(), until }
     }

@@ -157,3 +157,59 @@ async fn strangers_at_the_link_get_nothing_and_hold_up_nobody() {
         assert!(!got.contains("accepted") && !got.contains("relaying"), "{got}");
     }
 }
+
+#[tokio::test]
+async fn a_host_that_is_found_at_two_addresses_is_linked_once_and_its_rooms_run_on() {
+    let folder = TestFolder::new();
+    let host = HostProcess::start(&folder, "h1", &["--link", "0.0.0.0:0"]).await;
+    let port = host.link.rsplit(':').next().expect("a port");
+    let both = format!("127.0.0.1:{port},127.0.0.2:{port}");
+    let lobby = builder(game()).folder(&folder).flags(&["--hosts", &both]).start().await;
+    lobby.logged("host linked").await;
+    let mut client = lobby.player("Ann").await.enter("create", json!({})).await;
+    client.event("joined").await;
+    let refused = || {
+        let lines = lobby.lines();
+        let is = |line: &Value| line["error"] == "it refuses: it serves this lobby already";
+        lines.iter().any(is).then_some(())
+    };
+    eventually("the other address is refused", refused).await;
+    assert_eq!(client.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+    assert_eq!(lobby.count("host linked"), 1);
+}
+
+#[tokio::test]
+async fn two_hosts_of_one_name_are_linked_one_at_a_time() {
+    let folder = TestFolder::new();
+    let mut hosts = Vec::new();
+    for _ in 0..2 {
+        hosts.push(HostProcess::start(&folder, "h1", &[]).await);
+    }
+    let lobby = super::lobby(&folder, &hosts).start().await;
+    let line = lobby.logged("cannot reach a host; trying again").await;
+    assert_eq!(line["error"], "another host is named h1");
+    let mut client = lobby.player("Ann").await.enter("create", json!({})).await;
+    client.event("joined").await;
+    assert_eq!(lobby.count("host linked"), 1);
+}
+
+#[tokio::test]
+async fn a_host_is_alive_without_a_lobby_and_ready_with_one() {
+    let folder = TestFolder::new();
+    let host = HostProcess::start(&folder, "h1", &[]).await;
+    let status = async |path: &str| {
+        let address = host.url.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("it reads");
+        let mut answer = String::new();
+        soon("an answer", stream.read_to_string(&mut answer)).await.expect("text");
+        answer.split(' ').nth(1).expect("a status").to_owned()
+    };
+    assert_eq!([status("/healthz").await, status("/readyz").await], ["200", "503"]);
+    let lobby = super::lobby(&folder, std::slice::from_ref(&host)).start().await;
+    lobby.logged("host linked").await;
+    host.logged("lobby linked").await;
+    assert_eq!([status("/healthz").await, status("/readyz").await], ["200", "200"]);
+}

@@ -62,12 +62,13 @@ impl HostProcess {
             host.args(["netns", "exec", &space.name]).arg(game());
         }
         let mut process = host
-            .args(["host", "--name", name, "--port", "0", "--link"])
-            .arg(format!("{address}:0"))
-            .arg("--link-key-file")
-            .arg(key)
-            .args(["--log-format", "json"])
+            .args(["host", "--name", name])
             .args(flags)
+            // Flags override these.
+            .env("CLUSTER_PORT", "0")
+            .env("CLUSTER_LINK", format!("{address}:0"))
+            .env("CLUSTER_LINK_KEY_FILE", key)
+            .env("CLUSTER_LOG_FORMAT", "json")
             .env("RUST_LOG", "info,cluster=debug")
             .stdout(Stdio::piped())
             .spawn()
