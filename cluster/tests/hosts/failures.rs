@@ -70,3 +70,14 @@ async fn a_host_serves_one_lobby_and_refuses_another() {
     assert_eq!(client.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)), "the first goes on");
     assert_eq!(cluster.lobby.count("host lost"), 0);
 }
+
+#[tokio::test]
+async fn a_lobby_with_hosts_refuses_to_reload_and_goes_on() {
+    let cluster = Cluster::start(&["h1"], &[]).await;
+    let mut client = cluster.lobby.player("Ann").await.enter("create", json!({})).await;
+    client.event("joined").await;
+    cluster.lobby.signal(Signal::HUP);
+    let line = cluster.lobby.logged("not reloaded; nothing has changed").await;
+    assert_eq!(line["error"], "rooms run on hosts");
+    assert_eq!(client.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+}

@@ -1,6 +1,7 @@
 //! Rooms on hosts do what rooms of the lobby's own machine do.
 
 use std::collections::BTreeSet;
+use std::env;
 
 use cluster::testing::{Client, eventually};
 use rustix::process::Signal;
@@ -45,7 +46,9 @@ async fn a_player_is_sent_to_the_address_of_the_host_and_their_room_is_handed_th
     let mut client = Client::redeem(&reroute).await.expect("a good ticket");
     client.event("joined").await;
     assert_eq!(client.ask("echo", json!({ "n": 7 })).await, Ok(json!(7)));
-    cluster.hosts[0].logged("handed off").await;
+    // CI runs these tests once more as on systems without handoff.
+    let relays = env::var_os("CLUSTER_NO_HANDOFF").is_some();
+    cluster.hosts[0].logged(if relays { "relayed" } else { "handed off" }).await;
 }
 
 #[tokio::test]
