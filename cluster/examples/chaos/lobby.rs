@@ -43,6 +43,8 @@ impl Lobby {
             // As many as the players may need; all connect from this machine.
             .env("CLUSTER_MAX_ROOMS", &most_rooms)
             .env("CLUSTER_MAX_ROOMS_PER_ADDRESS", &most_rooms)
+            // As in a release build. The page's types are those of the project.
+            .env("CLUSTER_DEV", "false")
             // Short, so that the run soon shows whether everything is released.
             .env("CLUSTER_EMPTY_TIMEOUT", "2s")
             // The usual log, and the process of each room.
