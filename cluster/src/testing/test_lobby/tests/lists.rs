@@ -1,5 +1,7 @@
 //! The lists of rooms and of players that pages watch.
 
+use std::mem;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -98,16 +100,28 @@ impl Pages {
         }
     }
 
-    /// Each page that watches shows what the lobby knows.
-    fn check(&mut self) {
-        self.lobby.advance(SECOND);
+    /// What the lobby knows: its rooms and its players.
+    fn known(&self) -> [Value; 2] {
         let context = &self.lobby.context;
         let ids = context.rooms.borrow().ids();
         let rooms = ids.iter().filter_map(|id| context.rooms.borrow().find(id));
-        let rooms: Value =
-            rooms.filter(|room| room.code.is_none()).map(|room| json!(room)).collect();
+        let rooms = rooms.filter(|room| room.code.is_none()).map(|room| json!(room)).collect();
         let known = context.known_players().into_iter();
-        let players: Value = known.filter_map(|id| context.listed_player(&id)).collect();
+        [rooms, known.filter_map(|id| context.listed_player(&id)).collect()]
+    }
+
+    /// Each page that watches shows what the lobby knows, once nothing has changed for a second:
+    /// a seat may have expired just now.
+    fn check(&mut self) {
+        let mut known = self.known();
+        loop {
+            self.lobby.advance(SECOND);
+            let before = mem::replace(&mut known, self.known());
+            if before == known {
+                break;
+            }
+        }
+        let [rooms, players] = known;
         for (player, conn, list) in &self.watching {
             let page = self.lobby.page(&self.players[*player].id);
             if page.conn == Some(*conn) {
