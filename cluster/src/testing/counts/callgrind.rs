@@ -8,7 +8,8 @@ use std::{env, fs, iter, process::Command, thread};
 use crate::testing::counts::{Growth, REPEATS, Scenario, lobby, room};
 
 /// How far a count may be from the expected one. It varies by some 2 %, with the seeds of hash
-/// maps, and rarely by more: one that is further away than half of this is the least of three.
+/// maps, and rarely by more: one that is too large by half of this is counted twice more, and the
+/// least of the three is taken.
 const TOLERANCE: f64 = 0.1;
 /// The name of a scenario and its `n`, for the process that runs it.
 const SCENARIO: &str = "COUNTED_SCENARIO";
