@@ -29,8 +29,8 @@ export type Options = {
 patience_ms: number, };
 
 /**
- * Identifies a room, which is one process: a number as text, such as `7`. A lobby never reuses
- * one.
+ * Identifies a room, which is one process: a number as text, such as `7`, or `h1-7` on the host
+ * `h1`. A lobby never reuses one.
  */
 export type RoomId = string;
 
