@@ -2,9 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
+
+use crate::config::parse::duration;
 
 /// Settings for rooms on other machines, of the lobby and of `server host`.
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
@@ -29,4 +32,16 @@ pub struct HostSettings {
     /// machine.
     #[arg(long, default_value = "link.key")]
     pub link_key_file: PathBuf,
+
+    /// `server host`: how long rooms go on when the process of their lobby has ended. The next one
+    /// takes them over; if none comes, they are closed.
+    #[arg(long, default_value = "30s", value_parser = duration)]
+    pub orphan_grace: Duration,
+}
+
+impl HostSettings {
+    /// Whether rooms run on hosts.
+    pub(crate) fn are_used(&self) -> bool {
+        !self.addresses.is_empty()
+    }
 }

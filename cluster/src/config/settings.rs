@@ -327,7 +327,7 @@ impl Settings {
         let mut limit = getrlimit(Resource::Nofile);
         limit.current = limit.maximum;
         let _ = setrlimit(Resource::Nofile, limit);
-        let here = self.hosts.addresses.is_empty(); // those on hosts have none
+        let here = !self.hosts.are_used(); // rooms there have none
         let rooms = if here { self.max_rooms.saturating_add(self.pool) as u64 } else { 0 };
         let needed = ROOM_FILES.saturating_mul(rooms).saturating_add(OWN_FILES);
         let have = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);

@@ -68,6 +68,8 @@ pub(super) struct About {
     /// The origin at which browsers reach its rooms; `None`: the lobby relays.
     pub origin: Option<Origin>,
     pub max_rooms: usize,
+    /// Larger than the numbers of all rooms that it has had.
+    pub next_room: u64,
     /// The version of its structure.
     pub build: String,
 }

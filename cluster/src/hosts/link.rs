@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tokio_util::codec::{FramedRead, LinesCodec};
+use tokio_util::codec::{FramedRead, LinesCodec, LinesCodecError};
 
 use crate::process::channel::{MAX_FRAME, Queue};
 use crate::types::RoomId;
@@ -28,6 +28,8 @@ pub(super) enum Line<T> {
     Message(T),
     /// A frame to or from this room, which is not parsed.
     Frame(RoomId, String),
+    /// The other end has closed the link, or its process has ended.
+    Closed,
 }
 
 /// Splits the connection, and spawns the task that writes what is queued. It ends, and closes the
@@ -49,9 +51,12 @@ pub(super) fn open(stream: TcpStream) -> (Queue, Lines) {
 }
 
 impl Lines {
-    /// The next line. Cancel safe. Fails if the link is closed, or if what came is no line of one.
+    /// The next line. Cancel safe. Fails if what came is no line of a link.
     pub async fn next<T: DeserializeOwned>(&mut self) -> anyhow::Result<Line<T>> {
-        let line = self.0.next().await.context("the link is closed")?.context("no line came")?;
+        let line = match self.0.next().await {
+            None | Some(Err(LinesCodecError::Io(_))) => return Ok(Line::Closed),
+            Some(line) => line.context("no line came")?,
+        };
         match line.split_once(' ') {
             Some((room, frame)) if !line.starts_with('{') => {
                 Ok(Line::Frame(RoomId(room.to_owned()), frame.to_owned()))

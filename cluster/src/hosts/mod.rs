@@ -1,4 +1,4 @@
-//! Rooms on other machines. `server host` runs a **host** (`host.rs`): it starts, feeds and kills
+//! Rooms on other machines. `server host` runs a **host** (`host/`): it starts, feeds and kills
 //! rooms for one lobby, and serves their players. A lobby with `--hosts` finds its hosts, keeps a
 //! link to each, and picks one for each new room (`remote.rs`). Its registry of rooms does not know
 //! the difference: what a host reports arrives as the reports of a local process do.
@@ -9,10 +9,10 @@
 
 mod handshake;
 pub(crate) mod host;
-mod hosted;
 mod link;
 mod placement;
 mod remote;
+mod reports;
 
 use std::time::Duration;
 
@@ -45,6 +45,8 @@ enum ToHost {
     Beat {
         heard: u64,
     },
+    /// The lobby gives the link up, and the rooms with it.
+    GiveUp,
 }
 
 /// What a host tells its lobby. A line that begins with a room's id and a space is a frame from

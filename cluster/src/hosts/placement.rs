@@ -4,8 +4,9 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use futures_util::FutureExt as _;
 use rand::seq::IteratorRandom as _;
 use tokio::net::TcpStream;
@@ -56,7 +57,7 @@ impl Linked {
 
 impl Hosts {
     /// Picks a host, and starts a room there.
-    pub(super) fn start_room(self: &Arc<Self>, number: u64) -> anyhow::Result<(RoomId, Process)> {
+    pub(super) fn start_room(&self) -> anyhow::Result<(RoomId, Process)> {
         let mut hosts = self.lock();
         let usable = hosts.values().filter(|host| host.is_usable());
         // The better one of two at random: the best one of all would get all rooms of a burst.
@@ -64,8 +65,22 @@ impl Hosts {
         let best = two.min_by(|a, b| a.use_of().total_cmp(&b.use_of()));
         let name = best.context("no host can take a room")?.about.name.clone();
         let host = hosts.get_mut(&name).context("it was there")?;
-        let id = RoomId(format!("{name}-{number}"));
+        let id = RoomId(format!("{name}-{}", self.next_room.fetch_add(1, Relaxed)));
         host.to_host.send(&ToHost::Start { room: id.clone() })?;
+        Ok((id.clone(), self.add_room(host, id, false)))
+    }
+
+    /// A room of an earlier lobby, which it has given this id.
+    pub(super) fn adopt_room(&self, name: &str, id: &RoomId) -> anyhow::Result<Process> {
+        let mut hosts = self.lock();
+        let host = hosts.get_mut(name).context("it was there")?;
+        let number = id.0.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
+        let is_its = number.is_some_and(|number| number.parse::<u64>().is_ok());
+        ensure!(is_its && !host.rooms.contains_key(id), "it adds a room {id}");
+        Ok(self.add_room(host, id.clone(), true))
+    }
+
+    fn add_room(&self, host: &mut Linked, id: RoomId, opened: bool) -> Process {
         let room = Arc::new(RemoteRoom {
             id: id.clone(),
             origin: host.about.origin.clone(),
@@ -75,16 +90,16 @@ impl Hosts {
             usage: Default::default(),
         });
         let (output, tick_delay) = (room.output.clone(), room.tick_delay.clone());
-        host.rooms.insert(id.clone(), Running { room: room.clone(), opened: false });
+        host.rooms.insert(id.clone(), Running { room: room.clone(), opened });
         let sender = Sender::new(host.queue.clone(), End::Remote(room));
         let (kill, killed) = oneshot::channel::<Exit>();
-        let (to_host, room) = (host.to_host.clone(), id.clone());
-        // Dropping the process kills it, too.
+        let (to_host, stopping) = (host.to_host.clone(), self.stopping.clone());
         tokio::spawn(killed.map(move |cause| {
-            let cause = cause.unwrap_or(Exit::Closed);
-            let _ = to_host.send(&ToHost::Kill { room, cause });
+            // Dropping the process kills it, too, unless the lobby leaves it to the next one.
+            let cause = cause.ok().or_else(|| (!stopping.load(Relaxed)).then_some(Exit::Closed));
+            cause.map(|cause| to_host.send(&ToHost::Kill { room: id, cause }))
         }));
-        Ok((id, Process { sender, pid: None, output, tick_delay, kill: Cell::new(Some(kill)) }))
+        Process { sender, pid: None, output, tick_delay, kill: Cell::new(Some(kill)) }
     }
 
     /// A function that opens a connection to a room on the host at this address.

@@ -2,29 +2,26 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use tokio::net::{TcpStream, lookup_host};
-use tokio::sync::Semaphore;
-use tokio::sync::mpsc::UnboundedSender;
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
-use tracing::{error, info, warn};
+use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tracing::{info, warn};
 
 use super::handshake::{About, Purpose, ask};
-use super::link::{self, Line, Lines};
-use super::placement::{Linked, Running};
-use super::{FromHost, Load, Times, ToHost};
+use super::link::{self, Lines};
+use super::placement::Linked;
+use super::{Load, Times};
 use crate::auth::{LinkKey, random_id};
 use crate::config::{Origin, Settings};
-use crate::logging::log_line;
-use crate::process::{End, FromRoom, ProcessEvent, Sender, Starter, Usage};
+use crate::process::{End, ProcessEvent, Sender, Starter, Usage};
 use crate::rooms::Breaker;
 use crate::runtime::clock;
 use crate::types::{Exit, RoomId};
@@ -35,54 +32,72 @@ const LOOKUP_PERIOD: Duration = Duration::from_secs(2);
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The pause before a host is called again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
-/// Bytes of frames of one host that the lobby has not handled yet. A host that sends more waits.
-const MAX_QUEUED: usize = 64 * 1024 * 1024;
-/// Each frame counts as so many bytes more.
-const MIN_CHARGE: usize = 512;
 
 /// The hosts of a lobby.
 pub(crate) struct Hosts {
     settings: Settings,
-    times: Times,
+    pub(super) times: Times,
     pub(super) key: LinkKey,
     /// Of this process: a host tells lobbies apart by it.
     id: String,
-    inbox: UnboundedSender<ProcessEvent>,
+    pub(super) inbox: UnboundedSender<ProcessEvent>,
     /// Those with a link, by name.
     linked: Mutex<BTreeMap<String, Linked>>,
     /// The addresses at which hosts were found last.
     addresses: Mutex<HashSet<SocketAddr>>,
+    /// The number of the next room: hosts know those of earlier lobbies.
+    pub(super) next_room: AtomicU64,
+    /// The lobby leaves its rooms to the next one.
+    pub(super) stopping: Arc<AtomicBool>,
 }
+
+/// Held as long as a host has not told of its rooms.
+pub(super) type Unknown = Option<mpsc::Sender<()>>;
 
 /// Rooms whose host cannot be reached. They have not ended for certain yet.
 #[derive(Default)]
-struct Lost {
-    rooms: Vec<RoomId>,
+pub(super) struct Lost {
+    pub rooms: Vec<RoomId>,
     /// When their leases are over.
-    until: Option<Instant>,
+    pub until: Option<Instant>,
 }
 
 impl Hosts {
-    /// Begins to look for hosts, and never ends.
+    /// Begins to look for hosts, and never ends. The receiver is closed when all that were found at
+    /// first have told of their rooms, or do not answer.
     pub fn start(
         settings: &Settings,
         key: LinkKey,
         inbox: UnboundedSender<ProcessEvent>,
-    ) -> Arc<Hosts> {
+    ) -> (Arc<Hosts>, mpsc::Receiver<()>) {
         let (settings, times) = (settings.clone(), Times::of(settings));
-        let (linked, addresses) = Default::default();
-        let id = random_id();
-        let hosts = Arc::new(Hosts { settings, times, key, id, inbox, linked, addresses });
+        let hosts = Arc::new(Hosts {
+            settings,
+            times,
+            key,
+            id: random_id(),
+            inbox,
+            linked: Mutex::default(),
+            addresses: Mutex::default(),
+            next_room: AtomicU64::new(1),
+            stopping: Arc::default(),
+        });
+        let (unknown, known) = mpsc::channel(1);
         for address in &hosts.settings.hosts.addresses {
-            tokio::spawn(hosts.clone().look_up(address.clone()));
+            tokio::spawn(hosts.clone().look_up(address.clone(), Some(unknown.clone())));
         }
-        hosts
+        (hosts, known)
+    }
+
+    /// The lobby is about to stop, and leaves its rooms to the next one.
+    pub fn leave_rooms(&self) {
+        self.stopping.store(true, Relaxed);
     }
 
     /// A function that starts rooms on hosts.
     pub fn starter(self: &Arc<Self>) -> Starter {
         let hosts = self.clone();
-        Box::new(move |number| hosts.start_room(number))
+        Box::new(move |_| hosts.start_room())
     }
 
     /// The origins at which browsers reach rooms.
@@ -95,7 +110,7 @@ impl Hosts {
     }
 
     /// Looks up where hosts are, again and again, and calls those that are new.
-    async fn look_up(self: Arc<Self>, name: String) {
+    async fn look_up(self: Arc<Self>, name: String, mut unknown: Unknown) {
         let mut last_error = String::new();
         loop {
             match lookup_host(&name).await {
@@ -103,12 +118,14 @@ impl Hosts {
                     last_error.clear();
                     for address in found {
                         if self.addresses().insert(address) {
-                            tokio::spawn(self.clone().keep_link(address, name.clone()));
+                            let unknown = unknown.clone();
+                            tokio::spawn(self.clone().keep_link(address, name.clone(), unknown));
                         }
                     }
                 }
                 Err(error) => log_once(&mut last_error, &name, &error.into()),
             }
+            unknown = None;
             sleep(LOOKUP_PERIOD).await;
         }
     }
@@ -118,7 +135,7 @@ impl Hosts {
     }
 
     /// Keeps a link to the host at this address, as long as it is found there.
-    async fn keep_link(self: Arc<Self>, address: SocketAddr, name: String) {
+    async fn keep_link(self: Arc<Self>, address: SocketAddr, name: String, mut unknown: Unknown) {
         let (mut lost, mut last_error) = (Lost::default(), String::new());
         let mut next_link = Instant::now();
         loop {
@@ -138,11 +155,12 @@ impl Hosts {
             let error = match linked {
                 Ok((name, lines)) => {
                     (next_link, last_error) = (Instant::now() + RETRY_AFTER, String::new());
-                    lost = self.serve(&name, lines).await;
+                    lost = self.serve(&name, lines, unknown.take()).await;
                     continue; // at once, to find out whether it still runs
                 }
                 Err(error) => error,
             };
+            unknown = None;
             // Where nobody listens, no room runs.
             let refused = error.downcast_ref::<io::Error>().map(io::Error::kind);
             if refused == Some(io::ErrorKind::ConnectionRefused) {
@@ -193,6 +211,7 @@ impl Hosts {
         };
         let (name, build) = (about.name.clone(), &about.build);
         info!(host = name, %address, build, "host linked");
+        self.next_room.fetch_max(about.next_room, Relaxed);
         let (queue, lines) = link::open(stream);
         let cooldown = self.settings.start_failure_cooldown;
         vacant.insert(Linked {
@@ -205,121 +224,6 @@ impl Hosts {
             breaker: Breaker::new(self.settings.start_failure_limit, cooldown),
         });
         Ok((name, lines))
-    }
-
-    /// Serves a link until it is lost. Returns the rooms that it had.
-    async fn serve(&self, name: &str, lines: Lines) -> Lost {
-        let heard = AtomicU64::new(0);
-        let beats = async {
-            loop {
-                let beat = ToHost::Beat { heard: heard.load(Relaxed) };
-                self.lock().get(name).context("it was there")?.to_host.send(&beat)?;
-                sleep(self.times.beat).await;
-            }
-        };
-        let mut last_beat = Instant::now();
-        let lost: anyhow::Result<Infallible> = tokio::select! {
-            lost = self.listen(lines, name, &heard, &mut last_beat) => lost,
-            lost = beats => lost,
-        };
-        let error = lost.err().map(|error| format!("{error:#}"));
-        warn!(host = name, error, "host lost");
-        let rooms = self.lock().remove(name).map(|host| host.rooms.into_keys().collect());
-        let until = Some(last_beat + self.times.silence);
-        Lost { rooms: rooms.unwrap_or_default(), until }
-    }
-
-    /// Passes on what a host reports, until it is silent for too long or breaks the protocol.
-    async fn listen(
-        &self,
-        mut lines: Lines,
-        name: &str,
-        heard: &AtomicU64,
-        last_beat: &mut Instant,
-    ) -> anyhow::Result<Infallible> {
-        let space = Arc::new(Semaphore::new(MAX_QUEUED));
-        loop {
-            let line = timeout_at(*last_beat + self.times.silence, lines.next()).await;
-            let line = line.context("it is silent")??;
-            let event = match line {
-                Line::Frame(room, frame) => {
-                    let size = frame.len() + MIN_CHARGE;
-                    let frame: FromRoom = serde_json::from_str(&frame).context("a bad frame")?;
-                    let is_open = matches!(frame, FromRoom::Ready | FromRoom::Failed(_));
-                    self.with_room(name, &room, |running| running.opened |= is_open)?;
-                    let permit = space.clone().acquire_many_owned(size as u32).await?;
-                    ProcessEvent::Frame(room, frame, permit)
-                }
-                Line::Message(FromHost::Beat { number, load }) => {
-                    *last_beat = Instant::now();
-                    heard.store(number, Relaxed);
-                    self.lock().get_mut(name).into_iter().for_each(|host| host.load = load);
-                    continue;
-                }
-                Line::Message(message) => match self.on_message(name, message)? {
-                    Some(event) => event,
-                    None => continue,
-                },
-            };
-            self.inbox.send(event).ok().context("the lobby has stopped")?;
-        }
-    }
-
-    fn on_message(&self, name: &str, message: FromHost) -> anyhow::Result<Option<ProcessEvent>> {
-        match message {
-            FromHost::Ended { room, exit, usage } => {
-                let opened = self.with_room(name, &room, |running| running.opened)?;
-                let mut hosts = self.lock();
-                let host = hosts.get_mut(name).context("it was there")?;
-                host.rooms.remove(&room);
-                let failed = !opened && !matches!(exit, Exit::Finished | Exit::Closed);
-                if failed && host.breaker.record_failure(None, Instant::now()) {
-                    error!(
-                        host = name,
-                        "too many rooms failed to start; starting none for a while"
-                    );
-                }
-                return Ok(Some(ProcessEvent::Exited(room, exit, usage)));
-            }
-            FromHost::Drain { remaining_ms } => {
-                info!(host = name, "host drains");
-                let hosts = self.lock();
-                let rooms = hosts.get(name).map(|host| host.rooms.keys().cloned().collect());
-                let left = Duration::from_millis(remaining_ms);
-                return Ok(Some(ProcessEvent::Drain(rooms.unwrap_or_default(), left)));
-            }
-            // What these are about may have ended meanwhile.
-            FromHost::Printed { room, line, is_error } => {
-                let printed = self.with_room(name, &room, |running| {
-                    running.room.output.push(&line, is_error);
-                });
-                printed.into_iter().for_each(|()| log_line(&room, &line, is_error));
-            }
-            FromHost::Usage { rooms } => {
-                for (room, usage, tick_delay) in rooms {
-                    let _ = self.with_room(name, &room, |Running { room, .. }| {
-                        room.tick_delay.store(tick_delay, Relaxed);
-                        *room.usage.lock().expect("nobody panics while holding this") = usage;
-                    });
-                }
-            }
-            FromHost::Beat { .. } => {}
-        }
-        Ok(None)
-    }
-
-    /// Fails if the host has no such room.
-    fn with_room<T>(
-        &self,
-        name: &str,
-        room: &RoomId,
-        get: impl FnOnce(&mut Running) -> T,
-    ) -> anyhow::Result<T> {
-        let mut hosts = self.lock();
-        let running = hosts.get_mut(name).and_then(|host| host.rooms.get_mut(room));
-        running
-            .map(get)
-            .with_context(|| format!("it speaks of room {room}, which it does not have"))
     }
 }
 

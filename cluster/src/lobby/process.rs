@@ -147,11 +147,13 @@ async fn run<L: Lobby>(start: Start<L>) -> anyhow::Result<()> {
     let routes = Arc::new(GatewayRoutes::default());
     let mut starter = supervisors.starter();
     let mut origins: HostOrigins = Arc::new(Vec::new);
-    if !settings.hosts.addresses.is_empty() {
+    let mut hosts = None;
+    if settings.hosts.are_used() {
         let key = LinkKey::new(&LinkKey::derived_from(&settings.key_file)?);
-        let hosts = Hosts::start(&settings, key, from_processes);
-        starter = hosts.starter();
-        origins = Arc::new(move || hosts.origins());
+        let (found, known) = Hosts::start(&settings, key, from_processes);
+        starter = found.starter();
+        hosts = Some((found.clone(), known));
+        origins = Arc::new(move || found.origins());
     }
     let context =
         LobbyContext::new(settings, kinds, tokens, routes.clone(), starter, origins.clone());
@@ -179,11 +181,17 @@ async fn run<L: Lobby>(start: Start<L>) -> anyhow::Result<()> {
     if is_reloaded {
         handler.adopt_rooms();
     }
+    if let Some((_, known)) = &mut hosts {
+        handler.find_rooms(&mut inboxes, known).await;
+    }
     let hand_off = cfg!(target_os = "linux") && !settings.no_handoff;
     let hand_off = hand_off.then(|| format!("GET {}/rooms/", settings.base_path()).into());
     let gateway = Gateway { server, routes: routes.clone(), hand_off };
     let reloader = Reloader { supervisors, listener: Arc::new(listener) };
     serve(handler, inboxes, gateway, limiter, reloader).await;
+    if let Some((hosts, _)) = &hosts {
+        hosts.leave_rooms();
+    }
     let (handed_off, relayed) = (routes.handed_off.load(Relaxed), routes.relayed.load(Relaxed));
     info!(handed_off, relayed, "lobby stopped");
     Ok(())

@@ -37,12 +37,14 @@ use crate::runtime::clock;
 use crate::types::{AnyPlayer, Exit, LeaveReason, PlayerId, Refusal, RoomId, Route};
 
 /// Raised whenever a frame changes its meaning. Lobby and room must agree on it.
-pub(crate) const VERSION: u32 = 10;
+pub(crate) const VERSION: u32 = 11;
 /// The longest line, in bytes.
 pub(crate) const MAX_FRAME: usize = 64 * 1024;
 /// Bytes that are queued for an end that does not read. When the queue is full, the lobby kills the
 /// room as hung.
 pub(crate) const MAX_QUEUED: u32 = 8 * 1024 * 1024;
+/// Players who may join together: their reservations fit into one frame.
+pub(crate) const MAX_PARTY: usize = 32;
 /// A smaller frame counts as this many bytes, so that at most 4,096 frames are queued.
 const MIN_CHARGE: u32 = 2 * 1024;
 /// How long a handoff waits for space in the socket.
@@ -80,6 +82,10 @@ pub(crate) enum ToRoom {
     Message(Box<RawValue>),
     /// Admits nobody more, and closes within this many milliseconds.
     Drain { remaining_ms: u64, reason: String },
+    /// On a host: what the room tells the next lobby, with its seats, if this one ends.
+    Note(Box<RawValue>),
+    /// The lobby has ended: the room describes itself to the next one.
+    Describe,
     /// A browser's connection comes with this line.
     Socket,
 }
@@ -137,9 +143,34 @@ pub(crate) enum FromRoom {
     Listed(Value),
     /// A hook locked or unlocked the room.
     Locked(bool),
+    /// Answers `Describe`, in several parts.
+    Described(Part),
     /// The room ends in this way. After `Crashed`, a `Left` frame follows for each seat; after any
     /// other exit, none does. Heartbeats may still follow.
     Ending(Exit),
+}
+
+/// A part of what a room tells a lobby that goes on with it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Part {
+    /// The first one: what the lobby before has noted.
+    Note(Box<RawValue>),
+    /// At most [`MAX_PARTY`] of them.
+    Seats(Vec<TakenSeat>),
+    /// The last one. The listing is null until a hook sets it.
+    End { listing: Value, locked: bool },
+}
+
+/// A seat that a room has given.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct TakenSeat {
+    pub seat: u64,
+    pub player: AnyPlayer,
+    /// The player has come.
+    pub joined: bool,
+    /// For how long the seat is kept; `None`: they are connected.
+    pub left_ms: Option<u64>,
 }
 
 /// Lines that are to be written.

@@ -14,6 +14,8 @@ use rustix::process::{
 #[cfg(target_os = "linux")]
 use rustix::process::{PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::TcpStream;
@@ -21,6 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Origin;
 use crate::logging::LastLines;
+use crate::process::channel::{Part, TakenSeat};
 use crate::process::usage::Usage;
 use crate::types::{Exit, RoomId};
 
@@ -39,6 +42,30 @@ pub(crate) struct RemoteRoom {
     pub tick_delay: Arc<AtomicU32>,
     /// As the host told last.
     pub usage: Mutex<Usage>,
+}
+
+/// What a room on a host has told a lobby that goes on with it.
+#[derive(Default)]
+pub(crate) struct Description {
+    pub note: Option<Box<RawValue>>,
+    pub seats: Vec<TakenSeat>,
+    pub listing: Value,
+    pub locked: bool,
+}
+
+impl Description {
+    /// Adds a part. Returns whether it was the last one.
+    pub fn add(&mut self, part: Part) -> bool {
+        match part {
+            Part::Note(note) => *self = Description { note: Some(note), ..Default::default() },
+            Part::Seats(seats) => self.seats.extend(seats),
+            Part::End { listing, locked } => {
+                (self.listing, self.locked) = (listing, locked);
+                return true;
+            }
+        }
+        false
+    }
 }
 
 /// What is known about the process. A reload hands it over to the next program, with the ends.

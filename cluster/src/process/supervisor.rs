@@ -32,7 +32,7 @@ use crate::config::Settings;
 use crate::logging::{LastLines, Output};
 use crate::process::channel::{End, FromRoom, Receiver, Sender, ToRoom, VERSION};
 use crate::process::pool::Starter;
-use crate::process::room_process::{Child, ENDS, RoomProcess};
+use crate::process::room_process::{Child, Description, ENDS, RoomProcess};
 use crate::process::usage::Usage;
 use crate::process::{channel, init, starvation};
 use crate::runtime::{Quota, TokenBucket, timeout};
@@ -67,6 +67,8 @@ pub(crate) enum ProcessEvent {
     /// The supervisor has paused, and hands over the process and copies of its ends. The number is
     /// that of [`Supervisors::pause`].
     Paused(u64, RoomProcess, Vec<OwnedFd>),
+    /// A room of the lobby before this one, which runs on a host.
+    Adopted(RoomId, Box<(Process, Description)>),
     /// The host of these rooms is about to stop: they are to close within this time.
     Drain(Vec<RoomId>, Duration),
 }

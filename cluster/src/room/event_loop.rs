@@ -125,6 +125,8 @@ impl<R: Room> RoomLoop<'_, R> {
             ToRoom::Drain { remaining_ms, reason } => {
                 core.drain(Duration::from_millis(remaining_ms), reason);
             }
+            ToRoom::Note(note) => core.note = Some(note),
+            ToRoom::Describe => core.describe(),
             ToRoom::Setup { .. } | ToRoom::Open { .. } | ToRoom::Socket => {
                 bail!("unexpected frame from the lobby")
             }

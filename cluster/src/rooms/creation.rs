@@ -53,7 +53,7 @@ impl Rooms {
         info!(room = %id, kind, capacity, private, "room created");
         let created = UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
         let status = Status { created, host_address: address, ..Status::default() };
-        self.rooms.insert(id.clone(), Entry { room, process, status });
+        self.rooms.entry(id.clone()).insert_entry(Entry { room, process, status }).get().note();
         self.touch(&id);
         Ok(id)
     }

@@ -93,7 +93,7 @@ struct Status {
     created: u64,
     /// Those who had a seat when the room announced its end. They leave before it has ended.
     players_at_end: Option<Vec<String>>,
-    /// A reload has taken it over.
+    /// It was opened by an earlier lobby, or before a reload.
     adopted: bool,
     /// `on_open` has returned.
     opened: bool,
@@ -121,11 +121,8 @@ enum State {
 impl Rooms {
     pub(crate) fn new(settings: Settings, starter: Starter, routes: Arc<GatewayRoutes>) -> Self {
         // Each host has a breaker of its own.
-        let failures = if settings.hosts.addresses.is_empty() {
-            settings.start_failure_limit
-        } else {
-            usize::MAX
-        };
+        let failures =
+            if settings.hosts.are_used() { usize::MAX } else { settings.start_failure_limit };
         Rooms {
             pool: Pool::new(settings.pool, starter),
             paused: HashMap::new(),
@@ -214,7 +211,9 @@ impl Rooms {
     /// Locks or unlocks a room for further players.
     pub fn lock(&mut self, room: &RoomId, locked: bool) -> Result<(), Refusal> {
         self.touch(room);
-        self.rooms.get_mut(room).ok_or(Refusal::NO_SUCH_ROOM)?.status.locked_by_lobby = locked;
+        let entry = self.rooms.get_mut(room).ok_or(Refusal::NO_SUCH_ROOM)?;
+        entry.status.locked_by_lobby = locked;
+        entry.note();
         Ok(())
     }
 
@@ -227,6 +226,7 @@ impl Rooms {
         if entry.status.state == State::Running {
             entry.status.state = State::Draining;
         }
+        entry.note();
         let remaining_ms = left.as_millis().try_into().unwrap_or(u64::MAX);
         entry.send(&ToRoom::Drain { remaining_ms, reason: truncate(reason) });
         Ok(())
@@ -296,9 +296,9 @@ impl Rooms {
         {
             let error = format!("{error:#}");
             // It may take a while until there is a host, or one with a place.
-            match self.settings.hosts.addresses.is_empty() {
-                true => error!(error, "cannot start a warm room"),
-                false => debug!(error, "cannot start a warm room"),
+            match self.settings.hosts.are_used() {
+                true => debug!(error, "cannot start a warm room"),
+                false => error!(error, "cannot start a warm room"),
             }
             self.start_failed(None);
         }

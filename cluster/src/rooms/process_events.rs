@@ -65,7 +65,8 @@ impl Rooms {
                 self.handle_frame(&room, frame);
             }
             ProcessEvent::Exited(room, exit, usage) => self.handle_exit(&room, exit, usage),
-            ProcessEvent::Paused(..) => {} // of a reload that has failed
+            // The first is of a reload that has failed, the second is the event loop's.
+            ProcessEvent::Paused(..) | ProcessEvent::Adopted(..) => {}
             ProcessEvent::Drain(rooms, left) => {
                 for room in rooms {
                     self.pool.discard(&room);
@@ -133,7 +134,10 @@ impl Rooms {
                 entry.status.state = State::Ending;
                 entry.status.players_at_end = Some(self.seats.players_in(room));
             }
-            FromRoom::Ready | FromRoom::Warm | FromRoom::Heartbeat { .. } => {}
+            FromRoom::Ready
+            | FromRoom::Warm
+            | FromRoom::Heartbeat { .. }
+            | FromRoom::Described(_) => {}
         }
     }
 

@@ -1,18 +1,23 @@
-//! What a reload keeps of the rooms: each with its seats and its process.
+//! What a reload keeps of the rooms: each with its seats and its process. And what the lobby adopts
+//! of rooms that run on hosts: they describe themselves.
 
+use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::process::{ENDS, RoomProcess, Supervisors};
-use crate::rooms::seats::Seats;
-use crate::rooms::{Entry, Rooms, State};
-use crate::types::RoomId;
+use crate::process::{
+    Description, ENDS, End, Process, RoomProcess, Supervisors, TakenSeat, ToRoom,
+};
+use crate::rooms::seats::{Seat, SeatPlace, Seats};
+use crate::rooms::{AnyRoom, Entry, Rooms, State, Status};
+use crate::runtime::{clock, later};
+use crate::types::{AnyPlayer, LeaveReason, RoomId, to_raw};
 
 /// How long a reload waits until what was sent to rooms is written.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(200);
@@ -29,7 +34,7 @@ impl Rooms {
         self.rooms.get(room).is_some_and(|entry| entry.status.state == State::Draining)
     }
 
-    /// Whether its process was started by the previous program, which may be another build.
+    /// Whether its process was started by an earlier lobby, which may be another build.
     pub(crate) fn is_adopted(&self, room: &RoomId) -> bool {
         self.rooms.get(room).is_some_and(|entry| entry.status.adopted)
     }
@@ -83,5 +88,88 @@ impl Rooms {
             self.rooms.insert(room.id.clone(), Entry { room, process, status });
         }
         Ok(())
+    }
+}
+
+impl Entry {
+    /// Tells a room on a host what the lobby after this one must know of it.
+    pub(super) fn note(&self) {
+        if matches!(self.process.sender.end, End::Remote(_)) {
+            let status = Status { players: HashMap::new(), ..self.status.clone() };
+            let note = to_raw(&Entry { room: self.room.clone(), process: (), status });
+            note.into_iter().for_each(|note| self.send(&ToRoom::Note(note)));
+        }
+    }
+}
+
+/// A room that has described itself.
+pub(crate) struct Adopted {
+    entry: Entry<()>,
+    seats: Vec<TakenSeat>,
+}
+
+impl Adopted {
+    /// Fails if its parts do not fit together.
+    pub fn new(id: &RoomId, description: Description) -> anyhow::Result<Adopted> {
+        let Description { note, seats, listing, locked } = description;
+        let note = note.context("without a note")?;
+        let mut entry: Entry<()> = serde_json::from_str(note.get())?;
+        ensure!(entry.room.id == *id, "with the note of room {}", entry.room.id);
+        if !listing.is_null() {
+            entry.room.listing = listing;
+        }
+        let status = &mut entry.status;
+        (status.adopted, status.opened, status.locked_by_room) = (true, true, locked);
+        Ok(Adopted { entry, seats })
+    }
+
+    pub fn room(&self) -> &AnyRoom {
+        &self.entry.room
+    }
+}
+
+impl Rooms {
+    /// Goes on with a room of an earlier lobby. Returns those who have a seat there and no
+    /// connection.
+    pub(crate) fn adopt(&mut self, adopted: Adopted, process: Process) -> Vec<AnyPlayer> {
+        let Adopted { entry: Entry { room, status, .. }, seats } = adopted;
+        let id = room.id.clone();
+        self.routes.open(id.clone(), process.sender.clone());
+        self.rooms.insert(id.clone(), Entry { room, process, status });
+        let away = seats.iter().filter(|seat| seat.left_ms.is_some());
+        let mut away: Vec<_> = away.map(|seat| seat.player.clone()).collect();
+        seats.into_iter().for_each(|seat| self.adopt_seat(&id, seat));
+        away.retain(|player| self.seats.latest.get(&player.id) == Some(&id));
+        self.touch(&id);
+        away
+    }
+
+    /// Takes over a seat that a room of an earlier lobby has given. Of two seats of a player, the
+    /// one that they have come to stays, or the later one.
+    fn adopt_seat(&mut self, room: &RoomId, taken: TakenSeat) {
+        let TakenSeat { seat: number, player, joined, left_ms } = taken;
+        let until = left_ms.map(|left| later(clock::now(), Duration::from_millis(left)));
+        let place = match until {
+            _ if !joined => SeatPlace::Expected,
+            Some(until) => SeatPlace::Away { until },
+            None => SeatPlace::Connected,
+        };
+        self.seats.last_number = self.seats.last_number.max(number);
+        let Some(entry) = self.rooms.get_mut(room) else { return };
+        entry.status.players.insert(number, player.id.clone());
+        let id = player.id.clone();
+        let rank = |seat: &Seat| (seat.place != SeatPlace::Expected, seat.number);
+        let (ticket, join, from, rerouted) = (String::new(), 0, None, true);
+        let seat = Seat { number, player, place, ticket, join, from, rerouted };
+        let other = self.seats.latest.get(&id).and_then(|other| self.seat(&id, other));
+        let stays = other.is_none_or(|other| rank(other) < rank(&seat));
+        self.touched_players.insert(id.0.clone());
+        self.seats.all.entry(id.clone()).or_default().insert(room.clone(), seat);
+        let given_up = match stays {
+            true => self.seats.latest.insert(id.clone(), room.clone()),
+            false => Some(room.clone()),
+        };
+        let release = |seat| ToRoom::Release { seat, reason: LeaveReason::Moved };
+        given_up.inspect(|given_up| self.send_about(given_up, &id, release));
     }
 }

@@ -13,14 +13,13 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::auth::random_ticket;
+use crate::process::channel::MAX_PARTY;
 use crate::process::{ReservedSeat, ToRoom};
 use crate::rooms::Rooms;
 use crate::rooms::process_events::RoomNotice;
 use crate::runtime::{Quota, clock};
 use crate::types::{AnyPlayer, LeaveReason, PlayerId, Refusal, RoomId, Route, path_of};
 
-/// Players who may join together; their reservations must fit into one frame.
-const MAX_PARTY: usize = 32;
 /// Reroutes of a player that nobody asked for: one per second, ten at once. More are a redirect
 /// loop, for example of two rooms that send a player to each other.
 pub(super) const REDIRECTS: Quota = Quota::new(1, 10);
@@ -34,7 +33,7 @@ pub(super) struct Seats {
     pub latest: HashMap<PlayerId, RoomId>,
     pub joins: HashMap<u64, PendingJoin>,
     /// The number of the latest seat or join.
-    last_number: u64,
+    pub last_number: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -43,9 +42,9 @@ pub(super) struct Seat {
     pub number: u64,
     pub player: AnyPlayer,
     pub place: SeatPlace,
-    ticket: String,
-    /// The join that reserved it last.
-    join: u64,
+    pub ticket: String,
+    /// The join that reserved it last; 0 if that was an earlier lobby's.
+    pub join: u64,
     /// The room that the player leaves when this seat is confirmed.
     pub from: Option<RoomId>,
     /// The player was rerouted here, and may be in the room.
@@ -272,7 +271,12 @@ impl Rooms {
     }
 
     /// Sends a frame about the player's seat in this room, if they have one.
-    fn send_about(&self, room: &RoomId, player: &PlayerId, frame: impl FnOnce(u64) -> ToRoom) {
+    pub(super) fn send_about(
+        &self,
+        room: &RoomId,
+        player: &PlayerId,
+        frame: impl FnOnce(u64) -> ToRoom,
+    ) {
         if let Some(entry) = self.rooms.get(room)
             && let Some(seat) = self.seat(player, room)
         {

@@ -17,7 +17,8 @@ pub struct TestPlayer {
     pub token: String,
     /// The connection to the lobby, while there is one.
     pub lobby: Option<Client>,
-    url: String,
+    /// The URL of the lobby that they return to.
+    pub url: String,
 }
 
 impl TestPlayer {

@@ -1,5 +1,6 @@
 //! Rooms on hosts: real hosts and lobbies, on loopback or in network namespaces.
 
+mod adoption;
 mod failures;
 mod link;
 mod partitions;

@@ -81,6 +81,11 @@ pub(crate) async fn run<L: Lobby>(
             Some(call) = inboxes.admin_calls.recv() => drop(handler.hook("admin", call)),
             () = clock::sleep_until(deadline) => {}
             Some(order) = inboxes.orders.recv() => match order {
+                // Rooms on hosts go on, for the lobby that comes next.
+                Order::Stop if context.settings.hosts.are_used() => {
+                    let _ = handler.hook("on_stop", |lobby, context| lobby.on_stop(context));
+                    return Order::Stop;
+                }
                 Order::Stop => handler.stop(),
                 Order::Reload => return Order::Reload,
             }
@@ -115,6 +120,9 @@ impl<L: Lobby> EventHandler<'_, L> {
     }
 
     pub fn on_process(&mut self, event: ProcessEvent) {
+        if let ProcessEvent::Adopted(room, adopted) = event {
+            return self.adopt(&room, adopted.0, adopted.1);
+        }
         let notices = self.context.rooms.borrow_mut().process(event);
         notices.into_iter().for_each(|notice| self.on_notice(notice));
     }

@@ -12,16 +12,18 @@ use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tracing::info;
+use tokio::sync::mpsc;
+use tracing::{info, warn};
 
 use crate::lobby::event_loop::{EventHandler, Inboxes};
 use crate::lobby::sessions::Sessions;
 use crate::lobby::{Kind, Lobby};
-use crate::process::{ProcessEvent, Supervisors, VERSION};
+use crate::process::{Description, Process, ProcessEvent, Supervisors, VERSION};
 use crate::reload;
-use crate::rooms::saved::SavedRooms;
-use crate::rooms::{AnyRoom, Entry, RoomHook};
+use crate::rooms::saved::{Adopted, SavedRooms};
+use crate::rooms::{AnyRoom, RoomHook};
 use crate::runtime::timeout;
+use crate::types::RoomId;
 
 /// Raised whenever the state changes its form.
 const STATE_VERSION: u32 = 3;
@@ -29,6 +31,8 @@ const STATE_VERSION: u32 = 3;
 const VERSIONS: [u32; 2] = [STATE_VERSION, VERSION];
 /// How long supervisors may take to pause. One whose room is ending does not.
 const PAUSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a lobby that starts waits for its hosts.
+const FIND_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What a reload keeps.
 #[derive(Deserialize)]
@@ -47,14 +51,17 @@ impl SavedLobby {
         let is_same = state["versions"] == json!(VERSIONS);
         ensure!(is_same, "the program is of another version of the cluster");
         let saved = SavedLobby::deserialize(state)?;
-        for Entry { room: AnyRoom { id, kind: name, options, .. }, .. } in &saved.rooms.rooms {
-            let kind = kinds.iter().find(|kind| kind.name == name);
-            let kind = kind.with_context(|| format!("room {id}: no kind '{name}'"))?;
-            (kind.check_options)(options)
-                .with_context(|| format!("room {id}: its options do not parse"))?;
-        }
+        saved.rooms.rooms.iter().try_for_each(|saved| check(&saved.room, kinds))?;
         Ok(saved)
     }
+}
+
+/// Fails if this program cannot go on with a room.
+fn check<L: Lobby>(room: &AnyRoom, kinds: &[Kind<L>]) -> anyhow::Result<()> {
+    let AnyRoom { id, kind: name, options, .. } = room;
+    let kind = kinds.iter().find(|kind| kind.name == name);
+    let kind = kind.with_context(|| format!("room {id}: no kind '{name}'"))?;
+    (kind.check_options)(options).with_context(|| format!("room {id}: its options do not parse"))
 }
 
 /// What a reload needs of the lobby's process.
@@ -71,7 +78,10 @@ impl Reloader {
         inboxes: &mut Inboxes<L>,
     ) -> anyhow::Result<Infallible> {
         let context = handler.context;
-        ensure!(context.settings.hosts.addresses.is_empty(), "rooms run on hosts");
+        ensure!(
+            !context.settings.hosts.are_used(),
+            "rooms run on hosts, and go on while a lobby starts anew"
+        );
         let pause = &self.supervisors.pause;
         context.rooms.borrow_mut().pool.warm.clear(); // these are of the old program
         pause.send_modify(|number| *number += 1);
@@ -112,13 +122,51 @@ impl<L: Lobby> EventHandler<'_, L> {
     pub fn adopt_rooms(&mut self) {
         let ids = self.context.rooms.borrow().ids();
         info!(rooms = ids.len(), "reloaded");
-        for id in ids {
-            let Some(room) = self.context.rooms.borrow().find(&id) else { continue };
-            self.context.limit_start(&id);
-            if self.context.rooms.borrow().is_draining(&id) {
-                self.context.limit_drain(&id);
+        ids.iter().for_each(|id| self.adopted(id));
+    }
+
+    fn adopted(&mut self, id: &RoomId) {
+        let Some(room) = self.context.rooms.borrow().find(id) else { return };
+        self.context.limit_start(id);
+        if self.context.rooms.borrow().is_draining(id) {
+            self.context.limit_drain(id);
+        }
+        self.room_hook(room, RoomHook::Adopted);
+    }
+
+    /// Waits until hosts have told of their rooms: players may have seats there.
+    pub async fn find_rooms(&mut self, inboxes: &mut Inboxes<L>, known: &mut mpsc::Receiver<()>) {
+        let found = async {
+            loop {
+                tokio::select! {
+                    biased;
+                    Some(event) = inboxes.processes.recv() => self.on_process(event),
+                    None = known.recv() => return,
+                }
             }
-            self.room_hook(room, RoomHook::Adopted);
+        };
+        let _ = timeout(FIND_TIMEOUT, found).await;
+    }
+
+    /// Goes on with a room on a host that an earlier lobby has opened. One that does not fit this
+    /// program is killed.
+    pub fn adopt(&mut self, id: &RoomId, process: Process, description: Description) {
+        let context = self.context;
+        let adopted = Adopted::new(id, description)
+            .and_then(|adopted| check(adopted.room(), &context.kinds).map(|()| adopted));
+        match adopted {
+            Ok(adopted) => {
+                info!(room = %id, "room adopted");
+                let players = context.rooms.borrow_mut().adopt(adopted, process);
+                self.adopted(id);
+                // They were here before their room.
+                for player in players {
+                    if context.sessions.borrow().arrived(&player.id).is_some() {
+                        context.reroute(player.typed::<L::Profile>(), id);
+                    }
+                }
+            }
+            Err(error) => warn!(room = %id, error = format!("{error:#}"), "room not adopted"),
         }
     }
 }

@@ -51,6 +51,8 @@ pub(crate) struct Core<R: Room> {
     announcements: Announcements,
     /// The state as it was sent last.
     state: SentState,
+    /// On a host: what the lobby has noted for the next one.
+    pub note: Option<Box<RawValue>>,
     /// `None` in a test: the panic of a hook fails it.
     pub on_panic: Option<RoomPanic>,
     /// Set when a hook's panic has ended the room: the exit, with the hook and the message. No hook
@@ -78,6 +80,7 @@ impl<R: Room> Core<R> {
             draining: None,
             announcements: Announcements::new(on_panic.is_none()),
             state: SentState::default(),
+            note: None,
             on_panic,
             crashed: None,
             output: [Output::Frame(FromRoom::Ready)].into(),

@@ -7,7 +7,8 @@ use serde_json::json;
 use tokio::time::Instant;
 use tracing::info;
 
-use crate::process::{FromRoom, ReservedSeat};
+use crate::process::channel::MAX_PARTY;
+use crate::process::{FromRoom, Part, ReservedSeat, TakenSeat};
 use crate::room::core::Core;
 use crate::room::seat_map::{Seat, Sent};
 use crate::room::{Output, Room};
@@ -58,6 +59,25 @@ impl<R: Room> Core<R> {
             self.insert_reserved(number, player, until);
         }
         self.frame(FromRoom::Reserved { join });
+    }
+
+    /// Describes the room to a lobby that goes on with it.
+    pub fn describe(&mut self) {
+        let Some(note) = self.note.clone() else { return };
+        self.frame(FromRoom::Described(Part::Note(note)));
+        let now = self.now();
+        let left = |until: Instant| until.saturating_duration_since(now).as_millis() as u64;
+        let taken = |seat: &Seat<R::Profile>| {
+            let (player, left_ms) = (seat.player.erased().ok()?, seat.expires.map(left));
+            Some(TakenSeat { seat: seat.number, player, joined: seat.joined, left_ms })
+        };
+        let mut seats = self.room.seats.get_mut().values().filter_map(taken).collect::<Vec<_>>();
+        while !seats.is_empty() {
+            let part = seats.drain(..seats.len().min(MAX_PARTY)).collect();
+            self.frame(FromRoom::Described(Part::Seats(part)));
+        }
+        let (listing, locked) = (self.room.listing.borrow().clone(), self.room.is_locked());
+        self.frame(FromRoom::Described(Part::End { listing, locked }));
     }
 
     fn insert_reserved(&mut self, number: u64, player: Player<R::Profile>, until: Instant) {

@@ -118,6 +118,8 @@ fn frames_to_room() -> Vec<String> {
         ToRoom::Refused { seat: 1, refusal: Refusal::ROOM_FULL },
         ToRoom::Message(raw()),
         ToRoom::Drain { remaining_ms: 5, reason: "update".into() },
+        ToRoom::Note(raw()),
+        ToRoom::Describe,
         ToRoom::Socket,
     ])
 }

@@ -131,7 +131,7 @@ impl PlayedRoom {
                     self.lock(true);
                 }
             }
-            ToRoom::Setup { .. } | ToRoom::Socket => {}
+            ToRoom::Setup { .. } | ToRoom::Note(_) | ToRoom::Describe | ToRoom::Socket => {}
         }
     }
 

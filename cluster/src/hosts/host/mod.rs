@@ -1,6 +1,11 @@
 //! The process of a host, `server host`: from the settings to rooms that run for one lobby after
 //! the other.
 
+mod hosted;
+mod kept;
+mod load;
+
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,18 +20,19 @@ use axum::routing::get;
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
-use super::handshake::{About, Purpose, Reply, answer, reply};
-use super::hosted::Link;
 use crate::auth::{LinkKey, load};
 use crate::config::Settings;
+use crate::hosts::handshake::{About, Purpose, Reply, answer, reply};
+use crate::hosts::host::hosted::{Hosted, Link};
 use crate::http::{ConnectionLimiter, Server, bind};
 use crate::logging::subscriber;
+use crate::process::ProcessEvent;
 use crate::process::signals::{self, Order};
 use crate::routing::{Gateway, GatewayRoutes, relay};
-use crate::runtime::clock;
+use crate::runtime::{Lease, clock};
 use crate::types::RoomId;
 
 /// How long a handshake may take.
@@ -38,25 +44,38 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 const MAX_NAME: usize = 32;
 
 /// A lobby that has proved the key and asks for rooms.
-pub(super) struct Candidate {
-    pub stream: TcpStream,
+struct Candidate {
+    stream: TcpStream,
     /// Of the lobby's process.
-    pub lobby: String,
-    pub settings: Settings,
+    lobby: String,
+    settings: Box<Settings>,
 }
 
-/// What a host is, for all of its lobbies.
-pub(super) struct Host {
-    pub settings: Settings,
-    pub about: About,
-    pub candidates: mpsc::Receiver<Candidate>,
-    pub orders: mpsc::UnboundedReceiver<Order>,
-    pub routes: Arc<GatewayRoutes>,
-    /// The listener for players.
-    pub listener: Arc<TcpListener>,
-    pub limiter: Arc<ConnectionLimiter>,
+/// A host, with its rooms and the lobby that it serves (`hosted.rs`).
+struct Host {
+    settings: Settings,
+    about: About,
+    candidates: mpsc::Receiver<Candidate>,
+    orders: mpsc::UnboundedReceiver<Order>,
+    routes: Arc<GatewayRoutes>,
+    /// The listener for players, and what accepts them.
+    listener: Arc<TcpListener>,
+    limiter: Arc<ConnectionLimiter>,
+    accepting: JoinHandle<()>,
     /// A lobby is linked, and the host is not about to stop.
-    pub ready: Arc<AtomicBool>,
+    ready: Arc<AtomicBool>,
+    inbox: mpsc::UnboundedSender<ProcessEvent>,
+    events: mpsc::UnboundedReceiver<ProcessEvent>,
+    rooms: HashMap<RoomId, Hosted>,
+    /// Rooms end with it, unless the lobby is heard again.
+    lease: Lease,
+    link: Option<Link>,
+    /// The process of the lobby that was linked last.
+    lobby: String,
+    /// When rooms without a lobby are closed.
+    closes_at: Option<Instant>,
+    /// When the host ends, if it is about to stop.
+    stops_at: Option<Instant>,
 }
 
 /// Runs a host, on the main thread, from start to end.
@@ -81,6 +100,7 @@ pub(crate) fn main(settings: Settings) -> anyhow::Result<ExitCode> {
         name,
         origin: url.map(|url| url.origin.clone()),
         max_rooms: settings.max_rooms,
+        next_room: 1,
         build: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -105,67 +125,42 @@ async fn run(
     let routes = Arc::<GatewayRoutes>::default();
     let (found, candidates) = mpsc::channel(1);
     tokio::spawn(accept(links, key, routes.clone(), found));
-    let ready = Arc::default();
-    let mut host = Host { settings, about, candidates, orders, routes, listener, limiter, ready };
-    let mut next = None;
-    loop {
-        let candidate = match next.take() {
-            Some(candidate) => candidate,
-            None => {
-                let idle = host.accept_players(&host.settings);
-                let found = tokio::select! {
-                    candidate = host.candidates.recv() => candidate,
-                    () = stop(&mut host.orders) => None,
-                };
-                idle.abort();
-                let Some(candidate) = found else { return Ok(()) };
-                candidate
-            }
-        };
-        let lobby = candidate.stream.peer_addr().ok().map(tracing::field::display);
-        info!(lobby, "lobby linked");
-        let served = host.serve(candidate).await;
-        host.ready.store(false, Relaxed);
-        match served {
-            Ok(Some(candidate)) => next = Some(candidate),
-            Ok(None) => return Ok(()),
-            Err(error) => warn!(error = format!("{error:#}"), "lobby lost; its rooms have ended"),
-        }
-    }
+    let (inbox, events) = mpsc::unbounded_channel();
+    let mut host = Host {
+        about,
+        candidates,
+        orders,
+        routes,
+        listener,
+        limiter,
+        accepting: tokio::spawn(async {}),
+        ready: Arc::default(),
+        inbox,
+        events,
+        rooms: HashMap::new(),
+        lease: Lease::new().context("no file for the lease")?,
+        link: None,
+        lobby: String::new(),
+        closes_at: None,
+        stops_at: None,
+        settings: settings.clone(),
+    };
+    host.accept_players(&settings);
+    host.run().await
 }
 
 impl Host {
-    /// Serves a lobby until its link is lost. `Some`: the same lobby links anew. `None`: the host
-    /// is to stop.
-    async fn serve(&mut self, mut candidate: Candidate) -> anyhow::Result<Option<Candidate>> {
-        reply(&mut candidate.stream, &Reply::Accepted(self.about.clone())).await?;
-        let Candidate { stream, lobby, mut settings } = candidate;
-        let accepting = self.accept_players(&settings);
-        self.ready.store(true, Relaxed);
-        settings.allow_origin.extend(self.about.origin.clone());
-        let served = match Link::new(self, stream, lobby, settings) {
-            Ok(link) => link.run().await,
-            Err(error) => Err(error),
-        };
-        accepting.abort();
-        served
-    }
-
     /// Accepts the connections of players to rooms of a lobby with these settings.
-    fn accept_players(&self, settings: &Settings) -> JoinHandle<()> {
+    fn accept_players(&mut self, settings: &Settings) {
         let app = relay::routes(settings.base_path(), self.routes.clone());
         // Rooms check the origin by themselves.
         let server = Server::for_any_host(app.merge(health(self.ready.clone())), settings, true);
         let hand_off = cfg!(target_os = "linux") && !self.settings.no_handoff;
         let hand_off = hand_off.then(|| format!("GET {}/rooms/", settings.base_path()).into());
         let gateway = Gateway { server, routes: self.routes.clone(), hand_off };
-        tokio::spawn(gateway.run(self.listener.clone(), self.limiter.clone()))
+        self.accepting.abort();
+        self.accepting = tokio::spawn(gateway.run(self.listener.clone(), self.limiter.clone()));
     }
-}
-
-/// Waits until the host is asked to stop.
-async fn stop(orders: &mut mpsc::UnboundedReceiver<Order>) {
-    while orders.recv().await == Some(Order::Reload) {}
 }
 
 /// Health, for balancers and orchestrators.
@@ -212,7 +207,7 @@ async fn receive(
     let asked = timeout(HANDSHAKE_TIMEOUT, answer(&mut stream, key)).await;
     match asked.context("no handshake in time")?? {
         Purpose::Rooms { lobby, settings } => {
-            let candidate = Candidate { stream, lobby, settings: *settings };
+            let candidate = Candidate { stream, lobby, settings };
             found.send(candidate).await.ok().context("the host is stopping")
         }
         Purpose::Relay { room } => {

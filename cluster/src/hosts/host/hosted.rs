@@ -1,0 +1,312 @@
+//! The rooms of a host, and the lobby that it serves.
+//!
+//! Rooms outlive the process of their lobby: they describe themselves, and what they report from
+//! then on waits with that for the next lobby (`kept.rs`).
+
+use std::mem::take;
+use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use anyhow::{bail, ensure};
+use tokio::time::{Instant, interval, timeout};
+use tracing::{info, warn};
+
+use crate::hosts::handshake::{Reply, reply};
+use crate::hosts::host::kept::Kept;
+use crate::hosts::host::load::{Beats, measure};
+use crate::hosts::host::{Candidate, Host};
+use crate::hosts::link::{self, Line, Lines};
+use crate::hosts::{FromHost, Times, ToHost};
+use crate::process::channel::{Queue, line};
+use crate::process::signals::Order;
+use crate::process::{End, FromRoom, Process, ProcessEvent, Sender, Supervisors, ToRoom, Usage};
+use crate::runtime::LEASE_CHECK;
+use crate::runtime::clock::machine_ms;
+use crate::types::{Exit, RoomId};
+
+/// How long processes that are killed may take to end.
+const END_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The link to the lobby.
+pub(super) struct Link {
+    queue: Queue,
+    to_lobby: Sender,
+    lines: Lines,
+    supervisors: Rc<Supervisors>,
+    beats: Beats,
+}
+
+/// A room.
+pub(super) struct Hosted {
+    pub process: Process,
+    /// It needs them as long as it runs.
+    _supervisors: Rc<Supervisors>,
+    /// While no lobby follows it.
+    kept: Option<Kept>,
+}
+
+impl Host {
+    /// Runs until the host is asked to stop, and its rooms have ended.
+    pub async fn run(mut self) -> anyhow::Result<()> {
+        let mut ticks = interval(LEASE_CHECK);
+        loop {
+            tokio::select! {
+                line = next_line(&mut self.link) => {
+                    if let Err(error) = line.and_then(|line| self.on_line(line)) {
+                        warn!(error = format!("{error:#}"), "lobby lost; its rooms end");
+                        self.end_rooms().await;
+                    }
+                }
+                Some(event) = self.events.recv() => self.on_process(event),
+                Some(candidate) = self.candidates.recv() => self.on_candidate(candidate).await?,
+                Some(order) = self.orders.recv() => {
+                    if order == Order::Stop && self.stop() {
+                        break;
+                    }
+                }
+                _ = ticks.tick() => {
+                    let is_used = self.link.is_some() || !self.rooms.is_empty();
+                    if is_used && self.lease.is_over() {
+                        warn!("the lobby is silent; its rooms end");
+                        self.end_rooms().await;
+                    }
+                    if self.closes_at.is_some_and(|at| at <= Instant::now()) {
+                        self.close_rooms();
+                    }
+                }
+            }
+            let is_over = |at: Instant| self.rooms.is_empty() || at <= Instant::now();
+            if self.stops_at.is_some_and(is_over) {
+                break;
+            }
+        }
+        info!("host stopped");
+        if let Some(link) = &self.link {
+            link.to_lobby.flush(END_TIMEOUT).await;
+        }
+        self.end_rooms().await;
+        Ok(())
+    }
+
+    /// A lobby wants to be served.
+    async fn on_candidate(&mut self, candidate: Candidate) -> anyhow::Result<()> {
+        let Candidate { mut stream, lobby, settings } = candidate;
+        let is_same = lobby == self.lobby;
+        if let Some(link) = &self.link {
+            // Of two addresses of this host, or after it has lost the link on its side.
+            if !is_same || !link.beats.are_late() {
+                let whose = if is_same { "this lobby already" } else { "another lobby" };
+                let busy = Reply::Refused(format!("it serves {whose}"));
+                tokio::spawn(timeout(END_TIMEOUT, async move { reply(&mut stream, &busy).await }));
+                return Ok(());
+            }
+        }
+        if is_same {
+            self.end_rooms().await; // it has given them up
+        }
+        let accepted = Reply::Accepted(self.about.clone());
+        if !matches!(timeout(END_TIMEOUT, reply(&mut stream, &accepted)).await, Ok(Ok(()))) {
+            return Ok(());
+        }
+        let address = stream.peer_addr().ok().map(tracing::field::display);
+        info!(lobby = address, rooms = self.rooms.len(), "lobby linked");
+        let times = Times::of(&settings);
+        self.lease.extend(machine_ms() + times.lease.as_millis() as u64)?;
+        let mut settings = *settings;
+        settings.allow_origin.extend(self.about.origin.clone());
+        self.accept_players(&settings);
+        self.ready.store(self.stops_at.is_none(), Relaxed);
+        (self.lobby, self.closes_at) = (lobby, None);
+        let (queue, lines) = link::open(stream);
+        let to_lobby = Sender::new(queue.clone(), End::Host);
+        let supervisors = Supervisors::new(settings, Some(self.lease.path()), self.inbox.clone());
+        self.link = Some(Link { queue, to_lobby, lines, supervisors, beats: Beats::new(times) });
+        let rooms: Vec<_> = self.rooms.keys().cloned().collect();
+        rooms.iter().for_each(|room| self.hand_over(room));
+        Ok(())
+    }
+
+    fn on_line(&mut self, line: Line<ToHost>) -> anyhow::Result<()> {
+        let Some(link) = &mut self.link else { return Ok(()) };
+        match line {
+            Line::Frame(room, frame) => self.pass_on(&room, frame + "\n"),
+            Line::Message(ToHost::Start { room }) => self.start(room)?,
+            Line::Message(ToHost::Kill { room, cause }) => {
+                let _ = self.rooms.get(&room).is_some_and(|room| room.process.kill(cause));
+            }
+            Line::Message(ToHost::Beat { heard }) => {
+                link.beats.heard(heard, &self.lease)?;
+                link.to_lobby.send(&link.beats.next(self.stops_at.is_some()))?;
+                if link.beats.is_usage_due() {
+                    measure(&self.rooms, &link.to_lobby);
+                }
+            }
+            Line::Message(ToHost::GiveUp) => bail!("it has given the link up"),
+            Line::Closed => self.keep_rooms()?,
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, room: RoomId) -> anyhow::Result<()> {
+        let Some(link) = &self.link else { return Ok(()) };
+        ensure!(!self.rooms.contains_key(&room), "it starts room {room} twice");
+        let started = match self.stops_at {
+            Some(_) => Err(anyhow::anyhow!("its host is stopping")),
+            None => link.supervisors.start(room.clone()),
+        };
+        match started {
+            Ok(process) => {
+                let next = room.number().unwrap_or_default().saturating_add(1);
+                self.about.next_room = self.about.next_room.max(next);
+                link.print(&room, &process);
+                let _supervisors = link.supervisors.clone();
+                self.rooms.insert(room, Hosted { process, _supervisors, kept: None });
+                Ok(())
+            }
+            Err(error) => {
+                let exit = Exit::NeverReady(format!("{error:#}"));
+                link.to_lobby.send(&FromHost::Ended { room, exit, usage: Usage::default() })
+            }
+        }
+    }
+
+    /// Passes a frame on to a room. One that does not read is killed as hung.
+    fn pass_on(&self, room: &RoomId, frame: String) {
+        if let Some(Hosted { process, .. }) = self.rooms.get(room)
+            && let Err(error) = process.sender.send_line(frame)
+            && process.kill(Exit::Hung)
+        {
+            warn!(error = format!("{error:#}"), "a room does not read its channel");
+        }
+    }
+
+    fn on_process(&mut self, event: ProcessEvent) {
+        match event {
+            ProcessEvent::Frame(room, frame, permit) => {
+                let Some(hosted) = self.rooms.get_mut(&room) else { return };
+                let process = &hosted.process;
+                match frame {
+                    FromRoom::Ready => self.routes.open(room.clone(), process.sender.clone()),
+                    FromRoom::Ending(_) => self.routes.close(&room),
+                    _ => {}
+                }
+                let line = match line(&frame) {
+                    Ok(line) => format!("{room} {line}"),
+                    Err(error) => {
+                        process.kill(Exit::Crashed(error.to_string()));
+                        return;
+                    }
+                };
+                match (&mut hosted.kept, &self.link) {
+                    (Some(kept), _) => {
+                        kept.keep(&frame, line, permit);
+                        self.hand_over(&room);
+                    }
+                    (None, Some(link)) => drop(link.queue.send((line, permit))),
+                    (None, None) => {}
+                }
+            }
+            ProcessEvent::Exited(room, exit, usage) => {
+                self.routes.close(&room);
+                let ended = FromHost::Ended { room: room.clone(), exit, usage };
+                match self.rooms.get_mut(&room).and_then(|hosted| hosted.kept.as_mut()) {
+                    Some(kept) if kept.is_described => kept.ended = Some(ended),
+                    kept => {
+                        let is_known = kept.is_none() && self.rooms.contains_key(&room);
+                        let link = self.link.as_ref().filter(|_| is_known);
+                        let _ = link.map(|link| link.to_lobby.send(&ended));
+                        self.rooms.remove(&room);
+                    }
+                }
+            }
+            ProcessEvent::Paused(..) | ProcessEvent::Adopted(..) | ProcessEvent::Drain(..) => {}
+        }
+    }
+
+    /// Tells the lobby of a room that it does not follow, if the room has described itself.
+    fn hand_over(&mut self, room: &RoomId) {
+        let (Some(link), Some(hosted)) = (&self.link, self.rooms.get_mut(room)) else { return };
+        let Some(kept) = hosted.kept.take_if(|kept| kept.is_described) else { return };
+        link.print(room, &hosted.process);
+        if kept.hand_over(&link.queue, &link.to_lobby) {
+            self.rooms.remove(room);
+        }
+    }
+
+    /// The process of the lobby has ended: its rooms wait for another one.
+    fn keep_rooms(&mut self) -> anyhow::Result<()> {
+        ensure!(!self.lease.is_over(), "it was silent");
+        let grace = self.settings.hosts.orphan_grace;
+        warn!(rooms = self.rooms.len(), ?grace, "lobby gone; its rooms go on");
+        self.ready.store(false, Relaxed);
+        let lease = grace + self.settings.stop_timeout + LEASE_CHECK;
+        self.lease.extend(machine_ms() + lease.as_millis() as u64)?;
+        (self.link, self.closes_at) = (None, Some(Instant::now() + grace));
+        for hosted in self.rooms.values_mut().filter(|hosted| hosted.kept.is_none()) {
+            hosted.kept = Some(Kept::default());
+            let _ = hosted.process.sender.send(&ToRoom::Describe);
+        }
+        Ok(())
+    }
+
+    /// No lobby has come.
+    fn close_rooms(&mut self) {
+        self.closes_at = None;
+        let reason = "The server has stopped.".to_owned();
+        let drain = ToRoom::Drain { remaining_ms: 0, reason };
+        self.rooms.values().for_each(|hosted| drop(hosted.process.sender.send(&drain)));
+    }
+
+    /// Kills all rooms, and waits until they have ended.
+    async fn end_rooms(&mut self) {
+        (self.link, self.closes_at) = (None, None);
+        self.ready.store(false, Relaxed);
+        self.rooms.keys().for_each(|room| self.routes.close(room));
+        let rooms = take(&mut self.rooms).into_values();
+        let has_ended = |kept: &Option<Kept>| kept.as_ref().is_some_and(|it| it.ended.is_some());
+        let mut left = rooms.filter(|hosted| !has_ended(&hosted.kept)).count();
+        let exits = async {
+            while left > 0 {
+                if let Some(ProcessEvent::Exited(..)) = self.events.recv().await {
+                    left -= 1;
+                }
+            }
+        };
+        let _ = timeout(END_TIMEOUT, exits).await;
+    }
+
+    /// The host is asked to stop: its rooms drain. Returns whether it was asked before.
+    fn stop(&mut self) -> bool {
+        let settings = &self.settings;
+        let end = Instant::now() + settings.drain_timeout + settings.stop_timeout;
+        if self.stops_at.replace(end).is_some() {
+            return true;
+        }
+        self.ready.store(false, Relaxed);
+        let remaining_ms = settings.drain_timeout.as_millis() as u64;
+        let _ = self.link.as_ref().map(|it| it.to_lobby.send(&FromHost::Drain { remaining_ms }));
+        false
+    }
+}
+
+/// Never without a link.
+async fn next_line(link: &mut Option<Link>) -> anyhow::Result<Line<ToHost>> {
+    match link {
+        Some(link) => link.lines.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Link {
+    /// Tells the lobby what the room prints.
+    fn print(&self, room: &RoomId, process: &Process) {
+        // It has a bound of its own: what rooms print holds up nothing else.
+        let (to_lobby, id) = (Sender::new(self.queue.clone(), End::Host), room.clone());
+        process.output.listen(move |line, is_error| {
+            let (room, line) = (id.clone(), line.to_owned());
+            // One that finds no space is in the log of this host.
+            let _ = to_lobby.send(&FromHost::Printed { room, line, is_error });
+        });
+    }
+}

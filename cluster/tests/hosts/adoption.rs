@@ -1,0 +1,185 @@
+//! Rooms outlive the process of their lobby, and the next one goes on with them.
+
+use cluster::testing::{Client, TestPlayer, eventually};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::{Cluster, HostProcess};
+
+/// Where players would find the host, if the tests knew its port before it starts.
+const PUBLIC: [&str; 2] = ["--public-url", "http://127.0.0.1:1"];
+
+impl Cluster {
+    /// The lobby's process ends by this signal, and another one starts.
+    async fn next_lobby(self, signal: Signal) -> Cluster {
+        let Cluster { mut lobby, hosts, folder } = self;
+        lobby.signal(signal);
+        eventually("its end", || lobby.has_ended()).await;
+        let cluster = Cluster { lobby: lobby.again().await, hosts, folder };
+        cluster.linked(cluster.hosts.len()).await;
+        cluster
+    }
+}
+
+/// A player goes to a room at the address of its host. Returns their connection, and the room.
+async fn enter(
+    host: &HostProcess,
+    player: &mut TestPlayer,
+    event: &str,
+    data: Value,
+) -> (Client, Value) {
+    let mut reroute = player.seat(event, data).await;
+    reroute["url"] = json!(host.url);
+    let mut client = player.take(&reroute).await;
+    let room = client.event("joined").await["room"].take();
+    (client, room)
+}
+
+/// What the players of a room have not heard.
+fn assert_undisturbed(client: &Client) {
+    let events = client.unheard();
+    let disturbing =
+        |event: &&str| ["player_disconnected", "reroute", "player_left"].contains(event);
+    assert!(!events.iter().any(disturbing), "{events:?}");
+}
+
+#[tokio::test]
+async fn the_next_lobby_goes_on_with_the_rooms_of_one_that_was_killed_or_stopped() {
+    for signal in [Signal::KILL, Signal::TERM] {
+        let cluster = Cluster::start_with(&["h1"], &[], &PUBLIC).await;
+        let host = &cluster.hosts[0];
+        let mut boss = cluster.lobby.player("Boss").await;
+        let hidden =
+            boss.ask("open", json!({ "private": true, "hosted": true })).await.expect("a room");
+        let about = boss.ask("about", json!({ "room": hidden })).await.expect("a room");
+        let (mut ann, mut bob) =
+            (cluster.lobby.player("Ann").await, cluster.lobby.player("Bob").await);
+        let keeps = json!({ "options": { "grace_ms": 3_600_000 } });
+        let (mut anns, room) = enter(host, &mut ann, "create", keeps).await;
+        let (bobs, _) = enter(host, &mut bob, "join", json!({ "room": room })).await;
+        boss.ask("lock", json!({ "room": room, "locked": true })).await.expect("a room");
+        drop(bobs);
+        anns.event("player_disconnected").await;
+        // Dee has a reservation, and has not come.
+        let mut dee = cluster.lobby.player("Dee").await;
+        let dees = dee.seat("create", json!({ "options": { "quiet": true } })).await["room"].take();
+        let before = boss.ask("list", json!({})).await.expect("a list");
+
+        let cluster = cluster.next_lobby(signal).await;
+        assert_eq!(anns.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+        assert_undisturbed(&anns);
+        let mut next = cluster.lobby.player("Next").await;
+        assert_eq!(next.ask("list", json!({})).await, Ok(before));
+        assert_eq!(next.ask("about", json!({ "room": hidden })).await, Ok(about.clone()));
+        assert!(next.ask("join_by_code", json!({ "code": about["code"] })).await.is_ok());
+        let mut cy = cluster.lobby.player("Cy").await;
+        assert_eq!(cy.ask("join", json!({ "room": room })).await, Err("room_locked".into()));
+        // Bob's seat is kept for him, and Dee's.
+        for (mut player, room) in [(bob, &room), (dee, &dees)] {
+            player.url.clone_from(&cluster.lobby.url);
+            player.back().await;
+            let mut reroute = player.rerouted().await;
+            assert_eq!(reroute["room"], *room);
+            reroute["url"] = json!(cluster.hosts[0].url);
+            player.take(&reroute).await.event("joined").await;
+        }
+        // A new room has a new number.
+        let new = cy.ask("open", json!({})).await.expect("a room");
+        let number = |id: &Value| id.as_str().unwrap().rsplit_once('-').unwrap().1.parse::<u64>();
+        assert!(number(&new).unwrap() > number(&dees).unwrap(), "{new} after {dees}");
+        // And rooms end as any other.
+        anns.emit("finish", json!({ "winner": "Ann" }));
+        assert_eq!(anns.event("reroute").await["reason"]["code"], "finished");
+        ann.url.clone_from(&cluster.lobby.url);
+        assert_eq!(ann.back().await["returned"]["reason"]["code"], "finished");
+    }
+}
+
+#[tokio::test]
+async fn what_rooms_say_and_how_they_end_without_a_lobby_is_told_to_the_next() {
+    let cluster = Cluster::start_with(&["h1"], &[], &PUBLIC).await;
+    let host = &cluster.hosts[0];
+    let (mut ann, mut bob) = (cluster.lobby.player("Ann").await, cluster.lobby.player("Bob").await);
+    let (mut anns, anns_room) = enter(host, &mut ann, "create", json!({})).await;
+    let (mut bobs, bobs_room) = enter(host, &mut bob, "create", json!({})).await;
+    cluster.lobby.signal(Signal::KILL);
+    host.logged("lobby gone; its rooms go on").await;
+    for n in 0..20 {
+        anns.ask("tell_lobby", json!({ "text": format!("{n}") })).await.expect("a message");
+    }
+    bobs.emit("finish", json!({ "winner": "Bob" }));
+    assert_eq!(bobs.event("reroute").await["reason"]["code"], "finished");
+    bobs.ended().await;
+    let ended = || (host.rooms().len() == 1).then_some(());
+    eventually("its end", ended).await;
+
+    let cluster = cluster.next_lobby(Signal::KILL).await;
+    let said = || {
+        let lines = cluster.lobby.lines().into_iter().filter(|line| line["message"] == "said");
+        let said: Vec<_> = lines.map(|line| (line["room"].clone(), line["text"].clone())).collect();
+        (said.len() >= 20).then_some(said)
+    };
+    let expected: Vec<_> = (0..20).map(|n| (anns_room.clone(), json!(format!("{n}")))).collect();
+    assert_eq!(eventually("what it said", said).await, expected);
+    let ended = cluster.lobby.logged("room ended").await;
+    assert_eq!((&ended["room"], &ended["exit"]), (&bobs_room, &json!("finished")));
+    bob.url.clone_from(&cluster.lobby.url);
+    assert_eq!(bob.back().await["returned"]["reason"]["code"], "finished");
+    assert_undisturbed(&anns);
+}
+
+#[tokio::test]
+async fn rooms_that_no_lobby_adopts_are_closed_in_good_order() {
+    let flags = [&PUBLIC[..], &["--orphan-grace", "1s"]].concat();
+    let cluster = Cluster::start_with(&["h1"], &[], &flags).await;
+    let host = &cluster.hosts[0];
+    let mut ann = cluster.lobby.player("Ann").await;
+    let (mut anns, _) = enter(host, &mut ann, "create", json!({})).await;
+    cluster.lobby.signal(Signal::KILL);
+    assert_eq!(anns.event("reroute").await["reason"]["code"], "closed");
+    anns.ended().await;
+    eventually("no room", || host.rooms().is_empty().then_some(())).await;
+}
+
+/// The description of a room comes only when its hook returns.
+#[tokio::test]
+async fn a_room_that_is_busy_when_its_lobby_ends_is_adopted_later() {
+    let cluster = Cluster::start_with(&["h1"], &[], &PUBLIC).await;
+    let mut ann = cluster.lobby.player("Ann").await;
+    let (mut anns, room) = enter(&cluster.hosts[0], &mut ann, "create", json!({})).await;
+    anns.emit("block", json!({ "ms": 1500 }));
+    let cluster = cluster.next_lobby(Signal::KILL).await;
+    let adopted = cluster.lobby.logged("room adopted").await;
+    assert_eq!(adopted["room"], room);
+    assert_eq!(anns.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+}
+
+#[tokio::test]
+async fn many_seats_are_adopted_after_one_lobby_and_another() {
+    let limits = crate::common::NO_RATE_LIMITS;
+    let flags = [&limits[..], &["--seats", "200"]].concat();
+    let of_host = [&limits[..], &PUBLIC].concat();
+    let mut cluster = Cluster::start_with(&["h1"], &flags, &of_host).await;
+    let mut boss = cluster.lobby.player("Boss").await;
+    let quiet = json!({ "options": { "quiet": true }, "capacity": 200 });
+    let room = boss.ask("open", quiet).await.expect("a room");
+    let mut clients = Vec::new();
+    for n in 0..150 {
+        let mut player = cluster.lobby.player(&format!("p{n}")).await;
+        let join = json!({ "room": room });
+        clients.push(enter(&cluster.hosts[0], &mut player, "join", join).await.0);
+    }
+    for _ in 0..5 {
+        let begun = Instant::now();
+        cluster = cluster.next_lobby(Signal::KILL).await;
+        assert!(begun.elapsed().as_secs() < 6, "{:?}", begun.elapsed());
+        let mut boss = cluster.lobby.player("Boss").await;
+        let about = boss.ask("about", json!({ "room": room })).await.expect("a room");
+        assert_eq!(about["players"], 150);
+    }
+    for (n, client) in clients.iter_mut().enumerate() {
+        assert_eq!(client.ask("echo", json!({ "n": n })).await, Ok(json!(n)));
+        assert_undisturbed(client);
+    }
+}
