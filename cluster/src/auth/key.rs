@@ -62,11 +62,15 @@ pub(crate) fn load_or_create(path: &Path) -> anyhow::Result<Key> {
         return Ok(key);
     }
     let key: Key = rand::random();
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    let created = file.and_then(|mut file| file.write_all(&key));
-    created.with_context(|| format!("cannot create the key file {}", path.display()))?;
+    create(path, &key)?;
     tracing::info!(file = %path.display(), "created a key for tokens");
     Ok(key)
+}
+
+pub(crate) fn create(path: &Path, key: &Key) -> anyhow::Result<()> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let created = file.and_then(|mut file| file.write_all(key));
+    created.with_context(|| format!("cannot create the key file {}", path.display()))
 }
 
 /// Loads the key; `None` if there is no such file.

@@ -1,7 +1,7 @@
 //! Authentication of players by tokens.
 
 mod hs256;
-mod key;
+pub(crate) mod key;
 pub(crate) mod token;
 
 pub(crate) use self::key::{LinkKey, load, lock, print_link_key};

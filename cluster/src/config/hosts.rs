@@ -19,6 +19,11 @@ pub struct HostSettings {
     #[arg(long = "hosts", id = "hosts", value_delimiter = ',')]
     pub addresses: Vec<String>,
 
+    /// Servers of NATS, separated by commas, such as `nats://10.0.0.7:4222`, through which several
+    /// lobbies agree on the active one; the others stand by. Needs the feature `nats`.
+    #[arg(long, value_delimiter = ',')]
+    pub lease: Vec<String>,
+
     /// `server host`: the host's name, such as `h1`.
     #[arg(long)]
     pub name: Option<String>,

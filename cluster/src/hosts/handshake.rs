@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::VERSIONS;
+use super::{Term, VERSIONS};
 use crate::auth::{LinkKey, random_ticket};
 use crate::config::{Origin, Settings};
 use crate::types::RoomId;
@@ -47,6 +47,7 @@ pub(super) enum Purpose {
     Rooms {
         /// Of the lobby's process.
         lobby: String,
+        term: Term,
         settings: Box<Settings>,
     },
     /// To relay a player's connection to this room: what follows is theirs.
@@ -59,7 +60,14 @@ pub(super) enum Reply {
     Accepted(About),
     Relaying,
     Refused(String),
+    /// A lobby of a later term is active.
+    Superseded,
 }
+
+/// Another lobby is active.
+#[derive(Debug, thiserror::Error)]
+#[error("a lobby of a later term is active")]
+pub(super) struct Superseded;
 
 /// What a lobby knows of a host.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -92,6 +100,7 @@ pub(super) async fn ask(
         Reply::Accepted(about) => Ok(Some(about)),
         Reply::Relaying => Ok(None),
         Reply::Refused(why) => bail!("it refuses: {why}"),
+        Reply::Superseded => Err(Superseded.into()),
     }
 }
 

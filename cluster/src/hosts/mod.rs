@@ -10,15 +10,23 @@
 mod handshake;
 pub(crate) mod host;
 mod link;
+#[cfg(feature = "nats")]
+mod nats;
+#[cfg(not(feature = "nats"))]
+#[path = "without_nats.rs"]
+mod nats;
 mod placement;
 mod remote;
 mod reports;
+mod standby;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-pub(crate) use self::remote::Hosts;
+pub(crate) use self::nats::share_key;
+pub(crate) use self::standby::Fleet;
 use crate::config::Settings;
 use crate::process::{self, Usage};
 use crate::runtime::LEASE_CHECK;
@@ -27,6 +35,11 @@ use crate::types::{Exit, RoomId};
 /// Raised whenever a message changes its meaning. Both ends must agree on it, and on the frames of
 /// rooms.
 const VERSIONS: [u32; 2] = [1, process::VERSION];
+
+/// The turn of an active lobby. Later ones are greater; without a lease it is zero.
+pub(crate) type Term = [u64; 2];
+/// A ban, logout or profile: of what kind, for which id, and the value, which is null for none.
+pub(crate) type Change = (String, String, Value);
 
 /// What a lobby tells a host. A line that begins with a room's id and a space is a frame for that
 /// room instead.

@@ -13,14 +13,16 @@ use anyhow::{Context as _, bail};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::handshake::{About, Purpose, ask};
+use super::handshake::{About, Purpose, Superseded, ask};
 use super::link::{self, Lines};
 use super::placement::Linked;
-use super::{Load, Times};
-use crate::auth::{LinkKey, random_id};
-use crate::config::{Origin, Settings};
+use super::{Load, Term, Times};
+use crate::auth::LinkKey;
+use crate::config::Settings;
+use crate::http::pages::HostOrigins;
 use crate::process::{End, ProcessEvent, Sender, Starter, Usage};
 use crate::rooms::Breaker;
 use crate::runtime::clock;
@@ -40,6 +42,7 @@ pub(crate) struct Hosts {
     pub(super) key: LinkKey,
     /// Of this process: a host tells lobbies apart by it.
     id: String,
+    term: Term,
     pub(super) inbox: UnboundedSender<ProcessEvent>,
     /// Those with a link, by name.
     linked: Mutex<BTreeMap<String, Linked>>,
@@ -49,6 +52,8 @@ pub(crate) struct Hosts {
     pub(super) next_room: AtomicU64,
     /// The lobby leaves its rooms to the next one.
     pub(super) stopping: Arc<AtomicBool>,
+    /// A lobby of a later term is active.
+    pub superseded: CancellationToken,
 }
 
 /// Held as long as a host has not told of its rooms.
@@ -63,30 +68,33 @@ pub(super) struct Lost {
 }
 
 impl Hosts {
-    /// Begins to look for hosts, and never ends. The receiver is closed when all that were found at
-    /// first have told of their rooms, or do not answer.
+    /// Begins to look for hosts, and never ends. The receiver is that of a fleet.
     pub fn start(
         settings: &Settings,
-        key: LinkKey,
+        (id, term): (String, Term),
+        superseded: CancellationToken,
         inbox: UnboundedSender<ProcessEvent>,
-    ) -> (Arc<Hosts>, mpsc::Receiver<()>) {
+    ) -> anyhow::Result<(Arc<Hosts>, mpsc::Receiver<()>)> {
+        let key = LinkKey::new(&LinkKey::derived_from(&settings.key_file)?);
         let (settings, times) = (settings.clone(), Times::of(settings));
         let hosts = Arc::new(Hosts {
             settings,
             times,
             key,
-            id: random_id(),
+            id,
+            term,
             inbox,
             linked: Mutex::default(),
             addresses: Mutex::default(),
             next_room: AtomicU64::new(1),
             stopping: Arc::default(),
+            superseded,
         });
         let (unknown, known) = mpsc::channel(1);
         for address in &hosts.settings.hosts.addresses {
             tokio::spawn(hosts.clone().look_up(address.clone(), Some(unknown.clone())));
         }
-        (hosts, known)
+        Ok((hosts, known))
     }
 
     /// The lobby is about to stop, and leaves its rooms to the next one.
@@ -101,8 +109,9 @@ impl Hosts {
     }
 
     /// The origins at which browsers reach rooms.
-    pub fn origins(&self) -> Vec<Origin> {
-        self.lock().values().filter_map(|linked| linked.about.origin.clone()).collect()
+    pub fn origins(self: Arc<Self>) -> HostOrigins {
+        let origin = |linked: &Linked| linked.about.origin.clone();
+        Arc::new(move || self.lock().values().filter_map(origin).collect())
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Linked>> {
@@ -161,6 +170,9 @@ impl Hosts {
                 Err(error) => error,
             };
             unknown = None;
+            if error.is::<Superseded>() {
+                self.superseded.cancel();
+            }
             // Where nobody listens, no room runs.
             let refused = error.downcast_ref::<io::Error>().map(io::Error::kind);
             if refused == Some(io::ErrorKind::ConnectionRefused) {
@@ -187,11 +199,11 @@ impl Hosts {
     }
 
     async fn connect(&self, address: SocketAddr) -> anyhow::Result<(TcpStream, About)> {
-        let settings = Box::new(self.settings.clone());
+        let (lobby, settings) = (self.id.clone(), Box::new(self.settings.clone()));
         let connected = async {
             let mut stream = TcpStream::connect(address).await?;
             let about =
-                ask(&mut stream, &self.key, Purpose::Rooms { lobby: self.id.clone(), settings })
+                ask(&mut stream, &self.key, Purpose::Rooms { lobby, term: self.term, settings })
                     .await?;
             Ok((stream, about.context("it gives another answer")?))
         };

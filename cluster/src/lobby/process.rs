@@ -2,6 +2,7 @@
 //! loop runs on the main thread and starts the rooms from there, because a room's parent-death
 //! signal (Linux) is bound to the thread that started the room.
 
+use std::mem::take;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::num::NonZero;
 use std::process::ExitCode;
@@ -10,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, ensure};
 use axum::Router;
 use serde_json::Value;
 use socketioxide::layer::SocketIoLayer;
@@ -20,9 +21,9 @@ use tokio::time::{Instant, sleep};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{error, info};
 
-use crate::auth::{self, LinkKey, Tokens};
+use crate::auth::{self, Tokens};
 use crate::config::Settings;
-use crate::hosts::Hosts;
+use crate::hosts::{Fleet, share_key};
 use crate::http::pages::HostOrigins;
 use crate::http::{CONNECT_BURST, ConnectionLimiter, Server, bind, pages};
 use crate::lobby::event_loop::reload::{Reloader, SavedLobby};
@@ -107,6 +108,9 @@ pub(crate) fn main<L: Lobby>(
     clock::start("clock", || thread::sleep(clock::READ_INTERVAL))?;
     let _flushes = subscriber::init_lobby(settings.log_format, settings.dev)?;
     // Reading files may block: before the port is bound, and while signals still end the process.
+    if !settings.hosts.lease.is_empty() {
+        share_key(&settings)?;
+    }
     let mut start = Start::new(settings, kinds, admin)?;
     if let Some((state, files)) = received {
         start.saved = Some(SavedLobby { files, ..SavedLobby::read(state, &start.kinds)? });
@@ -133,30 +137,31 @@ pub(crate) fn main<L: Lobby>(
 /// Runs a lobby until it is asked to stop.
 async fn run<L: Lobby>(start: Start<L>) -> anyhow::Result<()> {
     let Start { settings, kinds, admin, tokens, connections, mut saved } = start;
-    let orders = signals::orders(auth::lock(&settings.key_file)?)?;
-    let listener = match &mut saved {
+    let mut orders = signals::orders(auth::lock(&settings.key_file)?)?;
+    let listener = Arc::new(match &mut saved {
         Some(saved) => TcpListener::from_std(saved.files.remove(0).into())?,
         None => bind(&settings).await?,
-    };
+    });
     let (from_processes, processes) = mpsc::unbounded_channel();
+    let mut fleet = tokio::select! {
+        fleet = Fleet::find(&settings, &listener, from_processes.clone()) => fleet?,
+        () = asked_to_stop(&mut orders) => return Ok(()),
+    };
     let (from_clients, clients) = mpsc::unbounded_channel();
     let (handle, calls) = LobbyHandle::new();
     let (admin_handle, admin_calls) = LobbyHandle::new();
     let mut inboxes = Inboxes { clients, processes, calls, admin_calls, orders };
-    let supervisors = Supervisors::new(settings.clone(), None, from_processes.clone());
+    let supervisors = Supervisors::new(settings.clone(), None, from_processes);
     let routes = Arc::new(GatewayRoutes::default());
-    let mut starter = supervisors.starter();
-    let mut origins: HostOrigins = Arc::new(Vec::new);
-    let mut hosts = None;
-    if settings.hosts.are_used() {
-        let key = LinkKey::new(&LinkKey::derived_from(&settings.key_file)?);
-        let (found, known) = Hosts::start(&settings, key, from_processes);
-        starter = found.starter();
-        hosts = Some((found.clone(), known));
-        origins = Arc::new(move || found.origins());
-    }
+    let (starter, origins): (_, HostOrigins) = match fleet.as_ref().map(|fleet| &fleet.hosts) {
+        Some(hosts) => (hosts.starter(), hosts.clone().origins()),
+        None => (supervisors.starter(), Arc::new(Vec::new)),
+    };
     let context =
         LobbyContext::new(settings, kinds, tokens, routes.clone(), starter, origins.clone());
+    if let Some(active) = fleet.as_mut().and_then(|fleet| fleet.active.as_mut()) {
+        context.sessions.borrow_mut().follow(take(&mut active.before), active.changes.clone());
+    }
     let is_reloaded = saved.is_some();
     if let Some(saved) = saved {
         context.sessions.replace(saved.sessions);
@@ -181,16 +186,22 @@ async fn run<L: Lobby>(start: Start<L>) -> anyhow::Result<()> {
     if is_reloaded {
         handler.adopt_rooms();
     }
-    if let Some((_, known)) = &mut hosts {
-        handler.find_rooms(&mut inboxes, known).await;
+    if let Some(fleet) = &mut fleet {
+        handler.find_rooms(&mut inboxes, &mut fleet.known).await;
     }
     let hand_off = cfg!(target_os = "linux") && !settings.no_handoff;
     let hand_off = hand_off.then(|| format!("GET {}/rooms/", settings.base_path()).into());
     let gateway = Gateway { server, routes: routes.clone(), hand_off };
-    let reloader = Reloader { supervisors, listener: Arc::new(listener) };
-    serve(handler, inboxes, gateway, limiter, reloader).await;
-    if let Some((hosts, _)) = &hosts {
-        hosts.leave_rooms();
+    let reloader = Reloader { supervisors, listener };
+    let served = serve(handler, inboxes, gateway, limiter, reloader);
+    match fleet {
+        Some(fleet) => {
+            let superseded = fleet.hosts.superseded.clone();
+            let superseded = superseded.run_until_cancelled(served).await.is_none();
+            fleet.leave().await;
+            ensure!(!superseded, "another lobby is active");
+        }
+        None => served.await,
     }
     let (handed_off, relayed) = (routes.handed_off.load(Relaxed), routes.relayed.load(Relaxed));
     info!(handed_off, relayed, "lobby stopped");
@@ -244,8 +255,11 @@ async fn start_lobby<L: Lobby>(
             sleep(START_AGAIN_AFTER).await;
         }
     };
-    let stop = async { while let Some(Order::Reload) = orders.recv().await {} };
-    tokio::select! { started = start => started, () = stop => Ok(None) }
+    tokio::select! { started = start => started, () = asked_to_stop(orders) => Ok(None) }
+}
+
+async fn asked_to_stop(orders: &mut mpsc::UnboundedReceiver<Order>) {
+    while let Some(Order::Reload) = orders.recv().await {}
 }
 
 /// The server of the lobby's own port. A route of the project's that the cluster has as well is a

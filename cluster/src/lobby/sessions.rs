@@ -5,10 +5,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
 use crate::auth::Login;
+use crate::hosts::Change;
 use crate::lobby::bounded_map::BoundedMap;
 use crate::runtime::{clock, make_room};
 use crate::socketio::{Conn, ConnId, Message};
@@ -39,6 +41,9 @@ pub(crate) struct Sessions {
     pub logouts: BoundedMap<String, (), MAX_LOGOUTS>,
     /// Profiles that are newer than those in tokens, which players may have kept.
     profiles: BoundedMap<PlayerId, Value, MAX_PROFILES>,
+    /// Takes what outlives this lobby, if another one stands by.
+    #[serde(skip)]
+    changes: Option<UnboundedSender<Change>>,
     /// Players who may have changed in the list that pages watch.
     #[serde(skip)]
     pub touched: BTreeSet<String>,
@@ -166,6 +171,7 @@ impl Sessions {
         profile: &Value,
     ) -> Option<(&mut Login, Option<&Conn>)> {
         self.profiles.insert(id.clone(), profile.clone());
+        self.pass_on("profile", &id.0, profile.clone());
         self.touched.insert(id.0.clone());
         let session = self.sessions.get_mut(self.by_player.get(id)?)?;
         let login = session.login.as_mut()?;
@@ -210,6 +216,7 @@ impl Sessions {
     /// Ends a login: its tokens are not valid any more. Returns the connection that uses it.
     pub fn log_out(&mut self, login: &Login) -> Option<Conn> {
         self.logouts.insert(login.sid.clone(), ());
+        self.pass_on("logout", &login.sid, Value::Null);
         let session = self.session_of(&login.player.id)?;
         (session.login.as_ref()?.sid == login.sid).then(|| session.conn.clone())
     }
@@ -229,6 +236,33 @@ impl Sessions {
 
     pub fn has_exit_notice(&self, player: &PlayerId) -> bool {
         self.exit_notices.contains_key(player)
+    }
+
+    /// Bans a player, or lifts the ban.
+    pub fn ban(&mut self, player: &PlayerId, reason: Option<String>) {
+        self.pass_on("ban", &player.0, json!(reason));
+        match reason {
+            Some(reason) => self.banned.insert(player.clone(), reason),
+            None => self.banned.remove(player),
+        };
+    }
+
+    /// Goes on after earlier lobbies, with what they have passed on, and passes on the same.
+    pub fn follow(&mut self, before: Vec<Change>, changes: UnboundedSender<Change>) {
+        for (kind, id, value) in before {
+            match (&*kind, value) {
+                ("ban", Value::String(reason)) => drop(self.banned.insert(PlayerId(id), reason)),
+                ("logout", _) => self.logouts.insert(id, ()),
+                ("profile", profile) => self.profiles.insert(PlayerId(id), profile),
+                _ => {}
+            }
+        }
+        self.changes = Some(changes);
+    }
+
+    fn pass_on(&self, kind: &str, id: &str, value: Value) {
+        let change = || (kind.to_owned(), id.to_owned(), value);
+        self.changes.as_ref().map(|changes| changes.send(change()));
     }
 
     /// Refuses a player who is banned.

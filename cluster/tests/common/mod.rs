@@ -7,6 +7,8 @@ use cluster::testing;
 use cluster::testing::{Client, LobbyBuilder, LobbyProcess, TestFolder, TestPlayer};
 use serde_json::{Value, json};
 
+pub mod hosts;
+pub mod net_ns;
 pub mod raw;
 pub mod wire;
 

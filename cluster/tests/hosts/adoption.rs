@@ -5,7 +5,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{Cluster, HostProcess};
+use crate::common::hosts::{Cluster, HostProcess};
 
 /// Where players would find the host, if the tests knew its port before it starts.
 const PUBLIC: [&str; 2] = ["--public-url", "http://127.0.0.1:1"];

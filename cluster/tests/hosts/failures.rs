@@ -4,7 +4,7 @@ use cluster::testing::{ProcessStat, eventually};
 use rustix::process::Signal;
 use serde_json::json;
 
-use super::{Cluster, lobby};
+use crate::common::hosts::{Cluster, lobby};
 
 /// Short leases, for tests in which one runs out.
 const SHORT: [&str; 4] = ["--heartbeat", "200ms", "--heartbeat-timeout", "1s"];

@@ -9,7 +9,7 @@ use sha2::Sha256;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Cluster, HostProcess};
+use crate::common::hosts::{self, Cluster, HostProcess};
 use crate::common::{builder, game};
 
 /// A host of this test's own, which has the key.
@@ -52,7 +52,8 @@ impl FakeHost {
         let request = read(&mut stream).await;
         let settings = &request["purpose"]["rooms"]["settings"];
         assert!(settings.is_object(), "{request}");
-        let about = json!({ "name": "fake", "origin": null, "max_rooms": 9, "build": "0" });
+        let about =
+            json!({ "name": "fake", "origin": null, "max_rooms": 9, "next_room": 1, "build": "0" });
         write(&mut stream, json!({ "accepted": about })).await;
         stream
     }
@@ -123,7 +124,7 @@ async fn a_host_of_another_protocol_is_refused() {
 async fn a_host_with_another_key_is_refused_and_that_is_logged_once() {
     let (folder, other) = (TestFolder::new(), TestFolder::new());
     let host = HostProcess::start(&other, "h1", &[]).await;
-    let lobby = super::lobby(&folder, std::slice::from_ref(&host)).start().await;
+    let lobby = hosts::lobby(&folder, std::slice::from_ref(&host)).start().await;
     let line = lobby.logged("cannot reach a host; trying again").await;
     assert_eq!(line["error"], "it has another link key");
     let refused = || {
@@ -185,7 +186,7 @@ async fn two_hosts_of_one_name_are_linked_one_at_a_time() {
     for _ in 0..2 {
         hosts.push(HostProcess::start(&folder, "h1", &[]).await);
     }
-    let lobby = super::lobby(&folder, &hosts).start().await;
+    let lobby = hosts::lobby(&folder, &hosts).start().await;
     let line = lobby.logged("cannot reach a host; trying again").await;
     assert_eq!(line["error"], "another host is named h1");
     let mut client = lobby.player("Ann").await.enter("create", json!({})).await;
@@ -208,7 +209,7 @@ async fn a_host_is_alive_without_a_lobby_and_ready_with_one() {
         answer.split(' ').nth(1).expect("a status").to_owned()
     };
     assert_eq!([status("/healthz").await, status("/readyz").await], ["200", "503"]);
-    let lobby = super::lobby(&folder, std::slice::from_ref(&host)).start().await;
+    let lobby = hosts::lobby(&folder, std::slice::from_ref(&host)).start().await;
     lobby.logged("host linked").await;
     host.logged("lobby linked").await;
     assert_eq!([status("/healthz").await, status("/readyz").await], ["200", "200"]);

@@ -7,7 +7,7 @@ use cluster::testing::{Client, eventually};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::Cluster;
+use crate::common::hosts::Cluster;
 
 /// A player opens a room. Returns its id, and the player's connection to it.
 async fn open(cluster: &Cluster, name: &str) -> (Value, Client) {

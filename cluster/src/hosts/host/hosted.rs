@@ -91,19 +91,26 @@ impl Host {
 
     /// A lobby wants to be served.
     async fn on_candidate(&mut self, candidate: Candidate) -> anyhow::Result<()> {
-        let Candidate { mut stream, lobby, settings } = candidate;
+        let Candidate { mut stream, lobby, term, settings } = candidate;
         let is_same = lobby == self.lobby;
-        if let Some(link) = &self.link {
+        let is_used = self.link.is_some() || !self.rooms.is_empty();
+        let mut refusal = (is_used && term < self.term).then_some(Reply::Superseded);
+        if let Some(link) = &self.link
+            && term == self.term
             // Of two addresses of this host, or after it has lost the link on its side.
-            if !is_same || !link.beats.are_late() {
-                let whose = if is_same { "this lobby already" } else { "another lobby" };
-                let busy = Reply::Refused(format!("it serves {whose}"));
-                tokio::spawn(timeout(END_TIMEOUT, async move { reply(&mut stream, &busy).await }));
-                return Ok(());
-            }
+            && !(is_same && link.beats.are_late())
+        {
+            let whose = if is_same { "this lobby already" } else { "another lobby" };
+            refusal = Some(Reply::Refused(format!("it serves {whose}")));
+        }
+        if let Some(refusal) = refusal {
+            tokio::spawn(timeout(END_TIMEOUT, async move { reply(&mut stream, &refusal).await }));
+            return Ok(());
         }
         if is_same {
             self.end_rooms().await; // it has given them up
+        } else if self.link.is_some() && self.keep_rooms().is_err() {
+            self.end_rooms().await;
         }
         let accepted = Reply::Accepted(self.about.clone());
         if !matches!(timeout(END_TIMEOUT, reply(&mut stream, &accepted)).await, Ok(Ok(()))) {
@@ -117,7 +124,7 @@ impl Host {
         settings.allow_origin.extend(self.about.origin.clone());
         self.accept_players(&settings);
         self.ready.store(self.stops_at.is_none(), Relaxed);
-        (self.lobby, self.closes_at) = (lobby, None);
+        (self.lobby, self.term, self.closes_at) = (lobby, term, None);
         let (queue, lines) = link::open(stream);
         let to_lobby = Sender::new(queue.clone(), End::Host);
         let supervisors = Supervisors::new(settings, Some(self.lease.path()), self.inbox.clone());

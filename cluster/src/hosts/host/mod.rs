@@ -25,6 +25,7 @@ use tracing::{debug, info, warn};
 
 use crate::auth::{LinkKey, load};
 use crate::config::Settings;
+use crate::hosts::Term;
 use crate::hosts::handshake::{About, Purpose, Reply, answer, reply};
 use crate::hosts::host::hosted::{Hosted, Link};
 use crate::http::{ConnectionLimiter, Server, bind};
@@ -48,6 +49,7 @@ struct Candidate {
     stream: TcpStream,
     /// Of the lobby's process.
     lobby: String,
+    term: Term,
     settings: Box<Settings>,
 }
 
@@ -70,8 +72,9 @@ struct Host {
     /// Rooms end with it, unless the lobby is heard again.
     lease: Lease,
     link: Option<Link>,
-    /// The process of the lobby that was linked last.
+    /// The process of the lobby that was linked last, and its term.
     lobby: String,
+    term: Term,
     /// When rooms without a lobby are closed.
     closes_at: Option<Instant>,
     /// When the host ends, if it is about to stop.
@@ -141,6 +144,7 @@ async fn run(
         lease: Lease::new().context("no file for the lease")?,
         link: None,
         lobby: String::new(),
+        term: Term::default(),
         closes_at: None,
         stops_at: None,
         settings: settings.clone(),
@@ -164,7 +168,7 @@ impl Host {
 }
 
 /// Health, for balancers and orchestrators.
-fn health(ready: Arc<AtomicBool>) -> Router {
+pub(in crate::hosts) fn health(ready: Arc<AtomicBool>) -> Router {
     let readiness = async move || match ready.load(Relaxed) {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
@@ -206,8 +210,8 @@ async fn receive(
 ) -> anyhow::Result<()> {
     let asked = timeout(HANDSHAKE_TIMEOUT, answer(&mut stream, key)).await;
     match asked.context("no handshake in time")?? {
-        Purpose::Rooms { lobby, settings } => {
-            let candidate = Candidate { stream, lobby, settings };
+        Purpose::Rooms { lobby, term, settings } => {
+            let candidate = Candidate { stream, lobby, term, settings };
             found.send(candidate).await.ok().context("the host is stopping")
         }
         Purpose::Relay { room } => {

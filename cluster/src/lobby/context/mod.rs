@@ -114,13 +114,13 @@ impl<L: Lobby> LobbyContext<L> {
     /// `on_register` returns the same one.
     pub fn ban(&self, player: impl AsRef<PlayerId>, reason: &str) {
         let player = player.as_ref();
-        self.sessions.borrow_mut().banned.insert(player.clone(), truncate(reason));
+        self.sessions.borrow_mut().ban(player, Some(truncate(reason)));
         self.expel(player, reason, &Refusal::banned(reason));
     }
 
     /// Lifts a ban. Does nothing for a player who is not banned.
     pub fn unban(&self, player: impl AsRef<PlayerId>) {
-        self.sessions.borrow_mut().banned.remove(player.as_ref());
+        self.sessions.borrow_mut().ban(player.as_ref(), None);
     }
 
     fn expel(&self, player: &PlayerId, reason: &str, refusal: &Refusal) {

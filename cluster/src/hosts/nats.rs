@@ -1,0 +1,219 @@
+//! Which of several lobbies is active, and what outlives each of them, in a bucket of NATS
+//! JetStream.
+//!
+//! The active lobby rewrites one entry again and again. Another one takes it over, by compare and
+//! set, when it could have seen a change for a while, and has seen none. So a NATS that cannot be
+//! reached ends no lobby. Two may take themselves for active for a moment: hosts obey the one with
+//! the later term.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use async_nats::ConnectOptions;
+use async_nats::jetstream::context::ContextBuilder;
+use async_nats::jetstream::kv::{Config, CreateErrorKind, Store, UpdateErrorKind};
+use futures_util::StreamExt as _;
+use serde_json::json;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{debug, warn};
+
+use super::{Change, Term};
+use crate::Bytes;
+use crate::auth::key;
+use crate::config::Settings;
+
+/// The entry of the active lobby: its id, or nothing when it has stopped.
+const ACTIVE: &str = "active";
+/// The entry with the key of tokens.
+const KEY: &str = "key";
+/// How often the active lobby rewrites its entry.
+const RENEW_PERIOD: Duration = Duration::from_secs(1);
+/// How long the entry is seen unchanged before another lobby takes it over.
+const LEASE: Duration = Duration::from_secs(4);
+/// How often it is looked at.
+const LOOK_PERIOD: Duration = Duration::from_millis(250);
+/// How long NATS may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Reads the key of tokens from NATS, where the first lobby puts it, into the key file.
+pub(crate) fn share_key(settings: &Settings) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let file = &settings.key_file;
+    let own = key::load(file)?;
+    let shared: key::Key = runtime.block_on(async {
+        let bucket = loop {
+            match open_lease(&settings.hosts.lease).await {
+                Ok(bucket) => break bucket,
+                Err(error) => warn!(error = format!("{error:#}"), "trying again"),
+            }
+            sleep(RENEW_PERIOD).await;
+        };
+        let key = own.unwrap_or_else(rand::random);
+        match bucket.create(KEY, key.to_vec().into()).await {
+            Ok(_) => return Ok(key),
+            Err(error) if error.kind() == CreateErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error.into()),
+        }
+        let shared = bucket.get(KEY).await?.context("no key")?;
+        shared[..].try_into().context("no key of 32 bytes")
+    })?;
+    match own {
+        Some(own) => ensure!(own == shared, "{} is not the key in NATS", file.display()),
+        None => key::create(file, &shared)?,
+    }
+    Ok(())
+}
+
+/// The bucket of lease and key.
+async fn open_lease(servers: &[String]) -> anyhow::Result<Store> {
+    open(servers, "room-clusters", Duration::ZERO).await
+}
+
+/// Opens a bucket, and creates it the first time. Its entries are kept for this time; zero: for
+/// ever.
+async fn open(servers: &[String], name: &str, max_age: Duration) -> anyhow::Result<Store> {
+    let options = ConnectOptions::new().request_timeout(Some(ANSWER_TIMEOUT));
+    let client = options.connect(servers).await.context("cannot reach NATS")?;
+    let context = ContextBuilder::new().timeout(ANSWER_TIMEOUT).ack_timeout(ANSWER_TIMEOUT);
+    let context = context.build(client);
+    if let Ok(bucket) = context.get_key_value(name).await {
+        return Ok(bucket);
+    }
+    let num_replicas = if servers.len() < 3 { 1 } else { 3 };
+    let config = Config { bucket: name.to_owned(), max_age, num_replicas, ..Config::default() };
+    context.create_key_value(config).await.context("cannot create a bucket of NATS")
+}
+
+/// The lease of a lobby.
+pub(super) struct Lease {
+    servers: Vec<String>,
+    bucket: Store,
+    /// Of the lobby's process.
+    lobby: String,
+    /// Of the entry.
+    revision: u64,
+}
+
+impl Lease {
+    pub async fn open(settings: &Settings, lobby: &str) -> anyhow::Result<Lease> {
+        let servers = settings.hosts.lease.clone();
+        let bucket = open_lease(&servers).await?;
+        Ok(Lease { servers, bucket, lobby: lobby.to_owned(), revision: 0 })
+    }
+
+    /// Waits until this lobby is the active one.
+    pub async fn acquire(&mut self) -> Term {
+        let mut seen = (None, Instant::now());
+        loop {
+            match self.try_acquire(&mut seen).await {
+                Ok(Some(term)) => return term,
+                Ok(None) => {}
+                Err(error) => {
+                    debug!(error = format!("{error:#}"), "cannot look at the lease");
+                    seen.0 = None;
+                    self.reopen().await;
+                }
+            }
+            sleep(LOOK_PERIOD).await;
+        }
+    }
+
+    /// `seen`: the last revision, and since when.
+    async fn try_acquire(
+        &mut self,
+        seen: &mut (Option<u64>, Instant),
+    ) -> anyhow::Result<Option<Term>> {
+        let entry = self.bucket.entry(ACTIVE).await?;
+        let revision = entry.as_ref().map_or(0, |entry| entry.revision);
+        if seen.0 != Some(revision) {
+            *seen = (Some(revision), Instant::now());
+        }
+        let is_free = entry.is_some_and(|entry| entry.value.is_empty());
+        if !is_free && seen.1.elapsed() < LEASE {
+            return Ok(None);
+        }
+        self.revision = self.bucket.update(ACTIVE, self.lobby.clone().into(), revision).await?;
+        // Revisions begin anew with the bucket.
+        let created = self.bucket.status().await?.info.created.unix_timestamp_nanos();
+        Ok(Some([created as u64, self.revision]))
+    }
+
+    /// Keeps the lease until another lobby has it.
+    pub async fn keep(&mut self) {
+        loop {
+            sleep(RENEW_PERIOD).await;
+            let renewed =
+                self.bucket.update(ACTIVE, self.lobby.clone().into(), self.revision).await;
+            match renewed {
+                Ok(revision) => self.revision = revision,
+                Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => {
+                    match self.bucket.entry(ACTIVE).await {
+                        // The answer to an earlier update was lost, or the bucket was.
+                        Ok(Some(entry)) if entry.value == self.lobby => {
+                            self.revision = entry.revision;
+                        }
+                        Ok(None) => self.revision = 0,
+                        Ok(Some(_)) => return,
+                        Err(_) => {}
+                    }
+                }
+                Err(error) => {
+                    warn!(%error, "cannot renew the lease; this lobby goes on");
+                    self.reopen().await;
+                }
+            }
+        }
+    }
+
+    /// Lets another lobby have it at once.
+    pub async fn release(&self) {
+        let released = self.bucket.update(ACTIVE, "".into(), self.revision);
+        let _ = timeout(ANSWER_TIMEOUT, released).await;
+    }
+
+    /// The bucket may be another one, if NATS has lost it.
+    async fn reopen(&mut self) {
+        if let Ok(Ok(bucket)) = timeout(ANSWER_TIMEOUT, open_lease(&self.servers)).await {
+            self.bucket = bucket;
+        }
+    }
+}
+
+/// What outlives a lobby: changes of bans, logouts and profiles.
+pub(super) struct Changes(Store);
+
+impl Changes {
+    /// They are forgotten when the tokens of that time have expired.
+    pub async fn open(settings: &Settings) -> anyhow::Result<Changes> {
+        open(&settings.hosts.lease, "room-clusters-players", settings.token_ttl).await.map(Changes)
+    }
+
+    /// Those of earlier lobbies.
+    pub async fn read(&self) -> anyhow::Result<Vec<Change>> {
+        let mut changes = Vec::new();
+        if self.0.status().await?.values() > 0 {
+            let mut entries = self.0.watch_with_history(">").await?;
+            while let Some(entry) = entries.next().await.transpose()? {
+                changes.extend(serde_json::from_slice::<Change>(&entry.value));
+                if entry.seen_current {
+                    break;
+                }
+            }
+        }
+        Ok(changes)
+    }
+
+    /// Writes them down, in order.
+    pub async fn write(self, mut changes: UnboundedReceiver<Change>) {
+        while let Some(change) = changes.recv().await {
+            let id: String = change.1.bytes().map(|byte| format!("{byte:02x}")).collect();
+            let key = format!("{}.{id}", change.0);
+            let value: Bytes = json!(change).to_string().into();
+            while let Err(error) = self.0.put(&key, value.clone()).await {
+                warn!(%error, "cannot write to NATS; trying again");
+                sleep(RENEW_PERIOD).await;
+            }
+        }
+    }
+}
