@@ -24,7 +24,7 @@ pub struct HostSettings {
     #[arg(long, value_delimiter = ',')]
     pub lease: Vec<String>,
 
-    /// `server host`: the host's name, such as `h1`.
+    /// `server host`: the host's name, such as `h1`. By default that of the machine.
     #[arg(long)]
     pub name: Option<String>,
 

@@ -21,9 +21,8 @@ use super::link::{self, Lines};
 use super::placement::Linked;
 use super::{Load, Term, Times};
 use crate::auth::LinkKey;
-use crate::config::Settings;
-use crate::http::pages::HostOrigins;
-use crate::process::{End, ProcessEvent, Sender, Starter, Usage};
+use crate::config::{Origin, Settings};
+use crate::process::{End, ProcessEvent, Sender, Usage};
 use crate::rooms::Breaker;
 use crate::runtime::clock;
 use crate::types::{Exit, RoomId};
@@ -71,8 +70,8 @@ impl Hosts {
     /// Begins to look for hosts, and never ends. The receiver is that of a fleet.
     pub fn start(
         settings: &Settings,
-        (id, term): (String, Term),
-        superseded: CancellationToken,
+        id: String,
+        (term, superseded): (Term, CancellationToken),
         inbox: UnboundedSender<ProcessEvent>,
     ) -> anyhow::Result<(Arc<Hosts>, mpsc::Receiver<()>)> {
         let key = LinkKey::new(&LinkKey::derived_from(&settings.key_file)?);
@@ -97,21 +96,9 @@ impl Hosts {
         Ok((hosts, known))
     }
 
-    /// The lobby is about to stop, and leaves its rooms to the next one.
-    pub fn leave_rooms(&self) {
-        self.stopping.store(true, Relaxed);
-    }
-
-    /// A function that starts rooms on hosts.
-    pub fn starter(self: &Arc<Self>) -> Starter {
-        let hosts = self.clone();
-        Box::new(move |_| hosts.start_room())
-    }
-
     /// The origins at which browsers reach rooms.
-    pub fn origins(self: Arc<Self>) -> HostOrigins {
-        let origin = |linked: &Linked| linked.about.origin.clone();
-        Arc::new(move || self.lock().values().filter_map(origin).collect())
+    pub fn origins(&self) -> Vec<Origin> {
+        self.lock().values().filter_map(|linked| linked.about.origin.clone()).collect()
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Linked>> {

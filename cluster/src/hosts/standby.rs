@@ -1,8 +1,11 @@
 //! The hosts of a lobby, and its turn to use them: of several lobbies one is active, and the others
 //! stand by until its lease is over.
 
+use std::mem::take;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
+use anyhow::Context as _;
 use axum::http::StatusCode;
 use axum::routing::any;
 use tokio::net::TcpListener;
@@ -17,20 +20,22 @@ use super::remote::Hosts;
 use super::{Change, Term};
 use crate::auth::random_id;
 use crate::config::Settings;
+use crate::http::pages::HostOrigins;
 use crate::http::{ConnectionLimiter, Server};
-use crate::process::ProcessEvent;
+use crate::process::{ProcessEvent, Starter};
 use crate::routing::Gateway;
 
 /// Connections of those who ask whether a lobby that stands by is ready.
 const MAX_CONNECTIONS: u32 = 64;
 
-/// The hosts of a lobby.
+/// The hosts of a lobby; none, if its rooms run on this machine.
+#[derive(Default)]
 pub(crate) struct Fleet {
-    pub hosts: Arc<Hosts>,
+    pub hosts: Option<Arc<Hosts>>,
     /// Closed when all that were found at first have told of their rooms, or do not answer.
-    pub known: mpsc::Receiver<()>,
+    known: Option<mpsc::Receiver<()>>,
     /// The lease, if there are several lobbies.
-    pub active: Option<Active>,
+    active: Option<Active>,
 }
 
 /// What the active lobby has.
@@ -38,9 +43,9 @@ pub(crate) struct Active {
     /// Later than those of the lobbies before.
     term: Term,
     /// What they have changed.
-    pub before: Vec<Change>,
+    before: Vec<Change>,
     /// Takes the changes of this one.
-    pub changes: mpsc::UnboundedSender<Change>,
+    changes: mpsc::UnboundedSender<Change>,
     /// Another lobby is active.
     superseded: CancellationToken,
     stop: CancellationToken,
@@ -48,35 +53,63 @@ pub(crate) struct Active {
 }
 
 impl Fleet {
-    /// Waits until this lobby is the active one, and begins to look for its hosts. `None`: rooms
-    /// run on this machine.
+    /// Waits until this lobby is the active one, and begins to look for its hosts.
     pub async fn find(
         settings: &Settings,
         listener: &Arc<TcpListener>,
         inbox: mpsc::UnboundedSender<ProcessEvent>,
-    ) -> anyhow::Result<Option<Fleet>> {
+    ) -> anyhow::Result<Fleet> {
         if !settings.hosts.are_used() {
-            return Ok(None);
+            return Ok(Fleet::default());
         }
         let (lobby, mut active) = (random_id(), None);
         if !settings.hosts.lease.is_empty() {
             active = Some(Active::wait(settings, &lobby, listener).await?);
         }
-        let (term, superseded) = match &active {
-            Some(active) => (active.term, active.superseded.clone()),
-            None => Default::default(),
-        };
-        let (hosts, known) = Hosts::start(settings, (lobby, term), superseded, inbox)?;
-        Ok(Some(Fleet { hosts, known, active }))
+        let turn = active.as_ref().map(|active| (active.term, active.superseded.clone()));
+        let (hosts, known) = Hosts::start(settings, lobby, turn.unwrap_or_default(), inbox)?;
+        Ok(Fleet { hosts: Some(hosts), known: Some(known), active })
     }
 
-    /// Leaves the rooms to the next lobby, which may be active at once.
-    pub async fn leave(self) {
-        self.hosts.leave_rooms();
+    /// A function that starts rooms on hosts.
+    pub fn starter(&self) -> Option<Starter> {
+        let hosts = self.hosts.clone()?;
+        Some(Box::new(move |_| hosts.start_room()))
+    }
+
+    /// The origins at which browsers reach rooms.
+    pub fn origins(&self) -> HostOrigins {
+        let hosts = self.hosts.clone();
+        Arc::new(move || hosts.iter().flat_map(|hosts| hosts.origins()).collect())
+    }
+
+    /// What earlier lobbies have changed, and what takes the changes of this one.
+    pub fn changes(&mut self) -> Option<(Vec<Change>, mpsc::UnboundedSender<Change>)> {
+        let active = self.active.as_mut()?;
+        Some((take(&mut active.before), active.changes.clone()))
+    }
+
+    /// Waits until all hosts that were found at first have told of their rooms, or do not answer.
+    pub async fn known(&mut self) {
+        if let Some(known) = &mut self.known {
+            known.recv().await;
+        }
+    }
+
+    /// Runs the lobby until it has stopped, and leaves its rooms to the next one. Fails if another
+    /// one is active before.
+    pub async fn run(self, lobby: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let Some(hosts) = self.hosts else {
+            lobby.await;
+            return Ok(());
+        };
+        let stopped = hosts.superseded.run_until_cancelled(lobby).await;
+        hosts.stopping.store(true, Relaxed);
         if let Some(active) = self.active {
             active.stop.cancel();
             let _ = active.keeping.await;
         }
+        stopped.context("another lobby is active")
     }
 }
 

@@ -2,7 +2,6 @@
 //! loop runs on the main thread and starts the rooms from there, because a room's parent-death
 //! signal (Linux) is bound to the thread that started the room.
 
-use std::mem::take;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::num::NonZero;
 use std::process::ExitCode;
@@ -11,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, anyhow};
 use axum::Router;
 use serde_json::Value;
 use socketioxide::layer::SocketIoLayer;
@@ -153,14 +152,11 @@ async fn run<L: Lobby>(start: Start<L>) -> anyhow::Result<()> {
     let mut inboxes = Inboxes { clients, processes, calls, admin_calls, orders };
     let supervisors = Supervisors::new(settings.clone(), None, from_processes);
     let routes = Arc::new(GatewayRoutes::default());
-    let (starter, origins): (_, HostOrigins) = match fleet.as_ref().map(|fleet| &fleet.hosts) {
-        Some(hosts) => (hosts.starter(), hosts.clone().origins()),
-        None => (supervisors.starter(), Arc::new(Vec::new)),
-    };
+    let starter = fleet.starter().unwrap_or_else(|| supervisors.starter());
     let context =
-        LobbyContext::new(settings, kinds, tokens, routes.clone(), starter, origins.clone());
-    if let Some(active) = fleet.as_mut().and_then(|fleet| fleet.active.as_mut()) {
-        context.sessions.borrow_mut().follow(take(&mut active.before), active.changes.clone());
+        LobbyContext::new(settings, kinds, tokens, routes.clone(), starter, fleet.hosts.clone());
+    if let Some((before, changes)) = fleet.changes() {
+        context.sessions.borrow_mut().follow(before, changes);
     }
     let is_reloaded = saved.is_some();
     if let Some(saved) = saved {
@@ -177,32 +173,19 @@ async fn run<L: Lobby>(start: Start<L>) -> anyhow::Result<()> {
     let (public, private) = admin(watched);
     let sockets = sockets(&context, &limiter, from_clients);
     let relayed = relay::routes(settings.base_path(), routes.clone());
-    let server = server(settings, handle, origins, public, relayed, sockets)?;
+    let server = server(settings, handle, fleet.origins(), public, relayed, sockets)?;
     serve_admin(settings, private).await?;
-    announce(settings, listener.local_addr()?);
 
     event_loop::start_timers(&context);
     let mut handler = EventHandler { lobby: &mut lobby, context: &context };
     if is_reloaded {
         handler.adopt_rooms();
     }
-    if let Some(fleet) = &mut fleet {
-        handler.find_rooms(&mut inboxes, &mut fleet.known).await;
-    }
-    let hand_off = cfg!(target_os = "linux") && !settings.no_handoff;
-    let hand_off = hand_off.then(|| format!("GET {}/rooms/", settings.base_path()).into());
-    let gateway = Gateway { server, routes: routes.clone(), hand_off };
+    handler.find_rooms(&mut inboxes, &mut fleet).await;
+    announce(settings, listener.local_addr()?);
+    let gateway = Gateway::new(server, &routes, settings, settings.base_path());
     let reloader = Reloader { supervisors, listener };
-    let served = serve(handler, inboxes, gateway, limiter, reloader);
-    match fleet {
-        Some(fleet) => {
-            let superseded = fleet.hosts.superseded.clone();
-            let superseded = superseded.run_until_cancelled(served).await.is_none();
-            fleet.leave().await;
-            ensure!(!superseded, "another lobby is active");
-        }
-        None => served.await,
-    }
+    fleet.run(serve(handler, inboxes, gateway, limiter, reloader)).await?;
     let (handed_off, relayed) = (routes.handed_off.load(Relaxed), routes.relayed.load(Relaxed));
     info!(handed_off, relayed, "lobby stopped");
     Ok(())

@@ -134,10 +134,7 @@ impl Rooms {
                 entry.status.state = State::Ending;
                 entry.status.players_at_end = Some(self.seats.players_in(room));
             }
-            FromRoom::Ready
-            | FromRoom::Warm
-            | FromRoom::Heartbeat { .. }
-            | FromRoom::Described(_) => {}
+            _ => {} // of the supervisor, or of a host
         }
     }
 

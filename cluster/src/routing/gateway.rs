@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use crate::config::MAX_PATH;
+use crate::config::{MAX_PATH, Settings};
 use crate::http::{ConnectionLimiter, ConnectionPermit, STOP_GRACE, Server};
 use crate::process::Sender;
 use crate::runtime::timeout;
@@ -67,6 +67,18 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
+    /// Connections for rooms below this path are handed off, where that is possible.
+    pub fn new(
+        server: Server,
+        routes: &Arc<GatewayRoutes>,
+        settings: &Settings,
+        path: &str,
+    ) -> Gateway {
+        let hand_off = cfg!(target_os = "linux") && !settings.no_handoff;
+        let hand_off = hand_off.then(|| format!("GET {path}/rooms/").into());
+        Gateway { server, routes: routes.clone(), hand_off }
+    }
+
     /// Accepts connections until the server stops. When the process has as many as are allowed, the
     /// next one waits, and the others stay in the backlog.
     pub async fn run(self, listener: Arc<TcpListener>, limiter: Arc<ConnectionLimiter>) {

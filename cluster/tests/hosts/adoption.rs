@@ -75,7 +75,7 @@ async fn the_next_lobby_goes_on_with_the_rooms_of_one_that_was_killed_or_stopped
         assert!(next.ask("join_by_code", json!({ "code": about["code"] })).await.is_ok());
         let mut cy = cluster.lobby.player("Cy").await;
         assert_eq!(cy.ask("join", json!({ "room": room })).await, Err("room_locked".into()));
-        // Bob's seat is kept for him, and Dee's.
+        // The seats of Bob and Dee are kept for them.
         for (mut player, room) in [(bob, &room), (dee, &dees)] {
             player.url.clone_from(&cluster.lobby.url);
             player.back().await;

@@ -17,6 +17,7 @@ use anyhow::{Context as _, ensure};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
+use rustix::system::uname;
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
@@ -86,7 +87,8 @@ pub(crate) fn main(settings: Settings) -> anyhow::Result<ExitCode> {
     close_fds::set_fds_cloexec(3, &[]);
     clock::start("clock", || std::thread::sleep(clock::READ_INTERVAL))?;
     let _flushes = subscriber::init_lobby(settings.log_format, settings.dev)?;
-    let name = settings.hosts.name.clone().context("a host needs a --name")?;
+    let machine = || uname().nodename().to_string_lossy().into_owned();
+    let name = settings.hosts.name.clone().unwrap_or_else(machine);
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     ensure!(
         !name.is_empty() && name.len() <= MAX_NAME && name.bytes().all(is_plain),
@@ -159,9 +161,7 @@ impl Host {
         let app = relay::routes(settings.base_path(), self.routes.clone());
         // Rooms check the origin by themselves.
         let server = Server::for_any_host(app.merge(health(self.ready.clone())), settings, true);
-        let hand_off = cfg!(target_os = "linux") && !self.settings.no_handoff;
-        let hand_off = hand_off.then(|| format!("GET {}/rooms/", settings.base_path()).into());
-        let gateway = Gateway { server, routes: self.routes.clone(), hand_off };
+        let gateway = Gateway::new(server, &self.routes, &self.settings, settings.base_path());
         self.accepting.abort();
         self.accepting = tokio::spawn(gateway.run(self.listener.clone(), self.limiter.clone()));
     }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use crate::auth::Tokens;
 use crate::config::Settings;
-use crate::http::pages::HostOrigins;
+use crate::hosts::Hosts;
 use crate::lobby::Lobby;
 use crate::lobby::sessions::Sessions;
 use crate::process::Starter;
@@ -59,7 +59,7 @@ pub struct LobbyContext<L> {
     pub(crate) lists: Lists,
     pub(crate) code_attempts: CodeAttempts,
     pub(crate) scheduler: Scheduler<L, LobbyContext<L>>,
-    pub(crate) host_origins: HostOrigins,
+    pub(crate) hosts: Option<Arc<Hosts>>,
 }
 
 impl<L: Lobby> LobbyContext<L> {
@@ -69,7 +69,7 @@ impl<L: Lobby> LobbyContext<L> {
         tokens: Tokens,
         routes: Arc<GatewayRoutes>,
         starter: Starter,
-        host_origins: HostOrigins,
+        hosts: Option<Arc<Hosts>>,
     ) -> Self {
         LobbyContext {
             kinds,
@@ -79,7 +79,7 @@ impl<L: Lobby> LobbyContext<L> {
             code_attempts: CodeAttempts::new(settings.max_code_attempts_per_minute),
             scheduler: Scheduler::new(),
             tokens: Arc::new(tokens),
-            host_origins,
+            hosts,
             settings,
         }
     }

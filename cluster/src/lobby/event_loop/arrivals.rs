@@ -57,7 +57,8 @@ impl<L: Lobby> EventHandler<'_, L> {
     }
 
     fn welcome(&self, conn: &Conn, welcome: Welcome) {
-        let origins = (self.context.host_origins)();
+        let hosts = self.context.hosts.iter();
+        let origins: Vec<_> = hosts.flat_map(|hosts| hosts.origins()).collect();
         conn.emit(&Encoded::own("welcome", &Welcome { version: WIRE_VERSION, origins, ..welcome }));
         self.tell_closing(conn);
     }

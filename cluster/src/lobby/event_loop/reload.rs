@@ -12,9 +12,9 @@ use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
 use tracing::{info, warn};
 
+use crate::hosts::Fleet;
 use crate::lobby::event_loop::{EventHandler, Inboxes};
 use crate::lobby::sessions::Sessions;
 use crate::lobby::{Kind, Lobby};
@@ -135,13 +135,13 @@ impl<L: Lobby> EventHandler<'_, L> {
     }
 
     /// Waits until hosts have told of their rooms: players may have seats there.
-    pub async fn find_rooms(&mut self, inboxes: &mut Inboxes<L>, known: &mut mpsc::Receiver<()>) {
+    pub async fn find_rooms(&mut self, inboxes: &mut Inboxes<L>, fleet: &mut Fleet) {
         let found = async {
             loop {
                 tokio::select! {
                     biased;
                     Some(event) = inboxes.processes.recv() => self.on_process(event),
-                    None = known.recv() => return,
+                    () = fleet.known() => return,
                 }
             }
         };

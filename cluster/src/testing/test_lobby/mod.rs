@@ -145,8 +145,7 @@ impl<L: Kinds> TestLobby<L> {
         let routes = Arc::<GatewayRoutes>::default();
         let starter = channel::starter(&started, &runtime);
         let tokens = Tokens::new(settings.name, &KEY, None, settings.token_ttl);
-        let context =
-            LobbyContext::new(settings, kinds, tokens, routes, starter, Arc::new(Vec::new));
+        let context = LobbyContext::new(settings, kinds, tokens, routes, starter, None);
         let now = context.scheduler.now.get();
         let mut test = TestLobby {
             lobby: L::default(),
