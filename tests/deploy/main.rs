@@ -68,7 +68,39 @@ fn the_drain_fits_into_the_time_to_stop() {
     };
     let (unit, compose) = (read("deploy/lobby.service"), read("deploy/compose.yaml"));
     assert!(value(&unit, "TimeoutStopSec=") > value(&unit, "CLUSTER_DRAIN_TIMEOUT="));
-    assert!(value(&compose, "stop_grace_period: ") > value(&compose, "CLUSTER_DRAIN_TIMEOUT: "));
+    for compose in [compose, read("cluster/deploy/compose.hosts.yaml")] {
+        assert!(
+            value(&compose, "stop_grace_period: ") > value(&compose, "CLUSTER_DRAIN_TIMEOUT: ")
+        );
+    }
+    let pods = read("cluster/deploy/kubernetes.yaml");
+    let seconds = pods.split_once("terminationGracePeriodSeconds: ").expect("of hosts").1;
+    let seconds = seconds.split(' ').next().and_then(|text| text.parse::<u32>().ok());
+    assert!(seconds > Some(60 * value(&pods, "CLUSTER_DRAIN_TIMEOUT, value: ")));
+}
+
+#[test]
+fn the_files_for_kubernetes_are_valid() {
+    let packages = Path::new(REPOSITORY).join("target/tools/python");
+    let mut validate = Command::new("kubernetes-validate");
+    validate.env("PYTHONPATH", packages).arg("--strict").arg("cluster/deploy/kubernetes.yaml");
+    let said = run(validate.current_dir(REPOSITORY));
+    assert_eq!(said.matches(" passed ").count(), 7, "{said}");
+}
+
+#[test]
+fn what_the_files_set_are_settings() {
+    let help = run(Command::new(env!("CARGO_BIN_EXE_server")).arg("--help"));
+    for path in [
+        "deploy/compose.yaml",
+        "cluster/deploy/compose.hosts.yaml",
+        "cluster/deploy/kubernetes.yaml",
+    ] {
+        for name in read(path).split(|c: char| !c.is_ascii_uppercase() && c != '_') {
+            let known = help.contains(&format!("[env: {name}="));
+            assert!(known || !name.starts_with("CLUSTER_"), "{path}: {name}");
+        }
+    }
 }
 
 #[tokio::test]

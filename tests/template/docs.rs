@@ -127,6 +127,11 @@ const COMMANDS: &[(&str, Tested)] = &[
     (HOSTS[0], By("cluster/tests/hosts/mod.rs", r#".arg("link-key")"#)),
     (HOSTS[1], By("cluster/tests/hosts/mod.rs", r#"["host", "--name", name"#)),
     (HOSTS[2], By("cluster/tests/hosts/mod.rs", r#"["--hosts", "#)),
+    (STANDBY, By("cluster/tests/standby/nats.rs", r#"["--lease", lease"#)),
+    (
+        "cargo build --profile dist --features cluster/nats",
+        By("tests/all.sh", "-p cluster --features nats"),
+    ),
     ("mv lobby.key lobby.key.old", By("cluster/tests/auth/tokens.rs", "fs::rename(&key, &old)")),
 ];
 
@@ -139,6 +144,8 @@ const HOSTS: [&str; 3] = [
     "./server host --name h1 --link 10.0.0.5:3001 --host 0.0.0.0 --public-url https://h1.play.example.org --max-rooms 200",
     "./server --hosts 10.0.0.5:3001,10.0.0.6:3001 --public-url https://play.example.org --max-rooms 400",
 ];
+const STANDBY: &str = "./server --lease nats://10.0.0.7:4222,nats://10.0.0.8:4222,nats://10.0.0.9:4222 \
+                       --hosts 10.0.0.5:3001,10.0.0.6:3001 --public-url https://play.example.org";
 const STATIC: &str = "RUSTFLAGS=\"-C target-feature=+crt-static -C relocation-model=static\" \
                       cargo build --profile dist --target \"$(rustc --print host-tuple)\"";
 const WATCH: &str = "watchexec --restart --stop-signal KILL --watch src --watch static --watch cluster \

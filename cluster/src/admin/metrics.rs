@@ -13,6 +13,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 
 use crate::admin::health::{Busy, ask};
+use crate::hosts::HostFigures;
 use crate::lobby::event_loop::Figures;
 use crate::lobby::process::Watched;
 use crate::lobby::{Lobby, LobbyContext};
@@ -31,7 +32,7 @@ async fn metrics<L: Lobby>(
 }
 
 fn render<L>(watched: &Watched<L>, figures: Figures) -> String {
-    let Figures { rooms, players, lag } = figures;
+    let Figures { rooms, players, lag, hosts } = figures;
     let Watched { routes, connections, tokens, .. } = watched;
     let version = BTreeMap::from([(env!("CARGO_PKG_VERSION"), 1)]);
     let open = one(connections.open());
@@ -43,7 +44,7 @@ fn render<L>(watched: &Watched<L>, figures: Figures) -> String {
     let invalid = one(tokens.rejected.count.load(Relaxed));
     let lost = one(LOST_LINES.load(Relaxed));
     let lag_help = "How late the event loop was at most, since the last time that this was read.";
-    let families = [
+    let mut families = vec![
         ("gauge", "build_info", "Always 1. The version of the structure.", by("version", version)),
         ("gauge", "connections", "Connections to the lobby, relayed ones included.", open),
         ("gauge", "players", "Players, by where they are.", by("place", players)),
@@ -61,6 +62,22 @@ fn render<L>(watched: &Watched<L>, figures: Figures) -> String {
         ("counter", "log_lines_lost", "Log lines that stdout did not take.", lost),
         ("gauge", "loop_lag_seconds", lag_help, one(lag.as_secs_f64())),
     ];
+    if let Some(hosts) = hosts {
+        let by_host = |value: fn(&HostFigures) -> f64| {
+            by("host", hosts.iter().map(|host| (&host.name, value(host))).collect())
+        };
+        families.extend([
+            ("gauge", "host_rooms", "Rooms on each host.", by_host(|host| host.rooms as f64)),
+            ("gauge", "host_max_rooms", "What it may have.", by_host(|host| host.max_rooms as f64)),
+            (
+                "gauge",
+                "host_cpu",
+                "The busy share of its processors.",
+                by_host(|host| host.cpu.into()),
+            ),
+            ("gauge", "host_draining", "1 if it is to stop.", by_host(|host| host.draining.into())),
+        ]);
+    }
     let mut page = String::new();
     for (kind, name, help, samples) in families {
         let name = format!("cluster_{name}{}", if kind == "counter" { "_total" } else { "" });

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::ensure;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +46,12 @@ pub struct HostSettings {
 }
 
 impl HostSettings {
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        let fits = self.lease.is_empty() || self.are_used();
+        ensure!(fits, "--lease needs --hosts: rooms outlive their lobby only there");
+        Ok(())
+    }
+
     /// Whether rooms run on hosts.
     pub(crate) fn are_used(&self) -> bool {
         !self.addresses.is_empty()

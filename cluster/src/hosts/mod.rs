@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub(crate) use self::nats::share_key;
+pub(crate) use self::placement::HostFigures;
 pub(crate) use self::remote::Hosts;
 pub(crate) use self::standby::Fleet;
 use crate::config::Settings;

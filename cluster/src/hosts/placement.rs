@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use anyhow::{Context as _, ensure};
 use futures_util::FutureExt as _;
 use rand::seq::IteratorRandom as _;
+use serde::Serialize;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
@@ -55,7 +56,32 @@ impl Linked {
     }
 }
 
+/// What operators are shown of a host.
+#[derive(Serialize)]
+pub(crate) struct HostFigures {
+    pub name: String,
+    pub build: String,
+    pub rooms: usize,
+    pub max_rooms: usize,
+    /// The share of its processors that are busy, from 0 to 1.
+    pub cpu: f32,
+    pub draining: bool,
+}
+
 impl Hosts {
+    /// Those that are linked.
+    pub fn figures(&self) -> Vec<HostFigures> {
+        let figures = |Linked { about, rooms, load, .. }: &Linked| HostFigures {
+            name: about.name.clone(),
+            build: about.build.clone(),
+            rooms: rooms.len(),
+            max_rooms: about.max_rooms,
+            cpu: load.cpu,
+            draining: load.draining,
+        };
+        self.lock().values().map(figures).collect()
+    }
+
     /// Picks a host, and starts a room there.
     pub(super) fn start_room(&self) -> anyhow::Result<(RoomId, Process)> {
         let mut hosts = self.lock();

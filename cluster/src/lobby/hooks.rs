@@ -201,7 +201,8 @@ pub trait Lobby: Default + 'static {
     }
 
     /// The lobby was asked to stop, by Ctrl-C, SIGTERM or SIGQUIT. Called once. When this
-    /// returns, its rooms are told to drain, and have `--drain-timeout`. Default: nothing.
+    /// returns, its rooms are told to drain, and have `--drain-timeout`; rooms on hosts go on, for
+    /// the next lobby. Default: nothing.
     fn on_stop(&mut self, lobby: &LobbyContext<Self>) {}
 }
 
@@ -279,9 +280,9 @@ pub trait RoomManager<R: RoomOf<Self>>: Lobby {
     /// A room is ready: its `on_open` has returned. Default: nothing.
     fn on_room_ready(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<R>) {}
 
-    /// After a reload: the previous program started this room, and it is still running. Called once
-    /// for each such room, after `on_start`: the state begins anew, so take from the room what it
-    /// needs. Default: nothing.
+    /// After a reload, or if rooms run on hosts: the lobby before this one started this room, and it
+    /// is still running. Called once for each such room, after `on_start`: the state begins anew, so
+    /// take from the room what it needs. Default: nothing.
     fn on_room_adopted(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<R>) {}
 
     /// A room sent a message with [`RoomContext::tell_lobby`]. Messages of one room arrive in

@@ -32,7 +32,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::config::{Settings, Size};
-use crate::process::room_process::RemoteRoom;
+use crate::process::room_process::{Part, RemoteRoom};
 use crate::runtime::clock;
 use crate::types::{AnyPlayer, Exit, LeaveReason, PlayerId, Refusal, RoomId, Route};
 
@@ -148,29 +148,6 @@ pub(crate) enum FromRoom {
     /// The room ends in this way. After `Crashed`, a `Left` frame follows for each seat; after any
     /// other exit, none does. Heartbeats may still follow.
     Ending(Exit),
-}
-
-/// A part of what a room tells a lobby that goes on with it.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Part {
-    /// The first one: what the lobby before has noted.
-    Note(Box<RawValue>),
-    /// At most [`MAX_PARTY`] of them.
-    Seats(Vec<TakenSeat>),
-    /// The last one. The listing is null until a hook sets it.
-    End { listing: Value, locked: bool },
-}
-
-/// A seat that a room has given.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct TakenSeat {
-    pub seat: u64,
-    pub player: AnyPlayer,
-    /// The player has come.
-    pub joined: bool,
-    /// For how long the seat is kept; `None`: they are connected.
-    pub left_ms: Option<u64>,
 }
 
 /// Lines that are to be written.

@@ -11,9 +11,11 @@ mod supervisor;
 pub(crate) mod usage;
 
 pub(crate) use self::channel::{
-    End, FromRoom, Part, Receiver, ReservedSeat, RoomSpec, Sender, TakenSeat, ToRoom, VERSION,
+    End, FromRoom, Receiver, ReservedSeat, RoomSpec, Sender, ToRoom, VERSION,
 };
 pub(crate) use self::pool::{Pool, Starter};
-pub(crate) use self::room_process::{Description, Dial, ENDS, RemoteRoom, RoomProcess};
+pub(crate) use self::room_process::{
+    Description, Dial, ENDS, Part, RemoteRoom, RoomProcess, TakenSeat,
+};
 pub(crate) use self::supervisor::{Process, ProcessEvent, Supervisors};
 pub(crate) use self::usage::Usage;

@@ -23,9 +23,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Origin;
 use crate::logging::LastLines;
-use crate::process::channel::{Part, TakenSeat};
 use crate::process::usage::Usage;
-use crate::types::{Exit, RoomId};
+use crate::types::{AnyPlayer, Exit, RoomId};
 
 /// Opens a connection over which a player's connection is relayed to a room.
 pub(crate) type Dial =
@@ -42,6 +41,29 @@ pub(crate) struct RemoteRoom {
     pub tick_delay: Arc<AtomicU32>,
     /// As the host told last.
     pub usage: Mutex<Usage>,
+}
+
+/// A part of what a room tells a lobby that goes on with it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Part {
+    /// The first one: what the lobby before has noted.
+    Note(Box<RawValue>),
+    /// So many that they fit into a frame.
+    Seats(Vec<TakenSeat>),
+    /// The last one. The listing is null until a hook sets it.
+    End { listing: Value, locked: bool },
+}
+
+/// A seat that a room has given.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct TakenSeat {
+    pub seat: u64,
+    pub player: AnyPlayer,
+    /// The player has come.
+    pub joined: bool,
+    /// For how long the seat is kept; `None`: they are connected.
+    pub left_ms: Option<u64>,
 }
 
 /// What a room on a host has told a lobby that goes on with it.

@@ -10,12 +10,12 @@ mod metrics;
 mod page;
 
 /// The address of `--admin`.
-async fn admin(cluster: &LobbyProcess) -> String {
+pub async fn admin(cluster: &LobbyProcess) -> String {
     cluster.logged("admin ready").await["address"].as_str().expect("an address").to_owned()
 }
 
 /// Sends a request with these further headers. Returns the status and the body.
-fn ask(address: &str, method: &str, path: &str, headers: &str) -> (u16, String) {
+pub fn ask(address: &str, method: &str, path: &str, headers: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).expect("it listens");
     let head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
     stream.write_all(format!("{head}{headers}\r\n").as_bytes()).expect("sent");

@@ -66,6 +66,9 @@ async fn the_state_has_each_room_and_each_player() {
     let mut anns =
         ann.enter("create", json!({ "capacity": 5, "private": true, "hosted": true })).await;
     anns.event("joined").await;
+    // The lobby may hear of that a moment later.
+    anns.ask("tell_lobby", json!({ "text": "here" })).await.expect("a message");
+    cluster.logged("said").await;
     let state = || -> Value {
         let (status, text) = ask(&admin, "GET", "/state", "");
         assert_eq!(status, 200);

@@ -27,7 +27,13 @@ impl FakeHost {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address").to_string();
         let flags = ["--hosts", &address, "--pool", "0"];
-        let lobby = builder(game()).folder(&folder).flags(&flags).start().await;
+        let start = builder(game()).folder(&folder).flags(&flags).start();
+        // A lobby that starts waits for its hosts, and need not wait for one that hangs up.
+        let hang_up = async { while listener.accept().await.is_ok() {} };
+        let lobby = tokio::select! {
+            lobby = start => lobby,
+            () = hang_up => panic!("it accepts for ever"),
+        };
         FakeHost { listener, lobby, key: mac(&token_key, "cluster link") }
     }
 
@@ -115,9 +121,61 @@ async fn a_host_that_says_nothing_is_lost() {
 async fn a_host_of_another_protocol_is_refused() {
     let host = FakeHost::start().await;
     host.accept(Some(json!([99, 1]))).await;
-    let line = host.lobby.logged("cannot reach a host; trying again").await;
-    let error = line["error"].as_str().expect("an error");
-    assert!(error.starts_with("it speaks version [99, 1] of the protocol"), "{error}");
+    let refused = || {
+        let mut lines = host.lobby.lines().into_iter();
+        let speaks = "it speaks version [99, 1] of the protocol";
+        lines.find(|line| line["error"].as_str().is_some_and(|error| error.starts_with(speaks)))
+    };
+    eventually("the refusal", refused).await;
+}
+
+/// The lobby goes on with none of these rooms, and has the host kill them.
+#[tokio::test]
+async fn a_room_that_is_described_wrongly_is_not_adopted() {
+    let host = FakeHost::start().await;
+    let mut stream = host.linked().await;
+    let room = json!({ "room": "fake-9", "kind": "game", "options": {}, "listing": null, "host": null,
+        "players": 0, "capacity": 8, "locked": false });
+    let status = json!({ "state": "Running", "created": 1, "adopted": false, "opened": true,
+        "expected_exit": false, "locked_by_lobby": false, "locked_by_room": false, "players": {} });
+    let note = |room: &Value| json!({ "room": room, "process": null, "status": status });
+    let changed = |name: &str, value: Value| {
+        let mut room = room.clone();
+        room[name] = value;
+        note(&room)
+    };
+    for (note, error) in [
+        (None, "without a note"),
+        (Some(json!(7)), "invalid type"),
+        (Some(changed("room", json!("fake-8"))), "with the note of room fake-8"),
+        (Some(changed("kind", json!("chess"))), "no kind 'chess'"),
+        (Some(changed("options", json!(7))), "its options do not parse"),
+    ] {
+        let count = host.lobby.count("room not adopted");
+        if let Some(note) = note {
+            write_frame(&mut stream, json!({ "note": note })).await;
+        }
+        write_frame(&mut stream, json!({ "end": { "listing": null, "locked": false } })).await;
+        let refused = || {
+            let mut lines = host.lobby.lines().into_iter();
+            lines.by_ref().filter(|line| line["message"] == "room not adopted").nth(count)
+        };
+        let refused = eventually("the refusal", refused).await;
+        assert!(refused["error"].as_str().is_some_and(|text| text.contains(error)), "{refused}");
+        while read(&mut stream).await["kill"]["room"] != "fake-9" {}
+        let ended = json!({ "ended": { "room": "fake-9", "exit": "Closed",
+            "usage": { "cpu": { "secs": 0, "nanos": 0 }, "memory": 0, "peak_memory": 0 } } });
+        write(&mut stream, ended).await;
+    }
+    // And one that is right.
+    write_frame(&mut stream, json!({ "note": note(&room) })).await;
+    write_frame(&mut stream, json!({ "end": { "listing": null, "locked": true } })).await;
+    assert_eq!(host.lobby.logged("room adopted").await["room"], "fake-9");
+}
+
+async fn write_frame(stream: &mut BufReader<TcpStream>, part: Value) {
+    let line = format!("fake-9 {}\n", json!({ "described": part }));
+    stream.write_all(line.as_bytes()).await.expect("the lobby is there");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use cluster::testing::{Client, eventually};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::admin;
 use crate::common::hosts::Cluster;
 
 /// A player opens a room. Returns its id, and the player's connection to it.
@@ -74,6 +75,35 @@ async fn what_a_room_prints_is_in_the_log_of_the_lobby_and_of_its_host() {
     };
     eventually("the lobby's log", || printed(cluster.lobby.lines())).await;
     eventually("the host's log", || printed(cluster.hosts[0].lines())).await;
+}
+
+#[tokio::test]
+async fn operators_see_all_hosts_and_their_rooms() {
+    let flags = ["--admin", "127.0.0.1:0", "--max-rooms", "40"];
+    let cluster = Cluster::start_with(&["h1", "h2"], &flags, &["--max-rooms", "20"]).await;
+    let (room, _client) = open(&cluster, "Ann").await;
+    let address = admin::admin(&cluster.lobby).await;
+    let get = |path: &str| {
+        let (status, text) = admin::ask(&address, "GET", path, "");
+        assert_eq!(status, 200, "{text}");
+        text
+    };
+    // One of them has a warm room, too.
+    let rooms = |metrics: &str| {
+        let lines = metrics.lines().filter(|line| line.starts_with("cluster_host_rooms{"));
+        let counts = lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok());
+        (counts.clone().count() == 2 && counts.sum::<u64>() == 2).then_some(())
+    };
+    eventually("two rooms on two hosts", || rooms(&get("/metrics"))).await;
+    assert!(get("/metrics").contains("cluster_host_max_rooms{host=\"h2\"} 20\n"));
+    let state: Value = serde_json::from_str(&get("/state")).expect("JSON");
+    let names: Vec<_> = state["hosts"].as_array().expect("hosts").iter().collect();
+    assert_eq!((&names[0]["name"], &names[1]["name"]), (&json!("h1"), &json!("h2")));
+    assert_eq!(state["rooms"][0]["room"], room);
+    let (status, _) =
+        admin::ask(&address, "POST", &format!("/rooms/{}/kill", room.as_str().unwrap()), "");
+    assert_eq!(status, 200);
+    cluster.lobby.logged("room crashed").await;
 }
 
 #[tokio::test]

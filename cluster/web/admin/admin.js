@@ -8,7 +8,9 @@
  * @typedef {{ id: string, name: string, place: string, room: string | null }} Player
  * @typedef {{ room: string, kind: string, state: string, seats: number, private: boolean, locked: boolean,
  *   age_s: number, cpu_s: number, memory: number, tick_delay_ms: number }} Room
- * @typedef {{ version: string, draining_s: number | null, lag_ms: number, rooms: Room[], players: Player[] }} Lobby
+ * @typedef {{ name: string, build: string, rooms: number, max_rooms: number, cpu: number, draining: boolean }} Host
+ * @typedef {{ version: string, draining_s: number | null, lag_ms: number, hosts: Host[] | null, rooms: Room[],
+ *   players: Player[] }} Lobby
  */
 
 /** How often the state is asked for, in ms. */
@@ -124,10 +126,14 @@ function duration(seconds) {
 }
 
 /** @param {Lobby} lobby */
-function show({ version, draining_s, lag_ms, rooms, players }) {
+function show({ version, draining_s, lag_ms, hosts, rooms, players }) {
   const closing = draining_s === null ? "" : `, rooms close in ${duration(draining_s)}`;
   $("summary").textContent =
     `rooms: ${rooms.length}, players: ${players.length}, loop lag: ${lag_ms} ms, version ${version}${closing}`;
+  $("hosts").replaceChildren(...(hosts ?? []).map((host) => element("li", {}, [
+    `Host ${host.name}: ${host.rooms} of ${host.max_rooms} rooms`, `CPU ${Math.round(host.cpu * 100)} %`,
+    `version ${host.build}`, ...(host.draining ? ["draining"] : []),
+  ].join(", "))));
   keep($("rooms"), rooms, ({ room }) => room, makeRoom, (article, room) =>
     showRoom(article, room, players.filter((player) => player.room === room.room)));
   showPlayers($("players"), players.filter((player) => player.room === null));

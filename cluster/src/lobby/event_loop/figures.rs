@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::hosts::HostFigures;
 use crate::lobby::{Lobby, LobbyContext};
 use crate::process::Usage;
 use crate::rooms::counts::RoomFigures;
@@ -20,6 +21,7 @@ pub(crate) struct Figures {
     pub players: BTreeMap<&'static str, u64>,
     /// How late a timer was at most, since this was asked last.
     pub lag: Duration,
+    pub hosts: Option<Vec<HostFigures>>,
 }
 
 impl<L: Lobby> LobbyContext<L> {
@@ -29,7 +31,13 @@ impl<L: Lobby> LobbyContext<L> {
         for place in self.known_players().iter().filter_map(|id| self.find(id)) {
             *players.entry(place.shown().0).or_default() += 1;
         }
-        Figures { rooms: self.rooms.borrow().figures(), players, lag: self.scheduler.lag.take() }
+        let (rooms, lag) = (self.rooms.borrow().figures(), self.scheduler.lag.take());
+        Figures { rooms, players, lag, hosts: self.host_figures() }
+    }
+
+    /// `None`: rooms run on this machine.
+    fn host_figures(&self) -> Option<Vec<HostFigures>> {
+        self.hosts.as_ref().map(|hosts| hosts.figures())
     }
 
     /// For the admin page.
@@ -45,6 +53,7 @@ impl<L: Lobby> LobbyContext<L> {
             "version": env!("CARGO_PKG_VERSION"),
             "draining_s": left.map(|left| left.as_secs()),
             "lag_ms": self.scheduler.lag.get().as_millis() as u64,
+            "hosts": self.host_figures(),
             "rooms": rooms.overview(),
             "players": self.known_players().iter().filter_map(player).collect::<Vec<_>>(),
         })
