@@ -124,9 +124,9 @@ const COMMANDS: &[(&str, Tested)] = &[
     ("cargo update --workspace", By("cluster/update.sh", "cargo update --quiet --workspace")),
     ("npm install", By("cluster/update.sh", "npm install --package-lock-only")),
     ("git reset --hard", By("tests/template/update.rs", r#"["reset", "--quiet", "--hard"]"#)),
-    (HOSTS[0], By("cluster/tests/hosts/mod.rs", r#".arg("link-key")"#)),
-    (HOSTS[1], By("cluster/tests/hosts/mod.rs", r#"["host", "--name", name"#)),
-    (HOSTS[2], By("cluster/tests/hosts/mod.rs", r#"["--hosts", "#)),
+    (HOSTS[0], By("cluster/tests/common/hosts.rs", r#".arg("link-key")"#)),
+    (HOSTS[1], By("cluster/tests/common/hosts.rs", r#"["host", "--name", name"#)),
+    (HOSTS[2], By("cluster/tests/common/hosts.rs", r#"["--hosts", "#)),
     (STANDBY, By("cluster/tests/standby/nats.rs", r#"["--lease", lease"#)),
     (
         "cargo build --profile dist --features cluster/nats",

@@ -67,7 +67,7 @@ pub(crate) fn share_key(settings: &Settings) -> anyhow::Result<()> {
 
 /// The bucket of lease and key.
 async fn open_lease(servers: &[String]) -> anyhow::Result<Store> {
-    open(servers, "room-clusters", Duration::ZERO).await
+    open(servers, "cluster", Duration::ZERO).await
 }
 
 /// Opens a bucket, and creates it the first time. Its entries are kept for this time; zero: for
@@ -186,7 +186,7 @@ pub(super) struct Changes(Store);
 impl Changes {
     /// They are forgotten when the tokens of that time have expired.
     pub async fn open(settings: &Settings) -> anyhow::Result<Changes> {
-        open(&settings.hosts.lease, "room-clusters-players", settings.token_ttl).await.map(Changes)
+        open(&settings.hosts.lease, "cluster-players", settings.token_ttl).await.map(Changes)
     }
 
     /// Those of earlier lobbies.
