@@ -145,7 +145,8 @@ beside relayed env CLUSTER_NO_HANDOFF=true cargo test --workspace --locked --tes
   lobby::limits lobby::trust room::hook_panics process::isolation process::process_exit
 cargo fmt --all --check
 cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
-cargo clippy --workspace --test '*' --locked -- -D warnings # also tests with `test = false`
+cargo clippy --workspace --test '*' --all-features --locked -- -D warnings # also tests with `test = false`
+cargo clippy -p cluster --locked -- -D warnings # without the feature `nats`
 cargo fmt --all --check --manifest-path benches/Cargo.toml
 cargo clippy --manifest-path benches/Cargo.toml --target-dir target --workspace --all-targets --locked -- -D warnings
 template-hooks/twins.sh --check
