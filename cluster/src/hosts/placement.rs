@@ -119,10 +119,10 @@ impl Hosts {
         host.rooms.insert(id.clone(), Running { room: room.clone(), opened });
         let sender = Sender::new(host.queue.clone(), End::Remote(room));
         let (kill, killed) = oneshot::channel::<Exit>();
-        let (to_host, stopping) = (host.to_host.clone(), self.stopping.clone());
+        let (to_host, running) = (host.to_host.clone(), self.running.clone());
         tokio::spawn(killed.map(move |cause| {
-            // Dropping the process kills it, too, unless the lobby leaves it to the next one.
-            let cause = cause.ok().or_else(|| (!stopping.load(Relaxed)).then_some(Exit::Closed));
+            let dropped = || running.load(Relaxed).then_some(Exit::Closed);
+            let cause = cause.ok().or_else(dropped);
             cause.map(|cause| to_host.send(&ToHost::Kill { room: id, cause }))
         }));
         Process { sender, pid: None, output, tick_delay, kill: Cell::new(Some(kill)) }

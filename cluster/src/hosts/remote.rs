@@ -49,8 +49,9 @@ pub(crate) struct Hosts {
     addresses: Mutex<HashSet<SocketAddr>>,
     /// The number of the next room: hosts know those of earlier lobbies.
     pub(super) next_room: AtomicU64,
-    /// The lobby leaves its rooms to the next one.
-    pub(super) stopping: Arc<AtomicBool>,
+    /// The lobby neither starts nor stops: rooms that it drops are killed. Else the next one goes on
+    /// with them.
+    pub(super) running: Arc<AtomicBool>,
     /// A lobby of a later term is active.
     pub superseded: CancellationToken,
 }
@@ -86,7 +87,7 @@ impl Hosts {
             linked: Mutex::default(),
             addresses: Mutex::default(),
             next_room: AtomicU64::new(1),
-            stopping: Arc::default(),
+            running: Arc::default(),
             superseded,
         });
         let (unknown, known) = mpsc::channel(1);

@@ -44,8 +44,10 @@ impl Hosts {
         let error = lost.err().map(|error| format!("{error:#}"));
         warn!(host = name, error, "host lost");
         let host = self.lock().remove(name);
-        // Else the host took the lobby's process for dead, and kept its rooms.
-        let _ = host.as_ref().map(|host| host.to_host.send(&ToHost::GiveUp));
+        if let Some(host) = host.as_ref().filter(|_| !self.inbox.is_closed()) {
+            // Else the host took the lobby's process for ended, and kept its rooms.
+            let _ = host.to_host.send(&ToHost::GiveUp);
+        }
         let rooms = host.map(|host| host.rooms.into_keys().collect());
         let until = Some(last_beat + self.times.silence);
         Lost { rooms: rooms.unwrap_or_default(), until }

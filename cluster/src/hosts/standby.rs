@@ -103,8 +103,9 @@ impl Fleet {
             lobby.await;
             return Ok(());
         };
+        hosts.running.store(true, Relaxed);
         let stopped = hosts.superseded.run_until_cancelled(lobby).await;
-        hosts.stopping.store(true, Relaxed);
+        hosts.running.store(false, Relaxed);
         if let Some(active) = self.active {
             active.stop.cancel();
             let _ = active.keeping.await;

@@ -137,10 +137,11 @@ async fn live(kinds: &[Kind], to_lobby: &Sender, mut from_lobby: Receiver) -> an
         }
     };
     let life = async {
-        // Without a frame, the lobby has stopped and never needed this room.
-        let Some(frame) = from_lobby.recv().await? else { return Ok(()) };
-        let ToRoom::Open { options, spec } = frame else {
-            bail!("the lobby's second frame is not `open`");
+        let (options, spec) = match from_lobby.recv().await? {
+            Some(ToRoom::Open { options, spec }) => (options, spec),
+            // The lobby has stopped, and never needed this room.
+            Some(ToRoom::Describe) | None => return Ok(()),
+            Some(_) => bail!("the lobby's second frame is not `open`"),
         };
         limit_memory(spec.memory);
         let kind = kinds.iter().find(|kind| kind.name == spec.kind);

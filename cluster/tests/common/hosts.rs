@@ -93,6 +93,10 @@ impl HostProcess {
             .await
     }
 
+    pub fn count(&self, message: &str) -> usize {
+        self.lines().iter().filter(|line| line["message"] == message).count()
+    }
+
     pub fn lines(&self) -> Vec<Value> {
         let log = self.log.lock().expect("not poisoned");
         log.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()

@@ -1,11 +1,12 @@
 //! Rooms outlive the process of their lobby, and the next one goes on with them.
 
 use cluster::testing::{Client, TestPlayer, eventually};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::common::hosts::{Cluster, HostProcess};
+use crate::common::{command, game};
 
 /// Where players would find the host, if the tests knew its port before it starts.
 const PUBLIC: [&str; 2] = ["--public-url", "http://127.0.0.1:1"];
@@ -126,6 +127,56 @@ async fn what_rooms_say_and_how_they_end_without_a_lobby_is_told_to_the_next() {
     assert_eq!((&ended["room"], &ended["exit"]), (&bobs_room, &json!("finished")));
     bob.url.clone_from(&cluster.lobby.url);
     assert_eq!(bob.back().await["returned"]["reason"]["code"], "finished");
+    assert_undisturbed(&anns);
+}
+
+/// What they say meets a lobby that handles nothing any more.
+#[tokio::test]
+async fn rooms_that_talk_without_a_pause_while_their_lobby_stops_are_adopted() {
+    let limits = crate::common::NO_RATE_LIMITS;
+    let of_host = [&limits[..], &PUBLIC].concat();
+    let mut cluster = Cluster::start_with(&["h1"], &limits, &of_host).await;
+    let mut ann = cluster.lobby.player("Ann").await;
+    let (mut anns, room) = enter(&cluster.hosts[0], &mut ann, "create", json!({})).await;
+    for signal in [Signal::TERM, Signal::KILL, Signal::TERM, Signal::KILL, Signal::TERM] {
+        let talk = async {
+            loop {
+                anns.ask("tell_lobby", json!({ "text": "still here" })).await.expect("a message");
+            }
+        };
+        cluster = tokio::select! {
+            cluster = cluster.next_lobby(signal) => cluster,
+            () = talk => unreachable!("it never ends"),
+        };
+        assert_eq!(cluster.lobby.logged("room adopted").await["room"], room);
+    }
+    assert_undisturbed(&anns);
+}
+
+#[tokio::test]
+async fn a_lobby_that_stops_before_it_has_started_leaves_the_rooms_to_the_next() {
+    let cluster = Cluster::start_with(&["h1"], &[], &PUBLIC).await;
+    let host = &cluster.hosts[0];
+    let mut ann = cluster.lobby.player("Ann").await;
+    let (mut anns, room) = enter(host, &mut ann, "create", json!({})).await;
+    cluster.lobby.signal(Signal::KILL);
+    for count in 1..4 {
+        let gone = || host.count("lobby gone; its rooms go on");
+        eventually("its end", || (gone() == count).then_some(())).await;
+        let mut next = command(game());
+        next.args(["--hosts", &host.link]).env("CLUSTER_PORT", "0").env("STARTING", "1");
+        next.env("CLUSTER_KEY_FILE", cluster.folder.path().join("lobby.key"));
+        let mut next = next.spawn().expect("it starts");
+        // It is told of the room, while `on_start` has not returned.
+        let linked = || host.count("lobby linked");
+        eventually("a link", || (linked() == count + 1).then_some(())).await;
+        kill_process(Pid::from_child(&next), Signal::TERM).expect("it runs");
+        let status = eventually("its end", || next.try_wait().expect("our child")).await;
+        assert!(status.success(), "{status}");
+    }
+    let cluster = cluster.next_lobby(Signal::KILL).await;
+    assert_eq!(cluster.lobby.logged("room adopted").await["room"], room);
+    assert_eq!(anns.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
     assert_undisturbed(&anns);
 }
 
