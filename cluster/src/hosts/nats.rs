@@ -141,12 +141,13 @@ impl Lease {
 
     /// Keeps the lease until another lobby has it.
     pub async fn keep(&mut self) {
+        let mut is_renewed = true;
         loop {
             sleep(RENEW_PERIOD).await;
             let renewed =
                 self.bucket.update(ACTIVE, self.lobby.clone().into(), self.revision).await;
             match renewed {
-                Ok(revision) => self.revision = revision,
+                Ok(revision) => (self.revision, is_renewed) = (revision, true),
                 Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => {
                     match self.bucket.entry(ACTIVE).await {
                         // The answer to an earlier update was lost, or the bucket was.
@@ -159,7 +160,9 @@ impl Lease {
                     }
                 }
                 Err(error) => {
-                    warn!(%error, "cannot renew the lease; this lobby goes on");
+                    if std::mem::take(&mut is_renewed) {
+                        warn!(%error, "cannot renew the lease; this lobby goes on");
+                    }
                     self.reopen().await;
                 }
             }

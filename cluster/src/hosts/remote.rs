@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -31,6 +31,8 @@ use crate::types::{Exit, RoomId};
 const LOOKUP_PERIOD: Duration = Duration::from_secs(2);
 /// How long a connection and its handshake may take.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// No host has had so many.
+const MAX_ROOMS: u64 = 1 << 53;
 /// The pause before a host is called again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
@@ -205,6 +207,7 @@ impl Hosts {
         about: About,
         address: SocketAddr,
     ) -> anyhow::Result<(String, Lines)> {
+        ensure!(about.next_room < MAX_ROOMS, "it had more rooms than there can be");
         let mut hosts = self.lock();
         let Entry::Vacant(vacant) = hosts.entry(about.name.clone()) else {
             bail!("another host is named {}", about.name);

@@ -22,6 +22,9 @@ use crate::types::{AnyPlayer, LeaveReason, RoomId, to_raw};
 /// How long a reload waits until what was sent to rooms is written.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(200);
 
+/// No lobby gives so many seats.
+const MAX_NUMBER: u64 = 1 << 53;
+
 #[derive(Deserialize)]
 pub(crate) struct SavedRooms {
     pub rooms: Vec<Entry<RoomProcess>>,
@@ -115,6 +118,8 @@ impl Adopted {
         let note = note.context("without a note")?;
         let mut entry: Entry<()> = serde_json::from_str(note.get())?;
         ensure!(entry.room.id == *id, "with the note of room {}", entry.room.id);
+        let in_range = seats.iter().all(|seat| seat.seat < MAX_NUMBER);
+        ensure!(in_range, "with seats that no lobby has given");
         if !listing.is_null() {
             entry.room.listing = listing;
         }

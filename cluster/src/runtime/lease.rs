@@ -38,11 +38,13 @@ impl Lease {
         self.0.write_all_at(&until_ms.to_ne_bytes(), 0)
     }
 
-    /// Also if it cannot be read.
+    /// Also if it cannot be read. Looks twice: the host may be just writing.
     pub fn is_over(&self) -> bool {
         let mut until = [0; 8];
-        let read = self.0.read_exact_at(&mut until, 0);
-        read.is_err() || u64::from_ne_bytes(until) < clock::machine_ms()
+        (0..2).all(|_| {
+            let read = self.0.read_exact_at(&mut until, 0);
+            read.is_err() || u64::from_ne_bytes(until) < clock::machine_ms()
+        })
     }
 }
 

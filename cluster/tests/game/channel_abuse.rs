@@ -20,6 +20,8 @@ cluster::messages! {
         Endless,
         /// Sends valid frames as fast as it can.
         Flood,
+        /// Describes itself, as to a lobby that does not know the room, with a seat for anyone.
+        Describe,
     }
 }
 
@@ -46,6 +48,11 @@ impl ChannelAbuse {
                     say(&[b'x'; 4096]);
                 }
             })),
+            ChannelAbuse::Describe => {
+                say(b"{\"described\":{\"note\":{}}}\n");
+                say(b"{\"described\":{\"seats\":[{\"seat\":18446744073709551615,\"player\":{\"id\":\"x\",\"name\":\"X\"},\"joined\":true,\"left_ms\":null}]}}\n");
+                say(b"{\"described\":{\"end\":{\"listing\":null,\"locked\":false}}}\n");
+            }
             ChannelAbuse::Flood => drop(thread::spawn(|| {
                 (0..50_000).for_each(|_| say(b"{\"locked\":false}\n"));
             })),

@@ -150,10 +150,17 @@ async fn a_room_that_is_described_wrongly_is_not_adopted() {
         (Some(changed("room", json!("fake-8"))), "with the note of room fake-8"),
         (Some(changed("kind", json!("chess"))), "no kind 'chess'"),
         (Some(changed("options", json!(7))), "its options do not parse"),
+        (Some(note(&room)), "with seats that no lobby has given"),
     ] {
         let count = host.lobby.count("room not adopted");
         if let Some(note) = note {
             write_frame(&mut stream, json!({ "note": note })).await;
+        }
+        if error.contains("seats") {
+            let player = json!({ "id": "x", "name": "X" });
+            let seat =
+                json!({ "seat": u64::MAX, "player": player, "joined": true, "left_ms": null });
+            write_frame(&mut stream, json!({ "seats": [seat] })).await;
         }
         write_frame(&mut stream, json!({ "end": { "listing": null, "locked": false } })).await;
         let refused = || {

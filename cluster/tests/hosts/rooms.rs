@@ -77,6 +77,20 @@ async fn what_a_room_prints_is_in_the_log_of_the_lobby_and_of_its_host() {
     eventually("the host's log", || printed(cluster.hosts[0].lines())).await;
 }
 
+/// Or its host would seem to lie, and lose all of its rooms.
+#[tokio::test]
+async fn a_room_that_describes_itself_unasked_ends_alone() {
+    let cluster = Cluster::start(&["h1"], &[]).await;
+    let (room, mut client) = open(&cluster, "Ann").await;
+    let (_, mut other) = open(&cluster, "Bob").await;
+    client.emit("misbehave", json!("describe"));
+    let line = cluster.lobby.logged("room crashed").await;
+    assert_eq!((&line["room"], &line["what"]), (&room, &json!("described itself unasked")));
+    client.ended().await;
+    assert_eq!(other.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+    assert_eq!(cluster.lobby.count("host lost"), 0);
+}
+
 #[tokio::test]
 async fn operators_see_all_hosts_and_their_rooms() {
     let flags = ["--admin", "127.0.0.1:0", "--max-rooms", "40"];

@@ -193,7 +193,13 @@ impl Host {
             ProcessEvent::Frame(room, frame, permit) => {
                 let Some(hosted) = self.rooms.get_mut(&room) else { return };
                 let process = &hosted.process;
+                let is_asked = hosted.kept.as_ref().is_some_and(|kept| !kept.is_described);
                 match frame {
+                    // To a lobby that has the room it would look like a fault of this host.
+                    FromRoom::Described(_) if !is_asked => {
+                        process.kill(Exit::Crashed("described itself unasked".to_owned()));
+                        return;
+                    }
                     FromRoom::Ready => self.routes.open(room.clone(), process.sender.clone()),
                     FromRoom::Ending(_) => self.routes.close(&room),
                     _ => {}

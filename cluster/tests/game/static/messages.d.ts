@@ -21,7 +21,7 @@ export type Messages = {
  */
 export type Ask = { "open": NewRoom } | { "create": NewRoom } | { "best": NewRoom } | { "join_by_code": { code: string, } } | { "together": { room: RoomId, with: Array<Player<null>>, } } | { "join_for": { players: Array<Player<null>>, room: RoomId, } } | { "send_there": { players: Array<Player<null>>, room: RoomId, } } | { "tell": { room: RoomId, text: string, } } | { "tell_all": { text: string, } } | { "tell_much": { room: RoomId, times: number, bytes: number, } } | "flooded" | { "lock": { room: RoomId, locked: boolean, } } | { "close": { room: RoomId, reason: string, } } | { "kick": { player: PlayerId, reason: string, } } | { "ban": { player: PlayerId, reason: string, } } | { "unban": { player: PlayerId, } } | { "queue": { kind: Kind, } } | "unqueue" | "list" | { "about": { room: RoomId, } } | { "seat_of": { player: PlayerId | null, } } | "hooks" | { "compute": { ms: number, } } | { "block": { ms: number, } } | { "square": { n: number, } } | "play_for_me" | "play_unasked" | "play_and_ban" | "panic_in_pick" | "panic" | { "panic_later": { from: string, } };
 
-export type ChannelAbuse = "deaf" | "garbage" | "half" | "oversized" | "endless" | "flood";
+export type ChannelAbuse = "deaf" | "garbage" | "half" | "oversized" | "endless" | "flood" | "describe";
 
 /**
  * Room to browser.
