@@ -13,10 +13,11 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::Shared;
+use crate::hosts::Hosts;
 use crate::kernel::signal_room;
 use crate::lobby::Lobby;
 use crate::misbehaving_clients::Misbehavior;
-use crate::record::{Place, RELOADS, VANISHES};
+use crate::record::{Place, RELOADS, VANISHES, key};
 
 #[derive(Debug, Clone, Copy)]
 pub enum Fault {
@@ -26,6 +27,8 @@ pub enum Fault {
     Lobby(&'static str, Signal),
     /// The lobby reloads: its own connections are cut, and no room notices.
     Reload,
+    /// A signal to a host's process, which then goes on or is started again.
+    Host(&'static str, Signal),
     /// A player loses their connection.
     Vanish,
     /// A misbehaving client connects.
@@ -43,13 +46,22 @@ const LOBBY: [Fault; 3] = [
     Fault::Lobby("lobby killed (SIGKILL)", Signal::KILL),
     Fault::Reload,
 ];
+const HOST: [Fault; 2] = [
+    Fault::Host("host killed (SIGKILL)", Signal::KILL),
+    Fault::Host("host stopped for 8 s (SIGSTOP)", Signal::STOP),
+];
+/// Longer than the lease of its rooms.
+const HOST_STOPPED: Duration = Duration::from_secs(8);
 /// The process is stopped: the lobby takes until its heartbeat timeout to notice.
 pub const STOPPED: &str = "room stopped (SIGSTOP)";
 
 impl Fault {
-    /// Half of the faults hit rooms, and one in ten the lobby if restarts are allowed.
-    pub fn draw(random: &mut StdRng, restarts: bool) -> Fault {
+    /// Half of the faults hit rooms, one in ten the lobby if restarts are allowed, and one in
+    /// twenty a host. A lobby with hosts does not reload.
+    pub fn draw(random: &mut StdRng, restarts: bool, hosts: bool) -> Fault {
         match random.random_range(0..20) {
+            9 if hosts => HOST[random.random_range(0..HOST.len())],
+            0 | 10 if restarts && hosts => LOBBY[random.random_range(0..LOBBY.len() - 1)],
             0 | 10 if restarts => LOBBY[random.random_range(0..LOBBY.len())],
             0..=9 => ROOM[random.random_range(0..ROOM.len())],
             10..=12 => Fault::Vanish,
@@ -76,6 +88,7 @@ impl Fault {
             }
             Fault::Lobby(kind, signal) => restart(shared, lobby, kind, signal).await?,
             Fault::Reload => reload(shared, lobby).await?,
+            Fault::Host(kind, signal) => hit_host(shared, lobby, kind, signal, random).await?,
             Fault::Vanish => {
                 let mut record = shared.record.lock();
                 let here = |player: &usize| matches!(record.places[*player], Place::Room(_));
@@ -145,12 +158,35 @@ async fn restart(
     shared.record.lock().fault(kind);
     let (status, orphans) = lobby.end(signal).await?;
     shared.record.lock().lobby_ended(status, signal == Signal::TERM, orphans);
-    shared.record.lock().era += 1;
+    if lobby.hosts.is_none() {
+        shared.record.lock().era += 1;
+    }
     lobby.start_again().await;
     if let Some((_, _, up)) = shared.record.lock().restarts.last_mut() {
         *up = Some(Instant::now());
     }
     Ok(())
+}
+
+async fn hit_host(
+    shared: &Shared,
+    lobby: &mut Lobby,
+    kind: &'static str,
+    signal: Signal,
+    random: &mut StdRng,
+) -> anyhow::Result<()> {
+    let Some(hosts) = &mut lobby.hosts else { return Ok(()) };
+    let nth = random.random_range(0..hosts.count());
+    let rooms = key(0, &format!("{}-", Hosts::name(nth)));
+    shared.record.lock().fault(kind);
+    shared.record.lock().hosts.push((rooms, kind, Instant::now()));
+    hosts.signal(nth, signal);
+    if signal == Signal::STOP {
+        sleep(HOST_STOPPED).await;
+        hosts.signal(nth, Signal::CONT);
+        return Ok(());
+    }
+    hosts.start_again(nth).await
 }
 
 async fn reload(shared: &Shared, lobby: &mut Lobby) -> anyhow::Result<()> {

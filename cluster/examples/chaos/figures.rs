@@ -71,7 +71,7 @@ const GOALS: [Goal; 4] = [
 
 /// Returns whether all goals were reached.
 pub async fn measure(options: &Options) -> anyhow::Result<bool> {
-    let lobby = Lobby::start(&options.program, &options.flags, 100, &options.log_file).await?;
+    let lobby = Lobby::start(&options.program, &options.flags, 100, 0, &options.log_file).await?;
     println!(
         "room                   times      back   to welcome: p50    p99    max s   goal, p99"
     );
@@ -80,7 +80,7 @@ pub async fn measure(options: &Options) -> anyhow::Result<bool> {
         reached &= goal.measure(options.seed, &lobby).await.context(goal.what)?;
     }
     drop(lobby);
-    let lobby = Lobby::start(&options.program, &options.flags, 100, &options.log_file).await?;
+    let lobby = Lobby::start(&options.program, &options.flags, 100, 0, &options.log_file).await?;
     Ok(reached & neighbours::measure(options.seed, &lobby).await?)
 }
 

@@ -9,6 +9,7 @@ use cluster::testing::{LobbyBuilder, LobbyProcess};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
+use crate::hosts::Hosts;
 use crate::kernel::{Holds, holds, is_room};
 use crate::log::Log;
 
@@ -22,6 +23,7 @@ pub struct Lobby {
     pub url: String,
     pub log: Log,
     pub program: PathBuf,
+    pub hosts: Option<Hosts>,
     builder: LobbyBuilder,
     lobby: LobbyProcess,
 }
@@ -31,14 +33,19 @@ impl Lobby {
         program: &Path,
         flags: &[String],
         most_rooms: usize,
+        hosts: usize,
         log_file: &Path,
     ) -> anyhow::Result<Lobby> {
         // The path that the lobby itself uses to start rooms.
         let program = program.canonicalize().context("no such program")?;
         let log = Log::new(log_file)?;
+        let hosts = match hosts {
+            0 => None,
+            count => Some(Hosts::start(&program, count, most_rooms, &log).await?),
+        };
         let most_rooms = most_rooms.to_string();
         let kept = log.clone();
-        let builder = LobbyProcess::builder(&program)
+        let mut builder = LobbyProcess::builder(&program)
             .flags(flags)
             // As many as the players may need; all connect from this machine.
             .env("CLUSTER_MAX_ROOMS", &most_rooms)
@@ -51,8 +58,11 @@ impl Lobby {
             .env("RUST_LOG", "info,cluster::process::supervisor=debug")
             .env("RUST_BACKTRACE", "0")
             .on_line(move |line| kept.seen().line(line));
+        if let Some(hosts) = &hosts {
+            builder = builder.folder(&hosts.folder).flags(&["--hosts", &hosts.links()]);
+        }
         let lobby = builder.clone().start().await;
-        Ok(Lobby { url: lobby.url.clone(), log, program, builder, lobby })
+        Ok(Lobby { url: lobby.url.clone(), log, program, hosts, builder, lobby })
     }
 
     pub fn pid(&self) -> Pid {
@@ -63,14 +73,17 @@ impl Lobby {
         holds(self.pid())
     }
 
-    /// Ends it with this signal; its rooms must end with it. Returns its exit status and how many
-    /// rooms did not end.
+    /// Ends it with this signal; its rooms must end with it, unless they run on hosts. Returns its
+    /// exit status and how many rooms did not end.
     pub async fn end(&mut self, signal: Signal) -> anyhow::Result<(ExitStatus, usize)> {
         kill_process(self.pid(), signal).context("the lobby was gone already")?;
         let status = until(PATIENCE, || self.lobby.has_ended()).await;
         let status = status.context("the lobby does not end")?;
         let all_said = until(PATIENCE, || self.lobby.has_said_all().then_some(())).await;
         all_said.context("the lobby's output stays open")?;
+        if self.hosts.is_some() {
+            return Ok((status, 0));
+        }
         let rooms = self.log.seen().rooms_left();
         let alive = || rooms.iter().filter(|pid| is_room(**pid, &self.program)).count();
         let none = until(ORPHANS, || (alive() == 0).then_some(())).await;
@@ -87,7 +100,9 @@ impl Lobby {
 
     /// Starts it again with the same port and key.
     pub async fn start_again(&mut self) {
-        self.log.seen().forget_lobby();
+        if self.hosts.is_none() {
+            self.log.seen().forget_lobby();
+        }
         let port = self.lobby.port().to_string();
         self.lobby = self.builder.clone().env("CLUSTER_PORT", &port).start().await;
     }

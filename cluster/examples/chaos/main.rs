@@ -11,7 +11,7 @@
 //! | `run` | the run, from the first player to the last |
 //! | `faults`, `misbehaving_clients` | faults; clients that break the rules |
 //! | `player` | a player who behaves as the page does |
-//! | `lobby`, `log`, `kernel` | the lobby's process, its log, its resources |
+//! | `lobby`, `hosts`, `log`, `kernel` | the lobby's process, those of hosts, its log, its resources |
 //! | `record`, `report` | what happened, and what it means |
 //! | `figures`, `neighbours` | measurements: recovery times, effects of noisy clients |
 
@@ -27,6 +27,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 mod faults;
 mod figures;
+mod hosts;
 mod kernel;
 mod lobby;
 mod log;
@@ -81,6 +82,10 @@ pub struct Options {
     /// with the same key.
     #[arg(long)]
     restarts: bool,
+
+    /// Rooms run on so many hosts, which are killed and stopped, too.
+    #[arg(long, default_value_t = 0)]
+    hosts: usize,
 
     /// File for the lobby's log. By default in the target folder.
     #[arg(long, default_value_os_t = default_log_file(), hide_default_value = true)]
@@ -140,7 +145,9 @@ async fn run(options: &Options) -> anyhow::Result<bool> {
 impl Options {
     async fn start_lobby(&self) -> anyhow::Result<Lobby> {
         let most_rooms = self.players.max(100);
-        let lobby = Lobby::start(&self.program, &self.flags, most_rooms, &self.log_file).await;
+        let flags = &self.flags;
+        let lobby =
+            Lobby::start(&self.program, flags, most_rooms, self.hosts, &self.log_file).await;
         lobby.with_context(|| format!("see {}", self.log_file.display()))
     }
 

@@ -17,6 +17,10 @@ pub struct Events {
     pub era: usize,
     /// By room: the fault that hit it, and when.
     pub rooms: HashMap<String, (&'static str, Instant)>,
+    /// How the keys of rooms on a host that was hit begin, the fault, and when.
+    pub hosts: Vec<(String, &'static str, Instant)>,
+    /// Rooms run on hosts, and players reach them there: they outlive their lobby.
+    pub outlive: bool,
     /// When the lobby was ended, by which fault, and when it was ready again.
     pub restarts: Vec<(&'static str, Instant, Option<Instant>)>,
     /// All faults, by kind.
@@ -66,6 +70,10 @@ pub enum Cause {
 
 /// How long after a restart of the lobby a lost connection may still be due to it.
 const AFTER_RESTART: Duration = Duration::from_secs(2);
+
+/// How long after a fault of a host a lost connection may still be due to it: it stands still for
+/// eight seconds.
+const AFTER_HOST: Duration = Duration::from_secs(15);
 
 /// A room's key: each lobby counts its rooms from 1.
 pub fn key(era: usize, room: &str) -> String {
@@ -129,9 +137,16 @@ impl Events {
             (Disconnect::Lost(_), Some((kind, at))) => return Cause::Fault(kind, *at),
             (Disconnect::Lost(_), None) | (Disconnect::Sent | Disconnect::Quit, _) => {}
         }
+        let of_host = |(rooms, _, at): &&(String, &str, Instant)| {
+            let is_its = room.is_some_and(|room| room.starts_with(&**rooms));
+            is_its && *at <= loss.at && loss.at < *at + AFTER_HOST
+        };
+        if let Some((_, kind, at)) = self.hosts.iter().rev().find(of_host) {
+            return Cause::Fault(kind, *at);
+        }
         let restart = self.restarts.iter().rev().find(|(kind, down, up)| {
             let over = up.is_some_and(|up| up + AFTER_RESTART < loss.at);
-            let cuts = *kind != RELOADS || room.is_none();
+            let cuts = room.is_none() || (*kind != RELOADS && !self.outlive);
             *down <= loss.at && !over && cuts
         });
         match restart {

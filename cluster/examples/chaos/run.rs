@@ -15,7 +15,8 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::faults::Fault;
-use crate::kernel::Holds;
+use crate::hosts::Hosts;
+use crate::kernel::{Holds, is_room};
 use crate::lobby::{Lobby, until};
 use crate::player::Player;
 use crate::record::Place;
@@ -38,6 +39,7 @@ pub async fn run(options: &Options) -> anyhow::Result<bool> {
     until(Duration::from_secs(2), || (!lobby.log.seen().rooms.is_empty()).then_some(())).await;
     let at_first = lobby.holds();
     let shared = Arc::new(options.shared(&lobby));
+    shared.record.lock().outlive = lobby.hosts.is_some();
     let players = gather(&shared, options.players).await;
     let in_rooms = shared.record.lock().count(|place| matches!(place, Place::Room(_)));
     println!(
@@ -76,6 +78,23 @@ pub async fn run(options: &Options) -> anyhow::Result<bool> {
 
     let (status, orphans) = lobby.end(Signal::TERM).await?;
     shared.record.lock().lobby_ended(status, true, orphans);
+    if let Some(hosts) = &mut lobby.hosts {
+        let failed = hosts.stop().await;
+        let left = lobby
+            .log
+            .seen()
+            .rooms
+            .values()
+            .filter(|room| is_room(room.pid, &lobby.program))
+            .count();
+        for (count, what) in
+            [(failed, "hosts that did not stop"), (left, "rooms of hosts that have stopped")]
+        {
+            if count > 0 {
+                shared.record.lock().violation(format!("left behind: {count} {what}"));
+            }
+        }
+    }
     Ok(report::show(options, &shared, &lobby, [at_first, everyone_in, after, all_gone]))
 }
 
@@ -113,7 +132,7 @@ async fn inject_faults(
         if let Some(status) = lobby.has_ended() {
             anyhow::bail!("the lobby has ended by itself, with {status}");
         }
-        let fault = Fault::draw(&mut random, options.restarts);
+        let fault = Fault::draw(&mut random, options.restarts, lobby.hosts.is_some());
         fault.inject(shared, lobby, players, clients, &mut random).await.context("a restart")?;
         while clients.try_join_next().is_some() {}
         if Instant::now() >= progress_at {
@@ -143,15 +162,18 @@ fn print_progress(shared: &Shared, lobby: &Lobby, start: Instant) {
 /// Open rooms, without warm ones.
 fn open_rooms(lobby: &Lobby) -> usize {
     let seen = lobby.log.seen();
-    seen.rooms.values().filter(|room| room.ready && room.ended.is_none()).count()
+    let open = seen.rooms.values().filter(|room| room.ready && room.ended.is_none());
+    // A room that dies while there is no lobby to describe itself to is in no log.
+    open.filter(|room| lobby.hosts.is_none() || is_room(room.pid, &lobby.program)).count()
 }
 
 fn is_tidy(lobby: &Lobby, at_first: Holds) -> bool {
     let now = lobby.holds();
+    let links = lobby.hosts.as_ref().map_or(0, Hosts::count);
     open_rooms(lobby) == 0
         && now.zombies == 0
         && now.children == at_first.children
-        && now.descriptors <= at_first.descriptors
+        && now.descriptors <= at_first.descriptors + links
 }
 
 /// Records what is left behind.
@@ -173,7 +195,9 @@ async fn leftovers(shared: &Shared, lobby: &Lobby, [before, after]: [Holds; 2]) 
     violation(open_rooms(lobby), "rooms, after everyone had left");
     violation(after.zombies, "zombies");
     violation(after.children.saturating_sub(before.children), "processes");
-    violation(after.descriptors.saturating_sub(before.descriptors), "descriptors");
+    // A link may be just closed and opened.
+    let links = lobby.hosts.as_ref().map_or(0, Hosts::count);
+    violation(after.descriptors.saturating_sub(before.descriptors + links), "descriptors");
     // Memory that the allocator keeps is no leak; more than this would be.
     let allowed = 2 * before.memory_kib + 64 * 1024;
     violation((after.memory_kib.saturating_sub(allowed) / 1024) as usize, "MiB of memory");
