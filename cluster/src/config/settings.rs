@@ -294,7 +294,6 @@ impl Settings {
             self.heartbeat_timeout >= 2 * self.heartbeat,
             "--heartbeat-timeout must be at least twice --heartbeat: one may be late"
         );
-        self.hosts.check()?;
         ensure!(
             self.room_memory >= MIN_ROOM_MEMORY,
             "--room-memory must be at least 16m, or no room can start"

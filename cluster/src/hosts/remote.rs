@@ -51,8 +51,8 @@ pub(crate) struct Hosts {
     addresses: Mutex<HashSet<SocketAddr>>,
     /// The number of the next room: hosts know those of earlier lobbies.
     pub(super) next_room: AtomicU64,
-    /// The lobby neither starts nor stops: rooms that it drops are killed. Else the next one goes on
-    /// with them.
+    /// The lobby neither starts nor stops: rooms that it drops are killed. Else the next one goes
+    /// on with them.
     pub(super) running: Arc<AtomicBool>,
     /// A lobby of a later term is active.
     pub superseded: CancellationToken,

@@ -280,9 +280,9 @@ pub trait RoomManager<R: RoomOf<Self>>: Lobby {
     /// A room is ready: its `on_open` has returned. Default: nothing.
     fn on_room_ready(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<R>) {}
 
-    /// After a reload, or if rooms run on hosts: the lobby before this one started this room, and it
-    /// is still running. Called once for each such room, after `on_start`: the state begins anew, so
-    /// take from the room what it needs. Default: nothing.
+    /// After a reload, or if rooms run on hosts: the lobby before this one started this room, and
+    /// it is still running. Called once for each such room, after `on_start`: the state begins
+    /// anew, so take from the room what it needs. Default: nothing.
     fn on_room_adopted(&mut self, lobby: &LobbyContext<Self>, room: &RoomInfo<R>) {}
 
     /// A room sent a message with [`RoomContext::tell_lobby`]. Messages of one room arrive in

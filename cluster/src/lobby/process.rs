@@ -72,6 +72,7 @@ struct Start<L> {
 impl<L: Lobby> Start<L> {
     fn new(settings: Settings, kinds: Vec<Kind<L>>, admin: AdminSetup<L>) -> anyhow::Result<Self> {
         settings.check()?;
+        settings.hosts.check()?;
         events::check_names::<L::Request>(LOBBY_REQUESTS)?;
         kinds.iter().try_for_each(|kind| kind.check(&settings))?;
         let (admin, tokens) = (admin(&settings)?, Tokens::open(&settings)?);
