@@ -4,6 +4,7 @@
 use std::mem::take;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::http::StatusCode;
@@ -11,8 +12,9 @@ use axum::routing::any;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::host::health;
 use super::nats::{Changes, Lease};
@@ -27,6 +29,8 @@ use crate::routing::Gateway;
 
 /// Connections of those who ask whether a lobby that stands by is ready.
 const MAX_CONNECTIONS: u32 = 64;
+/// The pause before NATS is asked again.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// The hosts of a lobby; none, if its rooms run on this machine.
 #[derive(Default)]
@@ -141,10 +145,28 @@ impl Active {
                 () = stopped.cancelled() => lease.release().await,
             }
         });
-        let kept = Changes::open(settings).await?;
-        let before = kept.read().await?;
+        let reading = superseded.run_until_cancelled(read_changes(settings));
+        let (kept, before) = reading.await.context("another lobby is active")?;
         let (changes, made) = mpsc::unbounded_channel();
         tokio::spawn(kept.write(made));
         Ok(Active { term, before, changes, superseded, stop, keeping })
+    }
+}
+
+/// NATS may have answered just now, and not answer for a while.
+async fn read_changes(settings: &Settings) -> (Changes, Vec<Change>) {
+    loop {
+        let read = async {
+            let changes = Changes::open(settings).await?;
+            let before = changes.read().await?;
+            anyhow::Ok((changes, before))
+        };
+        match read.await {
+            Ok(read) => return read,
+            Err(error) => {
+                warn!(error = format!("{error:#}"), "cannot read from NATS; trying again")
+            }
+        }
+        sleep(RETRY_AFTER).await;
     }
 }
