@@ -239,8 +239,8 @@ struct PublicApi;
 /// lobby has started it, until it ends. The [first page](crate) has an example.
 ///
 /// With the first argument `health` it asks the lobby on this machine for `/healthz`, with the same
-/// flags, and ends with status 0 or 1. With `host` it runs rooms for a lobby on another machine, and
-/// with `link-key` it prints the key that such a host needs.
+/// flags, and ends with status 0 or 1. With `host` it runs rooms for a lobby on another machine,
+/// and with `link-key` it prints the key that such a host needs.
 ///
 /// The lobby ends after Ctrl-C, SIGTERM or SIGQUIT, with status 0, and reloads after SIGHUP. As the
 /// first process of a container, PID 1, it starts the lobby as a child process and reaps orphans.

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Args, Serialize, Deserialize)]
 #[command(next_help_heading = "Hosts")]
 pub struct HostSettings {
-    /// Addresses at which hosts listen for this lobby, separated by commas, such as `10.0.0.5:3001`.
-    /// A name, as in `hosts.internal:3001`, may stand for several, and is looked up again every two
-    /// seconds. All rooms run on hosts then.
-    #[arg(long = "hosts", id = "hosts", value_delimiter = ',')]
+    /// Addresses at which hosts listen for this lobby, separated by commas, such as
+    /// `10.0.0.5:3001`. A name, as in `hosts.internal:3001`, may stand for several, and is looked up
+    /// again every two seconds. All rooms run on hosts then.
+    #[arg(long = "hosts", id = "hosts", value_name = "ADDRESSES", value_delimiter = ',')]
     pub addresses: Vec<String>,
 
     /// `server host`: the host's name, such as `h1`.
@@ -21,7 +21,7 @@ pub struct HostSettings {
     pub name: Option<String>,
 
     /// `server host`: address at which it listens for its lobby. Links are not encrypted: they
-    /// belong into a private network.
+    /// belong in a private network.
     #[arg(long, default_value = "127.0.0.1:3001")]
     pub link: SocketAddr,
 

@@ -76,8 +76,8 @@ pub(crate) fn now() -> Instant {
     read().0
 }
 
-/// A clock of the machine, in milliseconds: the same in all its processes. It also counts pauses, and
-/// on Linux the time in which the machine was suspended.
+/// A clock of the machine, in milliseconds: the same in all its processes. It also counts pauses,
+/// and on Linux the time in which the machine was suspended.
 pub(crate) fn machine_ms() -> u64 {
     #[cfg(target_os = "linux")]
     let clock = ClockId::Boottime;
