@@ -17,7 +17,7 @@ pub struct HostSettings {
     /// Addresses at which hosts listen for this lobby, separated by commas, such as
     /// `10.0.0.5:3001`. A name, as in `hosts.internal:3001`, may stand for several, and is looked up
     /// again every two seconds. All rooms run on hosts then.
-    #[arg(long = "hosts", id = "hosts", value_delimiter = ',')]
+    #[arg(long = "hosts", id = "hosts", value_name = "ADDRESSES", value_delimiter = ',')]
     pub addresses: Vec<String>,
 
     /// Servers of NATS, separated by commas, such as `nats://10.0.0.7:4222`, through which several
@@ -30,7 +30,7 @@ pub struct HostSettings {
     pub name: Option<String>,
 
     /// `server host`: address at which it listens for its lobby. Links are not encrypted: they
-    /// belong into a private network.
+    /// belong in a private network.
     #[arg(long, default_value = "127.0.0.1:3001")]
     pub link: SocketAddr,
 

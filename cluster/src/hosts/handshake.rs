@@ -9,7 +9,7 @@
 //! host   { accepted: … } or { refused: … }
 //! ```
 //!
-//! What follows is neither encrypted nor signed: links belong into a private network.
+//! What follows is neither encrypted nor signed: links belong in a private network.
 
 use anyhow::{Context as _, bail, ensure};
 use serde::de::DeserializeOwned;
