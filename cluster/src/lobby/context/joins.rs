@@ -141,8 +141,7 @@ impl<L: Lobby> LobbyContext<L> {
         room: &RoomId,
         options: impl Fn(&Player<L::Profile>) -> R::JoinOptions,
     ) -> Result<Party, Refusal> {
-        let kind = self.kind_of::<R>().name;
-        let found = self.rooms.borrow().find(room).filter(|room| room.kind == kind);
+        let found = self.rooms.borrow().find(room).filter(|room| room.kind == R::NAME);
         found.ok_or(Refusal::NO_SUCH_ROOM)?;
         let options: Vec<_> = players.iter().map(options).collect();
         let options = encode_data("join options", &options, MAX_JOIN_OPTIONS)?;
@@ -243,11 +242,11 @@ impl<L: Lobby> LobbyContext<L> {
     /// Answers and refuses as [`join`](Self::join). If you drop the answer, a refusal is sent to
     /// the player as `refused`.
     pub fn play<R: RoomOf<L>>(&self, player: &Player<L::Profile>) -> Answer {
-        let (kind, player) = (self.kind_of::<R>().name, player.erased()?);
+        let player = player.erased()?;
         let (tell, answer) = oneshot::channel();
         self.scheduler.spawn(ready(()), move |lobby, context, ()| {
             let id = player.id.clone();
-            if let Err(Err(refusal)) = tell.send(context.play_kind(lobby, kind, player)) {
+            if let Err(Err(refusal)) = tell.send(context.play_kind(lobby, R::NAME, player)) {
                 context.notify_refused(id, &refusal);
             }
         });

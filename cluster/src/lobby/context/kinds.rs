@@ -1,8 +1,6 @@
 //! The kinds of rooms. Type erasure: the event loop and the registry of rooms know a kind by its
 //! name and are not generic over the room's type.
 
-use std::any::TypeId;
-
 use anyhow::ensure;
 use serde::Deserialize as _;
 use serde_json::Value;
@@ -19,7 +17,10 @@ use crate::types::{AnyPlayer, Refusal, RoomId, from_raw};
     message = "`{Self}` is not a kind of room of `{L}`",
     note = "add it to `cluster::kinds!` in src/room_manager.rs"
 )]
-pub trait RoomOf<L: Lobby>: Room<Profile = L::Profile> {}
+pub trait RoomOf<L: Lobby>: Room<Profile = L::Profile> {
+    #[doc(hidden)]
+    const NAME: &'static str;
+}
 
 /// A lobby whose kinds of rooms are known.
 #[diagnostic::on_unimplemented(
@@ -56,11 +57,13 @@ pub trait Kinds: Lobby {
 #[macro_export]
 macro_rules! kinds {
     ($lobby:ty: $($room:ty = $name:literal),+ $(,)?) => {
-        $(impl $crate::RoomOf<$lobby> for $room {})+
+        $(impl $crate::RoomOf<$lobby> for $room {
+            const NAME: &'static str = $name;
+        })+
 
         impl $crate::__private::Kinds for $lobby {
             fn kinds() -> Vec<$crate::__private::Kind<Self>> {
-                vec![$($crate::__private::Kind::of::<$room>($name)),+]
+                vec![$($crate::__private::Kind::of::<$room>()),+]
             }
         }
     };
@@ -69,7 +72,6 @@ macro_rules! kinds {
 /// One kind of room, and the hooks of its [`RoomManager`].
 pub struct Kind<L> {
     pub(crate) name: &'static str,
-    pub(crate) room: TypeId,
     pub(crate) limits: fn(&Settings) -> RoomLimits,
     pub(crate) pick: fn(&mut L, &LobbyContext<L>, AnyPlayer) -> Result<RoomId, Refusal>,
     /// Fails if they cannot be parsed as options of this kind.
@@ -93,18 +95,17 @@ impl<L: Lobby> Kind<L> {
     }
 
     #[doc(hidden)]
-    pub fn of<R: RoomOf<L>>(name: &'static str) -> Self
+    pub fn of<R: RoomOf<L>>() -> Self
     where
         L: RoomManager<R>,
     {
         Kind {
-            name,
-            room: TypeId::of::<R>(),
+            name: R::NAME,
             limits: L::limits,
             pick: |lobby, context, player| lobby.pick(context, &player.typed()),
             check_options: |options| R::Options::deserialize(options).map(drop),
             hook: |lobby, context, room, hook| {
-                let room = &room.typed(context.kind_of::<R>().name);
+                let room = &room.typed(R::NAME);
                 match hook {
                     RoomHook::Ready => lobby.on_room_ready(context, room),
                     RoomHook::Adopted => lobby.on_room_adopted(context, room),

@@ -1,12 +1,10 @@
 //! What hooks of the lobby do with rooms: create, find, message and close them. `joins.rs` sends
 //! players there.
 
-use std::any::TypeId;
-
 use serde::Deserialize as _;
 use tracing::error;
 
-use crate::lobby::{Kind, Lobby, LobbyContext, RoomInfo, RoomOf};
+use crate::lobby::{Lobby, LobbyContext, RoomInfo, RoomOf};
 use crate::process::RoomSpec;
 use crate::room::MAX_LISTING;
 use crate::rooms::AnyRoom;
@@ -68,7 +66,7 @@ impl<L: Lobby> LobbyContext<L> {
         seats: Option<usize>,
         options: R::Options,
     ) -> Result<RoomId, Refusal> {
-        let kind = self.kind_of::<R>();
+        let kind = self.kind(R::NAME).expect("`kinds!` lists each kind of room");
         let limits = (kind.limits)(&self.settings);
         let listing = encode_data("a listing", &R::Listing::default(), MAX_LISTING)?;
         let options = serde_json::to_value(options).and_then(|options| {
@@ -76,11 +74,11 @@ impl<L: Lobby> LobbyContext<L> {
             Ok(options)
         });
         let options = options.map_err(|error| {
-            error!(%error, kind = kind.name, "cannot create a room: its options cannot be passed on");
+            error!(%error, kind = R::NAME, "cannot create a room: its options cannot be passed on");
             Refusal::NO_ROOM
         })?;
         let spec = RoomSpec {
-            kind: kind.name.to_owned(),
+            kind: R::NAME.to_owned(),
             capacity: seats.unwrap_or(limits.seats),
             memory: limits.memory,
             seed: rand::random(),
@@ -117,12 +115,12 @@ impl<L: Lobby> LobbyContext<L> {
     /// # }
     /// ```
     pub fn open_rooms<R: RoomOf<L>>(&self, players: usize) -> Vec<RoomInfo<R>> {
-        self.of_kind::<R>(self.rooms.borrow().joinable(self.kind_of::<R>().name, players))
+        self.of_kind::<R>(self.rooms.borrow().joinable(R::NAME, players))
     }
 
     /// Of the public rooms of this kind with a free seat, the one with the most players.
     pub fn fullest<R: RoomOf<L>>(&self) -> Option<RoomInfo<R>> {
-        self.of_kind::<R>(self.rooms.borrow().fullest(self.kind_of::<R>().name)).pop()
+        self.of_kind::<R>(self.rooms.borrow().fullest(R::NAME)).pop()
     }
 
     /// The room with this id; `None` if there is none of this kind.
@@ -131,14 +129,8 @@ impl<L: Lobby> LobbyContext<L> {
     }
 
     fn of_kind<R: RoomOf<L>>(&self, rooms: impl IntoIterator<Item = AnyRoom>) -> Vec<RoomInfo<R>> {
-        let kind = self.kind_of::<R>();
-        let rooms = rooms.into_iter().filter(|room| room.kind == kind.name);
-        rooms.map(|room| room.typed(kind.name)).collect()
-    }
-
-    pub(crate) fn kind_of<R: RoomOf<L>>(&self) -> &Kind<L> {
-        let kind = self.kinds.iter().find(|kind| kind.room == TypeId::of::<R>());
-        kind.expect("`kinds!` lists each kind of room")
+        let rooms = rooms.into_iter().filter(|room| room.kind == R::NAME);
+        rooms.map(|room| room.typed(R::NAME)).collect()
     }
 
     /// Sends a message to a room's `on_lobby_message`. A room that is not ready gets it when it is;
@@ -149,13 +141,13 @@ impl<L: Lobby> LobbyContext<L> {
     /// - `internal`: the message is larger than 60 KiB as JSON, or cannot be serialized; the log
     ///   says why
     pub fn tell<R: RoomOf<L>>(&self, room: &RoomId, message: R::FromLobby) -> Result<(), Refusal> {
-        self.rooms.borrow().tell(self.kind_of::<R>().name, room, &message)
+        self.rooms.borrow().tell(R::NAME, room, &message)
     }
 
     /// Sends a message to `on_lobby_message` of every room of this kind. Refuses with `internal` as
     /// [`tell`](Self::tell).
     pub fn tell_all<R: RoomOf<L>>(&self, message: R::FromLobby) -> Result<(), Refusal> {
-        self.rooms.borrow().tell_all(self.kind_of::<R>().name, &message)
+        self.rooms.borrow().tell_all(R::NAME, &message)
     }
 
     /// Locks a room, so that it takes no more players, or unlocks it. Refuses with `no_such_room`.
