@@ -264,7 +264,7 @@ pub fn run<L: Kinds>(defaults: Defaults) -> ExitCode {
     let settings = || Settings::read(defaults, &args);
     let result = match &*command {
         // A room gets its settings from its lobby; parsing flags would slow down its start.
-        "room" => room::process::main(kinds.iter().map(|kind| kind.process).collect()),
+        "room" => room::process::main(kinds.iter().map(|kind| (kind.name, kind.run)).collect()),
         "health" => admin::health::check(&settings()),
         "host" => hosts::host::main(settings()),
         "link-key" => auth::print_link_key(&settings().key_file),

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use anyhow::{Context as _, bail, ensure};
 use axum::Router;
 use futures_util::future::LocalBoxFuture;
-use futures_util::{FutureExt as _, TryFutureExt as _};
+use futures_util::TryFutureExt as _;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, kill_current_process_group, setrlimit};
 use serde_json::Value;
@@ -32,7 +32,7 @@ use crate::room::core::Core;
 use crate::room::event_loop::{CLOSE_TIMEOUT, FLUSH_TIMEOUT, RoomLoop};
 use crate::room::{Room, RoomContext, Tickets};
 use crate::runtime::{Lease, catch_async, clock, take_tick_delay};
-use crate::socketio::{EventLimiter, events, namespace};
+use crate::socketio::{EventLimiter, namespace};
 use crate::types::{Exit, RoomId, from_raw, path_of};
 
 /// Descriptors that are not for connections: the channel, the log, files that hooks open.
@@ -43,7 +43,7 @@ static LEASE: OnceLock<Lease> = OnceLock::new();
 
 // Not inlined: together with the lobby's, its frame would take 60 KiB of stack.
 #[inline(never)]
-pub(crate) fn main(kinds: Vec<Kind>) -> anyhow::Result<ExitCode> {
+pub(crate) fn main(kinds: Kinds) -> anyhow::Result<ExitCode> {
     let socket = take_stdin().context("only a lobby can start a room")?;
     die_with_lobby(&socket)?;
     let lobby = socket.try_clone()?;
@@ -117,7 +117,7 @@ fn hung_up(end: BorrowedFd, timeout: &Timespec) -> bool {
 }
 
 /// Waits for the lobby to open a room, and runs it.
-async fn live(kinds: &[Kind], to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::Result<()> {
+async fn live(kinds: &Kinds, to_lobby: &Sender, mut from_lobby: Receiver) -> anyhow::Result<()> {
     let Some(ToRoom::Setup { version, room, settings, lease }) = from_lobby.recv().await? else {
         bail!("the lobby's first frame is not `setup`");
     };
@@ -144,10 +144,10 @@ async fn live(kinds: &[Kind], to_lobby: &Sender, mut from_lobby: Receiver) -> an
             Some(_) => bail!("the lobby's second frame is not `open`"),
         };
         limit_memory(spec.memory);
-        let kind = kinds.iter().find(|kind| kind.name == spec.kind);
-        let kind = kind.with_context(|| format!("there is no kind of room '{}'", spec.kind))?;
+        let run = kinds.get(&*spec.kind);
+        let run = run.with_context(|| format!("there is no kind of room '{}'", spec.kind))?;
         let settings = &settings;
-        (kind.run)(Opened { room, options, spec, settings, to_lobby, from_lobby }).await
+        run(Opened { room, options, spec, settings, to_lobby, from_lobby }).await
     };
     tokio::select! {
         result = life => result,
@@ -155,24 +155,13 @@ async fn live(kinds: &[Kind], to_lobby: &Sender, mut from_lobby: Receiver) -> an
     }
 }
 
-/// A registered kind of room, without its type.
-#[derive(Clone, Copy)]
-pub(crate) struct Kind {
-    pub name: &'static str,
-    /// Refuses message types that cannot work; called before anything starts.
-    pub check: fn() -> anyhow::Result<()>,
-    run: for<'a> fn(Opened<'a>) -> LocalBoxFuture<'a, anyhow::Result<()>>,
-}
-
-impl Kind {
-    pub fn of<R: Room>(name: &'static str) -> Self {
-        let check = || events::check_names::<R::Request>(events::ROOM_REQUESTS);
-        Kind { name, check, run: |opened| run::<R>(opened).boxed_local() }
-    }
-}
+/// The kinds of rooms by name.
+pub(crate) type Kinds = HashMap<&'static str, Run>;
+/// Runs a room of one kind, from `on_open` to `on_dispose`.
+pub(crate) type Run = for<'a> fn(Opened<'a>) -> LocalBoxFuture<'a, anyhow::Result<()>>;
 
 /// A room that the lobby has opened in this process.
-struct Opened<'a> {
+pub(crate) struct Opened<'a> {
     room: RoomId,
     options: Box<RawValue>,
     spec: RoomSpec,
@@ -181,8 +170,7 @@ struct Opened<'a> {
     from_lobby: Receiver,
 }
 
-/// Runs a room from `on_open` to `on_dispose`.
-async fn run<R: Room>(opened: Opened<'_>) -> anyhow::Result<()> {
+pub(crate) async fn run<R: Room>(opened: Opened<'_>) -> anyhow::Result<()> {
     let Opened { room, options, spec, settings, to_lobby, from_lobby } = opened;
     let context = RoomContext::<R>::new(room.clone(), spec, settings.empty_timeout);
     let options = from_raw(&options)?;

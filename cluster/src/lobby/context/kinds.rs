@@ -2,6 +2,7 @@
 //! name and are not generic over the room's type.
 
 use anyhow::ensure;
+use futures_util::FutureExt as _;
 use serde::Deserialize as _;
 use serde_json::Value;
 
@@ -10,6 +11,7 @@ use crate::config::settings::MIN_ROOM_MEMORY;
 use crate::lobby::{Lobby, LobbyContext, RoomLimits, RoomManager};
 use crate::room::{Room, process};
 use crate::rooms::{AnyRoom, RoomHook};
+use crate::socketio::events;
 use crate::types::{AnyPlayer, Refusal, RoomId, from_raw};
 
 /// A kind of room of the lobby `L`: [`kinds!`](crate::kinds) implements it.
@@ -78,8 +80,9 @@ pub struct Kind<L> {
     pub(crate) check_options: fn(&Value) -> serde_json::Result<()>,
     /// Calls a hook. Fails if its message cannot be parsed as one of this kind's.
     pub(crate) hook: fn(&mut L, &LobbyContext<L>, AnyRoom, RoomHook) -> anyhow::Result<()>,
-    /// How a room's process runs this kind.
-    pub(crate) process: process::Kind,
+    pub(crate) run: process::Run,
+    /// Refuses a type of requests that cannot work.
+    check_requests: fn() -> anyhow::Result<()>,
     /// Declares the types of its messages as TypeScript types; returns their names.
     #[cfg(debug_assertions)]
     pub(crate) declare: fn(&mut crate::types::typescript::Declarations) -> [String; 5],
@@ -88,7 +91,7 @@ pub struct Kind<L> {
 impl<L: Lobby> Kind<L> {
     /// Refuses message types and limits that cannot work; called before anything starts.
     pub(crate) fn check(&self, settings: &Settings) -> anyhow::Result<()> {
-        (self.process.check)()?;
+        (self.check_requests)()?;
         let memory = (self.limits)(settings).memory;
         ensure!(memory >= MIN_ROOM_MEMORY, "{}: a room needs at least 16m of memory", self.name);
         Ok(())
@@ -122,7 +125,8 @@ impl<L: Lobby> Kind<L> {
                 }
                 Ok(())
             },
-            process: process::Kind::of::<R>(name),
+            run: |opened| process::run::<R>(opened).boxed_local(),
+            check_requests: || events::check_names::<R::Request>(events::ROOM_REQUESTS),
             #[cfg(debug_assertions)]
             declare: |types| {
                 use crate::types::Message as _;
