@@ -10,8 +10,8 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, bail, ensure};
 use axum::Router;
-use futures_util::future::LocalBoxFuture;
 use futures_util::TryFutureExt as _;
+use futures_util::future::LocalBoxFuture;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, kill_current_process_group, setrlimit};
 use serde_json::Value;
@@ -33,7 +33,7 @@ use crate::room::event_loop::{CLOSE_TIMEOUT, FLUSH_TIMEOUT, RoomLoop};
 use crate::room::{Room, RoomContext, Tickets};
 use crate::runtime::{Lease, catch_async, clock, take_tick_delay};
 use crate::socketio::{EventLimiter, namespace};
-use crate::types::{Exit, RoomId, from_raw, path_of};
+use crate::types::{Exit, RoomId, path_of};
 
 /// Descriptors that are not for connections: the channel, the log, files that hooks open.
 const OTHER_FILES: u64 = 64;
@@ -173,7 +173,7 @@ pub(crate) struct Opened<'a> {
 pub(crate) async fn run<R: Room>(opened: Opened<'_>) -> anyhow::Result<()> {
     let Opened { room, options, spec, settings, to_lobby, from_lobby } = opened;
     let context = RoomContext::<R>::new(room.clone(), spec, settings.empty_timeout);
-    let options = from_raw(&options)?;
+    let options = serde_json::from_str(options.get())?;
     let opening = async { context.scheduler.timed(R::on_open(options, &context)).await };
     let game = match catch_async("on_open", opening).await {
         Ok(Ok(game)) => game,

@@ -54,7 +54,3 @@ pub(crate) fn truncate(text: impl Into<String>) -> String {
     text.truncate(text.floor_char_boundary(MAX_TEXT));
     text
 }
-
-pub(crate) fn from_raw<T: DeserializeOwned>(raw: &RawValue) -> anyhow::Result<T> {
-    Ok(serde_json::from_str(raw.get())?)
-}

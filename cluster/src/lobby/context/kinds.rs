@@ -12,7 +12,7 @@ use crate::lobby::{Lobby, LobbyContext, RoomLimits, RoomManager};
 use crate::room::{Room, process};
 use crate::rooms::{AnyRoom, RoomHook};
 use crate::socketio::events;
-use crate::types::{AnyPlayer, Refusal, RoomId, from_raw};
+use crate::types::{AnyPlayer, Refusal, RoomId};
 
 /// A kind of room of the lobby `L`: [`kinds!`](crate::kinds) implements it.
 #[diagnostic::on_unimplemented(
@@ -113,7 +113,8 @@ impl<L: Lobby> Kind<L> {
                     RoomHook::Ready => lobby.on_room_ready(context, room),
                     RoomHook::Adopted => lobby.on_room_adopted(context, room),
                     RoomHook::Message(message) => {
-                        lobby.on_room_message(context, room, from_raw(&message)?);
+                        let message = serde_json::from_str(message.get())?;
+                        lobby.on_room_message(context, room, message);
                     }
                     RoomHook::Joined(player) => {
                         lobby.on_player_joined(context, room, &player.typed());

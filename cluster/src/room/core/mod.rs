@@ -22,7 +22,7 @@ use crate::room::core::sync::SentState;
 use crate::room::{Output, Room, RoomContext, Tickets};
 use crate::runtime::{Call, HookPanic, RoomPanic, Tick, Ticker, catch, catch_async, later};
 use crate::socketio::{ConnId, Encoded, RawEvent, events};
-use crate::types::{Answer, Exit, LeaveReason, Player, PlayerId, Refusal, RoomId, from_raw, ok};
+use crate::types::{Answer, Exit, LeaveReason, Player, PlayerId, Refusal, RoomId, ok};
 
 /// The first event of a connection.
 #[derive(Serialize)]
@@ -125,7 +125,7 @@ impl<R: Room> Core<R> {
     }
 
     pub fn lobby_message(&mut self, message: &RawValue) -> anyhow::Result<()> {
-        let message = from_raw(message)?;
+        let message = serde_json::from_str(message.get())?;
         self.hook("on_lobby_message", |game, room| game.on_lobby_message(room, message));
         Ok(())
     }

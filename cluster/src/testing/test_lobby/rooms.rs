@@ -11,7 +11,7 @@ use crate::room::Room;
 use crate::testing::test_lobby::channel::Effect;
 use crate::testing::test_lobby::played_room::PlayedRoom;
 use crate::testing::{Sent, TestLobby};
-use crate::types::{Exit, LeaveReason, Player, PlayerId, Refusal, RoomId, from_raw, to_raw};
+use crate::types::{Exit, LeaveReason, Player, PlayerId, Refusal, RoomId, to_raw};
 
 impl<L: Kinds> TestLobby<L> {
     /// The rooms that run, oldest first.
@@ -67,7 +67,9 @@ impl<L: Kinds> TestLobby<L> {
     pub fn told<R: RoomOf<L>>(&mut self, room: &RoomId) -> Vec<R::FromLobby> {
         self.check_kind::<R>(room);
         let messages = std::mem::take(&mut self.any_room(room).told).into_iter();
-        messages.map(|raw| from_raw(&raw).expect("a message that can be parsed")).collect()
+        messages
+            .map(|raw| serde_json::from_str(raw.get()).expect("a message that can be parsed"))
+            .collect()
     }
 
     /// The room changes what the list of rooms shows of it.

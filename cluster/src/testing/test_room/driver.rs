@@ -13,7 +13,7 @@ use crate::socketio::namespace::HARD_LIMIT_FACTOR;
 use crate::socketio::{ConnId, Encoded};
 use crate::testing::test_room::Life;
 use crate::testing::{Sent, TestRoom};
-use crate::types::{Player, Refusal, Reply, from_raw};
+use crate::types::{Player, Refusal, Reply};
 
 /// The default of `--max-message`, in bytes.
 const MAX_MESSAGE: usize = 64 * 1024;
@@ -187,7 +187,7 @@ impl<R: Room> TestRoom<R> {
     pub(super) fn note(&mut self, to: ConnId, event: &Encoded, volatile: bool) {
         match event {
             Encoded::Json { name, data } => {
-                let data = from_raw(data).expect("serialized JSON");
+                let data = serde_json::from_str(data.get()).expect("serialized JSON");
                 self.note_as(to, Sent { event: name.clone(), data, volatile, bytes: None });
             }
             Encoded::Binary(bytes) => {

@@ -23,7 +23,7 @@ use crate::room::{Room, RoomContext, Tickets};
 use crate::runtime::RoomPanic;
 use crate::socketio::events::BINARY;
 use crate::socketio::{ConnId, RawEvent};
-use crate::types::{Exit, Player, PlayerId, Refusal, RoomId, from_raw, refuse, to_raw};
+use crate::types::{Exit, Player, PlayerId, Refusal, RoomId, refuse, to_raw};
 
 /// The defaults of `--ticket-ttl` and `--empty-timeout`.
 const TICKET_TTL: Duration = Duration::from_secs(15);
@@ -117,7 +117,7 @@ impl<R: Room> TestRoom<R> {
         let raw =
             serde_json::to_value(&options).map_err(Into::into).and_then(|value| to_raw(&value));
         let raw = raw.map_err(|error: anyhow::Error| refuse("no_room", error.to_string()))?;
-        let options = from_raw(&raw).expect("options that can be parsed again");
+        let options = serde_json::from_str(raw.get()).expect("options that can be parsed again");
         let game = runtime.block_on(R::on_open(options, &room))?;
         let tickets = Arc::new(Tickets::default());
         let core = Core::new(game, room, tickets.clone(), TICKET_TTL, None);
@@ -263,7 +263,9 @@ impl<R: Room> TestRoom<R> {
     /// The messages sent to the lobby with `tell_lobby` since the last call.
     pub fn told_lobby(&mut self) -> Vec<R::ToLobby> {
         let messages = std::mem::take(&mut self.to_lobby).into_iter();
-        messages.map(|raw| from_raw(&raw).expect("a message that can be parsed")).collect()
+        messages
+            .map(|raw| serde_json::from_str(raw.get()).expect("a message that can be parsed"))
+            .collect()
     }
 
     /// The room's state.
