@@ -13,6 +13,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use tokio::time::Instant;
 
+use crate::auth::is_same;
 use crate::http::ClientAddress;
 use crate::runtime::{FailureCounter, KeyedRateLimiter, Quota};
 
@@ -52,16 +53,11 @@ pub(super) async fn check(
     }
     let header = request.headers().get(AUTHORIZATION);
     let given = header.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    if given.is_some_and(|given| is_same(given.trim().as_bytes(), token.as_bytes())) {
+    if given.is_some_and(|given| is_same(given.trim(), token)) {
         return next.run(request).await;
     }
     wrong.allow(&address, Instant::now());
     REJECTED.add();
     let wanted = [(WWW_AUTHENTICATE, "Bearer")];
     (StatusCode::UNAUTHORIZED, wanted, "a token is needed\n").into_response()
-}
-
-/// Compares in constant time; only the length shows.
-fn is_same(one: &[u8], other: &[u8]) -> bool {
-    one.len() == other.len() && one.iter().zip(other).fold(0, |all, (a, b)| all | a ^ b) == 0
 }
