@@ -104,11 +104,10 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 // The lobby.
-pub use crate::lobby::context::{LobbyContext, Place, RoomOf};
+pub use crate::lobby::context::{LobbyContext, Place, RoomInfo, RoomOf};
 pub use crate::lobby::handle::LobbyHandle;
 pub use crate::lobby::hooks::{Lobby, RoomLimits, RoomManager};
 pub use crate::lobby::registration::{Arrival, Identity, Registration};
-pub use crate::lobby::room_info::RoomInfo;
 /// For [`Lobby::routes`].
 pub use axum;
 

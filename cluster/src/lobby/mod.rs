@@ -9,11 +9,9 @@ pub(crate) mod hooks;
 pub(crate) mod page_types;
 pub(crate) mod process;
 pub(crate) mod registration;
-pub(crate) mod room_info;
 pub(crate) mod sessions;
 
-pub(crate) use self::context::{Kind, Kinds, LobbyContext, RoomOf};
+pub(crate) use self::context::{Kind, Kinds, LobbyContext, RoomInfo, RoomOf};
 pub(crate) use self::handle::{LobbyHandle, RouteCall};
 pub(crate) use self::hooks::{Lobby, RoomLimits, RoomManager};
 pub(crate) use self::registration::{Arrival, Identity, Registration};
-pub(crate) use self::room_info::RoomInfo;

@@ -11,6 +11,7 @@ mod rooms;
 pub use self::kinds::{Kind, Kinds, RoomOf};
 pub(crate) use self::lists::{LISTS_PERIOD, List, Lists};
 pub use self::players::Place;
+pub use self::rooms::RoomInfo;
 
 use std::cell::RefCell;
 use std::ops::Deref;

@@ -11,7 +11,7 @@ pub const LOBBY_TYPES: [(&str, &str); 7] = [
     ("cluster/src/lobby/registration.rs", "Registration"),
     ("cluster/src/lobby/registration.rs", "Identity"),
     ("cluster/src/lobby/registration.rs", "Arrival"),
-    ("cluster/src/lobby/room_info.rs", "RoomInfo"),
+    ("cluster/src/lobby/context/rooms.rs", "RoomInfo"),
     ("cluster/src/lobby/hooks.rs", "RoomLimits"),
     ("cluster/src/lobby/context/players.rs", "Place"),
     ("cluster/src/lobby/handle.rs", "LobbyHandle"),
