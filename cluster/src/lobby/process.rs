@@ -34,7 +34,7 @@ use crate::process::signals::{self, Order};
 use crate::reload;
 use crate::routing::{Gateway, GatewayRoutes, relay};
 use crate::runtime::{KeyedRateLimiter, Quota, catch, clock};
-use crate::socketio::{EventLimiter, FromClient, LOBBY_REQUESTS, events, namespace};
+use crate::socketio::{FromClient, LOBBY_REQUESTS, events, namespace};
 use crate::types::Refusal;
 
 /// Of operators. They take the lobby's own open files.
@@ -304,7 +304,7 @@ fn sockets<L: Lobby>(
             _ => Ok((login, player)),
         }
     };
-    namespace::serve("/socket.io", limiter, EventLimiter::new(limits, true), inbox, admit)
+    namespace::serve("/socket.io", limiter, limits, true, inbox, admit)
 }
 
 fn announce(settings: &Settings, mut address: SocketAddr) {

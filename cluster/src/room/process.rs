@@ -32,7 +32,7 @@ use crate::room::core::Core;
 use crate::room::event_loop::{CLOSE_TIMEOUT, FLUSH_TIMEOUT, RoomLoop};
 use crate::room::{Room, RoomContext, Tickets};
 use crate::runtime::{Lease, catch_async, clock, take_tick_delay};
-use crate::socketio::{EventLimiter, namespace};
+use crate::socketio::namespace;
 use crate::types::{Exit, RoomId, path_of};
 
 /// Descriptors that are not for connections: the channel, the log, files that hooks open.
@@ -192,9 +192,8 @@ pub(crate) async fn run<R: Room>(opened: Opened<'_>) -> anyhow::Result<()> {
     let limits = &settings.limits;
     let limiter = ConnectionLimiter::new(limits, max_connections(limits))?;
     let (inbox, from_clients) = mpsc::unbounded_channel();
-    let event_limiter = EventLimiter::new(limits, false);
     let path = path_of(settings.base_path(), &room);
-    let sockets = namespace::serve(&path, &limiter, event_limiter, inbox, admit);
+    let sockets = namespace::serve(&path, &limiter, limits, false, inbox, admit);
     // The next request of a connection may be for the lobby, which cannot take it back.
     let server = Server::new(Router::new().layer(sockets), settings, false);
     let serve = |socket| {

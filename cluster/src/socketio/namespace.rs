@@ -34,18 +34,21 @@ const BYTES_PER_PLACE: usize = 4 * 1024;
 /// turn, and what a flooding client sends beyond that stays unread.
 const READ_BUFFER: usize = 1024;
 
-/// Serves Socket.IO at `path`. For each new connection, `admit` gets its `auth`. It refuses the
+/// Serves Socket.IO at `path`. `by_address`: events are limited by the client's address, too. For
+/// each new connection, `admit` gets its `auth`. It refuses the
 /// connection, or returns the value for [`FromClient::Connected`], and the player if known. It must
 /// not wait: a client that disconnects meanwhile would be admitted all the same.
 pub(crate) fn serve<A: Clone + Send + Sync + 'static>(
     path: &str,
     limiter: &Arc<ConnectionLimiter>,
-    event_limiter: EventLimiter,
+    limits: &Limits,
+    by_address: bool,
     inbox: mpsc::UnboundedSender<FromClient<A>>,
     admit: impl Fn(&Value) -> Result<(A, Option<PlayerId>), Refusal> + Clone + Send + Sync + 'static,
 ) -> SocketIoLayer {
-    let (layer, io) = build(path, &event_limiter.limits);
-    let (limiter, event_limiter) = (limiter.clone(), Arc::new(event_limiter));
+    let (layer, io) = build(path, limits);
+    let (limiter, event_limiter) =
+        (limiter.clone(), Arc::new(EventLimiter::new(limits, by_address)));
 
     // The handlers are registered here, before the connection is accepted. Later would be too late
     // for events that a client sends at once.
@@ -112,7 +115,7 @@ fn build(path: &str, limits: &Limits) -> (SocketIoLayer, SocketIo) {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum LimitKey {
+enum LimitKey {
     Player(PlayerId),
     /// A connection without a token, also after it has registered.
     Visitor(ConnId),
@@ -120,7 +123,7 @@ pub(crate) enum LimitKey {
 
 /// The rate limiter for the events of all connections. A player's limit holds across reconnects.
 /// Events above it are refused; a client that keeps sending is throttled to [`Limits::frames`].
-pub(crate) struct EventLimiter {
+struct EventLimiter {
     limits: Limits,
     clients: KeyedRateLimiter<LimitKey>,
     /// In the lobby only. In a room every player holds a ticket, and many may share one address.
@@ -128,8 +131,7 @@ pub(crate) struct EventLimiter {
 }
 
 impl EventLimiter {
-    /// `by_address`: events are limited by the client's address, too.
-    pub fn new(limits: &Limits, by_address: bool) -> Self {
+    fn new(limits: &Limits, by_address: bool) -> Self {
         let rate = Quota::new(limits.events_per_second_per_address.get(), BURST_SECONDS);
         let addresses = by_address.then(|| KeyedRateLimiter::new(rate));
         let clients = KeyedRateLimiter::new(limits.events());
@@ -137,7 +139,7 @@ impl EventLimiter {
     }
 
     /// Counts one event; `false` if it exceeds a limit.
-    pub fn allow(&self, key: &LimitKey, address: Option<IpAddr>, now: Instant) -> bool {
+    fn allow(&self, key: &LimitKey, address: Option<IpAddr>, now: Instant) -> bool {
         let by_address = self.addresses.as_ref().zip(address);
         self.clients.allow(key, now)
             && by_address.is_none_or(|(limiter, address)| limiter.allow(&address, now))
