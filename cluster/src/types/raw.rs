@@ -8,8 +8,8 @@ use tracing::error;
 
 use crate::types::Refusal;
 
-/// Bytes of a message between lobby and room. A frame has 64 KiB; the rest is for its other fields.
-const MAX_RAW: usize = 60 * 1024;
+/// Bytes of a message between lobby and room, and of the options of a room. A frame has 64 KiB; the rest is for its other fields.
+pub(crate) const MAX_RAW: usize = 60 * 1024;
 
 /// Encodes a message. Fails if it is not JSON or too large.
 pub(crate) fn to_raw(value: &impl Serialize) -> anyhow::Result<Box<RawValue>> {

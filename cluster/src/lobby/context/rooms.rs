@@ -1,14 +1,13 @@
 //! What hooks of the lobby see of rooms and do with them: create, find, message and close them.
 //! `joins.rs` sends players there.
 
-use serde::{Deserialize as _, Serialize};
-use tracing::error;
+use serde::Serialize;
 
 use crate::lobby::{Lobby, LobbyContext, RoomOf};
 use crate::process::{RoomSpec, Usage};
 use crate::room::{MAX_LISTING, Room};
 use crate::rooms::AnyRoom;
-use crate::types::{Exit, Player, PlayerId, Refusal, RoomId, encode_data};
+use crate::types::{Exit, MAX_RAW, Player, PlayerId, Refusal, RoomId, encode_data};
 
 /// What the lobby knows about a room of the kind `R`, at the time of the call. The list of rooms
 /// has the same fields, without the code and the usage.
@@ -114,14 +113,8 @@ impl<L: Lobby> LobbyContext<L> {
         let kind = self.kind(R::NAME).expect("`kinds!` lists each kind of room");
         let limits = (kind.limits)(&self.settings);
         let listing = encode_data("a listing", &R::Listing::default(), MAX_LISTING)?;
-        let options = serde_json::to_value(options).and_then(|options| {
-            R::Options::deserialize(&options)?; // as the room and the lobby's hooks will
-            Ok(options)
-        });
-        let options = options.map_err(|error| {
-            error!(%error, kind = R::NAME, "cannot create a room: its options cannot be passed on");
-            Refusal::NO_ROOM
-        })?;
+        let options = encode_data("options of a room", &options, MAX_RAW);
+        let options = options.map_err(|_| Refusal::NO_ROOM)?;
         let spec = RoomSpec {
             kind: R::NAME.to_owned(),
             capacity: seats.unwrap_or(limits.seats),
