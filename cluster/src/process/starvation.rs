@@ -17,7 +17,7 @@ const MAX_LIMITS: u32 = 10;
 
 /// Waits for something that this process is to do; `None` on timeout.
 pub(crate) async fn timeout<F: Future>(
-    process: Option<u32>,
+    process: u32,
     limit: Duration,
     future: F,
 ) -> Option<F::Output> {
@@ -59,8 +59,8 @@ struct Usage {
 }
 
 impl Usage {
-    fn of(process: Option<u32>) -> Option<Usage> {
-        let process = process.filter(|_| cfg!(target_os = "linux"))?;
+    /// `None` where the system does not tell: only Linux does.
+    fn of(process: u32) -> Option<Usage> {
         let read = |file| fs::read_to_string(format!("/proc/{process}/{file}")).ok();
         let times = read("schedstat")?;
         let mut times = times.split(' ').map(|nanos| nanos.parse().map(Duration::from_nanos).ok());
@@ -111,9 +111,9 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn the_usage_of_a_process_can_be_seen() {
-        let usage = || Usage::of(Some(std::process::id())).expect("it runs");
+        let usage = || Usage::of(std::process::id()).expect("it runs");
         let before = usage();
         assert!(usage().ran >= before.ran && usage().waited >= before.waited);
-        assert!(Usage::of(Some(u32::MAX)).is_none() && Usage::of(None).is_none());
+        assert!(Usage::of(u32::MAX).is_none());
     }
 }

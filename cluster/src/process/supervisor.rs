@@ -249,7 +249,7 @@ impl Supervisor {
     /// Forwards frames until the process exits (`None`) or must be killed (the cause, or what is
     /// wrong with its channel). Any frame counts as a heartbeat.
     async fn listen(&mut self, pause: &mut watch::Receiver<u64>) -> anyhow::Result<Option<Exit>> {
-        let (pid, ready) = (Some(self.process.pid), self.ready);
+        let (pid, ready) = (self.process.pid, self.ready);
         loop {
             let limit = if self.process.warm { self.heartbeat } else { ready };
             let frame = tokio::select! {
