@@ -15,4 +15,4 @@ pub(crate) use self::lease::{LEASE_CHECK, Lease, memory_file};
 pub(crate) use self::panics::{HookPanic, RoomPanic, catch, catch_async};
 pub(crate) use self::rate_limiter::{KeyedRateLimiter, Quota, TokenBucket, make_room};
 pub(crate) use self::scheduler::{Call, Scheduler};
-pub(crate) use self::ticker::{Throttle, Tick, Ticker, take_tick_delay};
+pub(crate) use self::ticker::{Throttle, Ticker, take_tick_delay};

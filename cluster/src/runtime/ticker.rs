@@ -27,14 +27,6 @@ pub(crate) struct Ticker {
     next: Option<(Instant, Duration)>,
 }
 
-/// A tick that is due.
-pub(crate) struct Tick {
-    /// Time since the last tick.
-    pub dt: Duration,
-    /// How late this tick is.
-    pub delay: Duration,
-}
-
 impl Ticker {
     pub fn new(now: Instant) -> Self {
         Ticker { last: now, next: None }
@@ -46,15 +38,14 @@ impl Ticker {
         next.map_or(self.last + period, |(due, _)| due)
     }
 
-    /// A tick, if one is due.
-    pub fn tick(&mut self, now: Instant, period: Duration) -> Option<Tick> {
+    /// If a tick is due: the time since the last one, and how late this one is.
+    pub fn tick(&mut self, now: Instant, period: Duration) -> Option<(Duration, Duration)> {
         let due = self.due(period);
         let delay = now.checked_duration_since(due)?;
         LONGEST_DELAY.fetch_max(delay.as_millis().try_into().unwrap_or(u32::MAX), Relaxed);
         let base = if delay > MAX_LATE_TICKS * period { now } else { due };
         self.next = Some((base + period, period));
-        let dt = now - std::mem::replace(&mut self.last, now);
-        Some(Tick { dt, delay })
+        Some((now - std::mem::replace(&mut self.last, now), delay))
     }
 }
 
@@ -102,11 +93,10 @@ mod tests {
         assert!(ticker.tick(start, PERIOD).is_none());
         let now = start + 3 * PERIOD;
         let ticks: Vec<_> = std::iter::from_fn(|| ticker.tick(now, PERIOD)).collect();
-        let delays: Vec<_> = ticks.iter().map(|tick| tick.delay).collect();
+        let delays: Vec<_> = ticks.iter().map(|(_, delay)| *delay).collect();
         assert_eq!(delays, [2 * PERIOD, PERIOD, Duration::ZERO]);
         let now = now + 100 * PERIOD;
-        let tick = ticker.tick(now, PERIOD).expect("it is late");
-        assert_eq!((tick.dt, tick.delay), (100 * PERIOD, 99 * PERIOD));
+        assert_eq!(ticker.tick(now, PERIOD), Some((100 * PERIOD, 99 * PERIOD)), "it is late");
         assert!(ticker.tick(now, PERIOD).is_none(), "the others are skipped");
     }
 

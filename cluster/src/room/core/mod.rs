@@ -20,7 +20,7 @@ use crate::process::FromRoom;
 use crate::room::core::announcements::Announcements;
 use crate::room::core::sync::SentState;
 use crate::room::{Output, Room, RoomContext, Tickets};
-use crate::runtime::{Call, HookPanic, RoomPanic, Tick, Ticker, catch, catch_async, later};
+use crate::runtime::{Call, HookPanic, RoomPanic, Ticker, catch, catch_async, later};
 use crate::socketio::{ConnId, Encoded, RawEvent, events};
 use crate::types::{Answer, Exit, LeaveReason, Player, PlayerId, Refusal, RoomId, ok};
 
@@ -187,7 +187,7 @@ impl<R: Room> Core<R> {
             return;
         };
         let ticker = self.ticker.get_or_insert(Ticker::new(now));
-        if let Some(Tick { dt, delay }) = ticker.tick(now, period) {
+        if let Some((dt, delay)) = ticker.tick(now, period) {
             self.room.tick_delay.set(delay);
             self.hook("on_tick", |game, room| game.on_tick(room, dt));
         }
