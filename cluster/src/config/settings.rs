@@ -18,9 +18,6 @@ use crate::config::limits::Limits;
 use crate::config::parse::{Origin, PublicUrl, Size, duration, positive, public_url, web_url};
 use crate::runtime::RoomPanic;
 
-/// A room takes 3 MiB before it does anything, and 2 MiB for each thread.
-pub(crate) const MIN_ROOM_MEMORY: Size = Size(16 << 20);
-
 /// Open files of the lobby itself, [`MIN_CONNECTIONS`] and those at `--admin` included.
 const OWN_FILES: u64 = 80;
 /// Open files for each room: its socket, two pipes and a handle of the process. In a reload three
@@ -293,10 +290,6 @@ impl Settings {
         ensure!(
             self.heartbeat_timeout >= 2 * self.heartbeat,
             "--heartbeat-timeout must be at least twice --heartbeat: one may be late"
-        );
-        ensure!(
-            self.room_memory >= MIN_ROOM_MEMORY,
-            "--room-memory must be at least 16m, or no room can start"
         );
         // Messages of up to four times this size are read, and a token of 2.5 KiB must fit.
         ensure!(

@@ -6,13 +6,15 @@ use futures_util::FutureExt as _;
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use crate::config::Settings;
-use crate::config::settings::MIN_ROOM_MEMORY;
+use crate::config::{Settings, Size};
 use crate::lobby::{Lobby, LobbyContext, RoomLimits, RoomManager};
 use crate::room::{Room, process};
 use crate::rooms::{AnyRoom, RoomHook};
 use crate::socketio::events;
 use crate::types::{AnyPlayer, Refusal, RoomId};
+
+/// A room takes 3 MiB before it does anything, and 2 MiB for each thread.
+const MIN_ROOM_MEMORY: Size = Size(16 << 20);
 
 /// A kind of room of the lobby `L`: [`kinds!`](crate::kinds) implements it.
 #[diagnostic::on_unimplemented(
