@@ -2,11 +2,10 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 use std::{fs, io, thread};
 
 use tracing::warn;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
 use crate::rooms::{Entry, Rooms};
 use crate::types::Exit;
@@ -26,8 +25,8 @@ impl Rooms {
             Exit::Finished | Exit::Closed | Exit::NeverReady(_) => return,
         };
         let Some(folder) = self.settings.crash_dir.clone() else { return };
-        let (mut time, room) = (String::new(), &entry.room);
-        let _ = SystemTime.format_time(&mut Writer::new(&mut time));
+        let time = humantime::format_rfc3339_micros(SystemTime::now()).to_string();
+        let room = &entry.room;
         let mut text = format!("room {} ({}) {what}\n", room.id, room.kind);
         let _ = writeln!(text, "time: {time}\noptions: {}", room.options);
         let at_end = entry.status.players_at_end.clone();
