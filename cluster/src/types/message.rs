@@ -1,7 +1,13 @@
 //! Message types, declared with [`messages!`](crate::messages), and their TypeScript declarations.
+//! Messages between lobby and room are JSON text that only the receiver parses.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+use tracing::error;
+
+use crate::types::Refusal;
 
 /// A type that a page sends or receives. Declare it with [`cluster::messages!`](crate::messages).
 #[diagnostic::on_unimplemented(
@@ -159,4 +165,52 @@ macro_rules! unused_types {
     ($listed:tt $unused:ty, $($name:ident)*) => {
         $($crate::unused_types!(@$name $listed $unused);)*
     };
+}
+
+/// Bytes of a message between lobby and room, and of the options of a room. A frame has 64 KiB; the
+/// rest is for its other fields.
+pub(crate) const MAX_RAW: usize = 60 * 1024;
+
+/// Encodes a message. Fails if it is not JSON or too large.
+pub(crate) fn to_raw(value: &impl Serialize) -> anyhow::Result<Box<RawValue>> {
+    let raw = to_raw_value(value)?;
+    let bytes = raw.get().len();
+    anyhow::ensure!(bytes <= MAX_RAW, "{bytes} bytes are over the limit of {MAX_RAW}");
+    Ok(raw)
+}
+
+/// Encodes a message of a hook. One that cannot be sent is logged and refused with `internal`.
+pub(crate) fn encode_message(message: &impl Serialize) -> Result<Box<RawValue>, Refusal> {
+    let raw = to_raw(message).inspect_err(|error| error!(%error, "message not sent"));
+    raw.map_err(|_| Refusal::INTERNAL)
+}
+
+/// Encodes data that is passed on with a player, a seat or a room. What is longer than this as
+/// JSON, or cannot be parsed again, is logged and refused with `internal`.
+pub(crate) fn encode_data<T: Serialize + DeserializeOwned>(
+    what: &str,
+    data: &T,
+    max: usize,
+) -> Result<Value, Refusal> {
+    let encode = || {
+        let value = serde_json::to_value(data)?;
+        let bytes = value.to_string().len();
+        anyhow::ensure!(bytes <= max, "{bytes} bytes are over the limit of {max}");
+        T::deserialize(&value)?;
+        Ok(value)
+    };
+    encode().map_err(|error: anyhow::Error| {
+        error!(%error, "{what} cannot be passed on");
+        Refusal::INTERNAL
+    })
+}
+
+/// The longest reason or message for people, in bytes.
+const MAX_TEXT: usize = 1024;
+
+/// Cuts a text off so that it fits into a frame.
+pub(crate) fn truncate(text: impl Into<String>) -> String {
+    let mut text = text.into();
+    text.truncate(text.floor_char_boundary(MAX_TEXT));
+    text
 }

@@ -3,7 +3,6 @@
 mod answer;
 mod message;
 mod player;
-mod raw;
 mod reason;
 mod text;
 #[cfg(debug_assertions)]
@@ -11,8 +10,8 @@ pub(crate) mod typescript;
 
 pub use self::answer::{Answer, Refusal, Reply, deferred, ok, refuse, reply};
 pub use self::message::{Data, Message, Nothing};
+pub(crate) use self::message::{MAX_RAW, encode_data, encode_message, to_raw, truncate};
 pub(crate) use self::player::{AnyPlayer, MAX_PROFILE, Route, path_of};
 pub use self::player::{Player, PlayerId, RoomId};
-pub(crate) use self::raw::{MAX_RAW, encode_data, encode_message, to_raw, truncate};
 pub use self::reason::{Exit, LeaveReason};
 pub use self::text::readable_line;
