@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -14,10 +15,10 @@ use axum::routing::get;
 
 use crate::admin::health::{Busy, ask};
 use crate::hosts::HostFigures;
-use crate::lobby::event_loop::Figures;
 use crate::lobby::process::Watched;
 use crate::lobby::{Lobby, LobbyContext};
 use crate::logging::LOST_LINES;
+use crate::rooms::counts::RoomFigures;
 use crate::socketio::REFUSALS;
 
 pub(super) fn routes<L: Lobby>(watched: Watched<L>) -> Router {
@@ -27,8 +28,29 @@ pub(super) fn routes<L: Lobby>(watched: Watched<L>) -> Router {
 async fn metrics<L: Lobby>(
     State(watched): State<Arc<Watched<L>>>,
 ) -> Result<impl IntoResponse, Busy> {
-    let figures = ask(&watched.lobby, LobbyContext::figures).await?;
+    let figures = ask(&watched.lobby, figures).await?;
     Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], render(&watched, figures)))
+}
+
+/// What the event loop knows.
+struct Figures {
+    rooms: RoomFigures,
+    /// By place.
+    players: BTreeMap<&'static str, u64>,
+    /// How late a timer was at most, since this was asked last.
+    lag: Duration,
+    /// `None`: rooms run on this machine.
+    hosts: Option<Vec<HostFigures>>,
+}
+
+fn figures<L: Lobby>(lobby: &LobbyContext<L>) -> Figures {
+    let names = ["lobby", "on_the_way", "room", "away"];
+    let mut players = BTreeMap::from(names.map(|name| (name, 0)));
+    for place in lobby.known_players().iter().filter_map(|id| lobby.find(id)) {
+        *players.entry(place.shown().0).or_default() += 1;
+    }
+    let (rooms, lag) = (lobby.rooms.borrow().figures(), lobby.scheduler.lag.take());
+    Figures { rooms, players, lag, hosts: lobby.hosts.as_ref().map(|hosts| hosts.figures()) }
 }
 
 fn render<L>(watched: &Watched<L>, figures: Figures) -> String {

@@ -7,13 +7,14 @@ use axum::http::{StatusCode, Uri};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tracing::info;
 
 use crate::admin::health::{Busy, ask};
 use crate::http::ClientAddress;
 use crate::lobby::event_loop::EventHandler;
-use crate::lobby::{Lobby, LobbyHandle};
+use crate::lobby::{Lobby, LobbyContext, LobbyHandle};
+use crate::runtime::clock;
 use crate::types::{Exit, PlayerId, Refusal, RoomId};
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; \
@@ -58,7 +59,25 @@ pub(super) fn routes<L: Lobby>() -> Router<LobbyHandle<L>> {
 }
 
 async fn state<L: Lobby>(State(lobby): State<LobbyHandle<L>>) -> Result<Json<Value>, Busy> {
-    ask(&lobby, |lobby| Json(lobby.overview())).await
+    ask(&lobby, |lobby| Json(overview(lobby))).await
+}
+
+fn overview<L: Lobby>(lobby: &LobbyContext<L>) -> Value {
+    let player = |id: &PlayerId| {
+        let (place, room) = lobby.find(id)?.shown();
+        let name = lobby.any_player(id)?.name;
+        Some(json!({ "id": id, "name": name, "place": place, "room": room }))
+    };
+    let rooms = lobby.rooms.borrow();
+    let left = rooms.closes_at.map(|at| at.saturating_duration_since(clock::now()));
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "draining_s": left.map(|left| left.as_secs()),
+        "lag_ms": lobby.scheduler.lag.get().as_millis() as u64,
+        "hosts": lobby.hosts.as_ref().map(|hosts| hosts.figures()),
+        "rooms": rooms.overview(),
+        "players": lobby.known_players().iter().filter_map(player).collect::<Vec<_>>(),
+    })
 }
 
 /// The last lines of a room.

@@ -35,9 +35,9 @@ const BYTES_PER_PLACE: usize = 4 * 1024;
 const READ_BUFFER: usize = 1024;
 
 /// Serves Socket.IO at `path`. `by_address`: events are limited by the client's address, too. For
-/// each new connection, `admit` gets its `auth`. It refuses the
-/// connection, or returns the value for [`FromClient::Connected`], and the player if known. It must
-/// not wait: a client that disconnects meanwhile would be admitted all the same.
+/// each new connection, `admit` gets its `auth`. It refuses the connection, or returns the value
+/// for [`FromClient::Connected`], and the player if known. It must not wait: a client that
+/// disconnects meanwhile would be admitted all the same.
 pub(crate) fn serve<A: Clone + Send + Sync + 'static>(
     path: &str,
     limiter: &Arc<ConnectionLimiter>,
