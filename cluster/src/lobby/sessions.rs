@@ -34,13 +34,13 @@ pub(crate) struct Sessions {
     #[serde(skip)]
     pub by_player: HashMap<PlayerId, ConnId>,
     /// What to tell players when they return.
-    exit_notices: HashMap<PlayerId, ExitNotice>,
+    pub exit_notices: HashMap<PlayerId, ExitNotice>,
     /// Players who are refused, and why; until the lobby restarts.
     pub banned: HashMap<PlayerId, String>,
     /// The logins that were logged out before their tokens expire.
     pub logouts: BoundedMap<String, (), MAX_LOGOUTS>,
     /// Profiles that are newer than those in tokens, which players may have kept.
-    profiles: BoundedMap<PlayerId, Value, MAX_PROFILES>,
+    pub profiles: BoundedMap<PlayerId, Value, MAX_PROFILES>,
     /// Takes what outlives this lobby, if another one stands by.
     #[serde(skip)]
     changes: Option<UnboundedSender<Change>>,
@@ -51,7 +51,7 @@ pub(crate) struct Sessions {
 
 /// The room that a player left, and why.
 #[derive(Serialize, Deserialize)]
-struct ExitNotice {
+pub(crate) struct ExitNotice {
     room: RoomId,
     reason: LeaveReason,
     #[serde(with = "clock::time_left")]
@@ -179,11 +179,6 @@ impl Sessions {
         Some((login, session.queued.is_none().then_some(&session.conn)))
     }
 
-    /// The profile of a player, if it has changed since their token was signed.
-    pub fn profile(&self, id: &PlayerId) -> Option<&Value> {
-        self.profiles.get(id)
-    }
-
     fn session_of(&self, player: &PlayerId) -> Option<&Session> {
         self.sessions.get(self.by_player.get(player)?)
     }
@@ -232,10 +227,6 @@ impl Sessions {
     pub fn take_exit_notice(&mut self, player: &PlayerId) -> Option<(RoomId, LeaveReason)> {
         let ExitNotice { room, reason, until } = self.exit_notices.remove(player)?;
         (clock::now() < until).then_some((room, reason))
-    }
-
-    pub fn has_exit_notice(&self, player: &PlayerId) -> bool {
-        self.exit_notices.contains_key(player)
     }
 
     /// Bans a player, or lifts the ban.

@@ -58,11 +58,6 @@ impl Pool {
         self.warm.clear();
     }
 
-    /// Kills a process that is warm.
-    pub fn discard(&mut self, room: &RoomId) {
-        self.warm.retain(|(id, _)| id != room);
-    }
-
     /// Removes a process that has exited. Returns `false` if it is not in the pool.
     pub fn remove(&mut self, room: &RoomId) -> bool {
         let at = self.warm.iter().position(|(id, _)| id == room);

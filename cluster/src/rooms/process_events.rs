@@ -69,7 +69,7 @@ impl Rooms {
             ProcessEvent::Paused(..) | ProcessEvent::Adopted(..) => {}
             ProcessEvent::Drain(rooms, left) => {
                 for room in rooms {
-                    self.pool.discard(&room);
+                    self.pool.warm.retain(|(id, _)| *id != room);
                     let _ = self.close(&room, left, "The server is stopping.");
                 }
             }

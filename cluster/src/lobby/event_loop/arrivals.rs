@@ -66,7 +66,7 @@ impl<L: Lobby> EventHandler<'_, L> {
     /// A login whose token may be older than the player's profile.
     fn with_newest_profile(&self, mut login: Login) -> Login {
         let sessions = self.context.sessions.borrow();
-        let newest = sessions.profile(&login.player.id);
+        let newest = sessions.profiles.get(&login.player.id);
         if let Some(profile) = newest.filter(|profile| **profile != login.player.profile) {
             login.player.profile = profile.clone();
             self.context.tokens.renew(&mut login);
@@ -84,7 +84,7 @@ impl<L: Lobby> EventHandler<'_, L> {
         // Ordering: a room that crashes loses its connections before its exit is reported, so its
         // players are back first. They wait for the report, so that `welcome` has the reason.
         let is_away = self.context.rooms.borrow().was_rerouted(&player);
-        if is_away && !self.context.sessions.borrow().has_exit_notice(&player) {
+        if is_away && !self.context.sessions.borrow().exit_notices.contains_key(&player) {
             self.context.scheduler.now.set(clock::now());
             self.context.scheduler.after(EXIT_WAIT, move |lobby, context| {
                 EventHandler { lobby, context }.arrive(&player);
@@ -200,7 +200,7 @@ impl<L: Lobby> EventHandler<'_, L> {
     fn issue(&self, identity: Identity<L>) -> Result<(Login, L::Account), Refusal> {
         let (player, account) = identity.check()?;
         self.context.sessions.borrow().check_ban(&player.id)?;
-        let newest = self.context.sessions.borrow().profile(&player.id).cloned();
+        let newest = self.context.sessions.borrow().profiles.get(&player.id).cloned();
         if newest.is_some_and(|newest| newest != player.profile) {
             self.context.store_profile(&player.id, &player.profile);
         }

@@ -207,7 +207,7 @@ impl<L: Lobby> EventHandler<'_, L> {
         // A player on the way to another room does not return.
         let returns = self.context.seat_of(player).is_none_or(|seat| seat == room);
         // If the room that they moved to has ended already, its notice is kept.
-        let moved = reason == LeaveReason::Moved && sessions.has_exit_notice(&player.id);
+        let moved = reason == LeaveReason::Moved && sessions.exit_notices.contains_key(&player.id);
         if rerouted && returns && !moved {
             sessions.add_exit_notice(player.id.clone(), room, reason);
         }
