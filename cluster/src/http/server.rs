@@ -80,11 +80,6 @@ impl Server {
         Server { app, header_timeout, frames, keep_alive, stopping: watch::Sender::default() }
     }
 
-    /// Adds routes that pages of any origin may use.
-    pub fn with_cross_origin_routes(self, routes: Router, settings: &Settings) -> Self {
-        Server { app: self.app.merge(check_origin(routes, settings, true)), ..self }
-    }
-
     /// Accepts no more connections, and answers the requests that have come. Websockets stay open.
     pub async fn stop(&self) {
         self.stopping.send_replace(());

@@ -23,7 +23,7 @@ use tracing::{error, info};
 use crate::auth::{self, Tokens};
 use crate::config::Settings;
 use crate::hosts::{Fleet, share_key};
-use crate::http::pages::HostOrigins;
+use crate::http::pages::{HostOrigins, check_origin};
 use crate::http::{CONNECT_BURST, ConnectionLimiter, Server, bind, pages};
 use crate::lobby::event_loop::reload::{Reloader, SavedLobby};
 use crate::lobby::event_loop::{Auth, EventHandler, Inboxes};
@@ -261,8 +261,9 @@ fn server<L: Lobby>(
         let pages = pages::pages(settings, hosts, routes).layer(sockets);
         let cross_origin = L::cross_origin_routes(handle).layer(CatchPanicLayer::new());
         let path = settings.base_path();
-        let server = Server::new(pages::below(path, pages).merge(relayed), settings, true);
-        server.with_cross_origin_routes(pages::nest(path, cross_origin), settings)
+        let own = check_origin(pages::below(path, pages).merge(relayed), settings, false);
+        let any = check_origin(pages::nest(path, cross_origin), settings, true);
+        Server::for_any_host(own.merge(any), settings, true)
     });
     server.map_err(|panic| anyhow!(panic.what))
 }
