@@ -26,7 +26,7 @@ use crate::hosts::{Fleet, share_key};
 use crate::http::pages::{HostOrigins, check_origin};
 use crate::http::{CONNECT_BURST, ConnectionLimiter, Server, bind, pages};
 use crate::lobby::event_loop::reload::{Reloader, SavedLobby};
-use crate::lobby::event_loop::{Auth, EventHandler, Inboxes};
+use crate::lobby::event_loop::{Auth, EventHandler, Inboxes, OWN_REQUESTS};
 use crate::lobby::{Kind, Lobby, LobbyContext, LobbyHandle, event_loop};
 use crate::logging::subscriber;
 use crate::process::Supervisors;
@@ -34,7 +34,7 @@ use crate::process::signals::{self, Order};
 use crate::reload;
 use crate::routing::{Gateway, GatewayRoutes, relay};
 use crate::runtime::{KeyedRateLimiter, Quota, catch, clock};
-use crate::socketio::{FromClient, LOBBY_REQUESTS, events, namespace};
+use crate::socketio::{FromClient, events, namespace};
 use crate::types::Refusal;
 
 /// Of operators. They take the lobby's own open files.
@@ -73,7 +73,7 @@ impl<L: Lobby> Start<L> {
     fn new(settings: Settings, kinds: Vec<Kind<L>>, admin: AdminSetup<L>) -> anyhow::Result<Self> {
         settings.check()?;
         settings.hosts.check()?;
-        events::check_names::<L::Request>(LOBBY_REQUESTS)?;
+        events::check_names::<L::Request>(*OWN_REQUESTS)?;
         kinds.iter().try_for_each(|kind| kind.check(&settings))?;
         let (admin, tokens) = (admin(&settings)?, Tokens::open(&settings)?);
         let connections = settings.raise_file_limit()?;

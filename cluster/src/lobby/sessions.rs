@@ -85,7 +85,7 @@ impl Sessions {
     }
 
     /// Begins a registration, one at a time for each connection.
-    pub fn begin_registration(&mut self, conn: ConnId) -> Result<&Conn, Refusal> {
+    pub fn begin_registration(&mut self, conn: ConnId) -> Result<(), Refusal> {
         let session = self.sessions.get_mut(&conn).ok_or(Refusal::INTERNAL)?;
         if session.login.is_some() {
             return Err(Refusal::ALREADY_REGISTERED);
@@ -93,7 +93,7 @@ impl Sessions {
         if std::mem::replace(&mut session.registering, true) {
             return Err(Refusal::TOO_FAST);
         }
-        Ok(&session.conn)
+        Ok(())
     }
 
     /// Ends a registration, whatever its result. Returns `false` if the connection has closed

@@ -7,4 +7,4 @@ pub(crate) mod namespace;
 pub(crate) use self::connection::{
     Conn, ConnId, FromClient, Message, REFUSALS, RawEvent, Responder, refused, reroute,
 };
-pub(crate) use self::events::{Encoded, LOBBY_REQUESTS, encode};
+pub(crate) use self::events::{Encoded, encode};

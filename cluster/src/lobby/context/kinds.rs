@@ -129,7 +129,7 @@ impl<L: Lobby> Kind<L> {
                 Ok(())
             },
             run: |opened| process::run::<R>(opened).boxed_local(),
-            check_requests: || events::check_names::<R::Request>(events::ROOM_REQUESTS),
+            check_requests: || events::check_names::<R::Request>(&[events::LEAVE_ROOM]),
             #[cfg(debug_assertions)]
             declare: |types| {
                 use crate::types::Message as _;

@@ -10,11 +10,9 @@ use std::iter;
 use std::mem::take;
 use std::time::Duration;
 
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::lobby::{Lobby, LobbyContext};
-use crate::socketio::events::no_data;
 use crate::socketio::{Conn, ConnId, Encoded};
 use crate::types::{Answer, PlayerId, RoomId, ok};
 
@@ -48,8 +46,7 @@ pub(crate) type Lists = [RefCell<Feed>; 2];
 
 impl<L: Lobby> LobbyContext<L> {
     /// Sends a list, and from now on what changes in it. Those who watch it already have it.
-    pub(crate) fn watch(&self, list: List, conn: &Conn, data: Option<&RawValue>) -> Answer {
-        no_data(data)?;
+    pub(crate) fn watch(&self, list: List, conn: &Conn) -> Answer {
         if self.feed(list).watchers.insert(conn.id, conn.clone()).is_some() {
             return ok();
         }
@@ -62,8 +59,7 @@ impl<L: Lobby> LobbyContext<L> {
         ok()
     }
 
-    pub(crate) fn unwatch(&self, list: List, conn: ConnId, data: Option<&RawValue>) -> Answer {
-        no_data(data)?;
+    pub(crate) fn unwatch(&self, list: List, conn: ConnId) -> Answer {
         let mut feed = self.feed(list);
         feed.watchers.remove(&conn);
         feed.waiting.remove(&conn);

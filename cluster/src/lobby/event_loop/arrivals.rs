@@ -3,9 +3,8 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::json;
-use serde_json::value::RawValue;
 use tracing::{error, info};
 
 use crate::auth::Login;
@@ -14,7 +13,6 @@ use crate::lobby::context::List;
 use crate::lobby::event_loop::{Auth, EventHandler};
 use crate::lobby::{Arrival, Identity, Lobby, Registration};
 use crate::runtime::{catch_async, clock};
-use crate::socketio::events::decode_own;
 use crate::socketio::{Conn, ConnId, Encoded, Responder};
 use crate::types::{AnyPlayer, LeaveReason, PlayerId, Refusal, RoomId};
 
@@ -138,8 +136,8 @@ impl<L: Lobby> EventHandler<'_, L> {
     }
 
     pub fn disconnected(&mut self, conn: ConnId) {
-        let _ = self.context.unwatch(List::Rooms, conn, None);
-        let _ = self.context.unwatch(List::Players, conn, None);
+        let _ = self.context.unwatch(List::Rooms, conn);
+        let _ = self.context.unwatch(List::Players, conn);
         let player = self.context.sessions.borrow_mut().remove(conn);
         if let Some(player) = player {
             info!(player = %player.name, id = %player.id, "left the lobby");
@@ -153,22 +151,19 @@ impl<L: Lobby> EventHandler<'_, L> {
     }
 
     /// The request `register`: asks `on_register`.
-    pub(super) fn register(&mut self, conn: ConnId, data: Option<&RawValue>, responder: Responder) {
-        let form = decode_own::<Registration>(data).and_then(|form| {
-            self.context.rooms.borrow().check_stopping()?;
-            let mut sessions = self.context.sessions.borrow_mut();
-            let conn = sessions.begin_registration(conn)?;
-            let headers = conn.request().headers.clone();
-            Ok(Registration { address: conn.address(), headers, ..form })
-        });
-        let form = match form {
-            Ok(form) => form,
-            Err(refusal) => return responder.send(Err(refusal)),
-        };
+    pub(super) fn register(&mut self, form: Registration, responder: Responder) {
+        let (context, conn) = (self.context, responder.conn.clone());
+        let stopping = context.rooms.borrow().check_stopping();
+        let begin = |()| context.sessions.borrow_mut().begin_registration(conn.id);
+        if let Err(refusal) = stopping.and_then(begin) {
+            return responder.send(Err(refusal));
+        }
+        let headers = conn.request().headers.clone();
+        let form = Registration { address: conn.address(), headers, ..form };
         let identity = catch_async("on_register", L::on_register(form));
         self.context.scheduler.spawn(identity, move |lobby, context, identity| {
             let identity = identity.unwrap_or(Err(Refusal::INTERNAL));
-            EventHandler { lobby, context }.registered(conn, responder, identity);
+            EventHandler { lobby, context }.registered(conn.id, responder, identity);
         });
     }
 
@@ -213,10 +208,8 @@ impl<L: Lobby> EventHandler<'_, L> {
 
     /// The request `logout`: ends the login that a token belongs to. Any connection may send it: a
     /// page that logs out has already forgotten its player.
-    pub(super) fn log_out(&mut self, data: Option<&RawValue>, responder: Responder) {
-        let verified =
-            decode_own(data).and_then(|Logout { token }| self.context.tokens.verify(&token));
-        match verified {
+    pub(super) fn log_out(&mut self, token: &str, responder: Responder) {
+        match self.context.tokens.verify(token) {
             Err(refusal) => responder.send(Err(refusal)),
             Ok(login) => {
                 info!(player = %login.player.name, id = %login.player.id, "logged out");
@@ -227,10 +220,4 @@ impl<L: Lobby> EventHandler<'_, L> {
             }
         }
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Logout {
-    token: String,
 }

@@ -8,6 +8,8 @@ mod arrivals;
 pub(crate) mod reload;
 mod requests;
 
+pub(crate) use self::requests::OWN_REQUESTS;
+
 use std::time::Duration;
 
 use serde_json::json;

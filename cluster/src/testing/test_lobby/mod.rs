@@ -25,10 +25,11 @@ use self::players::{Page, Told};
 use crate::auth::Tokens;
 use crate::config::Settings;
 use crate::config::settings::Defaults;
+use crate::lobby::event_loop::OWN_REQUESTS;
 use crate::lobby::{Kinds, LobbyContext};
 use crate::process::ProcessEvent;
 use crate::routing::GatewayRoutes;
-use crate::socketio::{Conn, ConnId, LOBBY_REQUESTS, events};
+use crate::socketio::{Conn, ConnId, events};
 use crate::testing::Sent;
 use crate::types::{PlayerId, Refusal, RoomId, refuse};
 
@@ -137,7 +138,7 @@ impl<L: Kinds> TestLobby<L> {
     /// If a flag, the name of a message or the limits of a kind of room are wrong.
     pub fn start_with(defaults: Defaults, flags: &[&str]) -> Result<Self, Refusal> {
         let (settings, kinds) = (settings(defaults, flags), L::kinds());
-        events::check_names::<L::Request>(LOBBY_REQUESTS).expect("names that are not taken");
+        events::check_names::<L::Request>(*OWN_REQUESTS).expect("names that are not taken");
         kinds.iter().try_for_each(|kind| kind.check(&settings)).expect("a kind that can work");
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
