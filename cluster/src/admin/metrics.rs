@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -15,60 +14,48 @@ use axum::routing::get;
 
 use crate::admin::health::{Busy, ask};
 use crate::hosts::HostFigures;
-use crate::lobby::process::Watched;
-use crate::lobby::{Lobby, LobbyContext};
+use crate::http::ConnectionLimiter;
+use crate::lobby::{Lobby, LobbyContext, LobbyHandle};
 use crate::logging::LOST_LINES;
-use crate::rooms::counts::RoomFigures;
 use crate::socketio::REFUSALS;
 
-pub(super) fn routes<L: Lobby>(watched: Watched<L>) -> Router {
-    Router::new().route("/metrics", get(metrics)).with_state(Arc::new(watched))
+pub(super) fn routes<L: Lobby>(
+    lobby: LobbyHandle<L>,
+    connections: Arc<ConnectionLimiter>,
+) -> Router {
+    Router::new().route("/metrics", get(metrics)).with_state((lobby, connections))
 }
 
 async fn metrics<L: Lobby>(
-    State(watched): State<Arc<Watched<L>>>,
+    State((lobby, connections)): State<(LobbyHandle<L>, Arc<ConnectionLimiter>)>,
 ) -> Result<impl IntoResponse, Busy> {
-    let figures = ask(&watched.lobby, figures).await?;
-    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], render(&watched, figures)))
+    let open = connections.open();
+    let page = ask(&lobby, move |lobby| render(lobby, open)).await?;
+    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], page))
 }
 
-/// What the event loop knows.
-struct Figures {
-    rooms: RoomFigures,
-    /// By place.
-    players: BTreeMap<&'static str, u64>,
-    /// How late a timer was at most, since this was asked last.
-    lag: Duration,
-    /// `None`: rooms run on this machine.
-    hosts: Option<Vec<HostFigures>>,
-}
-
-fn figures<L: Lobby>(lobby: &LobbyContext<L>) -> Figures {
+fn render<L: Lobby>(lobby: &LobbyContext<L>, connections: u32) -> String {
     let names = ["lobby", "on_the_way", "room", "away"];
     let mut players = BTreeMap::from(names.map(|name| (name, 0)));
     for place in lobby.known_players().iter().filter_map(|id| lobby.find(id)) {
-        *players.entry(place.shown().0).or_default() += 1;
+        *players.entry(place.shown().0).or_default() += 1_u64;
     }
-    let (rooms, lag) = (lobby.rooms.borrow().figures(), lobby.scheduler.lag.take());
-    Figures { rooms, players, lag, hosts: lobby.hosts.as_ref().map(|hosts| hosts.figures()) }
-}
-
-fn render<L>(watched: &Watched<L>, figures: Figures) -> String {
-    let Figures { rooms, players, lag, hosts } = figures;
-    let Watched { routes, connections, tokens, .. } = watched;
+    let registry = lobby.rooms.borrow();
+    let rooms = registry.figures();
     let version = BTreeMap::from([(env!("CARGO_PKG_VERSION"), 1)]);
-    let open = one(connections.open());
+    let connections = one(connections);
     let ended = by_two(["kind", "how"], rooms.ended);
     let cpu = rooms.cpu.into_iter().map(|(kind, cpu)| (kind, cpu.as_secs_f64())).collect();
     let refusals = by("code", REFUSALS.get());
-    let handed_off = one(routes.handed_off.load(Relaxed));
-    let relayed = one(routes.relayed.load(Relaxed));
-    let invalid = one(tokens.rejected.count.load(Relaxed));
+    let handed_off = one(registry.routes.handed_off.load(Relaxed));
+    let relayed = one(registry.routes.relayed.load(Relaxed));
+    let invalid = one(lobby.tokens.rejected.count.load(Relaxed));
     let lost = one(LOST_LINES.load(Relaxed));
+    let lag = one(lobby.scheduler.lag.take().as_secs_f64());
     let lag_help = "How late the event loop was at most, since the last time that this was read.";
     let mut families = vec![
         ("gauge", "build_info", "Always 1. The version of the structure.", by("version", version)),
-        ("gauge", "connections", "Connections to the lobby, relayed ones included.", open),
+        ("gauge", "connections", "Connections to the lobby, relayed ones included.", connections),
         ("gauge", "players", "Players, by where they are.", by("place", players)),
         ("gauge", "rooms", "Rooms, by kind and state.", by_two(["kind", "state"], rooms.rooms)),
         ("gauge", "seats", "Seats of all rooms.", by("kind", rooms.seats)),
@@ -82,9 +69,9 @@ fn render<L>(watched: &Watched<L>, figures: Figures) -> String {
         ("counter", "relayed", "Connections relayed to rooms.", relayed),
         ("counter", "invalid_tokens", "Forged or logged-out tokens.", invalid),
         ("counter", "log_lines_lost", "Log lines that stdout did not take.", lost),
-        ("gauge", "loop_lag_seconds", lag_help, one(lag.as_secs_f64())),
+        ("gauge", "loop_lag_seconds", lag_help, lag),
     ];
-    if let Some(hosts) = hosts {
+    if let Some(hosts) = lobby.hosts.as_ref().map(|hosts| hosts.figures()) {
         let by_host = |value: fn(&HostFigures) -> f64| {
             by("host", hosts.iter().map(|host| (&host.name, value(host))).collect())
         };

@@ -17,10 +17,10 @@ use crate::lobby::process::AdminRoutes;
 pub(crate) fn routes<L: Lobby>(settings: &Settings) -> anyhow::Result<AdminRoutes<L>> {
     let access = settings.admin_token_file.as_deref().map(access::open).transpose()?;
     let (access, dev) = (from_fn_with_state(access, access::check), settings.dev);
-    Ok(Box::new(move |watched| {
-        let lobby = watched.lobby.clone();
+    Ok(Box::new(move |lobby, connections| {
         let public = health::routes().merge(development::routes(dev)).with_state(lobby.clone());
-        let private = health::routes().merge(page::routes()).with_state(lobby);
-        (public, private.merge(metrics::routes(watched)).layer(access).merge(page::files()))
+        let private = health::routes().merge(page::routes()).with_state(lobby.clone());
+        let private = private.merge(metrics::routes(lobby, connections)).layer(access);
+        (public, private.merge(page::files()))
     }))
 }

@@ -45,17 +45,10 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(100);
 const START_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Routes for operators: on its own port, and at `--admin`.
-pub(crate) type AdminRoutes<L> = Box<dyn FnOnce(Watched<L>) -> (Router, Router)>;
+pub(crate) type AdminRoutes<L> =
+    Box<dyn FnOnce(LobbyHandle<L>, Arc<ConnectionLimiter>) -> (Router, Router)>;
 /// Fails if they could not start with these settings.
 pub(crate) type AdminSetup<L> = fn(&Settings) -> anyhow::Result<AdminRoutes<L>>;
-
-/// What such routes show.
-pub(crate) struct Watched<L> {
-    pub lobby: LobbyHandle<L>,
-    pub routes: Arc<GatewayRoutes>,
-    pub connections: Arc<ConnectionLimiter>,
-    pub tokens: Arc<Tokens>,
-}
 
 /// A lobby that may start: its settings and its files are in order.
 struct Start<L> {
@@ -169,9 +162,7 @@ async fn run<L: Lobby>(start: Start<L>) -> anyhow::Result<()> {
 
     let settings = &context.settings;
     let limiter = ConnectionLimiter::new(&settings.limits, connections)?;
-    let (connections, tokens) = (limiter.clone(), context.tokens.clone());
-    let watched = Watched { lobby: admin_handle, routes: routes.clone(), connections, tokens };
-    let (public, private) = admin(watched);
+    let (public, private) = admin(admin_handle, limiter.clone());
     let sockets = sockets(&context, &limiter, from_clients);
     let relayed = relay::routes(settings.base_path(), routes.clone());
     let server = server(settings, handle, fleet.origins(), public, relayed, sockets)?;

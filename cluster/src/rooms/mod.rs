@@ -57,7 +57,7 @@ pub(crate) struct AnyRoom {
 pub struct Rooms {
     settings: Settings,
     /// The gateway's routes to the rooms that are ready.
-    routes: Arc<GatewayRoutes>,
+    pub(crate) routes: Arc<GatewayRoutes>,
     rooms: HashMap<RoomId, Entry>,
     pub(crate) pool: Pool,
     /// The processes whose supervisors have paused, in a reload.
