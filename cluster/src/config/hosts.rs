@@ -49,6 +49,8 @@ impl HostSettings {
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         let fits = self.lease.is_empty() || self.are_used();
         ensure!(fits, "--lease needs --hosts: rooms outlive their lobby only there");
+        let is_built = self.lease.is_empty() || cfg!(feature = "nats");
+        ensure!(is_built, "--lease needs a program that is built with the feature `cluster/nats`");
         Ok(())
     }
 

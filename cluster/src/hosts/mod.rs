@@ -7,14 +7,11 @@
 //! a key (`handshake.rs`). It carries a lease: a host's rooms end before the lobby gives their
 //! seats away, whatever happens to the link, to the host or to the lobby.
 
+#[cfg(feature = "nats")]
+mod active;
 mod handshake;
 pub(crate) mod host;
 mod link;
-#[cfg(feature = "nats")]
-mod nats;
-#[cfg(not(feature = "nats"))]
-#[path = "without_nats.rs"]
-mod nats;
 mod placement;
 mod remote;
 mod reports;
@@ -25,7 +22,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub(crate) use self::nats::share_key;
+#[cfg(feature = "nats")]
+pub(crate) use self::active::share_key;
 pub(crate) use self::placement::HostFigures;
 pub(crate) use self::remote::Hosts;
 pub(crate) use self::standby::Fleet;

@@ -22,7 +22,7 @@ use tracing::{error, info};
 
 use crate::auth::{self, Tokens};
 use crate::config::Settings;
-use crate::hosts::{Fleet, share_key};
+use crate::hosts::Fleet;
 use crate::http::pages::{HostOrigins, check_origin};
 use crate::http::{CONNECT_BURST, ConnectionLimiter, Server, bind, pages};
 use crate::lobby::event_loop::reload::{Reloader, SavedLobby};
@@ -101,8 +101,9 @@ pub(crate) fn main<L: Lobby>(
     clock::start("clock", || thread::sleep(clock::READ_INTERVAL))?;
     let _flushes = subscriber::init_lobby(settings.log_format, settings.dev)?;
     // Reading files may block: before the port is bound, and while signals still end the process.
+    #[cfg(feature = "nats")]
     if !settings.hosts.lease.is_empty() {
-        share_key(&settings)?;
+        crate::hosts::share_key(&settings)?;
     }
     let mut start = Start::new(settings, kinds, admin)?;
     if let Some((state, files)) = received {

@@ -8,20 +8,16 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use async_nats::ConnectOptions;
 use async_nats::jetstream::context::ContextBuilder;
 use async_nats::jetstream::kv::{Config, CreateErrorKind, Store, UpdateErrorKind};
+use bytes::Bytes;
 use futures_util::StreamExt as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
-
-use super::{Change, Term};
-use crate::Bytes;
-use crate::auth::key;
-use crate::config::Settings;
 
 /// The entry of the active lobby: its id, or nothing when it has stopped.
 const ACTIVE: &str = "active";
@@ -36,33 +32,25 @@ const LOOK_PERIOD: Duration = Duration::from_millis(250);
 /// How long NATS may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Reads the key of tokens from NATS, where the first lobby puts it, into the key file.
-pub(crate) fn share_key(settings: &Settings) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let file = &settings.key_file;
-    let own = key::load(file)?;
-    let shared: key::Key = runtime.block_on(async {
-        let bucket = loop {
-            match open_lease(&settings.hosts.lease).await {
-                Ok(bucket) => break bucket,
-                Err(error) => warn!(error = format!("{error:#}"), "trying again"),
-            }
-            sleep(RENEW_PERIOD).await;
-        };
-        let key = own.unwrap_or_else(rand::random);
-        match bucket.create(KEY, key.to_vec().into()).await {
-            Ok(_) => return Ok(key),
-            Err(error) if error.kind() == CreateErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error.into()),
+/// A ban, logout or profile: of what kind, for which id, and the value, which is null for none.
+pub type Change = (String, String, Value);
+
+/// The key of tokens that all lobbies share: this one, if NATS has none yet. Waits for NATS.
+pub async fn share_key(servers: &[String], own: [u8; 32]) -> anyhow::Result<[u8; 32]> {
+    let bucket = loop {
+        match open_lease(servers).await {
+            Ok(bucket) => break bucket,
+            Err(error) => warn!(error = format!("{error:#}"), "trying again"),
         }
-        let shared = bucket.get(KEY).await?.context("no key")?;
-        shared[..].try_into().context("no key of 32 bytes")
-    })?;
-    match own {
-        Some(own) => ensure!(own == shared, "{} is not the key in NATS", file.display()),
-        None => key::create(file, &shared)?,
+        sleep(RENEW_PERIOD).await;
+    };
+    match bucket.create(KEY, own.to_vec().into()).await {
+        Ok(_) => return Ok(own),
+        Err(error) if error.kind() == CreateErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error.into()),
     }
-    Ok(())
+    let shared = bucket.get(KEY).await?.context("no key")?;
+    shared[..].try_into().context("no key of 32 bytes")
 }
 
 /// The bucket of lease and key.
@@ -86,7 +74,7 @@ async fn open(servers: &[String], name: &str, max_age: Duration) -> anyhow::Resu
 }
 
 /// The lease of a lobby.
-pub(super) struct Lease {
+pub struct Lease {
     servers: Vec<String>,
     bucket: Store,
     /// Of the lobby's process.
@@ -96,14 +84,13 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    pub async fn open(settings: &Settings, lobby: &str) -> anyhow::Result<Lease> {
-        let servers = settings.hosts.lease.clone();
-        let bucket = open_lease(&servers).await?;
-        Ok(Lease { servers, bucket, lobby: lobby.to_owned(), revision: 0 })
+    pub async fn open(servers: &[String], lobby: &str) -> anyhow::Result<Lease> {
+        let bucket = open_lease(servers).await?;
+        Ok(Lease { servers: servers.to_vec(), bucket, lobby: lobby.to_owned(), revision: 0 })
     }
 
-    /// Waits until this lobby is the active one.
-    pub async fn acquire(&mut self) -> Term {
+    /// Waits until this lobby is the active one. Returns its term: those of later ones are greater.
+    pub async fn acquire(&mut self) -> [u64; 2] {
         let mut seen = (None, Instant::now());
         loop {
             match self.try_acquire(&mut seen).await {
@@ -123,7 +110,7 @@ impl Lease {
     async fn try_acquire(
         &mut self,
         seen: &mut (Option<u64>, Instant),
-    ) -> anyhow::Result<Option<Term>> {
+    ) -> anyhow::Result<Option<[u64; 2]>> {
         let entry = self.bucket.entry(ACTIVE).await?;
         let revision = entry.as_ref().map_or(0, |entry| entry.revision);
         if seen.0 != Some(revision) {
@@ -184,12 +171,12 @@ impl Lease {
 }
 
 /// What outlives a lobby: changes of bans, logouts and profiles.
-pub(super) struct Changes(Store);
+pub struct Changes(Store);
 
 impl Changes {
     /// They are forgotten when the tokens of that time have expired.
-    pub async fn open(settings: &Settings) -> anyhow::Result<Changes> {
-        open(&settings.hosts.lease, "cluster-players", settings.token_ttl).await.map(Changes)
+    pub async fn open(servers: &[String], token_ttl: Duration) -> anyhow::Result<Changes> {
+        open(servers, "cluster-players", token_ttl).await.map(Changes)
     }
 
     /// Those of earlier lobbies.

@@ -1,0 +1,91 @@
+//! How a lobby becomes the active one of several, with the feature `nats`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use axum::http::StatusCode;
+use axum::routing::any;
+use cluster_nats::{Change, Changes, Lease};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::host::health;
+use super::standby::Active;
+use crate::auth::key;
+use crate::config::Settings;
+use crate::http::{ConnectionLimiter, Server};
+use crate::routing::Gateway;
+
+/// Connections of those who ask whether a lobby that stands by is ready.
+const MAX_CONNECTIONS: u32 = 64;
+/// The pause before NATS is asked again.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// Puts the key of tokens that all lobbies share into the key file.
+pub(crate) fn share_key(settings: &Settings) -> anyhow::Result<()> {
+    let (servers, file) = (&settings.hosts.lease, &settings.key_file);
+    let own = key::load(file)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let offered = own.unwrap_or_else(rand::random);
+    let shared = runtime.block_on(cluster_nats::share_key(servers, offered))?;
+    match own {
+        Some(own) => ensure!(own == shared, "{} is not the key in NATS", file.display()),
+        None => key::create(file, &shared)?,
+    }
+    Ok(())
+}
+
+/// Waits until this lobby is the active one. Until then its port answers that it is not ready.
+pub(super) async fn wait(
+    settings: &Settings,
+    lobby: &str,
+    listener: &Arc<TcpListener>,
+) -> anyhow::Result<Active> {
+    let mut lease = Lease::open(&settings.hosts.lease, lobby).await?;
+    let app = health(Arc::default()).fallback_service(any(StatusCode::SERVICE_UNAVAILABLE));
+    let server = Server::for_any_host(app, settings, true);
+    let gateway = Gateway { server, routes: Arc::default(), hand_off: None };
+    let limiter = ConnectionLimiter::new(&settings.limits, MAX_CONNECTIONS)?;
+    let accepting = tokio::spawn(gateway.clone().run(listener.clone(), limiter));
+    info!(address = %listener.local_addr()?, "standing by");
+    let term = lease.acquire().await;
+    accepting.abort();
+    gateway.server.stop().await;
+    info!(?term, "this lobby is active");
+
+    let (superseded, stop) = (CancellationToken::new(), CancellationToken::new());
+    let (lost, stopped) = (superseded.clone(), stop.clone());
+    let keeping = tokio::spawn(async move {
+        tokio::select! {
+            () = lease.keep() => lost.cancel(),
+            () = stopped.cancelled() => lease.release().await,
+        }
+    });
+    let reading = superseded.run_until_cancelled(read_changes(settings));
+    let (kept, before) = reading.await.context("another lobby is active")?;
+    let (changes, made) = mpsc::unbounded_channel();
+    tokio::spawn(kept.write(made));
+    Ok(Active { term, before, changes, superseded, stop, keeping })
+}
+
+/// NATS may have answered just now, and not answer for a while.
+async fn read_changes(settings: &Settings) -> (Changes, Vec<Change>) {
+    loop {
+        let read = async {
+            let changes = Changes::open(&settings.hosts.lease, settings.token_ttl).await?;
+            let before = changes.read().await?;
+            anyhow::Ok((changes, before))
+        };
+        match read.await {
+            Ok(read) => return read,
+            Err(error) => {
+                warn!(error = format!("{error:#}"), "cannot read from NATS; trying again")
+            }
+        }
+        sleep(RETRY_AFTER).await;
+    }
+}
