@@ -155,6 +155,9 @@ impl Hosts {
                 Ok((name, lines)) => {
                     (next_link, last_error) = (Instant::now() + RETRY_AFTER, String::new());
                     lost = self.serve(&name, lines, unknown.take()).await;
+                    if self.inbox.is_closed() {
+                        return; // another link of this lobby would end what it leaves to the next
+                    }
                     continue; // at once, to find out whether it still runs
                 }
                 Err(error) => error,

@@ -222,6 +222,7 @@ impl Host {
             }
             ProcessEvent::Exited(room, exit, usage) => {
                 self.routes.close(&room);
+                info!(%room, ?exit, "room ended");
                 let ended = FromHost::Ended { room: room.clone(), exit, usage };
                 match self.rooms.get_mut(&room).and_then(|hosted| hosted.kept.as_mut()) {
                     Some(kept) if kept.is_described => kept.ended = Some(ended),
