@@ -153,21 +153,26 @@ template-hooks/twins.sh --check
 npm run check
 finish relayed
 
-step "the wire, the files to deploy, and lobbies that stand by"
+step "the wire, and the files to deploy"
 cargo test --locked --test wire
 cargo test --locked --test deploy
-cargo test --locked -p cluster --features nats --test standby
-step "browsers and proxies, and at the same time templates"
+
+step "browsers and proxies, and at the same time templates, and faults of all kinds"
 # Both build projects, one after the other: more threads would only keep each other waiting.
 beside templates env RUST_TEST_THREADS=2 cargo test --locked --test template
+# One after the other: these builds of the tests' game have the same path.
+faults() {
+  cargo test --locked -p cluster --features nats --test standby
+  RUST_TEST_THREADS=2 cargo test --locked -p cluster --test faults --test proof
+  tests/chaos --minutes 0.5 --seed 1 --restarts
+}
+beside faults faults
 failed=0
 # A browser computes more than it waits.
 RUST_TEST_THREADS=$(($(nproc) * 2)) cargo test --locked --test browser || failed=$?
+finish faults || failed=$?
 finish templates || failed=$?
 
 step "instruction counts, and what is released"
 finish optimized || failed=$?
-step "faults, proofs by numbers, and half a minute of random faults"
-RUST_TEST_THREADS=2 cargo test --locked -p cluster --test faults --test proof || failed=$?
-tests/chaos --minutes 0.5 --seed 1 --restarts || failed=$?
 exit $failed
