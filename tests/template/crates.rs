@@ -35,6 +35,20 @@ fn every_crate_is_free_to_use_from_the_registry_and_not_banned() {
     assert!(sources.len() == 1 && registry, "{sources:?}");
 }
 
+/// Whoever wants no lease in NATS does not build its client, also not for the structure's tests.
+#[test]
+fn the_client_of_nats_is_built_only_with_its_feature() {
+    let tree = |more: &[&str]| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["tree", "--workspace", "--locked", "--offline", "--prefix", "none"]).args(more);
+        let tree = cargo.current_dir(REPOSITORY).output().expect("Cargo runs").stdout;
+        String::from_utf8(tree).expect("text")
+    };
+    assert!(tree(&["--features", "cluster/nats"]).contains("\nasync-nats "));
+    let without = tree(&[]);
+    assert!(without.contains("\ntokio ") && !without.contains("nats v0.5"), "{without}");
+}
+
 #[test]
 fn a_licence_is_allowed_if_one_of_its_choices_is() {
     for allowed in ["MIT", "GPL-3.0 OR MIT", "Unlicense/MIT", "(MIT OR Zlib) AND Unicode-3.0"] {

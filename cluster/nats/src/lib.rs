@@ -5,6 +5,7 @@
 //! set, when it could have seen a change for a while, and has seen none. So a NATS that cannot be
 //! reached ends no lobby. Two may take themselves for active for a moment: hosts obey the one with
 //! the later term.
+#![cfg(feature = "client")]
 
 use std::time::Duration;
 
