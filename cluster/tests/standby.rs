@@ -5,6 +5,7 @@
 #[allow(dead_code, reason = "shared with the other tests, which need all of it")]
 mod common;
 mod standby {
+    mod directory;
     mod engine;
     mod nats;
     mod takeover;

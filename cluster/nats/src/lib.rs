@@ -1,11 +1,13 @@
-//! Which of several lobbies is active, and what outlives each of them, in a bucket of NATS
-//! JetStream.
+//! Which of several lobbies is active, what outlives each of them, and where hosts are
+//! (`directory.rs`), in NATS JetStream.
 //!
 //! The active lobby rewrites one entry again and again. Another one takes it over, by compare and
 //! set, when it could have seen a change for a while, and has seen none. So a NATS that cannot be
 //! reached ends no lobby. Two may take themselves for active for a moment: hosts obey the one with
 //! the later term.
 #![cfg(feature = "client")]
+
+mod directory;
 
 use std::time::Duration;
 
@@ -19,6 +21,8 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
+
+pub use self::directory::Directory;
 
 /// The entry of the active lobby: its id, or nothing when it has stopped.
 const ACTIVE: &str = "active";

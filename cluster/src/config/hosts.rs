@@ -16,12 +16,14 @@ use crate::config::parse::duration;
 pub struct HostSettings {
     /// Addresses at which hosts listen for this lobby, separated by commas, such as
     /// `10.0.0.5:3001`. A name, as in `hosts.internal:3001`, may stand for several, and is looked up
-    /// again every two seconds. All rooms run on hosts then.
+    /// again every two seconds; `nats` stands for the hosts that are told `--lease`. All rooms run
+    /// on hosts then.
     #[arg(long = "hosts", id = "hosts", value_name = "ADDRESSES", value_delimiter = ',')]
     pub addresses: Vec<String>,
 
     /// Servers of NATS, separated by commas, such as `nats://10.0.0.7:4222`, through which several
-    /// lobbies agree on the active one; the others stand by. Needs the feature `nats`.
+    /// lobbies agree on the active one; the others stand by. `server host` tells them where it is.
+    /// Needs the feature `nats`.
     #[arg(long, value_delimiter = ',')]
     pub lease: Vec<String>,
 
@@ -46,12 +48,24 @@ pub struct HostSettings {
 }
 
 impl HostSettings {
+    /// Of a lobby.
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         let fits = self.lease.is_empty() || self.are_used();
         ensure!(fits, "--lease needs --hosts: rooms outlive their lobby only there");
+        let is_known = !self.addresses.iter().any(|it| Self::are_in_nats(it));
+        ensure!(is_known || !self.lease.is_empty(), "--hosts nats needs --lease");
+        self.check_lease()
+    }
+
+    pub(crate) fn check_lease(&self) -> anyhow::Result<()> {
         let is_built = self.lease.is_empty() || cfg!(feature = "nats");
         ensure!(is_built, "--lease needs a program that is built with the feature `cluster/nats`");
         Ok(())
+    }
+
+    /// Whether one of `--hosts` stands for those that have told NATS where they are.
+    pub(crate) fn are_in_nats(hosts: &str) -> bool {
+        hosts == "nats"
     }
 
     /// Whether rooms run on hosts.

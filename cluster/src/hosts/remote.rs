@@ -44,6 +44,8 @@ pub(crate) struct Hosts {
     /// Of this process: a host tells lobbies apart by it.
     id: String,
     term: Term,
+    #[cfg(feature = "nats")]
+    directory: cluster_nats::Directory,
     pub(super) inbox: UnboundedSender<ProcessEvent>,
     /// Those with a link, by name.
     linked: Mutex<BTreeMap<String, Linked>>,
@@ -80,6 +82,8 @@ impl Hosts {
         let key = LinkKey::new(&LinkKey::derived_from(&settings.key_file)?);
         let (settings, times) = (settings.clone(), Times::of(settings));
         let hosts = Arc::new(Hosts {
+            #[cfg(feature = "nats")]
+            directory: cluster_nats::Directory::new(&settings.hosts.lease),
             settings,
             times,
             key,
@@ -112,7 +116,7 @@ impl Hosts {
     async fn look_up(self: Arc<Self>, name: String, mut unknown: Unknown) {
         let mut last_error = String::new();
         loop {
-            match lookup_host(&name).await {
+            match self.find(&name).await {
                 Ok(found) => {
                     last_error.clear();
                     for address in found {
@@ -122,11 +126,20 @@ impl Hosts {
                         }
                     }
                 }
-                Err(error) => log_once(&mut last_error, &name, &error.into()),
+                Err(error) => log_once(&mut last_error, &name, &error),
             }
             unknown = None;
             sleep(LOOKUP_PERIOD).await;
         }
+    }
+
+    /// The addresses of hosts that this name stands for.
+    async fn find(&self, name: &str) -> anyhow::Result<Vec<SocketAddr>> {
+        #[cfg(feature = "nats")]
+        if crate::config::HostSettings::are_in_nats(name) {
+            return self.directory.hosts().await;
+        }
+        Ok(lookup_host(name).await?.collect())
     }
 
     fn addresses(&self) -> MutexGuard<'_, HashSet<SocketAddr>> {
@@ -172,8 +185,8 @@ impl Hosts {
                 self.report(&mut lost);
             }
             if lost.until.is_none() {
-                let mut found = lookup_host(&name).await.into_iter().flatten();
-                if !found.any(|found| found == address) {
+                // Who cannot tell where hosts are does not say that this one is gone.
+                if self.find(&name).await.is_ok_and(|found| !found.contains(&address)) {
                     self.addresses().remove(&address);
                     return;
                 }

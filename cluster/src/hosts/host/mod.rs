@@ -94,6 +94,7 @@ pub(crate) fn main(settings: Settings) -> anyhow::Result<ExitCode> {
         !name.is_empty() && name.len() <= MAX_NAME && name.bytes().all(is_plain),
         "--name must consist of a-z, 0-9 and hyphens, and have at most {MAX_NAME} of them"
     );
+    settings.hosts.check_lease()?;
     let file = &settings.hosts.link_key_file;
     let key = load(file)?.with_context(|| {
         format!("there is no {}: `server link-key` prints it where the lobby runs", file.display())
@@ -127,6 +128,14 @@ async fn run(
     let limiter = ConnectionLimiter::new(&settings.limits, connections)?;
     let (link, address, name) = (links.local_addr()?, listener.local_addr()?, &about.name);
     info!(name, %link, %address, "host ready");
+    #[cfg(feature = "nats")]
+    if !settings.hosts.lease.is_empty() {
+        let reachable = !link.ip().is_unspecified();
+        ensure!(reachable, "with --lease, --link must be an address at which the lobby reaches it");
+        let (directory, name) =
+            (cluster_nats::Directory::new(&settings.hosts.lease), about.name.clone());
+        tokio::spawn(async move { directory.tell(&name, link).await });
+    }
     let routes = Arc::<GatewayRoutes>::default();
     let (found, candidates) = mpsc::channel(1);
     tokio::spawn(accept(links, key, routes.clone(), found));
