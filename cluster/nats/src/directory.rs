@@ -34,7 +34,8 @@ impl Directory {
             let mut hosts = Vec::new();
             for name in bucket.keys().await?.try_collect::<Vec<_>>().await? {
                 let told = bucket.get(&name).await?;
-                hosts.extend(told.and_then(|it| std::str::from_utf8(&it).ok()?.parse().ok()));
+                let told = told.and_then(|it| String::from_utf8(it.into()).ok());
+                hosts.extend(told.and_then(|told| told.parse::<SocketAddr>().ok()));
             }
             Ok(hosts)
         })
