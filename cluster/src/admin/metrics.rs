@@ -78,12 +78,7 @@ fn render<L: Lobby>(lobby: &LobbyContext<L>, connections: u32) -> String {
         families.extend([
             ("gauge", "host_rooms", "Rooms on each host.", by_host(|host| host.rooms as f64)),
             ("gauge", "host_max_rooms", "What it may have.", by_host(|host| host.max_rooms as f64)),
-            (
-                "gauge",
-                "host_cpu",
-                "The busy share of its processors.",
-                by_host(|host| host.cpu.into()),
-            ),
+            ("gauge", "host_cpu", "Busy share of processors.", by_host(|host| host.cpu.into())),
             ("gauge", "host_draining", "1 if it is to stop.", by_host(|host| host.draining.into())),
         ]);
     }

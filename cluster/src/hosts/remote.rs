@@ -185,7 +185,7 @@ impl Hosts {
                 self.report(&mut lost);
             }
             if lost.until.is_none() {
-                // Who cannot tell where hosts are does not say that this one is gone.
+                // If nobody can tell where hosts are, this one is not gone for that.
                 if self.find(&name).await.is_ok_and(|found| !found.contains(&address)) {
                     self.addresses().remove(&address);
                     return;
