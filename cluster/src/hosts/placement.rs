@@ -30,6 +30,8 @@ pub(super) struct Linked {
     pub to_host: Sender,
     pub rooms: HashMap<RoomId, Running>,
     pub load: Load,
+    /// When its last beat came.
+    pub heard: Instant,
     pub breaker: Breaker,
 }
 
@@ -80,6 +82,14 @@ impl Hosts {
             draining: load.draining,
         };
         self.lock().values().map(figures).collect()
+    }
+
+    /// Whether the host of this room misses its beats, or has no link: the lobby may be about to
+    /// learn that the room has ended.
+    pub fn is_in_doubt(&self, room: &RoomId) -> bool {
+        let hosts = self.lock();
+        let host = room.0.rsplit_once('-').and_then(|(name, _)| hosts.get(name));
+        host.is_none_or(|host| host.heard.elapsed() > self.times.beat * 2)
     }
 
     /// Picks a host, and starts a room there.

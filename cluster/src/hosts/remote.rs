@@ -35,6 +35,8 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_ROOMS: u64 = 1 << 53;
 /// The pause before a host is called again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// The same, while it is not known whether its rooms have ended.
+const URGENT_RETRY_AFTER: Duration = Duration::from_millis(50);
 
 /// The hosts of a lobby.
 pub(crate) struct Hosts {
@@ -192,7 +194,7 @@ impl Hosts {
                 }
             }
             log_once(&mut last_error, &address.to_string(), &error);
-            sleep(RETRY_AFTER).await;
+            sleep(if lost.until.is_some() { URGENT_RETRY_AFTER } else { RETRY_AFTER }).await;
         }
     }
 
@@ -240,6 +242,7 @@ impl Hosts {
             queue,
             rooms: HashMap::new(),
             load: Load::default(),
+            heard: Instant::now(),
             breaker: Breaker::new(self.settings.start_failure_limit, cooldown),
         });
         Ok((name, lines))

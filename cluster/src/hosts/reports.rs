@@ -92,7 +92,9 @@ impl Hosts {
                     *last_beat = Instant::now();
                     drop(unknown.take());
                     heard.store(number, Relaxed);
-                    self.lock().get_mut(name).into_iter().for_each(|host| host.load = load);
+                    if let Some(host) = self.lock().get_mut(name) {
+                        (host.load, host.heard) = (load, *last_beat);
+                    }
                     continue;
                 }
                 Line::Closed => bail!("the link is closed"),

@@ -11,7 +11,7 @@ use crate::common::hosts::{Cluster, HostProcess};
 use crate::common::{command, game};
 
 /// Where players would find the host, if the tests knew its port before it starts.
-const PUBLIC: [&str; 2] = ["--public-url", "http://127.0.0.1:1"];
+pub const PUBLIC: [&str; 2] = ["--public-url", "http://127.0.0.1:1"];
 
 impl Cluster {
     /// The lobby's process ends by this signal, and another one starts.
@@ -26,7 +26,7 @@ impl Cluster {
 }
 
 /// A player goes to a room at the address of its host. Returns their connection, and the room.
-async fn enter(
+pub async fn enter(
     host: &HostProcess,
     player: &mut TestPlayer,
     event: &str,

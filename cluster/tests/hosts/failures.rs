@@ -4,6 +4,7 @@ use cluster::testing::{ProcessStat, eventually};
 use rustix::process::Signal;
 use serde_json::json;
 
+use super::adoption::{PUBLIC, enter};
 use crate::common::hosts::{Cluster, lobby};
 
 /// Short leases, for tests in which one runs out.
@@ -44,6 +45,20 @@ async fn rooms_of_a_host_that_stands_still_end_before_the_lobby_gives_their_seat
     cluster.linked(2).await;
     let mut client = ann.enter("create", json!({})).await;
     client.event("joined").await;
+}
+
+/// They are back before the lobby gives up the host.
+#[tokio::test]
+async fn players_of_a_host_that_stands_still_are_told_why_they_are_back() {
+    let cluster = Cluster::start_with(&["h1"], &SHORT, &[&SHORT[..], &PUBLIC].concat()).await;
+    let host = &cluster.hosts[0];
+    let mut ann = cluster.lobby.player("Ann").await;
+    let (mut client, room) = enter(host, &mut ann, "create", json!({})).await;
+    host.signal(Signal::STOP);
+    client.ended().await;
+    let reason = json!({ "room": room, "reason": { "code": "crashed" } });
+    assert_eq!(ann.back().await["returned"], reason);
+    host.signal(Signal::CONT);
 }
 
 #[tokio::test]

@@ -83,13 +83,22 @@ impl<L: Lobby> EventHandler<'_, L> {
         // players are back first. They wait for the report, so that `welcome` has the reason.
         let is_away = self.context.rooms.borrow().was_rerouted(&player);
         if is_away && !self.context.sessions.borrow().exit_notices.contains_key(&player) {
-            self.context.scheduler.now.set(clock::now());
-            self.context.scheduler.after(EXIT_WAIT, move |lobby, context| {
-                EventHandler { lobby, context }.arrive(&player);
-            });
+            self.arrive_later(player);
         } else {
             self.arrive(&player);
         }
+    }
+
+    /// Waits longer while the host of their room is in doubt.
+    fn arrive_later(&self, player: PlayerId) {
+        self.context.scheduler.now.set(clock::now());
+        self.context.scheduler.after(EXIT_WAIT, move |lobby, context| {
+            let room = context.seat_of(&player);
+            let hosts = context.hosts.as_ref();
+            let in_doubt = room.zip(hosts).is_some_and(|(room, hosts)| hosts.is_in_doubt(&room));
+            let mut handler = EventHandler { lobby, context };
+            if in_doubt { handler.arrive_later(player) } else { handler.arrive(&player) }
+        });
     }
 
     /// Makes a connection this player's, and closes the one that they had before.
