@@ -265,10 +265,10 @@ pub fn run<L: Kinds>(defaults: Defaults) -> ExitCode {
         // A room gets its settings from its lobby; parsing flags would slow down its start.
         "room" => room::process::main(kinds.iter().map(|kind| (kind.name, kind.run)).collect()),
         "health" => admin::health::check(&settings()),
-        "host" => hosts::host::main(settings()),
         "link-key" => auth::print_link_key(&settings().key_file),
         reload::CHECK => lobby::process::check_reload(settings(), kinds, admin::routes),
         _ if std::process::id() == 1 => process::init::run(),
+        "host" => hosts::host::main(settings()),
         _ => lobby::process::main(settings(), kinds, admin::routes),
     };
     result.unwrap_or_else(|error| {

@@ -272,6 +272,10 @@ export class Cluster {
         if (isAllowedReroute(data, this.home, [...this.options.origins ?? [], ...this.#origins])) {
           return void this.#enterRoom(data);
         }
+        // To a host that was not there when the page came to the lobby: the lobby relays.
+        if (this.#origins.length && isAllowedReroute({ ...data, url: "" }, this.home)) {
+          return void this.#enterRoom({ ...data, url: "" });
+        }
         return this.#refuseReroute(connection, data);
       case "refused": return this.#refused(data);
       case "player_joined": case "player_left": case "player_disconnected": case "player_reconnected":

@@ -9,6 +9,7 @@
 
 mod directory;
 
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -199,9 +200,15 @@ impl Changes {
         Ok(changes)
     }
 
-    /// Writes them down, in order.
-    pub async fn write(self, mut changes: UnboundedReceiver<Change>) {
-        while let Some(change) = changes.recv().await {
+    /// Writes them down, in order, until this lobby stops and all are written.
+    pub async fn write(self, mut changes: UnboundedReceiver<Change>, stop: impl Future) {
+        let mut stop = pin!(stop);
+        loop {
+            let change = tokio::select! {
+                biased;
+                Some(change) = changes.recv() => change,
+                _ = &mut stop => return,
+            };
             let id: String = change.1.bytes().map(|byte| format!("{byte:02x}")).collect();
             let key = format!("{}.{id}", change.0);
             let value: Bytes = json!(change).to_string().into();

@@ -15,7 +15,7 @@ pub(crate) const MAX_PATH: usize = 64;
 /// of a native shell have one such as `capacitor://localhost`. In lower case, without a default
 /// port.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct Origin(String);
 
 impl Origin {
@@ -37,6 +37,20 @@ impl Origin {
     /// Whether its pages come by HTTP.
     pub(crate) fn is_web(&self) -> bool {
         matches!(self.scheme(), "http" | "https")
+    }
+}
+
+impl From<Origin> for String {
+    fn from(origin: Origin) -> String {
+        origin.0
+    }
+}
+
+impl TryFrom<String> for Origin {
+    type Error = anyhow::Error;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
     }
 }
 

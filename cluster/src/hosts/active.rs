@@ -1,5 +1,6 @@
 //! How a lobby becomes the active one of several, with the feature `nats`.
 
+use std::array::from_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,19 +58,19 @@ pub(super) async fn wait(
     gateway.server.stop().await;
     info!(?term, "this lobby is active");
 
-    let (superseded, stop) = (CancellationToken::new(), CancellationToken::new());
-    let (lost, stopped) = (superseded.clone(), stop.clone());
+    let [superseded, stop, release] = from_fn(|_| CancellationToken::new());
+    let (lost, released) = (superseded.clone(), release.clone());
     let keeping = tokio::spawn(async move {
         tokio::select! {
             () = lease.keep() => lost.cancel(),
-            () = stopped.cancelled() => lease.release().await,
+            () = released.cancelled() => lease.release().await,
         }
     });
     let reading = superseded.run_until_cancelled(read_changes(settings));
     let (kept, before) = reading.await.context("another lobby is active")?;
     let (changes, made) = mpsc::unbounded_channel();
-    tokio::spawn(kept.write(made));
-    Ok(Active { term, before, changes, superseded, stop, keeping })
+    let writing = tokio::spawn(kept.write(made, stop.clone().cancelled_owned()));
+    Ok(Active { term, before, changes, superseded, stop, writing, release, keeping })
 }
 
 /// NATS may have answered just now, and not answer for a while.

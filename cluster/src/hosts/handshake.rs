@@ -24,6 +24,8 @@ use crate::types::RoomId;
 
 /// The longest line, in bytes. The settings are a few KiB.
 const MAX_LINE: usize = 64 * 1024;
+/// The longest name of a host.
+const MAX_NAME: usize = 32;
 
 #[derive(Serialize, Deserialize)]
 struct Hello {
@@ -120,6 +122,16 @@ pub(super) async fn answer(stream: &mut TcpStream, key: &LinkKey) -> anyhow::Res
 /// Accepts or refuses what the lobby asks for.
 pub(super) async fn reply(stream: &mut TcpStream, reply: &Reply) -> anyhow::Result<()> {
     write(stream, reply).await
+}
+
+/// It becomes part of the ids of rooms, which are parts of paths.
+pub(super) fn check_name(name: &str) -> anyhow::Result<()> {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    ensure!(
+        !name.is_empty() && name.len() <= MAX_NAME && name.bytes().all(is_plain),
+        "the name of a host must consist of a-z, 0-9 and hyphens, and have at most {MAX_NAME} of them"
+    );
+    Ok(())
 }
 
 fn check_versions(other: [u32; 2]) -> anyhow::Result<()> {

@@ -34,7 +34,7 @@ use crate::types::{Exit, RoomId};
 
 /// Raised whenever a message changes its meaning. Both ends must agree on it, and on the frames of
 /// rooms.
-const VERSIONS: [u32; 2] = [1, process::VERSION];
+const VERSIONS: [u32; 2] = [2, process::VERSION];
 
 /// The turn of an active lobby. Later ones are greater; without a lease it is zero.
 pub(crate) type Term = [u64; 2];
@@ -86,6 +86,8 @@ struct Load {
     cpu: f32,
     /// It is about to stop, and starts no more rooms.
     draining: bool,
+    /// A room of an earlier lobby has not described itself yet.
+    undescribed: bool,
 }
 
 /// The times of a link. They follow from the settings of the lobby, which the host gets from it.

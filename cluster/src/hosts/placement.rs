@@ -29,6 +29,8 @@ pub(super) struct Linked {
     pub queue: Queue,
     pub to_host: Sender,
     pub rooms: HashMap<RoomId, Running>,
+    /// It has said so.
+    pub drains: bool,
     pub load: Load,
     /// When its last beat came.
     pub heard: Instant,
@@ -88,7 +90,7 @@ impl Hosts {
     /// learn that the room has ended.
     pub fn is_in_doubt(&self, room: &RoomId) -> bool {
         let hosts = self.lock();
-        let host = room.0.rsplit_once('-').and_then(|(name, _)| hosts.get(name));
+        let host = hosts.values().find(|host| host.rooms.contains_key(room));
         host.is_none_or(|host| host.heard.elapsed() > self.times.beat * 2)
     }
 
@@ -101,8 +103,11 @@ impl Hosts {
         let best = two.min_by(|a, b| a.use_of().total_cmp(&b.use_of()));
         let name = best.context("no host can take a room")?.about.name.clone();
         let host = hosts.get_mut(&name).context("it was there")?;
-        let id = RoomId(format!("{name}-{}", self.next_room.fetch_add(1, Relaxed)));
+        // A host knows the numbers of earlier lobbies, and this lobby those of an earlier host.
+        let number = host.about.next_room.max(self.next_room.fetch_add(1, Relaxed));
+        let id = RoomId(format!("{name}-{number}"));
         host.to_host.send(&ToHost::Start { room: id.clone() })?;
+        host.about.next_room = number + 1;
         Ok((id.clone(), self.add_room(host, id, false)))
     }
 
@@ -129,10 +134,12 @@ impl Hosts {
         host.rooms.insert(id.clone(), Running { room: room.clone(), opened });
         let sender = Sender::new(host.queue.clone(), End::Remote(room));
         let (kill, killed) = oneshot::channel::<Exit>();
-        let (to_host, running) = (host.to_host.clone(), self.running.clone());
+        let (queue, running) = (host.queue.clone(), self.running.clone());
         tokio::spawn(killed.map(move |cause| {
             let dropped = || running.load(Relaxed).then_some(Exit::Closed);
             let cause = cause.ok().or_else(dropped);
+            // Of a space of its own: it is never refused.
+            let to_host = Sender::new(queue, End::Host);
             cause.map(|cause| to_host.send(&ToHost::Kill { room: id, cause }))
         }));
         Process { sender, pid: None, output, tick_delay, kill: Cell::new(Some(kill)) }

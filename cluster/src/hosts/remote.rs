@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::handshake::{About, Purpose, Superseded, ask};
+use super::handshake::{About, Purpose, Superseded, ask, check_name};
 use super::link::{self, Lines};
 use super::placement::Linked;
 use super::{Load, Term, Times};
@@ -24,7 +24,6 @@ use crate::auth::LinkKey;
 use crate::config::{Origin, Settings};
 use crate::process::{End, ProcessEvent, Sender, Usage};
 use crate::rooms::Breaker;
-use crate::runtime::clock;
 use crate::types::{Exit, RoomId};
 
 /// How often the addresses of hosts are looked up.
@@ -53,7 +52,7 @@ pub(crate) struct Hosts {
     linked: Mutex<BTreeMap<String, Linked>>,
     /// The addresses at which hosts were found last.
     addresses: Mutex<HashSet<SocketAddr>>,
-    /// The number of the next room: hosts know those of earlier lobbies.
+    /// The number of the next room, on hosts that have not had a later one.
     pub(super) next_room: AtomicU64,
     /// The lobby neither starts nor stops: rooms that it drops are killed. Else the next one goes
     /// on with them.
@@ -105,6 +104,11 @@ impl Hosts {
         Ok((hosts, known))
     }
 
+    /// From now on, rooms that this lobby drops go on.
+    pub fn leave_rooms(&self) {
+        self.running.store(false, Relaxed);
+    }
+
     /// The origins at which browsers reach rooms.
     pub fn origins(&self) -> Vec<Origin> {
         self.lock().values().filter_map(|linked| linked.about.origin.clone()).collect()
@@ -139,7 +143,7 @@ impl Hosts {
     async fn find(&self, name: &str) -> anyhow::Result<Vec<SocketAddr>> {
         #[cfg(feature = "nats")]
         if crate::config::HostSettings::are_in_nats(name) {
-            return self.directory.hosts().await;
+            return timeout(CONNECT_TIMEOUT, self.directory.hosts()).await?;
         }
         Ok(lookup_host(name).await?.collect())
     }
@@ -155,7 +159,8 @@ impl Hosts {
         loop {
             let connected = tokio::select! {
                 connected = self.connect(address) => connected,
-                () = clock::sleep_until(lost.until) => {
+                // By the same clock as the leases: pauses count.
+                () = sleep_until(lost.until.unwrap_or_else(Instant::now)), if lost.until.is_some() => {
                     self.report(&mut lost);
                     continue;
                 }
@@ -207,7 +212,8 @@ impl Hosts {
     }
 
     async fn connect(&self, address: SocketAddr) -> anyhow::Result<(TcpStream, About)> {
-        let (lobby, settings) = (self.id.clone(), Box::new(self.settings.clone()));
+        let (lobby, mut settings) = (self.id.clone(), Box::new(self.settings.clone()));
+        settings.hosts.lease.clear(); // perhaps with a password
         let connected = async {
             let mut stream = TcpStream::connect(address).await?;
             let about =
@@ -226,13 +232,13 @@ impl Hosts {
         address: SocketAddr,
     ) -> anyhow::Result<(String, Lines)> {
         ensure!(about.next_room < MAX_ROOMS, "it had more rooms than there can be");
+        check_name(&about.name)?;
         let mut hosts = self.lock();
         let Entry::Vacant(vacant) = hosts.entry(about.name.clone()) else {
             bail!("another host is named {}", about.name);
         };
         let (name, build) = (about.name.clone(), &about.build);
         info!(host = name, %address, build, "host linked");
-        self.next_room.fetch_max(about.next_room, Relaxed);
         let (queue, lines) = link::open(stream);
         let cooldown = self.settings.start_failure_cooldown;
         vacant.insert(Linked {
@@ -241,6 +247,7 @@ impl Hosts {
             address,
             queue,
             rooms: HashMap::new(),
+            drains: false,
             load: Load::default(),
             heard: Instant::now(),
             breaker: Breaker::new(self.settings.start_failure_limit, cooldown),

@@ -17,11 +17,13 @@ use super::placement::Running;
 use super::remote::{Hosts, Lost, Unknown};
 use super::{FromHost, ToHost};
 use crate::logging::log_line;
-use crate::process::{Description, FromRoom, ProcessEvent};
+use crate::process::{Description, End, FromRoom, ProcessEvent, Sender};
 use crate::types::{Exit, RoomId};
 
 /// Bytes of frames of one host that the lobby has not handled yet. A host that sends more waits.
 const MAX_QUEUED: usize = 64 * 1024 * 1024;
+/// Bytes of all descriptions of a host's rooms.
+const MAX_DESCRIBED: usize = 4 * MAX_QUEUED;
 /// Each frame counts as so many bytes more.
 const MIN_CHARGE: usize = 512;
 
@@ -46,7 +48,7 @@ impl Hosts {
         let host = self.lock().remove(name);
         if let Some(host) = host.as_ref().filter(|_| !self.inbox.is_closed()) {
             // Else the host took the lobby's process for ended, and kept its rooms.
-            let _ = host.to_host.send(&ToHost::GiveUp);
+            let _ = Sender::new(host.queue.clone(), End::Host).send(&ToHost::GiveUp);
         }
         let rooms = host.map(|host| host.rooms.into_keys().collect());
         let until = Some(last_beat + self.times.silence);
@@ -72,8 +74,8 @@ impl Hosts {
                     let size = frame.len() + MIN_CHARGE;
                     let frame: FromRoom = serde_json::from_str(&frame).context("a bad frame")?;
                     if let FromRoom::Described(part) = frame {
-                        bytes = if described.is_empty() { size } else { bytes + size };
-                        ensure!(bytes < MAX_QUEUED, "too long descriptions");
+                        bytes += size;
+                        ensure!(bytes < MAX_DESCRIBED, "too long descriptions");
                         if !described.entry(room.clone()).or_default().add(part) {
                             continue;
                         }
@@ -90,7 +92,9 @@ impl Hosts {
                 }
                 Line::Message(FromHost::Beat { number, load }) => {
                     *last_beat = Instant::now();
-                    drop(unknown.take());
+                    if !load.undescribed {
+                        drop(unknown.take());
+                    }
                     heard.store(number, Relaxed);
                     if let Some(host) = self.lock().get_mut(name) {
                         (host.load, host.heard) = (load, *last_beat);
@@ -114,8 +118,10 @@ impl Hosts {
                 let mut hosts = self.lock();
                 let host = hosts.get_mut(name).context("it was there")?;
                 host.rooms.remove(&room);
+                let now = Instant::now();
+                host.breaker.closes(now);
                 let failed = !opened && !matches!(exit, Exit::Finished | Exit::Closed);
-                if failed && host.breaker.record_failure(None, Instant::now()) {
+                if failed && host.breaker.record_failure(None, now) {
                     error!(
                         host = name,
                         "too many rooms failed to start; starting none for a while"
@@ -125,10 +131,11 @@ impl Hosts {
             }
             FromHost::Drain { remaining_ms } => {
                 info!(host = name, "host drains");
-                let hosts = self.lock();
-                let rooms = hosts.get(name).map(|host| host.rooms.keys().cloned().collect());
+                let mut hosts = self.lock();
+                let host = hosts.get_mut(name).context("it was there")?;
+                ensure!(!std::mem::replace(&mut host.drains, true), "it drains twice");
                 let left = Duration::from_millis(remaining_ms);
-                return Ok(Some(ProcessEvent::Drain(rooms.unwrap_or_default(), left)));
+                return Ok(Some(ProcessEvent::Drain(host.rooms.keys().cloned().collect(), left)));
             }
             // What these are about may have ended meanwhile.
             FromHost::Printed { room, line, is_error } => {

@@ -4,11 +4,13 @@
 use std::mem::take;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::remote::Hosts;
@@ -17,6 +19,9 @@ use crate::auth::random_id;
 use crate::config::Settings;
 use crate::http::pages::HostOrigins;
 use crate::process::{ProcessEvent, Starter};
+
+/// How long a lobby that stops waits until its changes are written down.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The hosts of a lobby; none, if its rooms run on this machine.
 #[derive(Default)]
@@ -38,8 +43,21 @@ pub(super) struct Active {
     pub changes: mpsc::UnboundedSender<Change>,
     /// Another lobby is active.
     pub superseded: CancellationToken,
+    /// Ends `writing`, when all changes are written down.
     pub stop: CancellationToken,
+    pub writing: JoinHandle<()>,
+    /// Ends `keeping`: another lobby may be active.
+    pub release: CancellationToken,
     pub keeping: JoinHandle<()>,
+}
+
+/// While the lobby runs, rooms that it drops are killed. They are not when it panics.
+struct Running<'a>(&'a Hosts);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.leave_rooms();
+    }
 }
 
 impl Fleet {
@@ -97,10 +115,13 @@ impl Fleet {
             return Ok(());
         };
         hosts.running.store(true, Relaxed);
+        let running = Running(&hosts);
         let stopped = hosts.superseded.run_until_cancelled(lobby).await;
-        hosts.running.store(false, Relaxed);
+        drop(running);
         if let Some(active) = self.active {
             active.stop.cancel();
+            let _ = timeout(WRITE_TIMEOUT, active.writing).await;
+            active.release.cancel();
             let _ = active.keeping.await;
         }
         stopped.context("another lobby is active")

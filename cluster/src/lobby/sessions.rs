@@ -210,8 +210,10 @@ impl Sessions {
 
     /// Ends a login: its tokens are not valid any more. Returns the connection that uses it.
     pub fn log_out(&mut self, login: &Login) -> Option<Conn> {
-        self.logouts.insert(login.sid.clone(), ());
-        self.pass_on("logout", &login.sid, Value::Null);
+        if self.logouts.get(&login.sid).is_none() {
+            self.logouts.insert(login.sid.clone(), ());
+            self.pass_on("logout", &login.sid, Value::Null);
+        }
         let session = self.session_of(&login.player.id)?;
         (session.login.as_ref()?.sid == login.sid).then(|| session.conn.clone())
     }

@@ -34,8 +34,10 @@ impl Rooms {
             *figures.rooms.entry((kind(), entry.state_name())).or_default() += 1;
             *figures.seats.entry(kind()).or_default() += entry.room.capacity as u64;
             *figures.seats_taken.entry(kind()).or_default() += entry.status.players.len() as u64;
-            *figures.memory.entry(kind()).or_default() += entry.room.usage.memory;
-            *figures.cpu.entry(kind()).or_default() += entry.room.usage.cpu;
+            let memory = figures.memory.entry(kind()).or_default();
+            *memory = memory.saturating_add(entry.room.usage.memory);
+            let cpu = figures.cpu.entry(kind()).or_default();
+            *cpu = cpu.saturating_add(entry.room.usage.cpu);
         }
         figures
     }

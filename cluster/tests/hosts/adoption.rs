@@ -197,6 +197,33 @@ async fn rooms_that_no_lobby_adopts_are_closed_in_good_order() {
     eventually("no room", || host.rooms().is_empty().then_some(())).await;
 }
 
+#[tokio::test]
+async fn a_host_that_is_asked_to_stop_without_a_lobby_drains_its_rooms() {
+    for lobby_first in [true, false] {
+        let flags = [&PUBLIC[..], &["--drain-timeout", "1s"]].concat();
+        let mut cluster = Cluster::start_with(&["h1"], &[], &flags).await;
+        let mut ann = cluster.lobby.player("Ann").await;
+        let (mut anns, _) = enter(&cluster.hosts[0], &mut ann, "create", json!({})).await;
+        let signals = || {
+            cluster.hosts[0].signal(Signal::STOP); // it is told both at once
+            cluster.lobby.signal(Signal::KILL);
+            cluster.hosts[0].signal(Signal::TERM);
+            cluster.hosts[0].signal(Signal::CONT);
+        };
+        if lobby_first {
+            cluster.lobby.signal(Signal::KILL);
+            cluster.hosts[0].logged("lobby gone; its rooms go on").await;
+            cluster.hosts[0].signal(Signal::TERM);
+        } else {
+            signals();
+        }
+        assert_eq!(anns.event("reroute").await["reason"]["code"], "closed");
+        let process = &mut cluster.hosts[0].process;
+        let status = eventually("its end", || process.try_wait().expect("our child")).await;
+        assert!(status.success(), "{status}");
+    }
+}
+
 /// The description of a room comes only when its hook returns.
 #[tokio::test]
 async fn a_room_that_is_busy_when_its_lobby_ends_is_adopted_later() {
@@ -205,8 +232,11 @@ async fn a_room_that_is_busy_when_its_lobby_ends_is_adopted_later() {
     let (mut anns, room) = enter(&cluster.hosts[0], &mut ann, "create", json!({})).await;
     anns.emit("block", json!({ "ms": 1500 }));
     let cluster = cluster.next_lobby(Signal::KILL).await;
-    let adopted = cluster.lobby.logged("room adopted").await;
-    assert_eq!(adopted["room"], room);
+    let lines = cluster.lobby.lines().into_iter();
+    let lines = lines.skip_while(|line| line["message"] != "room adopted");
+    let adopted = lines.skip_while(|line| line["message"] != "lobby ready").next();
+    assert!(adopted.is_some(), "it accepts players before it knows of all seats");
+    assert_eq!(cluster.lobby.logged("room adopted").await["room"], room);
     assert_eq!(anns.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
 }
 

@@ -1,8 +1,11 @@
 //! Hosts and lobbies that die or stand still.
 
+use std::time::{Duration, Instant};
+
 use cluster::testing::{ProcessStat, eventually};
 use rustix::process::Signal;
 use serde_json::json;
+use tokio::time::sleep;
 
 use super::adoption::{PUBLIC, enter};
 use crate::common::hosts::{Cluster, lobby};
@@ -59,6 +62,24 @@ async fn players_of_a_host_that_stands_still_are_told_why_they_are_back() {
     let reason = json!({ "room": room, "reason": { "code": "crashed" } });
     assert_eq!(ann.back().await["returned"], reason);
     host.signal(Signal::CONT);
+}
+
+#[tokio::test]
+async fn a_lobby_that_stood_still_itself_gives_up_a_lost_host_no_later() {
+    const PAUSE: Duration = Duration::from_secs(10);
+    let cluster = Cluster::start(&["h1"], &SHORT).await;
+    cluster.lobby.signal(Signal::STOP);
+    sleep(PAUSE).await;
+    cluster.lobby.signal(Signal::CONT);
+    cluster.linked(2).await;
+    let mut ann = cluster.lobby.player("Ann").await;
+    let mut client = ann.enter("create", json!({})).await;
+    let room = client.event("joined").await["room"].take();
+    cluster.hosts[0].signal(Signal::STOP);
+    let lost = Instant::now();
+    let line = cluster.lobby.logged("room crashed").await;
+    assert_eq!((&line["room"], &line["what"]), (&room, &json!("its host is gone")));
+    assert!(lost.elapsed() < PAUSE, "{:?}", lost.elapsed());
 }
 
 #[tokio::test]

@@ -1,40 +1,68 @@
 //! The link between a lobby and a host: who may open one, and what happens to one that lies.
 
 use std::fs;
+use std::time::Duration;
 
 use cluster::testing::{LobbyProcess, TestFolder, eventually, soon};
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use sha2::Sha256;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
 
 use crate::common::hosts::{self, Cluster, HostProcess};
 use crate::common::{builder, game};
 
 /// A host of this test's own, which has the key.
-struct FakeHost {
+struct FakeLink {
     listener: TcpListener,
-    lobby: LobbyProcess,
     key: Vec<u8>,
+}
+
+/// The same, and a lobby that has started.
+struct FakeHost {
+    link: FakeLink,
+    lobby: LobbyProcess,
 }
 
 impl FakeHost {
     async fn start() -> FakeHost {
+        let (link, start) = FakeLink::open().await;
+        // A lobby that starts waits for its hosts, and need not wait for one that hangs up.
+        let hang_up = async { while link.listener.accept().await.is_ok() {} };
+        let lobby = tokio::select! {
+            lobby = start => lobby,
+            () = hang_up => panic!("it accepts for ever"),
+        };
+        FakeHost { link, lobby }
+    }
+
+    /// Waits until this message was logged once more, with this error.
+    async fn logged_again(&self, message: &str, count: usize, error: &str) {
+        let logged = || {
+            let lines = self.lobby.lines().into_iter();
+            lines.filter(|line| line["message"] == message).nth(count)
+        };
+        let line = eventually(message, logged).await;
+        assert!(line["error"].as_str().is_some_and(|text| text.contains(error)), "{error}: {line}");
+    }
+}
+
+impl FakeLink {
+    /// It, and a lobby that starts.
+    async fn open() -> (FakeLink, impl Future<Output = LobbyProcess>) {
         let folder = TestFolder::new();
         let token_key: Vec<u8> = (0..32).collect();
         fs::write(folder.path().join("lobby.key"), &token_key).expect("written");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address").to_string();
-        let flags = ["--hosts", &address, "--pool", "0"];
-        let start = builder(game()).folder(&folder).flags(&flags).start();
-        // A lobby that starts waits for its hosts, and need not wait for one that hangs up.
-        let hang_up = async { while listener.accept().await.is_ok() {} };
-        let lobby = tokio::select! {
-            lobby = start => lobby,
-            () = hang_up => panic!("it accepts for ever"),
+        let start = async move {
+            let flags = ["--hosts", &address, "--pool", "0"];
+            builder(game()).folder(&folder).flags(&flags).start().await
         };
-        FakeHost { listener, lobby, key: mac(&token_key, "cluster link") }
+        (FakeLink { listener, key: mac(&token_key, "cluster link") }, start)
     }
 
     /// Accepts a link, speaking these versions of the protocol; `None`: those of the lobby.
@@ -54,12 +82,17 @@ impl FakeHost {
 
     /// The same, until the lobby has linked.
     async fn linked(&self) -> BufReader<TcpStream> {
+        self.linked_to("fake", Value::Null).await
+    }
+
+    /// The same for a host that calls itself so, and tells this origin.
+    async fn linked_to(&self, name: &str, origin: Value) -> BufReader<TcpStream> {
         let mut stream = self.accept(None).await;
         let request = read(&mut stream).await;
         let settings = &request["purpose"]["rooms"]["settings"];
         assert!(settings.is_object(), "{request}");
         let about =
-            json!({ "name": "fake", "origin": null, "max_rooms": 9, "next_room": 1, "build": "0" });
+            json!({ "name": name, "origin": origin, "max_rooms": 9, "next_room": 1, "build": "0" });
         write(&mut stream, json!({ "accepted": about })).await;
         stream
     }
@@ -83,12 +116,13 @@ async fn write(stream: &mut BufReader<TcpStream>, message: Value) {
 #[tokio::test]
 async fn a_host_that_lies_loses_its_link_and_the_lobby_goes_on() {
     let host = FakeHost::start().await;
-    let seats = json!({ "ended": { "room": "fake-9", "exit": "Finished",
-        "usage": { "cpu": { "secs": 0, "nanos": 0 }, "memory": 0, "peak_memory": 0 } } });
+    let seats = ended("fake-9", 0);
+    let drain = json!({ "drain": { "remaining_ms": 1 } });
     for (n, (lie, error)) in [
         ("fake-9 {\"connected\":{\"seat\":1}}".to_owned(), "it speaks of room fake-9"),
         ("other-1 \"ready\"".to_owned(), "it speaks of room other-1"),
         (seats.to_string(), "it speaks of room fake-9"),
+        (format!("{drain}\n{drain}"), "it drains twice"),
         ("GET / HTTP/1.1".to_owned(), "a bad frame"),
         ("{}".to_owned(), "it does not parse"),
         ("\u{0}".to_owned(), "it does not parse"),
@@ -97,22 +131,39 @@ async fn a_host_that_lies_loses_its_link_and_the_lobby_goes_on() {
     .into_iter()
     .enumerate()
     {
-        let mut stream = host.linked().await;
+        let mut stream = host.link.linked().await;
         stream.write_all(format!("{lie}\n").as_bytes()).await.expect("the lobby is there");
-        let lost = || {
-            let lines = host.lobby.lines();
-            lines.into_iter().filter(|line| line["message"] == "host lost").nth(n)
-        };
-        let lost = eventually("the lost host", lost).await;
-        assert!(lost["error"].as_str().is_some_and(|text| text.contains(error)), "{lie}: {lost}");
+        host.logged_again("host lost", n, error).await;
     }
+    host.lobby.player("Ann").await;
+}
+
+/// Names are parts of paths, and origins of the content security policy.
+#[tokio::test]
+async fn a_host_with_a_bad_name_or_origin_is_refused() {
+    let host = FakeHost::start().await;
+    for (name, origin, error) in [
+        ("../x", Value::Null, "the name of a host must consist of"),
+        ("", Value::Null, "the name of a host must consist of"),
+        ("fake", json!("https://x; script-src-elem *"), "does not parse"),
+        ("fake", json!("https://x\nset-cookie: y"), "does not parse"),
+    ] {
+        let mut stream = host.link.linked_to(name, origin).await;
+        soon("its end", stream.read_to_string(&mut String::new())).await.expect("closed");
+        let refused = || {
+            let is = |line: &Value| line["error"].as_str().is_some_and(|text| text.contains(error));
+            host.lobby.lines().iter().any(is).then_some(())
+        };
+        eventually("the refusal", refused).await;
+    }
+    assert_eq!(host.lobby.count("host linked"), 0);
     host.lobby.player("Ann").await;
 }
 
 #[tokio::test]
 async fn a_host_that_says_nothing_is_lost() {
     let host = FakeHost::start().await;
-    let _stream = host.linked().await;
+    let _stream = host.link.linked().await;
     let lost = host.lobby.logged("host lost").await;
     assert_eq!(lost["error"], "it is silent: deadline has elapsed");
 }
@@ -120,7 +171,7 @@ async fn a_host_that_says_nothing_is_lost() {
 #[tokio::test]
 async fn a_host_of_another_protocol_is_refused() {
     let host = FakeHost::start().await;
-    host.accept(Some(json!([99, 1]))).await;
+    host.link.accept(Some(json!([99, 1]))).await;
     let refused = || {
         let mut lines = host.lobby.lines().into_iter();
         let speaks = "it speaks version [99, 1] of the protocol";
@@ -129,60 +180,96 @@ async fn a_host_of_another_protocol_is_refused() {
     eventually("the refusal", refused).await;
 }
 
+/// The end of a room that has taken so many seconds of processor time.
+fn ended(room: &str, seconds: u64) -> Value {
+    json!({ "ended": { "room": room, "exit": "Closed",
+        "usage": { "cpu": { "secs": seconds, "nanos": 0 }, "memory": seconds, "peak_memory": 0 } } })
+}
+
+/// What a lobby notes in a room.
+fn note(room: &str) -> Value {
+    let room = json!({ "room": room, "kind": "game", "options": {}, "listing": null, "host": null,
+        "players": 0, "capacity": 8, "locked": false });
+    let status = json!({ "state": "Running", "created": 1, "adopted": false, "opened": true,
+        "expected_exit": false, "locked_by_lobby": false, "locked_by_room": false, "players": {} });
+    json!({ "room": room, "process": null, "status": status })
+}
+
+async fn describe(stream: &mut BufReader<TcpStream>, room: &str, parts: &[Value]) {
+    for part in parts {
+        let line = format!("{room} {}\n", json!({ "described": part }));
+        stream.write_all(line.as_bytes()).await.expect("the lobby is there");
+    }
+}
+
+async fn is_killed(stream: &mut BufReader<TcpStream>, room: &str) {
+    while read(stream).await["kill"]["room"] != room {}
+}
+
 /// The lobby goes on with none of these rooms, and has the host kill them.
 #[tokio::test]
 async fn a_room_that_is_described_wrongly_is_not_adopted() {
     let host = FakeHost::start().await;
-    let mut stream = host.linked().await;
-    let room = json!({ "room": "fake-9", "kind": "game", "options": {}, "listing": null, "host": null,
-        "players": 0, "capacity": 8, "locked": false });
-    let status = json!({ "state": "Running", "created": 1, "adopted": false, "opened": true,
-        "expected_exit": false, "locked_by_lobby": false, "locked_by_room": false, "players": {} });
-    let note = |room: &Value| json!({ "room": room, "process": null, "status": status });
+    let mut stream = host.link.linked().await;
     let changed = |name: &str, value: Value| {
-        let mut room = room.clone();
-        room[name] = value;
-        note(&room)
+        let mut note = note("fake-9");
+        note["room"][name] = value;
+        vec![json!({ "note": note })]
     };
-    for (note, error) in [
-        (None, "without a note"),
-        (Some(json!(7)), "invalid type"),
-        (Some(changed("room", json!("fake-8"))), "with the note of room fake-8"),
-        (Some(changed("kind", json!("chess"))), "no kind 'chess'"),
-        (Some(changed("options", json!(7))), "its options do not parse"),
-        (Some(note(&room)), "with seats that no lobby has given"),
-    ] {
-        let count = host.lobby.count("room not adopted");
-        if let Some(note) = note {
-            write_frame(&mut stream, json!({ "note": note })).await;
-        }
-        if error.contains("seats") {
-            let player = json!({ "id": "x", "name": "X" });
-            let seat =
-                json!({ "seat": u64::MAX, "player": player, "joined": true, "left_ms": null });
-            write_frame(&mut stream, json!({ "seats": [seat] })).await;
-        }
-        write_frame(&mut stream, json!({ "end": { "listing": null, "locked": false } })).await;
-        let refused = || {
-            let mut lines = host.lobby.lines().into_iter();
-            lines.by_ref().filter(|line| line["message"] == "room not adopted").nth(count)
-        };
-        let refused = eventually("the refusal", refused).await;
-        assert!(refused["error"].as_str().is_some_and(|text| text.contains(error)), "{refused}");
-        while read(&mut stream).await["kill"]["room"] != "fake-9" {}
-        let ended = json!({ "ended": { "room": "fake-9", "exit": "Closed",
-            "usage": { "cpu": { "secs": 0, "nanos": 0 }, "memory": 0, "peak_memory": 0 } } });
-        write(&mut stream, ended).await;
+    let player = json!({ "id": "x", "name": "X" });
+    let seat = json!({ "seat": u64::MAX, "player": player, "joined": true, "left_ms": null });
+    let end = json!({ "end": { "listing": null, "locked": true } });
+    for (n, (parts, error)) in [
+        (vec![], "without a note"),
+        (vec![json!({ "note": 7 })], "invalid type"),
+        (changed("room", json!("fake-8")), "with the note of room fake-8"),
+        (changed("kind", json!("chess")), "no kind 'chess'"),
+        (changed("options", json!(7)), "its options do not parse"),
+        (
+            vec![json!({ "note": note("fake-9") }), json!({ "seats": [seat] })],
+            "with seats that no lobby has given",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        describe(&mut stream, "fake-9", &[parts, vec![end.clone()]].concat()).await;
+        host.logged_again("room not adopted", n, error).await;
+        is_killed(&mut stream, "fake-9").await;
+        write(&mut stream, ended("fake-9", 0)).await;
     }
     // And one that is right.
-    write_frame(&mut stream, json!({ "note": note(&room) })).await;
-    write_frame(&mut stream, json!({ "end": { "listing": null, "locked": true } })).await;
+    describe(&mut stream, "fake-9", &[json!({ "note": note("fake-9") }), end]).await;
     assert_eq!(host.lobby.logged("room adopted").await["room"], "fake-9");
 }
 
-async fn write_frame(stream: &mut BufReader<TcpStream>, part: Value) {
-    let line = format!("fake-9 {}\n", json!({ "described": part }));
-    stream.write_all(line.as_bytes()).await.expect("the lobby is there");
+/// Or its players would play on in a room that nobody owns.
+#[tokio::test]
+async fn a_room_that_a_starting_lobby_does_not_adopt_is_killed() {
+    let (link, start) = FakeLink::open().await;
+    let describe = async {
+        let mut stream = link.linked().await;
+        describe(&mut stream, "fake-9", &[json!({ "end": { "listing": null, "locked": false } })])
+            .await;
+        is_killed(&mut stream, "fake-9").await;
+        stream
+    };
+    let (lobby, _stream) = tokio::join!(start, describe);
+    lobby.player("Ann").await;
+}
+
+#[tokio::test]
+async fn more_usage_than_a_lobby_can_count_harms_nobody() {
+    let host = FakeHost::start().await;
+    let mut stream = host.link.linked().await;
+    for room in ["fake-7", "fake-8", "fake-9"] {
+        let end = json!({ "end": { "listing": null, "locked": true } });
+        describe(&mut stream, room, &[json!({ "note": note(room) }), end]).await;
+        write(&mut stream, ended(room, u64::MAX)).await;
+    }
+    let ended = || (host.lobby.count("room ended") == 3).then_some(());
+    eventually("their ends", ended).await;
+    host.lobby.player("Ann").await;
 }
 
 #[tokio::test]
@@ -210,10 +297,21 @@ async fn strangers_at_the_link_get_nothing_and_hold_up_nobody() {
         stream.write_all(said.as_bytes()).await.expect("it is there");
         strangers.push(stream);
     }
-    let mut guess = TcpStream::connect(link).await.expect("anyone may connect");
-    let said = "{\"versions\":[1,10],\"nonce\":\"n\"}\n{\"proof\":\"00\",\"purpose\":{\"relay\":{\"room\":\"h1-1\"}}}\n";
-    guess.write_all(said.as_bytes()).await.expect("it is there");
-    strangers.push(guess);
+    let mut guess = BufReader::new(TcpStream::connect(link).await.expect("anyone may connect"));
+    let mut hello = json!({ "versions": [0, 0], "nonce": "n", "proof": null });
+    write(&mut guess, hello.clone()).await;
+    hello["versions"] = read(&mut guess).await["versions"].take();
+    let mut guess = BufReader::new(TcpStream::connect(link).await.expect("anyone may connect"));
+    write(&mut guess, hello).await;
+    let relay = json!({ "relay": { "room": "h1-1" } });
+    write(&mut guess, json!({ "proof": "00", "purpose": relay })).await;
+    let refused = || {
+        let lines = cluster.hosts[0].lines();
+        let is = |line: &Value| line["error"] == "the lobby has another link key";
+        lines.iter().any(is).then_some(())
+    };
+    eventually("the refusal", refused).await;
+    strangers.push(guess.into_inner());
     let mut client = cluster.lobby.player("Ann").await.enter("create", json!({})).await;
     client.event("joined").await;
     for mut stream in strangers {
@@ -240,8 +338,13 @@ async fn a_host_that_is_found_at_two_addresses_is_linked_once_and_its_rooms_run_
         lines.iter().any(is).then_some(())
     };
     eventually("the other address is refused", refused).await;
+    // Also while it stands still for less than a lease.
+    host.signal(Signal::STOP);
+    sleep(Duration::from_secs(2)).await;
+    host.signal(Signal::CONT);
     assert_eq!(client.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
-    assert_eq!(lobby.count("host linked"), 1);
+    let count = || lobby.count("host linked");
+    assert_eq!((count(), lobby.count("host lost")), (1, 0));
 }
 
 #[tokio::test]

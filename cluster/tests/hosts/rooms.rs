@@ -142,14 +142,10 @@ async fn a_host_that_is_asked_to_stop_drains_its_rooms_and_gets_no_more() {
     client.event("reroute").await;
     let returned = ann.back().await["returned"].take();
     assert_eq!(returned["reason"]["code"], "closed", "{returned}");
-    let stopped = cluster
-        .hosts
-        .iter_mut()
-        .filter(|host| host.lines().iter().any(|line| line["message"] == "host stopped"));
-    for host in stopped {
-        let status = eventually("its end", || host.process.try_wait().expect("our child")).await;
-        assert!(status.success(), "{status}");
-    }
+    let link = cluster.host_of(&room).link.clone();
+    let stopped = cluster.hosts.iter_mut().find(|host| host.link == link).expect("it is ours");
+    let status = eventually("its end", || stopped.process.try_wait().expect("our child")).await;
+    assert!(status.success(), "{status}");
     let (next, _client) = open(&cluster, "Bob").await;
     let name = |room: &Value| room.as_str().unwrap().rsplit_once('-').unwrap().0.to_owned();
     assert_ne!(name(&next), name(&room));

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use anyhow::{bail, ensure};
+use anyhow::{anyhow, bail, ensure};
 use tokio::time::{Instant, interval, timeout};
 use tracing::{info, warn};
 
@@ -71,8 +71,8 @@ impl Host {
                         warn!("the lobby is silent; its rooms end");
                         self.end_rooms().await;
                     }
-                    if self.closes_at.is_some_and(|at| at <= Instant::now()) {
-                        self.close_rooms();
+                    if self.closes_at.take_if(|at| *at <= Instant::now()).is_some() {
+                        self.drain_rooms(Duration::ZERO);
                     }
                 }
             }
@@ -95,11 +95,9 @@ impl Host {
         let is_same = lobby == self.lobby;
         let is_used = self.link.is_some() || !self.rooms.is_empty();
         let mut refusal = (is_used && term < self.term).then_some(Reply::Superseded);
-        if let Some(link) = &self.link
-            && term == self.term
-            // Of two addresses of this host, or after it has lost the link on its side.
-            && !(is_same && link.beats.are_late())
-        {
+        if self.link.is_some() && term == self.term {
+            // The same one asks at another address of this host, or has lost the link on its side:
+            // then the lease will be over soon.
             let whose = if is_same { "this lobby already" } else { "another lobby" };
             refusal = Some(Reply::Refused(format!("it serves {whose}")));
         }
@@ -112,14 +110,14 @@ impl Host {
         } else if self.link.is_some() && self.keep_rooms().is_err() {
             self.end_rooms().await;
         }
-        let accepted = Reply::Accepted(self.about.clone());
+        let (accepted, now) = (Reply::Accepted(self.about.clone()), machine_ms());
         if !matches!(timeout(END_TIMEOUT, reply(&mut stream, &accepted)).await, Ok(Ok(()))) {
             return Ok(());
         }
         let address = stream.peer_addr().ok().map(tracing::field::display);
         info!(lobby = address, rooms = self.rooms.len(), "lobby linked");
         let times = Times::of(&settings);
-        self.lease.extend(machine_ms() + times.lease.as_millis() as u64)?;
+        self.lease.extend(now + times.lease.as_millis() as u64)?;
         let mut settings = *settings;
         settings.allow_origin.extend(self.about.origin.clone());
         self.accept_players(&settings);
@@ -144,7 +142,8 @@ impl Host {
             }
             Line::Message(ToHost::Beat { heard }) => {
                 link.beats.heard(heard, &self.lease)?;
-                link.to_lobby.send(&link.beats.next(self.stops_at.is_some()))?;
+                let undescribed = self.rooms.values().any(|hosted| hosted.kept.is_some());
+                link.to_lobby.send(&link.beats.next(self.stops_at.is_some(), undescribed))?;
                 if link.beats.is_usage_due() {
                     measure(&self.rooms, &link.to_lobby);
                 }
@@ -159,7 +158,8 @@ impl Host {
         let Some(link) = &self.link else { return Ok(()) };
         ensure!(!self.rooms.contains_key(&room), "it starts room {room} twice");
         let started = match self.stops_at {
-            Some(_) => Err(anyhow::anyhow!("its host is stopping")),
+            Some(_) => Err(anyhow!("its host is stopping")),
+            None if self.rooms.len() >= self.about.max_rooms => Err(anyhow!("its host is full")),
             None => link.supervisors.start(room.clone()),
         };
         match started {
@@ -173,7 +173,8 @@ impl Host {
             }
             Err(error) => {
                 let exit = Exit::NeverReady(format!("{error:#}"));
-                link.to_lobby.send(&FromHost::Ended { room, exit, usage: Usage::default() })
+                link.tell(&FromHost::Ended { room, exit, usage: Usage::default() });
+                Ok(())
             }
         }
     }
@@ -229,7 +230,7 @@ impl Host {
                     kept => {
                         let is_known = kept.is_none() && self.rooms.contains_key(&room);
                         let link = self.link.as_ref().filter(|_| is_known);
-                        let _ = link.map(|link| link.to_lobby.send(&ended));
+                        let _ = link.map(|link| link.tell(&ended));
                         self.rooms.remove(&room);
                     }
                 }
@@ -243,7 +244,8 @@ impl Host {
         let (Some(link), Some(hosted)) = (&self.link, self.rooms.get_mut(room)) else { return };
         let Some(kept) = hosted.kept.take_if(|kept| kept.is_described) else { return };
         link.print(room, &hosted.process);
-        if kept.hand_over(&link.queue, &link.to_lobby) {
+        if let Some(ended) = kept.hand_over(&link.queue) {
+            link.tell(&ended);
             self.rooms.remove(room);
         }
     }
@@ -261,14 +263,18 @@ impl Host {
             hosted.kept = Some(Kept::default());
             let _ = hosted.process.sender.send(&ToRoom::Describe);
         }
+        if let Some(stops_at) = self.stops_at {
+            let left = stops_at.saturating_duration_since(Instant::now());
+            self.drain_rooms(left.saturating_sub(self.settings.stop_timeout));
+        }
         Ok(())
     }
 
-    /// No lobby has come.
-    fn close_rooms(&mut self) {
-        self.closes_at = None;
-        let reason = "The server has stopped.".to_owned();
-        let drain = ToRoom::Drain { remaining_ms: 0, reason };
+    /// Drains rooms that no lobby drains.
+    fn drain_rooms(&self, left: Duration) {
+        let (remaining_ms, reason) =
+            (left.as_millis() as u64, "The server has stopped.".to_owned());
+        let drain = ToRoom::Drain { remaining_ms, reason };
         self.rooms.values().for_each(|hosted| drop(hosted.process.sender.send(&drain)));
     }
 
@@ -298,8 +304,11 @@ impl Host {
             return true;
         }
         self.ready.store(false, Relaxed);
-        let remaining_ms = settings.drain_timeout.as_millis() as u64;
-        let _ = self.link.as_ref().map(|it| it.to_lobby.send(&FromHost::Drain { remaining_ms }));
+        let left = settings.drain_timeout;
+        match &self.link {
+            Some(link) => link.tell(&FromHost::Drain { remaining_ms: left.as_millis() as u64 }),
+            None => self.drain_rooms(left),
+        }
         false
     }
 }
@@ -313,6 +322,11 @@ async fn next_line(link: &mut Option<Link>) -> anyhow::Result<Line<ToHost>> {
 }
 
 impl Link {
+    /// Tells the lobby, although other messages may have filled their space.
+    fn tell(&self, message: &FromHost) {
+        let _ = Sender::new(self.queue.clone(), End::Host).send(message);
+    }
+
     /// Tells the lobby what the room prints.
     fn print(&self, room: &RoomId, process: &Process) {
         // It has a bound of its own: what rooms print holds up nothing else.

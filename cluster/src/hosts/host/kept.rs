@@ -5,7 +5,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::hosts::FromHost;
 use crate::process::channel::Queue;
-use crate::process::{FromRoom, Part, Sender};
+use crate::process::{FromRoom, Part};
 
 /// Messages that are kept although the room has not described itself yet. Later ones are not
 /// bounded here: each keeps its place in the queue of the room's supervisor, which then reads no
@@ -38,9 +38,9 @@ impl Kept {
         }
     }
 
-    /// Tells a lobby all of it. Returns whether the room has ended.
-    pub fn hand_over(self, queue: &Queue, to_lobby: &Sender) -> bool {
+    /// Tells a lobby what the room has reported. Returns how it has ended, if it has.
+    pub fn hand_over(self, queue: &Queue) -> Option<FromHost> {
         self.lines.into_iter().for_each(|line| drop(queue.send(line)));
-        self.ended.map(|ended| to_lobby.send(&ended)).is_some()
+        self.ended
     }
 }

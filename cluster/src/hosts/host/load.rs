@@ -26,21 +26,18 @@ pub(super) struct Beats {
     /// Those that the lobby has not heard yet, by their numbers, and when they were sent.
     unheard: VecDeque<(u64, u64)>,
     last: u64,
-    /// When the lobby was heard last.
-    heard_at: Instant,
     usage_at: Instant,
     cpu: CpuTimes,
 }
 
 impl Beats {
     pub fn new(times: Times) -> Beats {
-        let (unheard, cpu, now) = (VecDeque::new(), CpuTimes::now(), Instant::now());
-        Beats { times, unheard, last: 0, heard_at: now, usage_at: now, cpu }
+        let (unheard, cpu) = (VecDeque::new(), CpuTimes::now());
+        Beats { times, unheard, last: 0, usage_at: Instant::now(), cpu }
     }
 
     /// The lobby is there, and has heard this beat of the host: its rooms live on from then.
     pub fn heard(&mut self, number: u64, lease: &Lease) -> io::Result<()> {
-        self.heard_at = Instant::now();
         while let Some((beat, sent)) = self.unheard.pop_front_if(|(beat, _)| *beat <= number) {
             if beat == number {
                 lease.extend(sent + self.times.lease.as_millis() as u64)?;
@@ -50,15 +47,11 @@ impl Beats {
     }
 
     /// The next one.
-    pub fn next(&mut self, draining: bool) -> FromHost {
+    pub fn next(&mut self, draining: bool, undescribed: bool) -> FromHost {
         self.last += 1;
         self.unheard.push_back((self.last, machine_ms()));
-        FromHost::Beat { number: self.last, load: Load { cpu: self.cpu.busy(), draining } }
-    }
-
-    /// Whether the lobby has not been heard for several beats.
-    pub fn are_late(&self) -> bool {
-        self.heard_at.elapsed() > 3 * self.times.beat
+        let load = Load { cpu: self.cpu.busy(), draining, undescribed };
+        FromHost::Beat { number: self.last, load }
     }
 
     /// Whether the lobby is to be told what rooms use.

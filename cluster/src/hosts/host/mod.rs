@@ -27,7 +27,7 @@ use tracing::{debug, info, warn};
 use crate::auth::{LinkKey, load};
 use crate::config::Settings;
 use crate::hosts::Term;
-use crate::hosts::handshake::{About, Purpose, Reply, answer, reply};
+use crate::hosts::handshake::{About, Purpose, Reply, answer, check_name, reply};
 use crate::hosts::host::hosted::{Hosted, Link};
 use crate::http::{ConnectionLimiter, Server, bind};
 use crate::logging::subscriber;
@@ -43,7 +43,6 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_CONNECTIONS: usize = 4096;
 /// The pause after accepting fails.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
-const MAX_NAME: usize = 32;
 
 /// A lobby that has proved the key and asks for rooms.
 struct Candidate {
@@ -89,11 +88,7 @@ pub(crate) fn main(settings: Settings) -> anyhow::Result<ExitCode> {
     let _flushes = subscriber::init_lobby(settings.log_format, settings.dev)?;
     let machine = || uname().nodename().to_string_lossy().into_owned();
     let name = settings.hosts.name.clone().unwrap_or_else(machine);
-    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    ensure!(
-        !name.is_empty() && name.len() <= MAX_NAME && name.bytes().all(is_plain),
-        "--name must consist of a-z, 0-9 and hyphens, and have at most {MAX_NAME} of them"
-    );
+    check_name(&name).context("--name")?;
     settings.hosts.check_lease()?;
     let file = &settings.hosts.link_key_file;
     let key = load(file)?.with_context(|| {

@@ -20,6 +20,8 @@ use crate::types::{AnyPlayer, LeaveReason, PlayerId, Refusal, RoomId};
 const WIRE_VERSION: u32 = 4;
 /// How long a returning player waits for the exit of their room to be reported.
 const EXIT_WAIT: Duration = Duration::from_millis(250);
+/// How often they do so, if the room's host does not answer: a page gives up after ten seconds.
+const MAX_WAITS: u32 = 24;
 
 /// The first event of a connection.
 #[derive(Default, Serialize)]
@@ -82,23 +84,30 @@ impl<L: Lobby> EventHandler<'_, L> {
         // Ordering: a room that crashes loses its connections before its exit is reported, so its
         // players are back first. They wait for the report, so that `welcome` has the reason.
         let is_away = self.context.rooms.borrow().was_rerouted(&player);
-        if is_away && !self.context.sessions.borrow().exit_notices.contains_key(&player) {
-            self.arrive_later(player);
+        let is_told = self.context.sessions.borrow().exit_notices.contains_key(&player);
+        if is_away && (!is_told || self.is_in_doubt(&player)) {
+            self.arrive_later(player, 1);
         } else {
             self.arrive(&player);
         }
     }
 
-    /// Waits longer while the host of their room is in doubt.
-    fn arrive_later(&self, player: PlayerId) {
+    /// Waits longer while nobody knows whether their room has ended.
+    fn arrive_later(&self, player: PlayerId, waits: u32) {
         self.context.scheduler.now.set(clock::now());
         self.context.scheduler.after(EXIT_WAIT, move |lobby, context| {
-            let room = context.seat_of(&player);
-            let hosts = context.hosts.as_ref();
-            let in_doubt = room.zip(hosts).is_some_and(|(room, hosts)| hosts.is_in_doubt(&room));
             let mut handler = EventHandler { lobby, context };
-            if in_doubt { handler.arrive_later(player) } else { handler.arrive(&player) }
+            if waits < MAX_WAITS && handler.is_in_doubt(&player) {
+                handler.arrive_later(player, waits + 1);
+            } else {
+                handler.arrive(&player);
+            }
         });
+    }
+
+    fn is_in_doubt(&self, player: &PlayerId) -> bool {
+        let (room, hosts) = (self.context.seat_of(player), self.context.hosts.as_ref());
+        room.zip(hosts).is_some_and(|(room, hosts)| hosts.is_in_doubt(&room))
     }
 
     /// Makes a connection this player's, and closes the one that they had before.

@@ -102,6 +102,7 @@ pub(crate) async fn run<L: Lobby>(
                 // Rooms on hosts go on, for the lobby that comes next.
                 Order::Stop if context.settings.hosts.are_used() => {
                     let _ = handler.hook("on_stop", |lobby, context| lobby.on_stop(context));
+                    context.hosts.iter().for_each(|hosts| hosts.leave_rooms());
                     return Order::Stop;
                 }
                 Order::Stop => handler.stop(),

@@ -23,7 +23,7 @@ use crate::reload;
 use crate::rooms::saved::{Adopted, SavedRooms};
 use crate::rooms::{AnyRoom, RoomHook};
 use crate::runtime::timeout;
-use crate::types::RoomId;
+use crate::types::{Exit, RoomId};
 
 /// Raised whenever the state changes its form.
 const STATE_VERSION: u32 = 3;
@@ -166,7 +166,10 @@ impl<L: Lobby> EventHandler<'_, L> {
                     }
                 }
             }
-            Err(error) => warn!(room = %id, error = format!("{error:#}"), "room not adopted"),
+            Err(error) => {
+                warn!(room = %id, error = format!("{error:#}"), "room not adopted");
+                process.kill(Exit::Closed);
+            }
         }
     }
 }

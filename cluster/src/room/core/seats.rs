@@ -2,6 +2,7 @@
 //! hooks that calls.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::time::Instant;
@@ -63,7 +64,10 @@ impl<R: Room> Core<R> {
 
     /// Describes the room to a lobby that goes on with it.
     pub fn describe(&mut self) {
-        let Some(note) = self.note.clone() else { return };
+        let Some(note) = self.note.clone() else {
+            // The lobby ended before it had told the room what it is.
+            return self.drain(Duration::ZERO, "The server has stopped.".to_owned());
+        };
         self.frame(FromRoom::Described(Part::Note(note)));
         let now = self.now();
         let left = |until: Instant| until.saturating_duration_since(now).as_millis() as u64;
