@@ -34,7 +34,7 @@ use crate::types::{Exit, RoomId};
 
 /// Raised whenever a message changes its meaning. Both ends must agree on it, and on the frames of
 /// rooms.
-const VERSIONS: [u32; 2] = [2, process::VERSION];
+const VERSIONS: [u32; 2] = [3, process::VERSION];
 
 /// The turn of an active lobby. Later ones are greater; without a lease it is zero.
 pub(crate) type Term = [u64; 2];
@@ -73,8 +73,6 @@ enum FromHost {
     Printed { room: RoomId, line: String, is_error: bool },
     /// Answers a beat of the lobby.
     Beat { number: u64, load: Load },
-    /// What rooms use, and how late a tick of each was at most, in milliseconds.
-    Usage { rooms: Vec<(RoomId, Usage, u32)> },
     /// The host is about to stop: its rooms are to close within this time.
     Drain { remaining_ms: u64 },
 }

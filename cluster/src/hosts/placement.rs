@@ -127,10 +127,8 @@ impl Hosts {
             origin: host.about.origin.clone(),
             dial: self.dial(host.address),
             output: Default::default(),
-            tick_delay: Default::default(),
-            usage: Default::default(),
         });
-        let (output, tick_delay) = (room.output.clone(), room.tick_delay.clone());
+        let output = room.output.clone();
         host.rooms.insert(id.clone(), Running { room: room.clone(), opened });
         let sender = Sender::new(host.queue.clone(), End::Remote(room));
         let (kill, killed) = oneshot::channel::<Exit>();
@@ -142,7 +140,7 @@ impl Hosts {
             let to_host = Sender::new(queue, End::Host);
             cause.map(|cause| to_host.send(&ToHost::Kill { room: id, cause }))
         }));
-        Process { sender, pid: None, output, tick_delay, kill: Cell::new(Some(kill)) }
+        Process { sender, output, kill: Cell::new(Some(kill)) }
     }
 
     /// A function that opens a connection to a room on the host at this address.

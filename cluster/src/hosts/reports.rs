@@ -144,14 +144,6 @@ impl Hosts {
                 });
                 printed.into_iter().for_each(|()| log_line(&room, &line, is_error));
             }
-            FromHost::Usage { rooms } => {
-                for (room, usage, tick_delay) in rooms {
-                    let _ = self.with_room(name, &room, |Running { room, .. }| {
-                        room.tick_delay.store(tick_delay, Relaxed);
-                        *room.usage.lock().expect("nobody panics while holding this") = usage;
-                    });
-                }
-            }
             FromHost::Beat { .. } => {}
         }
         Ok(None)

@@ -33,6 +33,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::config::{Settings, Size};
 use crate::process::room_process::{Part, RemoteRoom};
+use crate::process::usage::Usage;
 use crate::runtime::clock;
 use crate::types::{AnyPlayer, Exit, LeaveReason, PlayerId, Refusal, RoomId, Route};
 
@@ -123,8 +124,8 @@ pub(crate) enum FromRoom {
     /// `on_open` refused. Last frame.
     Failed(Refusal),
     /// The thread that runs the hooks is not blocked. With the longest delay of a tick since the
-    /// last one.
-    Heartbeat { tick_delay_ms: u32 },
+    /// last one. The supervisor passes on one now and then, and fills in what the process uses.
+    Heartbeat(Usage),
     /// The seats of this join wait for their players.
     Reserved { join: u64 },
     /// The room gives none of the seats of this join.

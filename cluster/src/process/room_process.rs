@@ -2,8 +2,6 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
 use futures_util::future::BoxFuture;
@@ -37,10 +35,6 @@ pub(crate) struct RemoteRoom {
     pub dial: Dial,
     /// What it has printed last.
     pub output: LastLines,
-    /// How late a tick was at most, in milliseconds.
-    pub tick_delay: Arc<AtomicU32>,
-    /// As the host told last.
-    pub usage: Mutex<Usage>,
 }
 
 /// A part of what a room tells a lobby that goes on with it.

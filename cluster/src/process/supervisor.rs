@@ -15,8 +15,6 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -52,6 +50,8 @@ const OUTPUT_AFTER_EXIT: Duration = Duration::from_secs(1);
 const FRAMES: Quota = Quota::new(2_000, 5);
 /// Each 4 KiB of a frame counts as one more frame.
 const FRAME_UNIT: usize = 4 * 1024;
+/// How often the lobby is told what a room's process uses.
+const USAGE_PERIOD: Duration = Duration::from_secs(5);
 /// A shorter pause is not worth a timer.
 const MIN_PAUSE: Duration = Duration::from_millis(10);
 /// The lobby's send buffer in bytes, doubled by Linux. A queued connection takes 768 of them, so a
@@ -76,12 +76,8 @@ pub(crate) enum ProcessEvent {
 /// A running room process, killed on drop.
 pub(crate) struct Process {
     pub sender: Sender,
-    /// Its number; `None` in a test.
-    pub pid: Option<u32>,
     /// What it has printed last.
     pub output: LastLines,
-    /// How late a tick was at most, between its last two heartbeats, in milliseconds.
-    pub tick_delay: Arc<AtomicU32>,
     /// Taken by the first kill.
     pub kill: Cell<Option<oneshot::Sender<Exit>>>,
 }
@@ -179,11 +175,11 @@ impl Supervisors {
         let (sender, mut receiver) = channel::open(UnixStream::from_std(channel.into())?);
         receiver.buffer = take(&mut process.unread);
         let (kill, killed) = oneshot::channel();
-        let (pid, output) = (Some(process.pid), LastLines::default());
-        let tick_delay = Arc::<AtomicU32>::default();
+        let output = LastLines::default();
         let supervisor = Supervisor {
             output: Output::copy(&process.room, [stdout, stderr], output.clone())?,
-            tick_delay: tick_delay.clone(),
+            measured_at: Instant::now(),
+            tick_delay_ms: 0,
             throttle: TokenBucket::new(FRAMES, Instant::now()),
             process,
             child,
@@ -194,7 +190,7 @@ impl Supervisors {
             heartbeat: self.settings.heartbeat_timeout,
         };
         tokio::spawn(supervisor.run(killed, self.pause.subscribe()));
-        Ok(Process { sender, pid, output, tick_delay, kill: Cell::new(Some(kill)) })
+        Ok(Process { sender, output, kill: Cell::new(Some(kill)) })
     }
 }
 
@@ -203,7 +199,10 @@ struct Supervisor {
     child: Child,
     receiver: Receiver,
     output: Output,
-    tick_delay: Arc<AtomicU32>,
+    /// When the lobby was told last what the process uses.
+    measured_at: Instant,
+    /// How late a tick was at most since then.
+    tick_delay_ms: u32,
     throttle: TokenBucket,
     inbox: UnboundedSender<ProcessEvent>,
     queue: Arc<Semaphore>,
@@ -299,10 +298,16 @@ impl Supervisor {
         Ok(())
     }
 
-    async fn forward(&mut self, frame: FromRoom) {
-        match &frame {
-            FromRoom::Heartbeat { tick_delay_ms } => {
-                return self.tick_delay.store(*tick_delay_ms, Relaxed);
+    async fn forward(&mut self, mut frame: FromRoom) {
+        match &mut frame {
+            FromRoom::Heartbeat(usage) => {
+                self.tick_delay_ms = self.tick_delay_ms.max(usage.tick_delay_ms);
+                if self.measured_at.elapsed() < USAGE_PERIOD {
+                    return;
+                }
+                self.measured_at = Instant::now();
+                let tick_delay_ms = take(&mut self.tick_delay_ms);
+                *usage = Usage { tick_delay_ms, ..Usage::of(self.process.pid).unwrap_or_default() };
             }
             FromRoom::Ending(exit) => self.process.announced = Some(exit.clone()),
             FromRoom::Failed(refusal) => {

@@ -11,6 +11,7 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// What a room's process has used. All zero where the system does not tell: only Linux does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Usage {
     /// Processor time of all its threads, and of the processes that it has started and waited for.
     /// A few seconds old while the room runs, and exact in `on_room_exit`.
@@ -19,6 +20,8 @@ pub struct Usage {
     pub memory: u64,
     /// The most that it was.
     pub peak_memory: u64,
+    /// How late a tick was at most, in the last five seconds. The room itself tells that.
+    pub(crate) tick_delay_ms: u32,
 }
 
 impl Usage {
@@ -38,7 +41,8 @@ impl Usage {
             let kib = line.and_then(|value| value.trim().strip_suffix(" kB")?.parse::<u64>().ok());
             kib.unwrap_or(0) * 1024
         };
-        Some(Usage { cpu: TICK * ticks, memory: bytes("VmRSS:"), peak_memory: bytes("VmHWM:") })
+        let (memory, peak_memory) = (bytes("VmRSS:"), bytes("VmHWM:"));
+        Some(Usage { cpu: TICK * ticks, memory, peak_memory, tick_delay_ms: 0 })
     }
 
     /// Replaces an older measurement of the same process.

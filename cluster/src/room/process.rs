@@ -27,7 +27,9 @@ use crate::config::{Limits, Settings, Size};
 use crate::http::{ConnectionLimiter, Server};
 use crate::logging::subscriber;
 use crate::process::signals::{MEANINGLESS, STOP};
-use crate::process::{FromRoom, Receiver, RoomSpec, Sender, ToRoom, VERSION, channel, signals};
+use crate::process::{
+    FromRoom, Receiver, RoomSpec, Sender, ToRoom, Usage, VERSION, channel, signals,
+};
 use crate::room::core::Core;
 use crate::room::event_loop::{CLOSE_TIMEOUT, FLUSH_TIMEOUT, RoomLoop};
 use crate::room::{Room, RoomContext, Tickets};
@@ -132,7 +134,8 @@ async fn live(kinds: &Kinds, to_lobby: &Sender, mut from_lobby: Receiver) -> any
     // Heartbeats come from the thread that runs the hooks, so a hook that hangs stops them.
     let heartbeats = async {
         loop {
-            to_lobby.send(&FromRoom::Heartbeat { tick_delay_ms: take_tick_delay() })?;
+            let usage = Usage { tick_delay_ms: take_tick_delay(), ..Usage::default() };
+            to_lobby.send(&FromRoom::Heartbeat(usage))?;
             sleep(settings.heartbeat).await;
         }
     };

@@ -1,12 +1,10 @@
 //! What the metrics tell of rooms.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::process::{End, Usage};
 use crate::rooms::{Entry, Rooms, State};
 use crate::types::RoomId;
 
@@ -47,7 +45,7 @@ impl Rooms {
         let now = UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
         let show = |id: &RoomId| {
             let entry = self.rooms.get(id)?;
-            let Entry { room, process, status } = entry;
+            let Entry { room, status, .. } = entry;
             Some(json!({
                 "room": id,
                 "kind": room.kind,
@@ -58,7 +56,7 @@ impl Rooms {
                 "age_s": now.saturating_sub(status.created),
                 "cpu_s": room.usage.cpu.as_secs_f64(),
                 "memory": room.usage.memory,
-                "tick_delay_ms": process.tick_delay.load(Relaxed),
+                "tick_delay_ms": room.usage.tick_delay_ms,
             }))
         };
         self.ids().iter().filter_map(show).collect()
@@ -74,29 +72,6 @@ impl Rooms {
     pub(crate) fn requesters(&self) -> usize {
         let requesters = self.seats.joins.values().flat_map(|join| &join.requesters);
         requesters.filter(|requester| !requester.answer.is_closed()).count()
-    }
-
-    /// The rooms and their processes.
-    pub(crate) fn processes(&self) -> Vec<(RoomId, u32)> {
-        let process = |(room, entry): (&RoomId, &Entry)| Some((room.clone(), entry.process.pid?));
-        self.rooms.iter().filter_map(process).collect()
-    }
-
-    /// Takes over what hosts have told of their rooms.
-    pub(crate) fn update_remote_usage(&mut self) {
-        for entry in self.rooms.values_mut() {
-            if let End::Remote(remote) = &entry.process.sender.end {
-                let usage = *remote.usage.lock().expect("nobody panics while holding this");
-                entry.room.usage.update(usage);
-            }
-        }
-    }
-
-    /// What a room's process uses. It may have ended since it was measured.
-    pub(crate) fn set_usage(&mut self, room: &RoomId, usage: Usage) {
-        if let Some(entry) = self.rooms.get_mut(room) {
-            entry.room.usage.update(usage);
-        }
     }
 }
 

@@ -90,11 +90,11 @@ impl Rooms {
             FromRoom::Failed(refusal) => {
                 entry.status.state = State::Ending;
                 entry.status.opened = true;
-                for player in std::mem::take(&mut entry.status.players).into_values() {
-                    self.unseat(&player, room);
-                }
+                let players = std::mem::take(&mut entry.status.players);
+                players.values().for_each(|player| drop(self.unseat(player, room)));
                 self.refuse_joins(room, &refusal);
             }
+            FromRoom::Heartbeat(usage) => entry.room.usage.update(usage),
             FromRoom::Reserved { join } => self.confirm_join(room, join),
             FromRoom::ReserveRefused { join, refusal } => self.refuse_join(room, join, &refusal),
             FromRoom::Connected { seat } => {

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use crate::hosts::handshake::{Reply, reply};
 use crate::hosts::host::kept::Kept;
-use crate::hosts::host::load::{Beats, measure};
+use crate::hosts::host::load::Beats;
 use crate::hosts::host::{Candidate, Host};
 use crate::hosts::link::{self, Line, Lines};
 use crate::hosts::{FromHost, Times, ToHost};
@@ -144,9 +144,6 @@ impl Host {
                 link.beats.heard(heard, &self.lease)?;
                 let undescribed = self.rooms.values().any(|hosted| hosted.kept.is_some());
                 link.to_lobby.send(&link.beats.next(self.stops_at.is_some(), undescribed))?;
-                if link.beats.is_usage_due() {
-                    measure(&self.rooms, &link.to_lobby);
-                }
             }
             Line::Message(ToHost::GiveUp) => bail!("it has given the link up"),
             Line::Closed => self.keep_rooms()?,

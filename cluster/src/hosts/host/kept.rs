@@ -33,7 +33,8 @@ impl Kept {
             return;
         }
         let is_early = matches!(frame, FromRoom::Message(_) | FromRoom::Transfer { .. });
-        if self.is_described || (is_early && self.lines.len() < self.parts + MAX_EARLY) {
+        let is_news = self.is_described && !matches!(frame, FromRoom::Heartbeat(_));
+        if is_news || (is_early && self.lines.len() < self.parts + MAX_EARLY) {
             self.lines.push((line, permit));
         }
     }

@@ -19,15 +19,12 @@ use tracing::{info, warn};
 use crate::auth::Login;
 use crate::lobby::context::{LISTS_PERIOD, List};
 use crate::lobby::{Lobby, LobbyContext, RouteCall};
+use crate::process::ProcessEvent;
 use crate::process::signals::Order;
-use crate::process::{ProcessEvent, Usage};
 use crate::rooms::{AnyRoom, RoomHook, RoomNotice};
 use crate::runtime::{catch, clock, later};
 use crate::socketio::{Conn, FromClient, reroute};
 use crate::types::{AnyPlayer, Exit, LeaveReason, Refusal, RoomId, Route};
-
-/// How often the processor time and the memory of rooms are read.
-const USAGE_PERIOD: Duration = Duration::from_secs(5);
 
 /// What a connection's token proves: a login, nothing if there is none, or why it is refused.
 pub(crate) type Auth = Result<Option<Login>, Refusal>;
@@ -49,24 +46,6 @@ pub(crate) fn start_timers<L: Lobby>(context: &LobbyContext<L>) {
     context.scheduler.every(LISTS_PERIOD, |_, context| {
         context.publish(List::Rooms);
         context.publish(List::Players);
-    });
-    context.scheduler.every(USAGE_PERIOD, |_, context| measure_rooms(context));
-}
-
-/// Reads what the rooms use, on another thread.
-fn measure_rooms<L: Lobby>(context: &LobbyContext<L>) {
-    context.rooms.borrow_mut().update_remote_usage();
-    let rooms = context.rooms.borrow().processes();
-    if rooms.is_empty() {
-        return;
-    }
-    let read = tokio::spawn(async move {
-        let usage = |(room, process)| Some((room, Usage::of(process)?));
-        rooms.into_iter().filter_map(usage).collect::<Vec<_>>()
-    });
-    context.scheduler.spawn(read, |_, context, read| {
-        let mut rooms = context.rooms.borrow_mut();
-        read.unwrap_or_default().iter().for_each(|(room, usage)| rooms.set_usage(room, *usage));
     });
 }
 

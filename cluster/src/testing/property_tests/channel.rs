@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 
 use crate::config::{Settings, Size};
 use crate::process::channel::{CHUNK, MAX_FRAME};
-use crate::process::{FromRoom, ReservedSeat, RoomSpec, ToRoom, VERSION, channel};
+use crate::process::{FromRoom, ReservedSeat, RoomSpec, ToRoom, Usage, VERSION, channel};
 use crate::testing::property_tests::{RUNTIME, config, mutated};
 use crate::types::{AnyPlayer, Exit, LeaveReason, PlayerId, Refusal, RoomId, Route};
 
@@ -63,7 +63,7 @@ fn frames_from_room() -> Vec<String> {
         FromRoom::Warm,
         FromRoom::Ready,
         FromRoom::Failed(refusal.clone()),
-        FromRoom::Heartbeat { tick_delay_ms: 7 },
+        FromRoom::Heartbeat(Usage { tick_delay_ms: 7, ..Usage::default() }),
         FromRoom::Reserved { join: u64::MAX },
         FromRoom::ReserveRefused { join: 1, refusal },
         FromRoom::Connected { seat },

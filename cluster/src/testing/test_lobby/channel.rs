@@ -31,9 +31,8 @@ pub(super) fn starter(started: &Rc<RefCell<Vec<(RoomId, Channel)>>>, runtime: &R
         let room = RoomId(number.to_string());
         started.borrow_mut().push((room.clone(), Channel { frames, killed }));
         let sender = Sender::new(queue, end);
-        let (output, tick_delay) = Default::default();
         let kill = Cell::new(Some(kill));
-        Ok((room, Process { sender, pid: None, output, tick_delay, kill }))
+        Ok((room, Process { sender, output: Default::default(), kill }))
     })
 }
 
