@@ -54,7 +54,7 @@ enum ToHost {
         room: RoomId,
         cause: Exit,
     },
-    /// `heard`: the number of the newest beat that the lobby has received.
+    /// `heard`: when the host sent the newest beat that the lobby has received; zero: none.
     Beat {
         heard: u64,
     },
@@ -71,8 +71,8 @@ enum FromHost {
     Ended { room: RoomId, exit: Exit, usage: Usage },
     /// A room has printed this.
     Printed { room: RoomId, line: String, is_error: bool },
-    /// Answers a beat of the lobby.
-    Beat { number: u64, load: Load },
+    /// Answers a beat of the lobby. `sent`: when, by the clock of the host.
+    Beat { sent: u64, load: Load },
     /// The host is about to stop: its rooms are to close within this time.
     Drain { remaining_ms: u64 },
 }

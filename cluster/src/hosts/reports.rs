@@ -90,12 +90,12 @@ impl Hosts {
                     let permit = space.clone().acquire_many_owned(size as u32).await?;
                     ProcessEvent::Frame(room, frame, permit)
                 }
-                Line::Message(FromHost::Beat { number, load }) => {
+                Line::Message(FromHost::Beat { sent, load }) => {
                     *last_beat = Instant::now();
                     if !load.undescribed {
                         drop(unknown.take());
                     }
-                    heard.store(number, Relaxed);
+                    heard.store(sent, Relaxed);
                     if let Some(host) = self.lock().get_mut(name) {
                         (host.load, host.heard) = (load, *last_beat);
                     }

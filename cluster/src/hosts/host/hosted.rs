@@ -14,10 +14,10 @@ use tracing::{info, warn};
 
 use crate::hosts::handshake::{Reply, reply};
 use crate::hosts::host::kept::Kept;
-use crate::hosts::host::load::Beats;
+use crate::hosts::host::load::CpuTimes;
 use crate::hosts::host::{Candidate, Host};
 use crate::hosts::link::{self, Line, Lines};
-use crate::hosts::{FromHost, Times, ToHost};
+use crate::hosts::{FromHost, Load, Times, ToHost};
 use crate::process::channel::{Queue, line};
 use crate::process::signals::Order;
 use crate::process::{End, FromRoom, Process, ProcessEvent, Sender, Supervisors, ToRoom, Usage};
@@ -34,7 +34,8 @@ pub(super) struct Link {
     to_lobby: Sender,
     lines: Lines,
     supervisors: Rc<Supervisors>,
-    beats: Beats,
+    times: Times,
+    cpu: CpuTimes,
 }
 
 /// A room.
@@ -126,7 +127,8 @@ impl Host {
         let (queue, lines) = link::open(stream);
         let to_lobby = Sender::new(queue.clone(), End::Host);
         let supervisors = Supervisors::new(settings, Some(self.lease.path()), self.inbox.clone());
-        self.link = Some(Link { queue, to_lobby, lines, supervisors, beats: Beats::new(times) });
+        let cpu = CpuTimes::now();
+        self.link = Some(Link { queue, to_lobby, lines, supervisors, times, cpu });
         let rooms: Vec<_> = self.rooms.keys().cloned().collect();
         rooms.iter().for_each(|room| self.hand_over(room));
         Ok(())
@@ -141,9 +143,15 @@ impl Host {
                 let _ = self.rooms.get(&room).is_some_and(|room| room.process.kill(cause));
             }
             Line::Message(ToHost::Beat { heard }) => {
-                link.beats.heard(heard, &self.lease)?;
+                let sent = machine_ms();
+                if heard > 0 {
+                    let lease = link.times.lease.as_millis() as u64;
+                    self.lease.extend(heard.min(sent) + lease)?;
+                }
                 let undescribed = self.rooms.values().any(|hosted| hosted.kept.is_some());
-                link.to_lobby.send(&link.beats.next(self.stops_at.is_some(), undescribed))?;
+                let draining = self.stops_at.is_some();
+                let load = Load { cpu: link.cpu.busy(), draining, undescribed };
+                link.to_lobby.send(&FromHost::Beat { sent, load })?;
             }
             Line::Message(ToHost::GiveUp) => bail!("it has given the link up"),
             Line::Closed => self.keep_rooms()?,
