@@ -1,7 +1,6 @@
 //! The hosts of a lobby, and its turn to use them: of several lobbies one is active, and the others
 //! stand by until its lease is over.
 
-use std::mem::take;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -28,13 +27,13 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) struct Fleet {
     pub hosts: Option<Arc<Hosts>>,
     /// Closed when all that were found at first have told of their rooms, or do not answer.
-    known: Option<mpsc::Receiver<()>>,
+    pub known: Option<mpsc::Receiver<()>>,
     /// The lease, if there are several lobbies.
-    active: Option<Active>,
+    pub active: Option<Active>,
 }
 
 /// What the active lobby has.
-pub(super) struct Active {
+pub(crate) struct Active {
     /// Later than those of the lobbies before.
     pub term: Term,
     /// What they have changed.
@@ -92,19 +91,6 @@ impl Fleet {
     pub fn origins(&self) -> HostOrigins {
         let hosts = self.hosts.clone();
         Arc::new(move || hosts.iter().flat_map(|hosts| hosts.origins()).collect())
-    }
-
-    /// What earlier lobbies have changed, and what takes the changes of this one.
-    pub fn changes(&mut self) -> Option<(Vec<Change>, mpsc::UnboundedSender<Change>)> {
-        let active = self.active.as_mut()?;
-        Some((take(&mut active.before), active.changes.clone()))
-    }
-
-    /// Waits until all hosts that were found at first have told of their rooms, or do not answer.
-    pub async fn known(&mut self) {
-        if let Some(known) = &mut self.known {
-            known.recv().await;
-        }
     }
 
     /// Runs the lobby until it has stopped, and leaves its rooms to the next one. Fails if another

@@ -150,8 +150,9 @@ async fn run<L: Lobby>(start: Start<L>) -> anyhow::Result<()> {
     let starter = fleet.starter().unwrap_or_else(|| supervisors.starter());
     let context =
         LobbyContext::new(settings, kinds, tokens, routes.clone(), starter, fleet.hosts.clone());
-    if let Some((before, changes)) = fleet.changes() {
-        context.sessions.borrow_mut().follow(before, changes);
+    if let Some(active) = &mut fleet.active {
+        let before = std::mem::take(&mut active.before);
+        context.sessions.borrow_mut().follow(before, active.changes.clone());
     }
     let is_reloaded = saved.is_some();
     if let Some(saved) = saved {

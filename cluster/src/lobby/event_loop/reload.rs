@@ -141,7 +141,7 @@ impl<L: Lobby> EventHandler<'_, L> {
                 tokio::select! {
                     biased;
                     Some(event) = inboxes.processes.recv() => self.on_process(event),
-                    () = fleet.known() => return,
+                    _ = async { fleet.known.as_mut()?.recv().await } => return,
                 }
             }
         };
