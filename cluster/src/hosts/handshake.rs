@@ -14,7 +14,7 @@
 use anyhow::{Context as _, bail, ensure};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
 use super::{Term, VERSIONS};
@@ -23,7 +23,7 @@ use crate::config::{Origin, Settings};
 use crate::types::RoomId;
 
 /// The longest line, in bytes. The settings are a few KiB.
-const MAX_LINE: usize = 64 * 1024;
+const MAX_LINE: u64 = 64 * 1024;
 /// The longest name of a host.
 const MAX_NAME: usize = 32;
 
@@ -66,11 +66,6 @@ pub(super) enum Reply {
     Superseded,
 }
 
-/// Another lobby is active.
-#[derive(Debug, thiserror::Error)]
-#[error("a lobby of a later term is active")]
-pub(super) struct Superseded;
-
 /// What a lobby knows of a host.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct About {
@@ -84,12 +79,12 @@ pub(super) struct About {
     pub build: String,
 }
 
-/// The lobby's part. `Err` also if the host refuses; `None`: it relays.
+/// The lobby's part, with what the host answers. `Err` also if it refuses.
 pub(super) async fn ask(
     stream: &mut TcpStream,
     key: &LinkKey,
     purpose: Purpose,
-) -> anyhow::Result<Option<About>> {
+) -> anyhow::Result<Reply> {
     let nonce = random_ticket();
     write(stream, &Hello { versions: VERSIONS, nonce: nonce.clone(), proof: None }).await?;
     let host: Hello = read(stream).await?;
@@ -99,14 +94,12 @@ pub(super) async fn ask(
     let proof = key.prove(&["lobby", &host.nonce, &nonce]);
     write(stream, &Request { proof, purpose }).await?;
     match read(stream).await? {
-        Reply::Accepted(about) => Ok(Some(about)),
-        Reply::Relaying => Ok(None),
         Reply::Refused(why) => bail!("it refuses: {why}"),
-        Reply::Superseded => Err(Superseded.into()),
+        reply => Ok(reply),
     }
 }
 
-/// The host's part, until it has to answer by [`reply`].
+/// The host's part, until it has to answer by a [`Reply`].
 pub(super) async fn answer(stream: &mut TcpStream, key: &LinkKey) -> anyhow::Result<Purpose> {
     let lobby: Hello = read(stream).await?;
     let nonce = random_ticket();
@@ -117,11 +110,6 @@ pub(super) async fn answer(stream: &mut TcpStream, key: &LinkKey) -> anyhow::Res
     let is_lobby = key.verify(&["lobby", &nonce, &lobby.nonce], &request.proof);
     ensure!(is_lobby, "the lobby has another link key");
     Ok(request.purpose)
-}
-
-/// Accepts or refuses what the lobby asks for.
-pub(super) async fn reply(stream: &mut TcpStream, reply: &Reply) -> anyhow::Result<()> {
-    write(stream, reply).await
 }
 
 /// It becomes part of the ids of rooms, which are parts of paths.
@@ -139,18 +127,15 @@ fn check_versions(other: [u32; 2]) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn write(stream: &mut TcpStream, message: &impl Serialize) -> anyhow::Result<()> {
+/// Writes a line, such as the host's [`Reply`].
+pub(super) async fn write(stream: &mut TcpStream, message: &impl Serialize) -> anyhow::Result<()> {
     Ok(stream.write_all((serde_json::to_string(message)? + "\n").as_bytes()).await?)
 }
 
 /// Reads a line and no byte more: what follows may be for a room.
 async fn read<T: DeserializeOwned>(stream: &mut TcpStream) -> anyhow::Result<T> {
     let mut line = Vec::new();
-    loop {
-        match stream.read_u8().await.context("closed")? {
-            b'\n' => return serde_json::from_slice(&line).context("a line that does not parse"),
-            byte => line.push(byte),
-        }
-        ensure!(line.len() < MAX_LINE, "a line over {MAX_LINE} bytes");
-    }
+    let mut bytes = BufReader::with_capacity(1, stream).take(MAX_LINE);
+    bytes.read_until(b'\n', &mut line).await?;
+    serde_json::from_slice(&line).context("closed, or a line that does not parse")
 }

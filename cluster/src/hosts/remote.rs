@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::handshake::{About, Purpose, Superseded, ask, check_name};
+use super::handshake::{About, Purpose, Reply, ask, check_name};
 use super::link::{self, Lines};
 use super::placement::Linked;
 use super::{Load, Term, Times};
@@ -183,9 +183,6 @@ impl Hosts {
                 Err(error) => error,
             };
             unknown = None;
-            if error.is::<Superseded>() {
-                self.superseded.cancel();
-            }
             // Where nobody listens, no room runs.
             let refused = error.downcast_ref::<io::Error>().map(io::Error::kind);
             if refused == Some(io::ErrorKind::ConnectionRefused) {
@@ -216,10 +213,15 @@ impl Hosts {
         settings.hosts.lease.clear(); // perhaps with a password
         let connected = async {
             let mut stream = TcpStream::connect(address).await?;
-            let about =
-                ask(&mut stream, &self.key, Purpose::Rooms { lobby, term: self.term, settings })
-                    .await?;
-            Ok((stream, about.context("it gives another answer")?))
+            let purpose = Purpose::Rooms { lobby, term: self.term, settings };
+            match ask(&mut stream, &self.key, purpose).await? {
+                Reply::Accepted(about) => Ok((stream, about)),
+                Reply::Superseded => {
+                    self.superseded.cancel();
+                    bail!("a lobby of a later term is active")
+                }
+                _ => bail!("it gives another answer"),
+            }
         };
         timeout(CONNECT_TIMEOUT, connected).await.context("it does not answer")?
     }

@@ -12,7 +12,7 @@ use anyhow::{anyhow, bail, ensure};
 use tokio::time::{Instant, interval, timeout};
 use tracing::{info, warn};
 
-use crate::hosts::handshake::{Reply, reply};
+use crate::hosts::handshake::{Reply, write};
 use crate::hosts::host::kept::Kept;
 use crate::hosts::host::load::CpuTimes;
 use crate::hosts::host::{Candidate, Host};
@@ -103,7 +103,7 @@ impl Host {
             refusal = Some(Reply::Refused(format!("it serves {whose}")));
         }
         if let Some(refusal) = refusal {
-            tokio::spawn(timeout(END_TIMEOUT, async move { reply(&mut stream, &refusal).await }));
+            tokio::spawn(timeout(END_TIMEOUT, async move { write(&mut stream, &refusal).await }));
             return Ok(());
         }
         if is_same {
@@ -112,7 +112,7 @@ impl Host {
             self.end_rooms().await;
         }
         let (accepted, now) = (Reply::Accepted(self.about.clone()), machine_ms());
-        if !matches!(timeout(END_TIMEOUT, reply(&mut stream, &accepted)).await, Ok(Ok(()))) {
+        if !matches!(timeout(END_TIMEOUT, write(&mut stream, &accepted)).await, Ok(Ok(()))) {
             return Ok(());
         }
         let address = stream.peer_addr().ok().map(tracing::field::display);

@@ -27,7 +27,7 @@ use tracing::{debug, info, warn};
 use crate::auth::{LinkKey, load};
 use crate::config::Settings;
 use crate::hosts::Term;
-use crate::hosts::handshake::{About, Purpose, Reply, answer, check_name, reply};
+use crate::hosts::handshake::{About, Purpose, Reply, answer, check_name, write};
 use crate::hosts::host::hosted::{Hosted, Link};
 use crate::http::{ConnectionLimiter, Server, bind};
 use crate::logging::subscriber;
@@ -238,11 +238,11 @@ async fn relay_to(
     };
     match sent.await {
         Ok(ours) => {
-            reply(&mut stream, &Reply::Relaying).await?;
+            write(&mut stream, &Reply::Relaying).await?;
             let _ = stream.set_nodelay(true);
             relay::copy(stream, ours).await;
         }
-        Err(error) => reply(&mut stream, &Reply::Refused(format!("{error:#}"))).await?,
+        Err(error) => write(&mut stream, &Reply::Refused(format!("{error:#}"))).await?,
     }
     Ok(())
 }
