@@ -219,30 +219,15 @@ async fn receive(
             found.send(candidate).await.ok().context("the host is stopping")
         }
         Purpose::Relay { room } => {
-            debug!(%peer, %room, "relayed by the lobby");
-            relay_to(stream, &room, routes).await
-        }
-    }
-}
-
-/// Copies between the lobby's connection and a room.
-async fn relay_to(
-    mut stream: TcpStream,
-    room: &RoomId,
-    routes: &GatewayRoutes,
-) -> anyhow::Result<()> {
-    let sent = async {
-        let (ours, theirs) = UnixStream::pair()?;
-        let sender = routes.find(room).context("there is no such room")?;
-        sender.send_socket(&theirs).await.map(|()| ours)
-    };
-    match sent.await {
-        Ok(ours) => {
+            let (ours, theirs) = UnixStream::pair()?;
+            let sender = routes.find(&room).context("there is no such room")?;
+            sender.send_socket(&theirs).await?;
+            drop(theirs); // or its end would not be noticed
             write(&mut stream, &Reply::Relaying).await?;
+            debug!(%peer, %room, "relayed by the lobby");
             let _ = stream.set_nodelay(true);
             relay::copy(stream, ours).await;
+            Ok(())
         }
-        Err(error) => write(&mut stream, &Reply::Refused(format!("{error:#}"))).await?,
     }
-    Ok(())
 }
