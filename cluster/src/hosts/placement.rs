@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use super::handshake::{About, Purpose, ask};
-use super::remote::{CONNECT_TIMEOUT, Hosts};
+use super::remote::{CONNECT_TIMEOUT, Hosts, Unknown};
 use super::{Load, ToHost};
 use crate::process::channel::Queue;
 use crate::process::{Dial, End, Process, RemoteRoom, Sender};
@@ -32,8 +32,11 @@ pub(super) struct Linked {
     /// It has said so.
     pub drains: bool,
     pub load: Load,
-    /// When its last beat came.
-    pub heard: Instant,
+    /// Until it has told of its rooms.
+    pub unknown: Unknown,
+    /// When it has sent its last beat, by its own clock, and when that came.
+    pub heard: u64,
+    pub heard_at: Instant,
     pub breaker: Breaker,
 }
 
@@ -91,7 +94,7 @@ impl Hosts {
     pub fn is_in_doubt(&self, room: &RoomId) -> bool {
         let hosts = self.lock();
         let host = hosts.values().find(|host| host.rooms.contains_key(room));
-        host.is_none_or(|host| host.heard.elapsed() > self.times.beat * 2)
+        host.is_none_or(|host| host.heard_at.elapsed() > self.times.beat * 2)
     }
 
     /// Picks a host, and starts a room there.

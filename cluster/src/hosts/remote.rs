@@ -170,11 +170,12 @@ impl Hosts {
                 self.report(&mut lost);
                 sleep_until(next_link).await;
             }
-            let linked = connected.and_then(|(stream, about)| self.add(stream, about, address));
+            let linked = connected
+                .and_then(|(stream, about)| self.add(stream, about, address, unknown.take()));
             let error = match linked {
                 Ok((name, lines)) => {
                     (next_link, last_error) = (Instant::now() + RETRY_AFTER, String::new());
-                    lost = self.serve(&name, lines, unknown.take()).await;
+                    lost = self.serve(&name, lines).await;
                     if self.inbox.is_closed() {
                         return; // another link of this lobby would end what it leaves to the next
                     }
@@ -232,6 +233,7 @@ impl Hosts {
         stream: TcpStream,
         about: About,
         address: SocketAddr,
+        unknown: Unknown,
     ) -> anyhow::Result<(String, Lines)> {
         ensure!(about.next_room < MAX_ROOMS, "it had more rooms than there can be");
         check_name(&about.name)?;
@@ -251,7 +253,9 @@ impl Hosts {
             rooms: HashMap::new(),
             drains: false,
             load: Load::default(),
-            heard: Instant::now(),
+            unknown,
+            heard: 0,
+            heard_at: Instant::now(),
             breaker: Breaker::new(self.settings.start_failure_limit, cooldown),
         });
         Ok((name, lines))

@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::mem::replace;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -13,8 +12,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{error, info, warn};
 
 use super::link::{Line, Lines};
-use super::placement::Running;
-use super::remote::{Hosts, Lost, Unknown};
+use super::placement::{Linked, Running};
+use super::remote::{Hosts, Lost};
 use super::{FromHost, ToHost};
 use crate::logging::log_line;
 use crate::process::{Description, End, FromRoom, ProcessEvent, Sender};
@@ -29,46 +28,37 @@ const MIN_CHARGE: usize = 512;
 
 impl Hosts {
     /// Serves a link until it is lost. Returns the rooms that it had.
-    pub(super) async fn serve(&self, name: &str, lines: Lines, unknown: Unknown) -> Lost {
-        let heard = AtomicU64::new(0);
+    pub(super) async fn serve(&self, name: &str, lines: Lines) -> Lost {
         let beats = async {
             loop {
-                let beat = ToHost::Beat { heard: heard.load(Relaxed) };
-                self.lock().get(name).context("it was there")?.to_host.send(&beat)?;
+                self.with_host(name, |Linked { to_host, heard, .. }| {
+                    to_host.send(&ToHost::Beat { heard: *heard })
+                })??;
                 sleep(self.times.beat).await;
             }
         };
-        let mut last_beat = Instant::now();
         let lost: anyhow::Result<Infallible> = tokio::select! {
-            lost = self.listen(lines, name, &heard, &mut last_beat, unknown) => lost,
+            lost = self.listen(lines, name) => lost,
             lost = beats => lost,
         };
         let error = lost.err().map(|error| format!("{error:#}"));
         warn!(host = name, error, "host lost");
-        let host = self.lock().remove(name);
-        if let Some(host) = host.as_ref().filter(|_| !self.inbox.is_closed()) {
+        let Some(host) = self.lock().remove(name) else { return Lost::default() };
+        if !self.inbox.is_closed() {
             // Else the host took the lobby's process for ended, and kept its rooms.
             let _ = Sender::new(host.queue.clone(), End::Host).send(&ToHost::GiveUp);
         }
-        let rooms = host.map(|host| host.rooms.into_keys().collect());
-        let until = Some(last_beat + self.times.silence);
-        Lost { rooms: rooms.unwrap_or_default(), until }
+        let until = Some(host.heard_at + self.times.silence);
+        Lost { rooms: host.rooms.into_keys().collect(), until }
     }
 
     /// Passes on what a host reports, until it is silent for too long or breaks the protocol.
-    async fn listen(
-        &self,
-        mut lines: Lines,
-        name: &str,
-        heard: &AtomicU64,
-        last_beat: &mut Instant,
-        mut unknown: Unknown,
-    ) -> anyhow::Result<Infallible> {
+    async fn listen(&self, mut lines: Lines, name: &str) -> anyhow::Result<Infallible> {
         let (mut described, mut bytes) = (HashMap::<RoomId, Description>::new(), 0);
         let space = Arc::new(Semaphore::new(MAX_QUEUED));
         loop {
-            let line = timeout_at(*last_beat + self.times.silence, lines.next()).await;
-            let line = line.context("it is silent")??;
+            let silent_at = self.with_host(name, |host| host.heard_at)? + self.times.silence;
+            let line = timeout_at(silent_at, lines.next()).await.context("it is silent")??;
             let event = match line {
                 Line::Frame(room, frame) => {
                     let size = frame.len() + MIN_CHARGE;
@@ -81,25 +71,13 @@ impl Hosts {
                         }
                         let process = self.adopt_room(name, &room)?;
                         let description = described.remove(&room).unwrap_or_default();
-                        let adopted = Box::new((process, description));
-                        let _ = self.inbox.send(ProcessEvent::Adopted(room, adopted));
-                        continue;
+                        ProcessEvent::Adopted(room, Box::new((process, description)))
+                    } else {
+                        let is_open = matches!(frame, FromRoom::Ready | FromRoom::Failed(_));
+                        self.with_room(name, &room, |running| running.opened |= is_open)?;
+                        let permit = space.clone().acquire_many_owned(size as u32).await?;
+                        ProcessEvent::Frame(room, frame, permit)
                     }
-                    let is_open = matches!(frame, FromRoom::Ready | FromRoom::Failed(_));
-                    self.with_room(name, &room, |running| running.opened |= is_open)?;
-                    let permit = space.clone().acquire_many_owned(size as u32).await?;
-                    ProcessEvent::Frame(room, frame, permit)
-                }
-                Line::Message(FromHost::Beat { sent, load }) => {
-                    *last_beat = Instant::now();
-                    if !load.undescribed {
-                        drop(unknown.take());
-                    }
-                    heard.store(sent, Relaxed);
-                    if let Some(host) = self.lock().get_mut(name) {
-                        (host.load, host.heard) = (load, *last_beat);
-                    }
-                    continue;
                 }
                 Line::Closed => bail!("the link is closed"),
                 Line::Message(message) => match self.on_message(name, message)? {
@@ -113,15 +91,20 @@ impl Hosts {
 
     fn on_message(&self, name: &str, message: FromHost) -> anyhow::Result<Option<ProcessEvent>> {
         match message {
+            FromHost::Beat { sent, load } => self.with_host(name, |host| {
+                (host.load, host.heard, host.heard_at) = (load, sent, Instant::now());
+                host.unknown.take_if(|_| !load.undescribed);
+            })?,
             FromHost::Ended { room, exit, usage } => {
                 let opened = self.with_room(name, &room, |running| running.opened)?;
-                let mut hosts = self.lock();
-                let host = hosts.get_mut(name).context("it was there")?;
-                host.rooms.remove(&room);
-                let now = Instant::now();
-                host.breaker.closes(now);
                 let failed = !opened && !matches!(exit, Exit::Finished | Exit::Closed);
-                if failed && host.breaker.record_failure(None, now) {
+                let opens_breaker = self.with_host(name, |host| {
+                    host.rooms.remove(&room);
+                    let now = Instant::now();
+                    host.breaker.closes(now);
+                    failed && host.breaker.record_failure(None, now)
+                })?;
+                if opens_breaker {
                     error!(
                         host = name,
                         "too many rooms failed to start; starting none for a while"
@@ -131,20 +114,19 @@ impl Hosts {
             }
             FromHost::Drain { remaining_ms } => {
                 info!(host = name, "host drains");
-                let mut hosts = self.lock();
-                let host = hosts.get_mut(name).context("it was there")?;
-                ensure!(!std::mem::replace(&mut host.drains, true), "it drains twice");
-                let left = Duration::from_millis(remaining_ms);
-                return Ok(Some(ProcessEvent::Drain(host.rooms.keys().cloned().collect(), left)));
+                let (drains, rooms) = self.with_host(name, |host| {
+                    (replace(&mut host.drains, true), host.rooms.keys().cloned().collect())
+                })?;
+                ensure!(!drains, "it drains twice");
+                return Ok(Some(ProcessEvent::Drain(rooms, Duration::from_millis(remaining_ms))));
             }
-            // What these are about may have ended meanwhile.
+            // What it is about may have ended meanwhile.
             FromHost::Printed { room, line, is_error } => {
                 let printed = self.with_room(name, &room, |running| {
                     running.room.output.push(&line, is_error);
                 });
                 printed.into_iter().for_each(|()| log_line(&room, &line, is_error));
             }
-            FromHost::Beat { .. } => {}
         }
         Ok(None)
     }
@@ -156,10 +138,12 @@ impl Hosts {
         room: &RoomId,
         get: impl FnOnce(&mut Running) -> T,
     ) -> anyhow::Result<T> {
-        let mut hosts = self.lock();
-        let running = hosts.get_mut(name).and_then(|host| host.rooms.get_mut(room));
-        running
-            .map(get)
-            .with_context(|| format!("it speaks of room {room}, which it does not have"))
+        let got = self.with_host(name, |host| host.rooms.get_mut(room).map(get))?;
+        got.with_context(|| format!("it speaks of room {room}, which it does not have"))
+    }
+
+    /// A host whose link is served.
+    fn with_host<T>(&self, name: &str, get: impl FnOnce(&mut Linked) -> T) -> anyhow::Result<T> {
+        self.lock().get_mut(name).map(get).context("it was there")
     }
 }
