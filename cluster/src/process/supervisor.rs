@@ -254,8 +254,9 @@ impl Supervisor {
             let frame = tokio::select! {
                 frame = starvation::timeout(pid, limit, self.receiver.recv()) => frame,
                 _ = self.child.ended() => return Ok(None),
-                number = pause.wait_for(|number| number % 2 == 1).map_ok(|number| *number) => {
-                    self.hand_over(pause, number?).await?;
+                // Nobody pauses those of a host, once its lobby has gone.
+                Ok(number) = pause.wait_for(|number| number % 2 == 1).map_ok(|number| *number) => {
+                    self.hand_over(pause, number).await?;
                     continue;
                 }
             };

@@ -41,8 +41,6 @@ pub(super) struct Link {
 /// A room.
 pub(super) struct Hosted {
     pub process: Process,
-    /// It needs them as long as it runs.
-    _supervisors: Rc<Supervisors>,
     /// While no lobby follows it.
     kept: Option<Kept>,
 }
@@ -172,8 +170,7 @@ impl Host {
                 let next = room.number().unwrap_or_default().saturating_add(1);
                 self.about.next_room = self.about.next_room.max(next);
                 link.print(&room, &process);
-                let _supervisors = link.supervisors.clone();
-                self.rooms.insert(room, Hosted { process, _supervisors, kept: None });
+                self.rooms.insert(room, Hosted { process, kept: None });
                 Ok(())
             }
             Err(error) => {
@@ -198,25 +195,26 @@ impl Host {
         match event {
             ProcessEvent::Frame(room, frame, permit) => {
                 let Some(hosted) = self.rooms.get_mut(&room) else { return };
-                let process = &hosted.process;
                 let is_asked = hosted.kept.as_ref().is_some_and(|kept| !kept.is_described);
-                match frame {
+                let line = match frame {
                     // To a lobby that has the room it would look like a fault of this host.
-                    FromRoom::Described(_) if !is_asked => {
-                        process.kill(Exit::Crashed("described itself unasked".to_owned()));
-                        return;
-                    }
-                    FromRoom::Ready => self.routes.open(room.clone(), process.sender.clone()),
-                    FromRoom::Ending(_) => self.routes.close(&room),
-                    _ => {}
-                }
-                let line = match line(&frame) {
+                    FromRoom::Described(_) if !is_asked => Err(anyhow!("described itself unasked")),
+                    _ => line(&frame),
+                };
+                let line = match line {
                     Ok(line) => format!("{room} {line}"),
                     Err(error) => {
-                        process.kill(Exit::Crashed(error.to_string()));
+                        hosted.process.kill(Exit::Crashed(error.to_string()));
                         return;
                     }
                 };
+                match frame {
+                    FromRoom::Ready => {
+                        self.routes.open(room.clone(), hosted.process.sender.clone());
+                    }
+                    FromRoom::Ending(_) => self.routes.close(&room),
+                    _ => {}
+                }
                 match (&mut hosted.kept, &self.link) {
                     (Some(kept), _) => {
                         kept.keep(&frame, line, permit);
@@ -230,15 +228,13 @@ impl Host {
                 self.routes.close(&room);
                 info!(%room, ?exit, "room ended");
                 let ended = FromHost::Ended { room: room.clone(), exit, usage };
-                match self.rooms.get_mut(&room).and_then(|hosted| hosted.kept.as_mut()) {
-                    Some(kept) if kept.is_described => kept.ended = Some(ended),
-                    kept => {
-                        let is_known = kept.is_none() && self.rooms.contains_key(&room);
-                        let link = self.link.as_ref().filter(|_| is_known);
-                        let _ = link.map(|link| link.tell(&ended));
-                        self.rooms.remove(&room);
-                    }
+                let Some(hosted) = self.rooms.get_mut(&room) else { return };
+                match (&mut hosted.kept, &self.link) {
+                    (Some(kept), _) if kept.is_described => return kept.ended = Some(ended),
+                    (None, Some(link)) => link.tell(&ended),
+                    _ => {}
                 }
+                self.rooms.remove(&room);
             }
             ProcessEvent::Paused(..) | ProcessEvent::Adopted(..) | ProcessEvent::Drain(..) => {}
         }
