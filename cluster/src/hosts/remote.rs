@@ -1,7 +1,7 @@
 //! The lobby's side: finds its hosts, keeps a link to each, and starts rooms there.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -50,8 +51,6 @@ pub(crate) struct Hosts {
     pub(super) inbox: UnboundedSender<ProcessEvent>,
     /// Those with a link, by name.
     linked: Mutex<BTreeMap<String, Linked>>,
-    /// The addresses at which hosts were found last.
-    addresses: Mutex<HashSet<SocketAddr>>,
     /// The number of the next room, on hosts that have not had a later one.
     pub(super) next_room: AtomicU64,
     /// The lobby neither starts nor stops: rooms that it drops are killed. Else the next one goes
@@ -92,7 +91,6 @@ impl Hosts {
             term,
             inbox,
             linked: Mutex::default(),
-            addresses: Mutex::default(),
             next_room: AtomicU64::new(1),
             running: Arc::default(),
             superseded,
@@ -120,16 +118,16 @@ impl Hosts {
 
     /// Looks up where hosts are, again and again, and calls those that are new.
     async fn look_up(self: Arc<Self>, name: String, mut unknown: Unknown) {
-        let mut last_error = String::new();
+        let (mut links, mut last_error) = (HashMap::new(), String::new());
         loop {
             match self.find(&name).await {
                 Ok(found) => {
                     last_error.clear();
+                    links.retain(|_, link: &mut JoinHandle<()>| !link.is_finished());
                     for address in found {
-                        if self.addresses().insert(address) {
-                            let unknown = unknown.clone();
-                            tokio::spawn(self.clone().keep_link(address, name.clone(), unknown));
-                        }
+                        let (hosts, name, unknown) = (self.clone(), name.clone(), unknown.clone());
+                        let link = || tokio::spawn(hosts.keep_link(address, name, unknown));
+                        links.entry(address).or_insert_with(link);
                     }
                 }
                 Err(error) => log_once(&mut last_error, &name, &error),
@@ -146,10 +144,6 @@ impl Hosts {
             return timeout(CONNECT_TIMEOUT, self.directory.hosts()).await?;
         }
         Ok(lookup_host(name).await?.collect())
-    }
-
-    fn addresses(&self) -> MutexGuard<'_, HashSet<SocketAddr>> {
-        self.addresses.lock().expect("nobody panics while holding this")
     }
 
     /// Keeps a link to the host at this address, as long as it is found there.
@@ -192,7 +186,6 @@ impl Hosts {
             if lost.until.is_none() {
                 // If nobody can tell where hosts are, this one is not gone for that.
                 if self.find(&name).await.is_ok_and(|found| !found.contains(&address)) {
-                    self.addresses().remove(&address);
                     return;
                 }
             }
