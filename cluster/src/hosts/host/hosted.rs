@@ -51,7 +51,7 @@ impl Host {
         let mut ticks = interval(LEASE_CHECK);
         loop {
             tokio::select! {
-                line = next_line(&mut self.link) => {
+                Some(line) = async { Some(self.link.as_mut()?.lines.next().await) } => {
                     if let Err(error) = line.and_then(|line| self.on_line(line)) {
                         warn!(error = format!("{error:#}"), "lobby lost; its rooms end");
                         self.end_rooms().await;
@@ -311,14 +311,6 @@ impl Host {
             None => self.drain_rooms(left),
         }
         false
-    }
-}
-
-/// Never without a link.
-async fn next_line(link: &mut Option<Link>) -> anyhow::Result<Line<ToHost>> {
-    match link {
-        Some(link) => link.lines.next().await,
-        None => std::future::pending().await,
     }
 }
 
