@@ -9,7 +9,6 @@
 
 mod directory;
 
-use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -19,8 +18,10 @@ use async_nats::jetstream::kv::{Config, CreateErrorKind, Store, UpdateErrorKind}
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 pub use self::directory::Directory;
@@ -35,6 +36,8 @@ const RENEW_PERIOD: Duration = Duration::from_secs(1);
 const LEASE: Duration = Duration::from_secs(4);
 /// How often it is looked at.
 const LOOK_PERIOD: Duration = Duration::from_millis(250);
+/// The pause before NATS is asked again for the changes.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// How long NATS may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -132,8 +135,16 @@ impl Lease {
         Ok(Some([created as u64, self.revision]))
     }
 
-    /// Keeps the lease until another lobby has it.
-    pub async fn keep(&mut self) {
+    /// Keeps the lease until another lobby has it, and cancels `superseded` then; or until it is to
+    /// be released, and lets another lobby have it at once.
+    pub async fn hold(mut self, superseded: CancellationToken, release: CancellationToken) {
+        match release.run_until_cancelled(self.keep()).await {
+            Some(()) => superseded.cancel(),
+            None => self.release().await,
+        }
+    }
+
+    async fn keep(&mut self) {
         let mut is_renewed = true;
         loop {
             sleep(RENEW_PERIOD).await;
@@ -162,8 +173,7 @@ impl Lease {
         }
     }
 
-    /// Lets another lobby have it at once.
-    pub async fn release(&self) {
+    async fn release(&self) {
         let released = self.bucket.update(ACTIVE, "".into(), self.revision);
         let _ = timeout(ANSWER_TIMEOUT, released).await;
     }
@@ -180,16 +190,34 @@ impl Lease {
 pub struct Changes(Store);
 
 impl Changes {
-    /// They are forgotten when the tokens of that time have expired.
-    pub async fn open(servers: &[String], token_ttl: Duration) -> anyhow::Result<Changes> {
-        open(servers, "cluster-players", token_ttl).await.map(Changes)
+    /// Those of earlier lobbies; what takes those of this one; and what writes these down, in order,
+    /// until the lobby stops and all are written. They are forgotten when the tokens of that time
+    /// have expired. Waits for NATS, which may have answered just now, and not answer for a while.
+    pub async fn follow(
+        servers: &[String],
+        token_ttl: Duration,
+        stop: CancellationToken,
+    ) -> (Vec<Change>, UnboundedSender<Change>, JoinHandle<()>) {
+        loop {
+            match Changes::open(servers, token_ttl).await {
+                Ok((changes, before)) => {
+                    let (sender, made) = mpsc::unbounded_channel();
+                    return (before, sender, tokio::spawn(changes.write(made, stop)));
+                }
+                Err(error) => {
+                    warn!(error = format!("{error:#}"), "cannot read from NATS; trying again");
+                }
+            }
+            sleep(RETRY_AFTER).await;
+        }
     }
 
-    /// Those of earlier lobbies.
-    pub async fn read(&self) -> anyhow::Result<Vec<Change>> {
+    /// The bucket, and what earlier lobbies have put there.
+    async fn open(servers: &[String], token_ttl: Duration) -> anyhow::Result<(Self, Vec<Change>)> {
+        let kept = Changes(open(servers, "cluster-players", token_ttl).await?);
         let mut changes = Vec::new();
-        if self.0.status().await?.values() > 0 {
-            let mut entries = self.0.watch_with_history(">").await?;
+        if kept.0.status().await?.values() > 0 {
+            let mut entries = kept.0.watch_with_history(">").await?;
             while let Some(entry) = entries.next().await.transpose()? {
                 changes.extend(serde_json::from_slice::<Change>(&entry.value));
                 if entry.seen_current {
@@ -197,17 +225,15 @@ impl Changes {
                 }
             }
         }
-        Ok(changes)
+        Ok((kept, changes))
     }
 
-    /// Writes them down, in order, until this lobby stops and all are written.
-    pub async fn write(self, mut changes: UnboundedReceiver<Change>, stop: impl Future) {
-        let mut stop = pin!(stop);
+    async fn write(self, mut changes: UnboundedReceiver<Change>, stop: CancellationToken) {
         loop {
             let change = tokio::select! {
                 biased;
                 Some(change) = changes.recv() => change,
-                _ = &mut stop => return,
+                () = stop.cancelled() => return,
             };
             let id: String = change.1.bytes().map(|byte| format!("{byte:02x}")).collect();
             let key = format!("{}.{id}", change.0);

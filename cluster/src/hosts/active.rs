@@ -2,17 +2,14 @@
 
 use std::array::from_fn;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use axum::http::StatusCode;
 use axum::routing::any;
-use cluster_nats::{Change, Changes, Lease};
+use cluster_nats::{Changes, Lease};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::host::health;
 use super::standby::Active;
@@ -23,8 +20,6 @@ use crate::routing::Gateway;
 
 /// Connections of those who ask whether a lobby that stands by is ready.
 const MAX_CONNECTIONS: u32 = 64;
-/// The pause before NATS is asked again.
-const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// Puts the key of tokens that all lobbies share into the key file.
 pub(crate) fn share_key(settings: &Settings) -> anyhow::Result<()> {
@@ -59,34 +54,9 @@ pub(super) async fn wait(
     info!(?term, "this lobby is active");
 
     let [superseded, stop, release] = from_fn(|_| CancellationToken::new());
-    let (lost, released) = (superseded.clone(), release.clone());
-    let keeping = tokio::spawn(async move {
-        tokio::select! {
-            () = lease.keep() => lost.cancel(),
-            () = released.cancelled() => lease.release().await,
-        }
-    });
-    let reading = superseded.run_until_cancelled(read_changes(settings));
-    let (kept, before) = reading.await.context("another lobby is active")?;
-    let (changes, made) = mpsc::unbounded_channel();
-    let writing = tokio::spawn(kept.write(made, stop.clone().cancelled_owned()));
+    let keeping = tokio::spawn(lease.hold(superseded.clone(), release.clone()));
+    let followed = Changes::follow(&settings.hosts.lease, settings.token_ttl, stop.clone());
+    let followed = superseded.run_until_cancelled(followed).await;
+    let (before, changes, writing) = followed.context("another lobby is active")?;
     Ok(Active { term, before, changes, superseded, stop, writing, release, keeping })
-}
-
-/// NATS may have answered just now, and not answer for a while.
-async fn read_changes(settings: &Settings) -> (Changes, Vec<Change>) {
-    loop {
-        let read = async {
-            let changes = Changes::open(&settings.hosts.lease, settings.token_ttl).await?;
-            let before = changes.read().await?;
-            anyhow::Ok((changes, before))
-        };
-        match read.await {
-            Ok(read) => return read,
-            Err(error) => {
-                warn!(error = format!("{error:#}"), "cannot read from NATS; trying again")
-            }
-        }
-        sleep(RETRY_AFTER).await;
-    }
 }
