@@ -17,7 +17,7 @@ use crate::process::{
 use crate::rooms::seats::{Seat, SeatPlace, Seats};
 use crate::rooms::{AnyRoom, Entry, Rooms, State, Status};
 use crate::runtime::{clock, later};
-use crate::types::{AnyPlayer, LeaveReason, RoomId, to_raw};
+use crate::types::{AnyPlayer, Exit, LeaveReason, RoomId, to_raw};
 
 /// How long a reload waits until what was sent to rooms is written.
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(200);
@@ -92,61 +92,41 @@ impl Rooms {
         }
         Ok(())
     }
-}
 
-impl Entry {
-    /// Tells a room on a host what the lobby after this one must know of it.
-    pub(super) fn note(&self) {
-        if matches!(self.process.sender.end, End::Remote(_)) {
-            let status = Status { players: HashMap::new(), ..self.status.clone() };
-            let note = to_raw(&Entry { room: self.room.clone(), process: (), status });
-            note.into_iter().for_each(|note| self.send(&ToRoom::Note(note)));
-        }
-    }
-}
-
-/// A room that has described itself.
-pub(crate) struct Adopted {
-    entry: Entry<()>,
-    seats: Vec<TakenSeat>,
-}
-
-impl Adopted {
-    /// Fails if its parts do not fit together.
-    pub fn new(id: &RoomId, description: Description) -> anyhow::Result<Adopted> {
-        let Description { note, seats, listing, locked } = description;
-        let note = note.context("without a note")?;
-        let mut entry: Entry<()> = serde_json::from_str(note.get())?;
-        ensure!(entry.room.id == *id, "with the note of room {}", entry.room.id);
-        let in_range = seats.iter().all(|seat| seat.seat < MAX_NUMBER);
-        ensure!(in_range, "with seats that no lobby has given");
-        if !listing.is_null() {
-            entry.room.listing = listing;
-        }
-        let status = &mut entry.status;
-        (status.adopted, status.opened, status.locked_by_room) = (true, true, locked);
-        Ok(Adopted { entry, seats })
-    }
-
-    pub fn room(&self) -> &AnyRoom {
-        &self.entry.room
-    }
-}
-
-impl Rooms {
     /// Goes on with a room of an earlier lobby. Returns those who have a seat there and no
-    /// connection.
-    pub(crate) fn adopt(&mut self, adopted: Adopted, process: Process) -> Vec<AnyPlayer> {
-        let Adopted { entry: Entry { room, status, .. }, seats } = adopted;
-        let id = room.id.clone();
+    /// connection. One that `check` refuses, or whose description does not fit together, is killed.
+    pub(crate) fn adopt(
+        &mut self,
+        id: &RoomId,
+        process: Process,
+        description: Description,
+        check: impl FnOnce(&AnyRoom) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Vec<AnyPlayer>> {
+        let Description { note, seats, listing, locked } = description;
+        let read = || {
+            let note = note.context("without a note")?;
+            let entry: Entry<()> = serde_json::from_str(note.get())?;
+            ensure!(entry.room.id == *id, "with the note of room {}", entry.room.id);
+            let in_range = seats.iter().all(|seat| seat.seat < MAX_NUMBER);
+            ensure!(in_range, "with seats that no lobby has given");
+            check(&entry.room).map(|()| entry)
+        };
+        let read = read().inspect_err(|_| {
+            process.kill(Exit::Closed);
+        });
+        let Entry { mut room, mut status, .. } = read?;
+        if !listing.is_null() {
+            room.listing = listing;
+        }
+        (status.adopted, status.opened, status.locked_by_room) = (true, true, locked);
         self.routes.open(id.clone(), process.sender.clone());
         self.rooms.insert(id.clone(), Entry { room, process, status });
         let away = seats.iter().filter(|seat| seat.left_ms.is_some());
         let mut away: Vec<_> = away.map(|seat| seat.player.clone()).collect();
-        seats.into_iter().for_each(|seat| self.adopt_seat(&id, seat));
-        away.retain(|player| self.seats.latest.get(&player.id) == Some(&id));
-        self.touch(&id);
-        away
+        seats.into_iter().for_each(|seat| self.adopt_seat(id, seat));
+        away.retain(|player| self.seats.latest.get(&player.id) == Some(id));
+        self.touch(id);
+        Ok(away)
     }
 
     /// Takes over a seat that a room of an earlier lobby has given. Of two seats of a player, the
@@ -176,5 +156,16 @@ impl Rooms {
         };
         let release = |seat| ToRoom::Release { seat, reason: LeaveReason::Moved };
         given_up.inspect(|given_up| self.send_about(given_up, &id, release));
+    }
+}
+
+impl Entry {
+    /// Tells a room on a host what the lobby after this one must know of it.
+    pub(super) fn note(&self) {
+        if matches!(self.process.sender.end, End::Remote(_)) {
+            let status = Status { players: HashMap::new(), ..self.status.clone() };
+            let note = to_raw(&Entry { room: self.room.clone(), process: (), status });
+            note.into_iter().for_each(|note| self.send(&ToRoom::Note(note)));
+        }
     }
 }

@@ -20,10 +20,10 @@ use crate::lobby::sessions::Sessions;
 use crate::lobby::{Kind, Lobby};
 use crate::process::{Description, Process, ProcessEvent, Supervisors, VERSION};
 use crate::reload;
-use crate::rooms::saved::{Adopted, SavedRooms};
+use crate::rooms::saved::SavedRooms;
 use crate::rooms::{AnyRoom, RoomHook};
 use crate::runtime::timeout;
-use crate::types::{Exit, RoomId};
+use crate::types::RoomId;
 
 /// Raised whenever the state changes its form.
 const STATE_VERSION: u32 = 3;
@@ -152,12 +152,11 @@ impl<L: Lobby> EventHandler<'_, L> {
     /// program is killed.
     pub fn adopt(&mut self, id: &RoomId, process: Process, description: Description) {
         let context = self.context;
-        let adopted = Adopted::new(id, description)
-            .and_then(|adopted| check(adopted.room(), &context.kinds).map(|()| adopted));
+        let check = |room: &AnyRoom| check(room, &context.kinds);
+        let adopted = context.rooms.borrow_mut().adopt(id, process, description, check);
         match adopted {
-            Ok(adopted) => {
+            Ok(players) => {
                 info!(room = %id, "room adopted");
-                let players = context.rooms.borrow_mut().adopt(adopted, process);
                 self.adopted(id);
                 // They were here before their room.
                 for player in players {
@@ -166,10 +165,7 @@ impl<L: Lobby> EventHandler<'_, L> {
                     }
                 }
             }
-            Err(error) => {
-                warn!(room = %id, error = format!("{error:#}"), "room not adopted");
-                process.kill(Exit::Closed);
-            }
+            Err(error) => warn!(room = %id, error = format!("{error:#}"), "room not adopted"),
         }
     }
 }
