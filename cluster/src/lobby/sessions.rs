@@ -38,9 +38,9 @@ pub(crate) struct Sessions {
     /// Players who are refused, and why; until the lobby restarts.
     pub banned: HashMap<PlayerId, String>,
     /// The logins that were logged out before their tokens expire.
-    pub logouts: BoundedMap<String, (), MAX_LOGOUTS>,
+    pub logouts: BoundedMap<(), MAX_LOGOUTS>,
     /// Profiles that are newer than those in tokens, which players may have kept.
-    pub profiles: BoundedMap<PlayerId, Value, MAX_PROFILES>,
+    pub profiles: BoundedMap<Value, MAX_PROFILES>,
     /// Takes what outlives this lobby, if another one stands by.
     #[serde(skip)]
     changes: Option<UnboundedSender<Change>>,
@@ -170,7 +170,7 @@ impl Sessions {
         id: &PlayerId,
         profile: &Value,
     ) -> Option<(&mut Login, Option<&Conn>)> {
-        self.profiles.insert(id.clone(), profile.clone());
+        self.profiles.insert(id.0.clone(), profile.clone());
         self.pass_on("profile", &id.0, profile.clone());
         self.touched.insert(id.0.clone());
         let session = self.sessions.get_mut(self.by_player.get(id)?)?;
@@ -246,7 +246,7 @@ impl Sessions {
             match (&*kind, value) {
                 ("ban", Value::String(reason)) => drop(self.banned.insert(PlayerId(id), reason)),
                 ("logout", _) => self.logouts.insert(id, ()),
-                ("profile", profile) => self.profiles.insert(PlayerId(id), profile),
+                ("profile", profile) => self.profiles.insert(id, profile),
                 _ => {}
             }
         }

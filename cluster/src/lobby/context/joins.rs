@@ -126,7 +126,7 @@ impl<L: Lobby> LobbyContext<L> {
         let sessions = self.sessions.borrow();
         let erased = players.iter().map(|player| {
             let mut player = player.erased()?;
-            if let Some(profile) = sessions.profiles.get(&player.id) {
+            if let Some(profile) = sessions.profiles.get(&player.id.0) {
                 player.profile = profile.clone();
             }
             Ok((player, None))

@@ -66,7 +66,7 @@ impl<L: Lobby> EventHandler<'_, L> {
     /// A login whose token may be older than the player's profile.
     fn with_newest_profile(&self, mut login: Login) -> Login {
         let sessions = self.context.sessions.borrow();
-        let newest = sessions.profiles.get(&login.player.id);
+        let newest = sessions.profiles.get(&login.player.id.0);
         if let Some(profile) = newest.filter(|profile| **profile != login.player.profile) {
             login.player.profile = profile.clone();
             self.context.tokens.renew(&mut login);
@@ -213,7 +213,7 @@ impl<L: Lobby> EventHandler<'_, L> {
     fn issue(&self, identity: Identity<L>) -> Result<(Login, L::Account), Refusal> {
         let (player, account) = identity.check()?;
         self.context.sessions.borrow().check_ban(&player.id)?;
-        let newest = self.context.sessions.borrow().profiles.get(&player.id).cloned();
+        let newest = self.context.sessions.borrow().profiles.get(&player.id.0).cloned();
         if newest.is_some_and(|newest| newest != player.profile) {
             self.context.store_profile(&player.id, &player.profile);
         }
