@@ -5,4 +5,4 @@ pub(crate) mod key;
 pub(crate) mod token;
 
 pub(crate) use self::key::{LinkKey, is_same, load, lock, print_link_key};
-pub(crate) use self::token::{Login, Tokens, random_id, random_ticket};
+pub(crate) use self::token::{Login, Tokens, now, random_id, random_ticket};

@@ -71,7 +71,7 @@ impl Tokens {
         let _ = HS256_ONLY.install_default();
         let mut validation = Validation::new(Algorithm::HS256);
         // The library checks the signature only. Its checks of claims would accept a missing `iss`,
-        // an `exp` of another type, or a list that contains the expected value; `verify_at` and
+        // an `exp` of another type, or a list that contains the expected value; `verify` and
         // `read` check them.
         validation.required_spec_claims.clear();
         validation.validate_exp = false;
@@ -93,11 +93,7 @@ impl Tokens {
     }
 
     /// Gives a login a new token, with what has changed about the player.
-    pub fn renew(&self, login: &mut Login) {
-        self.renew_at(login, now());
-    }
-
-    fn renew_at(&self, login: &mut Login, now: u64) {
+    pub fn renew(&self, login: &mut Login, now: u64) {
         match self.sign(&login.player, &login.sid, now) {
             Ok(token) => login.token = Some(token),
             Err(error) => tracing::error!(%error, "cannot renew a token; the old one stays valid"),
@@ -106,11 +102,7 @@ impl Tokens {
 
     /// Sliding expiration: a token past half of its lifetime, or signed with the old key, is
     /// renewed.
-    pub fn verify(&self, token: &str) -> Result<Login, Refusal> {
-        self.verify_at(token, now())
-    }
-
-    pub(crate) fn verify_at(&self, token: &str, now: u64) -> Result<Login, Refusal> {
+    pub fn verify(&self, token: &str, now: u64) -> Result<Login, Refusal> {
         let Some((claims, is_old_key)) = self.read(token) else {
             self.rejected.add();
             return Err(Refusal::BAD_TOKEN);
@@ -125,7 +117,7 @@ impl Tokens {
         let mut login = Login { player, sid, token: None };
         let is_past_half = now.saturating_sub(iat).saturating_mul(2) > end.saturating_sub(iat);
         if is_past_half || is_old_key {
-            self.renew_at(&mut login, now);
+            self.renew(&mut login, now);
         }
         Ok(login)
     }
@@ -163,7 +155,7 @@ impl Tokens {
 }
 
 /// Seconds since 1970; 0 if the clock is set before that.
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
@@ -205,13 +197,13 @@ mod tests {
     fn a_token_proves_who_a_player_is_until_it_expires() {
         let ours = tokens(1, None);
         let login = ours.issue(ann()).unwrap();
-        let verified = ours.verify(login.token.as_ref().unwrap()).unwrap();
+        let verified = ours.verify(login.token.as_ref().unwrap(), now()).unwrap();
         assert_eq!(verified, Login { token: None, ..login });
         let token = issued_at(&ours, NOW);
-        assert_eq!(ours.verify_at(&token, NOW).unwrap().player, ann());
-        assert_eq!(ours.verify_at(&token, NOW + 100 * HOUR - 1).unwrap().player, ann());
+        assert_eq!(ours.verify(&token, NOW).unwrap().player, ann());
+        assert_eq!(ours.verify(&token, NOW + 100 * HOUR - 1).unwrap().player, ann());
         for late in [NOW + 100 * HOUR, NOW + 101 * HOUR, u64::MAX] {
-            assert_eq!(ours.verify_at(&token, late), Err(Refusal::BAD_TOKEN), "{late}");
+            assert_eq!(ours.verify(&token, late), Err(Refusal::BAD_TOKEN), "{late}");
         }
         assert_eq!(ours.rejected.count.load(Relaxed), 0, "an expired token is not a forged one");
     }
@@ -220,27 +212,27 @@ mod tests {
     fn after_half_of_its_lifetime_a_token_is_renewed_within_its_session() {
         let ours = tokens(1, None);
         let token = issued_at(&ours, NOW);
-        assert_eq!(ours.verify_at(&token, NOW + 50 * HOUR).unwrap().token, None);
-        let login = ours.verify_at(&token, NOW + 50 * HOUR + 1).unwrap();
+        assert_eq!(ours.verify(&token, NOW + 50 * HOUR).unwrap().token, None);
+        let login = ours.verify(&token, NOW + 50 * HOUR + 1).unwrap();
         assert_eq!((login.player, &*login.sid), (ann(), "s"));
         let next = login.token.expect("a new one");
-        let later = ours.verify_at(&next, NOW + 150 * HOUR).unwrap();
+        let later = ours.verify(&next, NOW + 150 * HOUR).unwrap();
         assert_eq!((later.player, &*later.sid), (ann(), "s"));
-        assert_eq!(ours.verify_at(&token, NOW + 100 * HOUR), Err(Refusal::BAD_TOKEN));
+        assert_eq!(ours.verify(&token, NOW + 100 * HOUR), Err(Refusal::BAD_TOKEN));
     }
 
     #[test]
     fn tokens_of_the_old_key_are_renewed_until_that_key_is_deleted() {
         let token = issued_at(&tokens(1, None), NOW);
         let both = tokens(2, Some(1));
-        let login = both.verify_at(&token, NOW).unwrap();
+        let login = both.verify(&token, NOW).unwrap();
         assert_eq!((login.player, &*login.sid), (ann(), "s"));
         let next = login.token.expect("signed with the new key");
-        assert_eq!(both.verify_at(&next, NOW).unwrap().token, None);
+        assert_eq!(both.verify(&next, NOW).unwrap().token, None);
         let new_alone = tokens(2, None);
-        assert_eq!(new_alone.verify_at(&next, NOW).unwrap().player, ann());
-        assert_eq!(new_alone.verify_at(&token, NOW), Err(Refusal::BAD_TOKEN));
-        assert_eq!(tokens(1, None).verify_at(&next, NOW), Err(Refusal::BAD_TOKEN));
+        assert_eq!(new_alone.verify(&next, NOW).unwrap().player, ann());
+        assert_eq!(new_alone.verify(&token, NOW), Err(Refusal::BAD_TOKEN));
+        assert_eq!(tokens(1, None).verify(&next, NOW), Err(Refusal::BAD_TOKEN));
     }
 
     #[test]
@@ -248,10 +240,10 @@ mod tests {
         let (long, short) = (tokens(1, None), tokens(1, None));
         let short = Tokens { ttl: Duration::from_secs(10 * HOUR), ..short };
         let token = issued_at(&long, NOW);
-        assert!(short.verify_at(&token, NOW + 10 * HOUR - 1).unwrap().token.is_some());
-        assert_eq!(short.verify_at(&token, NOW + 10 * HOUR), Err(Refusal::BAD_TOKEN));
+        assert!(short.verify(&token, NOW + 10 * HOUR - 1).unwrap().token.is_some());
+        assert_eq!(short.verify(&token, NOW + 10 * HOUR), Err(Refusal::BAD_TOKEN));
         let token = issued_at(&short, NOW);
-        assert_eq!(long.verify_at(&token, NOW + 10 * HOUR), Err(Refusal::BAD_TOKEN));
+        assert_eq!(long.verify(&token, NOW + 10 * HOUR), Err(Refusal::BAD_TOKEN));
     }
 
     #[test]
@@ -259,15 +251,15 @@ mod tests {
         let ours = tokens(1, None);
         let token = issued_at(&ours, NOW);
         for moved in [NOW - HOUR, NOW + HOUR] {
-            let login = ours.verify_at(&token, moved).unwrap();
+            let login = ours.verify(&token, moved).unwrap();
             assert_eq!((login.player, login.token), (ann(), None));
         }
         // A token from next week is refused, and no time overflows.
-        assert_eq!(ours.verify_at(&token, NOW - 7 * 24 * HOUR), Err(Refusal::BAD_TOKEN));
+        assert_eq!(ours.verify(&token, NOW - 7 * 24 * HOUR), Err(Refusal::BAD_TOKEN));
         let endless = Tokens { ttl: Duration::MAX, ..tokens(1, None) };
         for at in [0, NOW, u64::MAX - 1] {
             for now in [0, NOW, u64::MAX - 1, u64::MAX] {
-                let _ = endless.verify_at(&issued_at(&endless, at), now);
+                let _ = endless.verify(&issued_at(&endless, at), now);
             }
         }
     }
@@ -279,6 +271,6 @@ mod tests {
         let profile = Value::from("x".repeat(MAX_PROFILE - 2));
         let player = AnyPlayer { id: PlayerId(quotes.clone()), name: quotes, profile };
         let token = ours.issue(player.clone()).unwrap().token.unwrap();
-        assert_eq!(ours.verify(&token).unwrap().player, player, "{} bytes", token.len());
+        assert_eq!(ours.verify(&token, now()).unwrap().player, player, "{} bytes", token.len());
     }
 }

@@ -290,7 +290,7 @@ fn sockets<L: Lobby>(
     let admit = move |auth: &Value| {
         let login = match &auth["token"] {
             Value::Null => Ok(None),
-            token => tokens.verify(token.as_str().unwrap_or_default()).map(Some),
+            token => tokens.verify(token.as_str().unwrap_or_default(), auth::now()).map(Some),
         };
         let player = login.iter().flatten().map(|login| login.player.id.clone()).next();
         match &player {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::auth;
 use crate::lobby::{Lobby, LobbyContext};
 use crate::rooms::SeatPlace;
 use crate::types::{AnyPlayer, MAX_PROFILE, Player, PlayerId, Refusal, RoomId, encode_data};
@@ -151,7 +152,7 @@ impl<L: Lobby> LobbyContext<L> {
     pub(crate) fn store_profile(&self, player: &PlayerId, profile: &Value) {
         let mut sessions = self.sessions.borrow_mut();
         if let Some((login, conn)) = sessions.set_profile(player, profile) {
-            self.tokens.renew(login);
+            self.tokens.renew(login, auth::now());
             // Before their `welcome`, that brings it.
             if let Some(conn) = conn {
                 let changed = json!({ "you": login.player, "token": login.token.take() });

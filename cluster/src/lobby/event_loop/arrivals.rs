@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 use tracing::{error, info};
 
-use crate::auth::Login;
+use crate::auth::{self, Login};
 use crate::config::Origin;
 use crate::lobby::context::List;
 use crate::lobby::event_loop::{Auth, EventHandler};
@@ -69,7 +69,7 @@ impl<L: Lobby> EventHandler<'_, L> {
         let newest = sessions.profiles.get(&login.player.id.0);
         if let Some(profile) = newest.filter(|profile| **profile != login.player.profile) {
             login.player.profile = profile.clone();
-            self.context.tokens.renew(&mut login);
+            self.context.tokens.renew(&mut login, auth::now());
         }
         login
     }
@@ -227,7 +227,7 @@ impl<L: Lobby> EventHandler<'_, L> {
     /// The request `logout`: ends the login that a token belongs to. Any connection may send it: a
     /// page that logs out has already forgotten its player.
     pub(super) fn log_out(&mut self, token: &str, responder: Responder) {
-        match self.context.tokens.verify(token) {
+        match self.context.tokens.verify(token, auth::now()) {
             Err(refusal) => responder.send(Err(refusal)),
             Ok(login) => {
                 info!(player = %login.player.name, id = %login.player.id, "logged out");

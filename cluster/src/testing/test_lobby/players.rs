@@ -125,7 +125,7 @@ impl<L: Kinds> TestLobby<L> {
     fn connect_as(&mut self, player: &PlayerId) -> Result<(), Refusal> {
         let page = self.page(player);
         let (before, address, headers) = (page.sent.len(), page.address, page.headers.clone());
-        let auth = self.context.tokens.verify(&page.token).map(Some);
+        let auth = self.context.tokens.verify(&page.token, crate::auth::now()).map(Some);
         let conn = self.open(auth, Some(player), address, headers);
         let sent = || self.page(player).sent[before..].iter();
         if let Some(refused) = sent().find_map(|sent| refusal(&sent.data["refused"])) {
