@@ -24,8 +24,12 @@ use serde_json::Value;
 
 #[cfg(feature = "nats")]
 pub(crate) use self::active::share_key;
+use self::handshake::{About, Purpose, Reply, answer, ask, check_name, write};
+use self::link::{Line, Lines};
 pub(crate) use self::placement::HostFigures;
+use self::placement::{Linked, Running};
 pub(crate) use self::remote::Hosts;
+use self::remote::{CONNECT_TIMEOUT, Lost, Unknown};
 pub(crate) use self::standby::Fleet;
 use crate::config::Settings;
 use crate::process::{self, Usage};

@@ -14,9 +14,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
-use super::handshake::{About, Purpose, ask};
-use super::remote::{CONNECT_TIMEOUT, Hosts, Unknown};
-use super::{Load, ToHost};
+use super::{About, CONNECT_TIMEOUT, Hosts, Load, Purpose, ToHost, Unknown, ask};
 use crate::process::channel::Queue;
 use crate::process::{Dial, End, Process, RemoteRoom, Sender};
 use crate::rooms::Breaker;

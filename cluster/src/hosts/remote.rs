@@ -17,10 +17,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::handshake::{About, Purpose, Reply, ask, check_name};
-use super::link::{self, Lines};
-use super::placement::Linked;
-use super::{Load, Term, Times};
+use super::{About, Lines, Linked, Load, Purpose, Reply, Term, Times, ask, check_name, link};
 use crate::auth::LinkKey;
 use crate::config::{Origin, Settings};
 use crate::process::{End, ProcessEvent, Sender, Usage};

@@ -11,10 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{error, info, warn};
 
-use super::link::{Line, Lines};
-use super::placement::{Linked, Running};
-use super::remote::{Hosts, Lost};
-use super::{FromHost, ToHost};
+use super::{FromHost, Hosts, Line, Lines, Linked, Lost, Running, ToHost};
 use crate::logging::log_line;
 use crate::process::{Description, End, FromRoom, ProcessEvent, Sender};
 use crate::types::{Exit, RoomId};

@@ -12,8 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::remote::Hosts;
-use super::{Change, Term};
+use super::{Change, Hosts, Term};
 use crate::auth::random_id;
 use crate::config::Settings;
 use crate::http::pages::HostOrigins;

@@ -12,12 +12,10 @@ use anyhow::{anyhow, bail, ensure};
 use tokio::time::{Instant, interval, timeout};
 use tracing::{info, warn};
 
-use crate::hosts::handshake::{Reply, write};
 use crate::hosts::host::kept::Kept;
 use crate::hosts::host::load::CpuTimes;
 use crate::hosts::host::{Candidate, Host};
-use crate::hosts::link::{self, Line, Lines};
-use crate::hosts::{FromHost, Load, Times, ToHost};
+use crate::hosts::{FromHost, Line, Lines, Load, Reply, Times, ToHost, link, write};
 use crate::process::channel::{Queue, line};
 use crate::process::signals::Order;
 use crate::process::{End, FromRoom, Process, ProcessEvent, Sender, Supervisors, ToRoom, Usage};

@@ -26,9 +26,8 @@ use tracing::{debug, info, warn};
 
 use crate::auth::{LinkKey, load};
 use crate::config::Settings;
-use crate::hosts::Term;
-use crate::hosts::handshake::{About, Purpose, Reply, answer, check_name, write};
 use crate::hosts::host::hosted::{Hosted, Link};
+use crate::hosts::{About, Purpose, Reply, Term, answer, check_name, write};
 use crate::http::{ConnectionLimiter, Server, bind};
 use crate::logging::subscriber;
 use crate::process::ProcessEvent;
