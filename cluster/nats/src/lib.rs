@@ -190,9 +190,10 @@ impl Lease {
 pub struct Changes(Store);
 
 impl Changes {
-    /// Those of earlier lobbies; what takes those of this one; and what writes these down, in order,
-    /// until the lobby stops and all are written. They are forgotten when the tokens of that time
-    /// have expired. Waits for NATS, which may have answered just now, and not answer for a while.
+    /// Those of earlier lobbies; what takes those of this one; and the task that writes these down,
+    /// in order, until the lobby stops and all are written. They are forgotten when the tokens of
+    /// that time have expired. Waits for NATS, which may have answered just now, and not answer for
+    /// a while.
     pub async fn follow(
         servers: &[String],
         token_ttl: Duration,
