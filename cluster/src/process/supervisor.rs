@@ -89,6 +89,16 @@ impl Process {
         room.origin.as_ref().map(|origin| origin.as_str().to_owned()).unwrap_or_default()
     }
 
+    /// Kills a room as hung if a frame could not be sent to it: it does not read. That is logged
+    /// once, although more frames may fail until the process has exited.
+    pub fn kill_unless(&self, sent: anyhow::Result<()>) {
+        if let Err(error) = sent
+            && self.kill(Exit::Hung)
+        {
+            tracing::warn!(error = format!("{error:#}"), "a room does not read its channel");
+        }
+    }
+
     /// Kills the process. Returns false if it was killed before: the first cause is reported.
     pub fn kill(&self, cause: Exit) -> bool {
         self.kill.take().is_some_and(|kill| kill.send(cause).is_ok())

@@ -21,7 +21,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
-use tracing::{debug, error, warn};
+use tracing::{debug, error};
 
 pub(crate) use self::circuit_breaker::Breaker;
 pub(crate) use self::code_attempts::CodeAttempts;
@@ -335,11 +335,6 @@ impl Entry {
 
     /// Sends a frame. A room that does not read is killed as hung.
     fn send(&self, frame: &ToRoom) {
-        if let Err(error) = self.process.sender.send(frame) {
-            // Logged once, although more frames may fail until the process has exited.
-            if self.process.kill(Exit::Hung) {
-                warn!(error = format!("{error:#}"), "a room does not read its channel");
-            }
-        }
+        self.process.kill_unless(self.process.sender.send(frame));
     }
 }

@@ -133,7 +133,11 @@ impl Host {
     fn on_line(&mut self, line: Line<ToHost>) -> anyhow::Result<()> {
         let Some(link) = &mut self.link else { return Ok(()) };
         match line {
-            Line::Frame(room, frame) => self.pass_on(&room, frame + "\n"),
+            Line::Frame(room, frame) => {
+                if let Some(Hosted { process, .. }) = self.rooms.get(&room) {
+                    process.kill_unless(process.sender.send_line(frame + "\n"));
+                }
+            }
             Line::Message(ToHost::Start { room }) => self.start(room)?,
             Line::Message(ToHost::Kill { room, cause }) => {
                 let _ = self.rooms.get(&room).is_some_and(|room| room.process.kill(cause));
@@ -176,16 +180,6 @@ impl Host {
                 link.tell(&FromHost::Ended { room, exit, usage: Usage::default() });
                 Ok(())
             }
-        }
-    }
-
-    /// Passes a frame on to a room. One that does not read is killed as hung.
-    fn pass_on(&self, room: &RoomId, frame: String) {
-        if let Some(Hosted { process, .. }) = self.rooms.get(room)
-            && let Err(error) = process.sender.send_line(frame)
-            && process.kill(Exit::Hung)
-        {
-            warn!(error = format!("{error:#}"), "a room does not read its channel");
         }
     }
 
