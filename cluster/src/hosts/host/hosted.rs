@@ -237,7 +237,8 @@ impl Host {
         let (Some(link), Some(hosted)) = (&self.link, self.rooms.get_mut(room)) else { return };
         let Some(kept) = hosted.kept.take_if(|kept| kept.is_described) else { return };
         link.print(room, &hosted.process);
-        if let Some(ended) = kept.hand_over(&link.queue) {
+        kept.lines.into_iter().for_each(|line| drop(link.queue.send(line)));
+        if let Some(ended) = kept.ended {
             link.tell(&ended);
             self.rooms.remove(room);
         }

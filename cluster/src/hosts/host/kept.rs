@@ -4,7 +4,6 @@
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::hosts::FromHost;
-use crate::process::channel::Queue;
 use crate::process::{FromRoom, Part};
 
 /// Messages that are kept although the room has not described itself yet. Later ones are not
@@ -15,7 +14,7 @@ const MAX_EARLY: usize = 64;
 #[derive(Default)]
 pub(super) struct Kept {
     /// The parts of the description come first.
-    lines: Vec<(String, OwnedSemaphorePermit)>,
+    pub lines: Vec<(String, OwnedSemaphorePermit)>,
     parts: usize,
     /// There is a whole description: a lobby may go on with the room.
     pub is_described: bool,
@@ -37,11 +36,5 @@ impl Kept {
         if is_news || (is_early && self.lines.len() < self.parts + MAX_EARLY) {
             self.lines.push((line, permit));
         }
-    }
-
-    /// Tells a lobby what the room has reported. Returns how it has ended, if it has.
-    pub fn hand_over(self, queue: &Queue) -> Option<FromHost> {
-        self.lines.into_iter().for_each(|line| drop(queue.send(line)));
-        self.ended
     }
 }

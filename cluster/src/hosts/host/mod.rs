@@ -6,7 +6,6 @@ mod kept;
 mod load;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -193,9 +192,9 @@ async fn accept(
             sleep(ACCEPT_BACKOFF).await;
             continue;
         };
-        let (key, routes, found) = (key.clone(), routes.clone(), found.clone());
+        let received = receive(stream, key.clone(), routes.clone(), found.clone());
         tokio::spawn(async move {
-            if let Err(error) = receive(stream, peer, &key, &routes, &found).await {
+            if let Err(error) = received.await {
                 warn!(%peer, error = format!("{error:#}"), "link refused");
             }
             drop(permit);
@@ -206,12 +205,11 @@ async fn accept(
 /// Does what the lobby that has connected asks for.
 async fn receive(
     mut stream: TcpStream,
-    peer: SocketAddr,
-    key: &LinkKey,
-    routes: &GatewayRoutes,
-    found: &mpsc::Sender<Candidate>,
+    key: LinkKey,
+    routes: Arc<GatewayRoutes>,
+    found: mpsc::Sender<Candidate>,
 ) -> anyhow::Result<()> {
-    let asked = timeout(HANDSHAKE_TIMEOUT, answer(&mut stream, key)).await;
+    let asked = timeout(HANDSHAKE_TIMEOUT, answer(&mut stream, &key)).await;
     match asked.context("no handshake in time")?? {
         Purpose::Rooms { lobby, term, settings } => {
             let candidate = Candidate { stream, lobby, term, settings };
@@ -223,7 +221,7 @@ async fn receive(
             sender.send_socket(&theirs).await?;
             drop(theirs); // or its end would not be noticed
             write(&mut stream, &Reply::Relaying).await?;
-            debug!(%peer, %room, "relayed by the lobby");
+            debug!(%room, "relayed by the lobby");
             let _ = stream.set_nodelay(true);
             relay::copy(stream, ours).await;
             Ok(())
