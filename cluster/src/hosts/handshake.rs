@@ -45,13 +45,8 @@ struct Request {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Purpose {
-    /// To run rooms with these settings.
-    Rooms {
-        /// Of the lobby's process.
-        lobby: String,
-        term: Term,
-        settings: Box<Settings>,
-    },
+    /// To run rooms with these settings. `lobby`: the id of its process.
+    Rooms { lobby: String, term: Term, settings: Box<Settings> },
     /// To relay a player's connection to this room: what follows is theirs.
     Relay { room: RoomId },
 }

@@ -51,17 +51,11 @@ pub(crate) type Change = (String, String, Value);
 #[serde(rename_all = "snake_case")]
 enum ToHost {
     /// Starts a room's process.
-    Start {
-        room: RoomId,
-    },
-    Kill {
-        room: RoomId,
-        cause: Exit,
-    },
+    Start { room: RoomId },
+    /// Kills it, for this cause.
+    Kill { room: RoomId, cause: Exit },
     /// `heard`: when the host sent the newest beat that the lobby has received; zero: none.
-    Beat {
-        heard: u64,
-    },
+    Beat { heard: u64 },
     /// The lobby gives the link up, and the rooms with it.
     GiveUp,
 }

@@ -11,12 +11,9 @@ use crate::types::{LeaveReason, PlayerId, encode_data};
 
 /// What goes out of a room, in the order in which hooks and the core queued it.
 pub(crate) enum Output {
-    Emit {
-        to: ConnId,
-        event: Rc<Encoded>,
-        /// May be dropped if the connection is slow.
-        volatile: bool,
-    },
+    /// An event. A volatile one may be dropped if the connection is slow.
+    Emit { to: ConnId, event: Rc<Encoded>, volatile: bool },
+    /// Closes a connection.
     HangUp(ConnId),
     /// A frame for the lobby.
     Frame(FromRoom),
