@@ -1,7 +1,8 @@
 //! The tests' game: a lobby that does what a test asks. Its rooms are in `room.rs`;
 //! `channel_abuse.rs` has faults that abuse the channel to the lobby, and `faulty_room.rs` rooms
 //! that break its protocol. With `STARTING` in the environment, `on_start` never returns; with
-//! `REFUSES_START` it refuses while that file exists. With `SCRIPTED` it runs the lobby and rooms
+//! `REFUSES_START` it refuses while that file exists; with `BANS_AT_STOP` `on_stop` bans everyone in
+//! the lobby, and many others. With `SCRIPTED` it runs the lobby and rooms
 //! of `scripted.rs` instead, with `FEATURES` those of `features/`, with `MIRRORED` those of
 //! `mirrored.rs`, with `OTHER_BUILD` those of `other_build.rs`, with `LOADTEST` a load test whose
 //! bots say that.
@@ -359,8 +360,12 @@ impl Lobby for GameLobby {
         self.dequeue(lobby, player);
     }
 
-    fn on_stop(&mut self, _: &LobbyContext<Self>) {
+    fn on_stop(&mut self, lobby: &LobbyContext<Self>) {
         info!("on_stop");
+        if env::var_os("BANS_AT_STOP").is_some() {
+            (0..500).for_each(|n| lobby.ban(PlayerId(format!("nobody {n}")), "Not you."));
+            lobby.players().iter().for_each(|(player, _)| lobby.ban(player, "Not you."));
+        }
     }
 }
 

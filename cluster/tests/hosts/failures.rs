@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use cluster::testing::{ProcessStat, eventually};
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal, prlimit};
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -80,6 +80,30 @@ async fn a_lobby_that_stood_still_itself_gives_up_a_lost_host_no_later() {
     let line = cluster.lobby.logged("room crashed").await;
     assert_eq!((&line["room"], &line["what"]), (&room, &json!("its host is gone")));
     assert!(lost.elapsed() < PAUSE, "{:?}", lost.elapsed());
+}
+
+#[tokio::test]
+async fn while_rooms_fail_to_start_on_one_host_another_gets_them_every_time() {
+    let limits = ["--start-failure-limit", "2", "--start-failure-cooldown", "5s"];
+    let flags = [&limits[..], &["--pool", "0", "--max-rooms-per-player", "999"]].concat();
+    let cluster = Cluster::start(&["h1", "h2"], &flags).await;
+    let host = cluster.host_of(&json!("h1-1"));
+    let files = Rlimit { current: Some(3), maximum: Some(3) };
+    prlimit(Some(host.pid()), Resource::Nofile, files).expect("it opens no more files");
+    let mut boss = cluster.lobby.player("Boss").await;
+    let mut open = async || boss.ask("open", json!({})).await.expect("a room").to_string();
+    for times in 1..=2 {
+        while cluster.lobby.count("too many rooms failed to start; starting none for a while")
+            < times
+        {
+            open().await;
+            sleep(Duration::from_millis(200)).await;
+        }
+        for _ in 0..3 {
+            let room = open().await;
+            assert!(room.contains("h2-"), "{room}");
+        }
+    }
 }
 
 #[tokio::test]

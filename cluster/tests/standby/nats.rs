@@ -159,6 +159,17 @@ pub struct Lobby {
 impl Lobby {
     /// Starts a lobby in a folder of its own, and waits until it stands by.
     pub async fn start(folder: &Arc<TestFolder>, name: &str, lease: &str, hosts: &str) -> Lobby {
+        Lobby::start_with(folder, name, lease, hosts, "LOBBY").await
+    }
+
+    /// The same with a variable in its environment.
+    pub async fn start_with(
+        folder: &Arc<TestFolder>,
+        name: &str,
+        lease: &str,
+        hosts: &str,
+        variable: &str,
+    ) -> Lobby {
         let key = folder.path().join(format!("{name}.key"));
         let mut process = command(game())
             .args(["--lease", lease, "--hosts", hosts, "--max-rooms-per-player", "99"])
@@ -166,6 +177,7 @@ impl Lobby {
             .env("CLUSTER_KEY_FILE", key)
             .env("CLUSTER_LOG_FORMAT", "json")
             .env("CLUSTER_DEV", "false")
+            .env(variable, "yes")
             .env("RUST_LOG", "info,cluster=debug")
             .stdout(Stdio::piped())
             .spawn()

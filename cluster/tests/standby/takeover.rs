@@ -74,6 +74,23 @@ async fn a_lobby_that_is_asked_to_stop_hands_over_at_once() {
     assert!(times.iter().sum::<Duration>() < Duration::from_secs(7), "{times:?}");
 }
 
+/// They are written down before another lobby is active.
+#[tokio::test]
+async fn what_a_lobby_changes_last_is_known_to_the_next() {
+    let (nats, folder) = (Nats::start(1).await, TestFolder::new());
+    let host = host(&folder, &[]).await;
+    let mut a = Lobby::start_with(&folder, "a", &nats.urls(), &host.link, "BANS_AT_STOP").await;
+    a.is_active().await;
+    let b = Lobby::start(&folder, "b", &nats.urls(), &host.link).await;
+    let ann = a.player("Ann").await;
+    a.signal(Signal::TERM);
+    assert!(a.ended().await.success());
+    b.is_active().await;
+    let hello = Client::connect(&b.url, json!({ "token": ann.token })).await;
+    let mut hello = hello.expect("anyone may connect");
+    assert_eq!(hello.event("refused").await["code"], "banned");
+}
+
 #[tokio::test]
 async fn a_lobby_that_is_cut_off_from_nats_is_superseded_and_ends_and_its_rooms_go_on() {
     let (nats, folder) = (Nats::start(1).await, TestFolder::new());
