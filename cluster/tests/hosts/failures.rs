@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use cluster::testing::{ProcessStat, eventually};
+use cluster::testing::{ProcessStat, eventually, soon};
 use rustix::process::{Resource, Rlimit, Signal, prlimit};
 use serde_json::json;
 use tokio::time::sleep;
@@ -92,13 +92,15 @@ async fn while_rooms_fail_to_start_on_one_host_another_gets_them_every_time() {
     prlimit(Some(host.pid()), Resource::Nofile, files).expect("it opens no more files");
     let mut boss = cluster.lobby.player("Boss").await;
     let mut open = async || boss.ask("open", json!({})).await.expect("a room").to_string();
+    let tripped = "too many rooms failed to start; starting none for a while";
     for times in 1..=2 {
-        while cluster.lobby.count("too many rooms failed to start; starting none for a while")
-            < times
-        {
-            open().await;
-            sleep(Duration::from_millis(200)).await;
-        }
+        let trip = async {
+            while cluster.lobby.count(tripped) < times {
+                open().await;
+                sleep(Duration::from_millis(200)).await;
+            }
+        };
+        soon("its circuit breaker opens", trip).await;
         for _ in 0..3 {
             let room = open().await;
             assert!(room.contains("h2-"), "{room}");
