@@ -163,7 +163,7 @@ beside templates env RUST_TEST_THREADS=2 cargo test --locked --test template
 # One after the other: these builds of the tests' game have the same path.
 faults() {
   cargo test --locked -p cluster --features nats --test standby
-  RUST_TEST_THREADS=2 cargo test --locked -p cluster --test faults --test proof
+  RUST_TEST_THREADS=2 cargo test --locked --workspace --test faults --test proof
   tests/chaos --minutes 0.5 --seed 1 --restarts
 }
 beside faults faults
