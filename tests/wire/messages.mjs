@@ -429,11 +429,12 @@ const checks = {
   },
 
   "a host that the lobby did not name in `welcome` is new: the lobby relays": async () => {
-    const { sockets, last } = client();
+    const { cluster, sockets, last } = client();
     last().says("welcome", { ...welcome, origins: ["https://h1.example.org"] });
     last().says("reroute", { ...ticket("h2-1"), url: "https://h2.example.org" });
     await settled();
     assert.deepEqual([sockets.length, last().url, last().path], [2, "http://lobby:3000", "/rooms/h2-1/socket.io"]);
+    cluster.stop();
   },
 
   "a room that reroutes a player to an invalid URL: they are in the lobby, and follow no second such reroute": async () => {
