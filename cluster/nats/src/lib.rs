@@ -219,7 +219,8 @@ impl Changes {
         let mut changes = Vec::new();
         if kept.0.status().await?.values() > 0 {
             let mut entries = kept.0.watch_with_history(">").await?;
-            while let Some(entry) = entries.next().await.transpose()? {
+            // A bucket whose leader dies meanwhile may send no more.
+            while let Some(entry) = timeout(ANSWER_TIMEOUT, entries.next()).await?.transpose()? {
                 changes.extend(serde_json::from_slice::<Change>(&entry.value));
                 if entry.seen_current {
                     break;
