@@ -19,7 +19,6 @@ async fn a_lobby_that_stands_by_takes_over_from_one_that_is_killed_with_all_that
     assert_eq!(raw::http(&b.url, "GET", "/readyz", &[]).await.0, 503);
     assert_eq!(raw::http(&b.url, "GET", "/healthz", &[]).await.0, 200);
     assert_eq!(raw::http(&b.url, "GET", "/", &[]).await.0, 503);
-    let (mut ann, mut anns) = in_a_room(&a, &host, "Ann").await;
     let mut boss = a.player("Boss").await;
     let (bob, cy, dee) = (a.player("Bob").await, a.player("Cy").await, a.player("Dee").await);
     let mut dee_again = a.player("Dee").await;
@@ -29,6 +28,8 @@ async fn a_lobby_that_stands_by_takes_over_from_one_that_is_killed_with_all_that
     boss.ask("unban", json!({ "player": cy.you["id"] })).await.expect("done");
     let token = dee.token.clone();
     dee_again.ask("logout", json!({ "token": token })).await.expect("logged out");
+    // This takes longer than to write down what has changed.
+    let (mut ann, mut anns) = in_a_room(&a, &host, "Ann").await;
     let before = boss.ask("list", json!({})).await.expect("a list");
 
     a.signal(Signal::KILL);
