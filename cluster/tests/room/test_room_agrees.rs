@@ -285,7 +285,7 @@ fn see(test: &mut TestRoom<Scripted>, answer: Value) -> Seen {
             Some(bytes) => json!(["binary", bytes.to_vec()]),
             None => json!([sent.event, sent.data]),
         };
-        sent.map(|sent| normal(plain(sent), "test")).collect()
+        sent.flat_map(|sent| parts(plain(sent))).map(|event| normal(event, "test")).collect()
     });
     Seen {
         answer,
@@ -384,6 +384,14 @@ impl Step {
             Err(refusal) if cut && refusal.code() == "too_large" => json!(NO_ANSWER),
             Err(refusal) => json!({ "error": refusal }),
         }
+    }
+}
+
+/// How many announcements come as one event depends on when they do.
+fn parts(mut event: Value) -> Vec<Value> {
+    match event[1].take() {
+        Value::Array(several) if event[0] == "announcements" => several,
+        data => vec![json!([event[0], data])],
     }
 }
 
@@ -584,7 +592,7 @@ impl Play<'_> {
 
     fn note(&mut self, at: usize, line: &mut Client) {
         let events = line.take_events().into_iter().filter(|event| event[0] != "brief");
-        for event in events {
+        for event in events.flat_map(parts) {
             let event = unnamed(event, &self.suffix);
             let mut event = normal(event, &self.room);
             if event[0] == "reroute" && event[1]["room"] == self.real.other.as_str() {
