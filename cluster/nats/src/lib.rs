@@ -36,7 +36,7 @@ const RENEW_PERIOD: Duration = Duration::from_secs(1);
 const LEASE: Duration = Duration::from_secs(4);
 /// How often it is looked at.
 const LOOK_PERIOD: Duration = Duration::from_millis(250);
-/// The pause before NATS is asked again for the changes.
+/// The pause before NATS is asked again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// How long NATS may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -44,22 +44,30 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// A ban, logout or profile: of what kind, for which id, and the value, which is null for none.
 pub type Change = (String, String, Value);
 
-/// The key of tokens that all lobbies share: this one, if NATS has none yet. Waits for NATS.
-pub async fn share_key(servers: &[String], own: [u8; 32]) -> anyhow::Result<[u8; 32]> {
-    let bucket = loop {
-        match open_lease(servers).await {
-            Ok(bucket) => break bucket,
-            Err(error) => warn!(error = format!("{error:#}"), "trying again"),
+/// Asks until NATS answers.
+async fn persist<T, F: Future<Output = anyhow::Result<T>>>(mut ask: impl FnMut() -> F) -> T {
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(error) => warn!(error = format!("{error:#}"), "cannot use NATS; trying again"),
         }
-        sleep(RENEW_PERIOD).await;
-    };
-    match bucket.create(KEY, own.to_vec().into()).await {
-        Ok(_) => return Ok(own),
-        Err(error) if error.kind() == CreateErrorKind::AlreadyExists => {}
-        Err(error) => return Err(error.into()),
+        sleep(RETRY_AFTER).await;
     }
-    let shared = bucket.get(KEY).await?.context("no key")?;
-    shared[..].try_into().context("no key of 32 bytes")
+}
+
+/// The key of tokens that all lobbies share: this one, if NATS has none yet. Waits for NATS.
+pub async fn share_key(servers: &[String], own: [u8; 32]) -> [u8; 32] {
+    let share = || async {
+        let bucket = open_lease(servers).await?;
+        match bucket.create(KEY, own.to_vec().into()).await {
+            Ok(_) => return Ok(own),
+            Err(error) if error.kind() == CreateErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error.into()),
+        }
+        let shared = bucket.get(KEY).await?.context("no key")?;
+        shared[..].try_into().context("no key of 32 bytes")
+    };
+    persist(share).await
 }
 
 /// The bucket of lease and key.
@@ -93,9 +101,10 @@ pub struct Lease {
 }
 
 impl Lease {
-    pub async fn open(servers: &[String], lobby: &str) -> anyhow::Result<Lease> {
-        let bucket = open_lease(servers).await?;
-        Ok(Lease { servers: servers.to_vec(), bucket, lobby: lobby.to_owned(), revision: 0 })
+    /// Waits for NATS.
+    pub async fn open(servers: &[String], lobby: &str) -> Lease {
+        let bucket = persist(|| open_lease(servers)).await;
+        Lease { servers: servers.to_vec(), bucket, lobby: lobby.to_owned(), revision: 0 }
     }
 
     /// Waits until this lobby is the active one. Returns its term: those of later ones are greater.
@@ -120,6 +129,8 @@ impl Lease {
         &mut self,
         seen: &mut (Option<u64>, Instant),
     ) -> anyhow::Result<Option<[u64; 2]>> {
+        // Fails if the bucket has no leader. Then nobody can rewrite the entry, but it can be read.
+        let created = self.bucket.status().await?.info.created.unix_timestamp_nanos();
         let entry = self.bucket.entry(ACTIVE).await?;
         let revision = entry.as_ref().map_or(0, |entry| entry.revision);
         if seen.0 != Some(revision) {
@@ -131,7 +142,6 @@ impl Lease {
         }
         self.revision = self.bucket.update(ACTIVE, self.lobby.clone().into(), revision).await?;
         // Revisions begin anew with the bucket.
-        let created = self.bucket.status().await?.info.created.unix_timestamp_nanos();
         Ok(Some([created as u64, self.revision]))
     }
 
@@ -148,29 +158,36 @@ impl Lease {
         let mut is_renewed = true;
         loop {
             sleep(RENEW_PERIOD).await;
-            let renewed =
-                self.bucket.update(ACTIVE, self.lobby.clone().into(), self.revision).await;
-            match renewed {
-                Ok(revision) => (self.revision, is_renewed) = (revision, true),
-                Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => {
-                    match self.bucket.entry(ACTIVE).await {
-                        // The answer to an earlier update was lost, or the bucket was.
-                        Ok(Some(entry)) if entry.value == self.lobby => {
-                            self.revision = entry.revision;
-                        }
-                        Ok(None) => self.revision = 0,
-                        Ok(Some(_)) => return,
-                        Err(_) => {}
-                    }
-                }
+            match self.renew().await {
+                Ok(true) => is_renewed = true,
+                Ok(false) => return,
                 Err(error) => {
                     if std::mem::take(&mut is_renewed) {
-                        warn!(%error, "cannot renew the lease; this lobby goes on");
+                        let error = format!("{error:#}");
+                        warn!(error, "cannot renew the lease; this lobby goes on");
                     }
                     self.reopen().await;
                 }
             }
         }
+    }
+
+    /// Rewrites the entry. Returns whether it is still this lobby's.
+    async fn renew(&mut self) -> anyhow::Result<bool> {
+        let renewed = self.bucket.update(ACTIVE, self.lobby.clone().into(), self.revision).await;
+        self.revision = match renewed {
+            Ok(revision) => revision,
+            Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => {
+                match self.bucket.entry(ACTIVE).await? {
+                    // The answer to an earlier update was lost, or the bucket was.
+                    Some(entry) if entry.value == self.lobby => entry.revision,
+                    None => 0,
+                    Some(_) => return Ok(false),
+                }
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(true)
     }
 
     async fn release(&self) {
@@ -199,18 +216,9 @@ impl Changes {
         token_ttl: Duration,
         stop: CancellationToken,
     ) -> (Vec<Change>, UnboundedSender<Change>, JoinHandle<()>) {
-        loop {
-            match Changes::open(servers, token_ttl).await {
-                Ok((changes, before)) => {
-                    let (sender, made) = mpsc::unbounded_channel();
-                    return (before, sender, tokio::spawn(changes.write(made, stop)));
-                }
-                Err(error) => {
-                    warn!(error = format!("{error:#}"), "cannot read from NATS; trying again");
-                }
-            }
-            sleep(RETRY_AFTER).await;
-        }
+        let (changes, before) = persist(|| Changes::open(servers, token_ttl)).await;
+        let (sender, made) = mpsc::unbounded_channel();
+        (before, sender, tokio::spawn(changes.write(made, stop)))
     }
 
     /// The bucket, and what earlier lobbies have put there.
@@ -219,7 +227,7 @@ impl Changes {
         let mut changes = Vec::new();
         if kept.0.status().await?.values() > 0 {
             let mut entries = kept.0.watch_with_history(">").await?;
-            // A bucket whose leader dies meanwhile may send no more.
+            // Only answers to requests have a time limit of their own.
             while let Some(entry) = timeout(ANSWER_TIMEOUT, entries.next()).await?.transpose()? {
                 changes.extend(serde_json::from_slice::<Change>(&entry.value));
                 if entry.seen_current {
@@ -240,10 +248,7 @@ impl Changes {
             let id: String = change.1.bytes().map(|byte| format!("{byte:02x}")).collect();
             let key = format!("{}.{id}", change.0);
             let value: Bytes = json!(change).to_string().into();
-            while let Err(error) = self.0.put(&key, value.clone()).await {
-                warn!(%error, "cannot write to NATS; trying again");
-                sleep(RENEW_PERIOD).await;
-            }
+            persist(|| async { Ok(self.0.put(&key, value.clone()).await?) }).await;
         }
     }
 }

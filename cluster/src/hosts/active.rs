@@ -27,7 +27,7 @@ pub(crate) fn share_key(settings: &Settings) -> anyhow::Result<()> {
     let own = key::load(file)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let offered = own.unwrap_or_else(rand::random);
-    let shared = runtime.block_on(cluster_nats::share_key(servers, offered))?;
+    let shared = runtime.block_on(cluster_nats::share_key(servers, offered));
     match own {
         Some(own) => ensure!(own == shared, "{} is not the key in NATS", file.display()),
         None => key::create(file, &shared)?,
@@ -41,7 +41,7 @@ pub(super) async fn wait(
     lobby: &str,
     listener: &Arc<TcpListener>,
 ) -> anyhow::Result<Active> {
-    let mut lease = Lease::open(&settings.hosts.lease, lobby).await?;
+    let mut lease = Lease::open(&settings.hosts.lease, lobby).await;
     let app = health(Arc::default()).fallback_service(any(StatusCode::SERVICE_UNAVAILABLE));
     let server = Server::for_any_host(app, settings, true);
     let gateway = Gateway { server, routes: Arc::default(), hand_off: None };
