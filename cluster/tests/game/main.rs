@@ -1,11 +1,10 @@
 //! The tests' game: a lobby that does what a test asks. Its rooms are in `room.rs`;
 //! `channel_abuse.rs` has faults that abuse the channel to the lobby, and `faulty_room.rs` rooms
 //! that break its protocol. With `STARTING` in the environment, `on_start` never returns; with
-//! `REFUSES_START` it refuses while that file exists; with `BANS_AT_STOP` `on_stop` bans everyone in
-//! the lobby, and many others. With `SCRIPTED` it runs the lobby and rooms
-//! of `scripted.rs` instead, with `FEATURES` those of `features/`, with `MIRRORED` those of
-//! `mirrored.rs`, with `OTHER_BUILD` those of `other_build.rs`, with `LOADTEST` a load test whose
-//! bots say that.
+//! `REFUSES_START` it refuses while that file exists; with `BANS_AT_STOP` `on_stop` bans everyone
+//! in the lobby, and many others. With `SCRIPTED` it runs the lobby and rooms of `scripted.rs`
+//! instead, with `FEATURES` those of `features/`, with `MIRRORED` those of `mirrored.rs`, with
+//! `OTHER_BUILD` those of `other_build.rs`, with `LOADTEST` a load test whose bots say that.
 
 use std::collections::HashMap;
 use std::path::Path;
