@@ -30,6 +30,8 @@ const LOOKUP_PERIOD: Duration = Duration::from_secs(2);
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// No host has had so many.
 const MAX_ROOMS: u64 = 1 << 53;
+/// What a host tells raises the numbers of rooms on others up to here: one host cannot use them up.
+const MAX_RAISED: u64 = 1 << 32;
 /// The pause before a host is called again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// The same, while it is not known whether its rooms have ended.
@@ -48,7 +50,7 @@ pub(crate) struct Hosts {
     pub(super) inbox: UnboundedSender<ProcessEvent>,
     /// Those with a link, by name.
     linked: Mutex<BTreeMap<String, Linked>>,
-    /// The number of the next room, on hosts that have not had a later one.
+    /// The number of the next room: hosts know those of earlier lobbies.
     pub(super) next_room: AtomicU64,
     /// The lobby neither starts nor stops: rooms that it drops are killed. Else the next one goes
     /// on with them.
@@ -233,6 +235,8 @@ impl Hosts {
         };
         let (name, build) = (about.name.clone(), &about.build);
         info!(host = name, %address, build, "host linked");
+        // A host that starts anew forgets them: an id is not used again.
+        self.next_room.fetch_max(about.next_room.min(MAX_RAISED), Relaxed);
         let (queue, lines) = link::open(stream);
         let cooldown = self.settings.start_failure_cooldown;
         vacant.insert(Linked {
