@@ -235,7 +235,7 @@ impl Hosts {
         };
         let (name, build) = (about.name.clone(), &about.build);
         info!(host = name, %address, build, "host linked");
-        // A host that starts anew forgets them: an id is not used again.
+        // A host that starts anew has forgotten its own: no id is used twice.
         self.next_room.fetch_max(about.next_room.min(MAX_RAISED), Relaxed);
         let (queue, lines) = link::open(stream);
         let cooldown = self.settings.start_failure_cooldown;
