@@ -1,5 +1,6 @@
 //! What is compared, and its programs.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,21 +14,24 @@ pub enum System {
     Also,
     /// This project with `--no-handoff`.
     Relayed,
+    /// This project with rooms on two hosts, on the same machine.
+    Hosts,
     Node,
     Colyseus,
     Bare,
     Floor,
 }
-use System::{Also, Bare, Cluster, Colyseus, Floor, Node, Relayed};
+use System::{Also, Bare, Cluster, Colyseus, Floor, Hosts, Node, Relayed};
 
 impl System {
-    pub const ALL: [System; 7] = [Cluster, Also, Relayed, Node, Colyseus, Bare, Floor];
+    pub const ALL: [System; 8] = [Cluster, Also, Relayed, Hosts, Node, Colyseus, Bare, Floor];
 
     pub fn name(self) -> &'static str {
         match self {
             Cluster => "this project",
             Also => "another build",
             Relayed => "relayed",
+            Hosts => "rooms on hosts",
             Node => "Node, same design",
             Colyseus => "Colyseus",
             Bare => "bare socketioxide",
@@ -36,7 +40,7 @@ impl System {
     }
 
     pub fn has_lobby(self) -> bool {
-        matches!(self, Cluster | Also | Relayed | Node)
+        matches!(self, Cluster | Also | Relayed | Hosts | Node)
     }
 }
 
@@ -63,30 +67,16 @@ impl Programs {
     /// The command that starts it.
     pub fn command(&self, system: System, pool: usize, options: &Value) -> Command {
         let mut command = match system {
-            Cluster | Relayed => Command::new(&self.game),
+            Cluster | Relayed | Hosts => Command::new(&self.game),
             Also => Command::new(self.also.as_ref().expect("given")),
             Node | Colyseus => Command::new("node"),
             Bare | Floor => Command::new(&self.bare),
         };
         match system {
-            Cluster | Also | Relayed => {
-                // The load exceeds the default limits. All else is as by default.
-                for limit in LIMITS {
-                    command.args([limit, "1000000"]);
-                }
-                let folder = self.folder.join("target");
-                command.arg("--key-file").arg(folder.join("lobby.key"));
+            Cluster | Also | Relayed | Hosts => {
+                self.set(&mut command);
                 command.arg("--static-dir").arg(self.folder.join("../static"));
-                command.args([
-                    "--max-rooms",
-                    "1000",
-                    "--empty-timeout",
-                    "1h",
-                    "--log-format",
-                    "json",
-                ]);
                 command.args(["--pool", &pool.to_string()]);
-                command.env("RUST_LOG", "info,cluster::process::supervisor=debug");
                 if system == Relayed {
                     command.arg("--no-handoff");
                 }
@@ -105,6 +95,29 @@ impl Programs {
             }
         }
         command
+    }
+
+    /// The command that starts a host of this name, whose rooms players reach at this port.
+    pub fn host(&self, name: &str, port: u16) -> anyhow::Result<Command> {
+        let mut key = Command::new(&self.game);
+        self.set(key.arg("link-key"));
+        let file = self.folder.join("target/link.key");
+        fs::write(&file, key.output()?.stdout)?;
+        let mut host = Command::new(&self.game);
+        self.set(host.args(["host", "--name", name, "--link", "127.0.0.1:0"]));
+        host.args(["--port", &port.to_string(), "--link-key-file"]).arg(file);
+        host.arg("--public-url").arg(format!("http://127.0.0.1:{port}"));
+        Ok(host)
+    }
+
+    /// The load exceeds the default limits. All else is as by default.
+    fn set(&self, command: &mut Command) {
+        for limit in LIMITS {
+            command.args([limit, "1000000"]);
+        }
+        command.args(["--max-rooms", "1000", "--empty-timeout", "1h", "--log-format", "json"]);
+        command.arg("--key-file").arg(self.folder.join("target/lobby.key"));
+        command.env("RUST_LOG", "info,cluster::process::supervisor=debug");
     }
 }
 

@@ -3,9 +3,10 @@
 use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::pin::pin;
-use std::process::{Child, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -16,12 +17,20 @@ use tokio::time::{Instant, sleep};
 
 use crate::client::{Conn, Crowd, Wire, post};
 use crate::processes::{family, processor_time};
-use crate::programs::System::{Colyseus, Floor};
+use crate::programs::System::{Colyseus, Floor, Hosts};
 use crate::programs::{Programs, System};
+
+/// How long a server or a room may take to start.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// What a server logs of itself and of rooms.
+const LINES: [&str; 5] =
+    ["\"spawned\"", "\"room ready\"", "\"room open\"", "\"lobby ready\"", "\"host ready\""];
 
 pub struct Server {
     pub system: System,
     process: Child,
+    /// Where rooms run, if not beside their lobby.
+    hosts: Vec<Child>,
     pub url: String,
     lines: Receiver<Value>,
     /// When the last room was asked for, which rooms were started and were ready, and when: seconds
@@ -56,28 +65,23 @@ impl Server {
         pool: usize,
         options: &Value,
     ) -> anyhow::Result<Server> {
-        let mut process = programs
-            .command(system, pool, options)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("cannot start {}", system.name()))?;
-        let output = process.stdout.take().expect("piped");
         let (sender, lines) = channel();
-        thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                // Without the lines for each player.
-                let known = ["\"spawned\"", "\"room ready\"", "\"room open\"", "\"lobby ready\""];
-                if known.iter().any(|message| line.contains(message))
-                    && let Ok(line) = serde_json::from_str(&line)
-                {
-                    let _ = sender.send(line);
-                }
+        let mut command = programs.command(system, pool, options);
+        let mut hosts = Vec::new();
+        if system == Hosts {
+            let mut links = Vec::new();
+            for name in ["h1", "h2"] {
+                let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+                hosts.push(spawn(&mut programs.host(name, port)?, &sender)?);
+                let ready = lines.recv_timeout(START_TIMEOUT).context("no host")?;
+                links.push(ready["link"].as_str().context("no link")?.to_owned());
             }
-        });
+            command.args(["--hosts", &links.join(",")]);
+        }
+        let process = spawn(&mut command, &sender)?;
         let (asked, spawned, ready) = Default::default();
         let mut server =
-            Server { system, process, url: String::new(), lines, asked, spawned, ready };
+            Server { system, process, hosts, url: String::new(), lines, asked, spawned, ready };
         let line = server.line("lobby ready")?;
         server.url = line["url"].as_str().context("no URL")?.to_owned();
         server.settle().await?;
@@ -91,7 +95,7 @@ impl Server {
     /// The next line with this message. Keeps what is said of rooms before it.
     fn line(&self, message: &str) -> anyhow::Result<Value> {
         loop {
-            let line = match self.lines.recv_timeout(Duration::from_secs(60)) {
+            let line = match self.lines.recv_timeout(START_TIMEOUT) {
                 Ok(line) => line,
                 Err(RecvTimeoutError::Timeout) => bail!("no {message}"),
                 Err(_) => bail!("{} has ended", self.system.name()),
@@ -132,9 +136,10 @@ impl Server {
         starts.collect()
     }
 
-    /// The processor time of the server and its rooms so far.
+    /// The processor time of the server, its hosts and rooms so far.
     pub fn processor_time(&self) -> Duration {
-        processor_time(&family(self.pid()))
+        let processes = self.hosts.iter().chain([&self.process]);
+        processor_time(&processes.flat_map(|process| family(process.id())).collect::<Vec<_>>())
     }
 
     /// Waits until it is idle: a pool is full again, output is written.
@@ -198,9 +203,15 @@ impl Server {
         while !self.ready.borrow().iter().any(|(room, _)| *room == id) {
             self.line("room ready")?;
         }
-        let spawned = self.spawned.borrow();
-        let (_, pid, _) = spawned.iter().find(|(room, ..)| *room == id).context("no process")?;
-        Ok(Room { id, pid: *pid })
+        // The log of a host may be read later.
+        let process = |(_, pid, _): &(_, u32, _)| *pid;
+        loop {
+            let spawned = self.spawned.borrow().iter().find(|(room, ..)| *room == id).map(process);
+            match spawned {
+                Some(pid) => return Ok(Room { id, pid }),
+                None => drop(self.line("spawned")?),
+            }
+        }
     }
 
     /// So many new players join this room and stay, a few of them at a time.
@@ -251,10 +262,31 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Rooms end with their lobby.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        // Rooms end with their lobby, or with their host.
+        for process in self.hosts.iter_mut().chain([&mut self.process]) {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
     }
+}
+
+/// Starts a process, and passes on what it logs of itself and of rooms.
+fn spawn(command: &mut Command, lines: &Sender<Value>) -> anyhow::Result<Child> {
+    let process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut process = process.with_context(|| format!("cannot start {command:?}"))?;
+    let output = process.stdout.take().expect("piped");
+    let lines = lines.clone();
+    thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            // Without the lines for each player.
+            if LINES.iter().any(|message| line.contains(message))
+                && let Ok(line) = serde_json::from_str(&line)
+            {
+                let _ = lines.send(line);
+            }
+        }
+    });
+    Ok(process)
 }
 
 /// The time of a line of the log, in seconds: `ms`, or a timestamp such as

@@ -34,7 +34,7 @@ use rows::{BUILD, Plan, ROWS};
 #[derive(Debug, Parser)]
 struct Options {
     /// Only these rows, separated by commas: start, burst, join, idle, lobby, fill, echo,
-    /// broadcast, tick, list, connect, build.
+    /// broadcast, tick, list, connect, hosts, build.
     #[arg(long, value_delimiter = ',', value_parser = row)]
     only: Vec<String>,
 

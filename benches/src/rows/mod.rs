@@ -7,6 +7,7 @@ use crate::report::Figure;
 
 mod build;
 mod connections;
+mod hosts;
 mod list;
 mod rooms;
 mod start;
@@ -21,7 +22,7 @@ pub struct Plan {
 }
 
 /// The names of the rows, for `--only`.
-pub const ROWS: [&str; 11] = [
+pub const ROWS: [&str; 12] = [
     "start",
     "burst",
     "join",
@@ -33,6 +34,7 @@ pub const ROWS: [&str; 11] = [
     "tick",
     "list",
     "connect",
+    "hosts",
 ];
 /// The row that builds a project, and is measured once.
 pub const BUILD: &str = "build";
@@ -50,6 +52,7 @@ pub async fn measure(row: &str, plan: &Plan) -> anyhow::Result<Vec<Figure>> {
         "broadcast" => ticks::broadcast(plan).await,
         "tick" => ticks::tick(plan).await,
         "list" => list::list(plan).await,
+        "hosts" => hosts::lobby(plan).await,
         _ => build::build(plan),
     }
 }

@@ -6,7 +6,7 @@ use super::Plan;
 use crate::client::Crowd;
 use crate::processes::{private_kib, processor_time};
 use crate::programs::System;
-use crate::programs::System::{Bare, Cluster, Colyseus, Floor, Node, Relayed};
+use crate::programs::System::{Bare, Cluster, Colyseus, Floor, Hosts, Node, Relayed};
 use crate::report::Figure;
 use crate::servers::{Room, Server, idle};
 
@@ -50,7 +50,7 @@ pub async fn fill(plan: &Plan) -> anyhow::Result<Vec<Figure>> {
 /// Round trips: each player sends one request after the other.
 pub async fn echo(plan: &Plan) -> anyhow::Result<Vec<Figure>> {
     let time = plan.time(Duration::from_secs(2));
-    let systems = [Cluster, Relayed, Node, Colyseus, Bare, Floor];
+    let systems = [Cluster, Relayed, Hosts, Node, Colyseus, Bare, Floor];
     let mut figures = Vec::new();
     for players in [100, 1000] {
         let players = plan.count(players);

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::Plan;
 use crate::processes::private_kib;
-use crate::programs::System::{Also, Cluster, Colyseus, Floor, Node, Relayed};
+use crate::programs::System::{Also, Cluster, Colyseus, Floor, Hosts, Node, Relayed};
 use crate::report::{Figure, median};
 use crate::servers::{Server, idle};
 
@@ -84,7 +84,7 @@ pub async fn join(plan: &Plan) -> anyhow::Result<Vec<Figure>> {
         Figure::less("asked to joined, from a pool of 8, p50", "ms"),
     ];
     for (figure, pool) in figures.iter_mut().zip([0, 8]) {
-        for turn in plan.turns(&[Cluster, Also, Relayed, Node, Colyseus]) {
+        for turn in plan.turns(&[Cluster, Also, Relayed, Hosts, Node, Colyseus]) {
             // Colyseus has no processes to keep.
             for system in turn.into_iter().filter(|system| pool == 0 || *system != Colyseus) {
                 let count = if system == Node { plan.count(8) } else { plan.count(50) };
