@@ -73,13 +73,13 @@ fn render<L: Lobby>(lobby: &LobbyContext<L>, connections: u32) -> String {
     ];
     if let Some(hosts) = lobby.hosts.as_ref().map(|hosts| hosts.figures()) {
         let by_host = |value: fn(&HostFigures) -> f64| {
-            by("host", hosts.iter().map(|host| (&host.name, value(host))).collect())
+            by("host", hosts.iter().map(|host| (&host.info.name, value(host))).collect())
         };
         families.extend([
-            ("gauge", "host_rooms", "Rooms on each host.", by_host(|host| host.rooms as f64)),
-            ("gauge", "host_max_rooms", "What it may have.", by_host(|host| host.max_rooms as f64)),
-            ("gauge", "host_cpu", "Busy share of processors.", by_host(|host| host.cpu.into())),
-            ("gauge", "host_draining", "1 if it is to stop.", by_host(|host| host.draining.into())),
+            ("gauge", "host_rooms", "Rooms on each host.", by_host(|it| it.rooms as f64)),
+            ("gauge", "host_max_rooms", "Rooms allowed.", by_host(|it| it.info.max_rooms as f64)),
+            ("gauge", "host_cpu", "Busy share of processors.", by_host(|it| it.load.cpu.into())),
+            ("gauge", "host_draining", "1 if it stops.", by_host(|it| it.load.draining.into())),
         ]);
     }
     let mut page = String::new();

@@ -2,12 +2,15 @@
 
 use std::array::from_fn;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use axum::http::StatusCode;
 use axum::routing::any;
 use cluster_nats::{Changes, Lease};
+use futures_util::FutureExt as _;
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -18,10 +21,13 @@ use crate::config::Settings;
 use crate::http::{ConnectionLimiter, Server};
 use crate::routing::Gateway;
 
-/// Connections of those who ask whether a lobby that stands by is ready.
+/// Connections to a lobby that stands by: health checks.
 const MAX_CONNECTIONS: u32 = 64;
 
-/// Puts the key of tokens that all lobbies share into the key file.
+/// How long a lobby that stops waits for its changes to be stored.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Stores the key of tokens that all lobbies share in the key file.
 pub(crate) fn share_key(settings: &Settings) -> anyhow::Result<()> {
     let (servers, file) = (&settings.hosts.lease, &settings.key_file);
     let own = key::load(file)?;
@@ -35,7 +41,8 @@ pub(crate) fn share_key(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until this lobby is the active one. Until then its port answers that it is not ready.
+/// Waits until this lobby is the active one. Until then it answers all requests but `/healthz` with
+/// 503.
 pub(super) async fn wait(
     settings: &Settings,
     lobby: &str,
@@ -58,5 +65,11 @@ pub(super) async fn wait(
     let followed = Changes::follow(&settings.hosts.lease, settings.token_ttl, stop.clone());
     let followed = superseded.run_until_cancelled(followed).await;
     let (before, changes, writing) = followed.context("another lobby is active")?;
-    Ok(Active { term, before, changes, superseded, stop, writing, release, keeping })
+    let released = async move {
+        stop.cancel();
+        let _ = timeout(WRITE_TIMEOUT, writing).await;
+        release.cancel();
+        let _ = keeping.await;
+    };
+    Ok(Active { term, before, changes, superseded, release: released.boxed() })
 }

@@ -1,12 +1,12 @@
 //! How lobby and host prove to each other that they have the key of the link, before either acts on
-//! what the other says. The key is derived from that of the lobby's tokens: whoever breaks into a
-//! host cannot forge a player.
+//! what the other sends. The key is derived from that of the lobby's tokens: an attacker on a host
+//! cannot forge a player.
 //!
 //! ```text
 //! lobby  { versions, nonce }
 //! host   { versions, nonce, proof }           proves the key with the lobby's nonce
 //! lobby  { proof, purpose }                   proves it with the host's nonce
-//! host   { accepted: … } or { refused: … }
+//! host   { accepted: … }, relaying, { refused: … } or superseded
 //! ```
 //!
 //! What follows is neither encrypted nor signed: links belong in a private network.
@@ -53,33 +53,33 @@ pub(super) enum Purpose {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Reply {
-    Accepted(About),
+pub(super) enum Response {
+    Accepted(HostInfo),
     Relaying,
     Refused(String),
     /// A lobby of a later term is active.
     Superseded,
 }
 
-/// What a lobby knows of a host.
+/// What a host tells about itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct About {
+pub(crate) struct HostInfo {
     pub name: String,
     /// The origin at which browsers reach its rooms; `None`: the lobby relays.
     pub origin: Option<Origin>,
     pub max_rooms: usize,
-    /// Larger than the numbers of all rooms that it has had.
+    /// Larger than the number of any room that it has run.
     pub next_room: u64,
-    /// The version of its structure.
+    /// The version of its crate `cluster`.
     pub build: String,
 }
 
-/// The lobby's part, with what the host answers. `Err` also if it refuses.
+/// The lobby's part. Returns the host's response; `Err` also if it refuses.
 pub(super) async fn ask(
     stream: &mut TcpStream,
     key: &LinkKey,
     purpose: Purpose,
-) -> anyhow::Result<Reply> {
+) -> anyhow::Result<Response> {
     let nonce = random_ticket();
     write(stream, &Hello { versions: VERSIONS, nonce: nonce.clone(), proof: None }).await?;
     let host: Hello = read(stream).await?;
@@ -89,12 +89,12 @@ pub(super) async fn ask(
     let proof = key.prove(&["lobby", &host.nonce, &nonce]);
     write(stream, &Request { proof, purpose }).await?;
     match read(stream).await? {
-        Reply::Refused(why) => bail!("it refuses: {why}"),
-        reply => Ok(reply),
+        Response::Refused(why) => bail!("it refuses: {why}"),
+        response => Ok(response),
     }
 }
 
-/// The host's part, until it has to answer by a [`Reply`].
+/// The host's part, up to its [`Response`].
 pub(super) async fn answer(stream: &mut TcpStream, key: &LinkKey) -> anyhow::Result<Purpose> {
     let lobby: Hello = read(stream).await?;
     let nonce = random_ticket();
@@ -107,7 +107,7 @@ pub(super) async fn answer(stream: &mut TcpStream, key: &LinkKey) -> anyhow::Res
     Ok(request.purpose)
 }
 
-/// It becomes part of the ids of rooms, which are parts of paths.
+/// Checks a host's name: it becomes part of room ids, which are parts of paths.
 pub(super) fn check_name(name: &str) -> anyhow::Result<()> {
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     ensure!(
@@ -122,12 +122,12 @@ fn check_versions(other: [u32; 2]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes a line, such as the host's [`Reply`].
+/// Writes a line, such as the host's [`Response`].
 pub(super) async fn write(stream: &mut TcpStream, message: &impl Serialize) -> anyhow::Result<()> {
     Ok(stream.write_all((serde_json::to_string(message)? + "\n").as_bytes()).await?)
 }
 
-/// Reads a line and no byte more: what follows may be for a room.
+/// Reads a line and no byte beyond it: what follows may be for a room.
 async fn read<T: DeserializeOwned>(stream: &mut TcpStream) -> anyhow::Result<T> {
     let mut line = Vec::new();
     let mut bytes = BufReader::with_capacity(1, stream).take(MAX_LINE);

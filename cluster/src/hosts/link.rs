@@ -1,4 +1,4 @@
-//! An open link: lines of JSON over TCP, which a task writes.
+//! An open link: lines over TCP, written by a task.
 
 use std::time::Duration;
 
@@ -17,23 +17,23 @@ use crate::types::RoomId;
 
 /// The longest line: a frame with its room's id.
 const MAX_LINE: usize = MAX_FRAME + 128;
-/// An end that takes no line for this long counts as gone.
+/// An end that accepts no line for this long counts as gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The reading end.
 pub(super) struct Lines(FramedRead<OwnedReadHalf, LinesCodec>);
 
-/// A line that was received.
+/// A received line.
 pub(super) enum Line<T> {
     Message(T),
-    /// A frame to or from this room, which is not parsed.
+    /// A frame to or from this room, not parsed.
     Frame(RoomId, String),
     /// The other end has closed the link, or its process has ended.
     Closed,
 }
 
-/// Splits the connection, and spawns the task that writes what is queued. It ends, and closes the
-/// connection, when no queue is left.
+/// Splits the connection, and spawns the task that writes what is queued. The task ends, and closes
+/// the connection, when all senders are dropped.
 pub(super) fn open(stream: TcpStream) -> (Queue, Lines) {
     let _ = stream.set_nodelay(true);
     let (read, mut write) = stream.into_split();
@@ -51,7 +51,7 @@ pub(super) fn open(stream: TcpStream) -> (Queue, Lines) {
 }
 
 impl Lines {
-    /// The next line. Cancel safe. Fails if what came is no line of a link.
+    /// The next line. Cancel safe. Fails if it is malformed.
     pub async fn next<T: DeserializeOwned>(&mut self) -> anyhow::Result<Line<T>> {
         let line = match self.0.next().await {
             None | Some(Err(LinesCodecError::Io(_))) => return Ok(Line::Closed),

@@ -14,105 +14,99 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
-use super::{About, CONNECT_TIMEOUT, Hosts, Load, Purpose, ToHost, Unknown, ask};
+use super::{CONNECT_TIMEOUT, HostInfo, Hosts, Load, Purpose, ToHost, Waiting, ask};
 use crate::process::channel::Queue;
 use crate::process::{Dial, End, Process, RemoteRoom, Sender};
 use crate::rooms::Breaker;
 use crate::types::{Exit, RoomId};
 
-/// A host with a link.
+/// A linked host.
 pub(super) struct Linked {
-    pub about: About,
+    pub info: HostInfo,
     pub address: SocketAddr,
     pub queue: Queue,
     pub to_host: Sender,
     pub rooms: HashMap<RoomId, Running>,
-    /// It has said so.
+    /// It has asked to be drained.
     pub drains: bool,
     pub load: Load,
-    /// Until it has told of its rooms.
-    pub unknown: Unknown,
-    /// When it has sent its last beat, by its own clock, and when that came.
+    pub waiting: Waiting,
+    /// When it sent its last heartbeat, by its own clock, and when that arrived.
     pub heard: u64,
     pub heard_at: Instant,
     pub breaker: Breaker,
 }
 
-/// A room there.
+/// A room on it.
 pub(super) struct Running {
     pub room: Arc<RemoteRoom>,
-    /// `on_open` has returned.
+    /// `on_open` has returned. One that ends before that is a failed start.
     pub opened: bool,
 }
 
 impl Linked {
-    /// Whether it may start a room.
+    /// Whether a room may start there.
     fn is_usable(&self) -> bool {
-        let is_full = self.rooms.len() >= self.about.max_rooms;
+        let is_full = self.rooms.len() >= self.info.max_rooms;
         !is_full && !self.load.draining && self.breaker.left(Instant::now()).is_none()
     }
 
-    /// How much of it is in use: the share of its rooms, which the lobby knows at once, and that of
-    /// its processors, which it is told twice a heartbeat. Only large differences of the latter
-    /// count: new rooms would all go to the host that was less busy by chance.
-    fn use_of(&self) -> f32 {
-        let rooms = self.rooms.len() as f32 / self.about.max_rooms as f32;
+    /// The share of its rooms in use, which the lobby knows at once, plus that of its processors,
+    /// which the host reports twice a heartbeat. The latter is rounded: otherwise all new rooms
+    /// would go to the host that happened to be less busy.
+    fn utilization(&self) -> f32 {
+        let rooms = self.rooms.len() as f32 / self.info.max_rooms as f32;
         rooms + (self.load.cpu * 4.0).round() / 4.0
     }
 }
 
-/// What operators are shown of a host.
+/// A host on the admin page and in the metrics.
 #[derive(Serialize)]
 pub(crate) struct HostFigures {
-    pub name: String,
-    pub build: String,
+    #[serde(flatten)]
+    pub info: HostInfo,
+    #[serde(flatten)]
+    pub load: Load,
     pub rooms: usize,
-    pub max_rooms: usize,
-    /// The share of its processors that are busy, from 0 to 1.
-    pub cpu: f32,
-    pub draining: bool,
 }
 
 impl Hosts {
-    /// Those that are linked.
+    /// The linked hosts.
     pub fn figures(&self) -> Vec<HostFigures> {
-        let figures = |Linked { about, rooms, load, .. }: &Linked| HostFigures {
-            name: about.name.clone(),
-            build: about.build.clone(),
+        let figures = |Linked { info, load, rooms, .. }: &Linked| HostFigures {
+            info: info.clone(),
+            load: *load,
             rooms: rooms.len(),
-            max_rooms: about.max_rooms,
-            cpu: load.cpu,
-            draining: load.draining,
         };
         self.lock().values().map(figures).collect()
     }
 
-    /// Whether the host of this room misses its beats, or has no link: the lobby may be about to
-    /// learn that the room has ended.
+    /// Whether the host of this room is late with its heartbeat, or has no link: the lobby may be
+    /// about to learn that the room has ended.
     pub fn is_in_doubt(&self, room: &RoomId) -> bool {
         let hosts = self.lock();
         let host = hosts.values().find(|host| host.rooms.contains_key(room));
-        host.is_none_or(|host| host.heard_at.elapsed() > self.times.beat * 2)
+        host.is_none_or(|host| host.heard_at.elapsed() > self.times.heartbeat * 2)
     }
 
     /// Picks a host, and starts a room there.
     pub(super) fn start_room(&self) -> anyhow::Result<(RoomId, Process)> {
         let mut hosts = self.lock();
         let usable = hosts.values().filter(|host| host.is_usable());
-        // The better one of two at random: the best one of all would get all rooms of a burst.
+        // Power of two choices: the least busy of all would get every room of a burst.
         let two = usable.sample(&mut rand::rng(), 2).into_iter();
-        let best = two.min_by(|a, b| a.use_of().total_cmp(&b.use_of()));
-        let name = best.context("no host can take a room")?.about.name.clone();
+        let best = two.min_by(|a, b| a.utilization().total_cmp(&b.utilization()));
+        let name = best.context("no host can take a room")?.info.name.clone();
         let host = hosts.get_mut(&name).context("it was there")?;
-        // A host knows the numbers of earlier lobbies, and this lobby those of an earlier host.
-        let number = host.about.next_room.max(self.next_room.fetch_add(1, Relaxed));
+        // A host remembers the numbers of earlier lobbies, and this lobby those of earlier hosts.
+        let number = host.info.next_room.max(self.next_room.fetch_add(1, Relaxed));
         let id = RoomId(format!("{name}-{number}"));
         host.to_host.send(&ToHost::Start { room: id.clone() })?;
-        host.about.next_room = number + 1;
+        host.info.next_room = number + 1;
         Ok((id.clone(), self.add_room(host, id, false)))
     }
 
-    /// A room of an earlier lobby, which it has given this id.
+    /// Adds a room of an earlier lobby.
     pub(super) fn adopt_room(&self, name: &str, id: &RoomId) -> anyhow::Result<Process> {
         let mut hosts = self.lock();
         let host = hosts.get_mut(name).context("it was there")?;
@@ -125,7 +119,7 @@ impl Hosts {
     fn add_room(&self, host: &mut Linked, id: RoomId, opened: bool) -> Process {
         let room = Arc::new(RemoteRoom {
             id: id.clone(),
-            origin: host.about.origin.clone(),
+            origin: host.info.origin.clone(),
             dial: self.dial(host.address),
             output: Default::default(),
         });
@@ -137,7 +131,7 @@ impl Hosts {
         tokio::spawn(killed.map(move |cause| {
             let dropped = || running.load(Relaxed).then_some(Exit::Closed);
             let cause = cause.ok().or_else(dropped);
-            // Of a space of its own: it is never refused.
+            // A sender with a bound of its own: the kill is never refused.
             let to_host = Sender::new(queue, End::Host);
             cause.map(|cause| to_host.send(&ToHost::Kill { room: id, cause }))
         }));

@@ -1,4 +1,4 @@
-//! The lobby's end of a link: passes on what the host reports.
+//! The lobby's end of a link: turns what the host reports into events for the lobby's loop.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -16,40 +16,41 @@ use crate::logging::log_line;
 use crate::process::{Description, End, FromRoom, ProcessEvent, Sender};
 use crate::types::{Exit, RoomId};
 
-/// Bytes of frames of one host that the lobby has not handled yet. A host that sends more waits.
+/// Bytes of frames from one host that the lobby has not handled yet. Beyond it, the link is not
+/// read: back-pressure on that host alone.
 const MAX_QUEUED: usize = 64 * 1024 * 1024;
-/// Bytes of all descriptions of a host's rooms.
+/// Bytes of the descriptions of one host's rooms. A host that sends more loses its link.
 const MAX_DESCRIBED: usize = 4 * MAX_QUEUED;
-/// Each frame counts as so many bytes more.
+/// Bytes that each frame counts in addition.
 const MIN_CHARGE: usize = 512;
 
 impl Hosts {
-    /// Serves a link until it is lost. Returns the rooms that it had.
+    /// Serves a link until it is lost. Returns the rooms of the host.
     pub(super) async fn serve(&self, name: &str, lines: Lines) -> Lost {
-        let beats = async {
+        let heartbeats = async {
             loop {
                 self.with_host(name, |Linked { to_host, heard, .. }| {
-                    to_host.send(&ToHost::Beat { heard: *heard })
+                    to_host.send(&ToHost::Heartbeat { heard: *heard })
                 })??;
-                sleep(self.times.beat).await;
+                sleep(self.times.heartbeat).await;
             }
         };
         let lost: anyhow::Result<Infallible> = tokio::select! {
             lost = self.listen(lines, name) => lost,
-            lost = beats => lost,
+            lost = heartbeats => lost,
         };
         let error = lost.err().map(|error| format!("{error:#}"));
         warn!(host = name, error, "host lost");
         let Some(host) = self.lock().remove(name) else { return Lost::default() };
         if !self.inbox.is_closed() {
-            // Else the host took the lobby's process for ended, and kept its rooms.
+            // Otherwise the host would assume that the lobby has died, and keep the rooms.
             let _ = Sender::new(host.queue.clone(), End::Host).send(&ToHost::GiveUp);
         }
         let until = Some(host.heard_at + self.times.silence);
         Lost { rooms: host.rooms.into_keys().collect(), until }
     }
 
-    /// Passes on what a host reports, until it is silent for too long or breaks the protocol.
+    /// Reads a link until the host is silent for too long or breaks the protocol.
     async fn listen(&self, mut lines: Lines, name: &str) -> anyhow::Result<Infallible> {
         let (mut described, mut bytes) = (HashMap::<RoomId, Description>::new(), 0);
         let space = Arc::new(Semaphore::new(MAX_QUEUED));
@@ -88,9 +89,9 @@ impl Hosts {
 
     fn on_message(&self, name: &str, message: FromHost) -> anyhow::Result<Option<ProcessEvent>> {
         match message {
-            FromHost::Beat { sent, load } => self.with_host(name, |host| {
+            FromHost::Heartbeat { sent, load } => self.with_host(name, |host| {
                 (host.load, host.heard, host.heard_at) = (load, sent, Instant::now());
-                host.unknown.take_if(|_| !load.undescribed);
+                host.waiting.take_if(|_| !load.undescribed);
             })?,
             FromHost::Ended { room, exit, usage } => {
                 let opened = self.with_room(name, &room, |running| running.opened)?;
@@ -117,7 +118,7 @@ impl Hosts {
                 ensure!(!drains, "it drains twice");
                 return Ok(Some(ProcessEvent::Drain(rooms, Duration::from_millis(remaining_ms))));
             }
-            // What it is about may have ended meanwhile.
+            // The room may have ended meanwhile.
             FromHost::Printed { room, line, is_error } => {
                 let printed = self.with_room(name, &room, |running| {
                     running.room.output.push(&line, is_error);
@@ -128,7 +129,7 @@ impl Hosts {
         Ok(None)
     }
 
-    /// Fails if the host has no such room.
+    /// Accesses a room. Fails if the host has no such room.
     fn with_room<T>(
         &self,
         name: &str,
@@ -139,7 +140,7 @@ impl Hosts {
         got.with_context(|| format!("it speaks of room {room}, which it does not have"))
     }
 
-    /// A host whose link is served.
+    /// Accesses a linked host.
     fn with_host<T>(&self, name: &str, get: impl FnOnce(&mut Linked) -> T) -> anyhow::Result<T> {
         self.lock().get_mut(name).map(get).context("it was there")
     }

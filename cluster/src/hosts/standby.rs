@@ -1,65 +1,56 @@
-//! The hosts of a lobby, and its turn to use them: of several lobbies one is active, and the others
-//! stand by until its lease is over.
+//! The hosts of a lobby, and the lease on them: of several lobbies one is active, and the others
+//! stand by until its lease expires.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 use anyhow::Context as _;
+use futures_util::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{Change, Hosts, Term};
-use crate::auth::random_id;
+use crate::auth::{LinkKey, random_id};
 use crate::config::Settings;
 use crate::http::pages::HostOrigins;
 use crate::process::{ProcessEvent, Starter};
-
-/// How long a lobby that stops waits until its changes are written down.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The hosts of a lobby; none, if its rooms run on this machine.
 #[derive(Default)]
 pub(crate) struct Fleet {
     pub hosts: Option<Arc<Hosts>>,
-    /// Closed when all that were found at first have told of their rooms, or do not answer.
-    pub known: Option<mpsc::Receiver<()>>,
+    /// Closed when all that were found at first have reported their rooms, or do not answer.
+    pub discovered: Option<mpsc::Receiver<()>>,
     /// The lease, if there are several lobbies.
     pub active: Option<Active>,
 }
 
-/// What the active lobby has.
+/// The state of the active lobby.
 pub(crate) struct Active {
-    /// Later than those of the lobbies before.
+    /// Greater than those of earlier lobbies.
     pub term: Term,
-    /// What they have changed.
+    /// The changes of earlier lobbies.
     pub before: Vec<Change>,
-    /// Takes the changes of this one.
+    /// Stores the changes of this lobby.
     pub changes: mpsc::UnboundedSender<Change>,
-    /// Another lobby is active.
+    /// Cancelled when another lobby is active.
     pub superseded: CancellationToken,
-    /// Ends `writing`, when all changes are written down.
-    pub stop: CancellationToken,
-    pub writing: JoinHandle<()>,
-    /// Ends `keeping`: another lobby may be active.
-    pub release: CancellationToken,
-    pub keeping: JoinHandle<()>,
+    /// Waits until all changes are stored, and lets another lobby become active.
+    pub release: BoxFuture<'static, ()>,
 }
 
-/// While the lobby runs, rooms that it drops are killed. They are not when it panics.
-struct Running<'a>(&'a Hosts);
+/// Rooms that a running lobby drops are killed. This leaves them when it stops, or panics.
+struct LeaveRooms<'a>(&'a Hosts);
 
-impl Drop for Running<'_> {
+impl Drop for LeaveRooms<'_> {
     fn drop(&mut self) {
         self.0.leave_rooms();
     }
 }
 
 impl Fleet {
-    /// Waits until this lobby is the active one, and begins to look for its hosts.
+    /// Waits until this lobby is the active one, and starts to discover its hosts.
     #[cfg_attr(not(feature = "nats"), expect(unused_variables, reason = "one lobby never waits"))]
     pub async fn find(
         settings: &Settings,
@@ -70,14 +61,17 @@ impl Fleet {
             return Ok(Fleet::default());
         }
         let lobby = random_id();
+        // Read before it waits, as the key of its tokens was: the file may change.
+        let key = LinkKey::new(&LinkKey::derived_from(&settings.key_file)?);
         let active: Option<Active> = match &settings.hosts.lease[..] {
             #[cfg(feature = "nats")]
             [_, ..] => Some(super::active::wait(settings, &lobby, listener).await?),
             _ => None,
         };
-        let turn = active.as_ref().map(|active| (active.term, active.superseded.clone()));
-        let (hosts, known) = Hosts::start(settings, lobby, turn.unwrap_or_default(), inbox)?;
-        Ok(Fleet { hosts: Some(hosts), known: Some(known), active })
+        let lease = active.as_ref().map(|active| (active.term, active.superseded.clone()));
+        let (hosts, discovered) =
+            Hosts::start(settings, key, lobby, lease.unwrap_or_default(), inbox);
+        Ok(Fleet { hosts: Some(hosts), discovered: Some(discovered), active })
     }
 
     /// A function that starts rooms on hosts.
@@ -100,14 +94,11 @@ impl Fleet {
             return Ok(());
         };
         hosts.running.store(true, Relaxed);
-        let running = Running(&hosts);
+        let leave_rooms = LeaveRooms(&hosts);
         let stopped = hosts.superseded.run_until_cancelled(lobby).await;
-        drop(running);
+        drop(leave_rooms);
         if let Some(active) = self.active {
-            active.stop.cancel();
-            let _ = timeout(WRITE_TIMEOUT, active.writing).await;
-            active.release.cancel();
-            let _ = active.keeping.await;
+            active.release.await;
         }
         stopped.context("another lobby is active")
     }

@@ -224,6 +224,37 @@ async fn a_host_that_is_asked_to_stop_without_a_lobby_drains_its_rooms() {
     }
 }
 
+/// The next lobby learns from the other host which numbers there were.
+#[tokio::test]
+async fn a_host_and_a_lobby_that_both_start_anew_use_no_id_of_a_room_again() {
+    let few = ["--max-rooms", "8"]; // so that neither host gets all
+    let mut cluster = Cluster::start_with(&["h1", "h2"], &[], &few).await;
+    let mut boss = cluster.lobby.player("Boss").await;
+    let before = open_on(&mut boss, "h1").await;
+    cluster.hosts[0].signal(Signal::KILL);
+    cluster.hosts[0].process.wait().expect("our child");
+    cluster.lobby.logged("host lost").await;
+    open_on(&mut boss, "h2").await;
+    let link = cluster.hosts[0].link.clone();
+    let flags = [&few[..], &["--link", &link]].concat();
+    cluster.hosts[0] = HostProcess::start(&cluster.folder, "h1", &flags).await;
+    let cluster = cluster.next_lobby(Signal::KILL).await;
+    let mut boss = cluster.lobby.player("Boss").await;
+    let next = open_on(&mut boss, "h1").await;
+    assert!(next > before, "h1-{next} after h1-{before}");
+}
+
+/// Opens rooms until one is on this host. Returns its number.
+async fn open_on(boss: &mut TestPlayer, host: &str) -> u64 {
+    loop {
+        let room = boss.ask("open", json!({})).await.expect("a room");
+        let (name, number) = room.as_str().expect("an id").rsplit_once('-').expect("of a host");
+        if name == host {
+            return number.parse().expect("a number");
+        }
+    }
+}
+
 /// The description of a room comes only when its hook returns.
 #[tokio::test]
 async fn a_room_that_is_busy_when_its_lobby_ends_is_adopted_later() {

@@ -363,9 +363,9 @@ async fn two_hosts_of_one_name_are_linked_one_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_host_is_alive_without_a_lobby_and_ready_with_one() {
+async fn a_host_is_alive_without_a_lobby_and_ready_with_one_or_while_it_waits_for_the_next() {
     let folder = TestFolder::new();
-    let host = HostProcess::start(&folder, "h1", &[]).await;
+    let host = HostProcess::start(&folder, "h1", &["--orphan-grace", "5s"]).await;
     let status = async |path: &str| {
         let address = host.url.trim_start_matches("http://");
         let mut stream = TcpStream::connect(address).await.expect("it listens");
@@ -381,4 +381,8 @@ async fn a_host_is_alive_without_a_lobby_and_ready_with_one() {
     lobby.logged("host linked").await;
     host.logged("lobby linked").await;
     assert_eq!([status("/healthz").await, status("/readyz").await], ["200", "200"]);
+    lobby.signal(Signal::KILL);
+    host.logged("lobby gone; its rooms go on").await;
+    assert_eq!(status("/readyz").await, "200");
+    soon("the end of its grace", async { while status("/readyz").await != "503" {} }).await;
 }

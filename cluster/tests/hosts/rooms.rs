@@ -35,6 +35,21 @@ async fn rooms_run_on_all_hosts_and_their_ids_name_them() {
     assert!(own.is_empty(), "the lobby has rooms of its own: {own:?}");
 }
 
+/// Hosts once told how busy they were in the first moment of a link: by chance, all or nothing.
+#[tokio::test]
+async fn rooms_of_a_burst_right_after_the_start_are_spread_over_both_hosts() {
+    for _ in 0..10 {
+        let cluster = Cluster::start(&["h1", "h2"], &["--max-rooms", "20", "--pool", "0"]).await;
+        let mut boss = cluster.lobby.player("Boss").await;
+        let mut on_h1 = 0;
+        for _ in 0..20 {
+            let room = boss.ask("open", json!({})).await.expect("a room");
+            on_h1 += usize::from(room.as_str().expect("an id").starts_with("h1-"));
+        }
+        assert!((3..=17).contains(&on_h1), "{on_h1} of 20 rooms are on h1");
+    }
+}
+
 #[tokio::test]
 async fn a_player_is_sent_to_the_address_of_the_host_and_their_room_is_handed_the_socket() {
     let url = "http://127.0.0.1:1"; // nobody is sent there but to read it

@@ -1,7 +1,7 @@
 //! The rooms of a host, and the lobby that it serves.
 //!
-//! Rooms outlive the process of their lobby: they describe themselves, and what they report from
-//! then on waits with that for the next lobby (`kept.rs`).
+//! Rooms outlive their lobby's process. Orphaned rooms describe themselves; the description, and
+//! what they report from then on, is kept for the next lobby (`orphan.rs`).
 
 use std::mem::take;
 use std::rc::Rc;
@@ -9,13 +9,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyhow::{anyhow, bail, ensure};
-use tokio::time::{Instant, interval, timeout};
+use tokio::time::{Instant, interval_at, timeout};
 use tracing::{info, warn};
 
-use crate::hosts::host::kept::Kept;
-use crate::hosts::host::load::CpuTimes;
+use crate::hosts::host::orphan::Orphan;
 use crate::hosts::host::{Candidate, Host};
-use crate::hosts::{FromHost, Line, Lines, Load, Reply, Times, ToHost, link, write};
+use crate::hosts::{FromHost, Line, Lines, Load, Response, Times, ToHost, link, write};
 use crate::process::channel::{Queue, line};
 use crate::process::signals::Order;
 use crate::process::{End, FromRoom, Process, ProcessEvent, Sender, Supervisors, ToRoom, Usage};
@@ -23,7 +22,7 @@ use crate::runtime::LEASE_CHECK;
 use crate::runtime::clock::machine_ms;
 use crate::types::{Exit, RoomId};
 
-/// How long processes that are killed may take to end.
+/// How long killed processes may take to end.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The link to the lobby.
@@ -33,20 +32,19 @@ pub(super) struct Link {
     lines: Lines,
     supervisors: Rc<Supervisors>,
     times: Times,
-    cpu: CpuTimes,
 }
 
 /// A room.
 pub(super) struct Hosted {
     pub process: Process,
-    /// While no lobby follows it.
-    kept: Option<Kept>,
+    /// Until a lobby has adopted it.
+    orphan: Option<Orphan>,
 }
 
 impl Host {
     /// Runs until the host is asked to stop, and its rooms have ended.
     pub async fn run(mut self) -> anyhow::Result<()> {
-        let mut ticks = interval(LEASE_CHECK);
+        let mut ticks = interval_at(Instant::now() + LEASE_CHECK, LEASE_CHECK);
         loop {
             tokio::select! {
                 Some(line) = async { Some(self.link.as_mut()?.lines.next().await) } => {
@@ -63,12 +61,15 @@ impl Host {
                     }
                 }
                 _ = ticks.tick() => {
+                    // Averaged: a single sample depends too much on chance.
+                    self.cpu = (self.cpu + self.cpu_times.busy()) / 2.0;
                     let is_used = self.link.is_some() || !self.rooms.is_empty();
                     if is_used && self.lease.is_over() {
                         warn!("the lobby is silent; its rooms end");
                         self.end_rooms().await;
                     }
                     if self.closes_at.take_if(|at| *at <= Instant::now()).is_some() {
+                        self.ready.store(false, Relaxed);
                         self.drain_rooms(Duration::ZERO);
                     }
                 }
@@ -86,17 +87,17 @@ impl Host {
         Ok(())
     }
 
-    /// A lobby wants to be served.
+    /// A lobby asks to be served.
     async fn on_candidate(&mut self, candidate: Candidate) -> anyhow::Result<()> {
         let Candidate { mut stream, lobby, term, settings } = candidate;
         let is_same = lobby == self.lobby;
         let is_used = self.link.is_some() || !self.rooms.is_empty();
-        let mut refusal = (is_used && term < self.term).then_some(Reply::Superseded);
+        let mut refusal = (is_used && term < self.term).then_some(Response::Superseded);
         if self.link.is_some() && term == self.term {
             // The same one asks at another address of this host, or has lost the link on its side:
-            // then the lease will be over soon.
+            // then the lease expires soon.
             let whose = if is_same { "this lobby already" } else { "another lobby" };
-            refusal = Some(Reply::Refused(format!("it serves {whose}")));
+            refusal = Some(Response::Refused(format!("it serves {whose}")));
         }
         if let Some(refusal) = refusal {
             tokio::spawn(timeout(END_TIMEOUT, async move { write(&mut stream, &refusal).await }));
@@ -104,10 +105,10 @@ impl Host {
         }
         if is_same {
             self.end_rooms().await; // it has given them up
-        } else if self.link.is_some() && self.keep_rooms().is_err() {
+        } else if self.link.is_some() && self.orphan_rooms().is_err() {
             self.end_rooms().await;
         }
-        let (accepted, now) = (Reply::Accepted(self.about.clone()), machine_ms());
+        let (accepted, now) = (Response::Accepted(self.info.clone()), machine_ms());
         if !matches!(timeout(END_TIMEOUT, write(&mut stream, &accepted)).await, Ok(Ok(()))) {
             return Ok(());
         }
@@ -116,15 +117,14 @@ impl Host {
         let times = Times::of(&settings);
         self.lease.extend(now + times.lease.as_millis() as u64)?;
         let mut settings = *settings;
-        settings.allow_origin.extend(self.about.origin.clone());
+        settings.allow_origin.extend(self.info.origin.clone());
         self.accept_players(&settings);
         self.ready.store(self.stops_at.is_none(), Relaxed);
         (self.lobby, self.term, self.closes_at) = (lobby, term, None);
         let (queue, lines) = link::open(stream);
         let to_lobby = Sender::new(queue.clone(), End::Host);
         let supervisors = Supervisors::new(settings, Some(self.lease.path()), self.inbox.clone());
-        let cpu = CpuTimes::now();
-        self.link = Some(Link { queue, to_lobby, lines, supervisors, times, cpu });
+        self.link = Some(Link { queue, to_lobby, lines, supervisors, times });
         let rooms: Vec<_> = self.rooms.keys().cloned().collect();
         rooms.iter().for_each(|room| self.hand_over(room));
         Ok(())
@@ -142,19 +142,19 @@ impl Host {
             Line::Message(ToHost::Kill { room, cause }) => {
                 let _ = self.rooms.get(&room).is_some_and(|room| room.process.kill(cause));
             }
-            Line::Message(ToHost::Beat { heard }) => {
+            Line::Message(ToHost::Heartbeat { heard }) => {
                 let sent = machine_ms();
                 if heard > 0 {
                     let lease = link.times.lease.as_millis() as u64;
                     self.lease.extend(heard.min(sent) + lease)?;
                 }
-                let undescribed = self.rooms.values().any(|hosted| hosted.kept.is_some());
+                let undescribed = self.rooms.values().any(|hosted| hosted.orphan.is_some());
                 let draining = self.stops_at.is_some();
-                let load = Load { cpu: link.cpu.busy(), draining, undescribed };
-                link.to_lobby.send(&FromHost::Beat { sent, load })?;
+                let load = Load { cpu: self.cpu, draining, undescribed };
+                link.to_lobby.send(&FromHost::Heartbeat { sent, load })?;
             }
             Line::Message(ToHost::GiveUp) => bail!("it has given the link up"),
-            Line::Closed => self.keep_rooms()?,
+            Line::Closed => self.orphan_rooms()?,
         }
         Ok(())
     }
@@ -164,15 +164,15 @@ impl Host {
         ensure!(!self.rooms.contains_key(&room), "it starts room {room} twice");
         let started = match self.stops_at {
             Some(_) => Err(anyhow!("its host is stopping")),
-            None if self.rooms.len() >= self.about.max_rooms => Err(anyhow!("its host is full")),
+            None if self.rooms.len() >= self.info.max_rooms => Err(anyhow!("its host is full")),
             None => link.supervisors.start(room.clone()),
         };
         match started {
             Ok(process) => {
                 let next = room.number().unwrap_or_default().saturating_add(1);
-                self.about.next_room = self.about.next_room.max(next);
+                self.info.next_room = self.info.next_room.max(next);
                 link.print(&room, &process);
-                self.rooms.insert(room, Hosted { process, kept: None });
+                self.rooms.insert(room, Hosted { process, orphan: None });
                 Ok(())
             }
             Err(error) => {
@@ -187,9 +187,9 @@ impl Host {
         match event {
             ProcessEvent::Frame(room, frame, permit) => {
                 let Some(hosted) = self.rooms.get_mut(&room) else { return };
-                let is_asked = hosted.kept.as_ref().is_some_and(|kept| !kept.is_described);
+                let is_asked = hosted.orphan.as_ref().is_some_and(|orphan| !orphan.is_described);
                 let line = match frame {
-                    // To a lobby that has the room it would look like a fault of this host.
+                    // A lobby that has the room would blame this host.
                     FromRoom::Described(_) if !is_asked => Err(anyhow!("described itself unasked")),
                     _ => line(&frame),
                 };
@@ -207,9 +207,9 @@ impl Host {
                     FromRoom::Ending(_) => self.routes.close(&room),
                     _ => {}
                 }
-                match (&mut hosted.kept, &self.link) {
-                    (Some(kept), _) => {
-                        kept.keep(&frame, line, permit);
+                match (&mut hosted.orphan, &self.link) {
+                    (Some(orphan), _) => {
+                        orphan.keep(&frame, line, permit);
                         self.hand_over(&room);
                     }
                     (None, Some(link)) => drop(link.queue.send((line, permit))),
@@ -221,8 +221,8 @@ impl Host {
                 info!(%room, ?exit, "room ended");
                 let ended = FromHost::Ended { room: room.clone(), exit, usage };
                 let Some(hosted) = self.rooms.get_mut(&room) else { return };
-                match (&mut hosted.kept, &self.link) {
-                    (Some(kept), _) if kept.is_described => return kept.ended = Some(ended),
+                match (&mut hosted.orphan, &self.link) {
+                    (Some(orphan), _) if orphan.is_described => return orphan.ended = Some(ended),
                     (None, Some(link)) => link.tell(&ended),
                     _ => {}
                 }
@@ -232,29 +232,28 @@ impl Host {
         }
     }
 
-    /// Tells the lobby of a room that it does not follow, if the room has described itself.
+    /// Hands an orphaned room over to the lobby, once the room has described itself.
     fn hand_over(&mut self, room: &RoomId) {
         let (Some(link), Some(hosted)) = (&self.link, self.rooms.get_mut(room)) else { return };
-        let Some(kept) = hosted.kept.take_if(|kept| kept.is_described) else { return };
+        let Some(orphan) = hosted.orphan.take_if(|orphan| orphan.is_described) else { return };
         link.print(room, &hosted.process);
-        kept.lines.into_iter().for_each(|line| drop(link.queue.send(line)));
-        if let Some(ended) = kept.ended {
+        orphan.lines.into_iter().for_each(|line| drop(link.queue.send(line)));
+        if let Some(ended) = orphan.ended {
             link.tell(&ended);
             self.rooms.remove(room);
         }
     }
 
-    /// The process of the lobby has ended: its rooms wait for another one.
-    fn keep_rooms(&mut self) -> anyhow::Result<()> {
+    /// The lobby's process has ended: its rooms wait for the next lobby.
+    fn orphan_rooms(&mut self) -> anyhow::Result<()> {
         ensure!(!self.lease.is_over(), "it was silent");
         let grace = self.settings.hosts.orphan_grace;
         warn!(rooms = self.rooms.len(), ?grace, "lobby gone; its rooms go on");
-        self.ready.store(false, Relaxed);
         let lease = grace + self.settings.stop_timeout + LEASE_CHECK;
         self.lease.extend(machine_ms() + lease.as_millis() as u64)?;
         (self.link, self.closes_at) = (None, Some(Instant::now() + grace));
-        for hosted in self.rooms.values_mut().filter(|hosted| hosted.kept.is_none()) {
-            hosted.kept = Some(Kept::default());
+        for hosted in self.rooms.values_mut().filter(|hosted| hosted.orphan.is_none()) {
+            hosted.orphan = Some(Orphan::default());
             let _ = hosted.process.sender.send(&ToRoom::Describe);
         }
         if let Some(stops_at) = self.stops_at {
@@ -264,7 +263,7 @@ impl Host {
         Ok(())
     }
 
-    /// Drains rooms that no lobby drains.
+    /// Drains the rooms without a lobby.
     fn drain_rooms(&self, left: Duration) {
         let (remaining_ms, reason) =
             (left.as_millis() as u64, "The server has stopped.".to_owned());
@@ -278,8 +277,8 @@ impl Host {
         self.ready.store(false, Relaxed);
         self.rooms.keys().for_each(|room| self.routes.close(room));
         let rooms = take(&mut self.rooms).into_values();
-        let has_ended = |kept: &Option<Kept>| kept.as_ref().is_some_and(|it| it.ended.is_some());
-        let mut left = rooms.filter(|hosted| !has_ended(&hosted.kept)).count();
+        let has_ended = |it: &Option<Orphan>| it.as_ref().is_some_and(|it| it.ended.is_some());
+        let mut left = rooms.filter(|hosted| !has_ended(&hosted.orphan)).count();
         let exits = async {
             while left > 0 {
                 if let Some(ProcessEvent::Exited(..)) = self.events.recv().await {
@@ -308,18 +307,18 @@ impl Host {
 }
 
 impl Link {
-    /// Tells the lobby, although other messages may have filled their space.
+    /// Tells the lobby, even if other messages have filled their queue.
     fn tell(&self, message: &FromHost) {
         let _ = Sender::new(self.queue.clone(), End::Host).send(message);
     }
 
-    /// Tells the lobby what the room prints.
+    /// Forwards what the room prints to the lobby.
     fn print(&self, room: &RoomId, process: &Process) {
-        // It has a bound of its own: what rooms print holds up nothing else.
+        // A sender with a bound of its own: output of a room delays nothing else.
         let (to_lobby, id) = (Sender::new(self.queue.clone(), End::Host), room.clone());
         process.output.listen(move |line, is_error| {
             let (room, line) = (id.clone(), line.to_owned());
-            // One that finds no space is in the log of this host.
+            // A line that finds no space is only in the log of this host.
             let _ = to_lobby.send(&FromHost::Printed { room, line, is_error });
         });
     }

@@ -1,9 +1,9 @@
-//! The process of a host, `server host`: from the settings to rooms that run for one lobby after
-//! the other.
+//! The process of a host, `server host`: from the settings to rooms that it runs for one lobby at a
+//! time.
 
 mod hosted;
-mod kept;
 mod load;
+mod orphan;
 
 use std::collections::HashMap;
 use std::process::ExitCode;
@@ -26,7 +26,8 @@ use tracing::{debug, info, warn};
 use crate::auth::{LinkKey, load};
 use crate::config::Settings;
 use crate::hosts::host::hosted::{Hosted, Link};
-use crate::hosts::{About, Purpose, Reply, Term, answer, check_name, write};
+use crate::hosts::host::load::CpuTimes;
+use crate::hosts::{HostInfo, Purpose, Response, Term, answer, check_name, write};
 use crate::http::{ConnectionLimiter, Server, bind};
 use crate::logging::subscriber;
 use crate::process::ProcessEvent;
@@ -37,12 +38,12 @@ use crate::types::RoomId;
 
 /// How long a handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Connections to the link's port that have not proved the key, or are relayed.
+/// Connections to the link's port that are in their handshake, or relay a player.
 const MAX_CONNECTIONS: usize = 4096;
 /// The pause after accepting fails.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
-/// A lobby that has proved the key and asks for rooms.
+/// A lobby that has proved that it has the key, and asks to be served.
 struct Candidate {
     stream: TcpStream,
     /// Of the lobby's process.
@@ -54,7 +55,7 @@ struct Candidate {
 /// A host, with its rooms and the lobby that it serves (`hosted.rs`).
 struct Host {
     settings: Settings,
-    about: About,
+    info: HostInfo,
     candidates: mpsc::Receiver<Candidate>,
     orders: mpsc::UnboundedReceiver<Order>,
     routes: Arc<GatewayRoutes>,
@@ -62,20 +63,23 @@ struct Host {
     listener: Arc<TcpListener>,
     limiter: Arc<ConnectionLimiter>,
     accepting: JoinHandle<()>,
-    /// A lobby is linked, and the host is not about to stop.
+    /// A lobby is linked, or the next one is awaited, and the host was not asked to stop.
     ready: Arc<AtomicBool>,
     inbox: mpsc::UnboundedSender<ProcessEvent>,
     events: mpsc::UnboundedReceiver<ProcessEvent>,
     rooms: HashMap<RoomId, Hosted>,
-    /// Rooms end with it, unless the lobby is heard again.
+    /// The share of this machine's processors that is busy, from 0 to 1.
+    cpu: f32,
+    cpu_times: CpuTimes,
+    /// Rooms end when it expires; heartbeats of the lobby renew it.
     lease: Lease,
     link: Option<Link>,
-    /// The process of the lobby that was linked last, and its term.
+    /// The id and the term of the lobby that was linked last.
     lobby: String,
     term: Term,
-    /// When rooms without a lobby are closed.
+    /// When orphaned rooms are closed.
     closes_at: Option<Instant>,
-    /// When the host ends, if it is about to stop.
+    /// When the host ends, if it was asked to stop.
     stops_at: Option<Instant>,
 }
 
@@ -95,7 +99,7 @@ pub(crate) fn main(settings: Settings) -> anyhow::Result<ExitCode> {
     let connections = settings.raise_file_limit()?;
     let url = settings.public_url.as_ref();
     ensure!(url.is_none_or(|url| url.path.is_empty()), "the --public-url of a host has no path");
-    let about = About {
+    let info = HostInfo {
         name,
         origin: url.map(|url| url.origin.clone()),
         max_rooms: settings.max_rooms,
@@ -103,13 +107,13 @@ pub(crate) fn main(settings: Settings) -> anyhow::Result<ExitCode> {
         build: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run(settings, about, LinkKey::new(&key), connections))?;
+    runtime.block_on(run(settings, info, LinkKey::new(&key), connections))?;
     Ok(ExitCode::SUCCESS)
 }
 
 async fn run(
     settings: Settings,
-    about: About,
+    info: HostInfo,
     key: LinkKey,
     connections: u32,
 ) -> anyhow::Result<()> {
@@ -119,14 +123,14 @@ async fn run(
     let links =
         links.with_context(|| format!("cannot listen on --link {}", settings.hosts.link))?;
     let limiter = ConnectionLimiter::new(&settings.limits, connections)?;
-    let (link, address, name) = (links.local_addr()?, listener.local_addr()?, &about.name);
+    let (link, address, name) = (links.local_addr()?, listener.local_addr()?, &info.name);
     info!(name, %link, %address, "host ready");
     #[cfg(feature = "nats")]
     if !settings.hosts.lease.is_empty() {
         let reachable = !link.ip().is_unspecified();
         ensure!(reachable, "with --lease, --link must be an address at which the lobby reaches it");
         let (directory, name) =
-            (cluster_nats::Directory::new(&settings.hosts.lease), about.name.clone());
+            (cluster_nats::Directory::new(&settings.hosts.lease), info.name.clone());
         tokio::spawn(async move { directory.tell(&name, link).await });
     }
     let routes = Arc::<GatewayRoutes>::default();
@@ -134,7 +138,7 @@ async fn run(
     tokio::spawn(accept(links, key, routes.clone(), found));
     let (inbox, events) = mpsc::unbounded_channel();
     let mut host = Host {
-        about,
+        info,
         candidates,
         orders,
         routes,
@@ -145,6 +149,8 @@ async fn run(
         inbox,
         events,
         rooms: HashMap::new(),
+        cpu: 0.0,
+        cpu_times: CpuTimes::now(),
         lease: Lease::new().context("no file for the lease")?,
         link: None,
         lobby: String::new(),
@@ -202,7 +208,7 @@ async fn accept(
     }
 }
 
-/// Does what the lobby that has connected asks for.
+/// Serves a new connection of a lobby, after the handshake.
 async fn receive(
     mut stream: TcpStream,
     key: LinkKey,
@@ -220,7 +226,7 @@ async fn receive(
             let sender = routes.find(&room).context("there is no such room")?;
             sender.send_socket(&theirs).await?;
             drop(theirs); // or its end would not be noticed
-            write(&mut stream, &Reply::Relaying).await?;
+            write(&mut stream, &Response::Relaying).await?;
             debug!(%room, "relayed by the lobby");
             let _ = stream.set_nodelay(true);
             relay::copy(stream, ours).await;

@@ -134,14 +134,14 @@ impl<L: Lobby> EventHandler<'_, L> {
         self.room_hook(room, RoomHook::Adopted);
     }
 
-    /// Waits until hosts have told of their rooms: players may have seats there.
+    /// Waits until hosts have reported their rooms: players may have seats there.
     pub async fn find_rooms(&mut self, inboxes: &mut Inboxes<L>, fleet: &mut Fleet) {
         let found = async {
             loop {
                 tokio::select! {
                     biased;
                     Some(event) = inboxes.processes.recv() => self.on_process(event),
-                    _ = async { fleet.known.as_mut()?.recv().await } => return,
+                    _ = async { fleet.discovered.as_mut()?.recv().await } => return,
                 }
             }
         };

@@ -1,29 +1,28 @@
-//! A room of a host while no lobby follows it: its description of itself, and what it has reported
-//! since.
+//! An orphaned room, whose lobby is gone: its description of itself, and what it has reported since.
+//! The next lobby gets both.
 
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::hosts::FromHost;
 use crate::process::{FromRoom, Part};
 
-/// Messages that are kept although the room has not described itself yet. Later ones are not
-/// bounded here: each keeps its place in the queue of the room's supervisor, which then reads no
-/// more.
+/// Messages that are kept before the room has described itself. Later ones are not bounded here:
+/// each keeps its place in the queue of the room's supervisor, which then stops reading.
 const MAX_EARLY: usize = 64;
 
 #[derive(Default)]
-pub(super) struct Kept {
+pub(super) struct Orphan {
     /// The parts of the description come first.
     pub lines: Vec<(String, OwnedSemaphorePermit)>,
     parts: usize,
-    /// There is a whole description: a lobby may go on with the room.
+    /// The description is complete: a lobby can adopt the room.
     pub is_described: bool,
     /// How the room has ended.
     pub ended: Option<FromHost>,
 }
 
-impl Kept {
-    /// Keeps what the room reports, unless the description will say it.
+impl Orphan {
+    /// Keeps what the room reports, unless its description will include it.
     pub fn keep(&mut self, frame: &FromRoom, line: String, permit: OwnedSemaphorePermit) {
         if let FromRoom::Described(part) = frame {
             self.lines.insert(self.parts, (line, permit));
