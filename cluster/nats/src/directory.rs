@@ -1,4 +1,4 @@
-//! Where hosts are. Each tells so again and again; one that has not for a while is forgotten.
+//! The directory of hosts. Each announces its address periodically; the announcement expires.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,15 +11,15 @@ use tracing::warn;
 
 use crate::open;
 
-/// How often a host tells where it is.
-const TELL_PERIOD: Duration = Duration::from_secs(2);
-/// How long that is kept.
+/// How often a host announces itself.
+const ANNOUNCE_PERIOD: Duration = Duration::from_secs(2);
+/// When an announcement expires.
 const MAX_AGE: Duration = Duration::from_secs(10);
 
 /// A bucket of NATS with the address of each host by its name.
 pub struct Directory {
     servers: Vec<String>,
-    /// Once it was reached.
+    /// Opened when it is first used, and again after an error.
     bucket: Mutex<Option<Store>>,
 }
 
@@ -28,36 +28,36 @@ impl Directory {
         Directory { servers: servers.to_vec(), bucket: Mutex::default() }
     }
 
-    /// Where hosts have lately told that they are.
+    /// The addresses that hosts have announced and that have not expired.
     pub async fn hosts(&self) -> anyhow::Result<Vec<SocketAddr>> {
         self.with_bucket(async |bucket| {
             let mut hosts = Vec::new();
             for name in bucket.keys().await?.try_collect::<Vec<_>>().await? {
-                let told = bucket.get(&name).await?;
-                let told = told.and_then(|it| String::from_utf8(it.into()).ok());
-                hosts.extend(told.and_then(|told| told.parse::<SocketAddr>().ok()));
+                let address = bucket.get(&name).await?;
+                let address = address.and_then(|it| String::from_utf8(it.into()).ok());
+                hosts.extend(address.and_then(|address| address.parse::<SocketAddr>().ok()));
             }
             Ok(hosts)
         })
         .await
     }
 
-    /// Tells where this host is, and never ends.
-    pub async fn tell(&self, name: &str, link: SocketAddr) {
-        let mut is_told = true;
+    /// Announces this host again and again, and never ends.
+    pub async fn announce(&self, name: &str, link: SocketAddr) {
+        let mut is_announced = true;
         loop {
-            let told = self.with_bucket(async |bucket| {
+            let announced = self.with_bucket(async |bucket| {
                 bucket.put(name, link.to_string().into()).await?;
                 Ok(())
             });
-            match told.await {
-                Ok(()) => is_told = true,
-                Err(error) if std::mem::take(&mut is_told) => {
-                    warn!(error = format!("{error:#}"), "cannot tell NATS where this host is");
+            match announced.await {
+                Ok(()) => is_announced = true,
+                Err(error) if std::mem::take(&mut is_announced) => {
+                    warn!(error = format!("{error:#}"), "cannot announce this host in NATS");
                 }
                 Err(_) => {}
             }
-            sleep(TELL_PERIOD).await;
+            sleep(ANNOUNCE_PERIOD).await;
         }
     }
 
@@ -70,7 +70,7 @@ impl Directory {
             Some(bucket) => bucket,
             None => open(&self.servers, "cluster-hosts", MAX_AGE).await?,
         };
-        // After an error it is opened again: NATS may have lost it.
+        // Not kept after an error: NATS may have lost the bucket.
         let answer = ask(&bucket).await?;
         *kept = Some(bucket);
         Ok(answer)

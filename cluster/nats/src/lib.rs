@@ -1,10 +1,10 @@
-//! Which of several lobbies is active, what outlives each of them, and where hosts are
-//! (`directory.rs`), in NATS JetStream.
+//! What several lobbies share, in NATS JetStream: the lease of the active one, the changes that
+//! outlive it, the key of tokens, and the directory of hosts (`directory.rs`).
 //!
-//! The active lobby rewrites one entry again and again. Another one takes it over, by compare and
-//! set, when it could have seen a change for a while, and has seen none. So a NATS that cannot be
-//! reached ends no lobby. Two may take themselves for active for a moment: hosts obey the one with
-//! the later term.
+//! The active lobby rewrites the entry of the lease periodically. Another one takes it over, by
+//! compare and set, once it has seen the entry unchanged for a while. While NATS cannot be reached,
+//! nobody can, and no lobby ends. Two may consider themselves active for a moment: hosts obey the
+//! one with the later term.
 #![cfg(feature = "client")]
 
 mod directory;
@@ -32,9 +32,9 @@ const ACTIVE: &str = "active";
 const KEY: &str = "key";
 /// How often the active lobby rewrites its entry.
 const RENEW_PERIOD: Duration = Duration::from_secs(1);
-/// How long the entry is seen unchanged before another lobby takes it over.
+/// Another lobby takes the entry over once it has seen it unchanged for this long.
 const LEASE: Duration = Duration::from_secs(4);
-/// How often it is looked at.
+/// How often standbys read it.
 const LOOK_PERIOD: Duration = Duration::from_millis(250);
 /// The pause before NATS is asked again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -44,7 +44,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// A ban, logout or profile: of what kind, for which id, and the value, which is null for none.
 pub type Change = (String, String, Value);
 
-/// Asks until NATS answers.
+/// Retries until NATS answers.
 async fn persist<T, F: Future<Output = anyhow::Result<T>>>(mut ask: impl FnMut() -> F) -> T {
     loop {
         match ask().await {
@@ -55,7 +55,7 @@ async fn persist<T, F: Future<Output = anyhow::Result<T>>>(mut ask: impl FnMut()
     }
 }
 
-/// The key of tokens that all lobbies share: this one, if NATS has none yet. Waits for NATS.
+/// The key of tokens that all lobbies share. If there is none yet, stores this one. Waits for NATS.
 pub async fn share_key(servers: &[String], own: [u8; 32]) -> [u8; 32] {
     let share = || async {
         let bucket = open_lease(servers).await?;
@@ -75,8 +75,7 @@ async fn open_lease(servers: &[String]) -> anyhow::Result<Store> {
     open(servers, "cluster", Duration::ZERO).await
 }
 
-/// Opens a bucket, and creates it the first time. Its entries are kept for this time; zero: for
-/// ever.
+/// Opens a bucket, and creates it the first time. Its entries expire after this time; zero: never.
 async fn open(servers: &[String], name: &str, max_age: Duration) -> anyhow::Result<Store> {
     let options = ConnectOptions::new().request_timeout(Some(ANSWER_TIMEOUT));
     let client = options.connect(servers).await.context("cannot reach NATS")?;
@@ -94,9 +93,9 @@ async fn open(servers: &[String], name: &str, max_age: Duration) -> anyhow::Resu
 pub struct Lease {
     servers: Vec<String>,
     bucket: Store,
-    /// Of the lobby's process.
+    /// The id of the lobby's process.
     lobby: String,
-    /// Of the entry.
+    /// The entry's, as this lobby wrote it last.
     revision: u64,
 }
 
@@ -107,7 +106,7 @@ impl Lease {
         Lease { servers: servers.to_vec(), bucket, lobby: lobby.to_owned(), revision: 0 }
     }
 
-    /// Waits until this lobby is the active one. Returns its term: those of later ones are greater.
+    /// Waits until this lobby is the active one. Returns its term: later lobbies have greater ones.
     pub async fn acquire(&mut self) -> [u64; 2] {
         let mut seen = (None, Instant::now());
         loop {
@@ -124,12 +123,12 @@ impl Lease {
         }
     }
 
-    /// `seen`: the last revision, and since when.
+    /// `seen`: the latest revision, and when it was seen first.
     async fn try_acquire(
         &mut self,
         seen: &mut (Option<u64>, Instant),
     ) -> anyhow::Result<Option<[u64; 2]>> {
-        // Fails if the bucket has no leader. Then nobody can rewrite the entry, but it can be read.
+        // Fails if the bucket has no leader: then the entry can be read, but nobody can rewrite it.
         let created = self.bucket.status().await?.info.created.unix_timestamp_nanos();
         let entry = self.bucket.entry(ACTIVE).await?;
         let revision = entry.as_ref().map_or(0, |entry| entry.revision);
@@ -141,12 +140,12 @@ impl Lease {
             return Ok(None);
         }
         self.revision = self.bucket.update(ACTIVE, self.lobby.clone().into(), revision).await?;
-        // Revisions begin anew with the bucket.
+        // In a new bucket, revisions start over.
         Ok(Some([created as u64, self.revision]))
     }
 
-    /// Keeps the lease until another lobby has it, and cancels `superseded` then; or until it is to
-    /// be released, and lets another lobby have it at once.
+    /// Renews the lease until another lobby has it, and then cancels `superseded`; or until
+    /// `release`, and then lets another lobby have it at once.
     pub async fn hold(mut self, superseded: CancellationToken, release: CancellationToken) {
         match release.run_until_cancelled(self.keep()).await {
             Some(()) => superseded.cancel(),
@@ -172,7 +171,7 @@ impl Lease {
         }
     }
 
-    /// Rewrites the entry. Returns whether it is still this lobby's.
+    /// Renews the lease. Returns `false` if another lobby has it.
     async fn renew(&mut self) -> anyhow::Result<bool> {
         let renewed = self.bucket.update(ACTIVE, self.lobby.clone().into(), self.revision).await;
         self.revision = match renewed {
@@ -195,7 +194,7 @@ impl Lease {
         let _ = timeout(ANSWER_TIMEOUT, released).await;
     }
 
-    /// The bucket may be another one, if NATS has lost it.
+    /// Opens the bucket again: NATS may have lost it.
     async fn reopen(&mut self) {
         if let Ok(Ok(bucket)) = timeout(ANSWER_TIMEOUT, open_lease(&self.servers)).await {
             self.bucket = bucket;
@@ -203,14 +202,13 @@ impl Lease {
     }
 }
 
-/// What outlives a lobby: changes of bans, logouts and profiles.
+/// The changes that outlive a lobby: bans, logouts and profiles.
 pub struct Changes(Store);
 
 impl Changes {
-    /// Those of earlier lobbies; what takes those of this one; and the task that writes these down,
-    /// in order, until the lobby stops and all are written. They are forgotten when the tokens of
-    /// that time have expired. Waits for NATS, which may have answered just now, and not answer for
-    /// a while.
+    /// Returns the changes of earlier lobbies, a sender for those of this lobby, and the task that
+    /// stores them in order, until `stop` and until all are stored. Changes expire with the tokens
+    /// of their time. Waits for NATS.
     pub async fn follow(
         servers: &[String],
         token_ttl: Duration,
@@ -221,7 +219,7 @@ impl Changes {
         (before, sender, tokio::spawn(changes.write(made, stop)))
     }
 
-    /// The bucket, and what earlier lobbies have put there.
+    /// The bucket, and the changes of earlier lobbies.
     async fn open(servers: &[String], token_ttl: Duration) -> anyhow::Result<(Self, Vec<Change>)> {
         let kept = Changes(open(servers, "cluster-players", token_ttl).await?);
         let mut changes = Vec::new();

@@ -16,13 +16,13 @@ use crate::config::parse::duration;
 pub struct HostSettings {
     /// Addresses at which hosts listen for this lobby, separated by commas, such as
     /// `10.0.0.5:3001`. A name, as in `hosts.internal:3001`, may stand for several, and is looked up
-    /// again every two seconds; `nats` stands for the hosts that are told `--lease`. All rooms run
-    /// on hosts then.
+    /// again every two seconds; `nats` stands for the hosts with `--lease`. All rooms run on hosts
+    /// then.
     #[arg(long = "hosts", id = "hosts", value_name = "ADDRESSES", value_delimiter = ',')]
     pub addresses: Vec<String>,
 
     /// Servers of NATS, separated by commas, such as `nats://10.0.0.7:4222`, through which several
-    /// lobbies agree on the active one; the others stand by. `server host` tells them where it is.
+    /// lobbies agree on the active one; the others stand by. `server host` announces itself there.
     /// Needs the feature `nats`.
     #[arg(long, value_delimiter = ',')]
     pub lease: Vec<String>,

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyhow::{anyhow, bail, ensure};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, interval_at, timeout};
 use tracing::{info, warn};
 
@@ -39,6 +40,8 @@ pub(super) struct Hosted {
     pub process: Process,
     /// Until a lobby has adopted it.
     orphan: Option<Orphan>,
+    /// What it uses. Sent with the next heartbeat: single lines would wake the lobby once for each.
+    usage: Option<(String, OwnedSemaphorePermit)>,
 }
 
 impl Host {
@@ -151,6 +154,9 @@ impl Host {
                 let undescribed = self.rooms.values().any(|hosted| hosted.orphan.is_some());
                 let draining = self.stops_at.is_some();
                 let load = Load { cpu: self.cpu, draining, undescribed };
+                let adopted = self.rooms.values_mut().filter(|hosted| hosted.orphan.is_none());
+                let usages = adopted.filter_map(|hosted| hosted.usage.take());
+                usages.for_each(|line| drop(link.queue.send(line)));
                 link.to_lobby.send(&FromHost::Heartbeat { sent, load })?;
             }
             Line::Message(ToHost::GiveUp) => bail!("it has given the link up"),
@@ -172,7 +178,7 @@ impl Host {
                 let next = room.number().unwrap_or_default().saturating_add(1);
                 self.info.next_room = self.info.next_room.max(next);
                 link.print(&room, &process);
-                self.rooms.insert(room, Hosted { process, orphan: None });
+                self.rooms.insert(room, Hosted { process, orphan: None, usage: None });
                 Ok(())
             }
             Err(error) => {
@@ -211,6 +217,9 @@ impl Host {
                     (Some(orphan), _) => {
                         orphan.keep(&frame, line, permit);
                         self.hand_over(&room);
+                    }
+                    (None, Some(_)) if matches!(frame, FromRoom::Heartbeat(_)) => {
+                        hosted.usage = Some((line, permit));
                     }
                     (None, Some(link)) => drop(link.queue.send((line, permit))),
                     (None, None) => {}

@@ -131,7 +131,7 @@ async fn run(
         ensure!(reachable, "with --lease, --link must be an address at which the lobby reaches it");
         let (directory, name) =
             (cluster_nats::Directory::new(&settings.hosts.lease), info.name.clone());
-        tokio::spawn(async move { directory.tell(&name, link).await });
+        tokio::spawn(async move { directory.announce(&name, link).await });
     }
     let routes = Arc::<GatewayRoutes>::default();
     let (found, candidates) = mpsc::channel(1);
