@@ -67,6 +67,10 @@ const COMMANDS: &[(&str, Tested)] = &[
         "cargo run --release --manifest-path benches/Cargo.toml",
         By("tests/all.sh", "cargo clippy --manifest-path benches/Cargo.toml"),
     ),
+    (
+        "cargo run --release --manifest-path benches/Cargo.toml -- --only hosts,join,echo",
+        By("tests/all.sh", "cargo clippy --manifest-path benches/Cargo.toml"),
+    ),
     ("cargo test", By("tests/template/helpers.rs", r#"&["test", "--locked"]"#)),
     ("cargo test -p cluster", By("tests/all.sh", "cargo test --workspace")),
     ("cargo test --workspace", By("tests/all.sh", "cargo test --workspace")),
