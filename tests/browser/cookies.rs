@@ -17,7 +17,7 @@ const HOST: &str = "game.example.test";
 
 #[tokio::test]
 async fn a_parent_domains_cookie_of_any_name_does_not_make_a_player_a_stranger() -> Result<()> {
-    let port = Ports::free()?.lobby;
+    let port = Ports::free().lobby;
     let url = format!("http://{HOST}:{port}");
     let flags = ["--port", &port.to_string(), "--allow-origin", &url];
     let _lobby = Project::get()?.start_lobby(&flags).await;

@@ -37,7 +37,7 @@ async fn behind_nginx_and_caddy_a_login_makes_the_player_and_a_forged_header_doe
 }
 
 async fn ann_plays_and_returns(workshop: &Workshop, program: Program) -> Result<()> {
-    let ports = Ports::free()?;
+    let ports = Ports::free();
     let url = format!("https://{NAME}:{}", ports.https);
     let lobby = LobbyProcess::builder(workshop.target.join("debug/server"));
     let lobby = lobby.working_dir(&workshop.project).on_line(|line| println!("{line}"));
@@ -69,7 +69,7 @@ async fn ann_plays_and_returns(workshop: &Workshop, program: Program) -> Result<
 
 /// Sends headers of Eve's to a mock of the lobby, which says what it got.
 async fn a_forged_header_is_removed(workshop: &Workshop, program: Program) -> Result<()> {
-    let ports = Ports::free()?;
+    let ports = Ports::free();
     let address = format!("127.0.0.1:{}", ports.lobby);
     let echo = |head: &str| format!("HTTP/1.1 200 OK\r\nX-Echo: yes\r\n\r\n{head}");
     let _lobby = Mock::listen(TcpListener::bind(address).await?, echo)?;

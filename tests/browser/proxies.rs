@@ -84,7 +84,7 @@ impl Counts {
 /// The whole story, through a proxy.
 async fn play_behind(program: Program, place: Place, rooms: Rooms) -> Result<Counts> {
     let project = Project::get()?;
-    let ports = Ports::free()?;
+    let ports = Ports::free();
     let origin = format!("https://{NAME}:{}", ports.https);
     let mut lobby = start_lobby(&project, ports.lobby, &format!("{origin}{}", place.path())).await;
     let _proxy = Proxy::start(program, place, rooms, &project.folder.join("deploy"), ports).await?;
@@ -157,8 +157,8 @@ async fn the_cookie_has_a_prefix(page: &Page, origin: &str, place: Place) -> Res
 #[tokio::test]
 async fn games_on_one_host_share_no_players() -> Result<()> {
     let project = Project::get()?;
-    let ports = Ports::free()?;
-    let (more, origin) = (Ports::free()?, format!("https://{NAME}:{}", ports.https));
+    let ports = Ports::free();
+    let (more, origin) = (Ports::free(), format!("https://{NAME}:{}", ports.https));
     let rule = |path: &str, port| {
         format!("location {path}/ {{ proxy_pass http://127.0.0.1:{port}; }}\n        ")
     };

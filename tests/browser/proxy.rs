@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::fs::File;
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -11,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use cluster::testing::TestFolder;
+use cluster::testing::{TestFolder, free_port};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
@@ -64,11 +63,8 @@ pub struct Ports {
 
 impl Ports {
     /// Free ports. Port 0 does not work: proxy and lobby need each other's port.
-    pub fn free() -> Result<Ports> {
-        let free = || TcpListener::bind("127.0.0.1:0");
-        let held = [free()?, free()?, free()?];
-        let port = |i: usize| anyhow::Ok(held[i].local_addr()?.port());
-        Ok(Ports { lobby: port(0)?, https: port(1)?, http: port(2)? })
+    pub fn free() -> Ports {
+        Ports { lobby: free_port(), https: free_port(), http: free_port() }
     }
 }
 

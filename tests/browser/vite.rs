@@ -2,14 +2,13 @@
 //! own server.
 
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use cluster::testing::LobbyProcess;
+use cluster::testing::{LobbyProcess, free_port};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
@@ -62,8 +61,8 @@ async fn a_bundle_plays_below_a_path(
     must(Command::new("npx").current_dir(project).args(build));
     fs::write(project.join("page/client.ts"), client)?;
 
-    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    let (port, url) = (port.to_string(), format!("http://127.0.0.1:{port}/game"));
+    let port = free_port().to_string();
+    let url = format!("http://127.0.0.1:{port}/game");
     let lobby = LobbyProcess::builder(program).working_dir(project).flags(&["--dev"]);
     let _lobby = lobby.flags(&["--port", &port, "--public-url", &url]).start().await;
     let page = play(browser, &url, "Cem").await?;
@@ -125,7 +124,7 @@ impl Vite {
         let address = lobby.url.trim_start_matches("http://");
         ensure!(config.contains("127.0.0.1:3000"), "{config}");
         fs::write(project.join("vite.config.ts"), config.replace("127.0.0.1:3000", address))?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = free_port();
         let mut npm = Command::new("npm");
         npm.args(["run", "dev", "--", "--strictPort", "--port", &port.to_string()]);
         // A group of its own, since npm starts Vite in a shell.

@@ -1,5 +1,6 @@
 //! What is released: the program for deployment, and its container. Development endpoints are off
-//! in it by default. To build it takes minutes the first time; CI leaves out the slow optimizations.
+//! in it by default. To build it takes minutes the first time; CI leaves out the slow
+//! optimizations.
 
 mod container;
 mod static_program;

@@ -2,13 +2,12 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read};
-use std::net::TcpListener;
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cluster::testing::{Pid, ProcessStat, Signal, TestFolder, command, is_alive};
+use cluster::testing::{Pid, ProcessStat, Signal, TestFolder, command, free_port, is_alive};
 use rustix::process::kill_process;
 use tokio::time::sleep;
 
@@ -36,7 +35,7 @@ impl Watch {
         must(&mut workshop.cargo(&["build", "--locked", "--quiet"]));
         let recipe = Recipe::read("restart");
         // All lobbies have the same port, as the page expects.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let key = TestFolder::new();
         let mut watch = command("sh");
         // This project is in a folder that the repository's .gitignore names.

@@ -1,9 +1,7 @@
 //! Hosts on which the rooms run, each a process on this machine.
 
-use std::collections::HashSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -13,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use cluster::testing::{TestFolder, command};
+use cluster::testing::{TestFolder, command, free_port};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::lobby::until;
@@ -56,9 +54,8 @@ impl Hosts {
         let flags = vec![("CLUSTER_MAX_ROOMS", max_rooms.to_string())];
         let (program, log) = (program.to_owned(), log.clone());
         let mut hosts = Hosts { program, folder, log, flags, hosts: Vec::new() };
-        let mut used = HashSet::new();
         for nth in 0..count {
-            let ports = [free_port(&mut used)?, free_port(&mut used)?];
+            let ports = [free_port(), free_port()];
             let process = hosts.spawn(nth, ports)?;
             hosts.hosts.push(Host { ports, process });
         }
@@ -133,15 +130,6 @@ impl Drop for Hosts {
         for host in &mut self.hosts {
             let _ = host.process.kill();
             let _ = host.process.wait();
-        }
-    }
-}
-
-fn free_port(used: &mut HashSet<u16>) -> anyhow::Result<u16> {
-    loop {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        if used.insert(port) {
-            return Ok(port);
         }
     }
 }

@@ -15,9 +15,9 @@ use crate::config::parse::duration;
 #[command(next_help_heading = "Hosts")]
 pub struct HostSettings {
     /// Addresses at which hosts listen for this lobby, separated by commas, such as
-    /// `10.0.0.5:3001`. A name, as in `hosts.internal:3001`, may stand for several, and is looked up
-    /// again every two seconds; `nats` stands for the hosts with `--lease`. All rooms run on hosts
-    /// then.
+    /// `10.0.0.5:3001`. A name, as in `hosts.internal:3001`, may stand for several, and is looked
+    /// up again every two seconds; `nats` stands for the hosts with `--lease`. All rooms run on
+    /// hosts then.
     #[arg(long = "hosts", id = "hosts", value_name = "ADDRESSES", value_delimiter = ',')]
     pub addresses: Vec<String>,
 

@@ -1,8 +1,8 @@
 //! Rooms on other machines. `server host` runs a **host** (`host/`): it starts, feeds and kills
 //! rooms for one lobby, and serves their players. A lobby with `--hosts` discovers its hosts, keeps
 //! a link to each (`remote.rs`), and picks one for each new room (`placement.rs`). Its registry of
-//! rooms does not know the difference: what a host reports (`reports.rs`) arrives like the events of
-//! a local process.
+//! rooms does not know the difference: what a host reports (`reports.rs`) arrives like the events
+//! of a local process.
 //!
 //! A link is one TCP connection of lines (`link.rs`), opened by the lobby, on which both ends prove
 //! that they have a key (`handshake.rs`). Its heartbeats renew a lease: a host's rooms end before

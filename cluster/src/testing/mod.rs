@@ -99,8 +99,8 @@ pub use self::connection::{Connection, Packet, Payload, tcp};
 pub use self::lobby::{LobbyBuilder, LobbyProcess};
 pub use self::player::TestPlayer;
 pub use self::process::{
-    ProcessStat, TestFolder, allow_many_files, command, descriptors, is_alive, is_room, pid,
-    private_kib,
+    ProcessStat, TestFolder, allow_many_files, command, descriptors, free_port, is_alive, is_room,
+    pid, private_kib,
 };
 pub use self::test_lobby::TestLobby;
 pub use self::test_room::{Sent, TestRoom, player};

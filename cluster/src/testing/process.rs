@@ -1,10 +1,11 @@
 //! Processes and temporary folders.
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::Duration;
 use std::{env, fs};
 
@@ -23,6 +24,21 @@ pub fn command(program: impl AsRef<Path>) -> Command {
     }
     command.stdin(Stdio::null());
     command
+}
+
+/// A free TCP port of 127.0.0.1, for a program that must know its port before it starts. It is below
+/// the range from which systems take those of connections: no connection gets it in between. Each
+/// call in a process returns another one.
+///
+/// # Panics
+/// If none is free.
+pub fn free_port() -> u16 {
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    // Processes that run side by side begin far from each other.
+    let first = std::process::id().wrapping_mul(97);
+    let next = |_| 10_000 + (first.wrapping_add(CALLS.fetch_add(1, Relaxed)) % 22_000) as u16;
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    (0..22_000).map(next).find(is_free).expect("a free port")
 }
 
 /// A temporary folder, deleted when the last owner drops it.

@@ -1,9 +1,7 @@
 //! What hooks learn about those who register and arrive: the address and the headers of the page,
 //! the account, and the seat that is kept for them.
 
-use std::net::TcpListener;
-
-use cluster::testing::TestPlayer;
+use cluster::testing::{TestPlayer, free_port};
 use serde_json::{Value, json};
 
 use crate::common::raw::{Raw, websocket};
@@ -35,8 +33,8 @@ async fn register(url: &str, name: &str, headers: &[(&str, &str)]) -> Raw {
 #[tokio::test]
 async fn on_register_gets_the_headers_and_the_address_that_a_proxy_adds() {
     // The log has only the public address, so the test chooses the port.
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr()).expect("a port");
-    let (port, here) = (free.port().to_string(), format!("http://{free}"));
+    let port = free_port().to_string();
+    let here = format!("http://127.0.0.1:{port}");
     let public = ["--port", &port, "--public-url", "https://play.example.org"];
     let flags = [&public[..], &["--client-address-header", "x-forwarded-for"]].concat();
     let _lobby = start_features(&flags).await;

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use cluster::testing::{Client, TestPlayer, eventually};
+use cluster::testing::{Client, TestFolder, TestPlayer, eventually, free_port};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::common::hosts::{Cluster, HostProcess};
+use crate::common::hosts::{Cluster, HostProcess, lobby};
 use crate::common::{command, game};
 
 /// Where players would find the host, if the tests knew its port before it starts.
@@ -227,16 +227,22 @@ async fn a_host_that_is_asked_to_stop_without_a_lobby_drains_its_rooms() {
 /// The next lobby learns from the other host which numbers there were.
 #[tokio::test]
 async fn a_host_and_a_lobby_that_both_start_anew_use_no_id_of_a_room_again() {
-    let few = ["--max-rooms", "8"]; // so that neither host gets all
-    let mut cluster = Cluster::start_with(&["h1", "h2"], &[], &few).await;
+    let folder = TestFolder::new();
+    let link = format!("127.0.0.1:{}", free_port());
+    let flags = ["--max-rooms", "8", "--link", &link]; // so that neither host gets all
+    let hosts = vec![
+        HostProcess::start(&folder, "h1", &flags).await,
+        HostProcess::start(&folder, "h2", &flags[..2]).await,
+    ];
+    let lobby = lobby(&folder, &hosts).start().await;
+    let mut cluster = Cluster { lobby, hosts, folder };
+    cluster.linked(2).await;
     let mut boss = cluster.lobby.player("Boss").await;
     let before = open_on(&mut boss, "h1").await;
     cluster.hosts[0].signal(Signal::KILL);
     cluster.hosts[0].process.wait().expect("our child");
     cluster.lobby.logged("host lost").await;
     open_on(&mut boss, "h2").await;
-    let link = cluster.hosts[0].link.clone();
-    let flags = [&few[..], &["--link", &link]].concat();
     cluster.hosts[0] = HostProcess::start(&cluster.folder, "h1", &flags).await;
     let cluster = cluster.next_lobby(Signal::KILL).await;
     let mut boss = cluster.lobby.player("Boss").await;

@@ -1,9 +1,10 @@
 //! A lobby below the path of its public URL, such as `/game`. A proxy passes the path on unchanged.
 
-use std::net::TcpListener;
 use std::process::Stdio;
 
-use cluster::testing::{Client, LobbyBuilder, LobbyProcess, Pid, Signal, TestFolder, eventually};
+use cluster::testing::{
+    Client, LobbyBuilder, LobbyProcess, Pid, Signal, TestFolder, eventually, free_port,
+};
 use rustix::process::kill_process;
 use serde_json::{Value, json};
 
@@ -14,9 +15,9 @@ use crate::http::pages::{page, put};
 /// Starts a lobby at `http://127.0.0.1:PORT` and this path. Its log has only the public URL, so the
 /// test chooses the port. Returns its origin, too.
 async fn start_at(path: &str, lobby: LobbyBuilder) -> (LobbyProcess, String) {
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr()).expect("a port");
-    let here = format!("http://{free}");
-    let (port, url) = (free.port().to_string(), format!("{here}{path}"));
+    let port = free_port().to_string();
+    let here = format!("http://127.0.0.1:{port}");
+    let url = format!("{here}{path}");
     let lobby = lobby.flags(&["--port", &port, "--public-url", &url]).start().await;
     (lobby, here)
 }

@@ -1,10 +1,9 @@
 //! HTTP: the content security policy, client libraries and development endpoints.
 
 use std::fs;
-use std::net::TcpListener;
 use std::sync::Arc;
 
-use cluster::testing::{Client, LobbyProcess, TestFolder};
+use cluster::testing::{Client, LobbyProcess, TestFolder, free_port};
 use serde_json::{Value, json};
 
 use crate::common::raw::http;
@@ -163,8 +162,8 @@ async fn the_cluster_scripts_are_embedded_and_cannot_be_overridden_in_the_static
 #[tokio::test]
 async fn behind_a_proxy_the_public_url_is_allowed_and_rooms_are_reached_there() {
     // The log has only the public address, so the test chooses the port.
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr()).expect("a port");
-    let (port, here) = (free.port().to_string(), format!("http://{free}"));
+    let port = free_port().to_string();
+    let here = format!("http://127.0.0.1:{port}");
     let _cluster = start_game(&["--port", &port, "--public-url", "http://play.example.org"]).await;
     let public = [("Host", "play.example.org"), ("Origin", "http://play.example.org")];
     let (status, answer) = http(&here, "GET", "/", &public).await;

@@ -2,12 +2,11 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::net::TcpListener;
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 use std::{fs, thread};
 
-use cluster::testing::{Client, TestFolder, TestPlayer, eventually};
+use cluster::testing::{Client, TestFolder, TestPlayer, eventually, free_port};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -30,20 +29,19 @@ impl Silent {
     /// The same with this `--log-format`.
     async fn start_with(format: &str, redirect: &str, stdout: Stdio, stderr: Stdio) -> Silent {
         let folder = TestFolder::new();
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
-        let address = free.expect("a port");
+        let port = free_port();
         let program = game().display().to_string();
         let process = command("sh")
             .args(["-c", &format!("exec \"$0\" \"$@\" {redirect}"), &program])
-            .args(["--log-format", format, "--port", &address.port().to_string(), "--key-file"])
+            .args(["--log-format", format, "--port", &port.to_string(), "--key-file"])
             .arg(folder.path().join("lobby.key"))
             .env("RUST_LOG", "info,app=debug,cluster=debug")
             .stdout(stdout)
             .stderr(stderr)
             .spawn()
             .expect("a shell");
-        let silent = Silent { process, url: format!("http://{address}"), _folder: folder };
-        let connected = || std::net::TcpStream::connect(address).ok();
+        let silent = Silent { process, url: format!("http://127.0.0.1:{port}"), _folder: folder };
+        let connected = || std::net::TcpStream::connect(("127.0.0.1", port)).ok();
         eventually("the lobby listens", connected).await;
         silent
     }

@@ -1,13 +1,12 @@
 //! Servers of NATS, lobbies that share a lease there, and a proxy between them that can be cut.
 
-use std::collections::HashSet;
-use std::net::{TcpListener as StdListener, ToSocketAddrs as _};
+use std::net::ToSocketAddrs as _;
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 use std::{env, fs, thread};
 
-use cluster::testing::{Client, TestFolder, TestPlayer, eventually};
+use cluster::testing::{Client, TestFolder, TestPlayer, eventually, free_port};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
@@ -29,15 +28,7 @@ pub struct Nats {
 
 impl Nats {
     pub async fn start(servers: usize) -> Nats {
-        let mut used = HashSet::new();
-        let mut port = || loop {
-            let listener = StdListener::bind("127.0.0.1:0").expect("a free port");
-            let port = listener.local_addr().expect("it has one").port();
-            if used.insert(port) {
-                return port;
-            }
-        };
-        let ports: Vec<_> = (0..servers).map(|_| (port(), port())).collect();
+        let ports: Vec<_> = (0..servers).map(|_| (free_port(), free_port())).collect();
         let folder = TestFolder::new();
         let mut nats = Nats { servers: (0..servers).map(|_| None).collect(), ports, folder };
         nats.start_all().await;

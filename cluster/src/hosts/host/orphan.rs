@@ -1,5 +1,5 @@
-//! An orphaned room, whose lobby is gone: its description of itself, and what it has reported since.
-//! The next lobby gets both.
+//! An orphaned room, whose lobby is gone: its description of itself, and what it has reported
+//! since. The next lobby gets both.
 
 use tokio::sync::OwnedSemaphorePermit;
 
