@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail, ensure};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, interval_at, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tracing::{info, warn};
 
 use crate::hosts::host::orphan::Orphan;
@@ -48,6 +48,7 @@ impl Host {
     /// Runs until the host is asked to stop, and its rooms have ended.
     pub async fn run(mut self) -> anyhow::Result<()> {
         let mut ticks = interval_at(Instant::now() + LEASE_CHECK, LEASE_CHECK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay); // samples of no time are noise
         loop {
             tokio::select! {
                 Some(line) = async { Some(self.link.as_mut()?.lines.next().await) } => {
