@@ -26,9 +26,9 @@ pub fn command(program: impl AsRef<Path>) -> Command {
     command
 }
 
-/// A free TCP port of 127.0.0.1, for a program that must know its port before it starts. It is below
-/// the range from which systems take those of connections: no connection gets it in between. Each
-/// call in a process returns another one.
+/// A free TCP port of 127.0.0.1, for a program that must know its port before it starts. It is
+/// below the range from which systems take those of connections: no connection gets it in between.
+/// Each call in a process returns another one.
 ///
 /// # Panics
 /// If none is free.
