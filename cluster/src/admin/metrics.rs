@@ -79,7 +79,7 @@ fn render<L: Lobby>(lobby: &LobbyContext<L>, connections: u32) -> String {
             ("gauge", "host_rooms", "Rooms on each host.", by_host(|it| it.rooms as f64)),
             ("gauge", "host_max_rooms", "Rooms allowed.", by_host(|it| it.info.max_rooms as f64)),
             ("gauge", "host_cpu", "Busy share of processors.", by_host(|it| it.load.cpu.into())),
-            ("gauge", "host_draining", "1 if it stops.", by_host(|it| it.load.draining.into())),
+            ("gauge", "host_draining", "1 if it drains.", by_host(|it| it.load.draining.into())),
         ]);
     }
     let mut page = String::new();

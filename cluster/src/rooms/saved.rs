@@ -42,9 +42,13 @@ impl Rooms {
         self.rooms.get(room).is_some_and(|entry| entry.status.adopted)
     }
 
-    /// Whether this many processes are paused, and all rooms are among them.
-    pub(crate) fn are_paused(&self, processes: usize) -> bool {
-        self.paused.len() == processes && self.rooms.len() == processes
+    /// Whether all rooms are paused, and nobody supervises any other process. One that is killed
+    /// may have paused before.
+    pub(crate) fn are_paused(&self, supervisors: usize) -> bool {
+        let is_paused = |(id, entry): (&RoomId, &Entry)| {
+            self.paused.contains_key(id) && entry.status.state != State::Killed
+        };
+        self.rooms.len() == supervisors && self.rooms.iter().all(is_paused)
     }
 
     /// Waits until all rooms have been sent what is queued for them. Returns `false` if one does
@@ -167,5 +171,56 @@ impl Entry {
             let note = to_raw(&Entry { room: self.room.clone(), process: (), status });
             note.into_iter().for_each(|note| self.send(&ToRoom::Note(note)));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use clap::Parser as _;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::config::{Settings, Size};
+    use crate::process::{RoomSpec, Sender};
+
+    /// Two rooms that run.
+    fn rooms() -> Rooms {
+        let starter = |number: u64| {
+            let sender = Sender::new(mpsc::unbounded_channel().0, End::Host);
+            let process = Process { sender, output: Default::default(), kill: Default::default() };
+            Ok((RoomId(number.to_string()), process))
+        };
+        let settings = Settings::parse_from(["lobby"]);
+        let mut rooms = Rooms::new(settings, Box::new(starter), Arc::default());
+        for seed in 0..2 {
+            let (kind, memory) = ("game".to_owned(), Size(0));
+            let spec = RoomSpec { kind, capacity: 1, memory, seed, host: None, code: None };
+            rooms.create(spec, None, json!({}), json!({})).expect("a room");
+        }
+        rooms
+    }
+
+    fn pause(rooms: &mut Rooms, number: u64) {
+        let room = RoomId(number.to_string());
+        let process =
+            RoomProcess { room: room.clone(), pid: 1, warm: true, announced: None, unread: vec![] };
+        rooms.paused.insert(room, (process, vec![]));
+    }
+
+    #[test]
+    fn a_reload_keeps_every_room_although_a_process_that_is_killed_has_paused() {
+        // The third is warm. It is killed, but the lobby has not been told so far.
+        let mut all = rooms();
+        pause(&mut all, 2);
+        pause(&mut all, 3);
+        assert!(!all.are_paused(2), "room 1 has not paused");
+        pause(&mut all, 1);
+        assert!(!all.are_paused(3), "the third is not reaped");
+        assert!(all.are_paused(2));
+        // It is not reaped, and room 1 is.
+        all.kill(&RoomId("1".to_owned()), Exit::Hung).expect("a room");
+        assert!(!all.are_paused(2), "room 1 is killed");
     }
 }

@@ -42,6 +42,22 @@ impl NetNs {
         made.then_some(ns)
     }
 
+    /// Limits its network to this rate, both ways. Returns `false` where there is no `tc`, or no
+    /// token bucket filter in the kernel.
+    pub fn slow_down(&self, rate: &str) -> bool {
+        let within = ["-n", &self.name];
+        [(&[][..], &*self.outer), (&within[..], "eth0")].into_iter().all(|(place, device)| {
+            let mut tc = Command::new("tc");
+            tc.args(place).args(["qdisc", "add", "dev", device, "root", "tbf"]);
+            tc.args(["rate", rate, "burst", "4kb", "latency", "5s"]).stderr(Stdio::null());
+            let limited = tc.status().is_ok_and(|status| status.success());
+            if !limited {
+                println!("skipped: this test needs `tc` and its filter `tbf`");
+            }
+            limited
+        })
+    }
+
     /// Cuts or mends its network.
     pub fn set(&self, up: bool) {
         let state = if up { "up" } else { "down" };

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use cluster::testing::{Client, TestFolder, TestPlayer};
+use cluster::testing::{Client, TestFolder, TestPlayer, eventually};
 use futures_util::future::join_all;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -85,6 +85,36 @@ async fn after_a_cut_of_eight_seconds_players_are_in_the_lobby_and_no_room_is_le
     open(&mut ann).await;
     assert!(host.rooms().iter().all(|room| !rooms.contains(room)));
     assert_none(&too_early);
+}
+
+/// Heartbeats wait behind what rooms say.
+#[tokio::test]
+async fn over_a_slow_link_everything_arrives_and_no_host_is_lost() {
+    let Some(space) = NetNs::new() else { return };
+    if !space.slow_down("512kbit") {
+        return;
+    }
+    let (cluster, _) = start(vec![space], &[]).await;
+    let (_, mut client) = open(&mut cluster.lobby.player("Ann").await).await;
+    let (begun, long) = (Instant::now(), "x".repeat(40_000));
+    for n in 0..3 {
+        client.emit("tell_lobby", json!({ "text": format!("{n}{long}") }));
+    }
+    let mut boss = cluster.lobby.player("Boss").await;
+    let room = boss.ask("open", json!({})).await.expect("a room opens meanwhile");
+    let is_ready = |line: &Value| line["message"] == "room ready" && line["room"] == room;
+    let ready = || cluster.lobby.lines().iter().any(is_ready).then_some(());
+    eventually("the room", ready).await;
+    let said = || {
+        let lines = cluster.lobby.lines().into_iter().filter(|line| line["message"] == "said");
+        let firsts = lines.filter_map(|line| line["text"].as_str()?.chars().next());
+        let said: String = firsts.collect();
+        (said.len() == 3).then_some(said)
+    };
+    assert_eq!(eventually("what the room has said", said).await, "012");
+    assert!(begun.elapsed() > Duration::from_secs(2), "the link is not slow");
+    assert_eq!(client.ask("echo", json!({ "n": 1 })).await, Ok(json!(1)));
+    assert_eq!(cluster.lobby.count("host lost"), 0);
 }
 
 /// Cuts of random lengths at random times: whenever the lobby gives up a room, its process has

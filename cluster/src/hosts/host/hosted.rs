@@ -48,7 +48,7 @@ impl Host {
     /// Runs until the host is asked to stop, and its rooms have ended.
     pub async fn run(mut self) -> anyhow::Result<()> {
         let mut ticks = interval_at(Instant::now() + LEASE_CHECK, LEASE_CHECK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay); // samples of no time are noise
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay); // not many at once
         loop {
             tokio::select! {
                 Some(line) = async { Some(self.link.as_mut()?.lines.next().await) } => {
