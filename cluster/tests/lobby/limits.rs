@@ -65,7 +65,7 @@ async fn guessing_codes_is_stopped_even_after_a_correct_guess() {
 
 #[tokio::test]
 async fn a_websocket_without_a_socketio_handshake_is_closed() {
-    let cluster = start_game(&["--connect-timeout", "300ms", "--header-timeout", "1m"]).await;
+    let cluster = start_game(&["--connect-timeout", "2s", "--header-timeout", "1m"]).await;
     let mut ann = cluster.player("Ann").await;
     let seat = ann.seat("create", json!({})).await;
     for path in ["/socket.io", seat["path"].as_str().expect("a path")] {
@@ -125,7 +125,7 @@ async fn join_in_silence(player: &mut TestPlayer, room: &Value) -> Raw {
 
 #[tokio::test]
 async fn a_client_that_does_not_answer_pings_is_disconnected() {
-    let flags = ["--ping-interval", "200ms", "--ping-timeout", "300ms", "--connect-timeout", "1m"];
+    let flags = ["--ping-interval", "200ms", "--ping-timeout", "3s", "--connect-timeout", "1m"];
     let cluster = start_game(&flags).await;
     let mut ann = cluster.player("Ann").await;
     let mut anns = ann.enter("create", json!({})).await;

@@ -64,8 +64,8 @@ async fn a_panic_is_reported_with_options_players_backtrace_and_log() {
 
 #[tokio::test]
 async fn a_process_that_dies_hangs_or_never_becomes_ready_is_reported() {
-    let hangs = ["--heartbeat", "100ms", "--heartbeat-timeout", "300ms"];
-    let never = ["--ready-timeout", "300ms"];
+    let hangs = ["--heartbeat", "300ms", "--heartbeat-timeout", "1s"];
+    let never = ["--ready-timeout", "2s"];
     for (flags, open, end, first) in [
         (&[][..], json!({}), Some("abort"), "crashed: aborted"),
         (&hangs, json!({}), Some("spin"), "hung and was killed"),

@@ -116,7 +116,7 @@ async fn opens(opening: &str, flags: &[&str]) -> (String, String) {
 
 #[tokio::test]
 async fn a_request_for_a_room_that_never_becomes_ready_is_refused() {
-    let (code, how) = opens("never", &["--ready-timeout", "500ms"]).await;
+    let (code, how) = opens("never", &["--ready-timeout", "2s"]).await;
     assert_eq!((&*code, &*how), ("no_room", "never became ready"));
 }
 

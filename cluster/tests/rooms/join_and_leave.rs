@@ -21,11 +21,11 @@ async fn disposed(cluster: &LobbyProcess, room: &Value) {
 
 #[tokio::test]
 async fn every_join_has_exactly_one_leave_however_it_ends() {
-    let flags = [&["--stop-timeout", "300ms", "--ticket-ttl", "2s"], &NO_RATE_LIMITS[..]].concat();
+    let flags = [&["--stop-timeout", "2s", "--ticket-ttl", "2s"], &NO_RATE_LIMITS[..]].concat();
     let cluster = start_game(&flags).await;
     let mut boss = cluster.player("Boss").await;
     let other = boss.ask("open", json!({})).await.expect("a room");
-    let new = json!({ "capacity": 20, "options": { "grace_ms": 200 } });
+    let new = json!({ "capacity": 20, "options": { "grace_ms": 2000 } });
     let mut stays = cluster.player("Stays").await.enter("create", new).await;
     let room = stays.event("joined").await["room"].take();
     let moved = json!({ "room": other });
@@ -123,7 +123,7 @@ async fn every_join_has_exactly_one_leave_however_it_ends() {
 
 #[tokio::test]
 async fn closed_and_killed_rooms_free_all_their_seats() {
-    let cluster = start_game(&["--stop-timeout", "200ms"]).await;
+    let cluster = start_game(&["--stop-timeout", "2s"]).await;
     let mut boss = cluster.player("Boss").await;
     for how in ["closed", "crashed"] {
         let new = json!({ "options": { "grace_ms": 60_000 } });

@@ -157,7 +157,7 @@ async fn a_room_kicks_and_bans_for_itself_alone() {
 
 #[tokio::test]
 async fn a_closed_room_tells_its_players_the_reason() {
-    let cluster = start_game(&["--stop-timeout", "300ms"]).await;
+    let cluster = start_game(&["--stop-timeout", "2s"]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut bobs = bob.enter("create", json!({})).await;
     let room = bobs.event("joined").await["room"].take();
@@ -175,7 +175,7 @@ async fn a_closed_room_tells_its_players_the_reason() {
 
 #[tokio::test]
 async fn a_room_can_be_closed_before_it_is_ready() {
-    let cluster = start_game(&["--ready-timeout", "500ms", "--stop-timeout", "100ms"]).await;
+    let cluster = start_game(&["--ready-timeout", "2s", "--stop-timeout", "100ms"]).await;
     let mut ann = cluster.player("Ann").await;
     let never = json!({ "options": { "opening": "never" } });
     let room = ann.ask("open", never).await.expect("a room");
@@ -219,7 +219,7 @@ async fn options_that_cannot_be_listed_open_no_room_and_harm_no_lobby() {
 
 #[tokio::test]
 async fn a_reason_of_any_length_harms_nobody() {
-    let cluster = start_game(&["--stop-timeout", "300ms"]).await;
+    let cluster = start_game(&["--stop-timeout", "2s"]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let mut anns = ann.enter("create", json!({})).await;
     let room = anns.event("joined").await["room"].take();

@@ -165,7 +165,7 @@ async fn when_a_room_finishes_everyone_returns_and_the_lobby_has_the_outcome() {
 
 #[tokio::test]
 async fn a_draining_room_keeps_its_players_until_the_deadline() {
-    let cluster = start_game(&["--stop-timeout", "300ms"]).await;
+    let cluster = start_game(&["--stop-timeout", "2s"]).await;
     let mut boss = cluster.player("Boss").await;
     let mut ann = cluster.player("Ann").await;
     let mut anns = ann.enter("create", json!({})).await;

@@ -105,7 +105,7 @@ async fn a_party_has_32_players_at_most() {
 
 #[tokio::test]
 async fn if_the_room_dies_the_requester_is_answered_and_the_party_is_told() {
-    let cluster = start_game(&["--ready-timeout", "500ms"]).await;
+    let cluster = start_game(&["--ready-timeout", "2s"]).await;
     let mut party = players(&cluster, 3).await;
     let new = json!({ "options": { "opening": "never" } });
     let room = party[0].ask("open", new).await.expect("a room");
@@ -133,7 +133,7 @@ async fn a_party_member_in_another_room_goes_along() {
 
 #[tokio::test]
 async fn a_party_member_who_leaves_the_lobby_misses_only_the_reroute() {
-    let cluster = start_game(&["--ticket-ttl", "300ms"]).await;
+    let cluster = start_game(&["--ticket-ttl", "2s"]).await;
     let mut party = players(&cluster, 3).await;
     let room = party[0].ask("open", json!({ "capacity": 3 })).await.expect("a room");
     party[0].lobby().event("ready").await;
@@ -159,7 +159,7 @@ async fn a_party_member_who_leaves_the_lobby_misses_only_the_reroute() {
 
 #[tokio::test]
 async fn a_party_member_is_told_of_a_refusal_after_the_requester_asks_again() {
-    let cluster = start_game(&["--ready-timeout", "500ms"]).await;
+    let cluster = start_game(&["--ready-timeout", "2s"]).await;
     let (mut ann, mut bob) = (cluster.player("Ann").await, cluster.player("Bob").await);
     let never = json!({ "options": { "opening": "never" } });
     let room = ann.ask("open", never).await.expect("a room");

@@ -132,7 +132,7 @@ async fn pings_come_again_and_again_and_a_client_that_answers_them_stays() {
 
 #[tokio::test]
 async fn a_client_that_does_not_answer_pings_is_disconnected() {
-    let cluster = start_game(&["--ping-interval", "100ms", "--ping-timeout", "200ms"]).await;
+    let cluster = start_game(&["--ping-interval", "100ms", "--ping-timeout", "2s"]).await;
     for place in places(&cluster).await {
         let mut wire = place.open().await;
         wire.send(&place.connect).await;

@@ -71,12 +71,12 @@ async fn another_namespace_is_refused_and_the_main_one_can_still_be_used() {
 
 #[tokio::test]
 async fn a_websocket_on_which_nobody_connects_is_closed() {
-    let cluster = start_game(&["--connect-timeout", "300ms"]).await;
+    let cluster = start_game(&["--connect-timeout", "2s"]).await;
     for place in places(&cluster).await {
-        place.open().await.rest().await;
-        let mut wire = place.open().await;
-        wire.send("40/random").await;
-        wire.rest().await;
+        let (mut silent, mut wrong) = (place.open().await, place.open().await);
+        wrong.send("40/random").await;
+        silent.rest().await;
+        wrong.rest().await;
     }
 }
 
