@@ -281,7 +281,6 @@ impl Supervisor {
                 None if self.process.warm => return Ok(Some(Exit::Hung)),
                 None => return Ok(Some(Exit::NeverReady(format!("not warm within {ready:?}")))),
             }
-            self.process.warm = true;
             // The limit starts after this pause: a throttled room is not late.
             let size = self.receiver.last_size;
             let pause = self.throttle.take(1 + size / FRAME_UNIT, Instant::now());
@@ -310,6 +309,7 @@ impl Supervisor {
     }
 
     async fn forward(&mut self, mut frame: FromRoom) {
+        self.process.warm = true;
         match &mut frame {
             FromRoom::Heartbeat(usage) => {
                 self.tick_delay_ms = self.tick_delay_ms.max(usage.tick_delay_ms);

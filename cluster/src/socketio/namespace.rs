@@ -76,6 +76,7 @@ pub(crate) fn serve<A: Clone + Send + Sync + 'static>(
             std::future::ready(())
         });
         socket.on_disconnect(move |reason: DisconnectReason| {
+            tracing::debug!(conn = id, %reason, "disconnected");
             let asked = reason == DisconnectReason::ClientNSDisconnect;
             on_disconnect.push(FromClient::Disconnected { conn: id, asked });
             std::future::ready(())

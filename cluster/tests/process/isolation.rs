@@ -1,10 +1,10 @@
 //! Isolation: a faulty room harms neither the lobby nor other rooms.
 
-use cluster::testing::{Client, LobbyProcess, TestPlayer};
+use cluster::testing::{Client, LobbyProcess, TestPlayer, soon};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::common::{start_game, start_game_with};
+use crate::common::{NO_RATE_LIMITS, start_game, start_game_with};
 
 /// Ann and Bob are in different rooms; a boss in the lobby is told how they end.
 struct Story {
@@ -140,11 +140,16 @@ async fn a_room_that_does_not_read_its_channel_is_killed_when_its_queue_is_full(
 
 #[tokio::test]
 async fn a_room_that_reads_its_channel_receives_large_bursts() {
-    let cluster = start_game(&["--heartbeat-timeout", "60s"]).await;
+    let flags = [&["--heartbeat-timeout", "60s"], &NO_RATE_LIMITS[..]].concat();
+    let cluster = start_game(&flags).await;
     let (mut ann, mut boss) = (cluster.player("Ann").await, cluster.player("Boss").await);
     let room = boss.ask("open", json!({})).await.expect("a room");
     let told = json!({ "room": room, "times": 100, "bytes": 60_000 });
     boss.ask("tell_much", told).await.expect("its room");
-    ann.enter("join", json!({ "room": room })).await;
+    // Until it has read half of that, it gets no players.
+    let join =
+        async { while ann.ask("join", json!({ "room": room })).await == Err("too_fast".into()) {} };
+    soon("a room that can take players", join).await;
+    ann.rerouted().await;
     assert_eq!(cluster.count("a room does not read its channel"), 0);
 }
