@@ -134,7 +134,7 @@ async fn bots_play_and_score() {
 
 #[tokio::test]
 async fn a_load_test_starts_a_lobby_of_its_own_and_no_request_is_refused() {
-    let flags = ["--players", "6", "--rooms", "2", "--ramp-up", "100ms", "--for", "1s"];
+    let flags = ["--players", "6", "--rooms", "2", "--ramp-up", "100ms", "--for", "3s"];
     let thresholds = ["errors.total<1", "join.count>5", "requests.count>6", "tick_jitter.count>30"];
     let thresholds = thresholds.iter().flat_map(|threshold| ["--threshold", threshold]);
     let flags: Vec<_> = flags.into_iter().chain(thresholds).collect();

@@ -2,6 +2,7 @@
 //! 127.0.0.0/8.
 
 use std::net::Ipv4Addr;
+use std::time::Instant;
 
 use cluster::testing::{Client, soon};
 use futures_util::future::join_all;
@@ -206,6 +207,7 @@ async fn the_room_limit_of_an_address_covers_all_its_players() {
 async fn code_attempts_from_one_address_are_counted_together() {
     let flags = [&["--max-code-attempts-per-minute", "1"], &NO_RATE_LIMITS[..]].concat();
     let cluster = start_game(&flags).await;
+    let began = Instant::now();
     let mut refused = Vec::new();
     // One attempt of each player, a hundred in all.
     for n in 0..120 {
@@ -216,7 +218,8 @@ async fn code_attempts_from_one_address_are_counted_together() {
         refused.push(guess.expect_err("no such code"));
     }
     let told = |code| refused.iter().filter(|refused| *refused == code).count();
-    assert!((100..=110).contains(&told("no_such_room")), "{refused:?}");
+    let more = 1 + began.elapsed().as_secs() as usize * 100 / 60;
+    assert!((100..=100 + more).contains(&told("no_such_room")), "{refused:?}");
     assert_eq!(told("no_such_room") + told("too_many_guesses"), 120);
 }
 
@@ -228,13 +231,15 @@ async fn lobby_events_from_one_address_are_counted_together() {
         client.expect("anyone may connect")
     };
     let (mut ann, mut bob) = (visitor(CLIENT).await, visitor(CLIENT).await);
+    let began = Instant::now();
     let mut answers = Vec::new();
     for _ in 0..20 {
         answers.push(ann.ask("watch_rooms", json!({})).await);
         answers.push(bob.ask("watch_rooms", json!({})).await);
     }
     let refused = answers.iter().filter(|answer| **answer == Err("too_fast".into())).count();
-    assert!((5..=10).contains(&refused), "30 at once: {answers:?}");
+    let more = 1 + (began.elapsed().as_secs_f64() * 10.0) as usize;
+    assert!((30..=30 + more).contains(&(40 - refused)), "30 at once, 10 a second: {answers:?}");
     visitor(OTHER).await.ask("watch_rooms", json!({})).await.expect("others may");
     // In a room each has their own.
     let again = async {
@@ -257,12 +262,17 @@ async fn lobby_events_from_one_address_are_counted_together() {
 #[tokio::test]
 async fn an_address_that_never_stops_connecting_is_refused_for_a_while() {
     let cluster = start_game(&["--max-connects-per-second-per-address", "1"]).await;
-    let mut statuses = Vec::new();
-    for _ in 0..150 {
-        statuses.push(asks(CLIENT, &cluster.url, &[("Connection", "close")]).await.0);
-    }
-    let welcome = statuses.iter().filter(|status| **status == 200).count();
-    assert!((100..150).contains(&welcome), "a hundred at once, and ten a second: {statuses:?}");
-    assert_eq!(statuses.iter().filter(|status| **status == 429).count(), 150 - welcome);
+    let (began, mut welcome) = (Instant::now(), 0);
+    let connects = async {
+        loop {
+            match asks(CLIENT, &cluster.url, &[("Connection", "close")]).await.0 {
+                200 => welcome += 1,
+                status => return status,
+            }
+        }
+    };
+    assert_eq!(soon("a refusal", connects).await, 429);
+    let more = 1 + (began.elapsed().as_secs_f64() * 10.0) as usize;
+    assert!((100..=100 + more).contains(&welcome), "100 at once, 10 a second: {welcome}");
     assert_eq!(asks(OTHER, &cluster.url, &[]).await.0, 200);
 }

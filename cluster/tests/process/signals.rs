@@ -142,10 +142,10 @@ async fn a_lobby_whose_on_start_never_returns_can_be_stopped() {
     lobby.env("CLUSTER_KEY_FILE", folder.path().join("lobby.key")).env("STARTING", "for ever");
     let mut lobby = lobby.spawn().expect("the program starts");
     let process = Pid::from_child(&lobby);
-    // Handled from just before the port is bound.
+    // Handled from just before the port is bound, and SIGTERM before SIGQUIT.
     let handled =
-        || (mask(process, "SigCgt:") >> (Signal::TERM.as_raw() - 1) & 1 == 1).then_some(());
-    eventually("a handler of SIGTERM", handled).await;
+        || (mask(process, "SigCgt:") >> (Signal::QUIT.as_raw() - 1) & 1 == 1).then_some(());
+    eventually("a handler of SIGQUIT", handled).await;
     kill_process(process, Signal::TERM).expect("our child");
     let ended = eventually("its end", || lobby.try_wait().expect("our child"));
     assert_eq!(ended.await.code(), Some(0));

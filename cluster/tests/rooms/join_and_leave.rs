@@ -153,6 +153,7 @@ async fn closed_and_killed_rooms_free_all_their_seats() {
             assert_eq!((&returned["room"], &returned["reason"]["code"]), (&room, &json!(how)));
         }
         if how == "closed" {
+            disposed(&cluster, &room).await;
             let mut told = told(&cluster, &room);
             told.sort();
             let all =

@@ -282,7 +282,7 @@ async fn a_room_refuses_connections_over_its_limit() {
 
 #[tokio::test]
 async fn misbehaving_connections_leave_no_descriptors() {
-    let cluster = handing_off(&["--header-timeout", "2s"]).await;
+    let cluster = handing_off(&["--header-timeout", "1s", "--connect-timeout", "2s"]).await;
     let (id, mut anns) = room(&cluster).await;
     let process = cluster.process_of(&id).await;
     let open = || (cluster.descriptors(), descriptors(process).len());
