@@ -46,7 +46,7 @@ async fn rooms_of_a_burst_right_after_the_start_are_spread_over_both_hosts() {
             let room = boss.ask("open", json!({})).await.expect("a room");
             on_h1 += usize::from(room.as_str().expect("an id").starts_with("h1-"));
         }
-        assert!((3..=17).contains(&on_h1), "{on_h1} of 20 rooms are on h1");
+        assert!((1..=19).contains(&on_h1), "all 20 rooms are on one host");
     }
 }
 
