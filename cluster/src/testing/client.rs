@@ -1,5 +1,5 @@
 //! A Socket.IO client for tests. It answers pings in the background and keeps packets until the
-//! test asks for them. A packet that does not arrive within 20 seconds fails the test.
+//! test asks for them. A packet that does not arrive within a minute fails the test.
 
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
@@ -17,7 +17,7 @@ use crate::testing::{Connection, Packet, Payload, soon};
 ///
 /// It answers pings by itself, shows lists (`rooms`, `players`) whole, and keeps what arrives until
 /// the test asks for it: events of different names may be asked for in any order. Methods wait at
-/// most 20 seconds and panic after that, or if the connection ends first. Those that begin with
+/// most a minute and panic after that, or if the connection ends first. Those that begin with
 /// `try_` return `None` when the connection ends.
 pub struct Client {
     orders: mpsc::UnboundedSender<Order>,

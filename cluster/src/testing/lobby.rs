@@ -24,7 +24,7 @@ use crate::testing::{
 /// A lobby's process, on a free port and with a key of its own.
 ///
 /// Dropping it kills the process and checks that its rooms end, too. If the test has failed, it
-/// prints the log. Methods that wait do so for 20 seconds at most, and then fail the test.
+/// prints the log. Methods that wait do so for a minute at most, and then fail the test.
 ///
 /// ```no_run
 /// # use cluster::testing::LobbyProcess;
@@ -102,7 +102,7 @@ impl LobbyBuilder {
         self
     }
 
-    /// Starts it, and waits until it is ready. Panics if that takes more than 20 seconds.
+    /// Starts it, and waits until it is ready. Panics if that takes more than a minute.
     pub async fn start(self) -> LobbyProcess {
         // A child inherits that a signal is ignored, as under `nohup`, but not that it is handled.
         let _ = signal(SignalKind::hangup());
@@ -170,7 +170,7 @@ impl LobbyProcess {
     /// Starts a program as a lobby with these flags.
     ///
     /// # Panics
-    /// If it is not ready within 20 seconds.
+    /// If it is not ready within a minute.
     pub async fn start(program: impl AsRef<Path>, flags: &[&str]) -> LobbyProcess {
         Self::builder(program).flags(flags).start().await
     }

@@ -55,7 +55,7 @@ impl TestPlayer {
         self.lobby().ask(event, data).await
     }
 
-    /// Asks the lobby every 20 ms until the answer is as wanted, at most 20 seconds.
+    /// Asks the lobby every 20 ms until the answer is as wanted, at most a minute.
     pub async fn ask_until(&mut self, event: &str, data: Value, wanted: impl Fn(&Value) -> bool) {
         self.lobby().ask_until(event, data, wanted).await;
     }
